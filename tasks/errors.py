@@ -1,0 +1,134 @@
+"""Our exception hierarchy: what may be retried, and what a failure costs, is decided by the type.
+
+    ImagenError                 everything we raise; `exit_code` is what the command line returns
+    ├── InputError              exit 2: nothing was written, nothing was spent
+    │   ├── ManifestError       rows that cannot be used, all of them
+    │   ├── ConfigError         a setting that cannot be used
+    │   ├── OutputError         the output folder cannot be used
+    │   └── BatchLocked         another run is writing to the same folder
+    ├── BatchStopped            exit 3: stopped on purpose, resumable
+    ├── UsageError              the usage sink refused or is away; the rows stay pending
+    └── JobError                one job could not be done; `kind` groups it for people
+        ├── NotCreated          proof that the provider made nothing: sending again is safe
+        ├── Ambiguous           the provider may have made (and billed) it: look before paying again
+        ├── Transient           the attempt ended without a picture; another attempt may succeed
+        ├── Refused             moderation: the same prompt is never sent again by itself
+        ├── Rejected            the request is wrong: retrying will not help
+        ├── OutputGone          it was made and paid for, and can no longer be fetched
+        └── BadImage            bytes came, but they are not a whole picture
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from tasks.records import Problem
+
+
+class ImagenError(Exception):
+    """Base of everything we raise on purpose; its text is fit for a user's screen."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class InputError(ImagenError):
+    """Raised when what the user gave cannot be used. Nothing was written and nothing was spent."""
+
+    exit_code = 2
+
+
+class ManifestError(InputError):
+    """Raised when a manifest has problems; carries them all, up to a limit, and their number."""
+
+    def __init__(self, problems: Sequence[Problem], total: int) -> None:
+        """Keep `problems` (the first ones) and `total` (how many there are in all)."""
+        self.problems = tuple(problems)
+        self.total = total
+        super().__init__("\n".join(self._lines()))
+
+    def _lines(self) -> list[str]:
+        lines = [str(problem) for problem in self.problems]
+        hidden = self.total - len(self.problems)
+        return [*lines, f"... and {hidden} more problems"] if hidden else lines
+
+
+class ConfigError(InputError):
+    """Raised when a setting cannot be used; the text names the file or variable and the setting."""
+
+
+class OutputError(InputError):
+    """Raised when the output folder cannot be made, read or written before anything was spent."""
+
+
+class BatchLocked(InputError):
+    """Raised when another living run holds the output folder."""
+
+
+class BatchStopped(ImagenError):
+    """Raised when a batch stops on purpose and can be resumed: budget, credit, token, error rate, disk."""
+
+    exit_code = 3
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep `reason` (`budget`, `credit`, `token`, `error_rate`, `disk`) beside the text."""
+        self.reason = reason
+        super().__init__(message)
+
+
+class UsageError(ImagenError):
+    """Raised when usage rows could not be pushed. They stay pending; pushing again is safe and free."""
+
+
+class JobError(ImagenError):
+    """Base of everything that ends one attempt without a picture."""
+
+    kind: ClassVar[str] = "failed"
+
+    def __init__(self, message: str, *, kind: str | None = None, cost_micros: int | None = 0) -> None:
+        """Keep the text, the kind, and what the attempt cost (None: it may have cost something)."""
+        self.error_kind = kind or type(self).kind
+        self.cost_micros = cost_micros
+        super().__init__(message)
+
+
+class NotCreated(JobError):
+    """Raised when it is proved that the provider created nothing. Retrying is safe; no money was spent."""
+
+    kind = "unreachable"
+
+
+class Ambiguous(JobError):
+    """Raised when a submit ended without an answer. Money may have been spent; look the job up first."""
+
+    kind = "ambiguous"
+
+
+class Transient(JobError):
+    """Raised when an attempt ended without a picture for a passing reason. A new attempt may succeed."""
+
+    kind = "transient"
+
+
+class Refused(JobError):
+    """Raised when the provider refused the prompt or the picture. Retrying the same input will not help."""
+
+    kind = "moderation"
+
+
+class Rejected(JobError):
+    """Raised when the provider calls the request invalid. Retrying will not help; no money was spent."""
+
+    kind = "invalid"
+
+
+class OutputGone(JobError):
+    """Raised when a finished picture can no longer be fetched. It was paid for; only a new attempt helps."""
+
+    kind = "output_gone"
+
+
+class BadImage(JobError):
+    """Raised when the bytes are not a whole picture. Fetching again may help and costs nothing."""
+
+    kind = "bad_image"
