@@ -1,21 +1,21 @@
 """Our exception hierarchy: what may be retried, and what a failure costs, is decided by the type.
 
-    ImagenError                 everything we raise; `exit_code` is what the command line returns
-    ├── InputError              exit 2: nothing was written, nothing was spent
-    │   ├── ManifestError       rows that cannot be used, all of them
-    │   ├── ConfigError         a setting that cannot be used
-    │   ├── OutputError         the output folder cannot be used
-    │   └── BatchLocked         another run is writing to the same folder
-    ├── BatchStopped            exit 3: stopped on purpose, resumable
-    ├── UsageError              the usage sink refused or is away; the rows stay pending
-    └── JobError                one job could not be done; `kind` groups it for people
-        ├── NotCreated          proof that the provider made nothing: sending again is safe
-        ├── Ambiguous           the provider may have made (and billed) it: look before paying again
-        ├── Transient           the attempt ended without a picture; another attempt may succeed
-        ├── Refused             moderation: the same prompt is never sent again by itself
-        ├── Rejected            the request is wrong: retrying will not help
-        ├── OutputGone          it was made and paid for, and can no longer be fetched
-        └── BadImage            bytes came, but they are not a whole picture
+ImagenError                 everything we raise; `exit_code` is what the command line returns
+├── InputError              exit 2: nothing was written, nothing was spent
+│   ├── ManifestError       rows that cannot be used, all of them
+│   ├── ConfigError         a setting that cannot be used
+│   ├── OutputError         the output folder cannot be used
+│   └── BatchLocked         another run is writing to the same folder
+├── BatchStopped            exit 3: stopped on purpose, resumable
+├── UsageError              the usage sink refused or is away; the rows stay pending
+└── JobError                one job could not be done; `kind` groups it for people
+    ├── NotCreated          proof that the provider made nothing: sending again is safe
+    ├── Ambiguous           the provider may have made (and billed) it: look before paying again
+    ├── Transient           the attempt ended without a picture; another attempt may succeed
+    ├── Refused             moderation: the same prompt is never sent again by itself
+    ├── Rejected            the request is wrong: retrying will not help
+    ├── OutputGone          it was made and paid for, and can no longer be fetched
+    └── BadImage            bytes came, but they are not a whole picture
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The nouns of a batch, in the order the data passes through them.
 
-A manifest row becomes a `Prompt`, a `Prompt` becomes one or more `Job`s, a paid call for a job is an
-`Attempt`, its answer a `Prediction`, its bytes a `StoredImage`; `Counts` is what people are told.
+A manifest row becomes a `Prompt`, a `Prompt` becomes one or more `Job`s, the provider's side of a
+paid call is a `Prediction`, its bytes become a `StoredImage`; `Counts` is what people are told.
 Imports nothing but the standard library, so every module may import it.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -114,8 +113,6 @@ class Job:
     format: str
     backend_opts: Mapping[str, Any]
     extra: Mapping[str, Any]
-    estimate_micros: int | None
-    """Price expected for one attempt, in millionths of a dollar; None when it is not known."""
 
     @property
     def label(self) -> str:
@@ -139,17 +136,6 @@ class Prediction:
     """Millionths of a dollar, as far as known."""
     cost_source: str | None = None
     """`reported` by the provider, `priced` from a price table, `free`; None with an unknown cost."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One call that may cost money: written before it leaves, completed when its end is known."""
-
-    job_id: str
-    number: int
-    """Starts at 1 for each job and never starts again."""
-    started_at: datetime
-    prediction_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +164,8 @@ class Counts:
     succeeded: int = 0
     failed: int = 0
     held: int = 0
+    duplicates: int = 0
+    """Jobs whose row's content stands earlier in the manifest too."""
     errors: Mapping[str, int] = field(default_factory=dict)
     """Failed and held jobs by error kind."""
     cost_micros: int = 0

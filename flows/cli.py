@@ -1,0 +1,50 @@
+"""The command line: which commands there are, and how every error leaves the process.
+
+Results go to standard output, everything else to standard error. Nothing heavy is imported here; each
+command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import typer
+
+from flows.commands import backends, init, plan, resume, run, status, usage
+from tasks.errors import ImagenError
+
+INTERRUPTED_STATUS = 130
+INTERNAL_ERROR_STATUS = 1
+
+app = typer.Typer(
+    name="imagen",
+    help="Turn a manifest of prompts into images, one Parquet table and one usage row per image.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (run, resume, plan, status, backends, init):
+    app.command(command.NAME)(command.command)
+app.add_typer(usage.app, name=usage.NAME)
+
+
+def main() -> None:
+    """Run the command line; exits with 0, 1, 2, 3 or 130 (see the README)."""
+    try:
+        app()
+    except ImagenError as exc:
+        fail(f"imagen: {exc}", exc.exit_code)
+    except KeyboardInterrupt:
+        fail("imagen: interrupted", INTERRUPTED_STATUS)
+    except Exception as exc:  # noqa: BLE001  no traceback reaches a user who did not ask for it
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            traceback.print_exc()
+        fail(f"imagen: internal error: {type(exc).__name__}: {exc} (run it with -v for details)", INTERNAL_ERROR_STATUS)
+
+
+def fail(message: str, status: int) -> None:
+    """Say what is wrong on standard error and leave with this exit status."""
+    sys.stderr.write(f"{message}\n")
+    sys.exit(status)

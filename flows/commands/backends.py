@@ -1,0 +1,19 @@
+"""`imagen backends`: each configured instance, and what it still needs."""
+
+from __future__ import annotations
+
+from flows.commands import options
+
+NAME = "backends"
+
+
+def command(json: options.Json = False, config: options.Config = None, verbose: options.Verbose = False) -> None:
+    """List the configured backends: ok, or what is missing."""
+    from json import dumps
+
+    from tasks.backends.listing import backend_lines, list_backends
+    from tasks.paths import found_config
+    from tasks.settings import load_settings
+
+    listing = list_backends(load_settings(found_config(config)))
+    print(dumps(listing, ensure_ascii=False) if json else "\n".join(backend_lines(listing)))

@@ -1,0 +1,94 @@
+"""What `run` and `resume` share: a Prefect server, the flow, the screen, the exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_format
+import os
+import sys
+from typing import Any
+
+from rich.console import Console
+
+from tasks.errors import ImagenError
+from tasks.prefect_server.connection import connect, quiet_defaults
+from tasks.progress import Display, LineDisplay, LiveDisplay, SilentDisplay, current_display
+from tasks.run import RunRequest, check_request
+from tasks.settings import state_folder
+from tasks.summary import exit_code, summary_lines
+
+QUIET_CONSOLE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
+"""Prefect's own lines stay off the screen; its server still gets them."""
+
+
+def execute(request: RunRequest, *, json: bool, verbose: bool, quiet: bool) -> None:
+    """Run the flow and leave the process with its exit status.
+
+    Raises:
+        ImagenError: Nothing could be done; its `exit_code` says why.
+    """
+    display = _display(quiet=quiet)
+    current_display.set(display)
+    try:
+        display.phase("reading the manifest" if request.manifest else "reading the ledger")
+        check_request(request)
+        summary = _run_on_server(request, verbose=verbose)
+    finally:
+        display.finish()
+    _print_result(summary, json=json, quiet=quiet)
+    sys.exit(exit_code(summary))
+
+
+def _run_on_server(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
+    display = current_display.get()
+    quiet_defaults(os.environ)
+    if not verbose:
+        for name, value in QUIET_CONSOLE.items():
+            os.environ.setdefault(name, value)
+    connect(
+        state_folder(),
+        os.environ,
+        on_wait=lambda elapsed_s: display.phase(f"starting Prefect's server ({elapsed_s:.0f} s)"),
+    )
+    return asyncio.run(_run_flow(request))
+
+
+async def _run_flow(request: RunRequest) -> dict[str, Any]:
+    # Prefect reads its settings when it is imported, and takes a second to load.
+    from flows.generate_batch import generate_batch
+
+    state = await generate_batch(
+        str(request.out),
+        manifest=request.manifest,
+        config=str(request.config) if request.config else None,
+        backend=request.backend,
+        limit=request.limit,
+        budget_usd=request.budget_usd,
+        concurrency=request.concurrency,
+        salt=request.salt,
+        retry_failed=request.retry_failed,
+        retry_held=request.retry_held,
+        return_state=True,
+    )
+    outcome: object = await state.aresult(raise_on_failure=False)
+    if isinstance(outcome, dict):
+        return outcome
+    if isinstance(outcome, KeyboardInterrupt | asyncio.CancelledError) or state.is_cancelled():
+        raise KeyboardInterrupt
+    if isinstance(outcome, BaseException):
+        raise outcome
+    raise ImagenError(f"the flow ended without a result: {state.message}")
+
+
+def _display(*, quiet: bool) -> Display:
+    console = Console(stderr=True)
+    if quiet:
+        return SilentDisplay()
+    return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
+
+
+def _print_result(summary: dict[str, Any], *, json: bool, quiet: bool) -> None:
+    if json:
+        sys.stdout.write(json_format.dumps(summary, ensure_ascii=False) + "\n")
+    elif not quiet:
+        sys.stdout.write("\n".join(summary_lines(summary)) + "\n")

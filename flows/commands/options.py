@@ -1,0 +1,36 @@
+"""Options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="Configuration file; else ./imagen.yaml, else the user's, else built in."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show logs and, on an error, the traceback.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show nothing but errors and the result.")]
+
+Manifest = Annotated[
+    str, typer.Argument(help="YAML, JSONL, CSV, TSV, Parquet or text file of prompts; - reads standard input.")
+]
+Folder = Annotated[Path, typer.Argument(help="Output folder of a batch.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Output folder; default runs/<manifest name>.")]
+
+Backend = Annotated[str | None, typer.Option("--backend", help="Backend for rows that name none.")]
+Budget = Annotated[
+    float | None, typer.Option("--budget", min=0, help="Hard cap in US dollars over the batch's whole life.")
+]
+Concurrency = Annotated[
+    int | None, typer.Option("--concurrency", min=1, max=10_000, help="Jobs in flight at most, for each backend.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N jobs.")]
+Salt = Annotated[str, typer.Option("--salt", help="Another salt gives new pictures for the same manifest.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed jobs again.")]
+RetryHeld = Annotated[
+    bool, typer.Option("--retry-held", help="Pay again for jobs that may have been paid for and cannot be found.")
+]

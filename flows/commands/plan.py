@@ -1,0 +1,34 @@
+"""`imagen plan`: what a manifest would do, without doing it."""
+
+from __future__ import annotations
+
+from flows.commands import options
+
+NAME = "plan"
+
+
+def command(
+    manifest: options.Manifest,
+    out: options.Out = None,
+    backend: options.Backend = None,
+    limit: options.Limit = None,
+    salt: options.Salt = "",
+    json: options.Json = False,
+    config: options.Config = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Validate a manifest and show counts, cost, time and what is done already. No server, no network, no spend."""
+    from json import dumps
+
+    from tasks.manifest import open_manifest
+
+    from tasks.paths import default_out, found_config
+    from tasks.plan import PlanOptions
+    from tasks.preview import preview, preview_lines
+    from tasks.settings import load_settings
+
+    settings = load_settings(found_config(config))
+    with open_manifest(manifest) as opened:
+        plan_options = PlanOptions(backend=backend, limit=limit, salt=salt)
+        record = preview(opened, settings, plan_options, out=out or default_out(opened.name))
+    print(dumps(record, ensure_ascii=False) if json else "\n".join(preview_lines(record)))

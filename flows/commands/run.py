@@ -1,0 +1,46 @@
+"""`imagen run`: plan, generate, write, push. The same output folder again goes on where it was."""
+
+from __future__ import annotations
+
+from flows.commands import options
+
+NAME = "run"
+
+
+def command(
+    manifest: options.Manifest,
+    out: options.Out = None,
+    backend: options.Backend = None,
+    limit: options.Limit = None,
+    budget: options.Budget = None,
+    concurrency: options.Concurrency = None,
+    salt: options.Salt = "",
+    retry_failed: options.RetryFailed = False,
+    retry_held: options.RetryHeld = False,
+    json: options.Json = False,
+    config: options.Config = None,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Generate the images of a manifest; the same --out again goes on and pays for nothing twice."""
+    from tasks.manifest import open_manifest
+
+    from flows.commands.execution import execute
+    from tasks.paths import default_out, found_config
+    from tasks.run import RunRequest
+
+    with open_manifest(manifest) as opened:
+        request = RunRequest(
+            # Standard input can be read once, so the flow gets the file that it was put into.
+            manifest=str(opened.path),
+            out=out or default_out(opened.name),
+            config=found_config(config),
+            backend=backend,
+            limit=limit,
+            budget_usd=budget,
+            concurrency=concurrency,
+            salt=salt,
+            retry_failed=retry_failed,
+            retry_held=retry_held,
+        )
+        execute(request, json=json, verbose=verbose, quiet=quiet)

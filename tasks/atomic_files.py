@@ -1,0 +1,94 @@
+"""Files that are final or absent: a temporary name, fsync, rename.
+
+Takes a path and its bytes (or a block that writes them), gives the whole file under its own name, or leaves
+what was there before. Errors of the disk pass through as `OSError`; what they mean for a batch is decided
+by the caller.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_TEMPORARY = re.compile(r"\.imagen-[0-9a-f]{16}\.tmp")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Put `data` at `path`, replacing what is there; on disk when this returns. Makes parent folders.
+
+    Raises:
+        OSError: It could not be written; `path` is as it was, and no temporary file is left.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` for the block to write; it becomes `path` when the block succeeds.
+
+    Makes parent folders. When the block fails, `path` is as it was and no temporary file is left.
+
+    Raises:
+        OSError: The folder, the file or the rename failed.
+    """
+    _make_folder(path.parent)
+    # The name does not contain the final one: a long name would become too long.
+    temporary = path.parent / f".imagen-{secrets.token_hex(8)}.tmp"
+    try:
+        yield temporary
+        _sync_file(temporary)
+        temporary.replace(path)
+    except BaseException:
+        # The first error is the one to report; what cannot be removed now, `remove_leftovers` takes later.
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Remove the temporary files that a killed run left in `folder` and below; nothing else is touched.
+
+    Only for the one run that holds the folder: a living writer's temporary file would be taken from it.
+
+    Returns:
+        How many there were; 0 for a folder that does not exist.
+
+    Raises:
+        OSError: One of them cannot be removed.
+    """
+    removed = 0
+    for parent, _, names in os.walk(folder):
+        for name in filter(_TEMPORARY.fullmatch, names):
+            Path(parent, name).unlink()
+            removed += 1
+    return removed
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder so that it is still there after a power cut, like the file that goes into it."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return  # Windows has no handle of a folder that could be synced
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

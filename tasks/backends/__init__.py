@@ -1,0 +1,47 @@
+"""The registry of backend types: ours by name, others' packages through entry points.
+
+A type is loaded only when an instance of it is used, so a command that needs none starts without any.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+from tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tasks.backends.base import Backend
+    from tasks.settings import Settings
+
+ENTRY_POINT_GROUP = "imagen.backends"
+
+EMBEDDED_TYPES = {"sketch": "tasks.backends.sketch:SketchBackend"}
+"""Our own types; named here rather than as entry points so that they work in a checkout without an install."""
+
+
+def backend_types() -> dict[str, EntryPoint]:
+    """Every backend type that can be configured, ours first; another package cannot replace ours."""
+    ours = {name: EntryPoint(name, value, ENTRY_POINT_GROUP) for name, value in EMBEDDED_TYPES.items()}
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)} | ours
+
+
+def build_backend(name: str, settings: Settings) -> Backend:
+    """The configured instance called `name`, ready to be used inside one event loop.
+
+    Raises:
+        ConfigError: There is no such instance or type, or the type refuses a setting.
+    """
+    instance = settings.backends.get(name)
+    if instance is None:
+        raise ConfigError(f"backend {name!r} is not configured; there are: {', '.join(settings.backends)}")
+    types = backend_types()
+    if instance.type not in types:
+        raise ConfigError(
+            f"backends.{name}.type: {instance.type!r} is not a backend type; there are: {', '.join(sorted(types))}"
+        )
+    base = import_module("tasks.backends.base")
+    context = base.BackendContext(name=name, settings=instance, output=settings.output)
+    backend: Backend = types[instance.type].load()(context)
+    return backend

@@ -1,0 +1,85 @@
+"""The interface between the engine and any image service.
+
+The engine owns states, money, limits and files; a backend only talks to its service, and says by the type
+of the error what became of the call (see `tasks.errors`). To add one: a class of this shape, registered
+under the entry-point group `imagen.backends` (see CONTRIBUTING.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from tasks.records import Job, Prediction
+from tasks.settings import BackendSettings, OutputSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendContext:
+    """What a backend is built from."""
+
+    name: str
+    """The instance's name in the configuration."""
+    settings: BackendSettings
+    output: OutputSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What one attempt is expected to take."""
+
+    cost_micros: int | None
+    """Millionths of a dollar; None when no price is known."""
+    latency_s: float
+    """Seconds from submit to picture, when nothing queues."""
+
+
+class Backend(Protocol):
+    """One configured image service. Built by `cls(context)`, which raises `ConfigError` on bad settings."""
+
+    def ready(self) -> str | None:
+        """None when jobs can be sent, else what is missing, as `set REPLICATE_API_TOKEN`. No network."""
+
+    def estimate(self, job: Job) -> Estimate:
+        """Price and time of one attempt. Pure: no network."""
+
+    async def submit(self, job: Job, *, attempt: int) -> Prediction:
+        """Create one prediction; this may cost money, so it is called once for each attempt.
+
+        Raises:
+            NotCreated, Rejected, Refused: Nothing was created.
+            Ambiguous: It may have been created.
+            BatchStopped: Nobody's job can be created now (token, credit).
+        """
+
+    async def find(self, job: Job, *, since: datetime) -> Prediction | None:
+        """Look for the prediction of a submit (made at `since`) whose answer was lost.
+
+        Returns:
+            The one prediction that is this job's, or None when it is certain that there is none.
+
+        Raises:
+            Ambiguous: It cannot be told; the job will be held, never paid again by itself.
+        """
+
+    async def wait(self, job: Job, prediction: Prediction) -> Prediction:
+        """Wait until the prediction ended well; also after a restart, from its id alone.
+
+        Raises:
+            Transient, Refused, Rejected, OutputGone: It ended without a picture.
+        """
+
+    async def fetch(self, job: Job, prediction: Prediction) -> bytes:
+        """The picture's bytes as the service made them. Free, and may be repeated.
+
+        Raises:
+            BadImage: The bytes did not come whole; fetching again may help.
+            OutputGone: They can no longer be had.
+        """
+
+    async def cancel(self, prediction: Prediction) -> None:
+        """Stop a prediction that nobody waits for any more; an ended one is left alone."""
+
+    async def close(self) -> None:
+        """Give back connections and models."""

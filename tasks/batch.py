@@ -1,0 +1,150 @@
+"""An open batch: what all shards of one process share while it runs.
+
+Task runs take numbers and look the open batch up here, so no client, lock or prompt ever travels through
+Prefect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.backends import build_backend
+from tasks.backends.base import Backend
+from tasks.clock import Clock
+from tasks.ledger.journal import Journal
+from tasks.ledger.queries import committed_micros
+from tasks.limits import Budget, FailureWatch, Lane
+from tasks.records import JobState
+from tasks.settings import Settings
+from tasks.stop import StopSwitch
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened in this run so far, for the progress display."""
+
+    succeeded: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    cost_micros: int = 0
+    cost_unknown: int = 0
+
+    @property
+    def done(self) -> int:
+        """Jobs that ended, one way or the other."""
+        return self.succeeded + self.failed
+
+    def ended(self, state: JobState) -> None:
+        """Count a job's end."""
+        if state is JobState.SUCCEEDED:
+            self.succeeded += 1
+        else:
+            self.failed += 1
+
+    def paid(self, cost_micros: int | None) -> None:
+        """Count an attempt's cost."""
+        self.cost_micros += cost_micros or 0
+        self.cost_unknown += cost_micros is None
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """The shared state of one run over one output folder."""
+
+    out: Path
+    settings: Settings
+    engine: AsyncEngine
+    journal: Journal
+    budget: Budget
+    watch: FailureWatch
+    stop: StopSwitch
+    clock: Clock
+    tally: Tally = field(default_factory=Tally)
+    _backends: dict[str, Backend] = field(default_factory=dict)
+    _lanes: dict[str, Lane] = field(default_factory=dict)
+
+    @property
+    def concurrency(self) -> int:
+        """Jobs in flight at most, over all backends."""
+        return sum(instance.concurrency for instance in self.settings.backends.values())
+
+    def backend(self, name: str) -> Backend:
+        """The instance called `name`, opened once.
+
+        Raises:
+            ConfigError: It is not configured, or has bad settings.
+        """
+        if name not in self._backends:
+            self._backends[name] = build_backend(name, self.settings)
+        return self._backends[name]
+
+    def lane(self, name: str) -> Lane:
+        """The limits of the instance called `name`, shared by all shards."""
+        if name not in self._lanes:
+            instance = self.settings.backends[name]
+            self._lanes[name] = Lane(
+                concurrency=instance.concurrency,
+                creates_per_min=instance.creates_per_min,
+                now=self.clock.monotonic_s,
+                sleep=self.clock.sleep,
+            )
+        return self._lanes[name]
+
+    async def close(self) -> None:
+        """Commit what is left and close the backends."""
+        await self.journal.committed()
+        for backend in self._backends.values():
+            await backend.close()
+
+
+@asynccontextmanager
+async def open_batch(
+    out: Path, engine: AsyncEngine, settings: Settings, *, budget_micros: int | None, clock: Clock | None = None
+) -> AsyncIterator[Batch]:
+    """A batch over an open ledger, made current for the duration of the block.
+
+    Args:
+        out: The output folder, locked by the caller.
+        engine: Its ledger.
+        settings: The configuration.
+        budget_micros: Cap over the batch's whole life, millionths of a dollar; None: no cap.
+        clock: For tests.
+    """
+    batch = Batch(
+        out=out,
+        settings=settings,
+        engine=engine,
+        journal=Journal(engine),
+        budget=Budget(cap_micros=budget_micros, committed_micros=await committed_micros(engine)),
+        watch=FailureWatch(rate=settings.stop.error_rate, window=settings.stop.error_window),
+        stop=StopSwitch(),
+        clock=clock or Clock(),
+    )
+    with _current(batch):
+        try:
+            yield batch
+        finally:
+            await batch.close()
+
+
+_CURRENT: ContextVar[Batch] = ContextVar("batch")
+
+
+@contextmanager
+def _current(batch: Batch) -> Iterator[None]:
+    token = _CURRENT.set(batch)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def current_batch() -> Batch:
+    """The batch that this code runs in; a `LookupError` outside of one is a programming error."""
+    return _CURRENT.get()

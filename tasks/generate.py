@@ -1,0 +1,220 @@
+"""Step 4: one job's way from the ledger through a backend to a stored picture.
+
+Takes an open job, leaves it succeeded, failed, held, or open for the next run. Who may be paid again, and
+when, is decided here and nowhere else: intent is on disk before a paid call, and a call whose end is not
+known is looked up before anything is sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from tasks.backends.base import Backend
+from tasks.batch import Batch
+from tasks.clock import instant
+from tasks.errors import Ambiguous, BadImage, BatchStopped, JobError, NotCreated, OutputGone, Transient
+from tasks.ledger.queries import OpenJob, open_jobs
+from tasks.records import Job, JobState, Prediction, StoredImage
+from tasks.retry import SUBMIT_TRIES, pause_before_attempt_s, retrying_fetch, retrying_submit
+from tasks.store import parameters_of, store_image
+
+NEW_ATTEMPT_HELPS = (Transient, OutputGone, BadImage)
+"""Ends after which a new, paid attempt may succeed; it is made while the configuration and the budget allow."""
+
+
+async def generate_range(batch: Batch, first: int, last: int) -> None:
+    """Bring the open jobs between two sort keys to an end; jobs that a stop leaves open stay open.
+
+    Running it again goes on from the ledger and repeats nothing.
+    """
+    async with asyncio.TaskGroup() as group:
+        for open_job in await open_jobs(batch.engine, first, last):
+            group.create_task(generate_job(batch, open_job))
+
+
+async def generate_job(batch: Batch, open_job: OpenJob) -> None:
+    """Bring one job to an end, or leave it open because the batch stops."""
+    job = open_job.job
+    async with batch.lane(job.backend).in_flight():
+        if batch.stop.requested:
+            return
+        batch.tally.in_flight += 1
+        try:
+            state = await JobRun(batch, open_job).to_the_end()
+            batch.tally.ended(state)
+            batch.watch.note(failed=state is not JobState.SUCCEEDED)
+        except BatchStopped as stopped:
+            batch.stop.stop(stopped)
+        finally:
+            batch.tally.in_flight -= 1
+
+
+class JobRun:
+    """One job in this run: its attempts, its money, its present prediction."""
+
+    def __init__(self, batch: Batch, open_job: OpenJob) -> None:
+        """Go on from where the ledger has the job."""
+        self._batch = batch
+        self._open_job = open_job
+        self._job: Job = open_job.job
+        self._backend: Backend = batch.backend(open_job.job.backend)
+        self._number = open_job.attempts
+        self._attempts_left = batch.settings.backends[open_job.job.backend].max_attempts
+        self._started_us = open_job.started_at_us or batch.clock.now_us()
+        self._reserved_micros: int | None = 0
+        self._unfinished = open_job.state is not JobState.PLANNED
+
+    async def to_the_end(self) -> JobState:
+        """Try until there is a picture, or another attempt would not help.
+
+        Returns:
+            `SUCCEEDED`, `FAILED` or `HELD`, as the ledger now has it.
+
+        Raises:
+            BatchStopped: No more may be sent; the ledger has the job open.
+        """
+        while True:
+            try:
+                prediction = await self._recover() if self._unfinished else await self._submit()
+                await self._collect(prediction)
+            except NEW_ATTEMPT_HELPS as error:
+                if self._attempts_left <= 0:
+                    return await self._end(JobState.FAILED, error)
+                await self._fail_attempt(error)
+                self._batch.stop.check()
+                await self._batch.clock.sleep(pause_before_attempt_s(self._number))
+            except Ambiguous as error:
+                return await self._end(JobState.HELD, error)
+            except JobError as error:
+                return await self._end(JobState.FAILED, error)
+            else:
+                return JobState.SUCCEEDED
+
+    async def _submit(self) -> Prediction:
+        """Start a new attempt: reserve its price, put the intent on disk, send it."""
+        self._attempts_left -= 1
+        reserved = self._backend.estimate(self._job).cost_micros
+        self._batch.budget.reserve(reserved)
+        self._reserved_micros = reserved
+        try:
+            await self._batch.lane(self._job.backend).may_create()
+            self._batch.stop.check()
+            self._number += 1
+            self._started_us = self._batch.clock.now_us()
+            await self._batch.journal.submitting(
+                self._job, number=self._number, reserved_micros=reserved, now_us=self._started_us
+            )
+        except BatchStopped:
+            self._settle(0)
+            raise
+        self._unfinished = True
+        return await self._send()
+
+    async def _send(self) -> Prediction:
+        """Send the intent that is on disk; after an end without an answer, look before sending again."""
+        retrying = retrying_submit(self._batch.clock.sleep)
+        for _ in range(SUBMIT_TRIES):
+            try:
+                prediction: Prediction = await retrying(self._create)
+            except Ambiguous:
+                found = await self._find()
+                if found is None:
+                    continue
+                prediction = found
+            except BatchStopped as stopped:
+                await self._fail_attempt(NotCreated(str(stopped)))
+                raise
+            self._note_submitted(prediction, int(retrying.statistics.get("attempt_number", 1)) - 1)
+            return prediction
+        raise NotCreated(f"the service gave no answer {SUBMIT_TRIES} times, and has no such prediction")
+
+    async def _create(self) -> Prediction:
+        try:
+            return await self._backend.submit(self._job, attempt=self._number)
+        except (JobError, BatchStopped):
+            raise
+        except Exception as exc:
+            # A backend that breaks in the middle of a paid call has not said what became of it.
+            raise Ambiguous(f"{type(exc).__name__}: {exc}", cost_micros=None) from exc
+
+    async def _recover(self) -> Prediction:
+        """The prediction of an attempt that another run, or an earlier step, left unfinished."""
+        if self._open_job.prediction is not None:
+            return self._open_job.prediction
+        found = await self._find()
+        if found is None:
+            await self._fail_attempt(NotCreated("the run ended before this was sent"))
+            return await self._submit()
+        self._note_submitted(found, 0)
+        return found
+
+    async def _find(self) -> Prediction | None:
+        return await self._backend.find(self._job, since=instant(self._started_us))
+
+    def _note_submitted(self, prediction: Prediction, retries: int) -> None:
+        self._batch.journal.submitted(
+            self._job,
+            number=self._number,
+            prediction=prediction,
+            retries=retries,
+            now_us=self._batch.clock.now_us(),
+        )
+
+    async def _collect(self, prediction: Prediction) -> None:
+        """Wait for the picture, fetch it, store it, and put on disk that the job is done."""
+        try:
+            ended = await self._backend.wait(self._job, prediction)
+            image: StoredImage = await retrying_fetch(self._batch.clock.sleep)(self._fetch_and_store, ended)
+        except asyncio.CancelledError:
+            await self._backend.cancel(prediction)
+            raise
+        except (JobError, BatchStopped):
+            raise
+        except Exception as exc:
+            raise JobError(f"{type(exc).__name__}: {exc}", kind="internal", cost_micros=None) from exc
+        self._settle(ended.cost_micros)
+        await self._batch.journal.succeeded(
+            self._job,
+            number=self._number,
+            prediction=ended,
+            image=image,
+            latency_ms=self._latency_ms(),
+            now_us=self._batch.clock.now_us(),
+        )
+
+    async def _fetch_and_store(self, prediction: Prediction) -> StoredImage:
+        data = await self._backend.fetch(self._job, prediction)
+        parameters = parameters_of(self._job) if self._batch.settings.output.embed_parameters else None
+        return await asyncio.to_thread(store_image, self._batch.out, self._job, data, parameters=parameters)
+
+    async def _fail_attempt(self, error: JobError) -> None:
+        """Close the present attempt; the job is open for another one."""
+        self._settle(error.cost_micros)
+        self._unfinished = False
+        await self._batch.journal.attempt_failed(
+            self._job,
+            number=self._number,
+            error=error,
+            latency_ms=self._latency_ms(),
+            now_us=self._batch.clock.now_us(),
+        )
+
+    async def _end(self, state: JobState, error: JobError) -> JobState:
+        self._settle(error.cost_micros)
+        await self._batch.journal.ended_without_image(
+            self._job,
+            number=self._number or None,
+            state=state,
+            error=error,
+            latency_ms=self._latency_ms(),
+            now_us=self._batch.clock.now_us(),
+        )
+        return state
+
+    def _settle(self, cost_micros: int | None) -> None:
+        self._batch.budget.settle(reserved_micros=self._reserved_micros, cost_micros=cost_micros)
+        self._batch.tally.paid(cost_micros)
+        self._reserved_micros = 0
+
+    def _latency_ms(self) -> int:
+        return max(0, (self._batch.clock.now_us() - self._started_us) // 1_000)

@@ -1,0 +1,85 @@
+"""Step 4 as Prefect sees it: one task run works through one shard of the batch."""
+
+from __future__ import annotations
+
+import asyncio
+from math import ceil
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.artifacts import progress_artifact
+from tasks.batch import Batch, current_batch
+from tasks.generate import generate_range
+from tasks.ledger.queries import Shard, shards
+from tasks.progress import shown
+
+MOST_SINGLE_JOB_SHARDS = 200
+"""Up to so many jobs each is a task run of its own, so that the UI shows every prompt by name."""
+MOST_TASK_RUNS = 500
+"""A task run costs 3 events and 10 to 30 ms of CPU (measured with Prefect 3.8.8, 2026-11)."""
+SMALLEST_LARGE_SHARD = 50
+
+
+@task(task_run_name="{label}", cache_policy=NO_CACHE)
+async def generate_shard(label: str, first: int, last: int) -> None:  # noqa: ARG001  `label` names the run
+    """Generate the open jobs between two sort keys of the current batch.
+
+    Prefect never retries it: what may be paid again is decided job by job, in `tasks.generate`.
+
+    Args:
+        label: The name that the run carries in the UI.
+        first: Sort key of the shard's first job.
+        last: Sort key of the shard's last job.
+    """
+    await generate_range(current_batch(), first, last)
+
+
+async def generate_open(batch: Batch, open_count: int, limit: int | None) -> None:
+    """Run the open jobs as task runs in this event loop, a bounded number of them side by side.
+
+    Returns when every one of them has ended, or the batch was stopped and what was in flight has landed.
+
+    Args:
+        batch: The open batch.
+        open_count: How many jobs are open.
+        limit: Only the first so many of them.
+    """
+    left = open_count if limit is None else min(limit, open_count)
+    if not left or batch.stop.requested:
+        return
+    async with shown(batch, left=left), progress_artifact(batch, left=left):
+        await _run_shards(batch, shard_size(left), left)
+
+
+async def _run_shards(batch: Batch, size: int, left: int) -> None:
+    window = asyncio.Semaphore(shard_window(size, batch.concurrency))
+
+    async def run(shard: Shard) -> None:
+        try:
+            await generate_shard(shard.label if size == 1 else _range_label(shard), shard.first, shard.last)
+        finally:
+            window.release()
+
+    async with asyncio.TaskGroup() as group:
+        async for shard in shards(batch.engine, size, left):
+            await window.acquire()
+            if batch.stop.requested:
+                break
+            group.create_task(run(shard))
+
+
+def shard_size(open_count: int) -> int:
+    """Jobs in one task run: one while there are few, then so many that the task runs stay few."""
+    if open_count <= MOST_SINGLE_JOB_SHARDS:
+        return 1
+    return max(SMALLEST_LARGE_SHARD, ceil(open_count / MOST_TASK_RUNS))
+
+
+def shard_window(size: int, concurrency: int) -> int:
+    """Shards side by side: enough to keep every place of the backends taken while one shard runs out."""
+    return ceil(concurrency / size) + 1
+
+
+def _range_label(shard: Shard) -> str:
+    return f"shard {shard.number}: {shard.jobs} jobs from {shard.label}"

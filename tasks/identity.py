@@ -1,0 +1,57 @@
+"""What makes a job the same job: content hashes, derived seeds and the prompt hash of the usage table.
+
+A job is identified by what decides its picture, never by its place in the manifest or by its `id`, so a
+manifest can be reordered, extended or edited and only the difference is new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+SEED_SPACE = 2**31
+"""Derived seeds lie in 0..2^31-1: every provider's seed field takes them."""
+
+
+def sent_text(prompt: str) -> str:
+    """The text that goes to a backend: white space collapsed, because some models fail on newlines."""
+    return " ".join(prompt.split())
+
+
+def canonical_json(value: Any) -> str:
+    """One spelling for equal values: sorted keys, no spaces, no escapes beyond what JSON demands."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(text: str) -> str:
+    """The sha256 of `text` in UTF-8, 64 hex digits. Lone surrogates, which JSON can carry, hash too."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def row_digest(row: Mapping[str, Any]) -> str:
+    """Identity of a manifest row's picture before sample, repetition and salt are known."""
+    return digest(canonical_json(row))
+
+
+def job_id(row: str, *, sample: int, earlier: int, salt: str) -> str:
+    """Identity of one picture.
+
+    Args:
+        row: The row's `row_digest`.
+        sample: 0-based number among the row's samples.
+        earlier: How many identical rows stand before this one in the manifest.
+        salt: The run's salt; another one makes every job a new one.
+    """
+    return digest(canonical_json({"row": row, "sample": sample, "earlier": earlier, "salt": salt}))
+
+
+def derived_seed(job: str) -> int:
+    """The seed of a job that was given none: the same manifest gives the same pictures."""
+    return int(job[:16], 16) % SEED_SPACE
+
+
+def prompt_hash(prompt: str) -> str:
+    """The sha256 of the user's prompt as it stands in the manifest; all that the usage table learns of it."""
+    return digest(prompt)

@@ -1,0 +1,150 @@
+"""Writing a plan into the ledger: new jobs are added, known ones keep their state and take their new place.
+
+What a job's row says about its picture never changes after it was added; where it stands and what the user
+calls it may.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import distinct, select, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.ledger.schema import jobs
+from tasks.plan import PlannedJob
+from tasks.records import Job, JobState
+
+ROWS_PER_COMMIT = 2_000
+SERIES_WIDTH = 2**40
+"""Room for the jobs of one salt in the sort key; those of the next salt come after."""
+
+_IN_FLIGHT = (JobState.SUBMITTING, JobState.SUBMITTED)
+
+
+async def write_plan(
+    engine: AsyncEngine, planned: Iterable[PlannedJob], *, run: int, salt: str, whole: bool, now_us: int
+) -> None:
+    """Add or move the jobs of a manifest.
+
+    Args:
+        engine: The ledger.
+        planned: Jobs in manifest order.
+        run: Number of the run that plans them.
+        salt: The run's salt.
+        whole: The manifest was read to its end, so jobs of this salt that it no longer holds are withdrawn:
+            they are not generated, counted or listed any more. In-flight ones are collected first.
+        now_us: Microseconds since 1970 UTC.
+    """
+    base = await _series_base(engine, salt)
+    for chunk in _chunks(planned):
+        async with engine.begin() as db:
+            rows = [_row(item, base=base, run=run, salt=salt, now_us=now_us) for item in chunk]
+            await db.execute(_UPSERT, rows)
+    if whole:
+        gone = (jobs.c.salt == salt) & (jobs.c.planned_run != run) & jobs.c.state.not_in(_IN_FLIGHT)
+        async with engine.begin() as db:
+            await db.execute(update(jobs).where(gone).values(withdrawn=True))
+
+
+async def reopen(engine: AsyncEngine, states: Sequence[JobState]) -> int:
+    """Make failed or held jobs open again, because the user says so.
+
+    Returns:
+        How many there were.
+    """
+    chosen = jobs.c.state.in_(states) & jobs.c.withdrawn.is_(False)
+    async with engine.begin() as db:
+        changed = await db.execute(
+            update(jobs).where(chosen).values(state=JobState.PLANNED, error_kind=None, error_message=None)
+        )
+    return changed.rowcount
+
+
+async def known_states(engine: AsyncEngine, job_ids: Sequence[str]) -> dict[str, JobState]:
+    """States of those of the jobs that the ledger knows; at most some thousands at a time."""
+    query = select(jobs.c.job_id, jobs.c.state).where(jobs.c.job_id.in_(job_ids))
+    async with engine.connect() as db:
+        return {row.job_id: JobState(row.state) for row in await db.execute(query)}
+
+
+async def _series_base(engine: AsyncEngine, salt: str) -> int:
+    """Start of the sort keys of this salt's jobs; salts stand in the order in which they first came."""
+    series = jobs.c.position // SERIES_WIDTH
+    async with engine.connect() as db:
+        known = (await db.execute(select(series).where(jobs.c.salt == salt).limit(1))).scalar()
+        if known is None:
+            known = (await db.execute(select(distinct(series)).order_by(series.desc()).limit(1))).scalar()
+            known = 0 if known is None else known + 1
+    return int(known) * SERIES_WIDTH
+
+
+def _chunks(planned: Iterable[PlannedJob]) -> Iterator[list[PlannedJob]]:
+    rest = iter(planned)
+    while chunk := list(islice(rest, ROWS_PER_COMMIT)):
+        yield chunk
+
+
+def _row(item: PlannedJob, *, base: int, run: int, salt: str, now_us: int) -> dict[str, Any]:
+    job = item.job
+    return {
+        "job_id": job.job_id,
+        "position": base + job.position,
+        "planned_run": run,
+        "withdrawn": False,
+        "salt": salt,
+        "earlier": item.earlier,
+        "id": job.id,
+        "line": job.line,
+        "sample": job.sample,
+        "prompt": job.prompt,
+        "negative_prompt": job.negative_prompt,
+        "backend": job.backend,
+        "backend_type": job.backend_type,
+        "model": job.model,
+        "requested_width": job.width,
+        "requested_height": job.height,
+        "aspect_ratio": job.aspect_ratio,
+        "steps": job.steps,
+        "seed": job.seed,
+        "requested_format": job.format,
+        "backend_opts": json.dumps(job.backend_opts, ensure_ascii=False, default=str),
+        "extra": json.dumps(job.extra, ensure_ascii=False, default=str),
+        "state": JobState.PLANNED,
+        "created_at_us": now_us,
+    }
+
+
+def job_of(row: Any) -> Job:
+    """The job that a row of `jobs` describes."""
+    return Job(
+        job_id=row.job_id,
+        position=row.position,
+        id=row.id,
+        line=row.line,
+        sample=row.sample,
+        prompt=row.prompt,
+        negative_prompt=row.negative_prompt,
+        backend=row.backend,
+        backend_type=row.backend_type,
+        model=row.model,
+        width=row.requested_width,
+        height=row.requested_height,
+        aspect_ratio=row.aspect_ratio,
+        steps=row.steps,
+        seed=row.seed,
+        format=row.requested_format,
+        backend_opts=json.loads(row.backend_opts),
+        extra=json.loads(row.extra),
+    )
+
+
+_INSERT = sqlite.insert(jobs)
+_PLACE = ("position", "planned_run", "withdrawn", "id", "line", "prompt", "backend", "requested_format", "extra")
+_UPSERT = _INSERT.on_conflict_do_update(
+    index_elements=[jobs.c.job_id], set_={name: _INSERT.excluded[name] for name in _PLACE}
+)

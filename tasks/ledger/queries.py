@@ -1,0 +1,223 @@
+"""What stands in the ledger: open jobs for generation, pages for the metadata table, counts, usage rows.
+
+Everything is read in pages by the sort key, so memory does not grow with the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping, and_, func, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.ledger.planning import job_of
+from tasks.ledger.schema import attempts, jobs, runs
+from tasks.records import Counts, Job, JobState, Prediction
+
+OPEN_STATES = (JobState.PLANNED, JobState.SUBMITTING, JobState.SUBMITTED)
+PAGE_ROWS = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenJob:
+    """A job to go on with, and how far it came before."""
+
+    job: Job
+    state: JobState
+    attempts: int
+    """Attempts made so far; the last one is unfinished when the state is not `planned`."""
+    prediction: Prediction | None
+    """Of the unfinished attempt, when its id is known."""
+    started_at_us: int | None
+    """When the unfinished attempt began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A range of open jobs that one task run works through."""
+
+    number: int
+    """Starts at 1."""
+    first: int
+    """Sort key of its first job."""
+    last: int
+    """Sort key of its last job."""
+    jobs: int
+    label: str
+    """Of its first job, for people."""
+
+
+async def shards(engine: AsyncEngine, size: int, limit: int | None) -> AsyncIterator[Shard]:
+    """The open jobs in manifest order, cut into ranges of `size`.
+
+    Args:
+        engine: The ledger.
+        size: Jobs in a range.
+        limit: Only the first so many open jobs.
+    """
+    number, left, after = 0, limit, -1
+    while left is None or left > 0:
+        take = size if left is None else min(size, left)
+        query = select(jobs).where(_is_open() & (jobs.c.position > after)).order_by(jobs.c.position).limit(take)
+        async with engine.connect() as db:
+            rows = (await db.execute(query)).all()
+        if not rows:
+            return
+        number, after = number + 1, rows[-1].position
+        left = None if left is None else left - len(rows)
+        yield Shard(number, rows[0].position, after, len(rows), job_of(rows[0]).label)
+
+
+async def count_open(engine: AsyncEngine) -> int:
+    """How many jobs are left to do."""
+    async with engine.connect() as db:
+        return int((await db.execute(select(func.count()).select_from(jobs).where(_is_open()))).scalar_one())
+
+
+async def open_backends(engine: AsyncEngine) -> list[str]:
+    """Names of the backend instances that open jobs need."""
+    async with engine.connect() as db:
+        return list((await db.execute(select(jobs.c.backend).where(_is_open()).distinct())).scalars())
+
+
+async def open_jobs(engine: AsyncEngine, first: int, last: int) -> list[OpenJob]:
+    """The jobs between two sort keys that are still open; fewer than at first when the range runs again."""
+    last_attempt = and_(attempts.c.job_id == jobs.c.job_id, attempts.c.number == jobs.c.attempts)
+    query = (
+        select(jobs, attempts.c.started_at_us)
+        .join(attempts, last_attempt, isouter=True)
+        .where(_is_open() & jobs.c.position.between(first, last))
+        .order_by(jobs.c.position)
+    )
+    async with engine.connect() as db:
+        return [_open_job(row) for row in await db.execute(query)]
+
+
+def _is_open() -> Any:
+    return jobs.c.state.in_(OPEN_STATES) & jobs.c.withdrawn.is_(False)
+
+
+def _open_job(row: Any) -> OpenJob:
+    known = row.prediction_id is not None and row.state == JobState.SUBMITTED
+    return OpenJob(
+        job=job_of(row),
+        state=JobState(row.state),
+        attempts=row.attempts,
+        prediction=Prediction(prediction_id=row.prediction_id, model_version=row.model_version) if known else None,
+        started_at_us=row.started_at_us,
+    )
+
+
+async def count(engine: AsyncEngine) -> Counts:
+    """Jobs by state and error kind, and the money of all attempts."""
+    async with engine.connect() as db:
+        mine = jobs.c.withdrawn.is_(False)
+        states = (await db.execute(select(jobs.c.state, func.count()).where(mine).group_by(jobs.c.state))).all()
+        kinds = select(jobs.c.error_kind, func.count()).where(mine & jobs.c.error_kind.is_not(None))
+        errors = (await db.execute(kinds.group_by(jobs.c.error_kind).order_by(func.count().desc()))).all()
+        duplicates = select(func.count()).select_from(jobs).where(mine & (jobs.c.earlier > 0))
+        ended = attempts.c.ended_at_us.is_not(None)
+        money = select(
+            func.coalesce(func.sum(attempts.c.cost_micros), 0),
+            func.count().filter(ended & attempts.c.cost_micros.is_(None)),
+        )
+        cost, unknown = (await db.execute(money)).one()
+        by_state = {JobState(state).value: number for state, number in states}
+        return Counts(
+            total=sum(by_state.values()),
+            duplicates=(await db.execute(duplicates)).scalar_one(),
+            errors={kind: number for kind, number in errors},  # noqa: C416  rows are not pairs to mypy
+            cost_micros=int(cost),
+            cost_unknown=int(unknown),
+            **by_state,
+        )
+
+
+async def committed_micros(engine: AsyncEngine) -> int:
+    """Money that is spent or may be: known costs, and the reservations of attempts whose cost is not known."""
+    async with engine.connect() as db:
+        of_attempt = func.coalesce(attempts.c.cost_micros, attempts.c.reserved_micros, 0)
+        return int((await db.execute(select(func.coalesce(func.sum(of_attempt), 0)))).scalar_one())
+
+
+async def last_activity_us(engine: AsyncEngine) -> int | None:
+    """When anything last happened in the batch, in microseconds since 1970 UTC."""
+    async with engine.connect() as db:
+        instants = [
+            (await db.execute(select(func.max(column)))).scalar()
+            for column in (attempts.c.ended_at_us, attempts.c.started_at_us, runs.c.ended_at_us, runs.c.started_at_us)
+        ]
+    return max((int(instant) for instant in instants if instant is not None), default=None)
+
+
+async def job_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[RowMapping]]:
+    """Every job of the batch in manifest order, as the ledger has it, some thousands at a time."""
+    after = -1
+    while True:
+        query = (
+            select(jobs)
+            .where(jobs.c.withdrawn.is_(False) & (jobs.c.position > after))
+            .order_by(jobs.c.position)
+            .limit(PAGE_ROWS)
+        )
+        async with engine.connect() as db:
+            rows = (await db.execute(query)).mappings().all()
+        if not rows:
+            return
+        after = rows[-1]["position"]
+        yield rows
+
+
+async def failures(engine: AsyncEngine, limit: int) -> Sequence[RowMapping]:
+    """The first failed or held jobs in manifest order: what people need to find and mend them."""
+    columns = (jobs.c.id, jobs.c.line, jobs.c.state, jobs.c.error_kind, jobs.c.error_message, jobs.c.prompt)
+    ended_badly = jobs.c.state.in_((JobState.FAILED, JobState.HELD)) & jobs.c.withdrawn.is_(False)
+    async with engine.connect() as db:
+        query = select(*columns).where(ended_badly).order_by(jobs.c.position).limit(limit)
+        return (await db.execute(query)).mappings().all()
+
+
+async def usage_pages(engine: AsyncEngine, size: int) -> AsyncIterator[Sequence[RowMapping]]:
+    """Successful attempts whose usage row has not been pushed; a page must be marked before the next is asked for."""
+    pending = and_(attempts.c.state == JobState.SUCCEEDED, attempts.c.usage_pushed_at_us.is_(None))
+    query = (
+        select(
+            attempts.c.job_id,
+            attempts.c.number,
+            attempts.c.ended_at_us,
+            attempts.c.latency_ms,
+            attempts.c.cost_micros,
+            jobs.c.backend,
+            jobs.c.model,
+            jobs.c.seed,
+            jobs.c.prompt,
+        )
+        .join(jobs, jobs.c.job_id == attempts.c.job_id)
+        .where(pending)
+        .order_by(attempts.c.ended_at_us)
+        .limit(size)
+    )
+    while True:
+        async with engine.connect() as db:
+            rows = (await db.execute(query)).mappings().all()
+        if not rows:
+            return
+        yield rows
+
+
+async def mark_pushed(engine: AsyncEngine, keys: Sequence[tuple[str, int]], *, now_us: int) -> None:
+    """Note that the usage rows of these attempts (job_id, number) are in the sink."""
+    async with engine.begin() as db:
+        mine = tuple_(attempts.c.job_id, attempts.c.number).in_(keys)
+        await db.execute(update(attempts).where(mine).values(usage_pushed_at_us=now_us))
+
+
+async def count_usage(engine: AsyncEngine) -> tuple[int, int]:
+    """How many usage rows are pushed, and how many are pending."""
+    succeeded = attempts.c.state == JobState.SUCCEEDED
+    pushed = func.count(attempts.c.usage_pushed_at_us)
+    async with engine.connect() as db:
+        done, total = (await db.execute(select(pushed, func.count()).where(succeeded))).one()
+    return int(done), int(total) - int(done)

@@ -1,0 +1,83 @@
+"""The runs of a batch: who wrote to the ledger when, with which settings, manifest, salt and budget."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.ledger.schema import runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStart:
+    """What a run records of itself before anything else."""
+
+    manifest: str | None
+    """As the user gave it; None on a resume."""
+    salt: str | None
+    """None on a resume."""
+    budget_micros: int | None
+    """Millionths of a dollar over the batch's whole life; None when there is no cap."""
+    settings: str
+    """The configuration as JSON, so that a resume needs nothing but the ledger. Holds no secrets."""
+    caller: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run as the ledger has it."""
+
+    number: int
+    start: RunStart
+    started_at_us: int
+    ended_at_us: int | None
+    outcome: str | None
+
+
+async def begin_run(engine: AsyncEngine, start: RunStart, *, now_us: int) -> int:
+    """Record the start of a run.
+
+    Returns:
+        The run's number, 1 for the batch's first.
+    """
+    async with engine.begin() as db:
+        number = (await db.execute(select(func.coalesce(func.max(runs.c.number), 0)))).scalar_one() + 1
+        values = {
+            "number": number,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "manifest": start.manifest,
+            "salt": start.salt,
+            "budget_micros": start.budget_micros,
+            "settings": start.settings,
+            "caller": start.caller,
+            "started_at_us": now_us,
+        }
+        await db.execute(insert(runs).values(values))
+    return int(number)
+
+
+async def end_run(engine: AsyncEngine, number: int, outcome: str, *, now_us: int) -> None:
+    """Record how a run ended: `completed`, `stopped: ...`, `interrupted`."""
+    async with engine.begin() as db:
+        await db.execute(update(runs).where(runs.c.number == number).values(outcome=outcome, ended_at_us=now_us))
+
+
+async def last_run(engine: AsyncEngine) -> RunRecord | None:
+    """The batch's newest run; None before the first."""
+    async with engine.connect() as db:
+        row = (await db.execute(select(runs).order_by(runs.c.number.desc()).limit(1))).mappings().first()
+    if row is None:
+        return None
+    start = RunStart(**{name: row[name] for name in ("manifest", "salt", "budget_micros", "settings", "caller")})
+    return RunRecord(
+        number=row["number"],
+        start=start,
+        started_at_us=row["started_at_us"],
+        ended_at_us=row["ended_at_us"],
+        outcome=row["outcome"],
+    )

@@ -1,0 +1,19 @@
+"""Where things are when the user does not say: the output folder and the configuration file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.settings import find_config
+
+RUNS_FOLDER = "runs"
+
+
+def default_out(manifest_name: str) -> Path:
+    """The output folder of a manifest."""
+    return Path(RUNS_FOLDER) / manifest_name
+
+
+def found_config(given: Path | None) -> Path | None:
+    """The configuration file that counts for this process; None: the built-in settings."""
+    return find_config(given, cwd=Path.cwd())

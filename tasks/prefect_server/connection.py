@@ -1,0 +1,113 @@
+"""The Prefect server a run talks to: the user's own where there is one, else a temporary one that ends with the run.
+
+Takes a state folder and the environment in which Prefect is about to be imported; gives a handle and sets
+`PREFECT_API_URL`. It must be called before `import prefect`, and does not import it: that costs seconds, and Prefect
+reads its settings once. A temporary server ends with its run in three ways: `stop`, a pipe that the system closes when
+the run is killed, and records of what was started for the next run to look at (`tasks.prefect_server.server_records`).
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.prefect_server.launch import ServerError, TemporaryServer, Waiting, is_healthy, start
+from tasks.prefect_server.server_records import remove_orphans, servers_folder
+from tasks.prefect_server.user_settings import configured
+
+__all__ = ["ServerError", "ServerHandle", "connect", "quiet_defaults"]
+
+API_URL = "PREFECT_API_URL"
+DEFAULT_API_URL = "http://127.0.0.1:4200/api"
+"""Where `prefect server start` listens unless told otherwise."""
+DEFAULT_PORT_TIMEOUT_S = 0.5
+LOOPBACK = "127.0.0.1"
+
+
+def quiet_defaults(environ: MutableMapping[str, str]) -> None:
+    """Turn Prefect's analytics off, in the server and in the client, where the user has not decided.
+
+    Raises:
+        ConfigError: a Prefect settings file cannot be read.
+    """
+    analytics = "PREFECT_SERVER_ANALYTICS_ENABLED"
+    if configured(environ, analytics, ("server", "analytics_enabled")) is None:
+        environ[analytics] = "false"
+    environ.setdefault("DO_NOT_TRACK", "1")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ServerHandle:
+    """The server in use. Only a server that we started has anything to stop."""
+
+    api_url: str
+    _server: TemporaryServer | None = None
+    _environ: MutableMapping[str, str] = field(default_factory=dict)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the server is a temporary one of ours, and still running as far as we know."""
+        return self._server is not None
+
+    def stop(self) -> None:
+        """End a server of ours, in at most about 5 s; a second call, or any other server, is left alone.
+
+        It is also called when the interpreter exits. That is the better moment once Prefect has been imported: its
+        last events and logs are sent while the interpreter shuts its threads down, just before.
+        """
+        server, self._server = self._server, None
+        if server is None:
+            return
+        atexit.unregister(self.stop)
+        if self._environ.get(API_URL) == self.api_url:
+            del self._environ[API_URL]
+        server.stop()
+
+
+def connect(
+    state_dir: Path,
+    environ: MutableMapping[str, str],
+    *,
+    on_wait: Callable[[float], None],
+    startup_timeout_s: float = 180.0,
+    default_api_url: str = DEFAULT_API_URL,
+) -> ServerHandle:
+    """Find the user's Prefect server, or start a temporary one and wait until it answers.
+
+    Args:
+        state_dir: where records and output of temporary servers are kept; made when it is needed.
+        environ: read for Prefect's settings; `PREFECT_API_URL` is set in it unless the user's settings name a server.
+        on_wait: called about every second of a start with the seconds passed.
+        startup_timeout_s: how long a start may take. The first one makes Prefect's database and takes the longest.
+        default_api_url: tried before a server is started.
+
+    Raises:
+        ServerError: the temporary server could not be started.
+        ConfigError: a Prefect settings file cannot be read.
+    """
+    remove_orphans(state_dir)
+    if url := configured(environ, API_URL, ("api", "url")):
+        return ServerHandle(api_url=url)
+    if is_healthy(default_api_url, timeout_s=DEFAULT_PORT_TIMEOUT_S):
+        _talk_to(default_api_url, environ)
+        return ServerHandle(api_url=default_api_url)
+    waiting = Waiting(on_wait=on_wait, timeout_s=startup_timeout_s)
+    try:
+        server = start(servers_folder(state_dir), environ, waiting)
+    except OSError as error:
+        raise ServerError(f"Prefect's temporary server cannot be started ({state_dir}): {error}") from error
+    _talk_to(server.api_url, environ)
+    handle = ServerHandle(api_url=server.api_url, _server=server, _environ=environ)
+    atexit.register(handle.stop)
+    return handle
+
+
+def _talk_to(api_url: str, environ: MutableMapping[str, str]) -> None:
+    """Point Prefect to a server on this machine, past any proxy: Prefect would ask the proxy for it and fail."""
+    environ[API_URL] = api_url
+    exempt = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").split(",")
+    if LOOPBACK not in exempt and "*" not in exempt:
+        # Both spellings are in use, and the small one wins where both are set.
+        environ["no_proxy"] = environ["NO_PROXY"] = ",".join([*filter(None, exempt), LOOPBACK])

@@ -1,0 +1,157 @@
+"""Who started which embedded server: one small file each, so that what a killed run left behind is found and ended.
+
+Takes the folder of the records; gives the record of a server and the removal of orphans. A process is ours only when
+its id, its start time and the token in its command line all agree, so neither a process that merely got the same id
+nor a server the user started is ever touched. It starts no process and does not know Prefect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+TERM_GRACE_S = 3.0
+KILL_GRACE_S = 1.0
+POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerRecord:
+    """One embedded server and the run that started it."""
+
+    pid: int
+    start_time: str
+    """As `start_time` gives it; with the id it names one process, ids alone are used again."""
+    port: int
+    parent_pid: int
+    parent_start_time: str
+    token: str
+    """Random text that stands in the server's command line and nowhere else."""
+
+    @property
+    def server_lives(self) -> bool:
+        """Whether the very process that was recorded is running."""
+        return start_time(self.pid) == self.start_time and self.token in command_line(self.pid)
+
+    @property
+    def parent_lives(self) -> bool:
+        """Whether the very process that started the server is running."""
+        return start_time(self.parent_pid) == self.parent_start_time
+
+    def write(self, folder: Path) -> None:
+        """Put the record on disk, whole or not at all: another run may be reading the folder."""
+        part = folder / f"{self.pid}.part"
+        part.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        part.replace(self.path(folder))
+
+    def path(self, folder: Path) -> Path:
+        """The file the record is kept in."""
+        return folder / f"{self.pid}.json"
+
+
+def servers_folder(state_dir: Path) -> Path:
+    """Where the records, and the output of running servers, are kept."""
+    return state_dir / "servers"
+
+
+def log_file(folder: Path, token: str) -> Path:
+    """Where the output of the server with this token goes."""
+    return folder / f"{token}.log"
+
+
+def remove_orphans(state_dir: Path, *, term_grace_s: float = TERM_GRACE_S) -> int:
+    """End the servers whose run is gone, forget what is stale, and give the number of servers ended.
+
+    A server gets SIGTERM and, `term_grace_s` seconds later, SIGKILL.
+    """
+    folder = servers_folder(state_dir)
+    ended = 0
+    for path in folder.glob("*.json"):
+        record = _read(path)
+        if record is None:
+            _unlink(path)
+        elif not record.parent_lives:
+            ended += _end(record, term_grace_s)
+            _unlink(path)
+            _unlink(log_file(folder, record.token))
+    return ended
+
+
+def _read(path: Path) -> ServerRecord | None:
+    try:
+        return ServerRecord(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _unlink(path: Path) -> None:
+    # A file that stays is looked at again by the next run: no reason to stop this one.
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _end(record: ServerRecord, term_grace_s: float) -> bool:
+    """Whether there was a server to end."""
+    if not record.server_lives:
+        return False
+    for number, grace_s in ((signal.SIGTERM, term_grace_s), (signal.SIGKILL, KILL_GRACE_S)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(record.pid, number)
+        if _gone_within(record, grace_s):
+            break
+    return True
+
+
+def _gone_within(record: ServerRecord, grace_s: float) -> bool:
+    deadline = time.monotonic() + grace_s
+    while record.server_lives:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def start_time(pid: int) -> str | None:
+    """When the process started, in the system's own terms; None when there is none, or only its zombie."""
+    if not _has_proc():
+        return _start_time_by_ps(pid)
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # proc_pid_stat(5): the name stands in brackets and may hold anything; state is the first field after it,
+    # the start time in clock ticks since boot the twentieth.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def command_line(pid: int) -> str:
+    """The process's command line with spaces between its words; empty when there is no such process."""
+    if not _has_proc():
+        return _ps(pid, "command")
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace").replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def _has_proc() -> bool:
+    return Path("/proc/self/stat").exists()
+
+
+def _start_time_by_ps(pid: int) -> str | None:
+    state = _ps(pid, "stat")
+    return None if not state or state.startswith("Z") else _ps(pid, "lstart")
+
+
+def _ps(pid: int, column: str) -> str:
+    """One column of `ps`, empty without such a process; language and time zone are fixed so that answers compare."""
+    command = ["/bin/ps", "-ww", "-o", f"{column}=", "-p", str(pid)]
+    environ = {"LC_ALL": "C", "TZ": "UTC"}
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603  fixed program, a number

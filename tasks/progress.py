@@ -1,0 +1,171 @@
+"""What a person sees while a batch runs, on standard error: a live bar, plain lines, or nothing.
+
+The engine only keeps a `Tally`; a display reads it a few times a second. Which display is used is decided by
+the command line and found here through `current_display`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from tasks.batch import Batch, Tally
+from tasks.records import usd
+
+REFRESH_S = 0.2
+LINE_EVERY_S = 10.0
+
+
+class Display(Protocol):
+    """Shows how far a batch is."""
+
+    def phase(self, text: str) -> None:
+        """Say what is being done now, as `planning`."""
+
+    def start(self, left: int) -> None:
+        """Generation of so many jobs begins."""
+
+    def update(self, tally: Tally, elapsed_s: float, *, draining: bool) -> None:
+        """Show the tally as it stands after so many seconds of generation."""
+
+    def finish(self) -> None:
+        """Take the live parts off the screen; safe to call twice."""
+
+
+class SilentDisplay:
+    """Shows nothing."""
+
+    def phase(self, text: str) -> None:
+        """See `Display.phase`."""
+
+    def start(self, left: int) -> None:
+        """See `Display.start`."""
+
+    def update(self, tally: Tally, elapsed_s: float, *, draining: bool) -> None:
+        """See `Display.update`."""
+
+    def finish(self) -> None:
+        """See `Display.finish`."""
+
+
+class LineDisplay:
+    """Plain lines, for logs and pipes: one at the start, one every ten seconds, one at the end."""
+
+    def __init__(self, console: Console) -> None:
+        """Write to `console`."""
+        self._console = console
+        self._left = 0
+        self._next_line_at_s = LINE_EVERY_S
+        self._last: str | None = None
+
+    def phase(self, text: str) -> None:
+        """See `Display.phase`."""
+        self._console.print(text, highlight=False, markup=False)
+
+    def start(self, left: int) -> None:
+        """See `Display.start`."""
+        self._left = left
+        self.phase(f"generating {left} images")
+
+    def update(self, tally: Tally, elapsed_s: float, *, draining: bool) -> None:
+        """See `Display.update`."""
+        self._last = f"{tally.done}/{self._left} done, {describe(tally, elapsed_s, self._left, draining=draining)}"
+        if elapsed_s >= self._next_line_at_s:
+            self._next_line_at_s += LINE_EVERY_S
+            self.phase(self._last)
+
+    def finish(self) -> None:
+        """See `Display.finish`."""
+        if self._last is not None:
+            self.phase(self._last)
+            self._last = None
+
+
+class LiveDisplay:
+    """A bar that stays in place, for terminals."""
+
+    def __init__(self, console: Console) -> None:
+        """Draw on `console`."""
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}", markup=False),
+            TimeRemainingColumn(compact=True),
+            console=console,
+        )
+        self._live = Live(self._bar, console=console, transient=True, refresh_per_second=8)
+        self._task = self._bar.add_task("", total=None, facts="")
+        self._left = 0
+
+    def phase(self, text: str) -> None:
+        """See `Display.phase`."""
+        self._live.start()
+        self._bar.update(self._task, description=text)
+
+    def start(self, left: int) -> None:
+        """See `Display.start`."""
+        self._left = left
+        self._bar.reset(self._task, total=left, description="generating", facts="")
+        self._live.start()
+
+    def update(self, tally: Tally, elapsed_s: float, *, draining: bool) -> None:
+        """See `Display.update`."""
+        facts = describe(tally, elapsed_s, self._left, draining=draining)
+        word = "finishing" if draining else "generating"
+        self._bar.update(self._task, completed=tally.done, description=word, facts=facts)
+
+    def finish(self) -> None:
+        """See `Display.finish`."""
+        self._live.stop()
+
+
+def describe(tally: Tally, elapsed_s: float, left: int, *, draining: bool) -> str:
+    """Failures, flight, rate and dollars in a few words."""
+    rate = tally.done / elapsed_s if elapsed_s > 0 else 0.0
+    parts = [f"{tally.failed} failed", f"{tally.in_flight} in flight", f"{rate:.1f}/s", _money(tally, left)]
+    if draining:
+        parts.insert(0, "stopping: waiting for what is in flight (Ctrl-C again: stop now)")
+    return ", ".join(parts)
+
+
+def _money(tally: Tally, left: int) -> str:
+    spent = f"${usd(tally.cost_micros):.2f}"
+    if tally.cost_micros and tally.done:
+        spent += f" of about ${usd(tally.cost_micros * left // tally.done):.2f}"
+    return f"{spent} and {tally.cost_unknown} unknown" if tally.cost_unknown else spent
+
+
+@asynccontextmanager
+async def shown(batch: Batch, *, left: int) -> AsyncIterator[None]:
+    """Show the batch's tally on the current display for the duration of the block."""
+    display, started_s = current_display.get(), batch.clock.monotonic_s()
+
+    def update() -> None:
+        display.update(batch.tally, batch.clock.monotonic_s() - started_s, draining=batch.stop.requested)
+
+    async def keep_updating() -> None:
+        while True:
+            update()
+            await asyncio.sleep(REFRESH_S)
+
+    display.start(left)
+    updating = asyncio.create_task(keep_updating())
+    try:
+        yield
+    finally:
+        updating.cancel()
+        with suppress(asyncio.CancelledError):
+            await updating
+        update()
+
+
+current_display: ContextVar[Display] = ContextVar("display", default=SilentDisplay())  # noqa: B039  it keeps nothing

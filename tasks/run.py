@@ -1,0 +1,231 @@
+"""One run over one output folder: from what the user asked for to an open batch, and its end in the ledger.
+
+Takes a `RunRequest`; gives, in order, an open batch, a plan written into its ledger, and the record of how
+the run ended. It holds the folder's lock from first to last.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.atomic_files import remove_leftovers
+from tasks.backends import build_backend
+from tasks.backends.base import Backend
+from tasks.batch import Batch, open_batch
+from tasks.clock import Clock
+from tasks.errors import BatchStopped, ConfigError, InputError
+from tasks.ledger.database import open_ledger
+from tasks.ledger.lock import lock_folder
+from tasks.ledger.planning import reopen, write_plan
+from tasks.ledger.queries import count_open, open_backends, open_jobs, shards
+from tasks.ledger.runs import RunStart, begin_run, end_run, last_run
+from tasks.manifest import open_manifest
+from tasks.plan import PlanOptions, PlanReport, check_manifest, plan_manifest
+from tasks.records import JobState, micros
+from tasks.settings import Settings, load_settings
+from tasks.stop import INTERRUPTED
+from tasks.summary import Summary, summarise, write_summary
+from tasks.usage.caller import resolve_caller
+from tasks.usage.push import PushReport
+
+ESTIMATE_PAGE_JOBS = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What the user asked for; plain values, as they travel through Prefect."""
+
+    out: Path
+    manifest: str | None = None
+    """None goes on from the ledger alone."""
+    config: Path | None = None
+    """None: the built-in settings, or on a resume those of the batch's last run."""
+    backend: str | None = None
+    limit: int | None = None
+    """With a manifest: its first so many jobs. On a resume: the first so many open jobs."""
+    budget_usd: float | None = None
+    """Cap over the batch's whole life; None on a resume: the cap of the last run."""
+    concurrency: int | None = None
+    """Overrides every backend's own."""
+    salt: str = ""
+    retry_failed: bool = False
+    retry_held: bool = False
+
+    def plan_options(self) -> PlanOptions:
+        """The part that the planner needs."""
+        return PlanOptions(backend=self.backend, limit=self.limit, salt=self.salt)
+
+    def reopened_states(self) -> list[JobState]:
+        """States that count as open again."""
+        wanted = ((self.retry_failed, JobState.FAILED), (self.retry_held, JobState.HELD))
+        return [state for chosen, state in wanted if chosen]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRun:
+    """A run that holds its folder."""
+
+    request: RunRequest
+    batch: Batch
+    number: int
+    settings: Settings
+    caller: str
+
+
+def settings_of(request: RunRequest) -> Settings:
+    """The configuration of a run with a manifest, the request's overrides applied.
+
+    Raises:
+        ConfigError: The file or a setting cannot be used.
+    """
+    return _overridden(load_settings(request.config), request)
+
+
+@asynccontextmanager
+async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncIterator[OpenRun]:
+    """Lock the folder, open its ledger, record the run.
+
+    Raises:
+        InputError: The folder cannot be used, is locked, or (on a resume) holds no batch. Nothing was spent.
+    """
+    clock = clock or Clock()
+    if request.manifest is None and not request.out.is_dir():
+        raise InputError(f"{request.out}: there is no such folder to resume")
+    with lock_folder(request.out):
+        remove_leftovers(request.out)
+        async with open_ledger(request.out, create=request.manifest is not None) as engine:
+            settings, budget_micros = await _settings_and_budget(request, engine)
+            caller = resolve_caller(os.environ)
+            start = RunStart(
+                manifest=request.manifest,
+                salt=None if request.manifest is None else request.salt,
+                budget_micros=budget_micros,
+                settings=settings.model_dump_json(),
+                caller=caller,
+            )
+            number = await begin_run(engine, start, now_us=clock.now_us())
+            async with open_batch(request.out, engine, settings, budget_micros=budget_micros, clock=clock) as batch:
+                yield OpenRun(request=request, batch=batch, number=number, settings=settings, caller=caller)
+
+
+def check_request(request: RunRequest) -> PlanReport | None:
+    """Read the whole manifest before anything is written. Does nothing where it was done in this context already.
+
+    Returns:
+        What the manifest comes to; None on a resume.
+
+    Raises:
+        ManifestError: The manifest has problems; they are all in it.
+        ConfigError: A setting cannot be used, or a backend that the manifest needs is not set up.
+    """
+    if request.manifest is None:
+        return None
+    if (known := _checked.get()) is not None:
+        return known
+    settings, options = settings_of(request), request.plan_options()
+    with open_manifest(request.manifest) as manifest:
+        report = check_manifest(manifest, settings, options)
+    for name in report.by_backend:
+        _require_ready(name, build_backend(name, settings))
+    _checked.set(report)
+    return report
+
+
+async def plan_run(run: OpenRun) -> int:
+    """Write the manifest's jobs into the ledger (on a resume: none), and open again what the user asked for.
+
+    Returns:
+        How many jobs are open now. Where their estimate goes beyond the budget the batch is stopped already.
+
+    Raises:
+        ConfigError: A backend that open jobs need is not set up.
+    """
+    batch, request = run.batch, run.request
+    if request.manifest is not None:
+        await _plan_manifest(run, request.manifest)
+    if states := request.reopened_states():
+        await reopen(batch.engine, states)
+    for name in await open_backends(batch.engine):
+        _require_ready(name, batch.backend(name))
+    if batch.budget.capped:
+        try:
+            batch.budget.check_estimate(await _estimate_open(run))
+        except BatchStopped as stopped:
+            batch.stop.stop(stopped)
+    return await count_open(batch.engine)
+
+
+async def conclude_run(run: OpenRun, usage: PushReport) -> Summary:
+    """Record how the run ended, write `summary.json`, and give the summary."""
+    batch, stop = run.batch, run.batch.stop
+    outcome = "completed" if stop.cause is None else INTERRUPTED if stop.interrupted else f"stopped: {stop.cause}"
+    await end_run(batch.engine, run.number, outcome, now_us=batch.clock.now_us())
+    now_us, generated = batch.clock.now_us(), batch.tally.succeeded
+    summary = await summarise(batch.engine, batch.out, now_us=now_us, generated=generated, warning=usage.warning)
+    write_summary(summary)
+    return summary
+
+
+async def _plan_manifest(run: OpenRun, source: str) -> None:
+    options = run.request.plan_options()
+    with open_manifest(source) as manifest:
+        await write_plan(
+            run.batch.engine,
+            plan_manifest(manifest, run.settings, options),
+            run=run.number,
+            salt=options.salt,
+            whole=options.limit is None,
+            now_us=run.batch.clock.now_us(),
+        )
+
+
+async def _estimate_open(run: OpenRun) -> int:
+    """What the jobs that this run may send are expected to cost, millionths of a dollar."""
+    total_micros = 0
+    async for shard in shards(run.batch.engine, ESTIMATE_PAGE_JOBS, run.request.limit):
+        for entry in await open_jobs(run.batch.engine, shard.first, shard.last):
+            cost_micros = run.batch.backend(entry.job.backend).estimate(entry.job).cost_micros
+            if cost_micros is None:
+                raise ConfigError(
+                    f"backend {entry.job.backend!r} has no known price, so --budget cannot be kept: "
+                    f"set backends.{entry.job.backend}.price_usd"
+                )
+            # What was sent already is reserved in the ledger.
+            total_micros += cost_micros if entry.state is JobState.PLANNED else 0
+    return total_micros
+
+
+def _require_ready(name: str, backend: Backend) -> None:
+    if missing := backend.ready():
+        raise ConfigError(f"backend {name!r} is not configured: {missing}")
+
+
+async def _settings_and_budget(request: RunRequest, engine: AsyncEngine) -> tuple[Settings, int | None]:
+    before = await last_run(engine)
+    if request.manifest is not None or request.config is not None or before is None:
+        settings = load_settings(request.config)
+    else:
+        settings = Settings.model_validate_json(before.start.settings)
+    inherited = before.start.budget_micros if before and request.manifest is None else None
+    budget_micros = inherited if request.budget_usd is None else micros(request.budget_usd)
+    return _overridden(settings, request), budget_micros
+
+
+def _overridden(settings: Settings, request: RunRequest) -> Settings:
+    if request.concurrency is None:
+        return settings
+    backends = {
+        name: instance.model_copy(update={"concurrency": request.concurrency})
+        for name, instance in settings.backends.items()
+    }
+    return settings.model_copy(update={"backends": backends})
+
+
+_checked: ContextVar[PlanReport | None] = ContextVar("checked", default=None)

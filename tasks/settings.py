@@ -1,0 +1,164 @@
+"""The typed configuration: one file, found in one place, every mistake named with its line.
+
+Takes `imagen.yaml` (or nothing: the built-in settings work), gives a frozen `Settings`. What a backend
+type understands beyond the common keys is validated by that type, when the backend is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from platformdirs import user_config_path, user_state_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tasks.errors import ConfigError
+
+FILE_NAME = "imagen.yaml"
+APP = "imagen"
+
+ImageFormat = Literal["png", "jpeg", "webp"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class BackendSettings(BaseModel):
+    """One backend instance: the keys that every type has; others belong to the type itself."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, protected_namespaces=())
+
+    type: str = Field(description="backend type, as `imagen backends` lists them")
+    model: str = Field("", description="model reference in the provider's own spelling")
+    concurrency: int = Field(16, ge=1, le=10_000, description="jobs in flight at most")
+    creates_per_min: float | None = Field(None, gt=0, description="new predictions a minute at most; null: no limit")
+    max_attempts: int = Field(3, ge=1, le=20, description="paid attempts for one job at most, in one run")
+    price_usd: float | None = Field(None, ge=0, description="dollars for one image; overrides every other price")
+    backend_opts: dict[str, Any] = Field(default_factory=dict, description="sent with every job; a row's own win")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys that belong to the backend type."""
+        return dict(self.model_extra or {})
+
+
+class OutputSettings(_Section):
+    """How images are written."""
+
+    format: ImageFormat = Field("png", description="where neither the row nor the backend says otherwise")
+    quality: int = Field(90, ge=1, le=100, description="for jpeg and webp")
+    embed_parameters: bool = Field(True, description="write prompt, seed and model into the image file")
+
+
+class StopSettings(_Section):
+    """When a batch gives up by itself; it can be resumed."""
+
+    error_rate: float = Field(0.5, gt=0, le=1, description="share of failures that stops the batch")
+    error_window: int = Field(20, ge=1, description="over how many of the last finished jobs")
+
+
+class UsageSettings(_Section):
+    """Where usage (cost) rows go."""
+
+    sink: Literal["sqlite", "none"] = "sqlite"
+    path: str | None = Field(None, description="file of the sqlite sink; null: in the user's state folder")
+
+    @property
+    def database(self) -> Path:
+        """The file of the sqlite sink."""
+        return Path(self.path).expanduser() if self.path else state_folder() / "usage.db"
+
+
+class Settings(_Section):
+    """Everything that can be configured."""
+
+    default_backend: str = "sketch"
+    backends: dict[str, BackendSettings] = Field(default_factory=lambda: {"sketch": BackendSettings(type="sketch")})
+    output: OutputSettings = OutputSettings()
+    stop: StopSettings = StopSettings()
+    usage: UsageSettings = UsageSettings()
+
+    @model_validator(mode="after")
+    def _default_exists(self) -> Settings:
+        if self.default_backend not in self.backends:
+            msg = f"default_backend: {self.default_backend!r} is not one of the backends ({', '.join(self.backends)})"
+            raise ValueError(msg)
+        return self
+
+
+def state_folder() -> Path:
+    """The user's state folder of this program (usage database, server logs); not made here."""
+    return user_state_path(APP)
+
+
+def find_config(given: Path | None, *, cwd: Path) -> Path | None:
+    """The configuration file that counts: the given one, `./imagen.yaml`, the user's; None: built in."""
+    if given is not None:
+        return given
+    return next((path for path in (cwd / FILE_NAME, user_config_path(APP) / FILE_NAME) if path.is_file()), None)
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read and validate the configuration.
+
+    Raises:
+        ConfigError: The file cannot be read or a setting cannot be used; names file, line and setting.
+    """
+    if path is None:
+        return Settings()
+    tree = _parse(path)
+    try:
+        return Settings.model_validate(yaml.SafeLoader("").construct_document(tree) if tree else {})
+    except ValidationError as exc:
+        raise ConfigError("\n".join(_explain(path, tree, exc))) from None
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{path}: {_reason(exc)}") from None
+
+
+def _parse(path: Path) -> yaml.Node | None:
+    try:
+        return yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such configuration file; `imagen init` writes one") from None
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text; convert it to UTF-8") from None
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{path}: {_reason(exc)}") from None
+
+
+def _reason(exc: yaml.YAMLError) -> str:
+    mark = getattr(exc, "problem_mark", None)
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{place}is not valid YAML: {getattr(exc, 'problem', None) or 'unreadable'}"
+
+
+def _explain(path: Path, tree: yaml.Node | None, exc: ValidationError) -> list[str]:
+    return [explain_setting(error, f"{path}:{_line_of(tree, error['loc'])}") for error in exc.errors()]
+
+
+def explain_setting(error: Any, place: str) -> str:
+    """One line for one pydantic error: the place, the dotted setting, what it must be."""
+    setting = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{place}: {setting}: there is no such setting"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{place}: {setting}: {message}" if setting else f"{place}: {message}"
+
+
+def _line_of(node: yaml.Node | None, path: Sequence[str | int]) -> int:
+    """The 1-based line of the deepest part of `path` that stands in the file."""
+    line = 1
+    for part in path:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        match = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+        if match is None:
+            break
+        key, node = match
+        line = key.start_mark.line + 1
+    return line

@@ -1,0 +1,46 @@
+"""Ctrl-C and SIGTERM while a batch runs: the first lets what is in flight land, the second stops now."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from tasks.stop import StopSwitch
+
+INTERRUPTED_STATUS = 130
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PATIENCE_S = 5.0
+"""How long a second signal waits for an orderly end; the ledger is whole at every instant."""
+
+
+@asynccontextmanager
+async def draining_on_signals(stop: StopSwitch) -> AsyncIterator[None]:
+    """Answer signals for the duration of the block; outside the main thread nothing can, and nothing does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop, current = asyncio.get_running_loop(), asyncio.current_task()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def on_signal() -> None:
+        if not stop.interrupted:
+            stop.drain()
+        elif current is not None and not current.cancelling():
+            current.cancel()
+            loop.call_later(PATIENCE_S, os._exit, INTERRUPTED_STATUS)
+        else:
+            os._exit(INTERRUPTED_STATUS)
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            with suppress(TypeError):  # a handler that was not set from Python cannot be put back
+                signal.signal(number, handler)

@@ -1,0 +1,81 @@
+"""The files that `imagen init` writes: a configuration in which every setting is explained, and a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.atomic_files import write_atomically
+from tasks.errors import OutputError
+from tasks.settings import FILE_NAME
+
+MANIFEST_NAME = "prompts.yaml"
+
+CONFIG_TEXT = """\
+# Configuration of imagen. Every setting below shows its default; delete what you do not change.
+
+default_backend: sketch # for manifest rows that name none
+
+backends:
+  sketch: # a placeholder generator: free, offline, deterministic; it does not understand the prompt
+    type: sketch
+    concurrency: 16 # jobs in flight at most
+    creates_per_min: null # new predictions a minute at most
+    max_attempts: 3 # paid attempts for one job at most, in one run
+    price_usd: null # dollars for one image; set it to rehearse a budget
+    backend_opts: {} # sent with every job; a row's own win
+    latency_s: 0.0 # seconds that a prediction takes
+    failure_rate: 0.0 # share of jobs that fail for good
+    transient_rate: 0.0 # share of attempts that fail and are tried again
+    moderation_rate: 0.0 # share of prompts that are refused
+
+output:
+  format: png # png, jpeg or webp, where the row does not say
+  quality: 90 # for jpeg and webp
+  embed_parameters: true # write prompt, seed and model into the image file
+
+stop: # the batch stops by itself, and can be resumed
+  error_rate: 0.5 # when so large a share
+  error_window: 20 # of the last so many finished jobs failed
+
+usage: # one row per image: backend, model, seed, prompt hash, latency, cost, caller
+  sink: sqlite # or none
+  path: null # database file; null: in your state folder
+"""
+
+MANIFEST_TEXT = """\
+# A small manifest. Run it with: imagen run prompts.yaml
+defaults:
+  width: 768
+  height: 512
+
+template: # every combination of the matrix
+  id: "{place}-{light}"
+  prompt: "{place} at {light}, wide view"
+matrix:
+  place: [mountains, a harbour]
+  light: [dawn, night]
+
+prompts:
+  - a lighthouse in a storm, ink
+  - {id: fox, prompt: "a red fox in the snow, watercolour", seed: 7, samples: 2}
+"""
+
+
+def write_starter(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Write the two files where they do not exist.
+
+    Returns:
+        The files written, and the files that were there and were kept.
+
+    Raises:
+        OutputError: The folder cannot be made or written.
+    """
+    files = {folder / FILE_NAME: CONFIG_TEXT, folder / MANIFEST_NAME: MANIFEST_TEXT}
+    kept = [path for path in files if path.exists()]
+    written = [path for path in files if path not in kept]
+    try:
+        for path in written:
+            write_atomically(path, files[path].encode())
+    except OSError as exc:
+        raise OutputError(f"{folder}: cannot be written ({exc.strerror})") from None
+    return written, kept

@@ -1,0 +1,42 @@
+"""The one switch that ends a batch early: no new submits, what is in flight is awaited and stored."""
+
+from __future__ import annotations
+
+from tasks.errors import BatchStopped
+
+INTERRUPTED = "interrupted"
+
+
+class StopSwitch:
+    """Off until somebody stops the batch; the first reason counts."""
+
+    def __init__(self) -> None:
+        """Off."""
+        self.cause: BatchStopped | None = None
+
+    @property
+    def requested(self) -> bool:
+        """Whether no new submit may be made."""
+        return self.cause is not None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was a person or the system (Ctrl-C, SIGTERM) and not the batch itself."""
+        return self.cause is not None and self.cause.reason == INTERRUPTED
+
+    def stop(self, cause: BatchStopped) -> None:
+        """Stop the batch for this reason, if it is not stopped already."""
+        self.cause = self.cause or cause
+
+    def drain(self) -> None:
+        """Stop it because the user or the system asked to."""
+        self.stop(BatchStopped(INTERRUPTED, "interrupted; `imagen resume` goes on from here"))
+
+    def check(self) -> None:
+        """Pass while submits may be made.
+
+        Raises:
+            BatchStopped: They may not.
+        """
+        if self.cause is not None:
+            raise self.cause

@@ -1,0 +1,126 @@
+"""Step 7: what a batch came to, for people and for programs; a projection of the ledger.
+
+`summary.json`, the final JSON of `imagen run` and `imagen status --json` are the same record.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.atomic_files import write_atomically
+from tasks.clock import instant
+from tasks.ledger.queries import count, count_usage, last_activity_us
+from tasks.ledger.runs import RunRecord, last_run
+from tasks.records import Counts, JobState, usd
+
+FILE_NAME = "summary.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The state of a batch and of its last run."""
+
+    out: Path
+    counts: Counts
+    run: RunRecord | None
+    wall_s: float
+    """Of the last run; while it is alive, up to now."""
+    generated: int | None
+    """Pictures that this run made; None where only the ledger was read."""
+    usage_pushed: int
+    usage_pending: int
+    last_activity_us: int | None
+    warning: str | None = None
+    """Something that went wrong without costing a picture."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record that programs read; its keys are a contract."""
+        counts = self.counts
+        made = counts.succeeded if self.generated is None else self.generated
+        return {
+            "batch": self.out.resolve().name,
+            "total": counts.total,
+            **{state.value: getattr(counts, state.value) for state in JobState},
+            "duplicates": counts.duplicates,
+            "images": counts.succeeded,
+            "generated": self.generated,
+            "cost_usd": usd(counts.cost_micros),
+            "cost_unknown": counts.cost_unknown,
+            "wall_s": round(self.wall_s, 3),
+            "images_per_s": round(made / self.wall_s, 3) if self.wall_s > 0 and made else 0.0,
+            "usage_pushed": self.usage_pushed,
+            "usage_pending": self.usage_pending,
+            "errors": dict(counts.errors),
+            "outcome": self.run.outcome if self.run else None,
+            "last_activity": _iso(self.last_activity_us),
+            "warning": self.warning,
+            "out": str(self.out),
+        }
+
+
+async def summarise(
+    engine: AsyncEngine, out: Path, *, now_us: int, generated: int | None = None, warning: str | None = None
+) -> Summary:
+    """Read the summary of the batch in `out` from its ledger."""
+    run = await last_run(engine)
+    pushed, pending = await count_usage(engine)
+    ended_us = (run.ended_at_us or now_us) if run else now_us
+    return Summary(
+        out=out,
+        counts=await count(engine),
+        run=run,
+        wall_s=(ended_us - run.started_at_us) / 1e6 if run else 0.0,
+        generated=generated,
+        usage_pushed=pushed,
+        usage_pending=pending,
+        last_activity_us=await last_activity_us(engine),
+        warning=warning,
+    )
+
+
+def summary_lines(record: dict[str, Any]) -> list[str]:
+    """The record in a few lines for people: counts, cost, where the files are, what to do next."""
+    out, left = record["out"], record["planned"] + record["submitting"] + record["submitted"]
+    unknown = f" and {record['cost_unknown']} of unknown cost" if record["cost_unknown"] else ""
+    again = f", {record['generated']} of them new" if record["generated"] not in {None, record["images"]} else ""
+    return [
+        (
+            f"{record['images']} of {record['total']} images{again}; {record['failed']} failed, "
+            f"{record['held']} held, {left} to do; ${record['cost_usd']:,.2f}{unknown}"
+        ),
+        *(f"  {number} x {kind}" for kind, number in record["errors"].items()),
+        *([record["outcome"]] if record["outcome"] not in {None, "completed"} else []),
+        *([f"warning: {record['warning']}"] if record["warning"] else []),
+        f"images and metadata.parquet are in {out}",
+        *([f"to go on: imagen resume {out}"] if left else []),
+        *([f"to try what failed again: imagen resume {out} --retry-failed"] if record["failed"] else []),
+        *(
+            [f"what is held may have been paid for; to pay again: imagen resume {out} --retry-held"]
+            * (record["held"] > 0)
+        ),
+    ]
+
+
+def write_summary(summary: Summary) -> None:
+    """Write `summary.json` into the output folder."""
+    text = json.dumps(summary.as_dict(), indent=2, ensure_ascii=False)
+    write_atomically(summary.out / FILE_NAME, (text + "\n").encode())
+
+
+def _iso(us: int | None) -> str | None:
+    return None if us is None else instant(us).isoformat(timespec="seconds")
+
+
+def exit_code(record: dict[str, Any]) -> int:
+    """The exit status that a finished run's record means: 0, 1, 3 or 130."""
+    outcome = record["outcome"] or ""
+    if outcome == "interrupted":
+        return 130
+    if outcome.startswith("stopped"):
+        return 3
+    return 1 if record["failed"] or record["held"] else 0
