@@ -20,8 +20,8 @@ MIME_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "g
 MAX_SIDE_PX = {"jpeg": 65_500, "webp": 16_383}
 """Longest side of a picture. JPEG: `JPEG_MAX_DIMENSION` of libjpeg's jmorecfg.h; WebP: 14 bits, RFC 9649."""
 
-# Pictures of 512x512 px: level 9 took three times as long as 6 for 1 % less, level 1 made 6 % more in a
-# third of the time. Measured with Pillow 13 on two cores, 2026-11.
+# 512x512 px, Pillow 13, two cores, 2026-11. A smooth drawing: level 6 8 ms and 34 KB, level 9 40 ms and 30 KB,
+# level 1 4 ms and 51 KB. A grainy photograph: 6 and 9 alike 55 ms and 404 KB, 1 22 ms and 469 KB.
 PNG_COMPRESS_LEVEL = 6
 
 

@@ -115,8 +115,8 @@ def _webp_chunks(data: bytes) -> list[Chunk]:
     start = RIFF_HEADER_BYTES
     while start + 8 <= whole:
         body = slice(start + 8, start + 8 + int.from_bytes(data[start + 4 : start + 8], "little"))
-        if body.stop > whole:
-            raise bad_image(f"the WebP is damaged: the chunk at byte {start} is longer than the file")
         chunks.append(Chunk(data[start : start + 4], start, body))
         start = body.stop + body.stop % 2
+        if start > whole:
+            raise bad_image(f"the WebP is damaged: its last chunk ends at byte {start}, the file at {whole}")
     return chunks

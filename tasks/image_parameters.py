@@ -92,7 +92,8 @@ def is_signed(data: bytes) -> bool:
 
 
 def _signed(data: bytes, chunks: Sequence[Chunk]) -> bool:
-    # Where a manifest lies: C2PA specification 2.1, "Embedding manifests into various file formats".
+    # `caBX`: PNG, APP11 with JUMBF: JPEG (C2PA specification, "Embedding manifests"); `C2PA`: WebP
+    # (contentauth/c2pa-rs, sdk/src/asset_handlers/riff_io.rs at d830954, read 2026-11).
     return any(
         chunk.kind in {b"caBX", b"C2PA"} or (chunk.kind == JPEG_APP11 and data[chunk.body].startswith(b"JP"))
         for chunk in chunks
@@ -158,11 +159,11 @@ def _embed_jpeg(data: bytes, chunks: Sequence[Chunk], text: str, json_text: str)
     if any(c.kind == JPEG_APP2 and data[c.body].startswith(_MULTI_PICTURE) for c in chunks):
         return data  # its index counts bytes to the pictures behind the first one
     after_jfif = next(c.start for c in chunks if c.kind != JPEG_APP0)
-    after_apps = next(c.start for c in chunks if not JPEG_APP0 <= c.kind <= JPEG_APP15)
+    after_comments = next(c.start for c in chunks if not JPEG_APP0 <= c.kind <= JPEG_APP15 and c.kind != JPEG_COMMENT)
     has_exif = any(c.kind == JPEG_APP1 and data[c.body].startswith(_EXIF) for c in chunks)
     exif = b"" if has_exif else _jpeg_segment(JPEG_APP1, _EXIF + _exif(text))
     comment = _jpeg_segment(JPEG_COMMENT, _JPEG_JSON + _json_bytes(json_text))
-    return data[:after_jfif] + exif + data[after_jfif:after_apps] + comment + data[after_apps:]
+    return data[:after_jfif] + exif + data[after_jfif:after_comments] + comment + data[after_comments:]
 
 
 def _jpeg_segment(kind: bytes, body: bytes) -> bytes:
@@ -192,14 +193,14 @@ def _embed_webp(data: bytes, chunks: Sequence[Chunk], text: str, json_text: str)
     if not chunks:
         raise bad_image("the WebP has no pixels")
     header = bytearray(_vp8x(chunks[0].kind, data[chunks[0].body]))
-    extended = chunks[0].kind == b"VP8X"
-    kept = data[chunks[1].start if extended and len(chunks) > 1 else RIFF_HEADER_BYTES : riff_end(data)]
+    has_header = chunks[0].kind == b"VP8X"
+    kept = data[chunks[0].body.stop + len(header) % 2 if has_header else RIFF_HEADER_BYTES : riff_end(data)]
     added = b""
     if not any(chunk.kind == b"EXIF" for chunk in chunks):
         header[0] |= _WEBP_EXIF
         added = _riff_chunk(b"EXIF", _exif(text))
     added += _riff_chunk(_WEBP_JSON, _json_bytes(json_text))
-    body = b"WEBP" + _riff_chunk(b"VP8X", bytes(header)) + kept + bytes(len(kept) % 2) + added
+    body = b"WEBP" + _riff_chunk(b"VP8X", bytes(header)) + kept + added
     return b"RIFF" + len(body).to_bytes(4, "little") + body + data[riff_end(data) :]
 
 
@@ -212,11 +213,12 @@ def _vp8x(kind: bytes, body: bytes) -> bytes:
     if kind == b"VP8X" and len(body) >= 10:  # noqa: PLR2004  flags and canvas, section 2.7 of RFC 9649
         return body
     if kind == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
-        sides = int.from_bytes(body[6:8], "little"), int.from_bytes(body[8:10], "little")
-        return bytes(4) + b"".join(((side & 0x3FFF) - 1).to_bytes(3, "little") for side in sides)
+        width, height = (int.from_bytes(body[place : place + 2], "little") & 0x3FFF for place in (6, 8))
+        if width and height:
+            return bytes(4) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     if kind == b"VP8L" and body[:1] == b"\x2f":
         bits = int.from_bytes(body[1:5], "little")
         flags = _WEBP_ALPHA if bits >> 28 & 1 else 0
-        sides_less_one = bits & 0x3FFF, bits >> 14 & 0x3FFF
-        return bytes([flags, 0, 0, 0]) + b"".join(side.to_bytes(3, "little") for side in sides_less_one)
+        width_less_one, height_less_one = bits & 0x3FFF, bits >> 14 & 0x3FFF
+        return bytes([flags, 0, 0, 0]) + width_less_one.to_bytes(3, "little") + height_less_one.to_bytes(3, "little")
     raise bad_image("the WebP starts with neither a picture nor its description")

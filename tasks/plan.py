@@ -19,7 +19,7 @@ from tasks.backends.base import Backend
 from tasks.errors import ConfigError, ManifestError
 from tasks.identity import derived_seed, job_id, row_digest, sent_text
 from tasks.manifest import Manifest, read_prompts
-from tasks.records import Job, Problem, Prompt
+from tasks.records import Job, PlannedJob, Problem, Prompt
 from tasks.settings import Settings
 
 PROBLEMS_SHOWN = 50
@@ -51,15 +51,6 @@ class PlanReport:
     duration_s: float = 0.0
     """At the allowed rates, nothing failing."""
     by_backend: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedJob:
-    """A job on its way to the ledger, with what only the planner knows."""
-
-    job: Job
-    earlier: int
-    """How many rows of the same content stand before its own."""
 
 
 class Planner:

@@ -121,6 +121,15 @@ class Job:
         return f"{name} #{self.sample}" if self.sample else name
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedJob:
+    """A job on its way to the ledger, with what only the planner knows."""
+
+    job: Job
+    earlier: int
+    """How many rows of the same content stand before its own in the manifest."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """The provider's side of one attempt."""

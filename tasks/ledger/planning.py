@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import distinct, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.schema import jobs
-from tasks.plan import PlannedJob
-from tasks.records import Job, JobState
+from tasks.records import Job, JobState, PlannedJob
 
 ROWS_PER_COMMIT = 2_000
 SERIES_WIDTH = 2**40
@@ -78,7 +77,7 @@ async def _series_base(engine: AsyncEngine, salt: str) -> int:
     async with engine.connect() as db:
         known = (await db.execute(select(series).where(jobs.c.salt == salt).limit(1))).scalar()
         if known is None:
-            known = (await db.execute(select(distinct(series)).order_by(series.desc()).limit(1))).scalar()
+            known = (await db.execute(select(func.max(series)))).scalar()
             known = 0 if known is None else known + 1
     return int(known) * SERIES_WIDTH
 

@@ -1,0 +1,95 @@
+"""Nouns for tests, with everything filled in that a test does not care about."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.batch import Batch, open_batch
+from tasks.clock import Clock
+from tasks.identity import derived_seed, job_id
+from tasks.ledger.database import open_ledger
+from tasks.ledger.planning import write_plan
+from tasks.records import Job, PlannedJob
+from tasks.settings import BackendSettings, Settings
+
+START_US = 1_790_000_000_000_000
+"""An instant in 2026, so that no test depends on today."""
+
+
+def make_job(number: int = 0, **changes: Any) -> Job:
+    """A job like no other number's."""
+    identity = job_id(f"row {number}", sample=0, earlier=0, salt="")
+    job = Job(
+        job_id=identity,
+        position=number,
+        id=f"row-{number}",
+        line=number + 1,
+        sample=0,
+        prompt=f"a picture of number {number}",
+        negative_prompt=None,
+        backend="sketch",
+        backend_type="sketch",
+        model="",
+        width=32,
+        height=32,
+        aspect_ratio=None,
+        steps=None,
+        seed=derived_seed(identity),
+        format="png",
+        backend_opts={},
+        extra={},
+    )
+    return replace(job, **changes)
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only when somebody sleeps; the waits are recorded."""
+
+    slept_s: list[float] = field(default_factory=list)
+    now_s: float = 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        """Let so much time pass at once."""
+        self.slept_s.append(seconds)
+        self.now_s += seconds
+
+    def monotonic_s(self) -> float:
+        """Seconds passed."""
+        return self.now_s
+
+    @property
+    def clock(self) -> Clock:
+        """This clock, as the code takes it."""
+        sleep: Callable[[float], Awaitable[None]] = self.sleep
+        return Clock(
+            now_us=lambda: START_US + round(self.now_s * 1e6),
+            monotonic_s=self.monotonic_s,
+            sleep=sleep,
+        )
+
+
+async def plan_jobs(
+    engine: AsyncEngine, jobs: Iterable[Job], *, run: int = 1, salt: str = "", whole: bool = True
+) -> None:
+    """Write jobs into a ledger as a run's whole plan."""
+    planned = [PlannedJob(job, 0) for job in jobs]
+    await write_plan(engine, planned, run=run, salt=salt, whole=whole, now_us=START_US)
+
+
+@asynccontextmanager
+async def batch_of(
+    out: Path, jobs: Iterable[Job], *, clock: Clock | None = None, budget_micros: int | None = None, **backend: Any
+) -> AsyncIterator[Batch]:
+    """An open batch over these jobs, its one backend `sketch` set up as given."""
+    settings = Settings(backends={"sketch": BackendSettings.model_validate({"type": "sketch", **backend})})
+    async with open_ledger(out, create=True) as engine:
+        await plan_jobs(engine, jobs)
+        async with open_batch(out, engine, settings, budget_micros=budget_micros, clock=clock or Clock()) as batch:
+            yield batch

@@ -1,0 +1,291 @@
+"""One job's way, and above all: what may be paid again, and what may not."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.batch import Batch
+from tasks.errors import (
+    Ambiguous,
+    BadImage,
+    BatchStopped,
+    JobError,
+    NotCreated,
+    OutputGone,
+    Refused,
+    Rejected,
+    Transient,
+)
+from tasks.generate import generate_range
+from tasks.ledger.queries import count
+from tasks.records import Counts, Job, JobState
+from tests.making import START_US, FakeClock, batch_of, make_job
+from tests.scripted_backend import PRICE_MICROS, ScriptedBackend, picture
+
+EVERYTHING = (0, 2**62)
+
+
+@asynccontextmanager
+async def scripted(out: Path, backend: ScriptedBackend, jobs: list[Job], **options: Any) -> AsyncIterator[Batch]:
+    """A batch whose backend is the scripted one, in time that only passes when somebody sleeps."""
+    options.setdefault("clock", FakeClock().clock)
+    async with batch_of(out, jobs, **options) as batch:
+        batch._backends["sketch"] = backend
+        yield batch
+
+
+async def run(out: Path, backend: ScriptedBackend, jobs: list[Job], **options: Any) -> Counts:
+    """Generate everything that is open and count."""
+    async with scripted(out, backend, jobs, **options) as batch:
+        await generate_range(batch, *EVERYTHING)
+        return await count(batch.engine)
+
+
+def ledger(out: Path, query: str) -> list[tuple[object, ...]]:
+    """Rows of the ledger file."""
+    with sqlite3.connect(out / "ledger.db") as db:
+        rows = db.execute(query).fetchall()
+    db.close()
+    return rows
+
+
+async def test_a_job_ends_with_its_picture_and_its_price(out: Path) -> None:
+    """The file is there, measured, and the cost is in the ledger."""
+    counts = await run(out, ScriptedBackend(), [make_job()])
+    assert (counts.succeeded, counts.cost_micros) == (1, PRICE_MICROS)
+    [(file_name, width, attempts)] = ledger(out, "SELECT file_name, width, attempts FROM jobs")
+    assert (out / str(file_name)).is_file()
+    assert (width, attempts) == (32, 1)
+
+
+async def test_the_intent_is_on_disk_before_the_paid_call(out: Path) -> None:
+    """Whatever kills the process during the call, the ledger knows that it may have been paid."""
+    seen: list[tuple[object, ...]] = []
+    backend = ScriptedBackend(before_submit=lambda _: seen.extend(ledger(out, "SELECT state FROM jobs")))
+    await run(out, backend, [make_job()])
+    assert seen == [("submitting",)]
+
+
+@pytest.mark.parametrize("error", [NotCreated("refused"), NotCreated("refused", kind="unreachable")])
+async def test_what_was_not_created_is_sent_again(out: Path, error: NotCreated) -> None:
+    """Proof of non-creation makes the same attempt leave again: one bill, one attempt."""
+    backend = ScriptedBackend()
+    backend.on_submit["row-0"] = deque([error])
+    counts = await run(out, backend, [make_job()])
+    assert counts.succeeded == 1
+    assert list(backend.billed.values()) == [1]
+    assert ledger(out, "SELECT number, submit_retries FROM attempts") == [(1, 1)]
+
+
+async def test_a_lost_answer_is_looked_up_and_adopted(out: Path) -> None:
+    """A create whose answer was lost after creation is found and never paid again."""
+    backend = ScriptedBackend(created_anyway={"row-0"})
+    backend.on_submit["row-0"] = deque([Ambiguous("dropped")])
+    counts = await run(out, backend, [make_job()])
+    assert counts.succeeded == 1
+    assert list(backend.billed.values()) == [1]
+    assert (backend.calls["submit"], backend.calls["find"]) == (1, 1)
+
+
+async def test_a_lost_request_is_looked_up_and_sent_again(out: Path) -> None:
+    """A create that never arrived is sent again only after the look-up said so."""
+    backend = ScriptedBackend()
+    backend.on_submit["row-0"] = deque([Ambiguous("dropped")])
+    counts = await run(out, backend, [make_job()])
+    assert counts.succeeded == 1
+    assert list(backend.billed.values()) == [1]
+    assert (backend.calls["submit"], backend.calls["find"]) == (2, 1)
+
+
+async def test_what_cannot_be_told_is_held(out: Path) -> None:
+    """A job that may have been paid for and cannot be found is never paid again by itself."""
+
+    def cannot_tell(_: Job) -> None:
+        raise Ambiguous("two predictions match", cost_micros=None)
+
+    backend = ScriptedBackend(created_anyway={"row-0"}, on_find=cannot_tell)
+    backend.on_submit["row-0"] = deque([Ambiguous("dropped")])
+    counts = await run(out, backend, [make_job()])
+    assert (counts.held, counts.cost_unknown) == (1, 1)
+    again = ScriptedBackend()
+    assert (await run(out, again, [make_job()])).held == 1
+    assert again.calls["submit"] == 0
+
+
+async def test_a_backend_that_breaks_in_a_paid_call_is_ambiguous(out: Path) -> None:
+    """A bug in a plugin's submit is treated like a lost answer: looked up, not paid again."""
+    backend = ScriptedBackend(created_anyway={"row-0"})
+    backend.on_submit["row-0"] = deque([KeyError("id")])
+    counts = await run(out, backend, [make_job()])
+    assert counts.succeeded == 1
+    assert list(backend.billed.values()) == [1]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Refused("nsfw"), "moderation"),
+        (Rejected("bad size"), "invalid"),
+        (JobError("no"), "failed"),
+        (RuntimeError("bug"), "internal"),
+    ],
+)
+async def test_final_failures_are_not_tried_again(out: Path, error: Exception, kind: str) -> None:
+    """One attempt, one clear kind, and the other jobs go on."""
+    backend = ScriptedBackend()
+    backend.on_wait["row-0"] = deque([error])
+    counts = await run(out, backend, [make_job(0), make_job(1)])
+    assert (counts.failed, counts.succeeded, dict(counts.errors)) == (1, 1, {kind: 1})
+    assert backend.calls["submit"] == 2
+
+
+async def test_passing_failures_get_new_attempts_within_the_limit(out: Path) -> None:
+    """Each is an attempt of its own with growing pauses; after the last the job is failed."""
+    clock = FakeClock()
+    backend = ScriptedBackend()
+    backend.on_wait["row-0"] = deque([Transient("interrupted"), OutputGone("too late", cost_micros=PRICE_MICROS)])
+    backend.on_wait["row-1"] = deque([Transient("interrupted")] * 9)
+    counts = await run(out, backend, [make_job(0), make_job(1)], clock=clock.clock, max_attempts=3)
+    assert (counts.succeeded, counts.failed, dict(counts.errors)) == (1, 1, {"transient": 1})
+    assert ledger(out, "SELECT id, attempts, cost_micros FROM jobs ORDER BY id") == [
+        ("row-0", 3, 2 * PRICE_MICROS),
+        ("row-1", 3, 0),
+    ]
+    assert sorted(clock.slept_s) == [1.0, 1.0, 2.0, 2.0]
+
+
+async def test_a_broken_download_is_fetched_again_and_not_paid_again(out: Path) -> None:
+    """Fetching is retried apart from the generation."""
+    backend = ScriptedBackend()
+    backend.on_fetch["row-0"] = deque([BadImage("cut"), picture()[:40], picture()])
+    counts = await run(out, backend, [make_job()])
+    assert (counts.succeeded, backend.calls["submit"], backend.calls["fetch"]) == (1, 1, 3)
+
+
+async def test_a_submitted_job_of_a_killed_run_is_waited_for(out: Path) -> None:
+    """Resume polls the known prediction; nothing is sent."""
+    job = make_job()
+    async with batch_of(out, [job]) as batch:
+        await batch.journal.submitting(job, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
+        prediction = await ScriptedBackend().submit(job, attempt=1)
+        batch.journal.submitted(job, number=1, prediction=prediction, retries=0, now_us=START_US)
+    backend = ScriptedBackend()
+    counts = await run(out, backend, [job])
+    assert (counts.succeeded, backend.calls["submit"], backend.calls["wait"]) == (1, 0, 1)
+    assert ledger(out, "SELECT number, state, cost_micros FROM attempts") == [(1, "succeeded", PRICE_MICROS)]
+
+
+@pytest.mark.parametrize("was_created", [True, False])
+async def test_an_intent_of_a_killed_run_is_looked_up(out: Path, was_created: bool) -> None:  # noqa: FBT001  a case
+    """Killed around the call: adopted where it was created, a new attempt where it was not."""
+    job = make_job()
+    async with batch_of(out, [job]) as batch:
+        await batch.journal.submitting(job, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
+    backend = ScriptedBackend()
+    backend.billed[job.job_id] += was_created
+    counts = await run(out, backend, [job])
+    assert counts.succeeded == 1
+    assert backend.billed[job.job_id] == 1
+    states = ledger(out, "SELECT number, state FROM attempts ORDER BY number")
+    assert states == ([(1, "succeeded")] if was_created else [(1, "failed"), (2, "succeeded")])
+
+
+async def test_a_stop_leaves_the_rest_open(out: Path) -> None:
+    """Token, credit and the like: nobody's job is marked failed for it, and everything can be resumed."""
+    backend = ScriptedBackend()
+    backend.on_submit["row-1"] = deque([BatchStopped("credit", "no credit")])
+    jobs = [make_job(number) for number in range(5)]
+    async with scripted(out, backend, jobs, concurrency=1) as batch:
+        await generate_range(batch, *EVERYTHING)
+        assert batch.stop.cause is not None
+        assert batch.stop.cause.reason == "credit"
+        counts = await count(batch.engine)
+    assert (counts.succeeded, counts.planned, counts.failed) == (1, 4, 0)
+    assert (await run(out, ScriptedBackend(), jobs)).succeeded == 5
+
+
+async def test_a_drain_lands_what_is_in_flight(out: Path) -> None:
+    """After the first Ctrl-C no new submit leaves, and every prediction in flight becomes a picture."""
+    backend = ScriptedBackend(latency_s=0.05)
+    jobs = [make_job(number) for number in range(12)]
+    async with scripted(out, backend, jobs, concurrency=4) as batch:
+        generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
+        while backend.in_flight < 4:
+            await asyncio.sleep(0.001)
+        batch.stop.drain()
+        await generating
+        counts = await count(batch.engine)
+    assert (counts.succeeded, counts.planned) == (4, 8)
+    assert backend.calls["submit"] == 4
+
+
+async def test_the_second_interrupt_cancels_known_predictions(out: Path) -> None:
+    """Stopping now cancels what is in flight at the provider; the ledger still has it as submitted."""
+    backend = ScriptedBackend(latency_s=60)
+    async with scripted(out, backend, [make_job()]) as batch:
+        generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
+        while not backend.in_flight:
+            await asyncio.sleep(0.001)
+        generating.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await generating
+    assert backend.cancelled == ["row-0/1"]
+    assert ledger(out, "SELECT state FROM jobs") == [("submitted",)]
+
+
+async def test_the_budget_is_never_passed(out: Path) -> None:
+    """With many jobs in flight the reserved money never exceeds the cap, and the batch stops resumable."""
+    jobs = [make_job(number) for number in range(40)]
+    backend = ScriptedBackend(latency_s=0.01)
+    async with scripted(out, backend, jobs, concurrency=64, budget_micros=10 * PRICE_MICROS) as batch:
+        await generate_range(batch, *EVERYTHING)
+        counts = await count(batch.engine)
+        assert batch.stop.cause is not None
+        assert batch.stop.cause.reason == "budget"
+    assert (counts.succeeded, counts.cost_micros, counts.failed) == (10, 10 * PRICE_MICROS, 0)
+    # The cap holds over the batch's whole life.
+    resumed = await run(out, backend, jobs, budget_micros=12 * PRICE_MICROS)
+    assert (resumed.succeeded, resumed.cost_micros) == (12, 12 * PRICE_MICROS)
+
+
+async def test_too_many_failures_stop_the_batch(out: Path) -> None:
+    """Half of the last twenty failing stops it: the rest is not burnt."""
+    backend = ScriptedBackend()
+    jobs = [make_job(number) for number in range(60)]
+    for job in jobs:
+        backend.on_wait[str(job.id)] = deque([JobError("no")])
+    async with scripted(out, backend, jobs, concurrency=1) as batch:
+        await generate_range(batch, *EVERYTHING)
+        counts = await count(batch.engine)
+    assert (counts.failed, counts.planned) == (20, 40)
+
+
+async def test_no_more_jobs_in_flight_than_configured(out: Path) -> None:
+    """The backend never sees more than its concurrency."""
+    backend = ScriptedBackend(latency_s=0.002)
+    await run(out, backend, [make_job(number) for number in range(30)], concurrency=7)
+    assert backend.most_in_flight == 7
+
+
+async def test_a_full_disk_stops_and_keeps_what_was_paid(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that cannot be written is not a failed job: it is fetched again when there is room."""
+
+    def full(*_: object, **__: object) -> None:
+        raise BatchStopped("disk", "the disk is full")
+
+    backend = ScriptedBackend()
+    with monkeypatch.context() as patched:
+        patched.setattr("tasks.generate.store_image", full)
+        async with scripted(out, backend, [make_job()]) as batch:
+            await generate_range(batch, *EVERYTHING)
+    assert ledger(out, "SELECT state FROM jobs") == [(JobState.SUBMITTED,)]
+    counts = await run(out, backend, [make_job()])
+    assert (counts.succeeded, backend.calls["submit"]) == (1, 1)

@@ -1,0 +1,59 @@
+"""What is repeated, how often, after which waits."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.errors import Ambiguous, BadImage, JobError, NotCreated, Refused, Rejected
+from tasks.retry import (
+    FETCH_TRIES,
+    LONGEST_WAIT_S,
+    SUBMIT_TRIES,
+    pause_before_attempt_s,
+    retrying_fetch,
+    retrying_submit,
+)
+from tests.making import FakeClock
+
+
+def failing(error: JobError, calls: list[int]) -> object:
+    """A call that fails each time and counts."""
+
+    async def call() -> None:
+        calls.append(1)
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize("error", [Ambiguous("?"), Rejected("no"), Refused("no"), JobError("no")])
+async def test_a_submit_is_repeated_only_on_proof(error: JobError) -> None:
+    """Nothing but proof that nothing was created lets a paid call leave again."""
+    clock, calls = FakeClock(), []
+    with pytest.raises(type(error)):
+        await retrying_submit(clock.sleep)(failing(error, calls))  # type: ignore[arg-type]
+    assert (len(calls), clock.slept_s) == (1, [])
+
+
+async def test_a_refused_connection_is_tried_again_with_growing_waits() -> None:
+    """The tries are bounded, the waits too, and the last error is the one that is raised."""
+    clock, calls = FakeClock(), []
+    with pytest.raises(NotCreated, match="refused"):
+        await retrying_submit(clock.sleep)(failing(NotCreated("refused"), calls))  # type: ignore[arg-type]
+    assert len(calls) == SUBMIT_TRIES
+    assert len(clock.slept_s) == SUBMIT_TRIES - 1
+    assert all(0 <= wait <= LONGEST_WAIT_S for wait in clock.slept_s)
+
+
+async def test_broken_bytes_are_fetched_again() -> None:
+    """Fetching is free, so it is repeated, apart from the generation."""
+    clock, calls = FakeClock(), []
+    with pytest.raises(BadImage):
+        await retrying_fetch(clock.sleep)(failing(BadImage("cut"), calls))  # type: ignore[arg-type]
+    assert len(calls) == FETCH_TRIES
+
+
+def test_the_pause_between_attempts_doubles_and_is_bounded() -> None:
+    """Also at absurd numbers."""
+    assert [pause_before_attempt_s(number) for number in (1, 2, 3)] == [1.0, 2.0, 4.0]
+    assert pause_before_attempt_s(10**9) == LONGEST_WAIT_S
