@@ -165,6 +165,10 @@ class JobRun:
         try:
             ended = await self._backend.wait(self._job, prediction)
             image: StoredImage = await retrying_fetch(self._batch.clock.sleep)(self._fetch_and_store, ended)
+        except BadImage as error:
+            # The picture was made, so its price is known though its bytes are useless.
+            error.cost_micros = ended.cost_micros
+            raise
         except asyncio.CancelledError:
             await self._backend.cancel(prediction)
             raise

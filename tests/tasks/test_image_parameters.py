@@ -335,6 +335,21 @@ def test_any_text_survives(name: str, prompt: str, negative: str | None) -> None
     assert pixels(data) == pixels(FILES[name])
 
 
+def test_a_webp_that_claims_no_size_is_left_untouched() -> None:
+    """A picture header with a side of 0 pixels cannot be described in VP8X: the file is damaged."""
+    data = bytearray(FILES["webp lossy"])
+    body = chunks_of(bytes(data))[0].body
+    data[body.start + 6 : body.start + 10] = bytes(4)
+    assert embed(bytes(data), PARAMETERS) == data
+
+
+def test_a_keyword_that_only_starts_like_ours_is_foreign() -> None:
+    """Another program's text chunk is not read as our JSON, even behind it."""
+    data = embed(FILES["png"], PARAMETERS)
+    end = chunks_of(data)[-1].start
+    assert read(data[:end] + png_chunk(b"iTXt", b"imagen2\0\0\0\0\0{}") + data[end:]) == PARAMETERS
+
+
 def test_foreign_json_is_not_taken_for_parameters() -> None:
     """A comment of another program, or ours with something else than a mapping, reads as none."""
     for comment in (b"CREATOR: gd", b"imagen:[1]", b"imagen:{broken", b"imagen:" + b"[" * 50_000):

@@ -206,6 +206,8 @@ def test_a_large_picture_within_the_limit_is_measured() -> None:
     file = BytesIO()
     Image.new("1", (19_000, 10_000)).save(file, format="PNG")
     assert measure(file.getvalue()) == Measured(19_000, 10_000, "png")
+    with Image.open(file) as image:  # as a reader of the stored file does; Pillow by itself refuses it
+        assert image.size == (19_000, 10_000)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+"""On whose behalf: the environment, the tmux pane, unknown."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.usage.caller import resolve_caller
+
+needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed; `make test` says so too")
+
+
+def test_the_environment_names_the_caller() -> None:
+    """`MAI_FROM_ID` counts, edge spaces aside."""
+    assert resolve_caller({"MAI_FROM_ID": " night-crew "}) == "night-crew"
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"MAI_FROM_ID": "  "},
+        {"TMUX_PANE": "%0"},
+        {"TMUX": "/nowhere/socket,1,0", "TMUX_PANE": "%0", "PATH": "/usr/bin:/bin"},
+        {"TMUX": "/nowhere/socket,1,0", "TMUX_PANE": "%0", "PATH": ""},
+    ],
+)
+def test_without_any_of_them_the_caller_is_unknown(environ: dict[str, str]) -> None:
+    """No tmux, a dead server or a missing program never fail a batch."""
+    assert resolve_caller(environ) == "unknown"
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[list[str]]:
+    """A tmux server of the test's own, with one session."""
+    command = ["tmux", "-S", str(tmp_path / "socket"), "-f", "/dev/null"]
+    subprocess.run([*command, "new-session", "-d", "-s", "test", "-x", "80", "-y", "24", "sh"], check=True)
+    yield command
+    subprocess.run([*command, "kill-server"], check=True)
+
+
+@needs_tmux
+@pytest.mark.parametrize(("option", "expected"), [("studio seven", "studio seven"), (None, "unknown")])
+def test_the_panes_name_is_read_inside_a_real_pane(
+    tmux: list[str], tmp_path: Path, option: str | None, expected: str
+) -> None:
+    """A process in a pane finds `@mai-name` of that pane; an unset one is unknown."""
+    if option is not None:
+        subprocess.run([*tmux, "set-option", "-p", "-t", "test", "@mai-name", option], check=True)
+    answer = tmp_path / "answer"
+    code = "import os; from tasks.usage.caller import resolve_caller; print(resolve_caller(os.environ))"
+    subprocess.run(
+        [*tmux, "send-keys", "-t", "test", f"{sys.executable} -c '{code}' > {answer}; tmux wait-for -S done", "Enter"],
+        check=True,
+        cwd=Path(__file__).parents[3],
+    )
+    subprocess.run([*tmux, "wait-for", "done"], check=True, timeout=30)
+    assert answer.read_text().strip() == expected
