@@ -7,6 +7,7 @@ DuckDB open the file as it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ async def write_metadata(engine: AsyncEngine, out: Path) -> int:
     return rows
 
 
-def _values(page: Any, column: Column) -> pa.Array:
+def _values(page: Sequence[RowMapping], column: Column) -> pa.Array[Any]:
     return pa.array([_value(row, column.name) for row in page], type=column.type)
 
 

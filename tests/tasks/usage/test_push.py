@@ -74,7 +74,7 @@ async def test_a_sink_that_fails_keeps_the_rows_pending(out: Path, tmp_path: Pat
 async def test_a_file_that_is_no_database_is_one_clear_error(tmp_path: Path) -> None:
     """Not a traceback of the database driver."""
     (tmp_path / "usage.db").write_bytes(b"something else entirely, and not short either" * 30)
-    with pytest.raises(UsageError, match="usage.path"):
+    with pytest.raises(UsageError, match=r"usage\.path"):
         async with open_sink(sink_in(tmp_path)):
             pass
 
@@ -130,7 +130,7 @@ def test_since_takes_dates_and_ages(text: str, expected: datetime) -> None:
 
 def test_since_takes_a_plain_date_as_local_midnight() -> None:
     """A person's `2026-11-24` begins where that person's day begins."""
-    assert parse_since("2026-11-24", now=NOW) == datetime(2026, 11, 24).astimezone(UTC)  # noqa: DTZ001  local on purpose
+    assert parse_since("2026-11-24", now=NOW) == datetime(2026, 11, 24).astimezone(UTC)
 
 
 def test_a_wrong_date_says_what_is_right() -> None:

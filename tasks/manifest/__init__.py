@@ -1,0 +1,27 @@
+"""Step 1: a manifest's rows become prompts, row by row, with every problem placed.
+
+`source` finds the file and its format, `lines` reads text safely, `text_rows`, `yaml_rows`, `template` and
+`parquet_rows` give raw rows, `columns` knows names and aliases, `rows` validates. No format is ever held
+whole in memory, and a manifest can be read more than once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+
+from tasks.manifest.rows import prompt_of
+from tasks.manifest.source import FORMATS, Manifest, open_manifest
+from tasks.records import Problem, Prompt
+
+__all__ = ["Manifest", "open_manifest", "read_prompts"]
+
+
+def read_prompts(manifest: Manifest) -> Iterator[Prompt | Problem]:
+    """The manifest's prompts in order; a row that cannot be used is its problems instead."""
+    reader = import_module(FORMATS[manifest.format])
+    for row in reader.read_rows(manifest):
+        if isinstance(row, Problem):
+            yield row
+        else:
+            yield from prompt_of(row, manifest.display)

@@ -1,0 +1,53 @@
+"""Lines of text, safely: bounded in length, decoded one by one, each bad one named and skipped."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from tasks.records import Problem
+
+LINE_BYTES = 1024 * 1024
+"""A longer line is not a row that anybody wrote; it is skipped without being held in memory."""
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_lines(path: Path, file: str) -> Iterator[tuple[int, str | Problem]]:
+    """The lines of a UTF-8 file with their numbers, line ends kept; a line that cannot be read is a problem."""
+    with path.open("rb") as stream:
+        number = 0
+        while raw := stream.readline(LINE_BYTES):
+            number += 1
+            if len(raw) == LINE_BYTES and not raw.endswith(b"\n") and _skip_line(stream):
+                yield number, Problem(file, number, None, f"is longer than {LINE_BYTES} bytes; is it one row?")
+                continue
+            if number == 1:
+                if raw.startswith(_UTF16):
+                    yield number, Problem(file, number, None, "the file is UTF-16; convert it to UTF-8")
+                    return
+                raw = raw.removeprefix(codecs.BOM_UTF8)
+            yield number, _decoded(raw, file, number)
+
+
+def _skip_line(stream: BinaryIO) -> bool:
+    """Read on to the end of the line; False when the file ends right here."""
+    skipped = 0
+    while part := stream.readline(LINE_BYTES):
+        skipped += len(part)
+        if part.endswith(b"\n"):
+            break
+    return skipped > 0
+
+
+def _decoded(raw: bytes, file: str, number: int) -> str | Problem:
+    if b"\0" in raw:
+        return Problem(file, number, None, f"holds a NUL byte (byte {raw.index(0) + 1} of the line); is it text?")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as exc:
+        return Problem(
+            file, number, None, f"is not UTF-8 (byte {exc.start + 1} of the line); convert the file to UTF-8"
+        )

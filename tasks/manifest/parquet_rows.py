@@ -1,0 +1,35 @@
+"""Rows of Parquet files, read in record batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.manifest.columns import PROMPT_NAMES, RawRow
+from tasks.manifest.source import Manifest
+from tasks.records import Problem
+
+BATCH_ROWS = 1_000
+
+
+def read_rows(manifest: Manifest) -> Iterator[RawRow | Problem]:
+    """The rows of a Parquet manifest; a line is the number of a row, from 1."""
+    number = 0
+    try:
+        with pq.ParquetFile(manifest.path) as table:
+            names = table.schema_arrow.names
+            if not PROMPT_NAMES & set(names):
+                found, wanted = ", ".join(names), ", ".join(sorted(PROMPT_NAMES))
+                yield Problem(
+                    manifest.display, None, None, f"no column holds the prompts; found: {found}; wanted: {wanted}"
+                )
+                return
+            for batch in table.iter_batches(batch_size=BATCH_ROWS):
+                for cells in batch.to_pylist():
+                    number += 1
+                    yield RawRow(number, cells)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
+        reason = str(exc).splitlines()[0]
+        yield Problem(manifest.display, number + 1 if number else None, None, f"is not readable Parquet ({reason})")

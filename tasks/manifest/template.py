@@ -1,0 +1,73 @@
+"""Templates: one row with placeholders, times every combination of a matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from string import Formatter
+from typing import Any
+
+from tasks.manifest.columns import is_column
+
+SCALARS = (str, int, float, bool)
+
+
+class TemplateProblem(Exception):
+    """A template or matrix that cannot be expanded."""
+
+
+def expand(template: Mapping[str, Any], matrix: Any) -> Iterator[dict[str, Any]]:
+    """One row for each combination, the last key of the matrix fastest.
+
+    Values of the combination replace `{key}` in the template's texts; a text that is nothing but `{key}`
+    becomes the value itself. The combination is carried in the row as well: as a column where a key is one
+    (`width`), else as an extra column.
+
+    Raises:
+        TemplateProblem: A placeholder without values, a key without use, values that are no list of scalars.
+    """
+    if not isinstance(matrix, dict):
+        raise TemplateProblem("the matrix is not a set of named lists")
+    lists = {str(key): _values(key, values) for key, values in matrix.items()}
+    used = _placeholders(template)
+    if unknown := sorted(used - lists.keys()):
+        raise TemplateProblem(f"{{{unknown[0]}}} has no values in the matrix; write {{{{ and }}}} for plain braces")
+    if unused := [key for key in lists if key not in used and not is_column(key)]:
+        raise TemplateProblem(f"{unused[0]} of the matrix is not used; write {{{unused[0]}}} in the template")
+    for values in product(*lists.values()):
+        combination = dict(zip(lists, values, strict=True))
+        yield {**combination, **{name: _filled(value, combination) for name, value in template.items()}}
+
+
+def _values(key: str, values: Any) -> list[Any]:
+    if not isinstance(values, list) or not values:
+        raise TemplateProblem(f"{key} of the matrix needs a list of values")
+    if odd := [value for value in values if not isinstance(value, SCALARS)]:
+        raise TemplateProblem(f"{key} of the matrix holds {odd[0]!r}; its values are texts or numbers")
+    return values
+
+
+def _placeholders(value: Any) -> set[str]:
+    if isinstance(value, str):
+        try:
+            return {name for _, name, _, _ in Formatter().parse(value) if name is not None}
+        except ValueError:
+            raise TemplateProblem(f"{value!r} has a single brace; write {{{{ and }}}} for plain braces") from None
+    if isinstance(value, dict):
+        return set().union(*(_placeholders(part) for part in value.values()))
+    if isinstance(value, list):
+        return set().union(*(_placeholders(part) for part in value))
+    return set()
+
+
+def _filled(value: Any, combination: Mapping[str, Any]) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(part, combination) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_filled(part, combination) for part in value]
+    if not isinstance(value, str):
+        return value
+    parts = list(Formatter().parse(value))
+    if len(parts) == 1 and not parts[0][0] and parts[0][1] is not None:
+        return combination[parts[0][1]]
+    return "".join(text + ("" if name is None else str(combination[name])) for text, name, _, _ in parts)

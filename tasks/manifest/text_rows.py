@@ -1,0 +1,142 @@
+"""Rows of JSONL, JSON, CSV, TSV and plain text files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tasks.manifest.columns import PROMPT_NAMES, RawRow
+from tasks.manifest.lines import LINE_BYTES, read_lines
+from tasks.manifest.source import Manifest
+from tasks.records import Problem
+
+JSON_BYTES = 64 * 1024 * 1024
+"""A JSON list can only be read whole; a larger one belongs into JSONL."""
+
+
+def read_rows(manifest: Manifest) -> Iterator[RawRow | Problem]:
+    """The rows of a text manifest, whichever of the formats it has."""
+    return {"jsonl": _jsonl, "json": _json, "csv": _csv, "tsv": _tsv, "text": _text}[manifest.format](manifest)
+
+
+def _text(manifest: Manifest) -> Iterator[RawRow | Problem]:
+    for number, line in read_lines(manifest.path, manifest.display):
+        if isinstance(line, Problem):
+            yield line
+        elif line.strip():
+            yield RawRow(number, {"prompt": line.rstrip("\r\n")})
+
+
+def _jsonl(manifest: Manifest) -> Iterator[RawRow | Problem]:
+    for number, line in read_lines(manifest.path, manifest.display):
+        if isinstance(line, Problem):
+            yield line
+        elif line.strip():
+            try:
+                yield _json_row(json.loads(line), number, manifest.display)
+            except (ValueError, RecursionError) as exc:
+                yield Problem(manifest.display, number, None, f"is not JSON ({_json_reason(exc)})")
+
+
+def _json(manifest: Manifest) -> Iterator[RawRow | Problem]:
+    if manifest.path.stat().st_size > JSON_BYTES:
+        limit = f"is larger than {JSON_BYTES // 2**20} MiB; write it as JSONL, one row a line"
+        yield Problem(manifest.display, None, None, limit)
+        return
+    try:
+        rows = json.loads(manifest.path.read_bytes().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as exc:
+        line = getattr(exc, "lineno", None)
+        yield Problem(manifest.display, line, None, f"is not JSON ({_json_reason(exc)})")
+        return
+    if not isinstance(rows, list):
+        yield Problem(manifest.display, 1, None, "holds no list of rows")
+        return
+    for number, row in enumerate(rows, start=1):
+        yield _json_row(row, number, manifest.display)
+
+
+def _json_row(row: Any, number: int, file: str) -> RawRow | Problem:
+    if isinstance(row, str):
+        return RawRow(number, {"prompt": row})
+    if isinstance(row, dict):
+        return RawRow(number, row)
+    return Problem(file, number, None, "is neither an object nor a text")
+
+
+def _json_reason(exc: Exception) -> str:
+    column = getattr(exc, "colno", None)
+    reason = getattr(exc, "msg", None) or str(exc)
+    return f"column {column}: {reason}" if column else reason
+
+
+def _tsv(manifest: Manifest) -> Iterator[RawRow | Problem]:
+    """Without quoting: in real collections a quote in a TSV file is a part of the text."""
+    header: list[str] | None = None
+    for number, line in read_lines(manifest.path, manifest.display):
+        if isinstance(line, Problem):
+            yield line
+        elif line.strip("\r\n"):
+            cells = line.rstrip("\r\n").split("\t")
+            if header is None:
+                header = [name.strip() for name in cells]
+                if problem := _header_problem(header, manifest.display, number):
+                    yield problem
+                    return
+            else:
+                yield _named(header, cells, number, manifest.display)
+
+
+def _csv(manifest: Manifest) -> Iterator[RawRow | Problem]:
+    bad_lines: list[Problem] = []
+
+    def good_lines() -> Iterator[str]:
+        for _, line in read_lines(manifest.path, manifest.display):
+            if isinstance(line, Problem):
+                bad_lines.append(line)
+                yield "\n"  # keeps the reader's line numbers true
+            else:
+                yield line
+
+    csv.field_size_limit(LINE_BYTES)
+    reader = csv.reader(good_lines(), strict=True)
+    header: list[str] | None = None
+    start = 1
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as exc:
+            reason = "a quoted cell is not closed" if "end of data" in str(exc) else str(exc)
+            yield Problem(manifest.display, start, None, f"is not CSV ({reason})")
+            return
+        yield from bad_lines
+        bad_lines.clear()
+        if cells is None:
+            return
+        line, start = start, reader.line_num + 1
+        if not cells:
+            continue
+        if header is None:
+            header = [name.strip() for name in cells]
+            if problem := _header_problem(header, manifest.display, line):
+                yield problem
+                return
+        else:
+            yield _named(header, cells, line, manifest.display)
+
+
+def _header_problem(header: list[str], file: str, line: int) -> Problem | None:
+    if twice := {name for name in header if header.count(name) > 1}:
+        return Problem(file, line, min(twice), "names two columns")
+    if not PROMPT_NAMES & set(header):
+        found, wanted = ", ".join(header), ", ".join(sorted(PROMPT_NAMES))
+        return Problem(file, line, None, f"no column holds the prompts; found: {found}; it may be called {wanted}")
+    return None
+
+
+def _named(header: list[str], cells: list[str], line: int, file: str) -> RawRow | Problem:
+    if len(cells) > len(header):
+        return Problem(file, line, None, f"has {len(cells)} cells, the header has {len(header)} columns")
+    return RawRow(line, dict(zip(header, cells, strict=False)))

@@ -1,0 +1,176 @@
+"""YAML, one node at a time: PyYAML's events made into nodes, so that a long list is never held whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+import yaml
+
+MOST_NODES = 100_000
+"""In one row, aliases followed: no row is that large, an alias bomb is."""
+
+_END = yaml.SequenceEndEvent | yaml.MappingEndEvent
+
+
+class YamlProblem(Exception):
+    """Something in the YAML that cannot be used, with its 1-based line."""
+
+    def __init__(self, line: int, message: str) -> None:
+        """Keep the line beside the text."""
+        self.line = line
+        super().__init__(message)
+
+
+class NodeReader:
+    """Reads a document's top level piece by piece."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Read from `stream`, which the caller closes."""
+        self._loader = yaml.CSafeLoader(stream)
+        self._resolve: Callable[..., str] = self._loader.resolve
+        self._anchors: dict[str, yaml.Node] = {}
+        self._left = MOST_NODES
+
+    def start(self) -> Any:
+        """The first event of the document's content; a `DocumentEndEvent` when it is empty."""
+        self._next()  # the stream's start
+        if isinstance(self._peek(), yaml.StreamEndEvent):
+            return yaml.DocumentEndEvent()
+        self._next()  # the document's start
+        return self._next()
+
+    def entries(self) -> Iterator[tuple[str, int]]:
+        """Keys of the mapping that was just entered, with their lines; the caller reads each value."""
+        seen: set[str] = set()
+        while not isinstance(self._peek(), yaml.MappingEndEvent):
+            node = self.node()
+            line = node.start_mark.line + 1
+            key = str(node.value) if isinstance(node, yaml.ScalarNode) else "?"
+            if key in seen:
+                raise YamlProblem(line, f"{key}: stands here a second time")
+            seen.add(key)
+            yield key, line
+        self._next()
+
+    def items(self) -> Iterator[yaml.Node]:
+        """Items of the sequence that was just entered."""
+        while not isinstance(self._peek(), yaml.SequenceEndEvent):
+            yield self.node()
+        self._next()
+
+    def enter_sequence(self) -> bool:
+        """Go into the sequence that comes next; False, and nothing is read, when something else comes."""
+        if isinstance(self._peek(), yaml.SequenceStartEvent):
+            self._next()
+            return True
+        return False
+
+    def skip(self) -> None:
+        """Read past the next value without keeping it."""
+        depth = 0
+        while True:
+            event = self._next()
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if not depth:
+                return
+
+    def node(self) -> yaml.Node:
+        """The next value, whole."""
+        self._left = MOST_NODES
+        return self._compose()
+
+    def _compose(self) -> yaml.Node:
+        event = self._next()
+        self._left -= 1
+        if self._left < 0:
+            raise YamlProblem(event.start_mark.line + 1, "is too large for one row")
+        if isinstance(event, yaml.AliasEvent):
+            return self._aliased(event)
+        node = self._node_of(event)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+        return node
+
+    def _aliased(self, event: Any) -> yaml.Node:
+        line = event.start_mark.line + 1
+        if event.anchor not in self._anchors:
+            raise YamlProblem(line, f"*{event.anchor}: there is no such anchor before this line")
+        node = self._anchors[event.anchor]
+        self._left -= _size(node, self._left)
+        if self._left <= 0:
+            raise YamlProblem(line, "is too large for one row")
+        return node
+
+    def _node_of(self, event: Any) -> yaml.Node:
+        resolve: Callable[..., str] = self._resolve
+        start: Any = event.start_mark
+        if isinstance(event, yaml.ScalarEvent):
+            tag = _tag(event.tag) or resolve(yaml.ScalarNode, event.value, event.implicit)
+            return yaml.ScalarNode(tag, event.value, start, event.end_mark, style=event.style)
+        if isinstance(event, yaml.SequenceStartEvent):
+            tag = _tag(event.tag) or resolve(yaml.SequenceNode, None, event.implicit)
+            return yaml.SequenceNode(tag, list(self._children()), start, event.end_mark)
+        tag = _tag(event.tag) or resolve(yaml.MappingNode, None, event.implicit)
+        return yaml.MappingNode(tag, self._pairs(), start, event.end_mark)
+
+    def _children(self) -> Iterator[yaml.Node]:
+        while not isinstance(self._peek(), _END):
+            yield self._compose()
+        self._next()
+
+    def _pairs(self) -> list[tuple[yaml.Node, yaml.Node]]:
+        pairs: list[tuple[yaml.Node, yaml.Node]] = []
+        seen: set[str] = set()
+        children = self._children()
+        for key in children:
+            if key.value in seen:
+                raise YamlProblem(key.start_mark.line + 1, f"{key.value}: stands here a second time")
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+            pairs.append((key, next(children)))
+        return pairs
+
+    # PyYAML's types leave out what its events have, so an event is `Any` here.
+    def _peek(self) -> Any:
+        return self._loader.peek_event()
+
+    def _next(self) -> Any:
+        return self._loader.get_event()
+
+
+def value_of(node: yaml.Node) -> Any:
+    """The plain value of a node.
+
+    Raises:
+        YamlProblem: A tag or a scalar that plain YAML does not know.
+    """
+    try:
+        return yaml.constructor.SafeConstructor().construct_document(node)
+    except (yaml.YAMLError, ValueError) as exc:
+        mark = getattr(exc, "problem_mark", None) or node.start_mark
+        raise YamlProblem(mark.line + 1, getattr(exc, "problem", None) or str(exc)) from None
+
+
+def key_lines(node: yaml.Node) -> dict[str, int]:
+    """The line of each key of a mapping."""
+    if not isinstance(node, yaml.MappingNode):
+        return {}
+    return {key.value: key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
+
+
+def _tag(tag: str | None) -> str | None:
+    return None if tag == "!" else tag
+
+
+def _size(node: yaml.Node, most: int) -> int:
+    """Nodes under `node`, counted through aliases, not beyond `most`."""
+    size, stack = 0, [node]
+    while stack and size <= most:
+        size += 1
+        current = stack.pop()
+        if isinstance(current, yaml.SequenceNode):
+            stack.extend(current.value)
+        elif isinstance(current, yaml.MappingNode):
+            stack.extend(part for pair in current.value for part in pair)
+    return size

@@ -1,0 +1,147 @@
+"""Rows of YAML manifests: a list of rows, or `defaults`, `template` with `matrix`, and `prompts`.
+
+The file is read twice: once for what stands beside the prompts (which may come after them), once for the
+rows, in the order in which they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+import yaml
+
+from tasks.manifest.columns import RawRow
+from tasks.manifest.lines import read_lines
+from tasks.manifest.source import Manifest
+from tasks.manifest.template import TemplateProblem, expand
+from tasks.manifest.yaml_nodes import NodeReader, YamlProblem, key_lines, value_of
+from tasks.records import Problem
+
+KEYS = ("defaults", "template", "matrix", "prompts")
+
+
+@dataclass(slots=True)
+class _Header:
+    """What stands beside the prompts."""
+
+    defaults: dict[str, Any] = field(default_factory=dict)
+    matrix: dict[str, Any] = field(default_factory=dict)
+    matrix_line: int | None = None
+
+
+def read_rows(manifest: Manifest) -> Iterator[RawRow | Problem]:
+    """The rows of a YAML manifest; what breaks the file itself is one problem, and the rows before it count."""
+    unreadable = [line for _, line in read_lines(manifest.path, manifest.display) if isinstance(line, Problem)]
+    if unreadable:
+        yield from unreadable
+        return
+    try:
+        header = _read_header(manifest)
+        with manifest.path.open("rb") as stream:
+            yield from _rows(NodeReader(stream), header, manifest.display)
+    except YamlProblem as exc:
+        yield Problem(manifest.display, exc.line, None, str(exc))
+    except yaml.YAMLError as exc:
+        yield _broken(exc, manifest.display)
+    except RecursionError:
+        yield Problem(manifest.display, None, None, "is nested too deeply")
+
+
+def _read_header(manifest: Manifest) -> _Header:
+    header = _Header()
+    with manifest.path.open("rb") as stream:
+        reader = NodeReader(stream)
+        if not isinstance(reader.start(), yaml.MappingStartEvent):
+            return header
+        templates = False
+        for key, line in reader.entries():
+            if key not in KEYS:
+                raise YamlProblem(line, _unknown_key(key))
+            templates |= key == "template"
+            if key == "defaults":
+                header.defaults = _mapping(reader.node(), "defaults", "columns")
+            elif key == "matrix":
+                header.matrix, header.matrix_line = _mapping(reader.node(), "matrix", "lists of values"), line
+            elif key == "prompts":
+                reader.skip()
+            else:
+                reader.node()
+        if header.matrix_line is not None and not templates:
+            raise YamlProblem(header.matrix_line, "matrix: there is no template for it")
+    return header
+
+
+def _rows(reader: NodeReader, header: _Header, file: str) -> Iterator[RawRow | Problem]:
+    start = reader.start()
+    if isinstance(start, yaml.DocumentEndEvent):
+        return
+    if isinstance(start, yaml.SequenceStartEvent):
+        for node in reader.items():
+            yield _row(node, header, file)
+        return
+    if not isinstance(start, yaml.MappingStartEvent):
+        raise YamlProblem(start.start_mark.line + 1, f"holds neither rows nor any of {', '.join(KEYS)}")
+    for key, line in reader.entries():
+        if key == "prompts":
+            yield from _prompts(reader, header, file, line)
+        elif key == "template":
+            yield from _templates(reader.node(), header, file)
+        else:
+            reader.node()
+
+
+def _prompts(reader: NodeReader, header: _Header, file: str, line: int) -> Iterator[RawRow | Problem]:
+    if not reader.enter_sequence():
+        reader.node()
+        yield Problem(file, line, "prompts", "is not a list of rows; begin each with a dash")
+        return
+    for node in reader.items():
+        yield _row(node, header, file)
+
+
+def _row(node: yaml.Node, header: _Header, file: str) -> RawRow | Problem:
+    line = node.start_mark.line + 1
+    try:
+        value = value_of(node)
+    except YamlProblem as exc:
+        return Problem(file, exc.line, None, str(exc))
+    if isinstance(value, str):
+        return RawRow(line, {"prompt": value}, defaults=header.defaults)
+    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+        return RawRow(line, value, key_lines(node), header.defaults)
+    return Problem(file, line, None, "is neither a text nor a row of named columns (a text with a colon needs quotes)")
+
+
+def _templates(node: yaml.Node, header: _Header, file: str) -> Iterator[RawRow | Problem]:
+    entries = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    for entry in entries:
+        line = entry.start_mark.line + 1
+        try:
+            template = _mapping(entry, "template", "columns")
+            for cells in expand(template, template.pop("matrix", header.matrix)):
+                yield RawRow(line, cells, key_lines(entry), header.defaults)
+        except TemplateProblem as exc:
+            yield Problem(file, line, "template", str(exc))
+
+
+def _mapping(node: yaml.Node, name: str, of_what: str) -> dict[str, Any]:
+    value = value_of(node)
+    if not isinstance(value, dict):
+        raise YamlProblem(node.start_mark.line + 1, f"{name}: is not a set of named {of_what}")
+    return {str(key): part for key, part in value.items()}
+
+
+def _unknown_key(key: str) -> str:
+    near = get_close_matches(key, KEYS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KEYS)}"
+    return f"{key}: is not known here; {hint}"
+
+
+def _broken(exc: yaml.YAMLError, file: str) -> Problem:
+    mark = getattr(exc, "problem_mark", None)
+    reason = getattr(exc, "problem", None) or str(exc).splitlines()[0]
+    where = f"column {mark.column + 1}: " if mark else ""
+    return Problem(file, mark.line + 1 if mark else None, None, f"is not YAML ({where}{reason})")
