@@ -14,7 +14,6 @@ import typer
 from flows.commands import backends, init, plan, resume, run, status, usage
 from tasks.errors import ImagenError
 
-INTERRUPTED_STATUS = 130
 INTERNAL_ERROR_STATUS = 1
 
 app = typer.Typer(
@@ -36,8 +35,6 @@ def main() -> None:
         app()
     except ImagenError as exc:
         fail(f"imagen: {exc}", exc.exit_code)
-    except KeyboardInterrupt:
-        fail("imagen: interrupted", INTERRUPTED_STATUS)
     except Exception as exc:  # noqa: BLE001  no traceback reaches a user who did not ask for it
         if "-v" in sys.argv or "--verbose" in sys.argv:
             traceback.print_exc()

@@ -76,6 +76,12 @@ class BatchStopped(ImagenError):
         super().__init__(message)
 
 
+class Interrupted(ImagenError):
+    """Raised when a second signal stopped the run at once. What was in flight is found again by a resume."""
+
+    exit_code = 130
+
+
 class UsageError(ImagenError):
     """Raised when usage rows could not be pushed. They stay pending; pushing again is safe and free."""
 

@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Protocol
 
 from rich.console import Console
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.text import Text
 
 from tasks.batch import Batch, Tally
 from tasks.records import usd
@@ -93,29 +94,31 @@ class LiveDisplay:
 
     def __init__(self, console: Console) -> None:
         """Draw on `console`."""
+        self._status = console.status("")
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[facts]}", markup=False),
-            TimeRemainingColumn(compact=True),
             console=console,
+            transient=True,
         )
-        self._live = Live(self._bar, console=console, transient=True, refresh_per_second=8)
-        self._task = self._bar.add_task("", total=None, facts="")
+        self._task = self._bar.add_task("generating", total=None, facts="")
         self._left = 0
 
     def phase(self, text: str) -> None:
         """See `Display.phase`."""
-        self._live.start()
-        self._bar.update(self._task, description=text)
+        self._bar.stop()
+        self._status.update(Text(text))
+        self._status.start()
 
     def start(self, left: int) -> None:
         """See `Display.start`."""
+        self._status.stop()
         self._left = left
-        self._bar.reset(self._task, total=left, description="generating", facts="")
-        self._live.start()
+        self._bar.update(self._task, total=left)
+        self._bar.start()
 
     def update(self, tally: Tally, elapsed_s: float, *, draining: bool) -> None:
         """See `Display.update`."""
@@ -125,16 +128,19 @@ class LiveDisplay:
 
     def finish(self) -> None:
         """See `Display.finish`."""
-        self._live.stop()
+        self._status.stop()
+        self._bar.stop()
 
 
 def describe(tally: Tally, elapsed_s: float, left: int, *, draining: bool) -> str:
-    """Failures, flight, rate and dollars in a few words."""
+    """Failures, flight, rate, time left and dollars in a few words."""
     rate = tally.done / elapsed_s if elapsed_s > 0 else 0.0
-    parts = [f"{tally.failed} failed", f"{tally.in_flight} in flight", f"{rate:.1f}/s", _money(tally, left)]
+    parts = [f"{tally.failed} failed", f"{tally.in_flight} in flight"]
     if draining:
-        parts.insert(0, "stopping: waiting for what is in flight (Ctrl-C again: stop now)")
-    return ", ".join(parts)
+        return ", ".join([*parts, _money(tally, left), "Ctrl-C again stops now"])
+    if rate:
+        parts += [f"{rate:.1f}/s", f"{timedelta(seconds=round((left - tally.done) / rate))} left"]
+    return ", ".join([*parts, _money(tally, left)])
 
 
 def _money(tally: Tally, left: int) -> str:

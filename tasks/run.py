@@ -31,7 +31,7 @@ from tasks.plan import PlanOptions, PlanReport, check_manifest, plan_manifest
 from tasks.records import JobState, micros
 from tasks.settings import Settings, load_settings
 from tasks.stop import INTERRUPTED
-from tasks.summary import Summary, summarise, write_summary
+from tasks.summary import COMPLETED, Summary, summarise, write_summary
 from tasks.usage.caller import resolve_caller
 from tasks.usage.push import PushReport
 
@@ -165,7 +165,7 @@ async def plan_run(run: OpenRun) -> int:
 async def conclude_run(run: OpenRun, usage: PushReport) -> Summary:
     """Record how the run ended, write `summary.json`, and give the summary."""
     batch, stop = run.batch, run.batch.stop
-    outcome = "completed" if stop.cause is None else INTERRUPTED if stop.interrupted else f"stopped: {stop.cause}"
+    outcome = COMPLETED if stop.cause is None else INTERRUPTED if stop.interrupted else f"stopped: {stop.cause}"
     await end_run(batch.engine, run.number, outcome, now_us=batch.clock.now_us())
     now_us, generated = batch.clock.now_us(), batch.tally.succeeded
     summary = await summarise(batch.engine, batch.out, now_us=now_us, generated=generated, warning=usage.warning)

@@ -14,11 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.atomic_files import write_atomically
 from tasks.clock import instant
+from tasks.ledger.lock import is_locked
 from tasks.ledger.queries import count, count_usage, last_activity_us
 from tasks.ledger.runs import RunRecord, last_run
 from tasks.records import Counts, JobState, usd
 
 FILE_NAME = "summary.json"
+COMPLETED, RUNNING, KILLED = "completed", "running", "killed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +30,10 @@ class Summary:
     out: Path
     counts: Counts
     run: RunRecord | None
+    alive: bool
+    """Whether a run holds the folder now."""
     wall_s: float
-    """Of the last run; while it is alive, up to now."""
+    """Of the last run; while it is alive, up to now; killed, up to its last trace."""
     generated: int | None
     """Pictures that this run made; None where only the ledger was read."""
     usage_pushed: int
@@ -37,6 +41,15 @@ class Summary:
     last_activity_us: int | None
     warning: str | None = None
     """Something that went wrong without costing a picture."""
+
+    @property
+    def outcome(self) -> str | None:
+        """How the last run ended: `running`, `killed`, or as the run itself recorded it."""
+        if self.run is None:
+            return None
+        if self.run.outcome is not None:
+            return self.run.outcome
+        return RUNNING if self.alive else KILLED
 
     def as_dict(self) -> dict[str, Any]:
         """The record that programs read; its keys are a contract."""
@@ -56,7 +69,7 @@ class Summary:
             "usage_pushed": self.usage_pushed,
             "usage_pending": self.usage_pending,
             "errors": dict(counts.errors),
-            "outcome": self.run.outcome if self.run else None,
+            "outcome": self.outcome,
             "last_activity": _iso(self.last_activity_us),
             "warning": self.warning,
             "out": str(self.out),
@@ -67,18 +80,21 @@ async def summarise(
     engine: AsyncEngine, out: Path, *, now_us: int, generated: int | None = None, warning: str | None = None
 ) -> Summary:
     """Read the summary of the batch in `out` from its ledger."""
-    run = await last_run(engine)
+    run, alive, last_us = await last_run(engine), is_locked(out), await last_activity_us(engine)
     pushed, pending = await count_usage(engine)
-    ended_us = (run.ended_at_us or now_us) if run else now_us
+    ended_us = now_us if alive else last_us
+    if run is not None and run.ended_at_us is not None:
+        ended_us = run.ended_at_us
     return Summary(
         out=out,
         counts=await count(engine),
         run=run,
-        wall_s=(ended_us - run.started_at_us) / 1e6 if run else 0.0,
+        alive=alive,
+        wall_s=(ended_us - run.started_at_us) / 1e6 if run and ended_us else 0.0,
         generated=generated,
         usage_pushed=pushed,
         usage_pending=pending,
-        last_activity_us=await last_activity_us(engine),
+        last_activity_us=last_us,
         warning=warning,
     )
 
@@ -94,10 +110,10 @@ def summary_lines(record: dict[str, Any]) -> list[str]:
             f"{record['held']} held, {left} to do; ${record['cost_usd']:,.2f}{unknown}"
         ),
         *(f"  {number} x {kind}" for kind, number in record["errors"].items()),
-        *([record["outcome"]] if record["outcome"] not in {None, "completed"} else []),
+        *([record["outcome"]] if record["outcome"] not in {None, COMPLETED} else []),
         *([f"warning: {record['warning']}"] if record["warning"] else []),
         f"images and metadata.parquet are in {out}",
-        *([f"to go on: imagen resume {out}"] if left else []),
+        *([f"to go on: imagen resume {out}"] if left and record["outcome"] != RUNNING else []),
         *([f"to try what failed again: imagen resume {out} --retry-failed"] if record["failed"] else []),
         *(
             [f"what is held may have been paid for; to pay again: imagen resume {out} --retry-held"]

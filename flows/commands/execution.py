@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tasks.errors import ImagenError
+from tasks.errors import ImagenError, Interrupted
 from tasks.prefect_server.connection import connect, quiet_defaults
 from tasks.progress import Display, LineDisplay, LiveDisplay, SilentDisplay, current_display
 from tasks.run import RunRequest, check_request
@@ -50,7 +50,11 @@ def _run_on_server(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
         os.environ,
         on_wait=lambda elapsed_s: display.phase(f"starting Prefect's server ({elapsed_s:.0f} s)"),
     )
-    return asyncio.run(_run_flow(request))
+    try:
+        return asyncio.run(_run_flow(request))
+    except asyncio.CancelledError:  # the second Ctrl-C
+        again = f"imagen resume {request.out}"
+        raise Interrupted(f"stopped at once; what was in flight is found again by: {again}") from None
 
 
 async def _run_flow(request: RunRequest) -> dict[str, Any]:
@@ -73,8 +77,6 @@ async def _run_flow(request: RunRequest) -> dict[str, Any]:
     outcome: object = await state.aresult(raise_on_failure=False)
     if isinstance(outcome, dict):
         return outcome
-    if isinstance(outcome, KeyboardInterrupt | asyncio.CancelledError) or state.is_cancelled():
-        raise KeyboardInterrupt
     if isinstance(outcome, BaseException):
         raise outcome
     raise ImagenError(f"the flow ended without a result: {state.message}")

@@ -49,3 +49,15 @@ def _holder(out: Path) -> str:
         return (out / HOLDER_NAME).read_text()
     except OSError:
         return "it did not say who"
+
+
+def is_locked(out: Path) -> bool:
+    """Whether a living run holds the folder."""
+    if not (out / LOCK_NAME).exists():
+        return False
+    lock = FileLock(out / LOCK_NAME)
+    try:
+        with lock.acquire(blocking=False):
+            return False
+    except (Timeout, OSError):
+        return True
