@@ -18,6 +18,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.atomic_files import replacing
+from tasks.disk import stopping_when_full
 from tasks.identity import prompt_hash
 from tasks.ledger.queries import job_pages
 from tasks.records import usd
@@ -89,9 +90,13 @@ async def write_metadata(engine: AsyncEngine, out: Path) -> int:
 
     Returns:
         The number of rows.
+
+    Raises:
+        BatchStopped: The disk takes no more; the old table is still there.
     """
     rows = 0
     with (
+        stopping_when_full(out),
         replacing(out / FILE_NAME) as path,
         pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer,
     ):

@@ -20,8 +20,8 @@ from tasks.backends import build_backend
 from tasks.backends.base import Backend
 from tasks.batch import Batch, open_batch
 from tasks.clock import Clock
-from tasks.errors import BatchStopped, ConfigError, InputError
-from tasks.ledger.database import open_ledger
+from tasks.errors import BatchStopped, ConfigError, ImagenError
+from tasks.ledger.database import open_ledger, require_ledger
 from tasks.ledger.lock import lock_folder
 from tasks.ledger.planning import reopen, write_plan
 from tasks.ledger.queries import count_open, open_backends, open_jobs, shards
@@ -93,11 +93,9 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
     """Lock the folder, open its ledger, record the run.
 
     Raises:
-        InputError: The folder cannot be used, is locked, or (on a resume) holds no batch. Nothing was spent.
+        InputError: The folder cannot be used, or another run holds it. Nothing was spent.
     """
     clock = clock or Clock()
-    if request.manifest is None and not request.out.is_dir():
-        raise InputError(f"{request.out}: there is no such folder to resume")
     with lock_folder(request.out):
         remove_leftovers(request.out)
         async with open_ledger(request.out, create=request.manifest is not None) as engine:
@@ -112,7 +110,11 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
             )
             number = await begin_run(engine, start, now_us=clock.now_us())
             async with open_batch(request.out, engine, settings, budget_micros=budget_micros, clock=clock) as batch:
-                yield OpenRun(request=request, batch=batch, number=number, settings=settings, caller=caller)
+                try:
+                    yield OpenRun(request=request, batch=batch, number=number, settings=settings, caller=caller)
+                except ImagenError as exc:
+                    await end_run(engine, number, f"stopped: {exc}", now_us=clock.now_us())
+                    raise
 
 
 def check_request(request: RunRequest) -> PlanReport | None:
@@ -124,8 +126,10 @@ def check_request(request: RunRequest) -> PlanReport | None:
     Raises:
         ManifestError: The manifest has problems; they are all in it.
         ConfigError: A setting cannot be used, or a backend that the manifest needs is not set up.
+        InputError: There is no batch to resume.
     """
     if request.manifest is None:
+        require_ledger(request.out)
         return None
     if (known := _checked.get()) is not None:
         return known

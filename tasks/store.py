@@ -6,7 +6,6 @@ whatever was asked for. Knows neither backends nor the ledger.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import struct
 import zlib
@@ -20,8 +19,8 @@ from PIL import AvifImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlug
 from slugify import slugify
 
 from tasks.atomic_files import write_atomically
+from tasks.disk import stopping_when_full
 from tasks.encode import EXTENSIONS
-from tasks.errors import BatchStopped
 from tasks.image_chunks import bad_image, chunks_of, format_of
 from tasks.image_parameters import embed
 from tasks.records import Job, StoredImage
@@ -144,11 +143,9 @@ def store_image(out: Path, job: Job, data: bytes, *, parameters: Mapping[str, An
     measured = measure(data)
     final = data if parameters is None else embed(data, parameters)
     file_name = image_path(job, measured.format)
-    try:
+    # Whatever the reason is, the next pictures would be paid for and meet it too.
+    with stopping_when_full(out):
         write_atomically(out / file_name, final)
-    except OSError as exc:
-        # Whatever the reason is, the next pictures would be paid for and meet it too.
-        raise BatchStopped("disk", f"{_why(out, exc)} and run `imagen resume {out}`; nothing is paid twice") from exc
     return StoredImage(
         file_name=file_name,
         width=measured.width,
@@ -175,13 +172,3 @@ def _beginning(data: bytes) -> str:
     if not text.isprintable() or not text or "\ufffd" in text:
         return f"{len(data)} bytes that start with {data[:8].hex(' ')}"
     return f"a web page or other markup, {text!r}" if text.startswith("<") else f"a text, {text!r}"
-
-
-def _why(out: Path, error: OSError) -> str:
-    match error.errno:
-        case errno.ENOSPC:
-            return f"the disk of {out} is full: free some space"
-        case errno.EDQUOT:
-            return f"the disk quota of {out} is used up: free some space or ask for more"
-        case _:
-            return f"{out} cannot be written ({error.strerror}): mend that"

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.atomic_files import write_atomically
 from tasks.clock import instant
+from tasks.disk import stopping_when_full
 from tasks.ledger.lock import is_locked
 from tasks.ledger.queries import count, count_usage, last_activity_us
 from tasks.ledger.runs import RunRecord, last_run
@@ -125,7 +126,8 @@ def summary_lines(record: dict[str, Any]) -> list[str]:
 def write_summary(summary: Summary) -> None:
     """Write `summary.json` into the output folder."""
     text = json.dumps(summary.as_dict(), indent=2, ensure_ascii=False)
-    write_atomically(summary.out / FILE_NAME, (text + "\n").encode())
+    with stopping_when_full(summary.out):
+        write_atomically(summary.out / FILE_NAME, (text + "\n").encode())
 
 
 def _iso(us: int | None) -> str | None:

@@ -20,7 +20,7 @@ from tasks.settings import explain_setting
 
 DEFAULT_SIDE_PX = 512
 DEFAULT_STEPS = 4
-DRAWING_S = 0.05
+DRAWING_S = 0.07
 """Seconds to draw and write a picture of the default size, measured on two cores; for estimates only."""
 
 
@@ -93,7 +93,7 @@ class SketchBackend:
 
     def _draw(self, job: Job) -> bytes:
         # Pillow loads when the first picture is drawn: commands that only plan or list start without it.
-        from tasks.backends.sketch_art import draw  # noqa: PLC0415
+        from tasks.backends.sketching.art import draw  # noqa: PLC0415
         from tasks.encode import encode  # noqa: PLC0415
 
         width, height = requested_size(job)

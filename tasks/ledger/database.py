@@ -27,6 +27,16 @@ def ledger_path(out: Path) -> Path:
     return out / FILE_NAME
 
 
+def require_ledger(out: Path) -> None:
+    """Pass when the folder holds a batch.
+
+    Raises:
+        InputError: It does not, or does not exist.
+    """
+    if not ledger_path(out).is_file():
+        raise InputError(f"{out}: is not the output folder of a batch (it has no {FILE_NAME})")
+
+
 @asynccontextmanager
 async def open_ledger(out: Path, *, create: bool = False) -> AsyncIterator[AsyncEngine]:
     """The engine of the folder's ledger, for the duration of the block.
@@ -40,8 +50,8 @@ async def open_ledger(out: Path, *, create: bool = False) -> AsyncIterator[Async
         BatchStopped: The disk is full.
     """
     path = ledger_path(out)
-    if not create and not path.is_file():
-        raise InputError(f"{out}: is not the output folder of a batch (it has no {FILE_NAME})")
+    if not create:
+        require_ledger(out)
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
     event.listen(engine.sync_engine, "connect", _configure)
     try:

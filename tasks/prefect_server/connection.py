@@ -13,7 +13,7 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.prefect_server.launch import ServerError, TemporaryServer, Waiting, is_healthy, start
+from tasks.prefect_server.launch import ServerError, TemporaryServer, Waiting, is_healthy, require_answer, start
 from tasks.prefect_server.server_records import remove_orphans, servers_folder
 from tasks.prefect_server.user_settings import configured
 
@@ -23,6 +23,7 @@ API_URL = "PREFECT_API_URL"
 DEFAULT_API_URL = "http://127.0.0.1:4200/api"
 """Where `prefect server start` listens unless told otherwise."""
 DEFAULT_PORT_TIMEOUT_S = 0.5
+USERS_SERVER_TIMEOUT_S = 10.0
 LOOPBACK = "127.0.0.1"
 
 
@@ -84,11 +85,12 @@ def connect(
         default_api_url: tried before a server is started.
 
     Raises:
-        ServerError: the temporary server could not be started.
+        ServerError: the user's server does not answer, or the temporary one could not be started.
         ConfigError: a Prefect settings file cannot be read.
     """
     remove_orphans(state_dir)
     if url := configured(environ, API_URL, ("api", "url")):
+        require_answer(url, timeout_s=USERS_SERVER_TIMEOUT_S)
         return ServerHandle(api_url=url)
     if is_healthy(default_api_url, timeout_s=DEFAULT_PORT_TIMEOUT_S):
         _talk_to(default_api_url, environ)

@@ -15,6 +15,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +43,7 @@ TAIL_BYTES = 8192
 
 
 class ServerError(ImagenError):
-    """Raised when the temporary server cannot be started. Nothing was spent; trying again may help."""
+    """Raised when there is no Prefect server to talk to. Nothing was spent; trying again may help."""
 
 
 def is_healthy(api_url: str, *, timeout_s: float) -> bool:
@@ -56,6 +58,25 @@ def is_healthy(api_url: str, *, timeout_s: float) -> bool:
         return False
     finally:
         connection.close()
+
+
+def require_answer(api_url: str, *, timeout_s: float) -> None:
+    """Pass when the user's server answers at all; whether it lets us in, Prefect finds out.
+
+    Raises:
+        ServerError: nothing answers there.
+    """
+    try:
+        with urllib.request.urlopen(f"{api_url.rstrip('/')}/health", timeout=timeout_s):  # noqa: S310  the user's URL
+            pass
+    except urllib.error.HTTPError as answer:
+        answer.close()
+    except (OSError, ValueError, http.client.HTTPException) as exc:
+        reason = getattr(exc, "reason", exc)
+        raise ServerError(
+            f"the Prefect server at {api_url} (PREFECT_API_URL) does not answer ({reason}): "
+            "start it, or unset PREFECT_API_URL to use a temporary one"
+        ) from None
 
 
 @dataclass(slots=True, kw_only=True)

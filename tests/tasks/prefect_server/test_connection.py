@@ -68,23 +68,6 @@ def _gone_within(pid: int, seconds: float) -> bool:
     return start_time(pid) is None
 
 
-def test_url_in_environment_wins(tmp_path: Path, environ: dict[str, str]) -> None:
-    """A server named in the environment is used as it is, and nothing is started."""
-    environ["PREFECT_API_URL"] = "https://prefect.example.org/api"
-    handle = _connect(tmp_path, environ)
-    assert (handle.api_url, handle.embedded, _files(tmp_path)) == ("https://prefect.example.org/api", False, set())
-
-
-def test_url_in_profile_wins(tmp_path: Path, environ: dict[str, str]) -> None:
-    """A server named in the active profile is used as it is; the environment is left alone, nothing is started."""
-    (tmp_path / "prefect-home").mkdir()
-    profile = 'active = "p"\n[profiles.p]\nPREFECT_API_URL = "http://p/api"'
-    (tmp_path / "prefect-home/profiles.toml").write_text(profile)
-    handle = _connect(tmp_path, environ)
-    assert (handle.api_url, handle.embedded, _files(tmp_path)) == ("http://p/api", False, set())
-    assert "PREFECT_API_URL" not in environ
-
-
 @contextlib.contextmanager
 def _listening(answer: bytes) -> Iterator[str]:
     """A server that answers every GET with 200 and these bytes, as the address of a Prefect API."""
@@ -104,6 +87,33 @@ def _listening(answer: bytes) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}/api"
         server.shutdown()
         thread.join()
+
+
+def test_url_in_environment_wins(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A server named in the environment is used as it is, whatever it answers, and nothing is started."""
+    with _listening(b"log in first") as url:
+        environ["PREFECT_API_URL"] = url
+        handle = _connect(tmp_path, environ)
+    assert (handle.api_url, handle.embedded, _files(tmp_path)) == (url, False, set())
+
+
+def test_url_in_profile_wins(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A server named in the active profile is used as it is; the environment is left alone, nothing is started."""
+    with _listening(b"true") as url:
+        (tmp_path / "prefect-home").mkdir()
+        profile = f'active = "p"\n[profiles.p]\nPREFECT_API_URL = "{url}"'
+        (tmp_path / "prefect-home/profiles.toml").write_text(profile)
+        handle = _connect(tmp_path, environ)
+    assert (handle.api_url, handle.embedded, _files(tmp_path)) == (url, False, set())
+    assert "PREFECT_API_URL" not in environ
+
+
+def test_a_server_of_the_user_that_is_away_is_one_clear_error(tmp_path: Path, environ: dict[str, str]) -> None:
+    """It is not silently replaced by a temporary one: the message names the address and the setting."""
+    environ["PREFECT_API_URL"] = NOWHERE
+    with pytest.raises(ServerError, match=f"{NOWHERE} .PREFECT_API_URL. does not answer"):
+        _connect(tmp_path, environ)
+    assert _files(tmp_path) == set()
 
 
 def test_healthy_server_on_default_port_is_used(tmp_path: Path, environ: dict[str, str]) -> None:
@@ -246,7 +256,8 @@ def test_stopped_orphan_is_ended_by_the_next_run(tmp_path: Path, first_runs: tup
         os.kill(server_pid, signal.SIGSTOP)
         run.kill()
         run.wait()
-        _connect(tmp_path, _environ(first_runs[0]) | {"PREFECT_API_URL": NOWHERE})
+        with _listening(b"true") as url:
+            _connect(tmp_path, _environ(first_runs[0]) | {"PREFECT_API_URL": url})
         assert _gone_within(server_pid, 1)
     assert _files(tmp_path) == set()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.backends.sketch_canvas import Canvas, Gradient, Point, Shape, ellipse
-from tasks.backends.sketch_palette import mix
+from tasks.backends.sketching.canvas import Canvas, Gradient, Point, Shape, ellipse
+from tasks.backends.sketching.palette import mix
 
 
 def draw_sky(canvas: Canvas, *, horizon: float) -> Point:
@@ -15,11 +15,11 @@ def draw_sky(canvas: Canvas, *, horizon: float) -> Point:
     place = (canvas.width * dice.between(0.2, 0.8), canvas.height * horizon * dice.between(0.35, 0.72))
     if palette.dark:
         draw_stars(canvas, horizon=horizon)
-    radius = canvas.unit * dice.between(0.06, 0.125)
+    radius = canvas.unit * dice.between(0.045, 0.11)
     canvas.glow(place, radius * 7, palette.light, opacity=0.55)
     canvas.glow(place, radius * 2.6, palette.light, opacity=0.6)
     disc = ellipse(place, radius, radius)
-    canvas.fill([disc], Gradient((palette.light, mix(palette.light, palette.haze, 0.25))))
+    canvas.fill([disc], Gradient((palette.light, mix(palette.light, palette.haze, 0.1))))
     draw_clouds(canvas, horizon=horizon)
     return place
 

@@ -1,4 +1,4 @@
-"""A placeholder generator: lovely, deterministic pictures that do not understand their prompt.
+"""A placeholder generator: deterministic pictures that do not understand their prompt.
 
 A few known words of the prompt choose the scene, the light and the finish; its digest and the seed decide
 the rest. The same arguments give the same pixels. It needs neither network nor fonts nor files.
@@ -11,12 +11,16 @@ from collections.abc import Callable, Mapping
 
 from PIL import Image
 
-from tasks.backends.sketch_canvas import Canvas, Dice
-from tasks.backends.sketch_finish import FINISHES
-from tasks.backends.sketch_forms import draw_city, draw_flowers, draw_planets, draw_ribbons, draw_tiles
-from tasks.backends.sketch_land import draw_desert, draw_forest, draw_mountains, draw_sea
-from tasks.backends.sketch_palette import PALETTES
-from tasks.backends.sketch_words import read_brief
+from tasks.backends.sketching.canvas import Canvas, Dice
+from tasks.backends.sketching.city import draw_city
+from tasks.backends.sketching.desert import draw_desert
+from tasks.backends.sketching.finish import FINISHES
+from tasks.backends.sketching.forms import draw_flowers, draw_ribbons, draw_tiles
+from tasks.backends.sketching.palette import PALETTES
+from tasks.backends.sketching.planets import draw_planets
+from tasks.backends.sketching.sea import draw_sea
+from tasks.backends.sketching.woods import draw_forest, draw_mountains
+from tasks.backends.sketching.words import read_brief
 
 SCENES: Mapping[str, Callable[[Canvas], None]] = {
     "mountains": draw_mountains,
@@ -31,7 +35,7 @@ SCENES: Mapping[str, Callable[[Canvas], None]] = {
 }
 
 MAX_DETAIL = 6
-MIN_DRAWN_SIDE_PX = 128
+MIN_DRAWN_SIDE_PX = 96
 MAX_DRAWN_AREA_PX = 2048 * 2048
 """Smaller and larger pictures are drawn within these and scaled: outlines stay clear, time and memory bounded."""
 
@@ -41,9 +45,13 @@ def draw(
 ) -> Image.Image:
     """An RGB picture of exactly `width` x `height` px, decided by the arguments alone.
 
-    Another seed gives another picture of the same kind; another size, the same scene in another frame.
+    Another seed gives another picture of the same kind.
 
     Args:
+        prompt: Known words choose scene, light and finish, the rest only stirs the dice.
+        seed: Any whole number.
+        width: In px, of the result; every size works.
+        height: In px, of the result.
         steps: How much detail: layers, towers, blossoms. From 8 on nothing more is added.
         negative_prompt: Known words in it are not followed where the prompt has them.
     """

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tasks.backends.sketch_canvas import Dice
+from tasks.backends.sketching.canvas import Dice
 
 SCENE_WORDS = {
-    "mountains": "mountain hill peak alps summit volcano valley cliff landscape canyon snow winter wolf eagle dragon castle fog mist goat",
+    "mountains": "mountain hill peak alps summit volcano valley cliff landscape canyon snow winter wolf eagle dragon castle fog mist misty goat",
     "sea": "sea ocean beach lake wave coast island boat ship sail water river harbour harbor whale fish dolphin lighthouse sunset sunrise shore bay",
     "desert": "desert dune sand sahara camel oasis mesa savanna savannah cactus pyramid lion mars western",
     "forest": "forest wood tree pine jungle fox deer bear owl rabbit squirrel fairy cabin moss mushroom autumn bird cat dog hedgehog path",
@@ -25,19 +25,19 @@ SCENE_WORDS = {
 }
 
 PALETTE_WORDS = {
-    "dawn": "dawn morning sunrise warm soft fog mist",
-    "sunset": "sunset evening dusk warm orange golden romantic tropical",
+    "dawn": "dawn morning sunrise warm soft fog foggy mist misty fox",
+    "sunset": "sunset evening dusk warm orange golden romantic tropical fox",
     "azure": "blue day summer sunny sky bright clear noon",
-    "glacier": "winter snow ice cold frozen white arctic grey gray wolf blue",
-    "midnight": "night midnight moon dark star space blue owl",
-    "aurora": "aurora northern night green space magic fairy",
-    "moss": "green forest spring moss nature jungle fog mist botanical frog",
-    "autumn": "autumn fall fox brown cosy cozy vintage wood orange rust",
-    "sakura": "pink spring cherry blossom sakura japan japanese cute",
+    "glacier": "winter snow snowy ice icy cold frozen white arctic grey gray wolf blue",
+    "midnight": "night midnight moon dark blue owl",
+    "aurora": "aurora northern night green magic fairy",
+    "moss": "green spring moss jungle fog foggy mist misty frog",
+    "autumn": "autumn fall fox red brown cosy cozy vintage orange rust",
+    "sakura": "pink pastel spring cherry blossom sakura japan japanese cute",
     "lavender": "purple violet lavender pastel dream soft lilac unicorn",
-    "terracotta": "desert clay terracotta retro vintage western lion camel",
+    "terracotta": "clay terracotta retro vintage western lion",
     "lagoon": "teal turquoise tropical lagoon underwater cyan coral whale",
-    "ember": "red fire lava ember volcano dragon hell black hot",
+    "ember": "red fire burning lava ember volcano dragon hell black hot",
     "ink": "ink sumi black monochrome calligraphy etching charcoal",
     "neon": "neon cyberpunk synthwave vaporwave robot laser futuristic",
     "blueprint": "blueprint schematic technical drafting",
@@ -67,6 +67,13 @@ USUAL_PALETTES = {
 }
 
 
+MANNERS = ("ribbons", "tiles")
+"""Scenes whose words tell how to draw rather than what: any other scene's word goes before them."""
+
+FINISH_PALETTES = {"brush": ("ink",), "drafting": ("blueprint",)}
+"""Finishes that have colours of their own, whatever else the prompt says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Brief:
     """What a prompt asks for, as far as a sketch can tell."""
@@ -81,12 +88,12 @@ def read_brief(prompt: str, *, negative_prompt: str | None = None) -> Brief:
     """What the known words ask for; where there are none, the prompt's digest decides the scene."""
     unwanted = set(_words(negative_prompt or ""))
     words = [word for word in _words(prompt) if word not in unwanted]
-    scene = _first(words, _index("scene")) or Dice(prompt).pick(tuple(USUAL_PALETTES))
-    return Brief(
-        scene=scene,
-        palettes=_palettes(words) or USUAL_PALETTES[scene],
-        finish=_first(words, _index("finish")) or "film",
-    )
+    subjects = {word: names for word, names in _index("scene").items() if names[0] not in MANNERS}
+    scene = _first(words, subjects) or _first(words, _index("scene")) or Dice(prompt).pick(tuple(USUAL_PALETTES))
+    finish = _first(words, _index("finish")) or "film"
+    words.sort(key=lambda word: word not in _index("finish"))  # `neon` says more about colours than `night`
+    palettes = FINISH_PALETTES.get(finish) or _palettes(words) or USUAL_PALETTES[scene]
+    return Brief(scene=scene, palettes=palettes, finish=finish)
 
 
 def _words(text: str) -> list[str]:

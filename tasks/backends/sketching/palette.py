@@ -30,6 +30,11 @@ class Palette:
         """What distance fades into."""
         return self.sky[-1]
 
+    def distant(self, near: float) -> Colour:
+        """The colour of something between the horizon (0) and here (1), through the tint of the air between."""
+        air = mix(self.sky[1], self.deep, 0.3)
+        return mix(self.haze, air, near * 2) if near < 0.5 else mix(air, self.deep, near * 2 - 1)  # noqa: PLR2004  half way
+
     @property
     def dark(self) -> bool:
         """Whether the sky is dark enough for stars."""
@@ -66,7 +71,7 @@ PALETTES = {
     "midnight": _palette("080c26 16204e 33427f 7483b4", "04060f", "f6eed3", "f2c14e 5b7bd5 e07a5f 8f9fe0 2a3674"),
     "aurora": _palette("051320 0a3140 17665f 7fcaa5", "030a10", "e9fff2", "4be0a4 2aa7a0 b7f0ad 7b6cd9 12505a"),
     "moss": _palette("7f9c86 b4c9a8 dfe6c6 f6f4df", "10291f", "fffdea", "588157 a3b18a d9a441 344e41 e9edc9"),
-    "autumn": _palette("8c6a5d c99a74 ecc794 f9e6c4", "33160f", "fff4d9", "bc4b2a e09f3e 8f2d2b 5c1a16 f2d0a4"),
+    "autumn": _palette("4f6d7a c98a5e f2b263 fbe2b0", "33160f", "fff4d9", "bc4b2a e09f3e 8f2d2b 5c1a16 f2d0a4"),
     "sakura": _palette("e59fb4 f3c2c9 fadfdb fef2ea", "57294a", "fffaf4", "d6587f f08ca5 f7b7c3 7d4f72 9db59a"),
     "lavender": _palette("9d90c9 c3b1dd ecd0dd fdeee0", "3f3566", "fffaf0", "7b6bb0 b497d6 f2a7b5 5e548e f9dcc4"),
     "terracotta": _palette("4f8a94 a9b9a5 f0cb9b fae3bf", "5c2419", "fff6dc", "c8553d f28f3b ffd5a1 588b8b 8a3a2a"),
@@ -75,6 +80,6 @@ PALETTES = {
     "ink": _palette("cfc9bd e2ddd2 f0ece2 f8f5ee", "1e1d20", "c8402f", "2b2a2e 6d6a68 a9a49b c8402f e4dfd4"),
     "neon": _palette("0a0320 2b0b52 8a1f91 ff4fa3", "07021a", "8ffcff", "ff2a6d 05d9e8 f9f871 b967ff 00f5a0"),
     "blueprint": _palette("0c2f5f 12407d 1d5499 4c83c4", "071f42", "eaf4ff", "8fc1f2 c6e0fa 4f8fd0 2b66a8 eaf4ff"),
-    "poster": _palette("e9dcc3 f0e5cf f5ecda f8f1e3", "1f2430", "fbf4e4", "d9382c f0b429 1e5a97 232733 6ba292"),
+    "poster": _palette("2f6f8f 84b3a6 f1d9a6 f9ecd2", "1f2430", "fbf4e4", "d9382c f0b429 1e5a97 232733 6ba292"),
     "rose": _palette("6a3d5c b5667d e9a39b fbdcc9", "2c142b", "fff1e2", "c9506b e88d8d f6c6a8 6b2d5c 8fb0a9"),
 }

@@ -12,12 +12,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from random import Random
 from typing import TypeVar
 
 from PIL import Image, ImageDraw
 
-from tasks.backends.sketch_palette import Colour, Palette
+from tasks.backends.sketching.palette import Colour, Palette
 
 T = TypeVar("T")
 Point = tuple[float, float]
@@ -93,7 +94,12 @@ class Canvas:
     @property
     def unit(self) -> float:
         """The length in px that sizes are given in, so that a scene keeps its weight at any aspect ratio."""
-        return min(math.sqrt(self.width * self.height), 1.4 * min(self.width, self.height))
+        shorter, longer = sorted((self.width, self.height))
+        return max(min(math.sqrt(shorter * longer), 1.4 * shorter), longer / 8)
+
+    def swings(self, per_unit: float) -> int:
+        """How many of something that stands `per_unit` times in a unit of length stand across, at least 2."""
+        return max(2, round(per_unit * self.width / self.unit))
 
     def wash(self, paint: Gradient) -> None:
         """Cover everything."""
@@ -116,8 +122,8 @@ class Canvas:
     def glow(self, centre: Point, radius: float, colour: Colour, *, opacity: float = 1.0) -> None:
         """Let a light shine from `centre`, gone at `radius` px."""
         left, top, side = round(centre[0] - radius), round(centre[1] - radius), max(2, round(2 * radius))
-        falloff = _falloff().point([round(level * opacity) for level in range(256)])
-        light = falloff.resize((side, side), Image.Resampling.BILINEAR)
+        light = _falloff().resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        light = light.point([round(level * opacity) for level in range(256)])
         self.image.paste(colour, (left, top, left + side, top + side), light)
 
     def _bounds(self, shapes: Sequence[Shape]) -> tuple[int, int, int, int] | None:
@@ -134,7 +140,8 @@ class Canvas:
 @cache
 def _falloff() -> Image.Image:
     """A soft round light, 256 px: full in the middle, nothing from the edge on."""
-    return Image.radial_gradient("L").point([round(255 * ((255 - d) / 255) ** 2) for d in range(256)])
+    # Pillow's gradient reaches 255 in the corners, and 255 / sqrt(2) in the middle of each edge.
+    return Image.radial_gradient("L").point([round(255 * (max(0, 178 - d) / 178) ** 2) for d in range(256)])
 
 
 def ellipse(
@@ -159,7 +166,7 @@ def ridge(dice: Dice, peaks: int, *, halvings: int = 5, roughness: float = 0.5) 
     heights = [dice.between(-1, 1) for _ in range(peaks + 1)]
     swing = roughness
     for _ in range(halvings):
-        middles = [(a + b) / 2 + dice.between(-swing, swing) for a, b in zip(heights, heights[1:], strict=False)]
+        middles = [(a + b) / 2 + dice.between(-swing, swing) for a, b in pairwise(heights)]
         heights = [height for pair in zip(heights, middles, strict=False) for height in pair] + heights[-1:]
         swing *= roughness
     return heights

@@ -1,0 +1,33 @@
+"""A disk that takes no more is no failed job: the batch stops, and goes on when there is room."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.errors import BatchStopped
+
+
+@contextmanager
+def stopping_when_full(out: Path) -> Iterator[None]:
+    """Run the block, which writes below `out`.
+
+    Raises:
+        BatchStopped: It could not write. Nothing is lost, and nothing is paid twice on a resume.
+    """
+    try:
+        yield
+    except OSError as exc:
+        raise BatchStopped("disk", f"{_why(out, exc)} and run `imagen resume {out}`; nothing is paid twice") from exc
+
+
+def _why(out: Path, error: OSError) -> str:
+    match error.errno:
+        case errno.ENOSPC:
+            return f"the disk of {out} is full: free some space"
+        case errno.EDQUOT:
+            return f"the disk quota of {out} is used up: free some space or ask for more"
+        case _:
+            return f"{out} cannot be written ({error.strerror or error}): mend that"

@@ -1,0 +1,101 @@
+"""A real Prefect server for the session, and the command line as its users call it: a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.prefect_server.connection import connect, quiet_defaults
+
+NOWHERE = "http://127.0.0.1:1/api"
+TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Prefect home of the session's own."""
+    return tmp_path_factory.mktemp("prefect-home")
+
+
+@pytest.fixture(scope="session")
+def prefect_url(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) -> Iterator[str]:
+    """The API of a server that lives as long as the session."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environ["PREFECT_HOME"] = str(prefect_home)
+    quiet_defaults(environ)
+    state = tmp_path_factory.mktemp("state")
+    server = connect(state, environ, on_wait=lambda _: None, default_api_url=NOWHERE)
+    yield server.api_url
+    server.stop()
+
+
+@dataclass
+class Cli:
+    """Calls `imagen` in a folder of the test's own."""
+
+    folder: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def start(self, *arguments: str | Path, stdin: int | None = None) -> subprocess.Popen[str]:
+        """Start a command and leave it running."""
+        return subprocess.Popen(
+            [sys.executable, "-c", "from flows.cli import main; main()", *map(str, arguments)],
+            cwd=self.folder,
+            env={**os.environ, **self.environ},
+            stdin=stdin if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; it never shows a traceback."""
+        process = self.start(*arguments, stdin=None if stdin is None else subprocess.PIPE)
+        out, err = process.communicate(stdin, timeout=TIMEOUT_S)
+        assert "Traceback" not in out + err, err
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def json(self, *arguments: str | Path, status: int = 0) -> Any:
+        """Run a command with --json, check its exit status, and give what it printed."""
+        done = self.run(*arguments, "--json")
+        assert done.returncode == status, done.stderr
+        return json.loads(done.stdout)
+
+    def config(self, **backend: Any) -> None:
+        """Set up the backend `sketch` of this folder."""
+        text = json.dumps({"backends": {"sketch": {"type": "sketch", **backend}}})
+        (self.folder / "imagen.yaml").write_text(text)
+
+    def manifest(self, count: int, name: str = "m.jsonl") -> Path:
+        """Write a manifest of so many small pictures."""
+        rows = ({"id": f"row-{n}", "prompt": f"picture {n}", "width": 32, "height": 32} for n in range(count))
+        path = self.folder / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+
+@pytest.fixture
+def offline(tmp_path: Path) -> Cli:
+    """The command line without any Prefect server: for what must end before one is needed."""
+    return Cli(tmp_path, {"PREFECT_API_URL": NOWHERE, "PYTHONPATH": str(Path(__file__).parents[2])})
+
+
+@pytest.fixture
+def cli(tmp_path: Path, prefect_url: str, prefect_home: Path) -> Cli:
+    """The command line with the session's server."""
+    environ = {"PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(prefect_home)}
+    return Cli(tmp_path, {**environ, "PYTHONPATH": str(Path(__file__).parents[2])})
+
+
+def interrupt(process: subprocess.Popen[str], number: int = signal.SIGINT) -> None:
+    """Send what Ctrl-C sends."""
+    process.send_signal(number)

@@ -1,0 +1,124 @@
+"""Bad input: one clear message, exit status 2, nothing written, nothing started."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import Cli
+
+GOOD_ROW = '{"prompt": "a fox"}\n'
+
+BAD_MANIFESTS: dict[str, tuple[str, bytes, list[str]]] = {
+    "broken YAML": ("m.yaml", b"prompts:\n  - [a fox\n  - b\n", ["m.yaml:3", "not YAML"]),
+    "a column of the wrong type": ("m.jsonl", b'{"prompt": ["a", "fox"]}\n', ["m.jsonl:1", "prompt", "not text"]),
+    "a negative size": ("m.csv", b"prompt,width\na fox,-5\n", ["m.csv:2", "width", "-5", "16 to 16384"]),
+    "an absurd size": ("m.jsonl", b'{"prompt": "a", "height": 9000000}\n', ["m.jsonl:1", "height", "16384"]),
+    "an empty prompt": ("m.tsv", b"Prompt\tNote\n  \tx\n", ["m.tsv:2", "Prompt", "empty"]),
+    "an unknown backend": ("m.yaml", b"- {prompt: a, backend: flux}\n", ["m.yaml:1", "backend", "'flux'", "sketch"]),
+    "an id that stands twice": (
+        "m.jsonl",
+        b'{"id": "x", "prompt": "a"}\n{"id": "y", "prompt": "b"}\n{"id": "x", "prompt": "c"}\n',
+        ["m.jsonl:3", "id", "'x'", "line 1"],
+    ),
+    "NUL bytes": ("m.txt", b"a fox\nan \0 owl\n", ["m.txt:2", "NUL"]),
+    "another encoding": ("m.txt", b"a fox\nein F\xfcchslein\n", ["m.txt:2", "UTF-8"]),
+    "a path as id": ("m.jsonl", b'{"id": "../../x", "prompt": "a"}\n', ["m.jsonl:1", "id", "../../x"]),
+    "a line of 50 MB": (
+        "m.jsonl",
+        GOOD_ROW.encode() + b'{"prompt": "' + b"x" * 50_000_000 + b'"}\n',
+        ["m.jsonl:2", "longer"],
+    ),
+    "an unknown extension": ("m.docx", b"a fox", ["m.docx", ".jsonl"]),
+    "Parquet that is none": ("m.parquet", b"not parquet", ["m.parquet", "Parquet"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_MANIFESTS)
+def test_a_bad_manifest_is_refused_whole(case: str, offline: Cli) -> None:
+    """The message names file, line and column, and no folder appears."""
+    name, content, fragments = BAD_MANIFESTS[case]
+    (offline.folder / name).write_bytes(content)
+    done = offline.run("run", name, "--out", "out", "--quiet")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    for fragment in fragments:
+        assert fragment in done.stderr
+    assert not (offline.folder / "out").exists()
+
+
+def test_all_problems_are_reported_at_once(offline: Cli) -> None:
+    """A user mends a manifest in one go; a flood is cut, and counted."""
+    rows = [{"prompt": "", "width": 1}, {"prompt": "fine"}, *({"prompt": "a", "steps": -1} for _ in range(60))]
+    (offline.folder / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = offline.run("plan", "m.jsonl")
+    lines = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert "m.jsonl:1: prompt" in lines[0]
+    assert "m.jsonl:1: width" in lines[1]
+    assert "m.jsonl:3: steps" in lines[2]
+    assert lines[-1] == "... and 12 more problems"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        ("run missing.jsonl", "missing.jsonl"),
+        ("run m.jsonl --backend flux", "'flux' is not configured"),
+        ("run m.jsonl --config none.yaml", "none.yaml"),
+        ("run m.jsonl --config broken.yaml", "broken.yaml:1"),
+        ("run m.jsonl --limit 0", "--limit"),
+        ("run m.jsonl --budget -1", "--budget"),
+        ("run m.jsonl --frobnicate", "--frobnicate"),
+        ("plan m.jsonl --config unknown_type.yaml", "'teleport' is not a backend type"),
+        ("plan m.jsonl --config bad_option.yaml", "backends.sketch"),
+        ("resume nowhere", "nowhere"),
+        ("resume .", "ledger"),
+        ("status nowhere", "nowhere"),
+        ("usage --since tuesday", "tuesday"),
+    ],
+)
+def test_bad_arguments_and_settings_are_refused(arguments: str, fragment: str, offline: Cli) -> None:
+    """One message that names the argument or setting, and exit status 2."""
+    (offline.folder / "m.jsonl").write_text(GOOD_ROW)
+    (offline.folder / "broken.yaml").write_text("stop: {error_rate: 7}\n")
+    (offline.folder / "unknown_type.yaml").write_text("backends: {sketch: {type: teleport}}\n")
+    (offline.folder / "bad_option.yaml").write_text("backends: {sketch: {type: sketch, latency_s: slow}}\n")
+    done = offline.run(*arguments.split(), *(["--quiet"] if arguments.startswith(("run", "resume")) else []))
+    assert done.returncode == 2, done.stderr
+    assert fragment in done.stderr
+    assert not (offline.folder / "runs").exists()
+
+
+def test_an_output_folder_that_cannot_be_made_is_refused(cli: Cli) -> None:
+    """A file where the folder should be: exit status 2, and the file is as it was."""
+    (cli.folder / "file").write_text("precious")
+    done = cli.run("run", cli.manifest(2), "--out", "file/out", "--quiet")
+    assert done.returncode == 2
+    assert "file/out" in done.stderr
+    assert (cli.folder / "file").read_text() == "precious"
+
+
+def test_a_foreign_ledger_is_left_alone(cli: Cli) -> None:
+    """A `ledger.db` that is not ours is neither used nor overwritten."""
+    out = cli.folder / "out"
+    out.mkdir()
+    (out / "ledger.db").write_bytes(b"the accounts of a bakery, which are no database at all " * 20)
+    before = (out / "ledger.db").read_bytes()
+    done = cli.run("run", cli.manifest(2), "--out", "out", "--quiet")
+    assert done.returncode == 2
+    assert "ledger" in done.stderr
+    assert (out / "ledger.db").read_bytes() == before
+
+
+def test_nothing_is_left_of_standard_input(offline: Cli, tmp_path: Path) -> None:
+    """A bad manifest on standard input is reported as such, and its copy is gone."""
+    spool = tmp_path / "tmp"
+    spool.mkdir()
+    offline.environ["TMPDIR"] = str(spool)
+    done = offline.run("run", "-", "--quiet", stdin='{"prompt": ""}\n')
+    assert done.returncode == 2
+    assert "stdin" in done.stderr
+    assert not list(spool.iterdir())
