@@ -23,6 +23,8 @@ from tasks.records import Job, PlannedJob, Problem, Prompt
 from tasks.settings import Settings
 
 PROBLEMS_SHOWN = 50
+SEEDS = 2**63
+"""Seeds lie below; the samples of the last one begin at 0 again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ class Planner:
         """
         self._settings = settings
         self._options = options
-        self._file = file
+        self.file = file
         self._backends: dict[str, Backend] = {}
         self.backend(options.backend or settings.default_backend)
 
@@ -101,9 +103,9 @@ class Planner:
             try:
                 self.backend(prompt.backend)
             except ConfigError as exc:
-                return Problem(self._file, prompt.line, "backend", str(exc))
+                return Problem(self.file, prompt.line, "backend", str(exc))
         if prompt.id is not None and (first := seen.first_line(prompt.id, prompt.line)):
-            return Problem(self._file, prompt.line, "id", f"{prompt.id!r} stands on line {first} too; ids are unique")
+            return Problem(self.file, prompt.line, "id", f"{prompt.id!r} stands on line {first} too; ids are unique")
         return None
 
     def _expand(self, prompt: Prompt, position: int, seen: _Seen) -> Iterator[PlannedJob]:
@@ -159,7 +161,7 @@ class Planner:
             aspect_ratio=prompt.aspect_ratio,
             steps=prompt.steps,
             # Samples of one row must differ; the first keeps the very seed that the row gives.
-            seed=derived_seed(identity) if prompt.seed is None else prompt.seed + sample,
+            seed=derived_seed(identity) if prompt.seed is None else (prompt.seed + sample) % SEEDS,
             format=prompt.format or self._settings.output.format,
             backend_opts=backend_opts,
             extra=prompt.extra,
@@ -225,6 +227,8 @@ class _Tally:
         self._work_s[job.backend] += estimate.latency_s  # type: ignore[assignment]  # a Counter of floats
 
     def report(self, settings: Settings) -> PlanReport:
+        if not self._problem_count and not self._jobs:
+            self.add(Problem(self._planner.file, None, None, "holds no rows"))
         if self._problem_count:
             raise ManifestError(self._problems, self._problem_count)
         return PlanReport(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import isnan
 from typing import Any
 
 NAMES = {
@@ -61,7 +62,7 @@ def split_cells(cells: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     extra: dict[str, Any] = {}
     for (name, value), column in zip(cells.items(), meanings, strict=True):
         if column is None:
-            extra[name] = value
+            extra[name] = None if _is_nan(value) else value
         elif not _gives_nothing(value) or column == "prompt":
             known[column] = value
     return known, extra, spelled
@@ -80,4 +81,8 @@ def _layout(names: tuple[str, ...]) -> tuple[tuple[str | None, ...], Mapping[str
 
 
 def _gives_nothing(value: Any) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and value != value)  # noqa: PLR0124  NaN
+    return value is None or value == "" or _is_nan(value)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and isnan(value)

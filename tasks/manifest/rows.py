@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from math import gcd
+from math import gcd, isfinite, nan
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -46,10 +46,6 @@ def _whole_number(what: str, limits: tuple[int, int], unit: str = "") -> Callabl
         return number
 
     return parse
-
-
-def _bounds(limits: tuple[int, int]) -> Any:
-    return WithJsonSchema({"type": "integer", "minimum": limits[0], "maximum": limits[1]})
 
 
 def _text(value: Any) -> str:
@@ -101,14 +97,21 @@ def _options(value: Any) -> dict[str, Any]:
             raise ValueError(f'{_shown(value)} is not JSON; write an object, as {{"go_fast": false}}') from None
     if not isinstance(value, dict):
         raise ValueError(f"{_shown(value)} is not a set of named options")  # noqa: TRY004  pydantic reads ValueError
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f"{_shown(value)} cannot be sent as JSON ({exc})") from None
     return value
 
 
 def _guidance(value: Any) -> float:
     try:
-        return float("nan" if isinstance(value, bool) else value)
+        number = float("nan" if isinstance(value, bool) else value)
     except (TypeError, ValueError):
-        raise ValueError(f"{_shown(value)} is not a number") from None
+        number = nan
+    if not isfinite(number):
+        raise ValueError(f"{_shown(value)} is not a number")
+    return number
 
 
 def _shown(value: Any) -> str:
@@ -116,31 +119,61 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004  fits on a line beside the rest
 
 
+def _bounds(limits: tuple[int, int]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "integer", "minimum": limits[0], "maximum": limits[1]})
+
+
+_PROMPT_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"\S", "maxLength": PROMPT_CHARS})
+_TEXT_SCHEMA = WithJsonSchema({"type": "string", "maxLength": PROMPT_CHARS})
+_ID_SCHEMA = WithJsonSchema(
+    {
+        "type": ["string", "integer"],
+        "pattern": r"^(?!\s*\.{0,2}\s*$)[^/\\\u0000-\u001f\u007f]+$",
+        "maxLength": ID_CHARS,
+    }
+)
+_RATIO_SCHEMA = WithJsonSchema(
+    {"type": "string", "pattern": "^(100|[1-9][0-9]?):(100|[1-9][0-9]?)$", "examples": ["16:9", "1:1", "3:4"]}
+)
+_FORMAT_SCHEMA = WithJsonSchema({"enum": ["png", "jpeg", "jpg", "webp"]})
+
+Text = Annotated[str, BeforeValidator(_text), _TEXT_SCHEMA]
 Size = Annotated[int, BeforeValidator(_whole_number("a size", SIZE_PX, " pixels")), _bounds(SIZE_PX)]
 Steps = Annotated[int, BeforeValidator(_whole_number("a number of steps", STEPS)), _bounds(STEPS)]
 Seed = Annotated[int, BeforeValidator(_whole_number("a seed", SEED)), _bounds(SEED)]
 Samples = Annotated[int, BeforeValidator(_whole_number("a number of samples", SAMPLES)), _bounds(SAMPLES)]
+Format = Annotated[Literal["png", "jpeg", "webp"], BeforeValidator(_format), _FORMAT_SCHEMA]
 
 
 class ManifestRow(BaseModel):
-    """One row of a manifest; every other column is carried through to the metadata."""
+    """One row of a manifest. Every column that is not named here is carried through to the metadata."""
 
-    model_config = ConfigDict(extra="allow", title="A row of an imagen manifest")
+    model_config = ConfigDict(
+        extra="allow",
+        title="A row of an imagen manifest",
+        json_schema_extra={"$schema": "https://json-schema.org/draft/2020-12/schema"},
+    )
 
-    prompt: Annotated[str, BeforeValidator(_prompt)] = Field(description="the text of the picture")
-    id: Annotated[str, BeforeValidator(_id)] | None = Field(None, description="your name for the row, unique")
-    negative_prompt: Annotated[str, BeforeValidator(_text)] | None = Field(None, description="what to leave out")
-    backend: Annotated[str, BeforeValidator(_text)] | None = Field(None, description="a configured backend")
-    width: Size | None = Field(None, description="pixels")
-    height: Size | None = Field(None, description="pixels")
-    aspect_ratio: Annotated[str, BeforeValidator(_aspect_ratio)] | None = Field(None, description="W:H, as 16:9")
-    steps: Steps | None = Field(None, description="of inference")
-    seed: Seed | None = Field(None, description="left out: derived from the row")
-    samples: Samples = Field(1, description="pictures of this row")
-    format: Annotated[Literal["png", "jpeg", "webp"], BeforeValidator(_format)] | None = Field(None, description="file")
-    guidance: Annotated[float, BeforeValidator(_guidance)] | None = Field(None, description="goes to backend_opts")
+    prompt: Annotated[str, BeforeValidator(_prompt), _PROMPT_SCHEMA] = Field(description="The text of the picture.")
+    id: Annotated[str, BeforeValidator(_id), _ID_SCHEMA] | None = Field(
+        None, description="Your own name for the row, unique in the manifest; a part of the file names."
+    )
+    negative_prompt: Text | None = Field(None, description="What should not be in the picture.")
+    backend: Text | None = Field(None, description="Name of a configured backend; left out, the default one.")
+    width: Size | None = Field(None, description="Width in pixels.")
+    height: Size | None = Field(None, description="Height in pixels.")
+    aspect_ratio: Annotated[str, BeforeValidator(_aspect_ratio), _RATIO_SCHEMA] | None = Field(
+        None, description="Width to height, as 16:9; beside it, width or height may stand, not both."
+    )
+    steps: Steps | None = Field(None, description="Number of inference steps.")
+    seed: Seed | None = Field(None, description="Left out, one is derived from the row: the same in every run.")
+    samples: Samples = Field(1, description="How many pictures to make of this row.")
+    format: Format | None = Field(None, description="File format; left out, the configuration's.")
+    guidance: Annotated[float, BeforeValidator(_guidance)] | None = Field(
+        None, description="How closely to follow the prompt; goes to backend_opts under this name."
+    )
     backend_opts: Annotated[dict[str, Any], BeforeValidator(_options)] = Field(
-        default_factory=dict, description="sent as they are"
+        default_factory=dict, description="Options that are sent to the backend as they are."
     )
 
 

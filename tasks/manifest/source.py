@@ -105,7 +105,7 @@ def _sniff(head: bytes) -> str:
         return "jsonl"
     if first.lstrip().startswith("["):
         return "json"
-    if re.match(r"(defaults|template|matrix|prompts)\s*:|- ", first):
+    if re.match(r"(---|%YAML|-)(\s|$)|[\"']?(defaults|template|matrix|prompts)[\"']?\s*:", first):
         return "yaml"
     for delimiter, kind in (("\t", "tsv"), (",", "csv")):
         if delimiter in first and PROMPT_NAMES & {cell.strip(' "') for cell in first.split(delimiter)}:

@@ -35,7 +35,7 @@ def _jsonl(manifest: Manifest) -> Iterator[RawRow | Problem]:
             yield line
         elif line.strip():
             try:
-                yield _json_row(json.loads(line), number, manifest.display)
+                yield _json_row(_loaded(line), number, manifest.display)
             except (ValueError, RecursionError) as exc:
                 yield Problem(manifest.display, number, None, f"is not JSON ({_json_reason(exc)})")
 
@@ -46,7 +46,10 @@ def _json(manifest: Manifest) -> Iterator[RawRow | Problem]:
         yield Problem(manifest.display, None, None, limit)
         return
     try:
-        rows = json.loads(manifest.path.read_bytes().decode("utf-8-sig"))
+        rows = _loaded(manifest.path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError as exc:
+        yield Problem(manifest.display, None, None, f"is not UTF-8 (byte {exc.start + 1}); convert it to UTF-8")
+        return
     except (ValueError, RecursionError) as exc:
         line = getattr(exc, "lineno", None)
         yield Problem(manifest.display, line, None, f"is not JSON ({_json_reason(exc)})")
@@ -56,6 +59,22 @@ def _json(manifest: Manifest) -> Iterator[RawRow | Problem]:
         return
     for number, row in enumerate(rows, start=1):
         yield _json_row(row, number, manifest.display)
+
+
+def _loaded(text: str) -> Any:
+    """The value of a JSON text; NaN, which Python and R write for a missing number, is null."""
+    value = json.loads(text, parse_constant=_constant)
+    if "\\u" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("half of a character, as \\ud83d without its other half") from None
+    return value
+
+
+def _constant(name: str) -> None:
+    if name != "NaN":
+        raise ValueError(f"{name} is not a number")
 
 
 def _json_row(row: Any, number: int, file: str) -> RawRow | Problem:
@@ -78,6 +97,8 @@ def _tsv(manifest: Manifest) -> Iterator[RawRow | Problem]:
     for number, line in read_lines(manifest.path, manifest.display):
         if isinstance(line, Problem):
             yield line
+            if header is None:
+                return
         elif line.strip("\r\n"):
             cells = line.rstrip("\r\n").split("\t")
             if header is None:
@@ -109,12 +130,13 @@ def _csv(manifest: Manifest) -> Iterator[RawRow | Problem]:
             cells = next(reader, None)
         except csv.Error as exc:
             reason = "a quoted cell is not closed" if "end of data" in str(exc) else str(exc)
+            yield from bad_lines
             yield Problem(manifest.display, start, None, f"is not CSV ({reason})")
             return
         yield from bad_lines
-        bad_lines.clear()
-        if cells is None:
+        if cells is None or (bad_lines and header is None):
             return
+        bad_lines.clear()
         line, start = start, reader.line_num + 1
         if not cells:
             continue
@@ -128,7 +150,7 @@ def _csv(manifest: Manifest) -> Iterator[RawRow | Problem]:
 
 
 def _header_problem(header: list[str], file: str, line: int) -> Problem | None:
-    if twice := {name for name in header if header.count(name) > 1}:
+    if twice := {name for name in header if name and header.count(name) > 1}:
         return Problem(file, line, min(twice), "names two columns")
     if not PROMPT_NAMES & set(header):
         found, wanted = ", ".join(header), ", ".join(sorted(PROMPT_NAMES))

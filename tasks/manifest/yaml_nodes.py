@@ -40,6 +40,16 @@ class NodeReader:
         self._next()  # the document's start
         return self._next()
 
+    def finish(self) -> None:
+        """Read the end of the document, whose content has been read.
+
+        Raises:
+            YamlProblem: Another document follows, which would otherwise be left out in silence.
+        """
+        self._next()
+        if not isinstance(self._peek(), yaml.StreamEndEvent):
+            raise YamlProblem(self._peek().start_mark.line + 1, "a second document begins here; a manifest is one")
+
     def entries(self) -> Iterator[tuple[str, int]]:
         """Keys of the mapping that was just entered, with their lines; the caller reads each value."""
         seen: set[str] = set()
@@ -105,14 +115,15 @@ class NodeReader:
     def _node_of(self, event: Any) -> yaml.Node:
         resolve: Callable[..., str] = self._resolve
         start: Any = event.start_mark
+        end: Any = event.end_mark
         if isinstance(event, yaml.ScalarEvent):
             tag = _tag(event.tag) or resolve(yaml.ScalarNode, event.value, event.implicit)
-            return yaml.ScalarNode(tag, event.value, start, event.end_mark, style=event.style)
+            return yaml.ScalarNode(tag, event.value, start, end, style=event.style)
         if isinstance(event, yaml.SequenceStartEvent):
             tag = _tag(event.tag) or resolve(yaml.SequenceNode, None, event.implicit)
-            return yaml.SequenceNode(tag, list(self._children()), start, event.end_mark)
+            return yaml.SequenceNode(tag, list(self._children()), start, end)
         tag = _tag(event.tag) or resolve(yaml.MappingNode, None, event.implicit)
-        return yaml.MappingNode(tag, self._pairs(), start, event.end_mark)
+        return yaml.MappingNode(tag, self._pairs(), start, end)
 
     def _children(self) -> Iterator[yaml.Node]:
         while not isinstance(self._peek(), _END):
@@ -124,9 +135,9 @@ class NodeReader:
         seen: set[str] = set()
         children = self._children()
         for key in children:
-            if key.value in seen:
-                raise YamlProblem(key.start_mark.line + 1, f"{key.value}: stands here a second time")
             if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise YamlProblem(key.start_mark.line + 1, f"{key.value}: stands here a second time")
                 seen.add(key.value)
             pairs.append((key, next(children)))
         return pairs

@@ -28,6 +28,7 @@ class _Header:
     """What stands beside the prompts."""
 
     defaults: dict[str, Any] = field(default_factory=dict)
+    default_lines: dict[str, int] = field(default_factory=dict)
     matrix: dict[str, Any] = field(default_factory=dict)
     matrix_line: int | None = None
 
@@ -62,7 +63,8 @@ def _read_header(manifest: Manifest) -> _Header:
                 raise YamlProblem(line, _unknown_key(key))
             templates |= key == "template"
             if key == "defaults":
-                header.defaults = _mapping(reader.node(), "defaults", "columns")
+                node = reader.node()
+                header.defaults, header.default_lines = _mapping(node, "defaults", "columns"), key_lines(node)
             elif key == "matrix":
                 header.matrix, header.matrix_line = _mapping(reader.node(), "matrix", "lists of values"), line
             elif key == "prompts":
@@ -81,6 +83,7 @@ def _rows(reader: NodeReader, header: _Header, file: str) -> Iterator[RawRow | P
     if isinstance(start, yaml.SequenceStartEvent):
         for node in reader.items():
             yield _row(node, header, file)
+        reader.finish()
         return
     if not isinstance(start, yaml.MappingStartEvent):
         raise YamlProblem(start.start_mark.line + 1, f"holds neither rows nor any of {', '.join(KEYS)}")
@@ -91,6 +94,7 @@ def _rows(reader: NodeReader, header: _Header, file: str) -> Iterator[RawRow | P
             yield from _templates(reader.node(), header, file)
         else:
             reader.node()
+    reader.finish()
 
 
 def _prompts(reader: NodeReader, header: _Header, file: str, line: int) -> Iterator[RawRow | Problem]:
@@ -109,9 +113,9 @@ def _row(node: yaml.Node, header: _Header, file: str) -> RawRow | Problem:
     except YamlProblem as exc:
         return Problem(file, exc.line, None, str(exc))
     if isinstance(value, str):
-        return RawRow(line, {"prompt": value}, defaults=header.defaults)
+        return RawRow(line, {"prompt": value}, header.default_lines, header.defaults)
     if isinstance(value, dict) and all(isinstance(name, str) for name in value):
-        return RawRow(line, value, key_lines(node), header.defaults)
+        return RawRow(line, value, header.default_lines | key_lines(node), header.defaults)
     return Problem(file, line, None, "is neither a text nor a row of named columns (a text with a colon needs quotes)")
 
 
@@ -121,8 +125,9 @@ def _templates(node: yaml.Node, header: _Header, file: str) -> Iterator[RawRow |
         line = entry.start_mark.line + 1
         try:
             template = _mapping(entry, "template", "columns")
+            lines = header.default_lines | key_lines(entry)
             for cells in expand(template, template.pop("matrix", header.matrix)):
-                yield RawRow(line, cells, key_lines(entry), header.defaults)
+                yield RawRow(line, cells, lines, header.defaults)
         except TemplateProblem as exc:
             yield Problem(file, line, "template", str(exc))
 

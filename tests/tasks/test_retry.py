@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from tasks.errors import Ambiguous, BadImage, JobError, NotCreated, Refused, Rejected
@@ -16,7 +18,7 @@ from tasks.retry import (
 from tests.making import FakeClock
 
 
-def failing(error: JobError, calls: list[int]) -> object:
+def failing(error: JobError, calls: list[int]) -> Callable[[], Awaitable[None]]:
     """A call that fails each time and counts."""
 
     async def call() -> None:
@@ -29,17 +31,19 @@ def failing(error: JobError, calls: list[int]) -> object:
 @pytest.mark.parametrize("error", [Ambiguous("?"), Rejected("no"), Refused("no"), JobError("no")])
 async def test_a_submit_is_repeated_only_on_proof(error: JobError) -> None:
     """Nothing but proof that nothing was created lets a paid call leave again."""
-    clock, calls = FakeClock(), []
+    clock = FakeClock()
+    calls: list[int] = []
     with pytest.raises(type(error)):
-        await retrying_submit(clock.sleep)(failing(error, calls))  # type: ignore[arg-type]
+        await retrying_submit(clock.sleep)(failing(error, calls))
     assert (len(calls), clock.slept_s) == (1, [])
 
 
 async def test_a_refused_connection_is_tried_again_with_growing_waits() -> None:
     """The tries are bounded, the waits too, and the last error is the one that is raised."""
-    clock, calls = FakeClock(), []
+    clock = FakeClock()
+    calls: list[int] = []
     with pytest.raises(NotCreated, match="refused"):
-        await retrying_submit(clock.sleep)(failing(NotCreated("refused"), calls))  # type: ignore[arg-type]
+        await retrying_submit(clock.sleep)(failing(NotCreated("refused"), calls))
     assert len(calls) == SUBMIT_TRIES
     assert len(clock.slept_s) == SUBMIT_TRIES - 1
     assert all(0 <= wait <= LONGEST_WAIT_S for wait in clock.slept_s)
@@ -47,9 +51,10 @@ async def test_a_refused_connection_is_tried_again_with_growing_waits() -> None:
 
 async def test_broken_bytes_are_fetched_again() -> None:
     """Fetching is free, so it is repeated, apart from the generation."""
-    clock, calls = FakeClock(), []
+    clock = FakeClock()
+    calls: list[int] = []
     with pytest.raises(BadImage):
-        await retrying_fetch(clock.sleep)(failing(BadImage("cut"), calls))  # type: ignore[arg-type]
+        await retrying_fetch(clock.sleep)(failing(BadImage("cut"), calls))
     assert len(calls) == FETCH_TRIES
 
 

@@ -1,0 +1,40 @@
+"""Manifests of one test: written, read, and told as a test wants to compare them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from tasks.manifest import open_manifest, read_prompts
+from tasks.records import Problem, Prompt
+
+Place = tuple[int | None, str | None, str]
+"""Line, column and message of a problem."""
+
+
+def read(folder: Path, name: str, content: str | bytes) -> list[Prompt | Problem]:
+    """All that a manifest of this name and content gives."""
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with open_manifest(str(path)) as manifest:
+        return list(read_prompts(manifest))
+
+
+def good(folder: Path, name: str, content: str | bytes) -> list[Prompt]:
+    """Its prompts; a problem fails the test."""
+    items = read(folder, name, content)
+    assert [str(item) for item in items if isinstance(item, Problem)] == []
+    return [item for item in items if isinstance(item, Prompt)]
+
+
+def problems(folder: Path, name: str, content: str | bytes) -> list[Place]:
+    """Its problems, all of the file as the user named it."""
+    found = [item for item in read(folder, name, content) if isinstance(item, Problem)]
+    assert {item.file for item in found} <= {str(folder / name)}
+    return [(item.line, item.column, item.message) for item in found]
+
+
+def piped(content: bytes) -> tuple[str, list[Prompt | Problem]]:
+    """The format that standard input was taken for, and what it gave."""
+    with open_manifest("-", stdin=io.BytesIO(content)) as manifest:
+        return manifest.format, list(read_prompts(manifest))
