@@ -72,8 +72,8 @@ async def generate_batch(
     )
     check_request(request)
     async with open_run(request) as run, draining_on_signals(run.batch.stop):
-        open_count = await plan_run(run)
-        await generate_open(run.batch, open_count, limit)
+        selection = await plan_run(run)
+        await generate_open(run.batch, selection)
         await write_metadata(run.batch.engine, run.batch.out)
         usage = await push_usage(run.batch.engine, run.settings.usage, caller=run.caller, clock=run.batch.clock)
         summary = await conclude_run(run, usage)

@@ -5,10 +5,9 @@ Artifacts are for people. One that cannot be written is logged and forgotten: it
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -21,6 +20,7 @@ from slugify import slugify
 
 from tasks.batch import Batch
 from tasks.ledger.queries import failures
+from tasks.periodic import repeating
 from tasks.summary import Summary, summary_lines
 
 UPDATE_EVERY_S = 5.0
@@ -42,19 +42,8 @@ async def progress_artifact(batch: Batch, left: int) -> AsyncIterator[None]:
             with _harmless():
                 await aupdate_progress_artifact(artifact_id, 100 * batch.tally.done / max(1, left))
 
-    async def keep_updating() -> None:
-        while True:
-            await asyncio.sleep(UPDATE_EVERY_S)
-            await update()
-
-    updating = asyncio.create_task(keep_updating())
-    try:
+    async with repeating(update, every_s=UPDATE_EVERY_S):
         yield
-    finally:
-        updating.cancel()
-        with suppress(asyncio.CancelledError):
-            await updating
-        await update()
 
 
 async def report_artifacts(batch: Batch, summary: Summary) -> None:

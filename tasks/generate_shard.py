@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.artifacts import progress_artifact
 from tasks.batch import Batch, current_batch
 from tasks.generate import generate_range
-from tasks.ledger.queries import Shard, shards
+from tasks.ledger.queries import Selection, Shard, count_open, shards
 from tasks.progress import shown
 
 MOST_SINGLE_JOB_SHARDS = 200
@@ -35,24 +35,19 @@ async def generate_shard(label: str, first: int, last: int) -> None:  # noqa: AR
     await generate_range(current_batch(), first, last)
 
 
-async def generate_open(batch: Batch, open_count: int, limit: int | None) -> None:
-    """Run the open jobs as task runs in this event loop, a bounded number of them side by side.
+async def generate_open(batch: Batch, selection: Selection) -> None:
+    """Run the selected open jobs as task runs in this event loop, a bounded number of them side by side.
 
     Returns when every one of them has ended, or the batch was stopped and what was in flight has landed.
-
-    Args:
-        batch: The open batch.
-        open_count: How many jobs are open.
-        limit: Only the first so many of them.
     """
-    left = open_count if limit is None else min(limit, open_count)
+    left = await count_open(batch.engine, selection)
     if not left or batch.stop.requested:
         return
     async with shown(batch, left=left), progress_artifact(batch, left=left):
-        await _run_shards(batch, shard_size(left), left)
+        await _run_shards(batch, shard_size(left), selection)
 
 
-async def _run_shards(batch: Batch, size: int, left: int) -> None:
+async def _run_shards(batch: Batch, size: int, selection: Selection) -> None:
     window = asyncio.Semaphore(shard_window(size, batch.concurrency))
 
     async def run(shard: Shard) -> None:
@@ -62,7 +57,7 @@ async def _run_shards(batch: Batch, size: int, left: int) -> None:
             window.release()
 
     async with asyncio.TaskGroup() as group:
-        async for shard in shards(batch.engine, size, left):
+        async for shard in shards(batch.engine, size, selection):
             await window.acquire()
             if batch.stop.requested:
                 break

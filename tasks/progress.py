@@ -6,9 +6,8 @@ the command line and found here through `current_display`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import Protocol
@@ -18,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from tasks.batch import Batch, Tally
+from tasks.periodic import repeating
 from tasks.records import usd
 
 REFRESH_S = 0.2
@@ -155,23 +155,12 @@ async def shown(batch: Batch, *, left: int) -> AsyncIterator[None]:
     """Show the batch's tally on the current display for the duration of the block."""
     display, started_s = current_display.get(), batch.clock.monotonic_s()
 
-    def update() -> None:
+    async def update() -> None:
         display.update(batch.tally, batch.clock.monotonic_s() - started_s, draining=batch.stop.requested)
 
-    async def keep_updating() -> None:
-        while True:
-            update()
-            await asyncio.sleep(REFRESH_S)
-
     display.start(left)
-    updating = asyncio.create_task(keep_updating())
-    try:
+    async with repeating(update, every_s=REFRESH_S):
         yield
-    finally:
-        updating.cancel()
-        with suppress(asyncio.CancelledError):
-            await updating
-        update()
 
 
 current_display: ContextVar[Display] = ContextVar("display", default=SilentDisplay())  # noqa: B039  it keeps nothing

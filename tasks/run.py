@@ -24,7 +24,7 @@ from tasks.errors import BatchStopped, ConfigError, ImagenError
 from tasks.ledger.database import open_ledger, require_ledger
 from tasks.ledger.lock import lock_folder
 from tasks.ledger.planning import reopen, write_plan
-from tasks.ledger.queries import count_open, open_backends, open_jobs, shards
+from tasks.ledger.queries import Selection, open_backends, open_jobs, shards
 from tasks.ledger.runs import RunStart, begin_run, end_run, last_run
 from tasks.manifest import open_manifest
 from tasks.plan import PlanOptions, PlanReport, check_manifest, plan_manifest
@@ -131,22 +131,22 @@ def check_request(request: RunRequest) -> PlanReport | None:
     if request.manifest is None:
         require_ledger(request.out)
         return None
-    if (known := _checked.get()) is not None:
-        return known
+    if (known := _checked.get()) is not None and known[0] == request:
+        return known[1]
     settings, options = settings_of(request), request.plan_options()
     with open_manifest(request.manifest) as manifest:
         report = check_manifest(manifest, settings, options)
     for name in report.by_backend:
         _require_ready(name, build_backend(name, settings))
-    _checked.set(report)
+    _checked.set((request, report))
     return report
 
 
-async def plan_run(run: OpenRun) -> int:
+async def plan_run(run: OpenRun) -> Selection:
     """Write the manifest's jobs into the ledger (on a resume: none), and open again what the user asked for.
 
     Returns:
-        How many jobs are open now. Where their estimate goes beyond the budget the batch is stopped already.
+        The open jobs to generate. Where their estimate goes beyond the budget the batch is stopped already.
 
     Raises:
         ConfigError: A backend that open jobs need is not set up.
@@ -156,14 +156,15 @@ async def plan_run(run: OpenRun) -> int:
         await _plan_manifest(run, request.manifest)
     if states := request.reopened_states():
         await reopen(batch.engine, states)
-    for name in await open_backends(batch.engine):
+    selection = _selection(run)
+    for name in await open_backends(batch.engine, selection):
         _require_ready(name, batch.backend(name))
     if batch.budget.capped:
         try:
-            batch.budget.check_estimate(await _estimate_open(run))
+            batch.budget.check_estimate(await _estimate(batch, selection))
         except BatchStopped as stopped:
             batch.stop.stop(stopped)
-    return await count_open(batch.engine)
+    return selection
 
 
 async def conclude_run(run: OpenRun, usage: PushReport) -> Summary:
@@ -190,12 +191,19 @@ async def _plan_manifest(run: OpenRun, source: str) -> None:
         )
 
 
-async def _estimate_open(run: OpenRun) -> int:
+def _selection(run: OpenRun) -> Selection:
+    """A limit means the manifest's first jobs, done or not; without a manifest, the first that are open."""
+    if run.request.manifest is not None and run.request.limit is not None:
+        return Selection(planned_run=run.number)
+    return Selection(limit=run.request.limit)
+
+
+async def _estimate(batch: Batch, selection: Selection) -> int:
     """What the jobs that this run may send are expected to cost, millionths of a dollar."""
     total_micros = 0
-    async for shard in shards(run.batch.engine, ESTIMATE_PAGE_JOBS, run.request.limit):
-        for entry in await open_jobs(run.batch.engine, shard.first, shard.last):
-            cost_micros = run.batch.backend(entry.job.backend).estimate(entry.job).cost_micros
+    async for shard in shards(batch.engine, ESTIMATE_PAGE_JOBS, selection):
+        for entry in await open_jobs(batch.engine, shard.first, shard.last):
+            cost_micros = batch.backend(entry.job.backend).estimate(entry.job).cost_micros
             if cost_micros is None:
                 raise ConfigError(
                     f"backend {entry.job.backend!r} has no known price, so --budget cannot be kept: "
@@ -232,4 +240,4 @@ def _overridden(settings: Settings, request: RunRequest) -> Settings:
     return settings.model_copy(update={"backends": backends})
 
 
-_checked: ContextVar[PlanReport | None] = ContextVar("checked", default=None)
+_checked: ContextVar[tuple[RunRequest, PlanReport] | None] = ContextVar("checked", default=None)

@@ -21,7 +21,6 @@ def command(
     from json import dumps
 
     from tasks.manifest import open_manifest
-
     from tasks.paths import default_out, found_config
     from tasks.plan import PlanOptions
     from tasks.preview import preview, preview_lines

@@ -23,9 +23,8 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Generate the images of a manifest; the same --out again goes on and pays for nothing twice."""
-    from tasks.manifest import open_manifest
-
     from flows.commands.execution import execute
+    from tasks.manifest import open_manifest
     from tasks.paths import default_out, found_config
     from tasks.run import RunRequest
 

@@ -194,8 +194,8 @@ class Journal:
                 async with self._engine.begin() as db:
                     for change in sorted(group):
                         await db.execute(_STATEMENTS[change], group[change])
-            except OperationalError as exc:
-                committed.set_exception(explain_failure(exc))
+            except Exception as exc:  # noqa: BLE001  whoever waits has to learn of it, whatever it is
+                committed.set_exception(explain_failure(exc) if isinstance(exc, OperationalError) else exc)
                 committed.exception()  # marks it as seen: a group that nobody awaits must not warn at exit
             else:
                 committed.set_result(None)

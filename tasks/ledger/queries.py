@@ -49,18 +49,23 @@ class Shard:
     """Of its first job, for people."""
 
 
-async def shards(engine: AsyncEngine, size: int, limit: int | None) -> AsyncIterator[Shard]:
-    """The open jobs in manifest order, cut into ranges of `size`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which of the open jobs are meant."""
 
-    Args:
-        engine: The ledger.
-        size: Jobs in a range.
-        limit: Only the first so many open jobs.
-    """
-    number, left, after = 0, limit, -1
+    limit: int | None = None
+    """Only the first so many, in manifest order."""
+    planned_run: int | None = None
+    """Only those that this run has planned."""
+
+
+async def shards(engine: AsyncEngine, size: int, selection: Selection) -> AsyncIterator[Shard]:
+    """The selected open jobs in manifest order, cut into ranges of `size`."""
+    number, left, after = 0, selection.limit, -1
     while left is None or left > 0:
         take = size if left is None else min(size, left)
-        query = select(jobs).where(_is_open() & (jobs.c.position > after)).order_by(jobs.c.position).limit(take)
+        later = _is_open(selection) & (jobs.c.position > after)
+        query = select(jobs).where(later).order_by(jobs.c.position).limit(take)
         async with engine.connect() as db:
             rows = (await db.execute(query)).all()
         if not rows:
@@ -70,16 +75,18 @@ async def shards(engine: AsyncEngine, size: int, limit: int | None) -> AsyncIter
         yield Shard(number, rows[0].position, after, len(rows), job_of(rows[0]).label)
 
 
-async def count_open(engine: AsyncEngine) -> int:
-    """How many jobs are left to do."""
+async def count_open(engine: AsyncEngine, selection: Selection) -> int:
+    """How many of the selected jobs are left to do."""
     async with engine.connect() as db:
-        return int((await db.execute(select(func.count()).select_from(jobs).where(_is_open()))).scalar_one())
+        query = select(func.count()).select_from(jobs).where(_is_open(selection))
+        found = int((await db.execute(query)).scalar_one())
+    return found if selection.limit is None else min(found, selection.limit)
 
 
-async def open_backends(engine: AsyncEngine) -> list[str]:
-    """Names of the backend instances that open jobs need."""
+async def open_backends(engine: AsyncEngine, selection: Selection) -> list[str]:
+    """Names of the backend instances that the selected open jobs need, their limit aside."""
     async with engine.connect() as db:
-        return list((await db.execute(select(jobs.c.backend).where(_is_open()).distinct())).scalars())
+        return list((await db.execute(select(jobs.c.backend).where(_is_open(selection)).distinct())).scalars())
 
 
 async def open_jobs(engine: AsyncEngine, first: int, last: int) -> list[OpenJob]:
@@ -88,15 +95,19 @@ async def open_jobs(engine: AsyncEngine, first: int, last: int) -> list[OpenJob]
     query = (
         select(jobs, attempts.c.started_at_us)
         .join(attempts, last_attempt, isouter=True)
-        .where(_is_open() & jobs.c.position.between(first, last))
+        .where(_is_open(EVERYTHING) & jobs.c.position.between(first, last))
         .order_by(jobs.c.position)
     )
     async with engine.connect() as db:
         return [_open_job(row) for row in await db.execute(query)]
 
 
-def _is_open() -> Any:
-    return jobs.c.state.in_(OPEN_STATES) & jobs.c.withdrawn.is_(False)
+def _is_open(selection: Selection) -> Any:
+    is_open = jobs.c.state.in_(OPEN_STATES) & jobs.c.withdrawn.is_(False)
+    return is_open if selection.planned_run is None else is_open & (jobs.c.planned_run == selection.planned_run)
+
+
+EVERYTHING = Selection()
 
 
 def _open_job(row: Any) -> OpenJob:

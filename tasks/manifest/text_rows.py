@@ -35,7 +35,7 @@ def _jsonl(manifest: Manifest) -> Iterator[RawRow | Problem]:
             yield line
         elif line.strip():
             try:
-                yield _json_row(_loaded(line), number, manifest.display)
+                yield _json_row(_loaded(line.rstrip("\r\n")), number, manifest.display)
             except (ValueError, RecursionError) as exc:
                 yield Problem(manifest.display, number, None, f"is not JSON ({_json_reason(exc)})")
 

@@ -121,7 +121,18 @@ def test_a_limit_is_the_manifests_first_jobs(cli: Cli) -> None:
     """The same command twice pays once; without the limit the rest follows."""
     assert cli.json("run", cli.manifest(5), "--out", "out", "--limit", "2")["total"] == 2
     assert cli.json("run", "m.jsonl", "--out", "out", "--limit", "2")["generated"] == 0
-    assert cli.json("run", "m.jsonl", "--out", "out")["generated"] == 3
+    assert cli.json("run", "m.jsonl", "--out", "out", "--limit", "3")["generated"] == 1
+    assert cli.json("run", "m.jsonl", "--out", "out")["generated"] == 2
+
+
+def test_a_limit_leaves_other_open_jobs_alone(cli: Cli) -> None:
+    """Jobs that an earlier, stopped run left open are not generated in place of the manifest's first."""
+    cli.config(price_usd=1.0)
+    assert cli.json("run", cli.manifest(5), "--out", "out", "--budget", "1", status=3)["planned"] == 5
+    cli.config()
+    assert cli.json("run", "m.jsonl", "--out", "out", "--limit", "2")["generated"] == 2
+    assert cli.json("run", "m.jsonl", "--out", "out", "--limit", "2")["generated"] == 0
+    assert [row["status"] for row in rows_of(cli.folder / "out")] == ["succeeded"] * 2 + ["planned"] * 3
 
 
 def test_failures_are_reported_and_tried_again_when_asked(cli: Cli) -> None:

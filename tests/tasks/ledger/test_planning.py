@@ -11,7 +11,7 @@ from tasks.errors import InputError, JobError
 from tasks.ledger.database import open_ledger
 from tasks.ledger.journal import Journal
 from tasks.ledger.planning import SERIES_WIDTH, known_states, reopen
-from tasks.ledger.queries import count, count_open, job_pages, open_jobs, shards
+from tasks.ledger.queries import EVERYTHING, Selection, count, count_open, job_pages, open_jobs, shards
 from tasks.records import Job, JobState, Prediction, StoredImage
 from tests.making import START_US, make_job, plan_jobs
 
@@ -67,7 +67,7 @@ async def test_a_paid_prediction_is_collected_though_its_row_is_gone(out: Path) 
         await plan_jobs(engine, [job])
         await Journal(engine).submitting(job, number=1, reserved_micros=0, now_us=START_US)
         await plan_jobs(engine, [make_job(1)], run=2)
-        assert await count_open(engine) == 2
+        assert await count_open(engine, EVERYTHING) == 2
 
 
 async def test_a_part_of_a_manifest_withdraws_nothing(out: Path) -> None:
@@ -98,7 +98,7 @@ async def test_failed_jobs_open_again_only_when_asked(out: Path) -> None:
             await journal.ended_without_image(
                 job, number=None, state=state, error=JobError("no"), latency_ms=0, now_us=START_US
             )
-        assert await count_open(engine) == 0
+        assert await count_open(engine, EVERYTHING) == 0
         assert await reopen(engine, [JobState.FAILED]) == 1
         assert [entry.job.id for entry in await open_jobs(engine, 0, 10)] == ["row-0"]
 
@@ -108,11 +108,11 @@ async def test_shards_cover_every_open_job_once(out: Path) -> None:
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, [make_job(number) for number in range(25)])
         await finish(engine, make_job(3))
-        cut = [shard async for shard in shards(engine, 10, None)]
+        cut = [shard async for shard in shards(engine, 10, EVERYTHING)]
         assert [(shard.number, shard.jobs) for shard in cut] == [(1, 10), (2, 10), (3, 4)]
         covered = [entry.job.position for shard in cut for entry in await open_jobs(engine, shard.first, shard.last)]
         assert covered == [number for number in range(25) if number != 3]
-        assert sum([shard.jobs async for shard in shards(engine, 10, 12)]) == 12
+        assert sum([shard.jobs async for shard in shards(engine, 10, Selection(limit=12))]) == 12
 
 
 @pytest.mark.parametrize("content", [None, b"this is not a database, and long enough to be sure of it"])

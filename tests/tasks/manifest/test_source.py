@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import ManifestError
+from tasks.manifest import open_manifest, read_prompts
+from tasks.manifest.source import EXTENSIONS
+from tasks.records import Prompt
+from tests.tasks.manifest.reading import piped, read
+
+MEASURE = """
+import resource, sys
+from tasks.manifest import open_manifest, read_prompts
+from tasks.records import Prompt
+read = 0
+with open_manifest(sys.argv[1]) as manifest:
+    for item in read_prompts(manifest):
+        read += isinstance(item, Prompt)
+print(read, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+MEGABYTE_KIB = 1000
+
+
+def measured(path: Path) -> tuple[int, int]:
+    """Prompts read by a process of its own, and its peak memory in KiB."""
+    done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True)
+    read, peak_kib = done.stdout.split()
+    return int(read), int(peak_kib)
+
+
+def refused(source: str) -> str:
+    """The message of a manifest that cannot be opened."""
+    with pytest.raises(ManifestError) as caught, open_manifest(source):
+        pass
+    assert caught.value.exit_code == 2
+    [problem] = caught.value.problems
+    assert problem.file == source
+    return problem.message
+
+
+@pytest.mark.parametrize("name", ["m.docx", "m", "m.yaml.bak", "m.jsonl.gz"])
+def test_an_unknown_extension_lists_the_known_ones(tmp_path: Path, name: str) -> None:
+    """A user sees at once what the file could be called."""
+    (tmp_path / name).write_text("a cat\n")
+    message = refused(str(tmp_path / name))
+    assert "is not a kind of manifest" in message
+    assert all(extension in message for extension in EXTENSIONS)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """The path stands in the message as it was given."""
+    assert refused(str(tmp_path / "m.yaml")) == "cannot be read (No such file or directory)"
+
+
+def test_a_folder_is_no_manifest(tmp_path: Path) -> None:
+    """Not even one that is called like one."""
+    (tmp_path / "m.csv").mkdir()
+    assert refused(str(tmp_path / "m.csv")) == "cannot be read (Is a directory)"
+
+
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    """Missing rights are told as such, by any user."""
+    path = tmp_path / "m.txt"
+    path.write_text("a cat\n")
+    path.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)  # rights do not hold root back
+    try:
+        assert refused(str(path)) == "cannot be read (Permission denied)"
+    finally:
+        os.seteuid(user)
+
+
+def test_the_name_decides_the_format_in_any_case(tmp_path: Path) -> None:
+    """`PROMPTS.CSV` is CSV; the name without it names the batch."""
+    path = tmp_path / "PROMPTS.CSV"
+    path.write_text("prompt\na cat\n")
+    with open_manifest(str(path)) as manifest:
+        assert (manifest.format, manifest.name, manifest.display) == ("csv", "PROMPTS", str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ('{"prompt": "a cat"}\n', "jsonl"),
+        ('\n  {"prompt": "a cat"}\n{"prompt": "b"}\n', "jsonl"),
+        ('[\n {"prompt": "a cat"}]\n', "json"),
+        ("prompt,seed\na cat,1\n", "csv"),
+        ('"id","caption"\n1,a cat\n', "csv"),
+        ("Prompt\tCategory\na cat\tAnimals\n", "tsv"),
+        ("- a cat\n", "yaml"),
+        ("# mine\nprompts:\n- a cat\n", "yaml"),
+        ("template: {prompt: a cat}\n", "yaml"),
+        ("a cat\n", "text"),
+        ("a cat, asleep, in the sun\n", "text"),
+        ("-- a cat\n", "text"),
+        ("template of a cat\n", "text"),
+    ],
+)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_standard_input_is_known_by_its_start(content: str, kind: str, mark: str) -> None:
+    """A pipe has no name; what it carries is seen from its first line, and is text when in doubt."""
+    found, items = piped((mark + content).encode())
+    assert found == kind
+    assert isinstance(items[0], Prompt)
+    assert "a cat" in items[0].prompt
+
+
+def test_standard_input_is_called_so_and_leaves_nothing() -> None:
+    """Problems name `<stdin>`, and the copy of the pipe goes when the manifest is closed."""
+    kind, items = piped(b'{"prompt": ""}\n')
+    assert (kind, str(items[0]).split(" ")[0]) == ("jsonl", "<stdin>:1:")
+
+
+def test_standard_input_can_be_read_twice(tmp_path: Path) -> None:
+    """The plan reads a manifest for its check and again for the ledger."""
+    source = tmp_path / "pipe"
+    source.write_bytes(b"prompt\tseed\na\t1\nb\tx\n")
+    with source.open("rb") as pipe, open_manifest("-", stdin=pipe) as manifest:
+        first, second = list(read_prompts(manifest)), list(read_prompts(manifest))
+        spooled = manifest.path
+    assert first == second
+    assert len(first) == 2
+    assert not spooled.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("m.jsonl", '"a"\n{"prompt": ""}\n'),
+        ("m.json", '["a", 5]'),
+        ("m.csv", "prompt\na\n\n"),
+        ("m.txt", "a\nb\n"),
+    ],
+)
+def test_two_passes_are_equal(tmp_path: Path, name: str, content: str) -> None:
+    """Reading keeps nothing that could change the second pass."""
+    first = read(tmp_path, name, content)
+    assert first
+    assert read(tmp_path, name, content) == first
+
+
+@pytest.mark.parametrize(
+    ("name", "head"), [("m.jsonl", ""), ("m.csv", "prompt\n"), ("m.tsv", "prompt\n"), ("m.txt", "")]
+)
+def test_an_endless_line_is_neither_held_nor_the_end(tmp_path: Path, name: str, head: str) -> None:
+    """50 MB without a line end cost a message, not 50 MB; the next line is read."""
+    path = tmp_path / name
+    path.write_text(f'{head}"before"\n')
+    idle = measured(path)[1]
+    with path.open("ab") as file:
+        for _ in range(50):
+            file.write(b"x" * 1_000_000)
+        file.write(b'\n"after"\n')
+    prompts, peak_kib = measured(path)
+    assert prompts == 2
+    assert peak_kib - idle < 10 * MEGABYTE_KIB
+
+
+def test_memory_does_not_grow_with_the_manifest(tmp_path: Path) -> None:
+    """A million rows are read like ten."""
+    peaks_kib = []
+    for rows in (20_000, 200_000):
+        path = tmp_path / f"{rows}.jsonl"
+        with path.open("w") as file:
+            file.writelines(f'{{"id": "r{row}", "prompt": "prompt {row}", "seed": {row}}}\n' for row in range(rows))
+        read, peak_kib = measured(path)
+        assert read == rows
+        peaks_kib.append(peak_kib)
+    assert peaks_kib[1] - peaks_kib[0] < 10 * MEGABYTE_KIB
