@@ -212,6 +212,8 @@ class _Tally:
 
     def add(self, item: PlannedJob | Problem) -> None:
         if isinstance(item, Problem):
+            if item in self._problems:
+                return  # a bad default meets every row; it is one problem
             self._problem_count += 1
             if len(self._problems) < PROBLEMS_SHOWN:
                 self._problems.append(item)

@@ -71,10 +71,12 @@ def split_cells(cells: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
 @lru_cache(maxsize=256)
 def _layout(names: tuple[str, ...]) -> tuple[tuple[str | None, ...], Mapping[str, str]]:
     """What each cell of a row with these names means; rows of one file mostly share it."""
+    # DiffusionDB's one-letter names come together; a `c` on its own is somebody's category.
+    known = names if "p" in names else tuple(name for name in names if name != "c")
     spelled = {
-        column: next(alias for alias in aliases if alias in names)
+        column: next(alias for alias in aliases if alias in known)
         for column, aliases in NAMES.items()
-        if any(alias in names for alias in aliases)
+        if any(alias in known for alias in aliases)
     }
     meaning = {name: column for column, name in spelled.items()}
     return tuple(meaning.get(name) for name in names), spelled

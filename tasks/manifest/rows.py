@@ -225,10 +225,12 @@ def _with_defaults(
     base, base_extra, _ = split_cells(defaults)
     if "aspect_ratio" in known or {"width", "height"} <= known.keys():
         base = {name: value for name, value in base.items() if name not in {"width", "height", "aspect_ratio"}}
-    options = (base.get("backend_opts"), known.get("backend_opts"))
     merged = {**base, **known}
-    if all(isinstance(part, dict) for part in options):
-        merged["backend_opts"] = {**options[0], **options[1]}  # type: ignore[dict-item]  # dicts, by the line above
+    ours, theirs = known.get("backend_opts", {}), base.get("backend_opts")
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        if "guidance" in known:
+            theirs = {name: value for name, value in theirs.items() if name != "guidance"}
+        merged["backend_opts"] = {**theirs, **ours}
     return merged, {**base_extra, **extra}
 
 

@@ -20,6 +20,8 @@ from tasks.manifest.template import TemplateProblem, expand
 from tasks.manifest.yaml_nodes import NodeReader, YamlProblem, key_lines, value_of
 from tasks.records import Problem
 
+UNCLOSED = {"while parsing a flow sequence", "while parsing a flow mapping", "while scanning a quoted scalar"}
+"""The parser's words for what it was in the middle of (libyaml 0.2.5)."""
 KEYS = ("defaults", "template", "matrix", "prompts")
 
 
@@ -146,7 +148,11 @@ def _unknown_key(key: str) -> str:
 
 
 def _broken(exc: yaml.YAMLError, file: str) -> Problem:
-    mark = getattr(exc, "problem_mark", None)
+    mark, begun = getattr(exc, "problem_mark", None), getattr(exc, "context_mark", None)
     reason = getattr(exc, "problem", None) or str(exc).splitlines()[0]
-    where = f"column {mark.column + 1}: " if mark else ""
-    return Problem(file, mark.line + 1 if mark else None, None, f"is not YAML ({where}{reason})")
+    if mark is None:
+        return Problem(file, None, None, f"is not YAML ({reason})")
+    if begun is not None and getattr(exc, "context", None) in UNCLOSED:
+        # Where an open bracket or quote stands says more than where the parser gave up.
+        return Problem(file, begun.line + 1, None, f"is not YAML (not closed until line {mark.line + 1}: {reason})")
+    return Problem(file, mark.line + 1, None, f"is not YAML (column {mark.column + 1}: {reason})")

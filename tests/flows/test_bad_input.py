@@ -12,7 +12,7 @@ from tests.flows.conftest import Cli
 GOOD_ROW = '{"prompt": "a fox"}\n'
 
 BAD_MANIFESTS: dict[str, tuple[str, bytes, list[str]]] = {
-    "broken YAML": ("m.yaml", b"prompts:\n  - [a fox\n  - b\n", ["m.yaml:3", "not YAML"]),
+    "broken YAML": ("m.yaml", b"prompts:\n  - [a fox\n  - b\n", ["m.yaml:2", "not YAML", "not closed until line 4"]),
     "a column of the wrong type": ("m.jsonl", b'{"prompt": ["a", "fox"]}\n', ["m.jsonl:1", "prompt", "not text"]),
     "a negative size": ("m.csv", b"prompt,width\na fox,-5\n", ["m.csv:2", "width", "-5", "16 to 16384"]),
     "an absurd size": ("m.jsonl", b'{"prompt": "a", "height": 9000000}\n', ["m.jsonl:1", "height", "16384"]),

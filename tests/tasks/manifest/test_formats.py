@@ -192,7 +192,11 @@ def test_any_prompt_survives_json_lines(tmp_path: Path, text: str) -> None:
 @given(text=TEXTS)
 def test_any_prompt_survives_yaml(tmp_path: Path, text: str) -> None:
     """The record holds exactly the user's text, in a row of columns and as a row of text."""
+    # YAML 1.1 reads these as line breaks, and PyYAML does not escape them when it writes Unicode.
+    breaks = {"\x85", "\u2028", "\u2029"}
     for allow_unicode in (True, False):
+        if allow_unicode and breaks & set(text):
+            continue
         content = yaml.safe_dump([{"prompt": text}, text], allow_unicode=allow_unicode)
         assert [row.prompt for row in good(tmp_path, "m.yaml", content)] == [text, text]
 

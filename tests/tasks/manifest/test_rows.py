@@ -18,9 +18,11 @@ def row(**cells: Any) -> str:
     return json.dumps({"prompt": "a cat", **cells}) + "\n"
 
 
-def rest(column: str) -> dict[str, str]:
-    """The cells that a row needs beside one of this column."""
-    return {} if column == "prompt" else {"prompt": "a cat"}
+def rest(column: str, alias: str) -> dict[str, str]:
+    """What a row needs beside the column; `c` is guidance only in the company of `p`."""
+    if column == "prompt":
+        return {}
+    return {"p" if alias == "c" else "prompt": "a cat"}
 
 
 BAD_CELLS = [
@@ -170,7 +172,7 @@ SAMPLE_VALUES: dict[str, Any] = {
 @pytest.mark.parametrize(("column", "alias"), [(column, alias) for column, names in NAMES.items() for alias in names])
 def test_every_alias_is_its_column(tmp_path: Path, column: str, alias: str) -> None:
     """Prompt collections and other tools' files are read without renaming a column."""
-    [prompt] = good(tmp_path, "m.jsonl", json.dumps({**rest(column), alias: SAMPLE_VALUES[column]}))
+    [prompt] = good(tmp_path, "m.jsonl", json.dumps({**rest(column, alias), alias: SAMPLE_VALUES[column]}))
     expected = {"guidance": 2.5} if column == "guidance" else SAMPLE_VALUES[column]
     assert getattr(prompt, "backend_opts" if column == "guidance" else column) == expected
     assert prompt.extra == {}
@@ -179,8 +181,20 @@ def test_every_alias_is_its_column(tmp_path: Path, column: str, alias: str) -> N
 @pytest.mark.parametrize(("column", "alias"), [(column, alias) for column, names in NAMES.items() for alias in names])
 def test_a_problem_names_the_column_as_the_file_does(tmp_path: Path, column: str, alias: str) -> None:
     """A user looks for the name that stands in the file."""
-    [(_, named, _)] = problems(tmp_path, "m.jsonl", json.dumps({**rest(column), alias: [[]]}))
+    [(_, named, _)] = problems(tmp_path, "m.jsonl", json.dumps({**rest(column, alias), alias: [[]]}))
     assert named == alias
+
+
+def test_a_category_column_is_no_guidance(tmp_path: Path) -> None:
+    """A `c` on its own is carried, whatever it holds."""
+    [prompt] = good(tmp_path, "m.jsonl", row(c="animals"))
+    assert (prompt.backend_opts, prompt.extra) == ({}, {"c": "animals"})
+
+
+def test_a_rows_guidance_wins_over_the_defaults(tmp_path: Path) -> None:
+    """Also where the defaults give it by its name among the options."""
+    content = "defaults: {backend_opts: {guidance: 1, a: 2}}\nprompts: [{prompt: x, guidance: 5}]\n"
+    assert good(tmp_path, "m.yaml", content)[0].backend_opts == {"guidance": 5.0, "a": 2}
 
 
 def test_the_second_name_of_a_column_is_an_extra_one(tmp_path: Path) -> None:
