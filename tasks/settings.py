@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import yaml
 from platformdirs import user_config_path, user_state_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from tasks.errors import ConfigError
 
@@ -81,6 +81,13 @@ class Settings(_Section):
     stop: StopSettings = StopSettings()
     usage: UsageSettings = UsageSettings()
 
+    _file: str = PrivateAttr("the built-in settings")
+
+    @property
+    def file(self) -> str:
+        """Where the settings stand, for messages."""
+        return self._file
+
     @model_validator(mode="after")
     def _default_exists(self) -> Settings:
         if self.default_backend not in self.backends:
@@ -111,11 +118,13 @@ def load_settings(path: Path | None) -> Settings:
         return Settings()
     tree = _parse(path)
     try:
-        return Settings.model_validate(yaml.SafeLoader("").construct_document(tree) if tree else {})
+        settings = Settings.model_validate(yaml.SafeLoader("").construct_document(tree) if tree else {})
     except ValidationError as exc:
         raise ConfigError("\n".join(_explain(path, tree, exc))) from None
     except yaml.YAMLError as exc:
         raise ConfigError(f"{path}: {_reason(exc)}") from None
+    settings._file = str(path)  # noqa: SLF001  its own module
+    return settings
 
 
 def _parse(path: Path) -> yaml.Node | None:

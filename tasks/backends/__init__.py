@@ -35,13 +35,15 @@ def build_backend(name: str, settings: Settings) -> Backend:
     """
     instance = settings.backends.get(name)
     if instance is None:
-        raise ConfigError(f"backend {name!r} is not configured; there are: {', '.join(settings.backends)}")
+        known = ", ".join(settings.backends)
+        raise ConfigError(f"backend {name!r} is not configured in {settings.file}; there are: {known}")
     types = backend_types()
     if instance.type not in types:
+        known = ", ".join(sorted(types))
         raise ConfigError(
-            f"backends.{name}.type: {instance.type!r} is not a backend type; there are: {', '.join(sorted(types))}"
+            f"{settings.file}: backends.{name}.type: {instance.type!r} is not a backend type; there are: {known}"
         )
     base = import_module("tasks.backends.base")
-    context = base.BackendContext(name=name, settings=instance, output=settings.output)
+    context = base.BackendContext(name=name, settings=instance, output=settings.output, file=settings.file)
     backend: Backend = types[instance.type].load()(context)
     return backend

@@ -23,6 +23,13 @@ class BackendContext:
     """The instance's name in the configuration."""
     settings: BackendSettings
     output: OutputSettings
+    file: str
+    """Where the settings stand, for messages."""
+
+    @property
+    def place(self) -> str:
+        """How a message begins that is about one of this instance's settings."""
+        return f"{self.file}: backends.{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,8 +49,7 @@ class SketchBackend:
         try:
             self._options = SketchOptions.model_validate(context.settings.options)
         except ValidationError as exc:
-            place = f"backends.{context.name}"
-            raise ConfigError("\n".join(explain_setting(error, place) for error in exc.errors())) from None
+            raise ConfigError("\n".join(explain_setting(error, context.place) for error in exc.errors())) from None
 
     def ready(self) -> str | None:
         """Always: there is nothing to set up."""

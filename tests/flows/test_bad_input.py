@@ -72,8 +72,11 @@ def test_all_problems_are_reported_at_once(offline: Cli) -> None:
         ("run m.jsonl --limit 0", "--limit"),
         ("run m.jsonl --budget -1", "--budget"),
         ("run m.jsonl --frobnicate", "--frobnicate"),
-        ("plan m.jsonl --config unknown_type.yaml", "'teleport' is not a backend type"),
-        ("plan m.jsonl --config bad_option.yaml", "backends.sketch"),
+        (
+            "plan m.jsonl --config unknown_type.yaml",
+            "unknown_type.yaml: backends.sketch.type: 'teleport' is not a backend type",
+        ),
+        ("plan m.jsonl --config bad_option.yaml", "bad_option.yaml: backends.sketch: latency_s"),
         ("resume nowhere", "nowhere"),
         ("resume .", "ledger"),
         ("status nowhere", "nowhere"),

@@ -216,11 +216,13 @@ def test_large_batches_have_few_task_runs(cli: Cli, prefect_url: str) -> None:
 
 
 def test_standard_input_is_a_manifest(cli: Cli) -> None:
-    """`imagen run -` reads what is piped in."""
+    """`imagen run -` reads what is piped in; parameters stay out of the files where the settings say so."""
+    (cli.folder / "imagen.yaml").write_text("output: {embed_parameters: false}\n")
     done = cli.run("run", "-", "--out", "out", "--json", stdin="a fox\nan owl\n")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["images"] == 2
     assert [row["prompt"] for row in rows_of(cli.folder / "out")] == ["a fox", "an owl"]
+    assert {read((cli.folder / "out" / name).read_bytes()) for name in images_of(cli.folder / "out")} == {None}
 
 
 def test_the_prompt_stays_out_of_the_usage_database(cli: Cli) -> None:
