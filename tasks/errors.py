@@ -98,6 +98,18 @@ class JobError(ImagenError):
         super().__init__(message)
 
 
+class Throttled(JobError):
+    """Raised when the provider created nothing because it came too soon. No money was spent; wait and send again."""
+
+    kind = "throttled"
+
+    def __init__(self, message: str, *, retry_after_s: float | None, creates_per_min: float | None = None) -> None:
+        """Keep how long to wait, and the lower rate where the provider states one."""
+        self.retry_after_s = retry_after_s
+        self.creates_per_min = creates_per_min
+        super().__init__(message)
+
+
 class NotCreated(JobError):
     """Raised when it is proved that the provider created nothing. Retrying is safe; no money was spent."""
 

@@ -12,8 +12,8 @@ import asyncio
 from tasks.backends.base import Backend
 from tasks.batch import Batch
 from tasks.clock import instant
-from tasks.errors import Ambiguous, BadImage, BatchStopped, JobError, NotCreated, OutputGone, Transient
-from tasks.ledger.queries import OpenJob, open_jobs
+from tasks.errors import Ambiguous, BadImage, BatchStopped, JobError, NotCreated, OutputGone, Throttled, Transient
+from tasks.ledger.queries import OpenJob, open_jobs, prediction_ids
 from tasks.records import Job, JobState, Prediction, StoredImage
 from tasks.retry import SUBMIT_TRIES, pause_before_attempt_s, retrying_fetch, retrying_submit
 from tasks.store import parameters_of, store_image
@@ -63,6 +63,7 @@ class JobRun:
         self._started_us = open_job.started_at_us or batch.clock.now_us()
         self._reserved_micros: int | None = 0
         self._unfinished = open_job.state is not JobState.PLANNED
+        self._creates = batch.lane(open_job.job.backend).creates
 
     async def to_the_end(self) -> JobState:
         """Try until there is a picture, or another attempt would not help.
@@ -97,7 +98,7 @@ class JobRun:
         self._batch.budget.reserve(reserved)
         self._reserved_micros = reserved
         try:
-            await self._batch.lane(self._job.backend).may_create()
+            left_at_s = await self._creates.take()
             self._batch.stop.check()
             self._number += 1
             self._started_us = self._batch.clock.now_us()
@@ -108,25 +109,41 @@ class JobRun:
             self._settle(0)
             raise
         self._unfinished = True
-        return await self._send()
+        return await self._send(left_at_s)
 
-    async def _send(self) -> Prediction:
+    async def _send(self, left_at_s: float) -> Prediction:
         """Send the intent that is on disk; after an end without an answer, look before sending again."""
         retrying = retrying_submit(self._batch.clock.sleep)
-        for _ in range(SUBMIT_TRIES):
+        lost = 0
+        while lost < SUBMIT_TRIES:
             try:
                 prediction: Prediction = await retrying(self._create)
+            except Throttled as error:
+                left_at_s = await self._come_later(error, left_at_s)
+                continue
             except Ambiguous:
+                lost += 1
                 found = await self._find()
                 if found is None:
+                    left_at_s = await self._creates.take()
                     continue
                 prediction = found
             except BatchStopped as stopped:
                 await self._fail_attempt(NotCreated(str(stopped)))
                 raise
+            self._creates.accepted()
             self._note_submitted(prediction, int(retrying.statistics.get("attempt_number", 1)) - 1)
             return prediction
         raise NotCreated(f"the service gave no answer {SUBMIT_TRIES} times, and has no such prediction")
+
+    async def _come_later(self, error: Throttled, left_at_s: float) -> float:
+        """A 429 is no attempt: slow everybody down, wait for the next turn, unless the batch stops meanwhile."""
+        self._creates.throttled(left_at_s, retry_after_s=error.retry_after_s, per_min=error.creates_per_min)
+        left_at_s = await self._creates.take()
+        if self._batch.stop.cause is not None:
+            await self._fail_attempt(error)
+            raise self._batch.stop.cause
+        return left_at_s
 
     async def _create(self) -> Prediction:
         try:
@@ -149,7 +166,8 @@ class JobRun:
         return found
 
     async def _find(self) -> Prediction | None:
-        return await self._backend.find(self._job, since=instant(self._started_us))
+        known = await prediction_ids(self._batch.engine, self._job.job_id)
+        return await self._backend.find(self._job, since=instant(self._started_us), known=known)
 
     def _note_submitted(self, prediction: Prediction, retries: int) -> None:
         self._batch.journal.submitted(

@@ -6,12 +6,81 @@ One `Lane` for each backend and one `Budget` for each batch, shared by all shard
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from tasks.errors import BatchStopped
 from tasks.records import usd
+
+CATCH_UP_S = 0.25
+"""Lateness of the event loop that is made up for, so that the allowed rate is used in full."""
+CUT = 0.75
+CLIMB, CLIMB_AFTER = 1.1, 25
+"""A step up of a tenth after 25 calls that were let through: with a stated limit, few calls probe beyond it."""
+DEFAULT_PAUSE_S = 2.0
+SLOWEST_START_PER_MIN = 6_000.0
+"""What an unlimited rate counts as when it has to be cut."""
+
+
+class Pace:
+    """So many calls a minute: evenly spaced, cut when the provider says so, climbing back when it does not."""
+
+    def __init__(
+        self, per_min: float | None, *, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        """Keep to `per_min` (None: no limit); `now` (monotonic seconds) and `sleep` are the caller's clock."""
+        self._most_per_min = per_min or math.inf
+        self._per_min = self._most_per_min
+        self._next_at = -math.inf
+        self._turn = asyncio.Lock()
+        self._cut_at = -math.inf
+        self._since_cut = 0
+        self._now = now
+        self._sleep = sleep
+
+    @property
+    def per_min(self) -> float:
+        """The rate that is kept now."""
+        return self._per_min
+
+    async def take(self) -> float:
+        """Wait until one more call keeps the rate, first come first served.
+
+        Returns:
+            The monotonic instant of leaving, for `throttled`.
+        """
+        async with self._turn:
+            # Asked again after each wait: meanwhile the provider may have said to come later.
+            while (wait_s := self._next_at - self._now()) > 0:
+                await self._sleep(wait_s)
+            left_at_s = self._now()
+            # What the event loop was late is made up for at once; a longer pause is not saved up for a burst.
+            self._next_at = max(self._next_at, left_at_s - CATCH_UP_S) + 60 / self._per_min
+            return left_at_s
+
+    def accepted(self) -> None:
+        """Note a call that was let through; after enough of them the rate climbs by a step."""
+        self._since_cut += 1
+        if self._since_cut >= CLIMB_AFTER and self._per_min < self._most_per_min:
+            self._since_cut = 0
+            self._per_min = min(self._most_per_min, self._per_min * CLIMB)
+
+    def throttled(self, sent_at_s: float, *, retry_after_s: float | None, per_min: float | None) -> None:
+        """Note a call that came too soon.
+
+        Nothing leaves before the provider's time; the rate is cut once for a burst, to what the provider states
+        where it does.
+        """
+        now_s = self._now()
+        pause_s = DEFAULT_PAUSE_S if retry_after_s is None else retry_after_s
+        self._next_at = max(self._next_at, now_s + pause_s)
+        self._since_cut = 0
+        if sent_at_s > self._cut_at:
+            self._cut_at = now_s
+            current = min(self._per_min, SLOWEST_START_PER_MIN)
+            self._per_min = per_min if per_min is not None else current * CUT
 
 
 class Lane:
@@ -27,26 +96,14 @@ class Lane:
     ) -> None:
         """Limits of one backend; `now` (monotonic seconds) and `sleep` are the caller's clock."""
         self.concurrency = concurrency
+        self.creates = Pace(creates_per_min, now=now, sleep=sleep)
         self._slots = asyncio.Semaphore(concurrency)
-        self._interval_s = 60 / creates_per_min if creates_per_min else 0.0
-        self._next_create_at = 0.0
-        self._now = now
-        self._sleep = sleep
 
     @asynccontextmanager
     async def in_flight(self) -> AsyncIterator[None]:
         """Hold one of the backend's places for the duration of the block."""
         async with self._slots:
             yield
-
-    async def may_create(self) -> None:
-        """Wait until one more create keeps the rate; creates are spaced evenly, first come first served."""
-        if not self._interval_s:
-            return
-        start = max(self._now(), self._next_create_at)
-        self._next_create_at = start + self._interval_s
-        if (wait_s := start - self._now()) > 0:
-            await self._sleep(wait_s)
 
 
 class Budget:

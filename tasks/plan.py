@@ -11,7 +11,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Self
 
 from tasks.backends import build_backend
@@ -58,8 +57,14 @@ class PlanReport:
 class Planner:
     """Turns prompts into jobs; knows the configured backends, opens each at most once."""
 
-    def __init__(self, settings: Settings, options: PlanOptions, file: str) -> None:
+    def __init__(self, settings: Settings, options: PlanOptions, file: str, *, ask: bool = False) -> None:
         """Prepare for one manifest, called `file` in problems.
+
+        Args:
+            settings: The configuration.
+            options: What the run says.
+            file: The manifest's name, for problems.
+            ask: Ask each service what it accepts, and hold every job against it.
 
         Raises:
             ConfigError: The backend named in `options` is not configured, or has bad settings.
@@ -67,6 +72,7 @@ class Planner:
         self._settings = settings
         self._options = options
         self.file = file
+        self._ask = ask
         self._backends: dict[str, Backend] = {}
         self.backend(options.backend or settings.default_backend)
 
@@ -77,13 +83,15 @@ class Planner:
             ConfigError: It is not configured, or has bad settings.
         """
         if name not in self._backends:
-            self._backends[name] = build_backend(name, self._settings)
+            backend = build_backend(name, self._settings)
+            if self._ask:
+                backend.learn()
+            self._backends[name] = backend
         return self._backends[name]
 
     def plan(self, prompts: Iterable[Prompt | Problem]) -> Iterator[PlannedJob | Problem]:
         """Jobs in manifest order, and every problem where it stands; `limit` is kept."""
-        jobs = self._jobs(prompts)
-        return jobs if self._options.limit is None else islice(jobs, self._options.limit)
+        return self._jobs(prompts)
 
     def _jobs(self, prompts: Iterable[Prompt | Problem]) -> Iterator[PlannedJob | Problem]:
         position = 0
@@ -96,7 +104,10 @@ class Planner:
                 else:
                     for planned in self._expand(prompt, position, seen):
                         position += 1
+                        yield from self._refusals(planned.job)
                         yield planned
+                        if position == self._options.limit:
+                            return
 
     def _check(self, prompt: Prompt, seen: _Seen) -> Problem | None:
         if prompt.backend is not None:
@@ -107,6 +118,13 @@ class Planner:
         if prompt.id is not None and (first := seen.first_line(prompt.id, prompt.line)):
             return Problem(self.file, prompt.line, "id", f"{prompt.id!r} stands on line {first} too; ids are unique")
         return None
+
+    def _refusals(self, job: Job) -> Iterator[Problem]:
+        """What the job's service would refuse; the samples of a row differ in their seed only."""
+        if self._ask and not job.sample:
+            for problem in self.backend(job.backend).problems(job):
+                name, _, reason = problem.partition(": ")
+                yield Problem(self.file, job.line, name, f"{reason} (model {job.model})")
 
     def _expand(self, prompt: Prompt, position: int, seen: _Seen) -> Iterator[PlannedJob]:
         name = prompt.backend or self._options.backend or self._settings.default_backend
@@ -181,14 +199,16 @@ def plan_manifest(manifest: Manifest, settings: Settings, options: PlanOptions) 
         yield item
 
 
-def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions) -> PlanReport:
-    """Read the whole manifest and say what it comes to. Writes nothing, asks nobody, spends nothing.
+def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions, *, ask: bool = False) -> PlanReport:
+    """Read the whole manifest and say what it comes to. Writes nothing, spends nothing.
+
+    Only with `ask` is anybody asked anything: each service what it accepts, so that every job is held against it.
 
     Raises:
         ManifestError: It has problems; they are all in it (the first 50 by text).
         ConfigError: The default backend cannot be used.
     """
-    planner = Planner(settings, options, manifest.display)
+    planner = Planner(settings, options, manifest.display, ask=ask)
     tally = _Tally(planner)
     for item in planner.plan(read_prompts(manifest)):
         tally.add(item)

@@ -135,7 +135,7 @@ def check_request(request: RunRequest) -> PlanReport | None:
         return known[1]
     settings, options = settings_of(request), request.plan_options()
     with open_manifest(request.manifest) as manifest:
-        report = check_manifest(manifest, settings, options)
+        report = check_manifest(manifest, settings, options, ask=True)
     for name in report.by_backend:
         _require_ready(name, build_backend(name, settings))
     _checked.set((request, report))

@@ -28,6 +28,25 @@ backends:
     transient_rate: 0.0 # share of attempts that fail and are tried again
     moderation_rate: 0.0 # share of prompts that are refused
 
+  flux-schnell-replicate: # needs the environment variable REPLICATE_API_TOKEN
+    type: replicate
+    model: black-forest-labs/flux-schnell # owner/name, or owner/name:version
+    creates_per_min: 600 # the account's limit
+    api_token_env: REPLICATE_API_TOKEN # variable that holds the token
+    api_base: https://api.replicate.com
+    default_steps: null # where the row gives none; null: the model's own
+    default_aspect_ratio: "1:1" # where the row gives no size
+    timeout_s: null # for one prediction; null: 60 for flux-schnell, 120 for others
+    requests_per_min: 3000 # polls, look-ups and cancels at most
+    lookup_patience_s: 20 # how long a lost prediction may take to show up in the provider's list
+    delivery_hosts: [replicate.delivery, "*.replicate.delivery"] # pictures are fetched from
+    output_quality: null # sent where set
+    check_inputs: true # hold every job against the model's published input schema before anything is sent
+  flux-dev-replicate:
+    type: replicate
+    model: black-forest-labs/flux-dev
+    creates_per_min: 600
+
 output:
   format: png # png, jpeg or webp, where the row does not say
   quality: 90 # for jpeg and webp

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
@@ -50,6 +50,12 @@ class ScriptedBackend:
     def ready(self) -> str | None:
         return None
 
+    def learn(self) -> None:
+        self.calls["learn"] += 1
+
+    def problems(self, job: Job) -> list[str]:
+        return []
+
     def estimate(self, job: Job) -> Estimate:
         return Estimate(cost_micros=self.price_micros, latency_s=self.latency_s)
 
@@ -65,12 +71,12 @@ class ScriptedBackend:
             raise error
         return Prediction(prediction_id=f"{job.id}/{self.billed[job.job_id]}")
 
-    async def find(self, job: Job, *, since: datetime) -> Prediction | None:
+    async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         self.calls["find"] += 1
         if self.on_find is not None:
             return self.on_find(job)
-        created = self.billed[job.job_id]
-        return Prediction(prediction_id=f"{job.id}/{created}") if created else None
+        created = f"{job.id}/{self.billed[job.job_id]}"
+        return Prediction(prediction_id=created) if self.billed[job.job_id] and created not in known else None
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
         self.calls["wait"] += 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # its stubs are not among our tools
+from jsonschema import Draft202012Validator
 
 from tasks.errors import ManifestError
 from tasks.manifest import open_manifest, read_prompts

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "imagen.backends"
 
-EMBEDDED_TYPES = {"sketch": "tasks.backends.sketch:SketchBackend"}
+EMBEDDED_TYPES = {
+    "replicate": "tasks.backends.replicate.backend:ReplicateBackend",
+    "sketch": "tasks.backends.sketch:SketchBackend",
+}
 """Our own types; named here rather than as entry points so that they work in a checkout without an install."""
 
 

@@ -7,6 +7,7 @@ under the entry-point group `imagen.backends` (see CONTRIBUTING.md).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -48,6 +49,16 @@ class Backend(Protocol):
     def ready(self) -> str | None:
         """None when jobs can be sent, else what is missing, as `set REPLICATE_API_TOKEN`. No network."""
 
+    def learn(self) -> None:
+        """Ask the service, once and before anything is sent, what it accepts. Blocks; free.
+
+        Raises:
+            ConfigError: The service refuses the settings.
+        """
+
+    def problems(self, job: Job) -> list[str]:
+        """What the service would refuse in this job, as far as `learn` knows; each `input: reason`."""
+
     def estimate(self, job: Job) -> Estimate:
         """Price and time of one attempt. Pure: no network."""
 
@@ -55,13 +66,15 @@ class Backend(Protocol):
         """Create one prediction; this may cost money, so it is called once for each attempt.
 
         Raises:
-            NotCreated, Rejected, Refused: Nothing was created.
+            Throttled, NotCreated, Rejected, Refused: Nothing was created.
             Ambiguous: It may have been created.
             BatchStopped: Nobody's job can be created now (token, credit).
         """
 
-    async def find(self, job: Job, *, since: datetime) -> Prediction | None:
+    async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Look for the prediction of a submit (made at `since`) whose answer was lost.
+
+        `known` are the ids of the job's earlier attempts: not the one that is looked for.
 
         Returns:
             The one prediction that is this job's, or None when it is certain that there is none.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Collection
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -55,6 +56,13 @@ class SketchBackend:
         """Always: there is nothing to set up."""
         return None
 
+    def learn(self) -> None:
+        """There is nobody to ask."""
+
+    def problems(self, job: Job) -> list[str]:
+        """Every job can be drawn."""
+        return []
+
     def estimate(self, job: Job) -> Estimate:
         """Free, unless a price is set to rehearse a budget."""
         return Estimate(cost_micros=self._price_micros or 0, latency_s=self._options.latency_s + DRAWING_S)
@@ -63,7 +71,7 @@ class SketchBackend:
         """Give the attempt an id that says which one it is, so that any process can go on with it."""
         return Prediction(prediction_id=f"sketch-{job.job_id[:20]}-{attempt}", model_version="1")
 
-    async def find(self, job: Job, *, since: datetime) -> Prediction | None:
+    async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Nothing outlives the process that submitted it."""
         return None
 

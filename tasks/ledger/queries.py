@@ -102,6 +102,14 @@ async def open_jobs(engine: AsyncEngine, first: int, last: int) -> list[OpenJob]
         return [_open_job(row) for row in await db.execute(query)]
 
 
+async def prediction_ids(engine: AsyncEngine, job_id: str) -> frozenset[str]:
+    """The provider's ids of all attempts of a job that have one."""
+    query = select(attempts.c.prediction_id).where(attempts.c.job_id == job_id)
+    async with engine.connect() as db:
+        found = (await db.execute(query)).scalars()
+        return frozenset(prediction_id for prediction_id in found if prediction_id is not None)
+
+
 def _is_open(selection: Selection) -> Any:
     is_open = jobs.c.state.in_(OPEN_STATES) & jobs.c.withdrawn.is_(False)
     return is_open if selection.planned_run is None else is_open & (jobs.c.planned_run == selection.planned_run)

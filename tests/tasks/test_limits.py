@@ -3,32 +3,92 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
 from tasks.errors import BatchStopped
-from tasks.limits import Budget, FailureWatch, Lane
+from tasks.limits import Budget, FailureWatch, Lane, Pace
 from tests.making import FakeClock
 
 
+def pace(per_min: float | None, clock: FakeClock) -> Pace:
+    """A pace in recorded time."""
+    return Pace(per_min, now=clock.monotonic_s, sleep=clock.sleep)
+
+
 async def test_creates_are_spaced_evenly() -> None:
-    """600 creates a minute leave one every tenth of a second, the first at once."""
+    """600 creates a minute leave one every tenth of a second; what the loop may be late is let through at once."""
     clock = FakeClock()
-    lane = Lane(concurrency=4, creates_per_min=600, now=clock.monotonic_s, sleep=clock.sleep)
-    for _ in range(4):
-        await lane.may_create()
-    assert clock.slept_s == pytest.approx([0.1, 0.1, 0.1])
+    limited = pace(600, clock)
+    for _ in range(8):
+        await limited.take()
+    assert clock.slept_s == pytest.approx([0.05, 0.1, 0.1, 0.1, 0.1])
 
 
 async def test_idle_time_is_not_saved_up() -> None:
-    """After a pause the rate holds again at once: no burst."""
+    """After a pause the rate holds again at once: no burst beyond the catching up."""
     clock = FakeClock()
-    lane = Lane(concurrency=1, creates_per_min=60, now=clock.monotonic_s, sleep=clock.sleep)
-    await lane.may_create()
+    limited = pace(60, clock)
+    await limited.take()
     clock.now_s += 100
-    await lane.may_create()
-    await lane.may_create()
-    assert clock.slept_s == pytest.approx([1.0])
+    await limited.take()
+    await limited.take()
+    assert clock.slept_s == pytest.approx([0.75])
+
+
+async def test_no_limit_never_waits() -> None:
+    """An unlimited backend is not slowed down."""
+    clock = FakeClock()
+    unlimited = pace(None, clock)
+    for _ in range(1_000):
+        await unlimited.take()
+    assert clock.slept_s == []
+
+
+async def test_nothing_leaves_before_the_providers_time() -> None:
+    """After a 429 the next call waits as long as it was told, also one that was waiting already."""
+    clock = FakeClock()
+    limited = pace(600, clock)
+    limited.throttled(await limited.take(), retry_after_s=7, per_min=None)
+    assert await limited.take() == pytest.approx(7.0)
+
+
+async def test_a_stated_rate_is_kept_and_probed_seldom() -> None:
+    """Low credit, "6 requests per minute": that rate is kept, and only after 25 calls a little more is tried."""
+    clock = FakeClock()
+    limited = pace(600, clock)
+    limited.throttled(await limited.take(), retry_after_s=7, per_min=6)
+    left = []
+    for _ in range(26):
+        left.append(await limited.take())
+        limited.accepted()
+    assert [later - earlier for earlier, later in pairwise(left)][:24] == pytest.approx([10.0] * 24)
+    assert limited.per_min == pytest.approx(6.6)
+
+
+async def test_a_burst_of_429_cuts_once() -> None:
+    """Calls that left before the cut say nothing new; the next one that is refused does."""
+    clock = FakeClock()
+    limited = pace(600, clock)
+    sent = [await limited.take() for _ in range(3)]
+    clock.now_s += 0.1
+    for at_s in sent:
+        limited.throttled(at_s, retry_after_s=1, per_min=None)
+        clock.now_s += 0.01
+    assert limited.per_min == pytest.approx(450)
+    limited.throttled(await limited.take(), retry_after_s=1, per_min=None)
+    assert limited.per_min == pytest.approx(337.5)
+
+
+async def test_the_rate_climbs_back_to_the_configured_one() -> None:
+    """Steps of a tenth, and never beyond."""
+    clock = FakeClock()
+    limited = pace(600, clock)
+    limited.throttled(await limited.take(), retry_after_s=0, per_min=None)
+    for _ in range(200):
+        limited.accepted()
+    assert limited.per_min == 600
 
 
 async def test_no_more_than_the_cap_is_in_flight() -> None:

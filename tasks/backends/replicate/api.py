@@ -1,0 +1,188 @@
+"""Replicate's HTTP API: one method for each call, and what each answer proves, decided here once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from tasks.backends.replicate.options import ModelReference
+from tasks.errors import Ambiguous, BatchStopped, NotCreated, OutputGone, Rejected, Throttled
+
+CONNECT_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 30.0
+
+NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""Only these prove that a request never left. The transport calls a dropped connection a `ConnectTimeout` too
+(httpx-aiohttp 0.2.0), so what counts is the error underneath, never httpx's name for it."""
+
+# "Your rate limit for creating predictions is reduced to 6 requests per minute with a burst of 1 requests while you
+# have less than $5.0 in credit. Your rate limit resets in ~7s." (captured answer, 2025-2026)
+_STATED_RATE = re.compile(r"reduced to (\d+) requests per minute")
+_RESETS_IN = re.compile(r"resets in ~?(\d+(?:\.\d+)?)s")
+
+
+class ReplicateApi:
+    """The API for one token; usable inside one event loop."""
+
+    def __init__(self, *, base: str, token: str, token_env: str, connections: int) -> None:
+        """Talk to `base` (without /v1) with at most so many connections; `token_env` is named in messages."""
+        self._token_env = token_env
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._http = httpx.AsyncClient(
+            base_url=f"{base}/v1",
+            headers={"Authorization": f"Bearer {token}", "User-Agent": "imagen"},
+            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            transport=AiohttpTransport(limits=limits),
+        )
+
+    async def create(
+        self, model: ModelReference, values: Mapping[str, Any], *, cancel_after_s: float
+    ) -> dict[str, Any]:
+        """Create one prediction. It costs money; call it once.
+
+        Raises:
+            Throttled, NotCreated, Rejected: Nothing was created.
+            Ambiguous: It may have been created.
+            BatchStopped: Token or credit: nobody's prediction can be created now.
+        """
+        path, body = _create_call(model, values)
+        try:
+            answer = await self._http.post(
+                path, json=body, headers={"Cancel-After": f"{max(5, round(cancel_after_s))}s"}
+            )
+        except httpx.HTTPError as exc:
+            if isinstance(exc.__cause__, NEVER_SENT):
+                raise NotCreated(f"the service cannot be reached ({exc})") from exc
+            raise Ambiguous(f"the answer to a create was lost ({_named(exc)})", cost_micros=None) from exc
+        if not answer.is_success:
+            self._refuse(answer)
+        return _prediction(answer)
+
+    async def get(self, prediction_id: str) -> dict[str, Any]:
+        """One prediction.
+
+        Raises:
+            OutputGone: There is no such prediction any more.
+            httpx.HTTPError: No answer, or an answer of 429 or 5xx; asking again is free.
+        """
+        answer = await self._http.get(f"/predictions/{prediction_id}")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise OutputGone("the provider knows no such prediction any more", cost_micros=None)
+        return self._free(answer)
+
+    async def list_since(self, since: datetime) -> AsyncIterator[list[dict[str, Any]]]:
+        """Pages of predictions created at or after an instant, the newest first.
+
+        Raises:
+            httpx.HTTPError: As `get`.
+        """
+        url: str | None = str(httpx.URL("/predictions", params={"created_after": since.astimezone(UTC).isoformat()}))
+        while url:
+            page = self._free(await self._http.get(url))
+            yield page["results"]
+            url = page.get("next")
+            if url and httpx.URL(url).host != self._http.base_url.host:
+                raise httpx.DecodingError(f"the list goes on at another host ({url})")
+
+    async def cancel(self, prediction_id: str) -> dict[str, Any]:
+        """Stop a prediction; the answer says how it ended.
+
+        Raises:
+            httpx.HTTPError: As `get`.
+        """
+        return self._free(await self._http.post(f"/predictions/{prediction_id}/cancel"))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    def _free(self, answer: httpx.Response) -> dict[str, Any]:
+        """The body of an answer to a call that may be repeated at will."""
+        if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            self._refuse(answer)
+        answer.raise_for_status()
+        try:
+            body: dict[str, Any] = answer.json()
+        except ValueError as exc:
+            raise httpx.DecodingError(f"the answer is not JSON ({exc})", request=answer.request) from exc
+        return body
+
+    def _refuse(self, answer: httpx.Response) -> NoReturn:
+        """Raise what an answer other than 2xx proves."""
+        detail = _detail(answer)
+        match answer.status_code:
+            case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
+                raise BatchStopped("token", f"Replicate does not accept the token in {self._token_env} ({detail})")
+            case httpx.codes.PAYMENT_REQUIRED:
+                raise BatchStopped("credit", f"Replicate: {detail} Then resume; nothing is paid twice")
+            case httpx.codes.TOO_MANY_REQUESTS:
+                raise throttled(answer)
+            case httpx.codes.BAD_REQUEST | httpx.codes.NOT_FOUND | httpx.codes.UNPROCESSABLE_ENTITY:
+                raise Rejected(detail)
+            case status:
+                raise Ambiguous(f"the answer to a create was {status} ({detail})", cost_micros=None)
+
+
+def throttled(answer: httpx.Response) -> Throttled:
+    """What a 429 says about when to come again: its header first, then its body, then its words."""
+    body, detail = _json(answer), _detail(answer)
+    stated = _STATED_RATE.search(detail)
+    words = _RESETS_IN.search(detail)
+    after_s = _header_s(answer.headers.get("retry-after"))
+    if after_s is None and isinstance(body.get("retry_after"), int | float):
+        after_s = float(body["retry_after"])
+    if after_s is None and words:
+        after_s = float(words[1])
+    return Throttled(detail, retry_after_s=after_s, creates_per_min=float(stated[1]) if stated else None)
+
+
+def _header_s(value: str | None) -> float | None:
+    """Seconds of a Retry-After header, a number or a date (RFC 9110, section 10.2.3)."""
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _create_call(model: ModelReference, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    if model.version is None:
+        return f"/models/{model.name}/predictions", {"input": values}
+    return "/predictions", {"version": f"{model.name}:{model.version}", "input": values}
+
+
+def _prediction(answer: httpx.Response) -> dict[str, Any]:
+    body = _json(answer)
+    if not isinstance(body.get("id"), str):
+        raise Ambiguous("the answer to a create could not be read", cost_micros=None)
+    return body
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _detail(answer: httpx.Response) -> str:
+    """The service's own words, on one line."""
+    words = _json(answer).get("detail") or answer.reason_phrase or f"status {answer.status_code}"
+    return " ".join(str(words).split())
+
+
+def _named(exc: BaseException) -> str:
+    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__

@@ -1,0 +1,211 @@
+"""The backend `replicate`; see `tasks.backends.base.Backend` for what each method owes the engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+
+from tasks.backends.base import BackendContext, Estimate
+from tasks.backends.replicate.api import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, ReplicateApi
+from tasks.backends.replicate.delivery import Delivery
+from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
+from tasks.backends.replicate.inputs import input_of, megapixels, without_nulls
+from tasks.backends.replicate.options import (
+    OTHER_TIMEOUT_S,
+    OTHER_USUAL_LATENCY_S,
+    TIMEOUTS_S,
+    USUAL_LATENCIES_S,
+    ReplicateOptions,
+    parse_model,
+)
+from tasks.backends.replicate.predictions import ended_prediction, has_ended
+from tasks.backends.replicate.watcher import CLOCK_SKEW_S, Watcher
+from tasks.clock import Clock
+from tasks.errors import Ambiguous, ConfigError, OutputGone, Transient
+from tasks.limits import Pace
+from tasks.prices import price_of
+from tasks.records import Job, Prediction, micros
+from tasks.settings import explain_setting
+
+RETENTION_S = 3_600.0
+"""Inputs and outputs of API predictions are deleted after an hour (Replicate docs, "Data retention", read 2026-11)."""
+LOOKUPS = 4
+"""How often a lost prediction is looked for before it counts as never created."""
+
+
+class ReplicateBackend:
+    """One model on Replicate."""
+
+    def __init__(self, context: BackendContext) -> None:
+        """Read the settings; nothing is asked of the network.
+
+        Raises:
+            ConfigError: A setting, or the model reference, cannot be used.
+        """
+        self._context = context
+        self._clock = Clock()
+        try:
+            self._options = ReplicateOptions.model_validate(context.settings.options)
+            self._model = parse_model(context.settings.model)
+        except ValidationError as exc:
+            raise ConfigError("\n".join(explain_setting(error, context.place) for error in exc.errors())) from None
+        except ValueError as exc:
+            raise ConfigError(f"{context.place}.model: {exc}") from None
+        self._price = price_of(self._model.name)
+        self._price_micros = micros(context.settings.price_usd)
+        self._timeout_s = self._options.timeout_s or TIMEOUTS_S.get(self._model.name, OTHER_TIMEOUT_S)
+        self._schema: InputSchema | None = None
+
+    def ready(self) -> str | None:
+        """Whether there is a token."""
+        return None if self._token else f"set {self._options.api_token_env}"
+
+    def learn(self) -> None:
+        """Fetch the model's input schema."""
+        if self._token and self._options.check_inputs and self._schema is None:
+            try:
+                self._schema = fetch_schema(
+                    self._model,
+                    base=self._options.api_base,
+                    token=self._token,
+                    token_env=self._options.api_token_env,
+                )
+            except ConfigError as exc:
+                raise ConfigError(f"{self._context.place}: {exc}") from None
+
+    def problems(self, job: Job) -> list[str]:
+        """What the model would refuse; nothing where its schema is not known."""
+        return [] if self._schema is None else self._schema.problems(self._input(job))
+
+    def estimate(self, job: Job) -> Estimate:
+        """The configured price, else the price table's."""
+        cost_micros = self._price_micros
+        if cost_micros is None and self._price is not None:
+            cost_micros = self._price.cost_micros(images=1, megapixels=megapixels(self._input(job)))
+        latency_s = USUAL_LATENCIES_S.get(self._model.name, OTHER_USUAL_LATENCY_S)
+        return Estimate(cost_micros=cost_micros, latency_s=latency_s)
+
+    async def submit(self, job: Job, *, attempt: int) -> Prediction:
+        """One create; every end that proves nothing is `Ambiguous`."""
+        answer = await self._api.create(self._model, self._input(job), cancel_after_s=self._timeout_s)
+        return Prediction(prediction_id=answer["id"], model_version=answer.get("version"))
+
+    async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
+        """Look through the list for this model and this whole input; wait for a list that lags."""
+        age_s = self._clock.now_us() / 1e6 - since.timestamp()
+        if age_s > RETENTION_S - CLOCK_SKEW_S:
+            raise Ambiguous("it was sent more than an hour ago; the provider has forgotten its input", cost_micros=None)
+        # It may have been created as late as its request could last; after that, the list has only to catch up.
+        still_settling = age_s < self._options.lookup_patience_s + CONNECT_TIMEOUT_S + ANSWER_TIMEOUT_S
+        pause_s = self._options.lookup_patience_s / (LOOKUPS - 1) if still_settling else 0.0
+        for look in range(LOOKUPS):
+            if look and pause_s:
+                await self._clock.sleep(pause_s)
+            matches = await self._matches(job, since, known)
+            if len(matches) > 1:
+                raise Ambiguous(f"{len(matches)} predictions have this input", cost_micros=None)
+            if matches:
+                return Prediction(prediction_id=matches[0]["id"], model_version=matches[0].get("version"))
+            if not pause_s:
+                break
+        return None
+
+    async def wait(self, job: Job, prediction: Prediction) -> Prediction:
+        """Watch the prediction until it ends, or cancel it when it takes too long."""
+        try:
+            answer = await self._watcher.ended(prediction.prediction_id, timeout_s=self._timeout_s)
+        except TimeoutError:
+            answer = await self._give_up(prediction)
+        return ended_prediction(
+            answer, price=self._price, price_micros=self._price_micros, megapixels=megapixels(self._input(job))
+        )
+
+    async def fetch(self, job: Job, prediction: Prediction) -> bytes:
+        """Fetch the first output."""
+        try:
+            return await self._delivery.fetch(prediction.output)
+        except OutputGone as error:
+            error.cost_micros = prediction.cost_micros
+            raise
+
+    async def cancel(self, prediction: Prediction) -> None:
+        """Stop it at the provider, if it can be reached."""
+        with suppress(httpx.HTTPError):
+            await self._api.cancel(prediction.prediction_id)
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        opened = vars(self)
+        for name in ("_watcher", "_api", "_delivery"):
+            if name in opened:
+                await opened[name].close()
+
+    async def _give_up(self, prediction: Prediction) -> dict[str, Any]:
+        """Cancel a prediction that takes too long; it may have ended just now."""
+        try:
+            answer = await self._api.cancel(prediction.prediction_id)
+        except httpx.HTTPError as exc:
+            raise Transient(f"no picture within {self._timeout_s:.0f} s", kind="timeout", cost_micros=None) from exc
+        if not has_ended(answer):
+            raise Transient(f"no picture within {self._timeout_s:.0f} s", kind="timeout", cost_micros=None)
+        return answer
+
+    async def _matches(self, job: Job, since: datetime, known: Collection[str]) -> list[dict[str, Any]]:
+        wanted = self._input(job)
+        found: list[dict[str, Any]] = []
+        await self._pace.take()
+        try:
+            async for page in self._api.list_since(since - timedelta(seconds=CLOCK_SKEW_S)):
+                found += [answer for answer in page if _is_this(answer, self._model.name, wanted)]
+                await self._pace.take()
+        except httpx.HTTPError as exc:
+            raise Ambiguous(f"the provider cannot be asked for it ({type(exc).__name__})", cost_micros=None) from exc
+        return [answer for answer in found if answer["id"] not in known]
+
+    def _input(self, job: Job) -> dict[str, Any]:
+        return without_nulls(input_of(job, self._options))
+
+    @property
+    def _token(self) -> str:
+        return os.environ.get(self._options.api_token_env, "").strip()
+
+    @cached_property
+    def _connections(self) -> int:
+        return self._context.settings.concurrency + 8
+
+    @cached_property
+    def _api(self) -> ReplicateApi:
+        return ReplicateApi(
+            base=self._options.api_base,
+            token=self._token,
+            token_env=self._options.api_token_env,
+            connections=self._connections,
+        )
+
+    @cached_property
+    def _delivery(self) -> Delivery:
+        return Delivery(self._options.delivery_hosts, connections=self._connections)
+
+    @cached_property
+    def _pace(self) -> Pace:
+        return Pace(self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep)
+
+    @cached_property
+    def _watcher(self) -> Watcher:
+        usual_s = USUAL_LATENCIES_S.get(self._model.name, OTHER_USUAL_LATENCY_S)
+        return Watcher(api=self._api, pace=self._pace, clock=self._clock, usual_s=usual_s)
+
+
+def _is_this(answer: dict[str, Any], model: str, wanted: dict[str, Any]) -> bool:
+    """Whether a listed prediction is of this model (by its end: the provider may move it) and this whole input."""
+    listed = answer.get("input") or {}
+    return str(answer.get("model", "")).partition(":")[0] == model and all(
+        name in listed and listed[name] == value for name, value in wanted.items()
+    )

@@ -1,0 +1,72 @@
+"""What a job becomes in the body of a create: a pure function, the same input for the same job always."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from math import gcd
+from typing import Any
+
+from tasks.backends.replicate.options import ReplicateOptions
+from tasks.identity import sent_text
+from tasks.records import Job
+
+ASPECT_RATIOS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21")
+"""What the FLUX models take (replicate/cog-flux, predict.py, read 2026-11)."""
+
+OUTPUT_FORMATS = {"jpeg": "jpg"}
+
+
+def input_of(job: Job, options: ReplicateOptions) -> dict[str, Any]:
+    """The `input` of the job's prediction. It always holds the job's seed, which makes it unique."""
+    steps = job.steps or options.default_steps
+    optional = {
+        "num_inference_steps": steps,
+        "negative_prompt": job.negative_prompt,
+        "output_quality": options.output_quality,
+    }
+    return {
+        "prompt": sent_text(job.prompt),
+        "aspect_ratio": aspect_ratio(job, options.default_aspect_ratio),
+        "num_outputs": 1,
+        "output_format": OUTPUT_FORMATS.get(job.format, job.format),
+        "seed": job.seed,
+        **{name: value for name, value in optional.items() if value is not None},
+        # Last, so that every model's own inputs can be reached: null takes a default away.
+        **job.backend_opts,
+    }
+
+
+def without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that are sent: an option of null means "do not send this one"."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def aspect_ratio(job: Job, default: str) -> str:
+    """The row's sides or ratio in lowest terms, where the models know it, in their spelling; else the default."""
+    if job.width and job.height:
+        return _KNOWN.get(_reduced(job.width, job.height), default)
+    if job.aspect_ratio:
+        across, down = (int(part) for part in job.aspect_ratio.split(":"))
+        return _KNOWN.get(_reduced(across, down), default)
+    return default
+
+
+def _reduced(across: int, down: int) -> tuple[int, int]:
+    shared = gcd(across, down)
+    return across // shared, down // shared
+
+
+# 21:9 is 7:3 in lowest terms.
+_KNOWN = {_reduced(*(int(part) for part in ratio.split(":"))): ratio for ratio in ASPECT_RATIOS}
+
+
+def megapixels(values: Mapping[str, Any]) -> float:
+    """The size that an input asks for, in millions of pixels; models that say nothing make one."""
+    for name in ("megapixels", "output_megapixels", "resolution"):
+        if match := re.match(r"\d+(\.\d+)?", str(values.get(name, ""))):
+            return float(match[0])
+    width, height = values.get("width"), values.get("height")
+    if isinstance(width, int) and isinstance(height, int):
+        return width * height / 1e6
+    return 1.0

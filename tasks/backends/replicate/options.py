@@ -1,0 +1,66 @@
+"""Settings of the type `replicate`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+API_BASE = "https://api.replicate.com"
+CREATES_PER_MIN = 600.0
+"""Replicate docs, "Rate limits", read 2026-11."""
+REQUESTS_PER_MIN = 3_000.0
+"""Likewise, for everything that is not a create."""
+DELIVERY_HOSTS = ("replicate.delivery", "*.replicate.delivery")
+"""Where outputs are fetched from (Replicate docs, "Output files", read 2026-11)."""
+TIMEOUTS_S = {"black-forest-labs/flux-schnell": 60.0}
+OTHER_TIMEOUT_S = 120.0
+USUAL_LATENCIES_S = {"black-forest-labs/flux-schnell": 1.5, "black-forest-labs/flux-dev": 4.0}
+OTHER_USUAL_LATENCY_S = 6.0
+
+_MODEL = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w.-]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReference:
+    """`owner/name`, perhaps with a version."""
+
+    name: str
+    version: str | None
+
+
+class ReplicateOptions(BaseModel):
+    """What the type understands beyond the common keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    api_token_env: str = Field("REPLICATE_API_TOKEN", min_length=1, description="variable that holds the token")
+    api_base: str = Field(API_BASE, description="with or without /v1")
+    default_steps: int | None = Field(None, ge=1, description="where the row gives none; null: the model's own")
+    default_aspect_ratio: str = Field("1:1", pattern=r"^\d+:\d+$", description="where the row gives no size")
+    timeout_s: float | None = Field(None, ge=5, le=86_400, description="for one prediction; null: the model's usual")
+    requests_per_min: float = Field(REQUESTS_PER_MIN, gt=0, description="polls, look-ups and cancels at most")
+    lookup_patience_s: float = Field(20.0, ge=0, description="how long a lost prediction may take to show up")
+    delivery_hosts: list[str] = Field(default_factory=lambda: list(DELIVERY_HOSTS), description="pictures come from")
+    output_quality: int | None = Field(None, ge=0, le=100, description="sent where set")
+    check_inputs: bool = Field(True, description="fetch the model's input schema and check the batch against it")
+
+    @field_validator("api_base")
+    @classmethod
+    def _without_version(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError(f"{value!r} is not an address; write https://...")
+        return value.rstrip("/").removesuffix("/v1")
+
+
+def parse_model(text: str) -> ModelReference:
+    """The parts of a model reference.
+
+    Raises:
+        ValueError: It is not `owner/name` or `owner/name:version`.
+    """
+    match = _MODEL.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a model; write owner/name or owner/name:version")
+    return ModelReference(match[1], match[2])
