@@ -56,7 +56,6 @@ class Watcher:
     """Running estimate of a prediction's time."""
     _watched: dict[str, _Watched] = field(default_factory=dict)
     _loop: asyncio.Task[None] | None = None
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ended(self, prediction_id: str, *, timeout_s: float) -> dict[str, Any]:
         """The prediction's answer in a terminal state.
@@ -71,7 +70,6 @@ class Watcher:
             prediction_id, now_s, now_s + self.usual_s * FIRST_LOOK_SHARE, asyncio.get_running_loop().create_future()
         )
         self._watched[prediction_id] = watched
-        self._news.set()
         if self._loop is None or self._loop.done():
             self._loop = asyncio.create_task(self._watch())
         try:
