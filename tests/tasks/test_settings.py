@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from tasks.backends.replicate.options import ReplicateOptions
+from tasks.backends.sketch import SketchOptions
 from tasks.errors import ConfigError
 from tasks.settings import Settings, find_config, load_settings
 from tasks.starter import CONFIG_TEXT
@@ -75,6 +78,17 @@ def test_the_starter_configuration_shows_every_default(tmp_path: Path) -> None:
         written.backends["sketch"].model_dump(exclude=set(written.backends["sketch"].options))
         == built_in.backends["sketch"].model_dump()
     )
+
+
+@pytest.mark.parametrize(("name", "options"), [("sketch", SketchOptions), ("flux-schnell-replicate", ReplicateOptions)])
+def test_the_starter_configuration_explains_every_setting_of_a_type(
+    name: str, options: type[BaseModel], tmp_path: Path
+) -> None:
+    """Each one stands there with its default."""
+    (tmp_path / "imagen.yaml").write_text(CONFIG_TEXT)
+    written = load_settings(tmp_path / "imagen.yaml").backends[name].options
+    assert set(written) == set(options.model_fields)
+    assert options.model_validate(written) == options()
 
 
 def test_the_nearest_configuration_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
