@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean
+.PHONY: help demo test chaos check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ demo: $(VENV)/.installed ## run the main job on a small manifest: images, metada
 
 test: $(VENV)/.installed-dev tmux check ## everything that must pass before a change lands
 	$(BIN)/pytest -n 2 --dist worksteal
+
+chaos: $(VENV)/.installed-dev ## kill a paid batch of 300 jobs 50 times and count what was billed
+	IMAGEN_CHAOS_KILLS=50 $(BIN)/pytest -s tests/flows/test_chaos.py
 
 check: $(VENV)/.installed-dev ## formatting, lint, types and the import rules
 	$(BIN)/ruff format --check .

@@ -123,7 +123,10 @@ class Ambiguous(JobError):
 
 
 class Transient(JobError):
-    """Raised when an attempt ended without a picture for a passing reason. A new attempt may succeed."""
+    """Raised when an attempt ended without a picture for a passing reason. A new attempt may succeed.
+
+    It is made without asking only where this one cost nothing (`cost_micros` is 0).
+    """
 
     kind = "transient"
 

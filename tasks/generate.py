@@ -12,14 +12,11 @@ import asyncio
 from tasks.backends.base import Backend
 from tasks.batch import Batch
 from tasks.clock import instant
-from tasks.errors import Ambiguous, BadImage, BatchStopped, JobError, NotCreated, OutputGone, Throttled, Transient
+from tasks.errors import Ambiguous, BadImage, BatchStopped, JobError, NotCreated, Throttled, Transient
 from tasks.ledger.queries import OpenJob, open_jobs, prediction_ids
 from tasks.records import Job, JobState, Prediction, StoredImage
 from tasks.retry import SUBMIT_TRIES, pause_before_attempt_s, retrying_fetch, retrying_submit
 from tasks.store import parameters_of, store_image
-
-NEW_ATTEMPT_HELPS = (Transient, OutputGone, BadImage)
-"""Ends after which a new, paid attempt may succeed; it is made while the configuration and the budget allow."""
 
 
 async def generate_range(batch: Batch, first: int, last: int) -> None:
@@ -78,8 +75,9 @@ class JobRun:
             try:
                 prediction = await self._recover() if self._unfinished else await self._submit()
                 await self._collect(prediction)
-            except NEW_ATTEMPT_HELPS as error:
-                if self._attempts_left <= 0:
+            except Transient as error:
+                # By itself a new attempt is made only where the last one cost nothing.
+                if self._attempts_left <= 0 or error.cost_micros != 0:
                     return await self._end(JobState.FAILED, error)
                 await self._fail_attempt(error)
                 self._batch.stop.check()

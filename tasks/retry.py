@@ -16,6 +16,7 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 SUBMIT_TRIES = 5
 FETCH_TRIES = 4
+LOOK_TRIES = 6
 
 
 def pause_before_attempt_s(attempts_made: int) -> float:
@@ -31,6 +32,11 @@ def retrying_submit(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
 def retrying_fetch(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     """Repeats on `BadImage` only; the last one is raised."""
     return _retrying(BadImage, FETCH_TRIES, sleep)
+
+
+def retrying_look(on: type[Exception], sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
+    """Repeats a question to the provider, which is free, on the errors that say nothing; the last one is raised."""
+    return _retrying(on, LOOK_TRIES, sleep)
 
 
 def _retrying(on: type[Exception], tries: int, sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:

@@ -25,6 +25,7 @@ from tasks.errors import (
     Transient,
 )
 from tasks.generate import generate_range
+from tasks.ledger.planning import reopen
 from tasks.ledger.queries import count
 from tasks.records import Counts, Job, JobState
 from tests.making import START_US, FakeClock, batch_of, make_job
@@ -151,15 +152,39 @@ async def test_passing_failures_get_new_attempts_within_the_limit(out: Path) -> 
     """Each is an attempt of its own with growing pauses; after the last the job is failed."""
     clock = FakeClock()
     backend = ScriptedBackend()
-    backend.on_wait["row-0"] = deque([Transient("interrupted"), OutputGone("too late", cost_micros=PRICE_MICROS)])
+    backend.on_wait["row-0"] = deque([Transient("interrupted"), Transient("interrupted")])
     backend.on_wait["row-1"] = deque([Transient("interrupted")] * 9)
     counts = await run(out, backend, [make_job(0), make_job(1)], clock=clock.clock, max_attempts=3)
     assert (counts.succeeded, counts.failed, dict(counts.errors)) == (1, 1, {"transient": 1})
     assert ledger(out, "SELECT id, attempts, cost_micros FROM jobs ORDER BY id") == [
-        ("row-0", 3, 2 * PRICE_MICROS),
+        ("row-0", 3, PRICE_MICROS),
         ("row-1", 3, 0),
     ]
     assert sorted(clock.slept_s) == [1.0, 1.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("error", "cost_micros"),
+    [
+        (Transient("canceled while it ran", cost_micros=None), None),
+        (Transient("billed and lost", cost_micros=PRICE_MICROS), PRICE_MICROS),
+        (OutputGone("too late", cost_micros=PRICE_MICROS), PRICE_MICROS),
+    ],
+)
+async def test_what_cost_something_is_paid_again_only_when_asked(
+    out: Path, error: JobError, cost_micros: int | None
+) -> None:
+    """The job is failed with its cost and its reason; --retry-failed makes it again, as an attempt of its own."""
+    backend = ScriptedBackend()
+    backend.on_wait["row-0"] = deque([error])
+    counts = await run(out, backend, [make_job()])
+    assert (counts.failed, backend.calls["submit"]) == (1, 1)
+    assert ledger(out, "SELECT cost_micros FROM jobs") == [(cost_micros,)]
+    async with scripted(out, backend, [make_job()]) as batch:
+        await reopen(batch.engine, [JobState.FAILED])
+        await generate_range(batch, *EVERYTHING)
+        assert (await count(batch.engine)).succeeded == 1
+    assert backend.calls["submit"] == 2
 
 
 async def test_a_broken_download_is_fetched_again_and_not_paid_again(out: Path) -> None:

@@ -28,10 +28,11 @@ from tasks.backends.replicate.options import (
 from tasks.backends.replicate.predictions import ended_prediction, has_ended
 from tasks.backends.replicate.watcher import CLOCK_SKEW_S, Watcher
 from tasks.clock import Clock
-from tasks.errors import Ambiguous, ConfigError, OutputGone, Transient
+from tasks.errors import Ambiguous, ConfigError, JobError, Transient
 from tasks.limits import Pace
 from tasks.prices import price_of
 from tasks.records import Job, Prediction, micros
+from tasks.retry import retrying_look
 from tasks.settings import explain_setting
 
 RETENTION_S = 3_600.0
@@ -131,7 +132,8 @@ class ReplicateBackend:
         """Fetch the first output."""
         try:
             return await self._delivery.fetch(prediction.output)
-        except OutputGone as error:
+        except JobError as error:
+            # The prediction succeeded, so its price is known, whatever became of its picture.
             error.cost_micros = prediction.cost_micros
             raise
 
@@ -158,16 +160,21 @@ class ReplicateBackend:
         return answer
 
     async def _matches(self, job: Job, since: datetime, known: Collection[str]) -> list[dict[str, Any]]:
-        wanted = self._input(job)
-        found: list[dict[str, Any]] = []
-        await self._pace.take()
+        """Listed predictions of this job's input that are none of its earlier attempts."""
         try:
-            async for page in self._api.list_since(since - timedelta(seconds=CLOCK_SKEW_S)):
-                found += [answer for answer in page if _is_this(answer, self._model.name, wanted)]
-                await self._pace.take()
+            listed = await retrying_look(httpx.HTTPError, self._clock.sleep)(self._listed, since)
         except httpx.HTTPError as exc:
             raise Ambiguous(f"the provider cannot be asked for it ({type(exc).__name__})", cost_micros=None) from exc
-        return [answer for answer in found if answer["id"] not in known]
+        wanted = self._input(job)
+        return [answer for answer in listed if _is_this(answer, self._model.name, wanted) and answer["id"] not in known]
+
+    async def _listed(self, since: datetime) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        await self._pace.take()
+        async for page in self._api.list_since(since - timedelta(seconds=CLOCK_SKEW_S)):
+            found += page
+            await self._pace.take()
+        return found
 
     def _input(self, job: Job) -> dict[str, Any]:
         return without_nulls(input_of(job, self._options))

@@ -86,7 +86,7 @@ def _failure(answer: dict[str, Any]) -> JobError:
         return Transient(f"not started in time ({message})", kind="timeout")
     if status == "canceled":
         # Public models bill what ran before a cancel (Replicate changelog, 2025-10-16).
-        return Transient(f"canceled while it ran ({message})", kind="timeout", cost_micros=None)
+        return Transient(f"canceled while it ran ({message})", kind="canceled", cost_micros=None)
     if status != "failed":
         return JobError(f"the prediction is in an unknown state, {status!r}", kind="unknown_state", cost_micros=None)
     if _MODERATION.search(message):

@@ -20,12 +20,14 @@ from tasks.clock import Clock, instant
 from tasks.errors import BatchStopped, JobError
 from tasks.limits import Pace
 
-FEWEST_FOR_A_LIST = 4
-"""From so many due predictions on, a list call is cheaper than a look at each."""
-PAGE = 100
+FEWEST_FOR_A_LIST = 8
+"""From so many predictions in flight on, a list call every quarter second is cheaper than a look at each."""
+LISTS_PER_LOOK = 8
+"""A prediction that so many lists did not show is asked for by its id."""
 SHORTEST_PAUSE_S = 0.25
 FIRST_LOOK_SHARE = 1.1
 """Of the usual time: most have ended then, and one look is enough."""
+NEXT_LOOK_SHARE = 0.25
 LEARNING = 0.1
 """Weight of one prediction in the running estimate of the usual time."""
 CLOCK_SKEW_S = 60.0
@@ -89,41 +91,45 @@ class Watcher:
 
     async def _watch(self) -> None:
         while self._watched:
-            due = self._due()
-            if not due:
-                await self._until_due()
-                continue
+            looked_at: list[_Watched] = []
             try:
-                await self._look(due)
+                await self.clock.sleep(self._pause_s())
+                looked_at = self._due()
+                await self._look(looked_at)
             except httpx.HTTPStatusError as exc:
                 await self._back_off(exc.response)
             except httpx.HTTPError:
                 await self.clock.sleep(TROUBLE_PAUSE_S)
             except Exception as exc:  # noqa: BLE001  whoever waits has to learn of it, whatever it is
-                self._fail(due, exc)
-
-    def _due(self) -> list[_Watched]:
-        now_s = self.clock.monotonic_s()
-        return [item for item in self._watched.values() if item.next_look_s <= now_s and not item.answer.done()]
-
-    async def _until_due(self) -> None:
-        waiting = [item.next_look_s for item in self._watched.values() if not item.answer.done()]
-        wait_s = min(waiting, default=self.clock.monotonic_s() + SHORTEST_PAUSE_S) - self.clock.monotonic_s()
-        await self.clock.sleep(max(0.005, min(wait_s, self._pause_s())))
+                self._fail(looked_at, exc)
 
     def _pause_s(self) -> float:
-        """Between two looks at the same prediction: about one look a picture on the average."""
-        return max(SHORTEST_PAUSE_S, self.usual_s / max(1, len(self._watched)))
+        """Until the next look: about one look a picture on the average, and never before one is due."""
+        if self._many:
+            return max(SHORTEST_PAUSE_S, self.usual_s / len(self._watched))
+        now_s = self.clock.monotonic_s()
+        first_due_s = min((item.next_look_s - now_s for item in self._waiting()), default=SHORTEST_PAUSE_S)
+        return max(SHORTEST_PAUSE_S / 10, min(first_due_s, SHORTEST_PAUSE_S))
+
+    def _due(self) -> list[_Watched]:
+        """What to look at now: with many in flight all of them, for one list call shows them all."""
+        now_s = self.clock.monotonic_s()
+        return [item for item in self._waiting() if self._many or item.next_look_s <= now_s]
+
+    def _waiting(self) -> list[_Watched]:
+        return [item for item in self._watched.values() if not item.answer.done()]
+
+    @property
+    def _many(self) -> bool:
+        return len(self._watched) >= FEWEST_FOR_A_LIST
 
     async def _look(self, due: list[_Watched]) -> None:
-        if len(due) < FEWEST_FOR_A_LIST:
-            for item in due:
-                await self._look_at(item)
-        else:
+        if self._many and due:
             await self._look_at_list(due)
-        later_s = self.clock.monotonic_s() + max(self._pause_s(), self.usual_s * (0.25 if len(due) == 1 else 0.05))
+            return
         for item in due:
-            item.next_look_s = later_s
+            await self._look_at(item)
+            item.next_look_s = self.clock.monotonic_s() + self.usual_s * NEXT_LOOK_SHARE
 
     async def _look_at(self, item: _Watched) -> None:
         await self.pace.take()
@@ -147,7 +153,7 @@ class Watcher:
             await self.pace.take()
         for item in missing.values():
             item.missed += 1
-            if item.missed > 1:
+            if item.missed % LISTS_PER_LOOK == 0:
                 await self._look_at(item)
 
     def _wall(self, monotonic_s: float) -> datetime:

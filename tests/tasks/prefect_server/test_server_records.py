@@ -39,7 +39,7 @@ def _record(state_dir: Path, pid: int, *, started: str | None = None, parent_sta
         port=1,
         parent_pid=os.getpid(),
         parent_start_time=parent_started,
-        token="0123",  # noqa: S106  no secret: it tells processes apart
+        token="0123",
     )
     record.write(servers_folder(state_dir))
     return record.path(servers_folder(state_dir))

@@ -63,7 +63,7 @@ def test_output_in_every_shape(output: Any, expected: str | None) -> None:
         ({"status": "failed", "error": "CUDA exploded"}, JobError, "failed"),
         ({"status": "failed", "error": None}, JobError, "failed"),
         ({"status": "aborted"}, Transient, "timeout"),
-        ({"status": "canceled"}, Transient, "timeout"),
+        ({"status": "canceled"}, Transient, "canceled"),
         ({"status": "dreaming"}, JobError, "unknown_state"),
         ({"output": None, "data_removed": True}, OutputGone, "output_gone"),
         ({"output": [], "logs": "NSFW content detected in image 0"}, Refused, "moderation"),

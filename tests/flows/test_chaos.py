@@ -1,0 +1,84 @@
+"""SIGKILL at random moments of a paid batch: the simulator's own account says that nothing was billed twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.flows.conftest import Cli
+from tests.flows.test_run import images_of, rows_of
+
+pytestmark = pytest.mark.server
+
+KILLS = int(os.environ.get("IMAGEN_CHAOS_KILLS", "4"))
+"""A short form runs with the other tests; `make chaos` runs the long one."""
+JOBS = 300 if KILLS > 10 else 60
+FAULTS = ("drop_after_create:0.05", "drop_before_create:0.05", "timeout_504_after_create:0.05", "list_lag:0.3")
+
+
+@pytest.fixture
+def simulator(cli: Cli) -> Iterator[str]:
+    """`imagen simulate` in a process of its own, with some faults; its API's address."""
+    faults = [argument for fault in FAULTS for argument in ("--fault", fault)]
+    process = cli.start("simulate", "--port", "0", "--latency", "0.6", *faults)
+    assert process.stdout is not None
+    address = next(word for line in process.stdout for word in line.split() if word.startswith("http://127.0.0.1"))
+    yield address.strip("'\",")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+
+
+def truth(url: str) -> dict[str, Any]:
+    """The simulator's account."""
+    account: dict[str, Any] = httpx.get(f"{url}/_simulator/truth").json()
+    return account
+
+
+def killed_run(cli: Cli, manifest: Path, after_s: float) -> bool:
+    """Start the batch again, kill it after so many seconds; False when it ended before."""
+    process = cli.start("run", manifest, "--out", "out", "--quiet")
+    try:
+        _, err = process.communicate(timeout=after_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return True
+    assert process.returncode == 0, err
+    return False
+
+
+def test_killed_again_and_again_nothing_is_billed_twice(cli: Cli, simulator: str) -> None:
+    """Every row has its picture, no input was billed twice, ledger, files and the simulator agree."""
+    cli.environ["REPLICATE_API_TOKEN"] = "r8_rehearsal"
+    instance = {
+        "type": "replicate",
+        "model": "black-forest-labs/flux-schnell",
+        "api_base": simulator,
+        "delivery_hosts": ["localhost"],
+        "lookup_patience_s": 1.0,
+        "concurrency": 4,
+    }
+    (cli.folder / "imagen.yaml").write_text(json.dumps({"default_backend": "flux", "backends": {"flux": instance}}))
+    dice = random.Random(KILLS)
+    manifest = cli.manifest(JOBS)
+    kills = 0
+    while killed_run(cli, manifest, dice.uniform(1.5, 4.0) if kills < KILLS else 300):
+        kills += 1
+    status, account = cli.json("status", "out"), truth(simulator)
+    sys.stderr.write(f"{kills} kills, {account['created']} created, {account['duplicates_billed']} billed twice\n")
+    assert kills == KILLS
+    assert (status["succeeded"], status["held"], status["failed"]) == (JOBS, 0, 0)
+    assert (account["duplicates_billed"], account["billed"], account["token_leaks"]) == (0, JOBS, 0)
+    assert status["cost_usd"] == pytest.approx(account["cost_usd"])
+    assert {row["file_name"] for row in rows_of(cli.folder / "out")} == images_of(cli.folder / "out")
+    assert len(images_of(cli.folder / "out")) == JOBS

@@ -1,0 +1,218 @@
+"""The whole way against the simulator: whatever goes wrong, nothing is billed twice and nothing ends without a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.batch import Batch, open_batch
+from tasks.clock import Clock
+from tasks.generate import generate_range
+from tasks.ledger.database import open_ledger
+from tasks.ledger.queries import count, job_pages
+from tasks.records import Counts
+from tasks.settings import BackendSettings, Settings, StopSettings
+from tasks.simulator import faults
+from tasks.simulator.faults import rule
+from tasks.simulator.server import Simulator, running
+from tasks.simulator.settings import Settings as Simulated
+from tests.making import make_job, plan_jobs
+
+QUICK = Simulated(
+    latency_s=0.3, picture_kb=2, shrink=16, creates_per_min=60_000, create_burst=5_000, reads_per_min=600_000
+)
+MODEL = "black-forest-labs/flux-schnell"
+EVERYTHING = (0, 2**62)
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_rehearsal")
+
+
+@asynccontextmanager
+async def batch_at(
+    out: Path, simulator: Simulator, jobs: int, *, clock: Clock | None = None, **backend: Any
+) -> AsyncIterator[Batch]:
+    """An open batch of so many jobs whose backend talks to the simulator."""
+    options = {
+        "type": "replicate",
+        "model": MODEL,
+        "api_base": simulator.url,
+        "delivery_hosts": ["localhost"],
+        "lookup_patience_s": 0.6,
+        "concurrency": 64,
+        **backend,
+    }
+    settings = Settings(
+        default_backend="flux",
+        backends={"flux": BackendSettings.model_validate(options)},
+        stop=StopSettings(error_rate=1.0, error_window=10_000),
+    )
+    planned = [make_job(n, backend="flux", backend_type="replicate", model=MODEL) for n in range(jobs)]
+    async with open_ledger(out, create=True) as engine:
+        await plan_jobs(engine, planned)
+        async with open_batch(out, engine, settings, budget_micros=None, clock=clock) as batch:
+            if clock is not None:
+                batch.backend("flux")._clock = clock  # type: ignore[attr-defined]  # Replicate's own
+            yield batch
+
+
+async def generate(out: Path, simulator: Simulator, jobs: int, **backend: Any) -> Counts:
+    """Generate what is open and count."""
+    async with batch_at(out, simulator, jobs, **backend) as batch:
+        await generate_range(batch, *EVERYTHING)
+        return await count(batch.engine)
+
+
+async def test_a_batch_without_faults(out: Path) -> None:
+    """Every job one prediction, one picture, its price; the token stays with the API."""
+    async with running(QUICK) as simulator:
+        counts = await generate(out, simulator, 100)
+        truth = simulator.truth()
+    assert (counts.succeeded, counts.cost_micros) == (100, 300_000)
+    assert (truth.created, truth.billed, truth.token_leaks) == (100, 100, 0)
+    assert truth.cost_usd == pytest.approx(0.3)
+
+
+SURVIVED = {
+    "drop_before_create": 0.3,
+    "drop_after_create": 0.3,
+    "timeout_504_after_create": 0.3,
+    "unreadable_2xx_after_create": 0.3,
+    "server_error_500": 0.2,
+    "bad_gateway_html_502": 0.2,
+    "throttled": 0.2,
+    "poll_429": 0.2,
+    "poll_500": 0.2,
+    "failed_pa": 0.1,
+    "failed_director_e9828": 0.1,
+    "output_dict": 0.5,
+    "output_data_uri": 0.5,
+    "wrong_suffix": 0.5,
+    "wrong_content_type": 0.5,
+    "redirect_file": 0.5,
+    "list_lag": 0.3,
+}
+"""Faults after which every job succeeds, and how often each strikes here."""
+
+
+@pytest.mark.parametrize("name", SURVIVED)
+async def test_faults_that_are_survived(name: str, out: Path) -> None:
+    """All pictures are there, and none was billed twice."""
+    async with running(QUICK, [rule(name, SURVIVED[name])]) as simulator:
+        counts = await generate(out, simulator, 40, max_attempts=6)
+        truth = simulator.truth()
+    assert (counts.succeeded, counts.failed, counts.held) == (40, 0, 0)
+    assert (truth.duplicates_billed, truth.billed, truth.token_leaks) == (0, 40, 0)
+
+
+REASONS = {
+    "not_found": "invalid",
+    "invalid_input": "invalid",
+    "failed_e005": "moderation",
+    "failed_nsfw": "moderation",
+    "output_null": "no_output",
+    "file_404": "output_gone",
+    "file_500": "bad_image",
+    "truncated_file": "bad_image",
+    "html_instead_of_image": "bad_image",
+    "redirect_foreign": "foreign_host",
+    "retention:0": "output_gone",
+}
+"""Faults that a job does not survive, and the kind of error that it has then."""
+
+
+@pytest.mark.parametrize("fault", REASONS)
+async def test_faults_that_end_a_job_for_a_reason(fault: str, out: Path) -> None:
+    """The job is failed with its kind, what was paid stands in the ledger, and nothing is paid again."""
+    async with running(QUICK, [faults.parse_rule(fault)]) as simulator:
+        counts = await generate(out, simulator, 3)
+        truth = simulator.truth()
+    assert (counts.failed, dict(counts.errors)) == (3, {REASONS[fault]: 3})
+    assert (truth.duplicates_billed, truth.token_leaks) == (0, 0)
+    assert counts.cost_micros == round(truth.cost_usd * 1e6)
+
+
+@pytest.mark.parametrize(("fault", "reason"), [("unauthorized", "token"), ("insufficient_credit:5", "credit")])
+async def test_faults_that_stop_the_batch(fault: str, reason: str, out: Path) -> None:
+    """Nobody's job is failed for them; with the fault gone the batch goes on and nothing is billed twice."""
+    async with running(QUICK, [faults.parse_rule(fault)]) as simulator:
+        async with batch_at(out, simulator, 20, concurrency=4) as batch:
+            await generate_range(batch, *EVERYTHING)
+            assert batch.stop.cause is not None
+            assert batch.stop.cause.reason == reason
+            assert (await count(batch.engine)).failed == 0
+        simulator.set_faults([])
+        counts = await generate(out, simulator, 20)
+        truth = simulator.truth()
+    assert (counts.succeeded, truth.duplicates_billed, truth.billed) == (20, 0, 20)
+
+
+async def test_what_cannot_be_found_is_held(out: Path) -> None:
+    """The list cannot be read, so nobody knows: held, not sent again, until the user says so."""
+    async with running(QUICK, [rule("drop_after_create"), rule("poll_500")]) as simulator:
+        counts = await generate(out, simulator, 5, lookup_patience_s=0.1)
+        simulator.set_faults([])
+        again = await generate(out, simulator, 5)
+        truth = simulator.truth()
+    assert (counts.held, again.held) == (5, 5)
+    assert truth.created == 5
+
+
+async def test_every_fault_at_once(out: Path) -> None:
+    """500 jobs, every fault at 5 %: each job has succeeded, is failed for a reason or held; none is billed twice."""
+    left_out = {
+        "unauthorized",
+        "insufficient_credit",
+        "low_credit",
+        "retention",
+        "slow_file",
+        "stuck_starting",
+        "hang_after_create",
+    }
+    rules = [rule(name, 0.05) for name in faults.FAULTS if name not in left_out]
+    quick = replace(QUICK, latency_s=0.2)
+    async with running(quick, rules) as simulator:
+        async with batch_at(out, simulator, 500) as batch:
+            await generate_range(batch, *EVERYTHING)
+            counts = await count(batch.engine)
+            rows = [row async for page in job_pages(batch.engine) for row in page]
+            assert batch.stop.cause is None
+        truth = simulator.truth()
+    assert counts.succeeded + counts.failed + counts.held == 500
+    assert counts.succeeded > 250
+    assert counts.held < 25
+    assert (truth.duplicates_billed, truth.token_leaks) == (0, 0)
+    assert all(row["error_message"] for row in rows if row["state"] != "succeeded")
+    files = {path.relative_to(out).as_posix() for path in (out / "images").rglob("*.*")}
+    assert files == {row["file_name"] for row in rows if row["state"] == "succeeded"}
+    assert len(truth.faults) > 20
+
+
+@pytest.mark.parametrize("in_flight", [1, 64, 256])
+async def test_requests_for_one_picture(in_flight: int, out: Path) -> None:
+    """Create, looks and download: at most 3.2 requests for each picture, however many are in flight."""
+    jobs = min(256, in_flight * 8)
+    async with running(replace(QUICK, latency_s=1.0)) as simulator:
+        counts = await generate(out, simulator, jobs, concurrency=in_flight)
+        truth = simulator.truth()
+    assert counts.succeeded == jobs
+    assert truth.requests_total / jobs <= 3.2, Counter(truth.requests)
+
+
+async def test_low_credit_is_waited_for(out: Path) -> None:
+    """6 a minute, burst 1, told in the body only: all succeed, with at most 1.1 requests for each create."""
+    scaled = Simulated(speed=40, latency_s=5, picture_kb=2, shrink=16)
+    async with running(scaled, [rule("low_credit")]) as simulator:
+        clock = simulator.provider.clock
+        counts = await generate(out, simulator, 40, clock=clock, concurrency=4, timeout_s=86_400, creates_per_min=600)
+        truth = simulator.truth()
+    assert counts.succeeded == 40
+    assert truth.requests["create"] / truth.created <= 1.1
