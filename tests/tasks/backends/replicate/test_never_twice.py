@@ -216,3 +216,16 @@ async def test_low_credit_is_waited_for(out: Path) -> None:
         truth = simulator.truth()
     assert counts.succeeded == 40
     assert truth.requests["create"] / truth.created <= 1.1
+
+
+async def test_the_allowed_rate_is_used_in_full(out: Path) -> None:
+    """600 a minute over two minutes with 2 s latency: at least 97 % of it is used, and at most 1 % is refused."""
+    scaled = Simulated(speed=8, latency_s=2, picture_kb=2, shrink=16, create_burst=10)
+    async with running(scaled) as simulator:
+        clock = simulator.provider.clock
+        counts = await generate(out, simulator, 1_200, clock=clock, timeout_s=86_400, creates_per_min=600)
+        truth = simulator.truth()
+    assert counts.succeeded == 1_200
+    minutes = (max(truth.created_at_s) - min(truth.created_at_s)) / 60
+    assert 1_200 / minutes >= 0.97 * 600
+    assert truth.throttled.get("create", 0) <= 12
