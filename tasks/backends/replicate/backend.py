@@ -162,7 +162,7 @@ class ReplicateBackend:
     async def _matches(self, job: Job, since: datetime, known: Collection[str]) -> list[dict[str, Any]]:
         """Listed predictions of this job's input that are none of its earlier attempts."""
         try:
-            listed = await retrying_look(httpx.HTTPError, self._clock.sleep)(self._listed, since)
+            listed: list[dict[str, Any]] = await retrying_look(httpx.HTTPError, self._clock.sleep)(self._listed, since)
         except httpx.HTTPError as exc:
             raise Ambiguous(f"the provider cannot be asked for it ({type(exc).__name__})", cost_micros=None) from exc
         wanted = self._input(job)
