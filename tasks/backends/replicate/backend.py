@@ -13,7 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from tasks.backends.base import BackendContext, Estimate
-from tasks.backends.replicate.api import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, ReplicateApi
+from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.delivery import Delivery
 from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
 from tasks.backends.replicate.inputs import input_of, megapixels, without_nulls
@@ -103,19 +103,17 @@ class ReplicateBackend:
         age_s = self._clock.now_us() / 1e6 - since.timestamp()
         if age_s > RETENTION_S - CLOCK_SKEW_S:
             raise Ambiguous("it was sent more than an hour ago; the provider has forgotten its input", cost_micros=None)
-        # It may have been created as late as its request could last; after that, the list has only to catch up.
-        still_settling = age_s < self._options.lookup_patience_s + CONNECT_TIMEOUT_S + ANSWER_TIMEOUT_S
-        pause_s = self._options.lookup_patience_s / (LOOKUPS - 1) if still_settling else 0.0
+        # Always with patience: the intent may be old and the last send recent (a 429 is waited for in between), and
+        # nobody knows how long before its end a killed run sent it.
+        pause_s = self._options.lookup_patience_s / (LOOKUPS - 1)
         for look in range(LOOKUPS):
-            if look and pause_s:
+            if look:
                 await self._clock.sleep(pause_s)
             matches = await self._matches(job, since, known)
             if len(matches) > 1:
                 raise Ambiguous(f"{len(matches)} predictions have this input", cost_micros=None)
             if matches:
                 return Prediction(prediction_id=matches[0]["id"], model_version=matches[0].get("version"))
-            if not pause_s:
-                break
         return None
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from tasks.backends.replicate import api
 from tasks.batch import Batch, open_batch
-from tasks.clock import Clock
+from tasks.clock import Clock, instant
 from tasks.generate import generate_range
 from tasks.ledger.database import open_ledger
 from tasks.ledger.queries import count, job_pages
@@ -155,6 +156,48 @@ async def test_faults_that_stop_the_batch(fault: str, reason: str, out: Path) ->
     assert (counts.succeeded, truth.duplicates_billed, truth.billed) == (20, 0, 20)
 
 
+async def test_an_old_intent_is_looked_up_with_patience_too(out: Path) -> None:
+    """Its last send may be recent (a 429 is waited for in between), so a list that lags is waited for all the same."""
+    job = make_job(backend="flux", backend_type="replicate", model=MODEL)
+    async with running(QUICK, [rule("list_lag", 0.3)]) as simulator, batch_at(out, simulator, 1) as batch:
+        backend = batch.backend("flux")
+        sent = await backend.submit(job, attempt=1)
+        half_an_hour_ago = instant(batch.clock.now_us() - 1_800 * 1_000_000)
+        found = await backend.find(job, since=half_an_hour_ago, known=())
+    assert found is not None
+    assert found.prediction_id == sent.prediction_id
+
+
+async def test_an_answer_that_never_comes_is_looked_up(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The create is given up after a while, found in the list and adopted."""
+    monkeypatch.setattr(api, "ANSWER_TIMEOUT_S", 0.5)
+    async with running(QUICK, [rule("hang_after_create", 0.3)]) as simulator:
+        counts = await generate(out, simulator, 20)
+        truth = simulator.truth()
+    assert truth.faults["hang_after_create"] > 0
+    assert (counts.succeeded, truth.created, truth.duplicates_billed) == (20, 20, 0)
+
+
+async def test_a_prediction_that_takes_too_long_is_given_up(out: Path) -> None:
+    """It is cancelled at the provider, and the job says so; nothing runs on and nothing is paid again unseen."""
+    async with running(replace(QUICK, latency_s=60.0, starting_share=0.01)) as simulator:
+        counts = await generate(out, simulator, 2, timeout_s=5.0, max_attempts=1)
+        truth = simulator.truth()
+    assert (counts.failed, counts.cost_unknown) == (2, 2)
+    assert set(counts.errors) <= {"canceled", "timeout"}
+    assert set(truth.by_status) == {"canceled"}
+    assert truth.created == 2
+
+
+async def test_a_prediction_that_never_starts_costs_nothing(out: Path) -> None:
+    """`Cancel-After` lets the provider abort it, and a new attempt is made within the limit."""
+    async with running(QUICK, [rule("stuck_starting", first=1)]) as simulator:
+        counts = await generate(out, simulator, 1, timeout_s=5.0)
+        truth = simulator.truth()
+    assert (counts.succeeded, counts.cost_micros) == (1, 3_000)
+    assert (truth.created, truth.billed) == (2, 1)
+
+
 async def test_what_cannot_be_found_is_held(out: Path) -> None:
     """The list cannot be read, so nobody knows: held, not sent again, until the user says so."""
     async with running(QUICK, [rule("drop_after_create"), rule("poll_500")]) as simulator:
@@ -166,21 +209,16 @@ async def test_what_cannot_be_found_is_held(out: Path) -> None:
     assert truth.created == 5
 
 
-async def test_every_fault_at_once(out: Path) -> None:
+async def test_every_fault_at_once(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """500 jobs, every fault at 5 %: each job has succeeded, is failed for a reason or held; none is billed twice."""
-    left_out = {
-        "unauthorized",
-        "insufficient_credit",
-        "low_credit",
-        "retention",
-        "slow_file",
-        "stuck_starting",
-        "hang_after_create",
-    }
-    rules = [rule(name, 0.05) for name in faults.FAULTS if name not in left_out]
+    monkeypatch.setattr(api, "ANSWER_TIMEOUT_S", 1.0)
+    # Not at once: what stops the whole batch, or slows all of it, or removes every picture; each has a test of its own.
+    left_out = {"unauthorized", "insufficient_credit", "low_credit", "retention"}
+    rules = [rule(name, 0.05) for name in faults.FAULTS if name not in {*left_out, "slow_file", "list_lag"}]
+    rules += [rule("slow_file", 0.5, rate=0.05), rule("list_lag", 0.3)]
     quick = replace(QUICK, latency_s=0.2)
     async with running(quick, rules) as simulator:
-        async with batch_at(out, simulator, 500) as batch:
+        async with batch_at(out, simulator, 500, timeout_s=5.0) as batch:
             await generate_range(batch, *EVERYTHING)
             counts = await count(batch.engine)
             rows = [row async for page in job_pages(batch.engine) for row in page]
