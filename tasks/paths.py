@@ -7,11 +7,17 @@ from pathlib import Path
 from tasks.settings import find_config
 
 RUNS_FOLDER = "runs"
+LEDGER_NAME = "ledger.db"
 
 
 def default_out(manifest_name: str) -> Path:
     """The output folder of a manifest."""
     return Path(RUNS_FOLDER) / manifest_name
+
+
+def ledger_path(out: Path) -> Path:
+    """Where the ledger of an output folder lies."""
+    return out / LEDGER_NAME
 
 
 def found_config(given: Path | None) -> Path | None:

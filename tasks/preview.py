@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.manifest import Manifest
+from tasks.paths import ledger_path
 from tasks.plan import PlanOptions, PlanReport, check_manifest, plan_manifest
 from tasks.records import usd
 from tasks.settings import Settings
 
 LOOKUP_JOBS = 500
-LEDGER_NAME = "ledger.db"
 
 
 def preview(manifest: Manifest, settings: Settings, options: PlanOptions, *, out: Path) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def preview(manifest: Manifest, settings: Settings, options: PlanOptions, *, out
         ConfigError: A setting cannot be used.
     """
     report = check_manifest(manifest, settings, options)
-    known = asyncio.run(_known(manifest, settings, options, out)) if (out / LEDGER_NAME).is_file() else Counter()
+    known = asyncio.run(_known(manifest, settings, options, out)) if ledger_path(out).is_file() else Counter()
     return {
         "manifest": manifest.display,
         "out": str(out),

@@ -17,14 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tasks.errors import BatchStopped, InputError
 from tasks.ledger.schema import SCHEMA_VERSION, metadata
+from tasks.paths import LEDGER_NAME, ledger_path
 
-FILE_NAME = "ledger.db"
 FULL_DISK_HINT = "free some space and run `imagen resume` on it; nothing is paid twice"
-
-
-def ledger_path(out: Path) -> Path:
-    """Where the ledger of an output folder lies."""
-    return out / FILE_NAME
 
 
 def require_ledger(out: Path) -> None:
@@ -34,7 +29,7 @@ def require_ledger(out: Path) -> None:
         InputError: It does not, or does not exist.
     """
     if not ledger_path(out).is_file():
-        raise InputError(f"{out}: is not the output folder of a batch (it has no {FILE_NAME})")
+        raise InputError(f"{out}: is not the output folder of a batch (it has no {LEDGER_NAME})")
 
 
 @asynccontextmanager

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 API_BASE = "https://api.replicate.com"
-CREATES_PER_MIN = 600.0
-"""Replicate docs, "Rate limits", read 2026-11."""
 REQUESTS_PER_MIN = 3_000.0
-"""Likewise, for everything that is not a create."""
+"""For everything that is not a create (Replicate docs, "Rate limits", read 2026-11)."""
 DELIVERY_HOSTS = ("replicate.delivery", "*.replicate.delivery")
 """Where outputs are fetched from (Replicate docs, "Output files", read 2026-11)."""
 TIMEOUTS_S = {"black-forest-labs/flux-schnell": 60.0}

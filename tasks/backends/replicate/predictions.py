@@ -12,7 +12,6 @@ from tasks.records import Prediction
 
 RUNNING = frozenset({"starting", "processing"})
 SUCCEEDED = "succeeded"
-ENDED_WITHOUT = frozenset({"failed", "canceled", "aborted"})
 
 # Captured and documented error texts (Replicate docs, "Error codes"; production logs of other clients, read 2026-11).
 _MODERATION = re.compile(r"\(E005\)|flagged as sensitive|NSFW", re.IGNORECASE)
