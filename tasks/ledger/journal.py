@@ -47,6 +47,9 @@ class Journal:
         self._engine = engine
         self._pending: dict[Change, list[dict[str, Any]]] = defaultdict(list)
         self._committed: asyncio.Future[None] | None = None
+        """Of the group that gathers changes now."""
+        self._committing: asyncio.Future[None] | None = None
+        """Of the group that is being written now."""
         self._flushers: set[asyncio.Task[None]] = set()
         self._one_commit = asyncio.Lock()
 
@@ -153,8 +156,9 @@ class Journal:
         Raises:
             BatchStopped: The ledger cannot be written (disk full). The states on disk are true and resumable.
         """
-        if self._committed is not None:
-            await asyncio.shield(self._committed)
+        # Groups are written one after the other, so the later one is on disk after the earlier one.
+        if (last := self._committed or self._committing) is not None:
+            await asyncio.shield(last)
 
     async def close(self) -> None:
         """Commit what is left."""
@@ -190,6 +194,7 @@ class Journal:
         async with self._one_commit:
             # What came while the last group was being committed joins this one; what comes now starts the next.
             group, self._pending, self._committed = self._pending, defaultdict(list), None
+            self._committing = committed
             try:
                 async with self._engine.begin() as db:
                     for change in sorted(group):
@@ -199,6 +204,8 @@ class Journal:
                 committed.exception()  # marks it as seen: a group that nobody awaits must not warn at exit
             else:
                 committed.set_result(None)
+            finally:
+                self._committing = None
 
 
 def _attempt_update(*names: str) -> Update:

@@ -33,6 +33,18 @@ async def test_the_intent_is_on_disk_when_submitting_returns(out: Path) -> None:
         assert on_disk(out, "SELECT state, reserved_micros FROM attempts") == [("submitting", 3_000)]
 
 
+async def test_a_commit_under_way_is_waited_for_too(out: Path) -> None:
+    """What is noted is on disk when the journal closes, also when its group is being written just then."""
+    job = make_job()
+    async with batch_of(out, [job]) as batch:
+        await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
+        batch.journal.submitted(job, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
+        while batch.journal._committed is not None:
+            await asyncio.sleep(0)
+        await batch.journal.close()
+        assert on_disk(out, "SELECT state, prediction_id FROM jobs") == [("submitted", "p1")]
+
+
 async def test_a_whole_life_leaves_every_fact(out: Path) -> None:
     """Submitting, submitted and succeeded are written in this order, also when one commit holds them all."""
     job = make_job()
