@@ -15,6 +15,7 @@ ImagenError                 everything we raise; `exit_code` is what the command
     ├── Refused             moderation: the same prompt is never sent again by itself
     ├── Rejected            the request is wrong: retrying will not help
     ├── OutputGone          it was made and paid for, and can no longer be fetched
+    ├── Unfetched           the picture's host gave no whole answer: asking again is free
     └── BadImage            bytes came, but they are not a whole picture
 """
 
@@ -147,6 +148,12 @@ class OutputGone(JobError):
     """Raised when a finished picture can no longer be fetched. It was paid for; only a new attempt helps."""
 
     kind = "output_gone"
+
+
+class Unfetched(JobError):
+    """Raised when the host of a finished picture gave no whole answer. It was paid for; fetching again is free."""
+
+    kind = "unfetched"
 
 
 class BadImage(JobError):

@@ -12,7 +12,7 @@ import asyncio
 from tasks.backends.base import Backend
 from tasks.batch import Batch
 from tasks.clock import instant
-from tasks.errors import Ambiguous, BadImage, BatchStopped, JobError, NotCreated, Throttled, Transient
+from tasks.errors import Ambiguous, BadImage, BatchStopped, JobError, NotCreated, Throttled, Transient, Unfetched
 from tasks.ledger.queries import OpenJob, open_jobs, prediction_ids
 from tasks.records import Job, JobState, Prediction, StoredImage
 from tasks.retry import SUBMIT_TRIES, pause_before_attempt_s, retrying_fetch, retrying_submit
@@ -58,8 +58,9 @@ class JobRun:
         self._number = open_job.attempts
         self._attempts_left = batch.settings.backends[open_job.job.backend].max_attempts
         self._started_us = open_job.started_at_us or batch.clock.now_us()
-        self._reserved_micros: int | None = 0
         self._unfinished = open_job.state is not JobState.PLANNED
+        self._reserved_micros = open_job.reserved_micros if self._unfinished else 0
+        self._asked_again = open_job.asked_again
         self._creates = batch.lane(open_job.job.backend).creates
 
     async def to_the_end(self) -> JobState:
@@ -75,23 +76,35 @@ class JobRun:
             try:
                 prediction = await self._recover() if self._unfinished else await self._submit()
                 await self._collect(prediction)
-            except Transient as error:
-                # By itself a new attempt is made only where the last one cost nothing.
-                if self._attempts_left <= 0 or error.cost_micros != 0:
-                    return await self._end(JobState.FAILED, error)
-                await self._fail_attempt(error)
-                self._batch.stop.check()
-                await self._batch.clock.sleep(pause_before_attempt_s(self._number))
-            except Ambiguous as error:
-                return await self._end(JobState.HELD, error)
             except JobError as error:
-                return await self._end(JobState.FAILED, error)
+                if self._asked_again:
+                    self._leave_as_it_ended()
+                elif (state := self._end_of(error)) is not None:
+                    return await self._end(state, error)
+                else:
+                    await self._fail_attempt(error)
+                    self._batch.stop.check()
+                    await self._batch.clock.sleep(pause_before_attempt_s(self._number))
             else:
                 return JobState.SUCCEEDED
+
+    def _end_of(self, error: JobError) -> JobState | None:
+        """The job's state after this error; None where another attempt is made without asking."""
+        if isinstance(error, Ambiguous):
+            return JobState.HELD
+        # By itself a new attempt is made only where the last one cost nothing.
+        again = isinstance(error, Transient) and self._attempts_left > 0 and error.cost_micros == 0
+        return None if again else JobState.FAILED
+
+    def _leave_as_it_ended(self) -> None:
+        """The look at an attempt that may have been paid for found no picture; now it may be paid again."""
+        self._asked_again = self._unfinished = False
+        self._reserved_micros = 0
 
     async def _submit(self) -> Prediction:
         """Start a new attempt: reserve its price, put the intent on disk, send it."""
         self._attempts_left -= 1
+        self._asked_again = False
         reserved = self._backend.estimate(self._job).cost_micros
         self._batch.budget.reserve(reserved)
         self._reserved_micros = reserved
@@ -123,7 +136,9 @@ class JobRun:
                 lost += 1
                 found = await self._find()
                 if found is None:
-                    left_at_s = await self._creates.take()
+                    left_at_s = await self._next_turn(
+                        NotCreated("its answer was lost, and there is no such prediction")
+                    )
                     continue
                 prediction = found
             except BatchStopped as stopped:
@@ -135,11 +150,15 @@ class JobRun:
         raise NotCreated(f"the service gave no answer {SUBMIT_TRIES} times, and has no such prediction")
 
     async def _come_later(self, error: Throttled, left_at_s: float) -> float:
-        """A 429 is no attempt: slow everybody down, wait for the next turn, unless the batch stops meanwhile."""
+        """A 429 is no attempt: slow everybody down and wait for the next turn."""
         self._creates.throttled(left_at_s, retry_after_s=error.retry_after_s, per_min=error.creates_per_min)
+        return await self._next_turn(error)
+
+    async def _next_turn(self, nothing_created: JobError) -> float:
+        """Wait until the same intent may be sent once more, unless the batch stops meanwhile."""
         left_at_s = await self._creates.take()
         if self._batch.stop.cause is not None:
-            await self._fail_attempt(error)
+            await self._fail_attempt(nothing_created)
             raise self._batch.stop.cause
         return left_at_s
 
@@ -164,7 +183,7 @@ class JobRun:
         return found
 
     async def _find(self) -> Prediction | None:
-        known = await prediction_ids(self._batch.engine, self._job.job_id)
+        known = await prediction_ids(self._batch.engine, self._job)
         return await self._backend.find(self._job, since=instant(self._started_us), known=known)
 
     def _note_submitted(self, prediction: Prediction, retries: int) -> None:
@@ -181,8 +200,8 @@ class JobRun:
         try:
             ended = await self._backend.wait(self._job, prediction)
             image: StoredImage = await retrying_fetch(self._batch.clock.sleep)(self._fetch_and_store, ended)
-        except BadImage as error:
-            # The picture was made, so its price is known though its bytes are useless.
+        except (BadImage, Unfetched) as error:
+            # The picture was made, so its price is known though its bytes cannot be used.
             error.cost_micros = ended.cost_micros
             raise
         except asyncio.CancelledError:

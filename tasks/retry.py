@@ -1,21 +1,25 @@
 """The one retry policy of calls that cost nothing to repeat: tenacity around a single call.
 
-A submit is repeated only on proof that nothing was created, a fetch as long as the bytes come broken. A
-paid attempt is never repeated here: that is a new attempt, which `tasks.generate` decides and the budget covers.
+A submit is repeated only on proof that nothing was created. A fetch is repeated with patience while the picture's
+host is in trouble (the picture is paid for), and a few times when the bytes come broken. A paid attempt is never
+repeated here: that is a new attempt, which `tasks.generate` decides and the budget covers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from tasks.errors import BadImage, NotCreated
+from tasks.errors import BadImage, NotCreated, Unfetched
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 SUBMIT_TRIES = 5
-FETCH_TRIES = 4
+BROKEN_TRIES = 4
+"""Of a picture whose bytes come, but broken: more of them rarely help."""
+FETCH_TRIES = 10
+"""Of a picture whose host is in trouble: the waits add up to a minute on the average."""
 LOOK_TRIES = 6
 
 
@@ -26,23 +30,32 @@ def pause_before_attempt_s(attempts_made: int) -> float:
 
 def retrying_submit(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     """Repeats on `NotCreated` only; the last one is raised."""
-    return _retrying(NotCreated, SUBMIT_TRIES, sleep)
+    return _retrying(NotCreated, stop_after_attempt(SUBMIT_TRIES), sleep)
 
 
 def retrying_fetch(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
-    """Repeats on `BadImage` only; the last one is raised."""
-    return _retrying(BadImage, FETCH_TRIES, sleep)
+    """Repeats on `BadImage` and, longer, on `Unfetched`; the last one is raised."""
+    return _retrying((BadImage, Unfetched), _fetched_often_enough, sleep)
 
 
 def retrying_look(on: type[Exception], sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     """Repeats a question to the provider, which is free, on the errors that say nothing; the last one is raised."""
-    return _retrying(on, LOOK_TRIES, sleep)
+    return _retrying(on, stop_after_attempt(LOOK_TRIES), sleep)
 
 
-def _retrying(on: type[Exception], tries: int, sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
+def _fetched_often_enough(state: RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    return state.attempt_number >= (BROKEN_TRIES if isinstance(error, BadImage) else FETCH_TRIES)
+
+
+def _retrying(
+    on: type[Exception] | tuple[type[Exception], ...],
+    stop: Callable[[RetryCallState], bool],
+    sleep: Callable[[float], Awaitable[None]],
+) -> AsyncRetrying:
     return AsyncRetrying(
         retry=retry_if_exception_type(on),
-        stop=stop_after_attempt(tries),
+        stop=stop,
         wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
         sleep=sleep,
         reraise=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -56,9 +57,10 @@ class FakeClock:
     now_s: float = 0.0
 
     async def sleep(self, seconds: float) -> None:
-        """Let so much time pass at once."""
+        """Let so much time pass at once; whoever else is ready runs meanwhile."""
         self.slept_s.append(seconds)
         self.now_s += seconds
+        await asyncio.sleep(0)
 
     def monotonic_s(self) -> float:
         """Seconds passed."""

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, case, exists, func, select, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.ledger.schema import jobs
+from tasks.ledger.schema import attempts, jobs
 from tasks.records import Job, JobState, PlannedJob
 
 ROWS_PER_COMMIT = 2_000
@@ -53,15 +53,29 @@ async def write_plan(
 async def reopen(engine: AsyncEngine, states: Sequence[JobState]) -> int:
     """Make failed or held jobs open again, because the user says so.
 
+    One whose last attempt may have cost something takes up that attempt first: it is looked at once more, which is
+    free, before another one is paid for.
+
     Returns:
         How many there were.
     """
     chosen = jobs.c.state.in_(states) & jobs.c.withdrawn.is_(False)
+    again = case((jobs.c.state == JobState.HELD, JobState.SUBMITTING), else_=JobState.SUBMITTED)
     async with engine.begin() as db:
         changed = await db.execute(
-            update(jobs).where(chosen).values(state=JobState.PLANNED, error_kind=None, error_message=None)
+            update(jobs)
+            .where(chosen)
+            .values(state=case((_may_have_cost(), again), else_=JobState.PLANNED), error_kind=None, error_message=None)
         )
     return changed.rowcount
+
+
+def _may_have_cost() -> ColumnElement[bool]:
+    """Whether the job's last attempt ended with a cost, or an unknown one, and can be asked about."""
+    last = (attempts.c.job_id == jobs.c.job_id) & (attempts.c.number == jobs.c.attempts)
+    can_be_asked = jobs.c.prediction_id.is_not(None) | (jobs.c.state == JobState.HELD)
+    cost_nothing = attempts.c.cost_micros.is_not(None) & (attempts.c.cost_micros == 0)
+    return can_be_asked & exists().where(last & ~cost_nothing).correlate(jobs)
 
 
 async def known_states(engine: AsyncEngine, job_ids: Sequence[str]) -> dict[str, JobState]:

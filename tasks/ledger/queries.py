@@ -31,7 +31,11 @@ class OpenJob:
     prediction: Prediction | None
     """Of the unfinished attempt, when its id is known."""
     started_at_us: int | None
-    """When the unfinished attempt began."""
+    """When the last attempt began."""
+    reserved_micros: int | None
+    """What the budget counts for the last attempt already: its cost, or its reservation while that is not known."""
+    asked_again: bool
+    """The last attempt ended without a picture but may have cost something, and the user asked for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,12 @@ async def open_jobs(engine: AsyncEngine, first: int, last: int) -> list[OpenJob]
     """The jobs between two sort keys that are still open; fewer than at first when the range runs again."""
     last_attempt = and_(attempts.c.job_id == jobs.c.job_id, attempts.c.number == jobs.c.attempts)
     query = (
-        select(jobs, attempts.c.started_at_us)
+        select(
+            jobs,
+            attempts.c.started_at_us,
+            attempts.c.ended_at_us,
+            func.coalesce(attempts.c.cost_micros, attempts.c.reserved_micros).label("reserved_micros"),
+        )
         .join(attempts, last_attempt, isouter=True)
         .where(_is_open(EVERYTHING) & jobs.c.position.between(first, last))
         .order_by(jobs.c.position)
@@ -102,12 +111,15 @@ async def open_jobs(engine: AsyncEngine, first: int, last: int) -> list[OpenJob]
         return [_open_job(row) for row in await db.execute(query)]
 
 
-async def prediction_ids(engine: AsyncEngine, job_id: str) -> frozenset[str]:
-    """The provider's ids of all attempts of a job that have one."""
-    query = select(attempts.c.prediction_id).where(attempts.c.job_id == job_id)
+async def prediction_ids(engine: AsyncEngine, job: Job) -> frozenset[str]:
+    """The provider's ids that are some attempt's already, among all jobs that may have sent the same input.
+
+    Rows that repeat with a seed of their own, and models that take no seed, make jobs of equal inputs.
+    """
+    alike = (jobs.c.model == job.model) & (jobs.c.prompt == job.prompt)
+    query = select(attempts.c.prediction_id).join(jobs, jobs.c.job_id == attempts.c.job_id)
     async with engine.connect() as db:
-        found = (await db.execute(query)).scalars()
-        return frozenset(prediction_id for prediction_id in found if prediction_id is not None)
+        return frozenset((await db.execute(query.where(alike & attempts.c.prediction_id.is_not(None)))).scalars())
 
 
 def _is_open(selection: Selection) -> Any:
@@ -126,6 +138,8 @@ def _open_job(row: Any) -> OpenJob:
         attempts=row.attempts,
         prediction=Prediction(prediction_id=row.prediction_id, model_version=row.model_version) if known else None,
         started_at_us=row.started_at_us,
+        reserved_micros=row.reserved_micros,
+        asked_again=row.state != JobState.PLANNED and row.ended_at_us is not None,
     )
 
 

@@ -3,59 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tasks.batch import Batch
-from tasks.errors import (
-    Ambiguous,
-    BadImage,
-    BatchStopped,
-    JobError,
-    NotCreated,
-    OutputGone,
-    Refused,
-    Rejected,
-    Transient,
-)
+from tasks.errors import Ambiguous, BadImage, BatchStopped, JobError, NotCreated, Refused, Rejected, Transient
 from tasks.generate import generate_range
-from tasks.ledger.planning import reopen
 from tasks.ledger.queries import count
-from tasks.records import Counts, Job, JobState
+from tasks.records import Job, JobState
 from tests.making import START_US, FakeClock, batch_of, make_job
 from tests.scripted_backend import PRICE_MICROS, ScriptedBackend, picture
-
-EVERYTHING = (0, 2**62)
-
-
-@asynccontextmanager
-async def scripted(out: Path, backend: ScriptedBackend, jobs: list[Job], **options: Any) -> AsyncIterator[Batch]:
-    """A batch whose backend is the scripted one, in time that only passes when somebody sleeps."""
-    options.setdefault("clock", FakeClock().clock)
-    async with batch_of(out, jobs, **options) as batch:
-        batch._backends["sketch"] = backend
-        yield batch
-
-
-async def run(out: Path, backend: ScriptedBackend, jobs: list[Job], **options: Any) -> Counts:
-    """Generate everything that is open and count."""
-    async with scripted(out, backend, jobs, **options) as batch:
-        await generate_range(batch, *EVERYTHING)
-        return await count(batch.engine)
-
-
-def ledger(out: Path, query: str) -> list[tuple[object, ...]]:
-    """Rows of the ledger file."""
-    with sqlite3.connect(out / "ledger.db") as db:
-        rows = db.execute(query).fetchall()
-    db.close()
-    return rows
+from tests.scripted_batch import EVERYTHING, ledger, run, scripted
 
 
 async def test_a_job_ends_with_its_picture_and_its_price(out: Path) -> None:
@@ -121,6 +80,22 @@ async def test_what_cannot_be_told_is_held(out: Path) -> None:
     assert again.calls["submit"] == 0
 
 
+async def test_a_lost_request_is_not_sent_again_while_the_batch_drains(out: Path) -> None:
+    """Ctrl-C between a lost create and its second sending: nothing new is created, and the job stays open."""
+    backend = ScriptedBackend()
+    backend.on_submit["row-0"] = deque([Ambiguous("dropped")])
+    async with scripted(out, backend, [make_job()]) as batch:
+
+        def drain(_: Job) -> None:
+            batch.stop.drain()
+
+        backend.before_submit = drain
+        await generate_range(batch, *EVERYTHING)
+    assert (backend.calls["submit"], backend.calls["find"]) == (1, 1)
+    assert ledger(out, "SELECT state, cost_micros FROM attempts") == [("failed", 0)]
+    assert (await run(out, ScriptedBackend(), [make_job()])).succeeded == 1
+
+
 async def test_a_backend_that_breaks_in_a_paid_call_is_ambiguous(out: Path) -> None:
     """A bug in a plugin's submit is treated like a lost answer: looked up, not paid again."""
     backend = ScriptedBackend(created_anyway={"row-0"})
@@ -161,30 +136,6 @@ async def test_passing_failures_get_new_attempts_within_the_limit(out: Path) -> 
         ("row-1", 3, 0),
     ]
     assert sorted(clock.slept_s) == [1.0, 1.0, 2.0, 2.0]
-
-
-@pytest.mark.parametrize(
-    ("error", "cost_micros"),
-    [
-        (Transient("canceled while it ran", cost_micros=None), None),
-        (Transient("billed and lost", cost_micros=PRICE_MICROS), PRICE_MICROS),
-        (OutputGone("too late", cost_micros=PRICE_MICROS), PRICE_MICROS),
-    ],
-)
-async def test_what_cost_something_is_paid_again_only_when_asked(
-    out: Path, error: JobError, cost_micros: int | None
-) -> None:
-    """The job is failed with its cost and its reason; --retry-failed makes it again, as an attempt of its own."""
-    backend = ScriptedBackend()
-    backend.on_wait["row-0"] = deque([error])
-    counts = await run(out, backend, [make_job()])
-    assert (counts.failed, backend.calls["submit"]) == (1, 1)
-    assert ledger(out, "SELECT cost_micros FROM jobs") == [(cost_micros,)]
-    async with scripted(out, backend, [make_job()]) as batch:
-        await reopen(batch.engine, [JobState.FAILED])
-        await generate_range(batch, *EVERYTHING)
-        assert (await count(batch.engine)).succeeded == 1
-    assert backend.calls["submit"] == 2
 
 
 async def test_a_broken_download_is_fetched_again_and_not_paid_again(out: Path) -> None:
@@ -279,6 +230,20 @@ async def test_the_budget_is_never_passed(out: Path) -> None:
     # The cap holds over the batch's whole life.
     resumed = await run(out, backend, jobs, budget_micros=12 * PRICE_MICROS)
     assert (resumed.succeeded, resumed.cost_micros) == (12, 12 * PRICE_MICROS)
+
+
+@pytest.mark.parametrize("was_sent", [True, False])
+async def test_what_a_killed_run_reserved_is_counted_once(out: Path, was_sent: bool) -> None:  # noqa: FBT001  a case
+    """A resume spends its whole budget: the reservation of an unfinished attempt becomes that attempt's cost."""
+    jobs = [make_job(0), make_job(1)]
+    backend = ScriptedBackend()
+    async with batch_of(out, jobs) as batch:
+        await batch.journal.submitting(jobs[0], number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
+        if was_sent:
+            prediction = await backend.submit(jobs[0], attempt=1)
+            batch.journal.submitted(jobs[0], number=1, prediction=prediction, retries=0, now_us=START_US)
+    counts = await run(out, backend, jobs, budget_micros=2 * PRICE_MICROS)
+    assert (counts.succeeded, counts.cost_micros) == (2, 2 * PRICE_MICROS)
 
 
 async def test_too_many_failures_stop_the_batch(out: Path) -> None:

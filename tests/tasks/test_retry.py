@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tasks.errors import Ambiguous, BadImage, JobError, NotCreated, Refused, Rejected
+from tasks.errors import Ambiguous, BadImage, JobError, NotCreated, Refused, Rejected, Unfetched
 from tasks.retry import (
+    BROKEN_TRIES,
     FETCH_TRIES,
     LONGEST_WAIT_S,
     SUBMIT_TRIES,
@@ -55,7 +56,17 @@ async def test_broken_bytes_are_fetched_again() -> None:
     calls: list[int] = []
     with pytest.raises(BadImage):
         await retrying_fetch(clock.sleep)(failing(BadImage("cut"), calls))
+    assert len(calls) == BROKEN_TRIES
+
+
+async def test_a_host_in_trouble_is_asked_with_patience() -> None:
+    """The picture is paid for: a host that is away for half a minute does not lose it."""
+    clock = FakeClock()
+    calls: list[int] = []
+    with pytest.raises(Unfetched):
+        await retrying_fetch(clock.sleep)(failing(Unfetched("away"), calls))
     assert len(calls) == FETCH_TRIES
+    assert max(clock.slept_s) <= LONGEST_WAIT_S
 
 
 def test_the_pause_between_attempts_doubles_and_is_bounded() -> None:
