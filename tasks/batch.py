@@ -15,11 +15,11 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.backends import build_backend
-from tasks.backends.base import Backend
+from tasks.backends.base import Allowance, Backend
 from tasks.clock import Clock
 from tasks.ledger.journal import Journal
 from tasks.ledger.queries import committed_micros
-from tasks.limits import Budget, FailureWatch, Lane
+from tasks.limits import Budget, FailureWatch, Lane, Pace
 from tasks.records import JobState
 from tasks.settings import Settings
 from tasks.stop import StopSwitch
@@ -68,6 +68,7 @@ class Batch:
     tally: Tally = field(default_factory=Tally)
     _backends: dict[str, Backend] = field(default_factory=dict)
     _lanes: dict[str, Lane] = field(default_factory=dict)
+    _paces: dict[str, Pace] = field(default_factory=dict)
 
     @property
     def concurrency(self) -> int:
@@ -87,14 +88,15 @@ class Batch:
     def lane(self, name: str) -> Lane:
         """The limits of the instance called `name`, shared by all shards."""
         if name not in self._lanes:
-            instance = self.settings.backends[name]
-            self._lanes[name] = Lane(
-                concurrency=instance.concurrency,
-                creates_per_min=instance.creates_per_min,
-                now=self.clock.monotonic_s,
-                sleep=self.clock.sleep,
-            )
+            concurrency = self.settings.backends[name].concurrency
+            self._lanes[name] = Lane(concurrency=concurrency, creates=self._creates(self.backend(name).allowance()))
         return self._lanes[name]
+
+    def _creates(self, allowance: Allowance) -> Pace:
+        if allowance.account not in self._paces:
+            clock = self.clock
+            self._paces[allowance.account] = Pace(allowance.creates_per_min, now=clock.monotonic_s, sleep=clock.sleep)
+        return self._paces[allowance.account]
 
     async def close(self) -> None:
         """Commit what is left and close the backends."""

@@ -95,17 +95,10 @@ class Pace:
 class Lane:
     """The way to one backend: so many jobs in flight, so many creates a minute."""
 
-    def __init__(
-        self,
-        *,
-        concurrency: int,
-        creates_per_min: float | None,
-        now: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]],
-    ) -> None:
-        """Limits of one backend; `now` (monotonic seconds) and `sleep` are the caller's clock."""
+    def __init__(self, *, concurrency: int, creates: Pace) -> None:
+        """So many jobs in flight; `creates` is shared by all lanes to the same account."""
         self.concurrency = concurrency
-        self.creates = Pace(creates_per_min, now=now, sleep=sleep)
+        self.creates = creates
         self._slots = asyncio.Semaphore(concurrency)
 
     @asynccontextmanager

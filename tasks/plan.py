@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tasks.backends import build_backend
+from tasks.backends import build_backend, require_ready
 from tasks.backends.base import Backend
 from tasks.errors import ConfigError, ManifestError
 from tasks.identity import derived_seed, job_id, row_digest, sent_text
@@ -206,13 +206,17 @@ def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions,
 
     Raises:
         ManifestError: It has problems; they are all in it (the first 50 by text).
-        ConfigError: The default backend cannot be used.
+        ConfigError: The default backend cannot be used; with `ask`, a backend that a job needs is not set up.
     """
     planner = Planner(settings, options, manifest.display, ask=ask)
     tally = _Tally(planner)
     for item in planner.plan(read_prompts(manifest)):
         tally.add(item)
-    return tally.report(settings)
+    report = tally.report(settings)
+    if ask:
+        for name in report.by_backend:
+            require_ready(name, planner.backend(name))
+    return report
 
 
 class _Tally:
@@ -265,9 +269,11 @@ class _Tally:
         )
 
     def _duration_s(self, name: str, settings: Settings) -> float:
-        instance = settings.backends[name]
-        by_rate = self._by_backend[name] * 60 / instance.creates_per_min if instance.creates_per_min else 0.0
-        return max(by_rate, self._work_s[name] / instance.concurrency)
+        allowance = self._planner.backend(name).allowance()
+        sharing = (other for other in self._by_backend if self._planner.backend(other).allowance() == allowance)
+        creates = sum(self._by_backend[other] for other in sharing)
+        by_rate = creates * 60 / allowance.creates_per_min if allowance.creates_per_min else 0.0
+        return max(by_rate, self._work_s[name] / settings.backends[name].concurrency)
 
 
 class _Seen:

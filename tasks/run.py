@@ -16,8 +16,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.atomic_files import remove_leftovers
-from tasks.backends import build_backend
-from tasks.backends.base import Backend
+from tasks.backends import require_ready
 from tasks.batch import Batch, open_batch
 from tasks.clock import Clock
 from tasks.errors import BatchStopped, ConfigError, ImagenError
@@ -136,8 +135,6 @@ def check_request(request: RunRequest) -> PlanReport | None:
     settings, options = settings_of(request), request.plan_options()
     with open_manifest(request.manifest) as manifest:
         report = check_manifest(manifest, settings, options, ask=True)
-    for name in report.by_backend:
-        _require_ready(name, build_backend(name, settings))
     _checked.set((request, report))
     return report
 
@@ -158,7 +155,7 @@ async def plan_run(run: OpenRun) -> Selection:
         await reopen(batch.engine, states)
     selection = _selection(run)
     for name in await open_backends(batch.engine, selection):
-        _require_ready(name, batch.backend(name))
+        require_ready(name, batch.backend(name))
     if batch.budget.capped:
         try:
             batch.budget.check_estimate(await _estimate(batch, selection))
@@ -212,11 +209,6 @@ async def _estimate(batch: Batch, selection: Selection) -> int:
             # What was sent already is reserved in the ledger.
             total_micros += cost_micros if entry.state is JobState.PLANNED else 0
     return total_micros
-
-
-def _require_ready(name: str, backend: Backend) -> None:
-    if missing := backend.ready():
-        raise ConfigError(f"backend {name!r} is not configured: {missing}")
 
 
 async def _settings_and_budget(request: RunRequest, engine: AsyncEngine) -> tuple[Settings, int | None]:

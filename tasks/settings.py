@@ -34,7 +34,9 @@ class BackendSettings(BaseModel):
     type: str = Field(description="backend type, as `imagen backends` lists them")
     model: str = Field("", description="model reference in the provider's own spelling")
     concurrency: int = Field(16, ge=1, le=10_000, description="jobs in flight at most")
-    creates_per_min: float | None = Field(None, gt=0, description="new predictions a minute at most; null: no limit")
+    creates_per_min: float | None = Field(
+        None, gt=0, description="new predictions a minute at most; null: the type's own"
+    )
     max_attempts: int = Field(3, ge=1, le=20, description="paid attempts for one job at most, in one run")
     price_usd: float | None = Field(None, ge=0, description="dollars for one image; overrides every other price")
     backend_opts: dict[str, Any] = Field(default_factory=dict, description="sent with every job; a row's own win")

@@ -14,7 +14,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from tasks.backends.base import Estimate
+from tasks.backends.base import Allowance, Estimate
 from tasks.records import Job, Prediction
 
 PRICE_MICROS = 3_000
@@ -58,6 +58,9 @@ class ScriptedBackend:
 
     def estimate(self, job: Job) -> Estimate:
         return Estimate(cost_micros=self.price_micros, latency_s=self.latency_s)
+
+    def allowance(self) -> Allowance:
+        return Allowance(account="scripted", creates_per_min=None)
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         self.calls["submit"] += 1

@@ -30,6 +30,16 @@ def backend_types() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)} | ours
 
 
+def require_ready(name: str, backend: Backend) -> None:
+    """Pass when jobs can be sent to the instance.
+
+    Raises:
+        ConfigError: Something is missing; nothing was sent.
+    """
+    if missing := backend.ready():
+        raise ConfigError(f"backend {name!r} is not configured: {missing}")
+
+
 def build_backend(name: str, settings: Settings) -> Backend:
     """The configured instance called `name`, ready to be used inside one event loop.
 

@@ -43,6 +43,16 @@ class Estimate:
     """Seconds from submit to picture, when nothing queues."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """How often the service lets us create."""
+
+    account: str
+    """Instances of one account share its allowance; never shown."""
+    creates_per_min: float | None
+    """None: no limit."""
+
+
 class Backend(Protocol):
     """One configured image service. Built by `cls(context)`, which raises `ConfigError` on bad settings."""
 
@@ -62,6 +72,9 @@ class Backend(Protocol):
     def estimate(self, job: Job) -> Estimate:
         """Price and time of one attempt. Pure: no network."""
 
+    def allowance(self) -> Allowance:
+        """The rate of creates that holds for the instance's account."""
+
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """Create one prediction; this may cost money, so it is called once for each attempt.
 
@@ -74,7 +87,7 @@ class Backend(Protocol):
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Look for the prediction of a submit (made at `since`) whose answer was lost.
 
-        `known` are the ids of the job's earlier attempts: not the one that is looked for.
+        `known` are ids that are some attempt's already: not the one that is looked for.
 
         Returns:
             The one prediction that is this job's, or None when it is certain that there is none.
@@ -94,7 +107,8 @@ class Backend(Protocol):
         """The picture's bytes as the service made them. Free, and may be repeated.
 
         Raises:
-            BadImage: The bytes did not come whole; fetching again may help.
+            Unfetched: The bytes did not come, or not whole; fetching again may help.
+            BadImage: They came, but damaged; fetching again may help.
             OutputGone: They can no longer be had.
         """
 

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.backends.base import BackendContext, Estimate
+from tasks.backends.base import Allowance, BackendContext, Estimate
 from tasks.errors import ConfigError, JobError, Refused, Transient
 from tasks.identity import sent_text
 from tasks.records import Job, Prediction, micros
@@ -45,6 +45,8 @@ class SketchBackend:
         Raises:
             ConfigError: An option is unknown or out of range.
         """
+        self._name = context.name
+        self._creates_per_min = context.settings.creates_per_min
         self._output = context.output
         self._price_micros = micros(context.settings.price_usd)
         try:
@@ -66,6 +68,10 @@ class SketchBackend:
     def estimate(self, job: Job) -> Estimate:
         """Free, unless a price is set to rehearse a budget."""
         return Estimate(cost_micros=self._price_micros or 0, latency_s=self._options.latency_s + DRAWING_S)
+
+    def allowance(self) -> Allowance:
+        """Its own, to rehearse a rate."""
+        return Allowance(account=self._name, creates_per_min=self._creates_per_min)
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """Give the attempt an id that says which one it is, so that any process can go on with it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from tests.flows.conftest import Cli, interrupt
+from tests.flows.test_killed import wait_until
 
 TOKEN = {"REPLICATE_API_TOKEN": "r8_rehearsal"}
 
@@ -22,9 +24,9 @@ def configure(cli: Cli, **options: Any) -> None:
 
 
 @contextmanager
-def simulated(cli: Cli, *faults: str) -> Iterator[str]:
+def simulated(cli: Cli, latency_s: float = 1.0) -> Iterator[str]:
     """The address of a simulator in a process of its own."""
-    process = cli.start("simulate", "--port", "0", *(word for fault in faults for word in ("--fault", fault)))
+    process = cli.start("simulate", "--port", "0", "--latency", str(latency_s))
     assert process.stdout is not None
     line = next(line for line in process.stdout if "http://127.0.0.1" in line)
     yield next(word for word in line.split() if word.startswith("http://127.0.0.1"))
@@ -96,3 +98,23 @@ def test_a_refused_token_is_found_before_anything_is_sent(offline: Cli) -> None:
     assert done.returncode == 2
     assert "token in REPLICATE_API_TOKEN" in done.stderr
     assert "bad-token" not in done.stderr
+
+
+@pytest.mark.server
+def test_the_second_interrupt_cancels_at_the_provider(cli: Cli) -> None:
+    """Nothing runs on unseen; what may have cost something is made again only when asked, once, and is looked at first."""
+    cli.environ |= TOKEN
+    with simulated(cli, latency_s=60) as url:
+        configure(cli, api_base=url, delivery_hosts=["localhost"], concurrency=3)
+        process = cli.start("run", cli.manifest(5), "--out", "out", "--quiet")
+        wait_until(cli.folder / "out", "SELECT 1 FROM jobs WHERE state = 'submitted' LIMIT 1 OFFSET 2", process)
+        interrupt(process)
+        time.sleep(0.5)
+        interrupt(process)
+        _, err = process.communicate(timeout=20)
+        truth = httpx.get(f"{url}/_simulator/truth").json()
+        assert process.returncode == 130, err
+        assert truth["by_status"] == {"canceled": 3}
+        resumed = cli.json("resume", "out", "--limit", "3", status=1)
+        assert (resumed["failed"], resumed["errors"], resumed["planned"]) == (3, {"canceled": 3}, 2)
+        assert httpx.get(f"{url}/_simulator/truth").json()["created"] == 3

@@ -93,7 +93,7 @@ async def test_the_rate_climbs_back_to_the_configured_one() -> None:
 
 async def test_no_more_than_the_cap_is_in_flight() -> None:
     """The number of jobs between submit and end never exceeds the concurrency."""
-    lane = Lane(concurrency=3, creates_per_min=None, now=lambda: 0.0, sleep=asyncio.sleep)
+    lane = Lane(concurrency=3, creates=Pace(None, now=lambda: 0.0, sleep=asyncio.sleep))
     inside, most = 0, 0
 
     async def job() -> None:

@@ -70,12 +70,13 @@ class ReplicateApi:
 
         Raises:
             OutputGone: There is no such prediction any more.
-            httpx.HTTPError: No answer, or an answer of 429 or 5xx; asking again is free.
+            BatchStopped: The token is no longer accepted.
+            httpx.HTTPError: No answer, an answer of 429 or 5xx, or one that cannot be read; asking again is free.
         """
         answer = await self._http.get(f"/predictions/{prediction_id}")
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise OutputGone("the provider knows no such prediction any more", cost_micros=None)
-        return self._free(answer)
+        return self._free(answer, "status")
 
     async def list_since(self, since: datetime) -> AsyncIterator[list[dict[str, Any]]]:
         """Pages of predictions created at or after an instant, the newest first.
@@ -85,11 +86,12 @@ class ReplicateApi:
         """
         url: str | None = str(httpx.URL("/predictions", params={"created_after": since.astimezone(UTC).isoformat()}))
         while url:
-            page = self._free(await self._http.get(url))
+            page = self._free(await self._http.get(url), "results")
             yield page["results"]
             url = page.get("next")
-            if url and httpx.URL(url).host != self._http.base_url.host:
-                raise httpx.DecodingError(f"the list goes on at another host ({url})")
+            if url and _origin(httpx.URL(url)) != _origin(self._http.base_url):
+                # The token goes nowhere else, also not to the same host without encryption.
+                raise httpx.DecodingError(f"the list goes on somewhere else ({url})")
 
     async def cancel(self, prediction_id: str) -> dict[str, Any]:
         """Stop a prediction; the answer says how it ended.
@@ -97,21 +99,20 @@ class ReplicateApi:
         Raises:
             httpx.HTTPError: As `get`.
         """
-        return self._free(await self._http.post(f"/predictions/{prediction_id}/cancel"))
+        return self._free(await self._http.post(f"/predictions/{prediction_id}/cancel"), "status")
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
-    def _free(self, answer: httpx.Response) -> dict[str, Any]:
-        """The body of an answer to a call that may be repeated at will."""
+    def _free(self, answer: httpx.Response, needed: str) -> dict[str, Any]:
+        """The body of an answer to a call that may be repeated at will; it says `needed`, or says nothing."""
         if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             self._refuse(answer)
         answer.raise_for_status()
-        try:
-            body: dict[str, Any] = answer.json()
-        except ValueError as exc:
-            raise httpx.DecodingError(f"the answer is not JSON ({exc})", request=answer.request) from exc
+        body = _json(answer)
+        if not isinstance(body.get(needed), str | list):
+            raise httpx.DecodingError("the answer cannot be read", request=answer.request)
         return body
 
     def _refuse(self, answer: httpx.Response) -> NoReturn:
@@ -160,7 +161,7 @@ def _header_s(value: str | None) -> float | None:
 def _create_call(model: ModelReference, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if model.version is None:
         return f"/models/{model.name}/predictions", {"input": values}
-    return "/predictions", {"version": f"{model.name}:{model.version}", "input": values}
+    return "/predictions", {"version": str(model), "input": values}
 
 
 def _prediction(answer: httpx.Response) -> dict[str, Any]:
@@ -182,6 +183,10 @@ def _detail(answer: httpx.Response) -> str:
     """The service's own words, on one line."""
     words = _json(answer).get("detail") or answer.reason_phrase or f"status {answer.status_code}"
     return " ".join(str(words).split())
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def _named(exc: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -12,23 +13,18 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-from tasks.backends.base import BackendContext, Estimate
+from tasks.backends.base import Allowance, BackendContext, Estimate
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.delivery import Delivery
 from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
-from tasks.backends.replicate.inputs import input_of, megapixels, without_nulls
-from tasks.backends.replicate.options import (
-    OTHER_TIMEOUT_S,
-    OTHER_USUAL_LATENCY_S,
-    TIMEOUTS_S,
-    USUAL_LATENCIES_S,
-    ReplicateOptions,
-    parse_model,
-)
+from tasks.backends.replicate.inputs import input_of, megapixels
+from tasks.backends.replicate.models import facts_of
+from tasks.backends.replicate.options import CREATES_PER_MIN, ModelReference, ReplicateOptions, parse_model
 from tasks.backends.replicate.predictions import ended_prediction, has_ended
 from tasks.backends.replicate.watcher import CLOCK_SKEW_S, Watcher
 from tasks.clock import Clock
-from tasks.errors import Ambiguous, ConfigError, JobError, Transient
+from tasks.errors import Ambiguous, BatchStopped, ConfigError, JobError, Transient
+from tasks.identity import digest
 from tasks.limits import Pace
 from tasks.prices import price_of
 from tasks.records import Job, Prediction, micros
@@ -37,6 +33,7 @@ from tasks.settings import explain_setting
 
 RETENTION_S = 3_600.0
 """Inputs and outputs of API predictions are deleted after an hour (Replicate docs, "Data retention", read 2026-11)."""
+INTERNAL_OWNER = "replicate-internal/"
 LOOKUPS = 4
 """How often a lost prediction is looked for before it counts as never created."""
 
@@ -61,7 +58,8 @@ class ReplicateBackend:
             raise ConfigError(f"{context.place}.model: {exc}") from None
         self._price = price_of(self._model.name)
         self._price_micros = micros(context.settings.price_usd)
-        self._timeout_s = self._options.timeout_s or TIMEOUTS_S.get(self._model.name, OTHER_TIMEOUT_S)
+        self._facts = facts_of(self._model.name)
+        self._timeout_s = self._options.timeout_s or self._facts.timeout_s
         self._schema: InputSchema | None = None
 
     def ready(self) -> str | None:
@@ -90,8 +88,14 @@ class ReplicateBackend:
         cost_micros = self._price_micros
         if cost_micros is None and self._price is not None:
             cost_micros = self._price.cost_micros(images=1, megapixels=megapixels(self._input(job)))
-        latency_s = USUAL_LATENCIES_S.get(self._model.name, OTHER_USUAL_LATENCY_S)
-        return Estimate(cost_micros=cost_micros, latency_s=latency_s)
+        return Estimate(cost_micros=cost_micros, latency_s=self._facts.usual_latency_s)
+
+    def allowance(self) -> Allowance:
+        """The account's: instances with the same token share it."""
+        return Allowance(
+            account=f"{self._options.api_base} {digest(self._token)}",
+            creates_per_min=self._context.settings.creates_per_min or CREATES_PER_MIN,
+        )
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One create; every end that proves nothing is `Ambiguous`."""
@@ -137,7 +141,7 @@ class ReplicateBackend:
 
     async def cancel(self, prediction: Prediction) -> None:
         """Stop it at the provider, if it can be reached."""
-        with suppress(httpx.HTTPError):
+        with suppress(httpx.HTTPError, BatchStopped):
             await self._api.cancel(prediction.prediction_id)
 
     async def close(self) -> None:
@@ -164,7 +168,7 @@ class ReplicateBackend:
         except httpx.HTTPError as exc:
             raise Ambiguous(f"the provider cannot be asked for it ({type(exc).__name__})", cost_micros=None) from exc
         wanted = self._input(job)
-        return [answer for answer in listed if _is_this(answer, self._model.name, wanted) and answer["id"] not in known]
+        return [answer for answer in listed if _is_this(answer, self._model, wanted) and answer["id"] not in known]
 
     async def _listed(self, since: datetime) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -175,7 +179,7 @@ class ReplicateBackend:
         return found
 
     def _input(self, job: Job) -> dict[str, Any]:
-        return without_nulls(input_of(job, self._options))
+        return input_of(job, self._options, lacks=self._facts.lacks)
 
     @property
     def _token(self) -> str:
@@ -204,13 +208,24 @@ class ReplicateBackend:
 
     @cached_property
     def _watcher(self) -> Watcher:
-        usual_s = USUAL_LATENCIES_S.get(self._model.name, OTHER_USUAL_LATENCY_S)
-        return Watcher(api=self._api, pace=self._pace, clock=self._clock, usual_s=usual_s)
+        return Watcher(api=self._api, pace=self._pace, clock=self._clock, usual_s=self._facts.usual_latency_s)
 
 
-def _is_this(answer: dict[str, Any], model: str, wanted: dict[str, Any]) -> bool:
-    """Whether a listed prediction is of this model (by its end: the provider may move it) and this whole input."""
+def _is_this(answer: dict[str, Any], model: ModelReference, wanted: dict[str, Any]) -> bool:
+    """Whether a listed prediction is of this model and this whole input; the provider may have added defaults."""
     listed = answer.get("input") or {}
-    return str(answer.get("model", "")).partition(":")[0] == model and all(
-        name in listed and listed[name] == value for name, value in wanted.items()
-    )
+    return _is_of(answer, model) and all(name in listed and listed[name] == value for name, value in wanted.items())
+
+
+def _is_of(answer: dict[str, Any], model: ModelReference) -> bool:
+    # The service may answer with a name of its own for the model that was asked for, and with "hidden" for its
+    # version (captured answers of 2024-2026): such a prediction is told by its input alone.
+    name, version = str(answer.get("model", "")), answer.get("version")
+    if name.startswith(INTERNAL_OWNER):
+        return True
+    other_version = model.version is not None and _is_hash(version) and version != model.version
+    return name.partition(":")[0] == model.name and not other_version
+
+
+def _is_hash(version: object) -> bool:
+    return isinstance(version, str) and re.fullmatch(r"[0-9a-f]{64}", version) is not None

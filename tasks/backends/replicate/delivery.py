@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Sequence
@@ -11,11 +12,13 @@ from urllib.parse import unquote_to_bytes
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from tasks.errors import BadImage, JobError, OutputGone
+from tasks.errors import BadImage, JobError, OutputGone, Unfetched
 
 MOST_BYTES = 64 * 1024 * 1024
 MOST_REDIRECTS = 3
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+LONGEST_S = 180.0
+"""For one picture, so that a host that drips does not hold a job for hours."""
 GONE = {httpx.codes.NOT_FOUND, httpx.codes.GONE, httpx.codes.FORBIDDEN, httpx.codes.UNAUTHORIZED}
 """A picture that is gone or refused; the token is never sent to find out more."""
 
@@ -33,42 +36,51 @@ class Delivery:
         """The bytes at an https, http or data address.
 
         Raises:
-            BadImage: They did not come whole; asking again may help.
+            Unfetched: They did not come, or not whole; asking again may help.
+            BadImage: A data address is damaged.
             OutputGone: They are not there any more.
             JobError: The address is not one that we fetch from.
         """
         if address.startswith("data:"):
             return _data(address)
-        for _ in range(MOST_REDIRECTS + 1):
-            self._check(address)
-            try:
-                async with self._http.stream("GET", address) as answer:
-                    if not answer.has_redirect_location:
-                        return await _body(answer)
-                    address = str(answer.url.join(answer.headers["location"]))
-            except httpx.HTTPError as exc:
-                raise BadImage(f"the picture could not be fetched ({type(exc).__name__}: {exc})") from exc
-        raise JobError(f"the picture's address leads on and on ({address})", kind="foreign_host", cost_micros=None)
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                return await self._follow(address)
+        except TimeoutError as exc:
+            raise Unfetched(f"the picture did not come within {LONGEST_S:.0f} s") from exc
+        except httpx.HTTPError as exc:
+            raise Unfetched(f"the picture could not be fetched ({type(exc).__name__}: {exc})") from exc
+        except httpx.InvalidURL as exc:
+            raise _foreign(f"the picture's address cannot be read ({exc})") from exc
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
+    async def _follow(self, address: str) -> bytes:
+        for _ in range(MOST_REDIRECTS + 1):
+            self._check(address)
+            async with self._http.stream("GET", address) as answer:
+                if not answer.has_redirect_location:
+                    return await _body(answer)
+                address = str(answer.url.join(answer.headers["location"]))
+        raise _foreign(f"the picture's address leads on and on ({address})")
+
     def _check(self, address: str) -> None:
         url = httpx.URL(address)
         if url.scheme not in {"http", "https"} or not any(fnmatch(url.host, pattern) for pattern in self._hosts):
-            raise JobError(
-                f"the picture lies at {url.host or address[:60]!r}, which is not among delivery_hosts",
-                kind="foreign_host",
-                cost_micros=None,
-            )
+            raise _foreign(f"the picture lies at {url.host or address[:60]!r}, which is not among delivery_hosts")
+
+
+def _foreign(message: str) -> JobError:
+    return JobError(message, kind="foreign_host", cost_micros=None)
 
 
 async def _body(answer: httpx.Response) -> bytes:
     if answer.status_code in GONE:
         raise OutputGone(f"the picture is gone ({answer.status_code})", cost_micros=None)
     if not answer.is_success:
-        raise BadImage(f"the picture's host answered {answer.status_code}")
+        raise Unfetched(f"the picture's host answered {answer.status_code}")
     body = bytearray()
     async for part in answer.aiter_bytes():
         body += part
@@ -76,7 +88,7 @@ async def _body(answer: httpx.Response) -> bytes:
             raise JobError(f"the picture is larger than {MOST_BYTES} bytes", kind="too_large", cost_micros=None)
     expected = answer.headers.get("content-length")
     if expected is not None and "content-encoding" not in answer.headers and len(body) != int(expected):
-        raise BadImage(f"only {len(body)} of {expected} bytes came")
+        raise Unfetched(f"only {len(body)} of {expected} bytes came")
     return bytes(body)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import gcd
 from typing import Any
 
@@ -17,28 +17,30 @@ ASPECT_RATIOS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3"
 OUTPUT_FORMATS = {"jpeg": "jpg"}
 
 
-def input_of(job: Job, options: ReplicateOptions) -> dict[str, Any]:
-    """The `input` of the job's prediction. It always holds the job's seed, which makes it unique."""
+def input_of(job: Job, options: ReplicateOptions, *, lacks: Collection[str] = ()) -> dict[str, Any]:
+    """The `input` of the job's prediction, without nulls. It holds the job's seed, which makes it unique.
+
+    Args:
+        job: The job.
+        options: Settings of the instance.
+        lacks: Inputs that the model does not have, and that are not sent by themselves.
+    """
     steps = job.steps or options.default_steps
     optional = {
         "num_inference_steps": steps,
         "negative_prompt": job.negative_prompt,
         "output_quality": options.output_quality,
     }
-    return {
+    always = {
         "prompt": sent_text(job.prompt),
         "aspect_ratio": aspect_ratio(job, options.default_aspect_ratio),
         "num_outputs": 1,
         "output_format": OUTPUT_FORMATS.get(job.format, job.format),
         "seed": job.seed,
-        **{name: value for name, value in optional.items() if value is not None},
-        # Last, so that every model's own inputs can be reached: null takes a default away.
-        **job.backend_opts,
     }
-
-
-def without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs that are sent: an option of null means "do not send this one"."""
+    by_itself = {name: value for name, value in always.items() if name not in lacks}
+    # A row's options come last, so that every input of a model can be reached: null takes one away.
+    values = {**by_itself, **optional, **job.backend_opts}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 API_BASE = "https://api.replicate.com"
+CREATES_PER_MIN = 600.0
 REQUESTS_PER_MIN = 3_000.0
-"""For everything that is not a create (Replicate docs, "Rate limits", read 2026-11)."""
+"""An account's limits: for creates, and for everything else (Replicate docs, "Rate limits", read 2026-11)."""
 DELIVERY_HOSTS = ("replicate.delivery", "*.replicate.delivery")
 """Where outputs are fetched from (Replicate docs, "Output files", read 2026-11)."""
-TIMEOUTS_S = {"black-forest-labs/flux-schnell": 60.0}
-OTHER_TIMEOUT_S = 120.0
-USUAL_LATENCIES_S = {"black-forest-labs/flux-schnell": 1.5, "black-forest-labs/flux-dev": 4.0}
-OTHER_USUAL_LATENCY_S = 6.0
 
 _MODEL = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w.-]+))?")
 
@@ -26,6 +23,10 @@ class ModelReference:
 
     name: str
     version: str | None
+
+    def __str__(self) -> str:
+        """As it stands in the configuration."""
+        return self.name if self.version is None else f"{self.name}:{self.version}"
 
 
 class ReplicateOptions(BaseModel):

@@ -22,8 +22,8 @@ _PASSING = re.compile(
 
 
 def has_ended(answer: dict[str, Any]) -> bool:
-    """Whether the prediction is in a terminal state, or one that we do not know."""
-    return answer.get("status") not in RUNNING
+    """Whether the prediction is in a terminal state, or one that we do not know; an answer without one says nothing."""
+    return answer.get("status") is not None and answer["status"] not in RUNNING
 
 
 def ended_prediction(

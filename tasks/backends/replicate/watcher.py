@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 import httpx
@@ -22,12 +23,16 @@ from tasks.limits import Pace
 
 FEWEST_FOR_A_LIST = 8
 """From so many predictions in flight on, a list call every quarter second is cheaper than a look at each."""
-LISTS_PER_LOOK = 8
-"""A prediction that so many lists did not show is asked for by its id."""
+PAGE = 100
+LISTS_BEFORE_ALONE = 8
+"""A prediction that so many lists did not show (it is old, or the list lags) is asked for by its id from then on."""
 SHORTEST_PAUSE_S = 0.25
 FIRST_LOOK_SHARE = 1.1
 """Of the usual time: most have ended then, and one look is enough."""
 NEXT_LOOK_SHARE = 0.25
+"""Of the usual time, until the next look at one."""
+NEXT_LOOK_AGE_SHARE = 0.15
+"""Of its age: what takes ten times as long as usual is looked at seldom."""
 LEARNING = 0.1
 """Weight of one prediction in the running estimate of the usual time."""
 CLOCK_SKEW_S = 60.0
@@ -44,7 +49,12 @@ class _Watched:
     next_look_s: float
     answer: asyncio.Future[dict[str, Any]]
     missed: int = 0
-    """How often a list did not show it."""
+    """How many lists in a row did not show it."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is asked for by its id."""
+        return self.missed >= LISTS_BEFORE_ALONE
 
 
 @dataclass(slots=True)
@@ -112,49 +122,60 @@ class Watcher:
         return max(SHORTEST_PAUSE_S / 10, min(first_due_s, SHORTEST_PAUSE_S))
 
     def _due(self) -> list[_Watched]:
-        """What to look at now: with many in flight all of them, for one list call shows them all."""
+        """What to look at now: with many in flight most of them, for one list call shows them all."""
         now_s = self.clock.monotonic_s()
-        return [item for item in self._waiting() if self._many or item.next_look_s <= now_s]
+        return [item for item in self._waiting() if self._by_list(item) or item.next_look_s <= now_s]
+
+    def _by_list(self, item: _Watched) -> bool:
+        return self._many and not item.alone
 
     def _waiting(self) -> list[_Watched]:
         return [item for item in self._watched.values() if not item.answer.done()]
 
     @property
     def _many(self) -> bool:
-        return len(self._watched) >= FEWEST_FOR_A_LIST
+        return sum(not item.alone for item in self._watched.values()) >= FEWEST_FOR_A_LIST
 
     async def _look(self, due: list[_Watched]) -> None:
-        if self._many and due:
-            await self._look_at_list(due)
-            return
-        for item in due:
+        listed = [item for item in due if self._by_list(item)]
+        single = [item for item in due if not self._by_list(item)]
+        if listed:
+            single += await self._look_at_list(listed)
+        for item in single:
             await self._look_at(item)
-            item.next_look_s = self.clock.monotonic_s() + self.usual_s * NEXT_LOOK_SHARE
 
     async def _look_at(self, item: _Watched) -> None:
         await self.pace.take()
+        now_s = self.clock.monotonic_s()
+        item.next_look_s = now_s + max(self.usual_s * NEXT_LOOK_SHARE, (now_s - item.since_s) * NEXT_LOOK_AGE_SHARE)
         try:
             self._see(item, await self.api.get(item.prediction_id))
         except (JobError, BatchStopped) as exc:
             self._fail([item], exc)
 
-    async def _look_at_list(self, due: list[_Watched]) -> None:
-        """Read the list until everything that is due was seen, or the list is older than all of it."""
+    async def _look_at_list(self, due: list[_Watched]) -> list[_Watched]:
+        """Read the newest predictions, a page more than what is due fills.
+
+        Returns:
+            What the lists have failed to show so often that it is asked for by its id now.
+        """
         missing = {item.prediction_id: item for item in due}
         oldest_s = min(item.since_s for item in due)
         since = self._wall(oldest_s) - timedelta(seconds=CLOCK_SKEW_S)
+        pages_left = ceil(len(due) / PAGE) + 1
         await self.pace.take()
         async for page in self.api.list_since(since):
             for answer in page:
-                if item := missing.pop(answer["id"], None):
+                if item := missing.pop(str(answer.get("id")), None):
+                    item.missed = 0
                     self._see(item, answer)
-            if not missing:
+            pages_left -= 1
+            if not missing or not pages_left:
                 break
             await self.pace.take()
         for item in missing.values():
             item.missed += 1
-            if item.missed % LISTS_PER_LOOK == 0:
-                await self._look_at(item)
+        return [item for item in missing.values() if item.alone]
 
     def _wall(self, monotonic_s: float) -> datetime:
         ago_s = self.clock.monotonic_s() - monotonic_s

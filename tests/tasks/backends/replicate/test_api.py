@@ -126,8 +126,9 @@ def test_when_to_come_again_as_a_date() -> None:
     assert 80 < after_s <= 90
 
 
-async def test_the_list_is_followed_to_its_end_and_never_to_another_host() -> None:
-    """Pages come by the provider's own cursor; the token goes to no other host."""
+@pytest.mark.parametrize("elsewhere", ["http://evil.example", "https://127.0.0.1", "http://127.0.0.1:1"])
+async def test_the_list_is_followed_to_its_end_and_never_elsewhere(elsewhere: str) -> None:
+    """Pages come by the provider's own cursor; the token goes to no other host, port or scheme."""
     seen: list[str] = []
 
     async def read(api: ReplicateApi) -> None:
@@ -136,9 +137,9 @@ async def test_the_list_is_followed_to_its_end_and_never_to_another_host() -> No
 
     async with raw_server() as server, api_of(server.url) as api:
         first = {"results": [{"id": "a"}], "next": f"{server.url}/v1/predictions?cursor=x"}
-        foreign = {"results": [{"id": "b"}], "next": "http://evil.example/v1/predictions?cursor=y"}
+        foreign = {"results": [{"id": "b"}], "next": f"{elsewhere}/v1/predictions?cursor=y"}
         server.answers = [http("200 OK", json.dumps(first)), http("200 OK", json.dumps(foreign))]
-        with pytest.raises(httpx.DecodingError, match="another host"):
+        with pytest.raises(httpx.DecodingError, match="somewhere else"):
             await read(api)
     assert seen == ["a", "b"]
     assert "created_after=2026-11-24T10:00:00%2B00:00" in server.requests[0]
@@ -153,6 +154,8 @@ async def test_the_list_is_followed_to_its_end_and_never_to_another_host() -> No
         (http("429 Too Many Requests"), httpx.HTTPStatusError),
         (http("500 Internal Server Error"), httpx.HTTPStatusError),
         (http("200 OK", "<html>", "text/html"), httpx.DecodingError),
+        (http("200 OK", "[]"), httpx.DecodingError),
+        (http("200 OK", '{"detail": "try later"}'), httpx.DecodingError),
         (None, httpx.HTTPError),
     ],
 )

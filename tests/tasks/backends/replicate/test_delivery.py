@@ -8,7 +8,7 @@ import pytest
 
 from tasks.backends.replicate import delivery
 from tasks.backends.replicate.delivery import Delivery
-from tasks.errors import BadImage, JobError, OutputGone
+from tasks.errors import BadImage, JobError, OutputGone, Unfetched
 from tests.raw_server import http, raw_server
 from tests.scripted_backend import picture
 
@@ -44,12 +44,13 @@ async def test_data_addresses_need_no_host(encoded: bool) -> None:  # noqa: FBT0
     [
         (http("404 Not Found"), OutputGone, "output_gone"),
         (http("403 Forbidden"), OutputGone, "output_gone"),
-        (http("500 Internal Server Error"), BadImage, "bad_image"),
-        (http("200 OK", "pixels", Connection="close")[:-2], BadImage, "bad_image"),
-        (None, BadImage, "bad_image"),
+        (http("500 Internal Server Error"), Unfetched, "unfetched"),
+        (http("200 OK", "pixels", Connection="close")[:-2], Unfetched, "unfetched"),
+        (None, Unfetched, "unfetched"),
         (http("302 Found", Location="http://evil.example/x.png"), JobError, "foreign_host"),
         (http("302 Found", Location="file:///etc/passwd"), JobError, "foreign_host"),
         (http("302 Found", Location="/again"), JobError, "foreign_host"),
+        (http("302 Found", Location="http://[not-an-address/"), JobError, "foreign_host"),
     ],
 )
 async def test_what_can_go_wrong(answer: bytes | None, error: type[JobError], kind: str) -> None:

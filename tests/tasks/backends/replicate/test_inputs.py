@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.replicate.inputs import ASPECT_RATIOS, input_of, megapixels, without_nulls
+from tasks.backends.replicate.inputs import ASPECT_RATIOS, input_of, megapixels
 from tasks.backends.replicate.options import ReplicateOptions, parse_model
 from tests.making import make_job
 
@@ -50,9 +50,17 @@ def test_sides_become_a_ratio_of_the_list_or_the_default(sides: dict[str, Any], 
 def test_options_are_merged_last_and_null_takes_away() -> None:
     """Every input of every model can be reached, and a default can be left out."""
     job = make_job(backend_opts={"go_fast": False, "num_outputs": None, "aspect_ratio": "custom"})
-    sent = without_nulls(input_of(job, OPTIONS))
+    sent = input_of(job, OPTIONS)
     assert (sent["go_fast"], sent["aspect_ratio"]) == (False, "custom")
     assert "num_outputs" not in sent
+
+
+def test_what_a_model_lacks_is_not_sent_by_itself() -> None:
+    """A model without a number of outputs is not refused for one; what the row says is sent all the same."""
+    sent = input_of(make_job(steps=9), OPTIONS, lacks={"num_outputs", "seed"})
+    assert not {"num_outputs", "seed"} & sent.keys()
+    assert sent["num_inference_steps"] == 9
+    assert input_of(make_job(backend_opts={"num_outputs": 2}), OPTIONS, lacks={"num_outputs"})["num_outputs"] == 2
 
 
 @pytest.mark.parametrize(

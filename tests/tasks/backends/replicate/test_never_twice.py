@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tasks import retry
 from tasks.backends.replicate import api
 from tasks.batch import Batch, open_batch
 from tasks.clock import Clock, instant
@@ -28,6 +30,8 @@ from tests.making import make_job, plan_jobs
 QUICK = Simulated(
     latency_s=0.3, picture_kb=2, shrink=16, creates_per_min=60_000, create_burst=5_000, reads_per_min=600_000
 )
+HASTY = Clock(sleep=lambda seconds: asyncio.sleep(seconds / 100))
+"""For faults that are waited out for a minute."""
 MODEL = "black-forest-labs/flux-schnell"
 EVERYTHING = (0, 2**62)
 
@@ -49,6 +53,7 @@ async def batch_at(
         "delivery_hosts": ["localhost"],
         "lookup_patience_s": 0.6,
         "concurrency": 64,
+        "creates_per_min": 60_000,
         **backend,
     }
     settings = Settings(
@@ -121,7 +126,7 @@ REASONS = {
     "failed_nsfw": "moderation",
     "output_null": "no_output",
     "file_404": "output_gone",
-    "file_500": "bad_image",
+    "file_500": "unfetched",
     "truncated_file": "bad_image",
     "html_instead_of_image": "bad_image",
     "redirect_foreign": "foreign_host",
@@ -134,7 +139,7 @@ REASONS = {
 async def test_faults_that_end_a_job_for_a_reason(fault: str, out: Path) -> None:
     """The job is failed with its kind, what was paid stands in the ledger, and nothing is paid again."""
     async with running(QUICK, [faults.parse_rule(fault)]) as simulator:
-        counts = await generate(out, simulator, 3)
+        counts = await generate(out, simulator, 3, clock=HASTY)
         truth = simulator.truth()
     assert (counts.failed, dict(counts.errors)) == (3, {REASONS[fault]: 3})
     assert (truth.duplicates_billed, truth.token_leaks) == (0, 0)
@@ -212,6 +217,7 @@ async def test_what_cannot_be_found_is_held(out: Path) -> None:
 async def test_every_fault_at_once(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """500 jobs, every fault at 5 %: each job has succeeded, is failed for a reason or held; none is billed twice."""
     monkeypatch.setattr(api, "ANSWER_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(retry, "LONGEST_WAIT_S", 1.0)
     # Not at once: what stops the whole batch, or slows all of it, or removes every picture; each has a test of its own.
     left_out = {"unauthorized", "insufficient_credit", "low_credit", "retention"}
     rules = [rule(name, 0.05) for name in faults.FAULTS if name not in {*left_out, "slow_file", "list_lag"}]

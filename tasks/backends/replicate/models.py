@@ -1,0 +1,47 @@
+"""What is known of single models beforehand: how long they take, and which of our own inputs they do not have.
+
+It is data of this file, not asked of the service, so that a job's input is the same in every run: that is how a lost
+prediction is found again. Source: the models' API pages on replicate.com, read 2026-11.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """One model."""
+
+    usual_latency_s: float = 6.0
+    timeout_s: float = 120.0
+    lacks: frozenset[str] = frozenset()
+    """Of the inputs that are sent with every job, those that this model does not have."""
+
+
+_ONE_OUTPUT = frozenset({"num_outputs"})
+
+_FACTS = {
+    "black-forest-labs/flux-schnell": ModelFacts(usual_latency_s=1.5, timeout_s=60.0),
+    "black-forest-labs/flux-dev": ModelFacts(usual_latency_s=4.0),
+    "black-forest-labs/flux-1.1-pro": ModelFacts(lacks=_ONE_OUTPUT),
+    "black-forest-labs/flux-1.1-pro-ultra": ModelFacts(lacks=_ONE_OUTPUT),
+    "black-forest-labs/flux-kontext-pro": ModelFacts(lacks=_ONE_OUTPUT),
+    "black-forest-labs/flux-kontext-max": ModelFacts(lacks=_ONE_OUTPUT),
+    "black-forest-labs/flux-2-pro": ModelFacts(lacks=_ONE_OUTPUT),
+    "black-forest-labs/flux-2-flex": ModelFacts(lacks=_ONE_OUTPUT),
+    "black-forest-labs/flux-2-max": ModelFacts(lacks=_ONE_OUTPUT),
+    "black-forest-labs/flux-2-dev": ModelFacts(lacks=_ONE_OUTPUT),
+    "bytedance/seedream-4": ModelFacts(lacks=_ONE_OUTPUT | {"seed", "output_format"}),
+    "google/nano-banana": ModelFacts(lacks=_ONE_OUTPUT | {"seed"}),
+    "qwen/qwen-image": ModelFacts(lacks=_ONE_OUTPUT),
+    "stability-ai/sdxl": ModelFacts(lacks=frozenset({"aspect_ratio", "output_format"})),
+}
+
+
+def facts_of(model: str) -> ModelFacts:
+    """What is known of `owner/name`; for other models the usual."""
+    return _FACTS.get(model, _OTHER)
+
+
+_OTHER = ModelFacts()

@@ -1,0 +1,100 @@
+"""What a model takes: read from its page, and never a reason to refuse a batch when it cannot be read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
+from tasks.backends.replicate.options import ModelReference
+from tasks.errors import ConfigError
+from tests.raw_server import http, raw_server
+
+DOCUMENT = {
+    "components": {
+        "schemas": {
+            "Input": {
+                "type": "object",
+                "required": ["prompt"],
+                "properties": {
+                    "prompt": {"type": "string"},
+                    "steps": {"type": "integer", "maximum": 4},
+                    "format": {"allOf": [{"$ref": "#/components/schemas/format"}]},
+                },
+            },
+            "format": {"type": "string", "enum": ["png", "jpg"]},
+        }
+    }
+}
+VERSION = {"id": "f" * 64, "openapi_schema": DOCUMENT}
+SCHNELL = ModelReference("black-forest-labs/flux-schnell", None)
+
+
+async def fetched(page: Any, model: ModelReference = SCHNELL, status: str = "200 OK") -> tuple[InputSchema | None, str]:
+    """What comes of a model's page, and the path that was asked for."""
+    async with raw_server(http(status, json.dumps(page))) as server:
+        # It blocks, so it runs beside the server.
+        schema = await asyncio.to_thread(fetch_schema, model, base=server.url, token="r8_x", token_env="MY_TOKEN")
+    return schema, server.requests[0].split()[1]
+
+
+async def test_an_input_is_held_against_the_schema() -> None:
+    """Unknown names, wrong values and missing inputs, each by its name; a name that the model lacks says the way out."""
+    schema, path = await fetched({"latest_version": VERSION})
+    assert schema is not None
+    assert path == "/v1/models/black-forest-labs/flux-schnell"
+    assert schema.problems({"prompt": "a fox", "steps": 4, "format": "png"}) == []
+    problems = schema.problems({"steps": 9, "format": "gif", "num_outputs": 1})
+    assert [problem.partition(":")[0] for problem in problems] == ["num_outputs", "input", "steps", "format"]
+    assert "backend_opts: {num_outputs: null}" in problems[0]
+
+
+async def test_a_version_has_a_schema_of_its_own() -> None:
+    """The one that the configuration names, not the model's latest."""
+    schema, path = await fetched(VERSION, ModelReference("stability-ai/sdxl", "f" * 64))
+    assert schema is not None
+    assert path == f"/v1/models/stability-ai/sdxl/versions/{'f' * 64}"
+
+
+async def test_a_community_model_needs_its_version() -> None:
+    """It cannot be run by its name alone; the message has the reference to write."""
+    with pytest.raises(ConfigError, match=f"stability-ai/sdxl:{'f' * 64}"):
+        await fetched({"is_official": False, "latest_version": VERSION}, ModelReference("stability-ai/sdxl", None))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        [],
+        {},
+        {"latest_version": None},
+        {"latest_version": {"id": "f", "openapi_schema": {}}},
+        {"latest_version": {"id": "f", "openapi_schema": {"components": {"schemas": {"Output": {}}}}}},
+        {
+            "latest_version": {
+                "id": "f",
+                "openapi_schema": {"components": {"schemas": {"Input": {"type": 7, "properties": {}}}}},
+            }
+        },
+    ],
+)
+async def test_a_page_without_a_schema_refuses_nothing(page: Any) -> None:
+    """Some models publish none, and a page may be of a form that we do not know."""
+    assert (await fetched(page))[0] is None
+
+
+async def test_a_service_in_trouble_refuses_nothing() -> None:
+    """The check is left out; the create will tell."""
+    assert (await fetched({}, status="503 Service Unavailable"))[0] is None
+
+
+@pytest.mark.parametrize(
+    ("status", "fragment"), [("401 Unauthorized", "MY_TOKEN"), ("404 Not Found", "knows no model black-forest-labs")]
+)
+async def test_what_can_never_work_is_said_before_anything_is_sent(status: str, fragment: str) -> None:
+    """A refused token or an unknown model."""
+    with pytest.raises(ConfigError, match=fragment):
+        await fetched({}, status=status)

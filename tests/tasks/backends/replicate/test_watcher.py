@@ -1,0 +1,112 @@
+"""Waiting for many at little cost: what the list shows, and what it does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from tasks.backends.replicate.api import ReplicateApi
+from tasks.backends.replicate.watcher import LISTS_BEFORE_ALONE, Watcher
+from tasks.limits import Pace
+from tests.making import FakeClock
+
+
+@dataclass
+class Provider:
+    """Predictions that end at a given instant; counts what it is asked. The clock stands in for the network's time."""
+
+    clock: FakeClock
+    ends_s: dict[str, float]
+    hidden: set[str] = field(default_factory=set)
+    """Not in the list."""
+    newer: int = 0
+    """Predictions of others that stand before ours in the list."""
+    trouble: list[Exception] = field(default_factory=list)
+    asked: Counter[str] = field(default_factory=Counter)
+
+    async def get(self, prediction_id: str) -> dict[str, Any]:
+        self.asked["get"] += 1
+        return self._answer(prediction_id)
+
+    async def list_since(self, _: datetime) -> AsyncIterator[list[dict[str, Any]]]:
+        ours = [self._answer(name) for name in self.ends_s if name not in self.hidden]
+        everything = [{"id": f"other-{number}", "status": "succeeded"} for number in range(self.newer)] + ours
+        for start in range(0, len(everything), 100):
+            self.asked["list"] += 1
+            if self.trouble:
+                raise self.trouble.pop()
+            yield everything[start : start + 100]
+
+    def _answer(self, prediction_id: str) -> dict[str, Any]:
+        ended = self.clock.now_s >= self.ends_s[prediction_id]
+        return {"id": prediction_id, "status": "succeeded" if ended else "processing"}
+
+
+async def watch(provider: Provider, *, usual_s: float = 1.0) -> list[str]:
+    """Wait for all of them; their ids in the order given."""
+    pace = Pace(None, now=provider.clock.monotonic_s, sleep=provider.clock.sleep)
+    api: ReplicateApi = provider  # type: ignore[assignment]  # the two calls that a watcher makes
+    watcher = Watcher(api=api, pace=pace, clock=provider.clock.clock, usual_s=usual_s)
+    answers = await asyncio.gather(*(watcher.ended(name, timeout_s=60) for name in provider.ends_s))
+    await watcher.close()
+    return [answer["id"] for answer in answers]
+
+
+def ending_at(*seconds: float) -> dict[str, float]:
+    """Predictions with these ends."""
+    return {f"p{number}": second for number, second in enumerate(seconds)}
+
+
+async def test_one_prediction_is_looked_at_when_its_usual_time_has_passed() -> None:
+    """Not before, so that most need one look."""
+    provider = Provider(FakeClock(), ending_at(1.0))
+    assert await watch(provider) == ["p0"]
+    assert provider.asked == {"get": 1}
+
+
+async def test_many_are_seen_by_lists() -> None:
+    """A hundred predictions cost some list calls and not one look each."""
+    provider = Provider(FakeClock(), ending_at(*[1.0] * 100))
+    assert len(await watch(provider)) == 100
+    assert provider.asked["get"] == 0
+    assert provider.asked["list"] <= 10
+
+
+async def test_what_takes_ever_longer_is_looked_at_ever_more_seldom() -> None:
+    """A prediction that takes 50 times as long as usual does not eat up the account's rate."""
+    provider = Provider(FakeClock(), ending_at(50.0))
+    await watch(provider)
+    assert provider.asked["get"] < 35
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+async def test_what_the_lists_do_not_show_is_asked_for_by_its_id(hidden: bool) -> None:  # noqa: FBT001  a case
+    """A list that lags, or one in which others' predictions stand before ours, hides nothing for long."""
+    provider = Provider(FakeClock(), ending_at(*[3.0] * 20), newer=0 if hidden else 500)
+    if hidden:
+        provider.hidden = set(provider.ends_s)
+    assert len(await watch(provider)) == 20
+    assert 20 <= provider.asked["get"] <= 100
+    # Two pages a list at most: what 20 predictions fill, and one more.
+    assert provider.asked["list"] <= 2 * (LISTS_BEFORE_ALONE + 1)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        httpx.ConnectError("away"),
+        httpx.DecodingError("html"),
+        httpx.HTTPStatusError("", request=httpx.Request("GET", "http://x"), response=httpx.Response(503)),
+    ],
+)
+async def test_trouble_with_a_list_says_nothing_about_the_predictions(trouble: Exception) -> None:
+    """They are looked at again a little later, and every one of them ends well."""
+    provider = Provider(FakeClock(), ending_at(*[1.0] * 20), trouble=[trouble])
+    assert len(await watch(provider)) == 20
