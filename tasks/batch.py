@@ -16,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.backends import build_backend
 from tasks.backends.base import Allowance, Backend
+from tasks.budget import Budget
 from tasks.clock import Clock
 from tasks.ledger.journal import Journal
 from tasks.ledger.queries import committed_micros
-from tasks.limits import Budget, FailureWatch, Lane, Pace
+from tasks.limits import FailureWatch, Lane, Pace
 from tasks.records import JobState
 from tasks.settings import Settings
 from tasks.stop import StopSwitch

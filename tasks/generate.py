@@ -36,13 +36,15 @@ async def generate_job(batch: Batch, open_job: OpenJob) -> None:
         if batch.stop.requested:
             return
         batch.tally.in_flight += 1
+        run = JobRun(batch, open_job)
         try:
-            state = await JobRun(batch, open_job).to_the_end()
+            state = await run.to_the_end()
             batch.tally.ended(state)
             batch.watch.note(failed=state is not JobState.SUCCEEDED)
         except BatchStopped as stopped:
             batch.stop.stop(stopped)
         finally:
+            run.let_go()
             batch.tally.in_flight -= 1
 
 
@@ -59,7 +61,7 @@ class JobRun:
         self._attempts_left = batch.settings.backends[open_job.job.backend].max_attempts
         self._started_us = open_job.started_at_us or batch.clock.now_us()
         self._unfinished = open_job.state is not JobState.PLANNED
-        self._reserved_micros = open_job.reserved_micros if self._unfinished else 0
+        self._reservation = batch.budget.take_over(open_job.reserved_micros) if self._unfinished else None
         self._asked_again = open_job.asked_again
         self._creates = batch.lane(open_job.job.backend).creates
 
@@ -99,25 +101,24 @@ class JobRun:
     def _leave_as_it_ended(self) -> None:
         """The look at an attempt that may have been paid for found no picture; now it may be paid again."""
         self._asked_again = self._unfinished = False
-        self._reserved_micros = 0
+        self.let_go()
 
     async def _submit(self) -> Prediction:
         """Start a new attempt: reserve its price, put the intent on disk, send it."""
         self._attempts_left -= 1
         self._asked_again = False
-        reserved = self._backend.estimate(self._job).cost_micros
-        self._batch.budget.reserve(reserved)
-        self._reserved_micros = reserved
+        most_micros = self._backend.estimate(self._job).most_micros
+        self._reservation = await self._batch.budget.reserve(most_micros)
         try:
             left_at_s = await self._creates.take()
             self._batch.stop.check()
             self._number += 1
             self._started_us = self._batch.clock.now_us()
             await self._batch.journal.submitting(
-                self._job, number=self._number, reserved_micros=reserved, now_us=self._started_us
+                self._job, number=self._number, reserved_micros=most_micros, now_us=self._started_us
             )
         except BatchStopped:
-            self._settle(0)
+            self._reservation.settle(0)
             raise
         self._unfinished = True
         return await self._send(left_at_s)
@@ -251,9 +252,14 @@ class JobRun:
         return state
 
     def _settle(self, cost_micros: int | None) -> None:
-        self._batch.budget.settle(reserved_micros=self._reserved_micros, cost_micros=cost_micros)
+        if self._reservation is not None:
+            self._reservation.settle(cost_micros)
         self._batch.tally.paid(cost_micros)
-        self._reserved_micros = 0
+
+    def let_go(self) -> None:
+        """Wait for no end any more: what may have been spent stays set aside, and nobody waits for it to come back."""
+        if self._reservation is not None:
+            self._reservation.settle(None)
 
     def _latency_ms(self) -> int:
         return max(0, (self._batch.clock.now_us() - self._started_us) // 1_000)

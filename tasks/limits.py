@@ -1,6 +1,6 @@
-"""What holds submits back: jobs in flight, creates a minute, the budget, and the rate of failures.
+"""What holds submits back: jobs in flight, creates a minute, and the rate of failures; `tasks.budget` is the fourth.
 
-One `Lane` for each backend and one `Budget` for each batch, shared by all shards of a process.
+One `Lane` for each backend, shared by all shards of a process.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from tasks.errors import BatchStopped
-from tasks.records import usd
 
 CATCH_UP_S = 0.25
 """Lateness of the event loop that is made up for, so that the allowed rate is used in full."""
@@ -108,53 +107,6 @@ class Lane:
             yield
 
 
-class Budget:
-    """A hard cap over the batch's whole life: a price is reserved before its submit, then settled."""
-
-    def __init__(self, *, cap_micros: int | None, committed_micros: int) -> None:
-        """Start from the cap (None: no cap) and what earlier runs have spent or may have spent."""
-        self._cap_micros = cap_micros
-        self._committed_micros = committed_micros
-
-    @property
-    def capped(self) -> bool:
-        """Whether there is a cap at all."""
-        return self._cap_micros is not None
-
-    def check_estimate(self, micros: int) -> None:
-        """Refuse a plan whose estimate goes beyond the cap.
-
-        Raises:
-            BatchStopped: It does. Nothing was spent.
-        """
-        if self._cap_micros is not None and self._committed_micros + micros > self._cap_micros:
-            raise BatchStopped(
-                "budget",
-                f"the estimate is {_dollars(micros)}, but of the budget of {_dollars(self._cap_micros)} only "
-                f"{_dollars(max(0, self._cap_micros - self._committed_micros))} is left; nothing was sent. "
-                "Raise --budget or take fewer jobs with --limit",
-            )
-
-    def reserve(self, micros: int | None) -> None:
-        """Set aside the price of one attempt.
-
-        Raises:
-            BatchStopped: The budget does not hold it, or the price is not known while there is a cap.
-        """
-        if self._cap_micros is not None and micros is None:
-            raise BatchStopped("budget", "a job has no known price, so --budget cannot be kept: set price_usd")
-        if self._cap_micros is not None and self._committed_micros + (micros or 0) > self._cap_micros:
-            raise BatchStopped(
-                "budget", f"the budget of {_dollars(self._cap_micros)} is used up; raise --budget and resume"
-            )
-        self._committed_micros += micros or 0
-
-    def settle(self, *, reserved_micros: int | None, cost_micros: int | None) -> None:
-        """Replace a reservation by the true cost; with an unknown cost the reservation stays."""
-        if cost_micros is not None:
-            self._committed_micros += cost_micros - (reserved_micros or 0)
-
-
 class FailureWatch:
     """Notices when most of the last finished jobs failed."""
 
@@ -177,7 +129,3 @@ class FailureWatch:
                 f"{failures} of the last {len(self._last)} jobs failed, so the batch was stopped; "
                 "see why with `imagen status`, then resume (stop.error_rate in the configuration sets the limit)",
             )
-
-
-def _dollars(micros: int) -> str:
-    return f"${usd(micros):,.2f}"

@@ -1,27 +1,24 @@
-"""Step 2: prompts become jobs, and the whole manifest is checked before anything is written or spent.
+"""Step 2: prompts become jobs, and problems stay where they stand.
 
 Takes prompts in manifest order, gives jobs in the same order, with everything settled that decides the
-picture. Memory does not grow with the manifest: what must be remembered of every row (its id, how often
-its content came before) lies in a temporary database on disk.
+picture. `tasks.plan_check` adds them up.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
-from tasks.backends import build_backend, require_ready
+from tasks.backends import build_backend
 from tasks.backends.base import Backend
 from tasks.errors import ConfigError, ManifestError
 from tasks.identity import derived_seed, job_id, row_digest, sent_text
 from tasks.manifest import Manifest, read_prompts
 from tasks.records import Job, PlannedJob, Problem, Prompt
+from tasks.seen_rows import SeenRows
 from tasks.settings import Settings
 
-PROBLEMS_SHOWN = 50
 SEEDS = 2**63
 """Seeds lie below; the samples of the last one begin at 0 again."""
 
@@ -35,23 +32,6 @@ class PlanOptions:
     limit: int | None = None
     """Only the first so many jobs of the manifest."""
     salt: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanReport:
-    """What a manifest comes to."""
-
-    rows: int = 0
-    jobs: int = 0
-    duplicates: int = 0
-    """Jobs whose row's content stands earlier in the manifest too; they get pictures of their own."""
-    estimate_micros: int = 0
-    """Sum of the known prices, in millionths of a dollar."""
-    unpriced: int = 0
-    """Jobs without a known price."""
-    duration_s: float = 0.0
-    """At the allowed rates, nothing failing."""
-    by_backend: Mapping[str, int] = field(default_factory=dict)
 
 
 class Planner:
@@ -95,7 +75,7 @@ class Planner:
 
     def _jobs(self, prompts: Iterable[Prompt | Problem]) -> Iterator[PlannedJob | Problem]:
         position = 0
-        with _Seen() as seen:
+        with SeenRows() as seen:
             for prompt in prompts:
                 if isinstance(prompt, Problem):
                     yield prompt
@@ -109,7 +89,7 @@ class Planner:
                         if position == self._options.limit:
                             return
 
-    def _check(self, prompt: Prompt, seen: _Seen) -> Problem | None:
+    def _check(self, prompt: Prompt, seen: SeenRows) -> Problem | None:
         if prompt.backend is not None:
             try:
                 self.backend(prompt.backend)
@@ -126,7 +106,7 @@ class Planner:
                 name, _, reason = problem.partition(": ")
                 yield Problem(self.file, job.line, name, f"{reason} (model {job.model})")
 
-    def _expand(self, prompt: Prompt, position: int, seen: _Seen) -> Iterator[PlannedJob]:
+    def _expand(self, prompt: Prompt, position: int, seen: SeenRows) -> Iterator[PlannedJob]:
         name = prompt.backend or self._options.backend or self._settings.default_backend
         content = self._content(prompt, name)
         row = row_digest(content)
@@ -186,126 +166,22 @@ class Planner:
         )
 
 
+def planner_for(manifest: Manifest, settings: Settings, options: PlanOptions) -> Planner:
+    """The planner of a manifest, which asks nobody anything.
+
+    Raises:
+        ConfigError: The default backend cannot be used.
+    """
+    return Planner(settings, options, manifest.display)
+
+
 def plan_manifest(manifest: Manifest, settings: Settings, options: PlanOptions) -> Iterator[PlannedJob]:
     """The jobs of a manifest that `check_manifest` has passed.
 
     Raises:
         ManifestError: The file has changed since, and is no longer valid.
     """
-    planner = Planner(settings, options, manifest.display)
-    for item in planner.plan(read_prompts(manifest)):
+    for item in planner_for(manifest, settings, options).plan(read_prompts(manifest)):
         if isinstance(item, Problem):
             raise ManifestError([item], 1)
         yield item
-
-
-def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions, *, ask: bool = False) -> PlanReport:
-    """Read the whole manifest and say what it comes to. Writes nothing, spends nothing.
-
-    Only with `ask` is anybody asked anything: each service what it accepts, so that every job is held against it.
-
-    Raises:
-        ManifestError: It has problems; they are all in it (the first 50 by text).
-        ConfigError: The default backend cannot be used; with `ask`, a backend that a job needs is not set up.
-    """
-    planner = Planner(settings, options, manifest.display, ask=ask)
-    tally = _Tally(planner)
-    for item in planner.plan(read_prompts(manifest)):
-        tally.add(item)
-    report = tally.report(settings)
-    if ask:
-        for name in report.by_backend:
-            require_ready(name, planner.backend(name))
-    return report
-
-
-class _Tally:
-    """Adds up jobs and problems."""
-
-    def __init__(self, planner: Planner) -> None:
-        self._planner = planner
-        self._problems: list[Problem] = []
-        self._problem_count = 0
-        self._rows = 0
-        self._jobs = 0
-        self._duplicates = 0
-        self._estimate_micros = 0
-        self._unpriced = 0
-        self._by_backend: Counter[str] = Counter()
-        self._work_s: Counter[str] = Counter()
-
-    def add(self, item: PlannedJob | Problem) -> None:
-        if isinstance(item, Problem):
-            if item in self._problems:
-                return  # a bad default meets every row; it is one problem
-            self._problem_count += 1
-            if len(self._problems) < PROBLEMS_SHOWN:
-                self._problems.append(item)
-            return
-        job = item.job
-        estimate = self._planner.backend(job.backend).estimate(job)
-        self._rows += job.sample == 0
-        self._jobs += 1
-        self._duplicates += item.earlier > 0
-        self._estimate_micros += estimate.cost_micros or 0
-        self._unpriced += estimate.cost_micros is None
-        self._by_backend[job.backend] += 1
-        self._work_s[job.backend] += estimate.latency_s  # type: ignore[assignment]  # a Counter of floats
-
-    def report(self, settings: Settings) -> PlanReport:
-        if not self._problem_count and not self._jobs:
-            self.add(Problem(self._planner.file, None, None, "holds no rows"))
-        if self._problem_count:
-            raise ManifestError(self._problems, self._problem_count)
-        return PlanReport(
-            rows=self._rows,
-            jobs=self._jobs,
-            duplicates=self._duplicates,
-            estimate_micros=self._estimate_micros,
-            unpriced=self._unpriced,
-            # Backends work side by side, so the slowest one decides.
-            duration_s=max((self._duration_s(name, settings) for name in self._by_backend), default=0.0),
-            by_backend=dict(self._by_backend),
-        )
-
-    def _duration_s(self, name: str, settings: Settings) -> float:
-        allowance = self._planner.backend(name).allowance()
-        sharing = (other for other in self._by_backend if self._planner.backend(other).allowance() == allowance)
-        creates = sum(self._by_backend[other] for other in sharing)
-        by_rate = creates * 60 / allowance.creates_per_min if allowance.creates_per_min else 0.0
-        return max(by_rate, self._work_s[name] / settings.backends[name].concurrency)
-
-
-class _Seen:
-    """What came before in this manifest, in a private database that SQLite keeps on disk and then drops."""
-
-    _CACHE_KIB = 32 * 1024
-
-    def __enter__(self) -> Self:
-        self._db = sqlite3.connect("", isolation_level=None)
-        self._db.executescript(
-            f"""
-            PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{self._CACHE_KIB};
-            CREATE TABLE contents (digest BLOB PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;
-            CREATE TABLE ids (id TEXT PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID;
-            BEGIN;
-            """
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._db.close()
-
-    def times_before(self, row: str) -> int:
-        """How often this content came before; counts it."""
-        counted = self._db.execute(
-            "INSERT INTO contents VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times - 1",
-            (bytes.fromhex(row),),
-        )
-        return int(counted.fetchone()[0])
-
-    def first_line(self, row_id: str, line: int) -> int | None:
-        """The line that this id stands on already; None when it is new, and then it is remembered."""
-        if self._db.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (row_id, line)).rowcount:
-            return None
-        return int(self._db.execute("SELECT line FROM ids WHERE id = ?", (row_id,)).fetchone()[0])

@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tasks.manifest import Manifest
 from tasks.paths import ledger_path
-from tasks.plan import PlanOptions, PlanReport, check_manifest, plan_manifest
-from tasks.records import usd
+from tasks.plan import PlanOptions, plan_manifest, planner_for
+from tasks.plan_check import PlanReport, check_manifest
+from tasks.prices import age_warnings
+from tasks.records import micros, usd
 from tasks.settings import Settings
 
 LOOKUP_JOBS = 500
+ENDED = ("succeeded", "failed", "held")
 
 
-def preview(manifest: Manifest, settings: Settings, options: PlanOptions, *, out: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the output folder's ledger has of the manifest already."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    spent_micros: int = 0
+    """By the whole batch, as its budget counts it: known costs, and what attempts of unknown cost may have cost."""
+    ended_micros: int = 0
+    """Estimate of those of the manifest's jobs that have ended."""
+
+
+def preview(
+    manifest: Manifest,
+    settings: Settings,
+    options: PlanOptions,
+    *,
+    out: Path,
+    budget_usd: float | None = None,
+    today: date,
+) -> dict[str, Any]:
     """The plan as programs read it. Writes nothing.
 
     Raises:
@@ -26,7 +49,9 @@ def preview(manifest: Manifest, settings: Settings, options: PlanOptions, *, out
         ConfigError: A setting cannot be used.
     """
     report = check_manifest(manifest, settings, options)
-    known = asyncio.run(_known(manifest, settings, options, out)) if ledger_path(out).is_file() else Counter()
+    known = asyncio.run(_known(manifest, settings, options, out)) if ledger_path(out).is_file() else Known()
+    left = None if budget_usd is None else budget_usd - (usd(known.spent_micros) or 0.0)
+    to_do_micros = report.estimate_micros - known.ended_micros
     return {
         "manifest": manifest.display,
         "out": str(out),
@@ -34,13 +59,19 @@ def preview(manifest: Manifest, settings: Settings, options: PlanOptions, *, out
         "jobs": report.jobs,
         "duplicates": report.duplicates,
         "backends": dict(report.by_backend),
-        "done": known["succeeded"],
-        "failed": known["failed"],
-        "held": known["held"],
-        "to_do": report.jobs - known["succeeded"] - known["failed"] - known["held"],
+        "done": known.states["succeeded"],
+        "failed": known.states["failed"],
+        "held": known.states["held"],
+        "to_do": report.jobs - sum(known.states[state] for state in ENDED),
         "estimate_usd": usd(report.estimate_micros),
+        "to_do_usd": usd(to_do_micros),
         "unpriced": report.unpriced,
+        "spent_usd": usd(known.spent_micros),
+        "budget_usd": budget_usd,
+        "budget_left_usd": left,
+        "within_budget": None if left is None else to_do_micros <= (micros(left) or 0) and not report.unpriced,
         "duration_s": round(_left_s(report, known), 1),
+        "warnings": list(age_warnings(report.priced_on, today)),
     }
 
 
@@ -49,31 +80,49 @@ def preview_lines(record: dict[str, Any]) -> list[str]:
     backends = ", ".join(f"{number} on {name}" for name, number in record["backends"].items())
     duplicates = f", {record['duplicates']} of them repeat an earlier row" if record["duplicates"] else ""
     unpriced = f" and {record['unpriced']} images of unknown price" if record["unpriced"] else ""
+    at_least = timedelta(seconds=round(record["duration_s"]))
     lines = [
         f"{record['manifest']}: {record['rows']} rows, {record['jobs']} images ({backends}){duplicates}",
         f"all of them: ${record['estimate_usd']:,.2f}{unpriced}",
-        f"to do: {record['to_do']} images, at least {timedelta(seconds=round(record['duration_s']))}",
+        f"to do: {record['to_do']} images, ${record['to_do_usd']:,.2f}{unpriced}, at least {at_least}",
     ]
-    if record["done"] or record["failed"] or record["held"]:
+    if record["done"] or record["failed"] or record["held"] or record["spent_usd"]:
         counts = f"{record['done']} done, {record['failed']} failed, {record['held']} held"
-        lines.append(f"already in {record['out']}: {counts}")
-    return lines
+        lines.append(f"already in {record['out']}: {counts}; ${record['spent_usd']:,.2f} spent so far")
+    if record["budget_usd"] is not None:
+        lines.append(_budget_line(record))
+    return lines + [f"warning: {warning}" for warning in record["warnings"]]
 
 
-def _left_s(report: PlanReport, known: Counter[str]) -> float:
+def _budget_line(record: dict[str, Any]) -> str:
+    left = f"of the budget of ${record['budget_usd']:,.2f} are ${max(0.0, record['budget_left_usd']):,.2f} left"
+    if record["within_budget"]:
+        return f"{left}: enough"
+    if record["unpriced"]:
+        return f"{left}: it cannot be kept while a price is unknown; set price_usd of the backend"
+    return f"{left}: not enough, a run would be refused before anything is sent"
+
+
+def _left_s(report: PlanReport, known: Known) -> float:
     """The plan's duration, less the share that has ended."""
-    ended = known["succeeded"] + known["failed"] + known["held"]
+    ended = sum(known.states[state] for state in ENDED)
     return report.duration_s * (report.jobs - ended) / report.jobs if report.jobs else 0.0
 
 
-async def _known(manifest: Manifest, settings: Settings, options: PlanOptions, out: Path) -> Counter[str]:
+async def _known(manifest: Manifest, settings: Settings, options: PlanOptions, out: Path) -> Known:
     # A plan for a new folder needs no database, and starts without loading one.
     from tasks.ledger.database import open_ledger  # noqa: PLC0415
     from tasks.ledger.planning import known_states  # noqa: PLC0415
+    from tasks.ledger.queries import committed_micros  # noqa: PLC0415
 
     states: Counter[str] = Counter()
-    planned = (item.job.job_id for item in plan_manifest(manifest, settings, options))
+    ended_micros = 0
+    planner = planner_for(manifest, settings, options)
+    planned = (item.job for item in plan_manifest(manifest, settings, options))
     async with open_ledger(out) as engine:
         while chunk := list(islice(planned, LOOKUP_JOBS)):
-            states.update((await known_states(engine, chunk)).values())
-    return states
+            found = await known_states(engine, [job.job_id for job in chunk])
+            states.update(found.values())
+            ended = (job for job in chunk if found.get(job.job_id) in ENDED)
+            ended_micros += sum(planner.backend(job.backend).estimate(job).cost_micros or 0 for job in ended)
+        return Known(states=states, spent_micros=await committed_micros(engine), ended_micros=ended_micros)

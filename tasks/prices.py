@@ -1,8 +1,13 @@
-"""What a run of a model costs, from dated data: known to the millionth of a dollar, or unknown."""
+"""What a run of a model costs: dated data, and what of it is too old to be relied on.
+
+Takes a model's name and what a run used, gives millionths of a dollar, or None where the price is not known. No
+provider's API tells its prices (Replicate's, read 2026-11), so they are read by people and carry a date.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -12,8 +17,25 @@ from typing import Any
 import yaml
 
 from tasks.records import micros
+from tasks.settings import UnitPrices
 
 FILE = Path(__file__).with_name("prices.yaml")
+OLD_DAYS = 180
+"""An older price is worth a look before it is relied on."""
+CONFIGURED = "your configuration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What one run used; None where that is not known."""
+
+    images: int
+    megapixels: float | None = None
+    """Of one output image."""
+    input_megapixels: float | None = 0.0
+    """Of all reference images."""
+    seconds: float | None = None
+    """Of compute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,38 +43,71 @@ class Price:
     """The price of one model."""
 
     model: str
-    run_usd: float
-    image_usd: float
-    megapixel_usd: float
-    as_of: date
-    """When the price was read."""
+    usd: UnitPrices
+    source: str
+    as_of: date | None
+    """When it was read; None for one that the user has set."""
 
-    def cost_micros(self, *, images: int, megapixels: float | None) -> int | None:
-        """Millionths of a dollar for one run; None where the size decides and is not known.
+    def cost_micros(self, used: Used) -> int | None:
+        """Millionths of a dollar for one run; None where something decides that is not known.
 
         A begun megapixel is billed whole (statement of another client of the API, read 2026-11).
         """
-        if self.megapixel_usd and megapixels is None:
+        parts = (
+            (self.usd.run, 1.0),
+            (self.usd.image, used.images),
+            (self.usd.megapixel, _begun(used.megapixels, used.images)),
+            (self.usd.input_megapixel, _begun(used.input_megapixels)),
+            (self.usd.second, used.seconds),
+        )
+        asked = [(usd, times) for usd, times in parts if usd]
+        if any(times is None for _, times in asked):
             return None
-        size_usd = self.megapixel_usd * math.ceil(megapixels or 0)
-        return micros(self.run_usd + images * (self.image_usd + size_usd))
+        return micros(sum(usd * (times or 0.0) for usd, times in asked))
+
+    def age_days(self, today: date) -> int | None:
+        """Days since it was read; None for one that the user has set."""
+        return None if self.as_of is None else (today - self.as_of).days
 
 
-def price_of(model: str) -> Price | None:
-    """The price of `owner/name`, whatever its version; None when none is known."""
-    return _prices().get(model.partition(":")[0])
+def price_of(model: str, configured: Mapping[str, UnitPrices]) -> Price | None:
+    """The price of `owner/name`, whatever its version: the configured one first; None when none is known."""
+    name = model.partition(":")[0]
+    if name in configured:
+        return Price(model=name, usd=configured[name], source=CONFIGURED, as_of=None)
+    return _table().get(name)
+
+
+def all_prices(configured: Mapping[str, UnitPrices]) -> list[Price]:
+    """Every known price by model, the configured ones in place of the table's."""
+    names = sorted({*_table(), *configured})
+    return [price for name in names if (price := price_of(name, configured))]
+
+
+def age_warnings(priced_on: Mapping[str, date], today: date) -> Iterator[str]:
+    """A line for each backend whose price was read too long ago.
+
+    Args:
+        priced_on: When the price of each backend instance was read.
+        today: The present day.
+    """
+    for backend, as_of in priced_on.items():
+        if (age_days := (today - as_of).days) > OLD_DAYS:
+            yield (
+                f"the price of backend {backend!r} was read {age_days} days ago ({as_of}); look it up and set prices "
+                f"or backends.{backend}.price_usd in the configuration"
+            )
+
+
+def _begun(megapixels: float | None, images: int = 1) -> float | None:
+    return None if megapixels is None else float(math.ceil(megapixels) * images)
 
 
 @cache
-def _prices() -> dict[str, Price]:
-    entries: list[dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+def _table() -> dict[str, Price]:
+    blocks: Iterable[dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     return {
-        entry["model"]: Price(
-            model=entry["model"],
-            run_usd=entry["usd"].get("run", 0.0),
-            image_usd=entry["usd"].get("image", 0.0),
-            megapixel_usd=entry["usd"].get("megapixel", 0.0),
-            as_of=entry["as_of"],
-        )
-        for entry in entries
+        model: Price(model=model, usd=UnitPrices.model_validate(usd), source=block["source"], as_of=block["as_of"])
+        for block in blocks
+        for model, usd in block["usd"].items()
     }

@@ -30,6 +30,9 @@ class Display(Protocol):
     def phase(self, text: str) -> None:
         """Say what is being done now, as `planning`."""
 
+    def warn(self, text: str) -> None:
+        """Say something that stays on the screen."""
+
     def start(self, left: int) -> None:
         """Generation of so many jobs begins."""
 
@@ -45,6 +48,9 @@ class SilentDisplay:
 
     def phase(self, text: str) -> None:
         """See `Display.phase`."""
+
+    def warn(self, text: str) -> None:
+        """See `Display.warn`."""
 
     def start(self, left: int) -> None:
         """See `Display.start`."""
@@ -70,6 +76,10 @@ class LineDisplay:
         """See `Display.phase`."""
         self._console.print(text, highlight=False, markup=False)
 
+    def warn(self, text: str) -> None:
+        """See `Display.warn`."""
+        self.phase(f"warning: {text}")
+
     def start(self, left: int) -> None:
         """See `Display.start`."""
         self._left = left
@@ -94,6 +104,7 @@ class LiveDisplay:
 
     def __init__(self, console: Console) -> None:
         """Draw on `console`."""
+        self._console = console
         self._status = console.status("")
         self._bar = Progress(
             SpinnerColumn(),
@@ -112,6 +123,10 @@ class LiveDisplay:
         self._bar.stop()
         self._status.update(Text(text))
         self._status.start()
+
+    def warn(self, text: str) -> None:
+        """See `Display.warn`."""
+        self._console.print(f"warning: {text}", highlight=False, markup=False)
 
     def start(self, left: int) -> None:
         """See `Display.start`."""

@@ -26,7 +26,8 @@ from tasks.ledger.planning import reopen, write_plan
 from tasks.ledger.queries import Selection, open_backends, open_jobs, shards
 from tasks.ledger.runs import RunStart, begin_run, end_run, last_run
 from tasks.manifest import open_manifest
-from tasks.plan import PlanOptions, PlanReport, check_manifest, plan_manifest
+from tasks.plan import PlanOptions, plan_manifest
+from tasks.plan_check import PlanReport, check_manifest
 from tasks.records import JobState, micros
 from tasks.settings import Settings, load_settings
 from tasks.stop import INTERRUPTED
@@ -206,8 +207,8 @@ async def _estimate(batch: Batch, selection: Selection) -> int:
                     f"backend {entry.job.backend!r} has no known price, so --budget cannot be kept: "
                     f"set backends.{entry.job.backend}.price_usd"
                 )
-            # What was sent already is reserved in the ledger.
-            total_micros += cost_micros if entry.state is JobState.PLANNED else 0
+            # What is in flight is reserved in the ledger already.
+            total_micros += cost_micros if entry.state is JobState.PLANNED or entry.asked_again else 0
     return total_micros
 
 

@@ -47,6 +47,16 @@ class BackendSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
+class UnitPrices(_Section):
+    """Dollars by unit of one model; they add up."""
+
+    run: float = Field(0.0, ge=0, description="for each run")
+    image: float = Field(0.0, ge=0, description="for each output image")
+    megapixel: float = Field(0.0, ge=0, description="for each begun megapixel of output")
+    input_megapixel: float = Field(0.0, ge=0, description="for each begun megapixel of reference images")
+    second: float = Field(0.0, ge=0, description="for each second of compute")
+
+
 class OutputSettings(_Section):
     """How images are written."""
 
@@ -79,6 +89,7 @@ class Settings(_Section):
 
     default_backend: str = "sketch"
     backends: dict[str, BackendSettings] = Field(default_factory=lambda: {"sketch": BackendSettings(type="sketch")})
+    prices: dict[str, UnitPrices] = Field(default_factory=dict, description="by model; override the price table")
     output: OutputSettings = OutputSettings()
     stop: StopSettings = StopSettings()
     usage: UsageSettings = UsageSettings()

@@ -19,7 +19,7 @@ backends:
   sketch: # a placeholder generator: free, offline, deterministic; it does not understand the prompt
     type: sketch
     concurrency: 16 # jobs in flight at most
-    creates_per_min: null # new predictions a minute at most
+    creates_per_min: null # new predictions a minute at most; null: the type's own limit
     max_attempts: 3 # paid attempts for one job at most, in one run
     price_usd: null # dollars for one image; set it to rehearse a budget
     backend_opts: {} # sent with every job; a row's own win
@@ -31,7 +31,8 @@ backends:
   flux-schnell-replicate: # needs the environment variable REPLICATE_API_TOKEN
     type: replicate
     model: black-forest-labs/flux-schnell # owner/name, or owner/name:version
-    creates_per_min: 600 # the account's limit
+    concurrency: 64
+    creates_per_min: 600 # the account's limit, which all instances with the same token share
     api_token_env: REPLICATE_API_TOKEN # variable that holds the token
     api_base: https://api.replicate.com
     default_steps: null # where the row gives none; null: the model's own
@@ -45,7 +46,9 @@ backends:
   flux-dev-replicate:
     type: replicate
     model: black-forest-labs/flux-dev
-    creates_per_min: 600
+    concurrency: 64
+
+prices: {} # dollars by model and unit, in place of the price table's, as owner/name: {image: 0.003}; `imagen prices` lists them
 
 output:
   format: png # png, jpeg or webp, where the row does not say

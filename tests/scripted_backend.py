@@ -32,6 +32,8 @@ class ScriptedBackend:
     """Each call takes the next outcome of its list for the job; an empty list means success."""
 
     price_micros: int | None = PRICE_MICROS
+    most_micros: int | None = None
+    """None: the price."""
     latency_s: float = 0.0
     on_submit: dict[str, deque[Exception]] = field(default_factory=lambda: defaultdict(deque))
     """By row id. Raised instead of an answer; `created_anyway` says which still created (and billed)."""
@@ -57,7 +59,8 @@ class ScriptedBackend:
         return []
 
     def estimate(self, job: Job) -> Estimate:
-        return Estimate(cost_micros=self.price_micros, latency_s=self.latency_s)
+        most_micros = self.price_micros if self.most_micros is None else self.most_micros
+        return Estimate(cost_micros=self.price_micros, most_micros=most_micros, latency_s=self.latency_s)
 
     def allowance(self) -> Allowance:
         return Allowance(account="scripted", creates_per_min=None)

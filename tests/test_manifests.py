@@ -13,7 +13,8 @@ from tasks.errors import ManifestError
 from tasks.manifest import open_manifest, read_prompts
 from tasks.manifest.columns import RawRow
 from tasks.manifest.rows import ManifestRow, prompt_of
-from tasks.plan import PlanOptions, check_manifest
+from tasks.plan import PlanOptions
+from tasks.plan_check import check_manifest
 from tasks.records import Problem, Prompt
 from tasks.settings import Settings
 

@@ -6,12 +6,14 @@ import asyncio
 import json as json_format
 import os
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 
 from tasks.errors import ImagenError, Interrupted
 from tasks.prefect_server.connection import connect, quiet_defaults
+from tasks.prices import age_warnings
 from tasks.progress import Display, LineDisplay, LiveDisplay, SilentDisplay, current_display
 from tasks.run import RunRequest, check_request
 from tasks.settings import state_folder
@@ -31,7 +33,9 @@ def execute(request: RunRequest, *, json: bool, verbose: bool, quiet: bool) -> N
     current_display.set(display)
     try:
         display.phase("reading the manifest" if request.manifest else "reading the ledger")
-        check_request(request)
+        report = check_request(request)
+        for warning in [] if report is None else age_warnings(report.priced_on, datetime.now(UTC).date()):
+            display.warn(warning)
         summary = _run_on_server(request, verbose=verbose)
     finally:
         display.finish()

@@ -12,12 +12,14 @@ def command(
     out: options.Out = None,
     backend: options.Backend = None,
     limit: options.Limit = None,
+    budget: options.Budget = None,
     salt: options.Salt = "",
     json: options.Json = False,
     config: options.Config = None,
     verbose: options.Verbose = False,
 ) -> None:
     """Validate a manifest and show counts, cost, time and what is done already. No server, no network, no spend."""
+    from datetime import UTC, datetime
     from json import dumps
 
     from tasks.manifest import open_manifest
@@ -29,5 +31,12 @@ def command(
     settings = load_settings(found_config(config))
     with open_manifest(manifest) as opened:
         plan_options = PlanOptions(backend=backend, limit=limit, salt=salt)
-        record = preview(opened, settings, plan_options, out=out or default_out(opened.name))
+        record = preview(
+            opened,
+            settings,
+            plan_options,
+            out=out or default_out(opened.name),
+            budget_usd=budget,
+            today=datetime.now(UTC).date(),
+        )
     print(dumps(record, ensure_ascii=False) if json else "\n".join(preview_lines(record)))

@@ -57,6 +57,8 @@ def build_backend(name: str, settings: Settings) -> Backend:
             f"{settings.file}: backends.{name}.type: {instance.type!r} is not a backend type; there are: {known}"
         )
     base = import_module("tasks.backends.base")
-    context = base.BackendContext(name=name, settings=instance, output=settings.output, file=settings.file)
+    context = base.BackendContext(
+        name=name, settings=instance, output=settings.output, prices=settings.prices, file=settings.file
+    )
     backend: Backend = types[instance.type].load()(context)
     return backend

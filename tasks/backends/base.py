@@ -7,13 +7,13 @@ under the entry-point group `imagen.backends` (see CONTRIBUTING.md).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from tasks.records import Job, Prediction
-from tasks.settings import BackendSettings, OutputSettings
+from tasks.settings import BackendSettings, OutputSettings, UnitPrices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,8 @@ class BackendContext:
     """The instance's name in the configuration."""
     settings: BackendSettings
     output: OutputSettings
+    prices: Mapping[str, UnitPrices]
+    """What the configuration says of prices, by model."""
     file: str
     """Where the settings stand, for messages."""
 
@@ -41,6 +43,10 @@ class Estimate:
     """Millionths of a dollar; None when no price is known."""
     latency_s: float
     """Seconds from submit to picture, when nothing queues."""
+    most_micros: int | None
+    """The most that it can cost, which a budget sets aside; None when that is not known."""
+    priced_on: date | None = None
+    """When the price was read; None where it is the user's own, or there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

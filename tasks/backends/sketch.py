@@ -67,7 +67,9 @@ class SketchBackend:
 
     def estimate(self, job: Job) -> Estimate:
         """Free, unless a price is set to rehearse a budget."""
-        return Estimate(cost_micros=self._price_micros or 0, latency_s=self._options.latency_s + DRAWING_S)
+        cost_micros = self._price_micros or 0
+        latency_s = self._options.latency_s + DRAWING_S
+        return Estimate(cost_micros=cost_micros, most_micros=cost_micros, latency_s=latency_s)
 
     def allowance(self) -> Allowance:
         """Its own, to rehearse a rate."""

@@ -217,21 +217,6 @@ async def test_the_second_interrupt_cancels_known_predictions(out: Path) -> None
     assert ledger(out, "SELECT state FROM jobs") == [("submitted",)]
 
 
-async def test_the_budget_is_never_passed(out: Path) -> None:
-    """With many jobs in flight the reserved money never exceeds the cap, and the batch stops resumable."""
-    jobs = [make_job(number) for number in range(40)]
-    backend = ScriptedBackend(latency_s=0.01)
-    async with scripted(out, backend, jobs, concurrency=64, budget_micros=10 * PRICE_MICROS) as batch:
-        await generate_range(batch, *EVERYTHING)
-        counts = await count(batch.engine)
-        assert batch.stop.cause is not None
-        assert batch.stop.cause.reason == "budget"
-    assert (counts.succeeded, counts.cost_micros, counts.failed) == (10, 10 * PRICE_MICROS, 0)
-    # The cap holds over the batch's whole life.
-    resumed = await run(out, backend, jobs, budget_micros=12 * PRICE_MICROS)
-    assert (resumed.succeeded, resumed.cost_micros) == (12, 12 * PRICE_MICROS)
-
-
 @pytest.mark.parametrize("was_sent", [True, False])
 async def test_what_a_killed_run_reserved_is_counted_once(out: Path, was_sent: bool) -> None:  # noqa: FBT001  a case
     """A resume spends its whole budget: the reservation of an unfinished attempt becomes that attempt's cost."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from tasks.errors import BatchStopped
-from tasks.limits import Budget, FailureWatch, Lane, Pace
+from tasks.limits import FailureWatch, Lane, Pace
 from tests.making import FakeClock
 
 
@@ -106,42 +106,6 @@ async def test_no_more_than_the_cap_is_in_flight() -> None:
 
     await asyncio.gather(*(job() for _ in range(20)))
     assert most == 3
-
-
-def test_the_budget_reserves_before_and_settles_after() -> None:
-    """A reservation counts until the true cost is known; the cap is never passed, to the millionth of a dollar."""
-    budget = Budget(cap_micros=10, committed_micros=3)
-    budget.reserve(7)
-    with pytest.raises(BatchStopped, match="used up") as stopped:
-        budget.reserve(1)
-    assert stopped.value.reason == "budget"
-    assert stopped.value.exit_code == 3
-    budget.settle(reserved_micros=7, cost_micros=2)
-    budget.reserve(5)
-
-
-def test_an_unknown_cost_keeps_its_reservation() -> None:
-    """Money that may be spent is treated as spent."""
-    budget = Budget(cap_micros=10, committed_micros=0)
-    budget.reserve(6)
-    budget.settle(reserved_micros=6, cost_micros=None)
-    with pytest.raises(BatchStopped):
-        budget.reserve(5)
-
-
-def test_an_unknown_price_cannot_be_reserved_under_a_cap() -> None:
-    """Without a price a hard cap cannot be kept, so nothing is sent."""
-    with pytest.raises(BatchStopped, match="price_usd"):
-        Budget(cap_micros=10, committed_micros=0).reserve(None)
-    Budget(cap_micros=None, committed_micros=0).reserve(None)
-
-
-def test_an_estimate_over_the_budget_is_refused() -> None:
-    """What is left, what is needed and what to do stand in the message."""
-    budget = Budget(cap_micros=5_000_000, committed_micros=1_000_000)
-    budget.check_estimate(4_000_000)
-    with pytest.raises(BatchStopped, match=r"estimate is \$4\.50, but of the budget of \$5\.00 only \$4\.00 is left"):
-        budget.check_estimate(4_500_000)
 
 
 def test_the_watch_stops_at_half_of_the_last_twenty() -> None:

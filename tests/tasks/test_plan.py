@@ -12,7 +12,8 @@ import pytest
 
 from tasks.errors import ConfigError, ManifestError
 from tasks.manifest import open_manifest
-from tasks.plan import PlanOptions, PlanReport, check_manifest, plan_manifest
+from tasks.plan import PlanOptions, plan_manifest
+from tasks.plan_check import PlanReport, check_manifest
 from tasks.records import Job
 from tasks.settings import BackendSettings, Settings
 

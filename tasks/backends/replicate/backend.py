@@ -17,16 +17,16 @@ from tasks.backends.base import Allowance, BackendContext, Estimate
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.delivery import Delivery
 from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
-from tasks.backends.replicate.inputs import input_of, megapixels
+from tasks.backends.replicate.inputs import has_reference_images, images, input_of, megapixels
 from tasks.backends.replicate.models import facts_of
 from tasks.backends.replicate.options import CREATES_PER_MIN, ModelReference, ReplicateOptions, parse_model
-from tasks.backends.replicate.predictions import ended_prediction, has_ended
+from tasks.backends.replicate.predictions import Pricing, ended_prediction, has_ended
 from tasks.backends.replicate.watcher import CLOCK_SKEW_S, Watcher
 from tasks.clock import Clock
 from tasks.errors import Ambiguous, BatchStopped, ConfigError, JobError, Transient
 from tasks.identity import digest
 from tasks.limits import Pace
-from tasks.prices import price_of
+from tasks.prices import Used, price_of
 from tasks.records import Job, Prediction, micros
 from tasks.retry import retrying_look
 from tasks.settings import explain_setting
@@ -56,8 +56,9 @@ class ReplicateBackend:
             raise ConfigError("\n".join(explain_setting(error, context.place) for error in exc.errors())) from None
         except ValueError as exc:
             raise ConfigError(f"{context.place}.model: {exc}") from None
-        self._price = price_of(self._model.name)
-        self._price_micros = micros(context.settings.price_usd)
+        self._pricing = Pricing(
+            price=price_of(self._model.name, context.prices), image_micros=micros(context.settings.price_usd)
+        )
         self._facts = facts_of(self._model.name)
         self._timeout_s = self._options.timeout_s or self._facts.timeout_s
         self._schema: InputSchema | None = None
@@ -80,15 +81,22 @@ class ReplicateBackend:
                 raise ConfigError(f"{self._context.place}: {exc}") from None
 
     def problems(self, job: Job) -> list[str]:
-        """What the model would refuse; nothing where its schema is not known."""
-        return [] if self._schema is None else self._schema.problems(self._input(job))
+        """What the model would refuse, as far as its schema is known, and pictures that would be paid for and dropped."""
+        values = self._input(job)
+        several = ["num_outputs: one picture is kept of each prediction; ask for more with samples"] * (
+            images(values) > 1
+        )
+        return several + ([] if self._schema is None else self._schema.problems(values))
 
     def estimate(self, job: Job) -> Estimate:
-        """The configured price, else the price table's."""
-        cost_micros = self._price_micros
-        if cost_micros is None and self._price is not None:
-            cost_micros = self._price.cost_micros(images=1, megapixels=megapixels(self._input(job)))
-        return Estimate(cost_micros=cost_micros, latency_s=self._facts.usual_latency_s)
+        """The configured price, else the price table's; a price by time counts the usual time, at most the time-out."""
+        usual_s, price = self._facts.usual_latency_s, self._pricing.price
+        return Estimate(
+            cost_micros=self._pricing.cost_micros(self._used(job, usual_s)),
+            most_micros=self._pricing.cost_micros(self._used(job, self._timeout_s)),
+            latency_s=usual_s,
+            priced_on=price.as_of if price and self._pricing.image_micros is None else None,
+        )
 
     def allowance(self) -> Allowance:
         """The account's: instances with the same token share it."""
@@ -126,9 +134,7 @@ class ReplicateBackend:
             answer = await self._watcher.ended(prediction.prediction_id, timeout_s=self._timeout_s)
         except TimeoutError:
             answer = await self._give_up(prediction)
-        return ended_prediction(
-            answer, price=self._price, price_micros=self._price_micros, megapixels=megapixels(self._input(job))
-        )
+        return ended_prediction(answer, self._pricing, self._used(job, None))
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
         """Fetch the first output."""
@@ -180,6 +186,15 @@ class ReplicateBackend:
 
     def _input(self, job: Job) -> dict[str, Any]:
         return input_of(job, self._options, lacks=self._facts.lacks)
+
+    def _used(self, job: Job, seconds: float | None) -> Used:
+        values = self._input(job)
+        return Used(
+            images=images(values),
+            megapixels=megapixels(values),
+            input_megapixels=None if has_reference_images(values) else 0.0,
+            seconds=seconds,
+        )
 
     @property
     def _token(self) -> str:

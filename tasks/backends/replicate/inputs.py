@@ -14,6 +14,10 @@ from tasks.records import Job
 ASPECT_RATIOS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21")
 """What the FLUX models take (replicate/cog-flux, predict.py, read 2026-11)."""
 
+IMAGE_COUNTS = ("num_outputs", "max_images", "number_of_images")
+REFERENCE_IMAGES = ("image", "images", "input_image", "input_images", "image_input", "image_prompt")
+"""Names of such inputs in the schemas of image models on Replicate (read 2026-11)."""
+
 OUTPUT_FORMATS = {"jpeg": "jpg"}
 
 
@@ -61,6 +65,20 @@ def _reduced(across: int, down: int) -> tuple[int, int]:
 
 # 21:9 is 7:3 in lowest terms.
 _KNOWN = {_reduced(*(int(part) for part in ratio.split(":"))): ratio for ratio in ASPECT_RATIOS}
+
+
+def images(values: Mapping[str, Any]) -> int:
+    """How many pictures an input asks for."""
+    return max((int(values[name]) for name in IMAGE_COUNTS if _is_count(values.get(name))), default=1)
+
+
+def has_reference_images(values: Mapping[str, Any]) -> bool:
+    """Whether pictures go in: their size is not known here, and some models bill it."""
+    return any(values.get(name) for name in REFERENCE_IMAGES)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def megapixels(values: Mapping[str, Any]) -> float:

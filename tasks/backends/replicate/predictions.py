@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from tasks.errors import JobError, OutputGone, Refused, Transient
-from tasks.prices import Price
+from tasks.prices import Price, Used
 from tasks.records import Prediction
 
 RUNNING = frozenset({"starting", "processing"})
@@ -26,33 +27,51 @@ def has_ended(answer: dict[str, Any]) -> bool:
     return answer.get("status") is not None and answer["status"] not in RUNNING
 
 
-def ended_prediction(
-    answer: dict[str, Any], *, price: Price | None, price_micros: int | None, megapixels: float
-) -> Prediction:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pricing:
+    """How predictions of one instance are priced."""
+
+    price: Price | None
+    """The model's price, if known."""
+    image_micros: int | None
+    """The configured price of one image, which overrides it."""
+
+    @property
+    def by_time(self) -> bool:
+        """Whether a run costs something that gives no picture."""
+        return self.image_micros is None and self.price is not None and self.price.usd.second > 0
+
+    def cost_micros(self, used: Used) -> int | None:
+        """Millionths of a dollar; None where no price is known."""
+        if self.image_micros is not None:
+            return self.image_micros * used.images
+        return None if self.price is None else self.price.cost_micros(used)
+
+
+def ended_prediction(answer: dict[str, Any], pricing: Pricing, asked: Used) -> Prediction:
     """The prediction of an answer in a terminal state.
 
     Args:
         answer: A prediction object as the API sends it; optional keys may be absent or null.
-        price: The model's price, if known.
-        price_micros: The configured price of one image, which overrides it.
-        megapixels: Size of the picture as it was asked for.
+        pricing: The instance's prices.
+        asked: What the input asks for; the provider's own figures come in its place where there are any.
 
     Raises:
         Refused, Transient, OutputGone, JobError: It ended without a picture.
     """
+    metrics = answer.get("metrics") or {}
+    used = replace(asked, images=_image_count(answer), seconds=metrics.get("predict_time"))
     if answer["status"] != SUCCEEDED:
-        raise _failure(answer)
-    images = _image_count(answer)
-    cost_micros = price_micros if price_micros is not None else _priced(price, images, megapixels)
+        raise _failure(answer, pricing, used)
+    cost_micros = pricing.cost_micros(used)
     output = first_output(answer.get("output"))
     if output is None:
         raise _without_output(answer, cost_micros)
-    metrics = answer.get("metrics") or {}
     return Prediction(
         prediction_id=answer["id"],
         model_version=answer.get("version"),
         output=output,
-        predict_time_s=metrics.get("predict_time"),
+        predict_time_s=used.seconds,
         cost_micros=cost_micros,
         cost_source=None if cost_micros is None else "priced",
     )
@@ -78,7 +97,15 @@ def seconds_taken(answer: dict[str, Any]) -> float | None:
     return max(0.0, (ended - begun).total_seconds())
 
 
-def _failure(answer: dict[str, Any]) -> JobError:
+def _failure(answer: dict[str, Any], pricing: Pricing, used: Used) -> JobError:
+    error = _failure_of(answer)
+    if error.cost_micros == 0 and pricing.by_time and answer.get("started_at"):
+        # Such models bill the time that they ran, whatever came of it (Replicate docs, "Billing", read 2026-11).
+        error.cost_micros = pricing.cost_micros(replace(used, images=0))
+    return error
+
+
+def _failure_of(answer: dict[str, Any]) -> JobError:
     status, error = str(answer["status"]), str(answer.get("error") or "").strip()
     message = error or f"the prediction ended as {status}"
     if status == "aborted":
@@ -110,7 +137,3 @@ def _image_count(answer: dict[str, Any]) -> int:
         return reported
     output = answer.get("output")
     return len(output) if isinstance(output, list) else 1
-
-
-def _priced(price: Price | None, images: int, megapixels: float) -> int | None:
-    return None if price is None else price.cost_micros(images=images, megapixels=megapixels)

@@ -6,18 +6,21 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.replicate.predictions import ended_prediction, first_output, has_ended, seconds_taken
+from tasks.backends.replicate.predictions import Pricing, ended_prediction, first_output, has_ended, seconds_taken
 from tasks.errors import JobError, OutputGone, Refused, Transient
-from tasks.prices import price_of
+from tasks.prices import Used, price_of
 from tasks.records import Prediction
 
-SCHNELL = price_of("black-forest-labs/flux-schnell")
+SCHNELL = "black-forest-labs/flux-schnell"
 
 
-def ended(answer: dict[str, Any], **changes: Any) -> Prediction:
+def ended(
+    answer: dict[str, Any], model: str = SCHNELL, *, image_micros: int | None = None, megapixels: float = 1.0
+) -> Prediction:
     """Read an answer in a terminal state."""
-    options = {"price": SCHNELL, "price_micros": None, "megapixels": 1.0, **changes}
-    return ended_prediction({"id": "p", "status": "succeeded", **answer}, **options)
+    pricing = Pricing(price=price_of(model, {}), image_micros=image_micros)
+    asked = Used(images=1, megapixels=megapixels)
+    return ended_prediction({"id": "p", "status": "succeeded", **answer}, pricing, asked)
 
 
 @pytest.mark.parametrize(
@@ -93,15 +96,27 @@ def test_a_success_is_priced_by_its_images() -> None:
     assert (prediction.cost_micros, prediction.cost_source) == (9_000, "priced")
     assert (prediction.model_version, prediction.predict_time_s) == ("hidden", 1.5)
     assert ended({"output": ["a", "b"]}).cost_micros == 6_000
-    assert ended({"output": "a"}, price_micros=500).cost_micros == 500
-    unknown = ended({"output": "a"}, price=None)
+    assert ended({"output": "a"}, image_micros=500).cost_micros == 500
+    unknown = ended({"output": "a"}, "nobody/knows-it")
     assert (unknown.cost_micros, unknown.cost_source) == (None, None)
 
 
 def test_megapixels_are_billed_whole() -> None:
     """A begun megapixel counts, beside the price of the run."""
-    flux_2 = price_of("black-forest-labs/flux-2-pro:some-version")
-    assert ended({"output": "a"}, price=flux_2, megapixels=2.25).cost_micros == 15_000 + 3 * 15_000
+    flux_2 = "black-forest-labs/flux-2-pro:some-version"
+    assert ended({"output": "a"}, flux_2, megapixels=2.25).cost_micros == 15_000 + 3 * 15_000
+
+
+def test_a_price_by_time_counts_what_ran() -> None:
+    """A success by its seconds; a failure by its seconds too, nothing before it started, unknown without a figure."""
+    sdxl = "stability-ai/sdxl"
+    assert ended({"output": "a", "metrics": {"predict_time": 4.0}}, sdxl).cost_micros == 3_900
+    failed = {"status": "failed", "error": "interrupted (code: PA)"}
+    started = {**failed, "started_at": "2026-11-24T10:00:01Z"}
+    for answer, expected in ((failed, 0), (started, None), ({**started, "metrics": {"predict_time": 2.0}}, 1_950)):
+        with pytest.raises(Transient) as caught:
+            ended(answer, sdxl)
+        assert caught.value.cost_micros == expected
 
 
 def test_starting_and_processing_have_not_ended() -> None:

@@ -1,0 +1,20 @@
+"""`imagen prices`: what each model costs, where that was read and when."""
+
+from __future__ import annotations
+
+from flows.commands import options
+
+NAME = "prices"
+
+
+def command(json: options.Json = False, config: options.Config = None, verbose: options.Verbose = False) -> None:
+    """List the known prices with source and age."""
+    from datetime import UTC, datetime
+    from json import dumps
+
+    from tasks.paths import found_config
+    from tasks.price_list import list_prices, price_lines
+    from tasks.settings import load_settings
+
+    listing = list_prices(load_settings(found_config(config)), datetime.now(UTC).date())
+    print(dumps(listing, ensure_ascii=False) if json else "\n".join(price_lines(listing)))
