@@ -68,6 +68,7 @@ def test_files_stay_readable(path: Path) -> None:
         ("--help", set()),
         ("run --help", set()),
         ("backends", set()),
+        ("prices", set()),
         ("plan prompts.txt", set()),
         ("usage", {"sqlalchemy"}),
     ],
