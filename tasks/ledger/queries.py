@@ -211,6 +211,7 @@ async def usage_pages(engine: AsyncEngine, size: int) -> AsyncIterator[Sequence[
         select(
             attempts.c.job_id,
             attempts.c.number,
+            attempts.c.started_at_us,
             attempts.c.ended_at_us,
             attempts.c.latency_ms,
             attempts.c.cost_micros,

@@ -75,15 +75,19 @@ def row_of(record: Mapping[str, Any]) -> UsageRow:
     )
 
 
-def usage_id(job_id: str, attempt: int) -> str:
-    """The row's id: the first 128 bits of a hash over job and attempt, spelled as a UUID."""
-    return str(UUID(bytes=hashlib.sha256(f"{job_id}:{attempt}".encode()).digest()[:16]))
+def usage_id(job_id: str, attempt: int, started_at_us: int) -> str:
+    """The row's id: the first 128 bits of a hash over job and attempt, spelled as a UUID.
+
+    A job is its content, and the same one in two output folders is paid twice: when the attempt began tells
+    the two apart.
+    """
+    return str(UUID(bytes=hashlib.sha256(f"{job_id}:{attempt}:{started_at_us}".encode()).digest()[:16]))
 
 
 def usage_row(attempt: RowMapping) -> UsageRow:
     """The usage row of a successful attempt as `tasks.ledger.queries.usage_pages` gives it."""
     return UsageRow(
-        id=usage_id(attempt["job_id"], attempt["number"]),
+        id=usage_id(attempt["job_id"], attempt["number"], attempt["started_at_us"]),
         created_at_us=attempt["ended_at_us"],
         backend=attempt["backend"],
         model=attempt["model"],

@@ -13,9 +13,6 @@ from tenacity import AsyncRetrying
 
 from tasks.settings import UsageSettings
 from tasks.usage.sinks.base import UsageSink
-from tasks.usage.sinks.postgres import open_postgres
-from tasks.usage.sinks.sqlite import open_sqlite
-from tasks.usage.sinks.supabase import open_supabase
 
 
 @asynccontextmanager
@@ -29,14 +26,21 @@ async def open_sink(settings: UsageSettings, *, retrying: AsyncRetrying) -> Asyn
     Raises:
         UsageError: It cannot be opened.
     """
+    # Only the sink in use is loaded: each brings a client that takes its time.
     match settings.sink:
         case "sqlite":
+            from tasks.usage.sinks.sqlite import open_sqlite  # noqa: PLC0415
+
             async with open_sqlite(settings.database) as sqlite:
                 yield sqlite
         case "postgres":
+            from tasks.usage.sinks.postgres import open_postgres  # noqa: PLC0415
+
             async with open_postgres(settings, retrying) as postgres:
                 yield postgres
         case "supabase":
+            from tasks.usage.sinks.supabase import open_supabase  # noqa: PLC0415
+
             async with open_supabase(settings, retrying) as supabase:
                 yield supabase
         case "none":

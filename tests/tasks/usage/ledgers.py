@@ -30,7 +30,7 @@ EVERYTHING = UsageQuery()
 def make_row(number: int, **changes: Any) -> UsageRow:
     """A row a second after the last; each odd one has an unknown cost."""
     values: dict[str, Any] = {
-        "id": usage_id(str(number), 1),
+        "id": usage_id(str(number), 1, START_US),
         "created_at_us": START_US + number * SECOND_US,
         "backend": "flux",
         "model": "m",

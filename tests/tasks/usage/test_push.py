@@ -53,6 +53,14 @@ async def test_a_push_whose_answer_was_lost_adds_nothing(out: Path, tmp_path: Pa
     assert len(await rows_in(settings)) == 3
 
 
+async def test_the_same_job_paid_in_two_folders_is_two_rows(tmp_path: Path) -> None:
+    """A job is its content: the same manifest in another output folder costs again, and the table says so."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        await generate_and_push(tmp_path / name, sink_in(tmp_path))
+    assert len(await rows_in(sink_in(tmp_path))) == 6
+
+
 async def test_a_sink_that_fails_keeps_the_rows_pending(out: Path, tmp_path: Path) -> None:
     """A broken sink is a warning, and the next push delivers everything."""
     blocked = UsageSettings(path=str(tmp_path / "file" / "usage.db"))
