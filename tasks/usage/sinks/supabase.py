@@ -66,7 +66,7 @@ class SupabaseSink:
     async def _send_once(self, method: str, parameters: Any, **content: Any) -> httpx.Response:
         try:
             answer = await self._http.request(method, f"/{TABLE}", params=parameters, **content)
-        except httpx.TransportError as exc:
+        except httpx.RequestError as exc:
             raise UsageAway(f"{self._place.name} cannot be reached ({str(exc) or type(exc).__name__})") from exc
         # Every answer of PostgREST that holds rows or took some has this header; a web page that says 200 has not.
         if not answer.is_success or "content-range" not in answer.headers:

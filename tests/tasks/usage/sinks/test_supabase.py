@@ -69,6 +69,16 @@ async def test_more_rows_than_the_server_gives_at_once() -> None:
     assert (group.key, group.images, group.cost_micros) == (("flux", "m", "tester"), count, count * 1_000)
 
 
+async def test_a_server_that_gives_fewer_rows_than_asked_for(
+    supabase: Supabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short page is not the last one: its limit may be smaller than ours."""
+    await keep([make_row(number) for number in range(250)], SINK)
+    with running_postgrest(supabase.database.server, **{**supabase.api.settings, "DB_MAX_ROWS": "100"}) as api:
+        monkeypatch.setenv("SUPABASE_URL", api.url)
+        assert [row.seed for row in await rows_in(SINK)] == list(range(249, -1, -1))
+
+
 @pytest.mark.usefixtures("supabase")
 async def test_windows_and_days() -> None:
     """From an instant on, up to another that does not count; days are those of UTC."""
