@@ -19,7 +19,7 @@ def refusal_of(answer: httpx.Response, place: Place, *, key: str) -> UsageError:
     """The error that an answer other than the expected one stands for; `key` is never shown."""
     status, code = answer.status_code, _code(answer)
     words = _words(answer).replace(key, "***")
-    if status in AWAY_STATUSES or (status >= httpx.codes.INTERNAL_SERVER_ERROR and is_away(code)):
+    if status in AWAY_STATUSES or is_away(code) or _lost_its_database(answer):
         return UsageAway(f"{place.name} is away ({words})", retry_after_s=_retry_after_s(answer))
     return place.refused(_reason(status, code, key=key), words)
 
@@ -36,6 +36,14 @@ def _reason(status: int, code: str, *, key: str) -> str:
         case _ if status < httpx.codes.BAD_REQUEST:  # a redirect, or a page that is not PostgREST's
             return "setting"
     return known
+
+
+def _lost_its_database(answer: httpx.Response) -> bool:
+    """Whether PostgREST gives an error without a code, which no error of PostgreSQL's or of its own is.
+
+    It answers 400 so when the database's process dies under a running statement (seen with version 12.0.2, 2026-11).
+    """
+    return _body(answer).get("code") == ""
 
 
 def _words(answer: httpx.Response) -> str:

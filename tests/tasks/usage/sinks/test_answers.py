@@ -21,11 +21,20 @@ def test_a_wait_that_is_asked_for_is_kept() -> None:
         assert error.retry_after_s == expected
 
 
-@pytest.mark.parametrize(("status", "code"), [(502, ""), (503, "PGRST000"), (504, "PGRST003"), (500, "57P01")])
-def test_a_server_that_is_away_is_asked_again(status: int, code: str) -> None:
-    """By its status, whatever the page says; a database that was told to stop by its code."""
-    page = httpx.Response(status, json={"code": code}) if code else httpx.Response(status, text="<html>Bad Gateway")
-    assert isinstance(refusal_of(page, PLACE, key="k"), UsageAway)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(502, text="<html>Bad Gateway"),
+        httpx.Response(503, json={"code": "PGRST000"}),
+        httpx.Response(504, json={"code": "PGRST003"}),
+        httpx.Response(500, json={"code": "57P01"}),
+        httpx.Response(400, json={"code": "08006"}),
+        httpx.Response(400, json={"code": "", "details": None, "hint": None, "message": ""}),
+    ],
+)
+def test_a_server_that_is_away_is_asked_again(answer: httpx.Response) -> None:
+    """By its status, whatever the page says; a database that stops or dies by its code, or by there being none."""
+    assert isinstance(refusal_of(answer, PLACE, key="k"), UsageAway)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +58,8 @@ def test_a_server_that_is_away_is_asked_again(status: int, code: str) -> None:
 )
 def test_refusals_are_told_apart(status: int, code: str, reason: str) -> None:
     """Status first, then code; none of them is tried again."""
-    error = refusal_of(httpx.Response(status, json={"code": code, "message": "words"}), PLACE, key="k")
+    body = {"code": code, "message": "words"} if code else {"message": "words"}
+    error = refusal_of(httpx.Response(status, json=body), PLACE, key="k")
     assert isinstance(error, UsageRefused)
     assert error.reason == reason
 

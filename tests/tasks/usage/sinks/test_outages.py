@@ -27,9 +27,11 @@ async def _push_with_an_outage(
         while (await database.count())[0] < PART:
             assert not pushing.done(), pushing.result()
     await asyncio.to_thread(stop)
-    await asyncio.sleep(AWAY_S)
-    assert not pushing.done()
-    await asyncio.to_thread(start)
+    try:
+        await asyncio.wait([pushing], timeout=AWAY_S)
+        assert not pushing.done(), pushing.result()
+    finally:
+        await asyncio.to_thread(start)
     async with asyncio.timeout(PATIENCE_S):
         report = await pushing
     assert (report.pushed, report.pending, report.warning) == (ROWS, 0, None)
