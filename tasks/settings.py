@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from platformdirs import user_config_path, user_state_path
@@ -20,6 +20,8 @@ FILE_NAME = "imagen.yaml"
 APP = "imagen"
 
 ImageFormat = Literal["png", "jpeg", "webp"]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""Name of an environment variable: what it holds, a secret, never stands in the configuration."""
 
 
 class _Section(BaseModel):
@@ -75,8 +77,12 @@ class StopSettings(_Section):
 class UsageSettings(_Section):
     """Where usage (cost) rows go."""
 
-    sink: Literal["sqlite", "none"] = "sqlite"
-    path: str | None = Field(None, description="file of the sqlite sink; null: in the user's state folder")
+    sink: Literal["sqlite", "postgres", "supabase", "none"] = "sqlite"
+    path: str | None = Field(None, description="sqlite: database file; null: in the user's state folder")
+    database_url_env: VariableName = Field("IMAGEN_USAGE_DATABASE_URL", description="postgres: variable with its URL")
+    url_env: VariableName = Field("SUPABASE_URL", description="supabase: variable with the project's URL")
+    key_env: VariableName = Field("SUPABASE_SERVICE_ROLE_KEY", description="supabase: variable with the secret key")
+    rest_path: str = Field("/rest/v1", description="supabase: the API's path under the URL; empty: a bare PostgREST")
 
     @property
     def database(self) -> Path:

@@ -60,8 +60,12 @@ stop: # the batch stops by itself, and can be resumed
   error_window: 20 # of the last so many finished jobs failed
 
 usage: # one row per image: backend, model, seed, prompt hash, latency, cost, caller
-  sink: sqlite # or none
-  path: null # database file; null: in your state folder
+  sink: sqlite # sqlite, postgres, supabase or none; `imagen usage migrate` makes the table of the middle two
+  path: null # sqlite: database file; null: in your state folder
+  database_url_env: IMAGEN_USAGE_DATABASE_URL # postgres: variable that holds its URL, postgresql://...
+  url_env: SUPABASE_URL # supabase: variable that holds the project's URL
+  key_env: SUPABASE_SERVICE_ROLE_KEY # supabase: variable that holds the service role key or a secret key
+  rest_path: /rest/v1 # supabase: the API's path under that URL; "" for a PostgREST of your own
 """
 
 MANIFEST_TEXT = """\

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-PERSONAL_PREFIXES = ("PREFECT_", "XDG_", "MAI_", "TMUX", "SUPABASE_", "REPLICATE_")
+pytest_plugins = ["tests.services.postgresql", "tests.services.supabase"]
+
+PERSONAL_PREFIXES = ("PREFECT_", "XDG_", "MAI_", "TMUX", "SUPABASE_", "REPLICATE_", "IMAGEN_USAGE_")
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -26,11 +27,19 @@ def table(header: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in after]
 
 
+def commands() -> dict[str, Any]:
+    """Each command by its name, those of a group by both: `usage`, `usage push`."""
+    found: dict[str, Any] = {}
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]  # it is a group
+        found[name] = command
+        found |= {f"{name} {below}": of_group for below, of_group in getattr(command, "commands", {}).items()}
+    return found
+
+
 def options() -> dict[str, set[str]]:
     """Each long option and the commands that take it."""
     found: dict[str, set[str]] = {}
-    group = typer.main.get_command(app)
-    for name, command in group.commands.items():  # type: ignore[attr-defined]  # it is a group
+    for name, command in commands().items():
         for parameter in command.params:
             for spelling in parameter.opts:
                 if spelling.startswith("--"):
@@ -38,17 +47,18 @@ def options() -> dict[str, set[str]]:
     return found
 
 
-def commands() -> set[str]:
-    """The names of the commands."""
-    return set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # it is a group
+def named(text: str) -> str:
+    """The command that a text like `imagen usage push DIR` names."""
+    words = re.findall(r"[a-z]+", text.split("`imagen ", 1)[1].split("`", 1)[0].split(" --", 1)[0])
+    pair = " ".join(words[:2])
+    return pair if pair in commands() else words[0]
 
 
 def test_every_command_is_documented_and_exists() -> None:
-    """The table of commands is the program's."""
-    documented = {match[1] for row in table("command") if (match := re.match(r"`imagen (\w+)", row[0]))}
-    assert documented == commands()
-    mentioned = set(re.findall(r"`imagen (\w+)", README))
-    assert mentioned <= commands()
+    """The table of commands is the program's, the commands of a group among them."""
+    assert [named(row[0]) for row in table("command")] == list(dict.fromkeys(named(row[0]) for row in table("command")))
+    assert {named(row[0]) for row in table("command")} == set(commands())
+    assert {named(mention) for mention in re.findall(r"`imagen [a-z][^`]*`", README)} <= set(commands())
 
 
 def test_every_option_is_documented_with_its_commands() -> None:
@@ -56,10 +66,10 @@ def test_every_option_is_documented_with_its_commands() -> None:
     actual = {name: owners for name, owners in options().items() if name not in UNDOCUMENTED}
     documented = {}
     for name, owners, _ in table("option"):
-        without = set(re.findall(r"\w+", owners.removeprefix("all but"))) - {"and"}
+        listed = set(re.split(r", | and ", owners.removeprefix("all but ")))
         key = re.match(r"`(--[\w-]+)`", name)
         assert key is not None
-        documented[key[1]] = commands() - without if owners.startswith("all") else without
+        documented[key[1]] = set(commands()) - listed if owners.startswith("all but ") else listed
     assert documented == actual
 
 

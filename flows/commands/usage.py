@@ -1,7 +1,8 @@
-"""`imagen usage`: what was generated, by whom and for how much."""
+"""`imagen usage`: what was generated, by whom and for how much; and getting the rows to where they are read."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,15 +15,29 @@ app = typer.Typer(help="Show the usage table, grouped or row by row, with totals
 Since = Annotated[
     str | None, typer.Option("--since", help="From a date (2026-11-24), a date and time, or an age: 7d, 12h, 30m.")
 ]
+Until = Annotated[str | None, typer.Option("--until", help="Up to such an instant, which does not count any more.")]
+By = Annotated[
+    list[str] | None,
+    typer.Option("--by", help="Add up by backend, model, caller or day (UTC); several with commas.", metavar="KEY"),
+]
 Raw = Annotated[bool, typer.Option("--raw", help="Row by row, the newest first.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV; an unknown cost is an empty cell.")]
+Batches = Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a batch, or a folder above several.")]
+Url = Annotated[
+    str | None, typer.Option("--url", help="postgresql://user:password@host/database; else usage.database_url_env's.")
+]
+Print = Annotated[bool, typer.Option("--print", help="Print the SQL and apply nothing.")]
 
 
 @app.callback(invoke_without_command=True)
 def command(
     context: typer.Context,
     since: Since = None,
+    until: Until = None,
+    by: By = None,
     raw: Raw = False,
     json: options.Json = False,
+    csv: Csv = False,
     config: options.Config = None,
     verbose: options.Verbose = False,
 ) -> None:
@@ -31,18 +46,57 @@ def command(
         return
     import asyncio
     from datetime import UTC, datetime
-    from json import dumps
 
     from tasks.paths import found_config
     from tasks.settings import load_settings
-    from tasks.usage import report
+    from tasks.usage.query import parse_query
+    from tasks.usage.report import Form, grouped_lines, raw_lines
 
     settings = load_settings(found_config(config)).usage
-    start = None if since is None else report.parse_since(since, now=datetime.now(UTC))
-    if raw:
-        rows = asyncio.run(report.read_rows(settings, start))
-        text = dumps([report.row_values(row) for row in rows]) if json else report.raw_table(rows)
-    else:
-        groups = asyncio.run(report.read_groups(settings, start))
-        text = dumps([report.group_values(group) for group in groups]) if json else report.group_table(groups)
-    print(text)
+    query = parse_query(since=since, until=until, by=by or (), now=datetime.now(UTC))
+
+    async def show() -> None:
+        form: Form = "json" if json else "csv" if csv else "table"
+        async for line in raw_lines(settings, query, form) if raw else grouped_lines(settings, query, form):
+            print(line)
+
+    asyncio.run(show())
+
+
+@app.command("push")
+def push(
+    folder: Batches, json: options.Json = False, config: options.Config = None, verbose: options.Verbose = False
+) -> None:
+    """Push the usage rows that are still pending; also beside a living run, and again after any failure."""
+    import asyncio
+    import sys
+    from json import dumps
+
+    from tasks.paths import found_config
+    from tasks.usage.push import PushReport, push_folders
+
+    async def push_all() -> list[PushReport]:
+        return [report async for report in push_folders(folder, found_config(config))]
+
+    reports = asyncio.run(push_all())
+    print(dumps([report.as_dict() for report in reports]) if json else "\n".join(report.line() for report in reports))
+    if warnings := [report.warning for report in reports if report.warning]:
+        sys.exit("\n".join(f"imagen: {warning}" for warning in warnings))
+
+
+@app.command("migrate")
+def migrate(
+    url: Url = None, print_only: Print = False, config: options.Config = None, verbose: options.Verbose = False
+) -> None:
+    """Make the table mai.imagen_usage in PostgreSQL or Supabase; again, it changes nothing."""
+    import asyncio
+
+    from tasks.paths import found_config
+    from tasks.settings import load_settings
+    from tasks.usage.migrate import apply_migrations, database_of, migrations
+
+    if print_only:
+        print("\n".join(migrations().values()), end="")
+        return
+    database = database_of(url, load_settings(found_config(config)).usage)
+    print("\n".join(asyncio.run(apply_migrations(database)).lines()))

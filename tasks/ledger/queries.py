@@ -213,12 +213,19 @@ async def failures(engine: AsyncEngine, limit: int) -> Sequence[RowMapping]:
 
 
 async def usage_pages(engine: AsyncEngine, size: int) -> AsyncIterator[Sequence[RowMapping]]:
-    """Successful attempts whose usage row has not been pushed; a page must be marked before the next is asked for."""
+    """Successful attempts whose usage row has not been pushed; a page must be marked before the next is asked for.
+
+    The caller of each is that of the run in which it began, which is the run that paid for it: runs of one
+    folder never overlap.
+    """
     pending = and_(attempts.c.state == JobState.SUCCEEDED, attempts.c.usage_pushed_at_us.is_(None))
+    began = runs.c.started_at_us <= attempts.c.started_at_us
+    caller = select(runs.c.caller).where(began).order_by(runs.c.number.desc()).limit(1).scalar_subquery()
     query = (
         select(
             attempts.c.job_id,
             attempts.c.number,
+            attempts.c.started_at_us,
             attempts.c.ended_at_us,
             attempts.c.latency_ms,
             attempts.c.cost_micros,
@@ -226,10 +233,10 @@ async def usage_pages(engine: AsyncEngine, size: int) -> AsyncIterator[Sequence[
             jobs.c.model,
             jobs.c.seed,
             jobs.c.prompt,
+            caller.label("caller"),
         )
         .join(jobs, jobs.c.job_id == attempts.c.job_id)
         .where(pending)
-        .order_by(attempts.c.ended_at_us)
         .limit(size)
     )
     while True:

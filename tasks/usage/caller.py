@@ -6,12 +6,16 @@ import subprocess
 from collections.abc import Mapping
 
 UNKNOWN = "unknown"
+LONGEST = 200
+"""Characters kept of a name: the usage table has an index on it."""
 TMUX_TIMEOUT_S = 2.0
 
 
 def resolve_caller(environ: Mapping[str, str]) -> str:
     """The caller's name; never empty, never an error."""
-    return environ.get("MAI_FROM_ID", "").strip() or _pane_name(environ) or UNKNOWN
+    name = environ.get("MAI_FROM_ID", "").strip() or _pane_name(environ) or UNKNOWN
+    # Bytes that are no UTF-8 come out of the environment as half characters, which no database takes.
+    return name[:LONGEST].encode(errors="replace").decode()
 
 
 def _pane_name(environ: Mapping[str, str]) -> str:

@@ -1,15 +1,27 @@
-"""From the ledger to the sink: what is pending is pushed, and marked only when the sink has it."""
+"""From the ledger to the sink: what is pending is pushed, and marked only when the sink has it.
+
+Needs no lock on the output folder: only pictures that are done are read, and nothing but their mark is written,
+so a push may go on beside a living run of the same batch.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tenacity import AsyncRetrying
 
 from tasks.clock import Clock
-from tasks.errors import UsageError
+from tasks.errors import BatchStopped, InputError, UsageError
+from tasks.ledger.database import open_ledger
 from tasks.ledger.queries import count_usage, mark_pushed, usage_pages
-from tasks.settings import UsageSettings
+from tasks.ledger.runs import last_run
+from tasks.paths import batches_under
+from tasks.retry import retrying_usage
+from tasks.settings import Settings, UsageSettings, load_settings
 from tasks.usage.rows import usage_row
 from tasks.usage.sinks import open_sink
 
@@ -20,28 +32,76 @@ ROWS_PER_PUSH = 500
 class PushReport:
     """How the usage rows of a batch stand after a push."""
 
+    out: str
     pushed: int
     """Rows of the whole batch that are in the sink."""
     pending: int
     warning: str | None = None
     """Why rows are pending, in words for a user."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON has it."""
+        return asdict(self)
 
-async def push_usage(engine: AsyncEngine, settings: UsageSettings, *, caller: str, clock: Clock) -> PushReport:
+    def line(self) -> str:
+        """The report for people."""
+        return f"{self.out}: {self.pushed:,} usage rows pushed, {self.pending:,} pending"
+
+
+async def push_usage(
+    engine: AsyncEngine, settings: UsageSettings, *, out: Path, clock: Clock, retrying: AsyncRetrying | None = None
+) -> PushReport:
     """Push what is pending. A sink that fails never fails the batch: the rows stay pending.
 
     Killed at any moment and repeated, it adds no row twice and loses none: rows are marked after the sink
     has them, and their ids say which they are.
+
+    Args:
+        engine: The batch's ledger.
+        settings: The sink.
+        out: The output folder, for messages.
+        clock: For the marks and the waits.
+        retrying: Patience that several pushes share; None: all of it for this one.
     """
     warning = None
     try:
-        async with open_sink(settings) as sink:
+        async with open_sink(settings, retrying=retrying or retrying_usage(clock.sleep)) as sink:
             if sink is not None:
                 async for page in usage_pages(engine, ROWS_PER_PUSH):
-                    await sink.push([usage_row(attempt, caller) for attempt in page])
+                    await sink.push([usage_row(attempt) for attempt in page])
                     keys = [(attempt["job_id"], attempt["number"]) for attempt in page]
                     await mark_pushed(engine, keys, now_us=clock.now_us())
     except UsageError as exc:
-        warning = f"{exc}; the rows stay pending and are pushed by the next `imagen resume`"
+        warning = f"{exc}. The usage rows stay pending; push them with: imagen usage push {out}"
     pushed, pending = await count_usage(engine)
-    return PushReport(pushed=pushed, pending=pending, warning=warning)
+    return PushReport(out=str(out), pushed=pushed, pending=pending, warning=warning)
+
+
+async def push_folders(folder: Path, config: Path | None) -> AsyncIterator[PushReport]:
+    """Push what is pending in a batch, or in every batch under a folder, one after the other.
+
+    Args:
+        folder: An output folder, or one above output folders.
+        config: The configuration that says where to; None: each batch's own, as its last run had it.
+
+    Raises:
+        InputError: There is no batch, or the configuration cannot be used.
+    """
+    given = None if config is None else load_settings(config)
+    clock, found = Clock(), False
+    retrying = retrying_usage(clock.sleep)
+    for out in batches_under(folder):
+        found = True
+        try:
+            async with open_ledger(out) as engine:
+                settings = given or await _settings_of_last_run(engine)
+                yield await push_usage(engine, settings.usage, out=out, clock=clock, retrying=retrying)
+        except (InputError, BatchStopped) as exc:  # a ledger that cannot be read is no reason to leave the others
+            yield PushReport(out=str(out), pushed=0, pending=0, warning=str(exc))
+    if not found:
+        raise InputError(f"{folder}: holds no batch")
+
+
+async def _settings_of_last_run(engine: AsyncEngine) -> Settings:
+    run = await last_run(engine)
+    return Settings() if run is None else Settings.model_validate_json(run.start.settings)

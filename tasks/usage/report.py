@@ -1,99 +1,111 @@
-"""What people read of the usage table: columns that line up, totals, unknown costs shown as unknown."""
+"""What people and programs read of the usage table: columns that line up, JSON, CSV; unknown costs stay unknown."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+import asyncio
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Literal
 
 from tasks.clock import instant
-from tasks.errors import InputError
 from tasks.records import usd
+from tasks.retry import retrying_usage
 from tasks.settings import UsageSettings
 from tasks.text_table import aligned
-from tasks.usage.rows import UsageRow
-from tasks.usage.sinks import UsageGroup, open_sink
+from tasks.usage.groups import UsageGroup, total_of
+from tasks.usage.query import UsageQuery
+from tasks.usage.rows import COLUMNS, UsageRow
+from tasks.usage.sinks import open_sink
 
-GROUP_HEADER = ("backend", "model", "caller", "images", "cost_usd", "unknown", "latency_ms")
+Form = Literal["table", "json", "csv"]
+
+SUMS = ("images", "cost_usd", "unknown", "latency_ms")
 RAW_HEADER = ("created_at", "backend", "model", "seed", "prompt_hash", "latency_ms", "cost_usd", "caller", "id")
 
-_AGE = re.compile(r"(\d+)([dhm])")
-_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
-
-def parse_since(text: str, *, now: datetime) -> datetime:
-    """The instant that `--since` names: a date, a date and time (local without an offset), or an age as `7d`.
-
-    Raises:
-        InputError: It is none of these.
-    """
-    if age := _AGE.fullmatch(text):
-        return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(
-            f"--since: {text!r} is not a date; write 2026-11-24, 2026-11-24T18:00, 7d, 12h or 30m"
-        ) from None
-    return moment.astimezone(UTC)
-
-
-async def read_groups(settings: UsageSettings, since: datetime | None) -> list[UsageGroup]:
-    """Usage from an instant on, added up; nothing where usage is not kept.
+async def grouped_lines(settings: UsageSettings, query: UsageQuery, form: Form) -> AsyncIterator[str]:
+    """Usage added up, as lines of text.
 
     Raises:
         UsageError: The sink cannot be read.
     """
-    async with open_sink(settings) as sink:
-        return [] if sink is None else await sink.groups(since)
+    groups = await read_groups(settings, query)
+    match form:
+        case "table":
+            yield group_table(groups, query.by)
+        case "json":
+            yield json.dumps(report_values(groups, query.by), ensure_ascii=False)
+        case "csv":
+            yield _csv_line((*query.by, "images", "cost_usd", "cost_unknown", "latency_ms"))
+            for group in groups:
+                yield _csv_line(group_values(group, query.by).values())
 
 
-async def read_rows(settings: UsageSettings, since: datetime | None) -> list[UsageRow]:
-    """Usage from an instant on, row by row, the newest first; nothing where usage is not kept.
+async def raw_lines(settings: UsageSettings, query: UsageQuery, form: Form) -> AsyncIterator[str]:
+    """Usage row by row, as lines of text; CSV comes while it is read, so that memory does not grow with the rows.
 
     Raises:
         UsageError: The sink cannot be read.
     """
-    async with open_sink(settings) as sink:
-        return [] if sink is None else [row async for row in sink.rows(since)]
+    rows = read_rows(settings, query)
+    match form:
+        case "table":
+            yield raw_table([row async for row in rows])
+        case "json":
+            yield json.dumps([row.as_dict() async for row in rows], ensure_ascii=False)
+        case "csv":
+            yield _csv_line(COLUMNS)
+            async for row in rows:
+                yield _csv_line(row.as_dict().values())
 
 
-def group_values(group: UsageGroup) -> dict[str, Any]:
-    """One group as JSON has it."""
+async def read_groups(settings: UsageSettings, query: UsageQuery) -> list[UsageGroup]:
+    """Usage added up; nothing where usage is not kept.
+
+    Raises:
+        UsageError: The sink cannot be read.
+    """
+    async with open_sink(settings, retrying=retrying_usage(asyncio.sleep)) as sink:
+        return [] if sink is None else await sink.groups(query)
+
+
+async def read_rows(settings: UsageSettings, query: UsageQuery) -> AsyncIterator[UsageRow]:
+    """Usage row by row, the newest first; nothing where usage is not kept.
+
+    Raises:
+        UsageError: The sink cannot be read.
+    """
+    async with open_sink(settings, retrying=retrying_usage(asyncio.sleep)) as sink:
+        if sink is not None:
+            async for row in sink.rows(query):
+                yield row
+
+
+def group_values(group: UsageGroup, by: Sequence[str]) -> dict[str, Any]:
+    """One group as JSON and CSV have it; a cost of which nothing is known is null."""
     return {
-        "backend": group.backend,
-        "model": group.model,
-        "caller": group.caller,
+        **dict(zip(by, group.key, strict=True)),
         "images": group.images,
-        "cost_usd": usd(group.cost_micros),
+        "cost_usd": None if _nothing_known(group) else usd(group.cost_micros),
         "cost_unknown": group.cost_unknown,
         "latency_ms": None if group.latency_ms is None else round(group.latency_ms),
     }
 
 
-def row_values(row: UsageRow) -> dict[str, Any]:
-    """One row as JSON has it."""
-    return {
-        "id": row.id,
-        "created_at": instant(row.created_at_us).isoformat(timespec="microseconds"),
-        "backend": row.backend,
-        "model": row.model,
-        "seed": row.seed,
-        "prompt_hash": row.prompt_hash,
-        "latency_ms": row.latency_ms,
-        "cost_usd_estimate": usd(row.cost_micros),
-        "caller": row.caller,
-    }
+def report_values(groups: Sequence[UsageGroup], by: Sequence[str]) -> dict[str, Any]:
+    """The grouped report as JSON has it, with its total."""
+    total = group_values(total_of(groups), ())
+    del total["latency_ms"]
+    return {"groups": [group_values(group, by) for group in groups], "total": total}
 
 
-def group_table(groups: Sequence[UsageGroup]) -> str:
+def group_table(groups: Sequence[UsageGroup], by: Sequence[str]) -> str:
     """The grouped table, with a line of totals."""
-    lines = [_group_line(group) for group in groups]
-    known = sum(group.cost_micros for group in groups)
-    unknown = sum(group.cost_unknown for group in groups)
-    total = ("total", "", "", str(sum(group.images for group in groups)), _cost(known, unknown), str(unknown), "")
-    return aligned([GROUP_HEADER, *lines, total], numbers=GROUP_HEADER[3:])
+    lines = [(*(name or "-" for name in group.key), *_sums(group)) for group in groups]
+    total = ("total", *[""] * (len(by) - 1), *_sums(total_of(groups)))
+    return aligned([(*by, *SUMS), *lines, total], numbers=SUMS)
 
 
 def raw_table(rows: Iterable[UsageRow]) -> str:
@@ -102,15 +114,20 @@ def raw_table(rows: Iterable[UsageRow]) -> str:
     for row in rows:
         known, unknown = known + (row.cost_micros or 0), unknown + (row.cost_micros is None)
         lines.append(_raw_line(row))
-    total = (f"total {len(lines)}", "", "", "", "", "", _cost(known, unknown), "", "")
+    cost = "unknown" if lines and unknown == len(lines) else _dollars(known)
+    some = f" and {unknown} unknown" if 0 < unknown < len(lines) else ""
+    total = (f"total {len(lines)}", "", "", "", "", "", f"{cost}{some}", "", "")
     return aligned([RAW_HEADER, *lines, total], numbers=("seed", "latency_ms", "cost_usd"))
 
 
-def _group_line(group: UsageGroup) -> tuple[str, ...]:
+def _sums(group: UsageGroup) -> tuple[str, ...]:
+    cost = "unknown" if _nothing_known(group) else _dollars(group.cost_micros)
     latency = "" if group.latency_ms is None else f"{group.latency_ms:.0f}"
-    cost = _cost(group.cost_micros, group.cost_unknown if group.cost_unknown == group.images else 0)
-    names = (group.backend, group.model or "-", group.caller)
-    return (*names, str(group.images), cost, str(group.cost_unknown), latency)
+    return str(group.images), cost, str(group.cost_unknown), latency
+
+
+def _nothing_known(group: UsageGroup) -> bool:
+    return group.images > 0 and group.cost_unknown == group.images
 
 
 def _raw_line(row: UsageRow) -> tuple[str, ...]:
@@ -127,10 +144,11 @@ def _raw_line(row: UsageRow) -> tuple[str, ...]:
     )
 
 
-def _cost(known_micros: int, unknown: int) -> str:
-    """The known sum; where nothing at all is known, that."""
-    return "unknown" if unknown and not known_micros else _dollars(known_micros)
-
-
 def _dollars(micros: int) -> str:
     return f"{usd(micros):.4f}"
+
+
+def _csv_line(cells: Iterable[object]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(cells)
+    return line.getvalue()

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import RowMapping
 
+from tasks.clock import instant
 from tasks.identity import prompt_hash
+from tasks.records import micros, usd
+from tasks.usage.caller import UNKNOWN
+
+COLUMNS = (
+    "id",
+    "created_at",
+    "backend",
+    "model",
+    "seed",
+    "prompt_hash",
+    "latency_ms",
+    "cost_usd_estimate",
+    "caller",
+)
+"""Of `mai.imagen_usage`, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +41,7 @@ class UsageRow:
     backend: str
     model: str
     seed: int
+    """0..2^63-1, as a manifest may have it: what a bigint holds."""
     prompt_hash: str
     """sha256 of the user's prompt, 64 hex digits."""
     latency_ms: int | None
@@ -29,16 +49,45 @@ class UsageRow:
     """Millionths of a dollar; None when it is not known."""
     caller: str
 
+    def as_dict(self) -> dict[str, Any]:
+        """The row as JSON has it: the table's columns, the instant in ISO form with microseconds."""
+        renamed = {
+            "created_at": instant(self.created_at_us).isoformat(timespec="microseconds"),
+            "cost_usd_estimate": usd(self.cost_micros),
+        }
+        return {name: renamed[name] if name in renamed else getattr(self, name) for name in COLUMNS}
 
-def usage_id(job_id: str, attempt: int) -> str:
-    """The row's id: the first 128 bits of a hash over job and attempt, spelled as a UUID."""
-    return str(UUID(bytes=hashlib.sha256(f"{job_id}:{attempt}".encode()).digest()[:16]))
+
+def row_of(record: Mapping[str, Any]) -> UsageRow:
+    """The row from the table's columns, the instant as one or in ISO form."""
+    created_at = record["created_at"]
+    moment = created_at if isinstance(created_at, datetime) else datetime.fromisoformat(created_at)
+    return UsageRow(
+        id=record["id"],
+        created_at_us=round(moment.timestamp() * 1e6),
+        backend=record["backend"],
+        model=record["model"],
+        seed=record["seed"],
+        prompt_hash=record["prompt_hash"],
+        latency_ms=record["latency_ms"],
+        cost_micros=micros(record["cost_usd_estimate"]),
+        caller=record["caller"],
+    )
 
 
-def usage_row(attempt: RowMapping, caller: str) -> UsageRow:
+def usage_id(job_id: str, attempt: int, started_at_us: int) -> str:
+    """The row's id: the first 128 bits of a hash over job and attempt, spelled as a UUID.
+
+    A job is its content, and the same one in two output folders is paid twice: when the attempt began tells
+    the two apart.
+    """
+    return str(UUID(bytes=hashlib.sha256(f"{job_id}:{attempt}:{started_at_us}".encode()).digest()[:16]))
+
+
+def usage_row(attempt: RowMapping) -> UsageRow:
     """The usage row of a successful attempt as `tasks.ledger.queries.usage_pages` gives it."""
     return UsageRow(
-        id=usage_id(attempt["job_id"], attempt["number"]),
+        id=usage_id(attempt["job_id"], attempt["number"], attempt["started_at_us"]),
         created_at_us=attempt["ended_at_us"],
         backend=attempt["backend"],
         model=attempt["model"],
@@ -46,5 +95,5 @@ def usage_row(attempt: RowMapping, caller: str) -> UsageRow:
         prompt_hash=prompt_hash(attempt["prompt"]),
         latency_ms=attempt["latency_ms"],
         cost_micros=attempt["cost_micros"],
-        caller=caller,
+        caller=attempt["caller"] or UNKNOWN,
     )

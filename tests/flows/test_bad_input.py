@@ -81,6 +81,9 @@ def test_all_problems_are_reported_at_once(offline: Cli) -> None:
         ("resume .", "ledger"),
         ("status nowhere", "nowhere"),
         ("usage --since tuesday", "tuesday"),
+        ("usage --until tuesday", "--until"),
+        ("usage --by prompt", "--by"),
+        ("usage push nowhere", "nowhere"),
     ],
 )
 def test_bad_arguments_and_settings_are_refused(arguments: str, fragment: str, offline: Cli) -> None:

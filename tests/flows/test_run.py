@@ -85,7 +85,7 @@ def test_a_manifest_becomes_images_a_table_and_usage_rows(cli: Cli) -> None:
     assert parameters is not None
     assert (parameters["prompt"], parameters["seed"]) == ("a fox at dawn", rows[0]["seed"])
 
-    [group] = cli.json("usage")
+    [group] = cli.json("usage")["groups"]
     assert (group["images"], group["caller"], group["cost_usd"]) == (8, "unknown", 0.0)
     assert {row["prompt_hash"] for row in cli.json("usage", "--raw")} == {row["prompt_hash"] for row in rows}
 
@@ -238,13 +238,20 @@ def test_the_prompt_stays_out_of_the_usage_database(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    "entrypoint", ["flows/generate_batch.py:generate_batch", "flows.generate_batch.generate_batch"]
+    ("entrypoint", "name", "parameters"),
+    [
+        ("flows/generate_batch.py:generate_batch", "generate-batch", {"manifest", "out", "budget_usd", "salt"}),
+        ("flows.generate_batch.generate_batch", "generate-batch", {"manifest", "out", "budget_usd", "salt"}),
+        ("flows/push_usage.py:push_usage", "push-usage", {"folder", "config"}),
+    ],
 )
-def test_prefect_loads_the_flow_in_both_forms(entrypoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefect_loads_the_flows_in_both_forms(
+    entrypoint: str, name: str, parameters: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A deployment may name the file or the module."""
     root = Path(__file__).parents[2]
     monkeypatch.chdir(root)
     monkeypatch.syspath_prepend(str(root))
     flow: Flow[Any, Any] = load_flow_from_entrypoint(entrypoint)
-    assert flow.name == "generate-batch"
-    assert set(flow.parameters.properties) >= {"manifest", "out", "budget_usd", "salt"}
+    assert flow.name == name
+    assert set(flow.parameters.properties) >= parameters

@@ -6,15 +6,27 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tasks.errors import Ambiguous, BadImage, JobError, NotCreated, Refused, Rejected, Unfetched
+from tasks.errors import (
+    Ambiguous,
+    BadImage,
+    JobError,
+    NotCreated,
+    Refused,
+    Rejected,
+    Unfetched,
+    UsageAway,
+    UsageRefused,
+)
 from tasks.retry import (
     BROKEN_TRIES,
     FETCH_TRIES,
     LONGEST_WAIT_S,
     SUBMIT_TRIES,
+    USAGE_PATIENCE_S,
     pause_before_attempt_s,
     retrying_fetch,
     retrying_submit,
+    retrying_usage,
 )
 from tests.making import FakeClock
 
@@ -73,3 +85,48 @@ def test_the_pause_between_attempts_doubles_and_is_bounded() -> None:
     """Also at absurd numbers."""
     assert [pause_before_attempt_s(number) for number in (1, 2, 3)] == [1.0, 2.0, 4.0]
     assert pause_before_attempt_s(10**9) == LONGEST_WAIT_S
+
+
+async def test_the_usage_sink_is_waited_for_with_growing_waits_and_not_for_ever() -> None:
+    """Its own wish counts where it is longer; all calls together wait a minute at most."""
+    clock, calls = FakeClock(), []
+    retrying = retrying_usage(clock.sleep)
+
+    async def call() -> None:
+        calls.append(1)
+        raise UsageAway("away", retry_after_s=7 if len(calls) == 2 else None)
+
+    with pytest.raises(UsageAway):
+        await retrying(call)
+    assert clock.slept_s[1] == 7
+    assert [wait for wait in clock.slept_s if wait != 7] == sorted(wait for wait in clock.slept_s if wait != 7)
+    assert 30 < sum(clock.slept_s) <= USAGE_PATIENCE_S
+    before = len(clock.slept_s)
+    with pytest.raises(UsageAway):
+        await retrying(call)
+    assert sum(clock.slept_s) <= USAGE_PATIENCE_S
+    assert len(clock.slept_s) - before < before
+
+
+async def test_a_wait_beyond_all_patience_is_not_begun() -> None:
+    """A sink that asks for an hour keeps no run from its end."""
+    clock = FakeClock()
+
+    async def call() -> None:
+        raise UsageAway("away", retry_after_s=3_600)
+
+    with pytest.raises(UsageAway):
+        await retrying_usage(clock.sleep)(call)
+    assert clock.slept_s == []
+
+
+async def test_a_refusal_of_the_usage_sink_is_not_repeated() -> None:
+    """A wrong key stays wrong."""
+    clock = FakeClock()
+
+    async def call() -> None:
+        raise UsageRefused("key", "no")
+
+    with pytest.raises(UsageRefused):
+        await retrying_usage(clock.sleep)(call)
+    assert clock.slept_s == []

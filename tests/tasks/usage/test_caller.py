@@ -20,6 +20,12 @@ def test_the_environment_names_the_caller() -> None:
     assert resolve_caller({"MAI_FROM_ID": " night-crew "}) == "night-crew"
 
 
+def test_a_name_is_fit_for_every_database() -> None:
+    """What is no text in the environment, or has no end, still makes a row that can be kept."""
+    assert resolve_caller({"MAI_FROM_ID": "caf\udce9"}) == "caf?"
+    assert len(resolve_caller({"MAI_FROM_ID": "x" * 10_000})) == 200
+
+
 @pytest.mark.parametrize(
     "environ",
     [

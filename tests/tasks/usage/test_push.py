@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,10 @@ from tasks.errors import InputError, UsageError
 from tasks.generate import generate_range
 from tasks.identity import prompt_hash
 from tasks.settings import UsageSettings
-from tasks.usage.push import PushReport, push_usage
-from tasks.usage.report import group_table, parse_since, raw_table, read_groups, read_rows
-from tasks.usage.rows import UsageRow, usage_id
-from tasks.usage.sinks import UsageGroup, open_sink
-from tests.making import START_US, batch_of, make_job
-
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+from tasks.usage.push import PushReport, push_folders, push_usage
+from tasks.usage.report import read_groups
+from tests.making import batch_of, make_job
+from tests.tasks.usage.ledgers import EVERYTHING, keep, make_row, push, rows_in, write_batch
 
 
 def sink_in(folder: Path) -> UsageSettings:
@@ -31,16 +27,15 @@ async def generate_and_push(out: Path, settings: UsageSettings, jobs: int = 3) -
     """A batch of sketches, pushed."""
     async with batch_of(out, [make_job(number) for number in range(jobs)]) as batch:
         await generate_range(batch, 0, jobs)
-        return await push_usage(batch.engine, settings, caller="tester", clock=Clock())
+        return await push_usage(batch.engine, settings, out=out, clock=Clock())
 
 
 async def test_every_picture_becomes_one_row(out: Path, tmp_path: Path) -> None:
-    """With its hash, seed and caller; the prompt is nowhere in the database."""
+    """With its hash and seed; the prompt is nowhere in the database."""
     report = await generate_and_push(out, sink_in(tmp_path))
-    assert report == PushReport(pushed=3, pending=0)
-    rows = await read_rows(sink_in(tmp_path), None)
+    assert report == PushReport(out=str(out), pushed=3, pending=0)
+    rows = await rows_in(sink_in(tmp_path))
     assert {row.prompt_hash for row in rows} == {prompt_hash(make_job(number).prompt) for number in range(3)}
-    assert {row.caller for row in rows} == {"tester"}
     for file in tmp_path.glob("usage.db*"):
         assert b"a picture of number" not in file.read_bytes()
 
@@ -53,9 +48,17 @@ async def test_a_push_whose_answer_was_lost_adds_nothing(out: Path, tmp_path: Pa
         db.execute("UPDATE attempts SET usage_pushed_at_us = NULL")
     db.close()
     async with batch_of(out, [make_job(number) for number in range(3)]) as batch:
-        report = await push_usage(batch.engine, settings, caller="tester", clock=Clock())
-    assert report == PushReport(pushed=3, pending=0)
-    assert len(await read_rows(settings, None)) == 3
+        report = await push_usage(batch.engine, settings, out=out, clock=Clock())
+    assert report == PushReport(out=str(out), pushed=3, pending=0)
+    assert len(await rows_in(settings)) == 3
+
+
+async def test_the_same_job_paid_in_two_folders_is_two_rows(tmp_path: Path) -> None:
+    """A job is its content: the same manifest in another output folder costs again, and the table says so."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        await generate_and_push(tmp_path / name, sink_in(tmp_path))
+    assert len(await rows_in(sink_in(tmp_path))) == 6
 
 
 async def test_a_sink_that_fails_keeps_the_rows_pending(out: Path, tmp_path: Path) -> None:
@@ -65,9 +68,9 @@ async def test_a_sink_that_fails_keeps_the_rows_pending(out: Path, tmp_path: Pat
     report = await generate_and_push(out, blocked)
     assert (report.pushed, report.pending) == (0, 3)
     assert report.warning is not None
-    assert "pending" in report.warning
+    assert f"imagen usage push {out}" in report.warning
     async with batch_of(out, [make_job(number) for number in range(3)]) as batch:
-        again = await push_usage(batch.engine, sink_in(tmp_path), caller="tester", clock=Clock())
+        again = await push_usage(batch.engine, sink_in(tmp_path), out=out, clock=Clock())
     assert (again.pushed, again.pending) == (3, 0)
 
 
@@ -75,82 +78,64 @@ async def test_a_file_that_is_no_database_is_one_clear_error(tmp_path: Path) -> 
     """Not a traceback of the database driver."""
     (tmp_path / "usage.db").write_bytes(b"something else entirely, and not short either" * 30)
     with pytest.raises(UsageError, match=r"usage\.path"):
-        async with open_sink(sink_in(tmp_path)):
-            pass
+        await keep([make_row(1)], sink_in(tmp_path))
 
 
 async def test_none_keeps_nothing(out: Path) -> None:
     """Without a sink the rows stay pending, and reading gives nothing."""
     report = await generate_and_push(out, UsageSettings(sink="none"))
     assert (report.pushed, report.pending) == (0, 3)
-    assert await read_groups(UsageSettings(sink="none"), None) == []
+    assert await read_groups(UsageSettings(sink="none"), EVERYTHING) == []
 
 
-async def test_since_cuts_at_the_instant(tmp_path: Path) -> None:
-    """Rows from the instant on, to the microsecond."""
-    settings = sink_in(tmp_path)
-    async with open_sink(settings) as sink:
-        assert sink is not None
-        await sink.push([usage_row(number) for number in range(4)])
-    start = datetime.fromtimestamp((START_US + 2_000_000) / 1e6, tz=UTC)
-    assert [row.seed for row in await read_rows(settings, start)] == [3, 2]
-    assert [row.seed for row in await read_rows(settings, start + timedelta(microseconds=1))] == [3]
-    [group] = await read_groups(settings, start)
-    assert (group.images, group.cost_micros, group.cost_unknown) == (2, 3_000, 1)
+async def test_a_row_carries_the_caller_of_the_run_that_paid(out: Path, tmp_path: Path) -> None:
+    """Whoever pushes, and however late: each picture is on the account of the run in which its attempt began."""
+    await write_batch(out, 9, callers=["ann", "bob", "cy"])
+    await push(out, sink_in(tmp_path))
+    groups = await read_groups(sink_in(tmp_path), EVERYTHING)
+    assert sorted((group.key[2], group.images) for group in groups) == [("ann", 3), ("bob", 3), ("cy", 3)]
 
 
-def usage_row(number: int) -> UsageRow:
-    """A row a second after the last; each odd one has an unknown cost."""
-    return UsageRow(
-        id=usage_id(str(number), 1),
-        created_at_us=START_US + number * 1_000_000,
-        backend="flux",
-        model="m",
-        seed=number,
-        prompt_hash=prompt_hash("x"),
-        latency_ms=1_000,
-        cost_micros=None if number % 2 else 3_000,
-        caller="tester",
-    )
+async def test_a_push_needs_no_lock_and_leaves_the_run_alone(out: Path, tmp_path: Path) -> None:
+    """Beside a living run it pushes what is done, and the run goes on to its end."""
+    jobs = [make_job(number) for number in range(6)]
+    async with batch_of(out, jobs) as batch:
+        await generate_range(batch, 0, 2)
+        beside = await push(out, sink_in(tmp_path))
+        await generate_range(batch, 3, 5)
+        after = await push_usage(batch.engine, sink_in(tmp_path), out=out, clock=Clock())
+    assert (beside.pushed, beside.pending) == (3, 0)
+    assert (after.pushed, after.pending) == (6, 0)
+    assert len(await rows_in(sink_in(tmp_path))) == 6
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("7d", NOW - timedelta(days=7)),
-        ("12h", NOW - timedelta(hours=12)),
-        ("30m", NOW - timedelta(minutes=30)),
-        ("2026-11-20T10:00:00+02:00", datetime(2026, 11, 20, 8, tzinfo=UTC)),
-    ],
-)
-def test_since_takes_dates_and_ages(text: str, expected: datetime) -> None:
-    """The forms that the help names."""
-    assert parse_since(text, now=NOW) == expected
+async def test_every_batch_under_a_folder_is_pushed(tmp_path: Path) -> None:
+    """Each to the sink of its own last run where no configuration is given; a broken one is reported, not in the way."""
+    sinks = [sink_in(tmp_path / name) for name in ("one", "two")]
+    await write_batch(tmp_path / "runs/a", 2, usage=sinks[0])
+    await write_batch(tmp_path / "runs/deep/b", 3, usage=sinks[1])
+    (tmp_path / "runs/broken").mkdir()
+    (tmp_path / "runs/broken/ledger.db").write_bytes(b"not a database at all" * 100)
+    reports = [report async for report in push_folders(tmp_path / "runs", None)]
+    assert [(Path(report.out).name, report.pushed, report.warning is None) for report in reports] == [
+        ("a", 2, True),
+        ("broken", 0, False),
+        ("b", 3, True),
+    ]
+    assert [len(await rows_in(sink)) for sink in sinks] == [2, 3]
 
 
-def test_since_takes_a_plain_date_as_local_midnight() -> None:
-    """A person's `2026-11-24` begins where that person's day begins."""
-    assert parse_since("2026-11-24", now=NOW) == datetime(2026, 11, 24).astimezone(UTC)
+async def test_a_given_configuration_says_where_to(tmp_path: Path) -> None:
+    """A sink that was set up wrong is mended in the configuration, and the push goes there."""
+    await write_batch(tmp_path / "out", 2, usage=UsageSettings(sink="none"))
+    config = tmp_path / "imagen.yaml"
+    config.write_text(f"usage: {{path: {tmp_path / 'usage.db'}}}\n")
+    [report] = [report async for report in push_folders(tmp_path / "out", config)]
+    assert (report.pushed, report.pending) == (2, 0)
+    assert len(await rows_in(sink_in(tmp_path))) == 2
 
 
-def test_a_wrong_date_says_what_is_right() -> None:
-    """Exit status 2 and the accepted forms."""
-    with pytest.raises(InputError, match="7d, 12h or 30m"):
-        parse_since("last tuesday", now=NOW)
-
-
-def test_unknown_costs_are_shown_as_unknown() -> None:
-    """Never as nothing: the column says unknown, and the totals count them."""
-    known = UsageGroup(backend="a", model="m", caller="c", images=2, cost_micros=6_000, cost_unknown=0, latency_ms=10)
-    unknown = UsageGroup(backend="b", model="", caller="c", images=3, cost_micros=0, cost_unknown=3, latency_ms=None)
-    lines = group_table([known, unknown]).splitlines()
-    assert lines[1].split() == ["a", "m", "c", "2", "0.0060", "0", "10"]
-    assert lines[2].split() == ["b", "-", "c", "3", "unknown", "3"]
-    assert lines[3].split() == ["total", "5", "0.0060", "3"]
-    assert lines[0].index("images") + len("images") == lines[1].index(" 2") + 2
-    assert "unknown" in raw_table([usage_row(1)])
-
-
-def test_an_empty_table_is_still_a_table() -> None:
-    """Nobody generated anything yet: headers and zero totals."""
-    assert group_table([]).splitlines()[1].split() == ["total", "0", "0.0000", "0"]
+async def test_a_folder_without_a_batch_is_one_clear_error(tmp_path: Path) -> None:
+    """Nothing was there to push: that is a mistake, not a success."""
+    with pytest.raises(InputError, match="holds no batch"):
+        _ = [report async for report in push_folders(tmp_path, None)]

@@ -1,0 +1,80 @@
+"""What an answer of PostgREST, or of the gateway before it, means: by its status, then by its code."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from tasks.errors import UsageAway, UsageError
+from tasks.usage.sinks.refusals import Place, is_away, reason_of
+
+AWAY_STATUSES = frozenset({429, 502, 503, 504})
+
+
+def refusal_of(answer: httpx.Response, place: Place, *, key: str) -> UsageError:
+    """The error that an answer other than the expected one stands for; `key` is never shown."""
+    status, code = answer.status_code, _code(answer)
+    words = _words(answer).replace(key, "***")
+    if status in AWAY_STATUSES or is_away(code) or _lost_its_database(answer):
+        return UsageAway(f"{place.name} is away ({words})", retry_after_s=_retry_after_s(answer))
+    return place.refused(_reason(status, code, key=key), words)
+
+
+def _reason(status: int, code: str, *, key: str) -> str:
+    known = reason_of(code)
+    match status:
+        case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN if known != "permission":
+            return "expired" if _has_expired(key) else "key"
+        case httpx.codes.NOT_FOUND if known != "schema":
+            return "setting"
+        case httpx.codes.NOT_ACCEPTABLE:
+            return "exposure"
+        case _ if status < httpx.codes.BAD_REQUEST:  # a redirect, or a page that is not PostgREST's
+            return "setting"
+    return known
+
+
+def _lost_its_database(answer: httpx.Response) -> bool:
+    """Whether PostgREST gives an error without a code, which no error of PostgreSQL's or of its own is.
+
+    It answers 400 so when the database's process dies under a running statement (seen with version 12.0.2, 2026-11).
+    """
+    return _body(answer).get("code") == ""
+
+
+def _words(answer: httpx.Response) -> str:
+    said = _body(answer).get("message") or answer.reason_phrase
+    return " ".join(f"{answer.status_code} {_code(answer)} {said}".split())
+
+
+def _body(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _code(answer: httpx.Response) -> str:
+    return str(_body(answer).get("code") or "")
+
+
+def _retry_after_s(answer: httpx.Response) -> float | None:
+    """Seconds; the header's other form, a date, is used by none of the servers in question."""
+    try:
+        return max(0.0, float(answer.headers.get("retry-after", "")))
+    except ValueError:
+        return None
+
+
+def _has_expired(key: str) -> bool:
+    """Whether the key is a JWT whose time is over: PostgREST before version 13 tells it in words only."""
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(key.split(".")[1] + "=="))
+        return bool(claims["exp"] <= datetime.now(UTC).timestamp())
+    except (IndexError, KeyError, TypeError, ValueError):
+        return False

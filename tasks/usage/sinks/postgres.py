@@ -1,0 +1,107 @@
+"""The sink in a PostgreSQL database, reached by its URL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from uuid import uuid4
+
+import asyncpg
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from tenacity import AsyncRetrying
+
+from tasks.errors import UsageAway, UsageError, UsageRefused
+from tasks.settings import UsageSettings
+from tasks.usage.sinks.refusals import Place, is_away, reason_of
+from tasks.usage.sinks.sql import SqlSink
+from tasks.usage.sinks.variables import variable
+
+CONNECT_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 60.0
+SCHEMES = ("postgresql://", "postgres://")
+
+
+class Database:
+    """A PostgreSQL database by its URL; nothing is connected before it is used."""
+
+    def __init__(self, url: str, *, named: str) -> None:
+        """Take the URL in libpq's form (or SQLAlchemy's); `named` is the variable or option that it comes from.
+
+        Raises:
+            UsageRefused: It is not such a URL.
+        """
+        self._url = url.replace("postgresql+asyncpg://", SCHEMES[0], 1)
+        try:
+            parts = make_url(self._url)
+        except (ArgumentError, ValueError):
+            parts = None
+        if parts is None or not self._url.startswith(SCHEMES):
+            raise UsageRefused(
+                "setting", f"{named} is not a PostgreSQL URL; write postgresql://user:password@host/database"
+            )
+        host = parts.host or parts.query.get("host", "localhost")
+        self.place = Place(f"PostgreSQL at {host}/{parts.database or ''}", address=named, key=named)
+
+    @asynccontextmanager
+    async def engine(self) -> AsyncIterator[AsyncEngine]:
+        """An engine for the duration of the block.
+
+        Statements are prepared under names of their own and not kept, so a pooler that hands connections round
+        between transactions (Supabase's, pgbouncer) serves as well.
+        """
+        engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect,
+            connect_args={
+                "prepared_statement_cache_size": 0,
+                "prepared_statement_name_func": lambda: f"imagen_{uuid4()}",
+            },
+        )
+        try:
+            yield engine
+        finally:
+            await engine.dispose()
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn the database's errors into ours for the duration of the block.
+
+        Raises:
+            UsageAway, UsageRefused: By SQLSTATE.
+        """
+        try:
+            yield
+        except DBAPIError as exc:
+            code = getattr(exc.orig, "sqlstate", None)
+            raise self._explain(code, str(exc.orig), lost=exc.connection_invalidated) from exc
+        except asyncpg.PostgresError as exc:  # what SQLAlchemy had no part in
+            raise self._explain(exc.sqlstate, str(exc)) from exc
+        except OSError as exc:
+            raise UsageAway(f"{self.place.name} cannot be reached ({str(exc) or type(exc).__name__})") from exc
+
+    def _explain(self, code: str | None, words: str, *, lost: bool = False) -> UsageError:
+        first_line = words.partition("\n")[0]
+        if lost or is_away(code or ""):
+            return UsageAway(f"{self.place.name} is away ({first_line})")
+        return self.place.refused(reason_of(code or ""), first_line)
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(
+            self._url, timeout=CONNECT_TIMEOUT_S, command_timeout=ANSWER_TIMEOUT_S, statement_cache_size=0
+        )
+
+
+@asynccontextmanager
+async def open_postgres(settings: UsageSettings, retrying: AsyncRetrying) -> AsyncIterator[SqlSink]:
+    """The sink in the database that the environment variable leads to; nothing is connected before it is used.
+
+    Raises:
+        UsageRefused: The variable is missing or holds no such URL.
+    """
+    name = settings.database_url_env
+    url = variable(name, "usage.database_url_env", needed_by="the usage sink `postgres`")
+    database = Database(url, named=name)
+    async with database.engine() as engine:
+        yield SqlSink(engine, explained=database.explained, retrying=retrying)

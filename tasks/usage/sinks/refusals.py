@@ -1,0 +1,71 @@
+"""What a sink's refusal means and what to do about it: read from codes, never from words.
+
+SQLSTATEs are those of PostgreSQL's manual (Appendix A, version 15), codes with PGRST those of PostgREST's
+(versions 12 to 14, read 2026-11-24).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.errors import UsageRefused
+
+DETAIL_CHARACTERS = 300
+
+AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "40001", "40P01"})
+AWAY_CLASSES = frozenset({"08", "53"})
+"""The server shuts down, starts, has no connection left, or gave way to another transaction."""
+
+_REASONS = {
+    **dict.fromkeys(("42P01", "3F000", "42703", "42P10", "PGRST204", "PGRST205", "PGRST125"), "schema"),
+    "PGRST106": "exposure",
+    "42501": "permission",
+    # 22023 is what PostgREST passes on for a key whose role does not exist.
+    **dict.fromkeys(("PGRST301", "PGRST302", "PGRST303", "28000", "28P01", "22023"), "key"),
+    "3D000": "setting",
+}
+_REASONS_OF_CLASSES = {"22": "data", "23": "data"}
+
+_ADVICE = {
+    "setting": "look at {address}",
+    "key": "put the right one into {key}",
+    "expired": "put a new one into {key}",
+    "schema": "it has no table mai.imagen_usage as imagen knows it: run `imagen usage migrate`",
+    "exposure": (
+        "its API does not show the schema mai: add `mai` to the exposed schemas in Supabase's API settings "
+        "(PostgREST: db-schemas)"
+    ),
+    "permission": (
+        "whoever {key} stands for may not use mai.imagen_usage: put the service role's key there, and let "
+        "`imagen usage migrate` grant it what it needs"
+    ),
+    "data": "the table does not take a row: compare it with the one of `imagen usage migrate`",
+    "other": "mend that",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How messages name a sink."""
+
+    name: str
+    address: str
+    """Variable that holds where it is."""
+    key: str
+    """Variable that holds what opens it."""
+
+    def refused(self, reason: str, detail: str) -> UsageRefused:
+        """The error for a reason, with what to do; `detail` is the sink's own words."""
+        advice = _ADVICE[reason].format(address=self.address, key=self.key)
+        known = "schema" if reason == "exposure" else reason
+        return UsageRefused(known, f"{self.name} says no ({detail[:DETAIL_CHARACTERS]}); {advice}")
+
+
+def is_away(code: str) -> bool:
+    """Whether the code means that trying again may help."""
+    return code in AWAY_CODES or code[:2] in AWAY_CLASSES
+
+
+def reason_of(code: str) -> str:
+    """The reason that a code stands for; `other` for those that say nothing to us."""
+    return _REASONS.get(code) or _REASONS_OF_CLASSES.get(code[:2] if len(code) == 5 else "", "other")  # noqa: PLR2004  a SQLSTATE

@@ -1,0 +1,159 @@
+"""The usage table in a database that SQLAlchemy speaks to: one code for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    TIMESTAMP,
+    BigInteger,
+    Column,
+    Dialect,
+    Index,
+    MetaData,
+    Numeric,
+    Select,
+    String,
+    Table,
+    Text,
+    func,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
+from tenacity import AsyncRetrying, stop_after_attempt
+
+from tasks.clock import instant
+from tasks.records import MICROS_PER_USD
+from tasks.usage.groups import UsageGroup, in_order
+from tasks.usage.query import UsageQuery
+from tasks.usage.rows import UsageRow, row_of
+
+SCHEMA = "mai"
+
+
+class _Instant(TypeDecorator[datetime]):
+    """An aware instant: `timestamptz`, or in SQLite UTC text with microseconds always written, which sorts as time."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The type of the column."""
+        native = dialect.name == "postgresql"
+        return dialect.type_descriptor(TIMESTAMP(timezone=True) if native else String(32))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """What is written."""
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """What is read."""
+        return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+metadata = MetaData(schema=SCHEMA)
+imagen_usage = Table(
+    "imagen_usage",
+    metadata,
+    Column("id", String(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql"), primary_key=True),
+    Column("created_at", _Instant, nullable=False),
+    Column("backend", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("seed", BigInteger),
+    Column("prompt_hash", Text, nullable=False),
+    Column("latency_ms", BigInteger),
+    Column("cost_usd_estimate", Numeric(12, 6, asdecimal=False)),
+    Column("caller", Text, nullable=False),
+)
+"""In PostgreSQL the migrations make it; in SQLite it has no schema and is made when the file is opened."""
+Index("imagen_usage_created_at", imagen_usage.c.created_at.desc())
+Index("imagen_usage_caller", imagen_usage.c.caller)
+
+
+class SqlSink:
+    """The table through an engine."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        explained: Callable[[], AbstractContextManager[None]],
+        retrying: AsyncRetrying | None = None,
+    ) -> None:
+        """Use an engine; `explained` turns the database's errors into ours, `retrying` repeats what may be repeated."""
+        self._engine = engine
+        self._explained = explained
+        self._retrying = retrying or AsyncRetrying(stop=stop_after_attempt(1), reraise=True)
+        self._native = engine.dialect.name == "postgresql"
+
+    async def push(self, rows: Sequence[UsageRow]) -> None:
+        """See `UsageSink.push`."""
+        await self._retrying(self._insert, [_values(row) for row in rows])
+
+    async def groups(self, query: UsageQuery) -> list[UsageGroup]:
+        """See `UsageSink.groups`."""
+        table = imagen_usage.c
+        keys = [self._day() if name == "day" else table[name] for name in query.by]
+        unknown = func.count() - func.count(table.cost_usd_estimate)
+        sums = (func.count(), func.sum(table.cost_usd_estimate), unknown, func.avg(table.latency_ms))
+        statement = _between(select(*keys, *sums).group_by(*keys), query)
+        width = len(keys)
+        found: Sequence[Any] = await self._retrying(self._all, statement)
+        return in_order(
+            UsageGroup(
+                key=tuple(str(value) for value in row[:width]),
+                images=row[width],
+                cost_micros=round((row[width + 1] or 0) * MICROS_PER_USD),
+                cost_unknown=row[width + 2],
+                latency_ms=None if row[width + 3] is None else float(row[width + 3]),
+            )
+            for row in found
+        )
+
+    async def rows(self, query: UsageQuery) -> AsyncIterator[UsageRow]:
+        """See `UsageSink.rows`."""
+        newest_first = select(imagen_usage).order_by(imagen_usage.c.created_at.desc(), imagen_usage.c.id.desc())
+        with self._explained():
+            async with self._engine.connect() as db:
+                async for row in (await db.stream(_between(newest_first, query))).mappings():
+                    yield row_of(row)
+
+    async def _insert(self, values: list[dict[str, object]]) -> None:
+        insert = postgresql.insert if self._native else sqlite.insert
+        statement = insert(imagen_usage).on_conflict_do_nothing(index_elements=["id"])
+        with self._explained():
+            async with self._engine.begin() as db:
+                await db.execute(statement, values)
+
+    async def _all(self, statement: Select[Any]) -> Sequence[Any]:
+        with self._explained():
+            async with self._engine.connect() as db:
+                rows: Sequence[Any] = (await db.execute(statement)).all()
+        return rows
+
+    def _day(self) -> Any:
+        created_at = imagen_usage.c.created_at
+        if self._native:
+            return func.to_char(func.timezone("UTC", created_at), "YYYY-MM-DD")
+        return func.substr(created_at, 1, 10, type_=String)
+
+
+def _between(statement: Select[Any], query: UsageQuery) -> Select[Any]:
+    created_at = imagen_usage.c.created_at
+    if query.since is not None:
+        statement = statement.where(created_at >= query.since)
+    return statement if query.until is None else statement.where(created_at < query.until)
+
+
+def _values(row: UsageRow) -> dict[str, object]:
+    """What the columns take, the cost exact to the millionth."""
+    cost = None if row.cost_micros is None else Decimal(row.cost_micros) / MICROS_PER_USD
+    return row.as_dict() | {"created_at": instant(row.created_at_us), "cost_usd_estimate": cost}

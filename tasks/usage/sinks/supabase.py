@@ -1,0 +1,116 @@
+"""The sink behind Supabase's REST API, which is PostgREST; a PostgREST of one's own is the same."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from tenacity import AsyncRetrying
+
+from tasks.errors import UsageAway, UsageRefused
+from tasks.settings import UsageSettings
+from tasks.usage.groups import UsageGroup, add_up
+from tasks.usage.query import UsageQuery
+from tasks.usage.rows import UsageRow, row_of
+from tasks.usage.sinks.answers import refusal_of
+from tasks.usage.sinks.refusals import Place
+from tasks.usage.sinks.variables import variable
+
+CONNECT_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 30.0
+PAGE_ROWS = 1_000
+"""Supabase's own limit (db-max-rows), which cuts an answer without a word; a server may have a smaller one."""
+TABLE = "imagen_usage"
+PROFILES = {"Accept-Profile": "mai", "Content-Profile": "mai"}
+IGNORE_KNOWN = {"Prefer": "resolution=ignore-duplicates,return=minimal"}
+
+
+class SupabaseSink:
+    """The table through PostgREST."""
+
+    def __init__(self, http: httpx.AsyncClient, place: Place, *, key: str, retrying: AsyncRetrying) -> None:
+        """Talk through a client that knows address and key."""
+        self._http = http
+        self._place = place
+        self._key = key
+        self._retrying = retrying
+
+    async def push(self, rows: Sequence[UsageRow]) -> None:
+        """See `UsageSink.push`."""
+        body = [row.as_dict() for row in rows]
+        await self._send("POST", {"on_conflict": "id"}, json=body, headers=IGNORE_KNOWN)
+
+    async def groups(self, query: UsageQuery) -> list[UsageGroup]:
+        """See `UsageSink.groups`. Added up here: servers have aggregates switched off unless told otherwise."""
+        return await add_up(self.rows(query), query.by)
+
+    async def rows(self, query: UsageQuery) -> AsyncIterator[UsageRow]:
+        """See `UsageSink.rows`. Pages by the sort key until one is empty: a short page may be the server's limit."""
+        window = _window(query)
+        after: list[tuple[str, str]] = []
+        while True:
+            order = ("order", "created_at.desc,id.desc"), ("limit", str(PAGE_ROWS))
+            page = (await self._send("GET", [*window, *after, *order])).json()
+            if not page:
+                return
+            for record in page:
+                yield row_of(record)
+            at, last = page[-1]["created_at"], page[-1]["id"]
+            after = [("or", f'(created_at.lt."{at}",and(created_at.eq."{at}",id.lt.{last}))')]
+
+    async def _send(self, method: str, parameters: Any, **content: Any) -> httpx.Response:
+        return await self._retrying(self._send_once, method, parameters, **content)
+
+    async def _send_once(self, method: str, parameters: Any, **content: Any) -> httpx.Response:
+        try:
+            answer = await self._http.request(method, f"/{TABLE}", params=parameters, **content)
+        except httpx.RequestError as exc:
+            raise UsageAway(f"{self._place.name} cannot be reached ({str(exc) or type(exc).__name__})") from exc
+        # Every answer of PostgREST that holds rows or took some has this header; a web page that says 200 has not.
+        if not answer.is_success or "content-range" not in answer.headers:
+            raise refusal_of(answer, self._place, key=self._key)
+        return answer
+
+
+@asynccontextmanager
+async def open_supabase(settings: UsageSettings, retrying: AsyncRetrying) -> AsyncIterator[SupabaseSink]:
+    """The sink that the environment variables lead to; nothing is sent before it is used.
+
+    Raises:
+        UsageRefused: A variable is missing or cannot be used.
+    """
+    needed_by = "the usage sink `supabase`"
+    url = variable(settings.url_env, "usage.url_env", needed_by=needed_by)
+    key = variable(settings.key_env, "usage.key_env", needed_by=needed_by)
+    base = _base(url, settings)
+    place = Place(
+        f"the usage table at {base.host}", address=f"{settings.url_env} and usage.rest_path", key=settings.key_env
+    )
+    # Supabase's newer keys (sb_...) are no JWTs and are refused as bearer tokens (supabase.com/docs/guides/api/api-keys,
+    # 2026-11).
+    bearer = {} if key.startswith("sb_") else {"Authorization": f"Bearer {key}"}
+    headers = {"apikey": key, "User-Agent": "imagen", **PROFILES, **bearer}
+    timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+    async with httpx.AsyncClient(base_url=base, headers=headers, timeout=timeout) as http:
+        yield SupabaseSink(http, place, key=key, retrying=retrying)
+
+
+def _base(url: str, settings: UsageSettings) -> httpx.URL:
+    """The API's address: the project's with the path under it, or the full one as it is."""
+    root, path = url.rstrip("/"), settings.rest_path.strip("/")
+    full = root if not path or root.endswith(f"/{path}") else f"{root}/{path}"
+    try:
+        base = httpx.URL(full)
+    except httpx.InvalidURL:
+        base = httpx.URL()
+    if base.scheme not in {"http", "https"} or not base.host:
+        raise UsageRefused("setting", f"{settings.url_env} is not a URL; write https://PROJECT.supabase.co")
+    return base
+
+
+def _window(query: UsageQuery) -> list[tuple[str, str]]:
+    since = [] if query.since is None else [("created_at", f"gte.{query.since.isoformat()}")]
+    until = [] if query.until is None else [("created_at", f"lt.{query.until.isoformat()}")]
+    return since + until

@@ -1,0 +1,156 @@
+"""Usage rows as users get them: pushed by a run, by a command and by a flow, into real databases."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from tasks.settings import UsageSettings
+from tests.flows.conftest import Cli
+from tests.services.supabase import Supabase, UsageDatabase
+from tests.tasks.usage.ledgers import keep, make_row, write_batch
+
+SUPABASE = {"sink": "supabase", "rest_path": ""}
+PATIENCE_S = 60
+
+
+def configure(cli: Cli, **usage: str) -> None:
+    """Set the usage sink of this folder."""
+    (cli.folder / "imagen.yaml").write_text(json.dumps({"usage": usage}))
+
+
+@pytest.mark.server
+def test_a_run_pushes_and_the_prompt_gets_nowhere(cli: Cli, supabase: Supabase, prefect_url: str) -> None:
+    """Its words are in no table, no statement the database saw, no line on the screen and in no log."""
+    configure(cli, **SUPABASE)
+    (cli.folder / "m.txt").write_text("".join(f"a zanzibarian quokka, study {number}\n" for number in range(4)))
+    cli.environ["MAI_FROM_ID"] = "night-crew"
+    done = cli.run("run", "m.txt", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    rows = asyncio.run(supabase.database.fetch("SELECT row_to_json(u)::text FROM mai.imagen_usage u"))
+    assert [json.loads(str(row))["caller"] for (row,) in rows] == ["night-crew"] * 4
+    records = httpx.post(f"{prefect_url}/logs/filter", json={"limit": 200}).json()
+    assert supabase.database.server.log.count('INSERT INTO "mai"."imagen_usage"') >= 1
+    logs = {
+        "table": str(rows),
+        "statements": supabase.database.server.log,
+        "api": supabase.api.log,
+        "screen": done.stdout + done.stderr,
+        "prefect": "\n".join(record["message"] for record in records),
+    }
+    assert not [name for name, text in logs.items() if "zanzibarian" in text]
+
+
+@pytest.mark.server
+def test_a_run_whose_sink_is_away_is_no_worse_for_it(cli: Cli, supabase: Supabase) -> None:
+    """It succeeds, warns and keeps the rows; mended, `imagen usage push` delivers them, and again changes nothing."""
+    configure(cli, **SUPABASE)
+    cli.environ["SUPABASE_URL"] = ""
+    run = cli.json("run", cli.manifest(3), "--out", "out")
+    assert (run["succeeded"], run["usage_pushed"], run["usage_pending"]) == (3, 0, 3)
+    assert "SUPABASE_URL" in run["warning"]
+    refused = cli.run("usage", "push", "out")
+    assert refused.returncode == 1
+    assert "3 pending" in refused.stdout
+    assert "SUPABASE_URL" in refused.stderr
+    del cli.environ["SUPABASE_URL"]
+    for _ in range(2):
+        [report] = cli.json("usage", "push", "out")
+        assert (report["pushed"], report["pending"], report["warning"]) == (3, 0, None)
+    assert asyncio.run(supabase.database.count()) == (3, 3)
+    assert cli.json("status", "out")["usage_pending"] == 0
+
+
+def test_pushes_killed_at_random_moments_lose_nothing(offline: Cli, supabase: Supabase) -> None:
+    """SIGKILL after any number of rows, again and again: at the end every row is there once."""
+    count, dice, kills = 6_000, random.Random(11), 0
+    configure(offline, **SUPABASE)
+    asyncio.run(write_batch(offline.folder / "out", count))
+    while True:
+        process = offline.start("usage", "push", "out")
+        goal = asyncio.run(supabase.database.count())[0] + dice.randrange(1, 2_000)
+        while process.poll() is None and asyncio.run(supabase.database.count())[0] < goal:
+            time.sleep(dice.uniform(0, 0.01))
+        process.kill()
+        _, errors = process.communicate()
+        if process.returncode >= 0:
+            break
+        kills += 1
+    assert process.returncode == 0, errors
+    assert kills >= 3
+    assert asyncio.run(supabase.database.count()) == (count, count)
+    assert offline.json("status", "out")["usage_pushed"] == count
+
+
+def test_the_table_is_read_back(offline: Cli, supabase: Supabase) -> None:
+    """Grouped by what is asked for, within the window, as a table, JSON and CSV."""
+    configure(offline, **SUPABASE)
+    rows = [make_row(number, caller="ann" if number < 3 else "bob") for number in range(5)]
+    asyncio.run(keep(rows, UsageSettings(sink="supabase", rest_path="")))
+    assert asyncio.run(supabase.database.count()) == (5, 5)
+    table = offline.run("usage", "--by", "caller,backend").stdout.splitlines()
+    assert [line.split() for line in table] == [
+        ["caller", "backend", "images", "cost_usd", "unknown", "latency_ms"],
+        ["ann", "flux", "3", "0.0060", "1", "1000"],
+        ["bob", "flux", "2", "0.0030", "1", "1000"],
+        ["total", "5", "0.0090", "2"],
+    ]
+    day = offline.json("usage", "--by", "day", "--since", "2026-01-01", "--until", "2027-01-01")
+    assert [group["images"] for group in day["groups"]] == [5]
+    raw = list(csv.DictReader(offline.run("usage", "--raw", "--csv").stdout.splitlines()))
+    assert [row["cost_usd_estimate"] for row in raw] == ["0.003", "", "0.003", "", "0.003"]
+
+
+def test_migrate_says_what_it_did(offline: Cli, usage_database: UsageDatabase) -> None:
+    """Once it makes the table, twice it changes nothing, from an option or the environment; --print only shows it."""
+    asyncio.run(usage_database.server.fetch("create database fresh"))
+    url = usage_database.server.url("fresh")
+    shown = offline.run("usage", "migrate", "--print", "--url", url)
+    assert shown.stdout.count("create table") == 1
+    first = offline.run("usage", "migrate", "--url", url)
+    assert (first.returncode, "made mai.imagen_usage" in first.stdout) == (0, True)
+    assert "exposed schemas" in first.stdout
+    offline.environ["IMAGEN_USAGE_DATABASE_URL"] = url
+    second = offline.run("usage", "migrate")
+    assert "nothing changed" in second.stdout
+    assert "secret" not in first.stdout + second.stdout
+    offline.environ["IMAGEN_USAGE_DATABASE_URL"] = ""
+    missing = offline.run("usage", "migrate")
+    assert (missing.returncode, "IMAGEN_USAGE_DATABASE_URL" in missing.stderr) == (1, True)
+
+
+@pytest.mark.server
+def test_the_flow_pushes_every_batch_under_a_folder(cli: Cli, supabase: Supabase) -> None:
+    """What is scheduled: failed when rows stay pending because of trouble, else completed with what each batch has."""
+    configure(cli, **SUPABASE)
+    for number, name in enumerate(("a", "b"), start=2):
+        asyncio.run(write_batch(cli.folder / "runs" / name, number))
+    assert push_by_flow(cli, SUPABASE_URL="").startswith("Failed the usage sink `supabase` needs")
+    assert push_by_flow(cli) == (
+        "Completed runs/a: 2 usage rows pushed, 0 pending; runs/b: 3 usage rows pushed, 0 pending"
+    )
+    # The helper writes both ledgers alike, to the microsecond, so two of the five attempts are the same.
+    assert asyncio.run(supabase.database.count()) == (3, 3)
+
+
+def push_by_flow(cli: Cli, **environ: str) -> str:
+    """The name and the message of the state in which the flow ends, in a process of its own."""
+    code = (
+        "import asyncio; from flows.push_usage import push_usage\n"
+        "state = asyncio.run(push_usage('runs', config='imagen.yaml', return_state=True))\n"
+        "print('ended:', state.name, state.message)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cli.folder, env={**os.environ, **cli.environ, **environ},
+        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
+    )  # fmt: skip
+    return done.stdout.split("ended: ", 1)[1].strip()

@@ -1,0 +1,68 @@
+"""Running other people's programs: on free ports, and never as root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whom a service runs as; None: whoever runs the tests."""
+
+    name: str | None
+
+    def own(self, path: Path) -> None:
+        """Give a file or folder to the account."""
+        if self.name is not None:
+            shutil.chown(path, self.name, pwd.getpwnam(self.name).pw_gid)
+
+    @property
+    def popen(self) -> dict[str, object]:
+        """What `subprocess` has to be told."""
+        if self.name is None:
+            return {}
+        return {"user": self.name, "group": pwd.getpwnam(self.name).pw_gid, "extra_groups": []}
+
+
+def unprivileged(*wanted: str) -> Account:
+    """The first of these accounts that exists, for tests that run as root."""
+    if os.geteuid() != 0:
+        return Account(None)
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return Account(next(name for name in (*wanted, "nobody") if name in known))
+
+
+@contextmanager
+def service_folder(account: Account) -> Iterator[Path]:
+    """A folder with a short path (sockets have a limit of 107 bytes) that the account reaches and owns."""
+    folder = Path(tempfile.mkdtemp(prefix="imagen-", dir="/tmp"))
+    account.own(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def reachable(program: Path, folder: Path, account: Account) -> Path:
+    """The program itself, or a copy of its file in `folder` where the account may not go to it."""
+    if account.name is None or all(parent.stat().st_mode & 0o1 for parent in program.resolve().parents):
+        return program
+    copy = folder / program.name
+    shutil.copy2(program, copy)
+    account.own(copy)
+    return copy
+
+
+def free_port() -> int:
+    """A port on loopback that was free a moment ago."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

@@ -1,0 +1,118 @@
+"""The sink `postgres` against a real server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tasks.clock import instant
+from tasks.errors import UsageAway, UsageRefused
+from tasks.settings import UsageSettings
+from tasks.usage.query import UsageQuery
+from tasks.usage.report import read_groups
+from tests.making import START_US
+from tests.services.supabase import UsageDatabase
+from tests.tasks.usage.ledgers import EVERYTHING, keep, make_row, push, rows_in, write_batch
+
+SINK = UsageSettings(sink="postgres")
+VARIABLE = "IMAGEN_USAGE_DATABASE_URL"
+
+
+@pytest.mark.usefixtures("usage_database")
+async def test_rows_come_back_as_they_went() -> None:
+    """Exact to the microsecond, the millionth of a dollar and the last bit of a 63-bit seed; unknown stays unknown."""
+    rows = [
+        make_row(2, seed=2**63 - 1, cost_micros=1, latency_ms=None),
+        make_row(1, created_at_us=START_US + 123_456, cost_micros=None, model="", latency_ms=2**40),
+    ]
+    await keep(rows, SINK)
+    assert await rows_in(SINK) == rows
+
+
+@pytest.mark.usefixtures("usage_database")
+async def test_a_push_repeated_adds_nothing_and_changes_nothing() -> None:
+    """Known ids are left alone, among new ones too."""
+    await keep([make_row(1), make_row(2)], SINK)
+    await keep([make_row(2, caller="somebody else"), make_row(3)], SINK)
+    assert [(row.seed, row.caller) for row in await rows_in(SINK)] == [(3, "tester"), (2, "tester"), (1, "tester")]
+
+
+@pytest.mark.usefixtures("usage_database")
+async def test_groups_are_added_up_by_the_database() -> None:
+    """Sums, unknown costs and mean latency, the dearest first; a window is half open, a day one of UTC."""
+    late = round(datetime(2026, 11, 23, 23, 59, 58, tzinfo=UTC).timestamp() * 1e6)
+    await keep([make_row(n, created_at_us=late + n * 1_000_000, latency_ms=n) for n in range(5)], SINK)
+    [group] = await read_groups(SINK, EVERYTHING)
+    assert (group.key, group.images, group.cost_micros, group.cost_unknown) == (("flux", "m", "tester"), 5, 9_000, 2)
+    assert group.latency_ms == 2
+    window = UsageQuery(since=instant(late), until=instant(late) + timedelta(seconds=3), by=("day", "backend"))
+    assert [(group.key, group.images) for group in await read_groups(SINK, window)] == [
+        (("2026-11-23", "flux"), 2),
+        (("2026-11-24", "flux"), 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "advice"),
+    [
+        ("password", "key", f"put the right one into {VARIABLE}"),
+        ("database", "setting", f"look at {VARIABLE}"),
+        ("table", "schema", "`imagen usage migrate`"),
+        ("role", "permission", "may not use mai.imagen_usage"),
+        ("row", "data", "does not take a row"),
+    ],
+)
+async def test_refusals_are_told_apart(
+    usage_database: UsageDatabase, change: str, reason: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each says what has to be mended, none shows the password, none is tried again."""
+    urls = {
+        "password": usage_database.url.replace("secret-of-a-test", "wrong-secret"),
+        "database": usage_database.url.replace("/usage", "/nothing"),
+        "table": usage_database.server.url("postgres"),
+        "role": usage_database.server.url("usage", user="authenticator"),
+        "row": usage_database.url,
+    }
+    monkeypatch.setenv(VARIABLE, urls[change])
+    with pytest.raises(UsageRefused) as caught:
+        await keep(
+            [make_row(1, seed=None if change != "row" else 1, prompt_hash=None if change == "row" else "x")], SINK
+        )
+    assert caught.value.reason == reason
+    assert advice in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "mysql://root:secret@h/d", "postgresql://u:secret@h:port/d", "http://h", "nonsense"]
+)
+async def test_a_url_that_cannot_be_used(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One message that names the variable and not what it holds; the rows stay pending."""
+    monkeypatch.setenv(VARIABLE, url)
+    await write_batch(tmp_path, 2)
+    report = await push(tmp_path, SINK)
+    assert (report.pushed, report.pending) == (0, 2)
+    assert report.warning is not None
+    assert VARIABLE in report.warning
+    assert "secret" not in report.warning
+
+
+async def test_both_spellings_of_the_scheme_are_taken(
+    usage_database: UsageDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of libpq and that of SQLAlchemy; what stands behind the question mark is understood too."""
+    for number, scheme in enumerate(("postgres", "postgresql", "postgresql+asyncpg")):
+        url = usage_database.url.replace("postgresql", scheme, 1) + "?sslmode=prefer"
+        monkeypatch.setenv(VARIABLE, url)
+        await keep([make_row(number)], SINK)
+    assert await usage_database.count() == (3, 3)
+
+
+async def test_nobody_there_is_an_absence_not_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port where nobody listens, and a name that nobody knows, are tried again."""
+    for place in ("127.0.0.1:1", "no-such-host.invalid"):
+        monkeypatch.setenv(VARIABLE, f"postgresql://u:secret@{place}/d")
+        with pytest.raises(UsageAway, match="cannot be reached"):
+            await keep([make_row(1)], SINK)

@@ -1,0 +1,98 @@
+"""What people and programs are shown of the usage table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tasks.settings import UsageSettings
+from tasks.usage.groups import UsageGroup
+from tasks.usage.query import UsageQuery
+from tasks.usage.report import Form, group_table, grouped_lines, raw_lines, raw_table, read_groups
+from tests.making import START_US
+from tests.tasks.usage.ledgers import keep, make_row, rows_in
+
+BY = ("backend", "model", "caller")
+KNOWN = UsageGroup(key=("a", "m", "c"), images=2, cost_micros=6_000, cost_unknown=0, latency_ms=10)
+UNKNOWN = UsageGroup(key=("b", "", "c"), images=3, cost_micros=0, cost_unknown=3, latency_ms=None)
+PARTLY = UsageGroup(key=("d", "m", "c"), images=3, cost_micros=0, cost_unknown=2, latency_ms=1)
+
+
+async def filled(folder: Path) -> UsageSettings:
+    """An embedded sink with four rows, two of unknown cost, of two callers."""
+    settings = UsageSettings(path=str(folder / "usage.db"))
+    await keep([make_row(number, caller="ann" if number < 3 else "bob") for number in range(4)], settings)
+    return settings
+
+
+async def text(settings: UsageSettings, query: UsageQuery, form: Form, *, raw: bool = False) -> str:
+    """All that is printed."""
+    return "\n".join([line async for line in (raw_lines if raw else grouped_lines)(settings, query, form)])
+
+
+async def test_windows_cut_at_the_instant(tmp_path: Path) -> None:
+    """From an instant on, to the microsecond; up to one that does not count."""
+    settings, start = await filled(tmp_path), datetime.fromtimestamp((START_US + 2_000_000) / 1e6, tz=UTC)
+    moment = timedelta(microseconds=1)
+    for query, seeds in [
+        (UsageQuery(since=start), [3, 2]),
+        (UsageQuery(since=start + moment), [3]),
+        (UsageQuery(until=start), [1, 0]),
+        (UsageQuery(until=start + moment), [2, 1, 0]),
+    ]:
+        assert [row.seed for row in await rows_in(settings, query)] == seeds
+        assert sum(group.images for group in await read_groups(settings, query)) == len(seeds)
+
+
+async def test_groups_by_any_keys(tmp_path: Path) -> None:
+    """By one key or several, in the order given; a day is one of UTC."""
+    settings = await filled(tmp_path)
+    by_caller = await read_groups(settings, UsageQuery(by=("caller",)))
+    assert [(group.key, group.images, group.cost_micros) for group in by_caller] == [
+        (("ann",), 3, 6_000),
+        (("bob",), 1, 0),
+    ]
+    day = f"{datetime.fromtimestamp(START_US / 1e6, tz=UTC):%Y-%m-%d}"
+    [both] = await read_groups(settings, UsageQuery(by=("day", "model")))
+    assert (both.key, both.images) == ((day, "m"), 4)
+
+
+async def test_json_has_groups_and_a_total(tmp_path: Path) -> None:
+    """A cost of which nothing is known is null, never 0, and unknown ones are counted."""
+    settings = await filled(tmp_path)
+    record = json.loads(await text(settings, UsageQuery(by=("caller",)), "json"))
+    assert record["groups"][1] == {
+        "caller": "bob", "images": 1, "cost_usd": None, "cost_unknown": 1, "latency_ms": 1_000
+    }  # fmt: skip
+    assert record["total"] == {"images": 4, "cost_usd": 0.006, "cost_unknown": 2}
+    rows = json.loads(await text(settings, UsageQuery(), "json", raw=True))
+    assert [(row["seed"], row["cost_usd_estimate"]) for row in rows] == [(3, None), (2, 0.003), (1, None), (0, 0.003)]
+
+
+async def test_csv_leaves_an_unknown_cost_empty(tmp_path: Path) -> None:
+    """So that no sum takes it for 0."""
+    settings = await filled(tmp_path)
+    groups = list(csv.DictReader((await text(settings, UsageQuery(by=("caller",)), "csv")).splitlines()))
+    assert [(group["caller"], group["cost_usd"]) for group in groups] == [("ann", "0.006"), ("bob", "")]
+    rows = list(csv.DictReader((await text(settings, UsageQuery(), "csv", raw=True)).splitlines()))
+    assert [row["cost_usd_estimate"] for row in rows] == ["", "0.003", "", "0.003"]
+
+
+def test_unknown_costs_are_shown_as_unknown() -> None:
+    """Never as nothing: the column says unknown, and the totals count them."""
+    lines = group_table([KNOWN, UNKNOWN, PARTLY], BY).splitlines()
+    assert lines[1].split() == ["a", "m", "c", "2", "0.0060", "0", "10"]
+    assert lines[2].split() == ["b", "-", "c", "3", "unknown", "3"]
+    assert lines[3].split() == ["d", "m", "c", "3", "0.0000", "2", "1"]
+    assert lines[4].split() == ["total", "8", "0.0060", "5"]
+    assert lines[0].index("images") + len("images") == lines[1].index(" 2") + 2
+    assert group_table([UNKNOWN], BY).splitlines()[2].split() == ["total", "3", "unknown", "3"]
+    assert raw_table([make_row(1)]).splitlines()[2].split() == ["total", "1", "unknown"]
+    assert raw_table([make_row(1), make_row(2)]).splitlines()[3].split()[2:] == ["0.0030", "and", "1", "unknown"]
+
+
+def test_an_empty_table_is_still_a_table() -> None:
+    """Nobody generated anything yet: headers and zero totals."""
+    assert group_table([], BY).splitlines()[1].split() == ["total", "0", "0.0000", "0"]
