@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from tasks.errors import ConfigError
 
@@ -79,10 +80,9 @@ def local_files(model: ModelReference) -> Path:
         if reason := missing(model):
             raise ConfigError(reason)
         return Path(model.name)
-    from diffusers import DiffusionPipeline
-
+    diffusers = quiet_diffusers()
     try:
-        return Path(DiffusionPipeline.download(model.name, local_files_only=True))
+        return Path(diffusers.DiffusionPipeline.download(model.name, local_files_only=True))
     except (OSError, ValueError):
         raise ConfigError(
             f"{model.name} is not on this machine; download it with `hf download {model.name}`, "
@@ -95,12 +95,23 @@ def snapshot_of(model: ModelReference, folder: Path) -> str | None:
     return None if model.is_folder else folder.name
 
 
+def quiet_diffusers() -> Any:
+    """The library, its bars and advice (and those of transformers) kept off the user's screen: errors still come."""
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+        library.utils.logging.set_verbosity_error()
+    return diffusers
+
+
 def _download(name: str) -> Path:
-    from diffusers import DiffusionPipeline
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
+    diffusers = quiet_diffusers()
     try:
-        return Path(DiffusionPipeline.download(name))
+        return Path(diffusers.DiffusionPipeline.download(name))
     except GatedRepoError:
         raise ConfigError(
             f"{name} is given to those only who accepted its terms: do that on its page, then `hf auth login`"
@@ -109,7 +120,7 @@ def _download(name: str) -> Path:
         raise ConfigError(f"the hub knows no model {name!r} (a private one needs `hf auth login`)") from None
     except (OSError, ValueError) as exc:
         raise ConfigError(
-            f"{name} is not on this machine, and the hub cannot be asked for it ({one_line(exc)}); "
+            f"{name} is not on this machine, and the hub cannot be asked for it ({one_line(exc.__cause__ or exc)}); "
             f"download it with `hf download {name}` where there is a network, or name a folder that holds it"
         ) from None
 

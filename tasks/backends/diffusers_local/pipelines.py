@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from tasks.backends.diffusers_local.calls import Call, Signature, together
-from tasks.backends.diffusers_local.model import INDEX_NAME, ModelReference, local_files, one_line, snapshot_of
+from tasks.backends.diffusers_local.model import (
+    INDEX_NAME,
+    ModelReference,
+    local_files,
+    one_line,
+    quiet_diffusers,
+    snapshot_of,
+)
+from tasks.backends.diffusers_local.prompts import keep_encoded_prompts
 from tasks.errors import BatchStopped, ConfigError
 
 
@@ -66,17 +74,6 @@ class LoadedPipeline:
         made = self.pipe(**arguments)
         flagged = getattr(made, "nsfw_content_detected", None) or [False] * len(calls)
         return [Picture(image, bool(flag)) for image, flag in zip(made.images, flagged, strict=True)]
-
-
-def quiet_diffusers() -> Any:
-    """The library, its bars and advice (and those of transformers) kept off the user's screen: errors still come."""
-    import diffusers
-    import transformers
-
-    for library in (diffusers, transformers):
-        library.utils.logging.disable_progress_bar()
-        library.utils.logging.set_verbosity_error()
-    return diffusers
 
 
 def signature_of(folder: Path) -> Signature:
@@ -186,6 +183,7 @@ def _load(folder: Path, spec: PipelineSpec, device: str) -> Any:
             pipe.enable_sequential_cpu_offload(device=device)
         case _:
             pipe.to(device)
+    keep_encoded_prompts(pipe)
     return pipe
 
 
