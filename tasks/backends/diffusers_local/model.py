@@ -85,7 +85,7 @@ def local_files(model: ModelReference) -> Path:
         return Path(diffusers.DiffusionPipeline.download(model.name, local_files_only=True))
     except (OSError, ValueError):
         raise ConfigError(
-            f"{model.name} is not on this machine; download it with `hf download {model.name}`, "
+            f"model: {model.name} is not on this machine; download it with `hf download {model.name}`, "
             "or name a folder that holds it"
         ) from None
 
@@ -112,17 +112,18 @@ def _download(name: str) -> Path:
     diffusers = quiet_diffusers()
     try:
         return Path(diffusers.DiffusionPipeline.download(name))
-    except GatedRepoError:
-        raise ConfigError(
-            f"{name} is given to those only who accepted its terms: do that on its page, then `hf auth login`"
-        ) from None
-    except RepositoryNotFoundError:
-        raise ConfigError(f"the hub knows no model {name!r} (a private one needs `hf auth login`)") from None
     except (OSError, ValueError) as exc:
-        raise ConfigError(
-            f"{name} is not on this machine, and the hub cannot be asked for it ({one_line(exc.__cause__ or exc)}); "
-            f"download it with `hf download {name}` where there is a network, or name a folder that holds it"
-        ) from None
+        match exc.__cause__ or exc:
+            case GatedRepoError():
+                reason = "is given to those only who accepted its terms: do that on its page, then `hf auth login`"
+            case RepositoryNotFoundError():
+                reason = "is not known to the hub, or private: `hf auth login` then"
+            case cause:
+                reason = (
+                    f"is not on this machine, and the hub cannot be asked for it ({one_line(cause)}); download it with "
+                    f"`hf download {name}` where there is a network, or name a folder that holds it"
+                )
+    raise ConfigError(f"model: {name} {reason}")
 
 
 def one_line(error: BaseException, longest: int = 200) -> str:
