@@ -64,6 +64,18 @@ async def test_jobs_that_wait_together_are_made_together(out: Path, instance: di
     assert predict_time_s > 0
 
 
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+async def test_the_weights_have_the_precision_asked_for(
+    out: Path, instance: dict[str, Any], loads: Loads, dtype: str
+) -> None:
+    """By itself a CPU computes in 32 bits; pictures come out in either precision."""
+    import torch
+
+    assert (await run(out, jobs_of(2), instance, device="cpu", dtype=dtype)).succeeded == 2
+    expected = {"auto": torch.float32, "bfloat16": torch.bfloat16}[dtype]
+    assert {loads.last.pipe.transformer.dtype, loads.last.pipe.text_encoder_2.dtype} == {expected}
+
+
 async def test_a_picture_does_not_depend_on_its_neighbours(
     tmp_path: Path, instance: dict[str, Any], loads: Loads
 ) -> None:
