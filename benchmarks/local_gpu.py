@@ -1,7 +1,8 @@
 """How much of a local device's speed arrives: imagen's backend `diffusers` against the bare loop over the same pipeline.
 
 `python -m benchmarks.local_gpu --model FOLDER_OR_ID` on a machine with a GPU; without `--model` a tiny pipeline with
-random weights is used, which measures only that nothing stands still. Prints a Markdown table.
+random weights is used. With `--pretend 0.6` the device is pretended: it takes so many seconds for a picture and none of the
+CPU, which shows on any machine whether a GPU of that speed would be kept busy. Prints a Markdown table.
 
 Both make the same pictures with the same loaded pipeline and batch size. The bare loop throws its pictures away, or saves
 each as PNG before the next call; imagen's engine (without Prefect) also keeps its ledger and stores every file safely.
@@ -14,13 +15,18 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
+from PIL import Image
+
+from tasks.backends.diffusers_local import sharing
 from tasks.backends.diffusers_local.model import fetch_model, parse_model
 from tasks.backends.diffusers_local.pipelines import LoadedPipeline, PipelineSpec, chosen_device, load_pipeline
 from tasks.generate import generate_range
@@ -56,6 +62,24 @@ class Measured:
     name: str
     wall_s: float
     busy_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PretendedPipe:
+    """Takes its time and gives noise, which is what PNG is slowest at."""
+
+    image_s: float
+
+    def __call__(self, *, prompt: Sequence[str], width: int, height: int, **_: Any) -> SimpleNamespace:
+        """Sleep, as the CPU does while a GPU works."""
+        time.sleep(self.image_s * len(prompt))
+        noise = Image.effect_noise((width, height), 64).convert("RGB")
+        return SimpleNamespace(images=[noise] * len(prompt))
+
+
+def pretending(image_s: float) -> Callable[[PipelineSpec], LoadedPipeline]:
+    """Loads the real pipeline and puts a pretended device in its place."""
+    return lambda spec: replace(load_pipeline(spec), pipe=PretendedPipe(image_s))
 
 
 def bare_loop(pipeline: LoadedPipeline, load: Load, folder: Path | None) -> Measured:
@@ -139,7 +163,7 @@ def table(load: Load, results: Sequence[Measured], device: str) -> str:
         f"| {results[0].wall_s / each.wall_s:.0%} | {each.busy_s / each.wall_s:.0%} |"
         for each in results
     ]
-    head = [f"{load.name} on {device}: {what}", "", "| | images/s | of the bare loop | device busy |"]
+    head = [f"{load.name} ({device}): {what}", "", "| | images/s | of the bare loop | device busy |"]
     return "\n".join([*head, "| --- | --- | --- | --- |", *rows])
 
 
@@ -148,6 +172,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="hub id or folder; none: a tiny pipeline with random weights")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--pretend", type=float, metavar="S", help="seconds for a picture on a pretended device")
     parser.add_argument("--images", type=int, default=48)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--side", type=int, default=512, help="width and height in pixels")
@@ -165,6 +190,8 @@ def main() -> None:
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         name = given.model or "a tiny FLUX with random weights"
+        if given.pretend:
+            name = f"a pretended device that takes {given.pretend} s for a picture"
         if given.model is None:
             from tests.tiny_pipeline import save_tiny_flux  # noqa: PLC0415  needs torch
 
@@ -183,13 +210,15 @@ def main() -> None:
         )
         spec = PipelineSpec(model=parse_model(load.model), device=load.device, dtype="auto", offload="none")
         fetch_model(spec.model)
-        pipeline = load_pipeline(spec)
+        loading = pretending(given.pretend) if given.pretend else load_pipeline
+        pipeline = loading(spec)
         bare_loop(pipeline, load, None)  # warms everything up
         saved = folder / "saved"
         saved.mkdir()
         results = [fastest(bare_loop(pipeline, load, where) for _ in range(load.rounds)) for where in (None, saved)]
         del pipeline  # the engine loads its own
-        results.append(asyncio.run(engine(load, folder)))
+        with patch.object(sharing, "load_pipeline", loading):
+            results.append(asyncio.run(engine(load, folder)))
         print(table(load, results, chosen_device(spec)))
 
 

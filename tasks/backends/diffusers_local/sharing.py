@@ -11,6 +11,7 @@ from tasks.backends.diffusers_local.worker import PipelineWorker
 
 _lock = threading.Lock()
 _shared: dict[PipelineSpec, _Shared] = {}
+"""Workers stay when nobody uses them, without their models: they know how much the memory holds."""
 _threads: dict[str, ThreadPoolExecutor] = {}
 """By device: two models on one device take turns."""
 
@@ -39,5 +40,4 @@ def return_worker(spec: PipelineSpec) -> None:
         shared = _shared[spec]
         shared.users -= 1
         if not shared.users:
-            del _shared[spec]
-            shared.worker.close()
+            shared.worker.unload()

@@ -61,7 +61,7 @@ class PipelineWorker:
         self._waiting: list[Request] = []
         self._arrived = threading.Condition()
         self._limits: dict[tuple[int, int], int] = {}
-        """Pictures in one call at most, by their size, as memory has shown; kept as long as the process."""
+        """Pictures in one call at most, by their size, as memory has shown."""
 
     @property
     def version(self) -> str | None:
@@ -78,8 +78,8 @@ class PipelineWorker:
         self._thread.submit(self._turn)
         return request
 
-    def close(self) -> None:
-        """Give the memory back, when the call that runs has ended."""
+    def unload(self) -> None:
+        """Give the memory back, when the call that runs has ended; the next request loads the model again."""
         self._thread.submit(self._unload)
 
     def _turn(self) -> None:
@@ -136,23 +136,30 @@ class PipelineWorker:
         Raises:
             BatchStopped: The device is lost.
         """
-        batch = [request for request in batch if not request.picture.cancelled()]
-        failure = self._failure(pipeline, batch) if batch else None
-        if failure is None:
-            return
-        # Only here, outside of its handler, has the exception let go of the call's tensors.
-        size, smaller = len(batch), 1
-        if failure.out_of_memory:
+        left = batch
+        while left := [request for request in left if not request.picture.cancelled()]:
+            part = left[: self._most(left[0])]
+            failure = self._failure(pipeline, part)
+            if failure is None:
+                left = left[len(part) :]
+            elif isinstance(failure.error, BatchStopped):
+                raise failure.error
+            elif failure.out_of_memory and len(part) > 1:
+                # Only here, outside of its handler, has the exception let go of the call's tensors.
+                free_memory()
+                self._limits[part[0].call.width, part[0].call.height] = len(part) // 2
+            else:
+                left = left[len(part) :]
+                self._one_by_one(pipeline, part, failure.error)
+
+    def _one_by_one(self, pipeline: LoadedPipeline, failed: list[Request], error: JobError) -> None:
+        """Put the failure of a call down to the request that causes it."""
+        if len(failed) == 1:
             free_memory()
-            smaller = max(1, size // 2)
-            self._limits[batch[0].call.width, batch[0].call.height] = smaller
-        if isinstance(failure.error, BatchStopped):
-            raise failure.error
-        if size == 1:
-            self._end(batch, failure.error)
+            self._end(failed, error)
             return
-        for first in range(0, size, smaller):
-            self._make(pipeline, batch[first : first + smaller])
+        for request in failed:
+            self._make(pipeline, [request])
 
     def _failure(self, pipeline: LoadedPipeline, batch: list[Request]) -> _Failure | None:
         """Make one call and hand out its pictures; None when that went well."""

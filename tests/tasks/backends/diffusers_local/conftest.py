@@ -58,9 +58,11 @@ class Loads:
 def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loads]:
     """Watches every pipeline that the backend loads; none is left loaded at the end."""
     watching = Loads()
+    workers: dict[PipelineSpec, sharing._Shared] = {}
     monkeypatch.setattr(sharing, "load_pipeline", watching.load)
+    monkeypatch.setattr(sharing, "_shared", workers)
     yield watching
-    assert not sharing._shared
+    assert not any(shared.users for shared in workers.values())
 
 
 @pytest.fixture

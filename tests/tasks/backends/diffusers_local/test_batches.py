@@ -123,7 +123,7 @@ async def test_a_job_of_a_killed_run_is_made_again(tmp_path: Path, instance: dic
 
 
 async def test_memory_that_runs_out_halves_the_batch(out: Path, instance: dict[str, Any], loads: Loads) -> None:
-    """The pictures are made all the same, in smaller calls, and the next calls are smaller from the start."""
+    """The pictures are made all the same, in smaller calls, and the next ones of the process are smaller from the start."""
     import torch
 
     def cramped(arguments: dict[str, Any]) -> None:
@@ -133,7 +133,10 @@ async def test_memory_that_runs_out_halves_the_batch(out: Path, instance: dict[s
     loads.prepare = lambda pipe: setattr(pipe, "before", cramped)
     counts = await run(out, jobs_of(16), instance, batch_size=8)
     assert counts.succeeded == 16
-    assert loads.last.sizes == [8, 4, 2, 2, 4, 2, 2, 2, 2, 2, 2]
+    assert loads.last.sizes == [8, 4, *[2] * 8]
+    (out / "next").mkdir()
+    await run(out / "next", jobs_of(4), instance, batch_size=8)
+    assert loads.last.sizes == [2, 2]
 
 
 async def test_a_picture_too_large_for_the_memory_fails_alone(
@@ -246,8 +249,10 @@ async def test_one_model_is_loaded_once_off_the_event_loop(out: Path, instance: 
         assert (await run(second, jobs_of(1), instance, default_steps=1)).succeeded == 1
         assert await wait_for_one(first) is not None
     assert len(loads.pipes) == 1
-    assert places != [threading.main_thread()]
-    assert loads.last.sizes == [2, 1, 1]
+    (out / "third").mkdir()
+    await run(out / "third", jobs_of(1), instance)
+    assert [pipe.sizes for pipe in loads.pipes] == [[2, 1, 1], [1]]
+    assert threading.main_thread() not in places
 
 
 async def wait_for_one(batch: Batch) -> Prediction:
