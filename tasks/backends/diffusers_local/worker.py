@@ -83,25 +83,29 @@ class PipelineWorker:
         self._thread.submit(self._unload)
 
     def _turn(self) -> None:
-        batch = self._next_batch()
-        if not batch:
+        if not self._anyone_waits():
             return
+        batch: list[Request] = []
         try:
+            # First the model, which takes long: meanwhile more jobs come.
             if self._pipeline is None:
                 self._pipeline = self._load()
+            batch = self._next_batch()
             self._make(self._pipeline, self._acceptable(self._pipeline, batch))
         except BatchStopped as stopped:
             # Nobody's picture can be made now.
             self._end([*batch, *self._all_waiting()], stopped)
         except Exception as exc:  # noqa: BLE001  whoever waits has to learn of it, whatever it is
-            self._end(batch, exc)
+            self._end(batch or self._all_waiting(), exc)
+
+    def _anyone_waits(self) -> bool:
+        with self._arrived:
+            self._waiting = [request for request in self._waiting if not request.picture.cancelled()]
+            return bool(self._waiting)
 
     def _next_batch(self) -> list[Request]:
         """The oldest request and those like it, taken out of the queue."""
         with self._arrived:
-            self._waiting = [request for request in self._waiting if not request.picture.cancelled()]
-            if not self._waiting:
-                return []
             size = self._most(self._waiting[0])
             self._arrived.wait_for(lambda: len(self._alike()) >= size, timeout=GATHER_S)
             batch = self._alike()[:size]
