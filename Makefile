@@ -13,7 +13,7 @@ demo: $(VENV)/.installed ## run the main job on a small manifest: images, metada
 	$(BIN)/imagen run manifests/demo.yaml --out runs/demo
 	@echo "the pictures: $(CURDIR)/runs/demo/images"
 
-test: $(VENV)/.installed-dev tmux $(VENV)/postgrest check ## everything that must pass before a change lands
+test: $(VENV)/.installed-dev local tmux $(VENV)/postgrest check ## everything that must pass before a change lands
 	$(BIN)/pytest -n 2 --dist worksteal
 
 chaos: $(VENV)/.installed-dev ## kill a paid batch of 300 jobs 50 times and count what was billed
@@ -31,6 +31,15 @@ format: $(VENV)/.installed-dev ## write the code in the project's format
 
 clean: ## remove what the targets made, generated images too
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+# The backend `diffusers` is tested on the CPU. Linux gets the build for it or none: the default one brings gigabytes of CUDA.
+TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)$(if $(filter Linux,$(shell uname -s)),+cpu)
+
+.PHONY: local
+local: $(VENV)/.installed-dev
+	@$(BIN)/python -c 'import importlib.util as u; raise SystemExit(None in map(u.find_spec, ("torch", "diffusers", "accelerate")))' \
+	  || $(BIN)/python -m pip install --quiet --constraint constraints.txt '$(TORCH)' --editable '.[local]' >/dev/null 2>&1 \
+	  || echo "NOT RUN: $(TORCH) cannot be installed from here; the tests of the backend diffusers will be skipped"
 
 .PHONY: tmux
 tmux:

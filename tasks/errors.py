@@ -69,12 +69,12 @@ class BatchLocked(InputError):
 
 
 class BatchStopped(ImagenError):
-    """Raised when a batch stops on purpose and can be resumed: budget, credit, token, error rate, disk."""
+    """Raised when a batch stops on purpose and can be resumed: budget, credit, token, error rate, disk, local model."""
 
     exit_code = 3
 
     def __init__(self, reason: str, message: str) -> None:
-        """Keep `reason` (`budget`, `credit`, `token`, `error_rate`, `disk`) beside the text."""
+        """Keep `reason` (`budget`, `credit`, `token`, `error_rate`, `disk`, `model`, `device`) beside the text."""
         self.reason = reason
         super().__init__(message)
 

@@ -48,6 +48,22 @@ backends:
     model: black-forest-labs/flux-dev
     concurrency: 64
 
+  flux-schnell-local: # on this machine's GPU; needs: pip install 'imagen[local]'
+    type: diffusers
+    model: black-forest-labs/FLUX.1-schnell # any text-to-image pipeline of diffusers: a hub id, or a folder
+    concurrency: 16 # at least twice batch_size keeps the device busy
+    device: auto # cuda, cuda:1, mps or cpu; auto takes the first that is there
+    dtype: auto # float32, bfloat16 or float16; auto: bfloat16 on a GPU that has it
+    offload: none # model or sequential: keep weights in main memory; slower, for GPUs that do not hold the model
+    batch_size: 4 # pictures in one call at most; halved when memory is short
+    default_width: 1024 # where the row gives no size
+    default_height: 1024
+    default_steps: 4 # where the row gives none; null: the pipeline's own
+    default_guidance: 0.0 # likewise
+    price_usd: null # dollars for one image; 0: it is free. With neither price the cost is unknown
+    price_usd_per_hour: null # of the device; an image costs its share of the time
+    latency_s: 5.0 # the device's time for one picture, for plans, until the first was measured
+
 prices: {} # dollars by model and unit, in place of the price table's, as owner/name: {image: 0.003}; `imagen prices` lists them
 
 output:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["tests.services.postgresql", "tests.services.supabase"]
 
-PERSONAL_PREFIXES = ("PREFECT_", "XDG_", "MAI_", "TMUX", "SUPABASE_", "REPLICATE_", "IMAGEN_USAGE_")
+PERSONAL_PREFIXES = ("PREFECT_", "XDG_", "MAI_", "TMUX", "SUPABASE_", "REPLICATE_", "IMAGEN_USAGE_", "HF_", "HUGGING")
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +30,19 @@ def out(tmp_path: Path) -> Path:
     folder = tmp_path / "out"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_flux(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a real FLUX pipeline with random weights; skips where the extra `local` is not installed."""
+    if find_spec("torch") is None or find_spec("diffusers") is None:
+        pytest.skip("NOT RUN: the extra `local` is not installed (`make local` does it where it can)")
+    with warnings.catch_warnings():
+        # What torch and transformers say about their own modules while they are imported.
+        warnings.simplefilter("ignore")
+        import diffusers.pipelines.auto_pipeline  # noqa: F401, PLC0415  seconds, for the tests that need it
+        import torch  # noqa: PLC0415  likewise
+
+        from tests.tiny_pipeline import save_tiny_flux  # noqa: PLC0415  likewise
+    torch.set_num_threads(1)
+    return save_tiny_flux(tmp_path_factory.mktemp("tiny-flux"))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "imagen.backends"
 
 EMBEDDED_TYPES = {
+    "diffusers": "tasks.backends.diffusers_local.backend:DiffusersBackend",
     "replicate": "tasks.backends.replicate.backend:ReplicateBackend",
     "sketch": "tasks.backends.sketch:SketchBackend",
 }

@@ -14,12 +14,14 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.backends.base import Allowance, BackendContext, Estimate
+from tasks.backends.sizes import requested_size
 from tasks.errors import ConfigError, JobError, Refused, Transient
 from tasks.identity import sent_text
 from tasks.records import Job, Prediction, micros
 from tasks.settings import explain_setting
 
-DEFAULT_SIDE_PX = 512
+DEFAULT_SIZE_PX = (512, 512)
+GRID_PX = 8
 DEFAULT_STEPS = 4
 DRAWING_S = 0.07
 """Seconds to draw and write a picture of the default size, measured on two cores; for estimates only."""
@@ -111,7 +113,7 @@ class SketchBackend:
         from tasks.backends.sketching.art import draw  # noqa: PLC0415
         from tasks.encode import encode  # noqa: PLC0415
 
-        width, height = requested_size(job)
+        width, height = requested_size(job, default=DEFAULT_SIZE_PX, grid_px=GRID_PX)
         image = draw(
             sent_text(job.prompt),
             seed=job.seed,
@@ -131,19 +133,6 @@ class SketchBackend:
         if _chance("transient", prediction.prediction_id) < options.transient_rate:
             return Transient("rehearsed: the prediction was interrupted")
         return None
-
-
-def requested_size(job: Job) -> tuple[int, int]:
-    """Pixels asked for: given sides win; a missing one follows the aspect ratio around the default area."""
-    across, down = (int(part) for part in (job.aspect_ratio or "1:1").split(":"))
-    if job.width and job.height:
-        return job.width, job.height
-    if job.width or job.height:
-        width = job.width or round((job.height or 0) * across / down)
-        height = job.height or round((job.width or 0) * down / across)
-        return max(16, width), max(16, height)
-    scale = DEFAULT_SIDE_PX / (across * down) ** 0.5
-    return max(16, round(across * scale / 8) * 8), max(16, round(down * scale / 8) * 8)
 
 
 def _chance(what: str, key: str) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from tasks.backends.diffusers_local.options import DiffusersOptions
 from tasks.backends.replicate.options import ReplicateOptions
 from tasks.backends.sketch import SketchOptions
 from tasks.errors import ConfigError
@@ -80,15 +81,23 @@ def test_the_starter_configuration_shows_every_default(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "options"), [("sketch", SketchOptions), ("flux-schnell-replicate", ReplicateOptions)])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sketch", SketchOptions()),
+        ("flux-schnell-replicate", ReplicateOptions()),
+        ("flux-schnell-local", DiffusersOptions(default_steps=4, default_guidance=0.0)),
+    ],
+)
 def test_the_starter_configuration_explains_every_setting_of_a_type(
-    name: str, options: type[BaseModel], tmp_path: Path
+    name: str, expected: BaseModel, tmp_path: Path
 ) -> None:
-    """Each one stands there with its default."""
+    """Each one stands there with its default, or with what the model needs."""
     (tmp_path / "imagen.yaml").write_text(CONFIG_TEXT)
     written = load_settings(tmp_path / "imagen.yaml").backends[name].options
+    options = type(expected)
     assert set(written) == set(options.model_fields)
-    assert options.model_validate(written) == options()
+    assert options.model_validate(written) == expected
 
 
 def test_the_nearest_configuration_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

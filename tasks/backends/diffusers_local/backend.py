@@ -1,0 +1,139 @@
+"""The backend `diffusers`; see `tasks.backends.base.Backend` for what each method owes the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from datetime import datetime
+from functools import cached_property
+
+from pydantic import ValidationError
+
+from tasks.backends.base import Allowance, BackendContext, Estimate
+from tasks.backends.diffusers_local.calls import GUIDANCE, Signature, call_of
+from tasks.backends.diffusers_local.model import fetch_model, missing, parse_model
+from tasks.backends.diffusers_local.options import DiffusersOptions
+from tasks.backends.diffusers_local.pipelines import PipelineSpec, chosen_device, signature_of
+from tasks.backends.diffusers_local.sharing import return_worker, take_worker
+from tasks.backends.diffusers_local.worker import PipelineWorker
+from tasks.errors import ConfigError, JobError, Refused
+from tasks.records import Job, Prediction, micros
+from tasks.settings import explain_setting
+
+S_PER_HOUR = 3_600.0
+
+
+class DiffusersBackend:
+    """One model on this machine's device. Nothing outlives the process: what a kill interrupted is made again."""
+
+    def __init__(self, context: BackendContext) -> None:
+        """Read the settings; neither torch nor the model is loaded.
+
+        Raises:
+            ConfigError: A setting, or the model reference, cannot be used.
+        """
+        self._context = context
+        try:
+            self._options = DiffusersOptions.model_validate(context.settings.options)
+            model = parse_model(context.settings.model)
+        except ValidationError as exc:
+            raise ConfigError("\n".join(explain_setting(error, context.place) for error in exc.errors())) from None
+        except ValueError as exc:
+            raise ConfigError(f"{context.place}.model: {exc}") from None
+        options = self._options
+        self._spec = PipelineSpec(model=model, device=options.device, dtype=options.dtype, offload=options.offload)
+        # A call never waits for more jobs than can be in flight.
+        self._most = min(options.batch_size, context.settings.concurrency)
+        self._picture_s = options.latency_s
+        self._signature: Signature | None = None
+
+    def ready(self) -> str | None:
+        """Whether the libraries and the model's folder are here."""
+        return missing(self._spec.model)
+
+    def learn(self) -> None:
+        """Have the model's files here, whatever it takes, and read what its pipeline takes."""
+        if self.ready() is not None or self._signature is not None:
+            return
+        try:
+            chosen_device(self._spec)
+            self._signature = signature_of(fetch_model(self._spec.model))
+        except ConfigError as exc:
+            raise ConfigError(f"{self._context.place}: {exc}") from None
+        if self._options.default_guidance is not None and GUIDANCE not in self._signature.defaults:
+            pipeline = self._signature.pipeline
+            raise ConfigError(f"{self._context.place}: default_guidance: {pipeline} takes no {GUIDANCE}")
+
+    def problems(self, job: Job) -> list[str]:
+        """What the pipeline would refuse or ignore."""
+        return [] if self._signature is None else self._signature.problems(call_of(job, self._options))
+
+    def estimate(self, job: Job) -> Estimate:
+        """The price of the device's time: the configured one at first, then that of the last picture made."""
+        # The device makes one picture after another, so one that is in flight waits for all the others.
+        latency_s = self._picture_s * self._context.settings.concurrency
+        cost_micros = self._cost_micros(self._picture_s)
+        # Nobody bills it, so what a budget sets aside is an estimate too.
+        return Estimate(cost_micros=cost_micros, most_micros=cost_micros, latency_s=latency_s)
+
+    def allowance(self) -> Allowance:
+        """The device sets its own pace."""
+        return Allowance(account=self._context.name, creates_per_min=self._context.settings.creates_per_min)
+
+    async def submit(self, job: Job, *, attempt: int) -> Prediction:
+        """Give the attempt an id that says which one it is, so that any process can go on with it."""
+        return Prediction(prediction_id=f"local-{job.job_id[:20]}-{attempt}")
+
+    async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
+        """Nothing outlives the process that submitted it."""
+        return None
+
+    async def wait(self, job: Job, prediction: Prediction) -> Prediction:
+        """Make the picture, together with others that wait; the same seed makes the same one after a restart."""
+        request = self._worker.ask(call_of(job, self._options), most=self._most)
+        try:
+            picture = await asyncio.wrap_future(request.picture)
+        except JobError as error:
+            error.cost_micros = self._cost_micros(request.spent_s, images=0)
+            raise
+        self._picture_s = request.spent_s
+        cost_micros = self._cost_micros(request.spent_s)
+        if picture.flagged:
+            raise Refused("the pipeline's safety checker flagged the picture", cost_micros=cost_micros)
+        return Prediction(
+            prediction_id=prediction.prediction_id,
+            model_version=self._worker.version,
+            output=picture.image,
+            predict_time_s=request.spent_s,
+            cost_micros=cost_micros,
+            cost_source=None if cost_micros is None else "priced" if cost_micros else "free",
+        )
+
+    async def fetch(self, job: Job, prediction: Prediction) -> bytes:
+        """Encode the picture as asked, in a thread of its own: the device goes on meanwhile."""
+        from tasks.encode import encode
+
+        quality = self._context.output.quality
+        return await asyncio.to_thread(encode, prediction.output, format=job.format, quality=quality)
+
+    async def cancel(self, prediction: Prediction) -> None:
+        """A call that nobody waits for any more ends by itself after its present step."""
+
+    async def close(self) -> None:
+        """Unload the model, unless another instance uses it."""
+        if "_worker" in vars(self):
+            return_worker(self._spec)
+            del self._worker
+
+    @cached_property
+    def _worker(self) -> PipelineWorker:
+        return take_worker(self._spec)
+
+    def _cost_micros(self, seconds: float, *, images: int = 1) -> int | None:
+        """Of so much of the device's time: a price of an image wins over one of an hour; without any, unknown."""
+        if not seconds:
+            return 0
+        if (price_usd := self._context.settings.price_usd) is not None:
+            return micros(price_usd * images)
+        per_hour_usd = self._options.price_usd_per_hour
+        return None if per_hour_usd is None else micros(per_hour_usd * seconds / S_PER_HOUR)

@@ -1,0 +1,132 @@
+"""Where a model's files are: a folder, or the hub's cache on this machine.
+
+The network is used in one place, `fetch_model`, before a batch starts; what is loaded afterwards is on disk.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import ConfigError
+
+PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
+"""What loading a pipeline needs; the extra `local` brings them."""
+INDEX_NAME = "model_index.json"
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReference:
+    """A model as the configuration names it."""
+
+    name: str
+    """A hub id (`owner/name`), or the folder's absolute path."""
+    is_folder: bool
+
+
+def parse_model(text: str) -> ModelReference:
+    """What a model reference means: a folder that exists, else an id on the hub.
+
+    Raises:
+        ValueError: It can be neither.
+    """
+    path = Path(text).expanduser()
+    if text and path.is_dir():
+        return ModelReference(str(path.resolve()), is_folder=True)
+    if _HUB_ID.fullmatch(text):
+        return ModelReference(text, is_folder=False)
+    if "/" in text or "\\" in text:
+        return ModelReference(str(path.absolute()), is_folder=True)
+    raise ValueError(f"{text!r} is not a model; write owner/name, or the path of a folder")
+
+
+def missing(model: ModelReference) -> str | None:
+    """What is not here without which nothing can be made; None when there is nothing. Imports nothing, asks nobody."""
+    if any(find_spec(package) is None for package in PACKAGES):
+        return "pip install 'imagen[local]'"
+    if not model.is_folder:
+        return None
+    if not Path(model.name).is_dir():
+        return f"there is no folder {model.name}"
+    if not (Path(model.name) / INDEX_NAME).is_file():
+        return f"{model.name} holds no {INDEX_NAME}: it is not a saved pipeline"
+    return None
+
+
+def fetch_model(model: ModelReference) -> Path:
+    """The folder with the model's files, which are downloaded from the hub where this machine does not have them all.
+
+    Raises:
+        ConfigError: The hub cannot be reached, has no such model, or does not give it to this user.
+    """
+    try:
+        return local_files(model)
+    except ConfigError:
+        return _download(model.name)
+
+
+def local_files(model: ModelReference) -> Path:
+    """The folder with the model's files; the network is not used.
+
+    Raises:
+        ConfigError: They are not all on this machine.
+    """
+    if model.is_folder:
+        if reason := missing(model):
+            raise ConfigError(reason)
+        return Path(model.name)
+    diffusers = quiet_diffusers()
+    try:
+        return Path(diffusers.DiffusionPipeline.download(model.name, local_files_only=True))
+    except (OSError, ValueError):
+        raise ConfigError(
+            f"model: {model.name} is not on this machine; download it with `hf download {model.name}`, "
+            "or name a folder that holds it"
+        ) from None
+
+
+def snapshot_of(model: ModelReference, folder: Path) -> str | None:
+    """Which version of a hub's model lies in this folder: the hub's cache names it after the commit."""
+    return None if model.is_folder else folder.name
+
+
+def quiet_diffusers() -> Any:
+    """The library, its bars and advice (and those of transformers) kept off the user's screen: errors still come."""
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+        library.utils.logging.set_verbosity_error()
+    return diffusers
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    diffusers = quiet_diffusers()
+    try:
+        return Path(diffusers.DiffusionPipeline.download(name))
+    except (OSError, ValueError) as exc:
+        match exc.__cause__ or exc:
+            case GatedRepoError():
+                reason = "is given to those only who accepted its terms: do that on its page, then `hf auth login`"
+            case RepositoryNotFoundError():
+                reason = "is not known to the hub, or private: `hf auth login` then"
+            case cause:
+                reason = (
+                    f"is not on this machine, and the hub cannot be asked for it ({one_line(cause)}); download it with "
+                    f"`hf download {name}` where there is a network, or name a folder that holds it"
+                )
+    raise ConfigError(f"model: {name} {reason}")
+
+
+def one_line(error: BaseException, longest: int = 200) -> str:
+    """An error of somebody else's library, short enough for one line of ours."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= longest else text[: longest - 3] + "..."

@@ -1,0 +1,36 @@
+"""Settings of the type `diffusers`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SIDE_GRID_PX = 8
+"""What every latent diffusion model asks of its sides; some round to 16 by themselves."""
+
+
+class DiffusersOptions(BaseModel):
+    """What the type understands beyond the common keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto: cuda, else mps, else cpu")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="of the weights; auto: bfloat16 (float16 on older GPUs), float32 on a cpu"
+    )
+    offload: Literal["none", "model", "sequential"] = Field(
+        "none", description="keep weights in main memory: whole models (slower), or layers (slowest, smallest)"
+    )
+    batch_size: int = Field(4, ge=1, le=256, description="pictures in one call at most; halved when memory is short")
+    default_width: int = Field(1024, ge=16, multiple_of=SIDE_GRID_PX, description="where the row gives no size")
+    default_height: int = Field(1024, ge=16, multiple_of=SIDE_GRID_PX, description="where the row gives no size")
+    default_steps: int | None = Field(None, ge=1, description="where the row gives none; null: the pipeline's own")
+    default_guidance: float | None = Field(None, ge=0, description="likewise, guidance_scale")
+    price_usd_per_hour: float | None = Field(None, ge=0, description="of the device; an image costs its share of time")
+    latency_s: float = Field(5.0, gt=0, description="the device's time for one picture, until the first was measured")
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.default_width, self.default_height

@@ -1,0 +1,205 @@
+"""A loaded text-to-image pipeline: from files on disk to pictures, on the device and in the precision that were asked for."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.backends.diffusers_local.calls import Call, Signature, together
+from tasks.backends.diffusers_local.model import (
+    INDEX_NAME,
+    ModelReference,
+    local_files,
+    one_line,
+    quiet_diffusers,
+    snapshot_of,
+)
+from tasks.backends.diffusers_local.prompts import keep_encoded_prompts
+from tasks.errors import BatchStopped, ConfigError
+
+
+class Abandoned(Exception):
+    """Raised inside a pipeline's call when nobody waits for any of its pictures any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a pipeline made for one call."""
+
+    image: Any
+    """A Pillow image."""
+    flagged: bool
+    """Whether the pipeline's own safety checker blanked it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSpec:
+    """What is loaded, and where to; equal ones share one loaded pipeline."""
+
+    model: ModelReference
+    device: str
+    dtype: str
+    offload: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedPipeline:
+    """A pipeline in memory. Its calls block, and must not overlap."""
+
+    pipe: Any
+    signature: Signature
+    version: str | None
+    """The hub's commit; None for a folder."""
+
+    def make(self, calls: Sequence[Call], *, abandoned: Callable[[], bool]) -> list[Picture]:
+        """One pipeline call for calls of one group; `abandoned` is asked after each step.
+
+        Each picture has a generator of its own, on the CPU: its noise depends on its seed alone, not on its
+        neighbours, the batch size or the device.
+
+        Raises:
+            Abandoned: Nobody waits any more.
+            Exception: Whatever the pipeline raises.
+        """
+        import torch
+
+        arguments = together(calls)
+        arguments["generator"] = [torch.Generator("cpu").manual_seed(call.seed) for call in calls]
+        if "callback_on_step_end" in self.signature.defaults:
+            arguments["callback_on_step_end"] = _asking(abandoned)
+        made = self.pipe(**arguments)
+        flagged = getattr(made, "nsfw_content_detected", None) or [False] * len(calls)
+        return [Picture(image, bool(flag)) for image, flag in zip(made.images, flagged, strict=True)]
+
+
+def signature_of(folder: Path) -> Signature:
+    """What the pipeline saved in a folder takes; its weights are not read.
+
+    Raises:
+        ConfigError: It is no text-to-image pipeline, or one that this diffusers does not know.
+    """
+    diffusers = quiet_diffusers()
+    from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
+
+    try:
+        name = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise ConfigError(f"{folder / INDEX_NAME}: cannot be read ({one_line(exc)})") from None
+    kind = getattr(diffusers, name, None) if isinstance(name, str) else None
+    if kind is None or kind not in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values():
+        raise ConfigError(
+            f"{name} in {folder / INDEX_NAME} is no text-to-image pipeline of diffusers {diffusers.__version__}"
+        )
+    return Signature.of(name, kind.__call__)
+
+
+def chosen_device(spec: PipelineSpec) -> str:
+    """The device to use, as torch calls it.
+
+    Raises:
+        ConfigError: This machine does not have it, or cannot offload from it.
+    """
+    import torch
+
+    gpus, apple = torch.cuda.device_count(), torch.backends.mps.is_available()
+    device = spec.device
+    if device == "auto":
+        device = "cuda" if gpus else "mps" if apple else "cpu"
+    number = int(device.partition(":")[2] or 0)
+    if (device.startswith("cuda") and number >= gpus) or (device == "mps" and not apple):
+        raise ConfigError(f"device: there is no {device} here (torch {torch.__version__} sees {gpus} CUDA devices)")
+    if device == "cpu" and spec.offload != "none":
+        raise ConfigError(f"offload: {spec.offload} needs a GPU; the device is the cpu")
+    return device
+
+
+def load_pipeline(spec: PipelineSpec) -> LoadedPipeline:
+    """Read the weights from disk and put them where they are used. Blocks for seconds to minutes; no network.
+
+    Raises:
+        BatchStopped: It cannot be loaded, so nobody's picture can be made.
+    """
+    try:
+        folder = local_files(spec.model)
+        device = chosen_device(spec)
+        return LoadedPipeline(
+            pipe=_load(folder, spec, device),
+            signature=signature_of(folder),
+            version=snapshot_of(spec.model, folder),
+        )
+    except ConfigError as exc:
+        raise BatchStopped("model", str(exc)) from None
+    except Exception as exc:  # noqa: BLE001  a broken file may raise anything
+        if is_out_of_memory(exc):
+            reason = f"does not fit into the memory of {spec.device}: set offload to model or sequential"
+        else:
+            reason = f"cannot be loaded ({type(exc).__name__}: {one_line(exc)})"
+        raise BatchStopped("model", f"{spec.model.name} {reason}; then resume") from None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on whatever device."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # mps and the CPU's allocator have no type of their own (torch 2.13).
+    words = str(error)
+    return isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Whether the device failed in a way that spoils it for the rest of the process."""
+    import torch
+
+    return isinstance(error, torch.AcceleratorError)
+
+
+def free_memory() -> None:
+    """Give what nobody holds any more back to the device."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def _load(folder: Path, spec: PipelineSpec, device: str) -> Any:
+    diffusers = quiet_diffusers()
+    pipe = diffusers.AutoPipelineForText2Image.from_pretrained(
+        str(folder), dtype=_dtype(spec.dtype, device), local_files_only=True
+    )
+    pipe.set_progress_bar_config(disable=True)
+    match spec.offload:
+        case "model":
+            pipe.enable_model_cpu_offload(device=device)
+        case "sequential":
+            pipe.enable_sequential_cpu_offload(device=device)
+        case _:
+            pipe.to(device)
+    keep_encoded_prompts(pipe)
+    return pipe
+
+
+def _dtype(name: str, device: str) -> Any:
+    import torch
+
+    if name == "auto":
+        older_gpu = device.startswith("cuda") and not torch.cuda.is_bf16_supported(including_emulation=False)
+        name = "float32" if device == "cpu" else "float16" if older_gpu else "bfloat16"
+    return getattr(torch, name)
+
+
+def _asking(abandoned: Callable[[], bool]) -> Callable[..., dict[str, Any]]:
+    def after_step(_pipe: Any, _step: int, _timestep: Any, kept: dict[str, Any]) -> dict[str, Any]:
+        if abandoned():
+            raise Abandoned
+        return kept
+
+    return after_step

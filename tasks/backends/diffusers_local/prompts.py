@@ -1,0 +1,65 @@
+"""Encoded prompts kept for a while, so that the samples of one row do not go through the text encoders again.
+
+What is kept is a whole call of the pipeline's own `encode_prompt`, by all of its arguments: that holds for every
+pipeline, whatever its encoders return, and the pipeline cannot tell the difference.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+KEPT_CALLS = 8
+"""A FLUX prompt is 4 MB in bfloat16."""
+METHOD = "encode_prompt"
+
+
+def keep_encoded_prompts(pipe: Any) -> None:
+    """Let a pipeline remember its last calls of `encode_prompt`; one without that method stays as it is."""
+    if callable(encode := getattr(pipe, METHOD, None)):
+        setattr(pipe, METHOD, EncodedPrompts(encode))
+
+
+class EncodedPrompts:
+    """Stands for `encode_prompt` and answers what it was asked before."""
+
+    def __init__(self, encode: Callable[..., Any]) -> None:
+        """Stand for this bound method."""
+        self._encode = encode
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The method's answer; calls that were given tensors are not remembered."""
+        key = _frozen([args, sorted(kwargs.items())])
+        if key is None:
+            return self._encode(*args, **kwargs)
+        if key not in self._kept:
+            self._kept[key] = self._encode(*args, **kwargs)
+            if len(self._kept) > KEPT_CALLS:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return _copied(self._kept[key])
+
+
+def _frozen(value: Any) -> Hashable | None:
+    """A key that equal arguments share; None when one of them is more than plain data."""
+    import torch
+
+    if isinstance(value, list | tuple):
+        parts = [_frozen(part) for part in value]
+        return None if None in parts else (type(value).__name__, *parts)
+    if value is None or isinstance(value, str | bool | int | float | torch.device | torch.dtype):
+        return (type(value).__name__, value)
+    return None
+
+
+def _copied(answer: Any) -> Any:
+    """The answer with tensors of its own: a pipeline may work in place."""
+    import torch
+
+    if isinstance(answer, torch.Tensor):
+        return answer.clone()
+    if type(answer) in {list, tuple}:
+        return type(answer)(_copied(part) for part in answer)
+    return answer

@@ -1,0 +1,43 @@
+"""One loaded pipeline for each model and device of the process, however many instances and batches use it."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from tasks.backends.diffusers_local.pipelines import PipelineSpec, load_pipeline
+from tasks.backends.diffusers_local.worker import PipelineWorker
+
+_lock = threading.Lock()
+_shared: dict[PipelineSpec, _Shared] = {}
+"""Workers stay when nobody uses them, without their models: they know how much the memory holds."""
+_threads: dict[str, ThreadPoolExecutor] = {}
+"""By device: two models on one device take turns."""
+
+
+@dataclass(slots=True)
+class _Shared:
+    worker: PipelineWorker
+    users: int = 0
+
+
+def take_worker(spec: PipelineSpec) -> PipelineWorker:
+    """The worker for this model on this device; give it back with `return_worker`. Loads nothing yet."""
+    with _lock:
+        if spec not in _shared:
+            if spec.device not in _threads:
+                _threads[spec.device] = ThreadPoolExecutor(1, thread_name_prefix=f"diffusers-{spec.device}")
+            _shared[spec] = _Shared(PipelineWorker(lambda: load_pipeline(spec), _threads[spec.device]))
+        shared = _shared[spec]
+        shared.users += 1
+        return shared.worker
+
+
+def return_worker(spec: PipelineSpec) -> None:
+    """Give a worker back; the last one unloads the model."""
+    with _lock:
+        shared = _shared[spec]
+        shared.users -= 1
+        if not shared.users:
+            shared.worker.unload()

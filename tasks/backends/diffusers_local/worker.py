@@ -1,0 +1,218 @@
+"""Batches of waiting jobs through one loaded pipeline, in one thread: the device is never shared and seldom idle.
+
+What jobs wait for at the same time and is alike goes through in one call. While the event loop's other threads encode
+and store its pictures, the next call runs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from tasks.backends.diffusers_local.calls import Call
+from tasks.backends.diffusers_local.model import one_line
+from tasks.backends.diffusers_local.pipelines import (
+    Abandoned,
+    LoadedPipeline,
+    Picture,
+    free_memory,
+    is_device_lost,
+    is_out_of_memory,
+)
+from tasks.errors import BatchStopped, JobError, Rejected
+
+GATHER_S = 0.02
+"""How long a call that is not full waits for more jobs: a few per cent of the quickest picture on the quickest GPU."""
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Request:
+    """A call that somebody waits for."""
+
+    call: Call
+    group: str
+    """That of the call."""
+    most: int
+    """Pictures in one call at most, as the asker's configuration says."""
+    picture: Future[Picture] = field(default_factory=Future)
+    spent_s: float = 0.0
+    """Its share of the device's time so far."""
+
+    def end(self, outcome: Picture | Exception) -> None:
+        """Tell who waits, unless nobody does any more."""
+        if self.picture.set_running_or_notify_cancel():
+            if isinstance(outcome, Picture):
+                self.picture.set_result(outcome)
+            else:
+                self.picture.set_exception(outcome)
+
+
+class PipelineWorker:
+    """One pipeline, loaded at the first request; usable from every thread and event loop."""
+
+    def __init__(self, load: Callable[[], LoadedPipeline], thread: ThreadPoolExecutor) -> None:
+        """Make calls in `thread`, which is an executor of one thread: that of the device."""
+        self._load = load
+        self._thread = thread
+        self._pipeline: LoadedPipeline | None = None
+        self._waiting: list[Request] = []
+        self._arrived = threading.Condition()
+        self._limits: dict[tuple[int, int], int] = {}
+        """Pictures in one call at most, by their size, as memory has shown."""
+
+    @property
+    def version(self) -> str | None:
+        """The loaded model's version."""
+        return self._pipeline.version if self._pipeline else None
+
+    def ask(self, call: Call, *, most: int) -> Request:
+        """Queue a call; calls alike that wait together are made together, `most` at a time."""
+        request = Request(call=call, group=call.group, most=most)
+        with self._arrived:
+            self._waiting.append(request)
+            self._arrived.notify()
+        # One turn for each request: a turn that finds its request made already does nothing.
+        self._thread.submit(self._turn)
+        return request
+
+    def unload(self) -> None:
+        """Give the memory back, when the call that runs has ended; the next request loads the model again."""
+        self._thread.submit(self._unload)
+
+    def _turn(self) -> None:
+        if not self._anyone_waits():
+            return
+        batch: list[Request] = []
+        try:
+            # First the model, which takes long: meanwhile more jobs come.
+            if self._pipeline is None:
+                self._pipeline = self._load()
+            batch = self._next_batch()
+            self._make(self._pipeline, self._acceptable(self._pipeline, batch))
+        except BatchStopped as stopped:
+            # Nobody's picture can be made now.
+            self._end([*batch, *self._all_waiting()], stopped)
+        except Exception as exc:  # noqa: BLE001  whoever waits has to learn of it, whatever it is
+            self._end(batch or self._all_waiting(), exc)
+
+    def _anyone_waits(self) -> bool:
+        with self._arrived:
+            self._waiting = [request for request in self._waiting if not request.picture.cancelled()]
+            return bool(self._waiting)
+
+    def _next_batch(self) -> list[Request]:
+        """The oldest request and those like it, taken out of the queue."""
+        with self._arrived:
+            size = self._most(self._waiting[0])
+            self._arrived.wait_for(lambda: len(self._alike()) >= size, timeout=GATHER_S)
+            batch = self._alike()[:size]
+            self._waiting = [request for request in self._waiting if request not in batch]
+        return batch
+
+    def _alike(self) -> list[Request]:
+        group = self._waiting[0].group
+        return [request for request in self._waiting if request.group == group]
+
+    def _all_waiting(self) -> list[Request]:
+        with self._arrived:
+            waiting, self._waiting = self._waiting, []
+        return waiting
+
+    def _most(self, request: Request) -> int:
+        return min(request.most, self._limits.get((request.call.width, request.call.height), request.most))
+
+    def _acceptable(self, pipeline: LoadedPipeline, batch: list[Request]) -> list[Request]:
+        """Those that the pipeline takes; the others are told why not."""
+        accepted = []
+        for request in batch:
+            if problems := pipeline.signature.problems(request.call):
+                request.end(Rejected("; ".join(problems)))
+            else:
+                accepted.append(request)
+        return accepted
+
+    def _make(self, pipeline: LoadedPipeline, batch: list[Request]) -> None:
+        """One call for all of them; where that fails, smaller ones.
+
+        Raises:
+            BatchStopped: The device is lost.
+        """
+        left = batch
+        while left := [request for request in left if not request.picture.cancelled()]:
+            part = left[: self._most(left[0])]
+            failure = self._failure(pipeline, part)
+            if failure is None:
+                left = left[len(part) :]
+            elif isinstance(failure.error, BatchStopped):
+                raise failure.error
+            elif failure.out_of_memory and len(part) > 1:
+                # Only here, outside of its handler, has the exception let go of the call's tensors.
+                free_memory()
+                self._limits[part[0].call.width, part[0].call.height] = len(part) // 2
+            else:
+                left = left[len(part) :]
+                self._one_by_one(pipeline, part, failure.error)
+
+    def _one_by_one(self, pipeline: LoadedPipeline, failed: list[Request], error: JobError) -> None:
+        """Put the failure of a call down to the request that causes it."""
+        if len(failed) == 1:
+            free_memory()
+            self._end(failed, error)
+            return
+        for request in failed:
+            self._make(pipeline, [request])
+
+    def _failure(self, pipeline: LoadedPipeline, batch: list[Request]) -> _Failure | None:
+        """Make one call and hand out its pictures; None when that went well."""
+        began_s = time.perf_counter()
+        try:
+            pictures = pipeline.make(
+                [request.call for request in batch],
+                abandoned=lambda: all(request.picture.cancelled() for request in batch),
+            )
+        except Abandoned:
+            return None
+        except Exception as exc:  # noqa: BLE001  a pipeline may raise anything
+            return _Failure.of(exc)
+        finally:
+            share_s = (time.perf_counter() - began_s) / len(batch)
+            for request in batch:
+                request.spent_s += share_s
+        for request, picture in zip(batch, pictures, strict=True):
+            request.end(picture)
+        return None
+
+    def _end(self, requests: list[Request], error: Exception) -> None:
+        for request in requests:
+            if not request.picture.done():
+                request.end(error)
+
+    def _unload(self) -> None:
+        if self._pipeline is not None:
+            self._pipeline = None
+            free_memory()
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What an exception of a pipeline means; holds nothing of the exception itself."""
+
+    error: JobError | BatchStopped
+    out_of_memory: bool = False
+
+    @classmethod
+    def of(cls, exc: Exception) -> _Failure:
+        said = f"{type(exc).__name__}: {one_line(exc)}"
+        if is_out_of_memory(exc):
+            error = JobError(
+                f"one picture alone does not fit into the device's memory ({one_line(exc)})", kind="out_of_memory"
+            )
+            return cls(error, out_of_memory=True)
+        if is_device_lost(exc):
+            return cls(BatchStopped("device", f"the device failed ({said}); resume: it needs a new process"))
+        if isinstance(exc, TypeError | ValueError):
+            return cls(Rejected(said))
+        return cls(JobError(said))

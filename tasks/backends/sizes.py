@@ -1,0 +1,28 @@
+"""How large a picture is, when a row leaves something open and the service wants pixels."""
+
+from __future__ import annotations
+
+from tasks.records import Job
+
+SMALLEST_SIDE_PX = 16
+
+
+def requested_size(job: Job, *, default: tuple[int, int], grid_px: int) -> tuple[int, int]:
+    """Width and height in pixels.
+
+    Given sides win, as they are. A missing one follows the aspect ratio; without any side, the ratio is laid around
+    the default's area, with sides that are multiples of `grid_px`.
+    """
+    if job.width and job.height:
+        return job.width, job.height
+    across, down = (int(part) for part in job.aspect_ratio.split(":")) if job.aspect_ratio else default
+    if job.width or job.height:
+        width = job.width or _on_grid((job.height or 0) * across / down, grid_px)
+        height = job.height or _on_grid((job.width or 0) * down / across, grid_px)
+        return width, height
+    scale = (default[0] * default[1] / (across * down)) ** 0.5
+    return _on_grid(across * scale, grid_px), _on_grid(down * scale, grid_px)
+
+
+def _on_grid(side_px: float, grid_px: int) -> int:
+    return max(SMALLEST_SIDE_PX, round(side_px / grid_px) * grid_px)

@@ -1,0 +1,318 @@
+"""Jobs through the engine, the backend and a real pipeline: which go together, and what becomes of each."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks import encode
+from tasks.batch import Batch
+from tasks.generate import generate_range
+from tasks.ledger.queries import count
+from tasks.records import Counts, Job, Prediction
+from tests.making import START_US, batch_of, make_job
+from tests.tasks.backends.diffusers_local.conftest import Loads, WatchedPipe
+
+EVERYTHING = (0, 2**62)
+ROUNDING = 2
+"""Of 255: what a sum in another order may change in a pixel."""
+
+
+async def run(out: Path, jobs: list[Job], instance: dict[str, Any], **changes: Any) -> Counts:
+    """Generate everything that is open and count."""
+    async with batch_of(out, jobs, **{**instance, **changes}) as batch:
+        await generate_range(batch, *EVERYTHING)
+        assert batch.stop.cause is None, batch.stop.cause
+        return await count(batch.engine)
+
+
+def ledger(out: Path, query: str) -> list[tuple[Any, ...]]:
+    """Rows of the ledger file."""
+    with sqlite3.connect(out / "ledger.db") as db:
+        rows = db.execute(query).fetchall()
+    db.close()
+    return rows
+
+
+def pictures(out: Path) -> dict[str, np.ndarray[Any, np.dtype[np.int16]]]:
+    """The stored pictures' pixels by row id."""
+    files = ledger(out, "SELECT id, file_name FROM jobs WHERE state = 'succeeded'")
+    return {row_id: np.asarray(Image.open(out / name), dtype=np.int16) for row_id, name in files}
+
+
+def jobs_of(number: int, **changes: Any) -> list[Job]:
+    """So many jobs alike, but for prompt and seed."""
+    return [make_job(each, **changes) for each in range(number)]
+
+
+async def test_jobs_that_wait_together_are_made_together(out: Path, instance: dict[str, Any], loads: Loads) -> None:
+    """Alike ones in calls of up to the batch size, others apart; each picture has the size that was asked for."""
+    jobs = [*jobs_of(8), make_job(8, width=48, height=64)]
+    counts = await run(out, jobs, instance, batch_size=4)
+    assert counts.succeeded == 9
+    assert sorted(loads.last.sizes) == [1, 4, 4]
+    assert ledger(out, "SELECT width, height, count(*) FROM jobs GROUP BY 1, 2") == [(32, 32, 8), (48, 64, 1)]
+    [(prediction_id, predict_time_s)] = ledger(out, "SELECT prediction_id, predict_time_s FROM jobs WHERE id = 'row-8'")
+    assert prediction_id == f"local-{jobs[8].job_id[:20]}-1"
+    assert predict_time_s > 0
+
+
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+async def test_the_weights_have_the_precision_asked_for(
+    out: Path, instance: dict[str, Any], loads: Loads, dtype: str
+) -> None:
+    """By itself a CPU computes in 32 bits; pictures come out in either precision."""
+    import torch
+
+    assert (await run(out, jobs_of(2), instance, device="cpu", dtype=dtype)).succeeded == 2
+    expected = {"auto": torch.float32, "bfloat16": torch.bfloat16}[dtype]
+    assert {loads.last.pipe.transformer.dtype, loads.last.pipe.text_encoder_2.dtype} == {expected}
+
+
+async def test_a_picture_does_not_depend_on_its_neighbours(
+    tmp_path: Path, instance: dict[str, Any], loads: Loads
+) -> None:
+    """Same prompt and seed: the same picture alone and in a batch, to rounding; another seed: another picture."""
+    jobs = jobs_of(4)
+    for batch_size in (1, 4):
+        (tmp_path / str(batch_size)).mkdir()
+        await run(tmp_path / str(batch_size), jobs, instance, batch_size=batch_size)
+    assert [pipe.sizes for pipe in loads.pipes] == [[1, 1, 1, 1], [4]]
+    alone, together = pictures(tmp_path / "1"), pictures(tmp_path / "4")
+    for row_id in alone:
+        assert np.abs(alone[row_id] - together[row_id]).max() <= ROUNDING
+    assert np.abs(alone["row-0"] - alone["row-1"]).max() > 10 * ROUNDING
+
+
+async def test_samples_of_one_prompt_are_encoded_once(out: Path, instance: dict[str, Any], loads: Loads) -> None:
+    """The text encoders run for the first of several equal calls; the pictures differ by their seeds."""
+    encoded = []
+
+    def watch(watched: WatchedPipe) -> None:
+        encoder = watched.pipe.text_encoder_2
+        encoder.register_forward_hook(lambda *_: encoded.append(1))
+
+    loads.prepare = watch
+    counts = await run(out, jobs_of(3, prompt="one fox"), instance, batch_size=1)
+    assert (counts.succeeded, len(loads.last.sizes), len(encoded)) == (3, 3, 1)
+    assert len({pixels.tobytes() for pixels in pictures(out).values()}) == 3
+
+
+async def test_a_job_of_a_killed_run_is_made_again(tmp_path: Path, instance: dict[str, Any], loads: Loads) -> None:
+    """Submitted in a process that is gone: the job alone is enough to make the same picture, as the same attempt."""
+    job = make_job()
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    await run(whole, [job], instance)
+    async with batch_of(killed, [job], **instance) as batch:
+        await batch.journal.submitting(job, number=1, reserved_micros=None, now_us=START_US)
+        prediction = await batch.backend("sketch").submit(job, attempt=1)
+        batch.journal.submitted(job, number=1, prediction=prediction, retries=0, now_us=START_US)
+    assert (await run(killed, [job], instance)).succeeded == 1
+    assert ledger(killed, "SELECT attempts, prediction_id FROM jobs") == [(1, prediction.prediction_id)]
+    assert np.array_equal(pictures(killed)["row-0"], pictures(whole)["row-0"])
+    assert len(loads.pipes) == 2
+
+
+async def test_memory_that_runs_out_halves_the_batch(out: Path, instance: dict[str, Any], loads: Loads) -> None:
+    """The pictures are made all the same, in smaller calls, and the next ones of the process are smaller from the start."""
+    import torch
+
+    def cramped(arguments: dict[str, Any]) -> None:
+        if len(arguments["prompt"]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    loads.prepare = lambda pipe: setattr(pipe, "before", cramped)
+    counts = await run(out, jobs_of(16), instance, batch_size=8)
+    assert counts.succeeded == 16
+    assert loads.last.sizes == [8, 4, *[2] * 8]
+    (out / "next").mkdir()
+    await run(out / "next", jobs_of(4), instance, batch_size=8)
+    assert loads.last.sizes == [2, 2]
+
+
+async def test_a_picture_too_large_for_the_memory_fails_alone(
+    out: Path, instance: dict[str, Any], loads: Loads
+) -> None:
+    """Its kind says so; smaller pictures are made."""
+    import torch
+
+    def cramped(arguments: dict[str, Any]) -> None:
+        if arguments["width"] > 32:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    loads.prepare = lambda pipe: setattr(pipe, "before", cramped)
+    counts = await run(out, [*jobs_of(2), make_job(2, width=64, height=64)], instance)
+    assert (counts.succeeded, dict(counts.errors)) == (2, {"out_of_memory": 1})
+
+
+async def test_a_failure_is_put_down_to_its_own_job(out: Path, instance: dict[str, Any], loads: Loads) -> None:
+    """One of a batch breaks the whole call; made one by one, the others have their pictures."""
+
+    def picky(arguments: dict[str, Any]) -> None:
+        if any("number 2" in prompt for prompt in arguments["prompt"]):
+            raise RuntimeError("cannot make number 2")
+
+    loads.prepare = lambda pipe: setattr(pipe, "before", picky)
+    counts = await run(out, jobs_of(4), instance, batch_size=4)
+    assert (counts.succeeded, counts.failed) == (3, 1)
+    assert loads.last.sizes == [4, 1, 1, 1, 1]
+    assert ledger(out, "SELECT id, error_message FROM jobs WHERE state = 'failed'") == [
+        ("row-2", "RuntimeError: cannot make number 2")
+    ]
+
+
+async def test_a_flagged_picture_is_refused(out: Path, instance: dict[str, Any], loads: Loads) -> None:
+    """The safety checker's black picture is not stored; the device's time is paid for."""
+    loads.prepare = lambda pipe: setattr(pipe, "flag", lambda prompt: "number 1" in prompt)
+    counts = await run(out, jobs_of(2), instance, price_usd=0.01)
+    assert (counts.succeeded, dict(counts.errors), counts.cost_micros) == (1, {"moderation": 1}, 20_000)
+
+
+@pytest.mark.usefixtures("loads")
+async def test_what_the_pipeline_does_not_take_is_refused_by_name(out: Path, instance: dict[str, Any]) -> None:
+    """Also where nothing was asked before, as on a resume; the rest of the batch goes on."""
+    jobs = [make_job(0), make_job(1, negative_prompt="rain"), make_job(2, backend_opts={"cfg_rescale": 1})]
+    counts = await run(out, jobs, instance)
+    assert (counts.succeeded, dict(counts.errors), counts.cost_unknown) == (1, {"invalid": 2}, 1)
+    messages = dict(ledger(out, "SELECT id, error_message FROM jobs WHERE state = 'failed'"))
+    assert messages["row-1"].startswith("negative_prompt: ")
+    assert messages["row-2"] == "cfg_rescale: FluxPipeline has no such argument"
+
+
+async def test_a_lost_device_stops_the_batch(out: Path, instance: dict[str, Any], loads: Loads) -> None:
+    """No job is marked failed for it: everything is open for a new process."""
+    import torch
+
+    def lost(_: dict[str, Any]) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    loads.prepare = lambda pipe: setattr(pipe, "before", lost)
+    async with batch_of(out, jobs_of(9), **instance, batch_size=2, concurrency=4) as batch:
+        await generate_range(batch, *EVERYTHING)
+        assert batch.stop.cause is not None
+        assert batch.stop.cause.reason == "device"
+        counts = await count(batch.engine)
+    assert (counts.failed, counts.submitted + counts.planned) == (0, 9)
+
+
+async def test_a_model_that_cannot_be_loaded_stops_the_batch(
+    out: Path, instance: dict[str, Any], tiny_flux: Path, tmp_path: Path, loads: Loads
+) -> None:
+    """One clear error and no failed job, however many jobs wait."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "model_index.json").write_text((tiny_flux / "model_index.json").read_text())
+    async with batch_of(out, jobs_of(30), **{**instance, "model": str(broken)}) as batch:
+        await generate_range(batch, *EVERYTHING)
+        assert batch.stop.cause is not None
+        assert batch.stop.cause.reason == "model"
+        assert str(broken) in str(batch.stop.cause)
+        assert len(str(batch.stop.cause).splitlines()) == 1
+        assert (await count(batch.engine)).failed == 0
+    assert not loads.pipes
+
+
+async def test_the_next_call_runs_while_pictures_are_encoded(
+    out: Path, instance: dict[str, Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The encoder of the first picture waits for the second call to begin; it would wait in vain if they took turns."""
+    second_began, overlapped = threading.Event(), []
+    really_encode = encode.encode
+
+    def slow(*arguments: Any, **named: Any) -> bytes:
+        overlapped.append(second_began.wait(timeout=20))
+        return really_encode(*arguments, **named)
+
+    monkeypatch.setattr(encode, "encode", slow)
+    loads.prepare = lambda pipe: setattr(pipe, "before", lambda _: second_began.set() if len(pipe.sizes) == 2 else None)
+    assert (await run(out, jobs_of(2), instance, batch_size=1)).succeeded == 2
+    assert overlapped == [True, True]
+
+
+async def test_one_model_is_loaded_once_off_the_event_loop(out: Path, instance: dict[str, Any], loads: Loads) -> None:
+    """Two instances that differ in other settings share it; it goes when the last is closed."""
+    places: list[threading.Thread] = []
+    loads.prepare = lambda _: places.append(threading.current_thread())
+    async with batch_of(out, jobs_of(2), **instance) as first:
+        await generate_range(first, *EVERYTHING)
+        second = out / "second"
+        second.mkdir()
+        assert (await run(second, jobs_of(1), instance, default_steps=1)).succeeded == 1
+        assert await wait_for_one(first) is not None
+    assert len(loads.pipes) == 1
+    (out / "third").mkdir()
+    await run(out / "third", jobs_of(1), instance)
+    assert [pipe.sizes for pipe in loads.pipes] == [[2, 1, 1], [1]]
+    assert threading.main_thread() not in places
+
+
+async def wait_for_one(batch: Batch) -> Prediction:
+    """One more picture of an open batch."""
+    return await batch.backend("sketch").wait(make_job(7), Prediction(prediction_id="local-7"))
+
+
+async def test_a_call_that_nobody_waits_for_ends_at_its_next_step(
+    out: Path, instance: dict[str, Any], loads: Loads
+) -> None:
+    """The second Ctrl-C does not have to wait for a long picture."""
+    began, steps = threading.Event(), []
+
+    def watch(watched: WatchedPipe) -> None:
+        watched.before = lambda _: began.set()
+        watched.pipe.transformer.register_forward_hook(lambda *_: steps.append(began_and_left.wait(20)))
+
+    began_and_left = threading.Event()
+    loads.prepare = watch
+    async with batch_of(out, [make_job(steps=40)], **instance) as batch:
+        generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
+        await asyncio.to_thread(began.wait, 20)
+        generating.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await generating
+        began_and_left.set()
+        # The device is free again: another picture can be made.
+        loads.last.before = lambda _: None
+        assert (await wait_for_one(batch)).output is not None
+    assert len(steps) == 1 + 2
+
+
+@pytest.mark.usefixtures("loads")
+@pytest.mark.parametrize(
+    ("prices", "cost_micros", "source"),
+    [
+        ({}, None, None),
+        ({"price_usd": 0}, 0, "free"),
+        ({"price_usd": 0.002}, 2_000, "priced"),
+        ({"price_usd": 0.002, "price_usd_per_hour": 36}, 2_000, "priced"),
+    ],
+)
+async def test_a_picture_costs_what_the_configuration_says(
+    out: Path, instance: dict[str, Any], prices: dict[str, float], cost_micros: int | None, source: str | None
+) -> None:
+    """A price of an image comes first; without any price the cost is unknown, never 0 by itself."""
+    await run(out, jobs_of(2), instance, **prices)
+    assert ledger(out, "SELECT cost_micros, cost_source FROM jobs") == [(cost_micros, source)] * 2
+
+
+@pytest.mark.usefixtures("loads")
+async def test_a_price_of_an_hour_is_shared_by_time(out: Path, instance: dict[str, Any]) -> None:
+    """A picture costs its share of the device's time; once one is made, its time is what the next is expected to take."""
+    job = make_job(9)
+    async with batch_of(out, jobs_of(2), **instance, price_usd_per_hour=36_000, latency_s=2, concurrency=3) as batch:
+        backend = batch.backend("sketch")
+        assert backend.estimate(job).cost_micros == 2 * 10_000_000
+        assert backend.estimate(job).latency_s == 2 * 3
+        await generate_range(batch, *EVERYTHING)
+        expected_micros = backend.estimate(job).cost_micros
+    rows = ledger(out, "SELECT cost_micros, predict_time_s, cost_source FROM jobs")
+    assert rows == [(round(predict_time_s * 10_000_000), predict_time_s, "priced") for _, predict_time_s, _ in rows]
+    assert expected_micros in {cost_micros for cost_micros, _, _ in rows}
