@@ -1,5 +1,5 @@
 """Step 7: usage (cost) rows, one for each picture that was made.
 
-`rows` what is pushed, `caller` on whose behalf, `sinks` where to, `push` from the ledger to the sink,
-`report` what people read.
+`rows` what is pushed, `caller` on whose behalf, `push` from the ledger to the sink, `sinks/` where to, `migrate` the
+table that they need; `query` what is asked for, `groups` rows added up, `report` what people read.
 """

@@ -21,19 +21,20 @@ def refusal_of(answer: httpx.Response, place: Place, *, key: str) -> UsageError:
     words = _words(answer).replace(key, "***")
     if status in AWAY_STATUSES or is_away(code) or _lost_its_database(answer):
         return UsageAway(f"{place.name} is away ({words})", retry_after_s=_retry_after_s(answer))
-    return place.refused(_reason(status, code, key=key), words)
+    return place.refused(_reason(answer, key=key), words)
 
 
-def _reason(status: int, code: str, *, key: str) -> str:
-    known = reason_of(code)
-    match status:
+def _reason(answer: httpx.Response, *, key: str) -> str:
+    known = reason_of(_code(answer))
+    match answer.status_code:
         case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN if known != "permission":
             return "expired" if _has_expired(key) else "key"
         case httpx.codes.NOT_FOUND if known != "schema":
-            return "setting"
+            # PostgREST before version 13 says no more than this of a table that it does not know, and of a wrong path.
+            return "absence" if answer.text == "{}" else "setting"
         case httpx.codes.NOT_ACCEPTABLE:
             return "exposure"
-        case _ if status < httpx.codes.BAD_REQUEST:  # a redirect, or a page that is not PostgREST's
+        case status if status < httpx.codes.BAD_REQUEST:  # a redirect, or a page that is not PostgREST's
             return "setting"
     return known
 

@@ -16,7 +16,7 @@ from tasks.errors import UsageAway, UsageError, UsageRefused
 from tasks.settings import UsageSettings
 from tasks.usage.sinks.refusals import Place, is_away, reason_of
 from tasks.usage.sinks.sql import SqlSink
-from tasks.usage.sinks.variables import variable
+from tasks.usage.sinks.variables import PORTS, variable
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 60.0
@@ -37,7 +37,7 @@ class Database:
             parts = make_url(self._url)
         except (ArgumentError, ValueError):
             parts = None
-        if parts is None or not self._url.startswith(SCHEMES):
+        if parts is None or not self._url.startswith(SCHEMES) or (parts.port or PORTS[0]) not in PORTS:
             raise UsageRefused(
                 "setting", f"{named} is not a PostgreSQL URL; write postgresql://user:password@host/database"
             )

@@ -31,6 +31,10 @@ _ADVICE = {
     "key": "put the right one into {key}",
     "expired": "put a new one into {key}",
     "schema": "it has no table mai.imagen_usage as imagen knows it: run `imagen usage migrate`",
+    "absence": (
+        "it has no table mai.imagen_usage, or that is not the address of its API: run `imagen usage migrate`, "
+        "look at {address}"
+    ),
     "exposure": (
         "its API does not show the schema mai: add `mai` to the exposed schemas in Supabase's API settings "
         "(PostgREST: db-schemas)"
@@ -57,7 +61,7 @@ class Place:
     def refused(self, reason: str, detail: str) -> UsageRefused:
         """The error for a reason, with what to do; `detail` is the sink's own words."""
         advice = _ADVICE[reason].format(address=self.address, key=self.key)
-        known = "schema" if reason == "exposure" else reason
+        known = "schema" if reason in {"absence", "exposure"} else reason
         return UsageRefused(known, f"{self.name} says no ({detail[:DETAIL_CHARACTERS]}); {advice}")
 
 

@@ -16,7 +16,7 @@ from tasks.usage.query import UsageQuery
 from tasks.usage.rows import UsageRow, row_of
 from tasks.usage.sinks.answers import refusal_of
 from tasks.usage.sinks.refusals import Place
-from tasks.usage.sinks.variables import variable
+from tasks.usage.sinks.variables import PORTS, variable
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0
@@ -105,7 +105,7 @@ def _base(url: str, settings: UsageSettings) -> httpx.URL:
         base = httpx.URL(full)
     except httpx.InvalidURL:
         base = httpx.URL()
-    if base.scheme not in {"http", "https"} or not base.host:
+    if base.scheme not in {"http", "https"} or not base.host or (base.port or PORTS[0]) not in PORTS:
         raise UsageRefused("setting", f"{settings.url_env} is not a URL; write https://PROJECT.supabase.co")
     return base
 

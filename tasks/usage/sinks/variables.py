@@ -6,6 +6,8 @@ import os
 
 from tasks.errors import UsageRefused
 
+PORTS = range(1, 65_536)
+
 
 def variable(name: str, setting: str, *, needed_by: str) -> str:
     """What the variable holds, edge spaces aside; the message never shows it.
