@@ -22,7 +22,7 @@ By = Annotated[
 ]
 Raw = Annotated[bool, typer.Option("--raw", help="Row by row, the newest first.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV; an unknown cost is an empty cell.")]
-Batches = Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a batch, or a folder above several.")]
+Batches = Annotated[Path, typer.Argument(help="Output folder of a batch, or a folder above several.")]
 Url = Annotated[
     str | None, typer.Option("--url", help="postgresql://user:password@host/database; else usage.database_url_env's.")
 ]
@@ -67,7 +67,10 @@ def command(
 def push(
     folder: Batches, json: options.Json = False, config: options.Config = None, verbose: options.Verbose = False
 ) -> None:
-    """Push the usage rows that are still pending; also beside a living run, and again after any failure."""
+    """Push the usage rows that are pending.
+
+    It may go on beside a living run, be stopped at any moment and be repeated.
+    """
     import asyncio
     import sys
     from json import dumps
@@ -88,7 +91,10 @@ def push(
 def migrate(
     url: Url = None, print_only: Print = False, config: options.Config = None, verbose: options.Verbose = False
 ) -> None:
-    """Make the table mai.imagen_usage in PostgreSQL or Supabase; again, it changes nothing."""
+    """Make the usage table in PostgreSQL or Supabase.
+
+    The table is mai.imagen_usage; applied again, nothing changes.
+    """
     import asyncio
 
     from tasks.paths import found_config
