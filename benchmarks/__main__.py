@@ -1,7 +1,7 @@
 """`python -m benchmarks`: measures the chosen parts at the chosen size, keeps the figures, writes tables and plot.
 
-Figures of earlier calls are kept, so that the parts can be measured one at a time. Those of the size `small` show that everything
-works, and stay out of the documents.
+With `--only`, the other figures are kept, so that the parts can be measured one at a time. Those of the size `small` show that
+everything works, and stay out of the documents.
 """
 
 from __future__ import annotations
@@ -44,14 +44,16 @@ PARTS: Mapping[str, Part] = {
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure, and write the figures after each of them."""
+    """Measure, and write figures and documents as they come: what follows may fail."""
     options = _options(arguments)
     docs = SCRATCH / "small" if options.size == "small" else DOCS
+    if not options.only:
+        (docs / FIGURES).unlink(missing_ok=True)
     for part in options.only or PARTS:
         for row in PARTS[part](SIZES[options.size], SCRATCH):
             _say(row)
             results.save(results.load(docs / FIGURES).with_row(row), docs / FIGURES)
-    _write(results.load(docs / FIGURES), docs)
+        _write(results.load(docs / FIGURES), docs)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
