@@ -16,7 +16,7 @@ from tasks.starter import CONFIG_TEXT
 
 ROOT = Path(__file__).parents[1]
 FLOW_FILES = sorted((ROOT / "flows").rglob("*.py"))
-CODE_FILES = sorted([*FLOW_FILES, *(ROOT / "tasks").rglob("*.py")])
+CODE_FILES = sorted([*FLOW_FILES, *(path for name in ("tasks", "benchmarks") for path in (ROOT / name).rglob("*.py"))])
 HEAVY = ("prefect", "pyarrow", "sqlalchemy", "PIL", "httpx", "torch", "diffusers", "transformers")
 
 

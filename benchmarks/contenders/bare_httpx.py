@@ -1,0 +1,39 @@
+"""The same bare loop on httpx with its own transport and its own limits."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+
+from benchmarks.work import AUTHORIZATION, ENDED, POLL_S, Work
+
+TIMEOUT_S = 60.0
+"""httpx's own 5 s would end the loop when the machine is busy."""
+
+
+def run(work: str) -> None:
+    """Do the work."""
+    asyncio.run(_generate(Work.parse(work)))
+
+
+async def _generate(work: Work) -> None:
+    slots = asyncio.Semaphore(work.in_flight)
+
+    async def one(number: int) -> None:
+        async with slots:
+            await _picture(http, work, number)
+
+    async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
+        await asyncio.gather(*(one(number) for number in range(work.jobs)))
+
+
+async def _picture(http: httpx.AsyncClient, work: Work, number: int) -> None:
+    answer = await http.post(work.creates_url, json={"input": work.input(number)}, headers=AUTHORIZATION)
+    prediction = answer.raise_for_status().json()
+    while prediction["status"] not in ENDED:
+        await asyncio.sleep(POLL_S)
+        answer = await http.get(prediction["urls"]["get"], headers=AUTHORIZATION)
+        prediction = answer.raise_for_status().json()
+    answer = await http.get(prediction["output"][0])
+    work.keep(number, answer.raise_for_status().content, length=int(answer.headers["content-length"]))

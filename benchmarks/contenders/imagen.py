@@ -1,0 +1,71 @@
+"""imagen as its users call it, with its Replicate backend: manifest in, pictures, ledger, Parquet and usage rows out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks import command
+from benchmarks.work import MODEL, Work, prompt
+
+BACKEND = "service"
+NO_LIMIT_PER_MIN = 10_000_000.0
+
+
+def run(work: str) -> None:
+    """Do the work, whose manifest and configuration lie in the folder."""
+    command.run(*run_arguments(Work.parse(work)))
+
+
+def run_arguments(work: Work) -> list[str]:
+    """What stands behind `imagen` to do the work, and to do it again."""
+    folder = Path(work.folder)
+    return ["run", str(manifest(folder)), "--out", str(out(folder)), "--config", str(config(folder)), "--quiet"]
+
+
+def manifest(folder: Path) -> Path:
+    """Where `prepare` puts the rows."""
+    return folder / "manifest.jsonl"
+
+
+def config(folder: Path) -> Path:
+    """Where `prepare` puts the settings."""
+    return folder / "imagen.yaml"
+
+
+def out(folder: Path) -> Path:
+    """Where the batch goes."""
+    return folder / "batch"
+
+
+def prepare(work: Work, **backend: Any) -> None:
+    """Write manifest and configuration; `backend` overrides settings of the instance."""
+    folder = Path(work.folder)
+    write_manifest(manifest(folder), work.jobs)
+    config(folder).write_text(json.dumps(_settings(work, folder, backend)))
+
+
+def write_manifest(path: Path, rows: int) -> None:
+    """So many rows with the prompts that the other contenders send."""
+    with path.open("w") as file:
+        file.writelines(json.dumps({"id": f"row-{n}", "prompt": prompt(n)}) + "\n" for n in range(rows))
+
+
+def _settings(work: Work, folder: Path, backend: Mapping[str, Any]) -> dict[str, Any]:
+    instance = {
+        "type": "replicate",
+        "model": MODEL,
+        "api_base": work.api_url,
+        "delivery_hosts": ["localhost"],
+        "concurrency": work.in_flight,
+        # The other contenders keep no limits either.
+        "requests_per_min": NO_LIMIT_PER_MIN,
+        **backend,
+    }
+    return {
+        "default_backend": BACKEND,
+        "backends": {BACKEND: instance},
+        "usage": {"path": str(folder / "usage.db")},
+    }

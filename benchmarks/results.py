@@ -1,0 +1,101 @@
+"""The figures of all measurements: one row for each thing measured, one value for each time it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One thing measured, some times."""
+
+    part: str
+    case: str
+    subject: str
+    figures: Mapping[str, list[float]]
+    """By name, its unit at the end; a value of each time."""
+    date: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is a measurement of."""
+        return self.part, self.case, self.subject
+
+    def median(self, figure: str) -> float:
+        """The middle value."""
+        return median(self.figures[figure])
+
+    def spread(self, figure: str, digits: int = 1) -> str:
+        """The middle value and, of more than one, the least and the most."""
+        values = self.figures[figure]
+        middle = f"{median(values):,.{digits}f}"
+        return middle if len(values) == 1 else f"{middle} ({min(values):,.{digits}f}-{max(values):,.{digits}f})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """Everything that was measured on one machine."""
+
+    machine: str
+    rows: Sequence[Row]
+
+    def find(self, part: str, case: str, subject: str) -> Row | None:
+        """One row, if it was measured."""
+        return next((row for row in self.rows if row.key == (part, case, subject)), None)
+
+    def of(self, part: str) -> list[Row]:
+        """The rows of a part."""
+        return [row for row in self.rows if row.part == part]
+
+    def with_row(self, new: Row) -> Results:
+        """The same with a row added, in the place of an older one of the same thing."""
+        rows = {row.key: row for row in self.rows} | {new.key: new}
+        return Results(machine=self.machine, rows=list(rows.values()))
+
+
+def joined(rows: Sequence[Row]) -> Row:
+    """Rows of the same thing as one, with all their values."""
+    first = rows[0]
+    figures = {name: [value for row in rows for value in row.figures[name]] for name in first.figures}
+    return Row(part=first.part, case=first.case, subject=first.subject, figures=figures)
+
+
+def load(path: Path) -> Results:
+    """What was measured before; nothing where there is no file."""
+    if not path.exists():
+        return Results(machine=this_machine(), rows=[])
+    record = json.loads(path.read_text())
+    return Results(machine=record["machine"], rows=[Row(**row) for row in record["rows"]])
+
+
+def save(results: Results, path: Path) -> None:
+    """Write them down."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {"machine": results.machine, "rows": [asdict(row) | {"figures": _short(row)} for row in results.rows]}
+    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def this_machine() -> str:
+    """Processor, cores and versions, for the reader of the figures."""
+    names = ("prefect", "aiohttp", "httpx", "replicate")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"{os.cpu_count()} shared cores ({_processor()}), Python {platform.python_version()}, {versions}"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines: Iterable[str] = info.read_text().splitlines() if info.exists() else ()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
+
+
+def _short(row: Row) -> dict[str, list[float]]:
+    return {name: [round(value, 4) for value in values] for name, values in row.figures.items()}

@@ -1,0 +1,70 @@
+"""The service that everything is measured against: the project's own simulator, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tasks.simulator.server import serve
+from tasks.simulator.settings import Settings
+
+TIMEOUT_S = 120.0
+NO_LIMIT_PER_MIN, NO_BURST = 1e9, 1_000_000
+SHRINK = 16
+"""64 by 64 pixels in a file of full size: what is measured is the way of the bytes, not the decoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A simulator that is up."""
+
+    url: str
+
+    def truth(self) -> dict[str, Any]:
+        """Its own account of what it was asked."""
+        with urllib.request.urlopen(f"{self.url}/_simulator/truth", timeout=TIMEOUT_S) as answer:  # noqa: S310  our own
+            truth: dict[str, Any] = json.load(answer)
+        return truth
+
+
+def unlimited(*, latency_s: float, picture_kb: int) -> Settings:
+    """A service without limits: they would decide everything else."""
+    return Settings(
+        latency_s=latency_s,
+        picture_kb=picture_kb,
+        shrink=SHRINK,
+        creates_per_min=NO_LIMIT_PER_MIN,
+        create_burst=NO_BURST,
+        reads_per_min=NO_LIMIT_PER_MIN,
+        read_burst=NO_BURST,
+    )
+
+
+@contextmanager
+def simulated(settings: Settings) -> Iterator[Service]:
+    """A simulator for the duration of the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.simulator", json.dumps(asdict(settings))],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Service((process.stdout.readline() if process.stdout else "").strip())
+    finally:
+        process.terminate()
+        process.communicate(timeout=TIMEOUT_S)
+
+
+if __name__ == "__main__":
+    serve(
+        Settings(**json.loads(sys.argv[1])),
+        faults=[],
+        port=0,
+        ready=lambda simulator: print(simulator.url, flush=True),  # noqa: T201  its parent reads it
+    )

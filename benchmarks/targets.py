@@ -1,0 +1,100 @@
+"""What was promised, held against what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks import planning, rate, scale, startup
+from benchmarks.compare import PART as CONTENDERS
+from benchmarks.results import Results, Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One promise with its measurement."""
+
+    promise: str
+    case: str
+    measured: str
+    met: bool
+
+
+def held(results: Results) -> list[Held]:
+    """Every promise that there are figures for."""
+    parts = (_contenders, _engine, _scale, _planning, _startup, _rate)
+    return [promise for part in parts for promise in part(results)]
+
+
+def _at_most(promise: str, case: str, value: float, limit: float, unit: str = "") -> Held:
+    return Held(promise=promise, case=case, measured=f"{value:,.2f}{unit}", met=value <= limit)
+
+
+def _at_least(promise: str, case: str, value: float, limit: float, unit: str = "") -> Held:
+    return Held(promise=promise, case=case, measured=f"{value:,.1f}{unit}", met=value >= limit)
+
+
+def _contenders(results: Results) -> Iterator[Held]:
+    for case in dict.fromkeys(row.case for row in results.of(CONTENDERS)):
+        found = {row.subject: row for row in results.of(CONTENDERS) if row.case == case}
+        ours, limit = found["imagen"], found["bare_aiohttp"]
+        seconds = ours.median("generation_s")
+        yield _at_most("generation ≤ 1.03 of bare aiohttp", case, seconds / limit.median("generation_s"), 1.03)
+        others = ("bare_httpx", "official_client", "prefect_map")
+        best = min(others, key=lambda name: found[name].median("generation_s"))
+        promise = f"ahead of the others (best of them: {best})"
+        yield _at_most(promise, case, seconds / found[best].median("generation_s"), 1.0)
+        ratio = ours.median("cpu_ms_per_image") / limit.median("cpu_ms_per_image")
+        yield _at_most("CPU per image after start-up ≤ 1.5 of bare aiohttp", case, ratio, 1.5)
+
+
+def _engine(results: Results) -> Iterator[Held]:
+    for row in results.of(scale.ENGINE):
+        yield _at_least("zero-latency engine ≥ 250 images/s", row.case, row.median("images_per_s"), 250, " images/s")
+
+
+def _scale(results: Results) -> Iterator[Held]:
+    made = sorted((row for row in results.of(scale.SCALE) if row.subject == scale.GENERATED), key=_images)
+    if len(made) > 1:
+        few, many = made[-2:]
+        yield _at_most("memory ≤ 1.25 of a tenth of the jobs", many.case, _ratio(many, few, "peak_mb"), 1.25)
+        per_job = _ratio(few, many, "images_per_s")
+        yield _at_most("time per job ≤ 1.15 of a tenth of the jobs", many.case, per_job, 1.15)
+    for row in results.of(scale.SCALE):
+        generated = results.find(scale.SCALE, row.case, scale.GENERATED)
+        if row.subject != scale.GENERATED and generated:
+            promise = f"{row.subject} of the finished batch ≤ 10 % of generating it"
+            yield _at_most(promise, row.case, 100 * _ratio(row, generated, "total_s"), 10, " %")
+
+
+def _planning(results: Results) -> Iterator[Held]:
+    for row in results.of(planning.PART):
+        if row.subject in {planning.PLAN, planning.LEDGER}:
+            yield _at_most(f"{row.subject} ≤ 300 MB", row.case, row.median("peak_mb"), 300, " MB")
+
+
+def _startup(results: Results) -> Iterator[Held]:
+    for row in results.of(startup.PART):
+        by_import = results.find(startup.PART, row.case, startup.IMPORT)
+        minimal = results.find(startup.PART, row.case, startup.MINIMAL)
+        if by_import and row.subject != startup.IMPORT:
+            yield _at_most(f"{row.subject} ≤ 0.5 of `import prefect`", row.case, _ratio(row, by_import, "total_s"), 0.5)
+        if minimal and row.subject == startup.RUN:
+            yield _at_most(
+                "first submit ≤ 1.15 of a minimal flow's first task", row.case, _ratio(row, minimal, "first_s"), 1.15
+            )
+
+
+def _rate(results: Results) -> Iterator[Held]:
+    for row in results.of(rate.PART):
+        yield _at_least("≥ 98 % of the allowed creates", row.case, row.median("used_percent"), 98, " %")
+        yield _at_most("≤ 0.5 % refused", row.case, row.median("refused_percent"), 0.5, " %")
+
+
+def _ratio(row: Row, base: Row, figure: str) -> float:
+    return row.median(figure) / base.median(figure)
+
+
+def _images(row: Row) -> float:
+    """How many pictures the run made."""
+    return row.median("images_per_s") * row.median("generation_s")

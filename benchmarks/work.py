@@ -1,0 +1,78 @@
+"""What every contender is asked to do, and the two steps that all of them do alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+MODEL = "black-forest-labs/flux-schnell"
+TOKEN = "simulated"  # noqa: S105  any word is a token at the simulator
+AUTHORIZATION = {"Authorization": f"Bearer {TOKEN}"}
+ENDED = {"succeeded", "failed", "canceled", "aborted"}
+POLL_S = 0.5
+"""How often a plain program asks for a prediction: the pace of Replicate's own client."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """So many pictures, so many of them in flight, from a service into a folder."""
+
+    jobs: int
+    in_flight: int
+    api_url: str
+    """Address of the service, without /v1."""
+    folder: str
+    """Exists and is empty; pictures go into it or below it."""
+
+    @classmethod
+    def parse(cls, text: str) -> Work:
+        """The work that `as_text` has written."""
+        return cls(**json.loads(text))
+
+    def as_text(self) -> str:
+        """On the way to another process."""
+        return json.dumps(asdict(self))
+
+    @property
+    def creates_url(self) -> str:
+        """Where predictions are created."""
+        return f"{self.api_url}/v1/models/{MODEL}/predictions"
+
+    def input(self, number: int) -> Mapping[str, Any]:
+        """What is sent for one picture; imagen sends the same names for a row with a prompt."""
+        return {
+            "prompt": prompt(number),
+            "aspect_ratio": "1:1",
+            "num_outputs": 1,
+            "output_format": "png",
+            "seed": number,
+        }
+
+    def keep(self, number: int, data: bytes, *, length: int | None) -> None:
+        """Check that all bytes of a picture came and that they are one, and write the file.
+
+        Args:
+            number: Of the picture.
+            data: What came.
+            length: What the service announced; None where the client compares it itself.
+
+        Raises:
+            ValueError: Not all bytes came.
+            OSError: They are no picture, or could not be written.
+        """
+        if length is not None and length != len(data):
+            raise ValueError(f"{len(data)} bytes of {length} came")
+        with Image.open(BytesIO(data)) as picture:
+            picture.load()
+        Path(self.folder, f"{number}.png").write_bytes(data)
+
+
+def prompt(number: int) -> str:
+    """Of some sixty characters, like people's."""
+    return f"a lighthouse in a storm, oil on canvas, number {number:09d}, evening light"

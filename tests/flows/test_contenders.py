@@ -1,0 +1,39 @@
+"""The contenders of the benchmark: a faster one that does less would be no comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.compare import figures_of, one_run
+from benchmarks.contenders import CONTENDERS
+from benchmarks.measuring import Measured
+from benchmarks.services import private_environ
+from benchmarks.sizes import Case
+
+CASE = Case(jobs=8, in_flight=4, latency_s=0.1, picture_kb=20)
+
+
+@pytest.mark.parametrize("name", CONTENDERS)
+def test_every_contender_does_the_whole_work(name: str, prefect_url: str, prefect_home: Path, tmp_path: Path) -> None:
+    """Eight pictures are created and eight of full size are written, and what that took is measured."""
+    served = {"PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(prefect_home)}
+    row = one_run(name, CASE, private_environ(tmp_path / "home") | served, tmp_path / "work")
+    assert row.median("requests_per_image") >= 2
+    assert CASE.latency_s < row.median("generation_s") < row.median("total_s")
+    assert 0 < row.median("cpu_ms_per_image") < row.median("cpu_s") / CASE.jobs * 1e3
+    assert row.median("peak_mb") > 10
+
+
+def test_work_that_is_not_whole_is_no_measurement(tmp_path: Path) -> None:
+    """One picture too few, or one that is too small, is an error and no figure."""
+    measured = Measured(begun_s=0, ended_s=2, samples=[(0, 0), (2, 1)], peak_bytes=1)
+    truth = {"created": 2, "duplicates": 0, "created_at_s": [1.0, 1.5], "requests_total": 4}
+    case = Case(jobs=2, in_flight=1, latency_s=0, picture_kb=1)
+    (tmp_path / "0.png").write_bytes(bytes(1_000))
+    (tmp_path / "1.png").write_bytes(bytes(999))
+    with pytest.raises(RuntimeError, match="of 2 pictures 2 were made and 1 written"):
+        figures_of(measured, case, truth, tmp_path)
+    (tmp_path / "1.png").write_bytes(bytes(1_000))
+    assert figures_of(measured, case, truth, tmp_path)["requests_per_image"] == [2.0]

@@ -1,0 +1,92 @@
+"""The benchmark's report: from given figures to tables, plot and promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import results, scale
+from benchmarks.compare import PART as CONTENDERS_PART
+from benchmarks.contenders import CONTENDERS
+from benchmarks.plot import draw
+from benchmarks.report import BEGIN, END, document, main_table, with_main_table
+from benchmarks.results import Results, Row, joined
+from benchmarks.targets import held
+
+ROOT = Path(__file__).parents[1]
+FIGURES = ("generation_s", "total_s", "images_per_s", "cpu_ms_per_image", "peak_mb", "requests_per_image")
+
+
+def contender(name: str, *values: float) -> Row:
+    """A row whose figures all have these values."""
+    return Row(part=CONTENDERS_PART, case="10 pictures", subject=name, figures={f: list(values) for f in FIGURES})
+
+
+@pytest.fixture
+def measured() -> Results:
+    """Every contender with 10, 20 and 40; imagen with a little more."""
+    rows = [contender(name, 10, 20, 40) for name in CONTENDERS if name != "imagen"]
+    return Results(machine="two cores", rows=[*rows, contender("imagen", 11, 20.5, 41)])
+
+
+def test_a_row_shows_its_median_and_its_spread() -> None:
+    """One value stands alone; more have the least and the most beside them."""
+    row = joined([contender("imagen", 3), contender("imagen", 1), contender("imagen", 1_000)])
+    assert row.spread("total_s") == "3.0 (1.0-1,000.0)"
+    assert contender("imagen", 2.25).spread("total_s", 2) == "2.25"
+
+
+def test_the_document_has_every_contender_and_every_promise(measured: Results) -> None:
+    """What is kept and what is missed is said with its figure."""
+    text = document(measured)
+    for one in CONTENDERS.values():
+        assert f"| ({one.letter}) {one.title} |" in text
+    assert "| generation ≤ 1.03 of bare aiohttp | 10 pictures | 1.02 | yes |" in text
+    assert "ahead of the others" in text.split("## Missed")[1]
+    assert "two cores" in text
+
+
+def test_promises_compare_a_size_with_the_one_before() -> None:
+    """Ten times the jobs: memory, time a job, and the share that a resume takes."""
+    few, many = (
+        Row(part=scale.SCALE, case=case, subject=scale.GENERATED, figures=figures)
+        for case, figures in {
+            "few": {"images_per_s": [100.0], "generation_s": [10.0], "total_s": [12.0], "peak_mb": [200.0]},
+            "many": {"images_per_s": [80.0], "generation_s": [125.0], "total_s": [130.0], "peak_mb": [240.0]},
+        }.items()
+    )
+    resumed = Row(part=scale.SCALE, case="many", subject=scale.RESUMED, figures={"total_s": [6.5]})
+    found = held(Results(machine="", rows=[many, few, resumed]))
+    assert [(one.measured, one.met) for one in found] == [("1.20", True), ("1.25", False), ("5.00 %", True)]
+
+
+def test_the_plot_is_written_in_both_formats(measured: Results, tmp_path: Path) -> None:
+    """The same figures give the same file, so that a change of it is a change of them."""
+    first = [path.read_bytes() for path in draw(measured, tmp_path / "a")]
+    again = [path.read_bytes() for path in draw(measured, tmp_path / "b")]
+    assert [data[:5] for data in first] == [b"\x89PNG\r", b"<?xml"]
+    assert first == again
+
+
+def test_figures_survive_their_file_and_newer_ones_replace_older(measured: Results, tmp_path: Path) -> None:
+    """Parts can be measured one at a time."""
+    newer = contender("imagen", 1, 2, 3)
+    results.save(measured.with_row(newer), tmp_path / "b.json")
+    found = results.load(tmp_path / "b.json")
+    assert len(found.rows) == len(CONTENDERS)
+    assert found.find(*newer.key) == newer
+
+
+def test_only_the_readme_s_table_is_written_anew(measured: Results) -> None:
+    """What stands around it stays."""
+    text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    assert with_main_table(text, measured) == f"before\n{BEGIN}\n{main_table(measured)}\n{END}\nafter\n"
+
+
+def test_the_documents_are_those_of_the_figures() -> None:
+    """Nobody has written a figure by hand: README and docs/benchmarks.md are what the kept figures give."""
+    found = results.load(ROOT / "docs" / "benchmarks.json")
+    readme = (ROOT / "README.md").read_text()
+    assert with_main_table(readme, found) == readme
+    assert document(found) == (ROOT / "docs" / "benchmarks.md").read_text()
