@@ -18,9 +18,10 @@ the least and the most of the runs; one number is one run. numpy and pandas, whi
 
 All five contenders do the same work: create, wait until the prediction has ended, download, check that all bytes came and that they are a picture
 (decoded), write the file. The files have the size that is named, but few pixels (64x64): what is compared is the way of the bytes,
-not the decoder. The account's limits are lifted. (a), (b) and (d) ask for each prediction every 0.5 s. (c) is `replicate.async_run` as it comes: the create
-waits at the service until the picture is ready. imagen asks for a list of everything in flight. (a) to (d) retry nothing, remember nothing and flush nothing to the disk;
-imagen does all of that, embeds the parameters into each file and writes a table and usage rows.
+not the decoder. The account's limits are lifted. (a) to (d) let the service hold each create open until the picture is ready (`Prefer: wait`; (c) is
+`replicate.async_run` as it comes): nothing is quicker, and who is killed meanwhile has paid for predictions whose ids it never learned. imagen takes the id at once,
+puts it on disk, and asks for lists of what should be ready. (a) to (d) retry nothing, remember nothing and flush nothing to the disk; imagen does all of that,
+embeds the parameters into each file and writes a table and usage rows.
 
 *Generation* goes from the first create that reaches the service to the last file written, *CPU per image* from the first create to the end of
 the process, *total* from the start of the process to its end. No run can be faster than pictures x latency / in flight."""

@@ -14,9 +14,10 @@ from PIL import Image
 MODEL = "black-forest-labs/flux-schnell"
 TOKEN = "simulated"  # noqa: S105  any word is a token at the simulator
 AUTHORIZATION = {"Authorization": f"Bearer {TOKEN}"}
-ENDED = {"succeeded", "failed", "canceled", "aborted"}
+CREATE_HEADERS = {**AUTHORIZATION, "Prefer": "wait"}
+"""The quickest way for a plain program: the service holds the create open until the picture is ready, up to a minute."""
 POLL_S = 0.5
-"""How often a plain program asks for a prediction: the pace of Replicate's own client."""
+"""How often a plain program asks for a prediction that takes longer: the pace of Replicate's own client."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,10 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: It could not be written; `path` is as it was, and no temporary file is left.
     """
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+    with _becoming(path) as temporary, temporary.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager
@@ -36,12 +38,19 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: The folder, the file or the rename failed.
     """
+    with _becoming(path) as temporary:
+        yield temporary
+        _sync_file(temporary)
+
+
+@contextmanager
+def _becoming(path: Path) -> Iterator[Path]:
+    """As `replacing`, but the block has the file on disk before it ends."""
     _make_folder(path.parent)
     # The name does not contain the final one: a long name would become too long.
     temporary = path.parent / f".imagen-{secrets.token_hex(8)}.tmp"
     try:
         yield temporary
-        _sync_file(temporary)
         temporary.replace(path)
     except BaseException:
         # The first error is the one to report; what cannot be removed now, `remove_leftovers` takes later.

@@ -101,9 +101,11 @@ class Batch:
 
     async def close(self) -> None:
         """Commit what is left and close the backends."""
-        await self.journal.committed()
-        for backend in self._backends.values():
-            await backend.close()
+        try:
+            await self.journal.close()
+        finally:
+            for backend in self._backends.values():
+                await backend.close()
 
 
 @asynccontextmanager

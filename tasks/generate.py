@@ -14,6 +14,7 @@ from tasks.batch import Batch
 from tasks.clock import instant
 from tasks.errors import Ambiguous, BadImage, BatchStopped, JobError, NotCreated, Throttled, Transient, Unfetched
 from tasks.ledger.queries import OpenJob, open_jobs, prediction_ids
+from tasks.limits import Place
 from tasks.records import Job, JobState, Prediction, StoredImage
 from tasks.retry import SUBMIT_TRIES, pause_before_attempt_s, retrying_fetch, retrying_submit
 from tasks.store import parameters_of, store_image
@@ -31,28 +32,30 @@ async def generate_range(batch: Batch, first: int, last: int) -> None:
 
 async def generate_job(batch: Batch, open_job: OpenJob) -> None:
     """Bring one job to an end, or leave it open because the batch stops."""
-    job = open_job.job
-    async with batch.lane(job.backend).in_flight():
-        if batch.stop.requested:
-            return
-        batch.tally.in_flight += 1
-        run = JobRun(batch, open_job)
-        try:
-            state = await run.to_the_end()
-            batch.tally.ended(state)
-            batch.watch.note(failed=state is not JobState.SUCCEEDED)
-        except BatchStopped as stopped:
-            batch.stop.stop(stopped)
-        finally:
-            run.let_go()
-            batch.tally.in_flight -= 1
+    place = batch.lane(open_job.job.backend).place()
+    await place.take()
+    if batch.stop.requested:
+        place.leave()
+        return
+    batch.tally.in_flight += 1
+    run = JobRun(batch, open_job, place)
+    try:
+        state = await run.to_the_end()
+        batch.tally.ended(state)
+        batch.watch.note(failed=state is not JobState.SUCCEEDED)
+    except BatchStopped as stopped:
+        batch.stop.stop(stopped)
+    finally:
+        place.leave()
+        run.let_go()
+        batch.tally.in_flight -= 1
 
 
 class JobRun:
     """One job in this run: its attempts, its money, its present prediction."""
 
-    def __init__(self, batch: Batch, open_job: OpenJob) -> None:
-        """Go on from where the ledger has the job."""
+    def __init__(self, batch: Batch, open_job: OpenJob, place: Place) -> None:
+        """Go on from where the ledger has the job; its place in flight is taken."""
         self._batch = batch
         self._open_job = open_job
         self._job: Job = open_job.job
@@ -63,7 +66,9 @@ class JobRun:
         self._unfinished = open_job.state is not JobState.PLANNED
         self._reservation = batch.budget.take_over(open_job.reserved_micros) if self._unfinished else None
         self._asked_again = open_job.asked_again
+        self._place = place
         self._creates = batch.lane(open_job.job.backend).creates
+        self._landing = batch.lane(open_job.job.backend).landing
 
     async def to_the_end(self) -> JobState:
         """Try until there is a picture, or another attempt would not help.
@@ -107,6 +112,7 @@ class JobRun:
         """Start a new attempt: reserve its price, put the intent on disk, send it."""
         self._attempts_left -= 1
         self._asked_again = False
+        await self._place.take()
         most_micros = self._backend.estimate(self._job).most_micros
         self._reservation = await self._batch.budget.reserve(most_micros)
         try:
@@ -200,7 +206,10 @@ class JobRun:
         """Wait for the picture, fetch it, store it, and put on disk that the job is done."""
         try:
             ended = await self._backend.wait(self._job, prediction)
-            image: StoredImage = await retrying_fetch(self._batch.clock.sleep)(self._fetch_and_store, ended)
+            # The provider has a place free now, whatever becomes of the picture here.
+            self._place.leave()
+            async with self._landing:
+                image: StoredImage = await retrying_fetch(self._batch.clock.sleep)(self._fetch_and_store, ended)
         except (BadImage, Unfetched) as error:
             # The picture was made, so its price is known though its bytes cannot be used.
             error.cost_micros = ended.cost_micros

@@ -72,8 +72,8 @@ def shard_size(open_count: int) -> int:
 
 
 def shard_window(size: int, concurrency: int) -> int:
-    """Shards side by side: enough to keep every place of the backends taken while one shard runs out."""
-    return ceil(concurrency / size) + 1
+    """Shards side by side: enough to keep every place of the backends taken while others land or one runs out."""
+    return ceil(2 * concurrency / size) + 1
 
 
 def _range_label(shard: Shard) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 from tasks.errors import BatchStopped
 
@@ -92,19 +91,40 @@ class Pace:
 
 
 class Lane:
-    """The way to one backend: so many jobs in flight, so many creates a minute."""
+    """The way to one backend: so many predictions in flight, as many pictures landing, so many creates a minute."""
 
     def __init__(self, *, concurrency: int, creates: Pace) -> None:
-        """So many jobs in flight; `creates` is shared by all lanes to the same account."""
+        """So many in flight; `creates` is shared by all lanes to the same account."""
         self.concurrency = concurrency
         self.creates = creates
-        self._slots = asyncio.Semaphore(concurrency)
+        self.landing = asyncio.Semaphore(concurrency)
+        """Held while a picture is fetched and stored, so that memory is bounded."""
+        self._places = asyncio.Semaphore(concurrency)
 
-    @asynccontextmanager
-    async def in_flight(self) -> AsyncIterator[None]:
-        """Hold one of the backend's places for the duration of the block."""
-        async with self._slots:
-            yield
+    def place(self) -> Place:
+        """A place among the predictions in flight, not taken yet."""
+        return Place(self._places)
+
+
+class Place:
+    """Taken while a prediction runs, and given to the next one as soon as it has ended."""
+
+    def __init__(self, places: asyncio.Semaphore) -> None:
+        """One of these."""
+        self._places = places
+        self._is_taken = False
+
+    async def take(self) -> None:
+        """Wait until there is one; nothing where it is taken already."""
+        if not self._is_taken:
+            await self._places.acquire()
+            self._is_taken = True
+
+    def leave(self) -> None:
+        """Give it to the next one; nothing where it is not taken."""
+        if self._is_taken:
+            self._places.release()
+            self._is_taken = False
 
 
 class FailureWatch:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -137,6 +138,8 @@ class Prediction:
     prediction_id: str
     """The provider's id; enough to wait for, fetch or cancel it from another process."""
     model_version: str | None = None
+    created_at: datetime | None = None
+    """When it was created, by the provider's clock; None where nobody noted it."""
     output: Any = None
     """Where the picture is, in whatever form the backend's own `fetch` reads; None until it is ready."""
     predict_time_s: float | None = None

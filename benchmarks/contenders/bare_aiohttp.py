@@ -6,7 +6,7 @@ import asyncio
 
 import aiohttp
 
-from benchmarks.work import AUTHORIZATION, ENDED, POLL_S, Work
+from benchmarks.work import AUTHORIZATION, CREATE_HEADERS, POLL_S, Work
 
 
 def run(work: str) -> None:
@@ -26,10 +26,10 @@ async def _generate(work: Work) -> None:
 
 
 async def _picture(http: aiohttp.ClientSession, work: Work, number: int) -> None:
-    async with http.post(work.creates_url, json={"input": work.input(number)}, headers=AUTHORIZATION) as answer:
+    async with http.post(work.creates_url, json={"input": work.input(number)}, headers=CREATE_HEADERS) as answer:
         answer.raise_for_status()
         prediction = await answer.json()
-    while prediction["status"] not in ENDED:
+    while not prediction.get("output"):
         await asyncio.sleep(POLL_S)
         async with http.get(prediction["urls"]["get"], headers=AUTHORIZATION) as answer:
             answer.raise_for_status()

@@ -6,7 +6,7 @@ import asyncio
 
 import httpx
 
-from benchmarks.work import AUTHORIZATION, ENDED, POLL_S, Work
+from benchmarks.work import AUTHORIZATION, CREATE_HEADERS, POLL_S, Work
 
 TIMEOUT_S = 60.0
 """httpx's own 5 s would end the loop when the machine is busy."""
@@ -29,9 +29,9 @@ async def _generate(work: Work) -> None:
 
 
 async def _picture(http: httpx.AsyncClient, work: Work, number: int) -> None:
-    answer = await http.post(work.creates_url, json={"input": work.input(number)}, headers=AUTHORIZATION)
+    answer = await http.post(work.creates_url, json={"input": work.input(number)}, headers=CREATE_HEADERS)
     prediction = answer.raise_for_status().json()
-    while prediction["status"] not in ENDED:
+    while not prediction.get("output"):
         await asyncio.sleep(POLL_S)
         answer = await http.get(prediction["urls"]["get"], headers=AUTHORIZATION)
         prediction = answer.raise_for_status().json()

@@ -61,6 +61,7 @@ def _settings(work: Work, folder: Path, backend: Mapping[str, Any]) -> dict[str,
         "delivery_hosts": ["localhost"],
         "concurrency": work.in_flight,
         # The other contenders keep no limits either.
+        "creates_per_min": NO_LIMIT_PER_MIN,
         "requests_per_min": NO_LIMIT_PER_MIN,
         **backend,
     }

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import wait
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from benchmarks.work import AUTHORIZATION, ENDED, POLL_S, Work
+from benchmarks.work import AUTHORIZATION, CREATE_HEADERS, POLL_S, Work
 
 TIMEOUT_S = 60.0
 
@@ -40,9 +40,9 @@ def run(text: str) -> None:
 
 
 def _picture(http: httpx.Client, work: Work, number: int) -> None:
-    answer = http.post(work.creates_url, json={"input": work.input(number)}, headers=AUTHORIZATION)
+    answer = http.post(work.creates_url, json={"input": work.input(number)}, headers=CREATE_HEADERS)
     prediction = answer.raise_for_status().json()
-    while prediction["status"] not in ENDED:
+    while not prediction.get("output"):
         time.sleep(POLL_S)
         answer = http.get(prediction["urls"]["get"], headers=AUTHORIZATION)
         prediction = answer.raise_for_status().json()

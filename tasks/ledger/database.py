@@ -48,7 +48,7 @@ async def open_ledger(out: Path, *, create: bool = False) -> AsyncIterator[Async
     if not create:
         require_ledger(out)
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
-    event.listen(engine.sync_engine, "connect", _configure)
+    event.listen(engine.sync_engine, "connect", configure_sqlite)
     try:
         await _prepare(engine, path)
         yield engine
@@ -58,7 +58,8 @@ async def open_ledger(out: Path, *, create: bool = False) -> AsyncIterator[Async
         await engine.dispose()
 
 
-def _configure(connection: Any, _record: Any) -> None:
+def configure_sqlite(connection: Any, _record: Any) -> None:
+    """Set up a new connection: what is committed survives a power cut, and a reader does not wait for the writer."""
     cursor = connection.cursor()
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 30000", "cache_size = -16384"):
         cursor.execute(f"PRAGMA {pragma}")

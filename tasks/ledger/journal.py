@@ -20,9 +20,10 @@ from sqlalchemy.sql.dml import Insert, Update
 from tasks.errors import JobError
 from tasks.ledger.database import explain_failure
 from tasks.ledger.schema import attempts, jobs
+from tasks.ledger.writer import LedgerWriter
 from tasks.records import Job, JobState, Prediction, StoredImage
 
-GROUPING_S = 0.004
+GROUPING_S = 0.002
 """How long a change waits for company: small beside a provider's latency, large beside a commit."""
 
 
@@ -43,8 +44,8 @@ class Journal:
     """Writes the states of jobs; one for each open batch."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        """Write to `engine`; call `close` at the end."""
-        self._engine = engine
+        """Write to the ledger that `engine` opens; call `close` at the end."""
+        self._writer = LedgerWriter(engine)
         self._pending: dict[Change, list[dict[str, Any]]] = defaultdict(list)
         self._committed: asyncio.Future[None] | None = None
         """Of the group that gathers changes now."""
@@ -162,7 +163,10 @@ class Journal:
 
     async def close(self) -> None:
         """Commit what is left."""
-        await self.committed()
+        try:
+            await self.committed()
+        finally:
+            self._writer.close()
 
     def _end_attempt(
         self, job: Job, number: int, *, state: JobState, error: JobError, latency_ms: int, now_us: int
@@ -196,9 +200,7 @@ class Journal:
             group, self._pending, self._committed = self._pending, defaultdict(list), None
             self._committing = committed
             try:
-                async with self._engine.begin() as db:
-                    for change in sorted(group):
-                        await db.execute(_STATEMENTS[change], group[change])
+                await self._writer.write([(_STATEMENTS[change], group[change]) for change in sorted(group)])
             except Exception as exc:  # noqa: BLE001  whoever waits has to learn of it, whatever it is
                 committed.set_exception(explain_failure(exc) if isinstance(exc, OperationalError) else exc)
                 committed.exception()  # marks it as seen: a group that nobody awaits must not warn at exit

@@ -92,17 +92,21 @@ async def test_the_rate_climbs_back_to_the_configured_one() -> None:
 
 
 async def test_no_more_than_the_cap_is_in_flight() -> None:
-    """The number of jobs between submit and end never exceeds the concurrency."""
+    """The number of jobs between submit and end never exceeds the concurrency; a place is taken and left once."""
     lane = Lane(concurrency=3, creates=Pace(None, now=lambda: 0.0, sleep=asyncio.sleep))
     inside, most = 0, 0
 
     async def job() -> None:
         nonlocal inside, most
-        async with lane.in_flight():
-            inside += 1
-            most = max(most, inside)
-            await asyncio.sleep(0)
-            inside -= 1
+        place = lane.place()
+        await place.take()
+        await place.take()
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0)
+        inside -= 1
+        place.leave()
+        place.leave()
 
     await asyncio.gather(*(job() for _ in range(20)))
     assert most == 3

@@ -78,13 +78,17 @@ class ReplicateApi:
             raise OutputGone("the provider knows no such prediction any more", cost_micros=None)
         return self._free(answer, "status")
 
-    async def list_since(self, since: datetime) -> AsyncIterator[list[dict[str, Any]]]:
-        """Pages of predictions created at or after an instant, the newest first.
+    async def list_created(
+        self, since: datetime, *, before: datetime | None = None
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Pages of predictions created at or after an instant, perhaps before another one, the newest first.
 
         Raises:
             httpx.HTTPError: As `get`.
         """
-        url: str | None = str(httpx.URL("/predictions", params={"created_after": since.astimezone(UTC).isoformat()}))
+        window = {"created_after": since} | ({} if before is None else {"created_before": before})
+        instants = {name: moment.astimezone(UTC).isoformat() for name, moment in window.items()}
+        url: str | None = str(httpx.URL("/predictions", params=instants))
         while url:
             page = self._free(await self._http.get(url), "results")
             yield page["results"]

@@ -20,8 +20,8 @@ from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
 from tasks.backends.replicate.inputs import has_reference_images, images, input_of, megapixels
 from tasks.backends.replicate.models import facts_of
 from tasks.backends.replicate.options import CREATES_PER_MIN, ModelReference, ReplicateOptions, parse_model
-from tasks.backends.replicate.predictions import Pricing, ended_prediction, has_ended
-from tasks.backends.replicate.watcher import CLOCK_SKEW_S, Watcher
+from tasks.backends.replicate.predictions import Pricing, created_prediction, ended_prediction, has_ended
+from tasks.backends.replicate.watcher import Watcher
 from tasks.clock import Clock
 from tasks.errors import Ambiguous, BatchStopped, ConfigError, JobError, Transient
 from tasks.identity import digest
@@ -34,6 +34,8 @@ from tasks.settings import explain_setting
 RETENTION_S = 3_600.0
 """Inputs and outputs of API predictions are deleted after an hour (Replicate docs, "Data retention", read 2026-11)."""
 INTERNAL_OWNER = "replicate-internal/"
+CLOCK_SKEW_S = 60.0
+"""By how much the provider's clock may differ from ours, for predictions of which it has told us nothing."""
 LOOKUPS = 4
 """How often a lost prediction is looked for before it counts as never created."""
 
@@ -108,7 +110,7 @@ class ReplicateBackend:
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One create; every end that proves nothing is `Ambiguous`."""
         answer = await self._api.create(self._model, self._input(job), cancel_after_s=self._timeout_s)
-        return Prediction(prediction_id=answer["id"], model_version=answer.get("version"))
+        return created_prediction(answer)
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Look through the list for this model and this whole input; wait for a list that lags."""
@@ -125,13 +127,15 @@ class ReplicateBackend:
             if len(matches) > 1:
                 raise Ambiguous(f"{len(matches)} predictions have this input", cost_micros=None)
             if matches:
-                return Prediction(prediction_id=matches[0]["id"], model_version=matches[0].get("version"))
+                return created_prediction(matches[0])
         return None
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
         """Watch the prediction until it ends, or cancel it when it takes too long."""
         try:
-            answer = await self._watcher.ended(prediction.prediction_id, timeout_s=self._timeout_s)
+            answer = await self._watcher.ended(
+                prediction.prediction_id, created_at=prediction.created_at, timeout_s=self._timeout_s
+            )
         except TimeoutError:
             answer = await self._give_up(prediction)
         return ended_prediction(answer, self._pricing, self._used(job, None))
@@ -179,7 +183,7 @@ class ReplicateBackend:
     async def _listed(self, since: datetime) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         await self._pace.take()
-        async for page in self._api.list_since(since - timedelta(seconds=CLOCK_SKEW_S)):
+        async for page in self._api.list_created(since - timedelta(seconds=CLOCK_SKEW_S)):
             found += page
             await self._pace.take()
         return found

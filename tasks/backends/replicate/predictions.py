@@ -88,13 +88,25 @@ def first_output(output: Any) -> str | None:
     return None
 
 
+def created_prediction(answer: dict[str, Any]) -> Prediction:
+    """The prediction of an answer to a create, or of a list: all that is known while it runs."""
+    created_at = _instant(answer, "created_at")
+    return Prediction(prediction_id=answer["id"], model_version=answer.get("version"), created_at=created_at)
+
+
 def seconds_taken(answer: dict[str, Any]) -> float | None:
     """From creation to the end, as the provider's clock has it."""
+    begun, ended = _instant(answer, "created_at"), _instant(answer, "completed_at")
+    return None if begun is None or ended is None else max(0.0, (ended - begun).total_seconds())
+
+
+def _instant(answer: dict[str, Any], key: str) -> datetime | None:
+    """An aware instant of the answer; None where there is none that can be read."""
     try:
-        begun, ended = (datetime.fromisoformat(answer[key]) for key in ("created_at", "completed_at"))
+        moment = datetime.fromisoformat(answer[key])
     except (KeyError, TypeError, ValueError):
         return None
-    return max(0.0, (ended - begun).total_seconds())
+    return moment if moment.tzinfo else None
 
 
 def _failure(answer: dict[str, Any], pricing: Pricing, used: Used) -> JobError:

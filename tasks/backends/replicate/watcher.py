@@ -1,8 +1,8 @@
 """Waiting for many predictions at little cost.
 
-One loop watches everything in flight. It looks for the first time when the model's usual time has passed, and so
-seldom that the looks stay below about one a picture: with few in flight each is asked for by its id, with many one
-list call shows a hundred of them, outputs included.
+One loop watches everything in flight. It looks for the first time when a prediction may have ended, and so seldom that
+the looks stay below about one a picture: with few in flight each is asked for by its id, with many one list call shows
+those that were created in the window of what may have ended, outputs included.
 """
 
 from __future__ import annotations
@@ -17,25 +17,32 @@ import httpx
 
 from tasks.backends.replicate.api import ReplicateApi, throttled
 from tasks.backends.replicate.predictions import has_ended, seconds_taken
-from tasks.clock import Clock, instant
+from tasks.clock import Clock
 from tasks.errors import BatchStopped, JobError
 from tasks.limits import Pace
 
 FEWEST_FOR_A_LIST = 8
-"""From so many predictions in flight on, a list call every quarter second is cheaper than a look at each."""
+"""From so many predictions in flight on, lists are cheaper than a look at each."""
 PAGE = 100
-LISTS_BEFORE_ALONE = 8
-"""A prediction that so many lists did not show (it is old, or the list lags) is asked for by its id from then on."""
-SHORTEST_PAUSE_S = 0.25
+LISTS_LAG_S = 2.0
+"""A prediction that lists have not shown for so long is asked for by its id from then on."""
+LIST_PAUSE_S = 0.02
+"""Between two lists at least: they are short, and a picture that is ready does not wait long."""
+ALONE_PAUSE_S = 0.25
+"""Between two looks at single predictions at most."""
 FIRST_LOOK_SHARE = 1.1
-"""Of the usual time: most have ended then, and one look is enough."""
+"""Of the usual time: most have ended then, and one look by id is enough."""
 NEXT_LOOK_SHARE = 0.25
 """Of the usual time, until the next look at one."""
 NEXT_LOOK_AGE_SHARE = 0.15
 """Of its age: what takes ten times as long as usual is looked at seldom."""
 LEARNING = 0.1
 """Weight of one prediction in the running estimate of the usual time."""
-CLOCK_SKEW_S = 60.0
+QUICK_SHARE = 0.9
+"""Of the quickest time seen lately: nothing that is younger is listed."""
+QUICK_FORGETS = 0.02
+INSTANT = timedelta(milliseconds=1)
+"""Added to the end of a list's window, which does not count itself: instants of the API have up to nine digits."""
 TROUBLE_PAUSE_S = 2.0
 
 
@@ -44,17 +51,16 @@ class _Watched:
     """A prediction that somebody waits for."""
 
     prediction_id: str
+    created_at: datetime | None
+    """By the provider's clock; None for one of an earlier run."""
     since_s: float
-    """Monotonic instant of its submit."""
+    """Monotonic instant of its submit, as far as known."""
     next_look_s: float
     answer: asyncio.Future[dict[str, Any]]
-    missed: int = 0
-    """How many lists in a row did not show it."""
-
-    @property
-    def alone(self) -> bool:
-        """Whether it is asked for by its id."""
-        return self.missed >= LISTS_BEFORE_ALONE
+    missed_since_s: float | None = None
+    """Monotonic instant of the first list in a row that did not show it."""
+    is_alone: bool = False
+    """Whether it is asked for by its id, because lists do not show it."""
 
 
 @dataclass(slots=True)
@@ -66,11 +72,22 @@ class Watcher:
     clock: Clock
     usual_s: float
     """Running estimate of a prediction's time."""
+    _quick_s: float = field(init=False)
+    """Running estimate of the quickest prediction's time."""
     _watched: dict[str, _Watched] = field(default_factory=dict)
     _loop: asyncio.Task[None] | None = None
 
-    async def ended(self, prediction_id: str, *, timeout_s: float) -> dict[str, Any]:
+    def __post_init__(self) -> None:
+        """Nothing was seen yet, so the first may be quicker than usual."""
+        self._quick_s = self.usual_s / 2
+
+    async def ended(self, prediction_id: str, *, created_at: datetime | None, timeout_s: float) -> dict[str, Any]:
         """The prediction's answer in a terminal state.
+
+        Args:
+            prediction_id: Which one.
+            created_at: When, by the provider's clock; None where that is not known, and then it is asked for by its id.
+            timeout_s: How long to wait.
 
         Raises:
             TimeoutError: It has not ended after so many seconds.
@@ -78,20 +95,21 @@ class Watcher:
             BatchStopped: The token is no longer accepted.
         """
         now_s = self.clock.monotonic_s()
-        watched = _Watched(
-            prediction_id, now_s, now_s + self.usual_s * FIRST_LOOK_SHARE, asyncio.get_running_loop().create_future()
-        )
-        self._watched[prediction_id] = watched
+        first_look_s = now_s + self.usual_s * FIRST_LOOK_SHARE if created_at else now_s
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._watched[prediction_id] = _Watched(prediction_id, created_at, now_s, first_look_s, answer)
         if self._loop is None or self._loop.done():
             self._loop = asyncio.create_task(self._watch())
         try:
-            return await asyncio.wait_for(watched.answer, timeout_s)
+            return await asyncio.wait_for(answer, timeout_s)
         finally:
             self._watched.pop(prediction_id, None)
 
     def learn(self, seconds: float) -> None:
-        """Take one prediction's time into the estimate."""
+        """Take one prediction's time into the estimates."""
         self.usual_s += LEARNING * (seconds - self.usual_s)
+        weight = 1.0 if seconds < self._quick_s else QUICK_FORGETS
+        self._quick_s += weight * (seconds - self._quick_s)
 
     async def close(self) -> None:
         """Stop watching."""
@@ -114,27 +132,30 @@ class Watcher:
                 self._fail(looked_at, exc)
 
     def _pause_s(self) -> float:
-        """Until the next look: about one look a picture on the average, and never before one is due."""
+        """Until the next look: about one list a picture on the average, and never before one is due."""
         if self._many:
-            return max(SHORTEST_PAUSE_S, self.usual_s / len(self._watched))
+            return max(LIST_PAUSE_S, self.usual_s / len(self._watched))
         now_s = self.clock.monotonic_s()
-        first_due_s = min((item.next_look_s - now_s for item in self._waiting()), default=SHORTEST_PAUSE_S)
-        return max(SHORTEST_PAUSE_S / 10, min(first_due_s, SHORTEST_PAUSE_S))
+        first_due_s = min((item.next_look_s - now_s for item in self._waiting()), default=ALONE_PAUSE_S)
+        return max(ALONE_PAUSE_S / 10, min(first_due_s, ALONE_PAUSE_S))
 
     def _due(self) -> list[_Watched]:
-        """What to look at now: with many in flight most of them, for one list call shows them all."""
+        """What to look at now."""
         now_s = self.clock.monotonic_s()
-        return [item for item in self._waiting() if self._by_list(item) or item.next_look_s <= now_s]
+        return [item for item in self._waiting() if self._due_at_s(item) <= now_s]
+
+    def _due_at_s(self, item: _Watched) -> float:
+        return item.since_s + self._quick_s * QUICK_SHARE if self._by_list(item) else item.next_look_s
 
     def _by_list(self, item: _Watched) -> bool:
-        return self._many and not item.alone
+        return self._many and _listable(item)
 
     def _waiting(self) -> list[_Watched]:
         return [item for item in self._watched.values() if not item.answer.done()]
 
     @property
     def _many(self) -> bool:
-        return sum(not item.alone for item in self._watched.values()) >= FEWEST_FOR_A_LIST
+        return sum(map(_listable, self._watched.values())) >= FEWEST_FOR_A_LIST
 
     async def _look(self, due: list[_Watched]) -> None:
         listed = [item for item in due if self._by_list(item)]
@@ -154,32 +175,29 @@ class Watcher:
             self._fail([item], exc)
 
     async def _look_at_list(self, due: list[_Watched]) -> list[_Watched]:
-        """Read the newest predictions, a page more than what is due fills.
+        """Read what was created between the oldest and the newest that is due, a page more than they fill.
 
         Returns:
             What the lists have failed to show so often that it is asked for by its id now.
         """
         missing = {item.prediction_id: item for item in due}
-        oldest_s = min(item.since_s for item in due)
-        since = self._wall(oldest_s) - timedelta(seconds=CLOCK_SKEW_S)
+        created = [item.created_at for item in due if item.created_at]
         pages_left = ceil(len(due) / PAGE) + 1
         await self.pace.take()
-        async for page in self.api.list_since(since):
+        async for page in self.api.list_created(min(created), before=max(created) + INSTANT):
             for answer in page:
                 if item := missing.pop(str(answer.get("id")), None):
-                    item.missed = 0
+                    item.missed_since_s = None
                     self._see(item, answer)
             pages_left -= 1
             if not missing or not pages_left:
                 break
             await self.pace.take()
+        now_s = self.clock.monotonic_s()
         for item in missing.values():
-            item.missed += 1
-        return [item for item in missing.values() if item.alone]
-
-    def _wall(self, monotonic_s: float) -> datetime:
-        ago_s = self.clock.monotonic_s() - monotonic_s
-        return instant(self.clock.now_us() - round(ago_s * 1e6))
+            item.missed_since_s = now_s if item.missed_since_s is None else item.missed_since_s
+            item.is_alone = now_s - item.missed_since_s >= LISTS_LAG_S
+        return [item for item in missing.values() if item.is_alone]
 
     def _see(self, item: _Watched, answer: dict[str, Any]) -> None:
         if has_ended(answer) and not item.answer.done():
@@ -198,3 +216,8 @@ class Watcher:
         for item in items:
             if not item.answer.done():
                 item.answer.set_exception(error)
+
+
+def _listable(item: _Watched) -> bool:
+    """Whether lists show it, as far as known."""
+    return item.created_at is not None and not item.is_alone

@@ -94,7 +94,7 @@ async def test_many_changes_share_few_commits(out: Path) -> None:
     jobs = [make_job(number) for number in range(100)]
     async with batch_of(out, jobs) as batch:
         commits: list[object] = []
-        event.listen(batch.engine.sync_engine, "commit", commits.append)
+        event.listen(batch.journal._writer.engine, "commit", commits.append)
 
         async def intend(job: Job) -> None:
             await batch.journal.submitting(job, number=1, reserved_micros=None, now_us=START_US)

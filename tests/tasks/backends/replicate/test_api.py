@@ -132,7 +132,7 @@ async def test_the_list_is_followed_to_its_end_and_never_elsewhere(elsewhere: st
     seen: list[str] = []
 
     async def read(api: ReplicateApi) -> None:
-        async for page in api.list_since(datetime(2026, 11, 24, 10, tzinfo=UTC)):
+        async for page in api.list_created(datetime(2026, 11, 24, 10, tzinfo=UTC)):
             seen.extend(item["id"] for item in page)
 
     async with raw_server() as server, api_of(server.url) as api:

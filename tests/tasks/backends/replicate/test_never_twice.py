@@ -240,7 +240,7 @@ async def test_every_fault_at_once(out: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(truth.faults) > 20
 
 
-@pytest.mark.parametrize("in_flight", [1, 64, 256])
+@pytest.mark.parametrize("in_flight", [1, 8, 16, 64, 256])
 async def test_requests_for_one_picture(in_flight: int, out: Path) -> None:
     """Create, looks and download: at most 3.2 requests for each picture, however many are in flight."""
     jobs = min(256, in_flight * 8)

@@ -6,16 +6,18 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from tasks.backends.replicate.api import ReplicateApi
-from tasks.backends.replicate.watcher import LISTS_BEFORE_ALONE, Watcher
+from tasks.backends.replicate.watcher import LIST_PAUSE_S, LISTS_LAG_S, QUICK_SHARE, Watcher
 from tasks.limits import Pace
 from tests.making import FakeClock
+
+CREATED_AT = datetime(2026, 11, 24, 10, tzinfo=UTC)
 
 
 @dataclass
@@ -30,16 +32,19 @@ class Provider:
     """Predictions of others that stand before ours in the list."""
     trouble: list[Exception] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)
+    listed_at_s: list[float] = field(default_factory=list)
 
     async def get(self, prediction_id: str) -> dict[str, Any]:
         self.asked["get"] += 1
         return self._answer(prediction_id)
 
-    async def list_since(self, _: datetime) -> AsyncIterator[list[dict[str, Any]]]:
+    async def list_created(self, since: datetime, *, before: datetime) -> AsyncIterator[list[dict[str, Any]]]:
+        assert since <= CREATED_AT < before
         ours = [self._answer(name) for name in self.ends_s if name not in self.hidden]
         everything = [{"id": f"other-{number}", "status": "succeeded"} for number in range(self.newer)] + ours
         for start in range(0, len(everything), 100):
             self.asked["list"] += 1
+            self.listed_at_s.append(self.clock.now_s)
             if self.trouble:
                 raise self.trouble.pop()
             yield everything[start : start + 100]
@@ -54,7 +59,8 @@ async def watch(provider: Provider, *, usual_s: float = 1.0) -> list[str]:
     pace = Pace(None, now=provider.clock.monotonic_s, sleep=provider.clock.sleep)
     api: ReplicateApi = provider  # type: ignore[assignment]  # the two calls that a watcher makes
     watcher = Watcher(api=api, pace=pace, clock=provider.clock.clock, usual_s=usual_s)
-    answers = await asyncio.gather(*(watcher.ended(name, timeout_s=60) for name in provider.ends_s))
+    waiting = (watcher.ended(name, created_at=CREATED_AT, timeout_s=60) for name in provider.ends_s)
+    answers = await asyncio.gather(*waiting)
     await watcher.close()
     return [answer["id"] for answer in answers]
 
@@ -76,7 +82,15 @@ async def test_many_are_seen_by_lists() -> None:
     provider = Provider(FakeClock(), ending_at(*[1.0] * 100))
     assert len(await watch(provider)) == 100
     assert provider.asked["get"] == 0
-    assert provider.asked["list"] <= 10
+    assert provider.asked["list"] <= 20
+
+
+async def test_lists_show_only_what_may_have_ended() -> None:
+    """Nothing that is younger than the quickest prediction seen lately is listed: an answer stays short."""
+    provider = Provider(FakeClock(), ending_at(*[4.0] * 20))
+    await watch(provider, usual_s=4.0)
+    first_s = provider.listed_at_s[0]
+    assert 4.0 / 2 * QUICK_SHARE <= first_s < 4.0
 
 
 async def test_what_takes_ever_longer_is_looked_at_ever_more_seldom() -> None:
@@ -95,7 +109,7 @@ async def test_what_the_lists_do_not_show_is_asked_for_by_its_id(hidden: bool) -
     assert len(await watch(provider)) == 20
     assert 20 <= provider.asked["get"] <= 100
     # Two pages a list at most: what 20 predictions fill, and one more.
-    assert provider.asked["list"] <= 2 * (LISTS_BEFORE_ALONE + 1)
+    assert provider.asked["list"] <= 2 * (LISTS_LAG_S / LIST_PAUSE_S + 2)
 
 
 @pytest.mark.parametrize(
