@@ -82,7 +82,7 @@ async def test_many_are_seen_by_lists() -> None:
     provider = Provider(FakeClock(), ending_at(*[1.0] * 100))
     assert len(await watch(provider)) == 100
     assert provider.asked["get"] == 0
-    assert provider.asked["list"] <= 20
+    assert provider.asked["list"] <= 40
 
 
 async def test_lists_show_only_what_may_have_ended() -> None:
