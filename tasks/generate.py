@@ -206,9 +206,9 @@ class JobRun:
         """Wait for the picture, fetch it, store it, and put on disk that the job is done."""
         try:
             ended = await self._backend.wait(self._job, prediction)
-            # The provider has a place free now, whatever becomes of the picture here.
-            self._place.leave()
             async with self._landing:
+                # The provider has a place free now. Not before: while pictures cannot land, no more are to be paid for.
+                self._place.leave()
                 image: StoredImage = await retrying_fetch(self._batch.clock.sleep)(self._fetch_and_store, ended)
         except (BadImage, Unfetched) as error:
             # The picture was made, so its price is known though its bytes cannot be used.

@@ -11,7 +11,7 @@ import pytest
 from tasks.errors import Ambiguous, BadImage, BatchStopped, JobError, NotCreated, Refused, Rejected, Transient
 from tasks.generate import generate_range
 from tasks.ledger.queries import count
-from tasks.records import Job, JobState
+from tasks.records import Job, JobState, Prediction
 from tests.making import START_US, FakeClock, batch_of, make_job
 from tests.scripted_backend import PRICE_MICROS, ScriptedBackend, picture
 from tests.scripted_batch import EVERYTHING, ledger, run, scripted
@@ -248,6 +248,28 @@ async def test_no_more_jobs_in_flight_than_configured(out: Path) -> None:
     backend = ScriptedBackend(latency_s=0.002)
     await run(out, backend, [make_job(number) for number in range(30)], concurrency=7)
     assert backend.most_in_flight == 7
+
+
+async def test_while_pictures_cannot_land_no_more_are_paid_for(out: Path) -> None:
+    """A host of pictures that is away holds the batch up: at most as many again as may be in flight are created."""
+    backend, gate = ScriptedBackend(), asyncio.Event()
+    fetch = backend.fetch
+
+    async def fetch_later(job: Job, prediction: Prediction) -> bytes:
+        await gate.wait()
+        return await fetch(job, prediction)
+
+    backend.fetch = fetch_later  # type: ignore[method-assign]  # the host is away
+    jobs = [make_job(number) for number in range(30)]
+    async with scripted(out, backend, jobs, concurrency=4) as batch:
+        generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
+        while backend.calls["submit"] < 8:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert backend.calls["submit"] == 8
+        gate.set()
+        await generating
+        assert (await count(batch.engine)).succeeded == 30
 
 
 async def test_a_full_disk_stops_and_keeps_what_was_paid(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
