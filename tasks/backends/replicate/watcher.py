@@ -26,7 +26,7 @@ FEWEST_FOR_A_LIST = 8
 PAGE = 100
 LISTS_LAG_S = 2.0
 """A prediction that lists have not shown for so long is asked for by its id from then on."""
-LIST_PAUSE_S = 0.02
+LIST_PAUSE_S = 0.03
 """Between two lists at least: they are short, and a picture that is ready does not wait long."""
 ALONE_PAUSE_S = 0.25
 """Between two looks at single predictions at most."""
