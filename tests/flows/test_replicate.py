@@ -28,10 +28,12 @@ def simulated(cli: Cli, latency_s: float = 1.0) -> Iterator[str]:
     """The address of a simulator in a process of its own."""
     process = cli.start("simulate", "--port", "0", "--latency", str(latency_s))
     assert process.stdout is not None
-    line = next(line for line in process.stdout if "http://127.0.0.1" in line)
-    yield next(word for word in line.split() if word.startswith("http://127.0.0.1"))
-    interrupt(process)
-    process.communicate(timeout=30)
+    try:
+        line = next(line for line in process.stdout if "http://127.0.0.1" in line)
+        yield next(word for word in line.split() if word.startswith("http://127.0.0.1"))
+    finally:
+        interrupt(process)
+        process.communicate(timeout=30)
 
 
 def test_backends_says_what_is_missing(offline: Cli) -> None:
@@ -106,7 +108,7 @@ def test_the_second_interrupt_cancels_at_the_provider(cli: Cli) -> None:
     cli.environ |= TOKEN
     with simulated(cli, latency_s=60) as url:
         configure(cli, api_base=url, delivery_hosts=["localhost"], concurrency=3)
-        process = cli.start("run", cli.manifest(5), "--out", "out", "--quiet")
+        process = cli.start("run", cli.manifest(3), "--out", "out", "--quiet")
         wait_until(cli.folder / "out", "SELECT 1 FROM jobs WHERE state = 'submitted' LIMIT 1 OFFSET 2", process)
         interrupt(process)
         time.sleep(0.5)
@@ -115,6 +117,6 @@ def test_the_second_interrupt_cancels_at_the_provider(cli: Cli) -> None:
         truth = httpx.get(f"{url}/_simulator/truth").json()
         assert process.returncode == 130, err
         assert truth["by_status"] == {"canceled": 3}
-        resumed = cli.json("resume", "out", "--limit", "3", status=1)
-        assert (resumed["failed"], resumed["errors"], resumed["planned"]) == (3, {"canceled": 3}, 2)
+        resumed = cli.json("resume", "out", status=1)
+        assert (resumed["failed"], resumed["errors"]) == (3, {"canceled": 3})
         assert httpx.get(f"{url}/_simulator/truth").json()["created"] == 3
