@@ -74,7 +74,8 @@ class LineDisplay:
 
     def phase(self, text: str) -> None:
         """See `Display.phase`."""
-        self._console.print(text, highlight=False, markup=False)
+        self.finish()
+        self._print(text)
 
     def warn(self, text: str) -> None:
         """See `Display.warn`."""
@@ -90,13 +91,16 @@ class LineDisplay:
         self._last = f"{tally.done}/{self._left} done, {describe(tally, elapsed_s, self._left, draining=draining)}"
         if elapsed_s >= self._next_line_at_s:
             self._next_line_at_s += LINE_EVERY_S
-            self.phase(self._last)
+            self.finish()
 
     def finish(self) -> None:
         """See `Display.finish`."""
         if self._last is not None:
-            self.phase(self._last)
+            self._print(self._last)
             self._last = None
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False)
 
 
 class LiveDisplay:

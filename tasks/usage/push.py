@@ -20,6 +20,7 @@ from tasks.ledger.database import open_ledger
 from tasks.ledger.queries import count_usage, mark_pushed, usage_pages
 from tasks.ledger.runs import last_run
 from tasks.paths import batches_under
+from tasks.progress import current_display
 from tasks.retry import retrying_usage
 from tasks.settings import Settings, UsageSettings, load_settings
 from tasks.usage.rows import usage_row
@@ -64,6 +65,9 @@ async def push_usage(
         retrying: Patience that several pushes share; None: all of it for this one.
     """
     warning = None
+    if (await count_usage(engine))[1]:
+        # A sink that is away is tried for a minute, and nobody should wonder what the run waits for.
+        current_display.get().phase("pushing usage rows")
     try:
         async with open_sink(settings, retrying=retrying or retrying_usage(clock.sleep)) as sink:
             if sink is not None:
