@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -93,9 +94,10 @@ class ReplicateBackend:
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the price table's; a price by time counts the usual time, at most the time-out."""
         usual_s, price = self._facts.usual_latency_s, self._pricing.price
+        usual = self._used(job, usual_s)
         return Estimate(
-            cost_micros=self._pricing.cost_micros(self._used(job, usual_s)),
-            most_micros=self._pricing.cost_micros(self._used(job, self._timeout_s)),
+            cost_micros=self._pricing.cost_micros(usual),
+            most_micros=self._pricing.cost_micros(replace(usual, seconds=self._timeout_s)),
             latency_s=usual_s,
             priced_on=price.as_of if price and self._pricing.image_micros is None else None,
         )

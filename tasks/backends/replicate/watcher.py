@@ -122,8 +122,9 @@ class Watcher:
             looked_at: list[_Watched] = []
             try:
                 await self.clock.sleep(self._pause_s())
-                looked_at = self._due()
-                await self._look(looked_at)
+                listed, single = self._due()
+                looked_at = listed + single
+                await self._look(listed, single)
             except httpx.HTTPStatusError as exc:
                 await self._back_off(exc.response)
             except httpx.HTTPError:
@@ -139,16 +140,17 @@ class Watcher:
         first_due_s = min((item.next_look_s - now_s for item in self._waiting()), default=ALONE_PAUSE_S)
         return max(ALONE_PAUSE_S / 10, min(first_due_s, ALONE_PAUSE_S))
 
-    def _due(self) -> list[_Watched]:
-        """What to look at now."""
-        now_s = self.clock.monotonic_s()
-        return [item for item in self._waiting() if self._due_at_s(item) <= now_s]
-
-    def _due_at_s(self, item: _Watched) -> float:
-        return item.since_s + self._quick_s * QUICK_SHARE if self._by_list(item) else item.next_look_s
-
-    def _by_list(self, item: _Watched) -> bool:
-        return self._many and _listable(item)
+    def _due(self) -> tuple[list[_Watched], list[_Watched]]:
+        """What to look at now: in a list, and each by its id."""
+        now_s, many = self.clock.monotonic_s(), self._many
+        listed, single = [], []
+        for item in self._waiting():
+            if many and _listable(item):
+                if item.since_s + self._quick_s * QUICK_SHARE <= now_s:
+                    listed.append(item)
+            elif item.next_look_s <= now_s:
+                single.append(item)
+        return listed, single
 
     def _waiting(self) -> list[_Watched]:
         return [item for item in self._watched.values() if not item.answer.done()]
@@ -157,12 +159,9 @@ class Watcher:
     def _many(self) -> bool:
         return sum(map(_listable, self._watched.values())) >= FEWEST_FOR_A_LIST
 
-    async def _look(self, due: list[_Watched]) -> None:
-        listed = [item for item in due if self._by_list(item)]
-        single = [item for item in due if not self._by_list(item)]
-        if listed:
-            single += await self._look_at_list(listed)
-        for item in single:
+    async def _look(self, listed: list[_Watched], single: list[_Watched]) -> None:
+        not_shown = await self._look_at_list(listed) if listed else []
+        for item in single + not_shown:
             await self._look_at(item)
 
     async def _look_at(self, item: _Watched) -> None:
