@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks import plot, report, results
 from benchmarks.compare import compare
+from benchmarks.floor import measure_floor
 from benchmarks.measuring import ROOT
 from benchmarks.planning import measure_planning
 from benchmarks.rate import measure_rate
@@ -35,6 +36,7 @@ def _compare(size: Size, scratch: Path) -> Iterable[Row]:
 
 PARTS: Mapping[str, Part] = {
     "contenders": _compare,
+    "floor": lambda size, scratch: measure_floor(size.contenders[0], rounds=size.rounds, scratch=scratch),
     "engine": lambda size, scratch: measure_engine(size.engine, rounds=size.rounds, scratch=scratch),
     "scale": lambda size, scratch: measure_scale(size.scale, scratch=scratch),
     "planning": lambda size, scratch: measure_planning(size.rows, scratch=scratch),

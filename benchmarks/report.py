@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks import planning, rate, scale, startup
+from benchmarks import floor, planning, rate, scale, startup
 from benchmarks.compare import PART as COMPARED
 from benchmarks.contenders import CONTENDERS
 from benchmarks.results import Results, Row
@@ -26,6 +26,13 @@ embeds the parameters into each file and writes a table and usage rows.
 *Generation* goes from the first create that reaches the service to the last file written, *CPU per image* from the first create to the end of
 the process, *total* from the start of the process to its end. No run can be faster than pictures x latency / in flight."""
 
+FLOOR = """\
+What each promise costs, added one after the other to the bare loop of (a). The last line keeps what imagen keeps on disk, but has no engine around
+it: no limits, no retries, no budget, no resume, no display, no Prefect. (a) itself cannot be reached by anything that keeps these promises."""
+STARTUP = """\
+`{libraries}` is the minimal flow in a process that has imported the libraries that imagen stands on (SQLAlchemy, aiohttp, jsonschema, PyArrow, Pillow, typer): with
+a server running already, nothing that uses them can begin before."""
+
 
 def document(results: Results) -> str:
     """`docs/benchmarks.md`."""
@@ -36,8 +43,9 @@ def document(results: Results) -> str:
         "![Generation, CPU and memory of the five contenders](benchmarks.svg)",
         METHOD,
         *(f"## {case}\n\n{_contenders(rows)}" for case, rows in _by_case(results.of(COMPARED))),
+        f"## What the promises cost\n\n{FLOOR}\n\n{_floor(results)}",
         "## imagen alone\n\nAt zero latency, with its Replicate backend.\n\n" + _alone(results),
-        f"## Start-up\n\n{_startup(results)}",
+        f"## Start-up\n\n{STARTUP.format(libraries=startup.LIBRARIES)}\n\n{_startup(results)}",
         f"## What was promised\n\n{_promises(results)}",
         "## Missed\n\n" + ("\n".join(missed) or "Nothing."),
     ]
@@ -65,6 +73,12 @@ def _contender(row: Row) -> Sequence[str]:
     contender = CONTENDERS[row.subject]
     figures = ("generation_s", "total_s", "images_per_s", "cpu_ms_per_image", "peak_mb", "requests_per_image")
     return (f"({contender.letter}) {contender.title}", *(row.spread(name) for name in figures))
+
+
+def _floor(results: Results) -> str:
+    header = ("", "generation, s", "images/s", "CPU ms/image", "peak MB", "requests/image")
+    figures = ("generation_s", "images_per_s", "cpu_ms_per_image", "peak_mb", "requests_per_image")
+    return _table(header, ((row.subject, *_figures(row, figures)) for row in results.of(floor.PART)))
 
 
 def _alone(results: Results) -> str:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from benchmarks.contenders import imagen
@@ -19,7 +20,7 @@ from benchmarks.work import Work
 
 PART = "startup"
 IMPORT, COMMANDS, FIRST = "python -c 'import prefect'", "reading commands", "until the first submit"
-RUN, MINIMAL = "imagen run", "minimal Prefect flow"
+RUN, MINIMAL, LIBRARIES = "imagen run", "minimal Prefect flow", "minimal Prefect flow, imagen's libraries"
 COLD, WARM, RUNNING = "embedded server, first start", "embedded server", "running server"
 TIMEOUT_S = 300.0
 PICTURE_KB = 20
@@ -77,11 +78,15 @@ def _until_end_s(command: Sequence[str], environ: Mapping[str, str], folder: Pat
 
 def _first_submits(state: str, rounds: int, scratch: Path) -> Iterator[Row]:
     """Both subjects in turn, each with Prefect's data in the same state."""
-    ways: Mapping[str, Callable[[Path, Mapping[str, str]], float]] = {MINIMAL: _minimal_s, RUN: _imagen_s}
+    ways: Mapping[str, Callable[[Path, Mapping[str, str]], float]] = {
+        MINIMAL: _minimal_s,
+        LIBRARIES: partial(_minimal_s, extra=("--with-libraries",)),
+        RUN: _imagen_s,
+    }
     took_s: dict[str, list[float]] = {subject: [] for subject in ways}
     for number in range(rounds + (state != COLD)):
         for subject, way in ways.items():
-            home = scratch / f"home-{subject.replace(' ', '-')}"
+            home = scratch / f"home-{list(ways).index(subject)}"
             if state == COLD:
                 shutil.rmtree(home, ignore_errors=True)
             served = prefect_server(home) if state == RUNNING else nullcontext(private_environ(home))
@@ -94,9 +99,9 @@ def _first_submits(state: str, rounds: int, scratch: Path) -> Iterator[Row]:
         yield Row(part=PART, case=f"{FIRST}, {state}", subject=subject, figures={"first_s": values})
 
 
-def _minimal_s(folder: Path, environ: Mapping[str, str]) -> float:
+def _minimal_s(folder: Path, environ: Mapping[str, str], extra: Sequence[str] = ()) -> float:
     begun_s = time.time()
-    command = [sys.executable, "-m", "benchmarks.minimal_flow"]
+    command = [sys.executable, "-m", "benchmarks.minimal_flow", *extra]
     done = subprocess.run(command, cwd=folder, env=environ, check=True, capture_output=True, timeout=TIMEOUT_S)
     return float(done.stdout.split()[0]) - begun_s
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks import planning, rate, scale, startup
+from benchmarks import floor, planning, rate, scale, startup
 from benchmarks.compare import PART as CONTENDERS
+from benchmarks.floor_steps import STEPS
 from benchmarks.results import Results, Row
+
+_SAME = "a bare loop with the same promises"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,10 @@ def _contenders(results: Results) -> Iterator[Held]:
         yield _at_most(promise, case, seconds / found[best].median("generation_s"), 1.0)
         ratio = ours.median("cpu_ms_per_image") / limit.median("cpu_ms_per_image")
         yield _at_most("CPU per image after start-up ≤ 1.5 of bare aiohttp", case, ratio, 1.5)
+        if same := results.find(floor.PART, case, STEPS[-1]):
+            yield _at_most(f"generation ≤ 1.03 of {_SAME}", case, seconds / same.median("generation_s"), 1.03)
+            ratio = ours.median("cpu_ms_per_image") / same.median("cpu_ms_per_image")
+            yield _at_most(f"CPU per image after start-up ≤ 1.5 of {_SAME}", case, ratio, 1.5)
 
 
 def _engine(results: Results) -> Iterator[Held]:
@@ -77,12 +84,16 @@ def _startup(results: Results) -> Iterator[Held]:
     for row in results.of(startup.PART):
         by_import = results.find(startup.PART, row.case, startup.IMPORT)
         minimal = results.find(startup.PART, row.case, startup.MINIMAL)
+        floor_ = results.find(startup.PART, row.case, startup.LIBRARIES)
         if by_import and row.subject != startup.IMPORT:
             yield _at_most(f"{row.subject} ≤ 0.5 of `import prefect`", row.case, _ratio(row, by_import, "total_s"), 0.5)
         if minimal and row.subject == startup.RUN:
             yield _at_most(
                 "first submit ≤ 1.15 of a minimal flow's first task", row.case, _ratio(row, minimal, "first_s"), 1.15
             )
+        if floor_ and row.subject == startup.RUN:
+            promise = "first submit ≤ 1.15 of the same with imagen's libraries"
+            yield _at_most(promise, row.case, _ratio(row, floor_, "first_s"), 1.15)
 
 
 def _rate(results: Results) -> Iterator[Held]:

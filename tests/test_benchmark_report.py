@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import results, scale
+from benchmarks import floor, results, scale
 from benchmarks.compare import PART as CONTENDERS_PART
 from benchmarks.contenders import CONTENDERS
+from benchmarks.floor_steps import STEPS
 from benchmarks.plot import draw
 from benchmarks.report import BEGIN, END, document, main_table, with_main_table
 from benchmarks.results import Results, Row, joined
@@ -45,6 +46,14 @@ def test_the_document_has_every_contender_and_every_promise(measured: Results) -
     assert "| generation ≤ 1.03 of bare aiohttp | 10 pictures | 1.02 | yes |" in text
     assert "ahead of the others" in text.split("## Missed")[1]
     assert "two cores" in text
+
+
+def test_the_floor_is_held_beside_the_limit(measured: Results) -> None:
+    """Where the bare loop cannot be reached, imagen stands beside a bare loop that keeps the same promises."""
+    last = Row(part=floor.PART, case="10 pictures", subject=STEPS[-1], figures={f: [16.0] for f in FIGURES})
+    found = {one.promise: one for one in held(measured.with_row(last))}
+    assert found["CPU per image after start-up ≤ 1.5 of a bare loop with the same promises"].measured == "1.28"
+    assert f"| {STEPS[-1]} | 16.0 |" in document(measured.with_row(last))
 
 
 def test_promises_compare_a_size_with_the_one_before() -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks.compare import figures_of, one_run
 from benchmarks.contenders import CONTENDERS
+from benchmarks.floor import measure_floor
+from benchmarks.floor_steps import LEDGER, STEPS
 from benchmarks.measuring import Measured
 from benchmarks.services import private_environ
 from benchmarks.sizes import Case
@@ -24,6 +26,14 @@ def test_every_contender_does_the_whole_work(name: str, prefect_url: str, prefec
     assert CASE.latency_s < row.median("generation_s") < row.median("total_s")
     assert 0 < row.median("cpu_ms_per_image") < row.median("cpu_s") / CASE.jobs * 1e3
     assert row.median("peak_mb") > 10
+
+
+def test_every_step_of_the_floor_does_the_whole_work(tmp_path: Path) -> None:
+    """The loop without an engine makes the same eight pictures at every step, and the last one leaves them in a ledger."""
+    rows = list(measure_floor(CASE, rounds=1, scratch=tmp_path))
+    assert [row.subject for row in rows] == list(STEPS)
+    assert all(row.median("requests_per_image") >= 2 and row.median("cpu_ms_per_image") > 0 for row in rows)
+    assert rows[-1].subject == LEDGER
 
 
 def test_work_that_is_not_whole_is_no_measurement(tmp_path: Path) -> None:

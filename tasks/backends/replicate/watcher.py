@@ -2,7 +2,8 @@
 
 One loop watches everything in flight. It looks for the first time when a prediction may have ended, and so seldom that
 the looks stay below about one a picture: with few in flight each is asked for by its id, with many one list call shows
-those that were created in the window of what may have ended, outputs included.
+those that were created in the window of what may have ended, outputs included. Looks that many pictures shared are
+saved up for when fewer are in flight, so that the last ones of a batch are not waited for long.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ QUICK_SHARE = 0.9
 QUICK_FORGETS = 0.02
 INSTANT = timedelta(milliseconds=1)
 """Added to the end of a list's window, which does not count itself: instants of the API have up to nine digits."""
+MOST_SAVED = 40
+"""Looks that are saved up, or owed, at most."""
+FEWEST_SAVED_FOR_A_LIST = 5
 TROUBLE_PAUSE_S = 2.0
 
 
@@ -74,6 +78,8 @@ class Watcher:
     """Running estimate of a prediction's time."""
     _quick_s: float = field(init=False)
     """Running estimate of the quickest prediction's time."""
+    _saved: int = 0
+    """Pictures that have ended less the looks that it took."""
     _watched: dict[str, _Watched] = field(default_factory=dict)
     _loop: asyncio.Task[None] | None = None
 
@@ -135,7 +141,7 @@ class Watcher:
     def _pause_s(self) -> float:
         """Until the next look: about one list a picture on the average, and never before one is due."""
         if self._many:
-            return max(LIST_PAUSE_S, self.usual_s / len(self._watched))
+            return LIST_PAUSE_S if self._saved > 0 else max(LIST_PAUSE_S, self.usual_s / len(self._watched))
         now_s = self.clock.monotonic_s()
         first_due_s = min((item.next_look_s - now_s for item in self._waiting()), default=ALONE_PAUSE_S)
         return max(ALONE_PAUSE_S / 10, min(first_due_s, ALONE_PAUSE_S))
@@ -157,15 +163,20 @@ class Watcher:
 
     @property
     def _many(self) -> bool:
-        return sum(map(_listable, self._watched.values())) >= FEWEST_FOR_A_LIST
+        fewest = 1 if self._saved >= FEWEST_SAVED_FOR_A_LIST else FEWEST_FOR_A_LIST
+        return sum(map(_listable, self._watched.values())) >= fewest
 
     async def _look(self, listed: list[_Watched], single: list[_Watched]) -> None:
         not_shown = await self._look_at_list(listed) if listed else []
         for item in single + not_shown:
             await self._look_at(item)
 
-    async def _look_at(self, item: _Watched) -> None:
+    async def _turn(self) -> None:
         await self.pace.take()
+        self._saved = max(-MOST_SAVED, self._saved - 1)
+
+    async def _look_at(self, item: _Watched) -> None:
+        await self._turn()
         now_s = self.clock.monotonic_s()
         item.next_look_s = now_s + max(self.usual_s * NEXT_LOOK_SHARE, (now_s - item.since_s) * NEXT_LOOK_AGE_SHARE)
         try:
@@ -182,7 +193,7 @@ class Watcher:
         missing = {item.prediction_id: item for item in due}
         created = [item.created_at for item in due if item.created_at]
         pages_left = ceil(len(due) / PAGE) + 1
-        await self.pace.take()
+        await self._turn()
         async for page in self.api.list_created(min(created), before=max(created) + INSTANT):
             for answer in page:
                 if item := missing.pop(str(answer.get("id")), None):
@@ -191,7 +202,7 @@ class Watcher:
             pages_left -= 1
             if not missing or not pages_left:
                 break
-            await self.pace.take()
+            await self._turn()
         now_s = self.clock.monotonic_s()
         for item in missing.values():
             item.missed_since_s = now_s if item.missed_since_s is None else item.missed_since_s
@@ -203,6 +214,7 @@ class Watcher:
             if (seconds := seconds_taken(answer)) is not None:
                 self.learn(seconds)
             item.answer.set_result(answer)
+            self._saved = min(MOST_SAVED, self._saved + 1)
 
     async def _back_off(self, answer: httpx.Response) -> None:
         """A 429 or 5xx to a look says nothing about the predictions: come again later."""

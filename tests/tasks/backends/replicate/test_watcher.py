@@ -93,6 +93,21 @@ async def test_lists_show_only_what_may_have_ended() -> None:
     assert 4.0 / 2 * QUICK_SHARE <= first_s < 4.0
 
 
+async def test_looks_that_many_shared_are_spent_on_the_last_ones() -> None:
+    """When many have ended at little cost, the three that are left are seen soon after their end, within a look a picture."""
+    provider = Provider(FakeClock(), ending_at(*[1.0] * 100, 1.15, 1.3, 1.45))
+    await watch(provider)
+    assert provider.clock.now_s <= 1.45 + 3 * LIST_PAUSE_S
+    assert provider.asked.total() <= 103
+
+
+async def test_looks_are_not_spent_before_they_are_saved() -> None:
+    """Twelve that end one after the other cost little more than a look each, though one or two have always just ended."""
+    provider = Provider(FakeClock(), ending_at(*[0.8 + 0.04 * number for number in range(12)]))
+    await watch(provider)
+    assert provider.asked.total() <= 16
+
+
 async def test_what_takes_ever_longer_is_looked_at_ever_more_seldom() -> None:
     """A prediction that takes 50 times as long as usual does not eat up the account's rate."""
     provider = Provider(FakeClock(), ending_at(50.0))

@@ -1,0 +1,38 @@
+"""How near imagen is to what can be had: what each promise costs, measured by adding one after the other to the bare loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.compare import figures_of
+from benchmarks.contenders import imagen
+from benchmarks.floor_steps import STEPS
+from benchmarks.measuring import measure
+from benchmarks.results import Row, joined
+from benchmarks.services import emptied, private_environ
+from benchmarks.simulator import simulated, unlimited
+from benchmarks.sizes import Case
+from benchmarks.work import Work
+
+PART = "floor"
+
+
+def measure_floor(case: Case, *, rounds: int, scratch: Path) -> Iterator[Row]:
+    """One row for each step, with a value of every round."""
+    rows: dict[str, list[Row]] = {step: [] for step in STEPS}
+    for _ in range(rounds):
+        for step in STEPS:
+            rows[step].append(_one_run(step, case, scratch))
+    yield from (joined(found) for found in rows.values())
+
+
+def _one_run(step: str, case: Case, scratch: Path) -> Row:
+    settings = unlimited(latency_s=case.latency_s, picture_kb=case.picture_kb)
+    environ = private_environ(scratch / "home")
+    with emptied(scratch / "work") as folder, simulated(settings) as service:
+        work = Work(jobs=case.jobs, in_flight=case.in_flight, api_url=service.url, folder=str(folder))
+        imagen.prepare(work)
+        measured = measure("benchmarks.floor_steps", work.as_text(), step, environ=environ, folder=folder)
+        figures = figures_of(measured, case, service.truth(), folder)
+    return Row(part=PART, case=case.title, subject=step, figures=figures)

@@ -1,0 +1,112 @@
+"""What a guarantee costs: the bare loop, to which one after the other of imagen's promises is added.
+
+Runs inside a measured process. From `IDS_FIRST` on the loop uses imagen's own parts, without its engine: no limits, no
+retries, no budget, no Prefect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import count
+from pathlib import Path
+
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from benchmarks.contenders import bare_aiohttp, imagen
+from benchmarks.work import AUTHORIZATION, CREATE_HEADERS, POLL_S, Work
+from tasks.backends.base import Backend
+from tasks.ledger.queries import open_jobs
+from tasks.records import Job, Prediction
+from tasks.run import OpenRun, RunRequest, open_run, plan_run
+from tasks.store import parameters_of, store_image
+
+BARE = "(a), the bare loop"
+HTTPX = "through httpx on aiohttp"
+IDS_FIRST = "ids at once, endings by lists"
+DURABLE = "files checked whole, with parameters, flushed"
+LEDGER = "intent, id and end in the ledger"
+STEPS = (BARE, HTTPX, IDS_FIRST, DURABLE, LEDGER)
+Picture = Callable[[int], Awaitable[None]]
+
+
+def run(work: str, step: str) -> None:
+    """Do the work with everything up to a step."""
+    todo = Work.parse(work)
+    if step == BARE:
+        bare_aiohttp.run(work)
+    elif step == HTTPX:
+        asyncio.run(_through_httpx(todo))
+    else:
+        asyncio.run(_with_our_parts(todo, STEPS.index(step)))
+
+
+async def _all_of(work: Work, picture: Picture) -> None:
+    slots = asyncio.Semaphore(work.in_flight)
+
+    async def one(number: int) -> None:
+        async with slots:
+            await picture(number)
+
+    await asyncio.gather(*(one(number) for number in range(work.jobs)))
+
+
+async def _through_httpx(work: Work) -> None:
+    limits = httpx.Limits(max_connections=work.in_flight, max_keepalive_connections=work.in_flight)
+
+    async def picture(number: int) -> None:
+        answer = await http.post(work.creates_url, json={"input": work.input(number)}, headers=CREATE_HEADERS)
+        prediction = answer.raise_for_status().json()
+        while not prediction.get("output"):
+            await asyncio.sleep(POLL_S)
+            answer = await http.get(prediction["urls"]["get"], headers=AUTHORIZATION)
+            prediction = answer.raise_for_status().json()
+        answer = (await http.get(prediction["output"][0])).raise_for_status()
+        work.keep(number, answer.content, length=int(answer.headers["content-length"]))
+
+    async with httpx.AsyncClient(transport=AiohttpTransport(limits=limits), timeout=httpx.Timeout(120.0)) as http:
+        await _all_of(work, picture)
+
+
+async def _with_our_parts(work: Work, level: int) -> None:
+    folder = Path(work.folder)
+    request = RunRequest(out=imagen.out(folder), manifest=str(imagen.manifest(folder)), config=imagen.config(folder))
+    async with open_run(request) as run_:
+        await plan_run(run_)
+        jobs = [found.job for found in await open_jobs(run_.batch.engine, 0, work.jobs)]
+        steps = _OurParts(work, run_, level)
+        await _all_of(work, lambda number: steps.picture(number, jobs[number]))
+
+
+class _OurParts:
+    """One picture with imagen's parts, up to a level of `STEPS`."""
+
+    def __init__(self, work: Work, run_: OpenRun, level: int) -> None:
+        self._work = work
+        self._batch = run_.batch
+        self._backend: Backend = run_.batch.backend(imagen.BACKEND)
+        self._level = level
+        self._instants_us = count(1)
+
+    async def picture(self, number: int, job: Job) -> None:
+        journal, now_us = self._batch.journal, next(self._instants_us)
+        written = self._level >= STEPS.index(LEDGER)
+        if written:
+            await journal.submitting(job, number=1, reserved_micros=None, now_us=now_us)
+        prediction = await self._backend.submit(job, attempt=1)
+        if written:
+            journal.submitted(job, number=1, prediction=prediction, retries=0, now_us=now_us)
+        ended = await self._backend.wait(job, prediction)
+        data = await self._backend.fetch(job, ended)
+        await self._keep(number, job, ended, data)
+
+    async def _keep(self, number: int, job: Job, ended: Prediction, data: bytes) -> None:
+        if self._level < STEPS.index(DURABLE):
+            self._work.keep(number, data, length=None)
+            return
+        image = await asyncio.to_thread(store_image, self._batch.out, job, data, parameters=parameters_of(job))
+        if self._level >= STEPS.index(LEDGER):
+            await self._batch.journal.succeeded(
+                job, number=1, prediction=ended, image=image, latency_ms=0, now_us=next(self._instants_us)
+            )
