@@ -41,7 +41,7 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)$(if $(filter Lin
 
 .PHONY: local
 local: $(VENV)/.installed-dev
-	@$(BIN)/python -c 'import importlib.util as u; raise SystemExit(None in map(u.find_spec, ("torch", "diffusers", "accelerate")))' \
+	@$(BIN)/python -c 'import importlib.util as u; raise SystemExit(None in map(u.find_spec, ("torch", "diffusers", "accelerate", "optimum")))' \
 	  || $(BIN)/python -m pip install --quiet --constraint constraints.txt '$(TORCH)' --editable '.[local]' >/dev/null 2>&1 \
 	  || echo "NOT RUN: $(TORCH) cannot be installed from here; the tests of the backend diffusers will be skipped"
 

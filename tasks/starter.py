@@ -55,6 +55,7 @@ backends:
     device: auto # cuda, cuda:1, mps or cpu; auto takes the first that is there
     dtype: auto # float32, bfloat16 or float16; auto: bfloat16 on a GPU that has it
     offload: none # model or sequential: keep weights in main memory; slower, for GPUs that do not hold the model
+    quantize: none # int8, float8 or int4: the largest weights in so many bits; less memory, slightly other pictures
     batch_size: 4 # pictures in one call at most; halved when memory is short
     default_width: 1024 # where the row gives no size
     default_height: 1024

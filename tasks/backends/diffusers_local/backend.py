@@ -14,6 +14,7 @@ from tasks.backends.diffusers_local.calls import GUIDANCE, Signature, call_of
 from tasks.backends.diffusers_local.model import fetch_model, missing, parse_model
 from tasks.backends.diffusers_local.options import DiffusersOptions
 from tasks.backends.diffusers_local.pipelines import PipelineSpec, chosen_device, signature_of
+from tasks.backends.diffusers_local.quantizing import UNQUANTIZED
 from tasks.backends.diffusers_local.sharing import return_worker, take_worker
 from tasks.backends.diffusers_local.worker import PipelineWorker
 from tasks.errors import ConfigError, JobError, Refused
@@ -41,7 +42,13 @@ class DiffusersBackend:
         except ValueError as exc:
             raise ConfigError(f"{context.place}.model: {exc}") from None
         options = self._options
-        self._spec = PipelineSpec(model=model, device=options.device, dtype=options.dtype, offload=options.offload)
+        self._spec = PipelineSpec(
+            model=model,
+            device=options.device,
+            dtype=options.dtype,
+            offload=options.offload,
+            quantize=options.quantize,
+        )
         # A call never waits for more jobs than can be in flight.
         self._most = min(options.batch_size, context.settings.concurrency)
         self._picture_s = options.latency_s
@@ -49,7 +56,7 @@ class DiffusersBackend:
 
     def ready(self) -> str | None:
         """Whether the libraries and the model's folder are here."""
-        return missing(self._spec.model)
+        return missing(self._spec.model, quantize=self._spec.quantize != UNQUANTIZED)
 
     def learn(self) -> None:
         """Have the model's files here, whatever it takes, and read what its pipeline takes."""

@@ -15,6 +15,8 @@ from tasks.errors import ConfigError
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
 """What loading a pipeline needs; the extra `local` brings them."""
+QUANTIZER = "optimum.quanto"
+"""What `quantize` needs beside them, from the same extra."""
 INDEX_NAME = "model_index.json"
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -45,9 +47,9 @@ def parse_model(text: str) -> ModelReference:
     raise ValueError(f"{text!r} is not a model; write owner/name, or the path of a folder")
 
 
-def missing(model: ModelReference) -> str | None:
+def missing(model: ModelReference, *, quantize: bool = False) -> str | None:
     """What is not here without which nothing can be made; None when there is nothing. Imports nothing, asks nobody."""
-    if any(find_spec(package) is None for package in PACKAGES):
+    if any(find_spec(package) is None for package in PACKAGES) or (quantize and not _has_quantizer()):
         return "pip install 'imagen[local]'"
     if not model.is_folder:
         return None
@@ -56,6 +58,13 @@ def missing(model: ModelReference) -> str | None:
     if not (Path(model.name) / INDEX_NAME).is_file():
         return f"{model.name} holds no {INDEX_NAME}: it is not a saved pipeline"
     return None
+
+
+def _has_quantizer() -> bool:
+    try:
+        return find_spec(QUANTIZER) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def fetch_model(model: ModelReference) -> Path:

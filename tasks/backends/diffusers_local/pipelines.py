@@ -19,6 +19,7 @@ from tasks.backends.diffusers_local.model import (
     snapshot_of,
 )
 from tasks.backends.diffusers_local.prompts import keep_encoded_prompts
+from tasks.backends.diffusers_local.quantizing import UNQUANTIZED, quantize
 from tasks.errors import BatchStopped, ConfigError
 
 
@@ -44,6 +45,7 @@ class PipelineSpec:
     device: str
     dtype: str
     offload: str
+    quantize: str = UNQUANTIZED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,9 @@ def chosen_device(spec: PipelineSpec) -> str:
     number = int(device.partition(":")[2] or 0)
     if (device.startswith("cuda") and number >= gpus) or (device == "mps" and not apple):
         raise ConfigError(f"device: there is no {device} here (torch {torch.__version__} sees {gpus} CUDA devices)")
+    if spec.offload == "sequential" and spec.quantize != UNQUANTIZED:
+        # Its hooks replace weights one by one, which quantised ones do not survive (optimum-quanto 0.2.7).
+        raise ConfigError(f"quantize: {spec.quantize} does not go with offload: sequential; use offload: model")
     if device == "cpu" and spec.offload != "none":
         raise ConfigError(f"offload: {spec.offload} needs a GPU; the device is the cpu")
     return device
@@ -135,7 +140,7 @@ def load_pipeline(spec: PipelineSpec) -> LoadedPipeline:
         raise BatchStopped("model", str(exc)) from None
     except Exception as exc:  # noqa: BLE001  a broken file may raise anything
         if is_out_of_memory(exc):
-            reason = f"does not fit into the memory of {spec.device}: set offload to model or sequential"
+            reason = f"does not fit into the memory of {spec.device}: set quantize, or offload to model or sequential"
         else:
             reason = f"cannot be loaded ({type(exc).__name__}: {one_line(exc)})"
         raise BatchStopped("model", f"{spec.model.name} {reason}; then resume") from None
@@ -176,6 +181,8 @@ def _load(folder: Path, spec: PipelineSpec, device: str) -> Any:
         str(folder), dtype=_dtype(spec.dtype, device), local_files_only=True
     )
     pipe.set_progress_bar_config(disable=True)
+    if spec.quantize != UNQUANTIZED:
+        quantize(pipe, spec.quantize)
     match spec.offload:
         case "model":
             pipe.enable_model_cpu_offload(device=device)

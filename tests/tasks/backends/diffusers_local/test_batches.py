@@ -316,3 +316,21 @@ async def test_a_price_of_an_hour_is_shared_by_time(out: Path, instance: dict[st
     rows = ledger(out, "SELECT cost_micros, predict_time_s, cost_source FROM jobs")
     assert rows == [(round(predict_time_s * 10_000_000), predict_time_s, "priced") for _, predict_time_s, _ in rows]
     assert expected_micros in {cost_micros for cost_micros, _, _ in rows}
+
+
+@pytest.mark.parametrize(("bits", "most_apart"), [("int8", 6), ("float8", 40), ("int4", 60)])
+async def test_quantised_weights_make_nearly_the_same_pictures(
+    out: Path, instance: dict[str, Any], loads: Loads, bits: str, most_apart: int
+) -> None:
+    """The large parts are kept in fewer bits, the decoder is not, and the pictures hardly change."""
+    for name in ("whole", "fewer"):
+        (out / name).mkdir()
+    await run(out / "whole", jobs_of(2), instance)
+    counts = await run(out / "fewer", jobs_of(2), instance, quantize=bits)
+    assert counts.succeeded == 2
+    pipe = loads.last.pipe
+    assert type(pipe.transformer.transformer_blocks[0].attn.to_q).__name__ == "QLinear"
+    assert type(pipe.vae.decoder.conv_in).__name__ == "Conv2d"
+    whole, fewer = pictures(out / "whole"), pictures(out / "fewer")
+    apart = max(int(np.abs(whole[name] - fewer[name]).max()) for name in whole)
+    assert 0 < apart <= most_apart

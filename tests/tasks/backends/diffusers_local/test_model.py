@@ -129,6 +129,7 @@ def test_the_rows_are_held_against_the_pipeline(tiny_flux: Path) -> None:
     [
         ({"device": "cuda:99"}, "device: there is no cuda:99 here"),
         ({"device": "cpu", "offload": "model"}, "offload: model needs a GPU"),
+        ({"quantize": "int8", "offload": "sequential"}, "quantize: int8 does not go with offload: sequential"),
     ],
 )
 def test_a_device_that_is_not_there_is_named(tiny_flux: Path, options: dict[str, Any], fragment: str) -> None:

@@ -1,0 +1,30 @@
+"""Weights in fewer bits: what makes a large model fit a small GPU, for slightly other pictures.
+
+Only the parts that hold nearly all of the memory: the denoiser, and the large text encoders. The decoder, in which a lost bit
+would be seen, keeps its precision.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+UNQUANTIZED = "none"
+PARTS = ("transformer", "unet", "text_encoder_2", "text_encoder_3")
+"""What FLUX, Stable Diffusion 3 and their kin call them; a pipeline has some of these."""
+
+
+def quantize(pipe: Any, bits: str) -> list[str]:
+    """Put the weights of the large parts into `int8`, `float8` or `int4`, in main memory; activations stay as they are.
+
+    Returns:
+        The names of the parts, for a pipeline has not all of them.
+    """
+    from optimum import quanto
+
+    weights = {"int8": quanto.qint8, "float8": quanto.qfloat8, "int4": quanto.qint4}[bits]
+    present = [name for name in PARTS if getattr(pipe, name, None) is not None]
+    for name in present:
+        part = getattr(pipe, name)
+        quanto.quantize(part, weights=weights)
+        quanto.freeze(part)
+    return present
