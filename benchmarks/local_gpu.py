@@ -30,7 +30,8 @@ from tasks.backends.diffusers_local import sharing
 from tasks.backends.diffusers_local.model import fetch_model, parse_model
 from tasks.backends.diffusers_local.pipelines import LoadedPipeline, PipelineSpec, chosen_device, load_pipeline
 from tasks.generate import generate_range
-from tasks.run import RunRequest, open_run, plan_run
+from tasks.request import RunRequest
+from tasks.run import open_run, plan_run
 
 EVERYTHING = (0, 2**62)
 

@@ -18,7 +18,8 @@ from benchmarks.work import Work
 from tasks.ledger.database import open_ledger
 from tasks.metadata import FILE_NAME, write_metadata
 from tasks.paths import ledger_path
-from tasks.run import RunRequest, open_run, plan_run
+from tasks.request import RunRequest
+from tasks.run import open_run, plan_run
 
 PART = "planning"
 PLAN, LEDGER, METADATA = "imagen plan", "jobs into the ledger", "metadata.parquet"

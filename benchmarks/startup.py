@@ -60,7 +60,8 @@ def _make_batch(folder: Path) -> None:
     (folder / "prompts.txt").write_text("a fox\nan owl\n")
     code = (
         "import asyncio, pathlib\n"
-        "from tasks.run import RunRequest, open_run, plan_run\n"
+        "from tasks.request import RunRequest\n"
+        "from tasks.run import open_run, plan_run\n"
         "async def plan():\n"
         "    async with open_run(RunRequest(out=pathlib.Path('batch'), manifest='prompts.txt')) as run:\n"
         "        await plan_run(run)\n"

@@ -5,7 +5,6 @@ The body is the list of steps; each step is one module of `tasks`.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -14,62 +13,30 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from tasks.artifacts import report_artifacts
+from tasks.flow_parameters import parameters_of
 from tasks.generate_shard import generate_open
 from tasks.metadata import write_metadata
-from tasks.run import RunRequest, check_request, conclude_run, open_run, plan_run
+from tasks.request import RunRequest
+from tasks.run import check_request, conclude_run, open_run, plan_run
 from tasks.signals import INTERRUPTED_STATUS, draining_on_signals
 from tasks.summary import Summary, exit_code, summary_lines
 from tasks.usage.push import push_usage
 
 
 def _run_name() -> str:
-    parameters = flow_run.parameters
-    return f"{parameters['manifest'] or 'resume'} -> {parameters['out']}"
+    request = _dated(RunRequest.model_validate(flow_run.parameters))
+    return f"{request.manifest or 'resume'} -> {request.out}"
 
 
 @flow(name="generate-batch", flow_run_name=_run_name, validate_parameters=True)
-async def generate_batch(
-    out: str,
-    *,
-    manifest: str | None = None,
-    config: str | None = None,
-    backend: str | None = None,
-    limit: int | None = None,
-    budget_usd: float | None = None,
-    concurrency: int | None = None,
-    salt: str = "",
-    retry_failed: bool = False,
-    retry_held: bool = False,
-) -> State[dict[str, Any]]:
-    """Generate what the manifest asks for and `out` does not have yet.
-
-    Args:
-        out: Output folder; an existing batch goes on.
-        manifest: Path of the manifest; none goes on from the folder's ledger alone.
-        config: Path of the configuration; none uses the built-in settings (on a resume: the last run's).
-        backend: Instance for rows that name none.
-        limit: Only the first so many jobs.
-        budget_usd: Hard cap in dollars over the batch's whole life.
-        concurrency: Jobs in flight at most, for each backend.
-        salt: Another salt gives new pictures for the same manifest.
-        retry_failed: Try failed jobs again.
-        retry_held: Pay again for jobs that may have been paid for.
+@parameters_of(RunRequest)
+async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
+    """Generate what the manifest asks for and the output folder does not have yet.
 
     Returns:
         The state that Prefect shows; its data is the summary.
     """
-    request = RunRequest(
-        out=Path(out),
-        manifest=manifest,
-        config=Path(config) if config else None,
-        backend=backend,
-        limit=limit,
-        budget_usd=budget_usd,
-        concurrency=concurrency,
-        salt=salt,
-        retry_failed=retry_failed,
-        retry_held=retry_held,
-    )
+    request = _dated(request)
     check_request(request)
     async with open_run(request) as run, draining_on_signals(run.batch.stop):
         selection = await plan_run(run)
@@ -79,6 +46,11 @@ async def generate_batch(
         summary = await conclude_run(run, usage)
         await report_artifacts(run.batch, summary)
     return _final_state(summary)
+
+
+def _dated(request: RunRequest) -> RunRequest:
+    """By the day of the schedule, on which a late or retried run was to start."""
+    return request.on(flow_run.scheduled_start_time)
 
 
 def _final_state(summary: Summary) -> State[dict[str, Any]]:

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -26,9 +25,10 @@ from tasks.ledger.planning import reopen, write_plan
 from tasks.ledger.queries import Selection, open_backends, open_jobs, shards
 from tasks.ledger.runs import RunStart, begin_run, end_run, last_run
 from tasks.manifest import open_manifest
-from tasks.plan import PlanOptions, plan_manifest
+from tasks.plan import plan_manifest
 from tasks.plan_check import PlanReport, check_manifest
 from tasks.records import JobState, micros
+from tasks.request import RunRequest
 from tasks.settings import Settings, load_settings
 from tasks.stop import INTERRUPTED
 from tasks.summary import COMPLETED, Summary, summarise, write_summary
@@ -36,36 +36,6 @@ from tasks.usage.caller import resolve_caller
 from tasks.usage.push import PushReport
 
 ESTIMATE_PAGE_JOBS = 2_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """What the user asked for; plain values, as they travel through Prefect."""
-
-    out: Path
-    manifest: str | None = None
-    """None goes on from the ledger alone."""
-    config: Path | None = None
-    """None: the built-in settings, or on a resume those of the batch's last run."""
-    backend: str | None = None
-    limit: int | None = None
-    """With a manifest: its first so many jobs. On a resume: the first so many open jobs."""
-    budget_usd: float | None = None
-    """Cap over the batch's whole life; None on a resume: the cap of the last run."""
-    concurrency: int | None = None
-    """Overrides every backend's own."""
-    salt: str = ""
-    retry_failed: bool = False
-    retry_held: bool = False
-
-    def plan_options(self) -> PlanOptions:
-        """The part that the planner needs."""
-        return PlanOptions(backend=self.backend, limit=self.limit, salt=self.salt)
-
-    def reopened_states(self) -> list[JobState]:
-        """States that count as open again."""
-        wanted = ((self.retry_failed, JobState.FAILED), (self.retry_held, JobState.HELD))
-        return [state for chosen, state in wanted if chosen]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

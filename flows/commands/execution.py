@@ -15,7 +15,8 @@ from tasks.errors import ImagenError, Interrupted
 from tasks.prefect_server.connection import connect, quiet_defaults
 from tasks.prices import age_warnings
 from tasks.progress import Display, LineDisplay, LiveDisplay, SilentDisplay, current_display
-from tasks.run import RunRequest, check_request
+from tasks.request import RunRequest
+from tasks.run import check_request
 from tasks.settings import state_folder
 from tasks.summary import exit_code, summary_lines
 
@@ -29,6 +30,7 @@ def execute(request: RunRequest, *, json: bool, verbose: bool, quiet: bool) -> N
     Raises:
         ImagenError: Nothing could be done; its `exit_code` says why.
     """
+    request = request.on(datetime.now(UTC))
     display = _display(quiet=quiet)
     current_display.set(display)
     try:
@@ -65,19 +67,7 @@ async def _run_flow(request: RunRequest) -> dict[str, Any]:
     # Prefect reads its settings when it is imported, and takes a second to load.
     from flows.generate_batch import generate_batch
 
-    state = await generate_batch(
-        str(request.out),
-        manifest=request.manifest,
-        config=str(request.config) if request.config else None,
-        backend=request.backend,
-        limit=request.limit,
-        budget_usd=request.budget_usd,
-        concurrency=request.concurrency,
-        salt=request.salt,
-        retry_failed=request.retry_failed,
-        retry_held=request.retry_held,
-        return_state=True,
-    )
+    state = await generate_batch(**request.parameters(), return_state=True)
     outcome: object = await state.aresult(raise_on_failure=False)
     if isinstance(outcome, dict):
         return outcome

@@ -21,7 +21,7 @@ def command(
 ) -> None:
     """Go on with a batch from its output folder; needs neither the manifest nor the configuration."""
     from flows.commands.execution import execute
-    from tasks.run import RunRequest
+    from tasks.request import RunRequest
 
     request = RunRequest(
         out=folder,

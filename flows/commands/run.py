@@ -26,7 +26,7 @@ def command(
     from flows.commands.execution import execute
     from tasks.manifest import open_manifest
     from tasks.paths import default_out, found_config
-    from tasks.run import RunRequest
+    from tasks.request import RunRequest
 
     with open_manifest(manifest) as opened:
         request = RunRequest(

@@ -1,0 +1,36 @@
+"""The flow's parameters are those of the request: in its signature, in Prefect's form, in a deployment's YAML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.generate_batch import generate_batch
+from tasks.request import RunRequest
+
+
+def in_form(name: str) -> dict[str, Any]:
+    """What Prefect's form is built from, for one parameter."""
+    found: dict[str, Any] = generate_batch.parameters.model_dump()["properties"][name]
+    return found
+
+
+def test_every_field_is_a_flat_parameter_with_its_description() -> None:
+    """The form has a field for each, in order, with the same words."""
+    form = generate_batch.parameters.model_dump()
+    assert form["required"] == ["out"]
+    assert sorted(form["properties"], key=lambda name: in_form(name)["position"]) == list(RunRequest.model_fields)
+    for name, field in RunRequest.model_fields.items():
+        assert in_form(name)["description"] == field.description
+
+
+def test_the_form_knows_bounds_and_defaults() -> None:
+    """What is out of bounds is refused where it is typed."""
+    assert in_form("concurrency")["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 10_000}
+    assert in_form("budget_usd")["anyOf"][0] == {"type": "number", "minimum": 0}
+    assert (in_form("retry_failed")["default"], in_form("salt")["default"]) == (False, "")
+
+
+def test_parameters_from_yaml_are_coerced() -> None:
+    """What a deployment's YAML or `-p` gives is what the command line gives."""
+    given = generate_batch.validate_parameters({**RunRequest(out="x").model_dump(), "limit": "3", "out": "runs/x"})
+    assert RunRequest.model_validate(given).limit == 3
