@@ -19,7 +19,8 @@ from benchmarks.work import AUTHORIZATION, CREATE_HEADERS, POLL_S, Work
 from tasks.backends.base import Backend
 from tasks.ledger.queries import open_jobs
 from tasks.records import Job, Prediction
-from tasks.run import OpenRun, RunRequest, open_run, plan_run
+from tasks.request import RunRequest
+from tasks.run import OpenRun, open_run, plan_run
 from tasks.store import parameters_of, store_image
 
 BARE = "(a), the bare loop"

@@ -16,6 +16,7 @@ from tasks.errors import Ambiguous, BadImage, BatchStopped, JobError, NotCreated
 from tasks.ledger.queries import OpenJob, open_jobs, prediction_ids
 from tasks.limits import Place
 from tasks.records import Job, JobState, Prediction, StoredImage
+from tasks.reroute import fallback, on_backend
 from tasks.retry import SUBMIT_TRIES, pause_before_attempt_s, retrying_fetch, retrying_submit
 from tasks.store import parameters_of, store_image
 
@@ -41,14 +42,17 @@ async def generate_job(batch: Batch, open_job: OpenJob) -> None:
     run = JobRun(batch, open_job, place)
     try:
         state = await run.to_the_end()
-        batch.tally.ended(state)
-        batch.watch.note(failed=state is not JobState.SUCCEEDED)
+        if state is not JobState.PLANNED:
+            batch.tally.ended(state)
+            batch.watch.note(failed=state is not JobState.SUCCEEDED)
     except BatchStopped as stopped:
         batch.stop.stop(stopped)
     finally:
         place.leave()
         run.let_go()
         batch.tally.in_flight -= 1
+    if run.handed_over is not None:
+        await generate_job(batch, run.handed_over)
 
 
 class JobRun:
@@ -69,12 +73,14 @@ class JobRun:
         self._place = place
         self._creates = batch.lane(open_job.job.backend).creates
         self._landing = batch.lane(open_job.job.backend).landing
+        self.handed_over: OpenJob | None = None
+        """The job as another backend is to go on with it, when this one could not serve it."""
 
     async def to_the_end(self) -> JobState:
         """Try until there is a picture, or another attempt would not help.
 
         Returns:
-            `SUCCEEDED`, `FAILED` or `HELD`, as the ledger now has it.
+            `SUCCEEDED`, `FAILED` or `HELD`, as the ledger now has it; `PLANNED` when it was handed over.
 
         Raises:
             BatchStopped: No more may be sent; the ledger has the job open.
@@ -86,7 +92,12 @@ class JobRun:
             except JobError as error:
                 if self._asked_again:
                     self._leave_as_it_ended()
+                    if self._job.fallbacks:
+                        next_one = on_backend(self._job, self._job.fallbacks[0], self._batch.settings)
+                        return await self._hand_over(next_one, ended=None)
                 elif (state := self._end_of(error)) is not None:
+                    if state is JobState.FAILED and (other := fallback(self._job, error, self._batch.settings)):
+                        return await self._hand_over(other, ended=error)
                     return await self._end(state, error)
                 else:
                     await self._fail_attempt(error)
@@ -107,6 +118,24 @@ class JobRun:
         """The look at an attempt that may have been paid for found no picture; now it may be paid again."""
         self._asked_again = self._unfinished = False
         self.let_go()
+
+    async def _hand_over(self, other: Job, *, ended: JobError | None) -> JobState:
+        """Leave the job to its next backend, and with it the end of the present attempt, in one commit."""
+        if ended is not None:
+            self._settle(ended.cost_micros)
+        await self._batch.journal.rerouted(
+            other, number=self._number, error=ended, latency_ms=self._latency_ms(), now_us=self._batch.clock.now_us()
+        )
+        self.handed_over = OpenJob(
+            job=other,
+            state=JobState.PLANNED,
+            attempts=self._number,
+            prediction=None,
+            started_at_us=None,
+            reserved_micros=None,
+            asked_again=False,
+        )
+        return JobState.PLANNED
 
     async def _submit(self) -> Prediction:
         """Start a new attempt: reserve its price, put the intent on disk, send it."""

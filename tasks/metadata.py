@@ -48,6 +48,7 @@ COLUMNS = (
     Column("prompt", pa.string(), "as it stands in the manifest"),
     Column("negative_prompt", pa.string(), "as it stands in the manifest"),
     Column("backend", pa.string(), "configured instance"),
+    Column("rerouted_from", pa.string(), "instance that was asked first, where another one had to make it"),
     Column("backend_type", pa.string(), "kind of backend"),
     Column("model", pa.string(), "model reference as configured"),
     Column("model_version", pa.string(), "version that the provider reports"),

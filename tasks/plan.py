@@ -16,6 +16,7 @@ from tasks.errors import ConfigError, ManifestError
 from tasks.identity import derived_seed, job_id, row_digest, sent_text
 from tasks.manifest import Manifest, read_prompts
 from tasks.records import Job, PlannedJob, Problem, Prompt
+from tasks.reroute import on_backend
 from tasks.seen_rows import SeenRows
 from tasks.settings import Settings
 
@@ -27,8 +28,8 @@ SEEDS = 2**63
 class PlanOptions:
     """What a run says about its plan, beside the manifest and the configuration."""
 
-    backend: str | None = None
-    """Instance for rows that name none; None is the configuration's default."""
+    backends: tuple[str, ...] = ()
+    """Instances for rows that name none, in the order in which they are tried; none: the configuration's default."""
     limit: int | None = None
     """Only the first so many jobs of the manifest."""
     salt: str = ""
@@ -54,7 +55,9 @@ class Planner:
         self.file = file
         self._ask = ask
         self._backends: dict[str, Backend] = {}
-        self.backend(options.backend or settings.default_backend)
+        self._default = options.backends or settings.default_backends
+        for name in self._default:
+            self.backend(name)
 
     def backend(self, name: str) -> Backend:
         """The instance called `name`.
@@ -90,9 +93,9 @@ class Planner:
                             return
 
     def _check(self, prompt: Prompt, seen: SeenRows) -> Problem | None:
-        if prompt.backend is not None:
+        for name in prompt.backends:
             try:
-                self.backend(prompt.backend)
+                self.backend(name)
             except ConfigError as exc:
                 return Problem(self.file, prompt.line, "backend", str(exc))
         if prompt.id is not None and (first := seen.first_line(prompt.id, prompt.line)):
@@ -100,14 +103,16 @@ class Planner:
         return None
 
     def _refusals(self, job: Job) -> Iterator[Problem]:
-        """What the job's service would refuse; the samples of a row differ in their seed only."""
-        if self._ask and not job.sample:
-            for problem in self.backend(job.backend).problems(job):
+        """What the job's services would refuse; the samples of a row differ in their seed only."""
+        if not self._ask or job.sample:
+            return
+        for tried in (job, *(on_backend(job, name, self._settings) for name in job.fallbacks)):
+            for problem in self.backend(tried.backend).problems(tried):
                 name, _, reason = problem.partition(": ")
-                yield Problem(self.file, job.line, name, f"{reason} (model {job.model})")
+                yield Problem(self.file, job.line, name, f"{reason} (model {tried.model})")
 
     def _expand(self, prompt: Prompt, position: int, seen: SeenRows) -> Iterator[PlannedJob]:
-        name = prompt.backend or self._options.backend or self._settings.default_backend
+        name, *fallbacks = prompt.backends or self._default
         content = self._content(prompt, name)
         row = row_digest(content)
         earlier = seen.times_before(row)
@@ -116,6 +121,7 @@ class Planner:
             job = self._job(
                 prompt,
                 name,
+                fallbacks=tuple(fallbacks),
                 backend_opts=content["backend_opts"],
                 identity=identity,
                 sample=sample,
@@ -140,7 +146,15 @@ class Planner:
         }
 
     def _job(
-        self, prompt: Prompt, name: str, *, backend_opts: Mapping[str, Any], identity: str, sample: int, position: int
+        self,
+        prompt: Prompt,
+        name: str,
+        *,
+        fallbacks: tuple[str, ...],
+        backend_opts: Mapping[str, Any],
+        identity: str,
+        sample: int,
+        position: int,
     ) -> Job:
         instance = self._settings.backends[name]
         return Job(
@@ -163,6 +177,7 @@ class Planner:
             format=prompt.format or self._settings.output.format,
             backend_opts=backend_opts,
             extra=prompt.extra,
+            fallbacks=fallbacks,
         )
 
 

@@ -51,7 +51,7 @@ def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions,
         tally.add(item)
     report = tally.report(settings)
     if ask:
-        for name in report.by_backend:
+        for name in tally.may_be_asked:
             require_ready(name, planner.backend(name))
     return report
 
@@ -69,6 +69,8 @@ class _Tally:
         self._estimate_micros = 0
         self._unpriced = 0
         self._by_backend: Counter[str] = Counter()
+        self.may_be_asked: dict[str, None] = {}
+        """Instances that a job needs, or falls back to; in the order in which they first came."""
         self._work_s: Counter[str] = Counter()
         self._priced_on: dict[str, date] = {}
 
@@ -88,6 +90,7 @@ class _Tally:
         self._estimate_micros += estimate.cost_micros or 0
         self._unpriced += estimate.cost_micros is None
         self._by_backend[job.backend] += 1
+        self.may_be_asked |= dict.fromkeys((job.backend, *job.fallbacks))
         if estimate.priced_on is not None:
             self._priced_on[job.backend] = estimate.priced_on
         self._work_s[job.backend] += estimate.latency_s  # type: ignore[assignment]  # a Counter of floats

@@ -38,6 +38,16 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """Which of the jobs that ended without a picture."""
+
+    states: frozenset[JobState]
+    """Of `FAILED` and `HELD`."""
+    kinds: frozenset[str] = frozenset()
+    """Only those with one of these error kinds; empty: all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with an input, placed as exactly as it can be."""
 
@@ -67,8 +77,8 @@ class Prompt:
     id: str | None = None
     """The user's own name for the row; safe as a part of a file name once slugged."""
     negative_prompt: str | None = None
-    backend: str | None = None
-    """Name of a backend instance of the configuration; None is the default one."""
+    backends: tuple[str, ...] = ()
+    """Names of backend instances in the order in which they are tried; none: the default ones."""
     width: int | None = None
     """Pixels asked for."""
     height: int | None = None
@@ -103,6 +113,7 @@ class Job:
     prompt: str
     negative_prompt: str | None
     backend: str
+    """The instance that makes it."""
     backend_type: str
     model: str
     width: int | None
@@ -114,6 +125,10 @@ class Job:
     format: str
     backend_opts: Mapping[str, Any]
     extra: Mapping[str, Any]
+    fallbacks: tuple[str, ...] = ()
+    """Instances that try it next, in turn, where this one cannot serve it."""
+    rerouted_from: str | None = None
+    """The instance that was asked first, where another one makes it now."""
 
     @property
     def label(self) -> str:
@@ -176,6 +191,8 @@ class Counts:
     succeeded: int = 0
     failed: int = 0
     held: int = 0
+    rerouted: int = 0
+    """Jobs that another backend has taken over from the one that was asked first."""
     duplicates: int = 0
     """Jobs whose row's content stands earlier in the manifest too."""
     errors: Mapping[str, int] = field(default_factory=dict)

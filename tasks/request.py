@@ -13,8 +13,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from tasks.backends.names import chosen_names
+from tasks.errors import InputError
 from tasks.plan import PlanOptions
-from tasks.records import JobState
+from tasks.records import Ended, JobState
 
 DATE = "{date}"
 
@@ -49,7 +51,11 @@ class RunRequest(BaseModel):
     config: Path | None = Field(
         None, description="Path of the configuration; none uses the built-in settings, on a resume the last run's."
     )
-    backend: str | None = Field(None, description="Backend for rows that name none.")
+    backend: str | None = Field(
+        None,
+        description="Backend for rows that name none; a,b tries b where a cannot serve a row. "
+        "On a resume: takes over what failed.",
+    )
     limit: int | None = Field(
         None, ge=1, description="Only the manifest's first so many jobs; on a resume the first so many open jobs."
     )
@@ -70,6 +76,11 @@ class RunRequest(BaseModel):
     retry_held: bool = Field(
         default=False, description="Look once more for jobs that may have been paid for, then pay again."
     )
+    only: str | None = Field(
+        None,
+        description="On a resume: nothing but what ended as failed, held, or an error kind (several with commas); "
+        "it is tried again.",
+    )
 
     def on(self, start: datetime) -> RunRequest:
         """The same with `{date}` filled in.
@@ -86,10 +97,31 @@ class RunRequest(BaseModel):
         return self.model_dump(mode="json", exclude_defaults=True)
 
     def plan_options(self) -> PlanOptions:
-        """The part that the planner needs."""
-        return PlanOptions(backend=self.backend, limit=self.limit, salt=self.salt)
+        """The part that the planner needs.
 
-    def reopened_states(self) -> list[JobState]:
-        """States that count as open again."""
-        wanted = ((self.retry_failed, JobState.FAILED), (self.retry_held, JobState.HELD))
-        return [state for chosen, state in wanted if chosen]
+        Raises:
+            InputError: `backend` cannot be the name of one.
+        """
+        return PlanOptions(backends=chosen_names(self.backend), limit=self.limit, salt=self.salt)
+
+    def reopened(self) -> Ended | None:
+        """Jobs that count as open again; None: none of them.
+
+        Raises:
+            InputError: `only` names nothing that a job ends as.
+        """
+        if self.only is not None:
+            return _named_ends(self.only)
+        failed = self.retry_failed or (self.manifest is None and self.backend is not None)
+        wanted = ((failed, JobState.FAILED), (self.retry_held, JobState.HELD))
+        states = frozenset(state for chosen, state in wanted if chosen)
+        return Ended(states) if states else None
+
+
+def _named_ends(text: str) -> Ended:
+    """What `--only` names: states, or error kinds of both."""
+    names, both = {name.strip() for name in text.split(",")} - {""}, frozenset({JobState.FAILED, JobState.HELD})
+    states = frozenset(state for state in both if state in names)
+    if not names or (states and names - states):
+        raise InputError("--only takes failed, held, or error kinds as `imagen status` lists them, with commas between")
+    return Ended(states or both, frozenset(names) - states)

@@ -6,6 +6,7 @@ the run ended. It holds the folder's lock from first to last.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,17 +19,18 @@ from tasks.atomic_files import remove_leftovers
 from tasks.backends import require_ready
 from tasks.batch import Batch, open_batch
 from tasks.clock import Clock
-from tasks.errors import BatchStopped, ConfigError, ImagenError
+from tasks.errors import BatchStopped, ConfigError, ImagenError, InputError
 from tasks.ledger.database import open_ledger, require_ledger
 from tasks.ledger.lock import lock_folder
-from tasks.ledger.planning import reopen, write_plan
+from tasks.ledger.planning import ended_pages, reopen, reroute, write_plan
 from tasks.ledger.queries import Selection, open_backends, open_jobs, shards
 from tasks.ledger.runs import RunStart, begin_run, end_run, last_run
 from tasks.manifest import open_manifest
 from tasks.plan import plan_manifest
 from tasks.plan_check import PlanReport, check_manifest
-from tasks.records import JobState, micros
+from tasks.records import Ended, Job, JobState, micros
 from tasks.request import RunRequest
+from tasks.reroute import on_backend
 from tasks.settings import Settings, load_settings
 from tasks.stop import INTERRUPTED
 from tasks.summary import COMPLETED, Summary, summarise, write_summary
@@ -97,6 +99,7 @@ def check_request(request: RunRequest) -> PlanReport | None:
         InputError: There is no batch to resume.
     """
     if request.manifest is None:
+        request.reopened()
         require_ledger(request.out)
         return None
     if (known := _checked.get()) is not None and known[0] == request:
@@ -120,8 +123,7 @@ async def plan_run(run: OpenRun) -> Selection:
     batch, request = run.batch, run.request
     if request.manifest is not None:
         await _plan_manifest(run, request.manifest)
-    if states := request.reopened_states():
-        await reopen(batch.engine, states)
+    await _reopen(run)
     selection = _selection(run)
     for name in await open_backends(batch.engine, selection):
         require_ready(name, batch.backend(name))
@@ -157,11 +159,40 @@ async def _plan_manifest(run: OpenRun, source: str) -> None:
         )
 
 
+async def _reopen(run: OpenRun) -> None:
+    """Open again what the user asked for; on a resume for another backend, send it there."""
+    engine, request = run.batch.engine, run.request
+    ended = request.reopened()
+    if ended is None:
+        return
+    other = request.backend if request.manifest is None else None
+    alone = request.only is not None or other is not None
+    if other is not None:
+        await _check_route(run, ended, other)
+    found = await reopen(engine, ended, run=run.number if alone else None)
+    if request.only is not None and not found:
+        raise InputError(f"{request.out}: no job ended as {request.only}; see `imagen status {request.out}`")
+    if other is not None:
+        await reroute(engine, run.number, other, run.settings)
+
+
+async def _check_route(run: OpenRun, ended: Ended, name: str) -> None:
+    """Hold the jobs that are to go to another backend against what it accepts."""
+    backend = run.batch.backend(name)
+    require_ready(name, backend)
+    await asyncio.to_thread(backend.learn)
+    async for page in ended_pages(run.batch.engine, ended):
+        for job in page:
+            if problems := backend.problems(on_backend(job, name, run.settings)):
+                raise ConfigError(f"backend {name!r} cannot take over {job.label!r}: {problems[0]}")
+
+
 def _selection(run: OpenRun) -> Selection:
     """A limit means the manifest's first jobs, done or not; without a manifest, the first that are open."""
-    if run.request.manifest is not None and run.request.limit is not None:
-        return Selection(planned_run=run.number)
-    return Selection(limit=run.request.limit)
+    request = run.request
+    if request.only is not None or (request.manifest is not None and request.limit is not None):
+        return Selection(planned_run=run.number, limit=request.limit if request.manifest is None else None)
+    return Selection(limit=request.limit)
 
 
 async def _estimate(batch: Batch, selection: Selection) -> int:
@@ -169,15 +200,21 @@ async def _estimate(batch: Batch, selection: Selection) -> int:
     total_micros = 0
     async for shard in shards(batch.engine, ESTIMATE_PAGE_JOBS, selection):
         for entry in await open_jobs(batch.engine, shard.first, shard.last):
-            cost_micros = batch.backend(entry.job.backend).estimate(entry.job).cost_micros
-            if cost_micros is None:
-                raise ConfigError(
-                    f"backend {entry.job.backend!r} has no known price, so --budget cannot be kept: "
-                    f"set backends.{entry.job.backend}.price_usd"
-                )
+            routes = (entry.job, *(on_backend(entry.job, name, batch.settings) for name in entry.job.fallbacks))
+            cost_micros, *_ = [_price_micros(batch, job) for job in routes]
             # What is in flight is reserved in the ledger already.
             total_micros += cost_micros if entry.state is JobState.PLANNED or entry.asked_again else 0
     return total_micros
+
+
+def _price_micros(batch: Batch, job: Job) -> int:
+    cost_micros = batch.backend(job.backend).estimate(job).cost_micros
+    if cost_micros is None:
+        raise ConfigError(
+            f"backend {job.backend!r} has no known price, so --budget cannot be kept: "
+            f"set backends.{job.backend}.price_usd"
+        )
+    return cost_micros
 
 
 async def _settings_and_budget(request: RunRequest, engine: AsyncEngine) -> tuple[Settings, int | None]:

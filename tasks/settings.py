@@ -14,6 +14,7 @@ import yaml
 from platformdirs import user_config_path, user_state_path
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
+from tasks.backends.names import parse_names
 from tasks.errors import ConfigError
 
 FILE_NAME = "imagen.yaml"
@@ -93,7 +94,7 @@ class UsageSettings(_Section):
 class Settings(_Section):
     """Everything that can be configured."""
 
-    default_backend: str = "sketch"
+    default_backend: str | list[str] = "sketch"
     backends: dict[str, BackendSettings] = Field(default_factory=lambda: {"sketch": BackendSettings(type="sketch")})
     prices: dict[str, UnitPrices] = Field(default_factory=dict, description="by model; override the price table")
     output: OutputSettings = OutputSettings()
@@ -107,11 +108,17 @@ class Settings(_Section):
         """Where the settings stand, for messages."""
         return self._file
 
+    @property
+    def default_backends(self) -> tuple[str, ...]:
+        """Instances for rows that name none, in the order in which they are tried."""
+        return parse_names(self.default_backend)
+
     @model_validator(mode="after")
     def _default_exists(self) -> Settings:
-        if self.default_backend not in self.backends:
-            msg = f"default_backend: {self.default_backend!r} is not one of the backends ({', '.join(self.backends)})"
-            raise ValueError(msg)
+        for name in self.default_backends:
+            if name not in self.backends:
+                msg = f"default_backend: {name!r} is not one of the backends ({', '.join(self.backends)})"
+                raise ValueError(msg)
         return self
 
 

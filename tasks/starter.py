@@ -13,7 +13,7 @@ MANIFEST_NAME = "prompts.yaml"
 CONFIG_TEXT = """\
 # Configuration of imagen. Every setting below shows its default; delete what you do not change.
 
-default_backend: sketch # for manifest rows that name none
+default_backend: sketch # for manifest rows that name none; [a, b] tries b where a cannot serve a row
 
 backends:
   sketch: # a placeholder generator: free, offline, deterministic; it does not understand the prompt

@@ -61,6 +61,7 @@ class Summary:
             "total": counts.total,
             **{state.value: getattr(counts, state.value) for state in JobState},
             "duplicates": counts.duplicates,
+            "rerouted": counts.rerouted,
             "images": counts.succeeded,
             "generated": self.generated,
             "cost_usd": usd(counts.cost_micros),
@@ -111,6 +112,7 @@ def summary_lines(record: dict[str, Any]) -> list[str]:
             f"{record['held']} held, {left} to do; ${record['cost_usd']:,.2f}{unknown}"
         ),
         *(f"  {number} x {kind}" for kind, number in record["errors"].items()),
+        *([f"  {record['rerouted']} taken over by another backend than the first"] if record["rerouted"] else []),
         *([record["outcome"]] if record["outcome"] not in {None, COMPLETED} else []),
         *([f"warning: {record['warning']}"] if record["warning"] else []),
         f"images and metadata.parquet are in {out}",

@@ -21,7 +21,14 @@ Manifest = Annotated[
 Folder = Annotated[Path, typer.Argument(help="Output folder of a batch.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Output folder; default runs/<manifest name>.")]
 
-Backend = Annotated[str | None, typer.Option("--backend", help="Backend for rows that name none.")]
+Backend = Annotated[
+    str | None, typer.Option("--backend", help="Backend for rows that name none; a,b tries b where a cannot serve.")
+]
+OtherBackend = Annotated[str | None, typer.Option("--backend", help="Backend that takes over what failed.")]
+Only = Annotated[
+    str | None,
+    typer.Option("--only", help="Nothing but what ended as `failed`, `held` or an error kind; it is tried again."),
+]
 Budget = Annotated[
     float | None, typer.Option("--budget", min=0, help="Hard cap in US dollars over the batch's whole life.")
 ]

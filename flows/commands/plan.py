@@ -22,6 +22,7 @@ def command(
     from datetime import UTC, datetime
     from json import dumps
 
+    from tasks.backends.names import chosen_names
     from tasks.manifest import open_manifest
     from tasks.paths import default_out, found_config
     from tasks.plan import PlanOptions
@@ -30,7 +31,7 @@ def command(
 
     settings = load_settings(found_config(config))
     with open_manifest(manifest) as opened:
-        plan_options = PlanOptions(backend=backend, limit=limit, salt=salt)
+        plan_options = PlanOptions(backends=chosen_names(backend), limit=limit, salt=salt)
         record = preview(
             opened,
             settings,

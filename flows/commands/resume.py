@@ -14,6 +14,8 @@ def command(
     concurrency: options.Concurrency = None,
     retry_failed: options.RetryFailed = False,
     retry_held: options.RetryHeld = False,
+    only: options.Only = None,
+    backend: options.OtherBackend = None,
     json: options.Json = False,
     config: options.Config = None,
     verbose: options.Verbose = False,
@@ -31,5 +33,7 @@ def command(
         concurrency=concurrency,
         retry_failed=retry_failed,
         retry_held=retry_held,
+        only=only,
+        backend=backend,
     )
     execute(request, json=json, verbose=verbose, quiet=quiet)

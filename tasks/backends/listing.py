@@ -20,7 +20,7 @@ def list_backends(settings: Settings) -> list[dict[str, Any]]:
             "name": name,
             "type": instance.type,
             "model": instance.model,
-            "default": name == settings.default_backend,
+            "default": name in settings.default_backends,
             "status": _status(name, settings),
         }
         for name, instance in settings.backends.items()

@@ -19,6 +19,7 @@ from sqlalchemy.sql.dml import Insert, Update
 
 from tasks.errors import JobError
 from tasks.ledger.database import explain_failure
+from tasks.ledger.planning import ROUTE_UPDATE, route_of
 from tasks.ledger.schema import attempts, jobs
 from tasks.ledger.writer import LedgerWriter
 from tasks.records import Job, JobState, Prediction, StoredImage
@@ -36,8 +37,9 @@ class Change(IntEnum):
     JOB_SUBMITTED = 4
     ATTEMPT_ENDED = 5
     JOB_OPEN_AGAIN = 6
-    JOB_SUCCEEDED = 7
-    JOB_FAILED = 8
+    JOB_REROUTED = 7
+    JOB_SUCCEEDED = 8
+    JOB_FAILED = 9
 
 
 class Journal:
@@ -88,6 +90,21 @@ class Journal:
         """Put on disk that an attempt ended without a picture and that the job is open for another one."""
         self._end_attempt(job, number, state=JobState.FAILED, error=error, latency_ms=latency_ms, now_us=now_us)
         self._add(Change.JOB_OPEN_AGAIN, a_job_id=job.job_id)
+        await self.committed()
+
+    async def rerouted(self, job: Job, *, number: int, error: JobError | None, latency_ms: int, now_us: int) -> None:
+        """Put on disk that another backend makes this job from now on.
+
+        Args:
+            job: The job as the other backend is to make it.
+            number: Its attempt at the backend before.
+            error: How that attempt ended; None where the ledger has its end already.
+            latency_ms: From submit to this end.
+            now_us: Microseconds since 1970 UTC.
+        """
+        if error is not None:
+            self._end_attempt(job, number, state=JobState.FAILED, error=error, latency_ms=latency_ms, now_us=now_us)
+        self._add(Change.JOB_REROUTED, **route_of(job))
         await self.committed()
 
     async def ended_without_image(
@@ -240,6 +257,7 @@ _STATEMENTS: dict[Change, Insert | Update] = {
         "state", "predict_time_s", "cost_micros", "cost_source", "ended_at_us", *_END
     ),
     Change.JOB_OPEN_AGAIN: _job_update(state=JobState.PLANNED),
+    Change.JOB_REROUTED: ROUTE_UPDATE,
     Change.JOB_SUCCEEDED: _job_update(
         "prediction_id",
         "model_version",

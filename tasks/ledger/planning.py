@@ -7,16 +7,18 @@ calls it may.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, func, select, update
+from sqlalchemy import ColumnElement, bindparam, case, exists, func, select, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.schema import attempts, jobs
-from tasks.records import Job, JobState, PlannedJob
+from tasks.records import Ended, Job, JobState, PlannedJob
+from tasks.reroute import on_backend
+from tasks.settings import Settings
 
 ROWS_PER_COMMIT = 2_000
 SERIES_WIDTH = 2**40
@@ -50,24 +52,96 @@ async def write_plan(
             await db.execute(update(jobs).where(gone).values(withdrawn=True))
 
 
-async def reopen(engine: AsyncEngine, states: Sequence[JobState]) -> int:
+async def reopen(engine: AsyncEngine, ended: Ended, *, run: int | None = None) -> int:
     """Make failed or held jobs open again, because the user says so.
 
     One whose last attempt may have cost something takes up that attempt first: it is looked at once more, which is
     free, before another one is paid for.
 
+    Args:
+        engine: The ledger.
+        ended: Which ones.
+        run: Number of the run that selects them for itself (`Selection.planned_run`); None leaves that as it is.
+
     Returns:
         How many there were.
     """
-    chosen = jobs.c.state.in_(states) & jobs.c.withdrawn.is_(False)
+    mine = {} if run is None else {"planned_run": run}
     again = case((jobs.c.state == JobState.HELD, JobState.SUBMITTING), else_=JobState.SUBMITTED)
     async with engine.begin() as db:
         changed = await db.execute(
             update(jobs)
-            .where(chosen)
-            .values(state=case((_may_have_cost(), again), else_=JobState.PLANNED), error_kind=None, error_message=None)
+            .where(_ended_so(ended))
+            .values(
+                state=case((_may_have_cost(), again), else_=JobState.PLANNED),
+                error_kind=None,
+                error_message=None,
+                **mine,
+            )
         )
     return changed.rowcount
+
+
+async def reroute(engine: AsyncEngine, run: int, name: str, settings: Settings) -> None:
+    """Send the jobs that a run has reopened for itself to the instance called `name`.
+
+    Those whose last attempt is looked at first go there when that look has found nothing.
+    """
+    mine = (jobs.c.planned_run == run) & jobs.c.withdrawn.is_(False)
+    async with engine.begin() as db:
+        await db.execute(update(jobs).where(mine & jobs.c.state.in_(_IN_FLIGHT)).values(fallbacks=name))
+    async for page in _pages(engine, mine & (jobs.c.state == JobState.PLANNED)):
+        async with engine.begin() as db:
+            await db.execute(ROUTE_UPDATE, [route_of(on_backend(job, name, settings)) for job in page])
+
+
+async def ended_pages(engine: AsyncEngine, ended: Ended) -> AsyncIterator[list[Job]]:
+    """The jobs that ended so, some thousands at a time."""
+    async for page in _pages(engine, _ended_so(ended)):
+        yield page
+
+
+async def _pages(engine: AsyncEngine, which: ColumnElement[bool]) -> AsyncIterator[list[Job]]:
+    after = -1
+    while True:
+        query = select(jobs).where(which & (jobs.c.position > after)).order_by(jobs.c.position).limit(ROWS_PER_COMMIT)
+        async with engine.connect() as db:
+            page = [job_of(row) for row in await db.execute(query)]
+        if not page:
+            return
+        after = page[-1].position
+        yield page
+
+
+def _ended_so(ended: Ended) -> ColumnElement[bool]:
+    chosen = jobs.c.state.in_(ended.states) & jobs.c.withdrawn.is_(False)
+    return chosen & jobs.c.error_kind.in_(ended.kinds) if ended.kinds else chosen
+
+
+def route_of(job: Job) -> dict[str, Any]:
+    """Values of `ROUTE_UPDATE` for a job that another backend takes over."""
+    return {
+        "a_job_id": job.job_id,
+        "backend": job.backend,
+        "backend_type": job.backend_type,
+        "model": job.model,
+        "backend_opts": json.dumps(job.backend_opts, ensure_ascii=False, default=str),
+        "fallbacks": ",".join(job.fallbacks),
+        "rerouted_from": job.rerouted_from,
+    }
+
+
+ROUTE_UPDATE = (
+    update(jobs)
+    .where(jobs.c.job_id == bindparam("a_job_id"))
+    .values(
+        {
+            name: bindparam(name)
+            for name in ("backend", "backend_type", "model", "backend_opts", "fallbacks", "rerouted_from")
+        }
+        | {"state": JobState.PLANNED}
+    )
+)
 
 
 def _may_have_cost() -> ColumnElement[bool]:
@@ -127,6 +201,7 @@ def _row(item: PlannedJob, *, base: int, run: int, salt: str, now_us: int) -> di
         "requested_format": job.format,
         "backend_opts": json.dumps(job.backend_opts, ensure_ascii=False, default=str),
         "extra": json.dumps(job.extra, ensure_ascii=False, default=str),
+        "fallbacks": ",".join(job.fallbacks),
         "state": JobState.PLANNED,
         "created_at_us": now_us,
     }
@@ -153,11 +228,17 @@ def job_of(row: Any) -> Job:
         format=row.requested_format,
         backend_opts=json.loads(row.backend_opts),
         extra=json.loads(row.extra),
+        fallbacks=tuple(filter(None, row.fallbacks.split(","))),
+        rerouted_from=row.rerouted_from,
     )
 
 
 _INSERT = sqlite.insert(jobs)
-_PLACE = ("position", "planned_run", "withdrawn", "id", "line", "prompt", "backend", "requested_format", "extra")
+_PLACE = ("position", "planned_run", "withdrawn", "id", "line", "prompt", "requested_format", "extra")
+_ROUTE = ("backend", "fallbacks")
+"""Where the job is sent; kept where another backend has taken it over."""
 _UPSERT = _INSERT.on_conflict_do_update(
-    index_elements=[jobs.c.job_id], set_={name: _INSERT.excluded[name] for name in _PLACE}
+    index_elements=[jobs.c.job_id],
+    set_={name: _INSERT.excluded[name] for name in _PLACE}
+    | {name: case((jobs.c.rerouted_from.is_(None), _INSERT.excluded[name]), else_=jobs.c[name]) for name in _ROUTE},
 )

@@ -88,9 +88,11 @@ async def count_open(engine: AsyncEngine, selection: Selection) -> int:
 
 
 async def open_backends(engine: AsyncEngine, selection: Selection) -> list[str]:
-    """Names of the backend instances that the selected open jobs need, their limit aside."""
+    """Names of the backend instances that the selected open jobs need, or fall back to; their limit aside."""
+    query = select(jobs.c.backend, jobs.c.fallbacks).where(_is_open(selection)).distinct()
     async with engine.connect() as db:
-        return list((await db.execute(select(jobs.c.backend).where(_is_open(selection)).distinct())).scalars())
+        routes = (await db.execute(query)).all()
+    return list(dict.fromkeys(name for first, later in routes for name in (first, *filter(None, later.split(",")))))
 
 
 async def open_jobs(engine: AsyncEngine, first: int, last: int) -> list[OpenJob]:
@@ -151,6 +153,7 @@ async def count(engine: AsyncEngine) -> Counts:
         kinds = select(jobs.c.error_kind, func.count()).where(mine & jobs.c.error_kind.is_not(None))
         errors = (await db.execute(kinds.group_by(jobs.c.error_kind).order_by(func.count().desc()))).all()
         duplicates = select(func.count()).select_from(jobs).where(mine & (jobs.c.earlier > 0))
+        rerouted = select(func.count()).select_from(jobs).where(mine & jobs.c.rerouted_from.is_not(None))
         ended = attempts.c.ended_at_us.is_not(None)
         money = select(
             func.coalesce(func.sum(attempts.c.cost_micros), 0),
@@ -161,6 +164,7 @@ async def count(engine: AsyncEngine) -> Counts:
         return Counts(
             total=sum(by_state.values()),
             duplicates=(await db.execute(duplicates)).scalar_one(),
+            rerouted=(await db.execute(rerouted)).scalar_one(),
             errors={kind: number for kind, number in errors},  # noqa: C416  rows are not pairs to mypy
             cost_micros=int(cost),
             cost_unknown=int(unknown),

@@ -37,6 +37,8 @@ jobs = Table(
     Column("requested_format", Text, nullable=False),
     Column("backend_opts", Text, nullable=False),
     Column("extra", Text, nullable=False),
+    Column("fallbacks", Text, nullable=False, default="", server_default=""),
+    Column("rerouted_from", Text),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("error_kind", Text),

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from tasks.backends.names import parse_names
 from tasks.manifest.columns import RawRow, split_cells
 from tasks.records import Problem, Prompt
 
@@ -137,6 +138,10 @@ _RATIO_SCHEMA = WithJsonSchema(
 )
 _FORMAT_SCHEMA = WithJsonSchema({"enum": ["png", "jpeg", "jpg", "webp"]})
 
+_BACKENDS_SCHEMA = WithJsonSchema(
+    {"type": ["string", "array"], "minLength": 1, "items": {"type": "string", "minLength": 1}, "minItems": 1}
+)
+
 Text = Annotated[str, BeforeValidator(_text), _TEXT_SCHEMA]
 Size = Annotated[int, BeforeValidator(_whole_number("a size", SIZE_PX, " pixels")), _bounds(SIZE_PX)]
 Steps = Annotated[int, BeforeValidator(_whole_number("a number of steps", STEPS)), _bounds(STEPS)]
@@ -159,7 +164,11 @@ class ManifestRow(BaseModel):
         None, description="Your own name for the row, unique in the manifest; a part of the file names."
     )
     negative_prompt: Text | None = Field(None, description="What should not be in the picture.")
-    backend: Text | None = Field(None, description="Name of a configured backend; left out, the default one.")
+    backend: Annotated[tuple[str, ...], BeforeValidator(parse_names), _BACKENDS_SCHEMA] | None = Field(
+        None,
+        description="Name of a configured backend; left out, the default one. "
+        "A list (in CSV with commas): each is tried where the one before it cannot serve the row.",
+    )
     width: Size | None = Field(None, description="Width in pixels.")
     height: Size | None = Field(None, description="Height in pixels.")
     aspect_ratio: Annotated[str, BeforeValidator(_aspect_ratio), _RATIO_SCHEMA] | None = Field(
@@ -205,7 +214,7 @@ def _prompt_record(line: int, valid: ManifestRow, extra: Mapping[str, Any]) -> P
         prompt=valid.prompt,
         id=valid.id,
         negative_prompt=valid.negative_prompt,
-        backend=valid.backend,
+        backends=valid.backend or (),
         width=valid.width,
         height=valid.height,
         aspect_ratio=valid.aspect_ratio,

@@ -11,7 +11,7 @@ from tasks.errors import Ambiguous, JobError, OutputGone, Transient, Unfetched
 from tasks.generate import generate_range
 from tasks.ledger.planning import reopen
 from tasks.ledger.queries import count
-from tasks.records import Counts, Job, JobState, Prediction
+from tasks.records import Counts, Ended, Job, JobState, Prediction
 from tests.making import make_job
 from tests.scripted_backend import PRICE_MICROS, ScriptedBackend
 from tests.scripted_batch import EVERYTHING, ledger, run, scripted
@@ -27,7 +27,7 @@ COSTLY = [
 async def retry(out: Path, backend: ScriptedBackend, state: JobState, budget_micros: int | None = None) -> Counts:
     """Open the one job again, as the user asked, and run it."""
     async with scripted(out, backend, [make_job()], budget_micros=budget_micros) as batch:
-        await reopen(batch.engine, [state])
+        await reopen(batch.engine, Ended(frozenset({state})))
         await generate_range(batch, *EVERYTHING)
         return await count(batch.engine)
 
@@ -102,6 +102,6 @@ async def test_the_users_word_outlives_a_kill(out: Path) -> None:
     backend.on_wait["row-0"] = deque([error, error])
     await run(out, backend, [make_job()])
     async with scripted(out, backend, [make_job()]) as batch:
-        await reopen(batch.engine, [JobState.FAILED])
+        await reopen(batch.engine, Ended(frozenset({JobState.FAILED})))
     assert (await run(out, backend, [make_job()])).succeeded == 1
     assert backend.calls["submit"] == 2

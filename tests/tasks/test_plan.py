@@ -96,9 +96,22 @@ def test_rows_that_name_no_backend_take_the_chosen_one(tmp_path: Path) -> None:
     settings = Settings(default_backend="a", backends={"a": sketch, "b": sketch, "c": sketch})
     path = written(tmp_path, {"prompt": "x"}, {"prompt": "y", "backend": "c"})
     assert [job.backend for job in jobs(path, settings)] == ["a", "c"]
-    assert [job.backend for job in jobs(path, settings, backend="b")] == ["b", "c"]
+    assert [job.backend for job in jobs(path, settings, backends=("b",))] == ["b", "c"]
     with pytest.raises(ConfigError, match="'nope' is not configured"):
-        jobs(path, settings, backend="nope")
+        jobs(path, settings, backends=("nope",))
+
+
+def test_a_row_falls_back_in_the_order_that_it_names(tmp_path: Path) -> None:
+    """The first backend decides the identity, so a row with a fallback is the same picture as without."""
+    sketch = BackendSettings(type="sketch")
+    settings = Settings(default_backend=["a", "b"], backends={"a": sketch, "b": sketch, "c": sketch})
+    path = written(tmp_path, {"prompt": "x"}, {"prompt": "y", "backend": ["c", "a"]})
+    planned = jobs(path, settings)
+    assert [(job.backend, job.fallbacks) for job in planned] == [("a", ("b",)), ("c", ("a",))]
+    alone = written(tmp_path, {"prompt": "x", "backend": "a"}, {"prompt": "y", "backend": "c"})
+    assert [(job.job_id, job.fallbacks) for job in jobs(alone, settings)] == [(job.job_id, ()) for job in planned]
+    with pytest.raises(ManifestError, match="'nope' is not configured"):
+        check(written(tmp_path, {"prompt": "x", "backend": "a, nope"}), settings)
 
 
 def test_the_report_adds_up_money_and_time(tmp_path: Path) -> None:

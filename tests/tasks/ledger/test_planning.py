@@ -12,7 +12,7 @@ from tasks.ledger.database import open_ledger
 from tasks.ledger.journal import Journal
 from tasks.ledger.planning import SERIES_WIDTH, known_states, reopen
 from tasks.ledger.queries import EVERYTHING, Selection, count, count_open, job_pages, open_jobs, shards
-from tasks.records import Job, JobState, Prediction, StoredImage
+from tasks.records import Ended, Job, JobState, Prediction, StoredImage
 from tests.making import START_US, make_job, plan_jobs
 
 IMAGE = StoredImage(file_name="images/aa/x.png", width=32, height=32, format="png", bytes=10, sha256="0" * 64)
@@ -99,7 +99,7 @@ async def test_failed_jobs_open_again_only_when_asked(out: Path) -> None:
                 job, number=None, state=state, error=JobError("no"), latency_ms=0, now_us=START_US
             )
         assert await count_open(engine, EVERYTHING) == 0
-        assert await reopen(engine, [JobState.FAILED]) == 1
+        assert await reopen(engine, Ended(frozenset({JobState.FAILED}))) == 1
         assert [entry.job.id for entry in await open_jobs(engine, 0, 10)] == ["row-0"]
 
 

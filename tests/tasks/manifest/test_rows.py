@@ -34,7 +34,9 @@ BAD_CELLS = [
     ("prompt", "x" * 40_000, "is 40000 characters long; at most 32768"),
     ("prompt", "a\0b", "NUL"),
     ("negative_prompt", 5, "5 is not text"),
-    ("backend", False, "False is not text"),
+    ("backend", False, "is not the name of a backend, nor a list of names"),
+    ("backend", "a,,b", "names no backend"),
+    ("backend", [], "names no backend"),
     ("width", -512, "-512 is not a size; give a whole number from 16 to 16384 pixels"),
     ("width", 0, "0 is not a size"),
     ("height", 10**12, "1000000000000 is not a size"),
@@ -169,12 +171,19 @@ SAMPLE_VALUES: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("cell", ["a, b", ["a", "b"], ["a", "b", "a"]])
+def test_several_backends_are_named_in_a_list_or_with_commas(tmp_path: Path, cell: Any) -> None:
+    """In the order in which they are tried, each once."""
+    assert good(tmp_path, "m.jsonl", row(backend=cell))[0].backends == ("a", "b")
+
+
 @pytest.mark.parametrize(("column", "alias"), [(column, alias) for column, names in NAMES.items() for alias in names])
 def test_every_alias_is_its_column(tmp_path: Path, column: str, alias: str) -> None:
     """Prompt collections and other tools' files are read without renaming a column."""
     [prompt] = good(tmp_path, "m.jsonl", json.dumps({**rest(column, alias), alias: SAMPLE_VALUES[column]}))
-    expected = {"guidance": 2.5} if column == "guidance" else SAMPLE_VALUES[column]
-    assert getattr(prompt, "backend_opts" if column == "guidance" else column) == expected
+    record = {"guidance": "backend_opts", "backend": "backends"}
+    expected = {"guidance": {"guidance": 2.5}, "backend": ("sketch",)}.get(column, SAMPLE_VALUES[column])
+    assert getattr(prompt, record.get(column, column)) == expected
     assert prompt.extra == {}
 
 
