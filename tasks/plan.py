@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.backends import build_backend
-from tasks.backends.base import Backend
+from tasks.backends.base import Backend, takes
 from tasks.errors import ConfigError, ManifestError
 from tasks.identity import derived_seed, job_id, row_digest, sent_text
 from tasks.manifest import Manifest, read_prompts
-from tasks.records import Job, PlannedJob, Problem, Prompt
+from tasks.records import Job, PlannedJob, Problem, Prompt, ReferenceImage
+from tasks.reference_images import INPUTS, find_reference
 from tasks.reroute import on_backend
 from tasks.seen_rows import SeenRows
 from tasks.settings import Settings
@@ -38,13 +39,13 @@ class PlanOptions:
 class Planner:
     """Turns prompts into jobs; knows the configured backends, opens each at most once."""
 
-    def __init__(self, settings: Settings, options: PlanOptions, file: str, *, ask: bool = False) -> None:
-        """Prepare for one manifest, called `file` in problems.
+    def __init__(self, settings: Settings, options: PlanOptions, manifest: Manifest, *, ask: bool = False) -> None:
+        """Prepare for one manifest.
 
         Args:
             settings: The configuration.
             options: What the run says.
-            file: The manifest's name, for problems.
+            manifest: Its name stands in problems; paths in it are relative to its folder.
             ask: Ask each service what it accepts, and hold every job against it.
 
         Raises:
@@ -52,7 +53,8 @@ class Planner:
         """
         self._settings = settings
         self._options = options
-        self.file = file
+        self.file = manifest.display
+        self._base = manifest.base
         self._ask = ask
         self._backends: dict[str, Backend] = {}
         self._default = options.backends or settings.default_backends
@@ -84,8 +86,10 @@ class Planner:
                     yield prompt
                 elif problem := self._check(prompt, seen):
                     yield problem
+                elif isinstance(found := self._references(prompt), Problem):
+                    yield found
                 else:
-                    for planned in self._expand(prompt, position, seen):
+                    for planned in self._expand(prompt, found, position, seen):
                         position += 1
                         yield from self._refusals(planned.job)
                         yield planned
@@ -102,6 +106,21 @@ class Planner:
             return Problem(self.file, prompt.line, "id", f"{prompt.id!r} stands on line {first} too; ids are unique")
         return None
 
+    def _references(self, prompt: Prompt) -> Mapping[str, ReferenceImage] | Problem:
+        """The pictures that the row starts from, by column; or why they cannot be used."""
+        found: dict[str, ReferenceImage] = {}
+        for name in INPUTS:
+            if (text := getattr(prompt, name)) is None:
+                continue
+            for backend in prompt.backends or self._default:
+                if name not in takes(self.backend(backend)):
+                    return Problem(self.file, prompt.line, name, f"backend {backend!r} takes no {name}")
+            try:
+                found[name] = find_reference(text, self._base)
+            except ValueError as exc:
+                return Problem(self.file, prompt.line, name, str(exc))
+        return found
+
     def _refusals(self, job: Job) -> Iterator[Problem]:
         """What the job's services would refuse; the samples of a row differ in their seed only."""
         if not self._ask or job.sample:
@@ -111,9 +130,12 @@ class Planner:
                 name, _, reason = problem.partition(": ")
                 yield Problem(self.file, job.line, name, f"{reason} (model {tried.model})")
 
-    def _expand(self, prompt: Prompt, position: int, seen: SeenRows) -> Iterator[PlannedJob]:
+    def _expand(
+        self, prompt: Prompt, references: Mapping[str, ReferenceImage], position: int, seen: SeenRows
+    ) -> Iterator[PlannedJob]:
         name, *fallbacks = prompt.backends or self._default
-        content = self._content(prompt, name)
+        # Rows without pictures keep the identity that they had before there were any.
+        content = self._content(prompt, name) | {name: found.sha256 for name, found in references.items()}
         row = row_digest(content)
         earlier = seen.times_before(row)
         for sample in range(prompt.samples):
@@ -122,6 +144,7 @@ class Planner:
                 prompt,
                 name,
                 fallbacks=tuple(fallbacks),
+                references=references,
                 backend_opts=content["backend_opts"],
                 identity=identity,
                 sample=sample,
@@ -151,6 +174,7 @@ class Planner:
         name: str,
         *,
         fallbacks: tuple[str, ...],
+        references: Mapping[str, ReferenceImage],
         backend_opts: Mapping[str, Any],
         identity: str,
         sample: int,
@@ -178,6 +202,8 @@ class Planner:
             backend_opts=backend_opts,
             extra=prompt.extra,
             fallbacks=fallbacks,
+            image=references.get("image"),
+            mask=references.get("mask"),
         )
 
 
@@ -187,7 +213,7 @@ def planner_for(manifest: Manifest, settings: Settings, options: PlanOptions) ->
     Raises:
         ConfigError: The default backend cannot be used.
     """
-    return Planner(settings, options, manifest.display)
+    return Planner(settings, options, manifest)
 
 
 def plan_manifest(manifest: Manifest, settings: Settings, options: PlanOptions) -> Iterator[PlannedJob]:

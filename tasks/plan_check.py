@@ -45,7 +45,7 @@ def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions,
         ManifestError: It has problems; they are all in it (the first 50 by text).
         ConfigError: The default backend cannot be used; with `ask`, a backend that a job needs is not set up.
     """
-    planner = Planner(settings, options, manifest.display, ask=ask)
+    planner = Planner(settings, options, manifest, ask=ask)
     tally = _Tally(planner)
     for item in planner.plan(read_prompts(manifest)):
         tally.add(item)

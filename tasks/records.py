@@ -66,6 +66,21 @@ class Problem:
         return ": ".join(part for part in (place, self.column, self.message) if part)
 
 
+@dataclass(frozen=True, slots=True)
+class ReferenceImage:
+    """A picture that goes into another one."""
+
+    address: str
+    """Absolute path of a file, or an http or https address."""
+    sha256: str
+    """Of the file's bytes; of the address itself where it is one: nobody is asked for it while a batch is planned."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it lies on this machine."""
+        return not self.address.startswith(("http://", "https://"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """One row of a manifest, validated: what the user asked for, not yet what is sent."""
@@ -88,6 +103,10 @@ class Prompt:
     steps: int | None = None
     seed: int | None = None
     """As given; None asks for a derived one."""
+    image: str | None = None
+    """Path or address of the picture to start from, as it stands in the file."""
+    mask: str | None = None
+    """Likewise, of the part of it that is to change."""
     samples: int = 1
     """How many pictures of this row."""
     format: str | None = None
@@ -129,6 +148,10 @@ class Job:
     """Instances that try it next, in turn, where this one cannot serve it."""
     rerouted_from: str | None = None
     """The instance that was asked first, where another one makes it now."""
+    image: ReferenceImage | None = None
+    """The picture to start from."""
+    mask: ReferenceImage | None = None
+    """The part of it that is to change; never without `image`."""
 
     @property
     def label(self) -> str:

@@ -42,6 +42,8 @@ backends:
     lookup_patience_s: 20 # how long a lost prediction may take to show up in the provider's list
     delivery_hosts: [replicate.delivery, "*.replicate.delivery"] # pictures are fetched from
     output_quality: null # sent where set
+    image_input: null # the model's input for a row's `image`, name[] for a list; null: as known of the model
+    mask_input: null # likewise for `mask`
     check_inputs: true # hold every job against the model's published input schema before anything is sent
   flux-dev-replicate:
     type: replicate

@@ -59,8 +59,18 @@ class Allowance:
     """None: no limit."""
 
 
+def takes(backend: Backend) -> Collection[str]:
+    """Which pictures can go into a job of this backend: of `image` and `mask`. A backend that does not say takes none."""
+    inputs: Collection[str] = getattr(backend, "takes", ())
+    return inputs
+
+
 class Backend(Protocol):
-    """One configured image service. Built by `cls(context)`, which raises `ConfigError` on bad settings."""
+    """One configured image service. Built by `cls(context)`, which raises `ConfigError` on bad settings.
+
+    One into whose pictures others can go has an attribute `takes` beside these methods, with `image` or also `mask` in
+    it, and finds them in the job (see `tasks.reference_images`).
+    """
 
     def ready(self) -> str | None:
         """None when jobs can be sent, else what is missing, as `set REPLICATE_API_TOKEN`. No network."""

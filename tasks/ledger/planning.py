@@ -16,7 +16,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.schema import attempts, jobs
-from tasks.records import Ended, Job, JobState, PlannedJob
+from tasks.records import Ended, Job, JobState, PlannedJob, ReferenceImage
 from tasks.reroute import on_backend
 from tasks.settings import Settings
 
@@ -202,6 +202,11 @@ def _row(item: PlannedJob, *, base: int, run: int, salt: str, now_us: int) -> di
         "backend_opts": json.dumps(job.backend_opts, ensure_ascii=False, default=str),
         "extra": json.dumps(job.extra, ensure_ascii=False, default=str),
         "fallbacks": ",".join(job.fallbacks),
+        **{
+            f"input_{name}{suffix}": value
+            for name, reference in (("image", job.image), ("mask", job.mask))
+            for suffix, value in (("", reference and reference.address), ("_sha256", reference and reference.sha256))
+        },
         "state": JobState.PLANNED,
         "created_at_us": now_us,
     }
@@ -230,11 +235,24 @@ def job_of(row: Any) -> Job:
         extra=json.loads(row.extra),
         fallbacks=tuple(filter(None, row.fallbacks.split(","))),
         rerouted_from=row.rerouted_from,
+        image=ReferenceImage(row.input_image, row.input_image_sha256) if row.input_image else None,
+        mask=ReferenceImage(row.input_mask, row.input_mask_sha256) if row.input_mask else None,
     )
 
 
 _INSERT = sqlite.insert(jobs)
-_PLACE = ("position", "planned_run", "withdrawn", "id", "line", "prompt", "requested_format", "extra")
+_PLACE = (
+    "position",
+    "planned_run",
+    "withdrawn",
+    "id",
+    "line",
+    "prompt",
+    "requested_format",
+    "extra",
+    "input_image",
+    "input_mask",
+)
 _ROUTE = ("backend", "fallbacks")
 """Where the job is sent; kept where another backend has taken it over."""
 _UPSERT = _INSERT.on_conflict_do_update(

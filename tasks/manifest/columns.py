@@ -22,6 +22,8 @@ NAMES = {
     "aspect_ratio": ("aspect_ratio",),
     "steps": ("steps", "step", "num_step", "num_inference_steps", "st"),
     "seed": ("seed", "se"),
+    "image": ("image",),
+    "mask": ("mask",),
     "samples": ("samples",),
     "format": ("format",),
     "guidance": ("guidance", "guidance_scale", "cfg", "cfg_scale", "c"),

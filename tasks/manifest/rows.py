@@ -24,6 +24,7 @@ SEED = (0, 2**63 - 1)
 """What a usage table's bigint holds."""
 PROMPT_CHARS = 32 * 1024
 ID_CHARS = 200
+ADDRESS_CHARS = 2_048
 RATIO_PART = 100
 
 _WHOLE = re.compile(r"[+-]?\d+(\.0+)?")
@@ -90,6 +91,12 @@ def _format(value: Any) -> str:
     return name
 
 
+def _address(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or "\0" in value or len(value) > ADDRESS_CHARS:
+        raise ValueError(f"{_shown(value)} is neither the path nor the address of a picture")
+    return value.strip()
+
+
 def _options(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         try:
@@ -138,6 +145,7 @@ _RATIO_SCHEMA = WithJsonSchema(
 )
 _FORMAT_SCHEMA = WithJsonSchema({"enum": ["png", "jpeg", "jpg", "webp"]})
 
+_ADDRESS_SCHEMA = WithJsonSchema({"type": "string", "minLength": 1, "maxLength": ADDRESS_CHARS})
 _BACKENDS_SCHEMA = WithJsonSchema(
     {"type": ["string", "array"], "minLength": 1, "items": {"type": "string", "minLength": 1}, "minItems": 1}
 )
@@ -176,6 +184,12 @@ class ManifestRow(BaseModel):
     )
     steps: Steps | None = Field(None, description="Number of inference steps.")
     seed: Seed | None = Field(None, description="Left out, one is derived from the row: the same in every run.")
+    image: Annotated[str, BeforeValidator(_address), _ADDRESS_SCHEMA] | None = Field(
+        None, description="Picture to start from: a path relative to the manifest, or an address (http, https)."
+    )
+    mask: Annotated[str, BeforeValidator(_address), _ADDRESS_SCHEMA] | None = Field(
+        None, description="Likewise, of the part of image that is to change."
+    )
     samples: Samples = Field(1, description="How many pictures to make of this row.")
     format: Format | None = Field(None, description="File format; left out, the configuration's.")
     guidance: Annotated[float, BeforeValidator(_guidance)] | None = Field(
@@ -204,6 +218,9 @@ def prompt_of(row: RawRow, file: str) -> Iterator[Prompt | Problem]:
     if valid.aspect_ratio and None not in {valid.width, valid.height}:
         yield Problem(file, row.line, "aspect_ratio", "stands beside width and height; give two of the three at most")
         return
+    if valid.mask and not valid.image:
+        yield Problem(file, row.line, "mask", "stands without image; give the picture that it belongs to")
+        return
     yield _prompt_record(row.line, valid, extra)
 
 
@@ -220,6 +237,8 @@ def _prompt_record(line: int, valid: ManifestRow, extra: Mapping[str, Any]) -> P
         aspect_ratio=valid.aspect_ratio,
         steps=valid.steps,
         seed=valid.seed,
+        image=valid.image,
+        mask=valid.mask,
         samples=valid.samples,
         format=valid.format,
         backend_opts={**guidance, **valid.backend_opts},

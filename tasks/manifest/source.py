@@ -17,6 +17,7 @@ from tasks.manifest.columns import PROMPT_NAMES
 from tasks.records import Problem
 
 STDIN = "-"
+STDIN_DISPLAY = "<stdin>"
 SNIFFED_BYTES = 64 * 1024
 
 FORMATS = {
@@ -56,6 +57,11 @@ class Manifest:
     format: str
     """A key of `FORMATS`."""
 
+    @property
+    def base(self) -> Path:
+        """The folder to which paths in it are relative; for standard input the current one."""
+        return Path() if self.display == STDIN_DISPLAY else self.path.parent
+
 
 @contextmanager
 def open_manifest(source: str, *, stdin: BinaryIO | None = None) -> Iterator[Manifest]:
@@ -91,7 +97,7 @@ def _spooled(folder: Path, stdin: BinaryIO) -> Manifest:
     with spool.open("rb") as file:
         kind = _sniff(file.read(SNIFFED_BYTES))
     suffix = next(suffix for suffix, format_ in EXTENSIONS.items() if format_ == kind)
-    return Manifest(spool.rename(spool.with_suffix(suffix)), "stdin", "<stdin>", kind)
+    return Manifest(spool.rename(spool.with_suffix(suffix)), "stdin", STDIN_DISPLAY, kind)
 
 
 def _sniff(head: bytes) -> str:

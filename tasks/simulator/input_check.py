@@ -65,6 +65,8 @@ def _wrong(name: str, field: Field, value: Any) -> Iterator[InvalidField]:
     place = f"input.{name}"
     if not _fits(value, field.kind):
         yield _wrong_type(place, field.kind, value)
+    elif field.is_address and not str(value).startswith(("http://", "https://", "data:")):
+        yield InvalidField("format", place, "Does not match format 'uri'")
     elif field.choices and value not in field.choices:
         allowed = ", ".join(f'"{choice}"' for choice in field.choices)
         yield InvalidField("enum", place, f"{name} must be one of the following: {allowed}")

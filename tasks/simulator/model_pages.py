@@ -70,6 +70,7 @@ def _property(name: str, field: Field, place: int) -> dict[str, Any]:
         shape["allOf"] = [{"$ref": f"#/components/schemas/{name}"}]
     else:
         shape |= {"type": field.kind, "title": name.replace("_", " ").title()}
+        shape |= {"format": "uri"} if field.is_address else {}
     optional = {"default": field.default, "minimum": field.minimum, "maximum": field.maximum}
     return shape | {key: value for key, value in optional.items() if value is not None}
 

@@ -26,6 +26,8 @@ class Field:
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    is_address: bool = False
+    """Whether it is an address: of the web, or the data itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,6 +66,7 @@ class Model:
 
 
 PROMPT = Field("string", required=True)
+PICTURE = Field("string", is_address=True)
 SEED = Field("integer")
 QUALITY = Field("integer", default=80, minimum=0, maximum=100)
 FORMAT = Field("string", default="webp", choices=("webp", "jpg", "png"))
@@ -103,6 +106,8 @@ FLUX_DEV = Model(
     name="flux-dev",
     fields={
         **_common(Field("integer", default=28, minimum=1, maximum=50)),
+        "image": PICTURE,
+        "prompt_strength": Field("number", default=0.8, minimum=0, maximum=1),
         "guidance": Field("number", default=3, minimum=0, maximum=10),
     },
     answers_list=True,

@@ -11,13 +11,14 @@ from tasks.simulator.answers import as_error
 from tasks.simulator.control import Control
 from tasks.simulator.create import Creates
 from tasks.simulator.delivery import Delivery
+from tasks.simulator.files import Files
 from tasks.simulator.problems import Problem, not_found, unauthenticated
 from tasks.simulator.provider import Provider
 from tasks.simulator.reads import Reads
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-LARGEST_BODY = 16_000_000
+LARGEST_BODY = 120_000_000
 CREATE = "create"
 _TOKEN = re.compile(r"(?:Bearer|Token) (?!bad-)\S+")
 """Any token is good but those that are named bad-..."""
@@ -28,6 +29,7 @@ def api_app(provider: Provider, creates: Creates) -> web.Application:
     app = web.Application(client_max_size=LARGEST_BODY)
     guard = Guard(provider)
     reads = Reads(provider)
+    files = Files(provider)
     control = Control(provider)
     model = "/v1/models/{owner}/{name}"
     app.add_routes(
@@ -40,6 +42,8 @@ def api_app(provider: Provider, creates: Creates) -> web.Application:
             web.post("/v1/predictions/{id}/cancel", guard.of("cancel", reads.cancel)),
             web.get(model, guard.of("model", reads.model)),
             web.get(f"{model}/versions/{{version}}", guard.of("model", reads.version)),
+            web.post("/v1/files", guard.of("upload", files.create)),
+            web.get("/v1/files/{id}", guard.of("file", files.get)),
             web.get("/v1/account", guard.of("account", reads.account)),
             web.get("/_simulator/truth", control.truth),
             web.post("/_simulator/faults", control.faults),

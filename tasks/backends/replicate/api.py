@@ -14,6 +14,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from tasks.backends.replicate.options import ModelReference
 from tasks.errors import Ambiguous, BatchStopped, NotCreated, OutputGone, Rejected, Throttled
+from tasks.reference_images import media_type
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0
@@ -64,6 +65,28 @@ class ReplicateApi:
         if not answer.is_success:
             self._refuse(answer)
         return _prediction(answer)
+
+    async def upload(self, data: bytes, *, name: str) -> str:
+        """Keep a picture at the service for a day, for predictions to start from. Free.
+
+        Returns:
+            The address that an input takes.
+
+        Raises:
+            Throttled, NotCreated: It is not there; nothing was created, and sending the job again is safe.
+            BatchStopped: The token is no longer accepted.
+        """
+        part = {"content": (name, data, media_type(data))}
+        try:
+            answer = await self._http.post("/files", files=part)
+        except httpx.HTTPError as exc:
+            raise NotCreated(f"a picture could not be uploaded ({_named(exc)})") from exc
+        if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS}:
+            self._refuse(answer)
+        address = (_json(answer).get("urls") or {}).get("get")
+        if not answer.is_success or not isinstance(address, str):
+            raise NotCreated(f"a picture could not be uploaded ({answer.status_code}: {_detail(answer)})")
+        return address
 
     async def get(self, prediction_id: str) -> dict[str, Any]:
         """One prediction.

@@ -21,6 +21,7 @@ from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
 from tasks.backends.replicate.inputs import has_reference_images, images, input_of, megapixels
 from tasks.backends.replicate.models import facts_of
 from tasks.backends.replicate.options import CREATES_PER_MIN, ModelReference, ReplicateOptions, parse_model
+from tasks.backends.replicate.pictures import PictureInputs
 from tasks.backends.replicate.predictions import Pricing, created_prediction, ended_prediction, has_ended
 from tasks.backends.replicate.watcher import Watcher
 from tasks.clock import Clock
@@ -29,6 +30,7 @@ from tasks.identity import digest
 from tasks.limits import Pace
 from tasks.prices import Used, price_of
 from tasks.records import Job, Prediction, micros
+from tasks.reference_images import media_type
 from tasks.retry import retrying_look
 from tasks.settings import explain_setting
 
@@ -64,6 +66,8 @@ class ReplicateBackend:
         )
         self._facts = facts_of(self._model.name)
         self._timeout_s = self._options.timeout_s or self._facts.timeout_s
+        self._pictures = PictureInputs.of(self._facts, self._options)
+        self.takes = frozenset(self._pictures.names)
         self._schema: InputSchema | None = None
 
     def ready(self) -> str | None:
@@ -111,7 +115,8 @@ class ReplicateBackend:
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One create; every end that proves nothing is `Ambiguous`."""
-        answer = await self._api.create(self._model, self._input(job), cancel_after_s=self._timeout_s)
+        values = self._input(job) | await self._pictures.sent(job, self._upload)
+        answer = await self._api.create(self._model, values, cancel_after_s=self._timeout_s)
         return created_prediction(answer)
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
@@ -179,7 +184,8 @@ class ReplicateBackend:
             listed: list[dict[str, Any]] = await retrying_look(httpx.HTTPError, self._clock.sleep)(self._listed, since)
         except httpx.HTTPError as exc:
             raise Ambiguous(f"the provider cannot be asked for it ({type(exc).__name__})", cost_micros=None) from exc
-        wanted = self._input(job)
+        changing = self._pictures.uploaded(job)
+        wanted = {name: value for name, value in self._input(job).items() if name not in changing}
         return [answer for answer in listed if _is_this(answer, self._model, wanted) and answer["id"] not in known]
 
     async def _listed(self, since: datetime) -> list[dict[str, Any]]:
@@ -191,7 +197,11 @@ class ReplicateBackend:
         return found
 
     def _input(self, job: Job) -> dict[str, Any]:
-        return input_of(job, self._options, lacks=self._facts.lacks)
+        return input_of(job, self._options, lacks=self._facts.lacks) | self._pictures.standing(job)
+
+    async def _upload(self, data: bytes, sha256: str) -> str:
+        await self._pace.take()
+        return await self._api.upload(data, name=f"{sha256[:16]}.{media_type(data).partition('/')[2]}")
 
     def _used(self, job: Job, seconds: float | None) -> Used:
         values = self._input(job)

@@ -1,4 +1,4 @@
-"""What is known of single models beforehand: how long they take, and which of our own inputs they do not have.
+"""What is known of single models beforehand: how long they take, and how their inputs differ from the usual ones.
 
 It is data of this file, not asked of the service, so that a job's input is the same in every run: that is how a lost
 prediction is found again. Source: the models' API pages on replicate.com, read 2026-11.
@@ -17,25 +17,28 @@ class ModelFacts:
     timeout_s: float = 120.0
     lacks: frozenset[str] = frozenset()
     """Of the inputs that are sent with every job, those that this model does not have."""
+    image: str | None = "image"
+    """Its input for a picture to start from, `name[]` where that takes a list; None: it has none."""
+    mask: str | None = None
 
 
 _ONE_OUTPUT = frozenset({"num_outputs"})
 
 _FACTS = {
-    "black-forest-labs/flux-schnell": ModelFacts(usual_latency_s=1.5, timeout_s=60.0),
+    "black-forest-labs/flux-schnell": ModelFacts(usual_latency_s=1.5, timeout_s=60.0, image=None),
     "black-forest-labs/flux-dev": ModelFacts(usual_latency_s=4.0),
-    "black-forest-labs/flux-1.1-pro": ModelFacts(lacks=_ONE_OUTPUT),
-    "black-forest-labs/flux-1.1-pro-ultra": ModelFacts(lacks=_ONE_OUTPUT),
-    "black-forest-labs/flux-kontext-pro": ModelFacts(lacks=_ONE_OUTPUT),
-    "black-forest-labs/flux-kontext-max": ModelFacts(lacks=_ONE_OUTPUT),
-    "black-forest-labs/flux-2-pro": ModelFacts(lacks=_ONE_OUTPUT),
-    "black-forest-labs/flux-2-flex": ModelFacts(lacks=_ONE_OUTPUT),
-    "black-forest-labs/flux-2-max": ModelFacts(lacks=_ONE_OUTPUT),
-    "black-forest-labs/flux-2-dev": ModelFacts(lacks=_ONE_OUTPUT),
-    "bytedance/seedream-4": ModelFacts(lacks=_ONE_OUTPUT | {"seed", "output_format"}),
-    "google/nano-banana": ModelFacts(lacks=_ONE_OUTPUT | {"seed"}),
+    "black-forest-labs/flux-1.1-pro": ModelFacts(lacks=_ONE_OUTPUT, image="image_prompt"),
+    "black-forest-labs/flux-1.1-pro-ultra": ModelFacts(lacks=_ONE_OUTPUT, image="image_prompt"),
+    "black-forest-labs/flux-kontext-pro": ModelFacts(lacks=_ONE_OUTPUT, image="input_image"),
+    "black-forest-labs/flux-kontext-max": ModelFacts(lacks=_ONE_OUTPUT, image="input_image"),
+    "black-forest-labs/flux-2-pro": ModelFacts(lacks=_ONE_OUTPUT, image="input_images[]"),
+    "black-forest-labs/flux-2-flex": ModelFacts(lacks=_ONE_OUTPUT, image="input_images[]"),
+    "black-forest-labs/flux-2-max": ModelFacts(lacks=_ONE_OUTPUT, image="input_images[]"),
+    "black-forest-labs/flux-2-dev": ModelFacts(lacks=_ONE_OUTPUT, image="input_images[]"),
+    "bytedance/seedream-4": ModelFacts(lacks=_ONE_OUTPUT | {"seed", "output_format"}, image="image_input[]"),
+    "google/nano-banana": ModelFacts(lacks=_ONE_OUTPUT | {"seed"}, image="image_input[]"),
     "qwen/qwen-image": ModelFacts(lacks=_ONE_OUTPUT),
-    "stability-ai/sdxl": ModelFacts(lacks=frozenset({"aspect_ratio", "output_format"})),
+    "stability-ai/sdxl": ModelFacts(lacks=frozenset({"aspect_ratio", "output_format"}), mask="mask"),
 }
 
 

@@ -43,6 +43,12 @@ class ReplicateOptions(BaseModel):
     lookup_patience_s: float = Field(20.0, ge=0, description="how long a lost prediction may take to show up")
     delivery_hosts: list[str] = Field(default_factory=lambda: list(DELIVERY_HOSTS), description="pictures come from")
     output_quality: int | None = Field(None, ge=0, le=100, description="sent where set")
+    image_input: str | None = Field(
+        None,
+        pattern=r"^\w+(\[\])?$",
+        description="the model's input for `image`, name[] for a list; null: as known of the model",
+    )
+    mask_input: str | None = Field(None, pattern=r"^\w+(\[\])?$", description="likewise for `mask`")
     check_inputs: bool = Field(True, description="fetch the model's input schema and check the batch against it")
 
     @field_validator("api_base")

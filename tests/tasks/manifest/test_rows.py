@@ -19,10 +19,10 @@ def row(**cells: Any) -> str:
 
 
 def rest(column: str, alias: str) -> dict[str, str]:
-    """What a row needs beside the column; `c` is guidance only in the company of `p`."""
+    """What a row needs beside the column; `c` is guidance only in the company of `p`, a mask belongs to a picture."""
     if column == "prompt":
         return {}
-    return {"p" if alias == "c" else "prompt": "a cat"}
+    return {"p" if alias == "c" else "prompt": "a cat"} | ({"image": "a.png"} if column == "mask" else {})
 
 
 BAD_CELLS = [
@@ -164,6 +164,8 @@ SAMPLE_VALUES: dict[str, Any] = {
     "aspect_ratio": "2:3",
     "steps": 7,
     "seed": 11,
+    "image": "a.png",
+    "mask": "m.png",
     "samples": 2,
     "format": "webp",
     "guidance": 2.5,

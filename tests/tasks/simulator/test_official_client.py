@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -51,6 +53,20 @@ async def official() -> AsyncIterator[Official]:
         client.poll_interval = 0.01
         yield Official(simulator, client)
         await client._async_client.aclose()
+
+
+async def test_it_uploads_a_file_and_starts_a_picture_from_it(official: Official) -> None:
+    """The file has a name, a size and a checksum, and its address is an input that a model takes."""
+    file = await official.client.files.async_create(BytesIO(b"bytes"), filename="a.png", content_type="image/png")
+    assert (file.name, file.size, file.checksums["sha256"]) == ("a.png", 5, sha256(b"bytes").hexdigest())
+    assert (await official.client.files.async_get(file.id)).urls == file.urls
+    values = {"prompt": "a fox", "image": file.urls["get"]}
+    made = await official.client.models.predictions.async_create("black-forest-labs/flux-dev", values)
+    assert made.input == values
+    with pytest.raises(ReplicateError, match="uri"):
+        await official.client.models.predictions.async_create(
+            "black-forest-labs/flux-dev", values | {"image": "/a.png"}
+        )
 
 
 async def test_it_runs_a_model_whose_output_is_a_list(official: Official) -> None:

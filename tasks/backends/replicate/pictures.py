@@ -1,0 +1,70 @@
+"""Pictures that go into a prediction: as addresses in its input, small files as data, larger ones uploaded before.
+
+An upload is free and is kept for a day (Replicate docs, "Input files", read 2026-11), so each send makes its own. Its
+address differs from send to send: a lost prediction is told by the rest of its input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.backends.replicate.models import ModelFacts
+from tasks.backends.replicate.options import ReplicateOptions
+from tasks.records import Job, ReferenceImage
+from tasks.reference_images import data_address, read_reference, references_of
+
+MOST_DATA_BYTES = 256 * 1024
+"""Larger ones belong into a file (Replicate docs, "Input files", read 2026-11)."""
+LIST = "[]"
+Upload = Callable[[bytes, str], Awaitable[str]]
+"""Puts a picture (its bytes, its sha256) where the model can fetch it; gives its address. Free."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureInputs:
+    """Names of a model's inputs for pictures, by column."""
+
+    names: Mapping[str, str]
+
+    @classmethod
+    def of(cls, facts: ModelFacts, options: ReplicateOptions) -> PictureInputs:
+        """What the configuration says, else what is known of the model."""
+        names = {"image": options.image_input or facts.image, "mask": options.mask_input or facts.mask}
+        return cls({column: name for column, name in names.items() if name is not None})
+
+    def uploaded(self, job: Job) -> frozenset[str]:
+        """Inputs of the job whose value differs from send to send."""
+        return frozenset(
+            self.names[column].removesuffix(LIST)
+            for column, reference in references_of(job).items()
+            if column in self.names and reference.is_file
+        )
+
+    def standing(self, job: Job) -> dict[str, Any]:
+        """The inputs as they stand in every send, an upload by its file's name."""
+        return self._values(job, {column: found.address for column, found in references_of(job).items()})
+
+    async def sent(self, job: Job, upload: Upload) -> dict[str, Any]:
+        """The inputs as they are sent now.
+
+        Raises:
+            Rejected: A file is gone or has changed. Nothing was sent.
+        """
+        addresses = {column: await _address(found, upload) for column, found in references_of(job).items()}
+        return self._values(job, addresses)
+
+    def _values(self, job: Job, addresses: Mapping[str, str]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for column, address in addresses.items():
+            if name := self.names.get(column):
+                values[name.removesuffix(LIST)] = [address] if name.endswith(LIST) else address
+        return values
+
+
+async def _address(reference: ReferenceImage, upload: Upload) -> str:
+    if not reference.is_file:
+        return reference.address
+    data = read_reference(reference)
+    return data_address(data) if len(data) <= MOST_DATA_BYTES else await upload(data, reference.sha256)
