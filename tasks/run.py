@@ -20,8 +20,9 @@ from tasks.backends import require_ready
 from tasks.batch import Batch, open_batch
 from tasks.clock import Clock
 from tasks.errors import BatchStopped, ConfigError, ImagenError
-from tasks.ledger.database import open_ledger, require_ledger
+from tasks.ledger.database import open_ledger
 from tasks.ledger.lock import lock_folder
+from tasks.ledger.place import LedgerPlace, place_for, require_ledger
 from tasks.ledger.planning import reopen, write_plan
 from tasks.ledger.queries import Selection, open_backends, open_jobs, shards
 from tasks.ledger.runs import RunStart, begin_run, end_run, last_run
@@ -97,7 +98,7 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
     clock = clock or Clock()
     with lock_folder(request.out):
         remove_leftovers(request.out)
-        async with open_ledger(request.out, create=request.manifest is not None) as engine:
+        async with open_ledger(_place(request), create=request.manifest is not None, alone=True) as engine:
             settings, budget_micros = await _settings_and_budget(request, engine)
             start = RunStart(
                 manifest=request.manifest,
@@ -208,6 +209,12 @@ async def _estimate(batch: Batch, selection: Selection) -> int:
             # What is in flight is reserved in the ledger already.
             total_micros += cost_micros if entry.state is JobState.PLANNED or entry.asked_again else 0
     return total_micros
+
+
+def _place(request: RunRequest) -> LedgerPlace:
+    """A new batch's ledger is where the configuration says; another's is where it is."""
+    known = request.manifest is None and request.config is None
+    return place_for(request.out, None if known else load_settings(request.config).ledger_url)
 
 
 async def _settings_and_budget(request: RunRequest, engine: AsyncEngine) -> tuple[Settings, int | None]:

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, func, select, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import ColumnElement, UpdateBase, case, exists, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.schema import attempts, jobs
+from tasks.ledger.transactions import execute, rows_of
 from tasks.records import Job, JobState, PlannedJob
 
 ROWS_PER_COMMIT = 2_000
@@ -40,14 +41,13 @@ async def write_plan(
         now_us: Microseconds since 1970 UTC.
     """
     base = await _series_base(engine, salt)
+    upsert = _UPSERTS[engine.dialect.name]
     for chunk in _chunks(planned):
-        async with engine.begin() as db:
-            rows = [_row(item, base=base, run=run, salt=salt, now_us=now_us) for item in chunk]
-            await db.execute(_UPSERT, rows)
+        rows = [_row(item, base=base, run=run, salt=salt, now_us=now_us) for item in chunk]
+        await execute(engine, upsert, rows)
     if whole:
         gone = (jobs.c.salt == salt) & (jobs.c.planned_run != run) & jobs.c.state.not_in(_IN_FLIGHT)
-        async with engine.begin() as db:
-            await db.execute(update(jobs).where(gone).values(withdrawn=True))
+        await execute(engine, update(jobs).where(gone).values(withdrawn=True))
 
 
 async def reopen(engine: AsyncEngine, states: Sequence[JobState]) -> int:
@@ -61,13 +61,9 @@ async def reopen(engine: AsyncEngine, states: Sequence[JobState]) -> int:
     """
     chosen = jobs.c.state.in_(states) & jobs.c.withdrawn.is_(False)
     again = case((jobs.c.state == JobState.HELD, JobState.SUBMITTING), else_=JobState.SUBMITTED)
-    async with engine.begin() as db:
-        changed = await db.execute(
-            update(jobs)
-            .where(chosen)
-            .values(state=case((_may_have_cost(), again), else_=JobState.PLANNED), error_kind=None, error_message=None)
-        )
-    return changed.rowcount
+    opened = {"state": case((_may_have_cost(), again), else_=JobState.PLANNED)}
+    forgotten = dict.fromkeys(("error_kind", "error_message", "claimed_by", "lease_until_us"))
+    return await execute(engine, update(jobs).where(chosen).values(opened | forgotten))
 
 
 def _may_have_cost() -> ColumnElement[bool]:
@@ -81,19 +77,16 @@ def _may_have_cost() -> ColumnElement[bool]:
 async def known_states(engine: AsyncEngine, job_ids: Sequence[str]) -> dict[str, JobState]:
     """States of those of the jobs that the ledger knows; at most some thousands at a time."""
     query = select(jobs.c.job_id, jobs.c.state).where(jobs.c.job_id.in_(job_ids))
-    async with engine.connect() as db:
-        return {row.job_id: JobState(row.state) for row in await db.execute(query)}
+    return {job_id: JobState(state) for job_id, state in await rows_of(engine, query)}
 
 
 async def _series_base(engine: AsyncEngine, salt: str) -> int:
     """Start of the sort keys of this salt's jobs; salts stand in the order in which they first came."""
     series = jobs.c.position // SERIES_WIDTH
-    async with engine.connect() as db:
-        known = (await db.execute(select(series).where(jobs.c.salt == salt).limit(1))).scalar()
-        if known is None:
-            known = (await db.execute(select(func.max(series)))).scalar()
-            known = 0 if known is None else known + 1
-    return int(known) * SERIES_WIDTH
+    if found := await rows_of(engine, select(series).where(jobs.c.salt == salt).limit(1)):
+        return int(found[0][0]) * SERIES_WIDTH
+    [(last,)] = await rows_of(engine, select(func.max(series)))
+    return 0 if last is None else (int(last) + 1) * SERIES_WIDTH
 
 
 def _chunks(planned: Iterable[PlannedJob]) -> Iterator[list[PlannedJob]]:
@@ -156,8 +149,12 @@ def job_of(row: Any) -> Job:
     )
 
 
-_INSERT = sqlite.insert(jobs)
 _PLACE = ("position", "planned_run", "withdrawn", "id", "line", "prompt", "backend", "requested_format", "extra")
-_UPSERT = _INSERT.on_conflict_do_update(
-    index_elements=[jobs.c.job_id], set_={name: _INSERT.excluded[name] for name in _PLACE}
-)
+
+
+def _upsert(insert: sqlite.Insert | postgresql.Insert) -> UpdateBase:
+    place = {name: insert.excluded[name] for name in _PLACE}
+    return insert.on_conflict_do_update(index_elements=[jobs.c.job_id], set_=place)
+
+
+_UPSERTS = {"sqlite": _upsert(sqlite.insert(jobs)), "postgresql": _upsert(postgresql.insert(jobs))}
