@@ -21,7 +21,8 @@ from tasks.batch import Batch, open_batch
 from tasks.clock import Clock
 from tasks.errors import BatchStopped, ConfigError, ImagenError
 from tasks.ledger.database import open_ledger
-from tasks.ledger.lock import lock_folder
+from tasks.ledger.leases import living_leases
+from tasks.ledger.lock import lock_folder, require_no_workers
 from tasks.ledger.place import LedgerPlace, place_for, require_ledger
 from tasks.ledger.planning import reopen, write_plan
 from tasks.ledger.queries import Selection, open_backends, open_jobs, shards
@@ -89,8 +90,13 @@ def settings_of(request: RunRequest) -> Settings:
 
 
 @asynccontextmanager
-async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncIterator[OpenRun]:
+async def open_run(
+    request: RunRequest, *, clock: Clock | None = None, beside_workers: bool = False
+) -> AsyncIterator[OpenRun]:
     """Lock the folder, open its ledger, record the run.
+
+    A run that generates by itself needs the batch alone, so workers that a killed run left behind are waited out;
+    one whose workers claim jobs by leases goes on beside them.
 
     Raises:
         InputError: The folder cannot be used, or another run holds it. Nothing was spent.
@@ -99,6 +105,8 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
     with lock_folder(request.out):
         remove_leftovers(request.out)
         async with open_ledger(_place(request), create=request.manifest is not None, alone=True) as engine:
+            if not beside_workers:
+                require_no_workers(request.out, await living_leases(engine))
             settings, budget_micros = await _settings_and_budget(request, engine)
             start = RunStart(
                 manifest=request.manifest,
