@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tasks.database_url import database_of
@@ -28,10 +28,13 @@ CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 300.0
 """Of one statement: planning a million jobs has some that take a minute."""
 
-_AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "40001", "40P01"})
+STUCK_S = 30
+"""A process that is stopped in the middle of a transaction keeps others from its rows no longer than that."""
+
+_AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "40001", "40P01", "25P03"})
 _AWAY_CLASSES = frozenset({"08", "53"})
-"""The server shuts down, starts, has no connection left, or gave way to another transaction (Appendix A of
-PostgreSQL's manual, read 2026-11-24)."""
+"""The server shuts down, starts, has no connection left, or gave way to another transaction, or gave up one that stood still
+(Appendix A of PostgreSQL's manual, read 2026-11-24)."""
 
 _LOCK_KEY = "hashtextextended(current_schema(), 0)"
 _TRY_LOCK = f"SELECT pg_try_advisory_lock({_LOCK_KEY})"
@@ -55,6 +58,7 @@ async def open_postgresql(place: PostgresqlSchema, *, create: bool, alone: bool)
         pool_timeout=10 * ANSWER_TIMEOUT_S,  # whoever waits for a place gets one when the server is back
         pool_pre_ping=True,
     )
+    event.listen(engine.sync_engine, "checkout", connector.require_lock)
     try:
         await _prepare(engine, place, create=create)
         if alone:
@@ -69,8 +73,8 @@ async def open_postgresql(place: PostgresqlSchema, *, create: bool, alone: bool)
 class Connector:
     """Makes every connection to a batch's ledger; a run that is to be the only one holds its lock here.
 
-    The lock is the server's and ends with its session. A new connection is handed out only when the lock is held
-    again, so after an outage nothing is written beside another run.
+    The lock is the server's and ends with its session. When that broke, every other connection is given up, and new
+    ones are handed out only when the lock is held again: nothing is written beside another run.
     """
 
     def __init__(self, place: PostgresqlSchema) -> None:
@@ -108,6 +112,11 @@ class Connector:
         await session.close()
         raise BatchLocked(f"{self._place.out}: another run is writing to it ({holder}); wait for it or stop it")
 
+    def require_lock(self, *_: Any) -> None:
+        """Let a pooled connection be used only while the lock is held; SQLAlchemy then asks for a new one."""
+        if self._session is not None and self._session.is_closed():
+            raise DisconnectionError
+
     async def close(self) -> None:
         """Give the lock back."""
         if self._session is not None:
@@ -139,7 +148,11 @@ class Connector:
             self._place.url,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=ANSWER_TIMEOUT_S,
-            server_settings={"search_path": self._place.schema, "application_name": "imagen"},
+            server_settings={
+                "search_path": self._place.schema,
+                "application_name": "imagen",
+                "idle_in_transaction_session_timeout": f"{STUCK_S}s",
+            },
         )
 
     def _explained(self, exc: Exception) -> ImagenError:
