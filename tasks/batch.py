@@ -7,7 +7,7 @@ Prefect.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +18,10 @@ from tasks.backends import build_backend
 from tasks.backends.base import Allowance, Backend
 from tasks.budget import Budget
 from tasks.clock import Clock
+from tasks.ledger.holding import Holding
 from tasks.ledger.journal import Journal
-from tasks.ledger.queries import committed_micros
+from tasks.ledger.leases import LeaseTerms
+from tasks.ledger.queries import OpenJob, committed_micros, open_jobs
 from tasks.limits import FailureWatch, Lane, Pace
 from tasks.records import JobState
 from tasks.settings import Settings
@@ -66,6 +68,8 @@ class Batch:
     watch: FailureWatch
     stop: StopSwitch
     clock: Clock
+    holding: Holding | None = None
+    """The leases of this process, where several workers share the batch."""
     tally: Tally = field(default_factory=Tally)
     _backends: dict[str, Backend] = field(default_factory=dict)
     _lanes: dict[str, Lane] = field(default_factory=dict)
@@ -99,6 +103,18 @@ class Batch:
             self._paces[allowance.account] = Pace(allowance.creates_per_min, now=clock.monotonic_s, sleep=clock.sleep)
         return self._paces[allowance.account]
 
+    @asynccontextmanager
+    async def open_jobs(self, first: int, last: int) -> AsyncIterator[list[OpenJob]]:
+        """The open jobs between two sort keys; of a worker among several, those that it could claim for the block."""
+        if self.holding is None:
+            yield await open_jobs(self.engine, first, last)
+            return
+        claimed = await self.holding.claim(first, last)
+        try:
+            yield claimed
+        finally:
+            await self.holding.release([entry.job for entry in claimed])
+
     async def close(self) -> None:
         """Commit what is left and close the backends."""
         try:
@@ -110,30 +126,40 @@ class Batch:
 
 @asynccontextmanager
 async def open_batch(
-    out: Path, engine: AsyncEngine, settings: Settings, *, budget_micros: int | None, clock: Clock | None = None
+    out: Path,
+    engine: AsyncEngine,
+    settings: Settings,
+    *,
+    budget_micros: int | None,
+    clock: Clock | None = None,
+    terms: LeaseTerms | None = None,
 ) -> AsyncIterator[Batch]:
     """A batch over an open ledger, made current for the duration of the block.
 
     Args:
-        out: The output folder, locked by the caller.
+        out: The output folder; where nobody else works on the batch, locked by the caller.
         engine: Its ledger.
         settings: The configuration.
         budget_micros: Cap over the batch's whole life, millionths of a dollar; None: no cap.
         clock: For tests.
+        terms: Of this worker, where several share the batch; None: it is the only one.
     """
+    clock = clock or Clock()
     batch = Batch(
         out=out,
         settings=settings,
         engine=engine,
-        journal=Journal(engine),
+        journal=Journal(engine, terms),
         budget=Budget(cap_micros=budget_micros, committed_micros=await committed_micros(engine)),
         watch=FailureWatch(rate=settings.stop.error_rate, window=settings.stop.error_window),
         stop=StopSwitch(),
-        clock=clock or Clock(),
+        clock=clock,
+        holding=None if terms is None else Holding(engine, terms, clock),
     )
     with _current(batch):
         try:
-            yield batch
+            async with batch.holding.renewing(batch.stop.stop) if batch.holding else nullcontext():
+                yield batch
         finally:
             await batch.close()
 

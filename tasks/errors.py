@@ -7,6 +7,7 @@ ImagenError                 everything we raise; `exit_code` is what the command
 │   ├── OutputError         the output folder cannot be used
 │   └── BatchLocked         another run is writing to the same folder
 ├── BatchStopped            exit 3: stopped on purpose, resumable
+├── LeaseLost               another worker has the job now; nothing may be sent or written for it
 ├── UsageError              usage rows cannot be kept or read; those not pushed stay pending
 │   ├── UsageAway           the sink cannot be reached, or asks to come later: trying again may help
 │   └── UsageRefused        the sink does not take it; `reason` says what has to be mended
@@ -69,14 +70,18 @@ class BatchLocked(InputError):
 
 
 class BatchStopped(ImagenError):
-    """Raised when a batch stops on purpose and can be resumed: budget, credit, token, error rate, disk, local model."""
+    """Raised when a batch stops on purpose and can be resumed: budget, credit, token, error rate, disk, ledger, local model."""
 
     exit_code = 3
 
     def __init__(self, reason: str, message: str) -> None:
-        """Keep `reason` (`budget`, `credit`, `token`, `error_rate`, `disk`, `model`, `device`) beside the text."""
+        """Keep `reason` (`budget`, `credit`, `token`, `error_rate`, `disk`, `ledger`, ...) beside the text."""
         self.reason = reason
         super().__init__(message)
+
+
+class LeaseLost(ImagenError):
+    """Raised when a worker's lease on a job is gone or ends too soon. Nothing was written; the job goes on elsewhere."""
 
 
 class Interrupted(ImagenError):

@@ -12,8 +12,18 @@ import asyncio
 from tasks.backends.base import Backend
 from tasks.batch import Batch
 from tasks.clock import instant
-from tasks.errors import Ambiguous, BadImage, BatchStopped, JobError, NotCreated, Throttled, Transient, Unfetched
-from tasks.ledger.queries import OpenJob, open_jobs, prediction_ids
+from tasks.errors import (
+    Ambiguous,
+    BadImage,
+    BatchStopped,
+    JobError,
+    LeaseLost,
+    NotCreated,
+    Throttled,
+    Transient,
+    Unfetched,
+)
+from tasks.ledger.queries import OpenJob, prediction_ids
 from tasks.limits import Place
 from tasks.records import Job, JobState, Prediction, StoredImage
 from tasks.reroute import fallback, on_backend
@@ -26,8 +36,8 @@ async def generate_range(batch: Batch, first: int, last: int) -> None:
 
     Running it again goes on from the ledger and repeats nothing.
     """
-    async with asyncio.TaskGroup() as group:
-        for open_job in await open_jobs(batch.engine, first, last):
+    async with batch.open_jobs(first, last) as entries, asyncio.TaskGroup() as group:
+        for open_job in entries:
             group.create_task(generate_job(batch, open_job))
 
 
@@ -45,6 +55,11 @@ async def generate_job(batch: Batch, open_job: OpenJob) -> None:
         if state is not JobState.PLANNED:
             batch.tally.ended(state)
             batch.watch.note(failed=state is not JobState.SUCCEEDED)
+            if batch.holding is not None:
+                batch.holding.ended(open_job.job)
+    except LeaseLost:
+        if batch.holding is not None:
+            await batch.holding.release([open_job.job])
     except BatchStopped as stopped:
         batch.stop.stop(stopped)
     finally:
@@ -84,6 +99,7 @@ class JobRun:
 
         Raises:
             BatchStopped: No more may be sent; the ledger has the job open.
+            LeaseLost: Another worker goes on with it, from where the ledger has it.
         """
         while True:
             try:
@@ -152,7 +168,7 @@ class JobRun:
             await self._batch.journal.submitting(
                 self._job, number=self._number, reserved_micros=most_micros, now_us=self._started_us
             )
-        except BatchStopped:
+        except (BatchStopped, LeaseLost):
             self._reservation.settle(0)
             raise
         self._unfinished = True
@@ -199,6 +215,8 @@ class JobRun:
         return left_at_s
 
     async def _create(self) -> Prediction:
+        if self._batch.holding is not None:
+            self._batch.holding.check(self._job)
         try:
             return await self._backend.submit(self._job, attempt=self._number)
         except (JobError, BatchStopped):
@@ -244,7 +262,8 @@ class JobRun:
             error.cost_micros = ended.cost_micros
             raise
         except asyncio.CancelledError:
-            await self._backend.cancel(prediction)
+            if self._batch.holding is None or self._batch.holding.holds(self._job):
+                await self._backend.cancel(prediction)
             raise
         except (JobError, BatchStopped):
             raise

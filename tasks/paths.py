@@ -10,6 +10,8 @@ from tasks.settings import find_config
 
 RUNS_FOLDER = "runs"
 LEDGER_NAME = "ledger.db"
+POINTER_NAME = "ledger.json"
+"""In place of the ledger where that is on PostgreSQL: the way there."""
 
 
 def default_out(manifest_name: str) -> Path:
@@ -22,11 +24,16 @@ def ledger_path(out: Path) -> Path:
     return out / LEDGER_NAME
 
 
+def has_ledger(out: Path) -> bool:
+    """Whether the folder is a batch's."""
+    return any((out / name).is_file() for name in (LEDGER_NAME, POINTER_NAME))
+
+
 def batches_under(folder: Path) -> Iterator[Path]:
     """The folder itself where it is a batch's, else every batch below it, in the order of their names."""
     for name, below, files in os.walk(folder):
         below.sort()
-        if LEDGER_NAME in files:
+        if {LEDGER_NAME, POINTER_NAME} & set(files):
             below.clear()
             yield Path(name)
 

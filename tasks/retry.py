@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
+    retry_if_exception,
     retry_if_exception_type,
     stop_after_attempt,
     stop_after_delay,
@@ -33,6 +34,9 @@ LOOK_TRIES = 6
 USAGE_PATIENCE_S = 60.0
 """Waits for the usage sink, all in all: rows that stay pending cost nothing, and a run wants to end."""
 USAGE_LONGEST_WAIT_S = 15.0
+LEDGER_PATIENCE_S = 60.0
+"""For a ledger's server that is away: it restarts within that, or somebody has to look."""
+LEDGER_LONGEST_WAIT_S = 3.0
 
 
 def pause_before_attempt_s(attempts_made: int) -> float:
@@ -83,6 +87,17 @@ def retrying_usage(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
         stop=is_enough,
         wait=wait,
         sleep=sleep_and_count,
+        reraise=True,
+    )
+
+
+def retrying_database(is_away: Callable[[BaseException], bool]) -> AsyncRetrying:
+    """Repeats what is harmless to repeat while the ledger's server is away, for about a minute."""
+    return AsyncRetrying(
+        retry=retry_if_exception(is_away),
+        stop=stop_after_delay(LEDGER_PATIENCE_S),
+        wait=wait_exponential(multiplier=FIRST_WAIT_S / 2, max=LEDGER_LONGEST_WAIT_S)
+        + wait_random(0, FIRST_WAIT_S / 2),
         reraise=True,
     )
 

@@ -20,10 +20,13 @@ from tasks.backends import require_ready
 from tasks.batch import Batch, open_batch
 from tasks.clock import Clock
 from tasks.errors import BatchStopped, ConfigError, ImagenError, InputError
-from tasks.ledger.database import open_ledger, require_ledger
-from tasks.ledger.lock import lock_folder
-from tasks.ledger.planning import ended_pages, reopen, reroute, write_plan
+from tasks.ledger.database import open_ledger
+from tasks.ledger.leases import living_leases
+from tasks.ledger.lock import lock_folder, require_no_workers
+from tasks.ledger.place import LedgerPlace, place_for, require_ledger
+from tasks.ledger.planning import reopen, write_plan
 from tasks.ledger.queries import Selection, open_backends, open_jobs, shards
+from tasks.ledger.routes import ended_pages, reroute
 from tasks.ledger.runs import RunStart, begin_run, end_run, last_run
 from tasks.manifest import open_manifest
 from tasks.plan import plan_manifest
@@ -60,8 +63,13 @@ def settings_of(request: RunRequest) -> Settings:
 
 
 @asynccontextmanager
-async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncIterator[OpenRun]:
+async def open_run(
+    request: RunRequest, *, clock: Clock | None = None, beside_workers: bool = False
+) -> AsyncIterator[OpenRun]:
     """Lock the folder, open its ledger, record the run.
+
+    A run that generates by itself needs the batch alone, so workers that a killed run left behind are waited out;
+    one whose workers claim jobs by leases goes on beside them.
 
     Raises:
         InputError: The folder cannot be used, or another run holds it. Nothing was spent.
@@ -69,7 +77,9 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
     clock = clock or Clock()
     with lock_folder(request.out):
         remove_leftovers(request.out)
-        async with open_ledger(request.out, create=request.manifest is not None) as engine:
+        async with open_ledger(_place(request), create=request.manifest is not None, alone=True) as engine:
+            if not beside_workers:
+                require_no_workers(request.out, await living_leases(engine))
             settings, budget_micros = await _settings_and_budget(request, engine)
             start = RunStart(
                 manifest=request.manifest,
@@ -215,6 +225,12 @@ def _price_micros(batch: Batch, job: Job) -> int:
             f"set backends.{job.backend}.price_usd"
         )
     return cost_micros
+
+
+def _place(request: RunRequest) -> LedgerPlace:
+    """A new batch's ledger is where the configuration says; another's is where it is."""
+    known = request.manifest is None and request.config is None
+    return place_for(request.out, None if known else load_settings(request.config).ledger_url)
 
 
 async def _settings_and_budget(request: RunRequest, engine: AsyncEngine) -> tuple[Settings, int | None]:

@@ -12,9 +12,20 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from platformdirs import user_config_path, user_state_path
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from tasks.backends.names import parse_names
+from tasks.database_url import checked_url, without_password
 from tasks.errors import ConfigError
 
 FILE_NAME = "imagen.yaml"
@@ -23,6 +34,14 @@ APP = "imagen"
 ImageFormat = Literal["png", "jpeg", "webp"]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """Name of an environment variable: what it holds, a secret, never stands in the configuration."""
+
+
+LedgerUrl = Annotated[
+    SecretStr,
+    AfterValidator(lambda url: SecretStr(checked_url(url.get_secret_value()))),
+    PlainSerializer(lambda url: without_password(url.get_secret_value())),
+]
+"""It may hold a password, which is neither shown nor kept."""
 
 
 class _Section(BaseModel):
@@ -100,6 +119,7 @@ class Settings(_Section):
     output: OutputSettings = OutputSettings()
     stop: StopSettings = StopSettings()
     usage: UsageSettings = UsageSettings()
+    ledger: LedgerUrl | None = Field(None, description="PostgreSQL database; null: SQLite in the output folder")
 
     _file: str = PrivateAttr("the built-in settings")
 
@@ -112,6 +132,11 @@ class Settings(_Section):
     def default_backends(self) -> tuple[str, ...]:
         """Instances for rows that name none, in the order in which they are tried."""
         return parse_names(self.default_backend)
+
+    @property
+    def ledger_url(self) -> str | None:
+        """Where a new batch's ledger is made, password and all; None: in the output folder."""
+        return None if self.ledger is None else self.ledger.get_secret_value()
 
     @model_validator(mode="after")
     def _default_exists(self) -> Settings:

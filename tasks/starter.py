@@ -78,6 +78,8 @@ stop: # the batch stops by itself, and can be resumed
   error_rate: 0.5 # when so large a share
   error_window: 20 # of the last so many finished jobs failed
 
+ledger: null # postgresql://user@host:port/database for batches of several machines; null: SQLite in the output folder
+
 usage: # one row per image: backend, model, seed, prompt hash, latency, cost, caller
   sink: sqlite # sqlite, postgres, supabase or none; `imagen usage migrate` makes the table of the middle two
   path: null # sqlite: database file; null: in your state folder

@@ -16,6 +16,7 @@ from tasks.atomic_files import write_atomically
 from tasks.clock import instant
 from tasks.disk import stopping_when_full
 from tasks.ledger.lock import is_locked
+from tasks.ledger.postgresql import is_held
 from tasks.ledger.queries import count, count_usage, last_activity_us
 from tasks.ledger.runs import RunRecord, last_run
 from tasks.records import Counts, JobState, usd
@@ -32,7 +33,7 @@ class Summary:
     counts: Counts
     run: RunRecord | None
     alive: bool
-    """Whether a run holds the folder now."""
+    """Whether a run holds the batch now."""
     wall_s: float
     """Of the last run; while it is alive, up to now; killed, up to its last trace."""
     generated: int | None
@@ -82,7 +83,8 @@ async def summarise(
     engine: AsyncEngine, out: Path, *, now_us: int, generated: int | None = None, warning: str | None = None
 ) -> Summary:
     """Read the summary of the batch in `out` from its ledger."""
-    run, alive, last_us = await last_run(engine), is_locked(out), await last_activity_us(engine)
+    run, last_us = await last_run(engine), await last_activity_us(engine)
+    alive = is_locked(out) or (engine.dialect.name == "postgresql" and await is_held(engine))
     pushed, pending = await count_usage(engine)
     ended_us = now_us if alive else last_us
     if run is not None and run.ended_at_us is not None:

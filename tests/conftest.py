@@ -11,7 +11,18 @@ import pytest
 
 pytest_plugins = ["tests.services.postgresql", "tests.services.supabase"]
 
-PERSONAL_PREFIXES = ("PREFECT_", "XDG_", "MAI_", "TMUX", "SUPABASE_", "REPLICATE_", "IMAGEN_USAGE_", "HF_", "HUGGING")
+PERSONAL_PREFIXES = (
+    "PREFECT_",
+    "XDG_",
+    "MAI_",
+    "TMUX",
+    "PG",
+    "SUPABASE_",
+    "REPLICATE_",
+    "IMAGEN_USAGE_",
+    "HF_",
+    "HUGGING",
+)
 
 
 @pytest.fixture(autouse=True)

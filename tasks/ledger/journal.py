@@ -9,45 +9,35 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from enum import IntEnum
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ScalarSelect, bindparam, case, func, insert, null, select, update
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.sql.dml import Insert, Update
 
-from tasks.errors import JobError
+from tasks.errors import JobError, LeaseLost
+from tasks.ledger.changes import Change, apply_changes, job_ids
 from tasks.ledger.database import explain_failure
-from tasks.ledger.planning import ROUTE_UPDATE, route_of
-from tasks.ledger.schema import attempts, jobs
-from tasks.ledger.writer import LedgerWriter
+from tasks.ledger.leases import LeaseTerms
+from tasks.ledger.routes import route_of
+from tasks.ledger.writer import writer_for
 from tasks.records import Job, JobState, Prediction, StoredImage
 
 GROUPING_S = 0.002
 """How long a change waits for company: small beside a provider's latency, large beside a commit."""
 
 
-class Change(IntEnum):
-    """Kinds of change, in the order in which one commit applies them: the order of a job's life."""
-
-    ATTEMPT_STARTED = 1
-    JOB_SUBMITTING = 2
-    ATTEMPT_SUBMITTED = 3
-    JOB_SUBMITTED = 4
-    ATTEMPT_ENDED = 5
-    JOB_OPEN_AGAIN = 6
-    JOB_REROUTED = 7
-    JOB_SUCCEEDED = 8
-    JOB_FAILED = 9
-
-
 class Journal:
     """Writes the states of jobs; one for each open batch."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Write to the ledger that `engine` opens; call `close` at the end."""
-        self._writer = LedgerWriter(engine)
+    def __init__(self, engine: AsyncEngine, terms: LeaseTerms | None = None) -> None:
+        """Write to the ledger that `engine` opens; call `close` at the end.
+
+        With `terms` only for jobs that this worker holds: every method that waits for its commit then raises
+        `LeaseLost` where the job is another worker's now, and nothing of it was written.
+        """
+        self._writer = writer_for(engine)
+        self._terms = terms
+        self._lost: frozenset[str] = frozenset()
         self._pending: dict[Change, list[dict[str, Any]]] = defaultdict(list)
         self._committed: asyncio.Future[None] | None = None
         """Of the group that gathers changes now."""
@@ -57,7 +47,11 @@ class Journal:
         self._one_commit = asyncio.Lock()
 
     async def submitting(self, job: Job, *, number: int, reserved_micros: int | None, now_us: int) -> None:
-        """Put on disk that attempt `number` is about to be paid for."""
+        """Put on disk that attempt `number` is about to be paid for.
+
+        Raises:
+            LeaseLost: The lease is gone, or too little of it is left for a create. Nothing may be sent.
+        """
         self._add(
             Change.ATTEMPT_STARTED,
             a_job_id=job.job_id,
@@ -67,7 +61,7 @@ class Journal:
             reserved_micros=reserved_micros,
         )
         self._add(Change.JOB_SUBMITTING, a_job_id=job.job_id, attempts=number)
-        await self.committed()
+        await self._written(job)
 
     def submitted(self, job: Job, *, number: int, prediction: Prediction, retries: int, now_us: int) -> None:
         """Note the provider's id; it is on disk within milliseconds."""
@@ -90,7 +84,7 @@ class Journal:
         """Put on disk that an attempt ended without a picture and that the job is open for another one."""
         self._end_attempt(job, number, state=JobState.FAILED, error=error, latency_ms=latency_ms, now_us=now_us)
         self._add(Change.JOB_OPEN_AGAIN, a_job_id=job.job_id)
-        await self.committed()
+        await self._written(job)
 
     async def rerouted(self, job: Job, *, number: int, error: JobError | None, latency_ms: int, now_us: int) -> None:
         """Put on disk that another backend makes this job from now on.
@@ -105,7 +99,7 @@ class Journal:
         if error is not None:
             self._end_attempt(job, number, state=JobState.FAILED, error=error, latency_ms=latency_ms, now_us=now_us)
         self._add(Change.JOB_REROUTED, **route_of(job))
-        await self.committed()
+        await self._written(job)
 
     async def ended_without_image(
         self, job: Job, *, number: int | None, state: JobState, error: JobError, latency_ms: int, now_us: int
@@ -131,7 +125,7 @@ class Journal:
             latency_ms=latency_ms,
             completed_at_us=now_us,
         )
-        await self.committed()
+        await self._written(job)
 
     async def succeeded(
         self, job: Job, *, number: int, prediction: Prediction, image: StoredImage, latency_ms: int, now_us: int
@@ -166,24 +160,29 @@ class Journal:
             sha256=image.sha256,
             completed_at_us=now_us,
         )
-        await self.committed()
+        await self._written(job)
 
     async def committed(self) -> None:
         """Wait until everything noted so far is on disk.
 
         Raises:
-            BatchStopped: The ledger cannot be written (disk full). The states on disk are true and resumable.
+            BatchStopped: The ledger cannot be written (disk full, database away). The states on disk are true and resumable.
         """
         # Groups are written one after the other, so the later one is on disk after the earlier one.
         if (last := self._committed or self._committing) is not None:
             await asyncio.shield(last)
+
+    async def _written(self, job: Job) -> None:
+        await self.committed()
+        if job.job_id in self._lost:
+            raise LeaseLost(f"{job.label}: another worker goes on with it")
 
     async def close(self) -> None:
         """Commit what is left."""
         try:
             await self.committed()
         finally:
-            self._writer.close()
+            await self._writer.close()
 
     def _end_attempt(
         self, job: Job, number: int, *, state: JobState, error: JobError, latency_ms: int, now_us: int
@@ -217,64 +216,13 @@ class Journal:
             group, self._pending, self._committed = self._pending, defaultdict(list), None
             self._committing = committed
             try:
-                await self._writer.write([(_STATEMENTS[change], group[change]) for change in sorted(group)])
+                lost = await self._writer.write(partial(apply_changes, group=group, terms=self._terms))
             except Exception as exc:  # noqa: BLE001  whoever waits has to learn of it, whatever it is
-                committed.set_exception(explain_failure(exc) if isinstance(exc, OperationalError) else exc)
+                committed.set_exception(explain_failure(exc) or exc)
                 committed.exception()  # marks it as seen: a group that nobody awaits must not warn at exit
             else:
+                if self._terms is not None:
+                    self._lost = (self._lost - job_ids(group)) | lost
                 committed.set_result(None)
             finally:
                 self._committing = None
-
-
-def _attempt_update(*names: str) -> Update:
-    mine = (attempts.c.job_id == bindparam("a_job_id")) & (attempts.c.number == bindparam("a_number"))
-    return update(attempts).where(mine).values({name: bindparam(name) for name in names})
-
-
-def _job_update(*names: str, **fixed: Any) -> Update:
-    mine = jobs.c.job_id == bindparam("a_job_id")
-    return update(jobs).where(mine).values({name: bindparam(name) for name in names} | fixed)
-
-
-def _cost_of_attempts() -> ScalarSelect[Any]:
-    """What all attempts of the job cost; NULL as soon as one of them is unknown."""
-    known = case((func.count() > func.count(attempts.c.cost_micros), null()), else_=func.sum(attempts.c.cost_micros))
-    return select(known).where(attempts.c.job_id == jobs.c.job_id).correlate(jobs).scalar_subquery()
-
-
-_END = ("error_kind", "error_message", "latency_ms")
-_STATEMENTS: dict[Change, Insert | Update] = {
-    Change.ATTEMPT_STARTED: insert(attempts).values(
-        job_id=bindparam("a_job_id"), number=bindparam("a_number"), state=JobState.SUBMITTING
-    ),
-    Change.JOB_SUBMITTING: _job_update("attempts", state=JobState.SUBMITTING, prediction_id=None),
-    Change.ATTEMPT_SUBMITTED: _attempt_update("prediction_id", "submitted_at_us", "submit_retries").values(
-        state=JobState.SUBMITTED
-    ),
-    Change.JOB_SUBMITTED: _job_update("prediction_id", "model_version", state=JobState.SUBMITTED),
-    Change.ATTEMPT_ENDED: _attempt_update(
-        "state", "predict_time_s", "cost_micros", "cost_source", "ended_at_us", *_END
-    ),
-    Change.JOB_OPEN_AGAIN: _job_update(state=JobState.PLANNED),
-    Change.JOB_REROUTED: ROUTE_UPDATE,
-    Change.JOB_SUCCEEDED: _job_update(
-        "prediction_id",
-        "model_version",
-        "predict_time_s",
-        "cost_source",
-        "latency_ms",
-        "file_name",
-        "width",
-        "height",
-        "format",
-        "bytes",
-        "sha256",
-        "completed_at_us",
-        state=JobState.SUCCEEDED,
-        error_kind=None,
-        error_message=None,
-        cost_micros=_cost_of_attempts(),
-    ),
-    Change.JOB_FAILED: _job_update("state", "completed_at_us", *_END, cost_micros=_cost_of_attempts()),
-}

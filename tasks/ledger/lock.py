@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from tasks.errors import BatchLocked, OutputError
+from tasks.ledger.leases import LivingLease
 
 LOCK_NAME = "ledger.lock"
 HOLDER_NAME = "ledger.lock.holder"
+MOST_NAMES = 3
 
 
 @contextmanager
@@ -42,6 +45,21 @@ def lock_folder(out: Path) -> Iterator[None]:
     finally:
         (out / HOLDER_NAME).unlink(missing_ok=True)
         lock.release()
+
+
+def require_no_workers(out: Path, leases: Sequence[LivingLease]) -> None:
+    """Pass when no worker of another run holds jobs of the batch.
+
+    Raises:
+        BatchLocked: One does, or did until it was killed: what it holds is free when its leases end.
+    """
+    if leases:
+        left_s = ceil(max(lease.left_s for lease in leases))
+        names = ", ".join(lease.owner for lease in leases[:MOST_NAMES])
+        raise BatchLocked(
+            f"{out}: {len(leases)} workers still hold {sum(lease.jobs for lease in leases)} jobs of it ({names}); "
+            f"stop them, or wait {left_s} s if they are dead already"
+        )
 
 
 def _holder(out: Path) -> str:

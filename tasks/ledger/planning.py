@@ -7,24 +7,23 @@ calls it may.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, exists, func, select, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import ColumnElement, UpdateBase, case, exists, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.schema import attempts, jobs
+from tasks.ledger.transactions import execute, rows_of
 from tasks.records import Ended, Job, JobState, PlannedJob, ReferenceImage
-from tasks.reroute import on_backend
-from tasks.settings import Settings
 
 ROWS_PER_COMMIT = 2_000
 SERIES_WIDTH = 2**40
 """Room for the jobs of one salt in the sort key; those of the next salt come after."""
 
-_IN_FLIGHT = (JobState.SUBMITTING, JobState.SUBMITTED)
+IN_FLIGHT = (JobState.SUBMITTING, JobState.SUBMITTED)
 
 
 async def write_plan(
@@ -42,14 +41,13 @@ async def write_plan(
         now_us: Microseconds since 1970 UTC.
     """
     base = await _series_base(engine, salt)
+    upsert = _UPSERTS[engine.dialect.name]
     for chunk in _chunks(planned):
-        async with engine.begin() as db:
-            rows = [_row(item, base=base, run=run, salt=salt, now_us=now_us) for item in chunk]
-            await db.execute(_UPSERT, rows)
+        rows = [_row(item, base=base, run=run, salt=salt, now_us=now_us) for item in chunk]
+        await execute(engine, upsert, rows)
     if whole:
-        gone = (jobs.c.salt == salt) & (jobs.c.planned_run != run) & jobs.c.state.not_in(_IN_FLIGHT)
-        async with engine.begin() as db:
-            await db.execute(update(jobs).where(gone).values(withdrawn=True))
+        gone = (jobs.c.salt == salt) & (jobs.c.planned_run != run) & jobs.c.state.not_in(IN_FLIGHT)
+        await execute(engine, update(jobs).where(gone).values(withdrawn=True))
 
 
 async def reopen(engine: AsyncEngine, ended: Ended, *, run: int | None = None) -> int:
@@ -68,80 +66,15 @@ async def reopen(engine: AsyncEngine, ended: Ended, *, run: int | None = None) -
     """
     mine = {} if run is None else {"planned_run": run}
     again = case((jobs.c.state == JobState.HELD, JobState.SUBMITTING), else_=JobState.SUBMITTED)
-    async with engine.begin() as db:
-        changed = await db.execute(
-            update(jobs)
-            .where(_ended_so(ended))
-            .values(
-                state=case((_may_have_cost(), again), else_=JobState.PLANNED),
-                error_kind=None,
-                error_message=None,
-                **mine,
-            )
-        )
-    return changed.rowcount
+    opened = {"state": case((_may_have_cost(), again), else_=JobState.PLANNED)}
+    forgotten = dict.fromkeys(("error_kind", "error_message", "claimed_by", "lease_until_us"))
+    return await execute(engine, update(jobs).where(ended_so(ended)).values(opened | forgotten | mine))
 
 
-async def reroute(engine: AsyncEngine, run: int, name: str, settings: Settings) -> None:
-    """Send the jobs that a run has reopened for itself to the instance called `name`.
-
-    Those whose last attempt is looked at first go there when that look has found nothing.
-    """
-    mine = (jobs.c.planned_run == run) & jobs.c.withdrawn.is_(False)
-    async with engine.begin() as db:
-        await db.execute(update(jobs).where(mine & jobs.c.state.in_(_IN_FLIGHT)).values(fallbacks=name))
-    async for page in _pages(engine, mine & (jobs.c.state == JobState.PLANNED)):
-        async with engine.begin() as db:
-            await db.execute(ROUTE_UPDATE, [route_of(on_backend(job, name, settings)) for job in page])
-
-
-async def ended_pages(engine: AsyncEngine, ended: Ended) -> AsyncIterator[list[Job]]:
-    """The jobs that ended so, some thousands at a time."""
-    async for page in _pages(engine, _ended_so(ended)):
-        yield page
-
-
-async def _pages(engine: AsyncEngine, which: ColumnElement[bool]) -> AsyncIterator[list[Job]]:
-    after = -1
-    while True:
-        query = select(jobs).where(which & (jobs.c.position > after)).order_by(jobs.c.position).limit(ROWS_PER_COMMIT)
-        async with engine.connect() as db:
-            page = [job_of(row) for row in await db.execute(query)]
-        if not page:
-            return
-        after = page[-1].position
-        yield page
-
-
-def _ended_so(ended: Ended) -> ColumnElement[bool]:
+def ended_so(ended: Ended) -> ColumnElement[bool]:
+    """The jobs that ended so."""
     chosen = jobs.c.state.in_(ended.states) & jobs.c.withdrawn.is_(False)
     return chosen & jobs.c.error_kind.in_(ended.kinds) if ended.kinds else chosen
-
-
-def route_of(job: Job) -> dict[str, Any]:
-    """Values of `ROUTE_UPDATE` for a job that another backend takes over."""
-    return {
-        "a_job_id": job.job_id,
-        "backend": job.backend,
-        "backend_type": job.backend_type,
-        "model": job.model,
-        "backend_opts": json.dumps(job.backend_opts, ensure_ascii=False, default=str),
-        "fallbacks": ",".join(job.fallbacks),
-        "rerouted_from": job.rerouted_from,
-    }
-
-
-ROUTE_UPDATE = (
-    update(jobs)
-    .where(jobs.c.job_id == bindparam("a_job_id"))
-    .values(
-        {
-            name: bindparam(name)
-            for name in ("backend", "backend_type", "model", "backend_opts", "fallbacks", "rerouted_from")
-        }
-        | {"state": JobState.PLANNED}
-    )
-)
 
 
 def _may_have_cost() -> ColumnElement[bool]:
@@ -155,19 +88,16 @@ def _may_have_cost() -> ColumnElement[bool]:
 async def known_states(engine: AsyncEngine, job_ids: Sequence[str]) -> dict[str, JobState]:
     """States of those of the jobs that the ledger knows; at most some thousands at a time."""
     query = select(jobs.c.job_id, jobs.c.state).where(jobs.c.job_id.in_(job_ids))
-    async with engine.connect() as db:
-        return {row.job_id: JobState(row.state) for row in await db.execute(query)}
+    return {job_id: JobState(state) for job_id, state in await rows_of(engine, query)}
 
 
 async def _series_base(engine: AsyncEngine, salt: str) -> int:
     """Start of the sort keys of this salt's jobs; salts stand in the order in which they first came."""
     series = jobs.c.position // SERIES_WIDTH
-    async with engine.connect() as db:
-        known = (await db.execute(select(series).where(jobs.c.salt == salt).limit(1))).scalar()
-        if known is None:
-            known = (await db.execute(select(func.max(series)))).scalar()
-            known = 0 if known is None else known + 1
-    return int(known) * SERIES_WIDTH
+    if found := await rows_of(engine, select(series).where(jobs.c.salt == salt).limit(1)):
+        return int(found[0][0]) * SERIES_WIDTH
+    [(last,)] = await rows_of(engine, select(func.max(series)))
+    return 0 if last is None else (int(last) + 1) * SERIES_WIDTH
 
 
 def _chunks(planned: Iterable[PlannedJob]) -> Iterator[list[PlannedJob]]:
@@ -240,7 +170,6 @@ def job_of(row: Any) -> Job:
     )
 
 
-_INSERT = sqlite.insert(jobs)
 _PLACE = (
     "position",
     "planned_run",
@@ -255,8 +184,12 @@ _PLACE = (
 )
 _ROUTE = ("backend", "fallbacks")
 """Where the job is sent; kept where another backend has taken it over."""
-_UPSERT = _INSERT.on_conflict_do_update(
-    index_elements=[jobs.c.job_id],
-    set_={name: _INSERT.excluded[name] for name in _PLACE}
-    | {name: case((jobs.c.rerouted_from.is_(None), _INSERT.excluded[name]), else_=jobs.c[name]) for name in _ROUTE},
-)
+
+
+def _upsert(insert: sqlite.Insert | postgresql.Insert) -> UpdateBase:
+    place = {name: insert.excluded[name] for name in _PLACE}
+    route = {name: case((jobs.c.rerouted_from.is_(None), insert.excluded[name]), else_=jobs.c[name]) for name in _ROUTE}
+    return insert.on_conflict_do_update(index_elements=[jobs.c.job_id], set_=place | route)
+
+
+_UPSERTS = {"sqlite": _upsert(sqlite.insert(jobs)), "postgresql": _upsert(postgresql.insert(jobs))}

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.planning import job_of
 from tasks.ledger.schema import attempts, jobs, runs
+from tasks.ledger.transactions import execute, mappings_of, rows_of
 from tasks.records import Counts, Job, JobState, Prediction
 
 OPEN_STATES = (JobState.PLANNED, JobState.SUBMITTING, JobState.SUBMITTED)
@@ -70,8 +71,7 @@ async def shards(engine: AsyncEngine, size: int, selection: Selection) -> AsyncI
         take = size if left is None else min(size, left)
         later = _is_open(selection) & (jobs.c.position > after)
         query = select(jobs).where(later).order_by(jobs.c.position).limit(take)
-        async with engine.connect() as db:
-            rows = (await db.execute(query)).all()
+        rows = await rows_of(engine, query)
         if not rows:
             return
         number, after = number + 1, rows[-1].position
@@ -81,22 +81,22 @@ async def shards(engine: AsyncEngine, size: int, selection: Selection) -> AsyncI
 
 async def count_open(engine: AsyncEngine, selection: Selection) -> int:
     """How many of the selected jobs are left to do."""
-    async with engine.connect() as db:
-        query = select(func.count()).select_from(jobs).where(_is_open(selection))
-        found = int((await db.execute(query)).scalar_one())
-    return found if selection.limit is None else min(found, selection.limit)
+    [(found,)] = await rows_of(engine, select(func.count()).select_from(jobs).where(_is_open(selection)))
+    return int(found) if selection.limit is None else min(found, selection.limit)
 
 
 async def open_backends(engine: AsyncEngine, selection: Selection) -> list[str]:
     """Names of the backend instances that the selected open jobs need, or fall back to; their limit aside."""
     query = select(jobs.c.backend, jobs.c.fallbacks).where(_is_open(selection)).distinct()
-    async with engine.connect() as db:
-        routes = (await db.execute(query)).all()
+    routes = await rows_of(engine, query)
     return list(dict.fromkeys(name for first, later in routes for name in (first, *filter(None, later.split(",")))))
 
 
-async def open_jobs(engine: AsyncEngine, first: int, last: int) -> list[OpenJob]:
-    """The jobs between two sort keys that are still open; fewer than at first when the range runs again."""
+async def open_jobs(engine: AsyncEngine, first: int, last: int, *, owner: str | None = None) -> list[OpenJob]:
+    """The jobs between two sort keys that are still open; fewer than at first when the range runs again.
+
+    With an owner only those that it has claimed.
+    """
     last_attempt = and_(attempts.c.job_id == jobs.c.job_id, attempts.c.number == jobs.c.attempts)
     query = (
         select(
@@ -109,8 +109,9 @@ async def open_jobs(engine: AsyncEngine, first: int, last: int) -> list[OpenJob]
         .where(_is_open(EVERYTHING) & jobs.c.position.between(first, last))
         .order_by(jobs.c.position)
     )
-    async with engine.connect() as db:
-        return [_open_job(row) for row in await db.execute(query)]
+    if owner is not None:
+        query = query.where(jobs.c.claimed_by == owner)
+    return [_open_job(row) for row in await rows_of(engine, query)]
 
 
 async def prediction_ids(engine: AsyncEngine, job: Job) -> frozenset[str]:
@@ -120,8 +121,8 @@ async def prediction_ids(engine: AsyncEngine, job: Job) -> frozenset[str]:
     """
     alike = (jobs.c.model == job.model) & (jobs.c.prompt == job.prompt)
     query = select(attempts.c.prediction_id).join(jobs, jobs.c.job_id == attempts.c.job_id)
-    async with engine.connect() as db:
-        return frozenset((await db.execute(query.where(alike & attempts.c.prediction_id.is_not(None)))).scalars())
+    known = await rows_of(engine, query.where(alike & attempts.c.prediction_id.is_not(None)))
+    return frozenset(prediction_id for (prediction_id,) in known)
 
 
 def _is_open(selection: Selection) -> Any:
@@ -147,46 +148,44 @@ def _open_job(row: Any) -> OpenJob:
 
 async def count(engine: AsyncEngine) -> Counts:
     """Jobs by state and error kind, and the money of all attempts."""
-    async with engine.connect() as db:
-        mine = jobs.c.withdrawn.is_(False)
-        states = (await db.execute(select(jobs.c.state, func.count()).where(mine).group_by(jobs.c.state))).all()
-        kinds = select(jobs.c.error_kind, func.count()).where(mine & jobs.c.error_kind.is_not(None))
-        errors = (await db.execute(kinds.group_by(jobs.c.error_kind).order_by(func.count().desc()))).all()
-        duplicates = select(func.count()).select_from(jobs).where(mine & (jobs.c.earlier > 0))
-        rerouted = select(func.count()).select_from(jobs).where(mine & jobs.c.rerouted_from.is_not(None))
-        ended = attempts.c.ended_at_us.is_not(None)
-        money = select(
-            func.coalesce(func.sum(attempts.c.cost_micros), 0),
-            func.count().filter(ended & attempts.c.cost_micros.is_(None)),
-        )
-        cost, unknown = (await db.execute(money)).one()
-        by_state = {JobState(state).value: number for state, number in states}
-        return Counts(
-            total=sum(by_state.values()),
-            duplicates=(await db.execute(duplicates)).scalar_one(),
-            rerouted=(await db.execute(rerouted)).scalar_one(),
-            errors={kind: number for kind, number in errors},  # noqa: C416  rows are not pairs to mypy
-            cost_micros=int(cost),
-            cost_unknown=int(unknown),
-            **by_state,
-        )
+    mine = jobs.c.withdrawn.is_(False)
+    kinds = select(jobs.c.error_kind, func.count()).where(mine & jobs.c.error_kind.is_not(None))
+    ended = attempts.c.ended_at_us.is_not(None)
+    money = select(
+        func.coalesce(func.sum(attempts.c.cost_micros), 0),
+        func.count().filter(ended & attempts.c.cost_micros.is_(None)),
+    )
+    states = await rows_of(engine, select(jobs.c.state, func.count()).where(mine).group_by(jobs.c.state))
+    errors = await rows_of(engine, kinds.group_by(jobs.c.error_kind).order_by(func.count().desc()))
+    repeats = select(func.count()).select_from(jobs).where(mine & (jobs.c.earlier > 0))
+    [(duplicates,)] = await rows_of(engine, repeats)
+    moved = select(func.count()).select_from(jobs).where(mine & jobs.c.rerouted_from.is_not(None))
+    [(rerouted,)] = await rows_of(engine, moved)
+    [(cost, unknown)] = await rows_of(engine, money)
+    by_state = {JobState(state).value: number for state, number in states}
+    return Counts(
+        total=sum(by_state.values()),
+        duplicates=duplicates,
+        rerouted=rerouted,
+        errors={kind: number for kind, number in errors},  # noqa: C416  rows are not pairs to mypy
+        cost_micros=int(cost),
+        cost_unknown=int(unknown),
+        **by_state,
+    )
 
 
 async def committed_micros(engine: AsyncEngine) -> int:
     """Money that is spent or may be: known costs, and the reservations of attempts whose cost is not known."""
-    async with engine.connect() as db:
-        of_attempt = func.coalesce(attempts.c.cost_micros, attempts.c.reserved_micros, 0)
-        return int((await db.execute(select(func.coalesce(func.sum(of_attempt), 0)))).scalar_one())
+    of_attempt = func.coalesce(attempts.c.cost_micros, attempts.c.reserved_micros, 0)
+    [(total,)] = await rows_of(engine, select(func.coalesce(func.sum(of_attempt), 0)))
+    return int(total)
 
 
 async def last_activity_us(engine: AsyncEngine) -> int | None:
     """When anything last happened in the batch, in microseconds since 1970 UTC."""
-    async with engine.connect() as db:
-        instants = [
-            (await db.execute(select(func.max(column)))).scalar()
-            for column in (attempts.c.ended_at_us, attempts.c.started_at_us, runs.c.ended_at_us, runs.c.started_at_us)
-        ]
-    return max((int(instant) for instant in instants if instant is not None), default=None)
+    columns = (attempts.c.ended_at_us, attempts.c.started_at_us, runs.c.ended_at_us, runs.c.started_at_us)
+    latest = [await rows_of(engine, select(func.max(column))) for column in columns]
+    return max((int(instant) for [(instant,)] in latest if instant is not None), default=None)
 
 
 async def job_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[RowMapping]]:
@@ -199,8 +198,7 @@ async def job_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[RowMapping]]:
             .order_by(jobs.c.position)
             .limit(PAGE_ROWS)
         )
-        async with engine.connect() as db:
-            rows = (await db.execute(query)).mappings().all()
+        rows = await mappings_of(engine, query)
         if not rows:
             return
         after = rows[-1]["position"]
@@ -211,9 +209,7 @@ async def failures(engine: AsyncEngine, limit: int) -> Sequence[RowMapping]:
     """The first failed or held jobs in manifest order: what people need to find and mend them."""
     columns = (jobs.c.id, jobs.c.line, jobs.c.state, jobs.c.error_kind, jobs.c.error_message, jobs.c.prompt)
     ended_badly = jobs.c.state.in_((JobState.FAILED, JobState.HELD)) & jobs.c.withdrawn.is_(False)
-    async with engine.connect() as db:
-        query = select(*columns).where(ended_badly).order_by(jobs.c.position).limit(limit)
-        return (await db.execute(query)).mappings().all()
+    return await mappings_of(engine, select(*columns).where(ended_badly).order_by(jobs.c.position).limit(limit))
 
 
 async def usage_pages(engine: AsyncEngine, size: int) -> AsyncIterator[Sequence[RowMapping]]:
@@ -244,8 +240,7 @@ async def usage_pages(engine: AsyncEngine, size: int) -> AsyncIterator[Sequence[
         .limit(size)
     )
     while True:
-        async with engine.connect() as db:
-            rows = (await db.execute(query)).mappings().all()
+        rows = await mappings_of(engine, query)
         if not rows:
             return
         yield rows
@@ -253,15 +248,13 @@ async def usage_pages(engine: AsyncEngine, size: int) -> AsyncIterator[Sequence[
 
 async def mark_pushed(engine: AsyncEngine, keys: Sequence[tuple[str, int]], *, now_us: int) -> None:
     """Note that the usage rows of these attempts (job_id, number) are in the sink."""
-    async with engine.begin() as db:
-        mine = tuple_(attempts.c.job_id, attempts.c.number).in_(keys)
-        await db.execute(update(attempts).where(mine).values(usage_pushed_at_us=now_us))
+    mine = tuple_(attempts.c.job_id, attempts.c.number).in_(keys)
+    await execute(engine, update(attempts).where(mine).values(usage_pushed_at_us=now_us))
 
 
 async def count_usage(engine: AsyncEngine) -> tuple[int, int]:
     """How many usage rows are pushed, and how many are pending."""
     succeeded = attempts.c.state == JobState.SUCCEEDED
     pushed = func.count(attempts.c.usage_pushed_at_us)
-    async with engine.connect() as db:
-        done, total = (await db.execute(select(pushed, func.count()).where(succeeded))).one()
+    [(done, total)] = await rows_of(engine, select(pushed, func.count()).where(succeeded))
     return int(done), int(total) - int(done)

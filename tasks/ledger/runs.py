@@ -10,6 +10,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.schema import runs
+from tasks.ledger.transactions import execute, mappings_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +64,15 @@ async def begin_run(engine: AsyncEngine, start: RunStart, *, now_us: int) -> int
 
 async def end_run(engine: AsyncEngine, number: int, outcome: str, *, now_us: int) -> None:
     """Record how a run ended: `completed`, `stopped: ...`, `interrupted`."""
-    async with engine.begin() as db:
-        await db.execute(update(runs).where(runs.c.number == number).values(outcome=outcome, ended_at_us=now_us))
+    await execute(engine, update(runs).where(runs.c.number == number).values(outcome=outcome, ended_at_us=now_us))
 
 
 async def last_run(engine: AsyncEngine) -> RunRecord | None:
     """The batch's newest run; None before the first."""
-    async with engine.connect() as db:
-        row = (await db.execute(select(runs).order_by(runs.c.number.desc()).limit(1))).mappings().first()
-    if row is None:
+    found = await mappings_of(engine, select(runs).order_by(runs.c.number.desc()).limit(1))
+    if not found:
         return None
+    row = found[0]
     start = RunStart(**{name: row[name] for name in ("manifest", "salt", "budget_micros", "settings", "caller")})
     return RunRecord(
         number=row["number"],

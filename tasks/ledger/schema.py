@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""`tasks.ledger.versions` brings older ledgers up to it."""
 
 metadata = MetaData()
 
@@ -56,11 +57,13 @@ jobs = Table(
     Column("prediction_id", Text),
     Column("model_version", Text),
     Column("predict_time_s", Float),
-    Column("latency_ms", Integer),
+    Column("latency_ms", BigInteger),
     Column("cost_micros", BigInteger),
     Column("cost_source", Text),
     Column("created_at_us", BigInteger, nullable=False),
     Column("completed_at_us", BigInteger),
+    Column("claimed_by", Text),
+    Column("lease_until_us", BigInteger),
     Index("jobs_position", "position"),
     Index("jobs_state_position", "state", "position"),
 )
@@ -76,7 +79,7 @@ attempts = Table(
     Column("started_at_us", BigInteger, nullable=False),
     Column("submitted_at_us", BigInteger),
     Column("ended_at_us", BigInteger),
-    Column("latency_ms", Integer),
+    Column("latency_ms", BigInteger),
     Column("predict_time_s", Float),
     Column("reserved_micros", BigInteger),
     Column("cost_micros", BigInteger),

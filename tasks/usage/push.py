@@ -17,6 +17,7 @@ from tenacity import AsyncRetrying
 from tasks.clock import Clock
 from tasks.errors import BatchStopped, InputError, UsageError
 from tasks.ledger.database import open_ledger
+from tasks.ledger.place import ledger_of
 from tasks.ledger.queries import count_usage, mark_pushed, usage_pages
 from tasks.ledger.runs import last_run
 from tasks.paths import batches_under
@@ -97,7 +98,7 @@ async def push_folders(folder: Path, config: Path | None) -> AsyncIterator[PushR
     for out in batches_under(folder):
         found = True
         try:
-            async with open_ledger(out) as engine:
+            async with open_ledger(ledger_of(out, None if given is None else given.ledger_url)) as engine:
                 settings = given or await _settings_of_last_run(engine)
                 yield await push_usage(engine, settings.usage, out=out, clock=clock, retrying=retrying)
         except (InputError, BatchStopped) as exc:  # a ledger that cannot be read is no reason to leave the others

@@ -13,8 +13,9 @@ from tasks.batch import Batch, open_batch
 from tasks.errors import Ambiguous, BadImage, JobError, OutputGone, Refused, Rejected, Transient, Unfetched
 from tasks.generate import generate_range
 from tasks.ledger.database import open_ledger
-from tasks.ledger.planning import reopen, reroute
+from tasks.ledger.planning import reopen
 from tasks.ledger.queries import Selection, count, job_pages, open_backends, open_jobs
+from tasks.ledger.routes import reroute
 from tasks.records import Counts, Ended, Job, JobState
 from tasks.reroute import fallback, on_backend
 from tasks.settings import BackendSettings, Settings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from pathlib import Path
 
 from sqlalchemy import event
@@ -12,25 +11,18 @@ from tasks.errors import JobError
 from tasks.ledger.queries import count, open_jobs
 from tasks.records import Job, JobState, Prediction, StoredImage
 from tests.making import START_US, batch_of, make_job
+from tests.tasks.ledger.conftest import on_disk
 
 PREDICTION = Prediction(prediction_id="p1", model_version="v1", cost_micros=3_000, cost_source="priced")
 IMAGE = StoredImage(file_name="images/aa/x.png", width=32, height=32, format="png", bytes=10, sha256="0" * 64)
-
-
-def on_disk(out: Path, query: str) -> list[tuple[object, ...]]:
-    """What another process reads from the ledger file now."""
-    with sqlite3.connect(out / "ledger.db") as db:
-        rows = db.execute(query).fetchall()
-    db.close()
-    return rows
 
 
 async def test_the_intent_is_on_disk_when_submitting_returns(out: Path) -> None:
     """A paid call leaves only after its intent can survive the process."""
     async with batch_of(out, [make_job()]) as batch:
         await batch.journal.submitting(make_job(), number=1, reserved_micros=3_000, now_us=START_US)
-        assert on_disk(out, "SELECT state, attempts FROM jobs") == [("submitting", 1)]
-        assert on_disk(out, "SELECT state, reserved_micros FROM attempts") == [("submitting", 3_000)]
+        assert await on_disk(out, "SELECT state, attempts FROM jobs") == [("submitting", 1)]
+        assert await on_disk(out, "SELECT state, reserved_micros FROM attempts") == [("submitting", 3_000)]
 
 
 async def test_a_commit_under_way_is_waited_for_too(out: Path) -> None:
@@ -42,7 +34,7 @@ async def test_a_commit_under_way_is_waited_for_too(out: Path) -> None:
         while batch.journal._committed is not None:
             await asyncio.sleep(0)
         await batch.journal.close()
-        assert on_disk(out, "SELECT state, prediction_id FROM jobs") == [("submitted", "p1")]
+        assert await on_disk(out, "SELECT state, prediction_id FROM jobs") == [("submitted", "p1")]
 
 
 async def test_a_whole_life_leaves_every_fact(out: Path) -> None:
@@ -54,10 +46,10 @@ async def test_a_whole_life_leaves_every_fact(out: Path) -> None:
         await batch.journal.succeeded(
             job, number=1, prediction=PREDICTION, image=IMAGE, latency_ms=70, now_us=START_US + 2
         )
-        assert on_disk(
+        assert await on_disk(
             out, "SELECT state, prediction_id, model_version, file_name, cost_micros, latency_ms, error_kind FROM jobs"
         ) == [("succeeded", "p1", "v1", "images/aa/x.png", 3_000, 70, None)]
-        assert on_disk(out, "SELECT state, submit_retries, submitted_at_us, ended_at_us FROM attempts") == [
+        assert await on_disk(out, "SELECT state, submit_retries, submitted_at_us, ended_at_us FROM attempts") == [
             ("succeeded", 2, START_US + 1, START_US + 2)
         ]
 
@@ -74,7 +66,7 @@ async def test_the_cost_of_a_job_is_that_of_all_its_attempts(out: Path) -> None:
             await batch.journal.succeeded(
                 job, number=2, prediction=PREDICTION, image=IMAGE, latency_ms=5, now_us=START_US
             )
-        assert on_disk(out, "SELECT cost_micros FROM jobs ORDER BY position") == [(4_000,), (None,)]
+        assert await on_disk(out, "SELECT cost_micros FROM jobs ORDER BY position") == [(4_000,), (None,)]
         counts = await count(batch.engine)
         assert (counts.cost_micros, counts.cost_unknown) == (7_000, 1)
 
@@ -94,11 +86,12 @@ async def test_many_changes_share_few_commits(out: Path) -> None:
     jobs = [make_job(number) for number in range(100)]
     async with batch_of(out, jobs) as batch:
         commits: list[object] = []
-        event.listen(batch.journal._writer.engine, "commit", commits.append)
+        writes_through = getattr(batch.journal._writer.engine, "sync_engine", batch.journal._writer.engine)  # type: ignore[attr-defined]
+        event.listen(writes_through, "commit", commits.append)
 
         async def intend(job: Job) -> None:
             await batch.journal.submitting(job, number=1, reserved_micros=None, now_us=START_US)
 
         await asyncio.gather(*(intend(job) for job in jobs))
-        assert on_disk(out, "SELECT count(*) FROM attempts") == [(100,)]
+        assert await on_disk(out, "SELECT count(*) FROM attempts") == [(100,)]
         assert len(commits) <= 5

@@ -116,11 +116,11 @@ async def test_shards_cover_every_open_job_once(out: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"this is not a database, and long enough to be sure of it"])
-async def test_a_folder_without_our_ledger_is_refused(out: Path, content: bytes | None) -> None:
+async def test_a_folder_without_our_ledger_is_refused(tmp_path: Path, content: bytes | None) -> None:
     """A clear message instead of a database error, and nothing is made."""
     if content is not None:
-        (out / "ledger.db").write_bytes(content)
+        (tmp_path / "ledger.db").write_bytes(content)
     with pytest.raises(InputError, match="ledger"):
-        async with open_ledger(out):
+        async with open_ledger(tmp_path):
             pass
-    assert (out / "ledger.db").exists() == (content is not None)
+    assert (tmp_path / "ledger.db").exists() == (content is not None)

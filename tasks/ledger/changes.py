@@ -1,0 +1,137 @@
+"""The kinds of change in a job's life, each one statement; a group of them is one transaction.
+
+Applied again after an answer of the database was lost, a group changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import Any
+
+from sqlalchemy import Connection, ScalarSelect, bindparam, case, func, insert, null, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.dml import Insert, Update
+
+from tasks.ledger.leases import LeaseTerms, seconds_left
+from tasks.ledger.routes import ROUTE_UPDATE
+from tasks.ledger.schema import attempts, jobs
+from tasks.records import JobState
+
+
+class Change(IntEnum):
+    """Kinds of change, in the order in which one commit applies them: the order of a job's life."""
+
+    ATTEMPT_STARTED = 1
+    JOB_SUBMITTING = 2
+    ATTEMPT_SUBMITTED = 3
+    JOB_SUBMITTED = 4
+    ATTEMPT_ENDED = 5
+    JOB_OPEN_AGAIN = 6
+    JOB_REROUTED = 7
+    JOB_SUCCEEDED = 8
+    JOB_FAILED = 9
+
+
+Group = Mapping[Change, Sequence[Mapping[str, Any]]]
+"""The changes of one transaction; each names its job as `a_job_id`."""
+
+INTENT = frozenset({Change.ATTEMPT_STARTED, Change.JOB_SUBMITTING})
+"""What is on disk before a paid call leaves."""
+
+
+def apply_changes(db: Connection, group: Group, terms: LeaseTerms | None) -> frozenset[str]:
+    """Write a group in the open transaction.
+
+    Args:
+        db: The ledger.
+        group: The changes.
+        terms: Of the worker that writes, where several share the batch: what it holds no lease on is left out,
+            and so is an intent with too little of its lease left.
+
+    Returns:
+        The jobs that were left out.
+    """
+    lost: frozenset[str] = frozenset()
+    if terms is not None:
+        group, lost = _held_part(db, group, terms)
+    for change in sorted(group):
+        if rows := group[change]:
+            db.execute(_statement(change, db.dialect.name), rows)
+    return lost
+
+
+def job_ids(group: Group) -> frozenset[str]:
+    """The jobs that a group is about."""
+    return frozenset(row["a_job_id"] for rows in group.values() for row in rows)
+
+
+def _held_part(db: Connection, group: Group, terms: LeaseTerms) -> tuple[Group, frozenset[str]]:
+    """What of the group may be written, and the jobs of the rest."""
+    wanted = job_ids(group)
+    intended = frozenset(row["a_job_id"] for change in INTENT for row in group.get(change, ()))
+    left_s = seconds_left(db, terms.owner, wanted)
+    safe = {job_id for job_id, seconds in left_s.items() if seconds >= terms.send_margin_s}
+    held = {
+        change: [row for row in rows if row["a_job_id"] in (safe if change in INTENT else left_s)]
+        for change, rows in group.items()
+    }
+    return held, (wanted - left_s.keys()) | (intended - safe)
+
+
+def _statement(change: Change, dialect: str) -> Insert | Update:
+    return _STARTED_ONCE if change is Change.ATTEMPT_STARTED and dialect == "postgresql" else _STATEMENTS[change]
+
+
+def _attempt_update(*names: str) -> Update:
+    mine = (attempts.c.job_id == bindparam("a_job_id")) & (attempts.c.number == bindparam("a_number"))
+    return update(attempts).where(mine).values({name: bindparam(name) for name in names})
+
+
+def _job_update(*names: str, **fixed: Any) -> Update:
+    mine = jobs.c.job_id == bindparam("a_job_id")
+    return update(jobs).where(mine).values({name: bindparam(name) for name in names} | fixed)
+
+
+def _cost_of_attempts() -> ScalarSelect[Any]:
+    """What all attempts of the job cost; NULL as soon as one of them is unknown."""
+    known = case((func.count() > func.count(attempts.c.cost_micros), null()), else_=func.sum(attempts.c.cost_micros))
+    return select(known).where(attempts.c.job_id == jobs.c.job_id).correlate(jobs).scalar_subquery()
+
+
+_STARTED = {"job_id": bindparam("a_job_id"), "number": bindparam("a_number"), "state": JobState.SUBMITTING}
+_STARTED_ONCE = postgresql.insert(attempts).values(_STARTED).on_conflict_do_nothing()
+"""A server that went away may have committed the group whose answer was lost."""
+_END = ("error_kind", "error_message", "latency_ms")
+_STATEMENTS: dict[Change, Insert | Update] = {
+    Change.ATTEMPT_STARTED: insert(attempts).values(_STARTED),
+    Change.JOB_SUBMITTING: _job_update("attempts", state=JobState.SUBMITTING, prediction_id=None),
+    Change.ATTEMPT_SUBMITTED: _attempt_update("prediction_id", "submitted_at_us", "submit_retries").values(
+        state=JobState.SUBMITTED
+    ),
+    Change.JOB_SUBMITTED: _job_update("prediction_id", "model_version", state=JobState.SUBMITTED),
+    Change.ATTEMPT_ENDED: _attempt_update(
+        "state", "predict_time_s", "cost_micros", "cost_source", "ended_at_us", *_END
+    ),
+    Change.JOB_OPEN_AGAIN: _job_update(state=JobState.PLANNED),
+    Change.JOB_REROUTED: ROUTE_UPDATE,
+    Change.JOB_SUCCEEDED: _job_update(
+        "prediction_id",
+        "model_version",
+        "predict_time_s",
+        "cost_source",
+        "latency_ms",
+        "file_name",
+        "width",
+        "height",
+        "format",
+        "bytes",
+        "sha256",
+        "completed_at_us",
+        state=JobState.SUCCEEDED,
+        error_kind=None,
+        error_message=None,
+        cost_micros=_cost_of_attempts(),
+    ),
+    Change.JOB_FAILED: _job_update("state", "completed_at_us", *_END, cost_micros=_cost_of_attempts()),
+}

@@ -1,0 +1,174 @@
+"""Who works on which job, where several workers share a batch: leases on jobs, by the database's own clock.
+
+A worker claims open jobs of a range, renews its leases while it lives, and gives back what it leaves open. What is
+claimed by nobody, or by a worker that does not renew any more, anybody may claim, and goes on from where the ledger
+has it. A paid call leaves only while enough of the lease is left; what a worker writes after another one took its
+job over is left out (`tasks.ledger.changes`).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, func, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from tasks.ledger.queries import OPEN_STATES, OpenJob, open_jobs
+from tasks.ledger.schema import jobs
+from tasks.ledger.transactions import rows_of
+
+IDS_PER_STATEMENT = 5_000
+"""A statement of asyncpg takes 32,767 values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseTerms:
+    """How a worker claims jobs."""
+
+    owner: str
+    """Nobody else's name, ever; see `new_owner`."""
+    lease_s: float = 180.0
+    """How long a claim holds without being renewed: so long a dead worker's jobs wait."""
+    send_margin_s: float = 60.0
+    """What must be left of it when a paid call leaves: more than a create takes, its connection included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivingLease:
+    """What a worker holds at the moment."""
+
+    owner: str
+    jobs: int
+    left_s: float
+    """Until its last one ends, if it is not renewed."""
+
+
+class DatabaseNow(FunctionElement[int]):
+    """Microseconds since 1970 UTC by the database's clock, which all workers share."""
+
+    type = BigInteger()
+    inherit_cache = True
+    name = "database_now"
+
+
+@compiles(DatabaseNow, "postgresql")
+def _now_in_postgresql(*_: Any, **__: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+
+
+@compiles(DatabaseNow, "sqlite")
+def _now_in_sqlite(*_: Any, **__: Any) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+
+
+def new_owner() -> str:
+    """A name for a worker that tells people where it runs."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+async def claim(
+    engine: AsyncEngine, first: int, last: int, terms: LeaseTerms, *, at_most: int | None = None
+) -> list[OpenJob]:
+    """Take the open jobs between two sort keys that nobody holds a living lease on, in their order.
+
+    A job is given to one caller only, whoever asks at the same time, and to the same owner only once.
+
+    Args:
+        engine: The ledger.
+        first: The first sort key.
+        last: The last one.
+        terms: Of the worker.
+        at_most: So many of them; None: all.
+    """
+    free = (
+        select(jobs.c.job_id)
+        .where(_is_open() & jobs.c.position.between(first, last) & _is_free())
+        .order_by(jobs.c.position)
+        .limit(at_most)
+        .with_for_update(skip_locked=True)
+        .cte("free")
+    )
+    taking = (
+        update(jobs)
+        .where(jobs.c.job_id.in_(select(free.c.job_id)))
+        .values(claimed_by=terms.owner, lease_until_us=_until(terms))
+        .returning(jobs.c.job_id)
+    )
+    taken = {job_id for (job_id,) in await rows_of(engine, taking)}
+    claimed = await open_jobs(engine, first, last, owner=terms.owner) if taken else []
+    return [entry for entry in claimed if entry.job.job_id in taken]
+
+
+async def renew(engine: AsyncEngine, terms: LeaseTerms, job_ids: Collection[str]) -> frozenset[str]:
+    """Make the leases on these jobs last for `lease_s` from now.
+
+    Returns:
+        Those that this worker still holds; the others another one took over.
+    """
+    return await _update_mine(engine, terms.owner, job_ids, lease_until_us=_until(terms))
+
+
+async def release(engine: AsyncEngine, owner: str, job_ids: Collection[str]) -> None:
+    """Give these jobs back, so that another worker need not wait for the leases to end."""
+    await _update_mine(engine, owner, job_ids, claimed_by=None, lease_until_us=None)
+
+
+async def living_leases(engine: AsyncEngine) -> list[LivingLease]:
+    """The workers that hold open jobs now; one that died is listed until its leases end."""
+    left_us = func.max(jobs.c.lease_until_us) - DatabaseNow()
+    query = (
+        select(jobs.c.claimed_by, func.count(), left_us)
+        .where(_is_open() & jobs.c.claimed_by.is_not(None) & (jobs.c.lease_until_us > DatabaseNow()))
+        .group_by(jobs.c.claimed_by)
+        .order_by(jobs.c.claimed_by)
+    )
+    found = await rows_of(engine, query)
+    return [LivingLease(owner=owner, jobs=number, left_s=us / 1e6) for owner, number, us in found]
+
+
+def seconds_left(db: Connection, owner: str, job_ids: Iterable[str]) -> dict[str, float]:
+    """What is left of the leases that the owner holds, which are kept from others until the transaction ends.
+
+    A lease that has ended without another worker taking it over is still held, with less than nothing left.
+    """
+    if db.dialect.name == "sqlite":
+        db.execute(text("BEGIN IMMEDIATE"))
+    left_us = jobs.c.lease_until_us - DatabaseNow()
+    query = select(jobs.c.job_id, left_us).order_by(jobs.c.job_id).with_for_update()
+    found: dict[str, float] = {}
+    for chunk in _chunks(sorted(job_ids)):
+        mine = (jobs.c.claimed_by == owner) & jobs.c.job_id.in_(chunk)
+        found |= {job_id: us / 1e6 for job_id, us in db.execute(query.where(mine))}
+    return found
+
+
+async def _update_mine(engine: AsyncEngine, owner: str, job_ids: Collection[str], **values: Any) -> frozenset[str]:
+    mine: set[str] = set()
+    for chunk in _chunks(sorted(job_ids)):
+        still = (jobs.c.claimed_by == owner) & jobs.c.job_id.in_(chunk)
+        changing = update(jobs).where(still).values(values).returning(jobs.c.job_id)
+        mine |= {job_id for (job_id,) in await rows_of(engine, changing)}
+    return frozenset(mine)
+
+
+def _is_open() -> ColumnElement[bool]:
+    return jobs.c.state.in_(OPEN_STATES) & jobs.c.withdrawn.is_(False)
+
+
+def _is_free() -> ColumnElement[bool]:
+    return or_(jobs.c.lease_until_us.is_(None), jobs.c.lease_until_us < DatabaseNow())
+
+
+def _until(terms: LeaseTerms) -> ColumnElement[int]:
+    return DatabaseNow() + round(terms.lease_s * 1e6)
+
+
+def _chunks(job_ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (job_ids[start : start + IDS_PER_STATEMENT] for start in range(0, len(job_ids), IDS_PER_STATEMENT))

@@ -1,0 +1,234 @@
+"""A ledger in a PostgreSQL database: a schema for each batch, found by the connection's search path.
+
+A server that is away before anything was spent is an error of the configuration. Once the ledger is open, new
+connections are tried for `OUTAGE_S`: a restart of the server is no end of a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import asyncpg
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from tasks.database_url import database_of
+from tasks.errors import BatchLocked, BatchStopped, ConfigError, ImagenError, InputError
+from tasks.ledger.place import PostgresqlSchema, write_pointer
+from tasks.ledger.schema import SCHEMA_VERSION
+from tasks.ledger.versions import bring_up_to_date, require_known, version_of
+from tasks.paths import POINTER_NAME
+from tasks.retry import retrying_database
+
+CONNECT_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 300.0
+"""Of one statement: planning a million jobs has some that take a minute."""
+
+STUCK_S = 30
+"""A process that is stopped in the middle of a transaction keeps others from its rows no longer than that."""
+
+_AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "40001", "40P01", "25P03"})
+_AWAY_CLASSES = frozenset({"08", "53"})
+"""The server shuts down, starts, has no connection left, or gave way to another transaction, or gave up one that stood still
+(Appendix A of PostgreSQL's manual, read 2026-11-24)."""
+
+_LOCK_KEY = "hashtextextended(current_schema(), 0)"
+_TRY_LOCK = f"SELECT pg_try_advisory_lock({_LOCK_KEY})"
+_HOLDER = "SELECT format('process %s on %s', pid, host) FROM runs ORDER BY number DESC LIMIT 1"
+_HELD = (
+    "FROM pg_locks JOIN pg_database ON pg_database.oid = database AND datname = current_database() "
+    f"WHERE locktype = 'advisory' AND (CAST(classid AS bigint) << 32) | CAST(objid AS bigint) = {_LOCK_KEY}"
+)
+_END_SESSION = f"SELECT pg_terminate_backend(pid) {_HELD} AND pid = $1"
+
+
+@asynccontextmanager
+async def open_postgresql(place: PostgresqlSchema, *, create: bool, alone: bool) -> AsyncIterator[AsyncEngine]:
+    """The schema's engine for the duration of the block, its tables up to date; see `open_ledger`."""
+    connector = Connector(place)
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connector.connect,
+        pool_size=2,
+        max_overflow=4,
+        pool_timeout=10 * ANSWER_TIMEOUT_S,  # whoever waits for a place gets one when the server is back
+        pool_pre_ping=True,
+    )
+    event.listen(engine.sync_engine, "checkout", connector.require_lock)
+    try:
+        await _prepare(engine, place, create=create)
+        if alone:
+            await connector.hold()
+        connector.patient = True
+        yield engine
+    finally:
+        await engine.dispose()
+        await connector.close()
+
+
+class Connector:
+    """Makes every connection to a batch's ledger; a run that is to be the only one holds its lock here.
+
+    The lock is the server's and ends with its session. When that broke, every other connection is given up, and new
+    ones are handed out only when the lock is held again: nothing is written beside another run.
+    """
+
+    def __init__(self, place: PostgresqlSchema) -> None:
+        """Connect to nothing yet."""
+        self.patient = False
+        """Whether a server that is away is waited for."""
+        self._place = place
+        self._session: asyncpg.Connection | None = None
+        """Holds the lock."""
+        self._one_at_a_time = asyncio.Lock()
+
+    async def connect(self) -> asyncpg.Connection:
+        """A new connection.
+
+        Raises:
+            ConfigError: The server cannot be reached or refuses. Nothing was spent.
+            BatchStopped: Likewise, once the ledger was open. It can be resumed.
+        """
+        async with self._one_at_a_time:
+            if self._session is not None and self._session.is_closed():
+                await self._hold_again(self._session)
+        return await self._open()
+
+    async def hold(self) -> None:
+        """Be the only run of this batch until `close`.
+
+        Raises:
+            BatchLocked: Another living run is.
+        """
+        session = await self._open()
+        if await session.fetchval(_TRY_LOCK):
+            self._session = session
+            return
+        holder = await session.fetchval(_HOLDER) or "it did not say who"
+        await session.close()
+        raise BatchLocked(f"{self._place.out}: another run is writing to it ({holder}); wait for it or stop it")
+
+    def require_lock(self, *_: Any) -> None:
+        """Let a pooled connection be used only while the lock is held; SQLAlchemy then asks for a new one."""
+        if self._session is not None and self._session.is_closed():
+            raise DisconnectionError
+
+    async def close(self) -> None:
+        """Give the lock back."""
+        if self._session is not None:
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await self._session.execute("SELECT pg_advisory_unlock_all()")  # before the next run asks for it
+                await self._session.close(timeout=CONNECT_TIMEOUT_S)
+
+    async def _hold_again(self, lost: asyncpg.Connection) -> None:
+        session = await self._open()
+        # Where only the connection broke, the server may not know yet that its session is over.
+        await session.fetchval(_END_SESSION, lost.get_server_pid())
+        for pause_s in (0.0, 0.1, 1.0, 2.0):
+            await asyncio.sleep(pause_s)
+            if await session.fetchval(_TRY_LOCK):
+                self._session = session
+                return
+        await session.close()
+        raise BatchStopped("ledger", "another run took over the batch while its ledger was away; nothing is paid twice")
+
+    async def _open(self) -> asyncpg.Connection:
+        attempt = retrying_database(is_away) if self.patient else _once
+        try:
+            return await attempt(self._connect)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+            raise self._explained(exc) from None
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(
+            self._place.url,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=ANSWER_TIMEOUT_S,
+            server_settings={
+                "search_path": self._place.schema,
+                "application_name": "imagen",
+                "idle_in_transaction_session_timeout": f"{STUCK_S}s",
+            },
+        )
+
+    def _explained(self, exc: Exception) -> ImagenError:
+        words = f"{self._place} {_reason(exc, database_of(self._place.url)[2])}"
+        if self.patient:
+            return BatchStopped("ledger", f"the ledger is away: {words}, then resume; nothing is paid twice")
+        return ConfigError(f"ledger: {words}")
+
+
+def is_away(exc: BaseException) -> bool:
+    """Whether the server could not be reached or lost the connection, so that the same may help later."""
+    if isinstance(exc, DBAPIError):
+        return exc.connection_invalidated or _is_away_code(getattr(exc.orig, "sqlstate", None))
+    if isinstance(exc, asyncpg.PostgresError):
+        return _is_away_code(exc.sqlstate)
+    return isinstance(exc, OSError)
+
+
+async def is_held(engine: AsyncEngine) -> bool:
+    """Whether a living run holds the ledger that `engine` opens, wherever it runs."""
+    async with engine.connect() as db:
+        return bool((await db.execute(text(f"SELECT count(*) {_HELD}"))).scalar())
+
+
+def explain_postgresql(exc: DBAPIError) -> BatchStopped:
+    """The error that a user can act on, for a statement that the server did not carry out."""
+    words = str(exc.orig).partition("\n")[0].removeprefix(f"{exc.orig.__class__}: ")
+    return BatchStopped("ledger", f"the ledger cannot be used ({words}); mend that and resume; nothing is paid twice")
+
+
+def _is_away_code(code: str | None) -> bool:
+    return code is not None and (code in _AWAY_CODES or code[:2] in _AWAY_CLASSES)
+
+
+def _reason(exc: Exception, database: str) -> str:
+    """What a refusal means and what to do, by its SQLSTATE."""
+    code = getattr(exc, "sqlstate", None) or ""
+    words = (str(exc) or type(exc).__name__).partition("\n")[0]
+    if code == "3D000":
+        return f"has no database {database!r}: create it (createdb {database}) or mend the URL"
+    if code.startswith("28"):
+        return f"refuses ({words}): put the password into PGPASSWORD or ~/.pgpass, or mend the user in the URL"
+    if isinstance(exc, OSError) or _is_away_code(code):
+        return f"cannot be reached ({words}): start it or mend the URL"
+    return f"refuses ({words}): mend that"
+
+
+async def _once(connect: Any) -> asyncpg.Connection:
+    return await connect()
+
+
+async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool) -> None:
+    known = (place.out / POINTER_NAME).exists()
+    try:
+        async with engine.begin() as db:
+            version = await db.run_sync(version_of)
+            require_known(version, str(place))
+            if version == 0 and (known or not create):
+                raise InputError(
+                    f"{place} has no ledger {place.schema} any more: restore it, or delete {place.out / POINTER_NAME} "
+                    "to begin anew, which pays for everything again"
+                )
+            if version != SCHEMA_VERSION:
+                await db.execute(
+                    text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))"), {"name": place.schema}
+                )
+                await db.execute(text(f"CREATE SCHEMA IF NOT EXISTS {place.schema}"))
+                await db.run_sync(bring_up_to_date)
+    except DBAPIError as exc:
+        raise ConfigError(f"ledger: {place} {_refused(exc)}") from None
+    if not known:  # not before there is something that it leads to
+        write_pointer(place)
+
+
+def _refused(exc: DBAPIError) -> str:
+    words = str(exc.orig).partition("\n")[0]
+    if getattr(exc.orig, "sqlstate", None) == "42501":
+        return f"refuses ({words}): its user needs CREATE on the database: GRANT CREATE ON DATABASE ... TO ..."
+    return f"cannot be used ({words}): mend that"

@@ -1,0 +1,57 @@
+"""A worker of a batch as a process: claims a range by leases and brings it to an end, or only claims.
+
+Called as: python -m tests.tasks.ledger.worker generate|claim OUT LEASE_S LATENCY_S
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from tasks.batch import open_batch
+from tasks.generate import generate_range
+from tasks.ledger.database import open_ledger
+from tasks.ledger.leases import LeaseTerms, claim, new_owner
+from tasks.settings import BackendSettings, Settings
+
+LAST = 10**6
+PORTION = 7
+
+
+async def generate(out: Path, terms: LeaseTerms, latency_s: float) -> None:
+    """All that nobody else holds, two jobs at a time."""
+    backend = {"type": "sketch", "latency_s": latency_s, "concurrency": 2}
+    settings = Settings(backends={"sketch": BackendSettings.model_validate(backend)})
+    async with (
+        open_ledger(out) as engine,
+        open_batch(out, engine, settings, budget_micros=None, terms=terms) as batch,
+    ):
+        await generate_range(batch, 0, LAST)
+        say(f"generated {batch.tally.succeeded}")
+
+
+async def take(out: Path, terms: LeaseTerms) -> None:
+    """Claim in small portions and print what came; begins when standard input is closed."""
+    async with open_ledger(out) as engine:
+        say("ready")
+        await asyncio.to_thread(sys.stdin.read)
+        while claimed := await claim(engine, 0, LAST, terms, at_most=PORTION):
+            say("\n".join(entry.job.job_id for entry in claimed))
+
+
+def say(text: str) -> None:
+    """Tell the test."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Do what the arguments say."""
+    what, out, lease_s, latency_s = sys.argv[1:]
+    terms = LeaseTerms(owner=new_owner(), lease_s=float(lease_s), send_margin_s=float(lease_s) / 4)
+    asyncio.run(generate(Path(out), terms, float(latency_s)) if what == "generate" else take(Path(out), terms))
+
+
+if __name__ == "__main__":
+    main()
