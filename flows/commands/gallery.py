@@ -39,8 +39,8 @@ def command(
         with showing_progress() as progress:
             return [await write_gallery(out, progress) for out in (folder, other) if out is not None]
 
-    galleries = asyncio.run(write())
-    page = galleries[0].page if other is None else write_comparison(*galleries)
+    first, *second = galleries = asyncio.run(write())
+    page = write_comparison(first, second[0]) if second else first.page
     record = {"page": str(page), "galleries": [gallery.as_dict() for gallery in galleries]}
     print(dumps(record, ensure_ascii=False) if json else "\n".join(gallery_lines(record)))
     if open_page:

@@ -95,11 +95,7 @@ async def write_gallery(out: Path, on_progress: OnProgress = lambda *_: None, cl
         async with open_ledger(out) as engine:
             gallery = Gallery(out=out, summary=await summarise(engine, out, now_us=now_us))
             await _write_jobs(engine, gallery, on_progress)
-        if plots.can_plot():
-            gallery.plots = plots.write_plots(gallery.figures, gallery.folder / plots.FOLDER)
-        data = {"batches": [gallery.page_data("", now_us)]}
-        write_atomically(gallery.page, page_html(out.resolve().name, data).encode())
-        _remove_unused(gallery)
+        _write_page(gallery, now_us)
     return gallery
 
 
@@ -139,7 +135,8 @@ async def _write_jobs(engine: AsyncEngine, gallery: Gallery, on_progress: OnProg
 
     with thumbnails.Thumbnails(gallery.out, gallery.folder / thumbnails.FOLDER) as small:
         number = 0
-        async for page in job_pages(engine):
+        async for found in job_pages(engine):
+            page: list[dict[str, Any]] = [dict(row.items()) for row in found]
             number += 1
             pictures = await small.of_page(page, advance)
             gallery.figures.add(page)
@@ -148,6 +145,14 @@ async def _write_jobs(engine: AsyncEngine, gallery: Gallery, on_progress: OnProg
             gallery.missing += sum(picture.trouble is not None for picture in pictures if picture)
             gallery.used_thumbnails.update(picture.thumbnail for picture in pictures if picture and picture.thumbnail)
             gallery.scripts.append(rows.write_rows(gallery.folder / rows.FOLDER, number, page, pictures))
+
+
+def _write_page(gallery: Gallery, now_us: int) -> None:
+    if plots.can_plot():
+        gallery.plots = plots.write_plots(gallery.figures, gallery.folder / plots.FOLDER)
+    here = gallery.page_data("", now_us)
+    write_atomically(gallery.page, page_html(here["name"], {"batches": [here]}).encode())
+    _remove_unused(gallery)
 
 
 def _remove_unused(gallery: Gallery) -> None:

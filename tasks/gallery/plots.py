@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +21,11 @@ SIZE_IN = (6.4, 3.2)
 BINS = 60
 MODELS_SHOWN = 8
 """The costliest; the others are one colour."""
+LINES_SHOWN = 10
+"""Backends with the most pictures, and the most frequent kinds of failures: what fits below each other."""
+NAME_CHARACTERS = 28
+DAY_S = 86_400
+"""Matplotlib counts days since 1970."""
 COLOURS = ("#4f7cff", "#f2994a", "#2fa37c", "#d1495b", "#9b6dff", "#d9a800", "#3fa7d6", "#8d99ae", "#6b7280")
 INK = {"light": "#4a4d57", "dark": "#b9bdc9"}
 
@@ -71,9 +76,12 @@ def _svg(draw: Callable[[Axes], None], ink: str) -> bytes:
         "font.family": "sans-serif",
         "font.size": 10,
         "text.parse_math": False,  # a model's name may hold a $
+        "timezone": "UTC",
     }
     file = BytesIO()
-    with rc_context(style):
+    with rc_context(style), warnings.catch_warnings():
+        # The browser has letters that the font by which matplotlib measures has not.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=SIZE_IN, layout="constrained")
         axes = figure.add_subplot()
         draw(axes)
@@ -83,25 +91,24 @@ def _svg(draw: Callable[[Axes], None], ink: str) -> bytes:
 
 
 def _throughput(axes: Axes, figures: Figures) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num  # noqa: PLC0415  likewise
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415  likewise
 
-    axes.hist([us / 1e6 / 86_400 for us in figures.completed_us], bins=BINS, color=COLOURS[0])
-    locator = AutoDateLocator(minticks=3, maxticks=7)
+    axes.hist([us / 1e6 / DAY_S for us in figures.completed_us], bins=BINS, color=COLOURS[0])
+    locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]  # the library's gap
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    assert date2num(datetime(1970, 1, 2, tzinfo=UTC)) == 1  # noqa: S101  matplotlib's epoch, which may be changed
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # likewise
     axes.set_ylabel("pictures")
     axes.grid(axis="y", alpha=0.2)
 
 
 def _latency(axes: Axes, figures: Figures) -> None:
-    backends = sorted(figures.latency_ms, reverse=True)
+    backends = sorted(figures.latency_ms, key=lambda backend: len(figures.latency_ms[backend]))[-LINES_SHOWN:]
     seconds = [[ms / 1000 for ms in figures.latency_ms[backend]] for backend in backends]
     boxes = axes.boxplot(seconds, orientation="horizontal", patch_artist=True, widths=0.4, flierprops={"markersize": 2})
     for box in boxes["boxes"]:
         box.set(facecolor=COLOURS[0], alpha=0.6)
     axes.set_ylim(0, len(backends) + 1)
-    axes.set_yticks(range(1, len(backends) + 1), backends)
+    axes.set_yticks(range(1, len(backends) + 1), [_short(backend) for backend in backends])
     axes.set_xlim(left=0)
     axes.grid(axis="x", alpha=0.2)
 
@@ -116,7 +123,7 @@ def _cost(axes: Axes, figures: Figures) -> None:
     for colour, group in zip(COLOURS, [*([model] for model in shown), sorted(of_model.keys() - shown)], strict=False):
         micros = [sum(figures.costs[day, m].cost_micros for m in group if (day, m) in figures.costs) for day in days]
         heights = [amount / MICROS_PER_USD for amount in micros]
-        label = group[0] if len(group) == 1 else f"{len(group)} others"
+        label = _short(group[0]) if len(group) == 1 else f"{len(group)} others"
         if group:
             axes.bar(days, heights, bottom=base, color=colour, label=label, width=0.6)
         base = [low + height for low, height in zip(base, heights, strict=True)]
@@ -127,8 +134,16 @@ def _cost(axes: Axes, figures: Figures) -> None:
 
 
 def _failures(axes: Axes, figures: Figures) -> None:
-    kinds = figures.failures.most_common()
-    bars = axes.barh([kind for kind, _ in kinds], [jobs for _, jobs in kinds], color=COLOURS[3], height=0.6)
+    kinds = figures.failures.most_common(LINES_SHOWN)
+    places = range(len(kinds))
+    bars = axes.barh(places, [jobs for _, jobs in kinds], color=COLOURS[3], height=0.6)
+    axes.set_yticks(places, [_short(kind) for kind, _ in kinds])
     axes.bar_label(bars, padding=3)
     axes.invert_yaxis()
     axes.margins(x=0.12)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for the plot; one line, without what a drawing cannot show."""
+    shown = " ".join("".join(character if character.isprintable() else " " for character in name).split())
+    return shown if len(shown) <= NAME_CHARACTERS else f"{shown[: NAME_CHARACTERS - 1]}…"

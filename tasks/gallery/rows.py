@@ -49,9 +49,7 @@ _PLAIN = (
 """Columns of the ledger that the page gets as they are. What was asked for it reads from `row`."""
 
 
-def write_rows(
-    folder: Path, number: int, page: Sequence[Mapping[str, Any]], pictures: Sequence[Picture | None]
-) -> str:
+def write_rows(folder: Path, number: int, page: Sequence[Mapping[str, Any]], pictures: Sequence[Picture | None]) -> str:
     """Write one page of jobs.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -46,7 +46,7 @@ class Thumbnails:
         self._out, self._folder = out, folder
         self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="thumbnails")
 
-    def __enter__(self) -> Thumbnails:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -27,7 +27,9 @@ ARGUMENTS = (
 def missing_browser() -> str | None:
     """What a test that needs a browser lacks here; None where all is there."""
     programs = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
-    return f"NOT RUN: {' and '.join(programs)} missing (`make browser` installs them where it can)" if programs else None
+    return (
+        f"NOT RUN: {' and '.join(programs)} missing (`make browser` installs them where it can)" if programs else None
+    )
 
 
 def start_browser(profile: Path) -> Chrome:

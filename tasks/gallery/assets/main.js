@@ -86,7 +86,7 @@
   };
 
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest("input, select, textarea, dialog");
+    const typing = event.target.closest("input[type='search'], select, textarea, dialog");
     if (event.key === "/" && !typing) {
       event.preventDefault();
       search.focus();
