@@ -12,20 +12,19 @@ from selenium.webdriver import Chrome
 
 from tests.services.browser import missing_browser, open_page, prefer_theme, resize, start_browser, wait_for
 
-SIZE_PX = (1440, 1010)
 QUALITY = 82
 SHOTS = {
-    "gallery": ("light", ""),
-    "gallery-matrix": ("dark", "view=matrix&rows=x.place&columns=x.light&f.x.style=photograph"),
+    "gallery": ((1440, 1010), "light", ""),
+    "gallery-matrix": ((1440, 640), "dark", "view=matrix&rows=x.place&columns=x.light"),
 }
-"""Files by their stem: the theme, and what is chosen."""
+"""Files by their stem: size in pixels, theme, and what is chosen."""
 LOADED = "return [...document.images].every((picture) => picture.complete && picture.naturalWidth)"
 
 
 def take(browser: Chrome, page: Path, folder: Path) -> None:
     """Write each picture into `folder`, as WebP."""
-    resize(browser, SIZE_PX)
-    for stem, (theme, address) in SHOTS.items():
+    for stem, (size, theme, address) in SHOTS.items():
+        resize(browser, size)
         prefer_theme(browser, theme)
         open_page(browser, page, address)
         wait_for(browser, LOADED)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from filelock import FileLock
 from slugify import slugify
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -26,6 +28,7 @@ from tasks.summary import Summary, summarise
 PAGE_NAME = "index.html"
 FOLDER = "gallery"
 """What the page loads, inside the output folder."""
+LOCK_NAME = "gallery.lock"
 
 OnProgress = Callable[[int, int], None]
 """Takes how many jobs are looked at, and of how many."""
@@ -92,10 +95,10 @@ async def write_gallery(out: Path, on_progress: OnProgress = lambda *_: None, cl
     """
     now_us = (clock or Clock()).now_us()
     with _explaining(out):
-        async with open_ledger(out) as engine:
+        async with open_ledger(out) as engine, _alone(out):
             gallery = Gallery(out=out, summary=await summarise(engine, out, now_us=now_us))
             await _write_jobs(engine, gallery, on_progress)
-        _write_page(gallery, now_us)
+            _write_page(gallery, now_us)
     return gallery
 
 
@@ -136,7 +139,7 @@ async def _write_jobs(engine: AsyncEngine, gallery: Gallery, on_progress: OnProg
     with thumbnails.Thumbnails(gallery.out, gallery.folder / thumbnails.FOLDER) as small:
         number = 0
         async for found in job_pages(engine):
-            page: list[dict[str, Any]] = [dict(row.items()) for row in found]
+            page = [{str(name): value for name, value in row.items()} for row in found]
             number += 1
             pictures = await small.of_page(page, advance)
             gallery.figures.add(page)
@@ -168,6 +171,18 @@ def _place(out: Path, seen_from: Path) -> str:
         return quote(Path(os.path.relpath(out.resolve(), seen_from.resolve())).as_posix()) + "/"
     except ValueError:
         return out.resolve().as_uri() + "/"
+
+
+@asynccontextmanager
+async def _alone(out: Path) -> AsyncIterator[None]:
+    """Wait for another one who writes this gallery: each would remove what only the other one's page names."""
+    (out / FOLDER).mkdir(exist_ok=True)
+    lock = FileLock(out / FOLDER / LOCK_NAME, thread_local=False)
+    await asyncio.to_thread(lock.acquire)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -19,7 +19,7 @@
     return element("span", { class: `note ${kind}` }, element("b", {}, word), element("span", {}, reason));
   };
 
-  // The small picture of a job, or a note; `eager` for the one that fills the screen.
+  // The small picture of a job, or a note.
   Gallery.thumbnail = (job) => {
     if (!job.thumbnail) return note(job);
     const picture = element("img", {
@@ -33,12 +33,14 @@
     return picture;
   };
 
+  Gallery.costOf = (job) => (job.cost_source === "free" && job.cost_usd === 0 ? "free" : format.cost(job.cost_usd));
+
   Gallery.metaOf = (job) =>
     [
       `seed ${job.seed}`,
       format.size(job.width ?? job.asked.width, job.height ?? job.asked.height) ?? job.asked.aspect_ratio,
       job.model,
-      job.state === "succeeded" || job.cost_usd ? format.cost(job.cost_usd) : null,
+      job.state === "succeeded" || job.cost_usd ? Gallery.costOf(job) : null,
     ].filter(Boolean).join(" · ");
 
   // A button with the picture in the given size; `choose` is called with the job.

@@ -27,7 +27,7 @@
       ["model", job.model],
       ["model version", job.model_version],
       ["options", asked.backend_opts && JSON.stringify(asked.backend_opts)],
-      ["cost", job.attempts ? format.cost(job.cost_usd) : null],
+      ["cost", job.attempts ? Gallery.costOf(job) : null],
       ["cost source", job.cost_source],
       ["attempts", job.attempts],
       ["latency", format.seconds(job.latency_ms)],
@@ -108,7 +108,12 @@
 
   const double = (pair) => {
     const [here, there] = Gallery.page.batches;
-    return [element("div", { class: "sides" }, side(pair.first, here), side(pair.second, there)), comparison(pair)];
+    const copies = [pair.first, pair.second].map((job) => element("div", {}, job && copyButton(job)));
+    return [
+      element("div", { class: "sides" }, side(pair.first, here), side(pair.second, there)),
+      comparison(pair),
+      element("div", { class: "sides copies" }, copies),
+    ];
   };
 
   let items = [];

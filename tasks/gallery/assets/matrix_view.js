@@ -6,9 +6,9 @@
   const KEYS_NOT = new Set(["state", "error"]);
   const HEAD_PX = { narrow: 76, wide: 112 };
   const NARROW_PX = 640;
-  const CELL_PX = { least: 120, most: 260 };
+  const CELL_PX = { least: 120, most: 340 };
   const GAP_PX = 10;
-  const SHOWN = 4;
+  const TILE_GAP_PX = 4;
 
   const axes = (facets) => facets.filter((facet) => !KEYS_NOT.has(facet.key));
 
@@ -41,14 +41,24 @@
     return { ...facet, values: facet.values.filter((value) => found.has(value)) };
   };
 
-  // The cards of one combination: one picture, or up to four small ones and the way to all of them.
-  const cell = (jobs, width, height, choose, showAll) => {
+  // How each cell is laid out: one picture, two beside each other, or four; for all cells alike.
+  const layoutOf = (cells, ratio, columns, room) => {
+    const most = Math.max(...cells.map((jobs) => jobs.length));
+    const [across, down] = most === 1 ? [1, 1] : [2, most === 2 ? 1 : 2];
+    const widest = CELL_PX.most * Math.sqrt(across);
+    const width = Math.floor(Math.min(widest, Math.max(CELL_PX.least, room / columns - GAP_PX)));
+    const tile = Math.floor((width - TILE_GAP_PX * (across - 1)) / across);
+    const size = { width: tile, height: Math.floor(tile / Math.min(1.8, Math.max(0.6, ratio))) };
+    return { width, height: size.height * down + TILE_GAP_PX * (down - 1), size, shown: across * down };
+  };
+
+  // The cards of one combination, and the way to those that have no room.
+  const cell = (jobs, { height, size, shown }, choose, showAll) => {
     if (!jobs) return element("div", { role: "gridcell", class: "hole", css: { height: `${height}px` } });
-    const alone = jobs.length === 1;
-    const size = alone ? { width, height } : { width: Math.floor((width - 4) / 2), height: Math.floor((height - 4) / 2) };
-    const cards = jobs.slice(0, SHOWN).map((job) => Gallery.card(job, { ...size, caption: false, choose }));
-    const more = jobs.length > SHOWN && element("button", { class: "more", type: "button", click: showAll, "aria-label": `Show all ${jobs.length}` }, `+${jobs.length - SHOWN}`);
-    return element("div", { role: "gridcell", class: alone ? "cell" : "cell several" }, cards, more);
+    const cards = jobs.slice(0, shown).map((job) => Gallery.card(job, { ...size, caption: false, choose }));
+    const more = { class: "more", type: "button", click: showAll, "aria-label": `Show all ${jobs.length}` };
+    const left = jobs.length - shown;
+    return element("div", { role: "gridcell", class: "cell" }, cards, left > 0 && element("button", more, `+${left}`));
   };
 
   Gallery.matrixView = (content, jobs, facets) => {
@@ -73,11 +83,10 @@
     }
 
     const headPx = content.clientWidth < NARROW_PX ? HEAD_PX.narrow : HEAD_PX.wide;
-    const room = (content.clientWidth - headPx - 48) / columnKey.values.length - GAP_PX;
-    const width = Math.floor(Math.min(CELL_PX.most, Math.max(CELL_PX.least, room)));
     const ratios = items.map((job) => job.ratio).sort((one, other) => one - other);
-    const height = Math.floor(width / Math.min(1.8, Math.max(0.6, ratios[ratios.length >> 1])));
-    const columns = { gridTemplateColumns: `${headPx}px repeat(${columnKey.values.length}, ${width}px)` };
+    const filled = [...cells.values()].flatMap((row) => [...row.values()]);
+    const layout = layoutOf(filled, ratios[ratios.length >> 1], columnKey.values.length, content.clientWidth - headPx - 48);
+    const columns = { gridTemplateColumns: `${headPx}px repeat(${columnKey.values.length}, ${layout.width}px)` };
     const open = (job) => Gallery.openDetail(job, items, focus);
     const showAll = (row, column) => {
       const filters = new Map(Gallery.state.filters).set(rowKey.key, new Set([row])).set(columnKey.key, new Set([column]));
@@ -91,11 +100,11 @@
       const row = cells.get(value);
       return element("div", { class: "matrix-row", role: "row", css: columns },
         element("span", { role: "rowheader" }, value),
-        columnKey.values.map((column) => cell(row.get(column), width, height, open, () => showAll(value, column))));
+        columnKey.values.map((column) => cell(row.get(column), layout, open, () => showAll(value, column))));
     };
     const rows = Gallery.virtualRows({
       scroller: content,
-      heights: rowKey.values.map(() => height + GAP_PX),
+      heights: rowKey.values.map(() => layout.height + GAP_PX),
       render,
       attributes: { role: "rowgroup", css: {} },
     });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from tasks.errors import InputError, OutputError
 from tasks.gallery import build
-from tasks.gallery.build import Gallery, write_comparison, write_gallery
+from tasks.gallery.build import LOCK_NAME, Gallery, write_comparison, write_gallery
 from tasks.ledger.database import open_ledger
 from tasks.ledger.lock import lock_folder
 from tasks.metadata import write_metadata
@@ -44,7 +45,7 @@ def values(column: dict[str, Any]) -> list[Any]:
 
 def files_of(out: Path) -> set[Path]:
     """What the page loads, and whatever lies beside that."""
-    return {path for path in (out / "gallery").rglob("*") if path.is_file()}
+    return {path for path in (out / "gallery").rglob("*") if path.is_file() and path.name != LOCK_NAME}
 
 
 @pytest.fixture
@@ -85,6 +86,14 @@ async def test_written_again_nothing_is_made_twice_and_nothing_is_left_over(batc
         await db.exec_driver_sql(change)
     assert (await write_gallery(batch)).made == 1
     assert len(files_of(batch)) == len(before)
+
+
+async def test_two_who_write_it_at_once_wait_for_each_other(batch: Path) -> None:
+    """Whoever is last, the page and what it names are whole, and each thumbnail was made once."""
+    galleries = await asyncio.gather(*(write_gallery(batch) for _ in range(3)))
+    assert sorted(gallery.made for gallery in galleries) == [0, 0, 3]
+    (columns,) = shown(batch)
+    assert all((batch / "gallery/thumbnails" / name).is_file() for name in values(columns["thumbnail"])[:3])
 
 
 async def test_a_living_run_is_not_disturbed(batch: Path) -> None:

@@ -44,7 +44,11 @@ async def copied_rows(jobs: list[PlannedJob]) -> dict[str, str]:
         async with engine.begin() as db:
             await db.run_sync(metadata.create_all)
         await write_plan(engine, jobs, run=1, salt=SALT, whole=True, now_us=START_US)
-        return {row["job_id"]: manifest_lines(dict(row.items())) async for page in job_pages(engine) for row in page}
+        return {
+            row["job_id"]: manifest_lines({str(name): value for name, value in row.items()})
+            async for page in job_pages(engine)
+            for row in page
+        }
     finally:
         await engine.dispose()
 
