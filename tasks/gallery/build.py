@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from tasks.errors import InputError, OutputError
 from tasks.gallery import plots, rows, thumbnails
 from tasks.gallery.figures import Figures
 from tasks.gallery.page import page_html
-from tasks.ledger.database import open_ledger
+from tasks.ledger.database import open_ledger, require_ledger
 from tasks.ledger.queries import count, job_pages
 from tasks.summary import Summary, summarise
 
@@ -94,11 +93,12 @@ async def write_gallery(out: Path, on_progress: OnProgress = lambda *_: None, cl
         OutputError: It could not be written; the old page still works.
     """
     now_us = (clock or Clock()).now_us()
-    with _explaining(out):
-        async with open_ledger(out) as engine, _alone(out):
+    require_ledger(out)
+    with _explaining(out), _alone(out):
+        async with open_ledger(out) as engine:
             gallery = Gallery(out=out, summary=await summarise(engine, out, now_us=now_us))
             await _write_jobs(engine, gallery, on_progress)
-            _write_page(gallery, now_us)
+        _write_page(gallery, now_us)
     return gallery
 
 
@@ -173,16 +173,12 @@ def _place(out: Path, seen_from: Path) -> str:
         return out.resolve().as_uri() + "/"
 
 
-@asynccontextmanager
-async def _alone(out: Path) -> AsyncIterator[None]:
-    """Wait for another one who writes this gallery: each would remove what only the other one's page names."""
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Wait for another process that writes this gallery: each would remove what only the other one's page names."""
     (out / FOLDER).mkdir(exist_ok=True)
-    lock = FileLock(out / FOLDER / LOCK_NAME, thread_local=False)
-    await asyncio.to_thread(lock.acquire)
-    try:
+    with FileLock(out / FOLDER / LOCK_NAME):
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import Cli
+from tests.flows.conftest import TIMEOUT_S, Cli
 from tests.making import make_job
 from tests.tasks.gallery.batches import failed, write_batch
 
@@ -60,6 +60,15 @@ def test_the_page_opens_when_asked(offline: Cli, batch: Path, tmp_path: Path) ->
     assert not (tmp_path / "opened").exists()
     assert offline.run("gallery", "foxes", "--open").returncode == 0
     assert (tmp_path / "opened").read_text().strip() == (batch / "index.html").as_uri()
+
+
+def test_two_who_write_it_at_once_wait_for_each_other(offline: Cli, batch: Path) -> None:
+    """Each process ends well, the thumbnail is made once, and the page names what is there."""
+    processes = [offline.start("gallery", "foxes", "--json") for _ in range(3)]
+    records = [json.loads(process.communicate(timeout=TIMEOUT_S)[0]) for process in processes]
+    assert sorted(record["galleries"][0]["thumbnails_made"] for record in records) == [0, 0, 1]
+    (script,) = (batch / "gallery/rows").iterdir()
+    assert script.name in (batch / "index.html").read_text()
 
 
 @pytest.mark.server

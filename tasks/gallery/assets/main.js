@@ -46,6 +46,10 @@
   let pairs = [];
   let facets = [];
   let view = { items: [], close: () => {} };
+  let width = 0;
+
+  const itemOf = (jobId) =>
+    view.items.find((each) => [each.job_id, each.first?.job_id, each.second?.job_id].includes(jobId));
 
   const build = (chosen) => {
     switch (viewName()) {
@@ -64,6 +68,7 @@
 
   const show = ({ keepPlace = false } = {}) => {
     const place = keepPlace ? content.scrollTop : 0;
+    const focused = keepPlace && document.activeElement.dataset.job;
     view.close();
     content.replaceChildren();
     content.scrollTop = 0;
@@ -74,15 +79,17 @@
     if (search.value !== state.text) search.value = state.text;
     const chosen = Gallery.chosen(jobs, facets);
     document.body.dataset.view = viewName();
+    width = content.clientWidth;
     counted.textContent = chosen.length === jobs.length ? "" : `${format.number(chosen.length)} of ${format.number(jobs.length)}`;
     if (jobs.length) view = build(chosen);
     else content.append(element("p", { class: "empty" }, "This batch has no jobs yet."));
     content.scrollTop = place;
+    if (focused && itemOf(focused)) view.focus?.(itemOf(focused));
   };
 
   const openFromAddress = () => {
-    const item = view.items.find((each) => [each.job_id, each.first?.job_id, each.second?.job_id].includes(state.job));
-    if (state.job && item && view.open) view.open(item);
+    const item = itemOf(state.job);
+    if (item) view.open?.(item);
   };
 
   document.addEventListener("keydown", (event) => {
@@ -97,11 +104,8 @@
     }
   });
 
-  let width = content.clientWidth;
   new ResizeObserver(() => {
-    if (content.clientWidth === width) return;
-    width = content.clientWidth;
-    show({ keepPlace: true });
+    if (jobs.length && content.clientWidth !== width) show({ keepPlace: true });
   }).observe(content);
 
   const start = async () => {

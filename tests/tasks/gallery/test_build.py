@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from pathlib import Path
@@ -86,14 +85,6 @@ async def test_written_again_nothing_is_made_twice_and_nothing_is_left_over(batc
         await db.exec_driver_sql(change)
     assert (await write_gallery(batch)).made == 1
     assert len(files_of(batch)) == len(before)
-
-
-async def test_two_who_write_it_at_once_wait_for_each_other(batch: Path) -> None:
-    """Whoever is last, the page and what it names are whole, and each thumbnail was made once."""
-    galleries = await asyncio.gather(*(write_gallery(batch) for _ in range(3)))
-    assert sorted(gallery.made for gallery in galleries) == [0, 0, 3]
-    (columns,) = shown(batch)
-    assert all((batch / "gallery/thumbnails" / name).is_file() for name in values(columns["thumbnail"])[:3])
 
 
 async def test_a_living_run_is_not_disturbed(batch: Path) -> None:
