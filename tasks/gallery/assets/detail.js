@@ -94,13 +94,16 @@
       job ? largePicture(job) : element("div", { class: "stage" }, element("span", { class: "note waiting" }, element("b", {}, "not in this batch"))),
     );
 
+  // Of any two pictures these differ: that tells nothing.
+  const OWN = new Set(["planned", "ended", "file", "file size", "sha256", "job_id", "prediction id", "manifest line"]);
+
   // Rows of both; what differs is marked.
   const comparison = ({ first, second }) => {
     const [one, other] = [first, second].map((job) => new Map(job ? facts(job) : []));
     const names = [...new Set([...one.keys(), ...other.keys()])];
     const rows = names.map((name) => {
       const [here, there] = [one.get(name), other.get(name)].map((value) => String(value ?? "–"));
-      return element("tr", { class: here === there ? null : "differs" }, element("th", { scope: "row" }, name), element("td", {}, here), element("td", {}, there));
+      return element("tr", { class: here === there || OWN.has(name) ? null : "differs" }, element("th", { scope: "row" }, name), element("td", {}, here), element("td", {}, there));
     });
     const heads = Gallery.page.batches.map((batch) => element("th", { scope: "col" }, batch.name));
     return element("table", { class: "facts" }, element("thead", {}, element("tr", {}, element("td"), heads)), element("tbody", {}, rows));

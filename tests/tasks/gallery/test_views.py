@@ -94,7 +94,7 @@ def test_a_comparison_pairs_by_row(browser: Chrome, comparison_page: Path) -> No
     press(browser, "/", Keys.ARROW_DOWN, Keys.ENTER)
     marked = set(texts(browser, ".differs th"))
     assert {"status", "model", "seed", "reason"} <= marked
-    assert not {"prompt", "animal", "id"} & marked
+    assert not {"prompt", "animal", "id", "job_id"} & marked
     assert texts(browser, "figcaption") == ["one", "two"]
     assert errors_of(browser) == []
 
