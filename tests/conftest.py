@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.services.postgresql", "tests.services.supabase"]
+pytest_plugins = ["tests.services.browser", "tests.services.postgresql", "tests.services.supabase"]
 
 PERSONAL_PREFIXES = (
     "PREFECT_",

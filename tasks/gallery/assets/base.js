@@ -1,0 +1,17 @@
+"use strict";
+// Where the modules meet: one object, and the one way to make elements. Text becomes text, never markup.
+
+const Gallery = { page: JSON.parse(document.getElementById("page-data").textContent) };
+
+// A function as an attribute is a listener; `css` holds single declarations.
+Gallery.element = (name, attributes = {}, ...children) => {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (typeof value === "function") made.addEventListener(key, value);
+    else if (key === "css") Object.assign(made.style, value);
+    else if (value === true) made.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) made.setAttribute(key, value);
+  }
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
+};

@@ -1,0 +1,63 @@
+"use strict";
+// One job as a card: its picture, or why there is none, and what it was made with.
+
+{
+  const { element, format } = Gallery;
+
+  const WAITING = { planned: "to do", submitting: "being sent", submitted: "being made" };
+
+  // Why there is no picture, in a word or two and in full.
+  Gallery.reasonOf = (job) => {
+    if (job.trouble) return ["missing", job.trouble];
+    if (job.state in WAITING) return [WAITING[job.state], ""];
+    return [job.error_kind ?? job.state, job.error_message ?? ""];
+  };
+
+  const note = (job) => {
+    const [word, reason] = Gallery.reasonOf(job);
+    const kind = job.state in WAITING && !job.trouble ? "waiting" : "bad";
+    return element("span", { class: `note ${kind}` }, element("b", {}, word), element("span", {}, reason));
+  };
+
+  // The small picture of a job, or a note.
+  Gallery.thumbnail = (job) => {
+    if (!job.thumbnail) return note(job);
+    const picture = element("img", {
+      src: format.url(job.batch, `gallery/thumbnails/${job.thumbnail}`),
+      alt: "",
+      loading: "lazy",
+      decoding: "async",
+      draggable: "false",
+      error: () => picture.replaceWith(note({ ...job, trouble: "its thumbnail cannot be loaded" })),
+    });
+    return picture;
+  };
+
+  Gallery.costOf = (job) => (job.cost_source === "free" && job.cost_usd === 0 ? "free" : format.cost(job.cost_usd));
+
+  Gallery.metaOf = (job) =>
+    [
+      `seed ${job.seed}`,
+      format.size(job.width ?? job.asked.width, job.height ?? job.asked.height) ?? job.asked.aspect_ratio,
+      job.model,
+      job.state === "succeeded" || job.cost_usd ? Gallery.costOf(job) : null,
+    ].filter(Boolean).join(" · ");
+
+  // A button with the picture in the given size; `choose` is called with the job.
+  Gallery.card = (job, { width, height, caption = true, choose }) =>
+    element(
+      "button",
+      {
+        class: "card",
+        type: "button",
+        "data-job": job.job_id,
+        "aria-label": caption ? null : job.asked.prompt,
+        title: caption ? null : job.name || job.asked.prompt,
+        css: { width: `${width}px` },
+        click: () => choose(job),
+      },
+      element("span", { class: "frame", css: { height: `${height}px` } }, Gallery.thumbnail(job)),
+      caption && element("span", { class: "prompt" }, job.asked.prompt),
+      caption && element("span", { class: "meta" }, Gallery.metaOf(job)),
+    );
+}

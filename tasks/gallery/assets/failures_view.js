@@ -1,0 +1,67 @@
+"use strict";
+// What did not become a picture, by kind, each with its reason and with what to do about it.
+
+{
+  const { element, format } = Gallery;
+  const HEADING_PX = 74;
+  const LINE_PX = 92;
+
+  const ENDED_BADLY = new Set(["failed", "held", "missing"]);
+
+  Gallery.isFailure = (job) => ENDED_BADLY.has(job.outcome);
+
+  const WAYS_OUT = {
+    failed: (out) => `to try them again: imagen resume ${out} --retry-failed`,
+    held: (out) => `they may have been paid for; to pay again: imagen resume ${out} --retry-held`,
+    missing: () => "the ledger knows these pictures, the folder does not hold them whole",
+  };
+
+  const grouped = (jobs) => {
+    const groups = new Map();
+    for (const job of jobs.filter(Gallery.isFailure)) {
+      const [kind] = Gallery.reasonOf(job);
+      const key = `${job.outcome} ${kind}`;
+      if (groups.has(key)) groups.get(key).jobs.push(job);
+      else groups.set(key, { kind, outcome: job.outcome, jobs: [job] });
+    }
+    return [...groups.values()].sort((one, other) => other.jobs.length - one.jobs.length);
+  };
+
+  const heading = ({ kind, outcome, jobs }) =>
+    element("div", { class: "failure-kind", role: "row" }, element("div", { role: "gridcell" },
+      element("h2", {}, kind, " ", element("span", { class: "count" }, format.number(jobs.length))),
+      element("p", {}, WAYS_OUT[outcome](jobs[0].batch.summary.out))));
+
+  const line = (job, open) => {
+    const [, reason] = Gallery.reasonOf(job);
+    const money = job.cost_usd === 0 ? "cost nothing" : format.cost(job.cost_usd);
+    const meta = [job.name, `line ${job.line}`, job.model, `${job.attempts} attempt(s)`, job.attempts ? money : null].filter(Boolean).join(" · ");
+    return element("div", { class: "failure", role: "row" }, element("div", { role: "gridcell" },
+      element("button", { class: "card", type: "button", "data-job": job.job_id, click: () => open(job) },
+        element("span", { class: "reason" }, reason || job.state),
+        element("span", { class: "prompt" }, job.asked.prompt),
+        element("span", { class: "meta" }, meta))));
+  };
+
+  Gallery.failuresView = (content, jobs) => {
+    const groups = grouped(jobs);
+    const items = groups.flatMap((group) => group.jobs);
+    if (!items.length) {
+      content.append(element("p", { class: "empty" }, "Nothing failed here."));
+      return { items, close: () => {} };
+    }
+    const entries = groups.flatMap((group) => [{ group }, ...group.jobs.map((job) => ({ job }))]);
+    const rowOf = new Map(entries.map((entry, index) => [entry.job, index]));
+    const focus = (job) => rows.show(rowOf.get(job))?.querySelector("button.card")?.focus({ preventScroll: true });
+    const open = (job) => Gallery.openDetail(job, items, focus);
+    const rows = Gallery.virtualRows({
+      scroller: content,
+      heights: entries.map(({ group }) => (group ? HEADING_PX : LINE_PX)),
+      render: (index) => (entries[index].group ? heading(entries[index].group) : line(entries[index].job, open)),
+      attributes: { class: "failures", role: "grid", "aria-label": "Failures", "aria-rowcount": entries.length },
+    });
+    content.append(rows.list);
+    rows.update();
+    return { items, open, focus, close: rows.close };
+  };
+}

@@ -1,0 +1,29 @@
+"use strict";
+// Values as people read them.
+
+Gallery.format = {
+  number: (value) => value.toLocaleString("en"),
+
+  cost: (usd) => {
+    if (usd === null) return "cost unknown";
+    const text = usd.toFixed(6).replace(/0{1,4}$/, "");
+    return `$${text}`;
+  },
+
+  size: (width, height) => (width && height ? `${width}×${height}` : null),
+
+  bytes: (count) => {
+    if (count === null) return null;
+    return count < 1e6 ? `${(count / 1e3).toFixed(1)} kB` : `${(count / 1e6).toFixed(1)} MB`;
+  },
+
+  seconds: (ms) => (ms === null ? null : `${(ms / 1000).toFixed(2)} s`),
+
+  instant: (us) => (us === null ? null : new Date(us / 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" })),
+
+  // Of a manifest's own column, which may hold anything.
+  value: (value) => (typeof value === "string" ? value : JSON.stringify(value)),
+
+  // A file of a batch; the batch's place is a URL already.
+  url: (batch, path) => batch.place + path.split("/").map(encodeURIComponent).join("/"),
+};

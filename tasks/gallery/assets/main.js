@@ -1,0 +1,132 @@
+"use strict";
+// The page: loads the batches, puts the parts together, and shows the view that the state asks for.
+
+{
+  const { element, format, state } = Gallery;
+  const { batches } = Gallery.page;
+  const top = document.getElementById("top");
+  const content = document.getElementById("content");
+  const sidebar = document.getElementById("sidebar");
+  const comparing = batches.length > 1;
+
+  const VIEWS = comparing
+    ? { compare: "Compare" }
+    : { pictures: "Pictures", matrix: "Matrix", failures: "Failures", summary: "Summary" };
+  const viewName = () => (state.view in VIEWS ? state.view : Object.keys(VIEWS)[0]);
+
+  const search = element("input", {
+    type: "search",
+    placeholder: "Search prompts",
+    "aria-label": "Search prompts, ids, seeds, models and errors",
+    "aria-keyshortcuts": "/",
+    input: () => Gallery.change({ text: search.value }),
+    keydown: (event) => event.key === "Escape" && search.value === "" && search.blur(),
+  });
+  const counted = element("p", { class: "counted", role: "status" });
+  const tabs = Object.entries(VIEWS).map(([name, label]) =>
+    element("button", { class: "tab", type: "button", "data-view": name, click: () => Gallery.change({ view: name }) }, label));
+
+  const about = (batch) => {
+    const { summary } = batch;
+    const running = summary.outcome === "running" ? "running, " : "";
+    return `${format.number(summary.images)} pictures · ${format.cost(summary.cost_usd)} · ${running}as of ${format.instant(batch.written_at_us)}`;
+  };
+  const title = comparing
+    ? element("h1", {}, batches[0].name, element("span", { class: "versus" }, " and "), batches[1].name)
+    : element("h1", {}, batches[0].name);
+  const line = comparing ? "the first on the left, the second on the right" : about(batches[0]);
+
+  top.append(
+    element("div", { class: "title" }, title, element("p", { class: "about-line" }, line)),
+    element("nav", { "aria-label": "Views", hidden: comparing }, tabs),
+    element("div", { class: "tools" }, counted, search, Gallery.themeSwitch()),
+  );
+
+  let jobs = [];
+  let pairs = [];
+  let facets = [];
+  let view = { items: [], close: () => {} };
+  let width = 0;
+
+  const itemOf = (jobId) =>
+    view.items.find((each) => [each.job_id, each.first?.job_id, each.second?.job_id].includes(jobId));
+
+  const build = (chosen) => {
+    switch (viewName()) {
+      case "matrix":
+        return Gallery.matrixView(content, chosen, facets);
+      case "failures":
+        return Gallery.failuresView(content, chosen);
+      case "summary":
+        return Gallery.summaryView(content, batches[0]);
+      case "compare":
+        return Gallery.compareView(content, Gallery.pairsOf(pairs, chosen));
+      default:
+        return Gallery.gridView(content, chosen);
+    }
+  };
+
+  const show = ({ keepPlace = false } = {}) => {
+    const place = keepPlace ? content.scrollTop : 0;
+    const focused = keepPlace && document.activeElement.dataset.job;
+    view.close();
+    content.replaceChildren();
+    content.scrollTop = 0;
+    for (const tab of tabs) {
+      if (tab.dataset.view === viewName()) tab.setAttribute("aria-current", "page");
+      else tab.removeAttribute("aria-current");
+    }
+    if (search.value !== state.text) search.value = state.text;
+    const chosen = Gallery.chosen(jobs, facets);
+    document.body.dataset.view = viewName();
+    width = content.clientWidth;
+    counted.textContent = chosen.length === jobs.length ? "" : `${format.number(chosen.length)} of ${format.number(jobs.length)}`;
+    if (jobs.length) view = build(chosen);
+    else content.append(element("p", { class: "empty" }, "This batch has no jobs yet."));
+    content.scrollTop = place;
+    if (focused && itemOf(focused)) view.focus?.(itemOf(focused));
+  };
+
+  const openFromAddress = () => {
+    const item = itemOf(state.job);
+    if (item) view.open?.(item);
+  };
+
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input[type='search'], select, textarea, dialog");
+    if (event.key === "/" && !typing) {
+      event.preventDefault();
+      search.focus();
+      search.select();
+    } else if (event.key === "ArrowDown" && (event.target === search || event.target === document.body || event.target === content)) {
+      event.preventDefault();
+      content.querySelector("button.card")?.focus();
+    }
+  });
+
+  new ResizeObserver(() => {
+    if (jobs.length && content.clientWidth !== width) show({ keepPlace: true });
+  }).observe(content);
+
+  const start = async () => {
+    content.append(element("p", { class: "empty" }, "Loading …"));
+    const loaded = [];
+    for (const batch of batches) loaded.push(await Gallery.loadJobs(batch));
+    jobs = loaded.flat();
+    if (comparing) pairs = Gallery.match(...loaded);
+    facets = Gallery.facetsOf(jobs);
+    const failed = jobs.filter(Gallery.isFailure).length;
+    const tab = tabs.find(({ dataset }) => dataset.view === "failures");
+    if (tab && failed) tab.append(element("span", { class: "count" }, format.number(failed)));
+    Gallery.showFilters(sidebar, jobs, facets);
+    Gallery.onChange((changed) => changed.some((key) => key !== "job") && show());
+    show();
+    openFromAddress();
+    document.body.dataset.ready = "";
+  };
+
+  start().catch((error) => {
+    const command = `imagen gallery ${batches.map((batch) => batch.summary.out).join(" ")}`;
+    content.replaceChildren(element("p", { class: "empty" }, `${error.message}. Write the page anew: ${command}`));
+  });
+}

@@ -1,0 +1,50 @@
+"use strict";
+// The filters: for each facet its values, with how many jobs each would leave.
+
+{
+  const { element, format } = Gallery;
+
+  const valueLine = (facet, value) => {
+    const box = element("input", {
+      type: "checkbox",
+      change: () => Gallery.toggleFilter(facet.key, value, box.checked),
+    });
+    const count = element("span", { class: "count" });
+    const line = element("label", { "data-value": value }, box, element("span", { class: "value" }, value), count);
+    const update = (counts) => {
+      const number = counts.get(value) ?? 0;
+      box.checked = Gallery.state.filters.get(facet.key)?.has(value) ?? false;
+      count.textContent = format.number(number);
+      line.classList.toggle("none", number === 0 && !box.checked);
+    };
+    return { line, update };
+  };
+
+  // Fill the sidebar, and keep it up to date with every choice.
+  Gallery.showFilters = (sidebar, jobs, facets) => {
+    const groups = facets.map((facet) => {
+      const lines = facet.values.map((value) => valueLine(facet, value));
+      const legend = element("legend", { class: facet.extra ? "extra" : null }, facet.title);
+      const set = element("fieldset", { "data-facet": facet.key }, legend, element("div", { class: "values" }, lines.map(({ line }) => line)));
+      const update = () => {
+        const counts = Gallery.countsFor(jobs, facets, facet);
+        lines.forEach((line) => line.update(counts));
+      };
+      return { set, update };
+    });
+    const clear = element("button", { class: "quiet clear", type: "button", click: () => Gallery.change({ filters: new Map(), text: "" }) }, "Clear");
+    const wide = window.matchMedia("(min-width: 60rem)");
+    const body = element("details", { open: wide.matches }, element("summary", {}, "Filters"), clear, groups.map(({ set }) => set));
+    wide.addEventListener("change", () => {
+      body.open = wide.matches;
+    });
+    sidebar.replaceChildren(...(facets.length ? [body] : []));
+    sidebar.hidden = !facets.length;
+    const update = () => {
+      groups.forEach((group) => group.update());
+      clear.hidden = !Gallery.state.filters.size && !Gallery.state.text;
+    };
+    Gallery.onChange((changed) => (changed.includes("filters") || changed.includes("text")) && update());
+    update();
+  };
+}

@@ -1,0 +1,50 @@
+"use strict";
+// What the batch came to: numbers, plots and the figures that the plots are drawn from.
+
+{
+  const { element, format } = Gallery;
+
+  const tile = (value, label) => element("div", { class: "tile" }, element("b", {}, value), element("span", {}, label));
+
+  const tiles = ({ summary }) => {
+    const left = summary.planned + summary.submitting + summary.submitted;
+    const unknown = summary.cost_unknown ? ` and ${summary.cost_unknown} unknown` : "";
+    return element("div", { class: "tiles" },
+      tile(`${format.number(summary.images)} of ${format.number(summary.total)}`, "pictures"),
+      tile(format.number(summary.failed), "failed"),
+      summary.held ? tile(format.number(summary.held), "held") : null,
+      left ? tile(format.number(left), "to do") : null,
+      tile(format.cost(summary.cost_usd), `spent${unknown}`),
+      tile(`${summary.images_per_s.toFixed(2)} / s`, "pictures, in the last run"),
+      tile(summary.outcome ?? "–", "last run"));
+  };
+
+  const plot = (batch, title, name) => {
+    const picture = element("img", { alt: `${title}; the figures stand below` });
+    Gallery.onTheme(() => {
+      picture.src = `${batch.place}gallery/plots/${name}-${Gallery.theme()}.svg`;
+    });
+    return element("figure", { class: "plot" }, element("figcaption", {}, title), picture);
+  };
+
+  const table = (title, columns, rows) =>
+    rows.length > 0 &&
+    element("section", {},
+      element("h2", {}, title),
+      element("table", { class: "figures" },
+        element("thead", {}, element("tr", {}, columns.map(([name]) => element("th", { scope: "col" }, name)))),
+        element("tbody", {}, rows.map((row) => element("tr", {}, columns.map(([, value]) => element("td", {}, value(row))))))));
+
+  Gallery.summaryView = (content, batch) => {
+    const { latency, cost, failures } = batch.tables;
+    const hint = "Plots need matplotlib: install the extra `gallery` and write the gallery again.";
+    content.append(element("div", { class: "summary" },
+      tiles(batch),
+      element("div", { class: "plots" }, Object.entries(batch.plots).map(([title, name]) => plot(batch, title, name))),
+      batch.can_plot ? null : element("p", { class: "hint" }, hint),
+      table("Latency", [["backend", (row) => row.backend], ["pictures", (row) => format.number(row.pictures)], ["median", (row) => format.seconds(row.median_ms)], ["95 %", (row) => format.seconds(row.p95_ms)]], latency),
+      table("Cost", [["day (UTC)", (row) => row.day], ["model", (row) => row.model], ["pictures", (row) => format.number(row.pictures)], ["cost", (row) => format.cost(row.cost_usd)], ["of unknown cost", (row) => format.number(row.unknown)]], cost),
+      table("Failures", [["kind", (row) => row.kind], ["jobs", (row) => format.number(row.jobs)]], failures)));
+    return { items: [], close: () => {} };
+  };
+}

@@ -1,0 +1,38 @@
+"""What `imagen gallery` tells people: how far it is, and what it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+
+@contextmanager
+def showing_progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, where that is a terminal; the block gets what advances it."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("thumbnails", total=None)
+        yield lambda done, total: progress.update(bar, completed=done, total=total)
+
+
+def gallery_lines(record: dict[str, Any]) -> list[str]:
+    """The record in a few lines: for each batch what is to be seen, then the page."""
+    return [*(_line(gallery) for gallery in record["galleries"]), f"open it: {record['page']}", *_plots_hint(record)]
+
+
+def _line(gallery: dict[str, Any]) -> str:
+    missing = f", {gallery['missing']} missing or damaged" if gallery["missing"] else ""
+    return (
+        f"{gallery['out']}: {gallery['pictures']} pictures of {gallery['jobs']} jobs{missing}; "
+        f"{gallery['thumbnails_made']} thumbnails made"
+    )
+
+
+def _plots_hint(record: dict[str, Any]) -> list[str]:
+    if all(gallery["can_plot"] for gallery in record["galleries"]):
+        return []
+    return ["without plots: they need matplotlib, which the extra `gallery` brings (pip install '.[gallery]')"]

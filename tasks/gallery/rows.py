@@ -1,0 +1,88 @@
+"""The jobs as the page loads them: scripts of some thousand rows, by columns, each repeated text once.
+
+A script is named after its content: what has not changed is not written again, and a page that is open while the
+gallery is made anew never reads a half of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.atomic_files import write_atomically
+from tasks.gallery.manifest_rows import manifest_lines
+from tasks.gallery.scripts import script_json
+from tasks.gallery.thumbnails import Picture
+from tasks.identity import digest
+from tasks.records import usd
+
+FOLDER = "rows"
+DIGEST_CHARACTERS = 12
+
+_PLAIN = (
+    "job_id",
+    "line",
+    "sample",
+    "earlier",
+    "salt",
+    "backend_type",
+    "model",
+    "model_version",
+    "prediction_id",
+    "file_name",
+    "width",
+    "height",
+    "format",
+    "bytes",
+    "sha256",
+    "state",
+    "error_kind",
+    "error_message",
+    "attempts",
+    "latency_ms",
+    "predict_time_s",
+    "cost_source",
+    "created_at_us",
+    "completed_at_us",
+)
+"""Columns of the ledger that the page gets as they are. What was asked for it reads from `row`."""
+
+
+def write_rows(folder: Path, number: int, page: Sequence[Mapping[str, Any]], pictures: Sequence[Picture | None]) -> str:
+    """Write one page of jobs.
+
+    Args:
+        folder: Where the scripts go.
+        number: Of the page, from 1.
+        page: Rows of the ledger's `jobs`.
+        pictures: What there is to see of each; None where there is nothing yet.
+
+    Returns:
+        The script's name.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    columns = {name: [job[name] for job in page] for name in _PLAIN} | {
+        "row": [manifest_lines(job) for job in page],
+        # JavaScript's numbers are exact up to 2^53 only; a seed has 63 bits.
+        "seed": [str(job["seed"]) for job in page],
+        "cost_usd": [usd(job["cost_micros"]) for job in page],
+        "thumbnail": [picture and picture.thumbnail for picture in pictures],
+        "trouble": [picture and picture.trouble for picture in pictures],
+    }
+    data = script_json({"count": len(page), "columns": {name: _packed(values) for name, values in columns.items()}})
+    name = f"{number:04d}-{digest(data)[:DIGEST_CHARACTERS]}.js"
+    if not (folder / name).exists():
+        write_atomically(folder / name, f'Gallery.receive("{name}",{data});\n'.encode())
+    return name
+
+
+def _packed(values: list[Any]) -> dict[str, Any]:
+    """The column, or its distinct values and which of them each row has, whichever is shorter."""
+    distinct = list(dict.fromkeys(values))
+    if 2 * len(distinct) > len(values):
+        return {"values": values}
+    place = {value: index for index, value in enumerate(distinct)}
+    return {"values": distinct, "at": [place[value] for value in values]}
