@@ -56,6 +56,9 @@ async def batch_at(
         await plan_jobs(engine, jobs)
         settings = settings_of(instance)
         async with open_batch(out, engine, settings, budget_micros=budget_micros, clock=clock) as batch:
+            backend = batch.backend(NAME)
+            if clock is not None and hasattr(backend, "_clock"):
+                backend._clock = clock
             yield batch
 
 
