@@ -19,6 +19,7 @@ ENTRY_POINT_GROUP = "imagen.backends"
 
 EMBEDDED_TYPES = {
     "diffusers": "tasks.backends.diffusers_local.backend:DiffusersBackend",
+    "fal": "tasks.backends.fal.backend:FalBackend",
     "http": "tasks.backends.http_api.backend:HttpBackend",
     "openai": "tasks.backends.openai_images.backend:OpenAIBackend",
     "replicate": "tasks.backends.replicate.backend:ReplicateBackend",

@@ -6,10 +6,13 @@ import base64
 from collections.abc import AsyncIterator
 from io import BytesIO
 
+import fal_client
+import fal_client.client
 import openai
 import pytest
 from PIL import Image
 
+from tests.providers.fal_queue import MODEL, FalQueue
 from tests.providers.openai_images import OUTPUT_TOKENS, OpenAIImages
 from tests.providers.serving import serving
 
@@ -66,3 +69,63 @@ async def test_openai_raises_its_errors(
     with pytest.raises(error) as caught:
         await client.images.generate(model="gpt-image-1.5", prompt="a fox")
     assert caught.value.code == code
+
+
+@pytest.fixture
+async def queue(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[FalQueue, fal_client.AsyncClient]]:
+    """The queue and fal's client for it, which knows the real address only."""
+    service = FalQueue()
+    async with serving(service) as url:
+        monkeypatch.setattr(fal_client.client, "QUEUE_URL_FORMAT", f"{url}/")
+        client = fal_client.AsyncClient(key=service.key)
+        yield service, client
+        await (await client._client).aclose()
+
+
+async def test_fal_submits_and_waits(queue: tuple[FalQueue, fal_client.AsyncClient]) -> None:
+    """It reads the states and the result."""
+    service, client = queue
+    handle = await client.submit(MODEL, {"prompt": "a fox", "image_size": {"width": 64, "height": 48}})
+    states = [state async for state in handle.iter_events(interval=0.01)]
+    assert isinstance(states[0], fal_client.Queued)
+    assert isinstance(states[-1], fal_client.Completed)
+    assert states[-1].metrics == {"inference_time": 0.25}
+    assert (await handle.get())["images"][0]["width"] == 64
+    again = await client.result(MODEL, handle.request_id)
+    assert again["images"][0]["url"].startswith(service.url)
+
+
+async def test_fal_cancels(queue: tuple[FalQueue, fal_client.AsyncClient]) -> None:
+    """What waits in the queue."""
+    service, client = queue
+    handle = await client.submit(MODEL, {"prompt": "a fox"})
+    await handle.cancel()
+    assert service.cancelled == [handle.request_id]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "kind"),
+    [
+        ("content_policy", 422, None),
+        ("runner_error", 503, "runner_disconnected"),
+        ("start_timeout", 504, "startup_timeout"),
+    ],
+)
+async def test_fal_raises_the_error_of_a_result(
+    fault: str, status: int, kind: str | None, queue: tuple[FalQueue, fal_client.AsyncClient]
+) -> None:
+    """With its status and type."""
+    service, client = queue
+    service.break_(fault)
+    handle = await client.submit(MODEL, {"prompt": "a fox"})
+    with pytest.raises(fal_client.FalClientHTTPError) as caught:
+        await handle.get(interval=0.01)
+    assert (caught.value.status_code, caught.value.error_type) == (status, kind)
+
+
+async def test_fal_raises_where_the_account_is_locked(queue: tuple[FalQueue, fal_client.AsyncClient]) -> None:
+    """As 403."""
+    service, client = queue
+    service.break_("locked")
+    with pytest.raises(fal_client.FalClientHTTPError, match="Exhausted balance"):
+        await client.submit(MODEL, {"prompt": "a fox"})

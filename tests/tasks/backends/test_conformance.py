@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.backends.conformance import BackendConformance, Ending, Subject
+from tasks.backends.fal.backend import FalBackend
 from tasks.backends.http_api.backend import HttpBackend
 from tasks.backends.openai_images.backend import OpenAIBackend
 from tasks.backends.replicate.backend import ReplicateBackend
@@ -17,6 +18,8 @@ from tasks.records import Job, Prediction
 from tasks.simulator.faults import parse_rule
 from tasks.simulator.server import running
 from tasks.simulator.settings import Settings as Simulated
+from tests.providers import fal_queue
+from tests.providers.fal_queue import FalQueue
 from tests.providers.json_api import JsonApi, at_once, lookup, polled
 from tests.providers.openai_images import OpenAIImages
 from tests.providers.serving import Provider, serving
@@ -115,6 +118,37 @@ class TestOpenAI(BackendConformance):
                 endings=endings_of(provider, faults),
                 unreachable={"api_base": NOBODY},
                 variable="OPENAI_API_KEY",
+                secrets=(provider.key,),
+            )
+
+
+class TestFal(BackendConformance):
+    """fal.ai's queue."""
+
+    @pytest.fixture
+    async def subject(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subject]:
+        provider = FalQueue()
+        monkeypatch.setenv("FAL_KEY", provider.key)
+        faults = {
+            Ending.THROTTLED: "throttled",
+            Ending.BAD_KEY: "unauthorized",
+            Ending.NO_CREDIT: "locked",
+            Ending.INVALID: "not_found",
+            Ending.ECHOED: "echo_key",
+            Ending.REFUSED: "content_policy",
+            Ending.LOST_BEFORE: "drop_before",
+            Ending.LOST_AFTER: "drop_after",
+            Ending.UNREADABLE: "not_json",
+            Ending.FAILED: "bad_input",
+        }
+        async with serving(provider) as url:
+            yield Subject(
+                build=FalBackend,
+                instance=fal_queue.instance(url),
+                created=lambda: len(provider.created),
+                endings=endings_of(provider, faults),
+                unreachable={"queue_base": NOBODY},
+                variable="FAL_KEY",
                 secrets=(provider.key,),
             )
 
