@@ -21,7 +21,7 @@ EMBEDDED_TYPES = {
     "diffusers": "tasks.backends.diffusers_local.backend:DiffusersBackend",
     "fal": "tasks.backends.fal.backend:FalBackend",
     "http": "tasks.backends.http_api.backend:HttpBackend",
-    "openai": "tasks.backends.openai_images.backend:OpenAIBackend",
+    "openai": "tasks.backends.openai_images.modes:open_backend",
     "replicate": "tasks.backends.replicate.backend:ReplicateBackend",
     "sketch": "tasks.backends.sketch:SketchBackend",
 }

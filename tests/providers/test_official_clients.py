@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import AsyncIterator
 from io import BytesIO
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.providers.fal_queue import MODEL, FalQueue
+from tests.providers.openai_batches import OpenAIBatches
 from tests.providers.openai_images import OUTPUT_TOKENS, OpenAIImages
 from tests.providers.serving import serving
 
@@ -69,6 +71,59 @@ async def test_openai_raises_its_errors(
     with pytest.raises(error) as caught:
         await client.images.generate(model="gpt-image-1.5", prompt="a fox")
     assert caught.value.code == code
+
+
+@pytest.fixture
+async def batches() -> AsyncIterator[tuple[OpenAIBatches, openai.AsyncOpenAI]]:
+    """The Batch API and OpenAI's client for it."""
+    service = OpenAIBatches()
+    async with (
+        serving(service) as url,
+        openai.AsyncOpenAI(api_key=service.key, base_url=f"{url}/v1", max_retries=0) as client,
+    ):
+        yield service, client
+
+
+async def test_openai_runs_a_batch(batches: tuple[OpenAIBatches, openai.AsyncOpenAI]) -> None:
+    """It stores the file, creates the batch, sees its states, and reads a picture out of the output."""
+    _, client = batches
+    body = {"model": "gpt-image-1.5", "prompt": "a fox", "size": "1024x1024"}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/images/generations", "body": body}
+    file = await client.files.create(file=("a.jsonl", json.dumps(line).encode()), purpose="batch")
+    created = await client.batches.create(
+        input_file_id=file.id, endpoint="/v1/images/generations", completion_window="24h", metadata={"imagen": "x"}
+    )
+    states = [(await client.batches.retrieve(created.id)).status for _ in range(2)]
+    assert (created.status, states) == ("validating", ["in_progress", "completed"])
+    ended = await client.batches.retrieve(created.id)
+    output = json.loads((await client.files.content(ended.output_file_id or "")).content)
+    picture = output["response"]["body"]["data"][0]["b64_json"]
+    assert (output["custom_id"], size_of(base64.b64decode(picture))) == ("a", (64, 64))
+
+
+async def test_openai_pages_through_batches(batches: tuple[OpenAIBatches, openai.AsyncOpenAI]) -> None:
+    """The newest first, by their metadata."""
+    service, client = batches
+    file_id = service.stored(b"", "empty")["id"]
+    for number in range(25):
+        await client.batches.create(
+            input_file_id=file_id,
+            endpoint="/v1/images/generations",
+            completion_window="24h",
+            metadata={"imagen": str(number)},
+        )
+    marks = [batch.metadata["imagen"] async for batch in client.batches.list(limit=10) if batch.metadata]
+    assert marks == [str(number) for number in reversed(range(25))]
+
+
+async def test_openai_cancels_a_batch(batches: tuple[OpenAIBatches, openai.AsyncOpenAI]) -> None:
+    """The answer says so."""
+    service, client = batches
+    file_id = service.stored(b"", "empty")["id"]
+    created = await client.batches.create(
+        input_file_id=file_id, endpoint="/v1/images/generations", completion_window="24h"
+    )
+    assert (await client.batches.cancel(created.id)).status == "cancelled"
 
 
 @pytest.fixture

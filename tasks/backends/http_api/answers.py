@@ -96,7 +96,8 @@ def made(document: Any, options: HttpOptions, words: str) -> Made:
     try:
         return Made(picture=_decoded(output), cost_micros=cost_micros)
     except binascii.Error as exc:
-        raise BadImage(f"the picture's base64 is damaged ({exc})", cost_micros=cost_micros) from exc
+        message = f"the picture's base64 is damaged ({exc})"
+        raise JobError(message, kind=BadImage.kind, cost_micros=cost_micros) from exc
 
 
 def micros_at(document: Any, options: HttpOptions) -> int | None:

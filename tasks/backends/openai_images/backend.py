@@ -14,7 +14,7 @@ from functools import cached_property
 
 import httpx
 
-from tasks.backends.base import Allowance, BackendContext, Estimate, read_options
+from tasks.backends.base import Allowance, BackendContext, Estimate
 from tasks.backends.delivery import Delivery
 from tasks.backends.openai_images.answer import ImageAnswer
 from tasks.backends.openai_images.api import ImagesApi
@@ -30,14 +30,10 @@ from tasks.records import Job, Prediction, micros
 class OpenAIBackend:
     """One model behind an images API."""
 
-    def __init__(self, context: BackendContext, options: OpenAIOptions | None = None) -> None:
-        """Read the settings; nothing is asked of the network.
-
-        Raises:
-            ConfigError: A setting cannot be used.
-        """
+    def __init__(self, context: BackendContext, options: OpenAIOptions) -> None:
+        """Take the settings; nothing is asked of the network."""
         self._context = context
-        self._options = options or read_options(context, OpenAIOptions)
+        self._options = options
         self._pricing = Pricing(
             price=price_of(context.settings.model, context.prices), image_micros=micros(context.settings.price_usd)
         )

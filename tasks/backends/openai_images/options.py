@@ -43,8 +43,9 @@ class OpenAIOptions(BaseModel):
     delivery_hosts: list[str] = Field(
         default_factory=list, description="where pictures lie that come as addresses, besides api_base's own host"
     )
-    batch_jobs: int = Field(500, ge=1, le=50_000, description="batch: jobs in one batch at most")
+    batch_jobs: int = Field(200, ge=1, le=50_000, description="batch: jobs in one batch at most")
     batch_quiet_s: float = Field(5.0, ge=0, le=600, description="batch: sent when no job has come for so long")
+    batch_latency_s: float = Field(3_600.0, ge=0, le=86_400, description="batch: seconds that one takes, for plans")
     batch_poll_s: float = Field(60.0, gt=0, le=3_600, description="batch: between two looks at a batch")
 
     @field_validator("api_base")

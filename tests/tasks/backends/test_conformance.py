@@ -11,16 +11,18 @@ import pytest
 from tasks.backends.conformance import BackendConformance, Ending, Subject
 from tasks.backends.fal.backend import FalBackend
 from tasks.backends.http_api.backend import HttpBackend
-from tasks.backends.openai_images.backend import OpenAIBackend
+from tasks.backends.openai_images import batch_backend
+from tasks.backends.openai_images.modes import open_backend
 from tasks.backends.replicate.backend import ReplicateBackend
 from tasks.backends.sketch import SketchBackend
 from tasks.records import Job, Prediction
 from tasks.simulator.faults import parse_rule
 from tasks.simulator.server import running
 from tasks.simulator.settings import Settings as Simulated
-from tests.providers import fal_queue
+from tests.providers import fal_queue, openai_batches
 from tests.providers.fal_queue import FalQueue
 from tests.providers.json_api import JsonApi, at_once, lookup, polled
+from tests.providers.openai_batches import OpenAIBatches
 from tests.providers.openai_images import OpenAIImages
 from tests.providers.serving import Provider, serving
 
@@ -112,8 +114,40 @@ class TestOpenAI(BackendConformance):
         }
         async with serving(provider) as url:
             yield Subject(
-                build=OpenAIBackend,
+                build=open_backend,
                 instance={"type": "openai", "model": "gpt-image-1.5", "api_base": f"{url}/v1", "quality": "low"},
+                created=lambda: len(provider.created),
+                endings=endings_of(provider, faults),
+                unreachable={"api_base": NOBODY},
+                variable="OPENAI_API_KEY",
+                secrets=(provider.key,),
+            )
+
+
+class TestOpenAIBatch(BackendConformance):
+    """OpenAI's Batch API."""
+
+    @pytest.fixture
+    async def subject(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subject]:
+        provider = OpenAIBatches()
+        monkeypatch.setenv("OPENAI_API_KEY", provider.key)
+        monkeypatch.setattr(batch_backend, "LOOKUP_PATIENCE_S", 0.1)
+        faults = {
+            Ending.THROTTLED: "batch_throttled",
+            Ending.BAD_KEY: "unauthorized",
+            Ending.NO_CREDIT: "batch_no_quota",
+            Ending.INVALID: "batch_invalid",
+            Ending.ECHOED: "batch_echo_key",
+            Ending.REFUSED: "line_moderation",
+            Ending.LOST_BEFORE: "batch_drop_before",
+            Ending.LOST_AFTER: "batch_drop_after",
+            Ending.UNREADABLE: "batch_not_json",
+            Ending.FAILED: "line_invalid",
+        }
+        async with serving(provider) as url:
+            yield Subject(
+                build=open_backend,
+                instance=openai_batches.instance(url),
                 created=lambda: len(provider.created),
                 endings=endings_of(provider, faults),
                 unreachable={"api_base": NOBODY},

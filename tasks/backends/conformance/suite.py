@@ -1,39 +1,22 @@
-"""What every backend owes the engine, as tests that any package runs against its own.
-
-A package's tests make a `Subject` of its backend and of a server that stands in for its service, and inherit the rest
-(pytest and pytest-asyncio; the marker is on the class):
-
-    class TestMine(BackendConformance):
-        @pytest_asyncio.fixture
-        async def subject(self):
-            async with my_server() as server:
-                yield Subject(
-                    build=MyBackend,
-                    instance={"type": "mine", "api_base": server.url},
-                    created=lambda: server.created,
-                    endings={Ending.LOST_AFTER: server.drop_the_next_answer},
-                )
-
-What the service cannot do is left out of `endings`, and its test is skipped.
-"""
+"""The rules, one test each; `tasks.backends.conformance` says how they are run."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from io import BytesIO
 from typing import Any
 
 import pytest
 
-from tasks.backends.base import Backend, BackendContext
+from tasks.backends.base import Backend
+from tasks.backends.conformance.subject import Ending, Subject
 from tasks.errors import (
     Ambiguous,
+    BadImage,
     BatchStopped,
     ConfigError,
     ImagenError,
@@ -42,29 +25,11 @@ from tasks.errors import (
     Refused,
     Rejected,
     Throttled,
+    Unfetched,
 )
-from tasks.identity import derived_seed, job_id
 from tasks.records import Job, Prediction
-from tasks.settings import BackendSettings, OutputSettings
 
-NAME = "subject"
 PATIENCE_S = 60.0
-
-
-class Ending(StrEnum):
-    """How the next job of a subject can end, whatever its service calls it."""
-
-    THROTTLED = "it came too soon, and nothing was created"
-    BAD_KEY = "the key is not accepted"
-    NO_CREDIT = "the account is empty"
-    INVALID = "the service calls the request invalid, and created nothing"
-    REFUSED = "moderation refuses it, at once or at its end"
-    ECHOED = "the request is invalid, and the words that say so hold the secret"
-    LOST_BEFORE = "the connection closes before anything was created"
-    LOST_AFTER = "it closes after the prediction was created"
-    UNREADABLE = "the prediction was created, and the answer cannot be read"
-    FAILED = "it ends without a picture"
-
 
 PROOFS: Mapping[Ending, type[ImagenError]] = {
     Ending.THROTTLED: Throttled,
@@ -75,70 +40,6 @@ PROOFS: Mapping[Ending, type[ImagenError]] = {
 }
 """Ends that prove that nothing was created, and the error that says so."""
 UNCERTAIN = (Ending.LOST_BEFORE, Ending.LOST_AFTER, Ending.UNREADABLE)
-
-
-@dataclass(kw_only=True)
-class Subject:
-    """A backend and what stands in for its service."""
-
-    build: Callable[[BackendContext], Backend]
-    instance: Mapping[str, Any]
-    """The instance as it stands in a configuration; its environment variables are set."""
-    created: Callable[[], int]
-    """How many predictions the service has really created, and would bill."""
-    endings: Mapping[Ending, Callable[[], object]] = field(default_factory=dict)
-    """What to call so that the next job ends so."""
-    unreachable: Mapping[str, Any] | None = None
-    """Settings with which nobody listens at the other end; None: there is no other end."""
-    variable: str | None = None
-    """The environment variable without which the backend is not ready."""
-    secrets: tuple[str, ...] = ()
-    """What no message may hold."""
-
-    def backend(self, **changes: Any) -> Backend:
-        """A new instance, as another process builds it."""
-        return self.build(context_of({**self.instance, **changes}))
-
-    def job(self, number: int = 0) -> Job:
-        """A job like no other number's."""
-        return job_of(self.instance, number)
-
-
-def context_of(instance: Mapping[str, Any]) -> BackendContext:
-    """What a backend is built from, for an instance as it stands in a configuration."""
-    return BackendContext(
-        name=NAME,
-        settings=BackendSettings.model_validate(dict(instance)),
-        output=OutputSettings(),
-        prices={},
-        file="imagen.yaml",
-    )
-
-
-def job_of(instance: Mapping[str, Any], number: int, **changes: Any) -> Job:
-    """A job of the instance; it asks for no size, no steps and no options."""
-    identity = job_id(f"conformance {number}", sample=0, earlier=0, salt="")
-    values: dict[str, Any] = {
-        "job_id": identity,
-        "position": number,
-        "id": None,
-        "line": number + 1,
-        "sample": 0,
-        "prompt": f"a fox, number {number}",
-        "negative_prompt": None,
-        "backend": NAME,
-        "backend_type": instance["type"],
-        "model": instance.get("model", ""),
-        "width": None,
-        "height": None,
-        "aspect_ratio": None,
-        "steps": None,
-        "seed": derived_seed(identity),
-        "format": "png",
-        "backend_opts": {},
-        "extra": {},
-    }
-    return Job(**{**values, **changes})
 
 
 @pytest.mark.asyncio
@@ -258,6 +159,7 @@ class BackendConformance:
             error = await error_of(picture_of(backend, subject.job()))
         assert isinstance(error, JobError)
         assert not isinstance(error, NotCreated | Throttled | Ambiguous), "an end is not uncertain"
+        assert not isinstance(error, BadImage | Unfetched), "these are for fetching, which is repeated"
         assert subject.created() <= 1
         assert_no_secret(error, subject)
 
@@ -295,7 +197,7 @@ class BackendConformance:
 
 
 @asynccontextmanager
-async def opened(subject: Subject, **changes: Any) -> Any:
+async def opened(subject: Subject, **changes: Any) -> AsyncIterator[Backend]:
     """A new instance, closed at the end."""
     backend = subject.backend(**changes)
     try:
