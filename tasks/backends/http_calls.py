@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import httpx
@@ -21,6 +22,10 @@ from tasks.errors import Ambiguous, BatchStopped, JobError, NotCreated, Rejected
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0
+KEEPALIVE_S = 5.0
+SHORT_KEEPALIVE_S = 2.0
+"""For services without a look-up: a create that leaves on a connection which the server is just closing is lost, and many
+servers close idle ones after 5 seconds."""
 LONGEST_WORDS = 500
 HIDDEN = "***"
 
@@ -43,10 +48,14 @@ class HttpCalls:
         secrets: Collection[str] = (),
         connections: int,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
+        keepalive_s: float = KEEPALIVE_S,
     ) -> None:
         """Talk to `base` with at most so many connections; `secrets` never show up in a message."""
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._secrets = tuple(secret for secret in secrets if secret)
+        limits = httpx.Limits(
+            max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=keepalive_s
+        )
+        # A secret in an address is quoted there.
+        self._secrets = tuple({form for secret in secrets if secret for form in (secret, quote(secret, safe=""))})
         self.http = httpx.AsyncClient(
             base_url=base,
             headers={"User-Agent": "imagen", **(headers or {})},

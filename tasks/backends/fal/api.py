@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from tasks.backends.fal.options import FalOptions, app_of
-from tasks.backends.http_calls import HttpCalls, json_object, refusal, require_free_answer
+from tasks.backends.http_calls import SHORT_KEEPALIVE_S, HttpCalls, json_object, refusal, require_free_answer
 from tasks.errors import Ambiguous, BatchStopped, JobError, OutputGone
 
 SERVICE = "fal.ai"
@@ -34,6 +34,7 @@ class FalApi:
             headers={"Authorization": f"Key {key}"},
             secrets=[key],
             connections=connections,
+            keepalive_s=SHORT_KEEPALIVE_S,
         )
 
     async def submit(self, values: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from tasks.backends.http_api.options import Call, HttpOptions
 from tasks.backends.http_api.pointers import put, read
 from tasks.backends.http_api.template import fill, fill_address, fill_text
 from tasks.backends.http_api.values import values_of
-from tasks.backends.http_calls import HttpCalls, refusal, require_free_answer
+from tasks.backends.http_calls import SHORT_KEEPALIVE_S, HttpCalls, refusal, require_free_answer
 from tasks.errors import Ambiguous, OutputGone, Refused
 from tasks.records import Job
 
@@ -29,7 +29,10 @@ class DescribedApi:
         self._keys = ", ".join(secrets) or "no variable"
         self.service = httpx.URL(fill_address(options.create.url, self._env)).host
         self.calls = HttpCalls(
-            secrets=list(secrets.values()), connections=connections, answer_timeout_s=options.timeout_s
+            secrets=list(secrets.values()),
+            connections=connections,
+            answer_timeout_s=options.timeout_s,
+            keepalive_s=SHORT_KEEPALIVE_S,
         )
 
     async def create(self, job: Job, *, attempt: int) -> httpx.Response:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.http_calls import HttpCalls, json_object, refusal, retry_after_s
+from tasks.backends.http_calls import SHORT_KEEPALIVE_S, HttpCalls, json_object, refusal, retry_after_s
 from tasks.backends.openai_images.answer import ImageAnswer, Unreadable, read_answer
 from tasks.errors import Ambiguous, BatchStopped, JobError, Refused, Throttled
 
@@ -39,6 +39,7 @@ class ImagesApi:
             secrets=[key],
             connections=connections,
             answer_timeout_s=timeout_s,
+            keepalive_s=SHORT_KEEPALIVE_S,
         )
 
     async def generate(self, body: Mapping[str, Any], *, client_request_id: str) -> ImageAnswer:

@@ -70,18 +70,15 @@ class OpenAIBackend:
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One call, which lasts until the picture is made and here."""
-        name = f"imagen-{job.job_id[:32]}-{attempt}"
-        try:
-            answer = await self._api.generate(body_of(job, self._options), client_request_id=name)
-        except Ambiguous as error:
-            raise Ambiguous(f"{error}; the provider's logs know it as {name}", cost_micros=None) from error
+        answer = await self._api.generate(body_of(job, self._options), client_request_id=f"{_logged_as(job)}-{attempt}")
         return Prediction(prediction_id=answer.request_id, output=answer)
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Nobody can tell, which matters only where a picture costs something."""
         if self._pricing.free:
             return None
-        raise Ambiguous("the images API keeps no list of what it has made", cost_micros=None)
+        message = f"the images API keeps no list of what it has made; the provider's logs know it as {_logged_as(job)}"
+        raise Ambiguous(message, cost_micros=None)
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
         """The answer that came with the submit; in another process there is none."""
@@ -144,3 +141,8 @@ class OpenAIBackend:
     def _delivery(self) -> Delivery:
         own = httpx.URL(self._options.api_base).host
         return Delivery([own, *self._options.delivery_hosts], connections=self._connections)
+
+
+def _logged_as(job: Job) -> str:
+    """How the `X-Client-Request-Id` of the job's requests begins."""
+    return f"imagen-{job.job_id[:32]}"
