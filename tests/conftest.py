@@ -11,7 +11,10 @@ import pytest
 
 pytest_plugins = ["tests.services.postgresql", "tests.services.supabase"]
 
-PERSONAL_PREFIXES = ("PREFECT_", "XDG_", "MAI_", "TMUX", "SUPABASE_", "REPLICATE_", "IMAGEN_USAGE_", "HF_", "HUGGING")
+PERSONAL_PREFIXES = (
+    *("PREFECT_", "XDG_", "MAI_", "TMUX", "SUPABASE_", "IMAGEN_USAGE_", "HF_", "HUGGING"),
+    *("REPLICATE_", "OPENAI_", "FAL_"),
+)
 
 
 @pytest.fixture(autouse=True)

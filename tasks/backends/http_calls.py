@@ -36,6 +36,9 @@ NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 WRONG = frozenset({400, 404, 405, 413, 415, 422})
 """The service has read the request and found it wrong (RFC 9110, section 15.5): nothing was created."""
 
+MOVED = frozenset({301, 307, 308})
+"""The request is to be made at another address (RFC 9110, section 15.4): here it was not done."""
+
 
 class HttpCalls:
     """Calls to one service; usable inside one event loop."""
@@ -128,6 +131,8 @@ def refusal(answer: httpx.Response, detail: str, *, service: str, key_env: str) 
             return Throttled(detail, retry_after_s=retry_after_s(answer))
         case status if status in WRONG:
             return Rejected(detail)
+        case status if status in MOVED:
+            return Rejected(f"the service is somewhere else ({status}); correct its address in the configuration")
         case status:
             return Ambiguous(f"the answer to a create was {status} ({detail})", cost_micros=None)
 
