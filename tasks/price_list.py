@@ -17,6 +17,8 @@ UNIT_NAMES = {
     "megapixel": "MP",
     "input_megapixel": "input MP",
     "second": "s",
+    "input_million_tokens": "M input tokens",
+    "output_million_tokens": "M output tokens",
 }
 
 

@@ -36,6 +36,10 @@ class Used:
     """Of all reference images."""
     seconds: float | None = None
     """Of compute."""
+    input_tokens: float | None = None
+    """Of the prompt."""
+    output_tokens: float | None = None
+    """Of all output images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,8 @@ class Price:
             (self.usd.megapixel, _begun(used.megapixels, used.images)),
             (self.usd.input_megapixel, _begun(used.input_megapixels)),
             (self.usd.second, used.seconds),
+            (self.usd.input_million_tokens, _millions(used.input_tokens)),
+            (self.usd.output_million_tokens, _millions(used.output_tokens)),
         )
         asked = [(usd, times) for usd, times in parts if usd]
         if any(times is None for _, times in asked):
@@ -68,6 +74,37 @@ class Price:
     def age_days(self, today: date) -> int | None:
         """Days since it was read; None for one that the user has set."""
         return None if self.as_of is None else (today - self.as_of).days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pricing:
+    """How the attempts of one backend instance are priced."""
+
+    price: Price | None
+    """The model's price, if known."""
+    image_micros: int | None
+    """The configured price of one image, which overrides it."""
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing that is sent can cost anything, because the user says so."""
+        return self.image_micros == 0
+
+    @property
+    def by_time(self) -> bool:
+        """Whether a run costs something that gives no picture."""
+        return self.image_micros is None and self.price is not None and self.price.usd.second > 0
+
+    @property
+    def priced_on(self) -> date | None:
+        """When the price was read; None where it is the user's own, or there is none."""
+        return self.price.as_of if self.price and self.image_micros is None else None
+
+    def cost_micros(self, used: Used) -> int | None:
+        """Millionths of a dollar; None where no price is known."""
+        if self.image_micros is not None:
+            return self.image_micros * used.images
+        return None if self.price is None else self.price.cost_micros(used)
 
 
 def price_of(model: str, configured: Mapping[str, UnitPrices]) -> Price | None:
@@ -101,6 +138,10 @@ def age_warnings(priced_on: Mapping[str, date], today: date) -> Iterator[str]:
 
 def _begun(megapixels: float | None, images: int = 1) -> float | None:
     return None if megapixels is None else float(math.ceil(megapixels) * images)
+
+
+def _millions(tokens: float | None) -> float | None:
+    return None if tokens is None else tokens / 1e6
 
 
 @cache

@@ -77,6 +77,8 @@ class UnitPrices(_Section):
     megapixel: float = Field(0.0, ge=0, description="for each begun megapixel of output")
     input_megapixel: float = Field(0.0, ge=0, description="for each begun megapixel of reference images")
     second: float = Field(0.0, ge=0, description="for each second of compute")
+    input_million_tokens: float = Field(0.0, ge=0, description="for a million tokens of the prompt")
+    output_million_tokens: float = Field(0.0, ge=0, description="for a million tokens of the picture")
 
 
 class OutputSettings(_Section):

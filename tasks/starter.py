@@ -50,6 +50,92 @@ backends:
     model: black-forest-labs/flux-dev
     concurrency: 64
 
+  gpt-image-openai: # OpenAI's images API, or a server that speaks it; needs the environment variable OPENAI_API_KEY
+    type: openai
+    model: gpt-image-1.5
+    concurrency: 16
+    mode: sync # batch: through the Batch API, half the price, within a day
+    api_base: https://api.openai.com/v1 # with its /v1
+    api_key_env: OPENAI_API_KEY # variable that holds the key; null: the server needs none
+    default_size: 1024x1024 # where the row gives none; auto: the model's choice; null: not sent
+    quality: medium # low, medium, high, ...; null: the model's own, and plans count the dearest
+    output_format: null # send the row's format: true or false; null: where the model is known to take it
+    response_format: null # b64_json or url; sent where set: OpenAI's present models take none
+    extra_inputs: {} # further inputs of a server, from a row's seed, steps and negative_prompt: {num_inference_steps: steps}
+    output_tokens: null # of one picture at most, for plans and budgets; null: what is known of the model
+    timeout_s: 300 # for one answer; the picture is made meanwhile
+    usual_latency_s: 20 # seconds that a picture takes, for plans
+    delivery_hosts: [] # where pictures lie that come as addresses, besides api_base's own host
+    batch_jobs: 200 # batch: jobs in one batch at most; one is downloaded whole, some MB for each picture
+    batch_quiet_s: 5.0 # batch: one is sent when it is full, or when no job has come for so long
+    batch_latency_s: 3600 # batch: seconds that one takes, for plans
+    batch_poll_s: 60 # batch: between two looks at one
+  gpt-image-openai-batch: # what a night's worth of pictures is cheapest with
+    type: openai
+    mode: batch
+    model: gpt-image-1.5
+    quality: medium
+    concurrency: 1000 # jobs at the provider at once, in five batches here
+
+  flux-schnell-fal: # any image model on fal.ai; needs the environment variable FAL_KEY
+    type: fal
+    model: fal-ai/flux/schnell # owner/app, or owner/app/path
+    concurrency: 32 # in the queue at once; how many run is up to the account
+    api_key_env: FAL_KEY # variable that holds the key
+    queue_base: https://queue.fal.run
+    sends: [seed, num_images, output_format] # with every job; shorten it for models that do not take one of them
+    size_as: image_size # how the model is told a row's size: image_size, aspect_ratio or none
+    default_steps: null # where the row gives none; null: the model's own
+    timeout_s: 300 # for one request, and until it starts
+    usual_latency_s: 4 # seconds that one takes, until some were seen
+    requests_per_min: 3000 # polls and cancels at most
+    delivery_hosts: [fal.media, "*.fal.media"] # pictures are fetched from
+
+  any-json-api: # an API of your own, described; this one is made up. {prompt} and the like are filled in, nothing is run
+    type: http
+    model: my-model
+    price_usd: 0.02 # 0: it is free, and what was not answered is sent again
+    create: # makes a prediction; in its body may stand prompt, negative_prompt, seed, width, height, size, ...
+      method: POST
+      url: https://api.example.com/v1/models/{model}/tasks
+      headers: {Authorization: "Bearer {env:MY_API_KEY}"} # variables stand in headers and addresses only
+      body: {prompt: "{prompt}", seed: "{seed}", width: "{width}", height: "{height}", reference: "{job_id}"}
+    id: /task/id # where things stand in an answer, as JSON pointers (RFC 6901)
+    poll: # asks how it is; null: create answers with the picture itself
+      method: GET
+      url: https://api.example.com/v1/tasks/{id}
+      headers: {Authorization: "Bearer {env:MY_API_KEY}"}
+      body: null
+    state: {at: /task/status, succeeded: [done], failed: [failed, cancelled]} # any other name: it still runs
+    result: null # a call that gives the picture, where poll does not
+    output: {kind: url, at: /task/images/0/url} # kind: url, base64, or bytes where the answer itself is the picture
+    error: /task/error # null: the usual places
+    moderation: [nsfw, safety] # parts of the error's words that mean a refused prompt
+    passing: [overloaded] # parts that mean a passing failure
+    failures_are_free: false # true: one that failed is not billed, so a passing failure is tried again
+    cost: null # where the answer says the price in dollars
+    cancel: # null: there is no such call
+      method: DELETE
+      url: https://api.example.com/v1/tasks/{id}
+      headers: {Authorization: "Bearer {env:MY_API_KEY}"}
+      body: null
+    find: # looks for one whose create was not answered; null: it is held
+      method: GET
+      url: https://api.example.com/v1/tasks?reference={job_id}
+      headers: {Authorization: "Bearer {env:MY_API_KEY}"}
+      body: null
+      items: /tasks # where the list stands
+      id: /id # where the id stands in an item
+      patience_s: 20 # how long one may take to show up there
+    idempotency_header: null # the service makes one prediction for equal values of this header
+    opts_at: "" # object of create.body that backend_opts are merged into
+    default_width: 1024 # where the row gives no size; null: none is sent
+    default_height: 1024
+    timeout_s: 300 # for one prediction
+    usual_latency_s: 10 # seconds that one takes, until some were seen
+    requests_per_min: 600 # polls, look-ups and cancels at most
+    delivery_hosts: [cdn.example.com] # where pictures lie that come as addresses, besides create's own host
+
   flux-schnell-local: # on this machine's GPU; needs: pip install 'imagen[local]'
     type: diffusers
     model: black-forest-labs/FLUX.1-schnell # any text-to-image pipeline of diffusers: a hub id, or a folder

@@ -12,16 +12,8 @@ import pytest
 pytest_plugins = ["tests.services.browser", "tests.services.postgresql", "tests.services.supabase"]
 
 PERSONAL_PREFIXES = (
-    "PREFECT_",
-    "XDG_",
-    "MAI_",
-    "TMUX",
-    "PG",
-    "SUPABASE_",
-    "REPLICATE_",
-    "IMAGEN_USAGE_",
-    "HF_",
-    "HUGGING",
+    *("PREFECT_", "XDG_", "MAI_", "TMUX", "PG", "SUPABASE_", "IMAGEN_USAGE_", "HF_", "HUGGING"),
+    *("REPLICATE_", "OPENAI_", "FAL_"),
 )
 
 

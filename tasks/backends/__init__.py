@@ -19,6 +19,9 @@ ENTRY_POINT_GROUP = "imagen.backends"
 
 EMBEDDED_TYPES = {
     "diffusers": "tasks.backends.diffusers_local.backend:DiffusersBackend",
+    "fal": "tasks.backends.fal.backend:FalBackend",
+    "http": "tasks.backends.http_api.backend:HttpBackend",
+    "openai": "tasks.backends.openai_images.modes:open_backend",
     "replicate": "tasks.backends.replicate.backend:ReplicateBackend",
     "sketch": "tasks.backends.sketch:SketchBackend",
 }

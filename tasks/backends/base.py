@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+from tasks.errors import ConfigError
 from tasks.records import Job, Prediction
-from tasks.settings import BackendSettings, OutputSettings, UnitPrices
+from tasks.settings import BackendSettings, OutputSettings, UnitPrices, explain_setting
+
+Options = TypeVar("Options", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,18 @@ class BackendContext:
     def place(self) -> str:
         """How a message begins that is about one of this instance's settings."""
         return f"{self.file}: backends.{self.name}"
+
+
+def read_options(context: BackendContext, options: type[Options]) -> Options:
+    """The settings of an instance that belong to its type.
+
+    Raises:
+        ConfigError: Settings cannot be used; names all of them, with the file and the instance.
+    """
+    try:
+        return options.model_validate(context.settings.options)
+    except ValidationError as exc:
+        raise ConfigError("\n".join(explain_setting(error, context.place) for error in exc.errors())) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,14 +11,13 @@ import hashlib
 from collections.abc import Collection
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.backends.base import Allowance, BackendContext, Estimate
+from tasks.backends.base import Allowance, BackendContext, Estimate, read_options
 from tasks.backends.sizes import requested_size
-from tasks.errors import ConfigError, JobError, Refused, Transient
+from tasks.errors import JobError, Refused, Transient
 from tasks.identity import sent_text
 from tasks.records import Job, Prediction, micros
-from tasks.settings import explain_setting
 
 DEFAULT_SIZE_PX = (512, 512)
 GRID_PX = 8
@@ -51,10 +50,7 @@ class SketchBackend:
         self._creates_per_min = context.settings.creates_per_min
         self._output = context.output
         self._price_micros = micros(context.settings.price_usd)
-        try:
-            self._options = SketchOptions.model_validate(context.settings.options)
-        except ValidationError as exc:
-            raise ConfigError("\n".join(explain_setting(error, context.place) for error in exc.errors())) from None
+        self._options = read_options(context, SketchOptions)
 
     def ready(self) -> str | None:
         """Always: there is nothing to set up."""

@@ -20,7 +20,8 @@ from tasks.errors import InputError, OutputError
 from tasks.gallery import plots, rows, thumbnails
 from tasks.gallery.figures import Figures
 from tasks.gallery.page import page_html
-from tasks.ledger.database import open_ledger, require_ledger
+from tasks.ledger.database import open_ledger
+from tasks.ledger.place import require_ledger
 from tasks.ledger.queries import count, job_pages
 from tasks.summary import Summary, summarise
 

@@ -26,6 +26,12 @@ READ_ON = date(2026, 10, 7)
         (UnitPrices(image=0.01), Used(images=1, input_megapixels=None), 10_000),
         (UnitPrices(second=0.001), Used(images=1, seconds=2.5), 2_500),
         (UnitPrices(second=0.001), Used(images=1), None),
+        (
+            UnitPrices(input_million_tokens=5, output_million_tokens=30),
+            Used(images=1, input_tokens=100, output_tokens=1_000),
+            30_500,
+        ),
+        (UnitPrices(input_million_tokens=5), Used(images=1), None),
         (UnitPrices(), Used(images=1), 0),
     ],
 )

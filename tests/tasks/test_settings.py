@@ -8,6 +8,9 @@ import pytest
 from pydantic import BaseModel
 
 from tasks.backends.diffusers_local.options import DiffusersOptions
+from tasks.backends.fal.options import FalOptions
+from tasks.backends.http_api.options import HttpOptions
+from tasks.backends.openai_images.options import OpenAIOptions
 from tasks.backends.replicate.options import ReplicateOptions
 from tasks.backends.sketch import SketchOptions
 from tasks.errors import ConfigError
@@ -81,11 +84,25 @@ def test_the_starter_configuration_shows_every_default(tmp_path: Path) -> None:
     )
 
 
+def test_the_starter_configuration_explains_every_setting_of_a_described_api(tmp_path: Path) -> None:
+    """Its own and those of its calls; together they are an API that can be used."""
+    (tmp_path / "imagen.yaml").write_text(CONFIG_TEXT)
+    written = load_settings(tmp_path / "imagen.yaml").backends["any-json-api"].options
+    assert set(written) == set(HttpOptions.model_fields)
+    options = HttpOptions.model_validate(written)
+    assert options.find is not None
+    sections = {name: getattr(options, name) for name in ("create", "poll", "cancel", "find", "state", "output")}
+    for name, section in sections.items():
+        assert set(written[name]) == set(type(section).model_fields), name
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("sketch", SketchOptions()),
         ("flux-schnell-replicate", ReplicateOptions()),
+        ("gpt-image-openai", OpenAIOptions(quality="medium")),
+        ("flux-schnell-fal", FalOptions()),
         ("flux-schnell-local", DiffusersOptions(default_steps=4, default_guidance=0.0)),
     ],
 )

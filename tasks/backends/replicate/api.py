@@ -5,23 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn
+from typing import Any
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
+from tasks.backends.http_calls import HttpCalls, json_object, origin, refusal, require_free_answer, retry_after_s
 from tasks.backends.replicate.options import ModelReference
-from tasks.errors import Ambiguous, BatchStopped, NotCreated, OutputGone, Rejected, Throttled
+from tasks.errors import Ambiguous, BatchStopped, JobError, NotCreated, OutputGone, Throttled
 from tasks.reference_images import media_type
 
-CONNECT_TIMEOUT_S = 10.0
+SERVICE = "Replicate"
 ANSWER_TIMEOUT_S = 30.0
-
-NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-"""Only these prove that a request never left. The transport calls a dropped connection a `ConnectTimeout` too
-(httpx-aiohttp 0.2.0), so what counts is the error underneath, never httpx's name for it."""
 
 # "Your rate limit for creating predictions is reduced to 6 requests per minute with a burst of 1 requests while you
 # have less than $5.0 in credit. Your rate limit resets in ~7s." (captured answer, 2025-2026)
@@ -35,13 +29,14 @@ class ReplicateApi:
     def __init__(self, *, base: str, token: str, token_env: str, connections: int) -> None:
         """Talk to `base` (without /v1) with at most so many connections; `token_env` is named in messages."""
         self._token_env = token_env
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._http = httpx.AsyncClient(
-            base_url=f"{base}/v1",
-            headers={"Authorization": f"Bearer {token}", "User-Agent": "imagen"},
-            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            transport=AiohttpTransport(limits=limits),
+        self._calls = HttpCalls(
+            base=f"{base}/v1",
+            headers={"Authorization": f"Bearer {token}"},
+            secrets=[token],
+            connections=connections,
+            answer_timeout_s=ANSWER_TIMEOUT_S,
         )
+        self._http = self._calls.http
 
     async def create(
         self, model: ModelReference, values: Mapping[str, Any], *, cancel_after_s: float
@@ -54,16 +49,10 @@ class ReplicateApi:
             BatchStopped: Token or credit: nobody's prediction can be created now.
         """
         path, body = _create_call(model, values)
-        try:
-            answer = await self._http.post(
-                path, json=body, headers={"Cancel-After": f"{max(5, round(cancel_after_s))}s"}
-            )
-        except httpx.HTTPError as exc:
-            if isinstance(exc.__cause__, NEVER_SENT):
-                raise NotCreated(f"the service cannot be reached ({exc})") from exc
-            raise Ambiguous(f"the answer to a create was lost ({_named(exc)})", cost_micros=None) from exc
+        cancel_after = f"{max(5, round(cancel_after_s))}s"
+        answer = await self._calls.pay("POST", path, json=body, headers={"Cancel-After": cancel_after})
         if not answer.is_success:
-            self._refuse(answer)
+            raise self._refusal(answer)
         return _prediction(answer)
 
     async def upload(self, data: bytes, *, name: str) -> str:
@@ -80,12 +69,14 @@ class ReplicateApi:
         try:
             answer = await self._http.post("/files", files=part)
         except httpx.HTTPError as exc:
-            raise NotCreated(f"a picture could not be uploaded ({_named(exc)})") from exc
+            raise NotCreated(f"a picture could not be uploaded ({self._calls.named(exc)})") from exc
         if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS}:
-            self._refuse(answer)
-        address = (_json(answer).get("urls") or {}).get("get")
+            raise self._refusal(answer)
+        address = (json_object(answer).get("urls") or {}).get("get")
         if not answer.is_success or not isinstance(address, str):
-            raise NotCreated(f"a picture could not be uploaded ({answer.status_code}: {_detail(answer)})")
+            raise NotCreated(
+                f"a picture could not be uploaded ({answer.status_code}: {self._calls.words(_detail(answer))})"
+            )
         return address
 
     async def get(self, prediction_id: str) -> dict[str, Any]:
@@ -116,7 +107,7 @@ class ReplicateApi:
             page = self._free(await self._http.get(url), "results")
             yield page["results"]
             url = page.get("next")
-            if url and _origin(httpx.URL(url)) != _origin(self._http.base_url):
+            if url and origin(httpx.URL(url)) != origin(self._http.base_url):
                 # The token goes nowhere else, also not to the same host without encryption.
                 raise httpx.DecodingError(f"the list goes on somewhere else ({url})")
 
@@ -130,59 +121,35 @@ class ReplicateApi:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._calls.close()
 
     def _free(self, answer: httpx.Response, needed: str) -> dict[str, Any]:
         """The body of an answer to a call that may be repeated at will; it says `needed`, or says nothing."""
-        if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            self._refuse(answer)
-        answer.raise_for_status()
-        body = _json(answer)
+        detail = self._calls.words(_detail(answer))
+        require_free_answer(answer, service=SERVICE, key_env=self._token_env, detail=detail)
+        body = json_object(answer)
         if not isinstance(body.get(needed), str | list):
             raise httpx.DecodingError("the answer cannot be read", request=answer.request)
         return body
 
-    def _refuse(self, answer: httpx.Response) -> NoReturn:
-        """Raise what an answer other than 2xx proves."""
-        detail = _detail(answer)
-        match answer.status_code:
-            case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
-                raise BatchStopped("token", f"Replicate does not accept the token in {self._token_env} ({detail})")
-            case httpx.codes.PAYMENT_REQUIRED:
-                raise BatchStopped("credit", f"Replicate: {detail} Then resume; nothing is paid twice")
-            case httpx.codes.TOO_MANY_REQUESTS:
-                raise throttled(answer)
-            case httpx.codes.BAD_REQUEST | httpx.codes.NOT_FOUND | httpx.codes.UNPROCESSABLE_ENTITY:
-                raise Rejected(detail)
-            case status:
-                raise Ambiguous(f"the answer to a create was {status} ({detail})", cost_micros=None)
+    def _refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
+        """What an answer other than 2xx proves."""
+        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            return throttled(answer)
+        return refusal(answer, self._calls.words(_detail(answer)), service=SERVICE, key_env=self._token_env)
 
 
 def throttled(answer: httpx.Response) -> Throttled:
     """What a 429 says about when to come again: its header first, then its body, then its words."""
-    body, detail = _json(answer), _detail(answer)
+    body, detail = json_object(answer), _detail(answer)
     stated = _STATED_RATE.search(detail)
     words = _RESETS_IN.search(detail)
-    after_s = _header_s(answer.headers.get("retry-after"))
+    after_s = retry_after_s(answer)
     if after_s is None and isinstance(body.get("retry_after"), int | float):
         after_s = float(body["retry_after"])
     if after_s is None and words:
         after_s = float(words[1])
     return Throttled(detail, retry_after_s=after_s, creates_per_min=float(stated[1]) if stated else None)
-
-
-def _header_s(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, a number or a date (RFC 9110, section 10.2.3)."""
-    if value is None:
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
 
 
 def _create_call(model: ModelReference, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -192,29 +159,13 @@ def _create_call(model: ModelReference, values: Mapping[str, Any]) -> tuple[str,
 
 
 def _prediction(answer: httpx.Response) -> dict[str, Any]:
-    body = _json(answer)
+    body = json_object(answer)
     if not isinstance(body.get("id"), str):
         raise Ambiguous("the answer to a create could not be read", cost_micros=None)
     return body
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
 def _detail(answer: httpx.Response) -> str:
     """The service's own words, on one line."""
-    words = _json(answer).get("detail") or answer.reason_phrase or f"status {answer.status_code}"
+    words = json_object(answer).get("detail") or answer.reason_phrase or f"status {answer.status_code}"
     return " ".join(str(words).split())
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
-
-
-def _named(exc: BaseException) -> str:
-    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__

@@ -15,20 +15,20 @@ import httpx
 from pydantic import ValidationError
 
 from tasks.backends.base import Allowance, BackendContext, Estimate
+from tasks.backends.delivery import Delivery
 from tasks.backends.replicate.api import ReplicateApi
-from tasks.backends.replicate.delivery import Delivery
 from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
 from tasks.backends.replicate.inputs import has_reference_images, images, input_of, megapixels
 from tasks.backends.replicate.models import facts_of
 from tasks.backends.replicate.options import CREATES_PER_MIN, ModelReference, ReplicateOptions, parse_model
 from tasks.backends.replicate.pictures import PictureInputs
-from tasks.backends.replicate.predictions import Pricing, created_prediction, ended_prediction, has_ended
+from tasks.backends.replicate.predictions import created_prediction, ended_prediction, has_ended
 from tasks.backends.replicate.watcher import Watcher
 from tasks.clock import Clock
 from tasks.errors import Ambiguous, BatchStopped, ConfigError, JobError, Transient
 from tasks.identity import digest
 from tasks.limits import Pace
-from tasks.prices import Used, price_of
+from tasks.prices import Pricing, Used, price_of
 from tasks.records import Job, Prediction, micros
 from tasks.reference_images import media_type
 from tasks.retry import retrying_look
@@ -97,13 +97,13 @@ class ReplicateBackend:
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the price table's; a price by time counts the usual time, at most the time-out."""
-        usual_s, price = self._facts.usual_latency_s, self._pricing.price
+        usual_s = self._facts.usual_latency_s
         usual = self._used(job, usual_s)
         return Estimate(
             cost_micros=self._pricing.cost_micros(usual),
             most_micros=self._pricing.cost_micros(replace(usual, seconds=self._timeout_s)),
             latency_s=usual_s,
-            priced_on=price.as_of if price and self._pricing.image_micros is None else None,
+            priced_on=self._pricing.priced_on,
         )
 
     def allowance(self) -> Allowance:

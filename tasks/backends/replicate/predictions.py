@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from tasks.errors import JobError, OutputGone, Refused, Transient
-from tasks.prices import Price, Used
+from tasks.prices import Pricing, Used
 from tasks.records import Prediction
 
 RUNNING = frozenset({"starting", "processing"})
@@ -25,27 +25,6 @@ _PASSING = re.compile(
 def has_ended(answer: dict[str, Any]) -> bool:
     """Whether the prediction is in a terminal state, or one that we do not know; an answer without one says nothing."""
     return answer.get("status") is not None and answer["status"] not in RUNNING
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pricing:
-    """How predictions of one instance are priced."""
-
-    price: Price | None
-    """The model's price, if known."""
-    image_micros: int | None
-    """The configured price of one image, which overrides it."""
-
-    @property
-    def by_time(self) -> bool:
-        """Whether a run costs something that gives no picture."""
-        return self.image_micros is None and self.price is not None and self.price.usd.second > 0
-
-    def cost_micros(self, used: Used) -> int | None:
-        """Millionths of a dollar; None where no price is known."""
-        if self.image_micros is not None:
-            return self.image_micros * used.images
-        return None if self.price is None else self.price.cost_micros(used)
 
 
 def ended_prediction(answer: dict[str, Any], pricing: Pricing, asked: Used) -> Prediction:

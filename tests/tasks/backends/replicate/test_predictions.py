@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.replicate.predictions import Pricing, ended_prediction, first_output, has_ended, seconds_taken
+from tasks.backends.replicate.predictions import ended_prediction, first_output, has_ended, seconds_taken
 from tasks.errors import JobError, OutputGone, Refused, Transient
-from tasks.prices import Used, price_of
+from tasks.prices import Pricing, Used, price_of
 from tasks.records import Prediction
 
 SCHNELL = "black-forest-labs/flux-schnell"

@@ -6,8 +6,8 @@ import base64
 
 import pytest
 
-from tasks.backends.replicate import delivery
-from tasks.backends.replicate.delivery import Delivery
+from tasks.backends import delivery
+from tasks.backends.delivery import Delivery
 from tasks.errors import BadImage, JobError, OutputGone, Unfetched
 from tests.raw_server import http, raw_server
 from tests.scripted_backend import picture

@@ -1,0 +1,170 @@
+"""The backend `fal`; see `tasks.backends.base.Backend` for what each method owes the engine.
+
+The queue keeps a request and its result by id, and has no list that shows what was asked for: a submit whose answer was
+lost cannot be found. It is held.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import httpx
+
+from tasks.backends.base import Allowance, BackendContext, Estimate, read_options
+from tasks.backends.delivery import Delivery
+from tasks.backends.fal.api import COMPLETED, FalApi
+from tasks.backends.fal.inputs import input_of, megapixels, problems_of
+from tasks.backends.fal.options import FalOptions, parse_model
+from tasks.backends.fal.results import failure, is_flagged, megapixels_of, picture_of
+from tasks.backends.http_calls import json_object
+from tasks.backends.polling import Polling
+from tasks.clock import Clock, instant
+from tasks.errors import Ambiguous, ConfigError, JobError, Refused, Transient
+from tasks.identity import digest
+from tasks.limits import Pace
+from tasks.prices import Pricing, Used, price_of
+from tasks.records import Job, Prediction, micros
+
+
+class FalBackend:
+    """One model on fal.ai."""
+
+    def __init__(self, context: BackendContext) -> None:
+        """Read the settings; nothing is asked of the network.
+
+        Raises:
+            ConfigError: A setting, or the model's id, cannot be used.
+        """
+        self._context = context
+        self._clock = Clock()
+        self._options = read_options(context, FalOptions)
+        try:
+            self._model = parse_model(context.settings.model)
+        except ValueError as exc:
+            raise ConfigError(f"{context.place}.model: {exc}") from None
+        self._pricing = Pricing(
+            price=price_of(self._model, context.prices), image_micros=micros(context.settings.price_usd)
+        )
+
+    def ready(self) -> str | None:
+        """Whether there is a key."""
+        return None if self._key else f"set {self._options.api_key_env}"
+
+    def learn(self) -> None:
+        """A model refuses a wrong input itself, and most do so before they cost anything."""
+
+    def problems(self, job: Job) -> list[str]:
+        """What cannot be sent, and pictures that would be dropped."""
+        return problems_of(job, self._options)
+
+    def estimate(self, job: Job) -> Estimate:
+        """The configured price, else the price table's."""
+        cost_micros = self._pricing.cost_micros(Used(images=1, megapixels=megapixels(job, self._options)))
+        return Estimate(
+            cost_micros=cost_micros,
+            most_micros=cost_micros,
+            latency_s=self._options.usual_latency_s,
+            priced_on=self._pricing.priced_on,
+        )
+
+    def allowance(self) -> Allowance:
+        """The key's. The queue takes any number; how many run at once is the account's affair."""
+        return Allowance(
+            account=f"{self._options.queue_base} {digest(self._key)}",
+            creates_per_min=self._context.settings.creates_per_min,
+        )
+
+    async def submit(self, job: Job, *, attempt: int) -> Prediction:
+        """One request into the queue."""
+        request_id = await self._api.submit(input_of(job, self._options))
+        return Prediction(prediction_id=request_id, created_at=instant(self._clock.now_us()))
+
+    async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
+        """Nobody can tell, which matters only where a picture costs something."""
+        if self._pricing.free:
+            return None
+        raise Ambiguous("the queue has no list of what was submitted", cost_micros=None)
+
+    async def wait(self, job: Job, prediction: Prediction) -> Prediction:
+        """Ask for the request until it has ended, or cancel it when it takes too long."""
+        try:
+            ended, answer = await self._polling.until(
+                lambda: self._look(prediction.prediction_id),
+                timeout_s=self._options.timeout_s,
+                is_fresh=prediction.created_at is not None,
+            )
+        except TimeoutError:
+            await self.cancel(prediction)
+            seconds = self._options.timeout_s
+            raise Transient(f"no picture within {seconds:.0f} s", kind="timeout", cost_micros=None) from None
+        if not answer.is_success:
+            raise failure(answer, self._api.words(answer))
+        return self._ended(job, prediction, ended, json_object(answer))
+
+    async def fetch(self, job: Job, prediction: Prediction) -> bytes:
+        """Fetch the first picture, without the key."""
+        try:
+            return await self._delivery.fetch(prediction.output)
+        except JobError as error:
+            error.cost_micros = prediction.cost_micros
+            raise
+
+    async def cancel(self, prediction: Prediction) -> None:
+        """Ask to stop it, if the queue can be reached; what has begun may run on and be billed."""
+        with suppress(httpx.HTTPError):
+            await self._api.cancel(prediction.prediction_id)
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        opened = vars(self)
+        for name in ("_api", "_delivery"):
+            if name in opened:
+                await opened[name].close()
+
+    async def _look(self, request_id: str) -> tuple[dict[str, Any], httpx.Response] | None:
+        """The last status and the result of a request that has ended; None while it runs."""
+        status = await self._api.status(request_id)
+        return (status, await self._api.result(request_id)) if status["status"] == COMPLETED else None
+
+    def _ended(self, job: Job, prediction: Prediction, status: dict[str, Any], body: dict[str, Any]) -> Prediction:
+        picture = picture_of(body)
+        size = megapixels_of(picture or {}) or megapixels(job, self._options)
+        seconds = (status.get("metrics") or {}).get("inference_time")
+        cost_micros = self._pricing.cost_micros(Used(images=1, megapixels=size, seconds=seconds))
+        if is_flagged(body):
+            raise Refused("the picture was flagged and blackened", cost_micros=cost_micros)
+        if picture is None:
+            raise JobError("the request ended without a picture", kind="no_output", cost_micros=cost_micros)
+        return Prediction(
+            prediction_id=prediction.prediction_id,
+            output=picture["url"],
+            predict_time_s=seconds,
+            cost_micros=cost_micros,
+            cost_source=None if cost_micros is None else "free" if self._pricing.free else "priced",
+        )
+
+    @property
+    def _key(self) -> str:
+        return os.environ.get(self._options.api_key_env, "").strip()
+
+    @cached_property
+    def _connections(self) -> int:
+        return self._context.settings.concurrency + 8
+
+    @cached_property
+    def _api(self) -> FalApi:
+        return FalApi(self._options, model=self._model, key=self._key, connections=self._connections)
+
+    @cached_property
+    def _delivery(self) -> Delivery:
+        return Delivery(self._options.delivery_hosts, connections=self._connections)
+
+    @cached_property
+    def _polling(self) -> Polling:
+        pace = Pace(self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep)
+        return Polling(pace=pace, clock=self._clock, usual_s=self._options.usual_latency_s)

@@ -1,0 +1,62 @@
+"""Settings of the type `fal`."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from tasks.backends.http_options import Address, EnvName
+
+QUEUE_BASE = "https://queue.fal.run"
+DELIVERY_HOSTS = ("fal.media", "*.fal.media")
+"""Where generated files lie (fal.ai docs, "Queue", read 2026-11)."""
+
+Sent = Literal["seed", "num_images", "output_format"]
+"""Inputs that are sent with every job, since most image models take them."""
+
+_MODEL = re.compile(r"(?:(?:workflows|comfy)/)?[\w.-]+/[\w.-]+(?:/[\w./-]+)?")
+
+
+class FalOptions(BaseModel):
+    """What the type understands beyond the common keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    api_key_env: EnvName = Field("FAL_KEY", description="variable that holds the key")
+    queue_base: Address = Field(QUEUE_BASE, description="of the queue API")
+    sends: list[Sent] = Field(
+        default_factory=lambda: list(get_args(Sent)),
+        description="sent with every job; shorten it for models that do not take one of them",
+    )
+    size_as: Literal["image_size", "aspect_ratio", "none"] = Field(
+        "image_size", description="how the model is told a row's size"
+    )
+    default_steps: int | None = Field(None, ge=1, description="where the row gives none; null: the model's own")
+    timeout_s: float = Field(300.0, ge=5, le=86_400, description="for one request, and to its start in the queue")
+    usual_latency_s: float = Field(4.0, ge=0, description="seconds that one takes, until some were seen")
+    requests_per_min: float = Field(3_000.0, gt=0, description="polls and cancels at most")
+    delivery_hosts: list[str] = Field(default_factory=lambda: list(DELIVERY_HOSTS), description="pictures come from")
+
+    @field_validator("queue_base")
+    @classmethod
+    def _without_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+
+def parse_model(text: str) -> str:
+    """The model's id, as it stands in addresses.
+
+    Raises:
+        ValueError: It is not `owner/app` or `owner/app/path`.
+    """
+    if not _MODEL.fullmatch(text) or ".." in text:
+        raise ValueError(f"{text!r} is not a model; write owner/app or owner/app/path, as fal-ai/flux/schnell")
+    return text
+
+
+def app_of(model: str) -> str:
+    """The part of a model's id that stands in the addresses of its requests (fal-client 1.0.3, `AppId`)."""
+    parts = model.split("/")
+    return "/".join(parts[: 3 if parts[0] in {"workflows", "comfy"} else 2])

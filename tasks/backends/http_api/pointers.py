@@ -1,0 +1,50 @@
+"""Where something stands in an answer: JSON pointers (RFC 6901), as `/images/0/url`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from jsonpointer import JsonPointer, JsonPointerException
+from pydantic import AfterValidator
+
+
+def _pointer(value: str) -> str:
+    try:
+        JsonPointer(value)
+    except JsonPointerException:
+        raise ValueError(f"{value!r} is not a JSON pointer; write one as /images/0/url") from None
+    return value
+
+
+Pointer = Annotated[str, AfterValidator(_pointer)]
+"""A JSON pointer; an empty one is the whole answer."""
+
+
+def read(document: Any, pointer: str | None) -> Any:
+    """What stands there; None where nothing does, or there is no pointer."""
+    if pointer is None:
+        return None
+    try:
+        return JsonPointer(pointer).resolve(document, None)
+    except (JsonPointerException, TypeError):
+        return None
+
+
+def can_hold(document: Any, pointer: str) -> bool:
+    """Whether an object stands there, or nothing that is in the way of one."""
+    for part in JsonPointer(pointer).parts:
+        if not isinstance(document, dict):
+            return False
+        document = document.get(part, {})
+    return isinstance(document, dict)
+
+
+def put(document: dict[str, Any], pointer: str, values: dict[str, Any]) -> None:
+    """Merge values into the object that stands there, which is made where nothing does; null takes one away."""
+    target: Any = document
+    for part in JsonPointer(pointer).parts:
+        target = target.setdefault(part, {})
+    for name, value in values.items():
+        target[name] = value
+        if value is None:
+            del target[name]

@@ -1,0 +1,81 @@
+"""Templates of requests: text and JSON with placeholders, filled in and nothing more; no part of them is ever run.
+
+`{name}` is a placeholder, `{{` and `}}` are braces. A text that is one placeholder and nothing else becomes the value
+itself, with its type: `seed: "{seed}"` sends a number. A key or an item whose value is not there is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+ENV = "env:"
+_ENV_NAME = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
+_KEEPS_SLASHES = frozenset({"model"})
+
+
+def names_in(tree: Any) -> Iterator[str]:
+    """Every placeholder of a template, `env:NAME` among them."""
+    if isinstance(tree, str):
+        yield from (match[1] for match in _PLACEHOLDER.finditer(tree) if match[1] is not None)
+    elif isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from names_in(key)
+            yield from names_in(value)
+    elif isinstance(tree, list):
+        for item in tree:
+            yield from names_in(item)
+
+
+def check(tree: Any, allowed: Collection[str], *, env: bool) -> None:
+    """Pass where every placeholder is one of `allowed`, or with `env` a variable.
+
+    Raises:
+        ValueError: One is not; names it and those that there are.
+    """
+    for name in names_in(tree):
+        if name in allowed or (env and _ENV_NAME.fullmatch(name)):
+            continue
+        if name.startswith(ENV):
+            where = "write {env:NAME}" if env else "a secret belongs into a header or an address"
+            raise ValueError(f"{{{name}}} cannot stand here; {where}")
+        there_are = ", ".join(f"{{{known}}}" for known in sorted(allowed))
+        raise ValueError(f"{{{name}}} is no placeholder here; there are {there_are}" + (", {env:NAME}" if env else ""))
+
+
+def fill(tree: Any, values: Mapping[str, Any]) -> Any:
+    """The template with its placeholders filled in; what has no value is None, or left out of what holds it."""
+    if isinstance(tree, str):
+        whole = _PLACEHOLDER.fullmatch(tree)
+        return values.get(whole[1]) if whole and whole[1] is not None else fill_text(tree, values)
+    if isinstance(tree, Mapping):
+        filled = ((key, fill(value, values)) for key, value in tree.items())
+        return {key: value for key, value in filled if value is not None}
+    if isinstance(tree, list):
+        return [value for item in tree if (value := fill(item, values)) is not None]
+    return tree
+
+
+def fill_text(text: str, values: Mapping[str, Any]) -> str:
+    """The text with its placeholders filled in; what has no value is empty."""
+
+    def filled(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0][0]
+        value = values.get(match[1])
+        return "" if value is None else str(value)
+
+    return _PLACEHOLDER.sub(filled, text)
+
+
+def fill_address(text: str, values: Mapping[str, Any]) -> str:
+    """The address with its placeholders filled in, so that no value can lead anywhere else."""
+    quoted = {
+        name: quote(str(value), safe="/" if name in _KEEPS_SLASHES else "")
+        for name, value in values.items()
+        if value is not None
+    }
+    return fill_text(text, quoted)

@@ -1,0 +1,104 @@
+"""What came of a batch's lines: kept on disk, because a batch of pictures is gigabytes, and read one by one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tasks.backends.openai_images.answer import ImageAnswer, Unreadable, image_answer
+from tasks.backends.openai_images.api import MODERATION, error_of, refused
+from tasks.errors import JobError, Rejected, Transient
+
+EXPIRED = "batch_expired"
+CANCELLED = "batch_cancelled"
+COME_LATER = frozenset({"token_limit_exceeded", "rate_limit_exceeded"})
+"""Codes of a batch that was not begun because too much is queued already; nothing is billed."""
+
+
+class BatchResults:
+    """The lines of one batch that has ended."""
+
+    def __init__(self, batch: Mapping[str, Any], paths: Sequence[Path]) -> None:
+        """Read where each line of its files begins; this reads them once."""
+        self._batch = batch
+        self._places: dict[str, tuple[Path, int]] = {}
+        for path in paths:
+            place = 0
+            with path.open("rb") as file:
+                for line in file:
+                    if line.strip():
+                        self._places[str(json.loads(line).get("custom_id"))] = (path, place)
+                    place += len(line)
+
+    def answer(self, custom_id: str) -> ImageAnswer:
+        """What a line was answered with.
+
+        Raises:
+            JobError: It ended without a picture; its type says whether another attempt may help, and its cost is 0
+                where the batch says that the request was not done.
+        """
+        if custom_id not in self._places:
+            raise self._without_a_line()
+        path, place = self._places[custom_id]
+        with path.open("rb") as file:
+            file.seek(place)
+            return _answer_of(json.loads(file.readline()))
+
+    def _without_a_line(self) -> JobError:
+        status = str(self._batch.get("status"))
+        problems = (self._batch.get("errors") or {}).get("data") or [{}]
+        code, words = problems[0].get("code"), str(problems[0].get("message") or f"the batch ended as {status}")
+        if status == "failed":
+            return Transient(words, kind="throttled") if code in COME_LATER else Rejected(words)
+        if status == "expired":
+            return Transient("the batch expired before its turn came", kind="expired", cost_micros=None)
+        return JobError(f"the batch ended as {status} without this job", kind="no_output", cost_micros=None)
+
+
+def _answer_of(line: Mapping[str, Any]) -> ImageAnswer:
+    response, error = line.get("response"), line.get("error")
+    if not isinstance(response, dict):
+        raise _undone(error if isinstance(error, dict) else {})
+    body = response.get("body")
+    if response.get("status_code") != httpx.codes.OK:
+        raise _failure(response, error_of(body if isinstance(body, dict) else {}))
+    try:
+        picture = _picture(body)
+        return image_answer(body, picture, str(response.get("request_id") or line.get("id")))
+    except Unreadable as exc:
+        raise JobError(f"the batch's line cannot be read: {exc}", kind="no_output", cost_micros=None) from exc
+
+
+def _picture(body: Any) -> bytes | None:
+    data = body.get("data") if isinstance(body, dict) else None
+    encoded = data[0].get("b64_json") if isinstance(data, list) and data and isinstance(data[0], dict) else None
+    if not isinstance(encoded, str):
+        return None
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except binascii.Error as exc:
+        raise Unreadable(f"its picture is damaged ({exc})") from exc
+
+
+def _undone(error: Mapping[str, Any]) -> JobError:
+    """A request that the batch has not done; only done ones are billed (OpenAI's batch guide, read 2026-11)."""
+    words = str(error.get("message") or "the batch has not done it")
+    if error.get("code") == EXPIRED:
+        return Transient(words, kind="expired")
+    return JobError(words, kind="canceled" if error.get("code") == CANCELLED else None)
+
+
+def _failure(response: Mapping[str, Any], error: Mapping[str, Any]) -> JobError:
+    status = int(response.get("status_code") or 0)
+    words = " ".join(str(error.get("message") or f"status {status}").split())
+    if {error.get("code"), error.get("type")} & MODERATION:
+        return refused(error, words)
+    if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        return Transient(words)
+    return Rejected(words)

@@ -1,0 +1,78 @@
+"""What is known of OpenAI's image models: what they take, and how many tokens a picture is.
+
+It is data of this file: nothing of a request depends on an answer of the service. Models that are not here, those of
+other servers among them, get what the row says, unchecked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+STANDARD_SIZES = ("1024x1024", "1536x1024", "1024x1536")
+AUTO = "auto"
+FORMATS = frozenset({"png", "jpeg", "webp"})
+GRID_PX = 16
+LONGEST_RATIO = 3.0
+MOST_PX = 3840 * 2160
+LONGEST_PX = 3840
+LONGEST_PROMPT = 32_000
+"""Sizes, qualities, formats and the longest prompt, in characters: openai-python 3.57.0, types/image_generate_params.py
+(generated from OpenAI's own description of its API), read 2026-11-24."""
+
+_SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """One model."""
+
+    qualities: frozenset[str] = frozenset({"low", "medium", "high"})
+    any_size: bool = False
+    """Whether sides are free within limits, or one of the standard sizes."""
+    tokens: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Output tokens by quality, of a square picture and of an oblong one of the standard sizes."""
+
+    def size_problem(self, size: str) -> str | None:
+        """Why the model does not take a size; None where it does."""
+        if size == AUTO or size in STANDARD_SIZES:
+            return None
+        if not self.any_size:
+            return f"{size} is none of its sizes ({', '.join(STANDARD_SIZES)})"
+        width, height = (int(side) for side in size.split("x"))
+        if width % GRID_PX or height % GRID_PX:
+            return f"{size}: sides must be multiples of {GRID_PX}"
+        if max(width, height) > LONGEST_RATIO * min(width, height):
+            return f"{size}: no side may be more than 3 times the other"
+        if width * height > MOST_PX or max(width, height) > LONGEST_PX:
+            return f"{size} is more than 3840x2160"
+        return None
+
+    def output_tokens(self, quality: str | None, size: str | None) -> int | None:
+        """The most tokens that a picture can be; None where that is not known."""
+        asked = self.tokens.get(quality or AUTO) or max(self.tokens.values(), default=None)
+        if asked is None or (size not in STANDARD_SIZES and size != AUTO):
+            return None
+        return asked[0] if size == STANDARD_SIZES[0] else max(asked)
+
+
+def facts_of(model: str) -> ModelFacts | None:
+    """What is known of a model, whatever its snapshot; None for another's."""
+    return _FACTS.get(_SNAPSHOT.sub("", model))
+
+
+_FREE = ModelFacts(any_size=True)
+_FREE_5 = ModelFacts(any_size=True, qualities=frozenset({"low", "medium", "high", "xhigh", "max"}))
+_FACTS = {
+    # The prices of a picture on developers.openai.com (gpt-image-1-mini, read 2026-11), at 8 dollars a million tokens.
+    "gpt-image-1-mini": ModelFacts(tokens={"low": (625, 750), "medium": (1375, 1875), "high": (4500, 6500)}),
+    # community.openai.com, topic 1371851, read 2026-11.
+    "gpt-image-1.5": ModelFacts(tokens={"low": (272, 408), "medium": (1056, 1584), "high": (4160, 6240)}),
+    # How many tokens a picture of these is, nobody says beforehand.
+    "gpt-image-2": _FREE,
+    "gpt-image-2.5-flare": _FREE_5,
+    "gpt-image-2.5-sunburst": _FREE_5,
+    "gpt-image-2.6-flare": _FREE_5,
+    "gpt-image-2.6-sunburst": _FREE_5,
+}

@@ -1,0 +1,151 @@
+"""The whole way through fal's queue: nothing is paid for twice, and every end has its kind and its cost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.backends.fal.inputs import input_of, problems_of
+from tasks.backends.fal.options import FalOptions, app_of
+from tasks.clock import Clock
+from tasks.errors import ConfigError
+from tasks.generate import generate_range
+from tasks.ledger.queries import count
+from tests.providers.backends import EVERYTHING, backend_of, batch_at, generate, job_of
+from tests.providers.fal_queue import FalQueue, instance
+from tests.providers.serving import serving
+
+HASTY = Clock(sleep=lambda seconds: asyncio.sleep(seconds / 100))
+PRICE_MICROS = 3_000
+
+
+@pytest.fixture
+async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FalQueue]:
+    """The service, and its key where the backend looks for it."""
+    service = FalQueue()
+    monkeypatch.setenv("FAL_KEY", service.key)
+    async with serving(service):
+        yield service
+
+
+async def run(out: Path, provider: FalQueue, jobs: int = 3, **changes: Any) -> Any:
+    """Generate so many jobs and count."""
+    chosen = instance(provider.url, **changes)
+    return await generate(out, chosen, [job_of(chosen, number) for number in range(jobs)], clock=HASTY)
+
+
+async def test_a_batch_without_faults(out: Path, provider: FalQueue) -> None:
+    """One request and one picture each, priced by the begun megapixel; the key stays with the queue."""
+    counts = await run(out, provider, 20)
+    assert (counts.succeeded, counts.cost_micros, provider.key_leaks) == (20, 20 * PRICE_MICROS, 0)
+    assert (len(provider.created), provider.requests["result"]) == (20, 20)
+    assert set(provider.timeouts) == {"300"}
+
+
+@pytest.mark.parametrize("fault", ["single_image", "status_error", "gateway_result"])
+async def test_faults_that_are_survived(fault: str, out: Path, provider: FalQueue) -> None:
+    """Trouble on the way to an answer says nothing about the request."""
+    provider.break_(fault, 2)
+    assert (await run(out, provider)).succeeded == 3
+    assert len(provider.created) == 3
+
+
+@pytest.mark.parametrize("fault", ["drop_before", "drop_after", "server_error", "not_json"])
+async def test_a_submit_without_an_answer_is_held(fault: str, out: Path, provider: FalQueue) -> None:
+    """The queue has no list: one submit, in this run and the next."""
+    provider.break_(fault, 1)
+    counts, again = await run(out, provider, 1), await run(out, provider, 1)
+    assert (counts.held, again.held, provider.requests["submit"]) == (1, 1, 1)
+
+
+REASONS = {
+    "not_found": ("invalid", 0, 0),
+    "content_policy": ("moderation", 3, 0),
+    "bad_input": ("invalid", 3, 0),
+    "nsfw": ("moderation", 0, 3),
+    "no_images": ("no_output", 0, 3),
+    "forgotten": ("output_gone", 3, 0),
+}
+"""Faults that three jobs do not survive: their kind, how many have an unknown cost, how many the full one."""
+
+
+@pytest.mark.parametrize("fault", REASONS)
+async def test_ends_without_a_picture(fault: str, out: Path, provider: FalQueue) -> None:
+    """Each with its kind; an input that a runner has refused may be billed, so nobody knows what it costs."""
+    kind, unknown, paid = REASONS[fault]
+    provider.break_(fault)
+    counts = await run(out, provider)
+    assert (dict(counts.errors), counts.cost_unknown) == ({kind: 3}, unknown)
+    assert counts.cost_micros == paid * PRICE_MICROS
+    assert len(provider.created) <= 3
+
+
+@pytest.mark.parametrize("fault", ["runner_error", "start_timeout"])
+async def test_failures_of_fal_are_free_and_tried_again(fault: str, out: Path, provider: FalQueue) -> None:
+    """Those of 500 and more are never billed."""
+    provider.break_(fault, 1)
+    counts = await run(out, provider, 1)
+    assert (counts.succeeded, counts.cost_micros, len(provider.created)) == (1, PRICE_MICROS, 2)
+
+
+async def test_one_that_takes_too_long_is_cancelled(out: Path, provider: FalQueue) -> None:
+    """It may have cost something."""
+    provider.break_("stuck")
+    provider.looks = 10**6
+    counts = await run(out, provider, 1, timeout_s=5.0)
+    assert (dict(counts.errors), counts.cost_unknown, len(provider.cancelled)) == ({"timeout": 1}, 1, 1)
+
+
+@pytest.mark.parametrize(("fault", "reason"), [("unauthorized", "token"), ("locked", "credit")])
+async def test_what_concerns_the_account_stops_the_batch(
+    fault: str, reason: str, out: Path, provider: FalQueue
+) -> None:
+    """Resumable, and nobody's job is failed for it."""
+    provider.break_(fault)
+    chosen = instance(provider.url)
+    async with batch_at(out, chosen, [job_of(chosen)]) as batch:
+        await generate_range(batch, *EVERYTHING)
+        assert batch.stop.cause is not None
+        assert batch.stop.cause.reason == reason
+        assert (await count(batch.engine)).failed == 0
+
+
+def test_what_a_job_becomes() -> None:
+    """Sizes as the model is told them, and a row's own options last."""
+    job = job_of(instance(""), width=640, height=480, steps=4, backend_opts={"guidance_scale": 3.5, "seed": None})
+    sent = input_of(job, FalOptions())
+    assert sent["image_size"] == {"width": 640, "height": 480}
+    assert (sent["num_inference_steps"], sent["guidance_scale"], "seed" in sent) == (4, 3.5, False)
+    wide = job_of(instance(""), aspect_ratio="16:9")
+    assert input_of(wide, FalOptions(size_as="aspect_ratio"))["aspect_ratio"] == "16:9"
+    assert input_of(wide, FalOptions())["image_size"] == {"width": 1360, "height": 768}
+    assert set(input_of(job_of(instance("")), FalOptions(sends=[]))) == {"prompt"}
+
+
+def test_what_cannot_be_sent_is_a_problem() -> None:
+    """By its input."""
+    sized = job_of(instance(""), width=640, height=480)
+    assert problems_of(sized, FalOptions()) == []
+    assert problems_of(sized, FalOptions(size_as="none"))[0].startswith("size: ")
+    assert problems_of(sized, FalOptions(size_as="aspect_ratio"))[0].startswith("size: ")
+    assert problems_of(job_of(instance(""), backend_opts={"num_images": 2}), FalOptions())[0].startswith("num_images: ")
+
+
+@pytest.mark.parametrize("model", ["", "flux", "fal-ai/../x", "a/b?c", "fal-ai/flux schnell"])
+def test_a_model_is_an_id(model: str) -> None:
+    """It stands in an address, so nothing else passes."""
+    with pytest.raises(ConfigError, match=r"backends\.api\.model: .* is not a model"):
+        backend_of(instance("http://127.0.0.1:1", model=model))
+
+
+@pytest.mark.parametrize(
+    ("model", "app"),
+    [("fal-ai/flux/schnell", "fal-ai/flux"), ("me/app", "me/app"), ("workflows/me/mine/x", "workflows/me/mine")],
+)
+def test_requests_stand_under_the_app(model: str, app: str) -> None:
+    """Not under the path that was submitted to."""
+    assert app_of(model) == app

@@ -1,0 +1,98 @@
+"""A description of an API: every mistake named before anything is sent, and nothing in it is ever run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tasks.backends.http_api.template import fill, fill_address
+from tasks.errors import ConfigError
+from tests.providers.backends import backend_of, job_of
+from tests.providers.json_api import at_once, lookup, polled
+
+URL = "http://127.0.0.1:1"
+CREATE = at_once(URL, "raw")["create"]
+
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "a typo in a placeholder": (
+        {"create": {**CREATE, "body": {"p": "{prompt}", "s": "{sed}"}}},
+        "create.body: {sed} is no placeholder here; there are {aspect_ratio}, ",
+    ),
+    "a key in the body": (
+        {"create": {**CREATE, "body": {"p": "{prompt}", "key": "{env:ANY_KEY}"}}},
+        "create.body: {env:ANY_KEY} cannot stand here; a secret belongs into a header",
+    ),
+    "a prompt in a header": (
+        {"create": {**CREATE, "headers": {"X-Prompt": "{prompt}"}}},
+        "create.headers: {prompt} is no placeholder here",
+    ),
+    "no prompt": ({"create": {**CREATE, "body": {"text": "a fox"}}}, "create: {prompt} stands nowhere in it"),
+    "no address": ({"create": {**CREATE, "url": "example.com"}}, "create.url: 'example.com' is not an address"),
+    "a bad header": ({"create": {**CREATE, "headers": {"X Key": "a"}}}, "'X Key' is not the name of a header"),
+    "no pointer": ({"output": {"kind": "url", "at": "images.0"}}, "output.at: 'images.0' is not a JSON pointer"),
+    "no place": ({"output": {"kind": "url"}}, "output: at: say where the picture stands"),
+    "poll without a state": ({"poll": {"url": URL}, "id": "/id"}, "poll: needs id and state"),
+    "a state without poll": ({"state": {"at": "/s", "succeeded": ["a"], "failed": ["b"]}}, "poll: is needed for state"),
+    "a GET with a body": ({"create": {**CREATE, "method": "GET"}}, "create.method: a GET has no body"),
+    "half a size": ({"default_width": 512}, "default_width: needs default_height"),
+    "options in a text": ({"opts_at": "/text"}, "opts_at: in create.body stands no object at '/text'"),
+    "unknown": ({"ouput": {}}, "ouput: there is no such setting"),
+    "a placeholder of a job in poll": (
+        polled(URL, poll={"url": URL + "/{prompt}"}),
+        "poll.url: {prompt} is no placeholder here; there are {id}, {model}",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_every_mistake_is_named_with_its_setting(case: str) -> None:
+    """One line: the instance, the setting, what is wrong and what there is instead."""
+    changes, message = MISTAKES[case]
+    with pytest.raises(ConfigError) as caught:
+        backend_of({**at_once(URL, "raw"), **changes})
+    assert "backends.api: " in str(caught.value)
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_missing_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each one that a header or an address needs, whatever call it stands in."""
+    instance = polled(URL, find={**lookup(URL), "url": URL + "/?key={env:OTHER_KEY}"})
+    assert backend_of(instance).ready() == "set ANY_KEY, OTHER_KEY"
+    monkeypatch.setenv("ANY_KEY", "a")
+    monkeypatch.setenv("OTHER_KEY", "b")
+    assert backend_of(instance).ready() is None
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{seed}", 7),
+        ("seed {seed}", "seed 7"),
+        ("{{seed}}", "{seed}"),
+        ({"a": "{seed}", "b": "{steps}", "c": ["{steps}", "{seed}"]}, {"a": 7, "c": [7]}),
+        ({"a": {"b": "{steps}"}}, {"a": {}}),
+        ([1, 1.5, True, "{steps}"], [1, 1.5, True]),
+        ("{prompt}", '"}{seed}{{'),
+        ("x{steps}y", "xy"),
+    ],
+)
+def test_values_keep_their_type_and_are_never_read_as_templates(template: Any, expected: Any) -> None:
+    """What has no value is left out; braces in a prompt are text."""
+    assert fill(template, {"seed": 7, "steps": None, "prompt": '"}{seed}{{'}) == expected
+
+
+def test_a_value_in_an_address_leads_nowhere_else() -> None:
+    """Slashes, dots and question marks of a value are its own, but for the slashes of a model's name."""
+    values = {"id": "../../admin?x=1#", "model": "owner/name"}
+    filled = fill_address("https://api.example/v1/{model}/{id}", values)
+    assert filled == "https://api.example/v1/owner/name/..%2F..%2Fadmin%3Fx%3D1%23"
+
+
+def test_options_of_a_row_that_cannot_be_sent_are_a_problem() -> None:
+    """A create without a body has no room for them."""
+    instance = at_once(URL, "raw", create={"url": URL + "/?p={prompt}"})
+    [problem] = backend_of(instance).problems(job_of(instance, backend_opts={"cfg": 3}))
+    assert problem.startswith("backend_opts: ")
+    assert backend_of(instance).problems(job_of(instance)) == []

@@ -1,0 +1,255 @@
+"""Our own backends, held against what every backend owes the engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tasks.backends.conformance import BackendConformance, Ending, Subject
+from tasks.backends.fal.backend import FalBackend
+from tasks.backends.http_api.backend import HttpBackend
+from tasks.backends.openai_images import batch_backend
+from tasks.backends.openai_images.modes import open_backend
+from tasks.backends.replicate.backend import ReplicateBackend
+from tasks.backends.sketch import SketchBackend
+from tasks.records import Job, Prediction
+from tasks.simulator.faults import parse_rule
+from tasks.simulator.server import running
+from tasks.simulator.settings import Settings as Simulated
+from tests.providers import fal_queue, openai_batches
+from tests.providers.fal_queue import FalQueue
+from tests.providers.json_api import JsonApi, at_once, lookup, polled
+from tests.providers.openai_batches import OpenAIBatches
+from tests.providers.openai_images import OpenAIImages
+from tests.providers.serving import Provider, serving
+
+NOBODY = "http://127.0.0.1:1"
+
+
+def endings_of(provider: Provider, faults: Mapping[Ending, str]) -> dict[Ending, Callable[[], object]]:
+    """Each end by the fault of that name, once."""
+    return {ending: partial(provider.break_, fault, 1) for ending, fault in faults.items()}
+
+
+class CountingSketch(SketchBackend):
+    """The embedded backend, which counts what it is asked for: nobody else does."""
+
+    made = 0
+
+    async def submit(self, job: Job, *, attempt: int) -> Prediction:
+        type(self).made += 1
+        return await super().submit(job, attempt=attempt)
+
+
+class TestSketch(BackendConformance):
+    """The embedded backend."""
+
+    @pytest.fixture
+    async def subject(self) -> Subject:
+        CountingSketch.made = 0
+        return Subject(
+            build=CountingSketch,
+            instance={"type": "sketch", "price_usd": 0.01},
+            created=lambda: CountingSketch.made,
+        )
+
+
+class TestReplicate(BackendConformance):
+    """Replicate, against the simulator."""
+
+    @pytest.fixture
+    async def subject(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subject]:
+        monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_conformance_secret")
+        quick = Simulated(latency_s=0.05, picture_kb=2, shrink=16, create_burst=100)
+        async with running(quick) as simulator:
+            faults = {
+                Ending.THROTTLED: "throttled",
+                Ending.BAD_KEY: "unauthorized",
+                Ending.NO_CREDIT: "insufficient_credit:0",
+                Ending.INVALID: "invalid_input",
+                Ending.REFUSED: "failed_nsfw",
+                Ending.LOST_BEFORE: "drop_before_create",
+                Ending.LOST_AFTER: "drop_after_create",
+                Ending.UNREADABLE: "unreadable_2xx_after_create",
+                Ending.FAILED: "output_null",
+            }
+            yield Subject(
+                build=ReplicateBackend,
+                instance={
+                    "type": "replicate",
+                    "model": "black-forest-labs/flux-schnell",
+                    "api_base": simulator.url,
+                    "delivery_hosts": ["localhost"],
+                    "lookup_patience_s": 0.3,
+                },
+                created=lambda: simulator.truth().created,
+                endings={ending: partial(simulator.set_faults, [parse_rule(name)]) for ending, name in faults.items()},
+                unreachable={"api_base": NOBODY},
+                variable="REPLICATE_API_TOKEN",
+                secrets=("r8_conformance_secret",),
+            )
+
+
+class TestOpenAI(BackendConformance):
+    """OpenAI's images API, a picture a call."""
+
+    @pytest.fixture
+    async def subject(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subject]:
+        provider = OpenAIImages()
+        monkeypatch.setenv("OPENAI_API_KEY", provider.key)
+        faults = {
+            Ending.THROTTLED: "throttled",
+            Ending.BAD_KEY: "unauthorized",
+            Ending.NO_CREDIT: "insufficient_quota",
+            Ending.INVALID: "invalid",
+            Ending.ECHOED: "echo_key",
+            Ending.REFUSED: "moderation_prompt",
+            Ending.LOST_BEFORE: "drop_before",
+            Ending.LOST_AFTER: "drop_after",
+            Ending.UNREADABLE: "not_json",
+            Ending.FAILED: "no_data",
+        }
+        async with serving(provider) as url:
+            yield Subject(
+                build=open_backend,
+                instance={"type": "openai", "model": "gpt-image-1.5", "api_base": f"{url}/v1", "quality": "low"},
+                created=lambda: len(provider.created),
+                endings=endings_of(provider, faults),
+                unreachable={"api_base": NOBODY},
+                variable="OPENAI_API_KEY",
+                secrets=(provider.key,),
+            )
+
+
+class TestOpenAIBatch(BackendConformance):
+    """OpenAI's Batch API."""
+
+    @pytest.fixture
+    async def subject(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subject]:
+        provider = OpenAIBatches()
+        monkeypatch.setenv("OPENAI_API_KEY", provider.key)
+        monkeypatch.setattr(batch_backend, "LOOKUP_PATIENCE_S", 0.1)
+        faults = {
+            Ending.THROTTLED: "batch_throttled",
+            Ending.BAD_KEY: "unauthorized",
+            Ending.NO_CREDIT: "batch_no_quota",
+            Ending.INVALID: "batch_invalid",
+            Ending.ECHOED: "batch_echo_key",
+            Ending.REFUSED: "line_moderation",
+            Ending.LOST_BEFORE: "batch_drop_before",
+            Ending.LOST_AFTER: "batch_drop_after",
+            Ending.UNREADABLE: "batch_not_json",
+            Ending.FAILED: "line_invalid",
+        }
+        async with serving(provider) as url:
+            yield Subject(
+                build=open_backend,
+                instance=openai_batches.instance(url),
+                created=lambda: len(provider.created),
+                endings=endings_of(provider, faults),
+                unreachable={"api_base": NOBODY},
+                variable="OPENAI_API_KEY",
+                secrets=(provider.key,),
+            )
+
+
+class TestFal(BackendConformance):
+    """fal.ai's queue."""
+
+    @pytest.fixture
+    async def subject(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subject]:
+        provider = FalQueue()
+        monkeypatch.setenv("FAL_KEY", provider.key)
+        faults = {
+            Ending.THROTTLED: "throttled",
+            Ending.BAD_KEY: "unauthorized",
+            Ending.NO_CREDIT: "locked",
+            Ending.INVALID: "not_found",
+            Ending.ECHOED: "echo_key",
+            Ending.REFUSED: "content_policy",
+            Ending.LOST_BEFORE: "drop_before",
+            Ending.LOST_AFTER: "drop_after",
+            Ending.UNREADABLE: "not_json",
+            Ending.FAILED: "bad_input",
+        }
+        async with serving(provider) as url:
+            yield Subject(
+                build=FalBackend,
+                instance=fal_queue.instance(url),
+                created=lambda: len(provider.created),
+                endings=endings_of(provider, faults),
+                unreachable={"queue_base": NOBODY},
+                variable="FAL_KEY",
+                secrets=(provider.key,),
+            )
+
+
+HTTP_FAULTS = {
+    Ending.THROTTLED: "throttled",
+    Ending.BAD_KEY: "unauthorized",
+    Ending.NO_CREDIT: "no_credit",
+    Ending.INVALID: "invalid",
+    Ending.ECHOED: "echo_key",
+    Ending.REFUSED: "flagged",
+    Ending.LOST_BEFORE: "drop_before",
+    Ending.LOST_AFTER: "drop_after",
+    Ending.UNREADABLE: "not_json",
+    Ending.FAILED: "no_output",
+}
+
+
+class TestHttp(BackendConformance):
+    """A described API: at once, polled, with a look-up, with an idempotency key."""
+
+    @pytest.fixture(params=["base64", "polled", "look-up", "key"])
+    async def subject(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subject]:
+        provider = JsonApi()
+        monkeypatch.setenv("ANY_KEY", provider.key)
+        async with serving(provider) as url:
+            instances = {
+                "base64": at_once(url, "base64"),
+                "polled": polled(url),
+                "look-up": polled(url, find=lookup(url)),
+                "key": polled(url, idempotency_header="Idempotency-Key"),
+            }
+            instance = instances[request.param]
+            yield Subject(
+                build=HttpBackend,
+                instance=instance,
+                created=lambda: len(provider.created),
+                endings=endings_of(provider, HTTP_FAULTS),
+                unreachable={"create": {**instance["create"], "url": f"{NOBODY}/x"}},
+                variable="ANY_KEY",
+                secrets=(provider.key,),
+            )
+
+
+class TestDiffusers(BackendConformance):
+    """A local pipeline, where the extra `local` is installed."""
+
+    @pytest.fixture
+    async def subject(self, tiny_flux: Path) -> Subject:
+        from tasks.backends.diffusers_local.backend import DiffusersBackend  # noqa: PLC0415  needs the extra
+
+        made: list[str] = []
+
+        class Counting(DiffusersBackend):
+            """Counts what it is asked for: nobody else does."""
+
+            async def submit(self, job: Job, *, attempt: int) -> Prediction:
+                made.append(job.job_id)
+                return await super().submit(job, attempt=attempt)
+
+        instance = {
+            "type": "diffusers",
+            "model": str(tiny_flux),
+            "device": "cpu",
+            "default_width": 32,
+            "default_height": 32,
+            "default_steps": 1,
+            "price_usd": 0.0,
+        }
+        return Subject(build=Counting, instance=instance, created=lambda: len(made))
