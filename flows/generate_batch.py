@@ -44,7 +44,7 @@ async def generate_batch(
     """Generate what the manifest asks for and `out` does not have yet.
 
     Args:
-        out: Output folder; an existing batch goes on.
+        out: Output folder, or the URL of a place in a bucket; an existing batch goes on.
         manifest: Path of the manifest; none goes on from the folder's ledger alone.
         config: Path of the configuration; none uses the built-in settings (on a resume: the last run's).
         backend: Instance for rows that name none.
@@ -59,7 +59,7 @@ async def generate_batch(
         The state that Prefect shows; its data is the summary.
     """
     request = RunRequest(
-        out=Path(out),
+        out=out,
         manifest=manifest,
         config=Path(config) if config else None,
         backend=backend,

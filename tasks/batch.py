@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,6 +20,7 @@ from tasks.clock import Clock
 from tasks.ledger.journal import Journal
 from tasks.ledger.queries import committed_micros
 from tasks.limits import FailureWatch, Lane, Pace
+from tasks.output import Output
 from tasks.records import JobState
 from tasks.settings import Settings
 from tasks.stop import StopSwitch
@@ -58,7 +58,7 @@ class Tally:
 class Batch:
     """The shared state of one run over one output folder."""
 
-    out: Path
+    out: Output
     settings: Settings
     engine: AsyncEngine
     journal: Journal
@@ -110,12 +110,12 @@ class Batch:
 
 @asynccontextmanager
 async def open_batch(
-    out: Path, engine: AsyncEngine, settings: Settings, *, budget_micros: int | None, clock: Clock | None = None
+    out: Output, engine: AsyncEngine, settings: Settings, *, budget_micros: int | None, clock: Clock | None = None
 ) -> AsyncIterator[Batch]:
     """A batch over an open ledger, made current for the duration of the block.
 
     Args:
-        out: The output folder, locked by the caller.
+        out: Where its files go; locked by the caller.
         engine: Its ledger.
         settings: The configuration.
         budget_micros: Cap over the batch's whole life, millionths of a dollar; None: no cap.

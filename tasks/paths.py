@@ -12,13 +12,13 @@ RUNS_FOLDER = "runs"
 LEDGER_NAME = "ledger.db"
 
 
-def default_out(manifest_name: str) -> Path:
+def default_out(manifest_name: str) -> str:
     """The output folder of a manifest."""
-    return Path(RUNS_FOLDER) / manifest_name
+    return str(Path(RUNS_FOLDER) / manifest_name)
 
 
 def ledger_path(out: Path) -> Path:
-    """Where the ledger of an output folder lies."""
+    """Where the ledger of an output folder, or of a bucket's folder on this machine, lies."""
     return out / LEDGER_NAME
 
 

@@ -26,6 +26,7 @@ from tasks.ledger.planning import reopen, write_plan
 from tasks.ledger.queries import Selection, open_backends, open_jobs, shards
 from tasks.ledger.runs import RunStart, begin_run, end_run, last_run
 from tasks.manifest import open_manifest
+from tasks.output import output_at
 from tasks.plan import PlanOptions, plan_manifest
 from tasks.plan_check import PlanReport, check_manifest
 from tasks.records import JobState, micros
@@ -42,7 +43,8 @@ ESTIMATE_PAGE_JOBS = 2_000
 class RunRequest:
     """What the user asked for; plain values, as they travel through Prefect."""
 
-    out: Path
+    out: str
+    """As `tasks.output.output_at` reads it."""
     manifest: str | None = None
     """None goes on from the ledger alone."""
     config: Path | None = None
@@ -89,15 +91,16 @@ def settings_of(request: RunRequest) -> Settings:
 
 @asynccontextmanager
 async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncIterator[OpenRun]:
-    """Lock the folder, open its ledger, record the run.
+    """Lock the output, open its ledger, record the run.
 
     Raises:
-        InputError: The folder cannot be used, or another run holds it. Nothing was spent.
+        InputError: The output cannot be used, or another run holds it. Nothing was spent.
     """
-    clock = clock or Clock()
-    with lock_folder(request.out):
-        remove_leftovers(request.out)
-        async with open_ledger(request.out, create=request.manifest is not None) as engine:
+    clock, out = clock or Clock(), output_at(request.out)
+    with lock_folder(out.home, shown=request.out):
+        remove_leftovers(out.home)
+        async with open_ledger(out.home, create=request.manifest is not None) as engine:
+            out.claim(first=await last_run(engine) is None)
             settings, budget_micros = await _settings_and_budget(request, engine)
             start = RunStart(
                 manifest=request.manifest,
@@ -107,7 +110,7 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
                 caller=resolve_caller(os.environ),
             )
             number = await begin_run(engine, start, now_us=clock.now_us())
-            async with open_batch(request.out, engine, settings, budget_micros=budget_micros, clock=clock) as batch:
+            async with open_batch(out, engine, settings, budget_micros=budget_micros, clock=clock) as batch:
                 try:
                     yield OpenRun(request=request, batch=batch, number=number, settings=settings)
                 except ImagenError as exc:
@@ -116,7 +119,9 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
 
 
 def check_request(request: RunRequest) -> PlanReport | None:
-    """Read the whole manifest before anything is written. Does nothing where it was done in this context already.
+    """Read the whole manifest before anything is written, then see that the output can be written.
+
+    Does nothing where it was done in this context already.
 
     Returns:
         What the manifest comes to; None on a resume.
@@ -124,16 +129,19 @@ def check_request(request: RunRequest) -> PlanReport | None:
     Raises:
         ManifestError: The manifest has problems; they are all in it.
         ConfigError: A setting cannot be used, or a backend that the manifest needs is not set up.
-        InputError: There is no batch to resume.
+        InputError: There is no batch to resume, or its output cannot be written.
     """
+    out = output_at(request.out)
     if request.manifest is None:
-        require_ledger(request.out)
+        require_ledger(out.ledger_folder())
+        out.check()
         return None
     if (known := _checked.get()) is not None and known[0] == request:
         return known[1]
     settings, options = settings_of(request), request.plan_options()
     with open_manifest(request.manifest) as manifest:
         report = check_manifest(manifest, settings, options, ask=True)
+    out.check()
     _checked.set((request, report))
     return report
 
@@ -170,7 +178,7 @@ async def conclude_run(run: OpenRun, usage: PushReport) -> Summary:
     await end_run(batch.engine, run.number, outcome, now_us=batch.clock.now_us())
     now_us, generated = batch.clock.now_us(), batch.tally.succeeded
     summary = await summarise(batch.engine, batch.out, now_us=now_us, generated=generated, warning=usage.warning)
-    write_summary(summary)
+    await write_summary(summary)
     return summary
 
 

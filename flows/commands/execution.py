@@ -66,7 +66,7 @@ async def _run_flow(request: RunRequest) -> dict[str, Any]:
     from flows.generate_batch import generate_batch
 
     state = await generate_batch(
-        str(request.out),
+        request.out,
         manifest=request.manifest,
         config=str(request.config) if request.config else None,
         backend=request.backend,

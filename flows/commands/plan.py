@@ -23,6 +23,7 @@ def command(
     from json import dumps
 
     from tasks.manifest import open_manifest
+    from tasks.output import output_at
     from tasks.paths import default_out, found_config
     from tasks.plan import PlanOptions
     from tasks.preview import preview, preview_lines
@@ -35,7 +36,7 @@ def command(
             opened,
             settings,
             plan_options,
-            out=out or default_out(opened.name),
+            out=output_at(out or default_out(opened.name)),
             budget_usd=budget,
             today=datetime.now(UTC).date(),
         )

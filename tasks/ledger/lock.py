@@ -21,8 +21,12 @@ HOLDER_NAME = "ledger.lock.holder"
 
 
 @contextmanager
-def lock_folder(out: Path) -> Iterator[None]:
+def lock_folder(out: Path, *, shown: str | None = None) -> Iterator[None]:
     """Hold the output folder for the duration of the block; makes the folder.
+
+    Args:
+        out: The folder.
+        shown: What messages call it; None: its path.
 
     Raises:
         BatchLocked: Another living run holds it.
@@ -34,7 +38,9 @@ def lock_folder(out: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
         (out / HOLDER_NAME).write_text(f"process {os.getpid()} on {socket.gethostname()}")
     except Timeout:
-        raise BatchLocked(f"{out}: another run is writing to it ({_holder(out)}); wait for it or stop it") from None
+        raise BatchLocked(
+            f"{shown or out}: another run is writing to it ({_holder(out)}); wait for it or stop it"
+        ) from None
     except OSError as exc:
         raise OutputError(f"{out}: cannot be written ({exc.strerror}); choose another folder with --out") from None
     try:

@@ -19,7 +19,7 @@ from tasks.errors import BatchStopped, InputError, UsageError
 from tasks.ledger.database import open_ledger
 from tasks.ledger.queries import count_usage, mark_pushed, usage_pages
 from tasks.ledger.runs import last_run
-from tasks.paths import batches_under
+from tasks.output import output_at
 from tasks.progress import current_display
 from tasks.retry import retrying_usage
 from tasks.settings import Settings, UsageSettings, load_settings
@@ -50,7 +50,7 @@ class PushReport:
 
 
 async def push_usage(
-    engine: AsyncEngine, settings: UsageSettings, *, out: Path, clock: Clock, retrying: AsyncRetrying | None = None
+    engine: AsyncEngine, settings: UsageSettings, *, out: object, clock: Clock, retrying: AsyncRetrying | None = None
 ) -> PushReport:
     """Push what is pending. A sink that fails never fails the batch: the rows stay pending.
 
@@ -60,7 +60,7 @@ async def push_usage(
     Args:
         engine: The batch's ledger.
         settings: The sink.
-        out: The output folder, for messages.
+        out: The output; its text stands in messages.
         clock: For the marks and the waits.
         retrying: Patience that several pushes share; None: all of it for this one.
     """
@@ -81,11 +81,11 @@ async def push_usage(
     return PushReport(out=str(out), pushed=pushed, pending=pending, warning=warning)
 
 
-async def push_folders(folder: Path, config: Path | None) -> AsyncIterator[PushReport]:
+async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushReport]:
     """Push what is pending in a batch, or in every batch under a folder, one after the other.
 
     Args:
-        folder: An output folder, or one above output folders.
+        folder: An output folder, or one above output folders; or the URL of such a place in a bucket.
         config: The configuration that says where to; None: each batch's own, as its last run had it.
 
     Raises:
@@ -94,15 +94,16 @@ async def push_folders(folder: Path, config: Path | None) -> AsyncIterator[PushR
     given = None if config is None else load_settings(config)
     clock, found = Clock(), False
     retrying = retrying_usage(clock.sleep)
-    for out in batches_under(folder):
+    for out in output_at(folder).below():
         found = True
         try:
-            async with open_ledger(out) as engine:
+            async with open_ledger(out.home) as engine:
                 settings = given or await _settings_of_last_run(engine)
                 yield await push_usage(engine, settings.usage, out=out, clock=clock, retrying=retrying)
         except (InputError, BatchStopped) as exc:  # a ledger that cannot be read is no reason to leave the others
             yield PushReport(out=str(out), pushed=0, pending=0, warning=str(exc))
     if not found:
+        output_at(folder).ledger_folder()  # says where it is, if it is on another machine
         raise InputError(f"{folder}: holds no batch")
 
 
