@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.services.postgresql", "tests.services.supabase"]
+pytest_plugins = ["tests.services.object_storage", "tests.services.postgresql", "tests.services.supabase"]
 
-PERSONAL_PREFIXES = ("PREFECT_", "XDG_", "MAI_", "TMUX", "SUPABASE_", "REPLICATE_", "IMAGEN_USAGE_", "HF_", "HUGGING")
+PERSONAL_PREFIXES = (
+    *("PREFECT_", "XDG_", "MAI_", "TMUX", "SUPABASE_", "REPLICATE_", "IMAGEN_USAGE_", "HF_", "HUGGING"),
+    *("AWS_", "AZURE_", "GOOGLE_"),
+)
 
 
 @pytest.fixture(autouse=True)

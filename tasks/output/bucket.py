@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, NotSupportedError
+from obstore.exceptions import AlreadyExistsError
 from obstore.store import ObjectStore
 
 from tasks.atomic_files import temporary_in
@@ -22,7 +22,7 @@ from tasks.disk import stopping_when_full
 from tasks.errors import BatchStopped, OutputError
 from tasks.output.base import File, Output
 from tasks.output.connection import connect
-from tasks.output.pointer import POINTER_NAME, Pointer, kept_pointer, own_pointer
+from tasks.output.pointer import POINTER_NAME, Pointer, forget_pointer, kept_pointer, own_pointer
 from tasks.output.refusals import STORE_ERRORS, reason_of
 from tasks.output.urls import BucketUrl
 from tasks.paths import batches_under, ledger_path
@@ -50,10 +50,9 @@ CONTENT_TYPES = {
 class OutputBucket:
     """A prefix in a bucket that holds the pictures and the table; the ledger is elsewhere."""
 
-    def __init__(self, url: BucketUrl, *, patience_s: float = PATIENCE_S) -> None:
-        """The place at `url`; a storage that goes away is tried again for `patience_s`."""
+    def __init__(self, url: BucketUrl) -> None:
+        """The place at `url`; nothing is asked yet."""
         self._url = url
-        self._patience_s = patience_s
         self._is_away = False
 
     def __str__(self) -> str:
@@ -72,7 +71,7 @@ class OutputBucket:
 
     def ledger_folder(self) -> Path:
         """The folder on this machine; the bucket is asked only where it has no ledger."""
-        if not ledger_path(self.home).is_file():
+        if not _is_ours(self.home):
             if (pointer := self._pointer()) is None:
                 raise OutputError(f"{self}: is not the output of a batch (it has no {POINTER_NAME})")
             raise self._elsewhere(pointer)
@@ -80,7 +79,7 @@ class OutputBucket:
 
     def below(self) -> Iterator[Output]:
         """This place or every batch's below it, as far as their ledgers are on this machine."""
-        for folder in batches_under(self.home):
+        for folder in filter(_is_ours, batches_under(self.home)):
             below = folder.relative_to(self.home).as_posix()
             prefix = str(PurePosixPath(self._url.prefix, below))
             yield OutputBucket(BucketUrl(self._url.scheme, self._url.bucket, "" if prefix == "." else prefix))
@@ -146,7 +145,7 @@ class OutputBucket:
             await obstore.put_async(store, self._key(name), content, attributes=attributes)
         except STORE_ERRORS as exc:
             self._is_away = True
-            reason = reason_of(exc, bucket=self._url.bucket)
+            reason = reason_of(exc, self._url)
             raise BatchStopped(
                 "storage", f"{self}: {reason} and run `imagen resume {self}`; nothing is paid twice"
             ) from exc
@@ -158,14 +157,17 @@ class OutputBucket:
 
     def _create_pointer(self) -> Pointer:
         """Create the pointer unless somebody else did meanwhile; the one that is there now."""
-        ours = own_pointer(self.home)
+        with stopping_when_full(self, disk=self.home):
+            ours = own_pointer(self.home)
         with self._refused_before_start(), suppress(AlreadyExistsError):
             try:
                 obstore.put(self._impatient, self._key(POINTER_NAME), ours.as_bytes(), mode="create")
-            except NotSupportedError:  # AWS_CONDITIONAL_PUT=disabled: this server knows no "only if there is none"
+            except NotImplementedError:  # AWS_CONDITIONAL_PUT=disabled: this server knows no "only if there is none"
                 obstore.put(self._impatient, self._key(POINTER_NAME), ours.as_bytes())
         # Read again: a server may ignore the condition, and a lost answer leaves ours there.
-        return self._pointer() or ours
+        if (now := self._pointer()) != ours:
+            forget_pointer(self.home)
+        return now or ours
 
     def _elsewhere(self, pointer: Pointer) -> OutputError:
         if (pointer.host, pointer.path) == (socket.gethostname(), str(self.home)):
@@ -183,15 +185,20 @@ class OutputBucket:
         try:
             yield
         except STORE_ERRORS as exc:
-            raise OutputError(f"{self}: {reason_of(exc, bucket=self._url.bucket)}") from exc
+            raise OutputError(f"{self}: {reason_of(exc, self._url)}") from exc
 
     def _key(self, name: str) -> str:
         return self._url.key(name)
 
     @cached_property
     def _patient(self) -> ObjectStore:
-        return connect(self._url, patience_s=self._patience_s)
+        return connect(self._url, patience_s=PATIENCE_S)
 
     @cached_property
     def _impatient(self) -> ObjectStore:
-        return connect(self._url, patience_s=min(CHECK_PATIENCE_S, self._patience_s))
+        return connect(self._url, patience_s=min(CHECK_PATIENCE_S, PATIENCE_S))
+
+
+def _is_ours(home: Path) -> bool:
+    """Whether a folder of this machine has the ledger of a batch that this machine has claimed."""
+    return ledger_path(home).is_file() and kept_pointer(home) is not None

@@ -10,13 +10,17 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from obstore.store import ClientConfig, ObjectStore, RetryConfig, from_url
+from obstore.store import ObjectStore, from_url
 
 from tasks.errors import ConfigError
 from tasks.output.refusals import STORE_ERRORS, reason_of
 from tasks.output.urls import BucketUrl
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig  # of its stubs: they are not there at run time
 
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 ALLOW_HTTP_VARIABLE = "AWS_ALLOW_HTTP"
@@ -46,7 +50,7 @@ def connect(url: BucketUrl, *, patience_s: float, environ: Mapping[str, str] | N
     try:
         return from_url(url.root, client_options=options, retry_config=retries)
     except STORE_ERRORS as exc:
-        raise ConfigError(f"{url}: {reason_of(exc, bucket=url.bucket)}") from None
+        raise ConfigError(f"{url}: {reason_of(exc, url)}") from None
 
 
 def _allows_http(environ: Mapping[str, str]) -> bool:

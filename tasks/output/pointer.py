@@ -67,3 +67,8 @@ def kept_pointer(home: Path) -> Pointer | None:
         return Pointer.parse((home / POINTER_NAME).read_bytes())
     except FileNotFoundError:
         return None
+
+
+def forget_pointer(home: Path) -> None:
+    """Remove the copy: the batch has become another machine's."""
+    (home / POINTER_NAME).unlink(missing_ok=True)

@@ -10,6 +10,8 @@ import re
 
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
+from tasks.output.urls import BucketUrl
+
 STORE_ERRORS = (BaseError, FileNotFoundError)
 """What obstore raises for an answer, or for none; a missing object is a `FileNotFoundError`."""
 
@@ -17,46 +19,58 @@ _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"Server returned non-2xx status code: (\d{3} [A-Za-z ]+)")
 _CONNECTION = re.compile(r"HTTP error: ([a-z ]+)")
 
+_KEY = ("the credentials are not accepted", "set the right ones")
+_EXPIRED = ("the credentials have expired, or this machine's clock is wrong", "mend that")
+_REGION = ("the bucket is in another region", "set AWS_REGION")
+_PERMISSION = ("the credentials do not allow to read and write there", "ask for that")
+
 # Codes of S3. Source: Amazon S3 API reference, error responses, read 2026-11.
-_KEY_CODES = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthFailure", "InvalidSecurity"}
-_EXPIRED_CODES = {"ExpiredToken", "TokenRefreshRequired", "RequestTimeTooSkewed"}
+_BY_CODE = {
+    **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthFailure"), _KEY),
+    **dict.fromkeys(("ExpiredToken", "TokenRefreshRequired", "RequestTimeTooSkewed"), _EXPIRED),
+    **dict.fromkeys(("AuthorizationHeaderMalformed", "PermanentRedirect"), _REGION),
+}
 
-# Where a client without keys asks for some: the address of a cloud machine's metadata service.
-_METADATA_SERVICE = ("169.254.169.254", "token request", "TokenRequest", "metadata.google", "MissingCredentials")
+# A client without keys asks a cloud machine's metadata service for some; without an account's name it does not begin.
+_NO_KEYS = ("169.254.169.254", "metadata.google", "TokenRequest", "Account must be specified")
+_KEYS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_SERVICE_ACCOUNT to the path of its key file",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
 
 
-def reason_of(error: Exception, *, bucket: str) -> str:
+def reason_of(error: Exception, url: BucketUrl) -> str:
     """Why it was refused and what to mend, without the URL in front.
 
     Args:
         error: One of `STORE_ERRORS`.
-        bucket: Named where it does not exist.
+        url: The place that was asked.
     """
     text = str(error)
-    code = found[1] if (found := _CODE.search(text)) else None
-    if any(sign in text for sign in _METADATA_SERVICE):
-        return "there are no credentials (S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
-    if code in _KEY_CODES or isinstance(error, UnauthenticatedError):
-        return f"the credentials are not accepted ({code or _answer(text)}): set the right ones"
-    if code in _EXPIRED_CODES:
-        return f"the credentials have expired or this machine's clock is wrong ({code}): renew them"
-    if isinstance(error, PermissionDeniedError):
-        return (
-            f"these credentials may not write there ({code or _answer(text)}): ask for the permission to read and write"
-        )
-    if isinstance(error, FileNotFoundError):
-        return f"there is no bucket {bucket!r} ({code or _answer(text)}): make it, or name another one with --out"
-    return _away(text)
-
-
-def _away(text: str) -> str:
+    if any(sign in text for sign in _NO_KEYS):
+        return f"there are no credentials: set {_KEYS[url.scheme]}"
     if found := _CONNECTION.search(text):
         return f"the storage cannot be reached ({found[1].strip()}): see to the network and the endpoint"
-    return f"the storage is in trouble ({_answer(text)})"
+    answer = _answer(text)
+    meaning, cure = _BY_CODE.get(answer) or _by_type(error, url)
+    return f"{meaning} ({answer}): {cure}"
+
+
+def _by_type(error: Exception, url: BucketUrl) -> tuple[str, str]:
+    match error:
+        case UnauthenticatedError():
+            return _KEY
+        case PermissionDeniedError():
+            return _PERMISSION
+        case FileNotFoundError():
+            return f"there is no bucket {url.bucket!r}", "make it, or name another one"
+        case _:
+            return "the storage is in trouble", "mend that"
 
 
 def _answer(text: str) -> str:
-    """The status of the answer, else the first line of the text, cut."""
-    if found := _STATUS.search(text):
+    """The code that the service gave, else the status of its answer, else the first line of the text, cut."""
+    if found := _CODE.search(text) or _STATUS.search(text):
         return found[1].strip()
     return text.partition("\n")[0][:160]
