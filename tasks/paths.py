@@ -10,6 +10,8 @@ from tasks.settings import find_config
 
 RUNS_FOLDER = "runs"
 LEDGER_NAME = "ledger.db"
+POINTER_NAME = "ledger.json"
+"""In place of the ledger where that is elsewhere: the way there."""
 
 
 def default_out(manifest_name: str) -> str:

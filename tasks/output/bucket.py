@@ -7,7 +7,6 @@ ledger and its lock stay on this machine; the object `ledger.json` says so to ev
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cached_property
@@ -21,11 +20,11 @@ from tasks.atomic_files import temporary_in
 from tasks.disk import stopping_when_full
 from tasks.errors import BatchStopped, OutputError
 from tasks.output.base import File, Output
+from tasks.output.claim import Claim, forget, keep, kept, leads_to_database, new_claim
 from tasks.output.connection import connect
-from tasks.output.pointer import POINTER_NAME, Pointer, forget_pointer, kept_pointer, own_pointer
 from tasks.output.refusals import STORE_ERRORS, reason_of
 from tasks.output.urls import BucketUrl
-from tasks.paths import batches_under, ledger_path
+from tasks.paths import POINTER_NAME, batches_under
 
 PATIENCE_S = 60.0
 """With a storage that goes away in the middle of a batch."""
@@ -70,44 +69,43 @@ class OutputBucket:
         return self._url.home
 
     def ledger_folder(self) -> Path:
-        """The folder on this machine; the bucket is asked only where it has no ledger."""
-        if not _is_ours(self.home):
-            if (pointer := self._pointer()) is None:
+        """The folder on this machine; the bucket is asked only where that knows of no ledger."""
+        if kept(self.home) is None:
+            if (there := self.read(POINTER_NAME)) is None:
                 raise OutputError(f"{self}: is not the output of a batch (it has no {POINTER_NAME})")
-            raise self._elsewhere(pointer)
+            self._follow(there)
         return self.home
 
     def below(self) -> Iterator[Output]:
-        """This place or every batch's below it, as far as their ledgers are on this machine."""
-        for folder in filter(_is_ours, batches_under(self.home)):
-            below = folder.relative_to(self.home).as_posix()
-            prefix = str(PurePosixPath(self._url.prefix, below))
-            yield OutputBucket(BucketUrl(self._url.scheme, self._url.bucket, "" if prefix == "." else prefix))
+        """This place or every batch's below it, as far as this machine knows them; else this place, if it is a batch's."""
+        known = [folder for folder in batches_under(self.home) if kept(folder) is not None]
+        for folder in known or [self.ledger_folder()]:
+            yield OutputBucket(self._url.of(folder))
 
     def check(self) -> None:
-        """Write and remove a small object, and see whose batch it is."""
+        """Write and remove a small object, and see where the ledger is."""
         with self._refused_before_start():
             obstore.put(self._impatient, self._key(PROBE_NAME), b"")
             # Who may write and not remove keeps an empty object.
             with suppress(*STORE_ERRORS):
                 obstore.delete(self._impatient, self._key(PROBE_NAME))
-        pointer = self._pointer()
-        if pointer is not None and pointer != kept_pointer(self.home):
-            raise self._elsewhere(pointer)
+        if (there := self.read(POINTER_NAME)) is not None:
+            self._follow(there)
 
     def claim(self, *, first: bool) -> None:
-        """Create the pointer where there is none, and see that it is ours."""
-        pointer = self._pointer()
-        if pointer is None and not first:
+        """Create `ledger.json` where there is none, and see that it is ours."""
+        there = self.read(POINTER_NAME)
+        if there is None and not first:
             raise OutputError(
-                f"{self}: has no {POINTER_NAME} any more, but this machine has the ledger of a batch there "
-                f"({self.home}). Is it the same endpoint? Where the bucket was emptied, remove that folder to begin anew, "
-                "and pay anew"
+                f"{self}: has no {POINTER_NAME} any more, but this machine knows a batch there ({self.home}). Is it the "
+                "same endpoint? Where the bucket was emptied, remove that folder to begin anew, and pay anew"
             )
-        if pointer is None:
-            pointer = self._create_pointer()
-        if pointer != kept_pointer(self.home):
-            raise self._elsewhere(pointer)
+        if there is None:
+            there = self._create_pointer()
+        if there != kept(self.home):
+            if first:
+                forget(self.home)
+            raise self._elsewhere(there)
 
     async def write(self, make: Callable[[], File]) -> File:
         """Make the file in a thread, and send it from the event loop."""
@@ -151,32 +149,38 @@ class OutputBucket:
             ) from exc
         self._is_away = False
 
-    def _pointer(self) -> Pointer | None:
-        data = self.read(POINTER_NAME)
-        return None if data is None else Pointer.parse(data)
-
-    def _create_pointer(self) -> Pointer:
-        """Create the pointer unless somebody else did meanwhile; the one that is there now."""
-        with stopping_when_full(self, disk=self.home):
-            ours = own_pointer(self.home)
+    def _create_pointer(self) -> bytes:
+        """Create `ledger.json` unless somebody else did meanwhile; the one that is there now."""
+        if (ours := kept(self.home)) is None:
+            ours = new_claim(self.home)
+            keep(self.home, ours)
         with self._refused_before_start(), suppress(AlreadyExistsError):
             try:
-                obstore.put(self._impatient, self._key(POINTER_NAME), ours.as_bytes(), mode="create")
+                obstore.put(self._impatient, self._key(POINTER_NAME), ours, mode="create")
             except NotImplementedError:  # AWS_CONDITIONAL_PUT=disabled: this server knows no "only if there is none"
-                obstore.put(self._impatient, self._key(POINTER_NAME), ours.as_bytes())
+                obstore.put(self._impatient, self._key(POINTER_NAME), ours)
         # Read again: a server may ignore the condition, and a lost answer leaves ours there.
-        if (now := self._pointer()) != ours:
-            forget_pointer(self.home)
-        return now or ours
+        return self.read(POINTER_NAME) or ours
 
-    def _elsewhere(self, pointer: Pointer) -> OutputError:
-        if (pointer.host, pointer.path) == (socket.gethostname(), str(self.home)):
+    def _follow(self, there: bytes) -> None:
+        """Pass where the ledger can be reached from here; a way to a database is kept where a ledger is looked for."""
+        if there == kept(self.home):
+            return
+        if not leads_to_database(there):
+            raise self._elsewhere(there)
+        keep(self.home, there)
+
+    def _elsewhere(self, there: bytes) -> OutputError:
+        if leads_to_database(there):
+            return OutputError(f"{self}: another machine has begun this batch just now: give the same command again")
+        claim = Claim.parse(there)
+        if claim.is_of_this_host and claim.path == str(self.home):
             return OutputError(
-                f"{self}: this batch's ledger was on this machine in {pointer.path} and is gone: bring it back, or choose "
+                f"{self}: this batch's ledger was on this machine in {claim.path} and is gone: bring it back, or choose "
                 f"another --out; to begin anew, and pay anew, remove {POINTER_NAME} from the bucket"
             )
         return OutputError(
-            f"{self}: this batch's ledger is on {pointer.host} in {pointer.path}: go on there, or choose another --out; "
+            f"{self}: this batch's ledger is on {claim.host} in {claim.path}: go on there, or choose another --out; "
             "a batch that several machines work on keeps its ledger in PostgreSQL"
         )
 
@@ -197,8 +201,3 @@ class OutputBucket:
     @cached_property
     def _impatient(self) -> ObjectStore:
         return connect(self._url, patience_s=min(CHECK_PATIENCE_S, PATIENCE_S))
-
-
-def _is_ours(home: Path) -> bool:
-    """Whether a folder of this machine has the ledger of a batch that this machine has claimed."""
-    return ledger_path(home).is_file() and kept_pointer(home) is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks.errors import InputError
@@ -41,6 +41,11 @@ class BucketUrl:
     def home(self) -> Path:
         """The folder of this machine that belongs to it, the same for every process of this user."""
         return state_folder() / OUTPUTS_FOLDER / self.scheme / self.bucket / self.prefix
+
+    def of(self, home: Path) -> BucketUrl:
+        """The place to which a folder of this machine belongs: `home` of this one, or below it."""
+        below = home.relative_to(self.home).as_posix()
+        return replace(self, prefix=self.key("" if below == "." else below).rstrip("/"))
 
     def key(self, name: str) -> str:
         """The key of a file in the bucket."""

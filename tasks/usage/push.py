@@ -103,7 +103,6 @@ async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushRe
         except (InputError, BatchStopped) as exc:  # a ledger that cannot be read is no reason to leave the others
             yield PushReport(out=str(out), pushed=0, pending=0, warning=str(exc))
     if not found:
-        output_at(folder).ledger_folder()  # says where it is, if it is on another machine
         raise InputError(f"{folder}: holds no batch")
 
 

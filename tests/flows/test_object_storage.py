@@ -35,7 +35,7 @@ SHORT_PATIENCE = "import tasks.output.bucket as bucket; bucket.PATIENCE_S = 1.0"
 PICTURE = "images/"
 
 
-class DuckdbStorage(ArrowFSWrapper):
+class DuckdbStorage(ArrowFSWrapper):  # type: ignore[misc]  # fsspec has no types
     """DuckDB's way to S3 without its extension, which would have to be downloaded."""
 
     protocol = "s3"

@@ -11,8 +11,8 @@ import pytest
 from tasks.errors import BatchStopped, InputError, OutputError
 from tasks.output.base import NewFile
 from tasks.output.bucket import OutputBucket
-from tasks.output.pointer import POINTER_NAME
 from tasks.output.urls import bucket_url
+from tasks.paths import POINTER_NAME, ledger_path
 from tests.services.object_storage import BUCKET, SECRET_KEY, ObjectStorage
 
 MB = 2**20
@@ -28,6 +28,14 @@ def bucket(prefix: str, name: str = BUCKET, scheme: str = "s3") -> OutputBucket:
 @pytest.fixture(autouse=True)
 def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.output.bucket.PATIENCE_S", 1.0)
+
+
+def begin(place: OutputBucket) -> OutputBucket:
+    """What a run does before it spends anything: a ledger here, and the claim to it there."""
+    place.home.mkdir(parents=True, exist_ok=True)
+    ledger_path(place.home).touch()
+    place.claim(first=True)
+    return place
 
 
 def another_machine(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -99,7 +107,7 @@ async def test_an_object_has_its_bytes_and_its_type(prefix: str, name: str, cont
     for data in (b"old", b"new"):
         await place.write(lambda data=data: NewFile(name, data))  # type: ignore[misc]
     got = obstore.get(place._patient, f"{prefix}/{name}")
-    assert (got.bytes(), got.attributes["Content-Type"]) == (b"new", content_type)
+    assert (bytes(got.bytes()), got.attributes["Content-Type"]) == (b"new", content_type)
     assert place.read(name) == b"new"
     assert place.read("images/ab/wolf.png") is None
 
@@ -144,12 +152,11 @@ def test_a_batch_belongs_to_the_machine_that_began_it(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may go on there; another machine is told where, and to use PostgreSQL, in one sentence."""
-    for first in (True, False):
-        bucket(prefix).claim(first=first)
-        bucket(prefix).check()
-    home = bucket(prefix).home
+    home = begin(bucket(prefix)).home
+    bucket(prefix).check()
+    bucket(prefix).claim(first=False)
     another_machine(monkeypatch, tmp_path)
-    for refused in (bucket(prefix).check, lambda: bucket(prefix).claim(first=True), bucket(prefix).ledger_folder):
+    for refused in (bucket(prefix).check, bucket(prefix).ledger_folder, lambda: begin(bucket(prefix))):
         with pytest.raises(OutputError, match=rf"ledger is on \S+ in {home}: go on there.*PostgreSQL"):
             refused()
 
@@ -158,13 +165,16 @@ def test_a_batch_belongs_to_the_machine_that_began_it(
 def test_of_two_machines_that_begin_at_once_one_goes_on(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both have seen that the batch is nobody's; what is created on condition is created once."""
-    bucket(prefix).claim(first=True)
+    """Both have seen that the batch is nobody's; what is created on condition is created once, and the late one knows."""
+    begin(bucket(prefix))
     another_machine(monkeypatch, tmp_path)
-    first_look, look = iter([None]), OutputBucket._pointer
-    monkeypatch.setattr(OutputBucket, "_pointer", lambda place: next(first_look, look(place)))
+    first_look, read = iter([None]), OutputBucket.read
+    with monkeypatch.context() as patched:
+        patched.setattr(OutputBucket, "read", lambda place, name: next(first_look, read(place, name)))
+        with pytest.raises(OutputError, match="ledger is on"):
+            begin(bucket(prefix))
     with pytest.raises(OutputError, match="ledger is on"):
-        bucket(prefix).claim(first=True)
+        bucket(prefix).ledger_folder()
 
 
 @pytest.mark.usefixtures("rclone")
@@ -173,37 +183,69 @@ def test_a_server_without_conditions_keeps_the_last_claim(
 ) -> None:
     """Where the user has said that there are none, a claim is written, read again, and holds against later ones."""
     monkeypatch.setenv("AWS_CONDITIONAL_PUT", "disabled")
-    bucket(prefix).claim(first=True)
+    begin(bucket(prefix))
     another_machine(monkeypatch, tmp_path)
     with pytest.raises(OutputError, match="ledger is on"):
-        bucket(prefix).claim(first=True)
+        begin(bucket(prefix))
 
 
 @pytest.mark.usefixtures("rclone")
 def test_a_bucket_that_was_emptied_is_not_taken_for_done(prefix: str) -> None:
     """The ledger says that the pictures are there, and they are not: said at once, with the folder to remove."""
-    place = bucket(prefix)
-    place.claim(first=True)
+    place = begin(bucket(prefix))
     obstore.delete(place._patient, f"{prefix}/{POINTER_NAME}")
     with pytest.raises(OutputError, match=rf"has no {POINTER_NAME} any more.*\({place.home}\)"):
         place.claim(first=False)
 
 
 @pytest.mark.usefixtures("rclone")
-def test_a_ledger_that_is_gone_is_not_begun_anew(prefix: str) -> None:
+@pytest.mark.parametrize("lost", ["the folder", "the ledger"])
+def test_a_ledger_that_is_gone_is_not_begun_anew(prefix: str, lost: str) -> None:
     """Its pictures may have been paid for: only the user may say that they are paid for again."""
-    place = bucket(prefix)
-    place.claim(first=True)
-    shutil.rmtree(place.home)
+    place = begin(bucket(prefix))
+    if lost == "the folder":
+        shutil.rmtree(place.home)
+    else:
+        ledger_path(place.home).unlink()
     with pytest.raises(OutputError, match="is gone: bring it back"):
         place.check()
 
 
-@pytest.mark.parametrize("text", [b"", b"not JSON", b"[1]", b'{"host": 5}'])
 @pytest.mark.usefixtures("rclone")
+@pytest.mark.parametrize("text", [b"", b"not JSON", b"[1]", b'{"host": 5}'])
 def test_a_claim_of_something_else_is_respected(prefix: str, text: bytes) -> None:
     """An object of that name that we cannot read may be a newer version's: nothing is begun over it."""
     place = bucket(prefix)
     obstore.put(place._patient, f"{prefix}/{POINTER_NAME}", text)
     with pytest.raises(OutputError, match="ledger is on"):
         place.check()
+
+
+@pytest.mark.usefixtures("moto")
+def test_a_way_to_a_database_is_followed_from_every_machine(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first has left in its folder gets into the bucket, and from there to where another looks for a ledger."""
+    pointer = b'{"url": "postgresql+asyncpg://host/database", "schema": "imagen_foxes"}'
+    first = bucket(prefix)
+    first.home.mkdir(parents=True)
+    (first.home / POINTER_NAME).write_bytes(pointer)
+    first.claim(first=True)
+    another_machine(monkeypatch, tmp_path)
+    second = bucket(prefix)
+    assert (second.ledger_folder() / POINTER_NAME).read_bytes() == pointer
+    second.check()
+    second.claim(first=False)
+
+
+@pytest.mark.usefixtures("rclone")
+def test_the_batches_below_a_place_are_those_of_this_machine(prefix: str) -> None:
+    """`imagen usage push` finds them by their ledgers, and names them by their URLs."""
+    for name in ("a", "b/c", ".d"):
+        begin(bucket(f"{prefix}/{name}"))
+    bucket(f"{prefix}/not-ours").home.mkdir(parents=True)
+    found = [str(place) for place in bucket(prefix).below()]
+    assert found == [f"s3://{BUCKET}/{prefix}/{name}" for name in (".d", "a", "b/c")]
+    assert [str(place) for place in bucket(f"{prefix}/a").below()] == [f"s3://{BUCKET}/{prefix}/a"]
+    with pytest.raises(OutputError, match="is not the output of a batch"):
+        list(bucket(f"{prefix}/not-ours").below())
