@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from tasks.errors import InputError
+from tasks.errors import ConfigError, InputError
 from tasks.output import output_at
 from tasks.output.folder import OutputFolder
 from tasks.output.urls import bucket_url
@@ -62,3 +63,11 @@ def test_keys_are_below_the_prefix() -> None:
     """A bucket's root has no leading slash: S3 would make a folder without a name of it."""
     keys = [place.key("images/a.png") for place in map(bucket_url, ("s3://b-1/p/q", "s3://b-1")) if place is not None]
     assert keys == ["p/q/images/a.png", "images/a.png"]
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most users write to folders and never need it."""
+    monkeypatch.delitem(sys.modules, "tasks.output.bucket", raising=False)
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(ConfigError, match=r"s3://pictures/x: .*pip install 'imagen\[s3\]'"):
+        output_at("s3://pictures/x")
