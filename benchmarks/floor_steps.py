@@ -106,7 +106,7 @@ class _OurParts:
         if self._level < STEPS.index(DURABLE):
             self._work.keep(number, data, length=None)
             return
-        image = await asyncio.to_thread(store_image, self._batch.out, job, data, parameters=parameters_of(job))
+        image = await store_image(self._batch.out, job, data, parameters=parameters_of(job))
         if self._level >= STEPS.index(LEDGER):
             await self._batch.journal.succeeded(
                 job, number=1, prediction=ended, image=image, latency_ms=0, now_us=next(self._instants_us)

@@ -123,13 +123,14 @@ async def engine(load: Load, folder: Path) -> Measured:
         "backend_opts": load.options,
     }
     config.write_text(json.dumps({"default_backend": "local", "backends": {"local": instance}}))
-    warm = RunRequest(out=folder / "warm", manifest=str(manifest), config=config, limit=load.batch_size)
-    warm.out.mkdir()
+    warm = RunRequest(out=str(folder / "warm"), manifest=str(manifest), config=config, limit=load.batch_size)
     async with open_run(warm) as first:
         await plan_run(first)
         await generate_range(first.batch, *EVERYTHING)
         rounds = [
-            await engine_round(load, RunRequest(out=folder / f"round-{number}", manifest=str(manifest), config=config))
+            await engine_round(
+                load, RunRequest(out=str(folder / f"round-{number}"), manifest=str(manifest), config=config)
+            )
             for number in range(load.rounds)
         ]
     return fastest(rounds)
@@ -137,13 +138,12 @@ async def engine(load: Load, folder: Path) -> Measured:
 
 async def engine_round(load: Load, request: RunRequest) -> Measured:
     """One batch by the engine; the plan is not measured."""
-    request.out.mkdir()
     async with open_run(request) as run:
         await plan_run(run)
         began_s = time.perf_counter()
         await generate_range(run.batch, *EVERYTHING)
         wall_s = time.perf_counter() - began_s
-    with closing(sqlite3.connect(request.out / "ledger.db")) as ledger:
+    with closing(sqlite3.connect(Path(request.out) / "ledger.db")) as ledger:
         query = "SELECT count(*), sum(predict_time_s) FROM jobs WHERE state = 'succeeded'"
         [(made, busy_s)] = ledger.execute(query).fetchall()
     if made != load.images:

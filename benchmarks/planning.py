@@ -17,6 +17,7 @@ from benchmarks.services import emptied, private_environ
 from benchmarks.work import Work
 from tasks.ledger.database import open_ledger
 from tasks.metadata import FILE_NAME, write_metadata
+from tasks.output.folder import OutputFolder
 from tasks.paths import ledger_path
 from tasks.request import RunRequest
 from tasks.run import open_run, plan_run
@@ -65,13 +66,13 @@ def run(step: str, out: str, *arguments: str) -> None:
 
 
 async def _write_plan(out: Path, manifest: str, config: str) -> None:
-    async with open_run(RunRequest(out=out, manifest=manifest, config=Path(config))) as opened:
+    async with open_run(RunRequest(out=str(out), manifest=manifest, config=Path(config))) as opened:
         await plan_run(opened)
 
 
 async def _write_table(out: Path) -> None:
     async with open_ledger(out) as engine:
-        await write_metadata(engine, out)
+        await write_metadata(engine, OutputFolder(out))
 
 
 def _finish(out: Path) -> None:

@@ -59,11 +59,11 @@ def _make_batch(folder: Path) -> None:
     """What the commands read: a manifest, and a folder with a ledger in which nothing is done yet."""
     (folder / "prompts.txt").write_text("a fox\nan owl\n")
     code = (
-        "import asyncio, pathlib\n"
+        "import asyncio\n"
         "from tasks.request import RunRequest\n"
         "from tasks.run import open_run, plan_run\n"
         "async def plan():\n"
-        "    async with open_run(RunRequest(out=pathlib.Path('batch'), manifest='prompts.txt')) as run:\n"
+        "    async with open_run(RunRequest(out='batch', manifest='prompts.txt')) as run:\n"
         "        await plan_run(run)\n"
         "asyncio.run(plan())"
     )

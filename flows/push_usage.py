@@ -17,13 +17,13 @@ async def push_usage(folder: str, *, config: str | None = None) -> State[list[di
     """Push what is pending; fit to be scheduled, since a push repeated adds no row twice.
 
     Args:
-        folder: An output folder, or one above output folders.
+        folder: An output folder, or one above output folders; or the URL of such a place in a bucket.
         config: Path of the configuration that says where to; none: each batch's own.
 
     Returns:
         Failed when rows stay pending because of trouble; its data says for each batch how it stands.
     """
-    reports = [report async for report in push_folders(Path(folder), Path(config) if config else None)]
+    reports = [report async for report in push_folders(folder, Path(config) if config else None)]
     warnings = [report.warning for report in reports if report.warning]
     message = "; ".join(warnings or (report.line() for report in reports))
     return (Failed if warnings else Completed)(message=message, data=[report.as_dict() for report in reports])

@@ -58,7 +58,7 @@ async def report_artifacts(batch: Batch, summary: Summary) -> None:
 
 def _key(batch: Batch, what: str) -> str:
     """An artifact key: the same for every run of a batch, so that Prefect keeps a history."""
-    return f"imagen-{slugify(batch.out.resolve().name) or 'batch'}-{what}"
+    return f"imagen-{slugify(batch.out.name) or 'batch'}-{what}"
 
 
 @contextmanager

@@ -47,8 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def _becoming(path: Path) -> Iterator[Path]:
     """As `replacing`, but the block has the file on disk before it ends."""
     _make_folder(path.parent)
-    # The name does not contain the final one: a long name would become too long.
-    temporary = path.parent / f".imagen-{secrets.token_hex(8)}.tmp"
+    temporary = temporary_in(path.parent)
     try:
         yield temporary
         temporary.replace(path)
@@ -58,6 +57,12 @@ def _becoming(path: Path) -> Iterator[Path]:
             temporary.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def temporary_in(folder: Path) -> Path:
+    """A name in `folder` that nobody has; a file of that name is one for `remove_leftovers`."""
+    # It does not contain the final name: a long one would become too long.
+    return folder / f".imagen-{secrets.token_hex(8)}.tmp"
 
 
 def remove_leftovers(folder: Path) -> int:

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -23,6 +22,7 @@ from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms
 from tasks.ledger.queries import OpenJob, committed_micros, open_jobs
 from tasks.limits import FailureWatch, Lane, Pace
+from tasks.output import Output
 from tasks.records import JobState
 from tasks.settings import Settings
 from tasks.stop import StopSwitch
@@ -60,7 +60,7 @@ class Tally:
 class Batch:
     """The shared state of one run over one output folder."""
 
-    out: Path
+    out: Output
     settings: Settings
     engine: AsyncEngine
     journal: Journal
@@ -126,7 +126,7 @@ class Batch:
 
 @asynccontextmanager
 async def open_batch(
-    out: Path,
+    out: Output,
     engine: AsyncEngine,
     settings: Settings,
     *,
@@ -137,7 +137,7 @@ async def open_batch(
     """A batch over an open ledger, made current for the duration of the block.
 
     Args:
-        out: The output folder; where nobody else works on the batch, locked by the caller.
+        out: Where its files go; where nobody else works on the batch, locked by the caller.
         engine: Its ledger.
         settings: The configuration.
         budget_micros: Cap over the batch's whole life, millionths of a dollar; None: no cap.

@@ -11,8 +11,12 @@ from tasks.errors import BatchStopped
 
 
 @contextmanager
-def stopping_when_full(out: Path) -> Iterator[None]:
-    """Run the block, which writes below `out`.
+def stopping_when_full(out: object, *, disk: Path | None = None) -> Iterator[None]:
+    """Run the block, which writes into the output `out`.
+
+    Args:
+        out: Its text says how to go on.
+        disk: Where it writes, if not there.
 
     Raises:
         BatchStopped: It could not write. Nothing is lost, and nothing is paid twice on a resume.
@@ -20,10 +24,12 @@ def stopping_when_full(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise BatchStopped("disk", f"{_why(out, exc)} and run `imagen resume {out}`; nothing is paid twice") from exc
+        raise BatchStopped(
+            "disk", f"{_why(disk or out, exc)} and run `imagen resume {out}`; nothing is paid twice"
+        ) from exc
 
 
-def _why(out: Path, error: OSError) -> str:
+def _why(out: object, error: OSError) -> str:
     match error.errno:
         case errno.ENOSPC:
             return f"the disk of {out} is full: free some space"

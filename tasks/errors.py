@@ -4,7 +4,7 @@ ImagenError                 everything we raise; `exit_code` is what the command
 ├── InputError              exit 2: nothing was written, nothing was spent
 │   ├── ManifestError       rows that cannot be used, all of them
 │   ├── ConfigError         a setting that cannot be used
-│   ├── OutputError         the output folder cannot be used
+│   ├── OutputError         the output folder or bucket cannot be used
 │   └── BatchLocked         another run is writing to the same folder
 ├── BatchStopped            exit 3: stopped on purpose, resumable
 ├── LeaseLost               another worker has the job now; nothing may be sent or written for it
@@ -62,7 +62,7 @@ class ConfigError(InputError):
 
 
 class OutputError(InputError):
-    """Raised when the output folder cannot be made, read or written before anything was spent."""
+    """Raised when the output folder or bucket cannot be made, read or written before anything was spent."""
 
 
 class BatchLocked(InputError):
@@ -70,12 +70,12 @@ class BatchLocked(InputError):
 
 
 class BatchStopped(ImagenError):
-    """Raised when a batch stops on purpose and can be resumed: budget, credit, token, error rate, disk, ledger, local model."""
+    """Raised when a batch stops on purpose and can be resumed: budget, credit, token, error rate, disk, storage, ledger, model."""
 
     exit_code = 3
 
     def __init__(self, reason: str, message: str) -> None:
-        """Keep `reason` (`budget`, `credit`, `token`, `error_rate`, `disk`, `ledger`, ...) beside the text."""
+        """Keep `reason` (`budget`, `credit`, `token`, `error_rate`, `disk`, `storage`, `ledger`, ...) beside the text."""
         self.reason = reason
         super().__init__(message)
 

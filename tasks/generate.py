@@ -282,7 +282,7 @@ class JobRun:
     async def _fetch_and_store(self, prediction: Prediction) -> StoredImage:
         data = await self._backend.fetch(self._job, prediction)
         parameters = parameters_of(self._job) if self._batch.settings.output.embed_parameters else None
-        return await asyncio.to_thread(store_image, self._batch.out, self._job, data, parameters=parameters)
+        return await store_image(self._batch.out, self._job, data, parameters=parameters)
 
     async def _fail_attempt(self, error: JobError) -> None:
         """Close the present attempt; the job is open for another one."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,10 +16,9 @@ import pyarrow.parquet as pq
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.atomic_files import replacing
-from tasks.disk import stopping_when_full
 from tasks.identity import prompt_hash
 from tasks.ledger.queries import job_pages
+from tasks.output import Output
 from tasks.records import usd
 
 FILE_NAME = "metadata.parquet"
@@ -90,24 +88,21 @@ SCHEMA = pa.schema(
 _RENAMED = {"status": "state", "created_at": "created_at_us", "completed_at": "completed_at_us"}
 
 
-async def write_metadata(engine: AsyncEngine, out: Path) -> int:
+async def write_metadata(engine: AsyncEngine, out: Output) -> int:
     """Write the table; the old one stays until the new one is whole.
 
     Returns:
         The number of rows.
 
     Raises:
-        BatchStopped: The disk takes no more; the old table is still there.
+        BatchStopped: The disk or the storage takes no more; the old table is still there.
     """
     rows = 0
-    with (
-        stopping_when_full(out),
-        replacing(out / FILE_NAME) as path,
-        pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer,
-    ):
-        async for page in job_pages(engine):
-            writer.write_table(pa.table([_values(page, column) for column in COLUMNS], schema=SCHEMA))
-            rows += len(page)
+    async with out.replacing(FILE_NAME) as path:
+        with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+            async for page in job_pages(engine):
+                writer.write_table(pa.table([_values(page, column) for column in COLUMNS], schema=SCHEMA))
+                rows += len(page)
     return rows
 
 

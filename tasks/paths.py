@@ -11,16 +11,16 @@ from tasks.settings import find_config
 RUNS_FOLDER = "runs"
 LEDGER_NAME = "ledger.db"
 POINTER_NAME = "ledger.json"
-"""In place of the ledger where that is on PostgreSQL: the way there."""
+"""In place of the ledger where that is elsewhere: the way there."""
 
 
-def default_out(manifest_name: str) -> Path:
+def default_out(manifest_name: str) -> str:
     """The output folder of a manifest."""
-    return Path(RUNS_FOLDER) / manifest_name
+    return str(Path(RUNS_FOLDER) / manifest_name)
 
 
 def ledger_path(out: Path) -> Path:
-    """Where the ledger of an output folder lies."""
+    """Where the ledger of an output folder, or of a bucket's folder on this machine, lies."""
     return out / LEDGER_NAME
 
 

@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from tasks.manifest import Manifest
+from tasks.output import Output
 from tasks.paths import has_ledger
 from tasks.plan import PlanOptions, plan_manifest, planner_for
 from tasks.plan_check import PlanReport, check_manifest
@@ -38,7 +38,7 @@ def preview(
     settings: Settings,
     options: PlanOptions,
     *,
-    out: Path,
+    out: Output,
     budget_usd: float | None = None,
     today: date,
 ) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def preview(
         ConfigError: A setting cannot be used.
     """
     report = check_manifest(manifest, settings, options)
-    known = asyncio.run(_known(manifest, settings, options, out)) if has_ledger(out) else Known()
+    known = asyncio.run(_known(manifest, settings, options, out)) if has_ledger(out.home) else Known()
     left = None if budget_usd is None else budget_usd - (usd(known.spent_micros) or 0.0)
     to_do_micros = report.estimate_micros - known.ended_micros
     return {
@@ -109,7 +109,7 @@ def _left_s(report: PlanReport, known: Known) -> float:
     return report.duration_s * (report.jobs - ended) / report.jobs if report.jobs else 0.0
 
 
-async def _known(manifest: Manifest, settings: Settings, options: PlanOptions, out: Path) -> Known:
+async def _known(manifest: Manifest, settings: Settings, options: PlanOptions, out: Output) -> Known:
     # A plan for a new folder needs no database, and starts without loading one.
     from tasks.ledger.database import open_ledger  # noqa: PLC0415
     from tasks.ledger.place import ledger_of  # noqa: PLC0415
@@ -120,7 +120,7 @@ async def _known(manifest: Manifest, settings: Settings, options: PlanOptions, o
     ended_micros = 0
     planner = planner_for(manifest, settings, options)
     planned = (item.job for item in plan_manifest(manifest, settings, options))
-    async with open_ledger(ledger_of(out, settings.ledger_url)) as engine:
+    async with open_ledger(ledger_of(out.home, settings.ledger_url)) as engine:
         while chunk := list(islice(planned, LOOKUP_JOBS)):
             found = await known_states(engine, [job.job_id for job in chunk])
             states.update(found.values())

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from tasks.backends.names import chosen_names
+from tasks.backend_names import chosen_names
 from tasks.errors import InputError
 from tasks.plan import PlanOptions
 from tasks.records import Ended, JobState
@@ -42,8 +42,9 @@ class RunRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    out: Path = Field(
-        description="Output folder; an existing batch goes on. {date} in it is the day the run was to start."
+    out: str = Field(
+        description="Output folder, or the URL of a place in a bucket; an existing batch goes on. "
+        "{date} in it is the day the run was to start."
     )
     manifest: str | None = Field(
         None, description="Path of the manifest; none goes on from the output folder's ledger alone."
@@ -89,7 +90,7 @@ class RunRequest(BaseModel):
             start: When the run was to start; aware.
         """
         date = start.astimezone(ZoneInfo(self.timezone) if self.timezone else None).date().isoformat()
-        filled = {"out": Path(str(self.out).replace(DATE, date)), "salt": self.salt.replace(DATE, date)}
+        filled = {"out": self.out.replace(DATE, date), "salt": self.salt.replace(DATE, date)}
         return self.model_copy(update=filled)
 
     def parameters(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from tasks.ledger.queries import Selection, open_backends, open_jobs, shards
 from tasks.ledger.routes import ended_pages, reroute
 from tasks.ledger.runs import RunStart, begin_run, end_run, last_run
 from tasks.manifest import open_manifest
+from tasks.output import output_at
 from tasks.plan import plan_manifest
 from tasks.plan_check import PlanReport, check_manifest
 from tasks.records import Ended, Job, JobState, micros
@@ -66,20 +67,21 @@ def settings_of(request: RunRequest) -> Settings:
 async def open_run(
     request: RunRequest, *, clock: Clock | None = None, beside_workers: bool = False
 ) -> AsyncIterator[OpenRun]:
-    """Lock the folder, open its ledger, record the run.
+    """Lock the output, open its ledger, record the run.
 
     A run that generates by itself needs the batch alone, so workers that a killed run left behind are waited out;
     one whose workers claim jobs by leases goes on beside them.
 
     Raises:
-        InputError: The folder cannot be used, or another run holds it. Nothing was spent.
+        InputError: The output cannot be used, or another run holds it. Nothing was spent.
     """
-    clock = clock or Clock()
-    with lock_folder(request.out):
-        remove_leftovers(request.out)
+    clock, out = clock or Clock(), output_at(request.out)
+    with lock_folder(out.home, shown=request.out):
+        remove_leftovers(out.home)
         async with open_ledger(_place(request), create=request.manifest is not None, alone=True) as engine:
             if not beside_workers:
                 require_no_workers(request.out, await living_leases(engine))
+            out.claim(first=await last_run(engine) is None)
             settings, budget_micros = await _settings_and_budget(request, engine)
             start = RunStart(
                 manifest=request.manifest,
@@ -89,7 +91,7 @@ async def open_run(
                 caller=resolve_caller(os.environ),
             )
             number = await begin_run(engine, start, now_us=clock.now_us())
-            async with open_batch(request.out, engine, settings, budget_micros=budget_micros, clock=clock) as batch:
+            async with open_batch(out, engine, settings, budget_micros=budget_micros, clock=clock) as batch:
                 try:
                     yield OpenRun(request=request, batch=batch, number=number, settings=settings)
                 except ImagenError as exc:
@@ -98,7 +100,9 @@ async def open_run(
 
 
 def check_request(request: RunRequest) -> PlanReport | None:
-    """Read the whole manifest before anything is written. Does nothing where it was done in this context already.
+    """Read the whole manifest before anything is written, then see that the output can be written.
+
+    Does nothing where it was done in this context already.
 
     Returns:
         What the manifest comes to; None on a resume.
@@ -106,17 +110,20 @@ def check_request(request: RunRequest) -> PlanReport | None:
     Raises:
         ManifestError: The manifest has problems; they are all in it.
         ConfigError: A setting cannot be used, or a backend that the manifest needs is not set up.
-        InputError: There is no batch to resume.
+        InputError: There is no batch to resume, or its output cannot be written.
     """
+    out = output_at(request.out)
     if request.manifest is None:
         request.reopened()
-        require_ledger(request.out)
+        require_ledger(out.ledger_folder())
+        out.check()
         return None
     if (known := _checked.get()) is not None and known[0] == request:
         return known[1]
     settings, options = settings_of(request), request.plan_options()
     with open_manifest(request.manifest) as manifest:
         report = check_manifest(manifest, settings, options, ask=True)
+    out.check()
     _checked.set((request, report))
     return report
 
@@ -152,7 +159,7 @@ async def conclude_run(run: OpenRun, usage: PushReport) -> Summary:
     await end_run(batch.engine, run.number, outcome, now_us=batch.clock.now_us())
     now_us, generated = batch.clock.now_us(), batch.tally.succeeded
     summary = await summarise(batch.engine, batch.out, now_us=now_us, generated=generated, warning=usage.warning)
-    write_summary(summary)
+    await write_summary(summary)
     return summary
 
 
@@ -230,7 +237,7 @@ def _price_micros(batch: Batch, job: Job) -> int:
 def _place(request: RunRequest) -> LedgerPlace:
     """A new batch's ledger is where the configuration says; another's is where it is."""
     known = request.manifest is None and request.config is None
-    return place_for(request.out, None if known else load_settings(request.config).ledger_url)
+    return place_for(output_at(request.out).home, None if known else load_settings(request.config).ledger_url)
 
 
 async def _settings_and_budget(request: RunRequest, engine: AsyncEngine) -> tuple[Settings, int | None]:

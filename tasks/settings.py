@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from tasks.backends.names import parse_names
+from tasks.backend_names import parse_names
 from tasks.database_url import checked_url, without_password
 from tasks.errors import ConfigError
 

@@ -1,7 +1,7 @@
 """Step 5: the bytes of a picture become a file: checked, measured, given its parameters, written whole.
 
 Takes a job and what its backend fetched, gives a `StoredImage`. What is written down is what the bytes are,
-whatever was asked for. Knows neither backends nor the ledger.
+whatever was asked for. Knows neither backends nor the ledger, nor whether the file goes to a folder or a bucket.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 from PIL import AvifImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from slugify import slugify
 
-from tasks.atomic_files import write_atomically
-from tasks.disk import stopping_when_full
 from tasks.encode import EXTENSIONS
 from tasks.image_chunks import bad_image, chunks_of, format_of
 from tasks.image_parameters import embed
+from tasks.output import NewFile, Output
 from tasks.records import Job, StoredImage
 
 IMAGES = "images"
@@ -94,7 +93,7 @@ def measure(data: bytes) -> Measured:
 
 
 def image_path(job: Job, format: str) -> str:  # noqa: A002  what every record calls it
-    """Where the picture of `job` lies, relative to the output folder: `images/ab/fox-3f9a1c2b77d0.png`.
+    """Where the picture of `job` lies, relative to the output: `images/ab/fox-3f9a1c2b77d0.png`.
 
     Args:
         job: Its id, else its prompt, gives the readable part.
@@ -125,28 +124,40 @@ def parameters_of(job: Job) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
-def store_image(out: Path, job: Job, data: bytes, *, parameters: Mapping[str, Any] | None) -> StoredImage:
-    """Write the picture into the output folder; on disk when this returns.
+@dataclass(frozen=True, slots=True)
+class PictureFile(NewFile):
+    """The file of a picture, checked and measured."""
 
-    Blocks for milliseconds (decoding, fsync): call it in a thread. The same job again replaces its file.
+    image: StoredImage
+
+
+async def store_image(out: Output, job: Job, data: bytes, *, parameters: Mapping[str, Any] | None) -> StoredImage:
+    """Write the picture into the output; safe there when this returns. The same job again replaces its file.
 
     Args:
-        out: The output folder.
+        out: Where the batch's files go.
         job: Whose picture it is.
         data: The file as it was fetched.
         parameters: What to embed in the file; None leaves its bytes as they are.
 
     Raises:
         BadImage: As `measure` has it; nothing was written.
-        BatchStopped: The disk takes no more (`disk`); no part of the file is left.
+        BatchStopped: The disk or the storage takes no more (`disk`, `storage`); no part of the file is left.
+    """
+    file = await out.write(partial(picture_file, job, data, parameters=parameters))
+    return file.image
+
+
+def picture_file(job: Job, data: bytes, *, parameters: Mapping[str, Any] | None) -> PictureFile:
+    """Check, measure and name the picture; takes milliseconds of a thread, for decoding.
+
+    Raises:
+        BadImage: As `measure` has it.
     """
     measured = measure(data)
     final = data if parameters is None else embed(data, parameters)
     file_name = image_path(job, measured.format)
-    # Whatever the reason is, the next pictures would be paid for and meet it too.
-    with stopping_when_full(out):
-        write_atomically(out / file_name, final)
-    return StoredImage(
+    image = StoredImage(
         file_name=file_name,
         width=measured.width,
         height=measured.height,
@@ -154,6 +165,7 @@ def store_image(out: Path, job: Job, data: bytes, *, parameters: Mapping[str, An
         bytes=len(final),
         sha256=hashlib.sha256(final).hexdigest(),
     )
+    return PictureFile(file_name, final, image)
 
 
 def _decode(data: bytes, found: str) -> Measured:

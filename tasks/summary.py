@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.atomic_files import write_atomically
 from tasks.clock import instant
-from tasks.disk import stopping_when_full
 from tasks.ledger.lock import is_locked
 from tasks.ledger.postgresql import is_held
 from tasks.ledger.queries import count, count_usage, last_activity_us
 from tasks.ledger.runs import RunRecord, last_run
+from tasks.output import NewFile, Output
 from tasks.records import Counts, JobState, usd
 
 FILE_NAME = "summary.json"
@@ -29,7 +27,7 @@ COMPLETED, RUNNING, KILLED = "completed", "running", "killed"
 class Summary:
     """The state of a batch and of its last run."""
 
-    out: Path
+    out: Output
     counts: Counts
     run: RunRecord | None
     alive: bool
@@ -58,7 +56,7 @@ class Summary:
         counts = self.counts
         made = counts.succeeded if self.generated is None else self.generated
         return {
-            "batch": self.out.resolve().name,
+            "batch": self.out.name,
             "total": counts.total,
             **{state.value: getattr(counts, state.value) for state in JobState},
             "duplicates": counts.duplicates,
@@ -80,11 +78,11 @@ class Summary:
 
 
 async def summarise(
-    engine: AsyncEngine, out: Path, *, now_us: int, generated: int | None = None, warning: str | None = None
+    engine: AsyncEngine, out: Output, *, now_us: int, generated: int | None = None, warning: str | None = None
 ) -> Summary:
     """Read the summary of the batch in `out` from its ledger."""
     run, last_us = await last_run(engine), await last_activity_us(engine)
-    alive = is_locked(out) or (engine.dialect.name == "postgresql" and await is_held(engine))
+    alive = is_locked(out.home) or (engine.dialect.name == "postgresql" and await is_held(engine))
     pushed, pending = await count_usage(engine)
     ended_us = now_us if alive else last_us
     if run is not None and run.ended_at_us is not None:
@@ -128,11 +126,10 @@ def summary_lines(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def write_summary(summary: Summary) -> None:
-    """Write `summary.json` into the output folder."""
+async def write_summary(summary: Summary) -> None:
+    """Write `summary.json` into the output."""
     text = json.dumps(summary.as_dict(), indent=2, ensure_ascii=False)
-    with stopping_when_full(summary.out):
-        write_atomically(summary.out / FILE_NAME, (text + "\n").encode())
+    await summary.out.write(lambda: NewFile(FILE_NAME, (text + "\n").encode()))
 
 
 def _iso(us: int | None) -> str | None:

@@ -9,11 +9,17 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.services.browser", "tests.services.postgresql", "tests.services.supabase"]
+pytest_plugins = [
+    "tests.services.browser",
+    "tests.services.object_storage",
+    "tests.services.postgresql",
+    "tests.services.supabase",
+]
 
 PERSONAL_PREFIXES = (
     *("PREFECT_", "XDG_", "MAI_", "TMUX", "PG", "SUPABASE_", "IMAGEN_USAGE_", "HF_", "HUGGING"),
     *("REPLICATE_", "OPENAI_", "FAL_"),
+    *("AWS_", "AZURE_", "GOOGLE_"),
 )
 
 

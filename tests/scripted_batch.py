@@ -11,6 +11,7 @@ from typing import Any
 from tasks.batch import Batch
 from tasks.generate import generate_range
 from tasks.ledger.queries import count
+from tasks.output import Output
 from tasks.records import Counts, Job
 from tests.making import FakeClock, batch_of
 from tests.scripted_backend import ScriptedBackend
@@ -19,7 +20,9 @@ EVERYTHING = (0, 2**62)
 
 
 @asynccontextmanager
-async def scripted(out: Path, backend: ScriptedBackend, jobs: list[Job], **options: Any) -> AsyncIterator[Batch]:
+async def scripted(
+    out: Path | Output, backend: ScriptedBackend, jobs: list[Job], **options: Any
+) -> AsyncIterator[Batch]:
     """A batch whose backend is the scripted one, in time that only passes when somebody sleeps."""
     options.setdefault("clock", FakeClock().clock)
     async with batch_of(out, jobs, **options) as batch:
@@ -27,7 +30,7 @@ async def scripted(out: Path, backend: ScriptedBackend, jobs: list[Job], **optio
         yield batch
 
 
-async def run(out: Path, backend: ScriptedBackend, jobs: list[Job], **options: Any) -> Counts:
+async def run(out: Path | Output, backend: ScriptedBackend, jobs: list[Job], **options: Any) -> Counts:
     """Generate everything that is open and count."""
     async with scripted(out, backend, jobs, **options) as batch:
         await generate_range(batch, *EVERYTHING)

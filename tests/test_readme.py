@@ -13,6 +13,7 @@ from flows.cli import app
 from tasks.errors import BatchStopped, ImagenError, InputError, Interrupted
 from tasks.manifest.rows import ManifestRow
 from tasks.metadata import COLUMNS
+from tasks.output.folder import OutputFolder
 from tasks.records import Counts
 from tasks.summary import Summary
 
@@ -92,7 +93,7 @@ def test_the_exit_statuses_are_those_of_the_errors() -> None:
 def test_the_keys_of_the_summary_are_documented(tmp_path: Path) -> None:
     """The JSON of a run has exactly the keys that the README names."""
     summary = Summary(
-        out=tmp_path,
+        out=OutputFolder(tmp_path),
         counts=Counts(),
         run=None,
         alive=False,

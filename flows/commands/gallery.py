@@ -18,7 +18,7 @@ Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser
 
 
 def command(
-    folder: options.Folder,
+    folder: options.LocalFolder,
     other: Other = None,
     open_page: Open = False,
     json: options.Json = False,

@@ -18,8 +18,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show nothing but errors an
 Manifest = Annotated[
     str, typer.Argument(help="YAML, JSONL, CSV, TSV, Parquet or text file of prompts; - reads standard input.")
 ]
-Folder = Annotated[Path, typer.Argument(help="Output folder of a batch.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Output folder; default runs/<manifest name>.")]
+Folder = Annotated[str, typer.Argument(help="Output folder of a batch, or its URL in a bucket.")]
+LocalFolder = Annotated[Path, typer.Argument(help="Output folder of a batch, on this machine.")]
+Out = Annotated[
+    str | None,
+    typer.Option("--out", help="Output folder, or s3://bucket/prefix (gs://, az://); default runs/<manifest name>."),
+]
 
 Backend = Annotated[
     str | None, typer.Option("--backend", help="Backend for rows that name none; a,b tries b where a cannot serve.")

@@ -22,8 +22,9 @@ def command(
     from datetime import UTC, datetime
     from json import dumps
 
-    from tasks.backends.names import chosen_names
+    from tasks.backend_names import chosen_names
     from tasks.manifest import open_manifest
+    from tasks.output import output_at
     from tasks.paths import default_out, found_config
     from tasks.plan import PlanOptions
     from tasks.preview import preview, preview_lines
@@ -36,7 +37,7 @@ def command(
             opened,
             settings,
             plan_options,
-            out=out or default_out(opened.name),
+            out=output_at(out or default_out(opened.name)),
             budget_usd=budget,
             today=datetime.now(UTC).date(),
         )

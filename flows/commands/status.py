@@ -14,11 +14,13 @@ def command(folder: options.Folder, json: options.Json = False, verbose: options
 
     from tasks.clock import Clock
     from tasks.ledger.database import open_ledger
+    from tasks.output import output_at
     from tasks.summary import Summary, summarise, summary_lines
 
     async def read() -> Summary:
-        async with open_ledger(folder) as engine:
-            return await summarise(engine, folder, now_us=Clock().now_us())
+        out = output_at(folder)
+        async with open_ledger(out.ledger_folder()) as engine:
+            return await summarise(engine, out, now_us=Clock().now_us())
 
     record = asyncio.run(read()).as_dict()
     lines = [*summary_lines(record), f"last activity {record['last_activity']}"]

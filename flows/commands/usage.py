@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,7 +21,9 @@ By = Annotated[
 ]
 Raw = Annotated[bool, typer.Option("--raw", help="Row by row, the newest first.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV; an unknown cost is an empty cell.")]
-Batches = Annotated[Path, typer.Argument(help="Output folder of a batch, or a folder above several.")]
+Batches = Annotated[
+    str, typer.Argument(help="Output folder of a batch, or a folder above several; or a URL of such in a bucket.")
+]
 Url = Annotated[
     str | None, typer.Option("--url", help="postgresql://user:password@host/database; else usage.database_url_env's.")
 ]

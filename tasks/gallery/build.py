@@ -23,6 +23,7 @@ from tasks.gallery.page import page_html
 from tasks.ledger.database import open_ledger
 from tasks.ledger.place import require_ledger
 from tasks.ledger.queries import count, job_pages
+from tasks.output.folder import OutputFolder
 from tasks.summary import Summary, summarise
 
 PAGE_NAME = "index.html"
@@ -97,7 +98,7 @@ async def write_gallery(out: Path, on_progress: OnProgress = lambda *_: None, cl
     require_ledger(out)
     with _explaining(out), _alone(out):
         async with open_ledger(out) as engine:
-            gallery = Gallery(out=out, summary=await summarise(engine, out, now_us=now_us))
+            gallery = Gallery(out=out, summary=await summarise(engine, OutputFolder(out), now_us=now_us))
             await _write_jobs(engine, gallery, on_progress)
         _write_page(gallery, now_us)
     return gallery

@@ -24,8 +24,12 @@ MOST_NAMES = 3
 
 
 @contextmanager
-def lock_folder(out: Path) -> Iterator[None]:
+def lock_folder(out: Path, *, shown: str | None = None) -> Iterator[None]:
     """Hold the output folder for the duration of the block; makes the folder.
+
+    Args:
+        out: The folder.
+        shown: What messages call it; None: its path.
 
     Raises:
         BatchLocked: Another living run holds it.
@@ -37,7 +41,9 @@ def lock_folder(out: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
         (out / HOLDER_NAME).write_text(f"process {os.getpid()} on {socket.gethostname()}")
     except Timeout:
-        raise BatchLocked(f"{out}: another run is writing to it ({_holder(out)}); wait for it or stop it") from None
+        raise BatchLocked(
+            f"{shown or out}: another run is writing to it ({_holder(out)}); wait for it or stop it"
+        ) from None
     except OSError as exc:
         raise OutputError(f"{out}: cannot be written ({exc.strerror}); choose another folder with --out") from None
     try:
@@ -47,7 +53,7 @@ def lock_folder(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def require_no_workers(out: Path, leases: Sequence[LivingLease]) -> None:
+def require_no_workers(out: str, leases: Sequence[LivingLease]) -> None:
     """Pass when no worker of another run holds jobs of the batch.
 
     Raises:

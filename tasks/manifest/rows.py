@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from tasks.backends.names import parse_names
+from tasks.backend_names import parse_names
 from tasks.manifest.columns import RawRow, split_cells
 from tasks.records import Problem, Prompt
 

@@ -20,7 +20,7 @@ from tasks.ledger.database import open_ledger
 from tasks.ledger.place import ledger_of
 from tasks.ledger.queries import count_usage, mark_pushed, usage_pages
 from tasks.ledger.runs import last_run
-from tasks.paths import batches_under
+from tasks.output import output_at
 from tasks.progress import current_display
 from tasks.retry import retrying_usage
 from tasks.settings import Settings, UsageSettings, load_settings
@@ -51,7 +51,7 @@ class PushReport:
 
 
 async def push_usage(
-    engine: AsyncEngine, settings: UsageSettings, *, out: Path, clock: Clock, retrying: AsyncRetrying | None = None
+    engine: AsyncEngine, settings: UsageSettings, *, out: object, clock: Clock, retrying: AsyncRetrying | None = None
 ) -> PushReport:
     """Push what is pending. A sink that fails never fails the batch: the rows stay pending.
 
@@ -61,7 +61,7 @@ async def push_usage(
     Args:
         engine: The batch's ledger.
         settings: The sink.
-        out: The output folder, for messages.
+        out: The output; its text stands in messages.
         clock: For the marks and the waits.
         retrying: Patience that several pushes share; None: all of it for this one.
     """
@@ -82,11 +82,11 @@ async def push_usage(
     return PushReport(out=str(out), pushed=pushed, pending=pending, warning=warning)
 
 
-async def push_folders(folder: Path, config: Path | None) -> AsyncIterator[PushReport]:
+async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushReport]:
     """Push what is pending in a batch, or in every batch under a folder, one after the other.
 
     Args:
-        folder: An output folder, or one above output folders.
+        folder: An output folder, or one above output folders; or the URL of such a place in a bucket.
         config: The configuration that says where to; None: each batch's own, as its last run had it.
 
     Raises:
@@ -95,10 +95,10 @@ async def push_folders(folder: Path, config: Path | None) -> AsyncIterator[PushR
     given = None if config is None else load_settings(config)
     clock, found = Clock(), False
     retrying = retrying_usage(clock.sleep)
-    for out in batches_under(folder):
+    for out in output_at(folder).below():
         found = True
         try:
-            async with open_ledger(ledger_of(out, None if given is None else given.ledger_url)) as engine:
+            async with open_ledger(ledger_of(out.home, None if given is None else given.ledger_url)) as engine:
                 settings = given or await _settings_of_last_run(engine)
                 yield await push_usage(engine, settings.usage, out=out, clock=clock, retrying=retrying)
         except (InputError, BatchStopped) as exc:  # a ledger that cannot be read is no reason to leave the others

@@ -44,11 +44,13 @@ class Cli:
 
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
+    before: str = ""
+    """Python code that runs in each of the processes first."""
 
     def start(self, *arguments: str | Path, stdin: int | None = None) -> subprocess.Popen[str]:
         """Start a command and leave it running."""
         return subprocess.Popen(
-            [sys.executable, "-c", "from flows.cli import main; main()", *map(str, arguments)],
+            [sys.executable, "-c", f"{self.before}\nfrom flows.cli import main; main()", *map(str, arguments)],
             cwd=self.folder,
             env={**os.environ, **self.environ},
             stdin=stdin if stdin is not None else subprocess.DEVNULL,

@@ -14,6 +14,7 @@ from tasks.clock import Clock
 from tasks.generate import generate_range
 from tasks.ledger.database import open_ledger
 from tasks.ledger.queries import count
+from tasks.output.folder import OutputFolder
 from tasks.records import Counts, Job
 from tasks.settings import BackendSettings, Settings, StopSettings
 from tests.making import make_job, plan_jobs
@@ -55,7 +56,7 @@ async def batch_at(
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, jobs)
         settings = settings_of(instance)
-        async with open_batch(out, engine, settings, budget_micros=budget_micros, clock=clock) as batch:
+        async with open_batch(OutputFolder(out), engine, settings, budget_micros=budget_micros, clock=clock) as batch:
             backend = batch.backend(NAME)
             if clock is not None and hasattr(backend, "_clock"):
                 backend._clock = clock

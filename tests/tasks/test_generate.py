@@ -275,7 +275,7 @@ async def test_while_pictures_cannot_land_no_more_are_paid_for(out: Path) -> Non
 async def test_a_full_disk_stops_and_keeps_what_was_paid(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture that cannot be written is not a failed job: it is fetched again when there is room."""
 
-    def full(*_: object, **__: object) -> None:
+    async def full(*_: object, **__: object) -> None:
         raise BatchStopped("disk", "the disk is full")
 
     backend = ScriptedBackend()

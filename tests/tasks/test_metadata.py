@@ -36,7 +36,7 @@ async def written(out: Path) -> Path:
     async with batch_of(out, jobs, clock=FakeClock().clock) as batch:
         batch._backends["sketch"] = backend
         await generate_range(batch, 0, 10)
-        assert await write_metadata(batch.engine, out) == 3
+        assert await write_metadata(batch.engine, batch.out) == 3
     return out
 
 
@@ -97,5 +97,5 @@ def test_duckdb_opens_the_table_as_it_is(written: Path) -> None:
 async def test_the_table_of_a_long_batch_is_written_in_row_groups(out: Path) -> None:
     """Memory does not grow with the batch: a page of the ledger is a row group."""
     async with batch_of(out, [make_job(number) for number in range(PAGE_ROWS + 5)]) as batch:
-        assert await write_metadata(batch.engine, out) == PAGE_ROWS + 5
+        assert await write_metadata(batch.engine, batch.out) == PAGE_ROWS + 5
     assert pq.ParquetFile(out / "metadata.parquet").num_row_groups == 2

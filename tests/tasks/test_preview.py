@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tasks.manifest import open_manifest
+from tasks.output.folder import OutputFolder
 from tasks.plan import PlanOptions, plan_manifest
 from tasks.preview import preview, preview_lines
 from tasks.settings import BackendSettings, Settings
@@ -32,7 +33,7 @@ def manifest(tmp_path: Path) -> str:
 def plan(source: str, out: Path, budget_usd: float | None = None, settings: Settings = PRICED) -> dict[str, Any]:
     """The plan's record."""
     with open_manifest(source) as opened:
-        return preview(opened, settings, PlanOptions(), out=out, budget_usd=budget_usd, today=TODAY)
+        return preview(opened, settings, PlanOptions(), out=OutputFolder(out), budget_usd=budget_usd, today=TODAY)
 
 
 def done(source: str, out: Path, jobs: int) -> None:
@@ -90,6 +91,6 @@ def test_an_old_price_is_a_warning_of_the_plan(manifest: str, tmp_path: Path) ->
     flux = BackendSettings.model_validate({"type": "replicate", "model": "black-forest-labs/flux-schnell"})
     settings = Settings(default_backend="flux", backends={"flux": flux})
     with open_manifest(manifest) as opened:
-        later = preview(opened, settings, PlanOptions(), out=tmp_path / "out", today=date(2027, 11, 24))
+        later = preview(opened, settings, PlanOptions(), out=OutputFolder(tmp_path / "out"), today=date(2027, 11, 24))
     assert "price of backend 'flux'" in later["warnings"][0]
     assert plan(manifest, tmp_path / "out", settings=settings)["warnings"] == []

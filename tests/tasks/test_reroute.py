@@ -16,6 +16,7 @@ from tasks.ledger.database import open_ledger
 from tasks.ledger.planning import reopen
 from tasks.ledger.queries import Selection, count, job_pages, open_backends, open_jobs
 from tasks.ledger.routes import reroute
+from tasks.output.folder import OutputFolder
 from tasks.records import Counts, Ended, Job, JobState
 from tasks.reroute import fallback, on_backend
 from tasks.settings import BackendSettings, Settings
@@ -42,7 +43,7 @@ async def two_services(
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, jobs)
         clock = FakeClock().clock
-        async with open_batch(out, engine, SETTINGS, budget_micros=budget_micros, clock=clock) as batch:
+        async with open_batch(OutputFolder(out), engine, SETTINGS, budget_micros=budget_micros, clock=clock) as batch:
             batch._backends |= {"a": a, "b": b, "c": ScriptedBackend()}
             yield batch
 

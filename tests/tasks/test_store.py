@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 import subprocess
@@ -20,7 +21,8 @@ from PIL import Image, features
 from tasks.errors import BadImage, BatchStopped
 from tasks.image_chunks import chunks_of
 from tasks.image_parameters import read
-from tasks.records import Job
+from tasks.output.folder import OutputFolder
+from tasks.records import Job, StoredImage
 from tasks.store import MAX_IMAGE_PIXELS, Measured, image_path, measure, parameters_of, store_image
 
 ROOT = Path(__file__).parents[2]
@@ -244,10 +246,15 @@ def test_parameters_are_what_was_asked_for() -> None:
     }
 
 
+def stored(folder: Path, data: bytes, *, parameters: dict[str, Any] | None, job: Job = JOB) -> StoredImage:
+    """Store a picture in a folder."""
+    return asyncio.run(store_image(OutputFolder(folder), job, data, parameters=parameters))
+
+
 @pytest.mark.parametrize("name", [*FILES, *OTHERS])
 def test_the_record_describes_the_file(tmp_path: Path, name: str) -> None:
     """Size, digest and name of the record are those of the file, with the extension of its real format."""
-    image = store_image(tmp_path, JOB, (FILES | OTHERS)[name], parameters=parameters_of(JOB))
+    image = stored(tmp_path, (FILES | OTHERS)[name], parameters=parameters_of(JOB))
     on_disk = (tmp_path / image.file_name).read_bytes()
     assert files_in(tmp_path) == {image.file_name}
     assert image.file_name == image_path(JOB, image.format)
@@ -258,7 +265,7 @@ def test_the_record_describes_the_file(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["png", "jpeg", "webp"])
 def test_parameters_are_in_the_file(tmp_path: Path, name: str) -> None:
     """The file on disk carries what was asked for, and is still a whole picture."""
-    image = store_image(tmp_path, JOB, FILES[name], parameters=parameters_of(JOB))
+    image = stored(tmp_path, FILES[name], parameters=parameters_of(JOB))
     on_disk = (tmp_path / image.file_name).read_bytes()
     assert read(on_disk) == parameters_of(JOB)
     assert measure(on_disk) == measure(FILES[name])
@@ -266,14 +273,14 @@ def test_parameters_are_in_the_file(tmp_path: Path, name: str) -> None:
 
 def test_without_parameters_the_bytes_stay(tmp_path: Path) -> None:
     """A user who wants no parameters in the files gets the backend's bytes."""
-    image = store_image(tmp_path, JOB, FILES["png"], parameters=None)
+    image = stored(tmp_path, FILES["png"], parameters=None)
     assert (tmp_path / image.file_name).read_bytes() == FILES["png"]
 
 
 def test_the_same_job_again_replaces_its_file(tmp_path: Path) -> None:
     """A new attempt leaves one file, the new one."""
-    store_image(tmp_path, JOB, FILES["png"], parameters=None)
-    image = store_image(tmp_path, JOB, FILES["png palette"], parameters=None)
+    stored(tmp_path, FILES["png"], parameters=None)
+    image = stored(tmp_path, FILES["png palette"], parameters=None)
     assert files_in(tmp_path) == {image.file_name}
     assert (tmp_path / image.file_name).read_bytes() == FILES["png palette"]
 
@@ -281,7 +288,7 @@ def test_the_same_job_again_replaces_its_file(tmp_path: Path) -> None:
 def test_a_bad_picture_writes_nothing(tmp_path: Path) -> None:
     """No file and no folder appears for bytes that are no picture."""
     with pytest.raises(BadImage):
-        store_image(tmp_path / "out", JOB, FILES["png"][:-1], parameters=None)
+        stored(tmp_path / "out", FILES["png"][:-1], parameters=None)
     assert not (tmp_path / "out").exists()
 
 
@@ -289,7 +296,7 @@ def test_a_folder_that_cannot_be_written_stops_the_batch(tmp_path: Path) -> None
     """The next pictures would be paid for and lost: the batch stops, resumable, and says where and what to do."""
     (tmp_path / "images").write_bytes(b"a file in the way")
     with pytest.raises(BatchStopped, match=r"cannot be written .*imagen resume") as caught:
-        store_image(tmp_path, JOB, FILES["png"], parameters=None)
+        stored(tmp_path, FILES["png"], parameters=None)
     assert caught.value.reason == "disk"
     assert str(tmp_path) in str(caught.value)
 
@@ -299,9 +306,9 @@ def test_a_write_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     """When the system cuts a write short, the batch stops and no part of a file is left."""
     program = (
         "import resource, sys; from pathlib import Path; from tasks.errors import BatchStopped\n"
-        "from tasks.store import store_image; from tests.tasks.test_store import FILES, JOB\n"
+        "from tests.tasks.test_store import FILES, stored\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
-        "try: store_image(Path(sys.argv[1]), JOB, FILES['png'], parameters=None)\n"
+        "try: stored(Path(sys.argv[1]), FILES['png'], parameters=None)\n"
         "except BatchStopped as stopped: print(stopped.reason, stopped)\n"
     )
     ended = subprocess.run(
@@ -332,11 +339,11 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_stops_the_batch(tiny_disk: Path) -> None:
     """A full disk stops the batch, resumable, with what to do; what was stored before stays, no part of a file is left."""
-    first = store_image(tiny_disk, JOB, FILES["png"], parameters=None)
+    first = stored(tiny_disk, FILES["png"], parameters=None)
     large = saved("PNG", size=(256, 256), compress_level=0)
     other = dataclasses.replace(JOB, job_id="cd" * 32)
     with pytest.raises(BatchStopped, match="is full: free some space and run `imagen resume") as caught:
-        store_image(tiny_disk, other, large, parameters=None)
+        stored(tiny_disk, large, parameters=None, job=other)
     assert caught.value.reason == "disk"
     assert files_in(tiny_disk) == {first.file_name}
     assert (tiny_disk / first.file_name).read_bytes() == FILES["png"]
@@ -347,5 +354,5 @@ def test_a_signed_picture_is_stored_as_it_came(tmp_path: Path) -> None:
     end = chunks_of(FILES["png"])[-1].start
     body = b"caBX" + b"jumb"
     signed = FILES["png"][:end] + (4).to_bytes(4) + body + zlib.crc32(body).to_bytes(4) + FILES["png"][end:]
-    image = store_image(tmp_path, JOB, signed, parameters=parameters_of(JOB))
+    image = stored(tmp_path, signed, parameters=parameters_of(JOB))
     assert (tmp_path / image.file_name).read_bytes() == signed

@@ -16,6 +16,7 @@ from tasks.gallery.build import LOCK_NAME, Gallery, write_comparison, write_gall
 from tasks.ledger.database import open_ledger
 from tasks.ledger.lock import lock_folder
 from tasks.metadata import write_metadata
+from tasks.output.folder import OutputFolder
 from tests.making import make_job
 from tests.tasks.gallery.batches import failed, paint, write_batch
 
@@ -114,7 +115,7 @@ async def test_missing_pictures_are_counted(batch: Path) -> None:
 async def test_the_folder_still_loads_as_a_data_set(batch: Path) -> None:
     """Thumbnails beside the pictures are not taken for pictures."""
     async with open_ledger(batch) as engine:
-        await write_metadata(engine, batch)
+        await write_metadata(engine, OutputFolder(batch))
     await write_gallery(batch)
     found = datasets.load_dataset("imagefolder", data_dir=str(batch), split="train", cache_dir=str(batch.parent / "c"))
     assert found["status"] == ["succeeded"] * 3 + ["failed", "planned"]

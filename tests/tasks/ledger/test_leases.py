@@ -214,9 +214,9 @@ async def test_only_living_leases_of_open_jobs_are_told(out: Path) -> None:
         assert (lease.owner, lease.jobs) == ("anna", 1)
         assert 0 < lease.left_s <= ANNA.lease_s
         with pytest.raises(BatchLocked, match="anna"):
-            require_no_workers(out, [lease])
+            require_no_workers(str(out), [lease])
         await let_leases_end(engine)
-        require_no_workers(out, await living_leases(engine))
+        require_no_workers(str(out), await living_leases(engine))
 
 
 async def test_a_job_opened_again_is_free(out: Path) -> None:

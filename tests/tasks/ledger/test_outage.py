@@ -25,6 +25,7 @@ from tasks.ledger.queries import count
 from tasks.ledger.runs import RunStart, begin_run
 from tasks.ledger.schema import jobs
 from tasks.ledger.writer import writer_for
+from tasks.output.folder import OutputFolder
 from tasks.records import JobState
 from tasks.settings import BackendSettings, Settings
 from tests.making import START_US, make_job, plan_jobs
@@ -63,7 +64,7 @@ async def test_a_restart_in_the_middle_costs_nothing(place: PostgresqlSchema, se
     """Every job is done with one attempt, though the server crashed and was away for seconds."""
     async with (
         open_ledger(place, alone=True) as engine,
-        open_batch(place.out, engine, SLOW, budget_micros=None) as batch,
+        open_batch(OutputFolder(place.out), engine, SLOW, budget_micros=None) as batch,
     ):
         await plan_jobs(engine, [make_job(number) for number in range(60)])
         work = asyncio.create_task(generate_range(batch, 0, 99))
@@ -93,7 +94,7 @@ async def test_a_server_that_stays_away_stops_the_batch(
 
     async with open_ledger(place, alone=True) as engine:
         await plan_jobs(engine, [make_job(number) for number in range(60)])
-        async with open_batch(place.out, engine, SLOW, budget_micros=None) as batch:
+        async with open_batch(OutputFolder(place.out), engine, SLOW, budget_micros=None) as batch:
             try:
                 cause = await generate(batch)
             finally:
@@ -103,7 +104,7 @@ async def test_a_server_that_stays_away_stops_the_batch(
     assert f"127.0.0.1:{server.port}/postgres cannot be reached" in str(cause)
     async with (
         open_ledger(place, alone=True) as engine,
-        open_batch(place.out, engine, SLOW, budget_micros=None) as batch,
+        open_batch(OutputFolder(place.out), engine, SLOW, budget_micros=None) as batch,
     ):
         await generate_range(batch, 0, 99)
         assert (await count(engine)).succeeded == 60

@@ -13,6 +13,7 @@ from tasks.batch import open_batch
 from tasks.generate import generate_range
 from tasks.ledger.database import open_ledger
 from tasks.ledger.leases import LeaseTerms, claim, new_owner
+from tasks.output.folder import OutputFolder
 from tasks.settings import BackendSettings, Settings
 
 LAST = 10**6
@@ -25,7 +26,7 @@ async def generate(out: Path, terms: LeaseTerms, latency_s: float) -> None:
     settings = Settings(backends={"sketch": BackendSettings.model_validate(backend)})
     async with (
         open_ledger(out) as engine,
-        open_batch(out, engine, settings, budget_micros=None, terms=terms) as batch,
+        open_batch(OutputFolder(out), engine, settings, budget_micros=None, terms=terms) as batch,
     ):
         await generate_range(batch, 0, LAST)
         say(f"generated {batch.tally.succeeded}")

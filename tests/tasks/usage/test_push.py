@@ -116,7 +116,7 @@ async def test_every_batch_under_a_folder_is_pushed(tmp_path: Path) -> None:
     await write_batch(tmp_path / "runs/deep/b", 3, usage=sinks[1])
     (tmp_path / "runs/broken").mkdir()
     (tmp_path / "runs/broken/ledger.db").write_bytes(b"not a database at all" * 100)
-    reports = [report async for report in push_folders(tmp_path / "runs", None)]
+    reports = [report async for report in push_folders(str(tmp_path / "runs"), None)]
     assert [(Path(report.out).name, report.pushed, report.warning is None) for report in reports] == [
         ("a", 2, True),
         ("broken", 0, False),
@@ -130,7 +130,7 @@ async def test_a_given_configuration_says_where_to(tmp_path: Path) -> None:
     await write_batch(tmp_path / "out", 2, usage=UsageSettings(sink="none"))
     config = tmp_path / "imagen.yaml"
     config.write_text(f"usage: {{path: {tmp_path / 'usage.db'}}}\n")
-    [report] = [report async for report in push_folders(tmp_path / "out", config)]
+    [report] = [report async for report in push_folders(str(tmp_path / "out"), config)]
     assert (report.pushed, report.pending) == (2, 0)
     assert len(await rows_in(sink_in(tmp_path))) == 2
 
@@ -138,4 +138,4 @@ async def test_a_given_configuration_says_where_to(tmp_path: Path) -> None:
 async def test_a_folder_without_a_batch_is_one_clear_error(tmp_path: Path) -> None:
     """Nothing was there to push: that is a mistake, not a success."""
     with pytest.raises(InputError, match="holds no batch"):
-        _ = [report async for report in push_folders(tmp_path, None)]
+        _ = [report async for report in push_folders(str(tmp_path), None)]

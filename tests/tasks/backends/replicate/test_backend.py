@@ -11,6 +11,7 @@ from tasks.backends.replicate.backend import ReplicateBackend, _is_this
 from tasks.backends.replicate.options import CREATES_PER_MIN, ModelReference
 from tasks.batch import open_batch
 from tasks.ledger.database import open_ledger
+from tasks.output.folder import OutputFolder
 from tasks.settings import BackendSettings, Settings
 from tests.making import make_job
 
@@ -27,7 +28,10 @@ def instance(**options: Any) -> BackendSettings:
 async def replicate(out: Path, **options: Any) -> ReplicateBackend:
     """An instance as a batch builds it."""
     settings = Settings(default_backend="flux", backends={"flux": instance(**options)})
-    async with open_ledger(out, create=True) as engine, open_batch(out, engine, settings, budget_micros=None) as batch:
+    async with (
+        open_ledger(out, create=True) as engine,
+        open_batch(OutputFolder(out), engine, settings, budget_micros=None) as batch,
+    ):
         backend = batch.backend("flux")
         assert isinstance(backend, ReplicateBackend)
         return backend
@@ -67,7 +71,10 @@ async def test_instances_of_one_token_share_one_rate(out: Path, monkeypatch: pyt
         "other": instance(api_token_env="OTHER_TOKEN", creates_per_min=60),
     }
     settings = Settings(default_backend="schnell", backends=backends)
-    async with open_ledger(out, create=True) as engine, open_batch(out, engine, settings, budget_micros=None) as batch:
+    async with (
+        open_ledger(out, create=True) as engine,
+        open_batch(OutputFolder(out), engine, settings, budget_micros=None) as batch,
+    ):
         assert batch.lane("schnell").creates is batch.lane("dev").creates
         assert batch.lane("schnell").creates.per_min == CREATES_PER_MIN
         assert batch.lane("other").creates.per_min == 60

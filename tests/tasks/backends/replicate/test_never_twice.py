@@ -19,6 +19,7 @@ from tasks.clock import Clock, instant
 from tasks.generate import generate_range
 from tasks.ledger.database import open_ledger
 from tasks.ledger.queries import count, job_pages
+from tasks.output.folder import OutputFolder
 from tasks.records import Counts
 from tasks.settings import BackendSettings, Settings, StopSettings
 from tasks.simulator import faults
@@ -64,7 +65,7 @@ async def batch_at(
     planned = [make_job(n, backend="flux", backend_type="replicate", model=MODEL) for n in range(jobs)]
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, planned)
-        async with open_batch(out, engine, settings, budget_micros=None, clock=clock) as batch:
+        async with open_batch(OutputFolder(out), engine, settings, budget_micros=None, clock=clock) as batch:
             if clock is not None:
                 batch.backend("flux")._clock = clock  # type: ignore[attr-defined]  # Replicate's own
             yield batch

@@ -15,6 +15,7 @@ from tasks.errors import Rejected
 from tasks.generate import generate_range
 from tasks.ledger.database import open_ledger
 from tasks.ledger.queries import count
+from tasks.output.folder import OutputFolder
 from tasks.reference_images import find_reference
 from tasks.settings import BackendSettings, Settings
 from tasks.simulator.faults import rule
@@ -101,7 +102,7 @@ async def test_a_lost_create_with_a_picture_is_found_and_not_paid_again(
             for n in range(20)
         ]
         await plan_jobs(engine, jobs)
-        async with open_batch(out, engine, settings, budget_micros=None) as batch:
+        async with open_batch(OutputFolder(out), engine, settings, budget_micros=None) as batch:
             await generate_range(batch, *EVERYTHING)
         counts, truth = await count(engine), simulator.truth()
     assert (counts.succeeded, truth.created, truth.billed) == (20, 20, 20)

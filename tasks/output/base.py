@@ -1,0 +1,82 @@
+"""The noun: where a batch's output lies, and what can be done there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file on its way into an output."""
+
+    name: str
+    """Relative to the output, with slashes: `images/3f/fox-3f9a1c2b77d0.png`."""
+    data: bytes
+
+
+File = TypeVar("File", bound=NewFile)
+
+
+class Output(Protocol):
+    """Where the files of one batch lie. Its text (`str`) is what a user gives to come back to it."""
+
+    @property
+    def name(self) -> str:
+        """Of the batch, for people."""
+
+    @property
+    def home(self) -> Path:
+        """The folder of this machine that holds the ledger (unless it is a database) and the lock."""
+
+    def ledger_folder(self) -> Path:
+        """`home`, where the ledger of this batch may be looked for.
+
+        Raises:
+            OutputError: The batch's ledger is on another machine, or there is no such batch.
+        """
+
+    def below(self) -> Iterator[Output]:
+        """This output where it holds a batch whose ledger is on this machine, else every such one below it."""
+
+    def check(self) -> None:
+        """Pass when a run may start here. Writes nothing that stays.
+
+        Raises:
+            OutputError: It cannot be written, or its ledger is on another machine. Nothing was spent; trying again
+                helps when that was mended.
+        """
+
+    def claim(self, *, first: bool) -> None:
+        """Write down that the ledger of this batch is on this machine, so that no other begins the same batch.
+
+        Args:
+            first: The ledger has no run yet.
+
+        Raises:
+            OutputError: The batch belongs to another machine, or its claim is gone. Nothing was spent.
+        """
+
+    async def write(self, make: Callable[[], File]) -> File:
+        """Make a file in a thread and write it, whole or not at all; it is safe when this returns.
+
+        Raises:
+            BatchStopped: It could not be written (`disk`, `storage`). Nothing is lost, and a resume pays nothing twice.
+        """
+
+    def replacing(self, name: str) -> AbstractAsyncContextManager[Path]:
+        """A local path for the block to write; what it wrote becomes the file `name` when the block succeeds.
+
+        Raises:
+            BatchStopped: As `write` has it; the old file is still there.
+        """
+
+    def read(self, name: str) -> bytes | None:
+        """A small file's bytes; None where there is none.
+
+        Raises:
+            OutputError: It cannot be read.
+        """
