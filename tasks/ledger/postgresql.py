@@ -7,8 +7,10 @@ connections are tried for `OUTAGE_S`: a restart of the server is no end of a run
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from math import inf
 from typing import Any
 
 import asyncpg
@@ -36,6 +38,7 @@ _AWAY_CLASSES = frozenset({"08", "53"})
 """The server shuts down, starts, has no connection left, or gave way to another transaction, or gave up one that stood still
 (Appendix A of PostgreSQL's manual, read 2026-11-24)."""
 
+_REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 _LOCK_KEY = "hashtextextended(current_schema(), 0)"
 _TRY_LOCK = f"SELECT pg_try_advisory_lock({_LOCK_KEY})"
 _HOLDER = "SELECT format('process %s on %s', pid, host) FROM runs ORDER BY number DESC LIMIT 1"
@@ -85,6 +88,8 @@ class Connector:
         self._session: asyncpg.Connection | None = None
         """Holds the lock."""
         self._one_at_a_time = asyncio.Lock()
+        self._away_since_s = inf
+        """When the server was first found away, after it was last there."""
 
     async def connect(self) -> asyncpg.Connection:
         """A new connection.
@@ -120,7 +125,7 @@ class Connector:
     async def close(self) -> None:
         """Give the lock back."""
         if self._session is not None:
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with suppress(*_REFUSALS):
                 await self._session.execute("SELECT pg_advisory_unlock_all()")  # before the next run asks for it
                 await self._session.close(timeout=CONNECT_TIMEOUT_S)
 
@@ -137,13 +142,24 @@ class Connector:
         raise BatchStopped("ledger", "another run took over the batch while its ledger was away; nothing is paid twice")
 
     async def _open(self) -> asyncpg.Connection:
-        attempt = retrying_database(is_away) if self.patient else _once
         try:
-            return await attempt(self._connect)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+            return await retrying_database(is_away, self._away_s)(self._connect)
+        except _REFUSALS as exc:
             raise self._explained(exc) from None
 
+    def _away_s(self) -> float:
+        return time.monotonic() - self._away_since_s if self.patient else inf
+
     async def _connect(self) -> asyncpg.Connection:
+        try:
+            connection = await self._connect_once()
+        except _REFUSALS:
+            self._away_since_s = min(self._away_since_s, time.monotonic())
+            raise
+        self._away_since_s = inf
+        return connection
+
+    async def _connect_once(self) -> asyncpg.Connection:
         return await asyncpg.connect(
             self._place.url,
             timeout=CONNECT_TIMEOUT_S,
@@ -198,10 +214,6 @@ def _reason(exc: Exception, database: str) -> str:
     if isinstance(exc, OSError) or _is_away_code(code):
         return f"cannot be reached ({words}): start it or mend the URL"
     return f"refuses ({words}): mend that"
-
-
-async def _once(connect: Any) -> asyncpg.Connection:
-    return await connect()
 
 
 async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool) -> None:

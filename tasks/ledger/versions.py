@@ -10,7 +10,11 @@ from tasks.errors import InputError
 from tasks.ledger.schema import SCHEMA_VERSION, metadata
 
 _STEPS: dict[int, tuple[str, ...]] = {
-    2: ("ALTER TABLE jobs ADD COLUMN claimed_by TEXT", "ALTER TABLE jobs ADD COLUMN lease_until_us BIGINT"),
+    2: (
+        "ALTER TABLE jobs ADD COLUMN claimed_by TEXT",
+        "ALTER TABLE jobs ADD COLUMN lease_until_us BIGINT",
+        "CREATE INDEX jobs_claimed_by ON jobs (claimed_by) WHERE claimed_by IS NOT NULL",
+    ),
 }
 """What makes the tables of a version of those of the one before."""
 
