@@ -73,6 +73,15 @@ async def open_postgresql(place: PostgresqlSchema, *, create: bool, alone: bool)
         await connector.close()
 
 
+async def reach(place: PostgresqlSchema) -> None:
+    """Connect once.
+
+    Raises:
+        ConfigError: The server cannot be reached or refuses.
+    """
+    await (await Connector(place).connect()).close()
+
+
 class Connector:
     """Makes every connection to a batch's ledger; a run that is to be the only one holds its lock here.
 

@@ -88,17 +88,16 @@ def test_a_restart_in_the_middle_of_a_run(cli: Cli, postgresql: Postgresql) -> N
     assert (record["succeeded"], record["outcome"]) == (60, "completed")
 
 
-@pytest.mark.server
-def test_a_server_that_is_not_there_is_bad_configuration(cli: Cli) -> None:
-    """Exit status 2, one line, no password, and no pointer to nowhere."""
+def test_a_server_that_is_not_there_is_bad_configuration(offline: Cli) -> None:
+    """Learnt before Prefect starts: exit status 2, one line, no password, and no pointer to nowhere."""
     port = free_port()
-    use(cli, f"postgresql://me:{PASSWORD}@127.0.0.1:{port}/imagen")
-    done = cli.run("run", cli.manifest(2), "--out", "out")
+    use(offline, f"postgresql://me:{PASSWORD}@127.0.0.1:{port}/imagen")
+    done = offline.run("run", offline.manifest(2), "--out", "out")
     assert done.returncode == 2
     [line] = [line for line in done.stderr.splitlines() if line.startswith("imagen:")]
     assert f"ledger: PostgreSQL at postgresql://me@127.0.0.1:{port}/imagen cannot be reached" in line
     assert PASSWORD not in done.stderr + done.stdout
-    assert not (cli.folder / "out/ledger.json").exists()
+    assert not (offline.folder / "out/ledger.json").exists()
 
 
 def test_a_status_without_the_password_says_what_is_missing(offline: Cli, postgresql: Postgresql) -> None:
