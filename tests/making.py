@@ -15,6 +15,7 @@ from tasks.batch import Batch, open_batch
 from tasks.clock import Clock
 from tasks.identity import derived_seed, job_id
 from tasks.ledger.database import open_ledger
+from tasks.ledger.leases import LeaseTerms
 from tasks.ledger.planning import write_plan
 from tasks.records import Job, PlannedJob
 from tasks.settings import BackendSettings, Settings
@@ -87,11 +88,19 @@ async def plan_jobs(
 
 @asynccontextmanager
 async def batch_of(
-    out: Path, jobs: Iterable[Job], *, clock: Clock | None = None, budget_micros: int | None = None, **backend: Any
+    out: Path,
+    jobs: Iterable[Job],
+    *,
+    clock: Clock | None = None,
+    budget_micros: int | None = None,
+    terms: LeaseTerms | None = None,
+    **backend: Any,
 ) -> AsyncIterator[Batch]:
     """An open batch over these jobs, its one backend `sketch` set up as given."""
     settings = Settings(backends={"sketch": BackendSettings.model_validate({"type": "sketch", **backend})})
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, jobs)
-        async with open_batch(out, engine, settings, budget_micros=budget_micros, clock=clock or Clock()) as batch:
+        async with open_batch(
+            out, engine, settings, budget_micros=budget_micros, clock=clock or Clock(), terms=terms
+        ) as batch:
             yield batch

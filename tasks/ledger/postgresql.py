@@ -1,7 +1,7 @@
 """A ledger in a PostgreSQL database: a schema for each batch, found by the connection's search path.
 
 A server that is away before anything was spent is an error of the configuration. Once the ledger is open, new
-connections are tried for `OUTAGE_S`: a restart of the server is no end of a run.
+connections are tried for about a minute: a restart of the server is no end of a run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STUCK_S = 30
 
 _AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "40001", "40P01", "25P03"})
 _AWAY_CLASSES = frozenset({"08", "53"})
-"""The server shuts down, starts, has no connection left, or gave way to another transaction, or gave up one that stood still
+"""The server shuts down, starts, has no connection left, gave way to another transaction, or gave up one that stood still
 (Appendix A of PostgreSQL's manual, read 2026-11-24)."""
 
 _REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
@@ -204,8 +204,14 @@ async def is_held(engine: AsyncEngine) -> bool:
 
 def explain_postgresql(exc: DBAPIError) -> BatchStopped:
     """The error that a user can act on, for a statement that the server did not carry out."""
-    words = str(exc.orig).partition("\n")[0].removeprefix(f"{exc.orig.__class__}: ")
-    return BatchStopped("ledger", f"the ledger cannot be used ({words}); mend that and resume; nothing is paid twice")
+    return BatchStopped(
+        "ledger", f"the ledger cannot be used ({_words(exc)}); mend that and resume; nothing is paid twice"
+    )
+
+
+def _words(exc: DBAPIError) -> str:
+    """The server's own, without the class that SQLAlchemy puts before them."""
+    return str(exc.orig).partition("\n")[0].rpartition("'>: ")[2]
 
 
 def _is_away_code(code: str | None) -> bool:
@@ -249,7 +255,6 @@ async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool
 
 
 def _refused(exc: DBAPIError) -> str:
-    words = str(exc.orig).partition("\n")[0]
     if getattr(exc.orig, "sqlstate", None) == "42501":
-        return f"refuses ({words}): its user needs CREATE on the database: GRANT CREATE ON DATABASE ... TO ..."
-    return f"cannot be used ({words}): mend that"
+        return f"refuses ({_words(exc)}): its user needs CREATE on the database: GRANT CREATE ON DATABASE ... TO ..."
+    return f"cannot be used ({_words(exc)}): mend that"
