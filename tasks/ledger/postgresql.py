@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tasks.database_url import database_of
 from tasks.errors import BatchLocked, BatchStopped, ConfigError, ImagenError, InputError
-from tasks.ledger.place import PostgresqlSchema, write_pointer
+from tasks.ledger.place import PostgresqlSchema, read_pointer, write_pointer
 from tasks.ledger.schema import SCHEMA_VERSION
 from tasks.ledger.versions import bring_up_to_date, require_known, version_of
 from tasks.paths import POINTER_NAME
@@ -232,7 +232,7 @@ def _reason(exc: Exception, database: str) -> str:
 
 
 async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool) -> None:
-    known = (place.out / POINTER_NAME).exists()
+    known = read_pointer(place.out) is not None
     try:
         async with engine.begin() as db:
             version = await db.run_sync(version_of)
