@@ -91,11 +91,17 @@ def retrying_usage(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     )
 
 
-def retrying_database(is_away: Callable[[BaseException], bool]) -> AsyncRetrying:
-    """Repeats what is harmless to repeat while the ledger's server is away, for about a minute."""
+def retrying_database(
+    is_away: Callable[[BaseException], bool], away_s: Callable[[], float] | None = None
+) -> AsyncRetrying:
+    """Repeats what is harmless to repeat while the ledger's server is away, for about a minute.
+
+    With `away_s`, how long it has been away, the minute is the same one for all who ask.
+    """
+    patience_s = LEDGER_PATIENCE_S
     return AsyncRetrying(
         retry=retry_if_exception(is_away),
-        stop=stop_after_delay(LEDGER_PATIENCE_S),
+        stop=stop_after_delay(patience_s) if away_s is None else lambda _: away_s() > patience_s,
         wait=wait_exponential(multiplier=FIRST_WAIT_S / 2, max=LEDGER_LONGEST_WAIT_S)
         + wait_random(0, FIRST_WAIT_S / 2),
         reraise=True,

@@ -23,8 +23,9 @@ from tasks.errors import BatchStopped, ConfigError, ImagenError, InputError
 from tasks.ledger.database import open_ledger
 from tasks.ledger.leases import living_leases
 from tasks.ledger.lock import lock_folder, require_no_workers
-from tasks.ledger.place import LedgerPlace, place_for, require_ledger
+from tasks.ledger.place import LedgerPlace, PostgresqlSchema, place_for, require_ledger
 from tasks.ledger.planning import reopen, write_plan
+from tasks.ledger.postgresql import reach
 from tasks.ledger.queries import Selection, open_backends, open_jobs, shards
 from tasks.ledger.routes import ended_pages, reroute
 from tasks.ledger.runs import RunStart, begin_run, end_run, last_run
@@ -126,6 +127,17 @@ def check_request(request: RunRequest) -> PlanReport | None:
     out.check()
     _checked.set((request, report))
     return report
+
+
+async def check_ledger(request: RunRequest) -> None:
+    """Learn before anything else is started that the ledger can be reached.
+
+    Raises:
+        ConfigError: It cannot. Nothing was spent.
+    """
+    place = _place(request)
+    if isinstance(place, PostgresqlSchema):
+        await reach(place)
 
 
 async def plan_run(run: OpenRun) -> Selection:

@@ -15,6 +15,7 @@ from tasks.batch import Batch, open_batch
 from tasks.clock import Clock
 from tasks.identity import derived_seed, job_id
 from tasks.ledger.database import open_ledger
+from tasks.ledger.leases import LeaseTerms
 from tasks.ledger.planning import write_plan
 from tasks.output import Output
 from tasks.output.folder import OutputFolder
@@ -94,6 +95,7 @@ async def batch_of(
     *,
     clock: Clock | None = None,
     budget_micros: int | None = None,
+    terms: LeaseTerms | None = None,
     **backend: Any,
 ) -> AsyncIterator[Batch]:
     """An open batch over these jobs, its one backend `sketch` set up as given."""
@@ -101,5 +103,7 @@ async def batch_of(
     output = OutputFolder(out) if isinstance(out, Path) else out
     async with open_ledger(output.home, create=True) as engine:
         await plan_jobs(engine, jobs)
-        async with open_batch(output, engine, settings, budget_micros=budget_micros, clock=clock or Clock()) as batch:
+        async with open_batch(
+            output, engine, settings, budget_micros=budget_micros, clock=clock or Clock(), terms=terms
+        ) as batch:
             yield batch

@@ -16,7 +16,7 @@ from tasks.prefect_server.connection import connect, quiet_defaults
 from tasks.prices import age_warnings
 from tasks.progress import Display, LineDisplay, LiveDisplay, SilentDisplay, current_display
 from tasks.request import RunRequest
-from tasks.run import check_request
+from tasks.run import check_ledger, check_request
 from tasks.settings import state_folder
 from tasks.summary import exit_code, summary_lines
 
@@ -36,6 +36,7 @@ def execute(request: RunRequest, *, json: bool, verbose: bool, quiet: bool) -> N
     try:
         display.phase("reading the manifest" if request.manifest else "reading the ledger")
         report = check_request(request)
+        asyncio.run(check_ledger(request))
         for warning in [] if report is None else age_warnings(report.priced_on, datetime.now(UTC).date()):
             display.warn(warning)
         summary = _run_on_server(request, verbose=verbose)

@@ -66,6 +66,11 @@ def job_ids(group: Group) -> frozenset[str]:
     return frozenset(row["a_job_id"] for rows in group.values() for row in rows)
 
 
+def storable(text: str) -> str:
+    """A provider's words as every database takes them: one that does not would refuse the whole group."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 def _held_part(db: Connection, group: Group, terms: LeaseTerms) -> tuple[Group, frozenset[str]]:
     """What of the group may be written, and the jobs of the rest."""
     wanted = job_ids(group)

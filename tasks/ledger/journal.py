@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.errors import JobError, LeaseLost
-from tasks.ledger.changes import Change, apply_changes, job_ids
+from tasks.ledger.changes import Change, apply_changes, job_ids, storable
 from tasks.ledger.database import explain_failure
 from tasks.ledger.leases import LeaseTerms
 from tasks.ledger.routes import route_of
@@ -121,7 +121,7 @@ class Journal:
             a_job_id=job.job_id,
             state=state,
             error_kind=error.error_kind,
-            error_message=str(error),
+            error_message=storable(str(error)),
             latency_ms=latency_ms,
             completed_at_us=now_us,
         )
@@ -197,7 +197,7 @@ class Journal:
             cost_micros=error.cost_micros,
             cost_source=None,
             error_kind=error.error_kind,
-            error_message=str(error),
+            error_message=storable(str(error)),
             ended_at_us=now_us,
         )
 

@@ -63,7 +63,7 @@ def require_no_workers(out: str, leases: Sequence[LivingLease]) -> None:
         left_s = ceil(max(lease.left_s for lease in leases))
         names = ", ".join(lease.owner for lease in leases[:MOST_NAMES])
         raise BatchLocked(
-            f"{out}: {len(leases)} workers still hold {sum(lease.jobs for lease in leases)} jobs of it ({names}); "
+            f"{out}: workers still hold {sum(lease.jobs for lease in leases)} of its jobs ({names}); "
             f"stop them, or wait {left_s} s if they are dead already"
         )
 

@@ -1,14 +1,16 @@
 """A ledger in a PostgreSQL database: a schema for each batch, found by the connection's search path.
 
 A server that is away before anything was spent is an error of the configuration. Once the ledger is open, new
-connections are tried for `OUTAGE_S`: a restart of the server is no end of a run.
+connections are tried for about a minute: a restart of the server is no end of a run.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from math import inf
 from typing import Any
 
 import asyncpg
@@ -18,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tasks.database_url import database_of
 from tasks.errors import BatchLocked, BatchStopped, ConfigError, ImagenError, InputError
-from tasks.ledger.place import PostgresqlSchema, write_pointer
+from tasks.ledger.place import PostgresqlSchema, read_pointer, write_pointer
 from tasks.ledger.schema import SCHEMA_VERSION
 from tasks.ledger.versions import bring_up_to_date, require_known, version_of
 from tasks.paths import POINTER_NAME
@@ -33,9 +35,10 @@ STUCK_S = 30
 
 _AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "40001", "40P01", "25P03"})
 _AWAY_CLASSES = frozenset({"08", "53"})
-"""The server shuts down, starts, has no connection left, or gave way to another transaction, or gave up one that stood still
+"""The server shuts down, starts, has no connection left, gave way to another transaction, or gave up one that stood still
 (Appendix A of PostgreSQL's manual, read 2026-11-24)."""
 
+_REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 _LOCK_KEY = "hashtextextended(current_schema(), 0)"
 _TRY_LOCK = f"SELECT pg_try_advisory_lock({_LOCK_KEY})"
 _HOLDER = "SELECT format('process %s on %s', pid, host) FROM runs ORDER BY number DESC LIMIT 1"
@@ -70,6 +73,15 @@ async def open_postgresql(place: PostgresqlSchema, *, create: bool, alone: bool)
         await connector.close()
 
 
+async def reach(place: PostgresqlSchema) -> None:
+    """Connect once.
+
+    Raises:
+        ConfigError: The server cannot be reached or refuses.
+    """
+    await (await Connector(place).connect()).close()
+
+
 class Connector:
     """Makes every connection to a batch's ledger; a run that is to be the only one holds its lock here.
 
@@ -85,6 +97,8 @@ class Connector:
         self._session: asyncpg.Connection | None = None
         """Holds the lock."""
         self._one_at_a_time = asyncio.Lock()
+        self._away_since_s = inf
+        """When the server was first found away, after it was last there."""
 
     async def connect(self) -> asyncpg.Connection:
         """A new connection.
@@ -120,7 +134,7 @@ class Connector:
     async def close(self) -> None:
         """Give the lock back."""
         if self._session is not None:
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with suppress(*_REFUSALS):
                 await self._session.execute("SELECT pg_advisory_unlock_all()")  # before the next run asks for it
                 await self._session.close(timeout=CONNECT_TIMEOUT_S)
 
@@ -137,13 +151,24 @@ class Connector:
         raise BatchStopped("ledger", "another run took over the batch while its ledger was away; nothing is paid twice")
 
     async def _open(self) -> asyncpg.Connection:
-        attempt = retrying_database(is_away) if self.patient else _once
         try:
-            return await attempt(self._connect)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+            return await retrying_database(is_away, self._away_s)(self._connect)
+        except _REFUSALS as exc:
             raise self._explained(exc) from None
 
+    def _away_s(self) -> float:
+        return time.monotonic() - self._away_since_s if self.patient else inf
+
     async def _connect(self) -> asyncpg.Connection:
+        try:
+            connection = await self._connect_once()
+        except _REFUSALS:
+            self._away_since_s = min(self._away_since_s, time.monotonic())
+            raise
+        self._away_since_s = inf
+        return connection
+
+    async def _connect_once(self) -> asyncpg.Connection:
         return await asyncpg.connect(
             self._place.url,
             timeout=CONNECT_TIMEOUT_S,
@@ -179,8 +204,14 @@ async def is_held(engine: AsyncEngine) -> bool:
 
 def explain_postgresql(exc: DBAPIError) -> BatchStopped:
     """The error that a user can act on, for a statement that the server did not carry out."""
-    words = str(exc.orig).partition("\n")[0].removeprefix(f"{exc.orig.__class__}: ")
-    return BatchStopped("ledger", f"the ledger cannot be used ({words}); mend that and resume; nothing is paid twice")
+    return BatchStopped(
+        "ledger", f"the ledger cannot be used ({_words(exc)}); mend that and resume; nothing is paid twice"
+    )
+
+
+def _words(exc: DBAPIError) -> str:
+    """The server's own, without the class that SQLAlchemy puts before them."""
+    return str(exc.orig).partition("\n")[0].rpartition("'>: ")[2]
 
 
 def _is_away_code(code: str | None) -> bool:
@@ -200,12 +231,8 @@ def _reason(exc: Exception, database: str) -> str:
     return f"refuses ({words}): mend that"
 
 
-async def _once(connect: Any) -> asyncpg.Connection:
-    return await connect()
-
-
 async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool) -> None:
-    known = (place.out / POINTER_NAME).exists()
+    known = read_pointer(place.out) is not None
     try:
         async with engine.begin() as db:
             version = await db.run_sync(version_of)
@@ -228,7 +255,6 @@ async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool
 
 
 def _refused(exc: DBAPIError) -> str:
-    words = str(exc.orig).partition("\n")[0]
     if getattr(exc.orig, "sqlstate", None) == "42501":
-        return f"refuses ({words}): its user needs CREATE on the database: GRANT CREATE ON DATABASE ... TO ..."
-    return f"cannot be used ({words}): mend that"
+        return f"refuses ({_words(exc)}): its user needs CREATE on the database: GRANT CREATE ON DATABASE ... TO ..."
+    return f"cannot be used ({_words(exc)}): mend that"

@@ -6,11 +6,12 @@ keep exactly.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, text
 
 SCHEMA_VERSION = 2
 """`tasks.ledger.versions` brings older ledgers up to it."""
 
+_CLAIMED = "claimed_by IS NOT NULL"
 metadata = MetaData()
 
 jobs = Table(
@@ -66,6 +67,7 @@ jobs = Table(
     Column("lease_until_us", BigInteger),
     Index("jobs_position", "position"),
     Index("jobs_state_position", "state", "position"),
+    Index("jobs_claimed_by", "claimed_by", sqlite_where=text(_CLAIMED), postgresql_where=text(_CLAIMED)),
 )
 
 attempts = Table(

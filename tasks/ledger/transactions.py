@@ -9,7 +9,8 @@ from sqlalchemy import CursorResult, Executable, RowMapping, UpdateBase
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tasks.ledger.postgresql import explain_postgresql, is_away
+from tasks.ledger.database import explain_failure
+from tasks.ledger.postgresql import is_away
 from tasks.retry import retrying_database
 
 T = TypeVar("T")
@@ -19,19 +20,19 @@ async def repeating(engine: AsyncEngine, work: Callable[[AsyncConnection], Await
     """What `work` gives, in one transaction of its own; it must be harmless to do twice.
 
     Raises:
-        BatchStopped: The server stayed away, or refuses.
+        BatchStopped: The disk is full, or the server stayed away or refuses.
     """
 
     async def once() -> T:
         async with engine.begin() as db:
             return await work(db)
 
-    if engine.dialect.name == "sqlite":
-        return await once()
     try:
-        return await retrying_database(is_away)(once)
+        return await (once() if engine.dialect.name == "sqlite" else retrying_database(is_away)(once))
     except DBAPIError as exc:
-        raise explain_postgresql(exc) from exc
+        if (explained := explain_failure(exc)) is None:
+            raise
+        raise explained from exc
 
 
 async def rows_of(engine: AsyncEngine, query: Executable) -> Sequence[Any]:

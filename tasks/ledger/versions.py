@@ -19,6 +19,7 @@ _STEPS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE jobs ADD COLUMN input_image_sha256 VARCHAR(64)",
         "ALTER TABLE jobs ADD COLUMN input_mask TEXT",
         "ALTER TABLE jobs ADD COLUMN input_mask_sha256 VARCHAR(64)",
+        "CREATE INDEX jobs_claimed_by ON jobs (claimed_by) WHERE claimed_by IS NOT NULL",
     ),
 }
 """What makes the tables of a version of those of the one before."""

@@ -71,6 +71,16 @@ async def test_the_cost_of_a_job_is_that_of_all_its_attempts(out: Path) -> None:
         assert (counts.cost_micros, counts.cost_unknown) == (7_000, 1)
 
 
+async def test_any_words_of_a_provider_can_be_kept(out: Path) -> None:
+    """NUL and half a surrogate pair are what PostgreSQL refuses: they must not keep the jobs beside from their ends."""
+    job = make_job()
+    async with batch_of(out, [job]) as batch:
+        await batch.journal.ended_without_image(
+            job, number=None, state=JobState.FAILED, error=JobError("a\0b\ud800c"), latency_ms=5, now_us=START_US
+        )
+        assert await on_disk(out, "SELECT state, error_message FROM jobs") == [("failed", "ab?c")]
+
+
 async def test_a_failed_attempt_leaves_the_job_open(out: Path) -> None:
     """Killed between two attempts, a job is simply planned."""
     job = make_job()

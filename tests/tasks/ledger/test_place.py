@@ -167,7 +167,8 @@ async def test_a_missing_database_is_named(folder: Path, postgresql: Postgresql)
 async def test_a_user_who_may_not_make_a_schema_is_told_so(folder: Path, postgresql: Postgresql) -> None:
     """With the grant that is missing."""
     await postgresql.fetch(f"CREATE ROLE guest LOGIN PASSWORD '{PASSWORD}';")
-    assert "GRANT CREATE ON DATABASE" in await refusal(schema_at(folder, postgresql.url(user="guest")))
+    words = await refusal(schema_at(folder, postgresql.url(user="guest")))
+    assert "refuses (permission denied for database postgres): its user needs CREATE on the database" in words
 
 
 async def test_a_ledger_that_is_gone_is_not_begun_anew(folder: Path, server: Postgresql) -> None:

@@ -27,6 +27,7 @@ async def write_version_1(out: Path) -> None:
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, [make_job()])
     with sqlite3.connect(out / "ledger.db") as db:
+        db.execute("DROP INDEX jobs_claimed_by")
         for column in ADDED:
             db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
         db.execute("PRAGMA user_version = 1")
