@@ -26,7 +26,17 @@ from tasks.backends.http_api.template import fill_address
 from tasks.backends.http_api.values import size_of
 from tasks.backends.polling import Polling
 from tasks.clock import Clock, instant
-from tasks.errors import Ambiguous, BatchStopped, JobError, NotCreated, OutputGone, Throttled, Transient
+from tasks.errors import (
+    Ambiguous,
+    BatchStopped,
+    JobError,
+    NotCreated,
+    OutputGone,
+    Refused,
+    Rejected,
+    Throttled,
+    Transient,
+)
 from tasks.identity import digest
 from tasks.limits import Pace
 from tasks.prices import Pricing, Used, price_of
@@ -249,6 +259,11 @@ class HttpBackend:
                 await self._clock.sleep(error.retry_after_s or REPEAT_PAUSE_S)
             except (Ambiguous, NotCreated):
                 self._unanswered[job.job_id] = attempt
+            except (Rejected, Refused) as error:
+                # It says no to the repetition; what became of the first one, it does not say.
+                raise Ambiguous(
+                    f"the same create under the same key was refused ({error})", cost_micros=None
+                ) from error
         raise Ambiguous("the same create under the same key was not answered either", cost_micros=None)
 
     def _used(self, job: Job) -> Used:

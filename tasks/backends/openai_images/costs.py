@@ -45,7 +45,13 @@ class Costs:
             return None, None
         if self.pricing.free:
             return cost_micros, "free"
-        return cost_micros, "reported" if usage and self.pricing.image_micros is None else "priced"
+        return cost_micros, "reported" if self._by_tokens else "priced"
+
+    @property
+    def _by_tokens(self) -> bool:
+        price = self.pricing.price
+        by_tokens = price is not None and (price.usd.output_million_tokens or price.usd.input_million_tokens)
+        return bool(by_tokens) and self.pricing.image_micros is None
 
     def _cost_micros(self, used: Used) -> int | None:
         full = self.pricing.cost_micros(used)

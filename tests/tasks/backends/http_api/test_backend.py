@@ -114,6 +114,20 @@ async def test_under_an_idempotency_key_the_same_create_is_repeated(fault: str, 
     assert provider.requests["create"] == 3
 
 
+async def test_a_refused_repetition_says_nothing_of_the_first_create(out: Path, provider: JsonApi) -> None:
+    """It may have been made and billed: held, not failed at no cost."""
+    provider.break_("drop_after", 1)
+    instance = polled(provider.url, idempotency_header="Idempotency-Key")
+    async with batch_at(out, instance, [job_of(instance)], clock=HASTY) as batch:
+        running = asyncio.create_task(generate_range(batch, *EVERYTHING))
+        while not provider.created:
+            await asyncio.sleep(0)
+        provider.break_("invalid")
+        await running
+        counts = await count(batch.engine)
+    assert (counts.held, counts.cost_unknown, len(provider.created)) == (1, 1, 1)
+
+
 async def test_after_a_kill_an_idempotency_key_is_not_relied_on(out: Path, provider: JsonApi) -> None:
     """The next run would send another attempt's key: the job is held."""
     instance = polled(provider.url, idempotency_header="Idempotency-Key")

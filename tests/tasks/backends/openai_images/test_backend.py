@@ -65,6 +65,16 @@ async def test_answers_of_other_servers(fault: str, out: Path, provider: OpenAII
     assert counts.cost_unknown == (3 if fault == "no_usage" else 0)
 
 
+@pytest.mark.parametrize(("price_usd", "source", "cost_micros"), [(0.05, "priced", 50_000), (0.0, "free", 0)])
+async def test_the_users_own_price_wins_over_tokens(
+    price_usd: float, source: str, cost_micros: int, out: Path, provider: OpenAIImages
+) -> None:
+    """And says so."""
+    counts = await run(out, provider, 1, price_usd=price_usd)
+    assert counts.cost_micros == cost_micros
+    assert ledger(out, "SELECT cost_source FROM attempts") == [(source,)]
+
+
 @pytest.mark.parametrize("fault", ["throttled", "throttled_words"])
 async def test_a_429_is_no_attempt(fault: str, provider: OpenAIImages) -> None:
     """It says when to come again and how often, by its headers or in words."""
