@@ -1,0 +1,63 @@
+"""One Parquet file with the pictures inside: a column `image` of bytes and path, then the table's columns.
+
+The schema tells the `datasets` library that `image` is a picture. A row group holds about as many bytes as a reader
+wants to load at once, whatever the size of a picture.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.columns import COLUMNS
+from tasks.exports.features import IMAGE, feature_of
+from tasks.exports.pictures import Picture, pictures
+from tasks.metadata import SCHEMA, arrow_columns
+
+ROW_GROUP_BYTES = 64_000_000
+ROW_GROUP_ROWS = 1_000
+"""Of small pictures, so that a page of them is found without reading thousands."""
+
+_IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+_FEATURES = {"image": IMAGE} | {column.name: feature_of(column) for column in COLUMNS}
+EMBEDDED_SCHEMA = pa.schema(
+    [pa.field("image", _IMAGE_TYPE), *SCHEMA],
+    metadata={**(SCHEMA.metadata or {}), "huggingface": json.dumps({"info": {"features": _FEATURES}})},
+)
+
+
+async def write_embedded(engine: AsyncEngine, out: Path, path: Path) -> int:
+    """Write the file; gives the number of pictures.
+
+    Raises:
+        OutputError: A picture of the batch is not there.
+    """
+    written = 0
+    text = [column.name for column in COLUMNS]
+    # Pictures are compressed already, and none is like another: a dictionary would hold them all.
+    compression = dict.fromkeys(text, "zstd") | {"image.bytes": "none", "image.path": "zstd"}
+    with pq.ParquetWriter(path, EMBEDDED_SCHEMA, compression=compression, use_dictionary=text) as writer:
+        group: list[tuple[Picture, bytes]] = []
+        async for picture in pictures(engine, out):
+            data = picture.read()
+            if group and (sum(len(held) for _, held in group) + len(data) > ROW_GROUP_BYTES):
+                _write_group(writer, group)
+                group = []
+            group.append((picture, data))
+            written += 1
+            if len(group) == ROW_GROUP_ROWS:
+                _write_group(writer, group)
+                group = []
+        if group or not written:
+            _write_group(writer, group)
+    return written
+
+
+def _write_group(writer: pq.ParquetWriter, group: list[tuple[Picture, bytes]]) -> None:
+    images = [{"bytes": data, "path": picture.row["file_name"]} for picture, data in group]
+    columns = [pa.array(images, _IMAGE_TYPE), *arrow_columns([picture.row for picture, _ in group])]
+    writer.write_table(pa.table(columns, schema=EMBEDDED_SCHEMA), row_group_size=max(1, len(group)))
