@@ -16,6 +16,7 @@ from prefect.states import Cancelled, Completed, Failed
 from tasks.artifacts import report_artifacts
 from tasks.generate_shard import generate_open
 from tasks.metadata import write_metadata
+from tasks.reroll import Reroll
 from tasks.run import RunRequest, check_request, conclude_run, open_run, plan_run
 from tasks.signals import INTERRUPTED_STATUS, draining_on_signals
 from tasks.summary import Summary, exit_code, summary_lines
@@ -24,7 +25,8 @@ from tasks.usage.push import push_usage
 
 def _run_name() -> str:
     parameters = flow_run.parameters
-    return f"{parameters['manifest'] or 'resume'} -> {parameters['out']}"
+    what = parameters["manifest"] or ("reroll" if parameters["reroll"] else "resume")
+    return f"{what} -> {parameters['out']}"
 
 
 @flow(name="generate-batch", flow_run_name=_run_name, validate_parameters=True)
@@ -40,6 +42,7 @@ async def generate_batch(
     salt: str = "",
     retry_failed: bool = False,
     retry_held: bool = False,
+    reroll: Reroll | None = None,
 ) -> State[dict[str, Any]]:
     """Generate what the manifest asks for and `out` does not have yet.
 
@@ -54,6 +57,7 @@ async def generate_batch(
         salt: Another salt gives new pictures for the same manifest.
         retry_failed: Try failed jobs again.
         retry_held: Pay again for jobs that may have been paid for.
+        reroll: One picture once more, and nothing else.
 
     Returns:
         The state that Prefect shows; its data is the summary.
@@ -69,6 +73,7 @@ async def generate_batch(
         salt=salt,
         retry_failed=retry_failed,
         retry_held=retry_held,
+        reroll=reroll,
     )
     check_request(request)
     async with open_run(request) as run, draining_on_signals(run.batch.stop):

@@ -29,6 +29,7 @@ from tasks.manifest import open_manifest
 from tasks.plan import PlanOptions, plan_manifest
 from tasks.plan_check import PlanReport, check_manifest
 from tasks.records import JobState, micros
+from tasks.reroll import Reroll, write_reroll
 from tasks.settings import Settings, load_settings
 from tasks.stop import INTERRUPTED
 from tasks.summary import COMPLETED, Summary, summarise, write_summary
@@ -57,6 +58,8 @@ class RunRequest:
     salt: str = ""
     retry_failed: bool = False
     retry_held: bool = False
+    reroll: Reroll | None = None
+    """With it, the run makes this one picture and nothing else."""
 
     def plan_options(self) -> PlanOptions:
         """The part that the planner needs."""
@@ -150,6 +153,8 @@ async def plan_run(run: OpenRun) -> Selection:
     batch, request = run.batch, run.request
     if request.manifest is not None:
         await _plan_manifest(run, request.manifest)
+    if request.reroll is not None:
+        await write_reroll(batch.engine, request.reroll, run=run.number, now_us=batch.clock.now_us())
     if states := request.reopened_states():
         await reopen(batch.engine, states)
     selection = _selection(run)
@@ -189,7 +194,7 @@ async def _plan_manifest(run: OpenRun, source: str) -> None:
 
 def _selection(run: OpenRun) -> Selection:
     """A limit means the manifest's first jobs, done or not; without a manifest, the first that are open."""
-    if run.request.manifest is not None and run.request.limit is not None:
+    if run.request.reroll is not None or (run.request.manifest is not None and run.request.limit is not None):
         return Selection(planned_run=run.number)
     return Selection(limit=run.request.limit)
 

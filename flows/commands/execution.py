@@ -11,10 +11,11 @@ from typing import Any
 
 from rich.console import Console
 
+from tasks.displays import LineDisplay, LiveDisplay
 from tasks.errors import ImagenError, Interrupted
 from tasks.prefect_server.connection import connect, quiet_defaults
 from tasks.prices import age_warnings
-from tasks.progress import Display, LineDisplay, LiveDisplay, SilentDisplay, current_display
+from tasks.progress import Display, SilentDisplay, current_display
 from tasks.run import RunRequest, check_request
 from tasks.settings import state_folder
 from tasks.summary import exit_code, summary_lines
@@ -24,7 +25,18 @@ QUIET_CONSOLE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 
 
 def execute(request: RunRequest, *, json: bool, verbose: bool, quiet: bool) -> None:
-    """Run the flow and leave the process with its exit status.
+    """Run the flow, print what came of it, and leave the process with its exit status.
+
+    Raises:
+        ImagenError: Nothing could be done; its `exit_code` says why.
+    """
+    summary = perform(request, verbose=verbose, quiet=quiet)
+    _print_result(summary, json=json, quiet=quiet)
+    sys.exit(exit_code(summary))
+
+
+def perform(request: RunRequest, *, verbose: bool, quiet: bool) -> dict[str, Any]:
+    """Run the flow with everything that a person sees of it, and give the batch's summary.
 
     Raises:
         ImagenError: Nothing could be done; its `exit_code` says why.
@@ -36,11 +48,9 @@ def execute(request: RunRequest, *, json: bool, verbose: bool, quiet: bool) -> N
         report = check_request(request)
         for warning in [] if report is None else age_warnings(report.priced_on, datetime.now(UTC).date()):
             display.warn(warning)
-        summary = _run_on_server(request, verbose=verbose)
+        return _run_on_server(request, verbose=verbose)
     finally:
         display.finish()
-    _print_result(summary, json=json, quiet=quiet)
-    sys.exit(exit_code(summary))
 
 
 def _run_on_server(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
@@ -76,6 +86,7 @@ async def _run_flow(request: RunRequest) -> dict[str, Any]:
         salt=request.salt,
         retry_failed=request.retry_failed,
         retry_held=request.retry_held,
+        reroll=request.reroll,
         return_state=True,
     )
     outcome: object = await state.aresult(raise_on_failure=False)

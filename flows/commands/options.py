@@ -34,3 +34,6 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed jo
 RetryHeld = Annotated[
     bool, typer.Option("--retry-held", help="Pay again for jobs that may have been paid for and cannot be found.")
 ]
+Id = Annotated[
+    str, typer.Option("--id", help="The row's id, the picture's job_id or its first digits, or its file name.")
+]

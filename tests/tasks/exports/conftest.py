@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -28,13 +29,17 @@ DIRTY = [
 def dirty_jobs() -> list[Job]:
     """One job for each dirty prompt; the last ones alone have the columns that may be null."""
     jobs = [make_job(number, prompt=prompt) for number, prompt in enumerate(DIRTY)]
-    late = make_job(len(jobs) + 1, id="v1.5 fox", steps=4, negative_prompt="blur", aspect_ratio="1:1", extra={"tag": "x"})
+    late = make_job(
+        len(jobs) + 1, id="v1.5 fox", steps=4, negative_prompt="blur", aspect_ratio="1:1", extra={"tag": "x"}
+    )
     return [*jobs, make_job(len(jobs), id="refused"), late]
 
 
-async def make_batch(out: Path, jobs: list[Job]) -> Path:
-    """Run the jobs to their end; the one called `refused` is refused."""
+async def make_batch(out: Path, jobs: list[Job], fetched: Mapping[str, bytes] | None = None) -> Path:
+    """Run the jobs to their end; the one called `refused` is refused, those in `fetched` get these bytes."""
     backend = ScriptedBackend()
+    for name, data in (fetched or {}).items():
+        backend.on_fetch[name].append(data)
     backend.on_wait["refused"] = deque([Refused("flagged")])
     async with batch_of(out, jobs, clock=FakeClock().clock) as batch:
         batch._backends["sketch"] = backend

@@ -1,0 +1,29 @@
+"""`imagen show`: one picture and everything known about it."""
+
+from __future__ import annotations
+
+from flows.commands import options
+
+NAME = "show"
+
+
+def command(
+    folder: options.Folder,
+    id: options.Id,
+    json: options.Json = False,
+    verbose: options.Verbose = False,  # noqa: A002  the option's name
+) -> None:
+    """Show one picture's parameters, its file, and its attempts with their costs and errors."""
+    import asyncio
+    from json import dumps
+    from typing import Any
+
+    from tasks.ledger.database import open_ledger
+    from tasks.show import show, show_lines
+
+    async def read() -> dict[str, Any]:
+        async with open_ledger(folder) as engine:
+            return await show(engine, folder, id)
+
+    record = asyncio.run(read())
+    print(dumps(record, ensure_ascii=False) if json else "\n".join(show_lines(record)))
