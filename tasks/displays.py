@@ -16,6 +16,11 @@ _COUNTER = re.compile(r" \(\d+ s\)$")
 """A wait that counts its seconds is one line in a log."""
 
 
+def display_on(console: Console) -> LineDisplay | LiveDisplay:
+    """The one that fits: a terminal can be drawn on, anything else gets lines."""
+    return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
+
+
 class LineDisplay:
     """Plain lines: one for each phase, one every ten seconds, one at the end."""
 

@@ -11,14 +11,15 @@ from typing import Any
 
 from rich.console import Console
 
-from tasks.displays import LineDisplay, LiveDisplay
+from tasks.displays import display_on
 from tasks.errors import ImagenError, Interrupted
 from tasks.prefect_server.connection import connect, quiet_defaults
 from tasks.prices import age_warnings
 from tasks.progress import Display, SilentDisplay, current_display
 from tasks.run import RunRequest, check_request
 from tasks.settings import state_folder
-from tasks.summary import exit_code, summary_lines
+from tasks.summary import exit_code
+from tasks.summary_screen import print_summary
 
 QUIET_CONSOLE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 """Prefect's own lines stay off the screen; its server still gets them."""
@@ -98,14 +99,11 @@ async def _run_flow(request: RunRequest) -> dict[str, Any]:
 
 
 def _display(*, quiet: bool) -> Display:
-    console = Console(stderr=True)
-    if quiet:
-        return SilentDisplay()
-    return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
+    return SilentDisplay() if quiet else display_on(Console(stderr=True))
 
 
 def _print_result(summary: dict[str, Any], *, json: bool, quiet: bool) -> None:
     if json:
         sys.stdout.write(json_format.dumps(summary, ensure_ascii=False) + "\n")
     elif not quiet:
-        sys.stdout.write("\n".join(summary_lines(summary)) + "\n")
+        print_summary(Console(), summary)

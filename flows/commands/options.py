@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from flows.commands import completion
+
 Config = Annotated[
     Path | None,
     typer.Option("--config", help="Configuration file; else ./imagen.yaml, else the user's, else built in."),
@@ -18,10 +20,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show nothing but errors an
 Manifest = Annotated[
     str, typer.Argument(help="YAML, JSONL, CSV, TSV, Parquet or text file of prompts; - reads standard input.")
 ]
-Folder = Annotated[Path, typer.Argument(help="Output folder of a batch.")]
+Folder = Annotated[Path, typer.Argument(help="Output folder of a batch.", autocompletion=completion.batches)]
 Out = Annotated[Path | None, typer.Option("--out", help="Output folder; default runs/<manifest name>.")]
 
-Backend = Annotated[str | None, typer.Option("--backend", help="Backend for rows that name none.")]
+Backend = Annotated[
+    str | None, typer.Option("--backend", help="Backend for rows that name none.", autocompletion=completion.backends)
+]
 Budget = Annotated[
     float | None, typer.Option("--budget", min=0, help="Hard cap in US dollars over the batch's whole life.")
 ]

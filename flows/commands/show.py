@@ -9,9 +9,9 @@ NAME = "show"
 
 def command(
     folder: options.Folder,
-    id: options.Id,
+    id: options.Id,  # noqa: A002  the option's name
     json: options.Json = False,
-    verbose: options.Verbose = False,  # noqa: A002  the option's name
+    verbose: options.Verbose = False,
 ) -> None:
     """Show one picture's parameters, its file, and its attempts with their costs and errors."""
     import asyncio

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,9 +25,16 @@ ROW_GROUP_ROWS = 1_000
 
 _IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 _FEATURES = {"image": IMAGE} | {column.name: feature_of(column) for column in COLUMNS}
+
+
+def _metadata() -> dict[bytes | str, bytes | str]:
+    """The table's own, and what makes `datasets` show pictures."""
+    return {**(SCHEMA.metadata or {}), b"huggingface": json.dumps({"info": {"features": _FEATURES}})}  # type: ignore[dict-item]  # bytes are fine
+
+
 EMBEDDED_SCHEMA = pa.schema(
     [pa.field("image", _IMAGE_TYPE), *SCHEMA],
-    metadata={**(SCHEMA.metadata or {}), "huggingface": json.dumps({"info": {"features": _FEATURES}})},
+    metadata=_metadata(),
 )
 
 
@@ -39,8 +47,9 @@ async def write_embedded(engine: AsyncEngine, out: Path, path: Path) -> int:
     written = 0
     text = [column.name for column in COLUMNS]
     # Pictures are compressed already, and none is like another: a dictionary would hold them all.
-    compression = dict.fromkeys(text, "zstd") | {"image.bytes": "none", "image.path": "zstd"}
-    with pq.ParquetWriter(path, EMBEDDED_SCHEMA, compression=compression, use_dictionary=text) as writer:
+    compression: Any = dict.fromkeys(text, "zstd") | {"image.bytes": "none", "image.path": "zstd"}
+    dictionaries: Any = text
+    with pq.ParquetWriter(path, EMBEDDED_SCHEMA, compression=compression, use_dictionary=dictionaries) as writer:
         group: list[tuple[Picture, bytes]] = []
         async for picture in pictures(engine, out):
             data = picture.read()

@@ -98,14 +98,14 @@ async def _export_shards(
     engine: AsyncEngine,
     out: Path,
     target: Path,
-    overwrite: bool,
-    limits: ShardLimits,  # noqa: FBT001  passed on
+    overwrite: bool,  # noqa: FBT001  passed on
+    limits: ShardLimits,
 ) -> Exported:
     with new_folder(target, overwrite=overwrite) as folder:
         batch = _with_pictures(await survey(engine), out)
         rows = await write_shards(engine, out, folder, limits)
         shards = sum(1 for _ in folder.iterdir())
-        (folder / CARD_NAME).write_text(shards_card(target.resolve().name, batch), encoding="utf-8")
+        (folder / CARD_NAME).write_text(shards_card(_name_of(target), batch), encoding="utf-8")
     return Exported(format=Form.WEBDATASET, to=str(target), rows=rows, left_out=batch.without_picture, files=shards)
 
 
@@ -123,7 +123,7 @@ async def _export_card(engine: AsyncEngine, out: Path, target: Path, overwrite: 
         raise InputError(f"{out}: has no {TABLE_NAME} yet; a run writes it at its end (imagen resume {out})")
     batch = await survey(engine)
     with new_file(target, overwrite=overwrite) as path:
-        path.write_text(batch_card(out.resolve().name, batch), encoding="utf-8")
+        path.write_text(batch_card(_name_of(out), batch), encoding="utf-8")
     return Exported(format=Form.CARD, to=str(target), rows=batch.pictures, left_out=0, files=1)
 
 
@@ -140,6 +140,10 @@ async def _export_table(
         with new_file(target, overwrite=overwrite) as path, path.open("w", encoding="utf-8", newline="") as file:
             rows = await write(engine, file)
     return Exported(format=form, to=str(target), rows=rows, left_out=0, files=1)
+
+
+def _name_of(folder: Path) -> str:
+    return folder.resolve().name
 
 
 def _with_pictures(batch: Survey, out: Path) -> Survey:

@@ -84,7 +84,8 @@ class Shards:
                 self._tar.close()
             self._number += 1
             self._samples = self._bytes = 0
-            self._tar = tarfile.open(self._folder / shard_name(self._number), "w", format=tarfile.USTAR_FORMAT)
+            path = self._folder / shard_name(self._number)
+            self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115  closed when it is full
         return self._tar
 
 

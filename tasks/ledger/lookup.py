@@ -15,6 +15,8 @@ from tasks.ledger.schema import attempts, jobs
 SHORTEST_PREFIX = 4
 SHOWN = 10
 """Candidates that a message lists."""
+PROMPT_SHOWN = 50
+"""Characters of their prompts."""
 
 
 async def find_job(engine: AsyncEngine, out: Path, wanted: str) -> RowMapping:
@@ -85,5 +87,5 @@ def _ambiguous(out: Path, wanted: str, found: Sequence[RowMapping]) -> str:
 
 def _described(row: RowMapping) -> str:
     prompt = " ".join(row["prompt"].split())
-    short = prompt if len(prompt) <= 50 else f"{prompt[:49]}…"
+    short = prompt if len(prompt) <= PROMPT_SHOWN else f"{prompt[: PROMPT_SHOWN - 1]}…"
     return f"{row['id'] or '-'} #{row['sample']}  {row['state']}  seed {row['seed']}  {short}"

@@ -57,7 +57,7 @@ async def test_without_a_seed_each_time_another_picture(out: Path) -> None:
         first = await reroll(batch)
         second = await reroll(batch, run=3)
         of_second = await reroll(batch, run=4, source=second)
-    rows = dict(ledger(out, "SELECT job_id, id FROM jobs"))  # type: ignore[arg-type]  # two columns
+    rows = {row[0]: row[1] for row in ledger(out, "SELECT job_id, id FROM jobs")}
     assert [rows[name] for name in (first, second, of_second)] == ["fox-r1", "fox-r2", "fox-r3"]
     assert len(ledger(out, "SELECT DISTINCT seed FROM jobs WHERE id LIKE 'fox%'")) == 4
 

@@ -24,7 +24,7 @@ NAMES = [column.name for column in COLUMNS]
 
 def column_of(path: Path, name: str) -> list[Any]:
     """A column as DuckDB reads it, in the order of the file."""
-    return [row[0] for row in duckdb.sql(f"SELECT {name} FROM '{path}' ORDER BY line").fetchall()]
+    return [row[0] for row in duckdb.execute(f"SELECT {name} FROM '{path}' ORDER BY line").fetchall()]
 
 
 async def test_csv_comes_back_as_it_was(finished: Path, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ async def test_the_bytes_inside_are_the_files(finished: Path, tmp_path: Path) ->
     """DuckDB finds the very file in the column."""
     path = tmp_path / "pictures.parquet"
     await export(finished, Form.PARQUET, path)
-    rows = duckdb.sql(f"SELECT file_name, image.bytes, sha256, sha256(image.bytes) FROM '{path}'").fetchall()
+    rows = duckdb.execute(f"SELECT file_name, image.bytes, sha256, sha256(image.bytes) FROM '{path}'").fetchall()
     assert len(rows) == len(DIRTY) + 1
     for name, data, noted, actual in rows:
         assert (finished / name).read_bytes() == data
@@ -114,7 +114,7 @@ async def test_a_second_metadata_file_is_refused(finished: Path, name: str) -> N
         await export(finished, Form.CSV, finished / name, overwrite=True)
 
 
-async def test_what_cannot_be_exported_is_said_at_once(finished: Path, tmp_path: Path, out: Path) -> None:
+async def test_what_cannot_be_exported_is_said_at_once(finished: Path, tmp_path: Path) -> None:
     """No target, a form that is no text on standard output, a folder that is no batch."""
     with pytest.raises(InputError, match="--to"):
         await export(finished, Form.PARQUET, None)
