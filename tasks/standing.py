@@ -11,6 +11,8 @@ from tasks.records import usd
 RATE_OVER_S = 30.0
 """The rate is that of the last so many seconds: it follows a provider that slows down, and does not jump about."""
 
+WHOLE_CENTS_FROM_MICROS = 100_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
@@ -84,10 +86,15 @@ def rate(standing: Standing) -> str:
 
 def money(standing: Standing) -> str:
     """Dollars spent and projected."""
-    spent = f"${usd(standing.cost_micros):,.2f}"
+    spent = _dollars(standing.cost_micros)
     if standing.projected_micros is not None:
-        spent += f" of about ${usd(standing.projected_micros):,.2f}"
+        spent += f" of about {_dollars(standing.projected_micros)}"
     return f"{spent} and {standing.cost_unknown} unknown" if standing.cost_unknown else spent
+
+
+def _dollars(micros: int) -> str:
+    """To the cent; a few pictures of a fraction of a cent are not $0.00."""
+    return f"${usd(micros):,.2f}" if micros == 0 or micros >= WHOLE_CENTS_FROM_MICROS else f"${usd(micros):,.4f}"
 
 
 def slowdown(standing: Standing) -> list[str]:
@@ -96,5 +103,5 @@ def slowdown(standing: Standing) -> list[str]:
     if standing.slowed_to_per_min is not None:
         parts.append(f"slowed to {standing.slowed_to_per_min:,.0f}/min by the provider")
     if standing.pause_s >= 1:
-        parts.append(f"which asks to wait {standing.pause_s:.0f} s")
-    return [" ".join(parts)] if parts else []
+        parts.append(f"asked to wait {standing.pause_s:.0f} s")
+    return [", ".join(parts)] if parts else []

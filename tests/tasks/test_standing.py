@@ -23,6 +23,10 @@ def test_a_moment_is_told_in_one_line() -> None:
     [
         ({"done": 0, "rate_per_s": 0.0, "cost_micros": 0}, "3 failed, 16 in flight, $0.00"),
         ({"rate_per_s": 0.05}, "3 failed, 16 in flight, 3.0/min, 3:20:00 left, $1.20 of about $3.00"),
+        (
+            {"cost_micros": 12_000, "rate_per_s": 0.0},
+            "3 failed, 16 in flight, $0.0120 of about $0.0300",
+        ),
         ({"draining": True}, "3 failed, 16 in flight, $1.20 of about $3.00, Ctrl-C again stops now"),
         ({"cost_micros": 0, "cost_unknown": 4, "rate_per_s": 0.0}, "3 failed, 16 in flight, $0.00 and 4 unknown"),
         (
@@ -31,7 +35,7 @@ def test_a_moment_is_told_in_one_line() -> None:
         ),
         (
             {"slowed_to_per_min": 6.0, "pause_s": 12.3, "rate_per_s": 0.0},
-            "3 failed, 16 in flight, $1.20 of about $3.00, slowed to 6/min by the provider which asks to wait 12 s",
+            "3 failed, 16 in flight, $1.20 of about $3.00, slowed to 6/min by the provider, asked to wait 12 s",
         ),
     ],
 )
