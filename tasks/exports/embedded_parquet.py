@@ -7,6 +7,7 @@ wants to load at once, whatever the size of a picture.
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -50,23 +51,28 @@ async def write_embedded(engine: AsyncEngine, out: Path, path: Path) -> int:
     compression: Any = dict.fromkeys(text, "zstd") | {"image.bytes": "none", "image.path": "zstd"}
     dictionaries: Any = text
     with pq.ParquetWriter(path, EMBEDDED_SCHEMA, compression=compression, use_dictionary=dictionaries) as writer:
-        group: list[tuple[Picture, bytes]] = []
-        async for picture in pictures(engine, out):
-            data = picture.read()
-            if group and (sum(len(held) for _, held in group) + len(data) > ROW_GROUP_BYTES):
-                _write_group(writer, group)
-                group = []
-            group.append((picture, data))
-            written += 1
-            if len(group) == ROW_GROUP_ROWS:
-                _write_group(writer, group)
-                group = []
-        if group or not written:
+        async for group in _groups(engine, out):
             _write_group(writer, group)
+            written += len(group)
     return written
+
+
+async def _groups(engine: AsyncEngine, out: Path) -> AsyncIterator[list[tuple[Picture, bytes]]]:
+    """The pictures of one row group after the other."""
+    group: list[tuple[Picture, bytes]] = []
+    held_bytes = 0
+    async for picture in pictures(engine, out):
+        data = picture.read()
+        if group and (held_bytes + len(data) > ROW_GROUP_BYTES or len(group) == ROW_GROUP_ROWS):
+            yield group
+            group, held_bytes = [], 0
+        group.append((picture, data))
+        held_bytes += len(data)
+    if group:
+        yield group
 
 
 def _write_group(writer: pq.ParquetWriter, group: list[tuple[Picture, bytes]]) -> None:
     images = [{"bytes": data, "path": picture.row["file_name"]} for picture, data in group]
     columns = [pa.array(images, _IMAGE_TYPE), *arrow_columns([picture.row for picture, _ in group])]
-    writer.write_table(pa.table(columns, schema=EMBEDDED_SCHEMA), row_group_size=max(1, len(group)))
+    writer.write_table(pa.table(columns, schema=EMBEDDED_SCHEMA), row_group_size=len(group))

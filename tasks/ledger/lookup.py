@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from string import hexdigits
 from typing import Any
 
-from sqlalchemy import Row, RowMapping, select
+from sqlalchemy import ColumnElement, Row, RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.errors import InputError
@@ -30,10 +31,9 @@ async def find_job(engine: AsyncEngine, out: Path, wanted: str) -> RowMapping:
     found = await _matching(engine, jobs.c.id == wanted)
     if not found:
         found = await _matching(engine, jobs.c.file_name == wanted.removeprefix("./").removeprefix(f"{out}/"))
-    if not found and len(wanted) >= SHORTEST_PREFIX:
-        # A range, because `_` and `%` would mean something to LIKE.
-        start = wanted.lower()
-        found = await _matching(engine, (jobs.c.job_id >= start) & (jobs.c.job_id < start + "g"))
+    start = wanted.lower()
+    if not found and len(start) >= SHORTEST_PREFIX and set(start) <= set(hexdigits):
+        found = await _matching(engine, jobs.c.job_id.between(start, start + "g"))
     found = [row for row in found if not row["withdrawn"]] or found
     if len(found) == 1:
         return found[0]
@@ -71,9 +71,9 @@ async def attempts_of(engine: AsyncEngine, job_id: str) -> Sequence[RowMapping]:
         return (await db.execute(query)).mappings().all()
 
 
-async def _matching(engine: AsyncEngine, condition: object) -> Sequence[RowMapping]:
+async def _matching(engine: AsyncEngine, condition: ColumnElement[bool]) -> Sequence[RowMapping]:
     async with engine.connect() as db:
-        query = select(jobs).where(condition).order_by(jobs.c.position).limit(SHOWN + 1)  # type: ignore[arg-type]  # a column's
+        query = select(jobs).where(condition).order_by(jobs.c.position).limit(SHOWN + 1)
         return (await db.execute(query)).mappings().all()
 
 
