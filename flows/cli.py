@@ -11,7 +11,21 @@ import traceback
 
 import typer
 
-from flows.commands import backends, gallery, init, plan, prices, resume, run, simulate, status, usage
+from flows.commands import (
+    backends,
+    export,
+    gallery,
+    init,
+    plan,
+    prices,
+    reroll,
+    resume,
+    run,
+    show,
+    simulate,
+    status,
+    usage,
+)
 from tasks.errors import ImagenError
 
 INTERNAL_ERROR_STATUS = 1
@@ -24,7 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, resume, plan, status, gallery, backends, prices, init, simulate):
+for command in (run, resume, plan, status, gallery, show, reroll, export, backends, prices, init, simulate):
     app.command(command.NAME)(command.command)
 app.add_typer(usage.app, name=usage.NAME)
 

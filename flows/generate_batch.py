@@ -25,7 +25,8 @@ from tasks.usage.push import push_usage
 
 def _run_name() -> str:
     request = _dated(RunRequest.model_validate(flow_run.parameters))
-    return f"{request.manifest or 'resume'} -> {request.out}"
+    what = request.manifest or ("reroll" if request.reroll else "resume")
+    return f"{what} -> {request.out}"
 
 
 @flow(name="generate-batch", flow_run_name=_run_name, validate_parameters=True)

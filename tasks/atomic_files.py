@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +42,34 @@ def replacing(path: Path) -> Iterator[Path]:
     with _becoming(path) as temporary:
         yield temporary
         _sync_file(temporary)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path` for the block to fill with files; it becomes `path` when the block succeeds.
+
+    Makes parent folders. A folder that was there goes when the new one is whole; when the block fails, it stays.
+
+    Raises:
+        OSError: A folder, a file or a rename failed.
+    """
+    _make_folder(path.parent)
+    fresh, old = (path.parent / f".imagen-{secrets.token_hex(8)}.tmp" for _ in range(2))
+    fresh.mkdir()
+    try:
+        yield fresh
+        for file in fresh.iterdir():
+            _sync_file(file)
+        _sync_folder(fresh)
+        if path.exists():
+            path.rename(old)
+        fresh.rename(path)
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        for folder in (fresh, old):
+            shutil.rmtree(folder, ignore_errors=True)
+    _sync_folder(path.parent)
 
 
 @contextmanager

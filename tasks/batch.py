@@ -97,6 +97,11 @@ class Batch:
             self._lanes[name] = Lane(concurrency=concurrency, creates=self._creates(self.backend(name).allowance()))
         return self._lanes[name]
 
+    @property
+    def paces(self) -> list[Pace]:
+        """The rates of creates that are kept now, one for each account."""
+        return list(self._paces.values())
+
     def _creates(self, allowance: Allowance) -> Pace:
         if allowance.account not in self._paces:
             clock = self.clock

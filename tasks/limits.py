@@ -36,7 +36,7 @@ class Pace:
         self._per_min = self._most_per_min
         self._next_at = -math.inf
         self._turn = asyncio.Lock()
-        self._cut_at = -math.inf
+        self._cut_at = self._paused_until = -math.inf
         self._catch_up_s = CATCH_UP_S
         self._climb_after = CLIMB_AFTER
         self._since_cut = 0
@@ -47,6 +47,16 @@ class Pace:
     def per_min(self) -> float:
         """The rate that is kept now."""
         return self._per_min
+
+    @property
+    def is_slowed(self) -> bool:
+        """Whether the provider has cut the rate, and it has not climbed back yet."""
+        return self._per_min < self._most_per_min
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds until the provider takes calls again; 0 where it asks for no pause."""
+        return max(0.0, self._paused_until - self._now())
 
     async def take(self) -> float:
         """Wait until one more call keeps the rate, first come first served.
@@ -79,6 +89,7 @@ class Pace:
         now_s = self._now()
         pause_s = DEFAULT_PAUSE_S if retry_after_s is None else retry_after_s
         self._next_at = max(self._next_at, now_s + pause_s)
+        self._paused_until = max(self._paused_until, now_s + pause_s)
         self._since_cut = 0
         if sent_at_s > self._cut_at:
             self._cut_at = now_s

@@ -9,19 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from datetime import timedelta
 from typing import Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-from rich.text import Text
-
-from tasks.batch import Batch, Tally
+from tasks.batch import Batch
 from tasks.periodic import repeating
-from tasks.records import usd
+from tasks.standing import RateMeter, Standing
 
 REFRESH_S = 0.2
-LINE_EVERY_S = 10.0
 
 
 class Display(Protocol):
@@ -36,8 +30,8 @@ class Display(Protocol):
     def start(self, left: int) -> None:
         """Generation of so many jobs begins."""
 
-    def update(self, tally: Tally, elapsed_s: float, *, draining: bool) -> None:
-        """Show the tally as it stands after so many seconds of generation."""
+    def update(self, standing: Standing, elapsed_s: float) -> None:
+        """Show how the batch stands after so many seconds of generation."""
 
     def finish(self) -> None:
         """Take the live parts off the screen; safe to call twice."""
@@ -55,131 +49,45 @@ class SilentDisplay:
     def start(self, left: int) -> None:
         """See `Display.start`."""
 
-    def update(self, tally: Tally, elapsed_s: float, *, draining: bool) -> None:
+    def update(self, standing: Standing, elapsed_s: float) -> None:
         """See `Display.update`."""
 
     def finish(self) -> None:
         """See `Display.finish`."""
-
-
-class LineDisplay:
-    """Plain lines, for logs and pipes: one at the start, one every ten seconds, one at the end."""
-
-    def __init__(self, console: Console) -> None:
-        """Write to `console`."""
-        self._console = console
-        self._left = 0
-        self._next_line_at_s = LINE_EVERY_S
-        self._last: str | None = None
-
-    def phase(self, text: str) -> None:
-        """See `Display.phase`."""
-        self.finish()
-        self._print(text)
-
-    def warn(self, text: str) -> None:
-        """See `Display.warn`."""
-        self.phase(f"warning: {text}")
-
-    def start(self, left: int) -> None:
-        """See `Display.start`."""
-        self._left = left
-        self.phase(f"generating {left} images")
-
-    def update(self, tally: Tally, elapsed_s: float, *, draining: bool) -> None:
-        """See `Display.update`."""
-        self._last = f"{tally.done}/{self._left} done, {describe(tally, elapsed_s, self._left, draining=draining)}"
-        if elapsed_s >= self._next_line_at_s:
-            self._next_line_at_s += LINE_EVERY_S
-            self.finish()
-
-    def finish(self) -> None:
-        """See `Display.finish`."""
-        if self._last is not None:
-            self._print(self._last)
-            self._last = None
-
-    def _print(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False)
-
-
-class LiveDisplay:
-    """A bar that stays in place, for terminals."""
-
-    def __init__(self, console: Console) -> None:
-        """Draw on `console`."""
-        self._console = console
-        self._status = console.status("")
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}", markup=False),
-            console=console,
-            transient=True,
-        )
-        self._task = self._bar.add_task("generating", total=None, facts="")
-        self._left = 0
-
-    def phase(self, text: str) -> None:
-        """See `Display.phase`."""
-        self._bar.stop()
-        self._status.update(Text(text))
-        self._status.start()
-
-    def warn(self, text: str) -> None:
-        """See `Display.warn`."""
-        self._console.print(f"warning: {text}", highlight=False, markup=False)
-
-    def start(self, left: int) -> None:
-        """See `Display.start`."""
-        self._status.stop()
-        self._left = left
-        self._bar.update(self._task, total=left)
-        self._bar.start()
-
-    def update(self, tally: Tally, elapsed_s: float, *, draining: bool) -> None:
-        """See `Display.update`."""
-        facts = describe(tally, elapsed_s, self._left, draining=draining)
-        word = "finishing" if draining else "generating"
-        self._bar.update(self._task, completed=tally.done, description=word, facts=facts)
-
-    def finish(self) -> None:
-        """See `Display.finish`."""
-        self._status.stop()
-        self._bar.stop()
-
-
-def describe(tally: Tally, elapsed_s: float, left: int, *, draining: bool) -> str:
-    """Failures, flight, rate, time left and dollars in a few words."""
-    rate = tally.done / elapsed_s if elapsed_s > 0 else 0.0
-    parts = [f"{tally.failed} failed", f"{tally.in_flight} in flight"]
-    if draining:
-        return ", ".join([*parts, _money(tally, left), "Ctrl-C again stops now"])
-    if rate:
-        parts += [f"{rate:.1f}/s", f"{timedelta(seconds=round((left - tally.done) / rate))} left"]
-    return ", ".join([*parts, _money(tally, left)])
-
-
-def _money(tally: Tally, left: int) -> str:
-    spent = f"${usd(tally.cost_micros):.2f}"
-    if tally.cost_micros and tally.done:
-        spent += f" of about ${usd(tally.cost_micros * left // tally.done):.2f}"
-    return f"{spent} and {tally.cost_unknown} unknown" if tally.cost_unknown else spent
 
 
 @asynccontextmanager
 async def shown(batch: Batch, *, left: int) -> AsyncIterator[None]:
     """Show the batch's tally on the current display for the duration of the block."""
-    display, started_s = current_display.get(), batch.clock.monotonic_s()
+    display, meter, started_s = current_display.get(), RateMeter(), batch.clock.monotonic_s()
+    meter.rate_per_s(started_s, 0)
 
     async def update() -> None:
-        display.update(batch.tally, batch.clock.monotonic_s() - started_s, draining=batch.stop.requested)
+        now_s = batch.clock.monotonic_s()
+        rate_per_s = meter.rate_per_s(now_s, batch.tally.done)
+        display.update(standing_of(batch, left=left, rate_per_s=rate_per_s), now_s - started_s)
 
     display.start(left)
     async with repeating(update, every_s=REFRESH_S):
         yield
+
+
+def standing_of(batch: Batch, *, left: int, rate_per_s: float) -> Standing:
+    """How a running batch stands, of the jobs that were left when it began."""
+    tally, paces = batch.tally, batch.paces
+    slowed = [pace.per_min for pace in paces if pace.is_slowed]
+    return Standing(
+        total=left,
+        done=tally.done,
+        failed=tally.failed,
+        in_flight=tally.in_flight,
+        rate_per_s=rate_per_s,
+        cost_micros=tally.cost_micros,
+        cost_unknown=tally.cost_unknown,
+        draining=batch.stop.requested,
+        slowed_to_per_min=min(slowed, default=None),
+        pause_s=max((pace.pause_s for pace in paces), default=0.0),
+    )
 
 
 current_display: ContextVar[Display] = ContextVar("display", default=SilentDisplay())  # noqa: B039  it keeps nothing

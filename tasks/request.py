@@ -17,6 +17,7 @@ from tasks.backend_names import chosen_names
 from tasks.errors import InputError
 from tasks.plan import PlanOptions
 from tasks.records import Ended, JobState
+from tasks.reroll import Reroll
 
 DATE = "{date}"
 
@@ -82,6 +83,8 @@ class RunRequest(BaseModel):
         description="On a resume: nothing but what ended as failed, held, or an error kind (several with commas); "
         "it is tried again.",
     )
+
+    reroll: Reroll | None = Field(None, description="One picture once more, and nothing else.")
 
     def on(self, start: datetime) -> RunRequest:
         """The same with `{date}` filled in.

@@ -35,6 +35,7 @@ from tasks.plan import plan_manifest
 from tasks.plan_check import PlanReport, check_manifest
 from tasks.records import Ended, Job, JobState, micros
 from tasks.request import RunRequest
+from tasks.reroll import write_reroll
 from tasks.reroute import on_backend
 from tasks.settings import Settings, load_settings
 from tasks.stop import INTERRUPTED
@@ -152,6 +153,8 @@ async def plan_run(run: OpenRun) -> Selection:
     batch, request = run.batch, run.request
     if request.manifest is not None:
         await _plan_manifest(run, request.manifest)
+    if request.reroll is not None:
+        await write_reroll(batch.engine, request.reroll, run=run.number, now_us=batch.clock.now_us())
     await _reopen(run)
     selection = _selection(run)
     for name in await open_backends(batch.engine, selection):
@@ -219,7 +222,8 @@ async def _check_route(run: OpenRun, ended: Ended, name: str) -> None:
 def _selection(run: OpenRun) -> Selection:
     """A limit means the manifest's first jobs, done or not; without a manifest, the first that are open."""
     request = run.request
-    if request.only is not None or (request.manifest is not None and request.limit is not None):
+    chosen = request.only is not None or request.reroll is not None
+    if chosen or (request.manifest is not None and request.limit is not None):
         return Selection(planned_run=run.number, limit=request.limit if request.manifest is None else None)
     return Selection(limit=request.limit)
 

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.clock import instant
+from tasks.errors import Refused, Rejected
 from tasks.ledger.lock import is_locked
 from tasks.ledger.postgresql import is_held
 from tasks.ledger.queries import count, count_usage, last_activity_us
@@ -21,6 +23,8 @@ from tasks.records import Counts, JobState, usd
 
 FILE_NAME = "summary.json"
 COMPLETED, RUNNING, KILLED = "completed", "running", "killed"
+PROMPT_KINDS = {Refused.kind, Rejected.kind}
+"""Errors that come back with the same prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,27 +107,53 @@ async def summarise(
 
 def summary_lines(record: dict[str, Any]) -> list[str]:
     """The record in a few lines for people: counts, cost, where the files are, what to do next."""
-    out, left = record["out"], record["planned"] + record["submitting"] + record["submitted"]
+    return [
+        count_line(record),
+        *(f"  {number} x {kind}" for kind, number in record["errors"].items()),
+        *remarks(record),
+        f"images and metadata.parquet are in {record['out']}",
+        *(f"{why}: {command}" for why, command in next_steps(record)),
+    ]
+
+
+def count_line(record: dict[str, Any]) -> str:
+    """Pictures, failures and dollars."""
     unknown = f" and {record['cost_unknown']} of unknown cost" if record["cost_unknown"] else ""
     again = f", {record['generated']} of them new" if record["generated"] not in {None, record["images"]} else ""
-    return [
-        (
-            f"{record['images']} of {record['total']} images{again}; {record['failed']} failed, "
-            f"{record['held']} held, {left} to do; ${record['cost_usd']:,.2f}{unknown}"
-        ),
-        *(f"  {number} x {kind}" for kind, number in record["errors"].items()),
-        *([f"  {record['rerouted']} taken over by another backend than the first"] if record["rerouted"] else []),
-        *([record["outcome"]] if record["outcome"] not in {None, COMPLETED} else []),
-        *([f"warning: {record['warning']}"] if record["warning"] else []),
-        f"images and metadata.parquet are in {out}",
-        *([f"to look through them: imagen gallery {out}"] if record["images"] else []),
-        *([f"to go on: imagen resume {out}"] if left and record["outcome"] != RUNNING else []),
-        *([f"to try what failed again: imagen resume {out} --retry-failed"] if record["failed"] else []),
-        *(
-            [f"what is held may have been paid for; to pay again: imagen resume {out} --retry-held"]
-            * (record["held"] > 0)
-        ),
-    ]
+    return (
+        f"{record['images']} of {record['total']} images{again}; {record['failed']} failed, "
+        f"{record['held']} held, {_left(record)} to do; ${record['cost_usd']:,.2f}{unknown}"
+    )
+
+
+def remarks(record: dict[str, Any]) -> list[str]:
+    """How the last run ended, where it did not simply complete, and what went wrong without costing a picture."""
+    rerouted = record["rerouted"]
+    others = [f"{rerouted} taken over by another backend than the first"] if rerouted else []
+    ended = [record["outcome"]] if record["outcome"] not in {None, COMPLETED} else []
+    return [*others, *ended, *([f"warning: {record['warning']}"] if record["warning"] else [])]
+
+
+def next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """What to do now: why, and the very command."""
+    folder = shlex.quote(record["out"])
+    steps = [("to look through them", f"imagen gallery {folder}")] if record["images"] else []
+    if _left(record) and record["outcome"] != RUNNING:
+        steps.append(("to go on", f"imagen resume {folder}"))
+    if record["failed"]:
+        steps.append(("to try what failed again", f"imagen resume {folder} --retry-failed"))
+    if record["held"]:
+        why = "what is held may have been paid for; to pay again"
+        steps.append((why, f"imagen resume {folder} --retry-held"))
+    if record["errors"].keys() & PROMPT_KINDS:
+        why = "what was refused needs another prompt: edit the manifest and run it again, or"
+        steps.append((why, f'imagen reroll {folder} --id ID --prompt "..."'))
+    return steps
+
+
+def _left(record: dict[str, Any]) -> int:
+    left: int = record["planned"] + record["submitting"] + record["submitted"]
+    return left
 
 
 async def write_summary(summary: Summary) -> None:

@@ -13,11 +13,19 @@ import pytest
 import flows
 import tasks
 from tasks.starter import CONFIG_TEXT
+from tests.making import batch_of, make_job
 
 ROOT = Path(__file__).parents[1]
 FLOW_FILES = sorted((ROOT / "flows").rglob("*.py"))
 CODE_FILES = sorted([*FLOW_FILES, *(path for name in ("tasks", "benchmarks") for path in (ROOT / name).rglob("*.py"))])
 HEAVY = ("prefect", "pyarrow", "sqlalchemy", "PIL", "httpx", "torch", "diffusers", "transformers")
+
+
+async def make_batch(folder: Path) -> None:
+    """An output folder with one job in its ledger."""
+    folder.mkdir()
+    async with batch_of(folder, [make_job(0)]):
+        pass
 
 
 def imported_by(arguments: str, folder: Path) -> set[str]:
@@ -79,3 +87,10 @@ def test_light_commands_stay_light(arguments: str, allowed: set[str], tmp_path: 
     (tmp_path / "imagen.yaml").write_text(CONFIG_TEXT)
     (tmp_path / "prompts.txt").write_text("a fox\n")
     assert imported_by(arguments, tmp_path) <= allowed
+
+
+@pytest.mark.parametrize("arguments", ["status b", "show b --id row-0", "export b --format csv --to -"])
+async def test_reading_a_batch_loads_the_ledger_and_nothing_else(arguments: str, tmp_path: Path) -> None:
+    """No Prefect, no Parquet and no client: what only reads a ledger answers at once."""
+    await make_batch(tmp_path / "b")
+    assert imported_by(arguments, tmp_path) <= {"sqlalchemy"}

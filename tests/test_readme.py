@@ -10,9 +10,9 @@ import pytest
 import typer
 
 from flows.cli import app
+from tasks.columns import COLUMNS
 from tasks.errors import BatchStopped, ImagenError, InputError, Interrupted
 from tasks.manifest.rows import ManifestRow
-from tasks.metadata import COLUMNS
 from tasks.output.folder import OutputFolder
 from tasks.records import Counts
 from tasks.summary import Summary

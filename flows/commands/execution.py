@@ -11,21 +11,34 @@ from typing import Any
 
 from rich.console import Console
 
+from tasks.displays import display_on
 from tasks.errors import ImagenError, Interrupted
 from tasks.prefect_server.connection import connect, quiet_defaults
 from tasks.prices import age_warnings
-from tasks.progress import Display, LineDisplay, LiveDisplay, SilentDisplay, current_display
+from tasks.progress import Display, SilentDisplay, current_display
 from tasks.request import RunRequest
 from tasks.run import check_ledger, check_request
 from tasks.settings import state_folder
-from tasks.summary import exit_code, summary_lines
+from tasks.summary import exit_code
+from tasks.summary_screen import print_summary
 
 QUIET_CONSOLE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 """Prefect's own lines stay off the screen; its server still gets them."""
 
 
 def execute(request: RunRequest, *, json: bool, verbose: bool, quiet: bool) -> None:
-    """Run the flow and leave the process with its exit status.
+    """Run the flow, print what came of it, and leave the process with its exit status.
+
+    Raises:
+        ImagenError: Nothing could be done; its `exit_code` says why.
+    """
+    summary = perform(request, verbose=verbose, quiet=quiet)
+    _print_result(summary, json=json, quiet=quiet)
+    sys.exit(exit_code(summary))
+
+
+def perform(request: RunRequest, *, verbose: bool, quiet: bool) -> dict[str, Any]:
+    """Run the flow with everything that a person sees of it, and give the batch's summary.
 
     Raises:
         ImagenError: Nothing could be done; its `exit_code` says why.
@@ -39,11 +52,9 @@ def execute(request: RunRequest, *, json: bool, verbose: bool, quiet: bool) -> N
         asyncio.run(check_ledger(request))
         for warning in [] if report is None else age_warnings(report.priced_on, datetime.now(UTC).date()):
             display.warn(warning)
-        summary = _run_on_server(request, verbose=verbose)
+        return _run_on_server(request, verbose=verbose)
     finally:
         display.finish()
-    _print_result(summary, json=json, quiet=quiet)
-    sys.exit(exit_code(summary))
 
 
 def _run_on_server(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
@@ -78,14 +89,11 @@ async def _run_flow(request: RunRequest) -> dict[str, Any]:
 
 
 def _display(*, quiet: bool) -> Display:
-    console = Console(stderr=True)
-    if quiet:
-        return SilentDisplay()
-    return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
+    return SilentDisplay() if quiet else display_on(Console(stderr=True))
 
 
 def _print_result(summary: dict[str, Any], *, json: bool, quiet: bool) -> None:
     if json:
         sys.stdout.write(json_format.dumps(summary, ensure_ascii=False) + "\n")
     elif not quiet:
-        sys.stdout.write("\n".join(summary_lines(summary)) + "\n")
+        print_summary(Console(), summary)

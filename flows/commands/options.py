@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from flows.commands import completion
+
 Config = Annotated[
     Path | None,
     typer.Option("--config", help="Configuration file; else ./imagen.yaml, else the user's, else built in."),
@@ -18,17 +20,30 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show nothing but errors an
 Manifest = Annotated[
     str, typer.Argument(help="YAML, JSONL, CSV, TSV, Parquet or text file of prompts; - reads standard input.")
 ]
-Folder = Annotated[str, typer.Argument(help="Output folder of a batch, or its URL in a bucket.")]
-LocalFolder = Annotated[Path, typer.Argument(help="Output folder of a batch, on this machine.")]
+Folder = Annotated[
+    str,
+    typer.Argument(help="Output folder of a batch, or its URL in a bucket.", autocompletion=completion.batches),
+]
+LocalFolder = Annotated[
+    Path, typer.Argument(help="Output folder of a batch, on this machine.", autocompletion=completion.batches)
+]
 Out = Annotated[
     str | None,
     typer.Option("--out", help="Output folder, or s3://bucket/prefix (gs://, az://); default runs/<manifest name>."),
 ]
 
 Backend = Annotated[
-    str | None, typer.Option("--backend", help="Backend for rows that name none; a,b tries b where a cannot serve.")
+    str | None,
+    typer.Option(
+        "--backend",
+        help="Backend for rows that name none; a,b tries b where a cannot serve.",
+        autocompletion=completion.backends,
+    ),
 ]
-OtherBackend = Annotated[str | None, typer.Option("--backend", help="Backend that takes over what failed.")]
+OtherBackend = Annotated[
+    str | None,
+    typer.Option("--backend", help="Backend that takes over what failed.", autocompletion=completion.backends),
+]
 Only = Annotated[
     str | None,
     typer.Option("--only", help="Nothing but what ended as `failed`, `held` or an error kind; it is tried again."),
@@ -44,4 +59,7 @@ Salt = Annotated[str, typer.Option("--salt", help="Another salt gives new pictur
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed jobs again.")]
 RetryHeld = Annotated[
     bool, typer.Option("--retry-held", help="Pay again for jobs that may have been paid for and cannot be found.")
+]
+Id = Annotated[
+    str, typer.Option("--id", help="The row's id, the picture's job_id or its first digits, or its file name.")
 ]

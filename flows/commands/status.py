@@ -2,26 +2,84 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from flows.commands import options
+
+if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
+    from tasks.summary import Summary
 
 NAME = "status"
 
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Keep on until the run ends; with --json, one JSON value a line and second.")
+]
 
-def command(folder: options.Folder, json: options.Json = False, verbose: options.Verbose = False) -> None:
+
+def command(
+    folder: options.Folder, watch: Watch = False, json: options.Json = False, verbose: options.Verbose = False
+) -> None:
     """Show counts by state and error kind, the cost, and when anything last happened."""
     import asyncio
+    import sys
+
+    show = _print_json if json else _print_screen
+    try:
+        asyncio.run(show(folder, watch=watch))
+    except KeyboardInterrupt:
+        # It ends the watching; the run goes on.
+        sys.exit(130)
+
+
+async def _print_json(folder: str, *, watch: bool) -> None:
     from json import dumps
 
     from tasks.clock import Clock
     from tasks.ledger.database import open_ledger
     from tasks.output import output_at
-    from tasks.summary import Summary, summarise, summary_lines
+    from tasks.watch import summaries
 
-    async def read() -> Summary:
-        out = output_at(folder)
-        async with open_ledger(out.ledger_folder()) as engine:
-            return await summarise(engine, out, now_us=Clock().now_us())
+    out = output_at(folder)
+    async with open_ledger(out.ledger_folder()) as engine, aclosing(summaries(engine, out, Clock())) as records:
+        async for summary in records:
+            print(dumps(summary.as_dict(), ensure_ascii=False), flush=True)
+            if not watch:
+                break
 
-    record = asyncio.run(read()).as_dict()
-    lines = [*summary_lines(record), f"last activity {record['last_activity']}"]
-    print(dumps(record, ensure_ascii=False) if json else "\n".join(lines))
+
+async def _print_screen(folder: str, *, watch: bool) -> None:
+    from rich.console import Console
+
+    from tasks.summary_screen import print_summary
+
+    summary = await (_watched if watch else _read)(folder)
+    record = summary.as_dict()
+    print_summary(Console(), record)
+    print(f"last activity {record['last_activity']}")
+
+
+async def _read(folder: str) -> Summary:
+    from tasks.clock import Clock
+    from tasks.ledger.database import open_ledger
+    from tasks.output import output_at
+    from tasks.summary import summarise
+
+    out = output_at(folder)
+    async with open_ledger(out.ledger_folder()) as engine:
+        return await summarise(engine, out, now_us=Clock().now_us())
+
+
+async def _watched(folder: str) -> Summary:
+    from rich.console import Console
+
+    from tasks.displays import display_on
+    from tasks.output import output_at
+    from tasks.watch import watch
+
+    console = Console(stderr=True)
+    summary, was_alive = await watch(output_at(folder), display_on(console))
+    console.print("the run has ended" if was_alive else "no run is alive here", highlight=False)
+    return summary

@@ -6,12 +6,14 @@ so the text is what travels: through the command line, through Prefect, to other
 
 from __future__ import annotations
 
-from tasks.errors import ConfigError
+from pathlib import Path
+
+from tasks.errors import ConfigError, InputError
 from tasks.output.base import NewFile, Output
 from tasks.output.folder import OutputFolder
 from tasks.output.urls import BucketUrl, bucket_url
 
-__all__ = ["NewFile", "Output", "output_at"]
+__all__ = ["NewFile", "Output", "local_folder", "output_at"]
 
 
 def output_at(text: str) -> Output:
@@ -25,6 +27,17 @@ def output_at(text: str) -> Output:
     """
     url = bucket_url(text)
     return OutputFolder(text) if url is None else _bucket(url)
+
+
+def local_folder(text: str) -> Path:
+    """The folder of this name, for what works on files.
+
+    Raises:
+        InputError: It is a place in a bucket.
+    """
+    if bucket_url(text) is not None:
+        raise InputError(f"{text}: is not on this machine; copy the batch's files into a folder of their own first")
+    return Path(text)
 
 
 def _bucket(url: BucketUrl) -> Output:

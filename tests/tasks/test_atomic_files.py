@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.atomic_files import remove_leftovers, replacing, write_atomically
+from tasks.atomic_files import remove_leftovers, replacing, replacing_folder, write_atomically
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,3 +128,31 @@ def test_any_bytes_come_back(tmp_path_factory: pytest.TempPathFactory, data: byt
     path = tmp_path_factory.mktemp("any") / "file"
     write_atomically(path, data)
     assert path.read_bytes() == data
+
+
+def test_a_folder_is_replaced_when_the_new_one_is_whole(tmp_path: Path) -> None:
+    """What was in the old one is gone then, and no temporary name is left."""
+    target = tmp_path / "a" / "b"
+    for name in ("first", "second"):
+        with replacing_folder(target) as folder:
+            (folder / name).write_text(name)
+    assert [path.name for path in target.iterdir()] == ["second"]
+    assert [path.name for path in target.parent.iterdir()] == ["b"]
+
+
+def test_a_folder_stays_when_the_new_one_fails(tmp_path: Path) -> None:
+    """By an error or by Ctrl-C; nothing of the new one is left."""
+    target = tmp_path / "b"
+    with replacing_folder(target) as folder:
+        (folder / "first").write_text("first")
+
+    def fail(error: type[BaseException]) -> None:
+        with replacing_folder(target) as folder:
+            (folder / "second").write_text("half")
+            raise error
+
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error):
+            fail(error)
+    assert [path.name for path in target.iterdir()] == ["first"]
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]

@@ -128,3 +128,17 @@ def test_the_watch_forgets_what_is_long_ago() -> None:
     watch = FailureWatch(rate=0.5, window=4)
     for failed in (True, False, False, False, False, True, False, False):
         watch.note(failed=failed)
+
+
+async def test_a_pace_tells_that_the_provider_slows_it() -> None:
+    """While the rate is cut, and for how long a pause is asked for; with the full rate again, no more."""
+    clock = FakeClock()
+    limited = pace(600, clock)
+    assert (limited.is_slowed, limited.pause_s) == (False, 0.0)
+    limited.throttled(await limited.take(), retry_after_s=7, per_min=None)
+    assert (limited.is_slowed, limited.pause_s, limited.per_min) == (True, 7.0, 450)
+    await clock.sleep(7)
+    assert limited.pause_s == 0.0
+    for _ in range(100):
+        limited.accepted()
+    assert not limited.is_slowed

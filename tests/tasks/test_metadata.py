@@ -12,11 +12,12 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.columns import COLUMNS
 from tasks.errors import Refused
 from tasks.generate import generate_range
 from tasks.identity import prompt_hash
 from tasks.ledger.queries import PAGE_ROWS
-from tasks.metadata import COLUMNS, SCHEMA, write_metadata
+from tasks.metadata import SCHEMA, write_metadata
 from tests.making import START_US, FakeClock, batch_of, make_job
 from tests.scripted_backend import ScriptedBackend
 

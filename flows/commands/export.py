@@ -1,0 +1,55 @@
+"""`imagen export`: a batch in the forms that other programs take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands import options
+from tasks.exports.forms import Form
+
+NAME = "export"
+
+Format = Annotated[
+    Form,
+    typer.Option(
+        "--format",
+        help="webdataset: tar shards; parquet: one file with the pictures inside; csv, jsonl: the table; "
+        "card: README.md for the Hugging Face Hub.",
+    ),
+]
+To = Annotated[
+    Path | None,
+    typer.Option("--to", help="Folder (webdataset) or file to write; - is standard output for csv and jsonl."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")]
+ShardImages = Annotated[int, typer.Option("--shard-images", min=1, help="Pictures in a tar shard at most.")]
+ShardMb = Annotated[int, typer.Option("--shard-mb", min=1, help="Megabytes of a tar shard at most.")]
+
+
+def command(
+    folder: options.Folder,
+    format: Format,  # noqa: A002  the option's name
+    to: To = None,
+    overwrite: Overwrite = False,
+    shard_images: ShardImages = 10_000,
+    shard_mb: ShardMb = 1_000,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Write a batch as tar shards, as one Parquet file with its pictures, as CSV or JSONL, or its dataset card."""
+    import asyncio
+    import sys
+    from json import dumps
+
+    from tasks.exports.export import STDOUT, export
+    from tasks.exports.webdataset import ShardLimits
+    from tasks.output import local_folder
+
+    limits = ShardLimits(samples=shard_images, bytes=shard_mb * 1_000_000)
+    done = asyncio.run(export(local_folder(folder), format, to, overwrite=overwrite, limits=limits))
+    # Where the table itself went to standard output, it stays alone there.
+    file = sys.stderr if to == STDOUT else sys.stdout
+    print(dumps(done.as_dict(), ensure_ascii=False) if json else done.line(), file=file)

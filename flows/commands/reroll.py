@@ -1,0 +1,53 @@
+"""`imagen reroll`: one picture once more."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.commands import options
+
+NAME = "reroll"
+
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="The new picture's seed; else a new one is derived.")
+]
+Prompt = Annotated[
+    str | None, typer.Option("--prompt", help="Another prompt; without --seed under the old picture's seed.")
+]
+
+
+def command(
+    folder: options.Folder,
+    id: options.Id,  # noqa: A002  the option's name
+    seed: Seed = None,
+    prompt: Prompt = None,
+    budget: options.Budget = None,
+    json: options.Json = False,
+    config: options.Config = None,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Make one picture of a batch once more; the old one stays, and the batch's budget holds."""
+    import asyncio
+    import sys
+    from json import dumps
+
+    from flows.commands.execution import perform
+    from tasks.output import output_at
+    from tasks.request import RunRequest
+    from tasks.reroll_report import asked, read_reroll, reroll_lines, reroll_status
+
+    out = output_at(folder)
+    reroll, planned = asyncio.run(asked(out, id, seed=seed, prompt=prompt))
+    summary = None
+    if planned.is_to_do:
+        request = RunRequest(out=folder, config=config, budget_usd=budget, reroll=reroll)
+        summary = perform(request, verbose=verbose, quiet=quiet)
+    record = asyncio.run(read_reroll(out, planned.job.job_id))
+    if json:
+        print(dumps(record, ensure_ascii=False))
+    elif not quiet:
+        print("\n".join(reroll_lines(record, summary, out)))
+    sys.exit(reroll_status(record, summary))

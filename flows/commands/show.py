@@ -1,0 +1,31 @@
+"""`imagen show`: one picture and everything known about it."""
+
+from __future__ import annotations
+
+from flows.commands import options
+
+NAME = "show"
+
+
+def command(
+    folder: options.Folder,
+    id: options.Id,  # noqa: A002  the option's name
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show one picture's parameters, its file, and its attempts with their costs and errors."""
+    import asyncio
+    from json import dumps
+    from typing import Any
+
+    from tasks.ledger.database import open_ledger
+    from tasks.output import output_at
+    from tasks.show import show, show_lines
+
+    async def read() -> dict[str, Any]:
+        out = output_at(folder)
+        async with open_ledger(out.ledger_folder()) as engine:
+            return await show(engine, out, id)
+
+    record = asyncio.run(read())
+    print(dumps(record, ensure_ascii=False) if json else "\n".join(show_lines(record)))

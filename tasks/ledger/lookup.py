@@ -1,0 +1,90 @@
+"""One job and its attempts, found by whatever a person has at hand of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import hexdigits
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, RowMapping, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.errors import InputError
+from tasks.ledger.schema import attempts, jobs
+
+SHORTEST_PREFIX = 4
+SHOWN = 10
+"""Candidates that a message lists."""
+PROMPT_SHOWN = 50
+"""Characters of their prompts."""
+
+
+async def find_job(engine: AsyncEngine, out: object, wanted: str) -> RowMapping:
+    """The one job that `wanted` means: a row's id, a job_id or the start of one, or a picture's file name.
+
+    A row's id goes before the start of a job_id, and jobs of the manifest go before those that left it.
+
+    Raises:
+        InputError: There is none, or there are several; they are listed.
+    """
+    found = await _matching(engine, jobs.c.id == wanted)
+    if not found:
+        found = await _matching(engine, jobs.c.file_name == wanted.removeprefix("./").removeprefix(f"{out}/"))
+    start = wanted.lower()
+    if not found and len(start) >= SHORTEST_PREFIX and set(start) <= set(hexdigits):
+        found = await _matching(engine, jobs.c.job_id.between(start, start + "g"))
+    found = [row for row in found if not row["withdrawn"]] or found
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InputError(
+            f"{out}: no row has the id {wanted!r}, and no job_id begins so (at least {SHORTEST_PREFIX} digits); "
+            f"the table is {out}/metadata.parquet"
+        )
+    raise InputError(_ambiguous(out, wanted, found))
+
+
+async def job_row(engine: AsyncEngine, job_id: str) -> Row[Any]:
+    """The job with this whole job_id, which is known to be there."""
+    async with engine.connect() as db:
+        return (await db.execute(select(jobs).where(jobs.c.job_id == job_id))).one()
+
+
+async def jobs_of_salt(engine: AsyncEngine, salt: str) -> Sequence[Row[Any]]:
+    """Every job that was planned with this salt; for salts that a person gives one by one."""
+    async with engine.connect() as db:
+        return (await db.execute(select(jobs).where(jobs.c.salt == salt))).all()
+
+
+async def ids_starting(engine: AsyncEngine, start: str) -> frozenset[str]:
+    """Ids of rows that begin so."""
+    async with engine.connect() as db:
+        begins = jobs.c.id.startswith(start, autoescape=True)
+        return frozenset((await db.execute(select(jobs.c.id).where(begins))).scalars())
+
+
+async def attempts_of(engine: AsyncEngine, job_id: str) -> Sequence[RowMapping]:
+    """The job's attempts, the first one first."""
+    async with engine.connect() as db:
+        query = select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)
+        return (await db.execute(query)).mappings().all()
+
+
+async def _matching(engine: AsyncEngine, condition: ColumnElement[bool]) -> Sequence[RowMapping]:
+    async with engine.connect() as db:
+        query = select(jobs).where(condition).order_by(jobs.c.position).limit(SHOWN + 1)
+        return (await db.execute(query)).mappings().all()
+
+
+def _ambiguous(out: object, wanted: str, found: Sequence[RowMapping]) -> str:
+    more = ["  ..."] if len(found) > SHOWN else []
+    lines = [f"  {row['job_id'][:12]}  {_described(row)}" for row in found[:SHOWN]]
+    return "\n".join(
+        [f"{out}: {wanted!r} means several pictures; name one of them by its first column:", *lines, *more]
+    )
+
+
+def _described(row: RowMapping) -> str:
+    prompt = " ".join(row["prompt"].split())
+    short = prompt if len(prompt) <= PROMPT_SHOWN else f"{prompt[: PROMPT_SHOWN - 1]}…"
+    return f"{row['id'] or '-'} #{row['sample']}  {row['state']}  seed {row['seed']}  {short}"

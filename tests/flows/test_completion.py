@@ -1,0 +1,76 @@
+"""What Tab offers, asked for as each shell asks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.commands.completion import backends, batches
+
+
+@pytest.fixture(autouse=True)
+def _somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("runs/foxes", "runs/owls", "runs/foxes/inside", ".hidden/batch", "runs/none"):
+        Path(name).mkdir(parents=True)
+        if "none" not in name:
+            Path(name, "ledger.db").touch()
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("", ["runs/foxes", "runs/owls"]),
+        ("r", ["runs/foxes", "runs/owls"]),
+        ("runs/o", ["runs/owls"]),
+        ("./runs/o", ["./runs/owls"]),
+        ("nowhere/", []),
+    ],
+)
+def test_batches_are_offered_as_they_are_typed(typed: str, offered: list[str]) -> None:
+    """Only folders that are one, none inside another."""
+    assert batches(typed) == offered
+
+
+def test_backends_are_those_of_the_configuration() -> None:
+    """A configuration that cannot be read offers none and says nothing."""
+    assert backends("") == ["sketch"]
+    Path("imagen.yaml").write_text("backends: {sketch: {type: sketch}, shark: {type: sketch}, fox: {type: sketch}}")
+    assert backends("s") == ["sketch", "shark"]
+    Path("imagen.yaml").write_text("nonsense: [")
+    assert backends("") == []
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"_IMAGEN_COMPLETE": "complete_bash", "COMP_WORDS": "imagen status runs/o", "COMP_CWORD": "2"},
+        {"_IMAGEN_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "imagen status runs/o"},
+        {
+            "_IMAGEN_COMPLETE": "complete_fish",
+            "_TYPER_COMPLETE_ARGS": "imagen status runs/o",
+            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        },
+    ],
+    ids=lambda environ: environ["_IMAGEN_COMPLETE"],
+)
+def test_the_shells_get_them(environ: dict[str, str]) -> None:
+    """Through the program itself, which loads nothing heavy for it."""
+    code = (
+        "import sys\nfrom flows.cli import app\ntry:\n    app(prog_name='imagen')\nfinally:\n"
+        "    print('heavy:', {'prefect', 'pyarrow', 'sqlalchemy'} & set(sys.modules), file=sys.stderr)"
+    )
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "runs/owls" in done.stdout
+    assert "foxes" not in done.stdout
+    assert done.stderr.endswith("heavy: set()\n")

@@ -1,0 +1,35 @@
+"""`imagen export` as its users call it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from tests.flows.conftest import Cli
+from tests.tasks.exports.conftest import DIRTY, dirty_jobs, make_batch
+
+
+async def test_a_table_on_standard_output_stays_alone_there(offline: Cli) -> None:
+    """What is said about it goes to standard error."""
+    (offline.folder / "b").mkdir()
+    await make_batch(offline.folder / "b", dirty_jobs())
+    done = offline.run("export", "b", "--format", "csv", "--to", "-")
+    assert len(list(csv.DictReader(io.StringIO(done.stdout)))) == len(DIRTY) + 2
+    assert done.stderr == f"wrote -: {len(DIRTY) + 2} rows\n"
+
+
+async def test_what_was_left_out_is_said(offline: Cli) -> None:
+    """Failed jobs have no picture; the record says how many there are."""
+    (offline.folder / "b").mkdir()
+    await make_batch(offline.folder / "b", dirty_jobs())
+    record = offline.json("export", "b", "--format", "webdataset", "--to", "shards", "--shard-images", "3")
+    assert record == {"format": "webdataset", "to": "shards", "rows": len(DIRTY) + 1, "left_out": 1, "files": 3}
+
+
+def test_bad_input_is_one_line_and_exit_2(offline: Cli, tmp_path: Path) -> None:
+    """A folder that is no batch, a target below a file, a format that is none."""
+    for arguments in (("nowhere", "--format", "csv", "--to", "x.csv"), (".", "--format", "tiff", "--to", "x")):
+        done = offline.run("export", *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert not (tmp_path / "x.csv").exists()
