@@ -11,7 +11,7 @@ import traceback
 
 import typer
 
-from flows.commands import backends, init, plan, prices, resume, run, simulate, status, usage
+from flows.commands import backends, init, plan, prices, resume, run, serve, server, simulate, status, usage
 from tasks.errors import ImagenError
 
 INTERNAL_ERROR_STATUS = 1
@@ -24,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, resume, plan, status, backends, prices, init, simulate):
+for command in (run, resume, serve, server, plan, status, backends, prices, init, simulate):
     app.command(command.NAME)(command.command)
 app.add_typer(usage.app, name=usage.NAME)
 

@@ -7,6 +7,7 @@ import json as json_format
 import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -45,7 +46,19 @@ def execute(request: RunRequest, *, json: bool, verbose: bool, quiet: bool) -> N
     sys.exit(exit_code(summary))
 
 
-def _run_on_server(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
+def folder_of_flow_run(name: str, *, verbose: bool) -> Path:
+    """The output folder of a flow run that Prefect knows; a temporary server knows what earlier ones did.
+
+    Raises:
+        ImagenError: There is no such flow run, it was none of a batch, or no server could be asked.
+    """
+    _connect(verbose=verbose)
+    from flows.commands.flow_runs import output_folder
+
+    return asyncio.run(output_folder(name))
+
+
+def _connect(*, verbose: bool) -> None:
     display = current_display.get()
     quiet_defaults(os.environ)
     if not verbose:
@@ -56,6 +69,10 @@ def _run_on_server(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
         os.environ,
         on_wait=lambda elapsed_s: display.phase(f"starting Prefect's server ({elapsed_s:.0f} s)"),
     )
+
+
+def _run_on_server(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
+    _connect(verbose=verbose)
     try:
         return asyncio.run(_run_flow(request))
     except asyncio.CancelledError:  # the second Ctrl-C
