@@ -59,6 +59,13 @@ class Schedule(RunRequest):
         """What each run is asked for; `{date}` is still to be filled in."""
         return RunRequest.model_validate(self.model_dump(include=set(RunRequest.model_fields)))
 
+    @property
+    def folder(self) -> Path:
+        """The folder above all its days; without a date in its path, the output folder itself."""
+        parts = self.out.parts
+        dated = next((number for number, part in enumerate(parts) if DATE in part), len(parts))
+        return Path(*parts[:dated])
+
     def line(self) -> str:
         """For people."""
         return f"{self.name}: {self.manifest} at {self.cron} ({self.timezone}) into {self.out}"

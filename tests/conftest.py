@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.services.postgresql", "tests.services.supabase"]
+pytest_plugins = ["tests.services.postgresql", "tests.services.prefect_service", "tests.services.supabase"]
 
 PERSONAL_PREFIXES = ("PREFECT_", "XDG_", "MAI_", "TMUX", "SUPABASE_", "REPLICATE_", "IMAGEN_USAGE_", "HF_", "HUGGING")
 
