@@ -197,3 +197,25 @@ def go_on(cli: Cli) -> str:
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     return out
+
+
+def test_runs_share_prefects_limit_of_a_backend_where_there_is_one(
+    nightly: Cli, prefect_service: PrefectService
+) -> None:
+    """The second run waits for the slot, and Ctrl-C ends its wait; the first gives the slot back."""
+    backends = {"shared": {"type": "sketch", "latency_s": 0.5, "concurrency": 2}}
+    (nightly.folder / "imagen.yaml").write_text(yaml.safe_dump({"default_backend": "shared", "backends": backends}))
+    limit = prefect_service.ask("POST", "/v2/concurrency_limits/", name="imagen-shared", limit=1)
+    nightly.manifest(60)
+    first = nightly.start("run", "m.jsonl", "--out", "first")
+    eventually(lambda: pictures(nightly.folder / "first") >= 2)
+    second = nightly.start("run", "m.jsonl", "--out", "second")
+    is_up(second, "waiting for imagen-shared")
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=60)
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+    assert (first.returncode, second.returncode) == (130, 130)
+    assert pictures(nightly.folder / "first") >= 2
+    assert pictures(nightly.folder / "second") == 0
+    assert prefect_service.ask("GET", f"/v2/concurrency_limits/{limit['id']}")["active_slots"] == 0
