@@ -5,9 +5,9 @@ A run takes one slot of each of its backends' limits, once. Where a limit does n
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from prefect import get_client
 from prefect.concurrency.asyncio import concurrency
@@ -15,12 +15,13 @@ from prefect.exceptions import ObjectNotFound
 
 from tasks.batch import Batch
 from tasks.ledger.queries import Selection, open_backends
-from tasks.periodic import repeating
 from tasks.progress import current_display
 from tasks.stop import StopSwitch
 
 PREFIX = "imagen-"
-LOOK_S = 0.2
+NOISY_LOGGER = "prefect._internal.concurrency"
+LOOK_S = 5.0
+"""So long one try to get a slot takes, and a batch that is told to stop meanwhile."""
 
 
 @asynccontextmanager
@@ -51,17 +52,11 @@ async def _existing(backends: Iterable[str]) -> list[str]:
 
 
 async def _take(names: list[str], stop: StopSwitch, slots: AsyncExitStack) -> None:
-    # A lease that cannot be renewed for a while is no reason to stop: what is in flight is paid for.
-    taking = concurrency(names, raise_on_lease_renewal_failure=False)
-    try:
-        async with asyncio.timeout(None) as patience:
-
-            async def give_up() -> None:
-                if stop.requested:
-                    patience.reschedule(0)
-
-            async with repeating(give_up, every_s=LOOK_S):
-                await slots.enter_async_context(taking)
-    except TimeoutError:
-        if not stop.requested:
-            raise
+    # It would call each try without a slot an error, with a traceback's worth of detail.
+    logging.getLogger(NOISY_LOGGER).setLevel(logging.CRITICAL)
+    while not stop.requested:
+        # A lease that cannot be renewed for a while is no reason to stop: what is in flight is paid for.
+        taking = concurrency(names, timeout_seconds=LOOK_S, raise_on_lease_renewal_failure=False)
+        with suppress(TimeoutError):
+            await slots.enter_async_context(taking)
+            return

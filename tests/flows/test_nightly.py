@@ -206,7 +206,7 @@ def test_runs_share_prefects_limit_of_a_backend_where_there_is_one(
     backends = {"shared": {"type": "sketch", "latency_s": 0.5, "concurrency": 2}}
     (nightly.folder / "imagen.yaml").write_text(yaml.safe_dump({"default_backend": "shared", "backends": backends}))
     limit = prefect_service.ask("POST", "/v2/concurrency_limits/", name="imagen-shared", limit=1)
-    nightly.manifest(60)
+    nightly.manifest(300)
     first = nightly.start("run", "m.jsonl", "--out", "first")
     eventually(lambda: pictures(nightly.folder / "first") >= 2)
     second = nightly.start("run", "m.jsonl", "--out", "second")
