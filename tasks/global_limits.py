@@ -53,7 +53,7 @@ async def _existing(backends: Iterable[str]) -> list[str]:
 
 async def _take(names: list[str], stop: StopSwitch, slots: AsyncExitStack) -> None:
     # It would call each try without a slot an error, with a traceback's worth of detail.
-    logging.getLogger(NOISY_LOGGER).setLevel(logging.CRITICAL)
+    logging.getLogger(NOISY_LOGGER).disabled = True
     while not stop.requested:
         # A lease that cannot be renewed for a while is no reason to stop: what is in flight is paid for.
         taking = concurrency(names, timeout_seconds=LOOK_S, raise_on_lease_renewal_failure=False)
