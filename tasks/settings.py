@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from platformdirs import user_config_path, user_state_path
@@ -30,6 +30,8 @@ from tasks.errors import ConfigError
 
 FILE_NAME = "imagen.yaml"
 APP = "imagen"
+
+Document = TypeVar("Document", bound=BaseModel)
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -169,22 +171,36 @@ def load_settings(path: Path | None) -> Settings:
     """
     if path is None:
         return Settings()
-    tree = _parse(path)
-    try:
-        settings = Settings.model_validate(yaml.SafeLoader("").construct_document(tree) if tree else {})
-    except ValidationError as exc:
-        raise ConfigError("\n".join(_explain(path, tree, exc))) from None
-    except yaml.YAMLError as exc:
-        raise ConfigError(f"{path}: {_reason(exc)}") from None
+    settings = read_yaml(path, Settings, missing="there is no such configuration file; `imagen init` writes one")
     settings._file = str(path)  # noqa: SLF001  its own module
     return settings
 
 
-def _parse(path: Path) -> yaml.Node | None:
+def read_yaml(path: Path, model: type[Document], *, missing: str) -> Document:
+    """Read a YAML file of one model.
+
+    Args:
+        path: The file; an empty one is the model's defaults.
+        model: What it has to hold.
+        missing: What to say where there is no such file.
+
+    Raises:
+        ConfigError: It cannot be read or used; every problem with its line and key.
+    """
+    tree = _parse(path, missing)
+    try:
+        return model.model_validate(yaml.SafeLoader("").construct_document(tree) if tree else {})
+    except ValidationError as exc:
+        raise ConfigError("\n".join(_explain(path, tree, exc))) from None
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{path}: {_reason(exc)}") from None
+
+
+def _parse(path: Path, missing: str) -> yaml.Node | None:
     try:
         return yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such configuration file; `imagen init` writes one") from None
+        raise ConfigError(f"{path}: {missing}") from None
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from None
     except UnicodeDecodeError:
@@ -216,6 +232,10 @@ def _line_of(node: yaml.Node | None, path: Sequence[str | int]) -> int:
     """The 1-based line of the deepest part of `path` that stands in the file."""
     line = 1
     for part in path:
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+            continue
         if not isinstance(node, yaml.MappingNode):
             break
         match = next(((key, value) for key, value in node.value if key.value == str(part)), None)

@@ -49,8 +49,13 @@ class Cli:
 
     def start(self, *arguments: str | Path, stdin: int | None = None) -> subprocess.Popen[str]:
         """Start a command and leave it running."""
+        main = f"{self.before}\nfrom flows.cli import main; main()"
+        return self.start_program(sys.executable, "-c", main, *map(str, arguments), stdin=stdin)
+
+    def start_program(self, *command: str, stdin: int | None = None) -> subprocess.Popen[str]:
+        """Start any program in this folder, with these settings, and leave it running."""
         return subprocess.Popen(
-            [sys.executable, "-c", f"{self.before}\nfrom flows.cli import main; main()", *map(str, arguments)],
+            command,
             cwd=self.folder,
             env={**os.environ, **self.environ},
             stdin=stdin if stdin is not None else subprocess.DEVNULL,
