@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.commands import options
+from flows.commands import completion, options
 
 NAME = "resume"
 
-Folder = Annotated[Path | None, typer.Argument(help="Output folder of a batch.")]
+Folder = Annotated[
+    str | None,
+    typer.Argument(help="Output folder of a batch, or its URL in a bucket.", autocompletion=completion.batches),
+]
 FlowRun = Annotated[
     str | None, typer.Option("--flow-run", help="Id of a flow run of Prefect's, instead of the folder it wrote to.")
 ]

@@ -115,7 +115,9 @@ async def _first_start(deployment: UUID) -> datetime:
         for _ in range(int(SCHEDULER_PATIENCE_S / LOOK_S)):
             runs = await client.read_flow_runs(
                 deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment])),
-                flow_run_filter=FlowRunFilter(expected_start_time=FlowRunFilterExpectedStartTime(after_=now)),
+                flow_run_filter=FlowRunFilter(
+                    expected_start_time=FlowRunFilterExpectedStartTime.model_validate({"after_": now})
+                ),
                 sort=FlowRunSort.EXPECTED_START_TIME_ASC,
                 limit=1,
             )
