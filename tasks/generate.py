@@ -11,6 +11,7 @@ import asyncio
 
 from tasks.backends.base import Backend
 from tasks.batch import Batch
+from tasks.budget import Hold
 from tasks.clock import instant
 from tasks.errors import (
     Ambiguous,
@@ -79,11 +80,16 @@ class JobRun:
         self._attempts_left = batch.settings.backends[open_job.job.backend].max_attempts
         self._started_us = open_job.started_at_us or batch.clock.now_us()
         self._unfinished = open_job.state is not JobState.PLANNED
-        self._reservation = batch.budget.take_over(open_job.reserved_micros) if self._unfinished else None
+        self._reservation: Hold | None = self._take_over() if self._unfinished else None
         self._asked_again = open_job.asked_again
         self._place = place
         self._creates = batch.lane(open_job.job.backend).creates
         self._landing = batch.lane(open_job.job.backend).landing
+
+    def _take_over(self) -> Hold:
+        return self._batch.budget.take_over(
+            self._open_job.reserved_micros, job_id=self._job.job_id, number=self._number
+        )
 
     async def to_the_end(self) -> JobState:
         """Try until there is a picture, or another attempt would not help.
@@ -130,7 +136,9 @@ class JobRun:
         self._asked_again = False
         await self._place.take()
         most_micros = self._backend.estimate(self._job).most_micros
-        self._reservation = await self._batch.budget.reserve(most_micros)
+        self._reservation = await self._batch.budget.reserve(
+            most_micros, job_id=self._job.job_id, number=self._number + 1
+        )
         try:
             left_at_s = await self._creates.take()
             self._batch.stop.check()
