@@ -17,6 +17,7 @@ from tasks.artifacts import report_artifacts
 from tasks.generate_shard import generate_open
 from tasks.metadata import write_metadata
 from tasks.run import RunRequest, check_request, conclude_run, open_run, plan_run
+from tasks.settings import RunnerKind
 from tasks.signals import INTERRUPTED_STATUS, draining_on_signals
 from tasks.summary import Summary, exit_code, summary_lines
 from tasks.usage.push import push_usage
@@ -40,6 +41,9 @@ async def generate_batch(
     salt: str = "",
     retry_failed: bool = False,
     retry_held: bool = False,
+    runner: RunnerKind | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
 ) -> State[dict[str, Any]]:
     """Generate what the manifest asks for and `out` does not have yet.
 
@@ -54,6 +58,9 @@ async def generate_batch(
         salt: Another salt gives new pictures for the same manifest.
         retry_failed: Try failed jobs again.
         retry_held: Pay again for jobs that may have been paid for.
+        runner: `local` (this process), `dask` or `ray` (worker processes); none: as configured.
+        workers: Shards at once on a cluster; none: as many as it has places.
+        cluster: Address of a running cluster; none: worker processes of this machine, for the run.
 
     Returns:
         The state that Prefect shows; its data is the summary.
@@ -69,11 +76,14 @@ async def generate_batch(
         salt=salt,
         retry_failed=retry_failed,
         retry_held=retry_held,
+        runner=runner,
+        workers=workers,
+        cluster=cluster,
     )
     check_request(request)
     async with open_run(request) as run, draining_on_signals(run.batch.stop):
         selection = await plan_run(run)
-        await generate_open(run.batch, selection)
+        await generate_open(run.batch, selection, run=run.number)
         await write_metadata(run.batch.engine, run.batch.out)
         usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
         summary = await conclude_run(run, usage)

@@ -77,6 +77,9 @@ async def _run_flow(request: RunRequest) -> dict[str, Any]:
         salt=request.salt,
         retry_failed=request.retry_failed,
         retry_held=request.retry_held,
+        runner=request.runner,
+        workers=request.workers,
+        cluster=request.cluster,
         return_state=True,
     )
     outcome: object = await state.aresult(raise_on_failure=False)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tasks.settings import RunnerKind
+
 Config = Annotated[
     Path | None,
     typer.Option("--config", help="Configuration file; else ./imagen.yaml, else the user's, else built in."),
@@ -33,4 +35,16 @@ Salt = Annotated[str, typer.Option("--salt", help="Another salt gives new pictur
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed jobs again.")]
 RetryHeld = Annotated[
     bool, typer.Option("--retry-held", help="Pay again for jobs that may have been paid for and cannot be found.")
+]
+
+Runner = Annotated[
+    RunnerKind | None,
+    typer.Option("--runner", help="local: this process; dask, ray: worker processes that share a PostgreSQL ledger."),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, max=10_000, help="Of dask and ray: how many shards run at once.")
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option("--cluster", help="Of dask and ray: address of a running cluster; else one on this machine."),
 ]

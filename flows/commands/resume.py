@@ -14,6 +14,9 @@ def command(
     concurrency: options.Concurrency = None,
     retry_failed: options.RetryFailed = False,
     retry_held: options.RetryHeld = False,
+    runner: options.Runner = None,
+    workers: options.Workers = None,
+    cluster: options.Cluster = None,
     json: options.Json = False,
     config: options.Config = None,
     verbose: options.Verbose = False,
@@ -31,5 +34,8 @@ def command(
         concurrency=concurrency,
         retry_failed=retry_failed,
         retry_held=retry_held,
+        runner=runner,
+        workers=workers,
+        cluster=cluster,
     )
     execute(request, json=json, verbose=verbose, quiet=quiet)

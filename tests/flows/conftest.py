@@ -45,8 +45,8 @@ class Cli:
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
 
-    def start(self, *arguments: str | Path, stdin: int | None = None) -> subprocess.Popen[str]:
-        """Start a command and leave it running."""
+    def start(self, *arguments: str | Path, stdin: int | None = None, session: bool = False) -> subprocess.Popen[str]:
+        """Start a command and leave it running; with `session` as a terminal does, whose Ctrl-C its children get too."""
         return subprocess.Popen(
             [sys.executable, "-c", "from flows.cli import main; main()", *map(str, arguments)],
             cwd=self.folder,
@@ -55,6 +55,7 @@ class Cli:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=session,
         )
 
     def run(self, *arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,65 @@
+"""What a runner needs is looked at before anything is written or sent, and said in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks import runner
+from tasks.cluster import LARGE_SHARD, MOST_TASK_RUNS, size_for
+from tasks.errors import ConfigError
+from tasks.ledger.place import PostgresqlSchema, SqliteFile
+from tasks.run import RunRequest, check_request
+from tasks.runner import check_runner
+from tasks.settings import RunnerSettings
+
+OUT = Path("out")
+URL = "postgresql://me@host/ledgers"
+
+
+def place(url: str = URL) -> PostgresqlSchema:
+    """A ledger that workers reach."""
+    return PostgresqlSchema(out=OUT, url=url, schema="imagen_out")
+
+
+@pytest.mark.parametrize("kind", ["dask", "ray"])
+def test_workers_need_a_ledger_that_they_reach(kind: str) -> None:
+    """SQLite in the output folder is refused, also where all workers are on this machine; PostgreSQL is taken."""
+    settings = RunnerSettings.model_validate({"kind": kind})
+    with pytest.raises(ConfigError, match=f"--runner {kind}: needs a ledger on PostgreSQL.*`ledger: postgresql://"):
+        check_runner(settings, SqliteFile(out=OUT))
+    check_runner(settings, place())
+    check_runner(RunnerSettings(), SqliteFile(out=OUT))
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to install stands in the message."""
+    monkeypatch.setitem(runner.PACKAGES, "ray", "no_such_package_at_all")
+    with pytest.raises(ConfigError, match=r"--runner ray: is not installed; pip install 'imagen\[ray\]'"):
+        check_runner(RunnerSettings(kind="ray"), place())
+
+
+def test_a_password_that_workers_would_lack_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never travels: it has to stand where each worker finds it."""
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    with pytest.raises(ConfigError, match=r"PGPASSWORD or ~/\.pgpass") as refused:
+        check_runner(RunnerSettings(kind="dask"), place("postgresql://me:hidden@host/ledgers"))
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("option", "value"), [("workers", 3), ("cluster", "tcp://host:8786")])
+def test_the_local_runner_has_no_workers(option: str, value: object, tmp_path: Path) -> None:
+    """An option that would mean nothing is an error and not ignored; nothing was written."""
+    (tmp_path / "m.txt").write_text("a fox\n")
+    request = RunRequest(out=tmp_path / "out", manifest=str(tmp_path / "m.txt"), **{option: value})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f"--{option}: the local runner has none"):
+        check_request(request)
+    assert not request.out.exists()
+
+
+def test_every_place_has_several_shards_and_a_flow_few_task_runs() -> None:
+    """Small batches are cut so that all workers end together, large ones so that Prefect keeps up."""
+    assert size_for(60, 3) == 5
+    assert size_for(2_000, 3) == LARGE_SHARD
+    assert size_for(10_000_000, 100) * MOST_TASK_RUNS == 10_000_000
