@@ -6,20 +6,21 @@ It leaves there what it did since, and finds there what all did, and whether the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import Update, bindparam, func, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Executable, Row, Update, bindparam, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tasks.batch import Tally
 from tasks.errors import BatchStopped
-from tasks.fleet.database import transaction
 from tasks.fleet.schema import fleet
 from tasks.ledger.schema import jobs
+from tasks.ledger.transactions import repeating, rows_of
 from tasks.limits import check_failures
-from tasks.periodic import repeating
+from tasks.periodic import repeating as doing_again
 from tasks.records import JobState
 from tasks.settings import StopSettings
 from tasks.stop import INTERRUPTED, StopSwitch
@@ -60,8 +61,8 @@ class Beat:
 
     async def _exchange(self, tally: Tally) -> None:
         ends, told = self._ends, replace(tally)
-        async with transaction(self._engine) as db:
-            row = (await db.execute(_tell(self._run, self._limits.error_window), self._news(told))).one_or_none()
+        statement, news = _tell(self._run, self._limits.error_window), self._news(told)
+        row = next(iter(await repeating(self._engine, lambda db: _rows(db, statement, news))), None)
         self._ends, self._told = self._ends[len(ends) :], told
         if row is None:
             raise BatchStopped(INTERRUPTED, "another run of this batch has begun")
@@ -72,9 +73,8 @@ class Beat:
         """Put what all workers did into `tally`, and stop when the batch does, or the database is away."""
         await self._pass_on()
         with self._stopping():
-            async with transaction(self._engine) as db:
-                row = (await db.execute(select(fleet))).one()
-                tally.in_flight = (await db.execute(_IN_FLIGHT)).scalar_one()
+            [row] = await rows_of(self._engine, select(fleet))
+            [(tally.in_flight,)] = await rows_of(self._engine, _IN_FLIGHT)
             tally.succeeded, tally.failed = row.succeeded, row.failed
             tally.cost_micros, tally.cost_unknown = row.cost_micros, row.cost_unknown
             self._heed(row.stop_reason, row.stop_message)
@@ -111,13 +111,17 @@ class Beat:
             return
         cause = {"stop_reason": self._stop.cause.reason, "stop_message": str(self._stop.cause)}
         with suppress(BatchStopped):  # then the others stop for the same reason: the database is away
-            async with transaction(self._engine) as db:
-                mine = (fleet.c.run == self._run) & fleet.c.stop_reason.is_(None)
-                await db.execute(update(fleet).where(mine).values(cause))
+            mine = (fleet.c.run == self._run) & fleet.c.stop_reason.is_(None)
+            telling = update(fleet).where(mine).values(cause)
+            await repeating(self._engine, lambda db: db.execute(telling))
             self._has_told_stop = True
 
 
 _IN_FLIGHT = select(func.count()).where(jobs.c.state.in_((JobState.SUBMITTING, JobState.SUBMITTED)))
+
+
+async def _rows(db: AsyncConnection, statement: Executable, values: dict[str, Any]) -> Sequence[Row[Any]]:
+    return (await db.execute(statement, values)).all()
 
 
 def _tell(run: int, window: int) -> Update:
@@ -139,12 +143,12 @@ def _tell(run: int, window: int) -> Update:
 @asynccontextmanager
 async def following(beat: Beat, tally: Tally) -> AsyncIterator[None]:
     """Keep the tally of the run that sent the workers true for the duration of the block, and pass stops on both ways."""
-    async with repeating(lambda: beat.hear(tally), every_s=BEAT_EVERY_S / 2):
+    async with doing_again(lambda: beat.hear(tally), every_s=BEAT_EVERY_S / 2):
         yield
 
 
 @asynccontextmanager
 async def beating(beat: Beat, tally: Tally) -> AsyncIterator[None]:
     """Tell and hear the news of a worker for the duration of the block."""
-    async with repeating(lambda: beat.tell(tally), every_s=BEAT_EVERY_S):
+    async with doing_again(lambda: beat.tell(tally), every_s=BEAT_EVERY_S):
         yield

@@ -25,13 +25,13 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tasks.budget import price_unknown, used_up
-from tasks.fleet.database import transaction
 from tasks.fleet.schema import fleet, now_s, reservations
 from tasks.fleet.start import counted_of_reservation
 from tasks.ledger.schema import jobs
+from tasks.ledger.transactions import repeating
 
 LOOK_AGAIN_S = 0.25
 """How often a worker that waits for money looks whether some came back."""
@@ -65,12 +65,11 @@ class SharedBudget:
         if micros is None:
             raise price_unknown()
         reservation = SharedReservation(self, job_id, number)
+        values = {"job_id": job_id, "number": number, "owner": self._owner, "micros": micros}
         while True:
             await self.settled()
-            async with transaction(self._engine) as db:
-                values = {"job_id": job_id, "number": number, "owner": self._owner, "micros": micros}
-                if (await db.execute(_RESERVE, values)).one_or_none() is not None:
-                    return reservation
+            if await repeating(self._engine, lambda db: _reserved(db, values)):
+                return reservation
             await self._wait_for_money(micros, self._cap_micros)
 
     def take_over(self, micros: int | None, *, job_id: str, number: int) -> SharedReservation:
@@ -89,12 +88,7 @@ class SharedBudget:
             await asyncio.gather(*self._writing)
 
     async def _wait_for_money(self, micros: int, cap_micros: int) -> None:
-        async with transaction(self._engine) as db:
-            await db.execute(select(fleet.c.id).with_for_update())
-            back = (await db.execute(_GIVE_BACK_OF_LOST)).scalar_one()
-            await db.execute(update(fleet).values(committed_micros=fleet.c.committed_micros - back))
-            left = (await db.execute(select(fleet.c.cap_micros - fleet.c.committed_micros))).scalar_one()
-            waits = (await db.execute(select(exists().where(reservations.c.id.is_not(None))))).scalar_one()
+        left, waits = await repeating(self._engine, _count_again)
         if left < micros:
             if not waits:
                 raise used_up(cap_micros, left, micros)
@@ -109,8 +103,7 @@ class SharedBudget:
 
     async def _take_over(self, micros: int, job_id: str, number: int) -> None:
         row = {"job_id": job_id, "number": number, "owner": self._owner, "micros": micros}
-        async with transaction(self._engine) as db:
-            await db.execute(insert(reservations).values(row))
+        await repeating(self._engine, lambda db: db.execute(insert(reservations).values(row)))
 
     async def _settle(
         self, job_id: str, number: int, cost_micros: int | None, opened: asyncio.Task[None] | None
@@ -122,8 +115,12 @@ class SharedBudget:
         taken = gone.returning(reservations.c.micros).cte("taken")
         kept = taken.c.micros if cost_micros is None else literal(cost_micros)
         change = select(func.coalesce(func.sum(kept - taken.c.micros), 0)).scalar_subquery()
-        async with transaction(self._engine) as db:
-            await db.execute(update(fleet).values(committed_micros=fleet.c.committed_micros + change).add_cte(taken))
+        await repeating(
+            self._engine,
+            lambda db: db.execute(
+                update(fleet).values(committed_micros=fleet.c.committed_micros + change).add_cte(taken)
+            ),
+        )
 
 
 class SharedReservation:
@@ -143,6 +140,20 @@ class SharedReservation:
         if self._budget is not None:
             budget, self._budget = self._budget, None
             budget._write(budget._settle(self._job_id, self._number, cost_micros, self._opened))  # noqa: SLF001  two halves of one thing
+
+
+async def _reserved(db: AsyncConnection, values: dict[str, Any]) -> bool:
+    return (await db.execute(_RESERVE, values)).one_or_none() is not None
+
+
+async def _count_again(db: AsyncConnection) -> tuple[int, bool]:
+    """What is left, after lost workers' money came back, and whether more may come back."""
+    await db.execute(select(fleet.c.id).with_for_update())
+    back = (await db.execute(_GIVE_BACK_OF_LOST)).scalar_one()
+    await db.execute(update(fleet).values(committed_micros=fleet.c.committed_micros - back))
+    left = (await db.execute(select(fleet.c.cap_micros - fleet.c.committed_micros))).scalar_one()
+    waits = (await db.execute(select(exists().where(reservations.c.id.is_not(None))))).scalar_one()
+    return int(left), bool(waits)
 
 
 def _reserve() -> Insert:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any
 
-from sqlalchemy import ColumnElement, Double, Update, bindparam, case, func, select, update
+from sqlalchemy import ColumnElement, Double, Executable, Update, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tasks.fleet.database import transaction
 from tasks.fleet.schema import now_s, rates
+from tasks.ledger.transactions import repeating
 from tasks.limits import CATCH_UP_S, CLIMB, CLIMB_AFTER, CLIMB_AFTER_STATED, CUT, DEFAULT_PAUSE_S, STATED_SHARE
 
 AHEAD_S = 0.25
@@ -101,34 +102,39 @@ class SharedPace:
         """Take turns, if there are any in the next moment; seconds until it is worth to ask again."""
         wanted = max(1, min(self._waiting, int(self._per_min / 60 * AHEAD_S)))
         accepted, self._accepted = self._accepted, 0
-        async with transaction(self._engine) as db:
-            taken = (
-                await db.execute(_TAKE, {"mine": self._account, "wanted": wanted, "accepted": accepted})
-            ).one_or_none()
-            if taken is None:
-                self._accepted += accepted
-                known = (await db.execute(_LOOK, {"mine": self._account})).one_or_none()
-                if known is None:
-                    await db.execute(_first(self._account, self._per_min))
-                    return 0.0
-                return float(known.next_at_s - known.now_s) - AHEAD_S / 2
+        values = {"mine": self._account, "wanted": wanted, "accepted": accepted}
+        taken = await repeating(self._engine, lambda db: _one(db, _TAKE, values))
+        if taken is None:
+            self._accepted += accepted
+            return await self._when_to_ask_again()
         self._ahead_of_us_s = taken.now_s - self._now()
         self._per_min = taken.per_min
         step_s = 60 / taken.per_min
         self._turns.extend(taken.next_at_s - step_s * left for left in range(wanted, 0, -1))
         return self._turns[0] - self._there_s()
 
+    async def _when_to_ask_again(self) -> float:
+        known = await repeating(self._engine, lambda db: _one(db, _LOOK, {"mine": self._account}))
+        if known is None:
+            await repeating(self._engine, lambda db: db.execute(_first(self._account, self._per_min)))
+            return 0.0
+        return float(known.next_at_s - known.now_s) - AHEAD_S / 2
+
     async def _tell(self, sent_at_s: float, pause_s: float, per_min: float | None) -> None:
         values = {"mine": self._account, "sent_at": sent_at_s, "pause": pause_s}
-        async with transaction(self._engine) as db:
-            if per_min is None:
-                await db.execute(_CUT, values)
-            else:
-                await db.execute(_CUT_TO_STATED, values | {"stated": per_min * STATED_SHARE})
+        if per_min is None:
+            await repeating(self._engine, lambda db: db.execute(_CUT, values))
+        else:
+            values["stated"] = per_min * STATED_SHARE
+            await repeating(self._engine, lambda db: db.execute(_CUT_TO_STATED, values))
 
     def _there_s(self) -> float:
         """The database's clock now."""
         return self._now() + (self._ahead_of_us_s or 0.0)
+
+
+async def _one(db: AsyncConnection, statement: Executable, values: dict[str, Any]) -> Any:
+    return (await db.execute(statement, values)).one_or_none()
 
 
 def _first(account: str, per_min: float) -> Insert:

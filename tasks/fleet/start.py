@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, ScalarSelect, Update, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tasks.fleet.database import transaction
 from tasks.fleet.schema import ONLY_ROW, fleet, metadata, rates, reservations
 from tasks.ledger.schema import attempts, runs
+from tasks.ledger.transactions import repeating
 
 
 async def begin_fleet(engine: AsyncEngine, *, run: int) -> None:
@@ -23,7 +23,8 @@ async def begin_fleet(engine: AsyncEngine, *, run: int) -> None:
     Raises:
         BatchStopped: The database cannot be used.
     """
-    async with transaction(engine) as db:
+
+    async def begin(db: AsyncConnection) -> None:
         await db.run_sync(metadata.create_all)
         await db.execute(delete(rates))
         fresh = {
@@ -40,6 +41,8 @@ async def begin_fleet(engine: AsyncEngine, *, run: int) -> None:
         row = insert(fleet).values(id=ONLY_ROW, **fresh)
         await db.execute(row.on_conflict_do_update(index_elements=[fleet.c.id], set_=fresh))
         await db.execute(_count_money())
+
+    await repeating(engine, begin)
 
 
 def _count_money() -> Update:
