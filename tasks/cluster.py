@@ -26,7 +26,7 @@ from tasks.fleet import dask_worker
 from tasks.fleet.beat import Beat, following
 from tasks.fleet.shard import ShardOrder, work_on_shard
 from tasks.fleet.start import begin_fleet
-from tasks.ledger.queries import Selection, Shard, count, shards
+from tasks.ledger.queries import Selection, Shard, count, open_backends, shards
 from tasks.settings import RunnerSettings
 
 MOST_TASK_RUNS = 500
@@ -60,15 +60,20 @@ async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: 
     before = (await count(batch.engine)).succeeded
     await begin_fleet(batch.engine, run=run)
     beat = Beat(batch.engine, run=run, stop=batch.stop, limits=batch.settings.stop)
-    async with following(beat, batch.tally), _started(batch.settings.runner) as runner:
-        found: int | None = batch.settings.runner.workers
-        if found is None:
-            found = await asyncio.to_thread(places_of, runner)
-        places = min([found, *(instance.concurrency for instance in batch.settings.backends.values())])
-        size = size_for(left, places)
-        await _send_all(batch, selection, runner, run=run, size=size, places=places)
+    async with following(beat, batch.tally), started(batch.settings.runner) as runner:
+        places = await _places(batch, selection, runner)
+        await _send_all(batch, selection, runner, run=run, size=size_for(left, places), places=places)
     # What a worker did just before it died, the ledger knows and its last news did not say.
     batch.tally.succeeded = (await count(batch.engine)).succeeded - before
+
+
+async def _places(batch: Batch, selection: Selection, runner: TaskRunner[Any]) -> int:
+    """How many shards run at once: what was asked for, else what the cluster has; each with one job in flight at least."""
+    found: int | None = batch.settings.runner.workers
+    if found is None:
+        found = await asyncio.to_thread(places_of, runner)
+    needed = await open_backends(batch.engine, selection)
+    return min([found, *(batch.settings.backends[name].concurrency for name in needed)])
 
 
 def size_for(left: int, places: int) -> int:
@@ -114,15 +119,27 @@ async def _ended(future: PrefectFuture[Any]) -> None:
 
 
 @asynccontextmanager
-async def _started(settings: RunnerSettings) -> AsyncIterator[TaskRunner[Any]]:
+async def started(settings: RunnerSettings) -> AsyncIterator[TaskRunner[Any]]:
     """The cluster for the duration of the block; starting and ending it takes seconds, off the event loop."""
     runner = _dask(settings) if settings.kind == "dask" else _ray(settings)
     with redirect_stdout(sys.stderr):  # where Ray says that a worker died; our results are for programs
-        await asyncio.to_thread(runner.__enter__)
+        try:
+            await asyncio.to_thread(_enter, runner)
+        except Exception as exc:
+            where = f"at {settings.cluster}" if settings.cluster else "on this machine"
+            raise BatchStopped(
+                "cluster", f"{settings.kind} {where} cannot be used ({exc}); mend that and resume"
+            ) from exc
         try:
             yield runner
         finally:
             await asyncio.to_thread(runner.__exit__, None, None, None)
+
+
+def _enter(runner: Any) -> None:
+    """Start the cluster, or connect to it: Dask's runner would do so with the first task run only."""
+    runner.__enter__()
+    places_of(runner)
 
 
 def _dask(settings: RunnerSettings) -> TaskRunner[Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import dask
 import pytest
 
 from tasks import runner
-from tasks.cluster import LARGE_SHARD, MOST_TASK_RUNS, size_for
-from tasks.errors import ConfigError
+from tasks.cluster import LARGE_SHARD, MOST_TASK_RUNS, size_for, started
+from tasks.errors import BatchStopped, ConfigError
 from tasks.ledger.place import PostgresqlSchema, SqliteFile
 from tasks.run import RunRequest, check_request
 from tasks.runner import check_runner
@@ -63,3 +64,15 @@ def test_every_place_has_several_shards_and_a_flow_few_task_runs() -> None:
     assert size_for(60, 3) == 5
     assert size_for(2_000, 3) == LARGE_SHARD
     assert size_for(10_000_000, 100) * MOST_TASK_RUNS == 10_000_000
+
+
+async def test_a_cluster_that_is_away_stops_resumable() -> None:
+    """Nobody listens there: one sentence with the address, and nothing was sent."""
+    settings = RunnerSettings(kind="dask", cluster="tcp://127.0.0.1:1")
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(BatchStopped, match=r"dask at tcp://127\.0\.0\.1:1 cannot be used") as stopped,
+    ):
+        async with started(settings):
+            pass
+    assert stopped.value.reason == "cluster"
