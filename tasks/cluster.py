@@ -143,9 +143,12 @@ def _enter(runner: Any) -> None:
 
 
 def _dask(settings: RunnerSettings) -> TaskRunner[Any]:
-    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")
-    from prefect_dask import DaskTaskRunner  # noqa: PLC0415  an extra, and a second to import
+    import dask  # noqa: PLC0415  an extra, and a second to import
+    from prefect_dask import DaskTaskRunner  # noqa: PLC0415  likewise
 
+    # Its profiler calls sys._current_frames() 100 times a second, which now and then freezes a worker for good: a
+    # garbage collection inside of it waits for a lock that it holds (CPython gh-106883; met with 3.11.7, 2026-11-24).
+    dask.config.set({"distributed.worker.profile.enabled": False, "logging.distributed": "error"})
     local: dict[str, Any] = {
         "processes": True,
         "threads_per_worker": 1,  # one shard in a process: its event loop has the interpreter for itself
