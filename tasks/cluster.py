@@ -20,6 +20,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
 
+from tasks.atomic_files import remove_leftovers
 from tasks.batch import Batch
 from tasks.errors import BatchStopped
 from tasks.fleet import dask_worker
@@ -63,6 +64,7 @@ async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: 
     async with following(beat, batch.tally), started(batch.settings.runner) as runner:
         places = await _places(batch, selection, runner)
         await _send_all(batch, selection, runner, run=run, size=size_for(left, places), places=places)
+    remove_leftovers(batch.out)  # of workers that died while they wrote
     # What a worker did just before it died, the ledger knows and its last news did not say.
     batch.tally.succeeded = (await count(batch.engine)).succeeded - before
 
