@@ -62,7 +62,7 @@ async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
     async with open_run(request) as run, draining_on_signals(run.batch.stop):
         selection = await plan_run(run)
         async with global_limits(run.batch, selection):
-            await generate_open(run.batch, selection)
+            await generate_open(run.batch, selection, run=run.number)
         await write_metadata(run.batch.engine, run.batch.out)
         usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
         summary = await conclude_run(run, usage)

@@ -34,6 +34,7 @@ APP = "imagen"
 Document = TypeVar("Document", bound=BaseModel)
 
 ImageFormat = Literal["png", "jpeg", "webp"]
+RunnerKind = Literal["local", "dask", "ray"]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """Name of an environment variable: what it holds, a secret, never stands in the configuration."""
 
@@ -98,6 +99,24 @@ class StopSettings(_Section):
     error_window: int = Field(20, ge=1, description="over how many of the last finished jobs")
 
 
+class RunnerSettings(_Section):
+    """Where the batch's shards run."""
+
+    kind: RunnerKind = Field("local", description="local: in this process; dask, ray: in worker processes")
+    workers: int | None = Field(
+        None, ge=1, le=10_000, description="shards at once; null: as many as the cluster has places"
+    )
+    cluster: str | None = Field(
+        None, description="address of a running cluster; null: one on this machine, for the run"
+    )
+    lease_s: float = Field(180.0, ge=3, description="so long the jobs of a worker that died wait for another one")
+
+    @property
+    def send_margin_s(self) -> float:
+        """What must be left of a lease when a paid call leaves."""
+        return self.lease_s / 3
+
+
 class UsageSettings(_Section):
     """Where usage (cost) rows go."""
 
@@ -121,6 +140,7 @@ class Settings(_Section):
     backends: dict[str, BackendSettings] = Field(default_factory=lambda: {"sketch": BackendSettings(type="sketch")})
     prices: dict[str, UnitPrices] = Field(default_factory=dict, description="by model; override the price table")
     output: OutputSettings = OutputSettings()
+    runner: RunnerSettings = RunnerSettings()
     stop: StopSettings = StopSettings()
     usage: UsageSettings = UsageSettings()
     ledger: LedgerUrl | None = Field(None, description="PostgreSQL database; null: SQLite in the output folder")

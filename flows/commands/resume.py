@@ -29,6 +29,9 @@ def command(
     retry_held: options.RetryHeld = False,
     only: options.Only = None,
     backend: options.OtherBackend = None,
+    runner: options.Runner = None,
+    workers: options.Workers = None,
+    cluster: options.Cluster = None,
     json: options.Json = False,
     config: options.Config = None,
     verbose: options.Verbose = False,
@@ -51,5 +54,8 @@ def command(
         retry_held=retry_held,
         only=only,
         backend=backend,
+        runner=runner,
+        workers=workers,
+        cluster=cluster,
     )
     execute(request, json=json, verbose=verbose, quiet=quiet)
