@@ -210,7 +210,7 @@ def polled(url: str, **changes: Any) -> dict[str, Any]:
             "method": "POST",
             "url": f"{url}/v2/tasks",
             "headers": key,
-            "body": {"text": "{prompt}", "seed": "{seed}", "reference": "{job_id}"},
+            "body": {"text": "{prompt}", "seed": "{seed}", "reference": "{job_id}", "picture": "{image}"},
         },
         "id": "/task/id",
         "poll": {"url": f"{url}/v2/tasks/{{id}}", "headers": key},

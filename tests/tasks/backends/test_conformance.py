@@ -80,7 +80,7 @@ class TestReplicate(BackendConformance):
                 build=ReplicateBackend,
                 instance={
                     "type": "replicate",
-                    "model": "black-forest-labs/flux-schnell",
+                    "model": "black-forest-labs/flux-dev",
                     "api_base": simulator.url,
                     "delivery_hosts": ["localhost"],
                     "lookup_patience_s": 0.3,

@@ -73,4 +73,4 @@ def test_a_file_that_is_too_large_is_not_sent(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "a.png").write_bytes(picture())
     monkeypatch.setattr(pictures, "MOST_DATA_BYTES", 10)
     with pytest.raises(Rejected, match="put it where"):
-        picture_inputs(job(tmp_path), FalOptions(**INPUTS))
+        picture_inputs(job(tmp_path), FalOptions(image_input="image_url", mask_input="mask_url"))

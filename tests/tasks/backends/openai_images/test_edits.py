@@ -10,7 +10,6 @@ import pytest
 
 from tasks.backends.base import takes
 from tasks.backends.openai_images.costs import Costs
-from tasks.backends.openai_images.edits import content_of
 from tasks.backends.openai_images.options import OpenAIOptions
 from tasks.prices import Pricing, price_of
 from tasks.reference_images import data_address, find_reference
