@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tasks.backends.base import Backend, takes
+from tasks.backends.base import Backend
 from tasks.batch import Batch
 from tasks.clock import instant
 from tasks.errors import (
@@ -26,7 +26,6 @@ from tasks.errors import (
 from tasks.ledger.queries import OpenJob, prediction_ids
 from tasks.limits import Place
 from tasks.records import Job, JobState, Prediction, StoredImage
-from tasks.reference_images import require_taken
 from tasks.reroute import fallback, on_backend
 from tasks.retry import SUBMIT_TRIES, pause_before_attempt_s, retrying_fetch, retrying_submit
 from tasks.store import parameters_of, store_image
@@ -219,7 +218,6 @@ class JobRun:
         if self._batch.holding is not None:
             self._batch.holding.check(self._job)
         try:
-            require_taken(self._job, takes(self._backend))
             return await self._backend.submit(self._job, attempt=self._number)
         except (JobError, BatchStopped):
             raise

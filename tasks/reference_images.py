@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -55,17 +55,6 @@ def references_of(job: Job) -> Mapping[str, ReferenceImage]:
     """The job's pictures by column."""
     given = {"image": job.image, "mask": job.mask}
     return {name: reference for name, reference in given.items() if reference is not None}
-
-
-def require_taken(job: Job, inputs: Collection[str]) -> None:
-    """Pass where a backend takes all of the job's pictures, those being `inputs`; it would drop the others silently.
-
-    Raises:
-        Rejected: It does not, since its settings have changed after the plan. Nothing was sent.
-    """
-    for name in references_of(job):
-        if name not in inputs:
-            raise Rejected(f"backend {job.backend!r} takes no {name}, as it is configured now", kind="input_image")
 
 
 def read_reference(reference: ReferenceImage) -> bytes:
