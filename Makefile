@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos bench pictures check format clean
+.PHONY: help demo test chaos many bench pictures check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ test: $(VENV)/.installed-dev local tmux browser $(VENV)/postgrest check ## every
 
 chaos: $(VENV)/.installed-dev ## kill a paid batch of 300 jobs 50 times and count what was billed
 	IMAGEN_CHAOS_KILLS=50 $(BIN)/pytest -s tests/flows/test_chaos.py
+
+many: $(VENV)/.installed-dev ## 2,000 jobs on three worker processes, one of them killed, and what was billed
+	IMAGEN_MANY_JOBS=2000 $(BIN)/pytest -s tests/flows/test_many_workers.py -k dask
 
 SIZE ?= full
 bench: $(VENV)/.installed-dev ## measure speed and memory (an hour; SIZE=small: minutes); writes docs/benchmarks.*

@@ -72,7 +72,9 @@ async def _through_httpx(work: Work) -> None:
 
 async def _with_our_parts(work: Work, level: int) -> None:
     folder = Path(work.folder)
-    request = RunRequest(out=imagen.out(folder), manifest=str(imagen.manifest(folder)), config=imagen.config(folder))
+    request = RunRequest(
+        out=str(imagen.out(folder)), manifest=str(imagen.manifest(folder)), config=imagen.config(folder)
+    )
     async with open_run(request) as run_:
         await plan_run(run_)
         jobs = [found.job for found in await open_jobs(run_.batch.engine, 0, work.jobs)]

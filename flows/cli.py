@@ -21,6 +21,8 @@ from flows.commands import (
     reroll,
     resume,
     run,
+    serve,
+    server,
     show,
     simulate,
     status,
@@ -38,7 +40,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, resume, plan, status, gallery, show, reroll, export, backends, prices, init, simulate):
+for command in (
+    *(run, resume, serve, server, plan, status, gallery, show, reroll, export),
+    *(backends, prices, init, simulate),
+):
     app.command(command.NAME)(command.command)
 app.add_typer(usage.app, name=usage.NAME)
 

@@ -5,17 +5,22 @@ The body is the list of steps; each step is one module of `tasks`.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
-from prefect import flow
-from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
+from prefect import Flow, flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.logging.loggers import flow_run_logger
+from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelled, Completed, Failed
 
 from tasks.artifacts import report_artifacts
 from tasks.flow_parameters import parameters_of
 from tasks.generate_shard import generate_open
+from tasks.global_limits import global_limits
 from tasks.metadata import write_metadata
+from tasks.output import output_at
+from tasks.paths import has_ledger
 from tasks.request import RunRequest
 from tasks.run import check_request, conclude_run, open_run, plan_run
 from tasks.signals import INTERRUPTED_STATUS, draining_on_signals
@@ -24,12 +29,27 @@ from tasks.usage.push import push_usage
 
 
 def _run_name() -> str:
-    request = _dated(RunRequest.model_validate(flow_run.parameters))
+    request = _dated(RunRequest.model_validate(this_run.parameters))
     what = request.manifest or ("reroll" if request.reroll else "resume")
     return f"{what} -> {request.out}"
 
 
-@flow(name="generate-batch", flow_run_name=_run_name, validate_parameters=True)
+def _say_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001  Prefect's names
+    """Leave in the flow run's log where the batch is; whatever ended the run, its ledger is whole."""
+    request = RunRequest.model_validate(flow_run.parameters)
+    out = request.on(flow_run.expected_start_time or datetime.now(UTC)).out
+    if has_ledger(output_at(out).home):
+        flow_run_logger(flow_run).warning("%s; the batch in %s goes on with: imagen resume %s", state.name, out, out)
+
+
+@flow(
+    name="generate-batch",
+    flow_run_name=_run_name,
+    validate_parameters=True,
+    on_failure=[_say_what_is_left],
+    on_crashed=[_say_what_is_left],
+    on_cancellation=[_say_what_is_left],
+)
 @parameters_of(RunRequest)
 async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
     """Generate what the manifest asks for and the output folder does not have yet.
@@ -41,7 +61,8 @@ async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
     check_request(request)
     async with open_run(request) as run, draining_on_signals(run.batch.stop):
         selection = await plan_run(run)
-        await generate_open(run.batch, selection)
+        async with global_limits(run.batch, selection):
+            await generate_open(run.batch, selection, run=run.number)
         await write_metadata(run.batch.engine, run.batch.out)
         usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
         summary = await conclude_run(run, usage)
@@ -51,7 +72,7 @@ async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
 
 def _dated(request: RunRequest) -> RunRequest:
     """By the day of the schedule, on which a late or retried run was to start."""
-    return request.on(flow_run.scheduled_start_time)
+    return request.on(this_run.scheduled_start_time)
 
 
 def _final_state(summary: Summary) -> State[dict[str, Any]]:

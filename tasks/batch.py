@@ -6,7 +6,7 @@ Prefect.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.backends import build_backend
 from tasks.backends.base import Allowance, Backend
-from tasks.budget import Budget
+from tasks.budget import Budget, Cap
 from tasks.clock import Clock
 from tasks.ledger.holding import Holding
 from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms
 from tasks.ledger.queries import OpenJob, committed_micros, open_jobs
-from tasks.limits import FailureWatch, Lane, Pace
+from tasks.limits import FailureWatch, Lane, Pace, Rate, Watch
 from tasks.output import Output
 from tasks.records import JobState
 from tasks.settings import Settings
@@ -64,16 +64,20 @@ class Batch:
     settings: Settings
     engine: AsyncEngine
     journal: Journal
-    budget: Budget
-    watch: FailureWatch
+    budget: Cap
+    watch: Watch
     stop: StopSwitch
     clock: Clock
+    rate_of: Callable[[Allowance], Rate]
+    """Makes the rate of an account; asked once for each."""
     holding: Holding | None = None
     """The leases of this process, where several workers share the batch."""
+    share: float = 1.0
+    """This process's part of what the accounts allow besides creates."""
     tally: Tally = field(default_factory=Tally)
     _backends: dict[str, Backend] = field(default_factory=dict)
     _lanes: dict[str, Lane] = field(default_factory=dict)
-    _paces: dict[str, Pace] = field(default_factory=dict)
+    _rates: dict[str, Rate] = field(default_factory=dict)
 
     @property
     def concurrency(self) -> int:
@@ -87,7 +91,7 @@ class Batch:
             ConfigError: It is not configured, or has bad settings.
         """
         if name not in self._backends:
-            self._backends[name] = build_backend(name, self.settings)
+            self._backends[name] = build_backend(name, self.settings, share=self.share)
         return self._backends[name]
 
     def lane(self, name: str) -> Lane:
@@ -99,14 +103,13 @@ class Batch:
 
     @property
     def paces(self) -> list[Pace]:
-        """The rates of creates that are kept now, one for each account."""
-        return list(self._paces.values())
+        """The rates of creates that this process keeps by itself now, one for each account."""
+        return [rate for rate in self._rates.values() if isinstance(rate, Pace)]
 
-    def _creates(self, allowance: Allowance) -> Pace:
-        if allowance.account not in self._paces:
-            clock = self.clock
-            self._paces[allowance.account] = Pace(allowance.creates_per_min, now=clock.monotonic_s, sleep=clock.sleep)
-        return self._paces[allowance.account]
+    def _creates(self, allowance: Allowance) -> Rate:
+        if allowance.account not in self._rates:
+            self._rates[allowance.account] = self.rate_of(allowance)
+        return self._rates[allowance.account]
 
     @asynccontextmanager
     async def open_jobs(self, first: int, last: int) -> AsyncIterator[list[OpenJob]]:
@@ -159,6 +162,7 @@ async def open_batch(
         watch=FailureWatch(rate=settings.stop.error_rate, window=settings.stop.error_window),
         stop=StopSwitch(),
         clock=clock,
+        rate_of=lambda allowance: local_rate(allowance, clock),
         holding=None if terms is None else Holding(engine, terms, clock),
     )
     with _current(batch):
@@ -167,6 +171,11 @@ async def open_batch(
                 yield batch
         finally:
             await batch.close()
+
+
+def local_rate(allowance: Allowance, clock: Clock) -> Rate:
+    """The rate of an account as one process keeps it alone."""
+    return Pace(allowance.creates_per_min, now=clock.monotonic_s, sleep=clock.sleep)
 
 
 _CURRENT: ContextVar[Batch] = ContextVar("batch")

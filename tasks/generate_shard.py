@@ -10,14 +10,13 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.artifacts import progress_artifact
 from tasks.batch import Batch, current_batch
+from tasks.cluster import MOST_TASK_RUNS, run_on_cluster
 from tasks.generate import generate_range
 from tasks.ledger.queries import Selection, Shard, count_open, shards
 from tasks.progress import shown
 
 MOST_SINGLE_JOB_SHARDS = 200
 """Up to so many jobs each is a task run of its own, so that the UI shows every prompt by name."""
-MOST_TASK_RUNS = 500
-"""A task run costs 3 events and 10 to 30 ms of CPU (measured with Prefect 3.8.8, 2026-11)."""
 SMALLEST_LARGE_SHARD = 50
 
 
@@ -35,19 +34,27 @@ async def generate_shard(label: str, first: int, last: int) -> None:  # noqa: AR
     await generate_range(current_batch(), first, last)
 
 
-async def generate_open(batch: Batch, selection: Selection) -> None:
-    """Run the selected open jobs as task runs in this event loop, a bounded number of them side by side.
+async def generate_open(batch: Batch, selection: Selection, *, run: int) -> None:
+    """Run the selected open jobs as task runs, in this event loop or on the cluster that the settings name.
 
     Returns when every one of them has ended, or the batch was stopped and what was in flight has landed.
+
+    Args:
+        batch: The open batch.
+        selection: Which of its open jobs are meant.
+        run: The run's number.
     """
     left = await count_open(batch.engine, selection)
     if not left or batch.stop.requested:
         return
     async with shown(batch, left=left), progress_artifact(batch, left=left):
-        await _run_shards(batch, shard_size(left), selection)
+        if batch.settings.runner.kind == "local":
+            await _run_here(batch, selection, size=shard_size(left))
+        else:
+            await run_on_cluster(batch, selection, run=run, left=left)
 
 
-async def _run_shards(batch: Batch, size: int, selection: Selection) -> None:
+async def _run_here(batch: Batch, selection: Selection, *, size: int) -> None:
     window = asyncio.Semaphore(shard_window(size, batch.concurrency))
 
     async def run(shard: Shard) -> None:

@@ -1,6 +1,7 @@
 """What holds submits back: jobs in flight, creates a minute, and the rate of failures; `tasks.budget` is the fourth.
 
-One `Lane` for each backend, shared by all shards of a process.
+One `Lane` for each backend, shared by all shards of a process. Where several processes share a batch, `tasks.fleet`
+keeps the rates and the failures for all of them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from tasks.errors import BatchStopped
 
@@ -23,6 +25,19 @@ that are refused at random (one in twenty) do not starve the batch."""
 DEFAULT_PAUSE_S = 2.0
 SLOWEST_START_PER_MIN = 6_000.0
 """What an unlimited rate counts as when it has to be cut."""
+
+
+class Rate(Protocol):
+    """When the next create may leave: kept by one process (`Pace`), or by many together."""
+
+    async def take(self) -> float:
+        """Wait until one more call keeps the rate; the instant of leaving, for `throttled`."""
+
+    def accepted(self) -> None:
+        """Note a call that was let through."""
+
+    def throttled(self, sent_at_s: float, *, retry_after_s: float | None, per_min: float | None) -> None:
+        """Note a call that came too soon, how long to wait, and the lower rate where the provider states one."""
 
 
 class Pace:
@@ -104,7 +119,7 @@ class Pace:
 class Lane:
     """The way to one backend: so many predictions in flight, as many pictures landing, so many creates a minute."""
 
-    def __init__(self, *, concurrency: int, creates: Pace) -> None:
+    def __init__(self, *, concurrency: int, creates: Rate) -> None:
         """So many in flight; `creates` is shared by all lanes to the same account."""
         self.concurrency = concurrency
         self.creates = creates
@@ -138,6 +153,17 @@ class Place:
             self._is_taken = False
 
 
+class Watch(Protocol):
+    """Told how each job ended."""
+
+    def note(self, *, failed: bool) -> None:
+        """Count one finished job.
+
+        Raises:
+            BatchStopped: Too many of the last jobs failed.
+        """
+
+
 class FailureWatch:
     """Notices when most of the last finished jobs failed."""
 
@@ -153,10 +179,19 @@ class FailureWatch:
             BatchStopped: Too many of the last jobs failed.
         """
         self._last.append(failed)
-        failures = sum(self._last)
-        if len(self._last) == self._last.maxlen and failures >= self._rate * len(self._last):
-            raise BatchStopped(
-                "error_rate",
-                f"{failures} of the last {len(self._last)} jobs failed, so the batch was stopped; "
-                "see why with `imagen status`, then resume (stop.error_rate in the configuration sets the limit)",
-            )
+        if len(self._last) == self._last.maxlen:
+            check_failures(sum(self._last), of=len(self._last), rate=self._rate)
+
+
+def check_failures(failures: int, *, of: int, rate: float) -> None:
+    """Pass while fewer than a share of `rate` of the last finished jobs failed.
+
+    Raises:
+        BatchStopped: More did.
+    """
+    if failures >= rate * of:
+        raise BatchStopped(
+            "error_rate",
+            f"{failures} of the last {of} jobs failed, so the batch was stopped; "
+            "see why with `imagen status`, then resume (stop.error_rate in the configuration sets the limit)",
+        )

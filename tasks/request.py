@@ -18,6 +18,7 @@ from tasks.errors import InputError
 from tasks.plan import PlanOptions
 from tasks.records import Ended, JobState
 from tasks.reroll import Reroll
+from tasks.settings import RunnerKind
 
 DATE = "{date}"
 
@@ -84,6 +85,15 @@ class RunRequest(BaseModel):
         "it is tried again.",
     )
 
+    runner: RunnerKind | None = Field(
+        None, description="local (this process), dask or ray (worker processes); none: as configured."
+    )
+    workers: int | None = Field(
+        None, ge=1, le=10_000, description="Shards at once on a cluster; none: as many as it has places."
+    )
+    cluster: str | None = Field(
+        None, description="Address of a running cluster; none: worker processes of this machine, for the run."
+    )
     reroll: Reroll | None = Field(None, description="One picture once more, and nothing else.")
 
     def on(self, start: datetime) -> RunRequest:

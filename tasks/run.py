@@ -37,7 +37,8 @@ from tasks.records import Ended, Job, JobState, micros
 from tasks.request import RunRequest
 from tasks.reroll import write_reroll
 from tasks.reroute import on_backend
-from tasks.settings import Settings, load_settings
+from tasks.runner import check_runner
+from tasks.settings import BackendSettings, Settings, load_settings
 from tasks.stop import INTERRUPTED
 from tasks.summary import COMPLETED, Summary, summarise, write_summary
 from tasks.usage.caller import resolve_caller
@@ -66,9 +67,7 @@ def settings_of(request: RunRequest) -> Settings:
 
 
 @asynccontextmanager
-async def open_run(
-    request: RunRequest, *, clock: Clock | None = None, beside_workers: bool = False
-) -> AsyncIterator[OpenRun]:
+async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncIterator[OpenRun]:
     """Lock the output, open its ledger, record the run.
 
     A run that generates by itself needs the batch alone, so workers that a killed run left behind are waited out;
@@ -81,10 +80,11 @@ async def open_run(
     with lock_folder(out.home, shown=request.out):
         remove_leftovers(out.home)
         async with open_ledger(_place(request), create=request.manifest is not None, alone=True) as engine:
-            if not beside_workers:
-                require_no_workers(request.out, await living_leases(engine))
             out.claim(first=await last_run(engine) is None)
             settings, budget_micros = await _settings_and_budget(request, engine)
+            check_runner(settings.runner, _place(request))
+            if settings.runner.kind == "local":
+                require_no_workers(request.out, await living_leases(engine))
             start = RunStart(
                 manifest=request.manifest,
                 salt=None if request.manifest is None else request.salt,
@@ -123,6 +123,7 @@ def check_request(request: RunRequest) -> PlanReport | None:
     if (known := _checked.get()) is not None and known[0] == request:
         return known[1]
     settings, options = settings_of(request), request.plan_options()
+    check_runner(settings.runner, _place(request))
     with open_manifest(request.manifest) as manifest:
         report = check_manifest(manifest, settings, options, ask=True)
     out.check()
@@ -268,13 +269,19 @@ async def _settings_and_budget(request: RunRequest, engine: AsyncEngine) -> tupl
 
 
 def _overridden(settings: Settings, request: RunRequest) -> Settings:
-    if request.concurrency is None:
-        return settings
-    backends = {
-        name: instance.model_copy(update={"concurrency": request.concurrency})
-        for name, instance in settings.backends.items()
+    given = {"kind": request.runner, "workers": request.workers, "cluster": request.cluster}
+    runner = settings.runner.model_copy(update={name: value for name, value in given.items() if value is not None})
+    if runner.kind == "local" and (meaningless := [name for name in ("workers", "cluster") if given[name] is not None]):
+        raise ConfigError(f"--{meaningless[0]}: the local runner has none; add --runner dask or --runner ray")
+    return settings.model_copy(update={"runner": runner, "backends": _with_concurrency(settings, request.concurrency)})
+
+
+def _with_concurrency(settings: Settings, concurrency: int | None) -> dict[str, BackendSettings]:
+    if concurrency is None:
+        return settings.backends
+    return {
+        name: instance.model_copy(update={"concurrency": concurrency}) for name, instance in settings.backends.items()
     }
-    return settings.model_copy(update={"backends": backends})
 
 
 _checked: ContextVar[tuple[RunRequest, PlanReport] | None] = ContextVar("checked", default=None)

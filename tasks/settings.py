@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from platformdirs import user_config_path, user_state_path
@@ -31,7 +31,10 @@ from tasks.errors import ConfigError
 FILE_NAME = "imagen.yaml"
 APP = "imagen"
 
+Document = TypeVar("Document", bound=BaseModel)
+
 ImageFormat = Literal["png", "jpeg", "webp"]
+RunnerKind = Literal["local", "dask", "ray"]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """Name of an environment variable: what it holds, a secret, never stands in the configuration."""
 
@@ -97,6 +100,24 @@ class StopSettings(_Section):
     error_window: int = Field(20, ge=1, description="over how many of the last finished jobs")
 
 
+class RunnerSettings(_Section):
+    """Where the batch's shards run."""
+
+    kind: RunnerKind = Field("local", description="local: in this process; dask, ray: in worker processes")
+    workers: int | None = Field(
+        None, ge=1, le=10_000, description="shards at once; null: as many as the cluster has places"
+    )
+    cluster: str | None = Field(
+        None, description="address of a running cluster; null: one on this machine, for the run"
+    )
+    lease_s: float = Field(180.0, ge=3, description="so long the jobs of a worker that died wait for another one")
+
+    @property
+    def send_margin_s(self) -> float:
+        """What must be left of a lease when a paid call leaves."""
+        return self.lease_s / 3
+
+
 class UsageSettings(_Section):
     """Where usage (cost) rows go."""
 
@@ -120,6 +141,7 @@ class Settings(_Section):
     backends: dict[str, BackendSettings] = Field(default_factory=lambda: {"sketch": BackendSettings(type="sketch")})
     prices: dict[str, UnitPrices] = Field(default_factory=dict, description="by model; override the price table")
     output: OutputSettings = OutputSettings()
+    runner: RunnerSettings = RunnerSettings()
     stop: StopSettings = StopSettings()
     usage: UsageSettings = UsageSettings()
     ledger: LedgerUrl | None = Field(None, description="PostgreSQL database; null: SQLite in the output folder")
@@ -170,22 +192,36 @@ def load_settings(path: Path | None) -> Settings:
     """
     if path is None:
         return Settings()
-    tree = _parse(path)
-    try:
-        settings = Settings.model_validate(yaml.SafeLoader("").construct_document(tree) if tree else {})
-    except ValidationError as exc:
-        raise ConfigError("\n".join(_explain(path, tree, exc))) from None
-    except yaml.YAMLError as exc:
-        raise ConfigError(f"{path}: {_reason(exc)}") from None
+    settings = read_yaml(path, Settings, missing="there is no such configuration file; `imagen init` writes one")
     settings._file = str(path)  # noqa: SLF001  its own module
     return settings
 
 
-def _parse(path: Path) -> yaml.Node | None:
+def read_yaml(path: Path, model: type[Document], *, missing: str) -> Document:
+    """Read a YAML file of one model.
+
+    Args:
+        path: The file; an empty one is the model's defaults.
+        model: What it has to hold.
+        missing: What to say where there is no such file.
+
+    Raises:
+        ConfigError: It cannot be read or used; every problem with its line and key.
+    """
+    tree = _parse(path, missing)
+    try:
+        return model.model_validate(yaml.SafeLoader("").construct_document(tree) if tree else {})
+    except ValidationError as exc:
+        raise ConfigError("\n".join(_explain(path, tree, exc))) from None
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{path}: {_reason(exc)}") from None
+
+
+def _parse(path: Path, missing: str) -> yaml.Node | None:
     try:
         return yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such configuration file; `imagen init` writes one") from None
+        raise ConfigError(f"{path}: {missing}") from None
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from None
     except UnicodeDecodeError:
@@ -217,6 +253,10 @@ def _line_of(node: yaml.Node | None, path: Sequence[str | int]) -> int:
     """The 1-based line of the deepest part of `path` that stands in the file."""
     line = 1
     for part in path:
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+            continue
         if not isinstance(node, yaml.MappingNode):
             break
         match = next(((key, value) for key, value in node.value if key.value == str(part)), None)

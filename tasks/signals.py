@@ -15,6 +15,8 @@ INTERRUPTED_STATUS = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_S = 5.0
 """How long a second signal waits for an orderly end; the ledger is whole at every instant."""
+ECHO_S = 10.0
+"""A process above that gets Ctrl-C as well passes it on as SIGTERM: one wish, not two."""
 
 
 @asynccontextmanager
@@ -26,9 +28,14 @@ async def draining_on_signals(stop: StopSwitch) -> AsyncIterator[None]:
     loop, current = asyncio.get_running_loop(), asyncio.current_task()
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
-    def on_signal() -> None:
+    first: list[tuple[signal.Signals, float]] = []
+
+    def on_signal(number: signal.Signals) -> None:
         if not stop.interrupted:
+            first.append((number, loop.time()))
             stop.drain()
+        elif first and number != first[0][0] and loop.time() - first[0][1] < ECHO_S:
+            return
         elif current is not None and not current.cancelling():
             current.cancel()
             loop.call_later(PATIENCE_S, os._exit, INTERRUPTED_STATUS)
@@ -36,7 +43,7 @@ async def draining_on_signals(stop: StopSwitch) -> AsyncIterator[None]:
             os._exit(INTERRUPTED_STATUS)
 
     for number in SIGNALS:
-        loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(number, on_signal, number)
     try:
         yield
     finally:

@@ -163,6 +163,12 @@ output:
   quality: 90 # for jpeg and webp
   embed_parameters: true # write prompt, seed and model into the image file
 
+runner: # where the batch runs; docs/many-machines.md
+  kind: local # dask or ray: in many worker processes; needs a ledger on PostgreSQL and: pip install 'imagen[dask]'
+  workers: null # shards at once; null: as many as the cluster has places
+  cluster: null # address of a running cluster; null: worker processes of this machine, for the run
+  lease_s: 180 # seconds that the jobs of a worker that died wait for another one; three times what a create may take
+
 stop: # the batch stops by itself, and can be resumed
   error_rate: 0.5 # when so large a share
   error_window: 20 # of the last so many finished jobs failed

@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.services.browser",
     "tests.services.object_storage",
     "tests.services.postgresql",
+    "tests.services.prefect_service",
     "tests.services.supabase",
 ]
 

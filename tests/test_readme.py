@@ -1,4 +1,4 @@
-"""The README says what the code does, and the code does what the README says."""
+"""The README and the pages under docs/ say what the code does, and the code does what they say."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ from tasks.records import Counts
 from tasks.summary import Summary
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+REFERENCE = PAGES["docs/reference.md"]
+EVERYTHING = "\n".join(PAGES.values())
+OTHERS = re.compile(
+    r"\b(prefect|dask|ray|pip|rclone|moto_server|psql|createdb|createuser|systemctl|hf|docker|npm|apt-get) "
+)
+"""Lines that call other programs, with options of their own."""
 UNDOCUMENTED = {"--help", "--install-completion", "--show-completion"}
 
 
 def table(header: str) -> list[list[str]]:
-    """The cells of the README's table that begins with this column."""
-    after = README.split(f"| {header} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    """The cells of the reference's table that begins with this column."""
+    after = REFERENCE.split(f"| {header} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in after]
 
 
@@ -59,7 +68,7 @@ def test_every_command_is_documented_and_exists() -> None:
     """The table of commands is the program's, the commands of a group among them."""
     assert [named(row[0]) for row in table("command")] == list(dict.fromkeys(named(row[0]) for row in table("command")))
     assert {named(row[0]) for row in table("command")} == set(commands())
-    assert {named(mention) for mention in re.findall(r"`imagen [a-z][^`]*`", README)} <= set(commands())
+    assert {named(mention) for mention in re.findall(r"`imagen [a-z][^`]*`", EVERYTHING)} <= set(commands())
 
 
 def test_every_option_is_documented_with_its_commands() -> None:
@@ -75,8 +84,9 @@ def test_every_option_is_documented_with_its_commands() -> None:
 
 
 def test_options_in_examples_exist() -> None:
-    """Whatever looks like an option anywhere in the README is one."""
-    assert set(re.findall(r"(?<![\w-])--[a-z][\w-]+", README)) <= options().keys() | UNDOCUMENTED
+    """Whatever looks like an option of ours on any page is one."""
+    ours = [line for line in EVERYTHING.splitlines() if not OTHERS.search(line)]
+    assert set(re.findall(r"(?<![\w-])--[a-z][\w-]+", "\n".join(ours))) <= options().keys() | UNDOCUMENTED
 
 
 def test_the_columns_are_those_of_the_table() -> None:
@@ -91,7 +101,7 @@ def test_the_exit_statuses_are_those_of_the_errors() -> None:
 
 
 def test_the_keys_of_the_summary_are_documented(tmp_path: Path) -> None:
-    """The JSON of a run has exactly the keys that the README names."""
+    """The JSON of a run has exactly the keys that the reference names."""
     summary = Summary(
         out=OutputFolder(tmp_path),
         counts=Counts(),
@@ -103,24 +113,33 @@ def test_the_keys_of_the_summary_are_documented(tmp_path: Path) -> None:
         usage_pending=0,
         last_activity_us=None,
     )
-    sentence = README.split("the final JSON of a run hold", 1)[1].split("\n\n", 1)[0]
+    sentence = REFERENCE.split("the final JSON of a run hold", 1)[1].split("\n\n", 1)[0]
     assert re.findall(r"`(\w+)`", sentence) == list(summary.as_dict())
 
 
 def test_the_columns_of_a_row_are_documented() -> None:
-    """The README's list of manifest columns is the row model's."""
-    sentence = README.split("Rows hold", 1)[1].split(";", 1)[0]
+    """The page's list of manifest columns is the row model's."""
+    sentence = PAGES["docs/run.md"].split("Rows hold", 1)[1].split(";", 1)[0]
     assert set(re.findall(r"`(\w+)`", sentence)) == set(ManifestRow.model_fields)
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
-def test_links_lead_somewhere(link: str) -> None:
-    """Every file that the README links or shows is there."""
-    assert (ROOT / link).exists()
+@pytest.mark.parametrize(
+    ("page", "link"),
+    [(page, link) for page, text in PAGES.items() for link in sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", text)))],
+)
+def test_links_lead_somewhere(page: str, link: str) -> None:
+    """Every file that a page links or shows is there."""
+    assert ((ROOT / page).parent / link).exists()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "README.md"])
+def test_every_page_can_be_reached_from_the_readme(page: str) -> None:
+    """A page that nobody links is not read."""
+    assert f"]({page})" in PAGES["README.md"]
 
 
 @pytest.mark.parametrize(
-    "path", sorted(set(re.findall(r"`((?:tasks|flows)/[\w/.]+)`", README + (ROOT / "CONTRIBUTING.md").read_text())))
+    "path", sorted(set(re.findall(r"`((?:tasks|flows)/[\w/.]+)`", EVERYTHING + (ROOT / "CONTRIBUTING.md").read_text())))
 )
 def test_modules_that_the_documents_name_exist(path: str) -> None:
     """A module that moves takes its mention along."""

@@ -57,7 +57,19 @@ def perform(request: RunRequest, *, verbose: bool, quiet: bool) -> dict[str, Any
         display.finish()
 
 
-def _run_on_server(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
+def folder_of_flow_run(name: str, *, verbose: bool) -> str:
+    """The output folder of a flow run that Prefect knows; a temporary server knows what earlier ones did.
+
+    Raises:
+        ImagenError: There is no such flow run, it was none of a batch, or no server could be asked.
+    """
+    _connect(verbose=verbose)
+    from flows.commands.flow_runs import output_of
+
+    return asyncio.run(output_of(name))
+
+
+def _connect(*, verbose: bool) -> None:
     display = current_display.get()
     quiet_defaults(os.environ)
     if not verbose:
@@ -68,6 +80,10 @@ def _run_on_server(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
         os.environ,
         on_wait=lambda elapsed_s: display.phase(f"starting Prefect's server ({elapsed_s:.0f} s)"),
     )
+
+
+def _run_on_server(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
+    _connect(verbose=verbose)
     try:
         return asyncio.run(_run_flow(request))
     except asyncio.CancelledError:  # the second Ctrl-C

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.commands import completion
+from tasks.settings import RunnerKind
 
 Config = Annotated[
     Path | None,
@@ -62,4 +63,16 @@ RetryHeld = Annotated[
 ]
 Id = Annotated[
     str, typer.Option("--id", help="The row's id, the picture's job_id or its first digits, or its file name.")
+]
+
+Runner = Annotated[
+    RunnerKind | None,
+    typer.Option("--runner", help="local: this process; dask, ray: worker processes that share a PostgreSQL ledger."),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, max=10_000, help="Of dask and ray: how many shards run at once.")
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option("--cluster", help="Of dask and ray: address of a running cluster; else one on this machine."),
 ]

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from flows.commands import options
+from typing import Annotated
+
+import typer
+
+from flows.commands import completion, options
 
 NAME = "resume"
 
+Folder = Annotated[
+    str | None,
+    typer.Argument(help="Output folder of a batch, or its URL in a bucket.", autocompletion=completion.batches),
+]
+FlowRun = Annotated[
+    str | None, typer.Option("--flow-run", help="Id of a flow run of Prefect's, instead of the folder it wrote to.")
+]
+
 
 def command(
-    folder: options.Folder,
+    folder: Folder = None,
+    flow_run: FlowRun = None,
     limit: options.Limit = None,
     budget: options.Budget = None,
     concurrency: options.Concurrency = None,
@@ -16,17 +29,23 @@ def command(
     retry_held: options.RetryHeld = False,
     only: options.Only = None,
     backend: options.OtherBackend = None,
+    runner: options.Runner = None,
+    workers: options.Workers = None,
+    cluster: options.Cluster = None,
     json: options.Json = False,
     config: options.Config = None,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Go on with a batch from its output folder; needs neither the manifest nor the configuration."""
-    from flows.commands.execution import execute
+    from flows.commands.execution import execute, folder_of_flow_run
+    from tasks.errors import InputError
     from tasks.request import RunRequest
 
+    if (folder is None) == (flow_run is None):
+        raise InputError("name the output folder of a batch, or the --flow-run that wrote to it")
     request = RunRequest(
-        out=folder,
+        out=folder if folder is not None else folder_of_flow_run(flow_run or "", verbose=verbose),
         config=config,
         limit=limit,
         budget_usd=budget,
@@ -35,5 +54,8 @@ def command(
         retry_held=retry_held,
         only=only,
         backend=backend,
+        runner=runner,
+        workers=workers,
+        cluster=cluster,
     )
     execute(request, json=json, verbose=verbose, quiet=quiet)

@@ -17,6 +17,9 @@ def command(
     salt: options.Salt = "",
     retry_failed: options.RetryFailed = False,
     retry_held: options.RetryHeld = False,
+    runner: options.Runner = None,
+    workers: options.Workers = None,
+    cluster: options.Cluster = None,
     json: options.Json = False,
     config: options.Config = None,
     verbose: options.Verbose = False,
@@ -41,5 +44,8 @@ def command(
             salt=salt,
             retry_failed=retry_failed,
             retry_held=retry_held,
+            runner=runner,
+            workers=workers,
+            cluster=cluster,
         )
         execute(request, json=json, verbose=verbose, quiet=quiet)

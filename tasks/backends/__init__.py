@@ -44,8 +44,13 @@ def require_ready(name: str, backend: Backend) -> None:
         raise ConfigError(f"backend {name!r} is not configured: {missing}")
 
 
-def build_backend(name: str, settings: Settings) -> Backend:
+def build_backend(name: str, settings: Settings, *, share: float = 1.0) -> Backend:
     """The configured instance called `name`, ready to be used inside one event loop.
+
+    Args:
+        name: As the configuration calls it.
+        settings: The configuration.
+        share: Of what the account allows besides creates, where several processes ask at the same time.
 
     Raises:
         ConfigError: There is no such instance or type, or the type refuses a setting.
@@ -62,7 +67,7 @@ def build_backend(name: str, settings: Settings) -> Backend:
         )
     base = import_module("tasks.backends.base")
     context = base.BackendContext(
-        name=name, settings=instance, output=settings.output, prices=settings.prices, file=settings.file
+        name=name, settings=instance, output=settings.output, prices=settings.prices, file=settings.file, share=share
     )
     backend: Backend = types[instance.type].load()(context)
     return backend

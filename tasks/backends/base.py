@@ -34,6 +34,8 @@ class BackendContext:
     """What the configuration says of prices, by model."""
     file: str
     """Where the settings stand, for messages."""
+    share: float = 1.0
+    """Of what the account allows besides creates: less than 1 where several processes ask at the same time."""
 
     @property
     def place(self) -> str:

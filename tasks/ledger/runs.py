@@ -81,3 +81,11 @@ async def last_run(engine: AsyncEngine) -> RunRecord | None:
         ended_at_us=row["ended_at_us"],
         outcome=row["outcome"],
     )
+
+
+async def count_resumes(engine: AsyncEngine) -> int:
+    """Runs since the last one with a manifest: how often the batch was gone on with."""
+    last_planned = select(func.coalesce(func.max(runs.c.number), 0)).where(runs.c.manifest.is_not(None))
+    async with engine.connect() as db:
+        counted = select(func.count()).where(runs.c.number > last_planned.scalar_subquery())
+        return int((await db.execute(counted)).scalar_one())

@@ -29,6 +29,10 @@ class Output(Protocol):
         """Of the batch, for people."""
 
     @property
+    def address(self) -> str:
+        """The text that means this place in any other process, whatever folder that works in."""
+
+    @property
     def home(self) -> Path:
         """The folder of this machine that holds the ledger (unless it is a database) and the lock."""
 

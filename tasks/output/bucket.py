@@ -64,6 +64,11 @@ class OutputBucket:
         return PurePosixPath(self._url.prefix).name or self._url.bucket
 
     @property
+    def address(self) -> str:
+        """The URL."""
+        return str(self._url)
+
+    @property
     def home(self) -> Path:
         """A folder of this user's state, derived from the URL."""
         return self._url.home

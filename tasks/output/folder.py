@@ -31,6 +31,11 @@ class OutputFolder:
         return self._path.resolve().name
 
     @property
+    def address(self) -> str:
+        """Its absolute path."""
+        return str(self._path.resolve())
+
+    @property
     def home(self) -> Path:
         """The folder itself."""
         return self._path

@@ -17,7 +17,7 @@ from tasks.prefect_server.launch import ServerError, TemporaryServer, Waiting, i
 from tasks.prefect_server.server_records import remove_orphans, servers_folder
 from tasks.prefect_server.user_settings import configured
 
-__all__ = ["ServerError", "ServerHandle", "connect", "quiet_defaults"]
+__all__ = ["ServerError", "ServerHandle", "connect", "quiet_defaults", "require_lasting_server", "users_server"]
 
 API_URL = "PREFECT_API_URL"
 DEFAULT_API_URL = "http://127.0.0.1:4200/api"
@@ -89,12 +89,8 @@ def connect(
         ConfigError: a Prefect settings file cannot be read.
     """
     remove_orphans(state_dir)
-    if url := configured(environ, API_URL, ("api", "url")):
-        require_answer(url, timeout_s=USERS_SERVER_TIMEOUT_S)
+    if url := users_server(environ, default_api_url=default_api_url):
         return ServerHandle(api_url=url)
-    if is_healthy(default_api_url, timeout_s=DEFAULT_PORT_TIMEOUT_S):
-        _talk_to(default_api_url, environ)
-        return ServerHandle(api_url=default_api_url)
     waiting = Waiting(on_wait=on_wait, timeout_s=startup_timeout_s)
     try:
         server = start(servers_folder(state_dir), environ, waiting)
@@ -104,6 +100,40 @@ def connect(
     handle = ServerHandle(api_url=server.api_url, _server=server, _environ=environ)
     atexit.register(handle.stop)
     return handle
+
+
+def users_server(environ: MutableMapping[str, str], *, default_api_url: str = DEFAULT_API_URL) -> str | None:
+    """The API of the server that the user runs; None where there is none, and a temporary one would have to do.
+
+    `PREFECT_API_URL` is set in `environ` unless the user's settings name a server.
+
+    Raises:
+        ServerError: The server that the settings name does not answer.
+        ConfigError: A Prefect settings file cannot be read.
+    """
+    if url := configured(environ, API_URL, ("api", "url")):
+        require_answer(url, timeout_s=USERS_SERVER_TIMEOUT_S)
+        return url
+    if is_healthy(default_api_url, timeout_s=DEFAULT_PORT_TIMEOUT_S):
+        _talk_to(default_api_url, environ)
+        return default_api_url
+    return None
+
+
+def require_lasting_server(url: str | None, again: str) -> str:
+    """Pass for the API of a server of the user's own.
+
+    Raises:
+        ServerError: There is none; a temporary server starts no scheduled run.
+    """
+    if url is None:
+        raise ServerError(
+            "schedules need a Prefect server that stays; a temporary one starts no scheduled run. Two commands:\n"
+            "    imagen server        (leave it running; its pages are at http://127.0.0.1:4200)\n"
+            f"    {again}\n"
+            "For a server elsewhere: prefect config set PREFECT_API_URL=http://HOST:4200/api"
+        )
+    return url
 
 
 def _talk_to(api_url: str, environ: MutableMapping[str, str]) -> None:

@@ -47,16 +47,22 @@ class Cli:
     before: str = ""
     """Python code that runs in each of the processes first."""
 
-    def start(self, *arguments: str | Path, stdin: int | None = None) -> subprocess.Popen[str]:
-        """Start a command and leave it running."""
+    def start(self, *arguments: str | Path, stdin: int | None = None, session: bool = False) -> subprocess.Popen[str]:
+        """Start a command and leave it running; with `session` as a terminal does, whose Ctrl-C its children get too."""
+        main = f"{self.before}\nfrom flows.cli import main; main()"
+        return self.start_program(sys.executable, "-c", main, *map(str, arguments), stdin=stdin, session=session)
+
+    def start_program(self, *command: str, stdin: int | None = None, session: bool = False) -> subprocess.Popen[str]:
+        """Start any program in this folder, with these settings, and leave it running."""
         return subprocess.Popen(
-            [sys.executable, "-c", f"{self.before}\nfrom flows.cli import main; main()", *map(str, arguments)],
+            command,
             cwd=self.folder,
             env={**os.environ, **self.environ},
             stdin=stdin if stdin is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=session,
         )
 
     def run(self, *arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,24 +17,26 @@ from tests.making import make_job
 from tests.scripted_backend import PRICE_MICROS, ScriptedBackend
 from tests.scripted_batch import EVERYTHING, ledger, run, scripted
 
+ATTEMPT: Any = {"job_id": "a", "number": 1}
+
 
 async def test_a_price_is_set_aside_until_the_cost_is_known() -> None:
     """The cap is never passed; what an attempt did not cost can be spent on another."""
     budget = Budget(cap_micros=10, committed_micros=3)
-    first = await budget.reserve(7)
+    first = await budget.reserve(7, **ATTEMPT)
     first.settle(2)
-    second = await budget.reserve(5)
+    second = await budget.reserve(5, **ATTEMPT)
     second.settle(5)
     with pytest.raises(BatchStopped, match="next picture may cost") as stopped:
-        await budget.reserve(1)
+        await budget.reserve(1, **ATTEMPT)
     assert (stopped.value.reason, stopped.value.exit_code) == ("budget", 3)
 
 
 async def test_near_the_cap_a_job_waits_for_those_in_flight() -> None:
     """One that fails for nothing gives its money back, and the batch is not stopped for want of it."""
     budget = Budget(cap_micros=10, committed_micros=0)
-    first = await budget.reserve(7)
-    waiting = asyncio.create_task(budget.reserve(7))
+    first = await budget.reserve(7, **ATTEMPT)
+    waiting = asyncio.create_task(budget.reserve(7, **ATTEMPT))
     await asyncio.sleep(0)
     assert not waiting.done()
     first.settle(0)
@@ -43,18 +46,18 @@ async def test_near_the_cap_a_job_waits_for_those_in_flight() -> None:
 async def test_an_unknown_cost_keeps_its_reservation() -> None:
     """Money that may be spent is treated as spent; nobody waits for it, and it is counted once."""
     budget = Budget(cap_micros=10, committed_micros=0)
-    first = await budget.reserve(6)
+    first = await budget.reserve(6, **ATTEMPT)
     first.settle(None)
     first.settle(0)
     with pytest.raises(BatchStopped):
-        await budget.reserve(5)
+        await budget.reserve(5, **ATTEMPT)
 
 
 async def test_an_unknown_price_cannot_be_reserved_under_a_cap() -> None:
     """Without a price a hard cap cannot be kept, so nothing is sent."""
     with pytest.raises(BatchStopped, match="price_usd"):
-        await Budget(cap_micros=10, committed_micros=0).reserve(None)
-    await Budget(cap_micros=None, committed_micros=0).reserve(None)
+        await Budget(cap_micros=10, committed_micros=0).reserve(None, **ATTEMPT)
+    await Budget(cap_micros=None, committed_micros=0).reserve(None, **ATTEMPT)
 
 
 def test_an_estimate_over_the_budget_is_refused() -> None:

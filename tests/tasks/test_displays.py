@@ -23,6 +23,7 @@ RECORD: dict[str, Any] = {
     "succeeded": 5,
     "failed": 2,
     "held": 1,
+    "rerouted": 0,
     "images": 5,
     "generated": 5,
     "cost_usd": 0.05,

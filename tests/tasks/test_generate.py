@@ -280,7 +280,7 @@ async def test_a_full_disk_stops_and_keeps_what_was_paid(out: Path, monkeypatch:
 
     backend = ScriptedBackend()
     with monkeypatch.context() as patched:
-        patched.setattr("tasks.generate.store_image", full)
+        patched.setattr("tasks.job_run.store_image", full)
         async with scripted(out, backend, [make_job()]) as batch:
             await generate_range(batch, *EVERYTHING)
     assert ledger(out, "SELECT state FROM jobs") == [(JobState.SUBMITTED,)]

@@ -235,7 +235,9 @@ class ReplicateBackend:
 
     @cached_property
     def _pace(self) -> Pace:
-        return Pace(self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep)
+        return Pace(
+            self._context.share * self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep
+        )
 
     @cached_property
     def _watcher(self) -> Watcher:

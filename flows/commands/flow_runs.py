@@ -1,0 +1,43 @@
+"""What Prefect knows of earlier flow runs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from prefect import get_client
+from prefect.exceptions import ObjectNotFound
+from pydantic import ValidationError
+
+from tasks.errors import InputError
+from tasks.output import output_at
+from tasks.output.urls import bucket_url
+from tasks.paths import has_ledger
+from tasks.request import RunRequest
+
+
+async def output_of(name: str) -> str:
+    """The output that a flow run of `generate-batch` wrote to.
+
+    Args:
+        name: The flow run's id.
+
+    Raises:
+        InputError: The server knows no such flow run, it was none of a batch, or its batch is not on this machine.
+    """
+    try:
+        async with get_client() as client:
+            run, url = await client.read_flow_run(UUID(name)), client.api_url
+    except (ObjectNotFound, ValueError):
+        raise InputError(f"--flow-run {name}: the Prefect server knows no flow run of this id") from None
+    try:
+        request = RunRequest.model_validate(run.parameters)
+    except ValidationError:
+        raise InputError(f"--flow-run {name}: {run.name!r} was no run of a batch (see {url})") from None
+    out = request.on(run.expected_start_time or datetime.now(UTC)).out
+    if not has_ledger(output_at(out).home):
+        relative = bucket_url(out) is None and not Path(out).is_absolute()
+        where = " Its folder is a relative one: go to where the run was started." if relative else ""
+        raise InputError(f"--flow-run {name}: it wrote to {out}, and no batch is there.{where}")
+    return out

@@ -1,0 +1,78 @@
+"""`imagen serve`: manifests on a schedule, in one process that waits for their times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands import options
+
+NAME = "serve"
+
+Manifest = Annotated[str | None, typer.Argument(help="File of prompts; read anew at each run.")]
+Cron = Annotated[str | None, typer.Option("--cron", help='When, as a cron line: "0 2 * * *" is two every night.')]
+TimeZone = Annotated[str | None, typer.Option("--timezone", help="Of the cron line and of {date}; default UTC.")]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the deployment; default the manifest's.")]
+Schedules = Annotated[
+    Path | None, typer.Option("--schedules", help="YAML file of several schedules, instead of the other options.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Output folder; {date} is the night's. Default runs/<name>/{date}.")
+]
+Salt = Annotated[
+    str | None, typer.Option("--salt", help="Default {date}: new pictures each night; '' only what is new.")
+]
+
+
+def command(
+    manifest: Manifest = None,
+    cron: Cron = None,
+    timezone: TimeZone = None,
+    name: Name = None,
+    schedules: Schedules = None,
+    out: Out = None,
+    backend: options.Backend = None,
+    budget: options.Budget = None,
+    concurrency: options.Concurrency = None,
+    salt: Salt = None,
+    config: options.Config = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Run a manifest on a schedule until Ctrl-C; the schedule stays, and goes on with the next `imagen serve`."""
+    import os
+    import shlex
+    import sys
+
+    from tasks.errors import InputError
+    from tasks.prefect_server.connection import quiet_defaults, require_lasting_server, users_server
+
+    given = {
+        "manifest": ("MANIFEST", manifest),
+        "cron": ("--cron", cron),
+        "timezone": ("--timezone", timezone),
+        "name": ("--name", name),
+        "out": ("--out", out),
+        "backend": ("--backend", backend),
+        "budget_usd": ("--budget", budget),
+        "concurrency": ("--concurrency", concurrency),
+        "salt": ("--salt", salt),
+        "config": ("--config", config),
+    }
+    said = [option for option, value in given.values() if value is not None]
+    if schedules is None and (manifest is None or cron is None):
+        raise InputError("name a manifest and its --cron, or a file of --schedules")
+    if schedules is not None and said:
+        raise InputError(f"--schedules says it all; leave out {', '.join(said)}")
+    quiet_defaults(os.environ)
+    found = users_server(os.environ)
+    # Prefect reads its settings when it is imported.
+    from tasks.schedules import check_schedules, read_schedules, schedule_of
+
+    wanted = [schedule_of(given)] if schedules is None else read_schedules(schedules)
+    check_schedules(wanted)
+    api_url = require_lasting_server(found, again=shlex.join(["imagen", *sys.argv[1:]]))
+    from flows.commands.serving import serve_schedules
+
+    serve_schedules(wanted, api_url)

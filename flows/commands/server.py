@@ -1,0 +1,33 @@
+"""`imagen server`: Prefect's server with its scheduler and pages, for what outlives a single run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+NAME = "server"
+
+Host = Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 lets other machines in.")]
+Port = Annotated[int, typer.Option("--port", min=1, max=65_535, help="Port of Prefect's API and pages.")]
+
+
+def command(host: Host = "127.0.0.1", port: Port = 4200) -> None:
+    """Run Prefect's server until Ctrl-C; schedules need one that stays.
+
+    It is `prefect server start` with analytics off, and with a scheduler that works beside this SQLAlchemy.
+    """
+    import os
+    import sys
+
+    from tasks.prefect_server.connection import quiet_defaults
+
+    quiet_defaults(os.environ)
+    # Prefect reads its settings when it is imported.
+    from prefect.cli import app
+
+    from tasks.prefect_server.scheduler_repair import repair_scheduler
+
+    repair_scheduler()
+    sys.argv = ["prefect", "server", "start", "--host", host, "--port", str(port)]
+    app()

@@ -1,0 +1,60 @@
+"""The tables of a fleet, beside those of the ledger.
+
+None of them is a record of truth: a run that begins makes them anew from the ledger. Times are seconds since 1970 of
+the database's own clock, the only one that all workers share; money is millionths of a dollar.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, ColumnElement, Double, Integer, MetaData, Table, Text, extract, func
+
+metadata = MetaData()
+
+ONLY_ROW = 1
+
+fleet = Table(
+    "fleet",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("run", Integer, nullable=False),
+    Column("cap_micros", BigInteger),
+    Column("committed_micros", BigInteger, nullable=False, default=0),
+    Column("recent", Text, nullable=False, default=""),
+    Column("succeeded", BigInteger, nullable=False, default=0),
+    Column("failed", BigInteger, nullable=False, default=0),
+    Column("cost_micros", BigInteger, nullable=False, default=0),
+    Column("cost_unknown", BigInteger, nullable=False, default=0),
+    Column("stop_reason", Text),
+    Column("stop_message", Text),
+)
+"""One row: the batch's present run, its money, how its last jobs ended, and why it stops."""
+
+rates = Table(
+    "fleet_rates",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("most_per_min", Double, nullable=False),
+    Column("per_min", Double, nullable=False),
+    Column("next_at_s", Double, nullable=False, default=0.0),
+    Column("cut_at_s", Double, nullable=False, default=0.0),
+    Column("catch_up_s", Double, nullable=False),
+    Column("climb_after", Integer, nullable=False),
+    Column("since_cut", Integer, nullable=False, default=0),
+)
+"""One row for each account, named by a digest of its token."""
+
+reservations = Table(
+    "fleet_reservations",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("job_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+)
+"""Money set aside for attempts whose end is not known yet."""
+
+
+def now_s() -> ColumnElement[float]:
+    """The database's clock at this very moment, not at the start of the transaction."""
+    return extract("epoch", func.clock_timestamp()).cast(Double)

@@ -1,0 +1,98 @@
+"""Every command that the README and the pages under docs/ show is run, here or in the test that is named for it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import Cli
+
+pytestmark = pytest.mark.server
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+SHELL = {"", "sh", "console"}
+
+ELSEWHERE = {
+    "imagen simulate": "test_simulate.py",
+    "imagen run prompts.yaml --backend flux-schnell-replicate": "test_replicate.py",
+    "imagen run prompts.yaml --backend gpt-image-openai": "test_images_apis.py",
+    "imagen run prompts.yaml --backend flux-schnell-fal": "test_images_apis.py",
+    "imagen run prompts.yaml --backend flux-schnell-local": "test_local_model.py",
+    "imagen usage migrate": "test_usage.py",
+    "imagen server": "test_nightly.py",
+    "imagen serve": "test_nightly.py",
+    "imagen run prompts.yaml --out s3:": "test_object_storage.py",
+    "imagen status s3:": "test_object_storage.py",
+    "imagen resume s3:": "test_object_storage.py",
+    "imagen usage push s3:": "test_object_storage.py",
+    "imagen gallery runs/foxes --open": "test_gallery.py",
+    "imagen export runs/foxes --format jsonl --to - | jq": "test_export.py",
+    'imagen reroll runs/foxes --id ID --prompt "..."': "test_reroll.py",
+}
+"""How a command begins that needs a key, a server, another program or a person, and the file whose tests run it."""
+
+
+def commands(page: Path) -> list[str]:
+    """The calls of `imagen` in a page's shell blocks."""
+    blocks = [text for language, text in BLOCK.findall(page.read_text()) if language in SHELL]
+    lines = (line.strip().removeprefix("$ ") for text in blocks for line in text.splitlines())
+    return [line.partition("  #")[0].rstrip() for line in lines if line.startswith("imagen ")]
+
+
+def elsewhere(command: str) -> str | None:
+    """The file whose tests run it, if it cannot be run here."""
+    return next((file for begin, file in ELSEWHERE.items() if command.startswith(begin)), None)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, prefect_url: str, prefect_home: Path) -> Path:
+    """What the pages take for granted: a configuration, manifests, and two batches that have been run."""
+    folder = tmp_path_factory.mktemp("finished")
+    environ = {"PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(prefect_home), "PYTHONPATH": str(ROOT)}
+    cli = Cli(folder, environ)
+    assert cli.run("init").returncode == 0
+    (folder / "prompts.jsonl").write_text('{"prompt": "a heron"}\n')
+    for name in ("foxes", "owls"):
+        assert cli.run("run", "prompts.yaml", "--out", f"runs/{name}", "--limit", "6").returncode == 0
+    return folder
+
+
+@pytest.fixture
+def shell(finished: Path, cli: Cli, tmp_path: Path) -> Cli:
+    """A copy of it, with `imagen` on the path as a user has it."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    program = tmp_path / "bin" / "imagen"
+    program.parent.mkdir()
+    program.write_text(f"#!{sys.executable}\nfrom flows.cli import main\nmain()\n")
+    program.chmod(0o755)
+    cli.environ["PATH"] = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    return cli
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+def test_the_commands_of_a_page_work_one_after_the_other(page: Path, shell: Cli) -> None:
+    """As they stand there, in the folder of somebody who has run `imagen init` and a batch."""
+    for command in commands(page):
+        if elsewhere(command) is None:
+            environ = {**os.environ, **shell.environ}
+            done = subprocess.run(
+                ["bash", "-c", command], cwd=shell.folder, env=environ, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{command}: {done.stderr or done.stdout}"
+            assert "Traceback" not in done.stderr
+
+
+def test_commands_that_are_run_elsewhere_are_shown_and_tested() -> None:
+    """Nothing stands on the list that no page shows any more, and each file is there and calls the command."""
+    shown = [command for page in PAGES for command in commands(page)]
+    for begin, file in ELSEWHERE.items():
+        assert any(command.startswith(begin) for command in shown), begin
+        assert begin.split()[1] in (Path(__file__).parent / file).read_text(), (begin, file)

@@ -1,0 +1,176 @@
+"""One batch over worker processes of Dask and of Ray, one of which is killed: the simulator's account is the judge."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from bisect import bisect_left
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.simulator import Service, simulated
+from tasks.ledger.place import read_pointer
+from tasks.simulator.settings import Settings
+from tests.flows.conftest import Cli
+from tests.flows.test_run import images_of, rows_of
+from tests.services.postgresql import PASSWORD, Postgresql
+
+pytestmark = pytest.mark.server
+
+JOBS = int(os.environ.get("IMAGEN_MANY_JOBS", "120"))
+"""A short form runs with the other tests; `make many` runs the long one."""
+SPEED = 1 if JOBS >= 1_000 else 4
+"""Simulated seconds in a real one: in the short form the account's 600 creates a minute are 40 a second."""
+CREATES_PER_MIN, READS_PER_MIN = 600.0, 3_000.0
+BURST = 60
+"""Of creates; Replicate has 600, and a smaller one forgives less. What a busy machine holds up for seconds it forgives."""
+WORKERS = {"dask": 3, "ray": 2}
+LEASE_S = 20 if JOBS >= 1_000 else 6
+PATIENCE_S = 300.0 + JOBS / 5
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """Replicate's API with an account's usual limits, in a process of its own."""
+    settings = Settings(
+        speed=SPEED,
+        latency_s=2.0,
+        picture_kb=20,
+        shrink=16,
+        creates_per_min=CREATES_PER_MIN,
+        create_burst=BURST,
+        reads_per_min=READS_PER_MIN,
+    )
+    with simulated(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def shared(cli: Cli, service: Service, postgresql: Postgresql) -> Cli:
+    """The command line, set up for the simulator and a ledger on PostgreSQL."""
+    instance = {
+        "type": "replicate",
+        "model": "black-forest-labs/flux-schnell",
+        "api_base": service.url,
+        "delivery_hosts": ["localhost"],
+        "lookup_patience_s": 1.0,
+        "concurrency": 64,
+        "creates_per_min": CREATES_PER_MIN * SPEED,
+        "requests_per_min": READS_PER_MIN * SPEED,
+    }
+    settings = {
+        "ledger": f"postgresql://postgres@127.0.0.1:{postgresql.port}/postgres",
+        "runner": {"lease_s": LEASE_S},
+        "default_backend": "flux",
+        "backends": {"flux": instance},
+    }
+    (cli.folder / "imagen.yaml").write_text(json.dumps(settings))
+    cli.environ |= {"REPLICATE_API_TOKEN": "r8_rehearsal", "PGPASSWORD": PASSWORD}
+    return cli
+
+
+def living_workers(out: Path, postgresql: Postgresql) -> set[int]:
+    """Process ids of this machine's workers that have predictions in flight, as the ledger knows them."""
+    place = read_pointer(out)
+    if place is None:
+        return set()
+    query = f"SELECT DISTINCT claimed_by FROM {place.schema}.jobs WHERE state = 'submitted'"
+    owners = [str(owner) for (owner,) in asyncio.run(postgresql.fetch(query)) if owner]
+    return {int(owner.split(":")[1]) for owner in owners if owner.startswith(f"{socket.gethostname()}:")}
+
+
+def done(out: Path, postgresql: Postgresql) -> int:
+    """How many jobs have succeeded."""
+    place = read_pointer(out)
+    if place is None:
+        return 0
+    query = f"SELECT count(*) FROM {place.schema}.jobs WHERE state = 'succeeded'"
+    return int(asyncio.run(postgresql.fetch(query))[0][0])
+
+
+def kill_one_worker(process: subprocess.Popen[str], out: Path, postgresql: Postgresql, *, after: int) -> int:
+    """SIGKILL for a worker that has predictions in flight, once so many jobs are done; gives its id."""
+    ends = time.monotonic() + PATIENCE_S
+    while time.monotonic() < ends and process.poll() is None:
+        if done(out, postgresql) >= after and len(workers := living_workers(out, postgresql)) > 1:
+            os.kill(victim := workers.pop(), signal.SIGKILL)
+            return victim
+        time.sleep(0.1)
+    process.kill()
+    return pytest.fail(f"there was no worker to kill: {process.communicate()}")
+
+
+def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What the run printed with --json, when it ended well."""
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, out + err
+    assert "Traceback" not in out + err
+    result: dict[str, Any] = json.loads(out)
+    return result
+
+
+@pytest.mark.parametrize(("runner", "jobs"), [("dask", JOBS), ("ray", 40)])
+def test_a_killed_worker_costs_nothing(
+    shared: Cli, service: Service, postgresql: Postgresql, runner: str, jobs: int
+) -> None:
+    """Every row has its picture, nothing is billed twice, and all workers together keep to the account's rate."""
+    out = shared.folder / "out"
+    options = ["--runner", runner, "--workers", str(WORKERS[runner]), "--budget", "100", "--json"]
+    process = shared.start("run", shared.manifest(jobs), "--out", out, *options)
+    kill_one_worker(process, out, postgresql, after=jobs // 4)
+    status, truth = result_of(process), service.truth()
+    sys.stderr.write(f"{runner}, {WORKERS[runner]} workers, one killed: {figures(truth)}\n")
+    assert (status["succeeded"], status["generated"], status["failed"], status["held"]) == (jobs, jobs, 0, 0)
+    assert (truth["billed"], truth["duplicates_billed"], truth["token_leaks"]) == (jobs, 0, 0)
+    assert status["cost_usd"] == pytest.approx(truth["cost_usd"])
+    assert {row["file_name"] for row in rows_of(out)} == images_of(out)
+    assert len(images_of(out)) == jobs
+    # Workers that kept the limit each for itself would have most of their creates refused.
+    assert truth["throttled"].get("create", 0) <= 0.15 * jobs
+
+
+def test_ctrl_c_in_a_terminal_drains_the_workers(cli: Cli, postgresql: Postgresql) -> None:
+    """Every process gets the signal: what is in flight lands, and one process goes on from there at once."""
+    backend = {"type": "sketch", "latency_s": 1.0, "concurrency": 4}
+    ledger = f"postgresql://postgres@127.0.0.1:{postgresql.port}/postgres"
+    (cli.folder / "imagen.yaml").write_text(json.dumps({"ledger": ledger, "backends": {"sketch": backend}}))
+    cli.environ["PGPASSWORD"] = PASSWORD
+    out, options = cli.folder / "out", ("--runner", "dask", "--workers", "2", "--quiet")
+    process = cli.start("run", cli.manifest(24), "--out", out, *options, session=True)
+    ends = time.monotonic() + PATIENCE_S
+    while not done(out, postgresql) and process.poll() is None and time.monotonic() < ends:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, "Traceback" in err) == (130, False), err
+    status = cli.json("status", out)
+    assert (status["outcome"], status["submitted"], status["failed"]) == ("interrupted", 0, 0)
+    assert 0 < status["succeeded"] < 24
+    assert cli.json("resume", out, "--runner", "local")["succeeded"] == 24
+
+
+def figures(truth: dict[str, Any]) -> str:
+    """The account in one line for people."""
+    instants = truth["created_at_s"]
+    took_s = max(instants) - min(instants)
+    used = 100 * (truth["created"] - 1) / took_s * 60 / CREATES_PER_MIN
+    return (
+        f"{truth['created']} created in {took_s:.0f} simulated s ({took_s / SPEED:.0f} s), {used:.1f} % of "
+        f"{CREATES_PER_MIN:.0f} a minute, {busiest_minute(instants)} in the busiest minute, {truth['throttled'].get('create', 0)} creates refused, {truth['billed']} billed, "
+        f"{truth['duplicates_billed']} billed twice, {truth['requests_total'] / truth['created']:.1f} requests a picture"
+    )
+
+
+def busiest_minute(instants: list[float]) -> int:
+    """Creates in the simulated minute that had most."""
+    ordered = sorted(instants)
+    return max(number - bisect_left(ordered, at_s - 60) + 1 for number, at_s in enumerate(ordered))

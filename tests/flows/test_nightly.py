@@ -1,0 +1,221 @@
+"""Every night: schedules that fire, runs that are cancelled, nights that come back; on a real server, in real processes."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.flows.conftest import Cli
+from tests.services.prefect_service import ROOT, PrefectService, eventually, prefect
+
+pytestmark = pytest.mark.server
+
+OFTEN = "* * * * * */10"
+"""Every ten seconds: the sixth field, which Prefect understands, is seconds."""
+BLOCK = "00000000-0000-0000-0000-000000000000"
+AUTOMATIONS = sorted((ROOT / "automations").glob("*.yaml"))
+
+
+@pytest.fixture
+def nightly(tmp_path: Path, prefect_service: PrefectService) -> Cli:
+    """The command line with a server that schedules."""
+    return Cli(tmp_path, prefect_service.environ)
+
+
+@contextmanager
+def going_on(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that is told to end, and ends."""
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def is_up(process: subprocess.Popen[str], said: str) -> None:
+    """Wait until the process has said something on standard error."""
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if said in line:
+            return
+    raise AssertionError("".join(lines))
+
+
+def pictures(out: Path) -> int:
+    """How many are there already."""
+    return len(list(out.glob("images/*/*.*")))
+
+
+def first_completed(service: PrefectService, deployment: str) -> dict[str, Any] | None:
+    """The first run of a schedule that came to its end."""
+    found: list[dict[str, Any]] = service.ask(
+        "POST",
+        "/flow_runs/filter",
+        deployments={"name": {"any_": [deployment]}},
+        flow_runs={"state": {"name": {"any_": ["Completed"]}}},
+        sort="EXPECTED_START_TIME_ASC",
+        limit=1,
+    )
+    return found[0] if found else None
+
+
+def test_a_schedule_fires_and_outlives_the_process_that_serves_it(
+    nightly: Cli, prefect_service: PrefectService
+) -> None:
+    """The night's pictures are in the folder of its day; ended, the schedule is neither paused nor gone."""
+    nightly.manifest(3)
+    with going_on(nightly.start("serve", "m.jsonl", "--cron", OFTEN, "--name", "soon", "--budget", "1")) as serve:
+        is_up(serve, "its schedules stay")
+        run = eventually(lambda: first_completed(prefect_service, "soon"))
+    assert (run["state_name"], run["auto_scheduled"]) == ("Completed", True), run["state"]
+    day = datetime.fromisoformat(run["expected_start_time"]).astimezone(UTC).date().isoformat()
+    assert pictures(nightly.folder / "runs/soon" / day) == 3
+    deployment = prefect_service.ask("GET", "/deployments/name/generate-batch/soon")
+    assert (deployment["paused"], [each["active"] for each in deployment["schedules"]]) == (False, [True])
+    assert nightly.json("status", nightly.folder / "runs/soon" / day)["outcome"] == "completed"
+
+
+def test_cancelled_or_told_to_end_a_run_drains(nightly: Cli, prefect_service: PrefectService) -> None:
+    """Cancelled by Prefect's API, or SIGTERM to `imagen serve`: what is in flight lands, the batch goes on by its id."""
+    nightly.config(latency_s=1, concurrency=2)
+    nightly.manifest(30)
+    with going_on(nightly.start("serve", "m.jsonl", "--cron", "0 2 * * *", "--name", "cut", "--out", "out")) as serve:
+        is_up(serve, "its schedules stay")
+        cancelled = busy_run(nightly, prefect_service, "cut")
+        prefect_service.ask("POST", f"/flow_runs/{cancelled}/set_state", state={"type": "CANCELLING"})
+        drained(nightly, prefect_service, cancelled, "cut")
+        ended = busy_run(nightly, prefect_service, "end")
+    assert serve.returncode == 0
+    drained(nightly, prefect_service, ended, "end")
+    assert nightly.json("resume", "--flow-run", cancelled)["images"] == 30
+    missing = nightly.run("resume", "--flow-run", "11111111-1111-1111-1111-111111111111")
+    assert (missing.returncode, "knows no flow run" in missing.stderr) == (2, True)
+
+
+def busy_run(cli: Cli, service: PrefectService, out: str) -> str:
+    """Start a run and wait until it has its first pictures."""
+    run = service.start("generate-batch/cut", out=out, salt=out)
+    eventually(lambda: pictures(cli.folder / out) >= 2)
+    return run
+
+
+def drained(cli: Cli, service: PrefectService, run: str, out: str) -> None:
+    """It ended as cancelled, early, and nothing is in flight."""
+    assert service.ended(run)["state_name"] == "Cancelled"
+    record = cli.json("status", out)
+    assert (record["outcome"], record["submitting"], record["submitted"]) == ("interrupted", 0, 0)
+    assert 0 < record["images"] < 30
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What a checkout has of ours, as a user edits it."""
+    for name in ("flows", "tasks", "manifests"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "prefect.yaml", tmp_path)
+    return tmp_path
+
+
+def test_deployments_run_on_a_process_worker(checkout: Path, prefect_service: PrefectService) -> None:
+    """From prefect.yaml to files: `nightly` runs, and `resume-failed` leaves a living night alone."""
+    prefect(prefect_service, checkout, "work-pool", "create", "imagen", "--type", "process")
+    for name in ("nightly", "resume-failed"):
+        done = prefect(prefect_service, checkout, "--no-prompt", "deploy", "-n", name)
+        assert "successfully created" in done.stdout, done.stdout + done.stderr
+    worker = Cli(checkout, prefect_service.environ)
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "imagen", "--type", "process"]
+    with going_on(worker.start_program(*command)):
+        runs = [prefect_service.start("generate-batch/nightly", limit=3)]
+        runs.append(prefect_service.start("resume-failed/resume-failed"))
+        night, resumed = map(prefect_service.ended, runs)
+    assert night["state_name"] == "Completed", night["state"]
+    assert [pictures(out) for out in (checkout / "runs/nightly").iterdir()] == [3]
+    assert (resumed["state_name"], resumed["state"]["message"]) == ("Completed", "nothing to go on with")
+
+
+def test_all_deployments_are_accepted(checkout: Path, prefect_service: PrefectService) -> None:
+    """`prefect --no-prompt deploy --all` makes the four of prefect.yaml, with schedules and limits."""
+    if tuple(map(int, version("fastapi").split(".")[:2])) >= (0, 151):
+        pytest.skip("NOT RUN: Prefect 3.8.8 on this FastAPI refuses what `prefect deploy` asks (see pyproject.toml)")
+    prefect(prefect_service, checkout, "work-pool", "create", "imagen", "--type", "process")
+    done = prefect(prefect_service, checkout, "--no-prompt", "deploy", "--all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    wanted = {each["name"]: each for each in yaml.safe_load((checkout / "prefect.yaml").read_text())["deployments"]}
+    assert set(wanted) == {"generate", "nightly", "resume-failed", "push-usage"}
+    night = prefect_service.ask("GET", "/deployments/name/generate-batch/nightly")
+    assert [each["schedule"]["cron"] for each in night["schedules"]] == ["0 2 * * *"]
+    assert night["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+
+
+@pytest.mark.parametrize("path", AUTOMATIONS, ids=lambda path: path.stem)
+def test_automations_are_accepted(path: Path, tmp_path: Path, prefect_service: PrefectService) -> None:
+    """Each file as it is, with the id of a notification block put in where one is needed."""
+    copy = tmp_path / path.name
+    copy.write_text(path.read_text().replace(BLOCK, "5eabad06-2edb-4bbd-a7ed-920d23dc484b"))
+    done = prefect(prefect_service, tmp_path, "automation", "create", "--from-file", str(copy))
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {each["name"] for each in prefect_service.ask("POST", "/automations/filter", limit=50)}
+    assert {each["name"] for each in yaml.safe_load(path.read_text())["automations"]} <= names
+
+
+def test_a_killed_night_is_gone_on_with_once_and_within_its_budget(nightly: Cli) -> None:
+    """After a SIGKILL it comes to its end, and nothing is left to do."""
+    nightly.config(latency_s=0.5, concurrency=2, price_usd=0.01)
+    out = nightly.folder / "runs/night"
+    night = nightly.start("run", nightly.manifest(20), "--out", out, "--budget", "0.2")
+    eventually(lambda: pictures(out) >= 2)
+    night.send_signal(signal.SIGKILL)
+    night.communicate()
+    assert nightly.json("status", out)["outcome"] == "killed"
+    assert go_on(nightly).startswith("Completed: runs/night: Completed: 20 of 20 images")
+    record = nightly.json("status", out)
+    assert (record["images"], record["cost_usd"], record["outcome"]) == (20, 0.2, "completed")
+    assert go_on(nightly).startswith("Completed: nothing to go on with")
+
+
+def go_on(cli: Cli) -> str:
+    """Run the flow `resume-failed` on the folder of the runs, in a process of its own; gives its state."""
+    code = (
+        "from flows.resume_failed import resume_failed; import asyncio\n"
+        "state = asyncio.run(resume_failed('runs', return_state=True))\n"
+        "print(f'{state.name}: {state.message}')"
+    )
+    process = cli.start_program(sys.executable, "-c", code)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def test_runs_share_prefects_limit_of_a_backend_where_there_is_one(
+    nightly: Cli, prefect_service: PrefectService
+) -> None:
+    """The second run waits for the slot, and Ctrl-C ends its wait; the first gives the slot back."""
+    backends = {"shared": {"type": "sketch", "latency_s": 0.5, "concurrency": 2}}
+    (nightly.folder / "imagen.yaml").write_text(yaml.safe_dump({"default_backend": "shared", "backends": backends}))
+    limit = prefect_service.ask("POST", "/v2/concurrency_limits/", name="imagen-shared", limit=1)
+    nightly.manifest(300)
+    first = nightly.start("run", "m.jsonl", "--out", "first")
+    eventually(lambda: pictures(nightly.folder / "first") >= 2)
+    second = nightly.start("run", "m.jsonl", "--out", "second")
+    is_up(second, "waiting for imagen-shared")
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=60)
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+    assert (first.returncode, second.returncode) == (130, 130)
+    assert pictures(nightly.folder / "first") >= 2
+    assert pictures(nightly.folder / "second") == 0
+    assert prefect_service.ask("GET", f"/v2/concurrency_limits/{limit['id']}")["active_slots"] == 0

@@ -1,0 +1,112 @@
+"""A worker's way through a shard, from the order alone: what runs again, or beside another worker, repeats nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.fleet.shard import ShardOrder, with_share, work_on_shard
+from tasks.fleet.start import begin_fleet
+from tasks.ledger.queries import count
+from tasks.ledger.runs import RunStart, begin_run, end_run
+from tasks.settings import BackendSettings, RunnerSettings, Settings
+from tests.making import START_US, make_job, plan_jobs
+
+JOBS = 12
+
+
+async def begin(ledger: AsyncEngine, *, budget_micros: int | None = None, **backend: Any) -> int:
+    """A run of a fleet over twelve jobs; its number."""
+    settings = Settings(
+        backends={"sketch": BackendSettings.model_validate({"type": "sketch", "concurrency": 8, **backend})},
+        runner=RunnerSettings(kind="dask", lease_s=3),
+    )
+    await plan_jobs(ledger, [make_job(number) for number in range(JOBS)])
+    start = RunStart(
+        manifest="m", salt="", budget_micros=budget_micros, settings=settings.model_dump_json(), caller="test"
+    )
+    number = await begin_run(ledger, start, now_us=START_US)
+    await begin_fleet(ledger, run=number)
+    return number
+
+
+def order(out: Path, run: int) -> ShardOrder:
+    """All jobs as one shard, one of two that run at once."""
+    return ShardOrder(out=str(out), run=run, first=0, last=JOBS, places=2)
+
+
+async def attempts(ledger: AsyncEngine) -> int:
+    """How many paid calls there were."""
+    async with ledger.connect() as db:
+        return int((await db.exec_driver_sql("SELECT count(*) FROM attempts")).scalar_one())
+
+
+async def test_a_shard_that_runs_again_does_nothing(ledger: AsyncEngine, out: Path) -> None:
+    """Dask computes finished tasks again when the worker that held their results dies."""
+    run = await begin(ledger)
+    await work_on_shard(order(out, run))
+    assert (await count(ledger)).succeeded == JOBS
+    await work_on_shard(order(out, run))
+    assert await attempts(ledger) == JOBS
+
+
+async def test_the_same_shard_at_two_workers_is_done_once(ledger: AsyncEngine, out: Path) -> None:
+    """A worker that was taken for dead and lives: both go on, and no job is sent twice."""
+    run = await begin(ledger, latency_s=0.2, budget_micros=1_000_000, price_usd=0.001)
+    await asyncio.gather(work_on_shard(order(out, run)), work_on_shard(order(out, run)))
+    counts = await count(ledger)
+    assert (counts.succeeded, counts.cost_micros) == (JOBS, JOBS * 1_000)
+    assert await attempts(ledger) == JOBS
+
+
+async def test_the_cap_of_the_run_holds_at_the_workers(ledger: AsyncEngine, out: Path) -> None:
+    """Five pictures are paid for at two workers together, and the rest stays open."""
+    run = await begin(ledger, latency_s=0.05, budget_micros=5_000, price_usd=0.001)
+    await asyncio.gather(work_on_shard(order(out, run)), work_on_shard(order(out, run)))
+    counts = await count(ledger)
+    assert (counts.succeeded, counts.cost_micros, counts.planned) == (5, 5_000, JOBS - 5)
+
+
+async def test_what_a_stop_leaves_open_is_free_at_once(ledger: AsyncEngine, out: Path) -> None:
+    """Whoever resumes does not wait for leases of workers that ended in order."""
+    await work_on_shard(order(out, await begin(ledger, budget_micros=2_000, price_usd=0.001)))
+    async with ledger.connect() as db:
+        query = "SELECT count(*) FROM jobs WHERE state = 'planned' AND claimed_by IS NOT NULL"
+        assert (await db.exec_driver_sql(query)).scalar_one() == 0
+
+
+async def test_an_order_of_a_run_that_is_over_does_nothing(ledger: AsyncEngine, out: Path) -> None:
+    """A scheduler that outlives its run sends what it still has."""
+    run = await begin(ledger)
+    await end_run(ledger, run, "interrupted", now_us=START_US)
+    await work_on_shard(order(out, run))
+    assert await attempts(ledger) == 0
+
+
+async def test_a_worker_without_the_token_stops_the_batch(
+    ledger: AsyncEngine, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tokens come from the worker's own environment: who lacks one says which, and nothing is sent."""
+    monkeypatch.delenv("REPLICATE_API_TOKEN", raising=False)
+    await work_on_shard(order(out, await begin(ledger, type="replicate", model="black-forest-labs/flux-schnell")))
+    async with ledger.connect() as db:
+        message = (await db.exec_driver_sql("SELECT stop_message FROM fleet")).scalar_one()
+    assert "cannot use backend 'sketch': set REPLICATE_API_TOKEN" in message
+    assert await attempts(ledger) == 0
+
+
+def test_the_jobs_in_flight_are_divided() -> None:
+    """Sixty-four over three shards at once are twenty-one each, and one at least."""
+    settings = Settings(
+        default_backend="a",
+        backends={
+            "a": BackendSettings(type="sketch", concurrency=64),
+            "b": BackendSettings(type="sketch", concurrency=2),
+        },
+    )
+    shared = with_share(settings, 3).backends
+    assert (shared["a"].concurrency, shared["b"].concurrency) == (21, 1)
