@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tasks.backends.base import Backend
+from tasks.backends.base import Backend, require_taken
 from tasks.batch import Batch
 from tasks.budget import Hold
 from tasks.clock import instant
@@ -186,6 +186,7 @@ class JobRun:
         if self._batch.holding is not None:
             self._batch.holding.check(self._job)
         try:
+            require_taken(self._backend, self._job)
             return await self._backend.submit(self._job, attempt=self._number)
         except (JobError, BatchStopped):
             raise

@@ -18,6 +18,7 @@ UNIT_NAMES = {
     "input_megapixel": "input MP",
     "second": "s",
     "input_million_tokens": "M input tokens",
+    "input_million_image_tokens": "M image tokens in",
     "output_million_tokens": "M output tokens",
 }
 

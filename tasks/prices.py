@@ -38,6 +38,8 @@ class Used:
     """Of compute."""
     input_tokens: float | None = None
     """Of the prompt."""
+    input_image_tokens: float | None = 0.0
+    """Of all reference images."""
     output_tokens: float | None = None
     """Of all output images."""
 
@@ -64,8 +66,12 @@ class Price:
             (self.usd.input_megapixel, _begun(used.input_megapixels)),
             (self.usd.second, used.seconds),
             (self.usd.input_million_tokens, _millions(used.input_tokens)),
+            (self.usd.input_million_image_tokens, _millions(used.input_image_tokens)),
             (self.usd.output_million_tokens, _millions(used.output_tokens)),
         )
+        # What reference images cost is not known of every model, and never nothing where its prompts cost something.
+        if self.usd.input_million_tokens and not self.usd.input_million_image_tokens and used.input_image_tokens != 0:
+            return None
         asked = [(usd, times) for usd, times in parts if usd]
         if any(times is None for _, times in asked):
             return None

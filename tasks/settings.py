@@ -81,6 +81,7 @@ class UnitPrices(_Section):
     input_megapixel: float = Field(0.0, ge=0, description="for each begun megapixel of reference images")
     second: float = Field(0.0, ge=0, description="for each second of compute")
     input_million_tokens: float = Field(0.0, ge=0, description="for a million tokens of the prompt")
+    input_million_image_tokens: float = Field(0.0, ge=0, description="for a million tokens of reference images")
     output_million_tokens: float = Field(0.0, ge=0, description="for a million tokens of the picture")
 
 

@@ -63,6 +63,7 @@ backends:
     response_format: null # b64_json or url; sent where set: OpenAI's present models take none
     extra_inputs: {} # further inputs of a server, from a row's seed, steps and negative_prompt: {num_inference_steps: steps}
     output_tokens: null # of one picture at most, for plans and budgets; null: what is known of the model
+    input_image_tokens: null # of the pictures that a row starts from, at most, for plans and budgets; null: not known
     timeout_s: 300 # for one answer; the picture is made meanwhile
     usual_latency_s: 20 # seconds that a picture takes, for plans
     delivery_hosts: [] # where pictures lie that come as addresses, besides api_base's own host
@@ -84,6 +85,8 @@ backends:
     api_key_env: FAL_KEY # variable that holds the key
     queue_base: https://queue.fal.run
     sends: [seed, num_images, output_format] # with every job; shorten it for models that do not take one of them
+    image_input: null # the model's input for a row's `image`, as image_url, name[] for a list; null: it has none
+    mask_input: null # likewise for `mask`
     size_as: image_size # how the model is told a row's size: image_size, aspect_ratio or none
     default_steps: null # where the row gives none; null: the model's own
     timeout_s: 300 # for one request, and until it starts
@@ -95,7 +98,7 @@ backends:
     type: http
     model: my-model
     price_usd: 0.02 # 0: it is free, and what was not answered is sent again
-    create: # makes a prediction; in its body may stand prompt, negative_prompt, seed, width, height, size, ...
+    create: # makes a prediction; in its body may stand prompt, seed, width, height, image, mask, ...
       method: POST
       url: https://api.example.com/v1/models/{model}/tasks
       headers: {Authorization: "Bearer {env:MY_API_KEY}"} # variables stand in headers and addresses only

@@ -14,8 +14,9 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.errors import ConfigError
+from tasks.errors import ConfigError, Rejected
 from tasks.records import Job, Prediction
+from tasks.reference_images import references_of
 from tasks.settings import BackendSettings, OutputSettings, UnitPrices, explain_setting
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -82,6 +83,17 @@ def takes(backend: Backend) -> Collection[str]:
     """Which pictures can go into a job of this backend: of `image` and `mask`. A backend that does not say takes none."""
     inputs: Collection[str] = getattr(backend, "takes", ())
     return inputs
+
+
+def require_taken(backend: Backend, job: Job) -> None:
+    """Pass where the backend takes all of the job's pictures; it would drop the others silently.
+
+    Raises:
+        Rejected: It does not, since its settings have changed after the plan. Nothing was sent.
+    """
+    for name in references_of(job):
+        if name not in takes(backend):
+            raise Rejected(f"backend {job.backend!r} takes no {name}, as it is configured now", kind="input_image")
 
 
 class Backend(Protocol):

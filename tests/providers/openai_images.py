@@ -43,6 +43,8 @@ FAULTS = frozenset(
 )
 OUTPUT_TOKENS = 272
 INPUT_TOKENS = 13
+IMAGE_TOKENS = 323
+"""Of a picture that one starts from."""
 
 
 @dataclass
@@ -58,6 +60,7 @@ class OpenAIImages(Provider):
         """Its routes."""
         app = web.Application()
         app.router.add_post("/v1/images/generations", self.generate)
+        app.router.add_post("/v1/images/edits", self.edit)
         app.router.add_get("/files/{name}", self.file)
         return app
 
@@ -65,7 +68,19 @@ class OpenAIImages(Provider):
         """`POST /v1/images/generations`."""
         self.requests["generate"] += 1
         self.client_request_ids.append(request.headers.get("X-Client-Request-Id", ""))
-        body = await request.json()
+        return await self.made(request, await request.json())
+
+    async def edit(self, request: web.Request) -> web.StreamResponse:
+        """`POST /v1/images/edits`: a form with files, or JSON with addresses."""
+        self.requests["edit"] += 1
+        self.client_request_ids.append(request.headers.get("X-Client-Request-Id", ""))
+        body = await request.json() if request.content_type == "application/json" else await form_of(request)
+        if not (body.get("image") or body.get("images")):
+            return error(400, "Missing required parameter: 'image'.", code="missing_required_parameter")
+        return await self.made(request, body)
+
+    async def made(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        """A picture, or what becomes of it."""
         if (refusal := self.refusal(request, body)) is not None:
             return refusal
         await asyncio.sleep(self.latency_s)
@@ -133,11 +148,12 @@ class OpenAIImages(Provider):
             item = {"url": f"{self.url}/files/{name}.png", "revised_prompt": "a fox"}
         answer: dict[str, Any] = {"created": int(time.time()), "data": [] if self.strikes("no_data") else [item]}
         if not self.strikes("no_usage"):
+            seen = IMAGE_TOKENS if body.get("image") or body.get("images") else 0
             answer["usage"] = {
-                "input_tokens": INPUT_TOKENS,
-                "input_tokens_details": {"image_tokens": 0, "text_tokens": INPUT_TOKENS},
+                "input_tokens": INPUT_TOKENS + seen,
+                "input_tokens_details": {"image_tokens": seen, "text_tokens": INPUT_TOKENS},
                 "output_tokens": OUTPUT_TOKENS,
-                "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
+                "total_tokens": INPUT_TOKENS + seen + OUTPUT_TOKENS,
             }
         return answer
 
@@ -163,6 +179,15 @@ _REFUSALS = {
     "invalid": (400, "invalid_value", "Invalid size."),
     "server_error": (500, None, "The server had an error while processing your request."),
 }
+
+
+async def form_of(request: web.Request) -> dict[str, Any]:
+    """The fields of a form; a file as its name, type and bytes."""
+    form = await request.post()
+    files = {name: part for name, part in form.items() if isinstance(part, web.FileField)}
+    body: dict[str, Any] = {name: value for name, value in form.items() if name not in files}
+    body |= {name: (part.filename, part.content_type, part.file.read()) for name, part in files.items()}
+    return {**body, "n": int(body.get("n", 1))}
 
 
 def error(

@@ -15,8 +15,9 @@ from PIL import Image
 
 from tests.providers.fal_queue import MODEL, FalQueue
 from tests.providers.openai_batches import OpenAIBatches
-from tests.providers.openai_images import OUTPUT_TOKENS, OpenAIImages
+from tests.providers.openai_images import IMAGE_TOKENS, OUTPUT_TOKENS, OpenAIImages
 from tests.providers.serving import serving
+from tests.scripted_backend import picture as png
 
 
 def size_of(data: bytes) -> tuple[int, int]:
@@ -71,6 +72,28 @@ async def test_openai_raises_its_errors(
     with pytest.raises(error) as caught:
         await client.images.generate(model="gpt-image-1.5", prompt="a fox")
     assert caught.value.code == code
+
+
+async def test_openai_edits_a_picture(images: tuple[OpenAIImages, openai.AsyncOpenAI]) -> None:
+    """Its client sends the same form that we do, and reads the tokens of the picture it starts from."""
+    service, client = images
+    start, read = ("a.png", png(), "image/png"), ("a.png", "image/png", png())
+    answer = await client.images.edit(model="gpt-image-1.5", prompt="a fox", image=start, mask=start)
+    assert answer.data is not None
+    assert answer.usage is not None
+    assert answer.usage.input_tokens_details.image_tokens == IMAGE_TOKENS
+    assert size_of(base64.b64decode(answer.data[0].b64_json or ""))
+    [body] = service.created
+    assert (body["image"], body["mask"], body["n"]) == (read, read, 1)
+
+
+async def test_openai_raises_the_errors_of_an_edit(images: tuple[OpenAIImages, openai.AsyncOpenAI]) -> None:
+    """As those of a generation."""
+    service, client = images
+    service.break_("moderation_prompt")
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.images.edit(model="gpt-image-1.5", prompt="a fox", image=("a.png", png(), "image/png"))
+    assert caught.value.code == "moderation_blocked"
 
 
 @pytest.fixture

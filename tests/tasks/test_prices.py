@@ -24,6 +24,12 @@ READ_ON = date(2026, 10, 7)
         (UnitPrices(run=0.01, input_megapixel=0.02), Used(images=1, input_megapixels=2.25), 70_000),
         (UnitPrices(run=0.01, input_megapixel=0.02), Used(images=1, input_megapixels=None), None),
         (UnitPrices(image=0.01), Used(images=1, input_megapixels=None), 10_000),
+        (UnitPrices(input_million_tokens=2.0), Used(images=1, input_tokens=10, input_image_tokens=4), None),
+        (
+            UnitPrices(input_million_tokens=2.0, input_million_image_tokens=2.5),
+            Used(images=1, input_tokens=10, input_image_tokens=4),
+            30,
+        ),
         (UnitPrices(second=0.001), Used(images=1, seconds=2.5), 2_500),
         (UnitPrices(second=0.001), Used(images=1), None),
         (

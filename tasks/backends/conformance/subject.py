@@ -52,9 +52,9 @@ class Subject:
         """A new instance, as another process builds it."""
         return self.build(context_of({**self.instance, **changes}))
 
-    def job(self, number: int = 0) -> Job:
+    def job(self, number: int = 0, **changes: Any) -> Job:
         """A job like no other number's."""
-        return job_of(self.instance, number)
+        return job_of(self.instance, number, **changes)
 
 
 def context_of(instance: Mapping[str, Any]) -> BackendContext:

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasks.backends.base import Backend
+from tasks.backends.base import Backend, takes
 from tasks.backends.conformance.subject import Ending, Subject
 from tasks.errors import (
     Ambiguous,
@@ -28,6 +29,7 @@ from tasks.errors import (
     Unfetched,
 )
 from tasks.records import Job, Prediction
+from tasks.reference_images import find_reference
 
 PATIENCE_S = 60.0
 
@@ -186,6 +188,23 @@ class BackendConformance:
                 await asyncio.wait_for(backend.cancel(prediction), PATIENCE_S)
             assert subject.created() == 2
 
+    async def test_a_picture_starts_from_the_one_that_was_planned(self, subject: Subject, tmp_path: Path) -> None:
+        """A backend that takes `image` makes a job with one; of a file that has changed since, it creates nothing."""
+        async with opened(subject) as backend:
+            if "image" not in takes(backend):
+                pytest.skip("this backend takes no pictures")
+            (tmp_path / "start.png").write_bytes(square(64))
+            job = subject.job(image=find_reference("start.png", tmp_path))
+            assert backend.problems(job) == []
+            _, data = await picture_of(backend, job)
+            assert_whole(data)
+            assert subject.created() == 1
+            (tmp_path / "start.png").write_bytes(square(48))
+            error = await error_of(picture_of(backend, job))
+            assert isinstance(error, Rejected), "the job's identity is that of the old bytes"
+            assert error.cost_micros == 0
+            assert subject.created() == 1, "a file that has changed is not sent"
+
     async def test_closing_is_quiet(self, subject: Subject) -> None:
         """Unused, and twice."""
         backend = subject.backend()
@@ -235,6 +254,15 @@ def assert_whole(data: bytes) -> None:
 
     with Image.open(BytesIO(data)) as image:
         image.load()
+
+
+def square(side_px: int) -> bytes:
+    """A small PNG."""
+    from PIL import Image  # noqa: PLC0415  only where a picture is made
+
+    file = BytesIO()
+    Image.new("RGB", (side_px, side_px), (200, 80, 40)).save(file, "PNG")
+    return file.getvalue()
 
 
 def assert_no_secret(error: BaseException, subject: Subject) -> None:

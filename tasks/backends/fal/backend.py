@@ -6,6 +6,7 @@ lost cannot be found. It is held.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Collection
 from contextlib import suppress
@@ -20,6 +21,7 @@ from tasks.backends.delivery import Delivery
 from tasks.backends.fal.api import COMPLETED, FalApi
 from tasks.backends.fal.inputs import input_of, megapixels, problems_of
 from tasks.backends.fal.options import FalOptions, parse_model
+from tasks.backends.fal.pictures import inputs_of, picture_inputs
 from tasks.backends.fal.results import failure, is_flagged, megapixels_of, picture_of
 from tasks.backends.http_calls import json_object
 from tasks.backends.polling import Polling
@@ -47,6 +49,7 @@ class FalBackend:
             self._model = parse_model(context.settings.model)
         except ValueError as exc:
             raise ConfigError(f"{context.place}.model: {exc}") from None
+        self.takes = frozenset(inputs_of(self._options))
         self._pricing = Pricing(
             price=price_of(self._model, context.prices), image_micros=micros(context.settings.price_usd)
         )
@@ -64,7 +67,7 @@ class FalBackend:
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the price table's."""
-        cost_micros = self._pricing.cost_micros(Used(images=1, megapixels=megapixels(job, self._options)))
+        cost_micros = self._pricing.cost_micros(self._used(job, megapixels(job, self._options)))
         return Estimate(
             cost_micros=cost_micros,
             most_micros=cost_micros,
@@ -81,7 +84,8 @@ class FalBackend:
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One request into the queue."""
-        request_id = await self._api.submit(input_of(job, self._options))
+        pictures = await asyncio.to_thread(picture_inputs, job, self._options)
+        request_id = await self._api.submit({**pictures, **input_of(job, self._options)})
         return Prediction(prediction_id=request_id, created_at=instant(self._clock.now_us()))
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
@@ -135,7 +139,7 @@ class FalBackend:
         picture = picture_of(body)
         size = megapixels_of(picture or {}) or megapixels(job, self._options)
         seconds = (status.get("metrics") or {}).get("inference_time")
-        cost_micros = self._pricing.cost_micros(Used(images=1, megapixels=size, seconds=seconds))
+        cost_micros = self._pricing.cost_micros(self._used(job, size, seconds))
         if is_flagged(body):
             raise Refused("the picture was flagged and blackened", cost_micros=cost_micros)
         if picture is None:
@@ -147,6 +151,9 @@ class FalBackend:
             cost_micros=cost_micros,
             cost_source=None if cost_micros is None else "free" if self._pricing.free else "priced",
         )
+
+    def _used(self, job: Job, size: float, seconds: float | None = None) -> Used:
+        return Used(images=1, megapixels=size, input_megapixels=None if job.image else 0.0, seconds=seconds)
 
     @property
     def _key(self) -> str:

@@ -33,6 +33,10 @@ class FalOptions(BaseModel):
     size_as: Literal["image_size", "aspect_ratio", "none"] = Field(
         "image_size", description="how the model is told a row's size"
     )
+    image_input: str | None = Field(
+        None, pattern=r"^\w+(\[\])?$", description="model's input for a row's `image`; name[] for a list; null: none"
+    )
+    mask_input: str | None = Field(None, pattern=r"^\w+(\[\])?$", description="likewise for `mask`")
     default_steps: int | None = Field(None, ge=1, description="where the row gives none; null: the model's own")
     timeout_s: float = Field(300.0, ge=5, le=86_400, description="for one request, and to its start in the queue")
     usual_latency_s: float = Field(4.0, ge=0, description="seconds that one takes, until some were seen")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +13,9 @@ from tasks.backends.http_api import answers
 from tasks.backends.http_api.options import Call, HttpOptions
 from tasks.backends.http_api.pointers import put, read
 from tasks.backends.http_api.template import fill, fill_address, fill_text
-from tasks.backends.http_api.values import values_of
+from tasks.backends.http_api.values import picture_problems, picture_values, values_of
 from tasks.backends.http_calls import SHORT_KEEPALIVE_S, HttpCalls, refusal, require_free_answer
-from tasks.errors import Ambiguous, OutputGone, Refused
+from tasks.errors import Ambiguous, OutputGone, Refused, Rejected
 from tasks.records import Job
 
 
@@ -44,7 +45,10 @@ class DescribedApi:
             BatchStopped: Key or credit: nobody's prediction can be created now.
         """
         options = self._options
-        values = {**values_of(job, options), "attempt": attempt, **self._env}
+        for problem in picture_problems(job, options):
+            raise Rejected(problem, kind="input_image")
+        pictures = await asyncio.to_thread(picture_values, job, options)
+        values = {**values_of(job, options), **pictures, "attempt": attempt, **self._env}
         request = _request(options.create, values)
         if "json" in request:
             put(request["json"], options.opts_at, dict(job.backend_opts))

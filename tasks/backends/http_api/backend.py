@@ -21,9 +21,9 @@ from tasks.backends.delivery import Delivery
 from tasks.backends.http_api import answers
 from tasks.backends.http_api.answers import Answered, Made
 from tasks.backends.http_api.api import DescribedApi, id_of
-from tasks.backends.http_api.options import HttpOptions
+from tasks.backends.http_api.options import BASE64, HttpOptions
 from tasks.backends.http_api.template import fill_address
-from tasks.backends.http_api.values import size_of
+from tasks.backends.http_api.values import picture_problems, size_of
 from tasks.backends.polling import Polling
 from tasks.clock import Clock, instant
 from tasks.errors import (
@@ -63,6 +63,7 @@ class HttpBackend:
         self._pricing = Pricing(
             price=price_of(context.settings.model, context.prices), image_micros=micros(context.settings.price_usd)
         )
+        self.takes = frozenset(name.removesuffix(BASE64) for name in self._options.pictures())
         self._unanswered: dict[str, int] = {}
         """Attempts of this process whose create was not answered yet, by job."""
 
@@ -77,7 +78,8 @@ class HttpBackend:
     def problems(self, job: Job) -> list[str]:
         """Nothing is known of what the API takes; but what cannot be sent at all is said."""
         lost = bool(job.backend_opts) and self._options.create.body is None
-        return ["backend_opts: create has no body that they could be sent in"] * lost
+        found = ["backend_opts: create has no body that they could be sent in"] * lost
+        return found + picture_problems(job, self._options)
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, or one from the price table."""
@@ -268,7 +270,11 @@ class HttpBackend:
 
     def _used(self, job: Job) -> Used:
         width, height = size_of(job, self._options)
-        return Used(images=1, megapixels=width * height / 1e6 if width and height else None)
+        return Used(
+            images=1,
+            megapixels=width * height / 1e6 if width and height else None,
+            input_megapixels=None if job.image else 0.0,
+        )
 
     @cached_property
     def _connections(self) -> int:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from tasks.backends.http_api.pointers import Pointer, can_hold
 from tasks.backends.http_api.template import ENV, check, names_in
 from tasks.backends.http_options import Address
+from tasks.reference_images import INPUTS
 
 OF_THE_JOB = frozenset(
     {
@@ -27,6 +28,9 @@ OF_THE_JOB = frozenset(
         "job_id",
     }
 )
+BASE64 = "_base64"
+OF_PICTURES = frozenset(name + form for name in INPUTS for form in ("", BASE64))
+"""Of the pictures that a job starts from; they are large, so they stand in the body only."""
 OF_A_CREATE = OF_THE_JOB | {"attempt"}
 OF_A_PREDICTION = frozenset({"id", "model"})
 OF_A_LOOKUP = OF_THE_JOB | {"since"}
@@ -149,6 +153,10 @@ class HttpOptions(_Section):
         if self.find is not None:
             yield "find", self.find, OF_A_LOOKUP
 
+    def pictures(self) -> frozenset[str]:
+        """The placeholders of pictures that stand in the body of `create`."""
+        return OF_PICTURES.intersection(names_in(self.create.body))
+
     def variables(self) -> list[str]:
         """The environment variables that the calls need, in order."""
         calls = [call for _, call, _ in self._calls()]
@@ -158,7 +166,8 @@ class HttpOptions(_Section):
 
 def _check_call(name: str, call: Call, allowed: frozenset[str]) -> None:
     parts = (("url", call.url, allowed, True), ("headers", call.headers, allowed & OF_A_HEADER, True))
-    for part, tree, names, env in (*parts, ("body", call.body, allowed, False)):
+    of_body = allowed | (OF_PICTURES if name == "create" else frozenset())
+    for part, tree, names, env in (*parts, ("body", call.body, of_body, False)):
         try:
             check(tree, names, env=env)
         except ValueError as exc:

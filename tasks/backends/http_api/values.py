@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
-from tasks.backends.http_api.options import HttpOptions
+from tasks.backends.http_api.options import BASE64, HttpOptions
 from tasks.backends.sizes import requested_size
 from tasks.identity import sent_text
 from tasks.records import Job
+from tasks.reference_images import data_address, read_reference, references_of
 
 GRID_PX = 8
 
@@ -35,3 +37,28 @@ def values_of(job: Job, options: HttpOptions) -> dict[str, Any]:
         "model": job.model or None,
         "job_id": job.job_id,
     }
+
+
+def picture_values(job: Job, options: HttpOptions) -> dict[str, str]:
+    """The placeholders of the job's pictures, as far as the template names them. Blocks: it reads files.
+
+    Raises:
+        Rejected: A file is gone or has changed since the plan. Nothing was sent.
+    """
+    values, named = {}, options.pictures()
+    for name, picture in references_of(job).items():
+        if not picture.is_file:
+            values[name] = picture.address
+        elif named & {name, name + BASE64}:
+            data = read_reference(picture)
+            values |= {name: data_address(data), name + BASE64: base64.b64encode(data).decode()}
+    return values
+
+
+def picture_problems(job: Job, options: HttpOptions) -> list[str]:
+    """Addresses where the template wants bytes: nothing is fetched by us; each `input: reason`."""
+    return [
+        f"{name}: an address cannot be sent as {{{name}{BASE64}}}; give a file"
+        for name, picture in references_of(job).items()
+        if name + BASE64 in options.pictures() and not picture.is_file
+    ]

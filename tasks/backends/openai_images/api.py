@@ -12,6 +12,8 @@ from tasks.backends.http_calls import SHORT_KEEPALIVE_S, HttpCalls, json_object,
 from tasks.backends.openai_images.answer import ImageAnswer, Unreadable, read_answer
 from tasks.errors import Ambiguous, BatchStopped, JobError, Refused, Throttled
 
+GENERATIONS = "/images/generations"
+EDITS = "/images/edits"
 MODERATION = frozenset({"moderation_blocked", "content_policy_violation", "content_filter"})
 """Codes of a refused prompt or picture (issues of public clients with captured answers, read 2026-11)."""
 NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
@@ -42,11 +44,12 @@ class ImagesApi:
             keepalive_s=SHORT_KEEPALIVE_S,
         )
 
-    async def generate(self, body: Mapping[str, Any], *, client_request_id: str) -> ImageAnswer:
+    async def make(self, path: str, content: Mapping[str, Any], *, client_request_id: str) -> ImageAnswer:
         """Make one picture. It costs money; call it once.
 
         Args:
-            body: The request.
+            path: `GENERATIONS`, or `EDITS` of pictures.
+            content: The request, as httpx takes it: `json`, or `data` and `files`.
             client_request_id: Our own name for it, by which the provider finds it in its logs.
 
         Raises:
@@ -56,9 +59,7 @@ class ImagesApi:
         """
         # OpenAI's API reference, "Debugging requests", read 2026-11.
         headers = {"X-Client-Request-Id": client_request_id}
-        paying = self.calls.paying(
-            "POST", "/images/generations", json=dict(body), headers=headers, timeout_s=self._timeout_s
-        )
+        paying = self.calls.paying("POST", path, headers=headers, timeout_s=self._timeout_s, **content)
         async with paying as answer:
             if not answer.is_success:
                 await answer.aread()

@@ -7,6 +7,7 @@ says so, and pays again only when it is asked to.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Collection
 from datetime import datetime
@@ -16,8 +17,9 @@ import httpx
 
 from tasks.backends.base import Allowance, BackendContext, Estimate
 from tasks.backends.delivery import Delivery
+from tasks.backends.openai_images import edits
 from tasks.backends.openai_images.answer import ImageAnswer
-from tasks.backends.openai_images.api import ImagesApi
+from tasks.backends.openai_images.api import EDITS, GENERATIONS, ImagesApi
 from tasks.backends.openai_images.costs import Costs
 from tasks.backends.openai_images.options import OpenAIOptions
 from tasks.backends.openai_images.request import body_of, problems_of
@@ -25,10 +27,13 @@ from tasks.errors import Ambiguous, JobError, OutputGone
 from tasks.identity import digest
 from tasks.prices import Pricing, price_of
 from tasks.records import Job, Prediction, micros
+from tasks.reference_images import INPUTS
 
 
 class OpenAIBackend:
     """One model behind an images API."""
+
+    takes: Collection[str] = INPUTS
 
     def __init__(self, context: BackendContext, options: OpenAIOptions) -> None:
         """Take the settings; nothing is asked of the network."""
@@ -49,11 +54,11 @@ class OpenAIBackend:
 
     def problems(self, job: Job) -> list[str]:
         """What cannot be sent, or what one of OpenAI's own models would refuse."""
-        return problems_of(job, self._options)
+        return problems_of(job, self._options) + edits.problems_of(job, body_of(job, self._options))
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the tokens that such a picture can be."""
-        most_micros = self._costs.most_micros(body_of(job, self._options))
+        most_micros = self._costs.most_micros(body_of(job, self._options), from_pictures=job.image is not None)
         return Estimate(
             cost_micros=most_micros,
             most_micros=most_micros,
@@ -70,7 +75,11 @@ class OpenAIBackend:
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One call, which lasts until the picture is made and here."""
-        answer = await self._api.generate(body_of(job, self._options), client_request_id=f"{_logged_as(job)}-{attempt}")
+        body = body_of(job, self._options)
+        path, content = GENERATIONS, {"json": body}
+        if job.image is not None:
+            path, content = EDITS, await asyncio.to_thread(edits.content_of, job, body)
+        answer = await self._api.make(path, content, client_request_id=f"{_logged_as(job)}-{attempt}")
         return Prediction(prediction_id=answer.request_id, output=answer)
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
@@ -88,7 +97,7 @@ class OpenAIBackend:
                 "it was made and paid for, but its run ended before it was on disk, and the images API keeps nothing",
                 cost_micros=self._pricing.image_micros,
             )
-        cost_micros, source = self._costs.of(answer)
+        cost_micros, source = self._costs.of(answer, from_pictures=job.image is not None)
         if answer.picture is None and answer.address is None:
             raise JobError("the answer holds no picture", kind="no_output", cost_micros=cost_micros)
         return Prediction(

@@ -52,7 +52,9 @@ class _Look:
 
 
 class OpenAIBatchBackend(OpenAIBackend):
-    """One model behind the Batch API."""
+    """One model behind the Batch API; edits are batches of their own there, which are not made here."""
+
+    takes = ()
 
     def __init__(self, context: BackendContext, options: OpenAIOptions) -> None:
         """Read the settings; nothing is asked of the network."""

@@ -25,20 +25,30 @@ class Costs:
     pricing: Pricing
     options: OpenAIOptions
 
-    def most_micros(self, body: Mapping[str, Any]) -> int | None:
+    def most_micros(self, body: Mapping[str, Any], *, from_pictures: bool = False) -> int | None:
         """The most that a request can cost, millionths of a dollar; None where that is not known."""
         facts = facts_of(str(body.get("model", "")))
         known = facts.output_tokens(body.get("quality"), body.get("size")) if facts else None
         prompt_tokens = len(str(body["prompt"]).encode("utf-8", "surrogatepass")) + PROMPT_OVERHEAD_TOKENS
         return self._cost_micros(
-            Used(images=1, input_tokens=prompt_tokens, output_tokens=self.options.output_tokens or known)
+            Used(
+                images=1,
+                input_tokens=prompt_tokens,
+                input_image_tokens=self.options.input_image_tokens if from_pictures else 0.0,
+                output_tokens=self.options.output_tokens or known,
+            )
         )
 
-    def of(self, answer: ImageAnswer) -> tuple[int | None, str | None]:
+    def of(self, answer: ImageAnswer, *, from_pictures: bool = False) -> tuple[int | None, str | None]:
         """What an answer has cost, and where that is known from: `reported` tokens, a `priced` picture, or `free`."""
         usage = answer.usage or {}
+        input_tokens, of_pictures = _count(usage.get("input_tokens")), 0.0 if not from_pictures else _of_pictures(usage)
         used = Used(
-            images=1, input_tokens=_count(usage.get("input_tokens")), output_tokens=_count(usage.get("output_tokens"))
+            images=1,
+            # The service counts the pictures' tokens among the others.
+            input_tokens=None if input_tokens is None or of_pictures is None else input_tokens - of_pictures,
+            input_image_tokens=of_pictures,
+            output_tokens=_count(usage.get("output_tokens")),
         )
         cost_micros = self._cost_micros(used)
         if cost_micros is None:
@@ -59,6 +69,11 @@ class Costs:
         if full is None or self.options.mode == "sync" or self.pricing.image_micros is not None:
             return full
         return micros(full * BATCH_SHARE / 1e6)
+
+
+def _of_pictures(usage: Mapping[str, Any]) -> float | None:
+    details = usage.get("input_tokens_details")
+    return _count(details.get("image_tokens")) if isinstance(details, dict) else None
 
 
 def _count(value: object) -> float | None:

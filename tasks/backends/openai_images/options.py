@@ -38,6 +38,9 @@ class OpenAIOptions(BaseModel):
     output_tokens: int | None = Field(
         None, ge=1, description="of one picture at most, for plans and budgets; null: what is known of the model"
     )
+    input_image_tokens: int | None = Field(
+        None, ge=1, description="of the pictures that a row starts from, at most; null: it is not known"
+    )
     timeout_s: float = Field(300.0, gt=0, le=3_600, description="for one answer; the picture is made meanwhile")
     usual_latency_s: float = Field(20.0, ge=0, description="seconds that a picture takes, for plans")
     delivery_hosts: list[str] = Field(

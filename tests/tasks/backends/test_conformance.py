@@ -80,7 +80,7 @@ class TestReplicate(BackendConformance):
                 build=ReplicateBackend,
                 instance={
                     "type": "replicate",
-                    "model": "black-forest-labs/flux-schnell",
+                    "model": "black-forest-labs/flux-dev",
                     "api_base": simulator.url,
                     "delivery_hosts": ["localhost"],
                     "lookup_patience_s": 0.3,
@@ -178,7 +178,7 @@ class TestFal(BackendConformance):
         async with serving(provider) as url:
             yield Subject(
                 build=FalBackend,
-                instance=fal_queue.instance(url),
+                instance=fal_queue.instance(url, image_input="image_url"),
                 created=lambda: len(provider.created),
                 endings=endings_of(provider, faults),
                 unreachable={"queue_base": NOBODY},

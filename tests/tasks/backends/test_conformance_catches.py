@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,8 @@ from tasks.backends.conformance import BackendConformance, Ending, Subject
 from tasks.backends.http_api.backend import HttpBackend
 from tasks.errors import JobError, Rejected
 from tasks.records import Job, Prediction
-from tests.providers.json_api import JsonApi, polled
+from tasks.reference_images import find_reference
+from tests.providers.json_api import JsonApi, at_once, polled
 from tests.providers.serving import serving
 
 SUITE = BackendConformance()
@@ -61,6 +64,16 @@ class PaysAgainAfterARestart(HttpBackend):
         if prediction.created_at is None:
             prediction = await self.submit(job, attempt=2)
         return await super().wait(job, prediction)
+
+
+class SendsWhatIsThere(HttpBackend):
+    """Does not look whether the file is still the one that was planned."""
+
+    async def submit(self, job: Job, *, attempt: int) -> Prediction:
+        if job.image is not None:
+            path = Path(job.image.address)
+            job = replace(job, image=find_reference(path.name, path.parent))
+        return await super().submit(job, attempt=attempt)
 
 
 @pytest.fixture
@@ -114,3 +127,10 @@ async def test_a_second_payment_after_a_restart_is_caught(provider: JsonApi) -> 
     """Going on from an id creates nothing."""
     with pytest.raises(AssertionError):
         await SUITE.test_another_process_goes_on_from_the_id(subject_of(PaysAgainAfterARestart, provider))
+
+
+async def test_a_picture_of_other_bytes_is_caught(provider: JsonApi, tmp_path: Path) -> None:
+    """A file that has changed belongs to another job."""
+    subject = replace(subject_of(SendsWhatIsThere, provider), instance=at_once(provider.url, "raw"))
+    with pytest.raises(AssertionError, match="nothing was raised"):
+        await SUITE.test_a_picture_starts_from_the_one_that_was_planned(subject, tmp_path)

@@ -1,0 +1,48 @@
+"""Pictures that go into a request: addresses as they are, files as `data:` addresses in its input.
+
+fal.ai takes both wherever a model takes a file (fal.ai/docs, "fal CDN", read 2026-11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.backends.fal.options import FalOptions
+from tasks.errors import Rejected
+from tasks.records import Job, ReferenceImage
+from tasks.reference_images import data_address, read_reference, references_of
+
+MOST_DATA_BYTES = 8 * 1024 * 1024
+"""Ours: what a request of all its pictures should not be larger than; the service states no limit."""
+LIST = "[]"
+
+
+def inputs_of(options: FalOptions) -> Mapping[str, str]:
+    """Names of the model's inputs for pictures, by column."""
+    names = {"image": options.image_input, "mask": options.mask_input}
+    return {column: name for column, name in names.items() if name is not None}
+
+
+def picture_inputs(job: Job, options: FalOptions) -> dict[str, Any]:
+    """The inputs of the job's pictures. Blocks: it reads files.
+
+    Raises:
+        Rejected: A file is gone, has changed since the plan, or is too large. Nothing was sent.
+    """
+    values: dict[str, Any] = {}
+    for column, picture in references_of(job).items():
+        if name := inputs_of(options).get(column):
+            address = _address(column, picture)
+            values[name.removesuffix(LIST)] = [address] if name.endswith(LIST) else address
+    return values
+
+
+def _address(column: str, picture: ReferenceImage) -> str:
+    if not picture.is_file:
+        return picture.address
+    data = read_reference(picture)
+    if len(data) > MOST_DATA_BYTES:
+        most = MOST_DATA_BYTES // 2**20
+        raise Rejected(f"{column}: larger than {most} MiB; put it where fal.ai can fetch it", kind="input_image")
+    return data_address(data)
