@@ -15,7 +15,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tasks.database_url import database_of
@@ -193,7 +193,9 @@ def is_away(exc: BaseException) -> bool:
         return exc.connection_invalidated or _is_away_code(getattr(exc.orig, "sqlstate", None))
     if isinstance(exc, asyncpg.PostgresError):
         return _is_away_code(exc.sqlstate)
-    return isinstance(exc, OSError)
+    # What SQLAlchemy's pool says when it has met `require_lock` twice in a row: the lock's connection broke meanwhile.
+    lost_twice = isinstance(exc, InvalidRequestError) and "connection is closed" in str(exc)
+    return lost_twice or isinstance(exc, OSError)
 
 
 async def is_held(engine: AsyncEngine) -> bool:

@@ -33,6 +33,7 @@ ELSEWHERE = {
     "imagen status s3:": "test_object_storage.py",
     "imagen resume s3:": "test_object_storage.py",
     "imagen usage push s3:": "test_object_storage.py",
+    "imagen run prompts.yaml --out /shared": "test_many_workers.py",
     "imagen gallery runs/foxes --open": "test_gallery.py",
     "imagen export runs/foxes --format jsonl --to - | jq": "test_export.py",
     'imagen reroll runs/foxes --id ID --prompt "..."': "test_reroll.py",
@@ -84,7 +85,12 @@ def test_the_commands_of_a_page_work_one_after_the_other(page: Path, shell: Cli)
         if elsewhere(command) is None:
             environ = {**os.environ, **shell.environ}
             done = subprocess.run(
-                ["bash", "-c", command], cwd=shell.folder, env=environ, capture_output=True, text=True, check=False
+                ["bash", "-c", f"{command}\nexit $?"],
+                cwd=shell.folder,
+                env=environ,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert done.returncode == 0, f"{command}: {done.stderr or done.stdout}"
             assert "Traceback" not in done.stderr

@@ -225,7 +225,7 @@ async def test_every_fault_at_once(out: Path, monkeypatch: pytest.MonkeyPatch) -
     rules += [rule("slow_file", 0.5, rate=0.05), rule("list_lag", 0.3)]
     quick = replace(QUICK, latency_s=0.2)
     async with running(quick, rules) as simulator:
-        async with batch_at(out, simulator, 500, timeout_s=5.0) as batch:
+        async with batch_at(out, simulator, 500, timeout_s=5.0, concurrency=200) as batch:
             await generate_range(batch, *EVERYTHING)
             counts = await count(batch.engine)
             rows = [row async for page in job_pages(batch.engine) for row in page]
@@ -252,6 +252,7 @@ async def test_requests_for_one_picture(in_flight: int, out: Path) -> None:
     assert truth.requests_total / jobs <= 3.2, Counter(truth.requests)
 
 
+@pytest.mark.paced
 async def test_low_credit_is_waited_for(out: Path) -> None:
     """6 a minute, burst 1, told in the body only: all succeed, with at most 1.1 requests for each create."""
     scaled = Simulated(speed=40, latency_s=5, picture_kb=2, shrink=16)
@@ -263,6 +264,7 @@ async def test_low_credit_is_waited_for(out: Path) -> None:
     assert truth.requests["create"] / truth.created <= 1.1
 
 
+@pytest.mark.paced
 async def test_the_allowed_rate_is_used_in_full(out: Path) -> None:
     """600 a minute over two minutes with 2 s latency: at least 97 % of it is used, and at most 1 % is refused."""
     scaled = Simulated(speed=8, latency_s=2, picture_kb=2, shrink=16, create_burst=10)
