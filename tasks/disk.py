@@ -24,9 +24,8 @@ def stopping_when_full(out: object, *, disk: Path | None = None) -> Iterator[Non
     try:
         yield
     except OSError as exc:
-        raise BatchStopped(
-            "disk", f"{_why(disk or out, exc)} and run `imagen resume {out}`; nothing is paid twice"
-        ) from exc
+        why = _why(disk or out, exc)
+        raise BatchStopped("disk", f"{why} and run `imagen resume {out}`; nothing is paid twice", why=why) from exc
 
 
 def _why(out: object, error: OSError) -> str:

@@ -5,6 +5,7 @@ ImagenError                 everything we raise; `exit_code` is what the command
 │   ├── ManifestError       rows that cannot be used, all of them
 │   ├── ConfigError         a setting that cannot be used
 │   ├── OutputError         the output folder or bucket cannot be used
+│   │   └── UnreadableFile  one of its files cannot be read
 │   └── BatchLocked         another run is writing to the same folder
 ├── BatchStopped            exit 3: stopped on purpose, resumable
 ├── LeaseLost               another worker has the job now; nothing may be sent or written for it
@@ -65,6 +66,10 @@ class OutputError(InputError):
     """Raised when the output folder or bucket cannot be made, read or written before anything was spent."""
 
 
+class UnreadableFile(OutputError):
+    """Raised when one file of an output is there and cannot be read; the others may be."""
+
+
 class BatchLocked(InputError):
     """Raised when another living run holds the output folder."""
 
@@ -74,9 +79,16 @@ class BatchStopped(ImagenError):
 
     exit_code = 3
 
-    def __init__(self, reason: str, message: str) -> None:
-        """Keep `reason` (`budget`, `credit`, `token`, `error_rate`, `disk`, `storage`, `ledger`, ...) beside the text."""
+    def __init__(self, reason: str, message: str, *, why: str = "") -> None:
+        """Keep `reason` (`budget`, `credit`, `token`, `error_rate`, `disk`, `storage`, `ledger`, ...) beside the text.
+
+        Args:
+            reason: For programs.
+            message: For people: what happened, and how the batch goes on.
+            why: Its first half alone, where others than a run meet it too.
+        """
         self.reason = reason
+        self.why = why or message
         super().__init__(message)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,7 +20,7 @@ Format = Annotated[
     ),
 ]
 To = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--to", help="Folder (webdataset) or file to write; - is standard output for csv and jsonl."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")]
@@ -46,10 +45,11 @@ def command(
 
     from tasks.exports.export import STDOUT, export
     from tasks.exports.webdataset import ShardLimits
-    from tasks.output import local_folder
+    from tasks.output import local_path, output_at
 
     limits = ShardLimits(samples=shard_images, bytes=shard_mb * 1_000_000)
-    done = asyncio.run(export(local_folder(folder), format, to, overwrite=overwrite, limits=limits))
+    target = None if to is None else local_path(to)
+    done = asyncio.run(export(output_at(folder), format, target, overwrite=overwrite, limits=limits))
     # Where the table itself went to standard output, it stays alone there.
-    file = sys.stderr if to == STDOUT else sys.stdout
+    file = sys.stderr if target == STDOUT else sys.stdout
     print(dumps(done.as_dict(), ensure_ascii=False) if json else done.line(), file=file)

@@ -12,13 +12,13 @@ from flows.commands import options
 NAME = "gallery"
 
 Other = Annotated[
-    Path | None, typer.Argument(metavar="[OTHER]", help="A second batch, to be compared with it side by side.")
+    str | None, typer.Argument(metavar="[OTHER]", help="A second batch, to be compared with it side by side.")
 ]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 
 
 def command(
-    folder: options.LocalFolder,
+    folder: options.Folder,
     other: Other = None,
     open_page: Open = False,
     json: options.Json = False,
@@ -32,16 +32,28 @@ def command(
     import webbrowser
     from json import dumps
 
-    from tasks.gallery.build import Gallery, write_comparison, write_gallery
+    from tasks.errors import InputError
+    from tasks.gallery.build import Gallery, write_gallery
+    from tasks.gallery.comparison import address_of, write_comparison
     from tasks.gallery.report import gallery_lines, showing_progress
+    from tasks.output import output_at
+    from tasks.output.urls import bucket_url
 
-    async def write() -> list[Gallery]:
+    # What cannot be done is said before thousands of thumbnails are made.
+    if open_page and bucket_url(folder):
+        raise InputError(f"{folder}: --open shows pages of this machine; open this one by the bucket's web address")
+    outs = [output_at(text) for text in (folder, other) if text is not None]
+    if len(outs) > 1:
+        address_of(outs[1], outs[0])
+
+    async def write() -> tuple[str, list[Gallery]]:
         with showing_progress() as progress:
-            return [await write_gallery(out, progress) for out in (folder, other) if out is not None]
+            galleries = [await write_gallery(out, progress) for out in outs]
+        first, *second = galleries
+        return (await write_comparison(first, second[0]) if second else first.page), galleries
 
-    first, *second = galleries = asyncio.run(write())
-    page = write_comparison(first, second[0]) if second else first.page
-    record = {"page": str(page), "galleries": [gallery.as_dict() for gallery in galleries]}
+    page, galleries = asyncio.run(write())
+    record = {"page": page, "galleries": [gallery.as_dict() for gallery in galleries]}
     print(dumps(record, ensure_ascii=False) if json else "\n".join(gallery_lines(record)))
     if open_page:
-        webbrowser.open(page.resolve().as_uri())
+        webbrowser.open(Path(page).resolve().as_uri())

@@ -25,9 +25,6 @@ Folder = Annotated[
     str,
     typer.Argument(help="Output folder of a batch, or its URL in a bucket.", autocompletion=completion.batches),
 ]
-LocalFolder = Annotated[
-    Path, typer.Argument(help="Output folder of a batch, on this machine.", autocompletion=completion.batches)
-]
 Out = Annotated[
     str | None,
     typer.Option("--out", help="Output folder, or s3://bucket/prefix (gs://, az://); default runs/<manifest name>."),

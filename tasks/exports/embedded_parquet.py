@@ -7,7 +7,8 @@ wants to load at once, whatever the size of a picture.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tasks.columns import COLUMNS
 from tasks.exports.features import IMAGE, feature_of
 from tasks.exports.pictures import Picture, pictures
 from tasks.metadata import SCHEMA, arrow_columns
+from tasks.output import Output
 
 ROW_GROUP_BYTES = 64_000_000
 ROW_GROUP_ROWS = 1_000
@@ -39,7 +41,7 @@ EMBEDDED_SCHEMA = pa.schema(
 )
 
 
-async def write_embedded(engine: AsyncEngine, out: Path, path: Path) -> int:
+async def write_embedded(engine: AsyncEngine, out: Output, path: Path) -> int:
     """Write the file; gives the number of pictures.
 
     Raises:
@@ -51,28 +53,29 @@ async def write_embedded(engine: AsyncEngine, out: Path, path: Path) -> int:
     compression: Any = dict.fromkeys(text, "zstd") | {"image.bytes": "none", "image.path": "zstd"}
     dictionaries: Any = text
     with pq.ParquetWriter(path, EMBEDDED_SCHEMA, compression=compression, use_dictionary=dictionaries) as writer:
-        async for group in _groups(engine, out):
-            _write_group(writer, group)
-            written += len(group)
+        async with aclosing(_groups(engine, out)) as groups:
+            async for group in groups:
+                _write_group(writer, group)
+                written += len(group)
     return written
 
 
-async def _groups(engine: AsyncEngine, out: Path) -> AsyncIterator[list[tuple[Picture, bytes]]]:
+async def _groups(engine: AsyncEngine, out: Output) -> AsyncGenerator[list[Picture], None]:
     """The pictures of one row group after the other."""
-    group: list[tuple[Picture, bytes]] = []
+    group: list[Picture] = []
     held_bytes = 0
-    async for picture in pictures(engine, out):
-        data = picture.read()
-        if group and (held_bytes + len(data) > ROW_GROUP_BYTES or len(group) == ROW_GROUP_ROWS):
-            yield group
-            group, held_bytes = [], 0
-        group.append((picture, data))
-        held_bytes += len(data)
+    async with aclosing(pictures(engine, out)) as found:
+        async for picture in found:
+            if group and (held_bytes + len(picture.data) > ROW_GROUP_BYTES or len(group) == ROW_GROUP_ROWS):
+                yield group
+                group, held_bytes = [], 0
+            group.append(picture)
+            held_bytes += len(picture.data)
     if group:
         yield group
 
 
-def _write_group(writer: pq.ParquetWriter, group: list[tuple[Picture, bytes]]) -> None:
-    images = [{"bytes": data, "path": picture.row["file_name"]} for picture, data in group]
-    columns = [pa.array(images, _IMAGE_TYPE), *arrow_columns([picture.row for picture, _ in group])]
+def _write_group(writer: pq.ParquetWriter, group: list[Picture]) -> None:
+    images = [{"bytes": picture.data, "path": picture.row["file_name"]} for picture in group]
+    columns = [pa.array(images, _IMAGE_TYPE), *arrow_columns([picture.row for picture in group])]
     writer.write_table(pa.table(columns, schema=EMBEDDED_SCHEMA), row_group_size=len(group))

@@ -1,6 +1,6 @@
 """`imagen export`: one batch into one form, whole or not at all.
 
-Takes a batch's folder and a target, gives what was written. A living run may go on meanwhile: what it has
+Takes a batch's output and a target, gives what was written. A living run may go on meanwhile: what it has
 finished is exported.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,9 +20,11 @@ from tasks.exports.card import batch_card, shards_card
 from tasks.exports.forms import Form
 from tasks.exports.survey import Survey, survey
 from tasks.exports.tables import write_csv, write_jsonl
-from tasks.exports.targets import CARD_NAME, TABLE_NAME, new_file, new_folder
+from tasks.exports.targets import CARD_NAME, TABLE_NAME, new_file, new_folder, require_replaceable
 from tasks.exports.webdataset import ShardLimits, write_shards
 from tasks.ledger.database import open_ledger
+from tasks.output import NewFile, Output
+from tasks.output.outside_a_run import writing
 
 STDOUT = Path("-")
 
@@ -51,14 +54,14 @@ class Exported:
 
 
 async def export(
-    out: Path, form: Form, target: Path | None, *, overwrite: bool = False, limits: ShardLimits | None = None
+    out: Output, form: Form, target: Path | None, *, overwrite: bool = False, limits: ShardLimits | None = None
 ) -> Exported:
     """Export the batch in `out`.
 
     Args:
-        out: The batch's folder.
+        out: The batch's output.
         form: What to write.
-        target: Where; `-` is standard output for the tables. None: a card goes into the batch's folder.
+        target: Where; `-` is standard output for the tables. None: a card goes into the batch's output.
         overwrite: Replace an earlier export.
         limits: Of tar shards.
 
@@ -66,27 +69,26 @@ async def export(
         InputError: `out` is no batch, the target may not be replaced or written, or a picture is gone.
     """
     target = _target(out, form, target)
-    async with open_ledger(out) as engine:
+    async with open_ledger(out.ledger_folder()) as engine:
         match form:
             case Form.WEBDATASET:
                 return await _export_shards(engine, out, target, overwrite, limits or ShardLimits())
             case Form.PARQUET:
                 return await _export_embedded(engine, out, target, overwrite)
             case Form.CARD:
-                return await _export_card(engine, out, target, overwrite)
+                return await _export_card(engine, out, overwrite)
             case Form.CSV:
                 return await _export_table(engine, write_csv, form, target, overwrite)
             case Form.JSONL:
                 return await _export_table(engine, write_jsonl, form, target, overwrite)
 
 
-def _target(out: Path, form: Form, target: Path | None) -> Path:
+def _target(out: Output, form: Form, target: Path | None) -> Path:
     if form is Form.CARD:
-        if target not in {None, out / CARD_NAME}:
-            raise InputError(
-                f"the card describes the folder that it stands in: leave --to out, it becomes {out / CARD_NAME}"
-            )
-        return out / CARD_NAME
+        card = f"{out}/{CARD_NAME}"
+        if target not in {None, Path(card)}:
+            raise InputError(f"the card describes the folder that it stands in: leave --to out, it becomes {card}")
+        return Path(card)
     if target is None:
         raise InputError(f"--to PATH is missing: where the {form} goes")
     if target == STDOUT and form not in {Form.CSV, Form.JSONL}:
@@ -96,7 +98,7 @@ def _target(out: Path, form: Form, target: Path | None) -> Path:
 
 async def _export_shards(
     engine: AsyncEngine,
-    out: Path,
+    out: Output,
     target: Path,
     overwrite: bool,  # noqa: FBT001  passed on
     limits: ShardLimits,
@@ -109,7 +111,7 @@ async def _export_shards(
     return Exported(format=Form.WEBDATASET, to=str(target), rows=rows, left_out=batch.without_picture, files=shards)
 
 
-async def _export_embedded(engine: AsyncEngine, out: Path, target: Path, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
+async def _export_embedded(engine: AsyncEngine, out: Output, target: Path, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
     from tasks.exports.embedded_parquet import write_embedded  # noqa: PLC0415  loads pyarrow, which no other form needs
 
     batch = _with_pictures(await survey(engine), out)
@@ -118,13 +120,15 @@ async def _export_embedded(engine: AsyncEngine, out: Path, target: Path, overwri
     return Exported(format=Form.PARQUET, to=str(target), rows=rows, left_out=batch.without_picture, files=1)
 
 
-async def _export_card(engine: AsyncEngine, out: Path, target: Path, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
-    if not (out / TABLE_NAME).is_file():
+async def _export_card(engine: AsyncEngine, out: Output, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
+    if not out.has(TABLE_NAME):
         raise InputError(f"{out}: has no {TABLE_NAME} yet; a run writes it at its end (imagen resume {out})")
+    card = f"{out}/{CARD_NAME}"
+    require_replaceable(card, exists=out.has(CARD_NAME), overwrite=overwrite)
     batch = await survey(engine)
-    with new_file(target, overwrite=overwrite) as path:
-        path.write_text(batch_card(_name_of(out), batch), encoding="utf-8")
-    return Exported(format=Form.CARD, to=str(target), rows=batch.pictures, left_out=0, files=1)
+    with writing("the card", out):
+        await out.write(partial(NewFile, CARD_NAME, batch_card(out.name, batch).encode()))
+    return Exported(format=Form.CARD, to=card, rows=batch.pictures, left_out=0, files=1)
 
 
 async def _export_table(
@@ -146,7 +150,7 @@ def _name_of(folder: Path) -> str:
     return folder.resolve().name
 
 
-def _with_pictures(batch: Survey, out: Path) -> Survey:
+def _with_pictures(batch: Survey, out: Output) -> Survey:
     if not batch.pictures:
         raise InputError(f"{out}: has no picture to export yet (imagen status {out})")
     return batch

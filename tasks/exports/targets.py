@@ -39,10 +39,19 @@ def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
             f"{target}: a folder of pictures may have one metadata.* only, and the batch has its own; "
             f"choose another name, as table{target.suffix}"
         )
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target}: exists already; --overwrite replaces it")
+    require_replaceable(target, exists=target.exists(), overwrite=overwrite)
     with _explaining(target), replacing(target) as path:
         yield path
+
+
+def require_replaceable(target: object, *, exists: bool, overwrite: bool) -> None:
+    """Pass when nothing is there, or when it may be replaced.
+
+    Raises:
+        OutputError: Something is there.
+    """
+    if exists and not overwrite:
+        raise OutputError(f"{target}: exists already; --overwrite replaces it")
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.columns import plain_row
 from tasks.exports.pictures import Picture, pictures
 from tasks.exports.targets import shard_name
+from tasks.output import Output
 
 BLOCK = tarfile.BLOCKSIZE
 
@@ -31,7 +33,7 @@ class ShardLimits:
     bytes: int = 1_000_000_000
 
 
-async def write_shards(engine: AsyncEngine, out: Path, folder: Path, limits: ShardLimits) -> int:
+async def write_shards(engine: AsyncEngine, out: Output, folder: Path, limits: ShardLimits) -> int:
     """Fill an empty folder with shards; gives the number of pictures.
 
     Raises:
@@ -39,9 +41,10 @@ async def write_shards(engine: AsyncEngine, out: Path, folder: Path, limits: Sha
     """
     samples = 0
     with Shards(folder, limits) as shards:
-        async for picture in pictures(engine, out):
-            shards.add(picture)
-            samples += 1
+        async with aclosing(pictures(engine, out)) as found:
+            async for picture in found:
+                shards.add(picture)
+                samples += 1
     return samples
 
 
@@ -91,9 +94,10 @@ class Shards:
 
 def members_of(picture: Picture) -> dict[str, bytes]:
     """The files of a sample by their names. The key ends at the first dot, so it has none."""
-    key = picture.path.stem.replace(".", "_")
+    path = PurePosixPath(picture.row["file_name"])
+    key = path.stem.replace(".", "_")
     return {
-        f"{key}{picture.path.suffix}": picture.read(),
+        f"{key}{path.suffix}": picture.data,
         f"{key}.json": _json(picture),
         f"{key}.txt": picture.row["prompt"].encode(),
     }

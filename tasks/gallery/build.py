@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from filelock import FileLock
-from slugify import slugify
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.atomic_files import write_atomically
 from tasks.clock import Clock
-from tasks.errors import InputError, OutputError
 from tasks.gallery import plots, rows, thumbnails
 from tasks.gallery.figures import Figures
 from tasks.gallery.page import page_html
 from tasks.ledger.database import open_ledger
 from tasks.ledger.place import require_ledger
 from tasks.ledger.queries import count, job_pages
-from tasks.output.folder import OutputFolder
+from tasks.output import NewFile, Output
+from tasks.output.outside_a_run import writing
+from tasks.store import IMAGES
 from tasks.summary import Summary, summarise
 
 PAGE_NAME = "index.html"
-FOLDER = "gallery"
-"""What the page loads, inside the output folder."""
-LOCK_NAME = "gallery.lock"
+WHAT = "the gallery"
+LOCK_NAME = "gallery/gallery.lock"
+FOLDERS = (thumbnails.FOLDER, rows.FOLDER, plots.FOLDER)
+"""What the page loads; only a gallery writes there."""
 
 OnProgress = Callable[[int, int], None]
 """Takes how many jobs are looked at, and of how many."""
@@ -39,7 +37,7 @@ OnProgress = Callable[[int, int], None]
 class Gallery:
     """A batch's gallery: what its pages name, and what people are told."""
 
-    out: Path
+    out: Output
     summary: Summary
     scripts: list[str] = field(default_factory=list)
     used_thumbnails: set[str] = field(default_factory=set)
@@ -49,22 +47,17 @@ class Gallery:
     made: int = 0
     """Thumbnails made now; the others were there."""
     missing: int = 0
-    """Pictures that the ledger knows and the folder does not hold whole."""
+    """Pictures that the ledger knows and the output does not hold whole."""
 
     @property
-    def folder(self) -> Path:
-        """What its pages load."""
-        return self.out / FOLDER
-
-    @property
-    def page(self) -> Path:
-        """Its own page."""
-        return self.out / PAGE_NAME
+    def page(self) -> str:
+        """Path or URL of its own page."""
+        return f"{self.out}/{PAGE_NAME}"
 
     def page_data(self, place: str, now_us: int) -> dict[str, Any]:
-        """What a page finds of this batch, looked at from `place`, its output folder as a relative URL."""
+        """What a page finds of this batch, looked at from `place`, its output as a relative URL."""
         return {
-            "name": self.out.resolve().name,
+            "name": self.out.name,
             "place": place,
             "written_at_us": now_us,
             "summary": self.summary.as_dict(),
@@ -86,51 +79,36 @@ class Gallery:
             "can_plot": plots.can_plot(),
         }
 
+    def files(self) -> set[str]:
+        """Names of everything that its page loads, beside the pictures themselves."""
+        return {
+            *(f"{thumbnails.FOLDER}/{name}" for name in self.used_thumbnails),
+            *(f"{rows.FOLDER}/{name}" for name in self.scripts),
+            *(plots.file_name(name, theme) for name in self.plots.values() for theme in plots.INK),
+        }
 
-async def write_gallery(out: Path, on_progress: OnProgress = lambda *_: None, clock: Clock | None = None) -> Gallery:
-    """Write, or write anew, `index.html` and what it loads into the output folder; also while a run is alive.
+
+async def write_gallery(out: Output, on_progress: OnProgress = lambda *_: None, clock: Clock | None = None) -> Gallery:
+    """Write, or write anew, `index.html` and what it loads into the output; also while a run is alive.
 
     Raises:
-        InputError: The folder holds no batch.
+        InputError: There is no batch.
         OutputError: It could not be written; the old page still works.
     """
     now_us = (clock or Clock()).now_us()
-    require_ledger(out)
-    with _explaining(out), _alone(out):
-        async with open_ledger(out) as engine:
-            gallery = Gallery(out=out, summary=await summarise(engine, OutputFolder(out), now_us=now_us))
-            await _write_jobs(engine, gallery, on_progress)
-        _write_page(gallery, now_us)
+    home = out.ledger_folder()
+    require_ledger(home)
+    with writing(WHAT, out), _alone(out):
+        before = {name for folder in FOLDERS for name in await out.names(folder)}
+        async with open_ledger(home) as engine:
+            gallery = Gallery(out=out, summary=await summarise(engine, out, now_us=now_us))
+            await _write_jobs(engine, gallery, before, on_progress)
+        await _write_page(gallery, now_us)
+        await out.remove(before - gallery.files())
     return gallery
 
 
-def write_comparison(first: Gallery, second: Gallery, clock: Clock | None = None) -> Path:
-    """Write the page that shows two batches side by side, into the first one's folder.
-
-    Args:
-        first: A gallery just written.
-        second: Another one; the page loads its pictures from where they are.
-        clock: Tells when.
-
-    Returns:
-        The page.
-
-    Raises:
-        InputError: Both are the same batch.
-        OutputError: It could not be written.
-    """
-    if first.out.resolve() == second.out.resolve():
-        raise InputError(f"{first.out}: is compared with itself; name two output folders")
-    now_us = (clock or Clock()).now_us()
-    here, there = first.page_data("", now_us), second.page_data(_place(second.out, first.out), now_us)
-    title = f"{here['name']} and {there['name']}"
-    page = first.out / f"compare-{slugify(there['name']) or 'batch'}.html"
-    with _explaining(first.out):
-        write_atomically(page, page_html(title, {"batches": [here, there]}).encode())
-    return page
-
-
-async def _write_jobs(engine: AsyncEngine, gallery: Gallery, on_progress: OnProgress) -> None:
+async def _write_jobs(engine: AsyncEngine, gallery: Gallery, before: set[str], on_progress: OnProgress) -> None:
     total, looked_at = (await count(engine)).total, 0
 
     def advance() -> None:
@@ -138,54 +116,35 @@ async def _write_jobs(engine: AsyncEngine, gallery: Gallery, on_progress: OnProg
         looked_at += 1
         on_progress(looked_at, total)
 
-    with thumbnails.Thumbnails(gallery.out, gallery.folder / thumbnails.FOLDER) as small:
-        number = 0
-        async for found in job_pages(engine):
-            page = [{str(name): value for name, value in row.items()} for row in found]
-            number += 1
-            pictures = await small.of_page(page, advance)
-            gallery.figures.add(page)
-            gallery.jobs += len(page)
-            gallery.made += sum(picture.made for picture in pictures if picture)
-            gallery.missing += sum(picture.trouble is not None for picture in pictures if picture)
-            gallery.used_thumbnails.update(picture.thumbnail for picture in pictures if picture and picture.thumbnail)
-            gallery.scripts.append(rows.write_rows(gallery.folder / rows.FOLDER, number, page, pictures))
+    small = thumbnails.Thumbnails(gallery.out, pictures=await gallery.out.names(IMAGES), made=before)
+    number = 0
+    async for found in job_pages(engine):
+        page = [{str(name): value for name, value in row.items()} for row in found]
+        number += 1
+        pictures = await small.of_page(page, advance)
+        gallery.figures.add(page)
+        gallery.jobs += len(page)
+        gallery.made += sum(picture.made for picture in pictures if picture)
+        gallery.missing += sum(picture.trouble is not None for picture in pictures if picture)
+        gallery.used_thumbnails.update(picture.thumbnail for picture in pictures if picture and picture.thumbnail)
+        gallery.scripts.append(await rows.write_rows(gallery.out, number, page, pictures, before))
 
 
-def _write_page(gallery: Gallery, now_us: int) -> None:
+async def _write_page(gallery: Gallery, now_us: int) -> None:
     if plots.can_plot():
-        gallery.plots = plots.write_plots(gallery.figures, gallery.folder / plots.FOLDER)
+        gallery.plots = await plots.write_plots(gallery.figures, gallery.out)
     here = gallery.page_data("", now_us)
-    write_atomically(gallery.page, page_html(here["name"], {"batches": [here]}).encode())
-    _remove_unused(gallery)
-
-
-def _remove_unused(gallery: Gallery) -> None:
-    drawn = [f"{name}-{theme}.svg" for name in gallery.plots.values() for theme in plots.INK]
-    thumbnails.remove_unused(gallery.folder / thumbnails.FOLDER, gallery.used_thumbnails)
-    thumbnails.remove_unused(gallery.folder / plots.FOLDER, drawn)
-    thumbnails.remove_unused(gallery.folder / rows.FOLDER, gallery.scripts)
-
-
-def _place(out: Path, seen_from: Path) -> str:
-    """The folder as the beginning of a URL, relative where both are on one drive."""
-    try:
-        return quote(Path(os.path.relpath(out.resolve(), seen_from.resolve())).as_posix()) + "/"
-    except ValueError:
-        return out.resolve().as_uri() + "/"
+    page = page_html(here["name"], {"batches": [here]})
+    await gallery.out.write(partial(NewFile, PAGE_NAME, page.encode()))
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Wait for another process that writes this gallery: each would remove what only the other one's page names."""
-    (out / FOLDER).mkdir(exist_ok=True)
-    with FileLock(out / FOLDER / LOCK_NAME):
-        yield
+def _alone(out: Output) -> Iterator[None]:
+    """Wait for another process of this machine that writes this gallery.
 
-
-@contextmanager
-def _explaining(out: Path) -> Iterator[None]:
-    try:
+    Each would remove what only the other one's page names. Two machines that write into one bucket do not wait.
+    """
+    lock = out.home / LOCK_NAME
+    lock.parent.mkdir(exist_ok=True)
+    with FileLock(lock):
         yield
-    except OSError as exc:
-        raise OutputError(f"{out}: the gallery cannot be written ({exc.strerror or exc})") from exc

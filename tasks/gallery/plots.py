@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.atomic_files import write_atomically
 from tasks.gallery.figures import Figures
+from tasks.output import NewFile, Output
 from tasks.records import MICROS_PER_USD
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FOLDER = "plots"
+FOLDER = "gallery/plots"
 SIZE_IN = (6.4, 3.2)
 BINS = 60
 MODELS_SHOWN = 8
@@ -35,21 +35,27 @@ def can_plot() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def write_plots(figures: Figures, folder: Path) -> dict[str, str]:
+async def write_plots(figures: Figures, out: Output) -> dict[str, str]:
     """Draw what there is something to draw of.
 
     Returns:
         File names by the plot's title: the part before `-light.svg` and `-dark.svg`.
 
     Raises:
-        OSError: A file could not be written.
+        BatchStopped: A file could not be written.
     """
     drawn = {}
     for name, title, draw in _plots(figures):
         drawn[title] = name
         for theme, ink in INK.items():
-            write_atomically(folder / f"{name}-{theme}.svg", _svg(draw, ink))
+            # Drawn here, not in a thread: matplotlib's settings are the whole process'.
+            await out.write(partial(NewFile, file_name(name, theme), _svg(draw, ink)))
     return drawn
+
+
+def file_name(name: str, theme: str) -> str:
+    """Where a plot lies in the output."""
+    return f"{FOLDER}/{name}-{theme}.svg"
 
 
 def _plots(figures: Figures) -> Iterator[tuple[str, str, Callable[[Axes], None]]]:

@@ -7,17 +7,17 @@ gallery is made anew never reads a half of each.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Set as AbstractSet
 from typing import Any
 
-from tasks.atomic_files import write_atomically
 from tasks.gallery.manifest_rows import manifest_lines
 from tasks.gallery.scripts import script_json
 from tasks.gallery.thumbnails import Picture
 from tasks.identity import digest
+from tasks.output import NewFile, Output
 from tasks.records import usd
 
-FOLDER = "rows"
+FOLDER = "gallery/rows"
 DIGEST_CHARACTERS = 12
 
 _PLAIN = (
@@ -49,20 +49,27 @@ _PLAIN = (
 """Columns of the ledger that the page gets as they are. What was asked for it reads from `row`."""
 
 
-def write_rows(folder: Path, number: int, page: Sequence[Mapping[str, Any]], pictures: Sequence[Picture | None]) -> str:
+async def write_rows(
+    out: Output,
+    number: int,
+    page: Sequence[Mapping[str, Any]],
+    pictures: Sequence[Picture | None],
+    written: AbstractSet[str],
+) -> str:
     """Write one page of jobs.
 
     Args:
-        folder: Where the scripts go.
+        out: Where the batch's files lie.
         number: Of the page, from 1.
         page: Rows of the ledger's `jobs`.
         pictures: What there is to see of each; None where there is nothing yet.
+        written: Names of the scripts that are there already.
 
     Returns:
-        The script's name.
+        The script's name below `FOLDER`.
 
     Raises:
-        OSError: It could not be written.
+        BatchStopped: It could not be written.
     """
     columns = {name: [job[name] for job in page] for name in _PLAIN} | {
         "row": [manifest_lines(job) for job in page],
@@ -74,8 +81,8 @@ def write_rows(folder: Path, number: int, page: Sequence[Mapping[str, Any]], pic
     }
     data = script_json({"count": len(page), "columns": {name: _packed(values) for name, values in columns.items()}})
     name = f"{number:04d}-{digest(data)[:DIGEST_CHARACTERS]}.js"
-    if not (folder / name).exists():
-        write_atomically(folder / name, f'Gallery.receive("{name}",{data});\n'.encode())
+    if (stored := f"{FOLDER}/{name}") not in written:
+        await out.write(lambda: NewFile(stored, f'Gallery.receive("{name}",{data});\n'.encode()))
     return name
 
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from io import BytesIO
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from tasks.atomic_files import replacing
 from tasks.encode import EXTENSIONS
+from tasks.errors import UnreadableFile
+from tasks.output import NewFile, Output
 from tasks.store import MAX_IMAGE_PIXELS
 
-FOLDER = "thumbnails"
+FOLDER = "gallery/thumbnails"
 SIDE_PX = 512
 """The longer side: sharp at the grid's usual size on a screen of double density."""
 QUALITY = 80
+IN_HAND = 8
+"""Pictures at a time where there are fewer processors: most of the time of one in a bucket is its way. Bounds memory."""
 
 Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS  # what was stored can be shown
 _FORMATS = tuple(name.upper() for name in EXTENSIONS)
+_DAMAGED = (UnreadableFile, OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError)
 _MODES = {"L": "L", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}
 
 
@@ -38,19 +42,22 @@ class Picture:
     """Whether its thumbnail was made just now."""
 
 
+MISSING = Picture(None, "the file is missing", made=False)
+
+
 class Thumbnails:
-    """The thumbnails of one output folder; use it as a context, its threads end with it."""
+    """The thumbnails of one output."""
 
-    def __init__(self, out: Path, folder: Path) -> None:
-        """Start the threads: decoding and encoding are Pillow's C code, which lets others run meanwhile."""
-        self._out, self._folder = out, folder
-        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="thumbnails")
+    def __init__(self, out: Output, *, pictures: AbstractSet[str], made: Iterable[str]) -> None:
+        """Read from the output and write into it.
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        Args:
+            out: Where the batch's files lie.
+            pictures: Names of files that were there a moment ago; a running batch adds more.
+            made: Names of what is below `FOLDER`, likewise.
+        """
+        self._out, self._pictures, self._made = out, pictures, set(made)
+        self._in_hand = asyncio.Semaphore(max(IN_HAND, os.cpu_count() or 1))
 
     async def of_page(
         self, page: Sequence[Mapping[str, Any]], on_each: Callable[[], None] = lambda: None
@@ -58,35 +65,52 @@ class Thumbnails:
         """The pictures of a page of the ledger's `jobs`, in its order; None for a job without one.
 
         Raises:
-            OSError: A thumbnail could not be written.
+            BatchStopped: A thumbnail could not be written.
+            OutputError: The storage cannot be reached.
         """
 
         async def one(job: Mapping[str, Any]) -> Picture | None:
-            picture = None
-            if job["file_name"]:
-                loop = asyncio.get_running_loop()
-                picture = await loop.run_in_executor(self._pool, self._picture, job["file_name"], job["sha256"])
+            async with self._in_hand:
+                picture = await self._picture(job["file_name"], job["sha256"]) if job["file_name"] else None
             on_each()
             return picture
 
         return await asyncio.gather(*(one(job) for job in page))
 
-    def _picture(self, file_name: str, sha256: str) -> Picture:
-        source, name = self._out / file_name, f"{sha256[:2]}/{sha256}.webp"
-        if not source.is_file():
-            return Picture(None, "the file is missing", made=False)
-        if (self._folder / name).is_file():
+    async def _picture(self, file_name: str, sha256: str) -> Picture:
+        name = f"{sha256[:2]}/{sha256}.webp"
+        stored = f"{FOLDER}/{name}"
+        is_made = stored in self._made
+        if is_made and file_name in self._pictures:
             return Picture(name, None, made=False)
+        if is_made:
+            there = await asyncio.to_thread(self._out.has, file_name)
+            return Picture(name, None, made=False) if there else MISSING
         try:
-            small = _reduced(source)
-        except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
+            # Reading, shrinking and encoding happen in a thread; Pillow's C code lets others run meanwhile.
+            await self._out.write(lambda: NewFile(stored, _encoded(self._out.read(file_name))))
+        except FileNotFoundError:
+            return MISSING
+        except _DAMAGED as exc:
             return Picture(None, f"the file cannot be read: {exc}", made=False)
-        with replacing(self._folder / name) as path:
-            small.save(path, "WEBP", quality=QUALITY, icc_profile=small.info.get("icc_profile"))
+        self._made.add(stored)
         return Picture(name, None, made=True)
 
 
-def _reduced(source: Path) -> Image.Image:
+def _encoded(data: bytes | None) -> bytes:
+    """The thumbnail of a picture's file.
+
+    Raises:
+        FileNotFoundError: There is no file.
+    """
+    if data is None:
+        raise FileNotFoundError
+    small, file = _reduced(BytesIO(data)), BytesIO()
+    small.save(file, "WEBP", quality=QUALITY, icc_profile=small.info.get("icc_profile"))
+    return file.getvalue()
+
+
+def _reduced(source: BinaryIO) -> Image.Image:
     with Image.open(source, formats=_FORMATS) as image:
         image.draft("RGB", (SIDE_PX, SIDE_PX))  # a JPEG is decoded at a fraction of its size
         upright = ImageOps.exif_transpose(image)
@@ -96,20 +120,3 @@ def _reduced(source: Path) -> Image.Image:
         small.thumbnail((SIDE_PX, SIDE_PX))
         small.info = {"icc_profile": profile} if upright.mode == small.mode and profile else {}
         return small
-
-
-def remove_unused(folder: Path, used: Iterable[str]) -> int:
-    """Remove what an earlier gallery wrote below `folder` and this one does not show.
-
-    Args:
-        folder: A folder that only a gallery writes to.
-        used: Paths relative to it that stay, with forward slashes.
-
-    Returns:
-        How many files were removed.
-    """
-    kept = {folder / name for name in used}
-    unused = [path for path in folder.rglob("*") if path.is_file() and path not in kept]
-    for path in unused:
-        path.unlink(missing_ok=True)
-    return len(unused)

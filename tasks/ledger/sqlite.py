@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import URL, event, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -26,7 +26,7 @@ async def open_sqlite(place: SqliteFile) -> AsyncIterator[AsyncEngine]:
     Raises:
         InputError: It is not a ledger of ours, or another version wrote it.
     """
-    engine = create_async_engine(f"sqlite+aiosqlite:///{place.path}")
+    engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(place.path)))
     event.listen(engine.sync_engine, "connect", configure_sqlite)
     try:
         await _prepare(engine, place.path)

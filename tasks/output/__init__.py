@@ -13,7 +13,7 @@ from tasks.output.base import NewFile, Output
 from tasks.output.folder import OutputFolder
 from tasks.output.urls import BucketUrl, bucket_url
 
-__all__ = ["NewFile", "Output", "local_folder", "output_at"]
+__all__ = ["NewFile", "Output", "local_path", "output_at"]
 
 
 def output_at(text: str) -> Output:
@@ -29,14 +29,14 @@ def output_at(text: str) -> Output:
     return OutputFolder(text) if url is None else _bucket(url)
 
 
-def local_folder(text: str) -> Path:
-    """The folder of this name, for what works on files.
+def local_path(text: str) -> Path:
+    """The path of this name, for what goes to this machine only.
 
     Raises:
         InputError: It is a place in a bucket.
     """
     if bucket_url(text) is not None:
-        raise InputError(f"{text}: is not on this machine; copy the batch's files into a folder of their own first")
+        raise InputError(f"{text}: is not on this machine; name a path here, and copy what is written there yourself")
     return Path(text)
 
 

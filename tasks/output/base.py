@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,5 +82,30 @@ class Output(Protocol):
         """A small file's bytes; None where there is none.
 
         Raises:
-            OutputError: It cannot be read.
+            UnreadableFile: It is there and cannot be read.
+            OutputError: The storage cannot be reached, or does not let us read.
+        """
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file.
+
+        Raises:
+            OutputError: The storage cannot be reached, or does not let us read.
+        """
+
+    async def names(self, folder: str) -> set[str]:
+        """Every file in `folder` and below it, by its name in the output; empty where there is no such folder.
+
+        Raises:
+            OutputError: The storage cannot be reached, or does not let us list.
+        """
+
+    async def remove(self, names: Iterable[str]) -> None:
+        """Remove files that nothing needs any more, as far as that is allowed; one that is gone already is fine."""
+
+    def address_from(self, other: Output) -> str | None:
+        """How a page that lies in `other` spells this output, as the beginning of a URL.
+
+        Returns:
+            Empty for the output itself; None where no page there can load what lies here.
         """

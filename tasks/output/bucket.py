@@ -7,10 +7,12 @@ ledger and its lock stay on this machine; the object `ledger.json` says so to ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+import posixpath
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
@@ -23,13 +25,14 @@ from tasks.output.base import File, Output
 from tasks.output.claim import Claim, forget, keep, kept, leads_to_database, new_claim
 from tasks.output.connection import connect
 from tasks.output.refusals import STORE_ERRORS, reason_of
-from tasks.output.urls import BucketUrl
+from tasks.output.urls import BucketUrl, bucket_url
 from tasks.paths import POINTER_NAME, batches_under
 
 PATIENCE_S = 60.0
 """With a storage that goes away in the middle of a batch."""
 CHECK_PATIENCE_S = 10.0
 """With one that is away before anything was spent, when a person waits."""
+LISTED_AT_ONCE = 1_000
 PROBE_NAME = ".imagen-probe"
 
 CONTENT_TYPES = {
@@ -40,6 +43,9 @@ CONTENT_TYPES = {
     ".avif": "image/avif",
     ".json": "application/json",
     ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".md": "text/markdown; charset=utf-8",
     ".parquet": "application/vnd.apache.parquet",
     ".tar": "application/x-tar",
 }
@@ -140,6 +146,38 @@ class OutputBucket:
                     raise
                 return None
 
+    def has(self, name: str) -> bool:
+        """Whether there is such an object; its bytes stay where they are."""
+        with self._refused_before_start():
+            try:
+                obstore.head(self._impatient, self._key(name))
+            except FileNotFoundError:
+                return False
+            return True
+
+    async def names(self, folder: str) -> set[str]:
+        """One request for a thousand objects."""
+        found: set[str] = set()
+        with self._refused_before_start():
+            async for objects in obstore.list(self._impatient, self._key(folder), chunk_size=LISTED_AT_ONCE):
+                found.update(self._url.name(each["path"]) for each in objects)
+        return found
+
+    async def remove(self, names: Iterable[str]) -> None:
+        """One request for a thousand objects. Who may write and not remove keeps them, as is said of `check`."""
+        if keys := [self._key(name) for name in names]:
+            with suppress(*STORE_ERRORS):
+                await obstore.delete_async(self._impatient, keys)
+
+    def address_from(self, other: Output) -> str | None:
+        """Relative, and only within one bucket: what address leads to another is not known here."""
+        seen_from = bucket_url(str(other))
+        if seen_from is None or seen_from.root != self._url.root:
+            return None
+        if seen_from == self._url:
+            return ""
+        return quote(posixpath.relpath(f"/{self._url.prefix}", f"/{seen_from.prefix}")) + "/"
+
     async def _send(self, name: str, content: bytes | Path) -> None:
         # One that was away for a minute is not tried for a minute by each picture that is still in flight.
         store = self._impatient if self._is_away else self._patient
@@ -150,7 +188,7 @@ class OutputBucket:
             self._is_away = True
             reason = reason_of(exc, self._url)
             raise BatchStopped(
-                "storage", f"{self}: {reason} and run `imagen resume {self}`; nothing is paid twice"
+                "storage", f"{self}: {reason} and run `imagen resume {self}`; nothing is paid twice", why=reason
             ) from exc
         self._is_away = False
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from tasks.atomic_files import replacing, write_atomically
 from tasks.disk import stopping_when_full
-from tasks.errors import OutputError
+from tasks.errors import UnreadableFile
 from tasks.output.base import File, Output
 from tasks.paths import batches_under
 
@@ -71,7 +73,41 @@ class OutputFolder:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            raise OutputError(f"{self._path / name}: cannot be read ({exc.strerror})") from None
+            raise UnreadableFile(f"{self._path / name}: cannot be read ({exc.strerror})") from None
+
+    def has(self, name: str) -> bool:
+        """Whether it is a file."""
+        return (self._path / name).is_file()
+
+    async def names(self, folder: str) -> set[str]:
+        """Whatever is no folder, leftovers of killed writers too."""
+        return await asyncio.to_thread(lambda: set(self._names(folder)))
+
+    async def remove(self, names: Iterable[str]) -> None:
+        """Unlink them; the folders stay."""
+        await asyncio.to_thread(self._remove, list(names))
+
+    def address_from(self, other: Output) -> str | None:
+        """Relative where both are on one drive, so that both folders may move together."""
+        if not isinstance(other, OutputFolder):
+            return None
+        here, there = self._path.resolve(), other.home.resolve()
+        if here == there:
+            return ""
+        try:
+            return quote(Path(os.path.relpath(here, there)).as_posix()) + "/"
+        except ValueError:
+            return here.as_uri() + "/"
+
+    def _names(self, folder: str) -> Iterator[str]:
+        for parent, _, names in os.walk(self._path / folder):
+            below = Path(parent).relative_to(self._path).as_posix()
+            yield from (f"{below}/{name}" for name in names)
+
+    def _remove(self, names: list[str]) -> None:
+        for name in names:
+            with suppress(OSError):
+                (self._path / name).unlink()
 
     def _write(self, make: Callable[[], File]) -> File:
         file = make()

@@ -51,6 +51,10 @@ class BucketUrl:
         """The key of a file in the bucket."""
         return f"{self.prefix}/{name}".lstrip("/")
 
+    def name(self, key: str) -> str:
+        """The file of this place that has this key in the bucket."""
+        return key.removeprefix(f"{self.prefix}/") if self.prefix else key
+
 
 def bucket_url(text: str) -> BucketUrl | None:
     """The place that `text` names; None where it is the path of a folder.

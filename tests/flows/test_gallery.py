@@ -47,7 +47,9 @@ def test_a_folder_without_a_batch_is_bad_input(offline: Cli, arguments: tuple[st
     """One clear error, exit status 2."""
     done = offline.run("gallery", *arguments)
     assert done.returncode == 2
-    assert done.stderr == "imagen: nowhere: is not the output folder of a batch (it has no ledger.db)\n"
+    assert (
+        done.stderr == "imagen: nowhere: is not the output folder of a batch (it has no ledger.db and no ledger.json)\n"
+    )
 
 
 def test_the_page_opens_when_asked(offline: Cli, batch: Path, tmp_path: Path) -> None:

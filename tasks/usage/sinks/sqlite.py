@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -27,7 +28,7 @@ async def open_sqlite(path: Path) -> AsyncIterator[SqlSink]:
     except OSError as exc:
         raise UsageError(f"{path.parent}: cannot be made ({exc.strerror}); set usage.path") from exc
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}",
+        URL.create("sqlite+aiosqlite", database=str(path)),
         connect_args={"timeout": BUSY_S},
         execution_options={"schema_translate_map": {SCHEMA: None}},
     )

@@ -17,6 +17,7 @@ from tasks.errors import OutputError
 from tasks.exports.export import export
 from tasks.exports.forms import Form
 from tasks.exports.webdataset import ShardLimits
+from tasks.output.folder import OutputFolder
 from tests.making import make_job
 from tests.tasks.exports.conftest import DIRTY, make_batch
 
@@ -29,7 +30,7 @@ pytestmark = [
 
 async def shards_of(out: Path, target: Path, **limits: int) -> list[Path]:
     """The shards of an export, in order."""
-    await export(out, Form.WEBDATASET, target, limits=ShardLimits(**limits))
+    await export(OutputFolder(out), Form.WEBDATASET, target, limits=ShardLimits(**limits))
     return sorted(target.glob("*.tar"))
 
 
@@ -128,11 +129,11 @@ async def test_only_an_earlier_export_is_replaced(finished: Path, tmp_path: Path
     target = tmp_path / "shards"
     await shards_of(finished, target, samples=2)
     with pytest.raises(OutputError, match="--overwrite"):
-        await export(finished, Form.WEBDATASET, target)
-    await export(finished, Form.WEBDATASET, target, overwrite=True)
+        await export(OutputFolder(finished), Form.WEBDATASET, target)
+    await export(OutputFolder(finished), Form.WEBDATASET, target, overwrite=True)
     assert {path.name for path in target.iterdir()} == {"shard-000000.tar", "README.md"}
     (target / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"notes\.txt"):
-        await export(finished, Form.WEBDATASET, target, overwrite=True)
+        await export(OutputFolder(finished), Form.WEBDATASET, target, overwrite=True)
     with pytest.raises(OutputError, match="output folder of a batch"):
-        await export(finished, Form.WEBDATASET, finished, overwrite=True)
+        await export(OutputFolder(finished), Form.WEBDATASET, finished, overwrite=True)

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tasks.gallery.build import write_comparison, write_gallery
+from tasks.gallery.build import write_gallery
+from tasks.gallery.comparison import write_comparison
+from tasks.output.folder import OutputFolder
 from tasks.records import Job
 from tests.making import make_job
 from tests.tasks.gallery.batches import failed, write_batch, write_large_batch
@@ -21,7 +23,7 @@ MANY = 10_000
 def written(out: Path, *endings: tuple[Job, dict[str, Any] | None]) -> Path:
     """The page of a batch of these jobs; see `write_batch`."""
     asyncio.run(write_batch(out, endings))
-    return asyncio.run(write_gallery(out)).page
+    return Path(asyncio.run(write_gallery(OutputFolder(out))).page)
 
 
 def matrix_jobs(**changes: Any) -> list[Job]:
@@ -69,7 +71,7 @@ def large_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten thousand pictures."""
     out = tmp_path_factory.mktemp("large") / "large"
     asyncio.run(write_large_batch(out, MANY))
-    return asyncio.run(write_gallery(out)).page
+    return Path(asyncio.run(write_gallery(OutputFolder(out))).page)
 
 
 @pytest.fixture(scope="session")
@@ -102,5 +104,5 @@ def comparison_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ],
         )
     )
-    one, two = (asyncio.run(write_gallery(folder / name)) for name in ("one", "two"))
-    return write_comparison(one, two)
+    one, two = (asyncio.run(write_gallery(OutputFolder(folder / name))) for name in ("one", "two"))
+    return Path(asyncio.run(write_comparison(one, two)))

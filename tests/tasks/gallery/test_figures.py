@@ -9,7 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tasks.gallery.figures import Figures
-from tasks.gallery.plots import MODELS_SHOWN, write_plots
+from tasks.gallery.plots import FOLDER, MODELS_SHOWN, write_plots
+from tasks.output.folder import OutputFolder
 from tests.making import START_US
 
 DAY_US = 86_400_000_000
@@ -62,27 +63,27 @@ def texts(file: Path) -> set[str]:
     return {element.text for element in ET.parse(file).iter() if element.text}  # noqa: S314  written by ourselves
 
 
-def test_plots_are_drawn_for_both_themes(tmp_path: Path) -> None:
+async def test_plots_are_drawn_for_both_themes(tmp_path: Path) -> None:
     """One drawing for each question that has an answer, each in a light and a dark dress, with the names in it."""
     hostile = "$a_b$ <i>& 春 co</i>"
     kinds = [row(state="failed", error_kind=kind) for kind in ("odd", "x" * 99 + "1", "x" * 99 + "2")]
     figures = figures_of(row(), row(model=hostile), row(backend="c\x00\u2028d"), *kinds)
-    drawn = write_plots(figures, tmp_path)
+    drawn = await write_plots(figures, OutputFolder(tmp_path))
     assert sorted(drawn.values()) == ["cost", "failures", "latency", "throughput"]
-    assert {path.name for path in tmp_path.iterdir()} == {
+    assert {path.name for path in (tmp_path / FOLDER).iterdir()} == {
         f"{name}-{theme}.svg" for name in drawn.values() for theme in ("light", "dark")
     }
-    assert texts(tmp_path / "latency-dark.svg") >= {"b", "c d"}
-    assert texts(tmp_path / "cost-light.svg") >= {"m", hostile}
-    assert texts(tmp_path / "failures-light.svg") >= {"odd", "x" * 27 + "…"}
+    assert texts(tmp_path / FOLDER / "latency-dark.svg") >= {"b", "c d"}
+    assert texts(tmp_path / FOLDER / "cost-light.svg") >= {"m", hostile}
+    assert texts(tmp_path / FOLDER / "failures-light.svg") >= {"odd", "x" * 27 + "…"}
 
 
-def test_equal_figures_give_equal_files(tmp_path: Path) -> None:
+async def test_equal_figures_give_equal_files(tmp_path: Path) -> None:
     """A gallery that is written again changes no file for nothing."""
     for name in ("one", "two"):
-        write_plots(figures_of(row()), tmp_path / name)
-    for path in (tmp_path / "one").iterdir():
-        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+        await write_plots(figures_of(row()), OutputFolder(tmp_path / name))
+    for path in (tmp_path / "one" / FOLDER).iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / FOLDER / path.name).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -93,15 +94,15 @@ def test_equal_figures_give_equal_files(tmp_path: Path) -> None:
         ([row(cost_micros=None)], ["latency", "throughput"]),
     ],
 )
-def test_nothing_is_drawn_of_nothing(rows: list[dict[str, Any]], drawn: list[str], tmp_path: Path) -> None:
+async def test_nothing_is_drawn_of_nothing(rows: list[dict[str, Any]], drawn: list[str], tmp_path: Path) -> None:
     """A plot without a value would be an empty frame."""
-    assert sorted(write_plots(figures_of(*rows), tmp_path).values()) == drawn
+    assert sorted((await write_plots(figures_of(*rows), OutputFolder(tmp_path))).values()) == drawn
 
 
-def test_many_models_stay_readable(tmp_path: Path) -> None:
+async def test_many_models_stay_readable(tmp_path: Path) -> None:
     """The costliest models have names, the others are one part of the bar."""
     rows = [row(model=f"model-{number}", cost_micros=number * 1000) for number in range(1, MODELS_SHOWN + 6)]
-    write_plots(figures_of(*rows), tmp_path)
-    named = {text for text in texts(tmp_path / "cost-light.svg") if "model-" in text}
+    await write_plots(figures_of(*rows), OutputFolder(tmp_path))
+    named = {text for text in texts(tmp_path / FOLDER / "cost-light.svg") if "model-" in text}
     assert named == {f"model-{number}" for number in range(6, MODELS_SHOWN + 6)}
-    assert "5 others" in texts(tmp_path / "cost-light.svg")
+    assert "5 others" in texts(tmp_path / FOLDER / "cost-light.svg")

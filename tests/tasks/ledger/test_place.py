@@ -207,3 +207,15 @@ async def test_a_refusal_in_the_middle_stops_with_one_line(folder: Path, server:
         await lose_a_table()
     assert (caught.value.exit_code, "\n" in str(caught.value)) == (3, False)
     assert '"runs" does not exist' in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["why?", "a#1", "100%", "a%20b", "?mode=memory"])
+async def test_a_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
+    """Its path is no URL: the ledger lies in this very folder, whatever its name would mean in one."""
+    (tmp_path / name).mkdir()
+    async with open_ledger(tmp_path / name, create=True) as engine:
+        await plan_jobs(engine, [make_job(0)])
+    async with open_ledger(tmp_path / name) as engine:
+        assert (await count(engine)).total == 1
+    assert (tmp_path / name / "ledger.db").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name]

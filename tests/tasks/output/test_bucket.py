@@ -11,6 +11,7 @@ import pytest
 from tasks.errors import BatchStopped, InputError, OutputError
 from tasks.output.base import NewFile
 from tasks.output.bucket import OutputBucket
+from tasks.output.folder import OutputFolder
 from tasks.output.urls import bucket_url
 from tasks.paths import POINTER_NAME, ledger_path
 from tests.services.object_storage import BUCKET, SECRET_KEY, ObjectStorage
@@ -97,6 +98,10 @@ def test_azure_without_an_account_says_what_to_set() -> None:
         ("images/ab/fox.webp", "image/webp"),
         ("images/ab/fox.avif", "image/avif"),
         ("summary.json", "application/json"),
+        ("index.html", "text/html; charset=utf-8"),
+        ("gallery/rows/0001-ab.js", "text/javascript; charset=utf-8"),
+        ("gallery/plots/cost-dark.svg", "image/svg+xml"),
+        ("README.md", "text/markdown; charset=utf-8"),
     ],
 )
 @pytest.mark.usefixtures("moto")
@@ -249,3 +254,32 @@ def test_the_batches_below_a_place_are_those_of_this_machine(prefix: str) -> Non
     assert [str(place) for place in bucket(f"{prefix}/a").below()] == [f"s3://{BUCKET}/{prefix}/a"]
     with pytest.raises(OutputError, match="is not the output of a batch"):
         list(bucket(f"{prefix}/not-ours").below())
+
+
+@pytest.mark.parametrize("server", ["rclone", "moto"])
+async def test_files_are_listed_and_removed(server: str, prefix: str, request: pytest.FixtureRequest) -> None:
+    """Those of one folder, by their names in the output, though another's name begins alike; more than one answer holds."""
+    request.getfixturevalue(server)
+    place = bucket(prefix)
+    many = {f"gallery/rows/{number:04d}.js" for number in range(1_003)}
+    for name in (*many, "gallery/rows2/a.js", "index.html"):
+        obstore.put(place._patient, f"{prefix}/{name}", b"")
+    assert await place.names("gallery/rows") == many
+    assert await place.names("images") == set()
+    await place.remove([*many, "gallery/rows/gone.js"])
+    assert await place.names("gallery") == {"gallery/rows2/a.js"}
+    assert (place.has("index.html"), place.has("gallery/rows/0001.js")) == (True, False)
+
+
+def test_a_page_loads_from_its_own_bucket_only() -> None:
+    """The address is relative and quoted, from one prefix to another, the bucket's root among them."""
+    places = {name: bucket(name) for name in ("", "a", "a/b c", "d")}
+    found = {(one, other): places[one].address_from(places[other]) for one in places for other in places}
+    assert found["a", "d"] == "../a/"
+    assert found["a/b c", "a"] == "b%20c/"
+    assert found["a", "a/b c"] == "../"
+    assert (found["", "d"], found["d", ""]) == ("../", "d/")
+    assert {found[name, name] for name in places} == {""}
+    assert bucket("a").address_from(bucket("a", "another")) is None
+    assert bucket("a").address_from(OutputFolder("a")) is None
+    assert OutputFolder("a").address_from(bucket("a")) is None
