@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import cached_property
 
 from pydantic import ValidationError
 
 from tasks.backends.base import Allowance, BackendContext, Estimate
-from tasks.backends.diffusers_local.calls import GUIDANCE, Signature, call_of
+from tasks.backends.diffusers_local.calls import GUIDANCE, IMAGE, MASK, TEXT, Signature, call_of
 from tasks.backends.diffusers_local.model import fetch_model, missing, parse_model
-from tasks.backends.diffusers_local.options import DiffusersOptions
-from tasks.backends.diffusers_local.pipelines import PipelineSpec, chosen_device, signature_of
+from tasks.backends.diffusers_local.options import RESIDENT, DiffusersOptions
+from tasks.backends.diffusers_local.pictures import with_pictures
+from tasks.backends.diffusers_local.pipelines import PipelineSpec, chosen_device, problems_of, signatures_of
 from tasks.backends.diffusers_local.quantizing import UNQUANTIZED
 from tasks.backends.diffusers_local.sharing import return_worker, take_worker
 from tasks.backends.diffusers_local.worker import PipelineWorker
@@ -26,6 +27,9 @@ S_PER_HOUR = 3_600.0
 
 class DiffusersBackend:
     """One model on this machine's device. Nothing outlives the process: what a kill interrupted is made again."""
+
+    takes = (IMAGE, MASK)
+    """Whether the model's family has a pipeline for them is known when its index has been read."""
 
     def __init__(self, context: BackendContext) -> None:
         """Read the settings; neither torch nor the model is loaded.
@@ -52,7 +56,7 @@ class DiffusersBackend:
         # A call never waits for more jobs than can be in flight.
         self._most = min(options.batch_size, context.settings.concurrency)
         self._picture_s = options.latency_s
-        self._signature: Signature | None = None
+        self._signatures: Mapping[str, Signature] = {}
 
     def ready(self) -> str | None:
         """Whether the libraries and the model's folder are here."""
@@ -60,20 +64,22 @@ class DiffusersBackend:
 
     def learn(self) -> None:
         """Have the model's files here, whatever it takes, and read what its pipeline takes."""
-        if self.ready() is not None or self._signature is not None:
+        if self.ready() is not None or self._signatures:
             return
         try:
             chosen_device(self._spec)
-            self._signature = signature_of(fetch_model(self._spec.model))
+            self._signatures = signatures_of(fetch_model(self._spec.model))
         except ConfigError as exc:
             raise ConfigError(f"{self._context.place}: {exc}") from None
-        if self._options.default_guidance is not None and GUIDANCE not in self._signature.defaults:
-            pipeline = self._signature.pipeline
+        if self._options.default_guidance is not None and GUIDANCE not in self._signatures[TEXT].defaults:
+            pipeline = self._signatures[TEXT].pipeline
             raise ConfigError(f"{self._context.place}: default_guidance: {pipeline} takes no {GUIDANCE}")
 
     def problems(self, job: Job) -> list[str]:
         """What the pipeline would refuse or ignore."""
-        return [] if self._signature is None else self._signature.problems(call_of(job, self._options))
+        if job.image is not None and self._options.offload != RESIDENT:
+            return [f"image: goes with offload: {RESIDENT} only; the offloaded pipeline cannot be shared"]
+        return problems_of(self._signatures, call_of(job, self._options)) if self._signatures else []
 
     def estimate(self, job: Job) -> Estimate:
         """The price of the device's time: the configured one at first, then that of the last picture made."""
@@ -97,7 +103,8 @@ class DiffusersBackend:
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
         """Make the picture, together with others that wait; the same seed makes the same one after a restart."""
-        request = self._worker.ask(call_of(job, self._options), most=self._most)
+        call = await asyncio.to_thread(with_pictures, call_of(job, self._options))
+        request = self._worker.ask(call, most=self._most)
         try:
             picture = await asyncio.wrap_future(request.picture)
         except JobError as error:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.backends.diffusers_local.options import SIDE_GRID_PX, DiffusersOptions
 from tasks.backends.sizes import requested_size
 from tasks.identity import canonical_json, sent_text
-from tasks.records import Job
+from tasks.records import Job, ReferenceImage
+from tasks.reference_images import references_of
 
-FROM_THE_ROW = frozenset({"prompt", "negative_prompt", "width", "height", "generator", "num_images_per_prompt"})
+FROM_THE_ROW = frozenset(
+    {"prompt", "negative_prompt", "width", "height", "generator", "num_images_per_prompt", "image", "mask_image"}
+)
+TEXT, IMAGE, MASK = "text", "image", "mask"
+"""What a call starts from; each has a pipeline of its own, all with the same weights."""
+SIDES = ("width", "height")
 OURS = frozenset({"output_type", "return_dict", "callback_on_step_end", "callback_on_step_end_tensor_inputs"})
 STEPS, GUIDANCE, TRUE_GUIDANCE = "num_inference_steps", "guidance_scale", "true_cfg_scale"
 _MORE_PROMPTS = ("prompt_", "negative_prompt_")
@@ -30,11 +36,20 @@ class Call:
     height: int
     arguments: Mapping[str, Any]
     """Everything else, as the pipeline calls it."""
+    references: Mapping[str, ReferenceImage] = field(default_factory=dict)
+    """The files of the pictures that it starts from, by column."""
+    pictures: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """The same as Pillow images of the call's size, when they have been read."""
+
+    @property
+    def kind(self) -> str:
+        """What it starts from."""
+        return MASK if MASK in self.references else IMAGE if IMAGE in self.references else TEXT
 
     @property
     def group(self) -> str:
         """Calls of equal groups can be made together."""
-        return canonical_json([self.width, self.height, self.negative_prompt is None, self.arguments])
+        return canonical_json([self.kind, self.width, self.height, self.negative_prompt is None, self.arguments])
 
 
 def call_of(job: Job, options: DiffusersOptions) -> Call:
@@ -51,17 +66,27 @@ def call_of(job: Job, options: DiffusersOptions) -> Call:
         width=width,
         height=height,
         arguments={name: value for name, value in arguments.items() if value is not None},
+        references=references_of(job),
     )
 
 
-def together(calls: Sequence[Call]) -> dict[str, Any]:
-    """The arguments of one pipeline call for calls of one group, generators aside."""
+def together(calls: Sequence[Call], takes: Collection[str] = SIDES) -> dict[str, Any]:
+    """The arguments of one pipeline call for calls of one group, generators aside.
+
+    Args:
+        calls: The calls.
+        takes: Arguments that the pipeline has; some take the size from the picture that they start from.
+    """
     first = calls[0]
     arguments = {
         name: [value] * len(calls) if isinstance(value, str) and name.startswith(_MORE_PROMPTS) else value
         for name, value in first.arguments.items()
     }
-    arguments |= {"prompt": [call.prompt for call in calls], "width": first.width, "height": first.height}
+    arguments |= {"prompt": [call.prompt for call in calls]}
+    arguments |= {name: getattr(first, name) for name in SIDES if name in takes}
+    for column, argument in ((IMAGE, "image"), (MASK, "mask_image")):
+        if column in first.references:
+            arguments[argument] = [call.pictures[column] for call in calls]
     if first.negative_prompt is not None:
         arguments["negative_prompt"] = [call.negative_prompt for call in calls]
     return arguments
@@ -84,7 +109,14 @@ class Signature:
 
     def problems(self, call: Call) -> list[str]:
         """What the pipeline would refuse or silently ignore, each as `input: reason`."""
-        return [*self._size(call), *self._negative_prompt(call), *self._arguments(call)]
+        return [*self._size(call), *self._references(call), *self._negative_prompt(call), *self._arguments(call)]
+
+    def _references(self, call: Call) -> list[str]:
+        return [
+            f"{column}: is an address; a local model fetches nothing, so give the path of a file"
+            for column, reference in call.references.items()
+            if not reference.is_file
+        ]
 
     def _size(self, call: Call) -> list[str]:
         sides = {"width": call.width, "height": call.height}

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+RESIDENT: Literal["none"] = "none"
+"""Of `offload`: all weights stay on the device."""
 SIDE_GRID_PX = 8
 """What every latent diffusion model asks of its sides; some round to 16 by themselves."""
 
@@ -20,7 +22,7 @@ class DiffusersOptions(BaseModel):
         "auto", description="of the weights; auto: bfloat16 (float16 on older GPUs), float32 on a cpu"
     )
     offload: Literal["none", "model", "sequential"] = Field(
-        "none", description="keep weights in main memory: whole models (slower), or layers (slowest, smallest)"
+        RESIDENT, description="keep weights in main memory: whole models (slower), or layers (slowest, smallest)"
     )
     quantize: Literal["none", "int8", "float8", "int4"] = Field(
         "none",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.backends.diffusers_local.calls import Call, Signature, together
+from tasks.backends.diffusers_local.calls import IMAGE, MASK, TEXT, Call, Signature, together
 from tasks.backends.diffusers_local.model import (
     INDEX_NAME,
     ModelReference,
@@ -53,9 +54,16 @@ class LoadedPipeline:
     """A pipeline in memory. Its calls block, and must not overlap."""
 
     pipe: Any
-    signature: Signature
+    signatures: Mapping[str, Signature]
+    """By what a call starts from; kinds that it has no pipeline for are missing."""
     version: str | None
     """The hub's commit; None for a folder."""
+    other: Callable[[str], Any] = field(default=lambda _: None)
+    """The pipeline for calls that start from pictures; it has the same weights."""
+
+    def problems(self, call: Call) -> list[str]:
+        """What would be refused or ignored, each as `input: reason`."""
+        return problems_of(self.signatures, call)
 
     def make(self, calls: Sequence[Call], *, abandoned: Callable[[], bool]) -> list[Picture]:
         """One pipeline call for calls of one group; `abandoned` is asked after each step.
@@ -69,23 +77,39 @@ class LoadedPipeline:
         """
         import torch
 
-        arguments = together(calls)
+        kind = calls[0].kind
+        takes = self.signatures[kind].defaults
+        arguments = together(calls, takes)
         arguments["generator"] = [torch.Generator("cpu").manual_seed(call.seed) for call in calls]
-        if "callback_on_step_end" in self.signature.defaults:
+        if "callback_on_step_end" in takes:
             arguments["callback_on_step_end"] = _asking(abandoned)
-        made = self.pipe(**arguments)
+        made = (self.pipe if kind == TEXT else self.other(kind))(**arguments)
         flagged = getattr(made, "nsfw_content_detected", None) or [False] * len(calls)
         return [Picture(image, bool(flag)) for image, flag in zip(made.images, flagged, strict=True)]
 
 
-def signature_of(folder: Path) -> Signature:
-    """What the pipeline saved in a folder takes; its weights are not read.
+def problems_of(signatures: Mapping[str, Signature], call: Call) -> list[str]:
+    """What the pipelines would refuse or ignore of a call, each as `input: reason`."""
+    signature = signatures.get(call.kind)
+    if signature is None:
+        return [f"{call.kind}: {signatures[TEXT].pipeline} has no pipeline that starts from one"]
+    return signature.problems(call)
+
+
+def signatures_of(folder: Path) -> Mapping[str, Signature]:
+    """What the pipeline saved in a folder takes, and those of the same model that start from pictures.
+
+    Its weights are not read.
 
     Raises:
         ConfigError: It is no text-to-image pipeline, or one that this diffusers does not know.
     """
     diffusers = quiet_diffusers()
-    from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
+    from diffusers.pipelines.auto_pipeline import (
+        AUTO_IMAGE2IMAGE_PIPELINES_MAPPING,
+        AUTO_INPAINT_PIPELINES_MAPPING,
+        AUTO_TEXT2IMAGE_PIPELINES_MAPPING,
+    )
 
     try:
         name = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))["_class_name"]
@@ -96,7 +120,13 @@ def signature_of(folder: Path) -> Signature:
         raise ConfigError(
             f"{name} in {folder / INDEX_NAME} is no text-to-image pipeline of diffusers {diffusers.__version__}"
         )
-    return Signature.of(name, kind.__call__)
+    model = next(key for key, value in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.items() if value is kind)
+    classes = {
+        TEXT: kind,
+        IMAGE: AUTO_IMAGE2IMAGE_PIPELINES_MAPPING.get(model),
+        MASK: AUTO_INPAINT_PIPELINES_MAPPING.get(model),
+    }
+    return {what: Signature.of(each.__name__, each.__call__) for what, each in classes.items() if each is not None}
 
 
 def chosen_device(spec: PipelineSpec) -> str:
@@ -131,10 +161,12 @@ def load_pipeline(spec: PipelineSpec) -> LoadedPipeline:
     try:
         folder = local_files(spec.model)
         device = chosen_device(spec)
+        pipe = _load(folder, spec, device)
         return LoadedPipeline(
-            pipe=_load(folder, spec, device),
-            signature=signature_of(folder),
+            pipe=pipe,
+            signatures=signatures_of(folder),
             version=snapshot_of(spec.model, folder),
+            other=cache(lambda kind: _other(pipe, kind)),
         )
     except ConfigError as exc:
         raise BatchStopped("model", str(exc)) from None
@@ -192,6 +224,16 @@ def _load(folder: Path, spec: PipelineSpec, device: str) -> Any:
             pipe.to(device)
     keep_encoded_prompts(pipe)
     return pipe
+
+
+def _other(pipe: Any, kind: str) -> Any:
+    """The pipeline that starts from pictures, around the components of the one that is loaded: no weight is twice there."""
+    diffusers = quiet_diffusers()
+    auto = diffusers.AutoPipelineForInpainting if kind == MASK else diffusers.AutoPipelineForImage2Image
+    other = auto.from_pipe(pipe)
+    other.set_progress_bar_config(disable=True)
+    keep_encoded_prompts(other)
+    return other
 
 
 def _dtype(name: str, device: str) -> Any:

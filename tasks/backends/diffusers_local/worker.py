@@ -128,7 +128,7 @@ class PipelineWorker:
         """Those that the pipeline takes; the others are told why not."""
         accepted = []
         for request in batch:
-            if problems := pipeline.signature.problems(request.call):
+            if problems := pipeline.problems(request.call):
                 request.end(Rejected("; ".join(problems)))
             else:
                 accepted.append(request)

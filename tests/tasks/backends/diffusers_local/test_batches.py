@@ -16,7 +16,8 @@ from tasks import encode
 from tasks.batch import Batch
 from tasks.generate import generate_range
 from tasks.ledger.queries import count
-from tasks.records import Counts, Job, Prediction
+from tasks.records import Counts, Job, Prediction, ReferenceImage
+from tasks.reference_images import find_reference
 from tests.making import START_US, batch_of, make_job
 from tests.tasks.backends.diffusers_local.conftest import Loads, WatchedPipe
 
@@ -334,3 +335,49 @@ async def test_quantised_weights_make_nearly_the_same_pictures(
     whole, fewer = pictures(out / "whole"), pictures(out / "fewer")
     apart = max(int(np.abs(whole[name] - fewer[name]).max()) for name in whole)
     assert 0 < apart <= most_apart
+
+
+def picture_file(folder: Path, name: str, colour: tuple[int, int, int]) -> ReferenceImage:
+    """A plain picture of another size than the one that is asked for."""
+    Image.new("RGB", (70, 50), colour).save(folder / name)
+    return find_reference(name, folder)
+
+
+async def test_pictures_that_start_from_pictures(
+    out: Path, tmp_path: Path, instance: dict[str, Any], loads: Loads
+) -> None:
+    """They go together with their like only, with the weights that are loaded, and what they start from is seen."""
+    red, blue = picture_file(tmp_path, "red.png", (220, 20, 20)), picture_file(tmp_path, "blue.png", (20, 20, 220))
+    options = {"strength": 0.5}
+    jobs = [
+        make_job(0, image=red, backend_opts=options),
+        make_job(1, image=blue, backend_opts=options),
+        make_job(2),
+        make_job(3, image=red, mask=blue, backend_opts=options),
+    ]
+    counts = await run(out, jobs, instance)
+    assert counts.succeeded == 4
+    made = pictures(out)
+    assert {picture.shape for picture in made.values()} == {(32, 32, 3)}
+    assert loads.last.sizes == [1]  # the other calls went to the pipelines that start from pictures
+    alone = await run_alone(out / "alone", make_job(0, image=red, backend_opts=options), instance)
+    assert np.abs(alone - made["row-0"]).max() <= ROUNDING
+    other = await run_alone(out / "other", make_job(0, image=blue, backend_opts=options), instance)
+    assert np.abs(other - made["row-0"]).max() > 5 * ROUNDING
+    assert len(loads.pipes) == 3
+
+
+async def run_alone(out: Path, job: Job, instance: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """The one picture of a batch."""
+    out.mkdir()
+    await run(out, [job], instance)
+    return pictures(out)[job.id or ""]
+
+
+async def test_an_address_is_not_fetched_for_a_local_model(out: Path, instance: dict[str, Any], loads: Loads) -> None:
+    """No network is used while a batch runs."""
+    counts = await run(out, [make_job(0, image=find_reference("https://x/a.png", out))], instance)
+    [(kind, message)] = ledger(out, "SELECT error_kind, error_message FROM jobs")
+    assert (counts.failed, kind) == (1, "input_image")
+    assert "a local model fetches nothing" in message
+    assert not loads.pipes

@@ -1,0 +1,38 @@
+"""Pictures that a local pipeline starts from: read from their files, in the size of the picture that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+from PIL import Image, ImageOps
+
+from tasks.backends.diffusers_local.calls import MASK, Call
+from tasks.errors import Rejected
+from tasks.records import ReferenceImage
+from tasks.reference_images import read_reference
+
+
+def with_pictures(call: Call) -> Call:
+    """The call with its files read. Blocks.
+
+    Raises:
+        Rejected: A file is gone, has changed since the plan, or cannot be decoded. Nothing was made.
+    """
+    if not call.references:
+        return call
+    if any(not reference.is_file for reference in call.references.values()):
+        raise Rejected("an address is not asked for: a local model fetches nothing; give a file", kind="input_image")
+    pictures = {column: _fitted(reference, call, column) for column, reference in call.references.items()}
+    return replace(call, pictures=pictures)
+
+
+def _fitted(reference: ReferenceImage, call: Call, column: str) -> Any:
+    """Scaled to cover the call's size, and cut at the edges that stand out; a mask in shades of grey."""
+    try:
+        with Image.open(BytesIO(read_reference(reference))) as picture:
+            plain = picture.convert("L" if column == MASK else "RGB")
+    except (OSError, ValueError, Image.DecompressionBombError) as exc:
+        raise Rejected(f"{column}: {reference.address} cannot be decoded ({exc})", kind="input_image") from None
+    return ImageOps.fit(plain, (call.width, call.height), Image.Resampling.LANCZOS)
