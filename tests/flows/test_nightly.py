@@ -34,12 +34,16 @@ def nightly(tmp_path: Path, prefect_service: PrefectService) -> Cli:
 
 @contextmanager
 def going_on(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """A process that is told to end, and ends."""
+    """A process that is told to end, and made to where it does not: Prefect's worker has been seen to hang there."""
     try:
         yield process
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        try:
+            process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
 
 def is_up(process: subprocess.Popen[str], said: str) -> None:

@@ -25,10 +25,10 @@ HEX_ID = make_job(3, id=FOX.job_id[:6])
 
 @pytest.fixture
 async def batch(out: Path) -> Path:
-    """A batch whose fox took two attempts, and whose first owl is held."""
+    """A batch whose fox took two attempts, and whose owls are held, whichever of them is sent first."""
     backend = ScriptedBackend()
     backend.on_wait["fox"] = deque([Transient("the machine went away", cost_micros=0)])
-    backend.on_submit["owl"] = deque([Ambiguous("no answer", cost_micros=None)] * 9)
+    backend.on_submit["owl"] = deque([Ambiguous("no answer", cost_micros=None)] * 40)
     backend.on_find = None
     await run(out, backend, [FOX, *SAMPLES, HEX_ID])
     return out

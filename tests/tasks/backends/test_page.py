@@ -12,7 +12,8 @@ from tasks.backends import EMBEDDED_TYPES, build_backend
 from tasks.settings import Settings
 
 PAGE = (Path(__file__).parents[3] / "docs/backends.md").read_text()
-BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+BLOCKS = [block for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if not block.startswith("- {prompt:")]
+"""Of the configuration; those of a manifest begin with a prompt."""
 
 
 @pytest.mark.parametrize("block", BLOCKS)
