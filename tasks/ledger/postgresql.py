@@ -15,7 +15,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tasks.database_url import database_of
@@ -108,7 +108,7 @@ class Connector:
             BatchStopped: Likewise, once the ledger was open. It can be resumed.
         """
         async with self._one_at_a_time:
-            if self._session is not None and self._session.is_closed():
+            if self._session is not None and not await _is_alive(self._session):
                 await self._hold_again(self._session)
         return await self._open()
 
@@ -187,15 +187,22 @@ class Connector:
         return ConfigError(f"ledger: {words}")
 
 
+async def _is_alive(session: asyncpg.Connection) -> bool:
+    """Ask it: one whose server ended it looks open until something is read from it."""
+    try:
+        await session.execute("SELECT 1", timeout=CONNECT_TIMEOUT_S)
+    except (*_REFUSALS, asyncpg.InternalClientError, TimeoutError):
+        return False
+    return True
+
+
 def is_away(exc: BaseException) -> bool:
     """Whether the server could not be reached or lost the connection, so that the same may help later."""
     if isinstance(exc, DBAPIError):
         return exc.connection_invalidated or _is_away_code(getattr(exc.orig, "sqlstate", None))
     if isinstance(exc, asyncpg.PostgresError):
         return _is_away_code(exc.sqlstate)
-    # What SQLAlchemy's pool says when it has met `require_lock` twice in a row: the lock's connection broke meanwhile.
-    lost_twice = isinstance(exc, InvalidRequestError) and "connection is closed" in str(exc)
-    return lost_twice or isinstance(exc, OSError)
+    return isinstance(exc, OSError)
 
 
 async def is_held(engine: AsyncEngine) -> bool:

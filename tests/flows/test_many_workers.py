@@ -11,17 +11,20 @@ import subprocess
 import sys
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.simulator import Service, simulated
 from tasks.ledger.place import read_pointer
+from tasks.output import output_at
 from tasks.simulator.settings import Settings
 from tests.flows.conftest import Cli
-from tests.flows.test_run import images_of, rows_of
+from tests.services.object_storage import BUCKET, ObjectStorage
 from tests.services.postgresql import PASSWORD, Postgresql
 
 pytestmark = pytest.mark.server
@@ -78,9 +81,9 @@ def shared(cli: Cli, service: Service, postgresql: Postgresql) -> Cli:
     return cli
 
 
-def living_workers(out: Path, postgresql: Postgresql) -> set[int]:
+def living_workers(out: str, postgresql: Postgresql) -> set[int]:
     """Process ids of this machine's workers that have predictions in flight, as the ledger knows them."""
-    place = read_pointer(out)
+    place = read_pointer(output_at(out).home)
     if place is None:
         return set()
     query = f"SELECT DISTINCT claimed_by FROM {place.schema}.jobs WHERE state = 'submitted'"
@@ -88,16 +91,16 @@ def living_workers(out: Path, postgresql: Postgresql) -> set[int]:
     return {int(owner.split(":")[1]) for owner in owners if owner.startswith(f"{socket.gethostname()}:")}
 
 
-def done(out: Path, postgresql: Postgresql) -> int:
+def done(out: str, postgresql: Postgresql) -> int:
     """How many jobs have succeeded."""
-    place = read_pointer(out)
+    place = read_pointer(output_at(out).home)
     if place is None:
         return 0
     query = f"SELECT count(*) FROM {place.schema}.jobs WHERE state = 'succeeded'"
     return int(asyncio.run(postgresql.fetch(query))[0][0])
 
 
-def kill_one_worker(process: subprocess.Popen[str], out: Path, postgresql: Postgresql, *, after: int) -> int:
+def kill_one_worker(process: subprocess.Popen[str], out: str, postgresql: Postgresql, *, after: int) -> int:
     """SIGKILL for a worker that has predictions in flight, once so many jobs are done; gives its id."""
     ends = time.monotonic() + PATIENCE_S
     while time.monotonic() < ends and process.poll() is None:
@@ -118,12 +121,33 @@ def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize(("runner", "jobs"), [("dask", JOBS), ("ray", 40)])
+@dataclass(frozen=True)
+class Place:
+    """Where a batch goes, and how a test looks into it."""
+
+    out: str
+    files: Callable[[], dict[str, Path]]
+    """Every file there by its name, as it lies on this machine's disk."""
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Place:
+    """A folder; or a bucket of a real server of S3's protocol."""
+    if request.param == "folder":
+        out = tmp_path / "out"
+        return Place(str(out), lambda: {str(path.relative_to(out)): path for path in out.rglob("*") if path.is_file()})
+    storage: ObjectStorage = request.getfixturevalue("rclone")
+    return Place(f"s3://{BUCKET}/{prefix}", lambda: storage.files(prefix))
+
+
+@pytest.mark.parametrize(
+    ("runner", "jobs", "place"), [("dask", JOBS, "bucket"), ("ray", 40, "folder")], indirect=["place"]
+)
 def test_a_killed_worker_costs_nothing(
-    shared: Cli, service: Service, postgresql: Postgresql, runner: str, jobs: int
+    shared: Cli, service: Service, postgresql: Postgresql, *, runner: str, jobs: int, place: Place
 ) -> None:
     """Every row has its picture, nothing is billed twice, and all workers together keep to the account's rate."""
-    out = shared.folder / "out"
+    out = place.out
     options = ["--runner", runner, "--workers", str(WORKERS[runner]), "--budget", "100", "--json"]
     process = shared.start("run", shared.manifest(jobs), "--out", out, *options)
     kill_one_worker(process, out, postgresql, after=jobs // 4)
@@ -132,8 +156,11 @@ def test_a_killed_worker_costs_nothing(
     assert (status["succeeded"], status["generated"], status["failed"], status["held"]) == (jobs, jobs, 0, 0)
     assert (truth["billed"], truth["duplicates_billed"], truth["token_leaks"]) == (jobs, 0, 0)
     assert status["cost_usd"] == pytest.approx(truth["cost_usd"])
-    assert {row["file_name"] for row in rows_of(out)} == images_of(out)
-    assert len(images_of(out)) == jobs
+    files = place.files()
+    images = {name for name in files if name.startswith("images/")}
+    table = pq.read_table(files["metadata.parquet"]).to_pylist()
+    assert {row["file_name"] for row in table} == images
+    assert len(images) == jobs
     # Workers that kept the limit each for itself would have most of their creates refused.
     assert truth["throttled"].get("create", 0) <= 0.15 * jobs
 
@@ -144,7 +171,7 @@ def test_ctrl_c_in_a_terminal_drains_the_workers(cli: Cli, postgresql: Postgresq
     ledger = f"postgresql://postgres@127.0.0.1:{postgresql.port}/postgres"
     (cli.folder / "imagen.yaml").write_text(json.dumps({"ledger": ledger, "backends": {"sketch": backend}}))
     cli.environ["PGPASSWORD"] = PASSWORD
-    out, options = cli.folder / "out", ("--runner", "dask", "--workers", "2", "--quiet")
+    out, options = str(cli.folder / "out"), ("--runner", "dask", "--workers", "2", "--quiet")
     process = cli.start("run", cli.manifest(24), "--out", out, *options, session=True)
     ends = time.monotonic() + PATIENCE_S
     while not done(out, postgresql) and process.poll() is None and time.monotonic() < ends:

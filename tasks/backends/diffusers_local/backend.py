@@ -13,13 +13,13 @@ from tasks.backends.base import Allowance, BackendContext, Estimate
 from tasks.backends.diffusers_local.calls import GUIDANCE, IMAGE, MASK, TEXT, Signature, call_of
 from tasks.backends.diffusers_local.model import fetch_model, missing, parse_model
 from tasks.backends.diffusers_local.options import RESIDENT, DiffusersOptions
-from tasks.backends.diffusers_local.pictures import with_pictures
 from tasks.backends.diffusers_local.pipelines import PipelineSpec, chosen_device, problems_of, signatures_of
 from tasks.backends.diffusers_local.quantizing import UNQUANTIZED
 from tasks.backends.diffusers_local.sharing import return_worker, take_worker
 from tasks.backends.diffusers_local.worker import PipelineWorker
 from tasks.errors import ConfigError, JobError, Refused
 from tasks.records import Job, Prediction, micros
+from tasks.reference_images import read_reference, references_of
 from tasks.settings import explain_setting
 
 S_PER_HOUR = 3_600.0
@@ -95,6 +95,9 @@ class DiffusersBackend:
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """Give the attempt an id that says which one it is, so that any process can go on with it."""
+        for reference in references_of(job).values():
+            if reference.is_file:
+                await asyncio.to_thread(read_reference, reference)
         return Prediction(prediction_id=f"local-{job.job_id[:20]}-{attempt}")
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
@@ -103,6 +106,8 @@ class DiffusersBackend:
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
         """Make the picture, together with others that wait; the same seed makes the same one after a restart."""
+        from tasks.backends.diffusers_local.pictures import with_pictures
+
         call = await asyncio.to_thread(with_pictures, call_of(job, self._options))
         request = self._worker.ask(call, most=self._most)
         try:

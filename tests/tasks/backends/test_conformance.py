@@ -240,8 +240,9 @@ class TestDiffusers(BackendConformance):
             """Counts what it is asked for: nobody else does."""
 
             async def submit(self, job: Job, *, attempt: int) -> Prediction:
+                prediction = await super().submit(job, attempt=attempt)
                 made.append(job.job_id)
-                return await super().submit(job, attempt=attempt)
+                return prediction
 
         instance = {
             "type": "diffusers",
