@@ -20,7 +20,7 @@ test: $(VENV)/.installed-dev local tmux browser $(VENV)/postgrest check ## every
 chaos: $(VENV)/.installed-dev ## kill a paid batch of 300 jobs 50 times and count what was billed
 	IMAGEN_CHAOS_KILLS=50 $(BIN)/pytest -s tests/flows/test_chaos.py
 
-many: $(VENV)/.installed-dev ## 2,000 jobs on three worker processes, one of them killed, and what was billed
+many: $(VENV)/.installed-dev ## 2,000 jobs on three worker processes into a bucket, one of them killed, and what was billed
 	IMAGEN_MANY_JOBS=2000 $(BIN)/pytest -s tests/flows/test_many_workers.py -k dask
 
 SIZE ?= full
