@@ -43,7 +43,7 @@ def document(results: Results) -> str:
         "![Generation, CPU and memory of the five contenders](benchmarks.svg)",
         METHOD,
         *(f"## {case}\n\n{_contenders(rows)}" for case, rows in _by_case(results.of(COMPARED))),
-        f"## What the promises cost\n\n{FLOOR}\n\n{_floor(results)}",
+        *([f"## What the promises cost\n\n{FLOOR}\n\n{_floor(results)}"] if results.of(floor.PART) else []),
         "## imagen alone\n\nAt zero latency, with its Replicate backend.\n\n" + _alone(results),
         f"## Start-up\n\n{STARTUP.format(libraries=startup.LIBRARIES)}\n\n{_startup(results)}",
         f"## What was promised\n\n{_promises(results)}",
