@@ -150,12 +150,12 @@ def _dask(settings: RunnerSettings) -> TaskRunner[Any]:
 
     # Its profiler calls sys._current_frames() 100 times a second, which now and then freezes a worker for good: a
     # garbage collection inside of it waits for a lock that it holds (CPython gh-106883; met with 3.11.7, 2026-11-24).
-    dask.config.set({"distributed.worker.profile.enabled": False, "logging.distributed": "error"})
+    dask.config.set({"distributed.worker.profile.enabled": False, "logging.distributed": "critical"})
     local: dict[str, Any] = {
         "processes": True,
         "threads_per_worker": 1,  # one shard in a process: its event loop has the interpreter for itself
         "dashboard_address": ":0",
-        "silence_logs": logging.ERROR,
+        "silence_logs": logging.CRITICAL,
         "preload": [dask_worker.__name__],
     }
     if settings.workers is not None:

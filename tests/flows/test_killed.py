@@ -94,7 +94,7 @@ def test_killed_at_any_moment_no_finished_job_is_done_again(cli: Cli) -> None:
     while True:
         process = cli.start("run", manifest, "--out", "out", "--quiet")
         try:
-            process.communicate(timeout=dice.uniform(1.0, 3.5))
+            process.communicate(timeout=dice.uniform(1.0, 3.5) * (1 + kills / 8))
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

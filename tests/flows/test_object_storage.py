@@ -133,7 +133,7 @@ def test_killed_at_any_moment_nothing_is_billed_twice(cli: Cli, rclone: ObjectSt
         while True:
             process = cli.start("run", manifest, "--out", url, "--quiet")
             try:
-                _, err = process.communicate(timeout=dice.uniform(1.5, 4.0))
+                _, err = process.communicate(timeout=dice.uniform(1.5, 4.0) * (1 + kills / 8))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
