@@ -27,11 +27,10 @@ from tasks.fleet import dask_worker
 from tasks.fleet.beat import Beat, following
 from tasks.fleet.shard import ShardOrder, work_on_shard
 from tasks.fleet.start import begin_fleet
-from tasks.ledger.queries import Selection, Shard, count, open_backends, shards
+from tasks.ledger.queries import Selection, Shard, count, open_backends
 from tasks.settings import RunnerSettings
+from tasks.shard_window import MOST_TASK_RUNS, through_window
 
-MOST_TASK_RUNS = 500
-"""A task run costs 3 events and 10 to 30 ms of CPU (measured with Prefect 3.8.8, 2026-11)."""
 LARGE_SHARD = 100
 SHARDS_A_PLACE = 4
 
@@ -86,25 +85,16 @@ def size_for(left: int, places: int) -> int:
 async def _send_all(
     batch: Batch, selection: Selection, runner: TaskRunner[Any], *, run: int, size: int, places: int
 ) -> None:
-    window = asyncio.Semaphore(places)
-
     async def send(shard: Shard) -> None:
         order = ShardOrder(out=batch.out.address, run=run, first=shard.first, last=shard.last, places=places)
-        label = f"shard {shard.number}: {shard.jobs} jobs from {shard.label}"
+        label = shard.range_label
         try:
             future = runner.submit(generate_remote_shard, {"label": label, "order": order.as_dict()})
             await _ended(future)
         except Exception as exc:  # noqa: BLE001  whatever broke on a worker, the others land, and a resume goes on
             batch.stop.stop(BatchStopped("workers", f"{label} broke on its worker ({type(exc).__name__}: {exc})"))
-        finally:
-            window.release()
 
-    async with asyncio.TaskGroup() as group:
-        async for shard in shards(batch.engine, size, selection):
-            await window.acquire()
-            if batch.stop.requested:
-                break
-            group.create_task(send(shard))
+    await through_window(batch, selection, send, size=size, places=places)
 
 
 async def _ended(future: PrefectFuture[Any]) -> None:

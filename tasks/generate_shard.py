@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from math import ceil
 
 from prefect import task
@@ -10,10 +9,11 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.artifacts import progress_artifact
 from tasks.batch import Batch, current_batch
-from tasks.cluster import MOST_TASK_RUNS, run_on_cluster
+from tasks.cluster import run_on_cluster
 from tasks.generate import generate_range
-from tasks.ledger.queries import Selection, Shard, count_open, shards
+from tasks.ledger.queries import Selection, Shard, count_open
 from tasks.progress import shown
+from tasks.shard_window import MOST_TASK_RUNS, through_window
 
 MOST_SINGLE_JOB_SHARDS = 200
 """Up to so many jobs each is a task run of its own, so that the UI shows every prompt by name."""
@@ -55,20 +55,10 @@ async def generate_open(batch: Batch, selection: Selection, *, run: int) -> None
 
 
 async def _run_here(batch: Batch, selection: Selection, *, size: int) -> None:
-    window = asyncio.Semaphore(shard_window(size, batch.concurrency))
-
     async def run(shard: Shard) -> None:
-        try:
-            await generate_shard(shard.label if size == 1 else _range_label(shard), shard.first, shard.last)
-        finally:
-            window.release()
+        await generate_shard(shard.label if size == 1 else shard.range_label, shard.first, shard.last)
 
-    async with asyncio.TaskGroup() as group:
-        async for shard in shards(batch.engine, size, selection):
-            await window.acquire()
-            if batch.stop.requested:
-                break
-            group.create_task(run(shard))
+    await through_window(batch, selection, run, size=size, places=shard_window(size, batch.concurrency))
 
 
 def shard_size(open_count: int) -> int:
@@ -81,7 +71,3 @@ def shard_size(open_count: int) -> int:
 def shard_window(size: int, concurrency: int) -> int:
     """Shards side by side: enough to keep every place of the backends taken while others land or one runs out."""
     return ceil(2 * concurrency / size) + 1
-
-
-def _range_label(shard: Shard) -> str:
-    return f"shard {shard.number}: {shard.jobs} jobs from {shard.label}"

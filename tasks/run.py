@@ -79,10 +79,11 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
     clock, out = clock or Clock(), output_at(request.out)
     with lock_folder(out.home, shown=request.out):
         remove_leftovers(out.home)
-        async with open_ledger(_place(request), create=request.manifest is not None, alone=True) as engine:
+        place = _place(request)
+        async with open_ledger(place, create=request.manifest is not None, alone=True) as engine:
             out.claim(first=await last_run(engine) is None)
             settings, budget_micros = await _settings_and_budget(request, engine)
-            check_runner(settings.runner, _place(request))
+            check_runner(settings.runner, place)
             if settings.runner.kind == "local":
                 require_no_workers(request.out, await living_leases(engine))
             start = RunStart(

@@ -79,6 +79,14 @@ class Allowance:
     """None: no limit."""
 
 
+async def close_opened(backend: object, *names: str) -> None:
+    """Close those of a backend's cached properties that were ever asked for."""
+    opened = vars(backend)
+    for name in names:
+        if name in opened:
+            await opened[name].close()
+
+
 def takes(backend: Backend) -> Collection[str]:
     """Which pictures can go into a job of this backend: of `image` and `mask`. A backend that does not say takes none."""
     inputs: Collection[str] = getattr(backend, "takes", ())

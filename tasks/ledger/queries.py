@@ -53,6 +53,11 @@ class Shard:
     label: str
     """Of its first job, for people."""
 
+    @property
+    def range_label(self) -> str:
+        """For people, where it is more than one job."""
+        return f"shard {self.number}: {self.jobs} jobs from {self.label}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:

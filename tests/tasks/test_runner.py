@@ -8,13 +8,14 @@ import dask
 import pytest
 
 from tasks import runner
-from tasks.cluster import LARGE_SHARD, MOST_TASK_RUNS, size_for, started
+from tasks.cluster import LARGE_SHARD, size_for, started
 from tasks.errors import BatchStopped, ConfigError
 from tasks.ledger.place import PostgresqlSchema, SqliteFile
 from tasks.request import RunRequest
 from tasks.run import check_request
 from tasks.runner import check_runner
 from tasks.settings import RunnerSettings
+from tasks.shard_window import MOST_TASK_RUNS
 
 OUT = Path("out")
 URL = "postgresql://me@host/ledgers"

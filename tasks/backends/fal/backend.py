@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.base import Allowance, BackendContext, Estimate, read_options
+from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened, read_options
 from tasks.backends.delivery import Delivery
 from tasks.backends.fal.api import COMPLETED, FalApi
 from tasks.backends.fal.inputs import input_of, megapixels, problems_of
@@ -125,10 +125,7 @@ class FalBackend:
 
     async def close(self) -> None:
         """Close what was opened."""
-        opened = vars(self)
-        for name in ("_api", "_delivery"):
-            if name in opened:
-                await opened[name].close()
+        await close_opened(self, "_api", "_delivery")
 
     async def _look(self, request_id: str) -> tuple[dict[str, Any], httpx.Response] | None:
         """The last status and the result of a request that has ended; None while it runs."""

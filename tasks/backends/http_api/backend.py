@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.base import Allowance, BackendContext, Estimate, read_options
+from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened, read_options
 from tasks.backends.delivery import Delivery
 from tasks.backends.http_api import answers
 from tasks.backends.http_api.answers import Answered, Made
@@ -148,10 +148,7 @@ class HttpBackend:
 
     async def close(self) -> None:
         """Close what was opened."""
-        opened = vars(self)
-        for name in ("_api", "_delivery"):
-            if name in opened:
-                await opened[name].close()
+        await close_opened(self, "_api", "_delivery")
 
     def _created(self, job: Job, answer: httpx.Response) -> Prediction:
         options = self._options

@@ -15,7 +15,7 @@ from functools import cached_property
 
 import httpx
 
-from tasks.backends.base import Allowance, BackendContext, Estimate
+from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened
 from tasks.backends.delivery import Delivery
 from tasks.backends.openai_images import edits
 from tasks.backends.openai_images.answer import ImageAnswer
@@ -123,10 +123,7 @@ class OpenAIBackend:
 
     async def close(self) -> None:
         """Close what was opened."""
-        opened = vars(self)
-        for name in ("_api", "_delivery"):
-            if name in opened:
-                await opened[name].close()
+        await close_opened(self, "_api", "_delivery")
 
     @property
     def _key(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-from tasks.backends.base import Allowance, BackendContext, Estimate
+from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened
 from tasks.backends.delivery import Delivery
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
@@ -163,10 +163,7 @@ class ReplicateBackend:
 
     async def close(self) -> None:
         """Close what was opened."""
-        opened = vars(self)
-        for name in ("_watcher", "_api", "_delivery"):
-            if name in opened:
-                await opened[name].close()
+        await close_opened(self, "_watcher", "_api", "_delivery")
 
     async def _give_up(self, prediction: Prediction) -> dict[str, Any]:
         """Cancel a prediction that takes too long; it may have ended just now."""
