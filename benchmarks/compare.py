@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,16 @@ PART = "contenders"
 
 def compare(case: Case, *, rounds: int, scratch: Path) -> Iterator[Row]:
     """Measure every contender at a case; one row each, with a value of every round."""
-    rows: dict[str, list[Row]] = {name: [] for name in CONTENDERS}
+    yield from in_rounds(CONTENDERS, rounds, lambda name: contend(name, case, scratch))
+
+
+def in_rounds(names: Iterable[str], rounds: int, measure_one: Callable[[str], Row]) -> Iterator[Row]:
+    """Each in turn, so often: what the machine does meanwhile meets all of them. One row each, with a value of every round."""
+    rows: dict[str, list[Row]] = {name: [] for name in names}
     for _ in range(rounds):
-        for name in CONTENDERS:
-            rows[name].append(contend(name, case, scratch))
-    yield from (joined(found) for found in rows.values())
+        for name, found in rows.items():
+            found.append(measure_one(name))
+    yield from map(joined, rows.values())
 
 
 def contend(name: str, case: Case, scratch: Path) -> Row:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.compare import figures_of
+from benchmarks.compare import figures_of, in_rounds
 from benchmarks.contenders import imagen
 from benchmarks.floor_steps import STEPS
 from benchmarks.measuring import measure
-from benchmarks.results import Row, joined
+from benchmarks.results import Row
 from benchmarks.services import emptied, private_environ
 from benchmarks.simulator import simulated, unlimited
 from benchmarks.sizes import Case
@@ -20,11 +20,7 @@ PART = "floor"
 
 def measure_floor(case: Case, *, rounds: int, scratch: Path) -> Iterator[Row]:
     """One row for each step, with a value of every round."""
-    rows: dict[str, list[Row]] = {step: [] for step in STEPS}
-    for _ in range(rounds):
-        for step in STEPS:
-            rows[step].append(_one_run(step, case, scratch))
-    yield from (joined(found) for found in rows.values())
+    yield from in_rounds(STEPS, rounds, lambda step: _one_run(step, case, scratch))
 
 
 def _one_run(step: str, case: Case, scratch: Path) -> Row:

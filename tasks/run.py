@@ -13,8 +13,6 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from tasks.atomic_files import remove_leftovers
 from tasks.backends import require_ready
 from tasks.batch import Batch, open_batch
@@ -28,7 +26,7 @@ from tasks.ledger.planning import reopen, write_plan
 from tasks.ledger.postgresql import reach
 from tasks.ledger.queries import Selection, open_backends, open_jobs, shards
 from tasks.ledger.routes import ended_pages, reroute
-from tasks.ledger.runs import RunStart, begin_run, end_run, last_run
+from tasks.ledger.runs import RunRecord, RunStart, begin_run, end_run, last_run
 from tasks.manifest import open_manifest
 from tasks.output import output_at
 from tasks.plan import plan_manifest
@@ -57,15 +55,6 @@ class OpenRun:
     settings: Settings
 
 
-def settings_of(request: RunRequest) -> Settings:
-    """The configuration of a run with a manifest, the request's overrides applied.
-
-    Raises:
-        ConfigError: The file or a setting cannot be used.
-    """
-    return _overridden(load_settings(request.config), request)
-
-
 @asynccontextmanager
 async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncIterator[OpenRun]:
     """Lock the output, open its ledger, record the run.
@@ -79,10 +68,12 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
     clock, out = clock or Clock(), output_at(request.out)
     with lock_folder(out.home, shown=request.out):
         remove_leftovers(out.home)
-        place = _place(request)
+        given = _given(request)
+        place = _place(request, given)
         async with open_ledger(place, create=request.manifest is not None, alone=True) as engine:
-            out.claim(first=await last_run(engine) is None)
-            settings, budget_micros = await _settings_and_budget(request, engine)
+            before = await last_run(engine)
+            out.claim(first=before is None)
+            settings, budget_micros = _settings_and_budget(request, given, before)
             check_runner(settings.runner, place)
             if settings.runner.kind == "local":
                 require_no_workers(request.out, await living_leases(engine))
@@ -123,8 +114,9 @@ def check_request(request: RunRequest) -> PlanReport | None:
         return None
     if (known := _checked.get()) is not None and known[0] == request:
         return known[1]
-    settings, options = settings_of(request), request.plan_options()
-    check_runner(settings.runner, _place(request))
+    given, options = load_settings(request.config), request.plan_options()
+    settings = _overridden(given, request)
+    check_runner(settings.runner, _place(request, given))
     with open_manifest(request.manifest) as manifest:
         report = check_manifest(manifest, settings, options, ask=True)
     out.check()
@@ -138,7 +130,7 @@ async def check_ledger(request: RunRequest) -> None:
     Raises:
         ConfigError: It cannot. Nothing was spent.
     """
-    place = _place(request)
+    place = _place(request, _given(request))
     if isinstance(place, PostgresqlSchema):
         await reach(place)
 
@@ -252,16 +244,23 @@ def _price_micros(batch: Batch, job: Job) -> int:
     return cost_micros
 
 
-def _place(request: RunRequest) -> LedgerPlace:
+def _given(request: RunRequest) -> Settings | None:
+    """The configuration that the run brings; None on a resume that names none: the last run's counts."""
+    return None if request.manifest is None and request.config is None else load_settings(request.config)
+
+
+def _place(request: RunRequest, given: Settings | None) -> LedgerPlace:
     """A new batch's ledger is where the configuration says; another's is where it is."""
-    known = request.manifest is None and request.config is None
-    return place_for(output_at(request.out).home, None if known else load_settings(request.config).ledger_url)
+    return place_for(output_at(request.out).home, None if given is None else given.ledger_url)
 
 
-async def _settings_and_budget(request: RunRequest, engine: AsyncEngine) -> tuple[Settings, int | None]:
-    before = await last_run(engine)
-    if request.manifest is not None or request.config is not None or before is None:
-        settings = load_settings(request.config)
+def _settings_and_budget(
+    request: RunRequest, given: Settings | None, before: RunRecord | None
+) -> tuple[Settings, int | None]:
+    if given is not None:
+        settings = given
+    elif before is None:
+        settings = load_settings(None)
     else:
         settings = Settings.model_validate_json(before.start.settings)
     inherited = before.start.budget_micros if before and request.manifest is None else None

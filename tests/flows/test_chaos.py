@@ -6,16 +6,15 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.flows.conftest import Cli
+from tests.flows.killing import killed_run
 from tests.flows.test_run import images_of, rows_of
 
 pytestmark = pytest.mark.server
@@ -44,19 +43,6 @@ def truth(url: str) -> dict[str, Any]:
     return account
 
 
-def killed_run(cli: Cli, manifest: Path, after_s: float) -> bool:
-    """Start the batch again, kill it after so many seconds; False when it ended before."""
-    process = cli.start("run", manifest, "--out", "out", "--quiet")
-    try:
-        _, err = process.communicate(timeout=after_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return True
-    assert process.returncode == 0, err
-    return False
-
-
 def test_killed_again_and_again_nothing_is_billed_twice(cli: Cli, simulator: str) -> None:
     """Every row has its picture, no input was billed twice, ledger, files and the simulator agree."""
     cli.environ["REPLICATE_API_TOKEN"] = "r8_rehearsal"
@@ -72,7 +58,7 @@ def test_killed_again_and_again_nothing_is_billed_twice(cli: Cli, simulator: str
     dice = random.Random(KILLS)
     manifest = cli.manifest(JOBS)
     kills = 0
-    while killed_run(cli, manifest, dice.uniform(1.5, 4.0) if kills < KILLS else 300):
+    while killed_run(cli, manifest, "out", dice.uniform(1.5, 4.0) if kills < KILLS else 300):
         kills += 1
     status, account = cli.json("status", "out"), truth(simulator)
     sys.stderr.write(f"{kills} kills, {account['created']} created, {account['duplicates_billed']} billed twice\n")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import Cli
+from tests.flows.killing import killed_until_done
 from tests.flows.test_run import images_of, rows_of
 
 pytestmark = pytest.mark.server
@@ -90,19 +91,7 @@ def test_killed_at_any_moment_no_finished_job_is_done_again(cli: Cli) -> None:
     dice = random.Random(7)
     cli.config(latency_s=0.2, concurrency=8)
     manifest = cli.manifest(60)
-    kills = 0
-    while True:
-        process = cli.start("run", manifest, "--out", "out", "--quiet")
-        try:
-            process.communicate(timeout=dice.uniform(1.0, 3.5) * (1 + kills / 8))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            kills += 1
-            assert kills < 40, "the batch makes no progress"
-        else:
-            break
-    assert process.returncode == 0
+    kills = killed_until_done(cli, manifest, "out", seconds=(1.0, 3.5), dice=dice)
     assert kills >= 1
     rows = rows_of(cli.folder / "out")
     assert [row["id"] for row in rows] == [f"row-{number}" for number in range(60)]

@@ -6,7 +6,6 @@ import json
 import random
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from pyarrow.fs import S3FileSystem
 from tasks.output import output_at
 from tasks.settings import load_settings
 from tests.flows.conftest import Cli, interrupt
+from tests.flows.killing import killed_until_done
 from tests.flows.test_killed import SOME_DONE, wait_until
 from tests.flows.test_simulate import instructions
 from tests.services.object_storage import ACCESS_KEY, BUCKET, SECRET_KEY, ObjectStorage
@@ -128,21 +128,9 @@ def test_killed_at_any_moment_nothing_is_billed_twice(cli: Cli, rclone: ObjectSt
     """SIGKILL again and again: each row has one picture in the bucket, and the provider created it once."""
     dice = random.Random(11)
     manifest = cli.manifest(40)
-    kills = 0
     with rehearsal(cli) as address:
-        while True:
-            process = cli.start("run", manifest, "--out", url, "--quiet")
-            try:
-                _, err = process.communicate(timeout=dice.uniform(1.5, 4.0) * (1 + kills / 8))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
-                kills += 1
-                assert kills < 40, "the batch makes no progress"
-            else:
-                break
+        kills = killed_until_done(cli, manifest, url, seconds=(1.5, 4.0), dice=dice)
         account = billed(address)
-    assert process.returncode == 0, (err, cli.run("status", url).stdout)
     assert kills >= 1
     rows = pq.read_table(rclone.files(prefix)["metadata.parquet"]).to_pylist()
     assert {row["file_name"] for row in rows} == {name for name in rclone.files(prefix) if name.startswith(PICTURE)}
