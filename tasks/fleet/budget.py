@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Insert,
+    CompoundSelect,
     Integer,
     Select,
     Text,
@@ -65,7 +65,7 @@ class SharedBudget:
         if micros is None:
             raise price_unknown()
         reservation = SharedReservation(self, job_id, number)
-        values = {"job_id": job_id, "number": number, "owner": self._owner, "micros": micros}
+        values = {"a_job_id": job_id, "a_number": number, "an_owner": self._owner, "a_micros": micros}
         while True:
             await self.settled()
             if await repeating(self._engine, lambda db: _reserved(db, values)):
@@ -102,8 +102,8 @@ class SharedBudget:
         return writing
 
     async def _take_over(self, micros: int, job_id: str, number: int) -> None:
-        row = {"job_id": job_id, "number": number, "owner": self._owner, "micros": micros}
-        await repeating(self._engine, lambda db: db.execute(insert(reservations).values(row)))
+        values = {"job_id": job_id, "number": number, "owner": self._owner, "micros": micros}
+        await repeating(self._engine, lambda db: _taken_over(db, values))
 
     async def _settle(
         self, job_id: str, number: int, cost_micros: int | None, opened: asyncio.Task[None] | None
@@ -146,6 +146,14 @@ async def _reserved(db: AsyncConnection, values: dict[str, Any]) -> bool:
     return (await db.execute(_RESERVE, values)).one_or_none() is not None
 
 
+async def _taken_over(db: AsyncConnection, values: dict[str, Any]) -> None:
+    """What a lost worker had set aside for the attempt is the new owner's: left there, it would come back a second time."""
+    attempt = (reservations.c.job_id == values["job_id"]) & (reservations.c.number == values["number"])
+    taken = await db.execute(update(reservations).where(attempt).values(owner=values["owner"]))
+    if not taken.rowcount:
+        await db.execute(insert(reservations).values(values))
+
+
 async def _count_again(db: AsyncConnection) -> tuple[int, bool]:
     """What is left, after lost workers' money came back, and whether more may come back."""
     await db.execute(select(fleet.c.id).with_for_update())
@@ -156,21 +164,23 @@ async def _count_again(db: AsyncConnection) -> tuple[int, bool]:
     return int(left), bool(waits)
 
 
-def _reserve() -> Insert:
-    """A reservation, if the cap holds it."""
-    micros = bindparam("micros", type_=BigInteger)
+def _reserve() -> CompoundSelect[Any]:
+    """A reservation, if the cap holds it; what a lost worker had set aside for the same attempt is taken over."""
+    job_id, number = bindparam("a_job_id", type_=Text), bindparam("a_number", type_=Integer)
+    owner, micros = bindparam("an_owner", type_=Text), bindparam("a_micros", type_=BigInteger)
+    same = (reservations.c.job_id == job_id) & (reservations.c.number == number) & (reservations.c.micros == micros)
+    moved = update(reservations).where(same).values(owner=owner).returning(reservations.c.id).cte("moved")
     paid = (
         update(fleet)
-        .where(fleet.c.committed_micros + micros <= fleet.c.cap_micros)
+        .where(~exists(select(moved.c.id)) & (fleet.c.committed_micros + micros <= fleet.c.cap_micros))
         .values(committed_micros=fleet.c.committed_micros + micros)
         .returning(fleet.c.id)
         .cte("paid")
     )
-    names = ["job_id", "number", "owner", "micros"]
-    row = select(
-        bindparam("job_id", type_=Text), bindparam("number", type_=Integer), bindparam("owner", type_=Text), micros
-    )
-    return insert(reservations).from_select(names, row.select_from(paid)).returning(reservations.c.id)
+    row = select(job_id, number, owner, micros).select_from(paid)
+    adding = insert(reservations).from_select(["job_id", "number", "owner", "micros"], row)
+    added = adding.returning(reservations.c.id).cte("added")
+    return select(moved.c.id).union_all(select(added.c.id))
 
 
 def _give_back_of_lost() -> Select[tuple[int]]:

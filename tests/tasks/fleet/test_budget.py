@@ -114,6 +114,34 @@ async def test_a_kill_after_the_intent_keeps_the_money_aside(ledger: AsyncEngine
     assert await committed(ledger) == 5
 
 
+async def test_what_a_lost_worker_had_set_aside_comes_back_once(ledger: AsyncEngine) -> None:
+    """Its attempt ends at another worker for less than its price: the rest is free again, and not twice."""
+    a, b = await worker(ledger, "a"), await worker(ledger, "b")
+    await a.reserve(8, job_id=FIRST, number=1)
+    await intend(ledger, FIRST, 8)
+    await kill(ledger, "a")
+    b.take_over(8, job_id=FIRST, number=1).settle(5)
+    await b.settled()
+    async with ledger.begin() as db:
+        await db.execute(update(attempts).values(cost_micros=5))
+    with pytest.raises(BatchStopped, match="only"):
+        await b.reserve(6, job_id=SECOND, number=1)
+    assert await committed(ledger) == 5
+
+
+async def test_an_attempt_that_another_worker_did_not_get_to_send_is_paid_for_once(ledger: AsyncEngine) -> None:
+    """Who makes the attempt after a kill takes over what was set aside for it: under the cap there is room for one."""
+    a, b = await worker(ledger, "a"), await worker(ledger, "b")
+    await a.reserve(8, job_id=FIRST, number=1)
+    await kill(ledger, "a")
+    held = await asyncio.wait_for(b.reserve(8, job_id=FIRST, number=1), timeout=10)
+    await intend(ledger, FIRST, 8)
+    assert await committed(ledger) == 8
+    held.settle(3)
+    await b.settled()
+    assert await committed(ledger) == 3
+
+
 async def test_a_new_run_counts_from_the_ledger(ledger: AsyncEngine) -> None:
     """Known costs, open attempts, and what living workers of the run before have set aside beyond them."""
     a = await worker(ledger, "a")
