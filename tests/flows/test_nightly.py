@@ -33,14 +33,14 @@ def nightly(tmp_path: Path, prefect_service: PrefectService) -> Cli:
 
 
 @contextmanager
-def going_on(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+def going_on(process: subprocess.Popen[str], *, patience_s: float = 30) -> Iterator[subprocess.Popen[str]]:
     """A process that is told to end, and made to where it does not: Prefect's worker has been seen to hang there."""
     try:
         yield process
     finally:
         process.terminate()
         try:
-            process.communicate(timeout=30)
+            process.communicate(timeout=patience_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -140,7 +140,7 @@ def test_deployments_run_on_a_process_worker(checkout: Path, prefect_service: Pr
         assert "successfully created" in done.stdout, done.stdout + done.stderr
     worker = Cli(checkout, prefect_service.environ)
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "imagen", "--type", "process"]
-    with going_on(worker.start_program(*command)):
+    with going_on(worker.start_program(*command), patience_s=5):
         runs = [prefect_service.start("generate-batch/nightly", limit=3)]
         runs.append(prefect_service.start("resume-failed/resume-failed"))
         night, resumed = map(prefect_service.ended, runs)

@@ -127,14 +127,14 @@ def test_readers_open_it(cli: Cli, rclone: ObjectStorage, prefix: str, url: str)
 def test_killed_at_any_moment_nothing_is_billed_twice(cli: Cli, rclone: ObjectStorage, prefix: str, url: str) -> None:
     """SIGKILL again and again: each row has one picture in the bucket, and the provider created it once."""
     dice = random.Random(11)
-    manifest = cli.manifest(40)
+    manifest = cli.manifest(20)
     with rehearsal(cli) as address:
         kills = killed_until_done(cli, manifest, url, seconds=(1.5, 4.0), dice=dice)
         account = billed(address)
     assert kills >= 1
     rows = pq.read_table(rclone.files(prefix)["metadata.parquet"]).to_pylist()
     assert {row["file_name"] for row in rows} == {name for name in rclone.files(prefix) if name.startswith(PICTURE)}
-    assert (len(rows), account["created"]) == (40, 40)
+    assert (len(rows), account["created"]) == (20, 20)
 
 
 def test_a_storage_that_stays_away_stops_resumable(cli: Cli, rclone: ObjectStorage, prefix: str, url: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.backends.base import BackendContext
 from tasks.backends.conformance import BackendConformance, Ending, Subject
 from tasks.backends.fal.backend import FalBackend
 from tasks.backends.http_api.backend import HttpBackend
@@ -63,8 +64,14 @@ class TestReplicate(BackendConformance):
     @pytest.fixture
     async def subject(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subject]:
         monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_conformance_secret")
-        quick = Simulated(latency_s=0.05, picture_kb=2, shrink=16, create_burst=100)
+        quick = Simulated(speed=20, latency_s=1, picture_kb=2, shrink=16, create_burst=100)
         async with running(quick) as simulator:
+
+            def build(context: BackendContext) -> ReplicateBackend:
+                backend = ReplicateBackend(context)
+                backend._clock = simulator.provider.clock
+                return backend
+
             faults = {
                 Ending.THROTTLED: "throttled",
                 Ending.BAD_KEY: "unauthorized",
@@ -77,13 +84,13 @@ class TestReplicate(BackendConformance):
                 Ending.FAILED: "output_null",
             }
             yield Subject(
-                build=ReplicateBackend,
+                build=build,
                 instance={
                     "type": "replicate",
                     "model": "black-forest-labs/flux-dev",
                     "api_base": simulator.url,
                     "delivery_hosts": ["localhost"],
-                    "lookup_patience_s": 0.3,
+                    "lookup_patience_s": 6.0,
                 },
                 created=lambda: simulator.truth().created,
                 endings={ending: partial(simulator.set_faults, [parse_rule(name)]) for ending, name in faults.items()},

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -319,6 +320,19 @@ async def test_a_price_of_an_hour_is_shared_by_time(out: Path, instance: dict[st
     assert expected_micros in {cost_micros for cost_micros, _, _ in rows}
 
 
+@pytest.fixture
+def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes packed weights apart on a CPU, in Python: quanto's own is compiled for most of a minute where it is new."""
+    import torch
+    from optimum.quanto.library.extensions import get_extension
+
+    def unpack(packed: torch.Tensor, bits: int) -> torch.Tensor:
+        return torch.cat([(packed >> bits * place) & (2**bits - 1) for place in range(8 // bits)])
+
+    monkeypatch.setattr(get_extension("quanto_cpp"), "_lib", SimpleNamespace(unpack=unpack))
+
+
+@pytest.mark.usefixtures("_uncompiled")
 @pytest.mark.parametrize(("bits", "most_apart"), [("int8", 6), ("float8", 40), ("int4", 60)])
 async def test_quantised_weights_make_nearly_the_same_pictures(
     out: Path, instance: dict[str, Any], loads: Loads, bits: str, most_apart: int
