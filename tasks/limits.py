@@ -31,7 +31,14 @@ class Rate(Protocol):
     """When the next create may leave: kept by one process (`Pace`), or by many together."""
 
     async def take(self) -> float:
-        """Wait until one more call keeps the rate; the instant of leaving, for `throttled`."""
+        """Wait until one more call keeps the rate.
+
+        Returns:
+            The instant of leaving, for `throttled`.
+
+        Raises:
+            BatchStopped: No more may be created.
+        """
 
     def accepted(self) -> None:
         """Note a call that was let through."""
