@@ -119,7 +119,7 @@ class Pace:
                 self._per_min = min(self._per_min, SLOWEST_START_PER_MIN) * CUT
             else:
                 # A stated limit has a burst of 1: what comes a moment early is refused.
-                self._per_min, self._catch_up_s = per_min * STATED_SHARE, 0.0
+                self._per_min, self._catch_up_s = min(self._most_per_min, per_min * STATED_SHARE), 0.0
                 self._climb_after = CLIMB_AFTER_STATED
 
 
