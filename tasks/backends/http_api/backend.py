@@ -133,7 +133,7 @@ class HttpBackend:
         if made.picture is not None:
             return made.picture
         try:
-            return await self._delivery.fetch(made.address or "")
+            return await self._delivery.fetch(self._api.address_of(made.address or ""))
         except JobError as error:
             error.cost_micros = prediction.cost_micros
             raise
