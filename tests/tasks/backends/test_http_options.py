@@ -37,7 +37,8 @@ def test_what_is_no_address_is_a_mistake_in_the_configuration(instance: dict[str
 def test_a_part_of_an_address_may_come_from_the_environment() -> None:
     """Its port and host too."""
     instance = at_once("", "raw")
-    backend_of({**instance, "create": {**instance["create"], "url": "http://{env:HOST}:{env:PORT}/v1?key={env:KEY}"}})
+    instance["create"]["url"] = "http://{env:HOST}:{env:PORT}/v1?key={env:KEY}"
+    backend_of(instance)
 
 
 @pytest.mark.parametrize("key", ["\u201csk-1\u201d", "sk-1\nsk-2"])
