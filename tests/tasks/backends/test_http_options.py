@@ -27,7 +27,7 @@ KEYS = {"openai": "OPENAI_API_KEY", "fal": "FAL_KEY", "replicate": "REPLICATE_AP
 )
 def test_what_is_no_address_is_a_mistake_in_the_configuration(instance: dict[str, Any], address: str) -> None:
     """A port with a letter in it, no host: not a lost call, whose job would be held."""
-    wrong = {name: address if value == "" else value for name, value in instance.items()}
+    wrong: dict[str, Any] = {name: address if value == "" else value for name, value in instance.items()}
     if "create" in wrong:
         wrong["create"] = {**wrong["create"], "url": address}
     with pytest.raises(ConfigError, match="is not an address"):
