@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -101,6 +102,14 @@ class Batch:
             self._lanes[name] = Lane(concurrency=concurrency, creates=self._creates(self.backend(name).allowance()))
         return self._lanes[name]
 
+    async def pause(self, seconds: float) -> None:
+        """Sleep before a submit, no longer than one may still be made.
+
+        Raises:
+            BatchStopped: None may be made any more.
+        """
+        await self.stop.pause(seconds, self.clock.sleep)
+
     @property
     def paces(self) -> list[Pace]:
         """The rates of creates that this process keeps by itself now, one for each account."""
@@ -152,7 +161,7 @@ async def open_batch(
         clock: For tests.
         terms: Of this worker, where several share the batch; None: it is the only one.
     """
-    clock = clock or Clock()
+    clock, stop = clock or Clock(), StopSwitch()
     batch = Batch(
         out=out,
         settings=settings,
@@ -160,9 +169,9 @@ async def open_batch(
         journal=Journal(engine, terms),
         budget=Budget(cap_micros=budget_micros, committed_micros=await committed_micros(engine)),
         watch=FailureWatch(rate=settings.stop.error_rate, window=settings.stop.error_window),
-        stop=StopSwitch(),
+        stop=stop,
         clock=clock,
-        rate_of=lambda allowance: local_rate(allowance, clock),
+        rate_of=lambda allowance: local_rate(allowance, clock, stop),
         holding=None if terms is None else Holding(engine, terms, clock),
     )
     with _current(batch):
@@ -173,9 +182,10 @@ async def open_batch(
             await batch.close()
 
 
-def local_rate(allowance: Allowance, clock: Clock) -> Rate:
-    """The rate of an account as one process keeps it alone."""
-    return Pace(allowance.creates_per_min, now=clock.monotonic_s, sleep=clock.sleep)
+def local_rate(allowance: Allowance, clock: Clock, stop: StopSwitch) -> Rate:
+    """The rate of an account as one process keeps it alone; nobody waits for a turn that the stop takes away."""
+    sleep = partial(stop.pause, sleep=clock.sleep)
+    return Pace(allowance.creates_per_min, now=clock.monotonic_s, sleep=sleep)
 
 
 _CURRENT: ContextVar[Batch] = ContextVar("batch")

@@ -83,8 +83,7 @@ class JobRun:
                     return await self._end(state, error)
                 else:
                     await self._fail_attempt(error)
-                    self._batch.stop.check()
-                    await self._batch.clock.sleep(pause_before_attempt_s(self._number))
+                    await self._batch.pause(pause_before_attempt_s(self._number))
             else:
                 return JobState.SUCCEEDED
 
@@ -144,7 +143,7 @@ class JobRun:
 
     async def _send(self, left_at_s: float) -> Prediction:
         """Send the intent that is on disk; after an end without an answer, look before sending again."""
-        retrying = retrying_submit(self._batch.clock.sleep)
+        retrying = retrying_submit(self._batch.pause)
         lost = 0
         while lost < SUBMIT_TRIES:
             try:
@@ -176,10 +175,12 @@ class JobRun:
 
     async def _next_turn(self, nothing_created: JobError) -> float:
         """Wait until the same intent may be sent once more, unless the batch stops meanwhile."""
-        left_at_s = await self._creates.take()
-        if self._batch.stop.cause is not None:
+        try:
+            left_at_s = await self._creates.take()
+            self._batch.stop.check()
+        except BatchStopped:
             await self._fail_attempt(nothing_created)
-            raise self._batch.stop.cause
+            raise
         return left_at_s
 
     async def _create(self) -> Prediction:
@@ -207,7 +208,13 @@ class JobRun:
 
     async def _find(self) -> Prediction | None:
         known = await prediction_ids(self._batch.engine, self._job)
-        return await self._backend.find(self._job, since=instant(self._started_us), known=known)
+        try:
+            return await self._backend.find(self._job, since=instant(self._started_us), known=known)
+        except (Ambiguous, BatchStopped):
+            raise
+        except Exception as exc:
+            # Only None is certainty that there is none.
+            raise Ambiguous(f"the look-up broke ({type(exc).__name__}: {exc})", cost_micros=None) from exc
 
     def _note_submitted(self, prediction: Prediction, retries: int) -> None:
         self._batch.journal.submitted(
@@ -220,6 +227,7 @@ class JobRun:
 
     async def _collect(self, prediction: Prediction) -> None:
         """Wait for the picture, fetch it, store it, and put on disk that the job is done."""
+        ended = prediction
         try:
             ended = await self._backend.wait(self._job, prediction)
             async with self._landing:

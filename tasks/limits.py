@@ -31,7 +31,14 @@ class Rate(Protocol):
     """When the next create may leave: kept by one process (`Pace`), or by many together."""
 
     async def take(self) -> float:
-        """Wait until one more call keeps the rate; the instant of leaving, for `throttled`."""
+        """Wait until one more call keeps the rate.
+
+        Returns:
+            The instant of leaving, for `throttled`.
+
+        Raises:
+            BatchStopped: No more may be created.
+        """
 
     def accepted(self) -> None:
         """Note a call that was let through."""
@@ -112,7 +119,7 @@ class Pace:
                 self._per_min = min(self._per_min, SLOWEST_START_PER_MIN) * CUT
             else:
                 # A stated limit has a burst of 1: what comes a moment early is refused.
-                self._per_min, self._catch_up_s = per_min * STATED_SHARE, 0.0
+                self._per_min, self._catch_up_s = min(self._most_per_min, per_min * STATED_SHARE), 0.0
                 self._climb_after = CLIMB_AFTER_STATED
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 from tasks.errors import BatchStopped
 
 INTERRUPTED = "interrupted"
@@ -13,6 +16,7 @@ class StopSwitch:
     def __init__(self) -> None:
         """Off."""
         self.cause: BatchStopped | None = None
+        self._stopped = asyncio.Event()
 
     @property
     def requested(self) -> bool:
@@ -27,6 +31,7 @@ class StopSwitch:
     def stop(self, cause: BatchStopped) -> None:
         """Stop the batch for this reason, if it is not stopped already."""
         self.cause = self.cause or cause
+        self._stopped.set()
 
     def drain(self) -> None:
         """Stop it because the user or the system asked to."""
@@ -40,3 +45,18 @@ class StopSwitch:
         """
         if self.cause is not None:
             raise self.cause
+
+    async def pause(self, seconds: float, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Sleep before a submit, no longer than one may still be made.
+
+        Raises:
+            BatchStopped: None may be made any more.
+        """
+        self.check()
+        asleep, stopped = asyncio.ensure_future(sleep(seconds)), asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait((asleep, stopped), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asleep.cancel()
+            stopped.cancel()
+        self.check()

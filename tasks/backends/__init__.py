@@ -53,7 +53,7 @@ def build_backend(name: str, settings: Settings, *, share: float = 1.0) -> Backe
         share: Of what the account allows besides creates, where several processes ask at the same time.
 
     Raises:
-        ConfigError: There is no such instance or type, or the type refuses a setting.
+        ConfigError: There is no such instance or type, its package is broken, or the type refuses a setting.
     """
     instance = settings.backends.get(name)
     if instance is None:
@@ -69,5 +69,10 @@ def build_backend(name: str, settings: Settings, *, share: float = 1.0) -> Backe
     context = base.BackendContext(
         name=name, settings=instance, output=settings.output, prices=settings.prices, file=settings.file, share=share
     )
-    backend: Backend = types[instance.type].load()(context)
+    try:
+        backend_class = types[instance.type].load()
+    except (ImportError, AttributeError) as exc:
+        reason = f"{type(exc).__name__}: {exc}"
+        raise ConfigError(f"{context.place}.type: {instance.type!r} cannot be loaded ({reason})") from exc
+    backend: Backend = backend_class(context)
     return backend

@@ -10,8 +10,8 @@ from fnmatch import fnmatch
 from urllib.parse import unquote_to_bytes
 
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
+from tasks.backends.transport import Transport
 from tasks.errors import BadImage, JobError, OutputGone, Unfetched
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -30,7 +30,7 @@ class Delivery:
         """Fetch from these hosts (`*.` for their subdomains) with at most so many connections."""
         self._hosts = tuple(hosts)
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._http = httpx.AsyncClient(timeout=TIMEOUT, transport=AiohttpTransport(limits=limits))
+        self._http = httpx.AsyncClient(timeout=TIMEOUT, transport=Transport(limits=limits))
 
     async def fetch(self, address: str) -> bytes:
         """The bytes at an https, http or data address.

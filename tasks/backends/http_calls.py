@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
+from tasks.backends.transport import NEVER_SENT, Transport
 from tasks.errors import Ambiguous, BatchStopped, JobError, NotCreated, Rejected, Throttled
 
 CONNECT_TIMEOUT_S = 10.0
@@ -28,10 +27,6 @@ SHORT_KEEPALIVE_S = 2.0
 servers close idle ones after 5 seconds."""
 LONGEST_WORDS = 500
 HIDDEN = "***"
-
-NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-"""Only these prove that a request never left. The transport calls a dropped connection a `ConnectTimeout` too
-(httpx-aiohttp 0.2.0), so what counts is the error underneath, never httpx's name for it."""
 
 WRONG = frozenset({400, 404, 405, 413, 415, 422})
 """The service has read the request and found it wrong (RFC 9110, section 15.5): nothing was created."""
@@ -57,13 +52,14 @@ class HttpCalls:
         limits = httpx.Limits(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=keepalive_s
         )
-        # A secret in an address is quoted there.
-        self._secrets = tuple({form for secret in secrets if secret for form in (secret, quote(secret, safe=""))})
+        # A secret in an address is quoted there. The longest first, for one may be a part of another.
+        forms = {form for secret in secrets if secret for form in (secret, quote(secret, safe=""))}
+        self._secrets = sorted(forms, key=len, reverse=True)
         self.http = httpx.AsyncClient(
             base_url=base,
             headers={"User-Agent": "imagen", **(headers or {})},
             timeout=httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S),
-            transport=AiohttpTransport(limits=limits),
+            transport=Transport(limits=limits),
         )
 
     @asynccontextmanager
@@ -73,11 +69,16 @@ class HttpCalls:
         """One call that may cost money; its body is read inside the block.
 
         Raises:
+            Rejected: It cannot be written as a request, so it never left.
             NotCreated: It never left.
             Ambiguous: It left, and its answer did not come, or not whole.
         """
         try:
-            async with asyncio.timeout(timeout_s), self.http.stream(method, url, **content) as answer:
+            request = self.http.build_request(method, url, **content)
+        except (TypeError, ValueError, httpx.InvalidURL) as exc:
+            raise Rejected(f"this cannot be sent ({self.named(exc)})") from exc
+        try:
+            async with asyncio.timeout(timeout_s), aclosing(await self.http.send(request, stream=True)) as answer:
                 yield answer
         except (httpx.HTTPError, TimeoutError) as exc:
             if isinstance(exc.__cause__, NEVER_SENT):
@@ -91,7 +92,7 @@ class HttpCalls:
         """One call that may cost money, its answer read whole.
 
         Raises:
-            NotCreated, Ambiguous: As `paying`.
+            Rejected, NotCreated, Ambiguous: As `paying`.
         """
         async with self.paying(method, url, timeout_s=timeout_s, **content) as answer:
             await answer.aread()

@@ -1,16 +1,41 @@
-"""Kinds of settings that the HTTP backends share."""
+"""Kinds of settings that the HTTP backends share, and the secrets that some of them name."""
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+"""Of the addresses of the type `http`; what it becomes is a part of an address, a port too."""
+
 
 def _address(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
+    try:
+        parts = urlsplit(_PLACEHOLDER.sub("1", value))
+        is_one = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is no number, half a pair of brackets
+        is_one = False
+    if not is_one:
         raise ValueError(f"{value!r} is not an address; write https://...")
     return value
+
+
+def secret(name: str) -> str:
+    """What the environment variable holds, without white space around it; empty where it is not set."""
+    return os.environ.get(name, "").strip()
+
+
+def lacking(name: str) -> str | None:
+    """What there is to do before the secret in the variable can be sent; None where nothing is."""
+    if not secret(name):
+        return f"set {name}"
+    if not (secret(name).isascii() and secret(name).isprintable()):
+        return f"set {name} again: it holds a character that is in no key, such as a curly quotation mark"
+    return None
 
 
 Address = Annotated[str, AfterValidator(_address)]

@@ -189,4 +189,8 @@ def _cut(**values: ColumnElement[float] | float) -> Update:
 _TAKE = _take()
 _LOOK = select(rates.c.next_at_s, now_s().label("now_s")).where(_MINE)
 _CUT = _cut(per_min=rates.c.per_min * CUT)
-_CUT_TO_STATED = _cut(per_min=bindparam("stated", type_=Double), catch_up_s=0.0, climb_after=CLIMB_AFTER_STATED)
+_CUT_TO_STATED = _cut(
+    per_min=func.least(rates.c.most_per_min, bindparam("stated", type_=Double)),
+    catch_up_s=0.0,
+    climb_after=CLIMB_AFTER_STATED,
+)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -106,7 +107,7 @@ async def open_worker(
         clock=clock,
         share=1 / order.places,
         holding=holding,
-        rate_of=lambda allowance: _rate(engine, allowance, clock),
+        rate_of=lambda allowance: _rate(engine, allowance, clock, stop),
     )
     try:
         async with holding.renewing(stop.stop), beating(beat, batch.tally):
@@ -116,8 +117,9 @@ async def open_worker(
         await batch.close()
 
 
-def _rate(engine: AsyncEngine, allowance: Allowance, clock: Clock) -> Rate:
+def _rate(engine: AsyncEngine, allowance: Allowance, clock: Clock, stop: StopSwitch) -> Rate:
     """A service without a limit is asked by each worker as it likes, and slows each down by itself."""
     if allowance.creates_per_min is None:
-        return local_rate(allowance, clock)
-    return SharedPace(engine, allowance.account, allowance.creates_per_min, now=clock.monotonic_s, sleep=clock.sleep)
+        return local_rate(allowance, clock, stop)
+    sleep = partial(stop.pause, sleep=clock.sleep)
+    return SharedPace(engine, allowance.account, allowance.creates_per_min, now=clock.monotonic_s, sleep=sleep)

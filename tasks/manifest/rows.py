@@ -106,7 +106,7 @@ def _options(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{_shown(value)} is not a set of named options")  # noqa: TRY004  pydantic reads ValueError
     try:
-        json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError) as exc:
         raise ValueError(f"{_shown(value)} cannot be sent as JSON ({exc})") from None
     return value

@@ -47,6 +47,17 @@ def test_an_installed_plugin_is_a_backend_like_ours(plugin: Path, offline: Cli) 
     assert "there are: diffusers, example," in offline.run("backends").stdout
 
 
+def test_a_broken_plugin_hides_nobody(plugin: Path, offline: Cli) -> None:
+    """A package whose code is gone or does not import is named with its reason; the other backends are listed."""
+    shutil.rmtree(plugin / "imagen_example")
+    offline.environ["PYTHONPATH"] += os.pathsep + str(plugin)
+    instances = {"mine": {"type": "example"}, "mock": {"type": "sketch"}}
+    (offline.folder / "imagen.yaml").write_text(json.dumps({"default_backend": "mock", "backends": instances}))
+    mine, mock = offline.json("backends")
+    assert "'example' cannot be loaded (ModuleNotFoundError" in mine["status"]
+    assert mock["status"] == "ok"
+
+
 def test_the_example_passes_the_conformance_suite_as_a_package_of_its_own(plugin: Path, tmp_path: Path) -> None:
     """With pytest, pytest-asyncio and nothing of our tests: as its authors run it."""
     shutil.copy(EXAMPLE / "check_example.py", tmp_path / "test_example.py")

@@ -50,6 +50,10 @@ class JsonApi(Provider):
     cancelled: list[str] = field(default_factory=list)
     looks: int = 2
     """How often a task is seen running."""
+    without_host: bool = False
+    """Whether the addresses of its pictures have none."""
+    price: float = 0.0125
+    """Of a task, as it says it."""
 
     def app(self) -> web.Application:
         """Its routes."""
@@ -130,8 +134,13 @@ class JsonApi(Provider):
         for name, words in (("task_failed", "bad"), ("task_flagged", "NSFW content"), ("task_passing", "no capacity")):
             if self.strikes(name):
                 return web.json_response({"state": "broken", "problem": {"text": words}})
-        address = None if self.strikes("no_output") else f"{self.url}/files/{task['id']}"
-        return web.json_response({"state": "ready", "outputs": [{"href": address}], "price": 0.0125})
+        address = None if self.strikes("no_output") else f"{self.host}/files/{task['id']}"
+        return web.json_response({"state": "ready", "outputs": [{"href": address}], "price": self.price})
+
+    @property
+    def host(self) -> str:
+        """How the addresses of its pictures begin."""
+        return "" if self.without_host else self.url
 
     async def listed(self, request: web.Request) -> web.Response:
         """The tasks of a reference."""

@@ -34,9 +34,10 @@ FAULTS = openai_images.FAULTS | {
     "line_moderation",  # a line: refused by moderation
     "line_invalid",  # a line: 400
     "line_server_error",  # a line: 500
+    "line_no_credit",  # a line: 400, the account is empty
     "line_missing",  # a line that is in no file
 }
-LINE_FAULTS = ("line_moderation", "line_invalid", "line_server_error", "line_missing")
+LINE_FAULTS = ("line_moderation", "line_invalid", "line_server_error", "line_no_credit", "line_missing")
 
 
 @dataclass
@@ -229,6 +230,11 @@ _LINE_ENDS = {
         "status_code": 500,
         "request_id": "r",
         "body": {"error": {"code": None, "type": "server_error", "message": "The server had an error."}},
+    },
+    "line_no_credit": {
+        "status_code": 400,
+        "request_id": "r",
+        "body": {"error": {"code": "billing_hard_limit_reached", "message": "Billing hard limit has been reached."}},
     },
 }
 

@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import Ambiguous, BadImage, BatchStopped, JobError, NotCreated, Refused, Rejected, Transient
+from tasks.backends.base import Allowance
+from tasks.batch import local_rate
+from tasks.clock import Clock
+from tasks.errors import (
+    Ambiguous,
+    BadImage,
+    BatchStopped,
+    JobError,
+    NotCreated,
+    Refused,
+    Rejected,
+    Throttled,
+    Transient,
+)
 from tasks.generate import generate_range
 from tasks.ledger.queries import count
 from tasks.records import Job, JobState, Prediction
@@ -103,6 +116,28 @@ async def test_a_backend_that_breaks_in_a_paid_call_is_ambiguous(out: Path) -> N
     counts = await run(out, backend, [make_job()])
     assert counts.succeeded == 1
     assert list(backend.billed.values()) == [1]
+
+
+@pytest.mark.parametrize("error", [KeyError("id"), Transient("the list is away")])
+async def test_a_look_up_that_breaks_holds(out: Path, error: Exception) -> None:
+    """It has not said that there is none: nothing is paid again, and the other jobs go on."""
+
+    def broken(_: Job) -> None:
+        raise error
+
+    backend = ScriptedBackend(created_anyway={"row-0"}, on_find=broken)
+    backend.on_submit["row-0"] = deque([Ambiguous("dropped")])
+    counts = await run(out, backend, [make_job(0), make_job(1)])
+    assert (counts.held, counts.cost_unknown, counts.succeeded) == (1, 1, 1)
+    assert backend.calls["submit"] == 2
+
+
+async def test_a_wait_that_ends_with_an_error_of_fetching_fails_the_job_alone(out: Path) -> None:
+    """A plugin's wrong type is one failed job of unknown cost, and not the end of the run."""
+    backend = ScriptedBackend()
+    backend.on_wait["row-0"] = deque([BadImage("no picture")])
+    counts = await run(out, backend, [make_job(0), make_job(1)])
+    assert (counts.failed, counts.cost_unknown, counts.succeeded) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +236,48 @@ async def test_a_drain_lands_what_is_in_flight(out: Path) -> None:
         counts = await count(batch.engine)
     assert (counts.succeeded, counts.planned) == (4, 8)
     assert backend.calls["submit"] == 4
+
+
+async def test_a_drain_waits_for_no_turn_to_create(out: Path) -> None:
+    """At one create a minute: the jobs that wait for theirs stay open at once, not in an hour."""
+    backend = ScriptedBackend()
+    jobs = [make_job(number) for number in range(8)]
+    async with scripted(out, backend, jobs, concurrency=8, clock=Clock()) as batch:
+        allowance = Allowance(account="slow", creates_per_min=1.0)
+        batch.lane("sketch").creates = local_rate(allowance, batch.clock, batch.stop)
+        generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
+        while not backend.calls["wait"]:
+            await asyncio.sleep(0.001)
+        batch.stop.drain()
+        await asyncio.wait_for(generating, 10)
+        counts = await count(batch.engine)
+    assert (counts.succeeded, counts.planned, backend.calls["submit"]) == (1, 7, 1)
+
+
+async def test_what_came_too_soon_is_not_sent_after_a_drain(out: Path) -> None:
+    """A provider that asks for an hour does not hold up the end of the run."""
+    backend = ScriptedBackend()
+    backend.on_submit["row-0"] = deque([Throttled("slowly", retry_after_s=3_600)])
+    async with scripted(out, backend, [make_job()], clock=Clock()) as batch:
+        generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
+        while not batch.paces or not batch.paces[0].pause_s:
+            await asyncio.sleep(0.001)
+        batch.stop.drain()
+        await asyncio.wait_for(generating, 10)
+    assert backend.calls["submit"] == 1
+    assert ledger(out, "SELECT state, cost_micros FROM attempts") == [("failed", 0)]
+
+
+async def test_what_was_not_created_is_not_sent_again_while_the_batch_drains(out: Path) -> None:
+    """A connection that was refused is tried again, but not after a stop: it would be a new submit."""
+    backend = ScriptedBackend()
+    backend.on_submit["row-0"] = deque([NotCreated("refused")])
+    async with scripted(out, backend, [make_job()]) as batch:
+        backend.before_submit = lambda _: batch.stop.drain()
+        await generate_range(batch, *EVERYTHING)
+        assert (await count(batch.engine)).planned == 1
+    assert backend.calls["submit"] == 1
+    assert ledger(out, "SELECT state, cost_micros FROM attempts") == [("failed", 0)]
 
 
 async def test_the_second_interrupt_cancels_known_predictions(out: Path) -> None:

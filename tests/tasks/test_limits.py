@@ -67,6 +67,14 @@ async def test_a_stated_rate_is_kept_and_probed_seldom() -> None:
     assert limited.per_min == pytest.approx(6 * 0.97 * 1.1)
 
 
+async def test_a_stated_rate_never_goes_beyond_the_configured_one() -> None:
+    """The provider's limit of another kind (all requests, not pictures) does not lift the user's own."""
+    clock = FakeClock()
+    limited = pace(5, clock)
+    limited.throttled(await limited.take(), retry_after_s=7, per_min=500)
+    assert limited.per_min == 5
+
+
 async def test_a_burst_of_429_cuts_once() -> None:
     """Calls that left before the cut say nothing new; the next one that is refused does."""
     clock = FakeClock()

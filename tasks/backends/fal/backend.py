@@ -7,7 +7,6 @@ lost cannot be found. It is held.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
@@ -19,11 +18,12 @@ import httpx
 from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened, read_options
 from tasks.backends.delivery import Delivery
 from tasks.backends.fal.api import COMPLETED, FalApi
-from tasks.backends.fal.inputs import input_of, megapixels, problems_of
+from tasks.backends.fal.inputs import MOST_MEGAPIXELS, input_of, megapixels, problems_of
 from tasks.backends.fal.options import FalOptions, parse_model
 from tasks.backends.fal.pictures import inputs_of, picture_inputs
 from tasks.backends.fal.results import failure, is_flagged, megapixels_of, picture_of
 from tasks.backends.http_calls import json_object
+from tasks.backends.http_options import lacking, secret
 from tasks.backends.polling import Polling
 from tasks.clock import Clock, instant
 from tasks.errors import Ambiguous, ConfigError, JobError, Refused, Transient
@@ -56,7 +56,7 @@ class FalBackend:
 
     def ready(self) -> str | None:
         """Whether there is a key."""
-        return None if self._key else f"set {self._options.api_key_env}"
+        return lacking(self._options.api_key_env)
 
     def learn(self) -> None:
         """A model refuses a wrong input itself, and most do so before they cost anything."""
@@ -67,10 +67,10 @@ class FalBackend:
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the price table's."""
-        cost_micros = self._pricing.cost_micros(self._used(job, megapixels(job, self._options)))
+        most = megapixels(job, self._options, untold=MOST_MEGAPIXELS)
         return Estimate(
-            cost_micros=cost_micros,
-            most_micros=cost_micros,
+            cost_micros=self._pricing.cost_micros(self._used(job, megapixels(job, self._options))),
+            most_micros=self._pricing.cost_micros(self._used(job, most)),
             latency_s=self._options.usual_latency_s,
             priced_on=self._pricing.priced_on,
         )
@@ -149,12 +149,12 @@ class FalBackend:
             cost_source=None if cost_micros is None else "free" if self._pricing.free else "priced",
         )
 
-    def _used(self, job: Job, size: float, seconds: float | None = None) -> Used:
+    def _used(self, job: Job, size: float | None, seconds: float | None = None) -> Used:
         return Used(images=1, megapixels=size, input_megapixels=None if job.image else 0.0, seconds=seconds)
 
     @property
     def _key(self) -> str:
-        return os.environ.get(self._options.api_key_env, "").strip()
+        return secret(self._options.api_key_env)
 
     @cached_property
     def _connections(self) -> int:

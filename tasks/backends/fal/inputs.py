@@ -11,6 +11,18 @@ from tasks.records import Job
 
 SIZE_PX = (1024, 1024)
 GRID_PX = 16
+NAMED_PX = {
+    "square_hd": SIZE_PX,
+    "square": (512, 512),
+    "portrait_4_3": (768, 1024),
+    "portrait_16_9": (576, 1024),
+    "landscape_4_3": (1024, 768),
+    "landscape_16_9": (1024, 576),
+}
+"""Values of `image_size` by name (fal.ai docs, `ImageSize`); models know further ones, of unknown size."""
+USUAL_MEGAPIXELS = 1.0
+MOST_MEGAPIXELS = SIZE_PX[0] * SIZE_PX[1] / 1e6
+"""Of the pictures of a model that is told no size: usually and at most."""
 
 
 def input_of(job: Job, options: FalOptions) -> dict[str, Any]:
@@ -39,12 +51,22 @@ def problems_of(job: Job, options: FalOptions) -> list[str]:
     return found
 
 
-def megapixels(job: Job, options: FalOptions) -> float:
-    """The size that is asked for, in millions of pixels; models that are told none make about one."""
+def megapixels(job: Job, options: FalOptions, *, untold: float = USUAL_MEGAPIXELS) -> float | None:
+    """The size that is asked for, in millions of pixels; None where the request names one that is not known here.
+
+    Args:
+        job: What is asked for.
+        options: How.
+        untold: The size where the request says none.
+    """
     size = input_of(job, options).get("image_size")
-    if isinstance(size, dict) and isinstance(size.get("width"), int) and isinstance(size.get("height"), int):
-        return float(size["width"] * size["height"] / 1e6)
-    return 1.0
+    if size is None:
+        return untold
+    if isinstance(size, dict):
+        width, height = size.get("width"), size.get("height")
+    else:
+        width, height = NAMED_PX.get(str(size), (None, None))
+    return width * height / 1e6 if isinstance(width, int) and isinstance(height, int) else None
 
 
 def _size(job: Job, options: FalOptions) -> dict[str, Any]:

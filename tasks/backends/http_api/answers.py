@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from tasks.backends.http_api.options import HttpOptions
@@ -101,11 +102,12 @@ def made(document: Any, options: HttpOptions, words: str) -> Made:
 
 
 def micros_at(document: Any, options: HttpOptions) -> int | None:
-    """What the answer says it cost, in millionths of a dollar; None where it says nothing."""
+    """What the answer says it cost, in millionths of a dollar; None where it says nothing, or nothing that is a price."""
     try:
-        return micros(float(read(document, options.cost)))
+        cost_usd = float(read(document, options.cost))
     except (TypeError, ValueError):
         return None
+    return micros(cost_usd) if isfinite(cost_usd) and cost_usd >= 0 else None
 
 
 def _decoded(text: str) -> bytes:

@@ -28,7 +28,8 @@ class DescribedApi:
         self._model = model
         self._env = {f"env:{name}": value for name, value in secrets.items()}
         self._keys = ", ".join(secrets) or "no variable"
-        self.service = httpx.URL(fill_address(options.create.url, self._env)).host
+        self._place = httpx.URL(fill_address(options.create.url, self._env))
+        self.service = self._place.host
         self.calls = HttpCalls(
             secrets=list(secrets.values()),
             connections=connections,
@@ -97,6 +98,10 @@ class DescribedApi:
             raise OutputGone("the service knows no such prediction any more", cost_micros=None)
         require_free_answer(answer, service=self.service, key_env=self._keys, detail=self.words(answer))
         return answer
+
+    def address_of(self, picture: str) -> str:
+        """Where a picture lies; one without a host lies where it was made."""
+        return picture if picture.startswith("data:") else str(self._place.join(picture))
 
     def words(self, answer: httpx.Response) -> str:
         """What an answer says went wrong, fit for a message."""

@@ -7,7 +7,6 @@ unless the configuration says how to look for it (`find`), that equal requests m
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
@@ -24,6 +23,7 @@ from tasks.backends.http_api.api import DescribedApi, id_of
 from tasks.backends.http_api.options import BASE64, HttpOptions
 from tasks.backends.http_api.template import fill_address
 from tasks.backends.http_api.values import picture_problems, size_of
+from tasks.backends.http_options import secret
 from tasks.backends.polling import Polling
 from tasks.clock import Clock, instant
 from tasks.errors import (
@@ -69,7 +69,7 @@ class HttpBackend:
 
     def ready(self) -> str | None:
         """Whether every variable that the calls name is set."""
-        missing = [name for name in self._options.variables() if not _value(name)]
+        missing = [name for name in self._options.variables() if not secret(name)]
         return f"set {', '.join(missing)}" if missing else None
 
     def learn(self) -> None:
@@ -93,7 +93,7 @@ class HttpBackend:
 
     def allowance(self) -> Allowance:
         """Instances that create at the same address with the same keys share it."""
-        keys = "".join(_value(name) for name in self._options.variables())
+        keys = "".join(secret(name) for name in self._options.variables())
         return Allowance(
             account=f"{httpx.URL(fill_address(self._options.create.url, {})).host} {digest(keys)}",
             creates_per_min=self._context.settings.creates_per_min,
@@ -133,7 +133,7 @@ class HttpBackend:
         if made.picture is not None:
             return made.picture
         try:
-            return await self._delivery.fetch(made.address or "")
+            return await self._delivery.fetch(self._api.address_of(made.address or ""))
         except JobError as error:
             error.cost_micros = prediction.cost_micros
             raise
@@ -282,7 +282,7 @@ class HttpBackend:
         return DescribedApi(
             self._options,
             model=self._context.settings.model,
-            secrets={name: _value(name) for name in self._options.variables()},
+            secrets={name: secret(name) for name in self._options.variables()},
             connections=self._connections,
         )
 
@@ -297,7 +297,3 @@ class HttpBackend:
     @cached_property
     def _polling(self) -> Polling:
         return Polling(pace=self._pace, clock=self._clock, usual_s=self._options.usual_latency_s)
-
-
-def _value(name: str) -> str:
-    return os.environ.get(name, "").strip()

@@ -8,7 +8,6 @@ says so, and pays again only when it is asked to.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Collection
 from datetime import datetime
 from functools import cached_property
@@ -17,6 +16,7 @@ import httpx
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened
 from tasks.backends.delivery import Delivery
+from tasks.backends.http_options import lacking, secret
 from tasks.backends.openai_images import edits
 from tasks.backends.openai_images.answer import ImageAnswer
 from tasks.backends.openai_images.api import EDITS, GENERATIONS, ImagesApi
@@ -46,8 +46,7 @@ class OpenAIBackend:
 
     def ready(self) -> str | None:
         """Whether there is a key."""
-        name = self._options.api_key_env
-        return None if name is None or self._key else f"set {name}"
+        return None if self._options.api_key_env is None else lacking(self._options.api_key_env)
 
     def learn(self) -> None:
         """There is nothing to ask: the API has no description of a model's inputs."""
@@ -127,7 +126,7 @@ class OpenAIBackend:
 
     @property
     def _key(self) -> str:
-        return os.environ.get(self._options.api_key_env or "", "").strip()
+        return secret(self._options.api_key_env or "")
 
     @cached_property
     def _connections(self) -> int:

@@ -27,7 +27,7 @@ from tasks.backends.openai_images.gathering import Gathering
 from tasks.backends.openai_images.options import OpenAIOptions
 from tasks.backends.openai_images.request import body_of
 from tasks.clock import Clock
-from tasks.errors import Ambiguous, JobError, OutputGone
+from tasks.errors import Ambiguous, BatchStopped, JobError, OutputGone
 from tasks.records import Job, Prediction
 from tasks.retry import retrying_look
 
@@ -38,7 +38,7 @@ LOOKUPS = 4
 LOOKUP_PATIENCE_S = 20.0
 """How long a new batch may take to show up in the list."""
 READ_AT_ONCE = 8
-"""Pictures taken out of a batch and not stored yet: all of them end at the same moment."""
+"""Pictures taken out of a batch and not on their way to be stored yet: all of them end at the same moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +104,10 @@ class OpenAIBatchBackend(OpenAIBackend):
         except BaseException:
             self._reading.release()
             raise
+        finally:
+            if results.all_read():
+                results.remove()
+                self._ended.pop(batch_id, None)
         self._read.add(prediction.prediction_id)
         return ended
 
@@ -158,6 +162,16 @@ class OpenAIBatchBackend(OpenAIBackend):
     async def _collect(self, batch_id: str) -> BatchResults:
         while (batch := await self._look(batch_id)).get("status") not in ENDED:
             await self._clock.sleep(self._options.batch_poll_s)
+        try:
+            return await self._download(batch_id, batch)
+        except OSError as exc:
+            raise BatchStopped(
+                "disk",
+                f"a batch cannot be downloaded into the folder for temporary files ({exc.strerror or exc}): free some "
+                "space or set TMPDIR to another one, then resume; nothing is paid twice",
+            ) from exc
+
+    async def _download(self, batch_id: str, batch: dict[str, Any]) -> BatchResults:
         paths = []
         for name in ("output_file_id", "error_file_id"):
             if file_id := batch.get(name):

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from tasks.backends.openai_images.answer import ImageAnswer, Unreadable, image_answer
-from tasks.backends.openai_images.api import MODERATION, error_of, refused
+from tasks.backends.openai_images.api import MODERATION, NO_CREDIT, error_of, refused
 from tasks.errors import JobError, Rejected, Transient
 
 EXPIRED = "batch_expired"
@@ -27,6 +27,7 @@ class BatchResults:
     def __init__(self, batch: Mapping[str, Any], paths: Sequence[Path]) -> None:
         """Read where each line of its files begins; this reads them once."""
         self._batch = batch
+        self._paths = paths
         self._places: dict[str, tuple[Path, int]] = {}
         for path in paths:
             place = 0
@@ -35,6 +36,7 @@ class BatchResults:
                     if line.strip():
                         self._places[str(json.loads(line).get("custom_id"))] = (path, place)
                     place += len(line)
+        self._unread = set(self._places)
 
     def answer(self, custom_id: str) -> ImageAnswer:
         """What a line was answered with.
@@ -48,7 +50,18 @@ class BatchResults:
         path, place = self._places[custom_id]
         with path.open("rb") as file:
             file.seek(place)
-            return _answer_of(json.loads(file.readline()))
+            line = file.readline()
+        self._unread.discard(custom_id)
+        return _answer_of(json.loads(line))
+
+    def all_read(self) -> bool:
+        """Whether it has lines, and each was read."""
+        return bool(self._places) and not self._unread
+
+    def remove(self) -> None:
+        """Remove its files."""
+        for path in self._paths:
+            path.unlink(missing_ok=True)
 
     def _without_a_line(self) -> JobError:
         status = str(self._batch.get("status"))
@@ -97,8 +110,10 @@ def _undone(error: Mapping[str, Any]) -> JobError:
 def _failure(response: Mapping[str, Any], error: Mapping[str, Any]) -> JobError:
     status = int(response.get("status_code") or 0)
     words = " ".join(str(error.get("message") or f"status {status}").split())
-    if {error.get("code"), error.get("type")} & MODERATION:
+    codes = {error.get("code"), error.get("type")}
+    if codes & MODERATION:
         return refused(error, words)
-    if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+    # An empty account is not this job's fault: its next attempt stops the batch, unless somebody has paid meanwhile.
+    if codes & NO_CREDIT or status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return Transient(words)
     return Rejected(words)

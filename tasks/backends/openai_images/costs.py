@@ -29,7 +29,7 @@ class Costs:
         """The most that a request can cost, millionths of a dollar; None where that is not known."""
         facts = facts_of(str(body.get("model", "")))
         known = facts.output_tokens(body.get("quality"), body.get("size")) if facts else None
-        prompt_tokens = len(str(body["prompt"]).encode("utf-8", "surrogatepass")) + PROMPT_OVERHEAD_TOKENS
+        prompt_tokens = len(str(body.get("prompt", "")).encode("utf-8", "surrogatepass")) + PROMPT_OVERHEAD_TOKENS
         return self._cost_micros(
             Used(
                 images=1,

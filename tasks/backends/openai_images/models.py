@@ -21,6 +21,7 @@ LONGEST_PROMPT = 32_000
 """Sizes, qualities, formats and the longest prompt, in characters: openai-python 3.57.0, types/image_generate_params.py
 (generated from OpenAI's own description of its API), read 2026-11-24."""
 
+_SIZE = re.compile(r"\d{1,5}x\d{1,5}")
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
@@ -40,18 +41,11 @@ class ModelFacts:
             return None
         if not self.any_size:
             return f"{size} is none of its sizes ({', '.join(STANDARD_SIZES)})"
-        width, height = (int(side) for side in size.split("x"))
-        if width % GRID_PX or height % GRID_PX:
-            return f"{size}: sides must be multiples of {GRID_PX}"
-        if max(width, height) > LONGEST_RATIO * min(width, height):
-            return f"{size}: no side may be more than 3 times the other"
-        if width * height > MOST_PX or max(width, height) > LONGEST_PX:
-            return f"{size} is more than 3840x2160"
-        return None
+        return _free_size_problem(size)
 
-    def output_tokens(self, quality: str | None, size: str | None) -> int | None:
+    def output_tokens(self, quality: object, size: object) -> int | None:
         """The most tokens that a picture can be; None where that is not known."""
-        asked = self.tokens.get(quality or AUTO) or max(self.tokens.values(), default=None)
+        asked = self.tokens.get(str(quality or AUTO)) or max(self.tokens.values(), default=None)
         if asked is None or (size not in STANDARD_SIZES and size != AUTO):
             return None
         return asked[0] if size == STANDARD_SIZES[0] else max(asked)
@@ -60,6 +54,19 @@ class ModelFacts:
 def facts_of(model: str) -> ModelFacts | None:
     """What is known of a model, whatever its snapshot; None for another's."""
     return _FACTS.get(_SNAPSHOT.sub("", model))
+
+
+def _free_size_problem(size: str) -> str | None:
+    if not _SIZE.fullmatch(size):
+        return f"{size} is no size; write it as 1024x1024"
+    width, height = (int(side) for side in size.split("x"))
+    if width % GRID_PX or height % GRID_PX:
+        return f"{size}: sides must be multiples of {GRID_PX}"
+    if max(width, height) > LONGEST_RATIO * min(width, height):
+        return f"{size}: no side may be more than 3 times the other"
+    if width * height > MOST_PX or max(width, height) > LONGEST_PX:
+        return f"{size} is more than 3840x2160"
+    return None
 
 
 _FREE = ModelFacts(any_size=True)

@@ -67,6 +67,8 @@ def problems_of(job: Job, options: OpenAIOptions) -> list[str]:
         found.append("n: one picture is kept of each request; ask for more with samples")
     if body.get("stream"):
         found.append("stream: is not understood here")
+    if not isinstance(body.get("prompt"), str):
+        found.append("prompt: backend_opts put something else in its place")
     return found + _refused(body, facts_of(job.model))
 
 
@@ -77,11 +79,11 @@ def _refused(body: dict[str, Any], facts: ModelFacts | None) -> list[str]:
     if problem := facts.size_problem(str(body.get("size", AUTO))):
         found.append(f"size: {problem}")
     quality = body.get("quality", AUTO)
-    if quality != AUTO and quality not in facts.qualities:
+    if quality != AUTO and str(quality) not in facts.qualities:
         found.append(f"quality: {quality!r} is not one of {', '.join(sorted(facts.qualities))}")
-    if body.get("output_format", "png") not in FORMATS:
+    if str(body.get("output_format", "png")) not in FORMATS:
         found.append(f"output_format: {body['output_format']!r} is not one of {', '.join(sorted(FORMATS))}")
-    if len(body["prompt"]) > LONGEST_PROMPT:
+    if len(str(body.get("prompt", ""))) > LONGEST_PROMPT:
         found.append(f"prompt: is longer than {LONGEST_PROMPT} characters")
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection
 from contextlib import suppress
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened
 from tasks.backends.delivery import Delivery
+from tasks.backends.http_options import lacking, secret
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
 from tasks.backends.replicate.inputs import has_reference_images, images, input_of, megapixels
@@ -72,11 +72,11 @@ class ReplicateBackend:
 
     def ready(self) -> str | None:
         """Whether there is a token."""
-        return None if self._token else f"set {self._options.api_token_env}"
+        return lacking(self._options.api_token_env)
 
     def learn(self) -> None:
         """Fetch the model's input schema."""
-        if self._token and self._options.check_inputs and self._schema is None:
+        if self.ready() is None and self._options.check_inputs and self._schema is None:
             try:
                 self._schema = fetch_schema(
                     self._model,
@@ -211,7 +211,7 @@ class ReplicateBackend:
 
     @property
     def _token(self) -> str:
-        return os.environ.get(self._options.api_token_env, "").strip()
+        return secret(self._options.api_token_env)
 
     @cached_property
     def _connections(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -62,6 +64,54 @@ async def test_secrets_never_stand_in_a_message() -> None:
     await calls.close()
     assert words.startswith("bad key *** at http://x/?k=*** xxx")
     assert len(words) == 500
+
+
+async def test_a_secret_that_is_a_part_of_another_hides_neither() -> None:
+    """The longer one is taken out first, so that no end of it is left."""
+    calls = HttpCalls(secrets=["abc", "abcdef"], connections=1)
+    assert calls.words("abcdef abc") == "*** ***"
+    await calls.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE"])
+async def test_a_call_that_costs_money_is_sent_once(method: str) -> None:
+    """Whatever its method: a dropped one is not repeated unseen, not even on a connection that was used before."""
+    calls = HttpCalls(connections=1)
+    async with raw_server(http("200 OK", "{}"), None, http("200 OK", "{}")) as server:
+        await calls.pay("POST", server.url)
+        with pytest.raises(Ambiguous, match="lost"):
+            await calls.pay(method, server.url)
+        assert len(server.requests) == 2
+    await calls.close()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"json": {"scale": float("nan")}},
+        {"json": {"prompt": "half a character \ud83d"}},
+        {"headers": {"X-Key": "\u201ckey\u201d"}},
+        {"url": "http://127.0.0.1:80O0/"},
+    ],
+)
+async def test_what_cannot_be_written_was_never_sent(content: dict[str, Any]) -> None:
+    """It is wrong, not lost: nobody looks for it, and it is not held."""
+    calls = HttpCalls(connections=1)
+    with pytest.raises(Rejected, match="cannot be sent"):
+        await calls.pay("POST", **{"url": "http://127.0.0.1:1/", **content})
+    await calls.close()
+
+
+async def test_an_answer_that_is_no_http_says_nothing() -> None:
+    """It is one of httpx's errors, as every other trouble on the way, and holds no part of the address."""
+    calls = HttpCalls(connections=1)
+    async with raw_server(b"garbage\r\n\r\n") as server:
+        with pytest.raises(httpx.RemoteProtocolError) as caught:
+            await calls.http.get(f"{server.url}/?key=secret")
+        with pytest.raises(Ambiguous):
+            await calls.pay("POST", server.url)
+    await calls.close()
+    assert "secret" not in str(caught.value)
 
 
 async def test_a_call_that_never_left_is_told_from_one_that_was_lost() -> None:

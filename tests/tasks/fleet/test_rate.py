@@ -86,6 +86,14 @@ async def test_the_common_rate_climbs_with_what_any_worker_was_let_through(ledge
     assert await per_min_of(ledger) == PER_MIN
 
 
+async def test_a_stated_rate_never_goes_beyond_the_configured_one(ledger: AsyncEngine) -> None:
+    """The provider's limit of another kind does not lift the user's own."""
+    pace = worker(ledger)
+    pace.throttled(await pace.take(), retry_after_s=0, per_min=10 * PER_MIN)
+    await pace.take()
+    assert await per_min_of(ledger) == PER_MIN
+
+
 async def test_a_stated_rate_is_kept_by_all(ledger: AsyncEngine) -> None:
     """What the provider states is kept a little under, and lateness is not made up for."""
     pace = worker(ledger)

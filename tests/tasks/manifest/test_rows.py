@@ -80,6 +80,7 @@ BAD_CELLS = [
     ("backend_opts", "[1]", "[1] is not a set of named options"),
     ("backend_opts", 5, "5 is not a set of named options"),
     ("backend_opts", '{"a": 1e999}', "cannot be sent as JSON"),
+    ("backend_opts", '{"a": "half a character \\ud83d"}', "cannot be sent as JSON"),
 ]
 
 

@@ -126,6 +126,24 @@ def test_what_a_job_becomes() -> None:
     assert set(input_of(job_of(instance("")), FalOptions(sends=[]))) == {"prompt"}
 
 
+@pytest.mark.parametrize(
+    ("size", "usual", "most"),
+    [
+        (None, 1, 2),
+        ("landscape_16_9", 1, 1),
+        ("square_hd", 2, 2),
+        ({"width": 2048, "height": 1024}, 3, 3),
+        ("auto_4K", None, None),
+    ],
+)
+def test_a_budget_sets_aside_the_most_that_a_size_can_cost(size: Any, usual: int | None, most: int | None) -> None:
+    """By the begun megapixel, also of a size by its name; of a name that is not known here the price is unknown."""
+    chosen = instance("http://localhost")
+    estimate = backend_of(chosen).estimate(job_of(chosen, backend_opts={} if size is None else {"image_size": size}))
+    assert estimate.cost_micros == (usual and usual * PRICE_MICROS)
+    assert estimate.most_micros == (most and most * PRICE_MICROS)
+
+
 def test_what_cannot_be_sent_is_a_problem() -> None:
     """By its input."""
     sized = job_of(instance(""), width=640, height=480)

@@ -68,6 +68,21 @@ async def test_the_price_that_the_answer_says(out: Path, provider: JsonApi) -> N
     assert ledger(out, "SELECT DISTINCT cost_source FROM attempts") == [("reported",)]
 
 
+@pytest.mark.parametrize("price", [float("inf"), -1.0])
+async def test_what_is_no_price_is_not_taken_for_one(price: float, out: Path, provider: JsonApi) -> None:
+    """It would give the budget money back, or lose the picture; the configured price stands."""
+    provider.price = price
+    counts = await run(out, polled(provider.url, cost="/price"))
+    assert (counts.succeeded, counts.cost_micros) == (3, 60_000)
+
+
+async def test_an_address_without_a_host_is_the_services(out: Path, provider: JsonApi) -> None:
+    """As `/files/1.png`: the picture is paid for."""
+    provider.without_host = True
+    counts = await run(out, polled(provider.url))
+    assert (counts.succeeded, provider.key_leaks) == (3, 0)
+
+
 async def test_a_row_s_own_options_are_merged_where_the_configuration_says(out: Path, provider: JsonApi) -> None:
     """They win over the template, and null takes an input away."""
     instance = at_once(provider.url, "raw", opts_at="/options")

@@ -117,12 +117,58 @@ async def test_one_line_that_fails_leaves_the_others_alone(out: Path, provider: 
     assert (counts.succeeded, dict(counts.errors)) == (4, {"invalid": 1})
 
 
-@pytest.mark.parametrize("fault", ["line_server_error", "batch_failed_tokens"])
+@pytest.mark.parametrize("fault", ["line_server_error", "line_no_credit", "batch_failed_tokens"])
 async def test_passing_failures_go_into_another_batch(fault: str, out: Path, provider: OpenAIBatches) -> None:
     """They cost nothing."""
     provider.break_(fault, 1)
     counts = await run(out, provider, 3)
     assert (counts.succeeded, counts.cost_micros, provider.requests["images"]) == (3, 3 * COST_MICROS, 3)
+
+
+async def test_an_account_that_is_empty_in_the_middle_stops_the_batch(out: Path, provider: OpenAIBatches) -> None:
+    """Nobody's job is failed for it: the lines that were not done go into a batch that is refused."""
+    provider.break_("line_no_credit", 3)
+    chosen = instance(provider.url)
+    async with batch_at(out, chosen, [job_of(chosen, number) for number in range(3)], clock=SLOWER) as batch:
+        running = asyncio.create_task(generate_range(batch, *EVERYTHING))
+        while not provider.batches:
+            await asyncio.sleep(0.01)
+        provider.break_("batch_no_quota")
+        await running
+        assert batch.stop.cause is not None
+        assert batch.stop.cause.reason == "credit"
+        counts = await count(batch.engine)
+    assert (counts.planned, counts.failed) == (3, 0)
+
+
+async def test_a_batch_that_was_read_lies_on_disk_no_longer(
+    out: Path, provider: OpenAIBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files go when its last line was read, not when the run ends: a long run needs the room of a few batches."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    chosen = instance(provider.url, batch_jobs=3)
+    async with batch_at(out, chosen, [job_of(chosen, number) for number in range(9)], clock=SLOWER) as batch:
+        await generate_range(batch, *EVERYTHING)
+        assert (await count(batch.engine)).succeeded == 9
+        assert list(tmp_path.glob("imagen-batch-*/*")) == []
+    assert len(provider.batches) == 3
+
+
+async def test_a_full_folder_for_temporary_files_stops_and_loses_nothing(
+    out: Path, provider: OpenAIBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that cannot be downloaded is no failed job: it is collected when there is room."""
+    chosen = instance(provider.url)
+    jobs = [job_of(chosen, number) for number in range(3)]
+    with monkeypatch.context() as patched:
+        patched.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+        async with batch_at(out, chosen, jobs, clock=SLOWER) as batch:
+            await generate_range(batch, *EVERYTHING)
+            assert batch.stop.cause is not None
+            assert batch.stop.cause.reason == "disk"
+            assert (await count(batch.engine)).submitted == 3
+    counts = await generate(out, chosen, jobs, clock=SLOWER)
+    assert (counts.succeeded, len(provider.created)) == (3, 3)
 
 
 async def test_a_run_that_ends_early_leaves_its_batches_and_the_next_one_collects_them(

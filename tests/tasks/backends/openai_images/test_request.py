@@ -53,6 +53,12 @@ def test_the_size_follows_the_row(model: str, changes: dict[str, Any], size: str
         (FIXED, {"backend_opts": {"quality": "hd"}}, {}, "quality"),
         (FIXED, {"backend_opts": {"output_format": "gif"}}, {}, "output_format"),
         (FIXED, {"backend_opts": {"n": 2}}, {}, "n: one picture"),
+        (FREE, {"backend_opts": {"size": "large"}}, {}, "size: large is no size"),
+        (FREE, {"backend_opts": {"size": "1024x1024x3"}}, {}, "size"),
+        (FIXED, {"backend_opts": {"quality": ["low"]}}, {}, "quality"),
+        (FIXED, {"backend_opts": {"output_format": ["png"]}}, {}, "output_format"),
+        (OTHER, {"backend_opts": {"prompt": None}}, {}, "prompt"),
+        (FIXED, {"backend_opts": {"prompt": 5}}, {}, "prompt"),
         (FIXED, {"prompt": "a" * 32_001}, {}, "prompt"),
         (FIXED, {"negative_prompt": "fog"}, {}, "negative_prompt: is not sent"),
         (OTHER, {"steps": 4}, {}, "steps: is not sent"),
@@ -61,9 +67,12 @@ def test_the_size_follows_the_row(model: str, changes: dict[str, Any], size: str
 def test_what_would_be_refused_is_known_before_anything_is_sent(
     model: str, changes: dict[str, Any], options: dict[str, Any], named: str
 ) -> None:
-    """One problem, which names the input."""
-    [problem] = problems_of(job(model, **changes), OpenAIOptions(**options))
+    """One problem, which names the input; a price is no matter of its kind."""
+    chosen = OpenAIOptions(**options)
+    [problem] = problems_of(job(model, **changes), chosen)
     assert problem.startswith(named)
+    price = Pricing(price=price_of(model, {}), image_micros=None)
+    Costs(pricing=price, options=chosen).most_micros(body_of(job(model, **changes), chosen))
 
 
 def test_other_models_get_what_the_row_says() -> None:
