@@ -169,6 +169,20 @@ class Transient(JobError):
     kind = "transient"
 
 
+class NoRoom(Transient):
+    """Raised when the provider took an attempt and gave it back, for too much is queued there. No money was spent.
+
+    It counts as none of the job's attempts: come again after `retry_after_s`, for as long as it takes.
+    """
+
+    kind = "throttled"
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        """Keep how long to wait."""
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
 class Refused(JobError):
     """Raised when the provider refused the prompt or the picture. Retrying the same input will not help."""
 

@@ -18,6 +18,7 @@ from tasks.errors import (
     BatchStopped,
     JobError,
     LeaseLost,
+    NoRoom,
     NotCreated,
     Throttled,
     Transient,
@@ -83,7 +84,7 @@ class JobRun:
                     return await self._end(state, error)
                 else:
                     await self._fail_attempt(error)
-                    await self._batch.pause(pause_before_attempt_s(self._number))
+                    await self._batch.pause(self._pause_s(error))
             else:
                 return JobState.SUCCEEDED
 
@@ -92,8 +93,16 @@ class JobRun:
         if isinstance(error, Ambiguous):
             return JobState.HELD
         # By itself a new attempt is made only where the last one cost nothing.
-        again = isinstance(error, Transient) and self._attempts_left > 0 and error.cost_micros == 0
+        may_again = self._attempts_left > 0 or isinstance(error, NoRoom)
+        again = isinstance(error, Transient) and may_again and error.cost_micros == 0
         return None if again else JobState.FAILED
+
+    def _pause_s(self, error: JobError) -> float:
+        """Before the next attempt; one that the provider had no room for was none."""
+        if isinstance(error, NoRoom):
+            self._attempts_left += 1
+            return error.retry_after_s
+        return pause_before_attempt_s(self._number)
 
     def _leave_as_it_ended(self) -> None:
         """The look at an attempt that may have been paid for found no picture; now it may be paid again."""

@@ -13,12 +13,14 @@ import httpx
 
 from tasks.backends.openai_images.answer import ImageAnswer, Unreadable, image_answer
 from tasks.backends.openai_images.api import MODERATION, NO_CREDIT, error_of, refused
-from tasks.errors import JobError, Rejected, Transient
+from tasks.errors import JobError, NoRoom, Rejected, Transient
 
 EXPIRED = "batch_expired"
 CANCELLED = "batch_cancelled"
 COME_LATER = frozenset({"token_limit_exceeded", "rate_limit_exceeded"})
 """Codes of a batch that was not begun because too much is queued already; nothing is billed."""
+ROOM_PAUSE_S = 300.0
+"""Before such a batch is sent again: room comes when another one ends, which takes an hour rather than a minute."""
 
 
 class BatchResults:
@@ -68,7 +70,7 @@ class BatchResults:
         problems = (self._batch.get("errors") or {}).get("data") or [{}]
         code, words = problems[0].get("code"), str(problems[0].get("message") or f"the batch ended as {status}")
         if status == "failed":
-            return Transient(words, kind="throttled") if code in COME_LATER else Rejected(words)
+            return NoRoom(words, retry_after_s=ROOM_PAUSE_S) if code in COME_LATER else Rejected(words)
         if status == "expired":
             return Transient("the batch expired before its turn came", kind="expired", cost_micros=None)
         return JobError(f"the batch ended as {status} without this job", kind="no_output", cost_micros=None)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tasks.backends.openai_images import batch_results
 from tasks.backends.openai_images.batch_api import Asked
 from tasks.backends.openai_images.gathering import Gathering
 from tasks.clock import Clock
@@ -117,12 +118,21 @@ async def test_one_line_that_fails_leaves_the_others_alone(out: Path, provider: 
     assert (counts.succeeded, dict(counts.errors)) == (4, {"invalid": 1})
 
 
-@pytest.mark.parametrize("fault", ["line_server_error", "line_no_credit", "batch_failed_tokens"])
+@pytest.mark.parametrize("fault", ["line_server_error", "line_no_credit"])
 async def test_passing_failures_go_into_another_batch(fault: str, out: Path, provider: OpenAIBatches) -> None:
     """They cost nothing."""
     provider.break_(fault, 1)
     counts = await run(out, provider, 3)
     assert (counts.succeeded, counts.cost_micros, provider.requests["images"]) == (3, 3 * COST_MICROS, 3)
+
+
+async def test_a_full_queue_is_waited_for(out: Path, provider: OpenAIBatches, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a batch is given back for want of room, that is none of its jobs' attempts, and costs nothing."""
+    monkeypatch.setattr(batch_results, "ROOM_PAUSE_S", 1.0)
+    provider.break_("batch_failed_tokens", 5)
+    counts = await run(out, provider, 3, max_attempts=2)
+    assert (counts.succeeded, counts.cost_micros, provider.requests["images"]) == (3, 3 * COST_MICROS, 3)
+    assert ledger(out, "SELECT DISTINCT attempts FROM jobs") == [(6,)]
 
 
 async def test_an_account_that_is_empty_in_the_middle_stops_the_batch(out: Path, provider: OpenAIBatches) -> None:
