@@ -226,7 +226,7 @@ async def _estimate(batch: Batch, selection: Selection) -> int:
     """What the jobs that this run may send are expected to cost, millionths of a dollar."""
     total_micros = 0
     async for shard in shards(batch.engine, ESTIMATE_PAGE_JOBS, selection):
-        for entry in await open_jobs(batch.engine, shard.first, shard.last):
+        for entry in await open_jobs(batch.engine, shard.first, shard.last, planned_run=shard.planned_run):
             routes = (entry.job, *(on_backend(entry.job, name, batch.settings) for name in entry.job.fallbacks))
             cost_micros, *_ = [_price_micros(batch, job) for job in routes]
             # What is in flight is reserved in the ledger already.

@@ -30,19 +30,22 @@ class Claims:
         self._left_open: list[Job] = []
         self._ready: set[str] = set()
 
-    async def work(self, first: int, last: int) -> None:
-        """Claim and generate the open jobs between two sort keys until none is left, or the batch stops."""
+    async def work(self, first: int, last: int, planned_run: int | None = None) -> None:
+        """Claim and generate the open jobs between two sort keys until none is left, or the batch stops.
+
+        With a run only those that it has planned.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 while not self._batch.stop.requested:
                     room = self._most - len(self._in_hand)
-                    claimed = await self._holding.claim(first, last, at_most=room)
+                    claimed = await self._holding.claim(first, last, at_most=room, planned_run=planned_run)
                     for open_job in claimed:
                         if self._can_do(open_job.job):
                             self._begin(group, open_job)
                     if self._in_hand:
                         await self._until_there_is_room(all_claimed=len(claimed) < room)
-                    elif await open_jobs(self._batch.engine, first, last):
+                    elif await open_jobs(self._batch.engine, first, last, planned_run=planned_run):
                         await self._batch.clock.sleep(LOOK_AGAIN_S)
                     else:
                         break

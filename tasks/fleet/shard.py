@@ -42,6 +42,8 @@ class ShardOrder:
     last: int
     places: int
     """So many shards run at once, and share the jobs in flight."""
+    planned_run: int | None = None
+    """Only jobs that this run has planned; None: all."""
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values."""
@@ -66,7 +68,7 @@ async def work_on_shard(order: ShardOrder) -> None:
         terms = LeaseTerms(owner=new_owner(), lease_s=runner.lease_s, send_margin_s=runner.send_margin_s)
         holding = Holding(engine, terms, Clock())
         async with open_worker(order, engine, settings, run.start, holding) as batch:
-            await Claims(batch, holding).work(order.first, order.last)
+            await Claims(batch, holding).work(order.first, order.last, order.planned_run)
 
 
 def with_share(settings: Settings, places: int) -> Settings:

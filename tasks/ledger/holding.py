@@ -28,10 +28,12 @@ class Holding:
         self._clock = clock
         self._until_s: dict[str, float] = {}
 
-    async def claim(self, first: int, last: int, *, at_most: int | None = None) -> list[OpenJob]:
+    async def claim(
+        self, first: int, last: int, *, at_most: int | None = None, planned_run: int | None = None
+    ) -> list[OpenJob]:
         """See `tasks.ledger.leases.claim`."""
         until_s = self._end_of_a_lease()
-        claimed = await claim(self._engine, first, last, self.terms, at_most=at_most)
+        claimed = await claim(self._engine, first, last, self.terms, at_most=at_most, planned_run=planned_run)
         self._until_s |= {entry.job.job_id: until_s for entry in claimed}
         return claimed
 

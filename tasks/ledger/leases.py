@@ -74,7 +74,13 @@ def new_owner() -> str:
 
 
 async def claim(
-    engine: AsyncEngine, first: int, last: int, terms: LeaseTerms, *, at_most: int | None = None
+    engine: AsyncEngine,
+    first: int,
+    last: int,
+    terms: LeaseTerms,
+    *,
+    at_most: int | None = None,
+    planned_run: int | None = None,
 ) -> list[OpenJob]:
     """Take the open jobs between two sort keys that nobody holds a living lease on, in their order.
 
@@ -86,10 +92,12 @@ async def claim(
         last: The last one.
         terms: Of the worker.
         at_most: So many of them; None: all.
+        planned_run: Only those that this run has planned; None: all.
     """
+    meant = _is_open() if planned_run is None else _is_open() & (jobs.c.planned_run == planned_run)
     free = (
         select(jobs.c.job_id)
-        .where(_is_open() & jobs.c.position.between(first, last) & _is_free())
+        .where(meant & jobs.c.position.between(first, last) & _is_free())
         .order_by(jobs.c.position)
         .limit(at_most)
         .with_for_update(skip_locked=True)

@@ -52,6 +52,8 @@ class Shard:
     jobs: int
     label: str
     """Of its first job, for people."""
+    planned_run: int | None = None
+    """Only jobs that this run has planned are meant, though others lie between them; None: all."""
 
     @property
     def range_label(self) -> str:
@@ -81,7 +83,7 @@ async def shards(engine: AsyncEngine, size: int, selection: Selection) -> AsyncI
             return
         number, after = number + 1, rows[-1].position
         left = None if left is None else left - len(rows)
-        yield Shard(number, rows[0].position, after, len(rows), job_of(rows[0]).label)
+        yield Shard(number, rows[0].position, after, len(rows), job_of(rows[0]).label, selection.planned_run)
 
 
 async def count_open(engine: AsyncEngine, selection: Selection) -> int:
@@ -97,10 +99,12 @@ async def open_backends(engine: AsyncEngine, selection: Selection) -> list[str]:
     return list(dict.fromkeys(name for first, later in routes for name in (first, *filter(None, later.split(",")))))
 
 
-async def open_jobs(engine: AsyncEngine, first: int, last: int, *, owner: str | None = None) -> list[OpenJob]:
+async def open_jobs(
+    engine: AsyncEngine, first: int, last: int, *, planned_run: int | None = None, owner: str | None = None
+) -> list[OpenJob]:
     """The jobs between two sort keys that are still open; fewer than at first when the range runs again.
 
-    With an owner only those that it has claimed.
+    With a run only those that it has planned, with an owner only those that it has claimed.
     """
     last_attempt = and_(attempts.c.job_id == jobs.c.job_id, attempts.c.number == jobs.c.attempts)
     query = (
@@ -111,7 +115,7 @@ async def open_jobs(engine: AsyncEngine, first: int, last: int, *, owner: str | 
             func.coalesce(attempts.c.cost_micros, attempts.c.reserved_micros).label("reserved_micros"),
         )
         .join(attempts, last_attempt, isouter=True)
-        .where(_is_open(EVERYTHING) & jobs.c.position.between(first, last))
+        .where(_is_open(Selection(planned_run=planned_run)) & jobs.c.position.between(first, last))
         .order_by(jobs.c.position)
     )
     if owner is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,15 @@ async def test_the_same_shard_at_two_workers_is_done_once(ledger: AsyncEngine, o
     counts = await count(ledger)
     assert (counts.succeeded, counts.cost_micros) == (JOBS, JOBS * 1_000)
     assert await attempts(ledger) == JOBS
+
+
+async def test_a_worker_claims_nothing_but_what_the_run_has_planned(ledger: AsyncEngine, out: Path) -> None:
+    """The first and the last job are meant, and those between them are not."""
+    run = await begin(ledger)
+    await plan_jobs(ledger, [make_job(0), make_job(JOBS - 1)], run=run, whole=False)
+    await work_on_shard(replace(order(out, run), planned_run=run))
+    counts = await count(ledger)
+    assert (counts.succeeded, counts.planned) == (2, JOBS - 2)
 
 
 async def test_the_cap_of_the_run_holds_at_the_workers(ledger: AsyncEngine, out: Path) -> None:
