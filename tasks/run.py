@@ -19,7 +19,7 @@ from tasks.batch import Batch, open_batch
 from tasks.clock import Clock
 from tasks.errors import BatchStopped, ConfigError, ImagenError, InputError
 from tasks.ledger.database import open_ledger
-from tasks.ledger.leases import living_leases
+from tasks.ledger.leases import living_leases, revoke
 from tasks.ledger.lock import lock_folder, require_no_workers
 from tasks.ledger.place import LedgerPlace, PostgresqlSchema, place_for, require_ledger
 from tasks.ledger.planning import reopen, write_plan
@@ -85,6 +85,8 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
                 caller=resolve_caller(os.environ),
             )
             number = await begin_run(engine, start, now_us=clock.now_us())
+            if settings.runner.kind == "local":
+                await revoke(engine)
             async with open_batch(out, engine, settings, budget_micros=budget_micros, clock=clock) as batch:
                 try:
                     yield OpenRun(request=request, batch=batch, number=number, settings=settings)

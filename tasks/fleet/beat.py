@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tasks.batch import Tally
 from tasks.errors import BatchStopped
 from tasks.fleet.schema import fleet
+from tasks.ledger.leases import is_newest
 from tasks.ledger.schema import jobs
 from tasks.ledger.transactions import repeating, rows_of
 from tasks.limits import check_failures
@@ -134,7 +135,7 @@ def _tell(run: int, window: int) -> Update:
     recent = func.right(fleet.c.recent + bindparam("ends"), window)
     return (
         update(fleet)
-        .where(fleet.c.run == run)
+        .where((fleet.c.run == run) & is_newest(run))
         .values(recent=recent, **more)
         .returning(fleet.c.recent, fleet.c.stop_reason, fleet.c.stop_message)
     )

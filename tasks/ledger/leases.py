@@ -15,14 +15,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, func, or_, select, text, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from tasks.ledger.queries import OPEN_STATES, OpenJob, open_jobs
-from tasks.ledger.schema import jobs
-from tasks.ledger.transactions import rows_of
+from tasks.ledger.schema import jobs, runs
+from tasks.ledger.transactions import execute, rows_of
 
 IDS_PER_STATEMENT = 5_000
 """A statement of asyncpg takes 32,767 values."""
@@ -38,6 +38,8 @@ class LeaseTerms:
     """How long a claim holds without being renewed: so long a dead worker's jobs wait."""
     send_margin_s: float = 60.0
     """What must be left of it when a paid call leaves: more than a create takes, its connection included."""
+    run: int | None = None
+    """It claims while this is the batch's newest run: a later one may take no leases. None: always."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,8 @@ async def claim(
         planned_run: Only those that this run has planned; None: all.
     """
     meant = _is_open() if planned_run is None else _is_open() & (jobs.c.planned_run == planned_run)
+    if terms.run is not None:
+        meant &= is_newest(terms.run)
     free = (
         select(jobs.c.job_id)
         .where(meant & jobs.c.position.between(first, last) & _is_free())
@@ -128,6 +132,15 @@ async def release(engine: AsyncEngine, owner: str, job_ids: Collection[str]) -> 
     await _update_mine(engine, owner, job_ids, claimed_by=None, lease_until_us=None)
 
 
+async def revoke(engine: AsyncEngine) -> None:
+    """Take every open job from whoever claimed it, for a run that has the batch alone and claims nothing.
+
+    Leases that have ended are enough for those who claim; a worker that only slept would renew its own.
+    """
+    claimed = _is_open() & jobs.c.claimed_by.is_not(None)
+    await execute(engine, update(jobs).where(claimed).values(claimed_by=None, lease_until_us=None))
+
+
 async def living_leases(engine: AsyncEngine) -> list[LivingLease]:
     """The workers that hold open jobs now; one that died is listed until its leases end."""
     left_us = func.max(jobs.c.lease_until_us) - DatabaseNow()
@@ -155,6 +168,11 @@ def seconds_left(db: Connection, owner: str, job_ids: Iterable[str]) -> dict[str
         mine = (jobs.c.claimed_by == owner) & jobs.c.job_id.in_(chunk)
         found |= {job_id: us / 1e6 for job_id, us in db.execute(query.where(mine))}
     return found
+
+
+def is_newest(run: int) -> ColumnElement[bool]:
+    """Whether no later run of the batch has begun."""
+    return ~exists().where(runs.c.number > run)
 
 
 async def _update_mine(engine: AsyncEngine, owner: str, job_ids: Collection[str], **values: Any) -> frozenset[str]:

@@ -8,13 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.batch import Tally
+from tasks.clock import Clock
+from tasks.errors import LeaseLost
+from tasks.fleet.beat import Beat
 from tasks.fleet.shard import ShardOrder, with_share, work_on_shard
 from tasks.fleet.start import begin_fleet
+from tasks.ledger.holding import Holding
+from tasks.ledger.journal import Journal
+from tasks.ledger.leases import LeaseTerms
 from tasks.ledger.queries import count
 from tasks.ledger.runs import RunStart, begin_run, end_run
-from tasks.settings import BackendSettings, RunnerSettings, Settings
+from tasks.ledger.schema import jobs
+from tasks.request import RunRequest
+from tasks.run import open_run
+from tasks.settings import BackendSettings, RunnerSettings, Settings, StopSettings
+from tasks.stop import StopSwitch
 from tests.making import START_US, make_job, plan_jobs
 
 JOBS = 12
@@ -95,6 +107,24 @@ async def test_an_order_of_a_run_that_is_over_does_nothing(ledger: AsyncEngine, 
     await end_run(ledger, run, "interrupted", now_us=START_US)
     await work_on_shard(order(out, run))
     assert await attempts(ledger) == 0
+
+
+async def test_a_worker_that_wakes_up_beside_a_local_run_sends_nothing(ledger: AsyncEngine, out: Path) -> None:
+    """It slept until its leases were over, so a run that takes no leases has begun: neither its job nor another is its."""
+    run = await begin(ledger)
+    terms = LeaseTerms(owner="asleep", run=run)
+    asleep = Holding(ledger, terms, Clock())
+    [held] = await asleep.claim(0, JOBS, at_most=1)
+    async with ledger.begin() as db:
+        await db.execute(update(jobs).where(jobs.c.claimed_by.is_not(None)).values(lease_until_us=1))
+    async with open_run(RunRequest(out=str(out), runner="local")):
+        await asleep.renew()
+        with pytest.raises(LeaseLost):
+            await Journal(ledger, terms).submitting(held.job, number=1, reserved_micros=None, now_us=START_US)
+        assert await asleep.claim(0, JOBS) == []
+        stop = StopSwitch()
+        await Beat(ledger, run=run, stop=stop, limits=StopSettings()).tell(Tally())
+        assert stop.interrupted
 
 
 async def test_a_worker_without_the_token_stops_the_batch(
