@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tasks.errors import BatchStopped
 
 INTERRUPTED = "interrupted"
@@ -40,3 +43,12 @@ class StopSwitch:
         """
         if self.cause is not None:
             raise self.cause
+
+
+@contextmanager
+def stopping(switch: StopSwitch) -> Iterator[None]:
+    """Run the block; what stops the batch in it is told to the switch, and ends the block only."""
+    try:
+        yield
+    except BatchStopped as stopped:
+        switch.stop(stopped)

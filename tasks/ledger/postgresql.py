@@ -211,11 +211,14 @@ async def is_held(engine: AsyncEngine) -> bool:
         return bool((await db.execute(text(f"SELECT count(*) {_HELD}"))).scalar())
 
 
-def explain_postgresql(exc: DBAPIError) -> BatchStopped:
-    """The error that a user can act on, for a statement that the server did not carry out."""
-    return BatchStopped(
-        "ledger", f"the ledger cannot be used ({_words(exc)}); mend that and resume; nothing is paid twice"
-    )
+def explain_postgresql(exc: DBAPIError | OSError) -> BatchStopped:
+    """The error that a user can act on, for a statement that the server did not carry out, or not in time."""
+    words = _words(exc) if isinstance(exc, DBAPIError) else f"its server gave no answer: {_words_of_silence(exc)}"
+    return BatchStopped("ledger", f"the ledger cannot be used ({words}); mend that and resume; nothing is paid twice")
+
+
+def _words_of_silence(exc: OSError) -> str:
+    return exc.strerror or type(exc).__name__
 
 
 def _words(exc: DBAPIError) -> str:
