@@ -32,11 +32,13 @@ from tests.making import START_US, make_job, plan_jobs
 JOBS = 12
 
 
-async def begin(ledger: AsyncEngine, *, budget_micros: int | None = None, **backend: Any) -> int:
+async def begin(
+    ledger: AsyncEngine, *, budget_micros: int | None = None, lease_s: float = 3, **backend: Any
+) -> int:
     """A run of a fleet over twelve jobs; its number."""
     settings = Settings(
         backends={"sketch": BackendSettings.model_validate({"type": "sketch", "concurrency": 8, **backend})},
-        runner=RunnerSettings(kind="dask", lease_s=3),
+        runner=RunnerSettings(kind="dask", lease_s=lease_s),
     )
     await plan_jobs(ledger, [make_job(number) for number in range(JOBS)])
     start = RunStart(
@@ -107,6 +109,22 @@ async def test_an_order_of_a_run_that_is_over_does_nothing(ledger: AsyncEngine, 
     await end_run(ledger, run, "interrupted", now_us=START_US)
     await work_on_shard(order(out, run))
     assert await attempts(ledger) == 0
+
+
+async def test_a_ledger_that_gives_no_more_jobs_lets_those_in_flight_land(ledger: AsyncEngine, out: Path) -> None:
+    """Claims fail while a picture is being made: the worker stops and stores it, and gives back what it has not begun."""
+    run = await begin(ledger, lease_s=60, latency_s=3, concurrency=2)
+    work = asyncio.create_task(work_on_shard(order(out, run)))
+    while not (await count(ledger)).submitted:
+        await asyncio.sleep(0.05)
+    async with ledger.begin() as db:
+        await db.exec_driver_sql("ALTER TABLE jobs RENAME COLUMN claimed_by TO gone")
+    await asyncio.sleep(2)
+    async with ledger.begin() as db:
+        await db.exec_driver_sql("ALTER TABLE jobs RENAME COLUMN gone TO claimed_by")
+    await work
+    counts = await count(ledger)
+    assert (counts.succeeded, counts.planned) == (1, JOBS - 1)
 
 
 async def test_a_worker_that_wakes_up_beside_a_local_run_sends_nothing(ledger: AsyncEngine, out: Path) -> None:
