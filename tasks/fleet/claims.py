@@ -53,6 +53,7 @@ class Claims:
             if self._in_hand:
                 await self._until_there_is_room(all_claimed=len(claimed) < room)
             elif await open_jobs(self._batch.engine, first, last, planned_run=planned_run):
+                await self._holding.release_all()  # a claim whose answer was lost
                 await self._batch.clock.sleep(LOOK_AGAIN_S)
             else:
                 break

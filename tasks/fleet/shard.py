@@ -65,9 +65,7 @@ async def work_on_shard(order: ShardOrder) -> None:
             return  # the run that sent this is over
         settings = with_share(Settings.model_validate_json(run.start.settings), order.places)
         runner = settings.runner
-        terms = LeaseTerms(
-            owner=new_owner(), lease_s=runner.lease_s, send_margin_s=runner.send_margin_s, run=order.run
-        )
+        terms = LeaseTerms(owner=new_owner(), lease_s=runner.lease_s, send_margin_s=runner.send_margin_s, run=order.run)
         holding = Holding(engine, terms, Clock())
         async with open_worker(order, engine, settings, run.start, holding) as batch:
             await Claims(batch, holding).work(order.first, order.last, order.planned_run)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.clock import Clock
 from tasks.errors import BatchStopped, LeaseLost
-from tasks.ledger.leases import LeaseTerms, claim, release, renew
+from tasks.ledger.leases import LeaseTerms, claim, release, renew, revoke
 from tasks.ledger.queries import OpenJob
 from tasks.records import Job
 
@@ -52,7 +52,7 @@ class Holding:
         return self._until_s.get(job.job_id, 0.0) > self._clock.monotonic_s()
 
     async def renew(self) -> None:
-        """Make every lease last as long as a new one; those that another worker took over are forgotten."""
+        """Make every lease last as long as a new one; those that have ended are forgotten."""
         until_s, asked = self._end_of_a_lease(), frozenset(self._until_s)
         held = await renew(self._engine, self.terms, asked)
         for job_id in asked & self._until_s.keys():
@@ -66,10 +66,16 @@ class Holding:
         self._until_s.pop(job.job_id, None)
 
     async def release(self, jobs: Collection[Job]) -> None:
-        """Give back those of the jobs that are held and not done."""
-        held = [job.job_id for job in jobs if self._until_s.pop(job.job_id, None) is not None]
-        if held:
-            await release(self._engine, self.terms.owner, held)
+        """Give these jobs back, also those whose leases have ended; what another worker took over stays its own."""
+        for job in jobs:
+            self._until_s.pop(job.job_id, None)
+        if jobs:
+            await release(self._engine, self.terms.owner, [job.job_id for job in jobs])
+
+    async def release_all(self) -> None:
+        """Give back whatever the ledger says is this worker's, while it has nothing in hand."""
+        self._until_s.clear()
+        await revoke(self._engine, self.terms.owner)
 
     @asynccontextmanager
     async def renewing(self, on_failure: Callable[[BatchStopped], None]) -> AsyncIterator[None]:

@@ -14,12 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.batch import Tally
 from tasks.clock import Clock
 from tasks.errors import LeaseLost
+from tasks.fleet import shard
 from tasks.fleet.beat import Beat
 from tasks.fleet.shard import ShardOrder, with_share, work_on_shard
 from tasks.fleet.start import begin_fleet
 from tasks.ledger.holding import Holding
 from tasks.ledger.journal import Journal
-from tasks.ledger.leases import LeaseTerms
+from tasks.ledger.leases import LeaseTerms, claim
 from tasks.ledger.queries import count
 from tasks.ledger.runs import RunStart, begin_run, end_run
 from tasks.ledger.schema import jobs
@@ -32,9 +33,7 @@ from tests.making import START_US, make_job, plan_jobs
 JOBS = 12
 
 
-async def begin(
-    ledger: AsyncEngine, *, budget_micros: int | None = None, lease_s: float = 3, **backend: Any
-) -> int:
+async def begin(ledger: AsyncEngine, *, budget_micros: int | None = None, lease_s: float = 3, **backend: Any) -> int:
     """A run of a fleet over twelve jobs; its number."""
     settings = Settings(
         backends={"sketch": BackendSettings.model_validate({"type": "sketch", "concurrency": 8, **backend})},
@@ -85,6 +84,17 @@ async def test_a_worker_claims_nothing_but_what_the_run_has_planned(ledger: Asyn
     await work_on_shard(replace(order(out, run), planned_run=run))
     counts = await count(ledger)
     assert (counts.succeeded, counts.planned) == (2, JOBS - 2)
+
+
+async def test_a_claim_whose_answer_was_lost_holds_up_nothing(
+    ledger: AsyncEngine, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs that are the worker's in the ledger and not in its hands are free again before their leases end."""
+    run = await begin(ledger)
+    await claim(ledger, 0, JOBS, LeaseTerms(owner="me"))
+    monkeypatch.setattr(shard, "new_owner", lambda: "me")
+    await asyncio.wait_for(work_on_shard(order(out, run)), 30)
+    assert (await count(ledger)).succeeded == JOBS
 
 
 async def test_the_cap_of_the_run_holds_at_the_workers(ledger: AsyncEngine, out: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import true, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.errors import BatchLocked, JobError, LeaseLost
@@ -40,10 +40,11 @@ async def planned(out: Path, count: int) -> AsyncIterator[AsyncEngine]:
         yield engine
 
 
-async def let_leases_end(engine: AsyncEngine) -> None:
-    """Let the lease time of every worker be over."""
+async def let_leases_end(engine: AsyncEngine, *some: Job) -> None:
+    """Let the lease time of every worker be over, or that of some jobs."""
+    which = jobs.c.job_id.in_([job.job_id for job in some]) if some else true()
     async with engine.begin() as db:
-        await db.execute(update(jobs).values(lease_until_us=1))
+        await db.execute(update(jobs).where(which).values(lease_until_us=1))
 
 
 async def names(engine: AsyncEngine, terms: LeaseTerms, first: int = 0, last: int = 99) -> list[str | None]:
@@ -102,7 +103,7 @@ async def test_a_lease_that_ended_is_taken_over_from_where_the_job_is(out: Path)
             await journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
         journal.submitted(sent, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
         await journal.close()
-        await let_leases_end(engine)
+        await let_leases_end(engine, sent, lost)
         assert await renew(engine, ANNA, [kept.job_id]) == {kept.job_id}
         entries = {entry.job.id: entry for entry in await claim(engine, 0, 99, BERT)}
         assert {name: entry.state for name, entry in entries.items()} == {
@@ -113,6 +114,21 @@ async def test_a_lease_that_ended_is_taken_over_from_where_the_job_is(out: Path)
         assert first is not None
         assert (first.prediction_id, entries["row-1"].prediction) == ("p1", None)
         assert await renew(engine, ANNA, [sent.job_id, kept.job_id]) == {kept.job_id}
+
+
+async def test_a_worker_that_slept_gets_its_own_job_again_only_when_it_let_go(out: Path) -> None:
+    """Its lease ended while the job was in hand: no renewal brings it back, and no claim begins the job a second time."""
+    async with planned(out, 1) as engine:
+        holding = Holding(engine, ANNA, FakeClock().clock)
+        [job] = [entry.job for entry in await holding.claim(0, 99)]
+        await let_leases_end(engine)
+        assert await holding.claim(0, 99) == []
+        await holding.renew()
+        with pytest.raises(LeaseLost):
+            holding.check(job)
+        assert await holding.claim(0, 99) == []
+        await holding.release([job])
+        assert [entry.job for entry in await holding.claim(0, 99)] == [job]
 
 
 async def test_what_is_given_back_is_free_at_once(out: Path) -> None:
