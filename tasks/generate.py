@@ -12,6 +12,7 @@ from tasks.errors import BatchStopped, LeaseLost
 from tasks.job_run import JobRun
 from tasks.ledger.queries import OpenJob
 from tasks.records import JobState
+from tasks.stop import stopping
 
 
 async def generate_range(batch: Batch, first: int, last: int, planned_run: int | None = None) -> None:
@@ -42,7 +43,8 @@ async def generate_job(batch: Batch, open_job: OpenJob) -> None:
                 batch.holding.ended(open_job.job)
     except LeaseLost:
         if batch.holding is not None:
-            await batch.holding.release([open_job.job])
+            with stopping(batch.stop):
+                await batch.holding.release([open_job.job])
     except BatchStopped as stopped:
         batch.stop.stop(stopped)
     finally:
