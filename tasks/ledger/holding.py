@@ -43,13 +43,13 @@ class Holding:
         Raises:
             LeaseLost: Too little of its lease is left, or nothing.
         """
-        left_s = self._until_s.get(job.job_id, 0.0) - self._clock.monotonic_s()
+        left_s = self._until_s.get(job.job_id, 0.0) - self._clock.since_boot_s()
         if left_s < self.terms.send_margin_s:
             raise LeaseLost(f"{job.label}: its lease ends too soon to send it; another worker goes on with it")
 
     def holds(self, job: Job) -> bool:
         """Whether the job is this worker's for certain."""
-        return self._until_s.get(job.job_id, 0.0) > self._clock.monotonic_s()
+        return self._until_s.get(job.job_id, 0.0) > self._clock.since_boot_s()
 
     async def renew(self) -> None:
         """Make every lease last as long as a new one; those that have ended are forgotten."""
@@ -98,4 +98,4 @@ class Holding:
 
     def _end_of_a_lease(self) -> float:
         """Of one that is asked for now: the database's begins later."""
-        return self._clock.monotonic_s() + self.terms.lease_s
+        return self._clock.since_boot_s() + self.terms.lease_s

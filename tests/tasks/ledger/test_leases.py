@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from sqlalchemy import true, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.clock import Clock
 from tasks.errors import BatchLocked, JobError, LeaseLost
 from tasks.ledger.database import open_ledger
 from tasks.ledger.holding import Holding
@@ -217,6 +219,19 @@ async def test_a_worker_knows_by_its_own_clock_when_it_may_not_send(out: Path) -
         with pytest.raises(LeaseLost, match="row-1"):
             holding.check(lost)
         assert (holding.holds(mine), holding.holds(lost)) == (True, False)
+
+
+async def test_a_worker_whose_machine_slept_sends_nothing(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The monotonic clock stands still in a sleep, and the leases end all the same."""
+    slept_s, read = 0.0, time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda which: read(which) + slept_s)
+    async with planned(out, 1) as engine:
+        holding = Holding(engine, ANNA, Clock())
+        [job] = [entry.job for entry in await holding.claim(0, 99)]
+        holding.check(job)
+        slept_s = ANNA.lease_s
+        with pytest.raises(LeaseLost):
+            holding.check(job)
 
 
 async def test_only_living_leases_of_open_jobs_are_told(out: Path) -> None:
