@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, func, select, tuple_, update
+from sqlalchemy import ColumnElement, RowMapping, and_, func, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.planning import job_of
@@ -17,6 +17,8 @@ from tasks.ledger.schema import attempts, jobs, runs
 from tasks.ledger.transactions import execute, mappings_of, rows_of
 from tasks.records import Counts, Job, JobState, Prediction
 
+IN_ORDER = (jobs.c.position, jobs.c.job_id)
+"""Manifest order, and one of jobs that share a place: a run of a part of an edited manifest moves some, and not others."""
 OPEN_STATES = (JobState.PLANNED, JobState.SUBMITTING, JobState.SUBMITTED)
 PAGE_ROWS = 2_000
 
@@ -197,20 +199,20 @@ async def last_activity_us(engine: AsyncEngine) -> int | None:
     return max((int(instant) for [(instant,)] in latest if instant is not None), default=None)
 
 
+def after(position: int, job_id: str) -> ColumnElement[bool]:
+    """The jobs that come later in `IN_ORDER`."""
+    return (jobs.c.position >= position) & ((jobs.c.position > position) | (jobs.c.job_id > job_id))
+
+
 async def job_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[RowMapping]]:
     """Every job of the batch in manifest order, as the ledger has it, some thousands at a time."""
-    after = -1
+    later: ColumnElement[bool] = true()
     while True:
-        query = (
-            select(jobs)
-            .where(jobs.c.withdrawn.is_(False) & (jobs.c.position > after))
-            .order_by(jobs.c.position)
-            .limit(PAGE_ROWS)
-        )
+        query = select(jobs).where(jobs.c.withdrawn.is_(False) & later).order_by(*IN_ORDER).limit(PAGE_ROWS)
         rows = await mappings_of(engine, query)
         if not rows:
             return
-        after = rows[-1]["position"]
+        later = after(rows[-1]["position"], rows[-1]["job_id"])
         yield rows
 
 
