@@ -134,8 +134,9 @@ class Connector:
     async def close(self) -> None:
         """Give the lock back."""
         if self._session is not None:
+            with suppress(*_REFUSALS):  # before the next run asks for it
+                await self._session.execute("SELECT pg_advisory_unlock_all()", timeout=CONNECT_TIMEOUT_S)
             with suppress(*_REFUSALS):
-                await self._session.execute("SELECT pg_advisory_unlock_all()")  # before the next run asks for it
                 await self._session.close(timeout=CONNECT_TIMEOUT_S)
 
     async def _hold_again(self, lost: asyncpg.Connection) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from contextlib import suppress
 from pathlib import Path
 
@@ -132,6 +134,26 @@ async def test_a_server_that_does_not_answer_stops_the_batch(
             with pytest.raises(BatchStopped, match="gave no answer"):
                 await batch.journal.submitting(make_job(), number=1, reserved_micros=None, now_us=START_US)
             await db.rollback()
+
+
+async def test_the_end_of_a_run_waits_for_no_frozen_server(
+    place: PostgresqlSchema, server: Postgresql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is given back with its connection, whether or not the server says that it took it back."""
+    monkeypatch.setattr(postgresql_ledger, "CONNECT_TIMEOUT_S", 1.0)
+    lock: int | None = None
+
+    async def hold() -> None:
+        nonlocal lock
+        async with open_ledger(place, alone=True):
+            [(lock,)] = await server.fetch("SELECT pid FROM pg_locks WHERE locktype = 'advisory'")
+            os.kill(lock, signal.SIGSTOP)
+
+    try:
+        await asyncio.wait_for(hold(), 20)
+    finally:
+        if lock is not None:
+            os.kill(lock, signal.SIGCONT)
 
 
 async def test_a_group_whose_answer_was_lost_is_written_once(place: PostgresqlSchema) -> None:
