@@ -39,7 +39,8 @@ class LeaseTerms:
     send_margin_s: float = 60.0
     """What must be left of it when a paid call leaves: more than a create takes, its connection included."""
     run: int | None = None
-    """It claims while this is the batch's newest run: a later one may take no leases. None: always."""
+    """It claims and sends while this is the batch's newest run: a later one may take no leases, or have another budget.
+    None: always."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.batch import Tally
 from tasks.clock import Clock
-from tasks.errors import LeaseLost
+from tasks.errors import JobError, LeaseLost
 from tasks.fleet import shard
 from tasks.fleet.beat import Beat
 from tasks.fleet.shard import ShardOrder, with_share, work_on_shard
@@ -153,6 +153,20 @@ async def test_a_worker_that_wakes_up_beside_a_local_run_sends_nothing(ledger: A
         stop = StopSwitch()
         await Beat(ledger, run=run, stop=stop, limits=StopSettings()).tell(Tally())
         assert stop.interrupted
+
+
+async def test_a_worker_of_an_earlier_run_begins_nothing(ledger: AsyncEngine, out: Path) -> None:
+    """It lives and has not heard yet: what it would spend is not in the new run's budget; what it sent may land."""
+    run = await begin(ledger)
+    terms = LeaseTerms(owner="earlier", run=run)
+    sent, waits = [entry.job for entry in await claim(ledger, 0, 1, terms)]
+    journal = Journal(ledger, terms)
+    await journal.submitting(sent, number=1, reserved_micros=1, now_us=START_US)
+    await begin(ledger, budget_micros=10)
+    with pytest.raises(LeaseLost):
+        await journal.submitting(waits, number=1, reserved_micros=1, now_us=START_US)
+    await journal.attempt_failed(sent, number=1, error=JobError("no"), latency_ms=1, now_us=START_US)
+    assert await attempts(ledger) == 1
 
 
 async def test_a_worker_without_the_token_stops_the_batch(
