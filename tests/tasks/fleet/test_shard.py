@@ -155,7 +155,7 @@ async def test_a_worker_that_wakes_up_beside_a_local_run_sends_nothing(ledger: A
         assert stop.interrupted
 
 
-async def test_a_worker_of_an_earlier_run_begins_nothing(ledger: AsyncEngine, out: Path) -> None:
+async def test_a_worker_of_an_earlier_run_begins_nothing(ledger: AsyncEngine) -> None:
     """It lives and has not heard yet: what it would spend is not in the new run's budget; what it sent may land."""
     run = await begin(ledger)
     terms = LeaseTerms(owner="earlier", run=run)
