@@ -108,7 +108,7 @@ def remove_leftovers(folder: Path) -> int:
     removed = 0
     for parent, _, names in os.walk(folder):
         for name in filter(_TEMPORARY.fullmatch, names):
-            Path(parent, name).unlink()
+            Path(parent, name).unlink(missing_ok=True)
             removed += 1
     return removed
 

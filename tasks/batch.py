@@ -121,12 +121,12 @@ class Batch:
         return self._rates[allowance.account]
 
     @asynccontextmanager
-    async def open_jobs(self, first: int, last: int) -> AsyncIterator[list[OpenJob]]:
+    async def open_jobs(self, first: int, last: int, planned_run: int | None = None) -> AsyncIterator[list[OpenJob]]:
         """The open jobs between two sort keys; of a worker among several, those that it could claim for the block."""
         if self.holding is None:
-            yield await open_jobs(self.engine, first, last)
+            yield await open_jobs(self.engine, first, last, planned_run=planned_run)
             return
-        claimed = await self.holding.claim(first, last)
+        claimed = await self.holding.claim(first, last, planned_run=planned_run)
         try:
             yield claimed
         finally:

@@ -86,7 +86,14 @@ async def _send_all(
     batch: Batch, selection: Selection, runner: TaskRunner[Any], *, run: int, size: int, places: int
 ) -> None:
     async def send(shard: Shard) -> None:
-        order = ShardOrder(out=batch.out.address, run=run, first=shard.first, last=shard.last, places=places)
+        order = ShardOrder(
+            out=batch.out.address,
+            run=run,
+            first=shard.first,
+            last=shard.last,
+            places=places,
+            planned_run=shard.planned_run,
+        )
         label = shard.range_label
         try:
             future = runner.submit(generate_remote_shard, {"label": label, "order": order.as_dict()})

@@ -12,14 +12,15 @@ from tasks.errors import BatchStopped, LeaseLost
 from tasks.job_run import JobRun
 from tasks.ledger.queries import OpenJob
 from tasks.records import JobState
+from tasks.stop import stopping
 
 
-async def generate_range(batch: Batch, first: int, last: int) -> None:
+async def generate_range(batch: Batch, first: int, last: int, planned_run: int | None = None) -> None:
     """Bring the open jobs between two sort keys to an end; jobs that a stop leaves open stay open.
 
-    Running it again goes on from the ledger and repeats nothing.
+    With a run only those that it has planned. Running it again goes on from the ledger and repeats nothing.
     """
-    async with batch.open_jobs(first, last) as entries, asyncio.TaskGroup() as group:
+    async with batch.open_jobs(first, last, planned_run) as entries, asyncio.TaskGroup() as group:
         for open_job in entries:
             group.create_task(generate_job(batch, open_job))
 
@@ -42,7 +43,8 @@ async def generate_job(batch: Batch, open_job: OpenJob) -> None:
                 batch.holding.ended(open_job.job)
     except LeaseLost:
         if batch.holding is not None:
-            await batch.holding.release([open_job.job])
+            with stopping(batch.stop):
+                await batch.holding.release([open_job.job])
     except BatchStopped as stopped:
         batch.stop.stop(stopped)
     finally:

@@ -21,7 +21,7 @@ SMALLEST_LARGE_SHARD = 50
 
 
 @task(task_run_name="{label}", cache_policy=NO_CACHE)
-async def generate_shard(label: str, first: int, last: int) -> None:  # noqa: ARG001  `label` names the run
+async def generate_shard(label: str, first: int, last: int, planned_run: int | None) -> None:  # noqa: ARG001  `label` names the run
     """Generate the open jobs between two sort keys of the current batch.
 
     Prefect never retries it: what may be paid again is decided job by job, in `tasks.generate`.
@@ -30,8 +30,9 @@ async def generate_shard(label: str, first: int, last: int) -> None:  # noqa: AR
         label: The name that the run carries in the UI.
         first: Sort key of the shard's first job.
         last: Sort key of the shard's last job.
+        planned_run: Only jobs that this run has planned; None: all.
     """
-    await generate_range(current_batch(), first, last)
+    await generate_range(current_batch(), first, last, planned_run)
 
 
 async def generate_open(batch: Batch, selection: Selection, *, run: int) -> None:
@@ -56,7 +57,8 @@ async def generate_open(batch: Batch, selection: Selection, *, run: int) -> None
 
 async def _run_here(batch: Batch, selection: Selection, *, size: int) -> None:
     async def run(shard: Shard) -> None:
-        await generate_shard(shard.label if size == 1 else shard.range_label, shard.first, shard.last)
+        label = shard.label if size == 1 else shard.range_label
+        await generate_shard(label, shard.first, shard.last, shard.planned_run)
 
     await through_window(batch, selection, run, size=size, places=shard_window(size, batch.concurrency))
 

@@ -19,7 +19,7 @@ from tasks.batch import Batch, open_batch
 from tasks.clock import Clock
 from tasks.errors import BatchStopped, ConfigError, ImagenError, InputError
 from tasks.ledger.database import open_ledger
-from tasks.ledger.leases import living_leases
+from tasks.ledger.leases import living_leases, revoke
 from tasks.ledger.lock import lock_folder, require_no_workers
 from tasks.ledger.place import LedgerPlace, PostgresqlSchema, place_for, require_ledger
 from tasks.ledger.planning import reopen, write_plan
@@ -85,6 +85,8 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
                 caller=resolve_caller(os.environ),
             )
             number = await begin_run(engine, start, now_us=clock.now_us())
+            if settings.runner.kind == "local":
+                await revoke(engine)
             async with open_batch(out, engine, settings, budget_micros=budget_micros, clock=clock) as batch:
                 try:
                     yield OpenRun(request=request, batch=batch, number=number, settings=settings)
@@ -226,7 +228,7 @@ async def _estimate(batch: Batch, selection: Selection) -> int:
     """What the jobs that this run may send are expected to cost, millionths of a dollar."""
     total_micros = 0
     async for shard in shards(batch.engine, ESTIMATE_PAGE_JOBS, selection):
-        for entry in await open_jobs(batch.engine, shard.first, shard.last):
+        for entry in await open_jobs(batch.engine, shard.first, shard.last, planned_run=shard.planned_run):
             routes = (entry.job, *(on_backend(entry.job, name, batch.settings) for name in entry.job.fallbacks))
             cost_micros, *_ = [_price_micros(batch, job) for job in routes]
             # What is in flight is reserved in the ledger already.

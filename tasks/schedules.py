@@ -51,7 +51,7 @@ class Schedule(RunRequest):
             raise ValueError("a schedule needs the path of a manifest, which is read at each run")
         name = values.get("name") or Path(manifest).stem
         values = {
-            "out": f"{default_out(name)}/{DATE}",
+            "out": f"{default_out(str(name))}/{DATE}",
             "salt": DATE,
             "config": found_config(None),
             **values,

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from tasks.batch import Batch
 from tasks.ledger.queries import Selection, Shard, shards
+from tasks.stop import stopping
 
 MOST_TASK_RUNS = 500
 """A task run costs 3 events and 10 to 30 ms of CPU (measured with Prefect 3.8.8, 2026-11)."""
@@ -16,6 +17,8 @@ async def through_window(
     batch: Batch, selection: Selection, work: Callable[[Shard], Awaitable[None]], *, size: int, places: int
 ) -> None:
     """Work through the selected open jobs; after a stop no further shard is begun, and those that are end.
+
+    A ledger that cannot be read for the next shard stops the batch, and no shard that is in flight.
 
     Args:
         batch: The open batch.
@@ -28,13 +31,15 @@ async def through_window(
 
     async def one(shard: Shard) -> None:
         try:
-            await work(shard)
+            with stopping(batch.stop):
+                await work(shard)
         finally:
             window.release()
 
     async with asyncio.TaskGroup() as group:
-        async for shard in shards(batch.engine, size, selection):
-            await window.acquire()
-            if batch.stop.requested:
-                break
-            group.create_task(one(shard))
+        with stopping(batch.stop):
+            async for shard in shards(batch.engine, size, selection):
+                await window.acquire()
+                if batch.stop.requested:
+                    break
+                group.create_task(one(shard))

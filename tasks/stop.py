@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from tasks.errors import BatchStopped
 
@@ -60,3 +61,12 @@ class StopSwitch:
             asleep.cancel()
             stopped.cancel()
         self.check()
+
+
+@contextmanager
+def stopping(switch: StopSwitch) -> Iterator[None]:
+    """Run the block; what stops the batch in it is told to the switch, and ends the block only."""
+    try:
+        yield
+    except BatchStopped as stopped:
+        switch.stop(stopped)

@@ -14,8 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.clock import instant
 from tasks.errors import Refused, Rejected
-from tasks.ledger.lock import is_locked
-from tasks.ledger.postgresql import is_held
+from tasks.ledger.lock import is_alive
 from tasks.ledger.queries import count, count_usage, last_activity_us
 from tasks.ledger.runs import RunRecord, last_run
 from tasks.output import NewFile, Output
@@ -86,7 +85,7 @@ async def summarise(
 ) -> Summary:
     """Read the summary of the batch in `out` from its ledger."""
     run, last_us = await last_run(engine), await last_activity_us(engine)
-    alive = is_locked(out.home) or (engine.dialect.name == "postgresql" and await is_held(engine))
+    alive = await is_alive(engine, out.home)
     pushed, pending = await count_usage(engine)
     ended_us = now_us if alive else last_us
     if run is not None and run.ended_at_us is not None:

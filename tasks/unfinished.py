@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from tasks.errors import BatchStopped, InputError
 from tasks.ledger.database import open_ledger
-from tasks.ledger.lock import is_locked
+from tasks.ledger.lock import is_alive
 from tasks.ledger.runs import RunRecord, count_resumes, last_run
 from tasks.output import output_at
 from tasks.stop import INTERRUPTED
@@ -46,14 +46,14 @@ class Unfinished:
 async def unfinished_batches(folder: str, rule: ResumeRule, *, now_us: int) -> AsyncIterator[Unfinished]:
     """The batches in or under a folder that were stopped or killed; none where there is no such folder yet.
 
-    One whose run is alive is passed over: it holds the folder's lock.
+    One whose run is alive is passed over: it holds the folder's lock, or that of its ledger's server.
     """
     oldest_us = now_us - rule.within // timedelta(microseconds=1)
     for out in output_at(folder).below():
-        if is_locked(out.home):
-            continue
         try:
             async with open_ledger(out.home) as engine:
+                if await is_alive(engine, out.home):
+                    continue
                 run, resumes = await last_run(engine), await count_resumes(engine)
         except (InputError, BatchStopped) as exc:  # a ledger that cannot be read is no reason to leave the others
             yield Unfinished(out=str(out), why="unreadable", resumes=0, left_alone=str(exc))

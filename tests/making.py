@@ -76,6 +76,7 @@ class FakeClock:
         return Clock(
             now_us=lambda: START_US + round(self.now_s * 1e6),
             monotonic_s=self.monotonic_s,
+            since_boot_s=self.monotonic_s,
             sleep=sleep,
         )
 

@@ -6,8 +6,8 @@ It leaves there what it did since, and finds there what all did, and whether the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,13 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tasks.batch import Tally
 from tasks.errors import BatchStopped
 from tasks.fleet.schema import fleet
+from tasks.ledger.leases import is_newest
 from tasks.ledger.schema import jobs
 from tasks.ledger.transactions import repeating, rows_of
 from tasks.limits import check_failures
 from tasks.periodic import repeating as doing_again
 from tasks.records import JobState
 from tasks.settings import StopSettings
-from tasks.stop import INTERRUPTED, StopSwitch
+from tasks.stop import INTERRUPTED, StopSwitch, stopping
 
 BEAT_EVERY_S = 1.0
 FAILED, SUCCEEDED = "F", "s"
@@ -55,7 +56,7 @@ class Beat:
 
     async def _tell(self, tally: Tally) -> None:
         async with self._one_at_a_time:
-            with self._stopping():
+            with stopping(self._stop):
                 await self._exchange(tally)
             await self._pass_on()
 
@@ -72,7 +73,7 @@ class Beat:
     async def hear(self, tally: Tally) -> None:
         """Put what all workers did into `tally`, and stop when the batch does, or the database is away."""
         await self._pass_on()
-        with self._stopping():
+        with stopping(self._stop):
             [row] = await rows_of(self._engine, select(fleet))
             [(tally.in_flight,)] = await rows_of(self._engine, _IN_FLIGHT)
             tally.succeeded, tally.failed = row.succeeded, row.failed
@@ -87,13 +88,6 @@ class Beat:
             "more_cost": now.cost_micros - self._told.cost_micros,
             "more_unknown": now.cost_unknown - self._told.cost_unknown,
         }
-
-    @contextmanager
-    def _stopping(self) -> Iterator[None]:
-        try:
-            yield
-        except BatchStopped as stopped:
-            self._stop.stop(stopped)
 
     def _heed(self, reason: str | None, message: str | None) -> None:
         if reason is not None:
@@ -134,7 +128,7 @@ def _tell(run: int, window: int) -> Update:
     recent = func.right(fleet.c.recent + bindparam("ends"), window)
     return (
         update(fleet)
-        .where(fleet.c.run == run)
+        .where((fleet.c.run == run) & is_newest(run))
         .values(recent=recent, **more)
         .returning(fleet.c.recent, fleet.c.stop_reason, fleet.c.stop_message)
     )

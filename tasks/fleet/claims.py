@@ -11,6 +11,7 @@ from tasks.generate import generate_job
 from tasks.ledger.holding import Holding
 from tasks.ledger.queries import OpenJob, open_jobs
 from tasks.records import Job
+from tasks.stop import stopping
 
 LOOK_AGAIN_S = 1.0
 """How often a worker looks whether jobs of its shard that another one has claimed have come free."""
@@ -30,24 +31,32 @@ class Claims:
         self._left_open: list[Job] = []
         self._ready: set[str] = set()
 
-    async def work(self, first: int, last: int) -> None:
-        """Claim and generate the open jobs between two sort keys until none is left, or the batch stops."""
+    async def work(self, first: int, last: int, planned_run: int | None = None) -> None:
+        """Claim and generate the open jobs between two sort keys until none is left, or the batch stops.
+
+        With a run only those that it has planned.
+        """
         try:
             async with asyncio.TaskGroup() as group:
-                while not self._batch.stop.requested:
-                    room = self._most - len(self._in_hand)
-                    claimed = await self._holding.claim(first, last, at_most=room)
-                    for open_job in claimed:
-                        if self._can_do(open_job.job):
-                            self._begin(group, open_job)
-                    if self._in_hand:
-                        await self._until_there_is_room(all_claimed=len(claimed) < room)
-                    elif await open_jobs(self._batch.engine, first, last):
-                        await self._batch.clock.sleep(LOOK_AGAIN_S)
-                    else:
-                        break
+                with stopping(self._batch.stop):  # a ledger that is away: what is in flight lands all the same
+                    await self._begin_all(group, first, last, planned_run)
         finally:
             await self._holding.release(self._left_open)
+
+    async def _begin_all(self, group: asyncio.TaskGroup, first: int, last: int, planned_run: int | None) -> None:
+        while not self._batch.stop.requested:
+            room = self._most - len(self._in_hand)
+            claimed = await self._holding.claim(first, last, at_most=room, planned_run=planned_run)
+            for open_job in claimed:
+                if self._can_do(open_job.job):
+                    self._begin(group, open_job)
+            if self._in_hand:
+                await self._until_there_is_room(all_claimed=len(claimed) < room)
+            elif await open_jobs(self._batch.engine, first, last, planned_run=planned_run):
+                await self._holding.release_all()  # a claim whose answer was lost
+                await self._batch.clock.sleep(LOOK_AGAIN_S)
+            else:
+                break
 
     def _can_do(self, job: Job) -> bool:
         """Whether this machine has what the job's backend needs; where not, the batch stops and says who lacks what."""

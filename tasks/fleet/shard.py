@@ -43,6 +43,8 @@ class ShardOrder:
     last: int
     places: int
     """So many shards run at once, and share the jobs in flight."""
+    planned_run: int | None = None
+    """Only jobs that this run has planned; None: all."""
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values."""
@@ -64,10 +66,10 @@ async def work_on_shard(order: ShardOrder) -> None:
             return  # the run that sent this is over
         settings = with_share(Settings.model_validate_json(run.start.settings), order.places)
         runner = settings.runner
-        terms = LeaseTerms(owner=new_owner(), lease_s=runner.lease_s, send_margin_s=runner.send_margin_s)
+        terms = LeaseTerms(owner=new_owner(), lease_s=runner.lease_s, send_margin_s=runner.send_margin_s, run=order.run)
         holding = Holding(engine, terms, Clock())
         async with open_worker(order, engine, settings, run.start, holding) as batch:
-            await Claims(batch, holding).work(order.first, order.last)
+            await Claims(batch, holding).work(order.first, order.last, order.planned_run)
 
 
 def with_share(settings: Settings, places: int) -> Settings:

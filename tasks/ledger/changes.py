@@ -13,7 +13,7 @@ from sqlalchemy import Connection, ScalarSelect, bindparam, case, func, insert, 
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.dml import Insert, Update
 
-from tasks.ledger.leases import LeaseTerms, seconds_left
+from tasks.ledger.leases import LeaseTerms, is_newest, seconds_left
 from tasks.ledger.routes import ROUTE_UPDATE
 from tasks.ledger.schema import attempts, jobs
 from tasks.records import JobState
@@ -47,7 +47,7 @@ def apply_changes(db: Connection, group: Group, terms: LeaseTerms | None) -> fro
         db: The ledger.
         group: The changes.
         terms: Of the worker that writes, where several share the batch: what it holds no lease on is left out,
-            and so is an intent with too little of its lease left.
+            and so is an intent with too little of its lease left, or of a run that is not the newest.
 
     Returns:
         The jobs that were left out.
@@ -76,7 +76,8 @@ def _held_part(db: Connection, group: Group, terms: LeaseTerms) -> tuple[Group, 
     wanted = job_ids(group)
     intended = frozenset(row["a_job_id"] for change in INTENT for row in group.get(change, ()))
     left_s = seconds_left(db, terms.owner, wanted)
-    safe = {job_id for job_id, seconds in left_s.items() if seconds >= terms.send_margin_s}
+    may_send = not intended or terms.run is None or db.execute(select(is_newest(terms.run))).scalar_one()
+    safe = {job_id for job_id, seconds in left_s.items() if may_send and seconds >= terms.send_margin_s}
     held = {
         change: [row for row in rows if row["a_job_id"] in (safe if change in INTENT else left_s)]
         for change, rows in group.items()

@@ -50,6 +50,6 @@ async def open_ledger(
 
 def explain_failure(exc: Exception) -> BatchStopped | None:
     """The error that a user can act on, for a database that could not be read or written; None for any other."""
-    if isinstance(exc, DBAPIError) and hasattr(exc.orig, "sqlstate"):
+    if isinstance(exc, OSError) or (isinstance(exc, DBAPIError) and hasattr(exc.orig, "sqlstate")):
         return explain_postgresql(exc)
     return explain_sqlite(exc) if isinstance(exc, OperationalError) else None

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.clock import Clock
 from tasks.errors import BatchStopped, LeaseLost
-from tasks.ledger.leases import LeaseTerms, claim, release, renew
+from tasks.ledger.leases import LeaseTerms, claim, release, renew, revoke
 from tasks.ledger.queries import OpenJob
 from tasks.records import Job
 
@@ -28,10 +28,12 @@ class Holding:
         self._clock = clock
         self._until_s: dict[str, float] = {}
 
-    async def claim(self, first: int, last: int, *, at_most: int | None = None) -> list[OpenJob]:
+    async def claim(
+        self, first: int, last: int, *, at_most: int | None = None, planned_run: int | None = None
+    ) -> list[OpenJob]:
         """See `tasks.ledger.leases.claim`."""
         until_s = self._end_of_a_lease()
-        claimed = await claim(self._engine, first, last, self.terms, at_most=at_most)
+        claimed = await claim(self._engine, first, last, self.terms, at_most=at_most, planned_run=planned_run)
         self._until_s |= {entry.job.job_id: until_s for entry in claimed}
         return claimed
 
@@ -41,16 +43,16 @@ class Holding:
         Raises:
             LeaseLost: Too little of its lease is left, or nothing.
         """
-        left_s = self._until_s.get(job.job_id, 0.0) - self._clock.monotonic_s()
+        left_s = self._until_s.get(job.job_id, 0.0) - self._clock.since_boot_s()
         if left_s < self.terms.send_margin_s:
             raise LeaseLost(f"{job.label}: its lease ends too soon to send it; another worker goes on with it")
 
     def holds(self, job: Job) -> bool:
         """Whether the job is this worker's for certain."""
-        return self._until_s.get(job.job_id, 0.0) > self._clock.monotonic_s()
+        return self._until_s.get(job.job_id, 0.0) > self._clock.since_boot_s()
 
     async def renew(self) -> None:
-        """Make every lease last as long as a new one; those that another worker took over are forgotten."""
+        """Make every lease last as long as a new one; those that have ended are forgotten."""
         until_s, asked = self._end_of_a_lease(), frozenset(self._until_s)
         held = await renew(self._engine, self.terms, asked)
         for job_id in asked & self._until_s.keys():
@@ -64,10 +66,16 @@ class Holding:
         self._until_s.pop(job.job_id, None)
 
     async def release(self, jobs: Collection[Job]) -> None:
-        """Give back those of the jobs that are held and not done."""
-        held = [job.job_id for job in jobs if self._until_s.pop(job.job_id, None) is not None]
-        if held:
-            await release(self._engine, self.terms.owner, held)
+        """Give these jobs back, also those whose leases have ended; what another worker took over stays its own."""
+        for job in jobs:
+            self._until_s.pop(job.job_id, None)
+        if jobs:
+            await release(self._engine, self.terms.owner, [job.job_id for job in jobs])
+
+    async def release_all(self) -> None:
+        """Give back whatever the ledger says is this worker's, while it has nothing in hand."""
+        self._until_s.clear()
+        await revoke(self._engine, self.terms.owner)
 
     @asynccontextmanager
     async def renewing(self, on_failure: Callable[[BatchStopped], None]) -> AsyncIterator[None]:
@@ -90,4 +98,4 @@ class Holding:
 
     def _end_of_a_lease(self) -> float:
         """Of one that is asked for now: the database's begins later."""
-        return self._clock.monotonic_s() + self.terms.lease_s
+        return self._clock.since_boot_s() + self.terms.lease_s

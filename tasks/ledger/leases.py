@@ -1,8 +1,8 @@
 """Who works on which job, where several workers share a batch: leases on jobs, by the database's own clock.
 
 A worker claims open jobs of a range, renews its leases while it lives, and gives back what it leaves open. What is
-claimed by nobody, or by a worker that does not renew any more, anybody may claim, and goes on from where the ledger
-has it. A paid call leaves only while enough of the lease is left; what a worker writes after another one took its
+claimed by nobody, or by another worker that does not renew any more, anybody may claim, and goes on from where the
+ledger has it. A lease that has ended is not renewed: what was set aside for its job may be spent elsewhere. A paid call leaves only while enough of the lease is left; what a worker writes after another one took its
 job over is left out (`tasks.ledger.changes`).
 """
 
@@ -15,14 +15,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, func, or_, select, text, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from tasks.ledger.queries import OPEN_STATES, OpenJob, open_jobs
-from tasks.ledger.schema import jobs
-from tasks.ledger.transactions import rows_of
+from tasks.ledger.schema import jobs, runs
+from tasks.ledger.transactions import execute, rows_of
 
 IDS_PER_STATEMENT = 5_000
 """A statement of asyncpg takes 32,767 values."""
@@ -38,6 +38,9 @@ class LeaseTerms:
     """How long a claim holds without being renewed: so long a dead worker's jobs wait."""
     send_margin_s: float = 60.0
     """What must be left of it when a paid call leaves: more than a create takes, its connection included."""
+    run: int | None = None
+    """It claims and sends while this is the batch's newest run: a later one may take no leases, or have another budget.
+    None: always."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +77,18 @@ def new_owner() -> str:
 
 
 async def claim(
-    engine: AsyncEngine, first: int, last: int, terms: LeaseTerms, *, at_most: int | None = None
+    engine: AsyncEngine,
+    first: int,
+    last: int,
+    terms: LeaseTerms,
+    *,
+    at_most: int | None = None,
+    planned_run: int | None = None,
 ) -> list[OpenJob]:
     """Take the open jobs between two sort keys that nobody holds a living lease on, in their order.
 
-    A job is given to one caller only, whoever asks at the same time, and to the same owner only once.
+    A job is given to one caller only, whoever asks at the same time, and to the same owner only once before it gives
+    the job back: it may have it in hand though the lease has ended.
 
     Args:
         engine: The ledger.
@@ -86,10 +96,14 @@ async def claim(
         last: The last one.
         terms: Of the worker.
         at_most: So many of them; None: all.
+        planned_run: Only those that this run has planned; None: all.
     """
+    meant = _is_open() if planned_run is None else _is_open() & (jobs.c.planned_run == planned_run)
+    if terms.run is not None:
+        meant &= is_newest(terms.run)
     free = (
         select(jobs.c.job_id)
-        .where(_is_open() & jobs.c.position.between(first, last) & _is_free())
+        .where(meant & jobs.c.position.between(first, last) & _is_free(terms.owner))
         .order_by(jobs.c.position)
         .limit(at_most)
         .with_for_update(skip_locked=True)
@@ -110,14 +124,24 @@ async def renew(engine: AsyncEngine, terms: LeaseTerms, job_ids: Collection[str]
     """Make the leases on these jobs last for `lease_s` from now.
 
     Returns:
-        Those that this worker still holds; the others another one took over.
+        Those that this worker still holds; the leases on the others have ended.
     """
-    return await _update_mine(engine, terms.owner, job_ids, lease_until_us=_until(terms))
+    lives = jobs.c.lease_until_us > DatabaseNow()
+    return await _update_mine(engine, terms.owner, job_ids, lives, lease_until_us=_until(terms))
 
 
 async def release(engine: AsyncEngine, owner: str, job_ids: Collection[str]) -> None:
-    """Give these jobs back, so that another worker need not wait for the leases to end."""
-    await _update_mine(engine, owner, job_ids, claimed_by=None, lease_until_us=None)
+    """Give those of these jobs back that are still open, so that another worker need not wait for the leases to end."""
+    await _update_mine(engine, owner, job_ids, _is_open(), claimed_by=None, lease_until_us=None)
+
+
+async def revoke(engine: AsyncEngine, owner: str | None = None) -> None:
+    """Take every open job from one owner, or from all of them: what they write for it from now on is left out.
+
+    For a run that has the batch alone and claims nothing: a worker that only slept would go on with what it has in hand.
+    """
+    claimed = _is_open() & (jobs.c.claimed_by.is_not(None) if owner is None else jobs.c.claimed_by == owner)
+    await execute(engine, update(jobs).where(claimed).values(claimed_by=None, lease_until_us=None))
 
 
 async def living_leases(engine: AsyncEngine) -> list[LivingLease]:
@@ -149,11 +173,18 @@ def seconds_left(db: Connection, owner: str, job_ids: Iterable[str]) -> dict[str
     return found
 
 
-async def _update_mine(engine: AsyncEngine, owner: str, job_ids: Collection[str], **values: Any) -> frozenset[str]:
+def is_newest(run: int) -> ColumnElement[bool]:
+    """Whether no later run of the batch has begun."""
+    return ~exists().where(runs.c.number > run)
+
+
+async def _update_mine(
+    engine: AsyncEngine, owner: str, job_ids: Collection[str], where: ColumnElement[bool], **values: Any
+) -> frozenset[str]:
     mine: set[str] = set()
     for chunk in _chunks(sorted(job_ids)):
         still = (jobs.c.claimed_by == owner) & jobs.c.job_id.in_(chunk)
-        changing = update(jobs).where(still).values(values).returning(jobs.c.job_id)
+        changing = update(jobs).where(still & where).values(values).returning(jobs.c.job_id)
         mine |= {job_id for (job_id,) in await rows_of(engine, changing)}
     return frozenset(mine)
 
@@ -162,8 +193,8 @@ def _is_open() -> ColumnElement[bool]:
     return jobs.c.state.in_(OPEN_STATES) & jobs.c.withdrawn.is_(False)
 
 
-def _is_free() -> ColumnElement[bool]:
-    return or_(jobs.c.lease_until_us.is_(None), jobs.c.lease_until_us < DatabaseNow())
+def _is_free(owner: str) -> ColumnElement[bool]:
+    return or_(jobs.c.claimed_by.is_(None), (jobs.c.claimed_by != owner) & (jobs.c.lease_until_us < DatabaseNow()))
 
 
 def _until(terms: LeaseTerms) -> ColumnElement[int]:

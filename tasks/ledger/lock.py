@@ -14,9 +14,11 @@ from math import ceil
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.errors import BatchLocked, OutputError
 from tasks.ledger.leases import LivingLease
+from tasks.ledger.postgresql import is_held
 
 LOCK_NAME = "ledger.lock"
 HOLDER_NAME = "ledger.lock.holder"
@@ -85,3 +87,13 @@ def is_locked(out: Path) -> bool:
             return False
     except (Timeout, OSError):
         return True
+
+
+async def is_alive(engine: AsyncEngine, out: Path) -> bool:
+    """Whether a run holds the batch now: on this machine, or on any where its ledger is on a server.
+
+    Args:
+        engine: The ledger.
+        out: The batch's folder on this machine.
+    """
+    return is_locked(out) or (engine.dialect.name == "postgresql" and await is_held(engine))

@@ -134,8 +134,9 @@ class Connector:
     async def close(self) -> None:
         """Give the lock back."""
         if self._session is not None:
+            with suppress(*_REFUSALS):  # before the next run asks for it
+                await self._session.execute("SELECT pg_advisory_unlock_all()", timeout=CONNECT_TIMEOUT_S)
             with suppress(*_REFUSALS):
-                await self._session.execute("SELECT pg_advisory_unlock_all()")  # before the next run asks for it
                 await self._session.close(timeout=CONNECT_TIMEOUT_S)
 
     async def _hold_again(self, lost: asyncpg.Connection) -> None:
@@ -211,11 +212,14 @@ async def is_held(engine: AsyncEngine) -> bool:
         return bool((await db.execute(text(f"SELECT count(*) {_HELD}"))).scalar())
 
 
-def explain_postgresql(exc: DBAPIError) -> BatchStopped:
-    """The error that a user can act on, for a statement that the server did not carry out."""
-    return BatchStopped(
-        "ledger", f"the ledger cannot be used ({_words(exc)}); mend that and resume; nothing is paid twice"
-    )
+def explain_postgresql(exc: DBAPIError | OSError) -> BatchStopped:
+    """The error that a user can act on, for a statement that the server did not carry out, or not in time."""
+    words = _words(exc) if isinstance(exc, DBAPIError) else f"its server gave no answer: {_words_of_silence(exc)}"
+    return BatchStopped("ledger", f"the ledger cannot be used ({words}); mend that and resume; nothing is paid twice")
+
+
+def _words_of_silence(exc: OSError) -> str:
+    return exc.strerror or type(exc).__name__
 
 
 def _words(exc: DBAPIError) -> str:

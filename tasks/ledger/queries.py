@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, func, select, tuple_, update
+from sqlalchemy import ColumnElement, RowMapping, and_, func, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.planning import job_of
@@ -17,6 +17,8 @@ from tasks.ledger.schema import attempts, jobs, runs
 from tasks.ledger.transactions import execute, mappings_of, rows_of
 from tasks.records import Counts, Job, JobState, Prediction
 
+IN_ORDER = (jobs.c.position, jobs.c.job_id)
+"""Manifest order, and one of jobs that share a place: a run of a part of an edited manifest moves some, and not others."""
 OPEN_STATES = (JobState.PLANNED, JobState.SUBMITTING, JobState.SUBMITTED)
 PAGE_ROWS = 2_000
 
@@ -52,6 +54,8 @@ class Shard:
     jobs: int
     label: str
     """Of its first job, for people."""
+    planned_run: int | None = None
+    """Only jobs that this run has planned are meant, though others lie between them; None: all."""
 
     @property
     def range_label(self) -> str:
@@ -81,7 +85,7 @@ async def shards(engine: AsyncEngine, size: int, selection: Selection) -> AsyncI
             return
         number, after = number + 1, rows[-1].position
         left = None if left is None else left - len(rows)
-        yield Shard(number, rows[0].position, after, len(rows), job_of(rows[0]).label)
+        yield Shard(number, rows[0].position, after, len(rows), job_of(rows[0]).label, selection.planned_run)
 
 
 async def count_open(engine: AsyncEngine, selection: Selection) -> int:
@@ -97,10 +101,12 @@ async def open_backends(engine: AsyncEngine, selection: Selection) -> list[str]:
     return list(dict.fromkeys(name for first, later in routes for name in (first, *filter(None, later.split(",")))))
 
 
-async def open_jobs(engine: AsyncEngine, first: int, last: int, *, owner: str | None = None) -> list[OpenJob]:
+async def open_jobs(
+    engine: AsyncEngine, first: int, last: int, *, planned_run: int | None = None, owner: str | None = None
+) -> list[OpenJob]:
     """The jobs between two sort keys that are still open; fewer than at first when the range runs again.
 
-    With an owner only those that it has claimed.
+    With a run only those that it has planned, with an owner only those that it has claimed.
     """
     last_attempt = and_(attempts.c.job_id == jobs.c.job_id, attempts.c.number == jobs.c.attempts)
     query = (
@@ -111,7 +117,7 @@ async def open_jobs(engine: AsyncEngine, first: int, last: int, *, owner: str | 
             func.coalesce(attempts.c.cost_micros, attempts.c.reserved_micros).label("reserved_micros"),
         )
         .join(attempts, last_attempt, isouter=True)
-        .where(_is_open(EVERYTHING) & jobs.c.position.between(first, last))
+        .where(_is_open(Selection(planned_run=planned_run)) & jobs.c.position.between(first, last))
         .order_by(jobs.c.position)
     )
     if owner is not None:
@@ -193,20 +199,20 @@ async def last_activity_us(engine: AsyncEngine) -> int | None:
     return max((int(instant) for [(instant,)] in latest if instant is not None), default=None)
 
 
+def after(position: int, job_id: str) -> ColumnElement[bool]:
+    """The jobs that come later in `IN_ORDER`."""
+    return (jobs.c.position >= position) & ((jobs.c.position > position) | (jobs.c.job_id > job_id))
+
+
 async def job_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[RowMapping]]:
     """Every job of the batch in manifest order, as the ledger has it, some thousands at a time."""
-    after = -1
+    later: ColumnElement[bool] = true()
     while True:
-        query = (
-            select(jobs)
-            .where(jobs.c.withdrawn.is_(False) & (jobs.c.position > after))
-            .order_by(jobs.c.position)
-            .limit(PAGE_ROWS)
-        )
+        query = select(jobs).where(jobs.c.withdrawn.is_(False) & later).order_by(*IN_ORDER).limit(PAGE_ROWS)
         rows = await mappings_of(engine, query)
         if not rows:
             return
-        after = rows[-1]["position"]
+        later = after(rows[-1]["position"], rows[-1]["job_id"])
         yield rows
 
 

@@ -6,10 +6,11 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, select, update
+from sqlalchemy import ColumnElement, bindparam, select, true, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.planning import IN_FLIGHT, ROWS_PER_COMMIT, ended_so, job_of
+from tasks.ledger.queries import IN_ORDER, after
 from tasks.ledger.schema import jobs
 from tasks.ledger.transactions import execute, rows_of
 from tasks.records import Ended, Job, JobState
@@ -35,13 +36,13 @@ async def ended_pages(engine: AsyncEngine, ended: Ended) -> AsyncIterator[list[J
 
 
 async def _pages(engine: AsyncEngine, which: ColumnElement[bool]) -> AsyncIterator[list[Job]]:
-    after = -1
+    later: ColumnElement[bool] = true()
     while True:
-        query = select(jobs).where(which & (jobs.c.position > after)).order_by(jobs.c.position).limit(ROWS_PER_COMMIT)
+        query = select(jobs).where(which & later).order_by(*IN_ORDER).limit(ROWS_PER_COMMIT)
         page = [job_of(row) for row in await rows_of(engine, query)]
         if not page:
             return
-        after = page[-1].position
+        later = after(page[-1].position, page[-1].job_id)
         yield page
 
 

@@ -29,7 +29,7 @@ async def repeating(engine: AsyncEngine, work: Callable[[AsyncConnection], Await
 
     try:
         return await (once() if engine.dialect.name == "sqlite" else retrying_database(is_away)(once))
-    except DBAPIError as exc:
+    except (DBAPIError, OSError) as exc:  # asyncpg's time-outs and broken connections come as they are
         if (explained := explain_failure(exc)) is None:
             raise
         raise explained from exc

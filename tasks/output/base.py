@@ -44,7 +44,13 @@ class Output(Protocol):
         """
 
     def below(self) -> Iterator[Output]:
-        """This output where it holds a batch whose ledger is on this machine, else every such one below it."""
+        """This output where it holds a batch whose ledger can be reached from here, else every one known here below it.
+
+        None where there is none.
+
+        Raises:
+            OutputError: The batch's ledger is on another machine, or the storage cannot be reached.
+        """
 
     def check(self) -> None:
         """Pass when a run may start here. Writes nothing that stays.

@@ -90,7 +90,10 @@ class OutputBucket:
     def below(self) -> Iterator[Output]:
         """This place or every batch's below it, as far as this machine knows them; else this place, if it is a batch's."""
         known = [folder for folder in batches_under(self.home) if kept(folder) is not None]
-        for folder in known or [self.ledger_folder()]:
+        if not known and (there := self.read(POINTER_NAME)) is not None:
+            self._follow(there)
+            known = [self.home]
+        for folder in known:
             yield OutputBucket(self._url.of(folder))
 
     def check(self) -> None:

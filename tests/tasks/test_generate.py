@@ -23,9 +23,9 @@ from tasks.errors import (
     Transient,
 )
 from tasks.generate import generate_range
-from tasks.ledger.queries import count
+from tasks.ledger.queries import Selection, count, shards
 from tasks.records import Job, JobState, Prediction
-from tests.making import START_US, FakeClock, batch_of, make_job
+from tests.making import START_US, FakeClock, batch_of, make_job, plan_jobs
 from tests.scripted_backend import PRICE_MICROS, ScriptedBackend, picture
 from tests.scripted_batch import EVERYTHING, ledger, run, scripted
 
@@ -363,3 +363,14 @@ async def test_a_full_disk_stops_and_keeps_what_was_paid(out: Path, monkeypatch:
     assert ledger(out, "SELECT state FROM jobs") == [(JobState.SUBMITTED,)]
     counts = await run(out, backend, [make_job()])
     assert (counts.succeeded, backend.calls["submit"]) == (1, 1)
+
+
+async def test_what_lies_between_the_jobs_that_are_meant_stays_open(out: Path) -> None:
+    """A shard of what this run has planned is a range, and nothing else in it is paid for."""
+    backend = ScriptedBackend()
+    async with scripted(out, backend, [make_job(number) for number in range(3)]) as batch:
+        await plan_jobs(batch.engine, [make_job(0), make_job(2)], run=2, whole=False)
+        [shard] = [shard async for shard in shards(batch.engine, 50, Selection(planned_run=2))]
+        await generate_range(batch, shard.first, shard.last, shard.planned_run)
+    assert ledger(out, "SELECT id FROM jobs WHERE state = 'planned'") == [("row-1",)]
+    assert backend.billed == {make_job(0).job_id: 1, make_job(2).job_id: 1}

@@ -55,6 +55,13 @@ def test_every_problem_of_a_file_has_its_line_and_key(tmp_path: Path) -> None:
     ] * 4
 
 
+def test_a_name_that_is_no_text_is_a_problem_like_any_other(tmp_path: Path) -> None:
+    """YAML reads a year as a number."""
+    (tmp_path / "nights.yaml").write_text("schedules: [{manifest: a.txt, cron: 0 2 * * *, name: 2026}]")
+    with pytest.raises(ConfigError, match=r"name: .*string"):
+        read_schedules(tmp_path / "nights.yaml")
+
+
 def test_two_schedules_never_share_a_name_or_a_folder(tmp_path: Path) -> None:
     """One would replace the other on the server, or find its folder taken."""
     (tmp_path / "s.yaml").write_text('schedules: [{manifest: a, cron: "0 2 * * *"}, {manifest: a, cron: "0 3 * * *"}]')

@@ -11,11 +11,13 @@ import pytest
 
 from tasks.clock import Clock
 from tasks.ledger.database import open_ledger
+from tasks.ledger.place import PostgresqlSchema, new_schema
 from tasks.ledger.runs import RunStart, begin_run, end_run
 from tasks.request import RunRequest
 from tasks.run import open_run
 from tasks.settings import Settings
 from tasks.unfinished import ResumeRule, Unfinished, unfinished_batches
+from tests.services.postgresql import PASSWORD, Postgresql
 
 RULE = ResumeRule(tries=2, within=timedelta(days=2), interrupted=False)
 DAY_US = 24 * 3600 * 1_000_000
@@ -78,6 +80,19 @@ async def test_a_living_run_is_passed_over(tmp_path: Path) -> None:
         )
         looking = await asyncio.create_subprocess_exec(sys.executable, "-c", code, tmp_path, stdout=-1)
         assert (await looking.communicate())[0] == b"[]\n"
+
+
+async def test_a_run_on_another_machine_is_passed_over(
+    out: Path, postgresql: Postgresql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder's lock is this machine's; that of a ledger on PostgreSQL is everybody's."""
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    place = PostgresqlSchema(out=out, url=postgresql.url(), schema=new_schema(out))
+    start = RunStart(manifest="m.yaml", salt=None, budget_micros=None, settings="{}", caller="test")
+    async with open_ledger(place, create=True, alone=True) as engine:
+        await begin_run(engine, start, now_us=NOW_US)
+        assert await found(out) == []
+    assert [each.why for each in await found(out)] == ["killed"]
 
 
 async def test_a_batch_is_gone_on_with_a_bounded_number_of_times(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tasks.errors import BatchStopped
 from tasks.fleet.budget import SharedBudget
 from tasks.fleet.schema import fleet, reservations
 from tasks.fleet.start import begin_fleet
-from tasks.ledger.leases import LeaseTerms, claim
+from tasks.ledger.leases import LeaseTerms, claim, renew
 from tasks.ledger.schema import attempts, jobs
 from tasks.records import JobState
 from tests.making import START_US, make_job, plan_jobs
@@ -140,6 +140,16 @@ async def test_an_attempt_that_another_worker_did_not_get_to_send_is_paid_for_on
     held.settle(3)
     await b.settled()
     assert await committed(ledger) == 3
+
+
+async def test_a_worker_that_slept_too_long_has_no_money_left(ledger: AsyncEngine) -> None:
+    """Its leases ended and another one got what it had set aside: neither a renewal nor a claim lets it send."""
+    asleep, other = await worker(ledger, "a"), await worker(ledger, "b")
+    await asleep.reserve(CAP_MICROS, job_id=FIRST, number=1)
+    await kill(ledger, "a")
+    await other.reserve(CAP_MICROS, job_id=SECOND, number=1)
+    assert await renew(ledger, LeaseTerms(owner="a"), [FIRST]) == frozenset()
+    assert await claim(ledger, 0, 100, LeaseTerms(owner="a")) == []
 
 
 async def test_a_new_run_counts_from_the_ledger(ledger: AsyncEngine) -> None:

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.batch import Tally
+from tasks.clock import Clock
+from tasks.errors import JobError, LeaseLost
+from tasks.fleet import shard
+from tasks.fleet.beat import Beat
 from tasks.fleet.shard import ShardOrder, with_share, work_on_shard
 from tasks.fleet.start import begin_fleet
+from tasks.ledger.holding import Holding
+from tasks.ledger.journal import Journal
+from tasks.ledger.leases import LeaseTerms, claim
 from tasks.ledger.queries import count
 from tasks.ledger.runs import RunStart, begin_run, end_run
-from tasks.settings import BackendSettings, RunnerSettings, Settings
+from tasks.ledger.schema import jobs
+from tasks.request import RunRequest
+from tasks.run import open_run
+from tasks.settings import BackendSettings, RunnerSettings, Settings, StopSettings
+from tasks.stop import StopSwitch
 from tests.making import START_US, make_job, plan_jobs
 
 JOBS = 12
 
 
-async def begin(ledger: AsyncEngine, *, budget_micros: int | None = None, **backend: Any) -> int:
+async def begin(ledger: AsyncEngine, *, budget_micros: int | None = None, lease_s: float = 3, **backend: Any) -> int:
     """A run of a fleet over twelve jobs; its number."""
     settings = Settings(
         backends={"sketch": BackendSettings.model_validate({"type": "sketch", "concurrency": 8, **backend})},
-        runner=RunnerSettings(kind="dask", lease_s=3),
+        runner=RunnerSettings(kind="dask", lease_s=lease_s),
     )
     await plan_jobs(ledger, [make_job(number) for number in range(JOBS)])
     start = RunStart(
@@ -63,6 +77,26 @@ async def test_the_same_shard_at_two_workers_is_done_once(ledger: AsyncEngine, o
     assert await attempts(ledger) == JOBS
 
 
+async def test_a_worker_claims_nothing_but_what_the_run_has_planned(ledger: AsyncEngine, out: Path) -> None:
+    """The first and the last job are meant, and those between them are not."""
+    run = await begin(ledger)
+    await plan_jobs(ledger, [make_job(0), make_job(JOBS - 1)], run=run, whole=False)
+    await work_on_shard(replace(order(out, run), planned_run=run))
+    counts = await count(ledger)
+    assert (counts.succeeded, counts.planned) == (2, JOBS - 2)
+
+
+async def test_a_claim_whose_answer_was_lost_holds_up_nothing(
+    ledger: AsyncEngine, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs that are the worker's in the ledger and not in its hands are free again before their leases end."""
+    run = await begin(ledger)
+    await claim(ledger, 0, JOBS, LeaseTerms(owner="me"))
+    monkeypatch.setattr(shard, "new_owner", lambda: "me")
+    await asyncio.wait_for(work_on_shard(order(out, run)), 30)
+    assert (await count(ledger)).succeeded == JOBS
+
+
 async def test_the_cap_of_the_run_holds_at_the_workers(ledger: AsyncEngine, out: Path) -> None:
     """Five pictures are paid for at two workers together, and the rest stays open."""
     run = await begin(ledger, latency_s=0.05, budget_micros=5_000, price_usd=0.001)
@@ -85,6 +119,54 @@ async def test_an_order_of_a_run_that_is_over_does_nothing(ledger: AsyncEngine, 
     await end_run(ledger, run, "interrupted", now_us=START_US)
     await work_on_shard(order(out, run))
     assert await attempts(ledger) == 0
+
+
+async def test_a_ledger_that_gives_no_more_jobs_lets_those_in_flight_land(ledger: AsyncEngine, out: Path) -> None:
+    """Claims fail while a picture is being made: the worker stops and stores it, and gives back what it has not begun."""
+    run = await begin(ledger, lease_s=60, latency_s=3, concurrency=2)
+    work = asyncio.create_task(work_on_shard(order(out, run)))
+    while not (await count(ledger)).submitted:
+        await asyncio.sleep(0.05)
+    async with ledger.begin() as db:
+        await db.exec_driver_sql("ALTER TABLE jobs RENAME COLUMN claimed_by TO gone")
+    await asyncio.sleep(2)
+    async with ledger.begin() as db:
+        await db.exec_driver_sql("ALTER TABLE jobs RENAME COLUMN gone TO claimed_by")
+    await work
+    counts = await count(ledger)
+    assert (counts.succeeded, counts.planned) == (1, JOBS - 1)
+
+
+async def test_a_worker_that_wakes_up_beside_a_local_run_sends_nothing(ledger: AsyncEngine, out: Path) -> None:
+    """It slept until its leases were over, so a run that takes no leases has begun: neither its job nor another is its."""
+    run = await begin(ledger)
+    terms = LeaseTerms(owner="asleep", run=run)
+    asleep = Holding(ledger, terms, Clock())
+    [held] = await asleep.claim(0, JOBS, at_most=1)
+    async with ledger.begin() as db:
+        await db.execute(update(jobs).where(jobs.c.claimed_by.is_not(None)).values(lease_until_us=1))
+    async with open_run(RunRequest(out=str(out), runner="local")):
+        await asleep.renew()
+        with pytest.raises(LeaseLost):
+            await Journal(ledger, terms).submitting(held.job, number=1, reserved_micros=None, now_us=START_US)
+        assert await asleep.claim(0, JOBS) == []
+        stop = StopSwitch()
+        await Beat(ledger, run=run, stop=stop, limits=StopSettings()).tell(Tally())
+        assert stop.interrupted
+
+
+async def test_a_worker_of_an_earlier_run_begins_nothing(ledger: AsyncEngine) -> None:
+    """It lives and has not heard yet: what it would spend is not in the new run's budget; what it sent may land."""
+    run = await begin(ledger)
+    terms = LeaseTerms(owner="earlier", run=run)
+    sent, waits = [entry.job for entry in await claim(ledger, 0, 1, terms)]
+    journal = Journal(ledger, terms)
+    await journal.submitting(sent, number=1, reserved_micros=1, now_us=START_US)
+    await begin(ledger, budget_micros=10)
+    with pytest.raises(LeaseLost):
+        await journal.submitting(waits, number=1, reserved_micros=1, now_us=START_US)
+    await journal.attempt_failed(sent, number=1, error=JobError("no"), latency_ms=1, now_us=START_US)
+    assert await attempts(ledger) == 1
 
 
 async def test_a_worker_without_the_token_stops_the_batch(

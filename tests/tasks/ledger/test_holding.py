@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from tasks.budget import Budget
 from tasks.clock import Clock
-from tasks.errors import BatchLocked, Throttled
+from tasks.errors import BatchLocked, BatchStopped, Throttled
 from tasks.generate import generate_job, generate_range
 from tasks.ledger.database import open_ledger
 from tasks.ledger.leases import LeaseTerms, claim
@@ -60,6 +60,22 @@ async def test_an_intent_is_not_sent_late(out: Path) -> None:
         await generate_range(batch, *EVERYTHING)
         assert (backend.calls["submit"], backend.billed) == (1, {})
         assert await on_disk(out, OWNERS) == [("submitting", None)]
+
+
+async def test_a_job_that_cannot_be_given_back_stops_the_batch(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger went away just then: what the others have in flight lands, and none of them is cancelled."""
+    async with scripted(out, ScriptedBackend(), [make_job(0), make_job(1)], terms=ANNA, clock=Clock()) as batch:
+        assert batch.holding is not None
+        lost, mine = await batch.holding.claim(*EVERYTHING)
+        await batch.holding.release([lost.job])
+
+        async def away(_: object) -> None:
+            raise BatchStopped("ledger", "the ledger is away")
+
+        monkeypatch.setattr(batch.holding, "release", away)
+        await asyncio.gather(generate_job(batch, mine), generate_job(batch, lost))
+        assert str(batch.stop.cause) == "the ledger is away"
+        assert await on_disk(out, OWNERS) == [("planned", None), ("succeeded", "anna")]
 
 
 async def test_a_worker_that_stops_gives_back_what_it_leaves_open(out: Path) -> None:

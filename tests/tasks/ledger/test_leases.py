@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import true, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.clock import Clock
 from tasks.errors import BatchLocked, JobError, LeaseLost
 from tasks.ledger.database import open_ledger
 from tasks.ledger.holding import Holding
@@ -40,10 +42,11 @@ async def planned(out: Path, count: int) -> AsyncIterator[AsyncEngine]:
         yield engine
 
 
-async def let_leases_end(engine: AsyncEngine) -> None:
-    """Let the lease time of every worker be over."""
+async def let_leases_end(engine: AsyncEngine, *some: Job) -> None:
+    """Let the lease time of every worker be over, or that of some jobs."""
+    which = jobs.c.job_id.in_([job.job_id for job in some]) if some else true()
     async with engine.begin() as db:
-        await db.execute(update(jobs).values(lease_until_us=1))
+        await db.execute(update(jobs).where(which).values(lease_until_us=1))
 
 
 async def names(engine: AsyncEngine, terms: LeaseTerms, first: int = 0, last: int = 99) -> list[str | None]:
@@ -102,7 +105,7 @@ async def test_a_lease_that_ended_is_taken_over_from_where_the_job_is(out: Path)
             await journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
         journal.submitted(sent, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
         await journal.close()
-        await let_leases_end(engine)
+        await let_leases_end(engine, sent, lost)
         assert await renew(engine, ANNA, [kept.job_id]) == {kept.job_id}
         entries = {entry.job.id: entry for entry in await claim(engine, 0, 99, BERT)}
         assert {name: entry.state for name, entry in entries.items()} == {
@@ -113,6 +116,21 @@ async def test_a_lease_that_ended_is_taken_over_from_where_the_job_is(out: Path)
         assert first is not None
         assert (first.prediction_id, entries["row-1"].prediction) == ("p1", None)
         assert await renew(engine, ANNA, [sent.job_id, kept.job_id]) == {kept.job_id}
+
+
+async def test_a_worker_that_slept_gets_its_own_job_again_only_when_it_let_go(out: Path) -> None:
+    """Its lease ended while the job was in hand: no renewal brings it back, and no claim begins the job a second time."""
+    async with planned(out, 1) as engine:
+        holding = Holding(engine, ANNA, FakeClock().clock)
+        [job] = [entry.job for entry in await holding.claim(0, 99)]
+        await let_leases_end(engine)
+        assert await holding.claim(0, 99) == []
+        await holding.renew()
+        with pytest.raises(LeaseLost):
+            holding.check(job)
+        assert await holding.claim(0, 99) == []
+        await holding.release([job])
+        assert [entry.job for entry in await holding.claim(0, 99)] == [job]
 
 
 async def test_what_is_given_back_is_free_at_once(out: Path) -> None:
@@ -201,6 +219,19 @@ async def test_a_worker_knows_by_its_own_clock_when_it_may_not_send(out: Path) -
         with pytest.raises(LeaseLost, match="row-1"):
             holding.check(lost)
         assert (holding.holds(mine), holding.holds(lost)) == (True, False)
+
+
+async def test_a_worker_whose_machine_slept_sends_nothing(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The monotonic clock stands still in a sleep, and the leases end all the same."""
+    slept_s, read = 0.0, time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda which: read(which) + slept_s)
+    async with planned(out, 1) as engine:
+        holding = Holding(engine, ANNA, Clock())
+        [job] = [entry.job for entry in await holding.claim(0, 99)]
+        holding.check(job)
+        slept_s = ANNA.lease_s
+        with pytest.raises(LeaseLost):
+            holding.check(job)
 
 
 async def test_only_living_leases_of_open_jobs_are_told(out: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +25,8 @@ from tasks.ledger.place import PostgresqlSchema
 from tasks.ledger.postgresql import is_held
 from tasks.ledger.queries import count
 from tasks.ledger.runs import RunStart, begin_run
-from tasks.ledger.schema import jobs
+from tasks.ledger.schema import attempts, jobs
+from tasks.ledger.transactions import rows_of
 from tasks.ledger.writer import writer_for
 from tasks.output.folder import OutputFolder
 from tasks.records import JobState
@@ -110,6 +113,47 @@ async def test_a_server_that_stays_away_stops_the_batch(
         assert (await count(engine)).succeeded == 60
     twice = "SELECT job_id FROM attempts WHERE submitted_at_us IS NOT NULL GROUP BY 1 HAVING count(*) > 1"
     assert await on_disk(place.out, twice) == []
+
+
+async def test_a_server_that_does_not_answer_stops_the_batch(
+    place: PostgresqlSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that stands and gives no answer is a ledger that is away: resumable, and no error of ours."""
+    monkeypatch.setattr(retry, "LEDGER_PATIENCE_S", 0.5)
+    monkeypatch.setattr(postgresql_ledger, "ANSWER_TIMEOUT_S", 1.0)
+    async with (
+        open_ledger(place) as engine,
+        open_batch(OutputFolder(place.out), engine, SLOW, budget_micros=None) as batch,
+        open_ledger(place) as other,
+    ):
+        await plan_jobs(engine, [make_job(number) for number in range(8)])
+        async with other.connect() as db:
+            await db.exec_driver_sql("LOCK TABLE attempts")
+            with pytest.raises(BatchStopped, match="gave no answer"):
+                await rows_of(engine, select(attempts))
+            with pytest.raises(BatchStopped, match="gave no answer"):
+                await batch.journal.submitting(make_job(), number=1, reserved_micros=None, now_us=START_US)
+            await db.rollback()
+
+
+async def test_the_end_of_a_run_waits_for_no_frozen_server(
+    place: PostgresqlSchema, server: Postgresql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is given back with its connection, whether or not the server says that it took it back."""
+    monkeypatch.setattr(postgresql_ledger, "CONNECT_TIMEOUT_S", 1.0)
+    lock: int | None = None
+
+    async def hold() -> None:
+        nonlocal lock
+        async with open_ledger(place, alone=True):
+            [(lock,)] = await server.fetch("SELECT pid FROM pg_locks WHERE locktype = 'advisory'")
+            os.kill(lock, signal.SIGSTOP)
+
+    try:
+        await asyncio.wait_for(hold(), 20)
+    finally:
+        if lock is not None:
+            os.kill(lock, signal.SIGCONT)
 
 
 async def test_a_group_whose_answer_was_lost_is_written_once(place: PostgresqlSchema) -> None:

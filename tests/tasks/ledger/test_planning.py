@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.errors import InputError, JobError
+from tasks.ledger import queries, routes
 from tasks.ledger.database import open_ledger
 from tasks.ledger.journal import Journal
 from tasks.ledger.planning import SERIES_WIDTH, known_states, reopen
 from tasks.ledger.queries import EVERYTHING, Selection, count, count_open, job_pages, open_jobs, shards
+from tasks.ledger.routes import reroute
+from tasks.ledger.schema import jobs
 from tasks.records import Ended, Job, JobState, Prediction, StoredImage
+from tasks.settings import BackendSettings, Settings
 from tests.making import START_US, make_job, plan_jobs
 
 IMAGE = StoredImage(file_name="images/aa/x.png", width=32, height=32, format="png", bytes=10, sha256="0" * 64)
@@ -76,6 +81,20 @@ async def test_a_part_of_a_manifest_withdraws_nothing(out: Path) -> None:
         await plan_jobs(engine, [make_job(0), make_job(1)])
         await plan_jobs(engine, [make_job(0)], run=2, whole=False)
         assert await order(engine) == ["row-0", "row-1"]
+
+
+async def test_jobs_that_share_a_place_are_all_listed(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row put before the others and a run of the first two: the second of the old ones stands where the first came to."""
+    monkeypatch.setattr(queries, "PAGE_ROWS", 2)
+    monkeypatch.setattr(routes, "ROWS_PER_COMMIT", 2)
+    async with open_ledger(out, create=True) as engine:
+        await plan_jobs(engine, [make_job(number) for number in range(3)])
+        await plan_jobs(engine, [make_job(9, position=0), make_job(0, position=1)], run=2, whole=False)
+        assert sorted(await order(engine)) == ["row-0", "row-1", "row-2", "row-9"]
+        async with engine.begin() as db:
+            await db.execute(update(jobs).values(planned_run=3))
+        await reroute(engine, 3, "sketch", Settings(backends={"sketch": BackendSettings(type="sketch", model="new")}))
+        assert [row["model"] async for page in job_pages(engine) for row in page] == ["new"] * 4
 
 
 async def test_another_salt_is_added_behind(out: Path) -> None:
