@@ -23,6 +23,8 @@ from tasks.backends.diffusers_local.prompts import keep_encoded_prompts
 from tasks.backends.diffusers_local.quantizing import UNQUANTIZED, quantize
 from tasks.errors import BatchStopped, ConfigError
 
+_NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
+
 
 class Abandoned(Exception):
     """Raised inside a pipeline's call when nobody waits for any of its pictures any more."""
@@ -60,6 +62,8 @@ class LoadedPipeline:
     """The hub's commit; None for a folder."""
     other: Callable[[str], Any] = field(default=lambda _: None)
     """The pipeline for calls that start from pictures; it has the same weights."""
+    put_back: Callable[[], None] = field(default=lambda: None)
+    """Makes good what a call that ended half-way has left behind."""
 
     def problems(self, call: Call) -> list[str]:
         """What would be refused or ignored, each as `input: reason`."""
@@ -78,14 +82,24 @@ class LoadedPipeline:
         import torch
 
         kind = calls[0].kind
+        if len(calls) > 1 and self._edits(kind):
+            return [picture for call in calls for picture in self.make([call], abandoned=abandoned)]
         takes = self.signatures[kind].defaults
         arguments = together(calls, takes)
         arguments["generator"] = [torch.Generator("cpu").manual_seed(call.seed) for call in calls]
         if "callback_on_step_end" in takes:
             arguments["callback_on_step_end"] = _asking(abandoned)
-        made = (self.pipe if kind == TEXT else self.other(kind))(**arguments)
+        try:
+            made = (self.pipe if kind == TEXT else self.other(kind))(**arguments)
+        except BaseException:
+            self.put_back()
+            raise
         flagged = getattr(made, "nsfw_content_detected", None) or [False] * len(calls)
         return [Picture(image, bool(flag)) for image, flag in zip(made.images, flagged, strict=True)]
+
+    def _edits(self, kind: str) -> bool:
+        """Whether one class makes pictures of words and of pictures: such models (FLUX.2) take several as one subject."""
+        return kind != TEXT and self.signatures[kind].pipeline == self.signatures[TEXT].pipeline
 
 
 def problems_of(signatures: Mapping[str, Signature], call: Call) -> list[str]:
@@ -167,6 +181,7 @@ def load_pipeline(spec: PipelineSpec) -> LoadedPipeline:
             signatures=signatures_of(folder),
             version=snapshot_of(spec.model, folder),
             other=cache(lambda kind: _other(pipe, kind)),
+            put_back=_putting_back(pipe),
         )
     except ConfigError as exc:
         raise BatchStopped("model", str(exc)) from None
@@ -184,9 +199,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # mps and the CPU's allocator have no type of their own (torch 2.13).
-    words = str(error)
-    return isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
+    # mps, the CPU's allocator, and cuBLAS and cuDNN, which allocate by themselves, have no type of their own (torch 2.13).
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def is_device_lost(error: BaseException) -> bool:
@@ -224,6 +238,23 @@ def _load(folder: Path, spec: PipelineSpec, device: str) -> Any:
             pipe.to(device)
     keep_encoded_prompts(pipe)
     return pipe
+
+
+def _putting_back(pipe: Any) -> Callable[[], None]:
+    """What a pipeline does at the end of a call and, in diffusers 0.42, only when that goes well.
+
+    Without it an offloaded part stays on the device, beside the next call's first one, and a decoder that was given more
+    bits for its work keeps them, and fits the rest no more.
+    """
+    decoder = getattr(pipe, "vae", None)
+    dtype = getattr(decoder, "dtype", None)
+
+    def put_back() -> None:
+        pipe.maybe_free_model_hooks()
+        if decoder is not None and decoder.dtype != dtype:
+            decoder.to(dtype=dtype)
+
+    return put_back
 
 
 def _other(pipe: Any, kind: str) -> Any:
