@@ -20,7 +20,7 @@ from tasks.backends.diffusers_local.model import (
     snapshot_of,
 )
 from tasks.backends.diffusers_local.prompts import keep_encoded_prompts
-from tasks.backends.diffusers_local.quantizing import UNQUANTIZED, quantize
+from tasks.backends.diffusers_local.quantizing import COMPILED, UNQUANTIZED, can_compile, quantize
 from tasks.errors import BatchStopped, ConfigError
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
@@ -147,7 +147,7 @@ def chosen_device(spec: PipelineSpec) -> str:
     """The device to use, as torch calls it.
 
     Raises:
-        ConfigError: This machine does not have it, or cannot offload from it.
+        ConfigError: This machine does not have it, or it does not go with what is asked for besides.
     """
     import torch
 
@@ -161,6 +161,11 @@ def chosen_device(spec: PipelineSpec) -> str:
     if spec.offload == "sequential" and spec.quantize != UNQUANTIZED:
         # Its hooks replace weights one by one, which quantised ones do not survive (optimum-quanto 0.2.7).
         raise ConfigError(f"quantize: {spec.quantize} does not go with offload: sequential; use offload: model")
+    if device.startswith("cuda") and spec.quantize in COMPILED and not can_compile():
+        raise ConfigError(
+            f"quantize: {spec.quantize} needs nvcc (of the CUDA toolkit) and ninja here, for optimum-quanto compiles "
+            "GPU code; quantize: int8 needs neither"
+        )
     if device == "cpu" and spec.offload != "none":
         raise ConfigError(f"offload: {spec.offload} needs a GPU; the device is the cpu")
     return device

@@ -15,9 +15,11 @@ import pytest
 from PIL import Image
 
 from tasks import encode
+from tasks.backends.diffusers_local import sharing
 from tasks.backends.diffusers_local.calls import IMAGE, TEXT, Signature, call_of
+from tasks.backends.diffusers_local.model import ModelReference
 from tasks.backends.diffusers_local.options import DiffusersOptions
-from tasks.backends.diffusers_local.pipelines import LoadedPipeline, is_out_of_memory
+from tasks.backends.diffusers_local.pipelines import LoadedPipeline, PipelineSpec, is_out_of_memory
 from tasks.batch import Batch
 from tasks.generate import generate_range
 from tasks.ledger.queries import count
@@ -439,3 +441,16 @@ def test_memory_runs_out_by_other_names_too(words: str) -> None:
     """Libraries that allocate by themselves raise a plain error, and a smaller call helps all the same."""
     assert is_out_of_memory(RuntimeError(words))
     assert not is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"))
+
+
+@pytest.mark.usefixtures("loads", "tiny_flux")
+def test_models_on_one_device_take_turns_whatever_it_is_called() -> None:
+    """Two calls at once would share its memory, and each would run out of it."""
+    specs = [
+        PipelineSpec(model=ModelReference("a/b", is_folder=False), device=device, dtype="auto", offload="none")
+        for device in ("auto", "cuda", "cuda:0", "cuda:1")
+    ]
+    threads = [sharing.take_worker(spec)._thread for spec in specs]
+    assert threads[0] is threads[1] is threads[2] is not threads[3]
+    for spec in specs:
+        sharing.return_worker(spec)
