@@ -72,6 +72,7 @@ def test_a_model_is_a_folder_or_a_hub_id(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ({}, "the built-in settings: backends.mine.model: '' is not a model; write owner/name"),
         ({"model": "flux"}, "backends.mine.model: 'flux' is not a model"),
+        ({"model": "~nobody-of-this-name/flux"}, "is not a model: there is no such user"),
         ({"model": "a/b", "device": "gpu"}, "backends.mine: device: "),
         ({"model": "a/b", "default_width": 100}, "backends.mine: default_width: "),
         ({"model": "a/b", "bach_size": 2}, "backends.mine: bach_size: there is no such setting"),
