@@ -24,6 +24,7 @@ from tasks.backends.fal.options import FalOptions, parse_model
 from tasks.backends.fal.pictures import inputs_of, picture_inputs
 from tasks.backends.fal.results import failure, is_flagged, megapixels_of, picture_of
 from tasks.backends.http_calls import json_object
+from tasks.backends.http_options import missing_secret
 from tasks.backends.polling import Polling
 from tasks.clock import Clock, instant
 from tasks.errors import Ambiguous, ConfigError, JobError, Refused, Transient
@@ -56,7 +57,7 @@ class FalBackend:
 
     def ready(self) -> str | None:
         """Whether there is a key."""
-        return None if self._key else f"set {self._options.api_key_env}"
+        return missing_secret(self._options.api_key_env)
 
     def learn(self) -> None:
         """A model refuses a wrong input itself, and most do so before they cost anything."""

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from tasks.backends.http_api.pointers import Pointer, can_hold
 from tasks.backends.http_api.template import ENV, check, names_in
-from tasks.backends.http_options import Address
+from tasks.backends.http_options import AddressTemplate
 from tasks.reference_images import INPUTS
 
 OF_THE_JOB = frozenset(
@@ -56,7 +56,7 @@ class Call(_Section):
     """One request."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = Field("GET", description="how it is asked")
-    url: Address = Field(description="where; with placeholders")
+    url: AddressTemplate = Field(description="where; with placeholders")
     headers: dict[HeaderName, str] = Field(
         default_factory=dict, description="keys belong here, as Bearer {env:MY_API_KEY}"
     )

@@ -17,6 +17,7 @@ import httpx
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened
 from tasks.backends.delivery import Delivery
+from tasks.backends.http_options import missing_secret
 from tasks.backends.openai_images import edits
 from tasks.backends.openai_images.answer import ImageAnswer
 from tasks.backends.openai_images.api import EDITS, GENERATIONS, ImagesApi
@@ -47,7 +48,7 @@ class OpenAIBackend:
     def ready(self) -> str | None:
         """Whether there is a key."""
         name = self._options.api_key_env
-        return None if name is None or self._key else f"set {name}"
+        return None if name is None else missing_secret(name)
 
     def learn(self) -> None:
         """There is nothing to ask: the API has no description of a model's inputs."""
