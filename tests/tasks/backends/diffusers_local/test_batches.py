@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tasks import encode
-from tasks.backends.diffusers_local import sharing
+from tasks.backends.diffusers_local import sharing, worker
 from tasks.backends.diffusers_local.calls import IMAGE, TEXT, Signature, call_of
 from tasks.backends.diffusers_local.model import ModelReference
 from tasks.backends.diffusers_local.options import DiffusersOptions
@@ -196,12 +196,21 @@ async def test_what_the_pipeline_does_not_take_is_refused_by_name(out: Path, ins
     assert messages["row-2"] == "cfg_rescale: FluxPipeline has no such argument"
 
 
-async def test_a_lost_device_stops_the_batch(out: Path, instance: dict[str, Any], loads: Loads) -> None:
-    """No job is marked failed for it: everything is open for a new process."""
+@pytest.mark.parametrize("first_sign", ["AcceleratorError", "RuntimeError"])
+async def test_a_lost_device_stops_the_batch(
+    out: Path, instance: dict[str, Any], loads: Loads, monkeypatch: pytest.MonkeyPatch, first_sign: str
+) -> None:
+    """No job is marked failed for it: everything is open for a new process, also where only cleaning up shows it."""
     import torch
 
-    def lost(_: dict[str, Any]) -> None:
+    def broken() -> None:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    def lost(_: dict[str, Any]) -> None:
+        if first_sign == "AcceleratorError":
+            broken()
+        monkeypatch.setattr(worker, "free_memory", broken)
+        raise RuntimeError("CUDNN_STATUS_EXECUTION_FAILED")
 
     loads.prepare = lambda pipe: setattr(pipe, "before", lost)
     async with batch_of(out, jobs_of(9), **instance, batch_size=2, concurrency=4) as batch:
