@@ -61,8 +61,8 @@ def _bytes(answer: Any) -> int:
     import torch
 
     if isinstance(answer, torch.Tensor):
-        return answer.nbytes
-    return sum(map(_bytes, answer)) if isinstance(answer, list | tuple) else 0
+        return int(answer.nbytes)
+    return sum(_bytes(part) for part in answer) if isinstance(answer, list | tuple) else 0
 
 
 def _copied(answer: Any) -> Any:
