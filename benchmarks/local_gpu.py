@@ -4,8 +4,10 @@
 random weights is used. With `--pretend 0.6` the device is pretended: it takes so many seconds for a picture and none of the
 CPU, which shows on any machine whether a GPU of that speed would be kept busy. Prints a Markdown table.
 
-Both make the same pictures with the same loaded pipeline and batch size. The bare loop throws its pictures away, or saves
-each as PNG before the next call; imagen's engine (without Prefect) also keeps its ledger and stores every file safely.
+Both make pictures of the same prompts, sizes and steps with the same pipeline and batch size; every round has prompts of its
+own, so that no encoded one is kept from the last. The bare loop throws its pictures away, or saves each as PNG before the next
+call; imagen's engine (without Prefect) also keeps its ledger and stores every file safely. What is measured of the device is
+the share of the time that the pipeline's calls take: within them it may wait for the CPU.
 """
 
 from __future__ import annotations
@@ -28,7 +30,13 @@ from PIL import Image
 
 from tasks.backends.diffusers_local import sharing
 from tasks.backends.diffusers_local.model import fetch_model, parse_model
-from tasks.backends.diffusers_local.pipelines import LoadedPipeline, PipelineSpec, chosen_device, load_pipeline
+from tasks.backends.diffusers_local.pipelines import (
+    LoadedPipeline,
+    PipelineSpec,
+    chosen_device,
+    free_memory,
+    load_pipeline,
+)
 from tasks.generate import generate_range
 from tasks.request import RunRequest
 from tasks.run import open_run, plan_run
@@ -50,15 +58,14 @@ class Load:
     steps: int
     options: dict[str, Any]
 
-    @property
-    def prompts(self) -> list[str]:
-        """One for each picture."""
-        return [f"a lighthouse in a storm, number {number}" for number in range(self.images)]
+    def prompts(self, occasion: str) -> list[str]:
+        """One for each picture; other ones on every occasion."""
+        return [f"a lighthouse in a storm, number {number} of {occasion}" for number in range(self.images)]
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How long it took, and how long of that the pipeline was busy."""
+    """How long it took, and how long of that the pipeline's calls took."""
 
     name: str
     wall_s: float
@@ -83,13 +90,13 @@ def pretending(image_s: float) -> Callable[[PipelineSpec], LoadedPipeline]:
     return lambda spec: replace(load_pipeline(spec), pipe=PretendedPipe(image_s))
 
 
-def bare_loop(pipeline: LoadedPipeline, load: Load, folder: Path | None) -> Measured:
+def bare_loop(pipeline: LoadedPipeline, load: Load, occasion: str, folder: Path | None = None) -> Measured:
     """Call after call in one thread; with a folder, the pictures of each are saved before the next."""
     import torch  # noqa: PLC0415  after the arguments are read
 
-    busy_s, began_s = 0.0, time.perf_counter()
+    every, busy_s, began_s = load.prompts(occasion), 0.0, time.perf_counter()
     for first in range(0, load.images, load.batch_size):
-        prompts = load.prompts[first : first + load.batch_size]
+        prompts = every[first : first + load.batch_size]
         call_s = time.perf_counter()
         made = pipeline.pipe(
             prompt=prompts,
@@ -109,8 +116,7 @@ def bare_loop(pipeline: LoadedPipeline, load: Load, folder: Path | None) -> Meas
 
 async def engine(load: Load, folder: Path) -> Measured:
     """The same by imagen's engine, its model warm: another batch that is open has made pictures with it already."""
-    config, manifest = folder / "imagen.yaml", folder / "prompts.jsonl"
-    manifest.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in load.prompts))
+    config = folder / "imagen.yaml"
     instance = {
         "type": "diffusers",
         "model": load.model,
@@ -123,17 +129,16 @@ async def engine(load: Load, folder: Path) -> Measured:
         "backend_opts": load.options,
     }
     config.write_text(json.dumps({"default_backend": "local", "backends": {"local": instance}}))
-    warm = RunRequest(out=str(folder / "warm"), manifest=str(manifest), config=config, limit=load.batch_size)
-    async with open_run(warm) as first:
+
+    def request(occasion: str) -> RunRequest:
+        manifest = folder / f"{occasion}.jsonl"
+        manifest.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in load.prompts(occasion)))
+        return RunRequest(out=str(folder / occasion), manifest=str(manifest), config=config)
+
+    async with open_run(request("warm")) as first:
         await plan_run(first)
         await generate_range(first.batch, *EVERYTHING)
-        rounds = [
-            await engine_round(
-                load, RunRequest(out=str(folder / f"round-{number}"), manifest=str(manifest), config=config)
-            )
-            for number in range(load.rounds)
-        ]
-    return fastest(rounds)
+        return fastest([await engine_round(load, request(f"engine-{number}")) for number in range(load.rounds)])
 
 
 async def engine_round(load: Load, request: RunRequest) -> Measured:
@@ -164,7 +169,7 @@ def table(load: Load, results: Sequence[Measured], device: str) -> str:
         f"| {results[0].wall_s / each.wall_s:.0%} | {each.busy_s / each.wall_s:.0%} |"
         for each in results
     ]
-    head = [f"{load.name} ({device}): {what}", "", "| | images/s | of the bare loop | device busy |"]
+    head = [f"{load.name} ({device}): {what}", "", "| | images/s | of the bare loop | in the pipeline |"]
     return "\n".join([*head, "| --- | --- | --- | --- |", *rows])
 
 
@@ -213,11 +218,15 @@ def main() -> None:
         fetch_model(spec.model)
         loading = pretending(given.pretend) if given.pretend else load_pipeline
         pipeline = loading(spec)
-        bare_loop(pipeline, load, None)  # warms everything up
+        bare_loop(pipeline, load, "warm")
         saved = folder / "saved"
         saved.mkdir()
-        results = [fastest(bare_loop(pipeline, load, where) for _ in range(load.rounds)) for where in (None, saved)]
-        del pipeline  # the engine loads its own
+        results = [
+            fastest(bare_loop(pipeline, load, f"{occasion}-{number}", where) for number in range(load.rounds))
+            for occasion, where in (("bare", None), ("saving", saved))
+        ]
+        del pipeline  # The engine loads its own, which may not fit beside it.
+        free_memory()
         with patch.object(sharing, "load_pipeline", loading):
             results.append(asyncio.run(engine(load, folder)))
         print(table(load, results, chosen_device(spec)))

@@ -32,12 +32,16 @@ def find_reference(text: str, base: Path) -> ReferenceImage:
     """
     if text.startswith(("http://", "https://")):
         return ReferenceImage(text, digest(text))
-    path = (base / Path(text).expanduser()).absolute()
     try:
+        path = (base / Path(text).expanduser()).absolute()
         state = path.stat()
         return ReferenceImage(str(path), _sha256(path, state.st_mtime_ns, state.st_size))
     except OSError as exc:
         raise ValueError(f"{text!r} cannot be read ({exc.strerror}); a path is relative to the manifest") from None
+    except RuntimeError:
+        raise ValueError(
+            f"{text!r} cannot be read (there is no such user); a file beside the manifest is ./~..."
+        ) from None
 
 
 @lru_cache(maxsize=4_096)

@@ -37,7 +37,10 @@ def parse_model(text: str) -> ModelReference:
     Raises:
         ValueError: It can be neither.
     """
-    path = Path(text).expanduser()
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{text!r} is not a model: there is no such user") from None
     if text and path.is_dir():
         return ModelReference(str(path.resolve()), is_folder=True)
     if _HUB_ID.fullmatch(text):

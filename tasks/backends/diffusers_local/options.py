@@ -26,7 +26,8 @@ class DiffusersOptions(BaseModel):
     )
     quantize: Literal["none", "int8", "float8", "int4"] = Field(
         "none",
-        description="keep the largest weights in so many bits: less of the GPU's memory, slightly other pictures",
+        description="keep the largest weights in so many bits: less of the GPU's memory, slightly other pictures; float8 and int4 "
+        "need the CUDA toolkit and ninja",
     )
     batch_size: int = Field(4, ge=1, le=256, description="pictures in one call at most; halved when memory is short")
     default_width: int = Field(1024, ge=16, multiple_of=SIDE_GRID_PX, description="where the row gives no size")

@@ -20,8 +20,10 @@ from tasks.backends.diffusers_local.model import (
     snapshot_of,
 )
 from tasks.backends.diffusers_local.prompts import keep_encoded_prompts
-from tasks.backends.diffusers_local.quantizing import UNQUANTIZED, quantize
+from tasks.backends.diffusers_local.quantizing import COMPILED, UNQUANTIZED, can_compile, quantize
 from tasks.errors import BatchStopped, ConfigError
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 
 
 class Abandoned(Exception):
@@ -60,6 +62,8 @@ class LoadedPipeline:
     """The hub's commit; None for a folder."""
     other: Callable[[str], Any] = field(default=lambda _: None)
     """The pipeline for calls that start from pictures; it has the same weights."""
+    put_back: Callable[[], None] = field(default=lambda: None)
+    """Makes good what a call that ended half-way has left behind."""
 
     def problems(self, call: Call) -> list[str]:
         """What would be refused or ignored, each as `input: reason`."""
@@ -78,14 +82,24 @@ class LoadedPipeline:
         import torch
 
         kind = calls[0].kind
+        if len(calls) > 1 and self._edits(kind):
+            return [picture for call in calls for picture in self.make([call], abandoned=abandoned)]
         takes = self.signatures[kind].defaults
         arguments = together(calls, takes)
         arguments["generator"] = [torch.Generator("cpu").manual_seed(call.seed) for call in calls]
         if "callback_on_step_end" in takes:
             arguments["callback_on_step_end"] = _asking(abandoned)
-        made = (self.pipe if kind == TEXT else self.other(kind))(**arguments)
+        try:
+            made = (self.pipe if kind == TEXT else self.other(kind))(**arguments)
+        except BaseException:
+            self.put_back()
+            raise
         flagged = getattr(made, "nsfw_content_detected", None) or [False] * len(calls)
         return [Picture(image, bool(flag)) for image, flag in zip(made.images, flagged, strict=True)]
+
+    def _edits(self, kind: str) -> bool:
+        """Whether one class makes pictures of words and of pictures: such models (FLUX.2) take several as one subject."""
+        return kind != TEXT and self.signatures[kind].pipeline == self.signatures[TEXT].pipeline
 
 
 def problems_of(signatures: Mapping[str, Signature], call: Call) -> list[str]:
@@ -133,7 +147,7 @@ def chosen_device(spec: PipelineSpec) -> str:
     """The device to use, as torch calls it.
 
     Raises:
-        ConfigError: This machine does not have it, or cannot offload from it.
+        ConfigError: This machine does not have it, or it does not go with what is asked for besides.
     """
     import torch
 
@@ -147,6 +161,11 @@ def chosen_device(spec: PipelineSpec) -> str:
     if spec.offload == "sequential" and spec.quantize != UNQUANTIZED:
         # Its hooks replace weights one by one, which quantised ones do not survive (optimum-quanto 0.2.7).
         raise ConfigError(f"quantize: {spec.quantize} does not go with offload: sequential; use offload: model")
+    if device.startswith("cuda") and spec.quantize in COMPILED and not can_compile():
+        raise ConfigError(
+            f"quantize: {spec.quantize} needs nvcc (of the CUDA toolkit) and ninja here, for optimum-quanto compiles "
+            "GPU code; quantize: int8 needs neither"
+        )
     if device == "cpu" and spec.offload != "none":
         raise ConfigError(f"offload: {spec.offload} needs a GPU; the device is the cpu")
     return device
@@ -167,6 +186,7 @@ def load_pipeline(spec: PipelineSpec) -> LoadedPipeline:
             signatures=signatures_of(folder),
             version=snapshot_of(spec.model, folder),
             other=cache(lambda kind: _other(pipe, kind)),
+            put_back=_putting_back(pipe),
         )
     except ConfigError as exc:
         raise BatchStopped("model", str(exc)) from None
@@ -184,9 +204,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # mps and the CPU's allocator have no type of their own (torch 2.13).
-    words = str(error)
-    return isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
+    # mps, the CPU's allocator, and cuBLAS and cuDNN, which allocate by themselves, have no type of their own (torch 2.13).
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def is_device_lost(error: BaseException) -> bool:
@@ -224,6 +243,23 @@ def _load(folder: Path, spec: PipelineSpec, device: str) -> Any:
             pipe.to(device)
     keep_encoded_prompts(pipe)
     return pipe
+
+
+def _putting_back(pipe: Any) -> Callable[[], None]:
+    """What a pipeline does at the end of a call and, in diffusers 0.42, only when that goes well.
+
+    Without it an offloaded part stays on the device, beside the next call's first one, and a decoder that was given more
+    bits for its work keeps them, and fits the rest no more.
+    """
+    decoder = getattr(pipe, "vae", None)
+    dtype = getattr(decoder, "dtype", None)
+
+    def put_back() -> None:
+        pipe.maybe_free_model_hooks()
+        if decoder is not None and decoder.dtype != dtype:
+            decoder.to(dtype=dtype)
+
+    return put_back
 
 
 def _other(pipe: Any, kind: str) -> Any:

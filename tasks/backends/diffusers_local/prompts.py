@@ -11,7 +11,8 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 KEPT_CALLS = 8
-"""A FLUX prompt is 4 MB in bfloat16."""
+KEPT_BYTES = 256 * 2**20
+"""Of the device's memory at most, whatever the batch size: a FLUX prompt is 4 MB in bfloat16."""
 METHOD = "encode_prompt"
 
 
@@ -35,9 +36,10 @@ class EncodedPrompts:
         if key is None:
             return self._encode(*args, **kwargs)
         if key not in self._kept:
-            self._kept[key] = self._encode(*args, **kwargs)
-            if len(self._kept) > KEPT_CALLS:
+            answer = self._kept[key] = self._encode(*args, **kwargs)
+            while self._kept and (len(self._kept) > KEPT_CALLS or _bytes(list(self._kept.values())) > KEPT_BYTES):
                 self._kept.popitem(last=False)
+            return _copied(answer) if key in self._kept else answer
         self._kept.move_to_end(key)
         return _copied(self._kept[key])
 
@@ -52,6 +54,15 @@ def _frozen(value: Any) -> Hashable | None:
     if value is None or isinstance(value, str | bool | int | float | torch.device | torch.dtype):
         return (type(value).__name__, value)
     return None
+
+
+def _bytes(answer: Any) -> int:
+    """What the tensors of an answer hold."""
+    import torch
+
+    if isinstance(answer, torch.Tensor):
+        return int(answer.nbytes)
+    return sum(_bytes(part) for part in answer) if isinstance(answer, list | tuple) else 0
 
 
 def _copied(answer: Any) -> Any:

@@ -9,8 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 UNQUANTIZED = "none"
+COMPILED = ("float8", "int4")
+"""What optimum-quanto 0.2.7 compiles its own GPU code for, when the weights arrive there."""
 PARTS = ("transformer", "unet", "text_encoder_2", "text_encoder_3")
 """What FLUX, Stable Diffusion 3 and their kin call them; a pipeline has some of these."""
+
+
+def can_compile() -> bool:
+    """Whether this machine can build GPU code: with a compiler of the GPU's maker, and ninja."""
+    from torch.utils import cpp_extension
+
+    compiler = cpp_extension.CUDA_HOME or cpp_extension.ROCM_HOME
+    return compiler is not None and cpp_extension.is_ninja_available()
 
 
 def quantize(pipe: Any, bits: str) -> list[str]:

@@ -14,6 +14,8 @@ _shared: dict[PipelineSpec, _Shared] = {}
 """Workers stay when nobody uses them, without their models: they know how much the memory holds."""
 _threads: dict[str, ThreadPoolExecutor] = {}
 """By device: two models on one device take turns."""
+_FIRST = frozenset({"auto", "cuda", "cuda:0", "mps"})
+"""Names of one device, whichever of them this machine has; `auto` where there is no GPU is no worse for it."""
 
 
 @dataclass(slots=True)
@@ -26,9 +28,10 @@ def take_worker(spec: PipelineSpec) -> PipelineWorker:
     """The worker for this model on this device; give it back with `return_worker`. Loads nothing yet."""
     with _lock:
         if spec not in _shared:
-            if spec.device not in _threads:
-                _threads[spec.device] = ThreadPoolExecutor(1, thread_name_prefix=f"diffusers-{spec.device}")
-            _shared[spec] = _Shared(PipelineWorker(lambda: load_pipeline(spec), _threads[spec.device]))
+            device = "first" if spec.device in _FIRST else spec.device
+            if device not in _threads:
+                _threads[device] = ThreadPoolExecutor(1, thread_name_prefix=f"diffusers-{device}")
+            _shared[spec] = _Shared(PipelineWorker(lambda: load_pipeline(spec), _threads[device]))
         shared = _shared[spec]
         shared.users += 1
         return shared.worker

@@ -92,11 +92,11 @@ class PipelineWorker:
                 self._pipeline = self._load()
             batch = self._next_batch()
             self._make(self._pipeline, self._acceptable(self._pipeline, batch))
-        except BatchStopped as stopped:
-            # Nobody's picture can be made now.
-            self._end([*batch, *self._all_waiting()], stopped)
         except Exception as exc:  # noqa: BLE001  whoever waits has to learn of it, whatever it is
-            self._end(batch or self._all_waiting(), exc)
+            # A failure that was no sign of it may have spoiled the device: the next thing that touches it says so.
+            error = _device_lost(exc) if is_device_lost(exc) else exc
+            concerns_all = not batch or isinstance(error, BatchStopped)
+            self._end([*batch, *(self._all_waiting() if concerns_all else [])], error)
 
     def _anyone_waits(self) -> bool:
         with self._arrived:
@@ -205,14 +205,19 @@ class _Failure:
 
     @classmethod
     def of(cls, exc: Exception) -> _Failure:
-        said = f"{type(exc).__name__}: {one_line(exc)}"
         if is_out_of_memory(exc):
             error = JobError(
                 f"one picture alone does not fit into the device's memory ({one_line(exc)})", kind="out_of_memory"
             )
             return cls(error, out_of_memory=True)
         if is_device_lost(exc):
-            return cls(BatchStopped("device", f"the device failed ({said}); resume: it needs a new process"))
-        if isinstance(exc, TypeError | ValueError):
-            return cls(Rejected(said))
-        return cls(JobError(said))
+            return cls(_device_lost(exc))
+        return cls(Rejected(_said(exc)) if isinstance(exc, TypeError | ValueError) else JobError(_said(exc)))
+
+
+def _device_lost(exc: Exception) -> BatchStopped:
+    return BatchStopped("device", f"the device failed ({_said(exc)}); resume: it needs a new process")
+
+
+def _said(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {one_line(exc)}"

@@ -30,7 +30,7 @@ from tasks.identity import digest
 from tasks.limits import Pace
 from tasks.prices import Pricing, Used, price_of
 from tasks.records import Job, Prediction, micros
-from tasks.reference_images import media_type
+from tasks.reference_images import media_type, references_of
 from tasks.retry import retrying_look
 from tasks.settings import explain_setting
 
@@ -177,19 +177,22 @@ class ReplicateBackend:
 
     async def _matches(self, job: Job, since: datetime, known: Collection[str]) -> list[dict[str, Any]]:
         """Listed predictions of this job's input that are none of its earlier attempts."""
-        try:
-            listed: list[dict[str, Any]] = await retrying_look(httpx.HTTPError, self._clock.sleep)(self._listed, since)
-        except httpx.HTTPError as exc:
-            raise Ambiguous(f"the provider cannot be asked for it ({type(exc).__name__})", cost_micros=None) from exc
         changing = self._pictures.uploaded(job)
         wanted = {name: value for name, value in self._input(job).items() if name not in changing}
-        return [answer for answer in listed if _is_this(answer, self._model, wanted) and answer["id"] not in known]
+        try:
+            alike: list[dict[str, Any]] = await retrying_look(httpx.HTTPError, self._clock.sleep)(
+                self._listed, since, wanted
+            )
+        except httpx.HTTPError as exc:
+            raise Ambiguous(f"the provider cannot be asked for it ({type(exc).__name__})", cost_micros=None) from exc
+        return [answer for answer in alike if answer["id"] not in known]
 
-    async def _listed(self, since: datetime) -> list[dict[str, Any]]:
+    async def _listed(self, since: datetime, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        """Of an hour's list, which may hold tens of thousands with their inputs, no more is kept than what is wanted."""
         found: list[dict[str, Any]] = []
         await self._pace.take()
         async for page in self._api.list_created(since - timedelta(seconds=CLOCK_SKEW_S)):
-            found += page
+            found += [answer for answer in page if _is_this(answer, self._model, wanted)]
             await self._pace.take()
         return found
 
@@ -205,7 +208,7 @@ class ReplicateBackend:
         return Used(
             images=images(values),
             megapixels=megapixels(values),
-            input_megapixels=None if has_reference_images(values) else 0.0,
+            input_megapixels=None if has_reference_images(values) or references_of(job) else 0.0,
             seconds=seconds,
         )
 

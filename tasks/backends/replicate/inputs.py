@@ -42,6 +42,8 @@ def input_of(job: Job, options: ReplicateOptions, *, lacks: Collection[str] = ()
         "output_format": OUTPUT_FORMATS.get(job.format, job.format),
         "seed": job.seed,
     }
+    if "aspect_ratio" in lacks:
+        optional |= {"width": job.width, "height": job.height}  # a model without ratios takes sides
     by_itself = {name: value for name, value in always.items() if name not in lacks}
     # A row's options come last, so that every input of a model can be reached: null takes one away.
     values = {**by_itself, **optional, **job.backend_opts}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from tasks.backends.http_options import Address
+
 API_BASE = "https://api.replicate.com"
 CREATES_PER_MIN = 600.0
 REQUESTS_PER_MIN = 3_000.0
@@ -35,7 +37,7 @@ class ReplicateOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     api_token_env: str = Field("REPLICATE_API_TOKEN", min_length=1, description="variable that holds the token")
-    api_base: str = Field(API_BASE, description="with or without /v1")
+    api_base: Address = Field(API_BASE, description="with or without /v1")
     default_steps: int | None = Field(None, ge=1, description="where the row gives none; null: the model's own")
     default_aspect_ratio: str = Field("1:1", pattern=r"^\d+:\d+$", description="where the row gives no size")
     timeout_s: float | None = Field(None, ge=5, le=86_400, description="for one prediction; null: the model's usual")
@@ -54,8 +56,6 @@ class ReplicateOptions(BaseModel):
     @field_validator("api_base")
     @classmethod
     def _without_version(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError(f"{value!r} is not an address; write https://...")
         return value.rstrip("/").removesuffix("/v1")
 
 

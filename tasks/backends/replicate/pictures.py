@@ -6,6 +6,7 @@ address differs from send to send: a lost prediction is told by the rest of its 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,5 +67,5 @@ class PictureInputs:
 async def _address(reference: ReferenceImage, upload: Upload) -> str:
     if not reference.is_file:
         return reference.address
-    data = read_reference(reference)
+    data = await asyncio.to_thread(read_reference, reference)
     return data_address(data) if len(data) <= MOST_DATA_BYTES else await upload(data, reference.sha256)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,11 @@ import pytest
 from PIL import Image
 
 from tasks import encode
+from tasks.backends.diffusers_local import sharing, worker
+from tasks.backends.diffusers_local.calls import IMAGE, TEXT, Signature, call_of
+from tasks.backends.diffusers_local.model import ModelReference
+from tasks.backends.diffusers_local.options import DiffusersOptions
+from tasks.backends.diffusers_local.pipelines import LoadedPipeline, PipelineSpec, is_out_of_memory
 from tasks.batch import Batch
 from tasks.generate import generate_range
 from tasks.ledger.queries import count
@@ -190,12 +196,21 @@ async def test_what_the_pipeline_does_not_take_is_refused_by_name(out: Path, ins
     assert messages["row-2"] == "cfg_rescale: FluxPipeline has no such argument"
 
 
-async def test_a_lost_device_stops_the_batch(out: Path, instance: dict[str, Any], loads: Loads) -> None:
-    """No job is marked failed for it: everything is open for a new process."""
+@pytest.mark.parametrize("first_sign", ["AcceleratorError", "RuntimeError"])
+async def test_a_lost_device_stops_the_batch(
+    out: Path, instance: dict[str, Any], loads: Loads, monkeypatch: pytest.MonkeyPatch, first_sign: str
+) -> None:
+    """No job is marked failed for it: everything is open for a new process, also where only cleaning up shows it."""
     import torch
 
-    def lost(_: dict[str, Any]) -> None:
+    def broken() -> None:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    def lost(_: dict[str, Any]) -> None:
+        if first_sign == "AcceleratorError":
+            broken()
+        monkeypatch.setattr(worker, "free_memory", broken)
+        raise RuntimeError("CUDNN_STATUS_EXECUTION_FAILED")
 
     loads.prepare = lambda pipe: setattr(pipe, "before", lost)
     async with batch_of(out, jobs_of(9), **instance, batch_size=2, concurrency=4) as batch:
@@ -395,3 +410,69 @@ async def test_an_address_is_not_fetched_for_a_local_model(out: Path, instance: 
     assert (counts.failed, kind) == (1, "input_image")
     assert "a local model fetches nothing" in message
     assert not loads.pipes
+
+
+async def test_a_call_that_fails_half_way_leaves_the_pipeline_as_it_was(
+    out: Path, instance: dict[str, Any], loads: Loads
+) -> None:
+    """What a pipeline does last, it has not done: the decoder gets its precision back, offloaded parts go back."""
+    import torch
+
+    gone_back: list[int] = []
+
+    def ran_out_in_the_decoder(arguments: dict[str, Any]) -> None:
+        if len(arguments["prompt"]) > 1:
+            loads.last.pipe.vae.to(torch.float64)  # as pipelines do whose decoder needs more bits than the rest
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def prepare(watched: WatchedPipe) -> None:
+        watched.before = ran_out_in_the_decoder
+        watched.pipe.maybe_free_model_hooks = lambda: gone_back.append(len(watched.sizes))
+
+    loads.prepare = prepare
+    assert (await run(out, jobs_of(2), instance, batch_size=2)).succeeded == 2
+    assert loads.last.sizes == [2, 1, 1]
+    assert gone_back == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("tiny_flux")
+def test_a_model_that_takes_several_pictures_as_one_subject_is_asked_picture_by_picture() -> None:
+    """Of a whole batch it would put everybody's pictures into each (FLUX.2); such models have one class for both."""
+    asked: list[tuple[Any, Any]] = []
+
+    def editor(prompt: Any = None, image: Any = None, generator: Any = None) -> SimpleNamespace:
+        asked.append((prompt, image))
+        assert len(generator) == len(prompt)
+        return SimpleNamespace(images=[f"made of {each}" for each in image or prompt])
+
+    takes = Signature.of("Flux2Pipeline", editor)
+    loaded = LoadedPipeline(pipe=editor, signatures={TEXT: takes, IMAGE: takes}, version=None, other=lambda _: editor)
+    calls = [call_of(make_job(n), DiffusersOptions()) for n in range(2)]
+    references = {IMAGE: ReferenceImage("/a.png", "0")}
+    edits = [replace(call, references=references, pictures={IMAGE: n}) for n, call in enumerate(calls)]
+    made = loaded.make(edits, abandoned=lambda: False)
+    assert [picture.image for picture in made] == ["made of 0", "made of 1"]
+    assert asked == [([call.prompt], [n]) for n, call in enumerate(calls)]
+    loaded.make(calls, abandoned=lambda: False)
+    assert asked[-1] == ([call.prompt for call in calls], None)
+
+
+@pytest.mark.parametrize("words", ["MPS backend out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"])
+@pytest.mark.usefixtures("tiny_flux")
+def test_memory_runs_out_by_other_names_too(words: str) -> None:
+    """Libraries that allocate by themselves raise a plain error, and a smaller call helps all the same."""
+    assert is_out_of_memory(RuntimeError(words))
+    assert not is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"))
+
+
+@pytest.mark.usefixtures("loads", "tiny_flux")
+def test_models_on_one_device_take_turns_whatever_it_is_called() -> None:
+    """Two calls at once would share its memory, and each would run out of it."""
+    specs = [
+        PipelineSpec(model=ModelReference("a/b", is_folder=False), device=device, dtype="auto", offload="none")
+        for device in ("auto", "cuda", "cuda:0", "cuda:1")
+    ]
+    threads = [sharing.take_worker(spec)._thread for spec in specs]
+    assert threads[0] is threads[1] is threads[2] is not threads[3]
+    for spec in specs:
+        sharing.return_worker(spec)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,7 @@ def test_a_model_is_a_folder_or_a_hub_id(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ({}, "the built-in settings: backends.mine.model: '' is not a model; write owner/name"),
         ({"model": "flux"}, "backends.mine.model: 'flux' is not a model"),
+        ({"model": "~nobody-of-this-name/flux"}, "is not a model: there is no such user"),
         ({"model": "a/b", "device": "gpu"}, "backends.mine: device: "),
         ({"model": "a/b", "default_width": 100}, "backends.mine: default_width: "),
         ({"model": "a/b", "bach_size": 2}, "backends.mine: bach_size: there is no such setting"),
@@ -137,6 +138,24 @@ def test_a_device_that_is_not_there_is_named(tiny_flux: Path, options: dict[str,
     with pytest.raises(ConfigError, match=r"^the built-in settings: backends\.mine: ") as caught:
         backend_of(model=str(tiny_flux), **options).learn()
     assert fragment in str(caught.value)
+
+
+@pytest.mark.parametrize(("bits", "fine"), [("int8", True), ("float8", False), ("int4", False)])
+def test_bits_that_need_a_compiler_are_refused_without_one(
+    tiny_flux: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bits: str,
+    fine: bool,  # noqa: FBT001  a case
+) -> None:
+    """When the batch is checked, not after minutes of loading; the words name what goes without."""
+    import torch
+    from torch.utils import cpp_extension
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(cpp_extension, "CUDA_HOME", None)
+    backend = backend_of(model=str(tiny_flux), quantize=bits)
+    with nullcontext() if fine else pytest.raises(ConfigError, match="quantize: int8 needs neither"):
+        backend.learn()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks.backends.diffusers_local import prompts
 from tasks.backends.diffusers_local.prompts import KEPT_CALLS, EncodedPrompts
 
 
@@ -44,3 +45,21 @@ def test_what_is_not_plain_data_is_never_remembered() -> None:
     for _ in range(2):
         encoded([torch.zeros(1)])
     assert len(asked) == 2
+
+
+@pytest.mark.usefixtures("tiny_flux")
+def test_what_is_kept_has_a_bound_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large batch's encoded prompts would fill the device; what is too large alone is not kept at all."""
+    import torch
+
+    asked: list[int] = []
+
+    def encode(size: int) -> tuple[Any, None]:
+        asked.append(size)
+        return torch.zeros(size, dtype=torch.uint8), None
+
+    monkeypatch.setattr(prompts, "KEPT_BYTES", 10)
+    encoded = EncodedPrompts(encode)
+    for size in (4, 5, 4, 5, 6, 5, 4, 20, 20):
+        assert encoded(size)[0].nbytes == size
+    assert asked == [4, 5, 6, 5, 4, 20, 20]

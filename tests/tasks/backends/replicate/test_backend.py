@@ -13,6 +13,7 @@ from tasks.batch import open_batch
 from tasks.ledger.database import open_ledger
 from tasks.limits import Pace
 from tasks.output.folder import OutputFolder
+from tasks.records import ReferenceImage
 from tasks.settings import BackendSettings, Settings
 from tests.making import make_job
 
@@ -105,3 +106,11 @@ async def test_reference_images_make_the_price_unknown_where_they_are_billed(out
     assert flux_2.estimate(make_job()).cost_micros == 30_000
     assert flux_2.estimate(with_image).cost_micros is None
     assert (await replicate(out)).estimate(with_image).cost_micros == 3_000
+
+
+async def test_pictures_that_go_in_by_a_configured_name_are_never_free(out: Path) -> None:
+    """Their size is not known here, so neither is a price that depends on it; a budget then asks for `price_usd`."""
+    backend = await replicate(out, model="black-forest-labs/flux-2-pro", image_input="start[]", check_inputs=False)
+    picture = ReferenceImage("https://x/a.png", "0")
+    assert backend.estimate(make_job()).most_micros == 30_000
+    assert backend.estimate(make_job(image=picture)).most_micros is None

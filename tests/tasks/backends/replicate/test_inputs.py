@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.backends.replicate.inputs import ASPECT_RATIOS, input_of, megapixels
+from tasks.backends.replicate.models import facts_of
 from tasks.backends.replicate.options import ReplicateOptions, parse_model
 from tests.making import make_job
 
@@ -61,6 +62,15 @@ def test_what_a_model_lacks_is_not_sent_by_itself() -> None:
     assert not {"num_outputs", "seed"} & sent.keys()
     assert sent["num_inference_steps"] == 9
     assert input_of(make_job(backend_opts={"num_outputs": 2}), OPTIONS, lacks={"num_outputs"})["num_outputs"] == 2
+
+
+def test_a_model_without_ratios_is_sent_the_rows_sides() -> None:
+    """SDXL took none of them, and made its own size for everybody; what the row leaves open stays open."""
+    lacks = facts_of("stability-ai/sdxl").lacks
+    sent = input_of(make_job(width=768, height=1344), OPTIONS, lacks=lacks)
+    assert (sent["width"], sent["height"], "aspect_ratio" in sent) == (768, 1344, False)
+    assert not {"width", "height"} & input_of(make_job(width=None, height=None), OPTIONS, lacks=lacks).keys()
+    assert not {"width", "height"} & input_of(make_job(width=768, height=1344), OPTIONS).keys()
 
 
 @pytest.mark.parametrize(
