@@ -13,6 +13,8 @@ from tasks.records import Job
 
 ASPECT_RATIOS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21")
 """What the FLUX models take (replicate/cog-flux, predict.py, read 2026-11)."""
+SIDES_APART = 0.05
+"""Sides are usually rounded to multiples of 16 or 64: those that people give SDXL are within 4 % of one of these."""
 
 IMAGE_COUNTS = ("num_outputs", "max_images", "number_of_images")
 REFERENCE_IMAGES = ("image", "images", "input_image", "input_images", "image_input", "image_prompt")
@@ -51,22 +53,31 @@ def input_of(job: Job, options: ReplicateOptions, *, lacks: Collection[str] = ()
 
 
 def aspect_ratio(job: Job, default: str) -> str:
-    """The row's sides or ratio in lowest terms, where the models know it, in their spelling; else the default."""
+    """The row's ratio as the models spell it; that of its sides is the nearest one, where that is near.
+
+    Any other goes as it is: the model's input schema refuses it before anything is sent.
+    """
     if job.width and job.height:
-        return _KNOWN.get(_reduced(job.width, job.height), default)
+        return _spelled(job.width, job.height, apart=SIDES_APART)
     if job.aspect_ratio:
         across, down = (int(part) for part in job.aspect_ratio.split(":"))
-        return _KNOWN.get(_reduced(across, down), default)
+        return _spelled(across, down, apart=0.0)
     return default
 
 
-def _reduced(across: int, down: int) -> tuple[int, int]:
+def _spelled(across: int, down: int, *, apart: float) -> str:
+    nearest = min(ASPECT_RATIOS, key=lambda known: _apart(known, across, down))
+    if _apart(nearest, across, down) <= apart:
+        return nearest
     shared = gcd(across, down)
-    return across // shared, down // shared
+    return f"{across // shared}:{down // shared}"
 
 
-# 21:9 is 7:3 in lowest terms.
-_KNOWN = {_reduced(*(int(part) for part in ratio.split(":"))): ratio for ratio in ASPECT_RATIOS}
+def _apart(known: str, across: int, down: int) -> float:
+    """How far the sides are from a ratio: 0.05 for 5 %."""
+    known_across, known_down = (int(part) for part in known.split(":"))
+    wide, narrow = across * known_down, down * known_across
+    return max(wide, narrow) / min(wide, narrow) - 1
 
 
 def images(values: Mapping[str, Any]) -> int:
