@@ -15,7 +15,7 @@ demo: $(VENV)/.installed ## run the main job on a small manifest: images, metada
 
 test: $(VENV)/.installed-dev local tmux browser $(VENV)/postgrest check ## everything that must pass before a change lands
 	$(BIN)/pytest -m paced
-	$(BIN)/pytest -m "not paced" -n 2 --dist worksteal
+	$(BIN)/pytest -m "not paced" -n 3 --dist worksteal
 
 chaos: $(VENV)/.installed-dev ## kill a paid batch of 300 jobs 50 times and count what was billed
 	IMAGEN_CHAOS_KILLS=50 $(BIN)/pytest -s tests/flows/test_chaos.py
