@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from tasks.backend_names import parse_names
+from tasks.json_values import carrying_trouble, json_trouble
 from tasks.manifest.columns import RawRow, split_cells
-from tasks.manifest.nested import carrying_trouble, json_trouble
 from tasks.records import Problem, Prompt
 
 SIZE_PX = (16, 16_384)

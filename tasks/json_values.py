@@ -1,4 +1,4 @@
-"""Values inside values: what of a row's options and other columns can be kept, and sent, as JSON."""
+"""Values inside values: which options and other columns can be kept, and sent, as JSON."""
 
 from __future__ import annotations
 
