@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Sequence
 
 import typer
 
@@ -28,7 +29,7 @@ from flows.commands import (
     status,
     usage,
 )
-from tasks.errors import ImagenError
+from tasks.errors import ImagenError, InputError
 
 INTERNAL_ERROR_STATUS = 1
 
@@ -51,6 +52,7 @@ app.add_typer(usage.app, name=usage.NAME)
 def main() -> None:
     """Run the command line; exits with 0, 1, 2, 3 or 130 (see the README)."""
     try:
+        _require_text(sys.argv[1:])
         app()
     except ImagenError as exc:
         fail(f"imagen: {exc}", exc.exit_code)
@@ -58,6 +60,13 @@ def main() -> None:
         if "-v" in sys.argv or "--verbose" in sys.argv:
             traceback.print_exc()
         fail(f"imagen: internal error: {type(exc).__name__}: {exc} (run it with -v for details)", INTERNAL_ERROR_STATUS)
+
+
+def _require_text(arguments: Sequence[str]) -> None:
+    """Pass where every argument is UTF-8; neither a ledger nor Prefect keeps any other text."""
+    for argument in arguments:
+        if not argument.isascii() and argument.encode(errors="replace").decode() != argument:
+            raise InputError(f"{argument!a}: is not UTF-8; write this argument, or rename this file")
 
 
 def fail(message: str, status: int) -> None:

@@ -53,6 +53,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: A folder, a file or a rename failed.
     """
+    if path.is_symlink():
+        path = path.resolve()  # the folder behind it is replaced, not the way to it
     _make_folder(path.parent)
     fresh, old = (path.parent / f".imagen-{secrets.token_hex(8)}.tmp" for _ in range(2))
     fresh.mkdir()

@@ -26,7 +26,8 @@ def ledger_path(out: Path) -> Path:
 
 def has_ledger(out: Path) -> bool:
     """Whether the folder is a batch's."""
-    return any((out / name).is_file() for name in (LEDGER_NAME, POINTER_NAME))
+    # Not `Path.is_file`, which raises where a name is too long.
+    return any(os.path.isfile(out / name) for name in (LEDGER_NAME, POINTER_NAME))  # noqa: PTH113
 
 
 def batches_under(folder: Path) -> Iterator[Path]:

@@ -31,6 +31,8 @@ class Known:
     """By the whole batch, as its budget counts it: known costs, and what attempts of unknown cost may have cost."""
     ended_micros: int = 0
     """Estimate of those of the manifest's jobs that have ended."""
+    ended_unpriced: int = 0
+    """Those of them without a known price."""
 
 
 def preview(
@@ -52,6 +54,7 @@ def preview(
     known = asyncio.run(_known(manifest, settings, options, out)) if has_ledger(out.home) else Known()
     left = None if budget_usd is None else budget_usd - (usd(known.spent_micros) or 0.0)
     to_do_micros = report.estimate_micros - known.ended_micros
+    to_do_unpriced = report.unpriced - known.ended_unpriced
     return {
         "manifest": manifest.display,
         "out": str(out),
@@ -66,10 +69,11 @@ def preview(
         "estimate_usd": usd(report.estimate_micros),
         "to_do_usd": usd(to_do_micros),
         "unpriced": report.unpriced,
+        "to_do_unpriced": to_do_unpriced,
         "spent_usd": usd(known.spent_micros),
         "budget_usd": budget_usd,
         "budget_left_usd": left,
-        "within_budget": None if left is None else to_do_micros <= (micros(left) or 0) and not report.unpriced,
+        "within_budget": None if left is None else to_do_micros <= (micros(left) or 0) and not to_do_unpriced,
         "duration_s": round(_left_s(report, known), 1),
         "warnings": list(age_warnings(report.priced_on, today)),
     }
@@ -79,12 +83,12 @@ def preview_lines(record: dict[str, Any]) -> list[str]:
     """The plan for people."""
     backends = ", ".join(f"{number} on {name}" for name, number in record["backends"].items())
     duplicates = f", {record['duplicates']} of them repeat an earlier row" if record["duplicates"] else ""
-    unpriced = f" and {record['unpriced']} images of unknown price" if record["unpriced"] else ""
+    unpriced, to_do_unpriced = (_unpriced(record[name]) for name in ("unpriced", "to_do_unpriced"))
     at_least = timedelta(seconds=round(record["duration_s"]))
     lines = [
         f"{record['manifest']}: {record['rows']} rows, {record['jobs']} images ({backends}){duplicates}",
         f"all of them: ${record['estimate_usd']:,.2f}{unpriced}",
-        f"to do: {record['to_do']} images, ${record['to_do_usd']:,.2f}{unpriced}, at least {at_least}",
+        f"to do: {record['to_do']} images, ${record['to_do_usd']:,.2f}{to_do_unpriced}, at least {at_least}",
     ]
     if record["done"] or record["failed"] or record["held"] or record["spent_usd"]:
         counts = f"{record['done']} done, {record['failed']} failed, {record['held']} held"
@@ -94,11 +98,15 @@ def preview_lines(record: dict[str, Any]) -> list[str]:
     return lines + [f"warning: {warning}" for warning in record["warnings"]]
 
 
+def _unpriced(images: int) -> str:
+    return f" and {images} images of unknown price" if images else ""
+
+
 def _budget_line(record: dict[str, Any]) -> str:
     left = f"of the budget of ${record['budget_usd']:,.2f} are ${max(0.0, record['budget_left_usd']):,.2f} left"
     if record["within_budget"]:
         return f"{left}: enough"
-    if record["unpriced"]:
+    if record["to_do_unpriced"]:
         return f"{left}: it cannot be kept while a price is unknown; set price_usd of the backend"
     return f"{left}: not enough, a run would be refused before anything is sent"
 
@@ -117,7 +125,7 @@ async def _known(manifest: Manifest, settings: Settings, options: PlanOptions, o
     from tasks.ledger.queries import committed_micros  # noqa: PLC0415
 
     states: Counter[str] = Counter()
-    ended_micros = 0
+    ended_micros = ended_unpriced = 0
     planner = planner_for(manifest, settings, options)
     planned = (item.job for item in plan_manifest(manifest, settings, options))
     async with open_ledger(ledger_of(out.home, settings.ledger_url)) as engine:
@@ -125,5 +133,12 @@ async def _known(manifest: Manifest, settings: Settings, options: PlanOptions, o
             found = await known_states(engine, [job.job_id for job in chunk])
             states.update(found.values())
             ended = (job for job in chunk if found.get(job.job_id) in ENDED)
-            ended_micros += sum(planner.backend(job.backend).estimate(job).cost_micros or 0 for job in ended)
-        return Known(states=states, spent_micros=await committed_micros(engine), ended_micros=ended_micros)
+            prices = [planner.backend(job.backend).estimate(job).cost_micros for job in ended]
+            ended_micros += sum(price or 0 for price in prices)
+            ended_unpriced += prices.count(None)
+        return Known(
+            states=states,
+            spent_micros=await committed_micros(engine),
+            ended_micros=ended_micros,
+            ended_unpriced=ended_unpriced,
+        )

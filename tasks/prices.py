@@ -22,6 +22,8 @@ from tasks.settings import UnitPrices
 FILE = Path(__file__).with_name("prices.yaml")
 OLD_DAYS = 180
 """An older price is worth a look before it is relied on."""
+MOST_S = 10**9
+"""Of compute: more than a human life of it is a mistake."""
 CONFIGURED = "your configuration"
 
 
@@ -80,6 +82,12 @@ class Price:
     def age_days(self, today: date) -> int | None:
         """Days since it was read; None for one that the user has set."""
         return None if self.as_of is None else (today - self.as_of).days
+
+
+def measured_s(value: Any) -> float | None:
+    """Seconds as a service states them; None for what is no time, which no price, table or page could hold."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= MOST_S else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

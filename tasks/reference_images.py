@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 
 from tasks.errors import Rejected
 from tasks.identity import digest
@@ -35,13 +36,13 @@ def find_reference(text: str, base: Path) -> ReferenceImage:
     try:
         path = (base / Path(text).expanduser()).absolute()
         state = path.stat()
+        if not S_ISREG(state.st_mode):
+            raise ValueError(f"{text!r} is no file")  # a device or a pipe has no end
         return ReferenceImage(str(path), _sha256(path, state.st_mtime_ns, state.st_size))
     except OSError as exc:
         raise ValueError(f"{text!r} cannot be read ({exc.strerror}); a path is relative to the manifest") from None
     except RuntimeError:
-        raise ValueError(
-            f"{text!r} cannot be read (there is no such user); a file beside the manifest is ./~..."
-        ) from None
+        raise ValueError(f"{text!r} begins with a user who has no home here; write the whole path") from None
 
 
 @lru_cache(maxsize=4_096)

@@ -9,7 +9,7 @@ from tasks.ledger.database import open_ledger
 from tasks.ledger.lookup import find_job
 from tasks.output import Output
 from tasks.reroll import LINK, PlannedReroll, Reroll, plan_reroll
-from tasks.show import parsed_extra, show
+from tasks.show import harmless, parsed_extra, show
 from tasks.summary import exit_code
 
 
@@ -45,7 +45,7 @@ def reroll_lines(record: dict[str, Any], summary: dict[str, Any] | None, out: Ou
     if record["error_kind"]:
         switch = "--retry-held" if record["status"] == "held" else "--retry-failed"
         return [
-            f"{name} {record['status']}: {record['error_kind']}: {record['error_message']}",
+            harmless(f"{name} {record['status']}: {record['error_kind']}: {record['error_message']}"),
             f"to try it again: imagen resume {folder} {switch}",
         ]
     why = [summary["outcome"]] if summary and summary["outcome"] else []

@@ -27,6 +27,7 @@ from pydantic import (
 from tasks.backend_names import parse_names
 from tasks.database_url import checked_url, without_password
 from tasks.errors import ConfigError
+from tasks.json_values import json_trouble
 
 FILE_NAME = "imagen.yaml"
 APP = "imagen"
@@ -35,6 +36,14 @@ Document = TypeVar("Document", bound=BaseModel)
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 RunnerKind = Literal["local", "dask", "ray"]
+
+
+def _sendable(options: dict[str, Any]) -> dict[str, Any]:
+    if reason := json_trouble(options):
+        raise ValueError(f"cannot be sent as JSON ({reason})")
+    return options
+
+
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """Name of an environment variable: what it holds, a secret, never stands in the configuration."""
 
@@ -64,7 +73,9 @@ class BackendSettings(BaseModel):
     )
     max_attempts: int = Field(3, ge=1, le=20, description="paid attempts for one job at most, in one run")
     price_usd: float | None = Field(None, ge=0, description="dollars for one image; overrides every other price")
-    backend_opts: dict[str, Any] = Field(default_factory=dict, description="sent with every job; a row's own win")
+    backend_opts: Annotated[dict[str, Any], AfterValidator(_sendable)] = Field(
+        default_factory=dict, description="sent with every job; a row's own win"
+    )
 
     @property
     def options(self) -> dict[str, Any]:

@@ -72,11 +72,11 @@ def show_lines(record: dict[str, Any]) -> list[str]:
 
 def _fact(name: str, value: Any) -> str:
     # A prompt keeps its own lines, under each other.
-    text = f"${value:,.4f}" if name == "cost_usd" else f"\n{INDENT}".join(map(_harmless, str(value).split("\n")))
+    text = f"${value:,.4f}" if name == "cost_usd" else f"\n{INDENT}".join(map(harmless, str(value).split("\n")))
     return f"{name:<{len(INDENT)}}{text}"
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Control characters, which could move the cursor or change colours, as Python writes them."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
@@ -94,9 +94,12 @@ def _lines_of(attempt: dict[str, Any]) -> list[str]:
         parts.append(f"{attempt['latency_ms']} ms")
     if attempt["prediction_id"]:
         parts.append(attempt["prediction_id"])
-    error = [f"{INDENT}{attempt['error_kind']}: {attempt['error_message']}"] if attempt["error_kind"] else []
+    error = f"{attempt['error_kind']}: {attempt['error_message']}" if attempt["error_kind"] else ""
     number = f"attempt {attempt['number']}"
-    return [f"{number:<{len(INDENT)}}{'  '.join(parts)}", *error]
+    return [
+        f"{number:<{len(INDENT)}}{harmless('  '.join(parts))}",
+        *([f"{INDENT}{harmless(error)}"] if error else []),
+    ]
 
 
 def _iso(us: int | None) -> str | None:

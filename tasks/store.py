@@ -45,7 +45,7 @@ _DECODERS: dict[str, type[ImageFile.ImageFile]] = {
 }
 
 # What Pillow's decoders raise for bytes that they cannot read; memory that runs out is not the picture's fault.
-_DECODER_ERRORS = (
+DECODER_ERRORS = (
     ArithmeticError,
     EOFError,
     LookupError,
@@ -88,7 +88,7 @@ def measure(data: bytes) -> Measured:
         return _decode(data, found)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise bad_image(f"the {found} is larger than {MAX_IMAGE_PIXELS} pixels") from None
-    except _DECODER_ERRORS as exc:
+    except DECODER_ERRORS as exc:
         raise bad_image(f"the {found} of {len(data)} bytes cannot be decoded: {exc}") from exc
 
 

@@ -46,8 +46,10 @@ Only = Annotated[
     str | None,
     typer.Option("--only", help="Nothing but what ended as `failed`, `held` or an error kind; it is tried again."),
 ]
+MOST_USD = 1_000_000_000
 Budget = Annotated[
-    float | None, typer.Option("--budget", min=0, help="Hard cap in US dollars over the batch's whole life.")
+    float | None,
+    typer.Option("--budget", min=0, max=MOST_USD, help="Hard cap in US dollars over the batch's whole life."),
 ]
 Concurrency = Annotated[
     int | None, typer.Option("--concurrency", min=1, max=10_000, help="Jobs in flight at most, for each backend.")

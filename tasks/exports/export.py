@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -139,11 +140,18 @@ async def _export_table(
     overwrite: bool,  # noqa: FBT001  passed on
 ) -> Exported:
     if target == STDOUT:
-        rows = await write(engine, sys.stdout)
+        rows = await write(engine, _standard_output())
     else:
         with new_file(target, overwrite=overwrite) as path, path.open("w", encoding="utf-8", newline="") as file:
             rows = await write(engine, file)
     return Exported(format=form, to=str(target), rows=rows, left_out=0, files=1)
+
+
+def _standard_output() -> TextIO:
+    """In UTF-8 and with the line ends of the form, whatever this terminal's language is."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="")
+    return sys.stdout
 
 
 def _name_of(folder: Path) -> str:

@@ -32,16 +32,17 @@ def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
     Raises:
         OutputError: The target exists and may not be replaced, would hide a batch's table, or cannot be written.
     """
-    if target.is_dir():
-        raise OutputError(f"{target}: is a folder; name a file for --to")
-    if _METADATA.fullmatch(target.name) and (target.parent / TABLE_NAME).exists():
-        raise OutputError(
-            f"{target}: a folder of pictures may have one metadata.* only, and the batch has its own; "
-            f"choose another name, as table{target.suffix}"
-        )
-    require_replaceable(target, exists=target.exists(), overwrite=overwrite)
-    with _explaining(target), replacing(target) as path:
-        yield path
+    with _explaining(target):
+        if target.is_dir():
+            raise OutputError(f"{target}: is a folder; name a file for --to")
+        if _METADATA.fullmatch(target.name) and (target.parent / TABLE_NAME).exists():
+            raise OutputError(
+                f"{target}: a folder of pictures may have one metadata.* only, and the batch has its own; "
+                f"choose another name, as table{target.suffix}"
+            )
+        require_replaceable(target, exists=target.exists(), overwrite=overwrite)
+        with replacing(target) as path:
+            yield path
 
 
 def require_replaceable(target: object, *, exists: bool, overwrite: bool) -> None:
@@ -61,17 +62,20 @@ def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
     Raises:
         OutputError: The target holds something and may not be replaced, or cannot be written.
     """
-    if target.exists() and not target.is_dir():
-        raise OutputError(f"{target}: is a file; name a folder for --to")
-    if (target / LEDGER_NAME).exists():
-        raise OutputError(f"{target}: is the output folder of a batch; name a new folder, as {target / 'shards'}")
-    names = sorted(path.name for path in target.iterdir()) if target.is_dir() else []
-    if strangers := [name for name in names if not _SHARD.fullmatch(name) and name != CARD_NAME]:
-        raise OutputError(f"{target}: holds files that are no export ({strangers[0]}); name a new or an empty folder")
-    if names and not overwrite:
-        raise OutputError(f"{target}: holds files already; --overwrite replaces an earlier export")
-    with _explaining(target), replacing_folder(target) as path:
-        yield path
+    with _explaining(target):
+        if target.exists() and not target.is_dir():
+            raise OutputError(f"{target}: is a file; name a folder for --to")
+        if (target / LEDGER_NAME).exists():
+            raise OutputError(f"{target}: is the output folder of a batch; name a new folder, as {target / 'shards'}")
+        names = sorted(path.name for path in target.iterdir()) if target.is_dir() else []
+        if strangers := [name for name in names if not _SHARD.fullmatch(name) and name != CARD_NAME]:
+            raise OutputError(
+                f"{target}: holds files that are no export ({strangers[0]}); name a new or an empty folder"
+            )
+        if names and not overwrite:
+            raise OutputError(f"{target}: holds files already; --overwrite replaces an earlier export")
+        with replacing_folder(target) as path:
+            yield path
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 from tasks.identity import derived_seed
 from tasks.manifest.columns import NAMES
 from tasks.plan import SEEDS
+from tasks.reroll import REROLL_SALT
 
 _COLUMNS = {
     "id": "id",
@@ -20,6 +21,8 @@ _COLUMNS = {
     "aspect_ratio": "aspect_ratio",
     "steps": "steps",
     "format": "requested_format",
+    "image": "input_image",
+    "mask": "input_mask",
 }
 """Columns of a row that the ledger has as they were given, and its own names for them."""
 
@@ -36,6 +39,18 @@ def manifest_lines(job: Mapping[str, Any]) -> str:
     row = _row(job)
     before = {name: value for name, value in row.items() if name not in {"id", "samples"}}
     return "\n".join([*[_json(before)] * job["earlier"], _json(row)])
+
+
+def picture_line(job: Mapping[str, Any]) -> str | None:
+    """For a job that no row gives again, the row that makes its picture as a job of its own; None for all others.
+
+    A reroll's identity comes from its picture, that of a job which another backend took over from the options of the
+    first one, which are not known any more. So the seed, which follows from the identity, has to stand in the row.
+    """
+    if job["rerouted_from"] is None and job["salt"] != REROLL_SALT:
+        return None
+    alone = {name: value for name, value in _row(job).items() if name != "samples"}
+    return _json({**alone, "seed": job["seed"]})
 
 
 def _row(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from tasks.gallery.manifest_rows import manifest_lines
+from tasks.gallery.manifest_rows import manifest_lines, picture_line
 from tasks.gallery.scripts import script_json
 from tasks.gallery.thumbnails import Picture
 from tasks.identity import digest
@@ -26,6 +26,7 @@ _PLAIN = (
     "sample",
     "earlier",
     "salt",
+    "rerouted_from",
     "backend_type",
     "model",
     "model_version",
@@ -73,6 +74,7 @@ async def write_rows(
     """
     columns = {name: [job[name] for job in page] for name in _PLAIN} | {
         "row": [manifest_lines(job) for job in page],
+        "picture_row": [picture_line(job) for job in page],
         # JavaScript's numbers are exact up to 2^53 only; a seed has 63 bits.
         "seed": [str(job["seed"]) for job in page],
         "cost_usd": [usd(job["cost_micros"]) for job in page],

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from tasks.encode import EXTENSIONS
 from tasks.errors import UnreadableFile
 from tasks.output import NewFile, Output
-from tasks.store import MAX_IMAGE_PIXELS
+from tasks.store import DECODER_ERRORS, MAX_IMAGE_PIXELS
 
 FOLDER = "gallery/thumbnails"
 SIDE_PX = 512
@@ -26,7 +26,7 @@ IN_HAND = 8
 
 Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS  # what was stored can be shown
 _FORMATS = tuple(name.upper() for name in EXTENSIONS)
-_DAMAGED = (UnreadableFile, OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError)
+_DAMAGED = (UnreadableFile, Image.DecompressionBombError, *DECODER_ERRORS)
 _MODES = {"L": "L", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}
 
 
@@ -113,10 +113,17 @@ def _encoded(data: bytes | None) -> bytes:
 def _reduced(source: BinaryIO) -> Image.Image:
     with Image.open(source, formats=_FORMATS) as image:
         image.draft("RGB", (SIDE_PX, SIDE_PX))  # a JPEG is decoded at a fraction of its size
-        upright = ImageOps.exif_transpose(image)
+        upright = _upright(image)
         profile = upright.info.get("icc_profile")
         mode = "RGBA" if "transparency" in upright.info else _MODES.get(upright.mode, "RGB")
         small = upright.convert(mode)
         small.thumbnail((SIDE_PX, SIDE_PX))
         small.info = {"icc_profile": profile} if upright.mode == small.mode and profile else {}
         return small
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except DECODER_ERRORS:  # damaged Exif hides no picture; damaged pixels are met again
+        return image

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 
+from tasks.manifest.columns import RawRow
 from tasks.manifest.rows import prompt_of
 from tasks.manifest.source import FORMATS, Manifest, open_manifest
 from tasks.records import Problem, Prompt
@@ -19,9 +20,15 @@ __all__ = ["Manifest", "open_manifest", "read_prompts"]
 
 def read_prompts(manifest: Manifest) -> Iterator[Prompt | Problem]:
     """The manifest's prompts in order; a row that cannot be used is its problems instead."""
-    reader = import_module(FORMATS[manifest.format])
-    for row in reader.read_rows(manifest):
+    for row in _rows(manifest):
         if isinstance(row, Problem):
             yield row
         else:
             yield from prompt_of(row, manifest.display)
+
+
+def _rows(manifest: Manifest) -> Iterator[RawRow | Problem]:
+    try:
+        yield from import_module(FORMATS[manifest.format]).read_rows(manifest)
+    except OSError as exc:  # gone since it was opened, or its disk fails
+        yield Problem(manifest.display, None, None, f"cannot be read ({exc.strerror or exc})")

@@ -6,11 +6,13 @@ DiffusionDB, open-prompts, OpenAI batch files; columns read 2026-11).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isnan
 from typing import Any
+
+from tasks.records import Problem
 
 NAMES = {
     "id": ("id", "custom_id", "item_id", "uid"),
@@ -50,6 +52,16 @@ class RawRow:
 def is_column(name: str) -> bool:
     """Whether this name, or alias, has a meaning of its own."""
     return any(name in names for names in NAMES.values())
+
+
+def header_problem(names: Sequence[str], file: str, line: int | None) -> Problem | None:
+    """What is wrong with the names of a table's columns."""
+    if twice := {name for name in names if name and names.count(name) > 1}:
+        return Problem(file, line, min(twice), "names two columns")
+    if not PROMPT_NAMES & set(names):
+        found, wanted = ", ".join(names), ", ".join(sorted(PROMPT_NAMES))
+        return Problem(file, line, None, f"no column holds the prompts; found: {found}; it may be called {wanted}")
+    return None
 
 
 def split_cells(cells: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Mapping[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.manifest.columns import PROMPT_NAMES, RawRow
+from tasks.manifest.columns import RawRow, header_problem
 from tasks.manifest.source import Manifest
 from tasks.records import Problem
 
@@ -19,17 +19,14 @@ def read_rows(manifest: Manifest) -> Iterator[RawRow | Problem]:
     number = 0
     try:
         with pq.ParquetFile(manifest.path) as table:
-            names = table.schema_arrow.names
-            if not PROMPT_NAMES & set(names):
-                found, wanted = ", ".join(names), ", ".join(sorted(PROMPT_NAMES))
-                yield Problem(
-                    manifest.display, None, None, f"no column holds the prompts; found: {found}; wanted: {wanted}"
-                )
+            if problem := header_problem(table.schema_arrow.names, manifest.display, None):
+                yield problem
                 return
             for batch in table.iter_batches(batch_size=BATCH_ROWS):
                 for cells in batch.to_pylist():
                     number += 1
                     yield RawRow(number, cells)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
-        reason = str(exc).splitlines()[0]
+    except (pa.ArrowException, OSError, ValueError, ArithmeticError, LookupError) as exc:
+        # Beside damage: text that is no text, a date or a time zone that Python does not know.
+        reason = next(iter(str(exc).splitlines()), type(exc).__name__)
         yield Problem(manifest.display, number + 1 if number else None, None, f"is not readable Parquet ({reason})")

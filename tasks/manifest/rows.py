@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from tasks.backend_names import parse_names
+from tasks.json_values import carrying_trouble, json_trouble
 from tasks.manifest.columns import RawRow, split_cells
 from tasks.records import Problem, Prompt
 
@@ -27,7 +28,7 @@ ID_CHARS = 200
 ADDRESS_CHARS = 2_048
 RATIO_PART = 100
 
-_WHOLE = re.compile(r"[+-]?\d+(\.0+)?")
+_WHOLE = re.compile(r"[+-]?\d{1,40}(\.0+)?")
 _RATIO = re.compile(r"(\d{1,3}):(\d{1,3})")
 _UNFIT_FOR_ID = re.compile(r"[/\\\x00-\x1f\x7f]")
 
@@ -101,14 +102,12 @@ def _options(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError(f'{_shown(value)} is not JSON; write an object, as {{"go_fast": false}}') from None
     if not isinstance(value, dict):
         raise ValueError(f"{_shown(value)} is not a set of named options")  # noqa: TRY004  pydantic reads ValueError
-    try:
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-    except (TypeError, ValueError) as exc:
-        raise ValueError(f"{_shown(value)} cannot be sent as JSON ({exc})") from None
+    if reason := json_trouble(value):
+        raise ValueError(f"{_shown(value)} cannot be sent as JSON ({reason})")
     return value
 
 
@@ -220,6 +219,10 @@ def prompt_of(row: RawRow, file: str) -> Iterator[Prompt | Problem]:
         return
     if valid.mask and not valid.image:
         yield Problem(file, row.line, "mask", "stands without image; give the picture that it belongs to")
+        return
+    if unfit := {name: reason for name, value in extra.items() if (reason := carrying_trouble(value))}:
+        for name, reason in unfit.items():
+            yield Problem(file, row.cell_lines.get(name, row.line), name, f"cannot be carried along ({reason})")
         return
     yield _prompt_record(row.line, valid, extra)
 

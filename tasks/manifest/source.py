@@ -18,6 +18,8 @@ from tasks.records import Problem
 
 STDIN = "-"
 STDIN_DISPLAY = "<stdin>"
+NAMELESS = "manifest"
+"""Name of a manifest that is called `..csv`: an output folder `runs/.` would be that of all batches."""
 SNIFFED_BYTES = 64 * 1024
 
 FORMATS = {
@@ -71,6 +73,8 @@ def open_manifest(source: str, *, stdin: BinaryIO | None = None) -> Iterator[Man
         ManifestError: It cannot be read, or its format is not known. Nothing was written.
     """
     if source == STDIN:
+        if stdin is None and sys.stdin is None:
+            raise _refused(STDIN_DISPLAY, "cannot be read (standard input is closed)")
         with tempfile.TemporaryDirectory(prefix="imagen-") as folder:
             yield _spooled(Path(folder), stdin or sys.stdin.buffer)
         return
@@ -79,11 +83,14 @@ def open_manifest(source: str, *, stdin: BinaryIO | None = None) -> Iterator[Man
         known = " ".join(EXTENSIONS)
         raise _refused(source, f"is not a kind of manifest; its name has to end in one of {known}")
     try:
+        if path.is_fifo():
+            raise _refused(source, "is a pipe, which can be read only once; send it to standard input and write -")
         with path.open("rb"):
             pass
     except OSError as exc:
         raise _refused(source, f"cannot be read ({exc.strerror})") from None
-    yield Manifest(path, path.stem, source, EXTENSIONS[path.suffix.lower()])
+    name = path.stem if path.stem.strip(".") else NAMELESS
+    yield Manifest(path, name, source, EXTENSIONS[path.suffix.lower()])
 
 
 def _refused(source: str, message: str) -> ManifestError:

@@ -50,9 +50,13 @@ def _values(key: str, values: Any) -> list[Any]:
 def _placeholders(value: Any) -> set[str]:
     if isinstance(value, str):
         try:
-            return {name for _, name, _, _ in Formatter().parse(value) if name is not None}
+            fields = [field[1:] for field in Formatter().parse(value) if field[1] is not None]
         except ValueError:
             raise TemplateProblem(f"{value!r} has a single brace; write {{{{ and }}}} for plain braces") from None
+        if formatted := [name for name, spec, conversion in fields if spec or conversion]:
+            plain = f"{{{formatted[0]}}}"
+            raise TemplateProblem(f"{plain} stands with a format in {value!r}; only {plain} itself is filled in")
+        return {str(name) for name, _, _ in fields}
     if isinstance(value, dict):
         return set().union(*(_placeholders(part) for part in value.values()))
     if isinstance(value, list):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tasks.manifest.columns import PROMPT_NAMES, RawRow
+from tasks.manifest.columns import RawRow, header_problem
 from tasks.manifest.lines import LINE_BYTES, read_lines
 from tasks.manifest.source import Manifest
 from tasks.records import Problem
@@ -86,6 +86,8 @@ def _json_row(row: Any, number: int, file: str) -> RawRow | Problem:
 
 
 def _json_reason(exc: Exception) -> str:
+    if isinstance(exc, RecursionError):
+        return "it is nested too deeply"
     column = getattr(exc, "colno", None)
     reason = getattr(exc, "msg", None) or str(exc)
     return f"column {column}: {reason}" if column else reason
@@ -103,7 +105,7 @@ def _tsv(manifest: Manifest) -> Iterator[RawRow | Problem]:
             cells = line.rstrip("\r\n").split("\t")
             if header is None:
                 header = [name.strip() for name in cells]
-                if problem := _header_problem(header, manifest.display, number):
+                if problem := header_problem(header, manifest.display, number):
                     yield problem
                     return
             else:
@@ -142,20 +144,11 @@ def _csv(manifest: Manifest) -> Iterator[RawRow | Problem]:
             continue
         if header is None:
             header = [name.strip() for name in cells]
-            if problem := _header_problem(header, manifest.display, line):
+            if problem := header_problem(header, manifest.display, line):
                 yield problem
                 return
         else:
             yield _named(header, cells, line, manifest.display)
-
-
-def _header_problem(header: list[str], file: str, line: int) -> Problem | None:
-    if twice := {name for name in header if name and header.count(name) > 1}:
-        return Problem(file, line, min(twice), "names two columns")
-    if not PROMPT_NAMES & set(header):
-        found, wanted = ", ".join(header), ", ".join(sorted(PROMPT_NAMES))
-        return Problem(file, line, None, f"no column holds the prompts; found: {found}; it may be called {wanted}")
-    return None
 
 
 def _named(header: list[str], cells: list[str], line: int, file: str) -> RawRow | Problem:

@@ -10,6 +10,13 @@ import yaml
 MOST_NODES = 100_000
 """In one row, aliases followed: no row is that large, an alias bomb is."""
 
+MOST_LEVELS = 100
+"""Of one row: no row is that deep, and each level takes some of the stack."""
+
+MOST_DIGITS = 1_000
+"""Of a number: Python spells out no longer ones."""
+
+_INT = "tag:yaml.org,2002:int"
 _END = yaml.SequenceEndEvent | yaml.MappingEndEvent
 
 
@@ -31,6 +38,7 @@ class NodeReader:
         self._resolve: Callable[..., str] = self._loader.resolve
         self._anchors: dict[str, yaml.Node] = {}
         self._left = MOST_NODES
+        self._level = 0
 
     def start(self) -> Any:
         """The first event of the document's content; a `DocumentEndEvent` when it is empty."""
@@ -87,7 +95,7 @@ class NodeReader:
 
     def node(self) -> yaml.Node:
         """The next value, whole."""
-        self._left = MOST_NODES
+        self._left, self._level = MOST_NODES, 0
         return self._compose()
 
     def _compose(self) -> yaml.Node:
@@ -97,7 +105,11 @@ class NodeReader:
             raise YamlProblem(event.start_mark.line + 1, "is too large for one row")
         if isinstance(event, yaml.AliasEvent):
             return self._aliased(event)
+        if self._level == MOST_LEVELS:
+            raise YamlProblem(event.start_mark.line + 1, "is nested too deeply")
+        self._level += 1
         node = self._node_of(event)
+        self._level -= 1
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         return node
@@ -118,6 +130,8 @@ class NodeReader:
         end: Any = event.end_mark
         if isinstance(event, yaml.ScalarEvent):
             tag = _tag(event.tag) or resolve(yaml.ScalarNode, event.value, event.implicit)
+            if tag == _INT and len(event.value) > MOST_DIGITS:
+                raise YamlProblem(start.line + 1, f"holds a number of {len(event.value)} digits; put it in quotes")
             return yaml.ScalarNode(tag, event.value, start, end, style=event.style)
         if isinstance(event, yaml.SequenceStartEvent):
             tag = _tag(event.tag) or resolve(yaml.SequenceNode, None, event.implicit)
@@ -161,6 +175,10 @@ def value_of(node: yaml.Node) -> Any:
     except (yaml.YAMLError, ValueError) as exc:
         mark = getattr(exc, "problem_mark", None) or node.start_mark
         raise YamlProblem(mark.line + 1, getattr(exc, "problem", None) or str(exc)) from None
+    except RecursionError:  # aliases of aliases
+        raise YamlProblem(node.start_mark.line + 1, "is nested too deeply") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError):  # how PyYAML fails at `!!int ""` and the like
+        raise YamlProblem(node.start_mark.line + 1, "holds a value that is not what its tag says") from None
 
 
 def key_lines(node: yaml.Node) -> dict[str, int]:

@@ -6,6 +6,7 @@ rows, in the order in which they stand.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -22,6 +23,7 @@ from tasks.records import Problem
 
 UNCLOSED = {"while parsing a flow sequence", "while parsing a flow mapping", "while scanning a quoted scalar"}
 """The parser's words for what it was in the middle of (libyaml 0.2.5)."""
+_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 KEYS = ("defaults", "template", "matrix", "prompts")
 
 
@@ -37,8 +39,7 @@ class _Header:
 
 def read_rows(manifest: Manifest) -> Iterator[RawRow | Problem]:
     """The rows of a YAML manifest; what breaks the file itself is one problem, and the rows before it count."""
-    unreadable = [line for _, line in read_lines(manifest.path, manifest.display) if isinstance(line, Problem)]
-    if unreadable:
+    if unreadable := list(_unreadable_lines(manifest)):
         yield from unreadable
         return
     try:
@@ -49,8 +50,16 @@ def read_rows(manifest: Manifest) -> Iterator[RawRow | Problem]:
         yield Problem(manifest.display, exc.line, None, str(exc))
     except yaml.YAMLError as exc:
         yield _broken(exc, manifest.display)
-    except RecursionError:
-        yield Problem(manifest.display, None, None, "is nested too deeply")
+
+
+def _unreadable_lines(manifest: Manifest) -> Iterator[Problem]:
+    """Lines that are no text, or hold characters of which the parser would not say where they stand."""
+    for number, line in read_lines(manifest.path, manifest.display):
+        if isinstance(line, Problem):
+            yield line
+        elif odd := _NOT_YAML.search(line):
+            reason = f"column {odd.start() + 1}: the character {odd[0]!a} is not allowed; write it so, in double quotes"
+            yield Problem(manifest.display, number, None, f"is not YAML ({reason})")
 
 
 def _read_header(manifest: Manifest) -> _Header:

@@ -71,6 +71,13 @@ def test_all_problems_are_reported_at_once(offline: Cli) -> None:
         ("run m.jsonl --config broken.yaml", "broken.yaml:1"),
         ("run m.jsonl --limit 0", "--limit"),
         ("run m.jsonl --budget -1", "--budget"),
+        ("plan m.jsonl --budget 1e400", "--budget"),
+        ("plan m.jsonl --salt \udcff", "'\\udcff': is not UTF-8"),
+        (f"gallery {'x' * 300}", "is not the output folder of a batch"),
+        (
+            "plan m.jsonl --config dated_option.yaml",
+            "dated_option.yaml:1: backends.sketch.backend_opts: cannot be sent",
+        ),
         ("run m.jsonl --frobnicate", "--frobnicate"),
         (
             "plan m.jsonl --config unknown_type.yaml",
@@ -92,6 +99,9 @@ def test_bad_arguments_and_settings_are_refused(arguments: str, fragment: str, o
     (offline.folder / "broken.yaml").write_text("stop: {error_rate: 7}\n")
     (offline.folder / "unknown_type.yaml").write_text("backends: {sketch: {type: teleport}}\n")
     (offline.folder / "bad_option.yaml").write_text("backends: {sketch: {type: sketch, latency_s: slow}}\n")
+    (offline.folder / "dated_option.yaml").write_text(
+        "backends: {sketch: {type: sketch, backend_opts: {x: 2026-01-01}}}\n"
+    )
     done = offline.run(*arguments.split(), *(["--quiet"] if arguments.startswith(("run", "resume")) else []))
     assert done.returncode == 2, done.stderr
     assert fragment in done.stderr

@@ -19,6 +19,16 @@ async def test_a_table_on_standard_output_stays_alone_there(offline: Cli) -> Non
     assert done.stderr == f"wrote -: {len(DIRTY) + 2} rows\n"
 
 
+async def test_a_table_on_standard_output_is_the_file(offline: Cli) -> None:
+    """In a terminal of another language too."""
+    (offline.folder / "b").mkdir()
+    await make_batch(offline.folder / "b", dirty_jobs())
+    offline.environ["PYTHONIOENCODING"] = "ascii"
+    offline.run("export", "b", "--format", "csv", "--to", "table.csv")
+    done = offline.run("export", "b", "--format", "csv", "--to", "-")
+    assert done.stdout == (offline.folder / "table.csv").read_text(encoding="utf-8")
+
+
 async def test_what_was_left_out_is_said(offline: Cli) -> None:
     """Failed jobs have no picture; the record says how many there are."""
     (offline.folder / "b").mkdir()

@@ -147,6 +147,18 @@ def test_a_folder_is_replaced_when_the_new_one_is_whole(tmp_path: Path) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["b"]
 
 
+def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
+    """What lies behind it is replaced, on the disk that was chosen for it, and nothing is left beside the link."""
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large" / "old").write_text("old")
+    (tmp_path / "link").symlink_to("large")
+    with replacing_folder(tmp_path / "link") as folder:
+        (folder / "new").write_text("new")
+    assert {path.name for path in tmp_path.iterdir()} == {"large", "link"}
+    assert (tmp_path / "link").is_symlink()
+    assert files_in(tmp_path / "large") == {"new"}
+
+
 def test_a_folder_stays_when_the_new_one_fails(tmp_path: Path) -> None:
     """By an error or by Ctrl-C; nothing of the new one is left."""
     target = tmp_path / "b"

@@ -36,10 +36,10 @@ def plan(source: str, out: Path, budget_usd: float | None = None, settings: Sett
         return preview(opened, settings, PlanOptions(), out=OutputFolder(out), budget_usd=budget_usd, today=TODAY)
 
 
-def done(source: str, out: Path, jobs: int) -> None:
+def done(source: str, out: Path, jobs: int, settings: Settings = PRICED) -> None:
     """Generate the manifest's first jobs into the folder."""
     with open_manifest(source) as opened:
-        planned = [item.job for item in plan_manifest(opened, PRICED, PlanOptions(limit=jobs))]
+        planned = [item.job for item in plan_manifest(opened, settings, PlanOptions(limit=jobs))]
     counts = asyncio.run(run(out, ScriptedBackend(), planned))
     assert counts.succeeded == jobs
 
@@ -84,6 +84,18 @@ def test_an_unknown_price_is_said_and_cannot_be_held_against_a_budget(manifest: 
     text = "\n".join(preview_lines(record))
     assert "10 images of unknown price" in text
     assert "set price_usd" in text
+
+
+def test_what_is_done_needs_no_price_any_more(manifest: str, out: Path) -> None:
+    """Only what is to do is held against the budget, and told with it."""
+    flux = BackendSettings.model_validate({"type": "replicate", "model": "nobody/knows-it"})
+    settings = Settings(default_backend="sketch", backends={"sketch": flux})
+    done(manifest, out, 10, settings)
+    record = plan(manifest, out, 5.0, settings)
+    assert (record["unpriced"], record["to_do_unpriced"], record["within_budget"]) == (10, 0, True)
+    text = "\n".join(preview_lines(record))
+    assert "all of them: $0.00 and 10 images of unknown price" in text
+    assert "to do: 0 images, $0.00, at least" in text
 
 
 def test_an_old_price_is_a_warning_of_the_plan(manifest: str, tmp_path: Path) -> None:

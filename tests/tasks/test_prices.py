@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from tasks.price_list import list_prices, price_lines
-from tasks.prices import OLD_DAYS, Used, age_warnings, all_prices, price_of
+from tasks.prices import OLD_DAYS, Used, age_warnings, all_prices, measured_s, price_of
 from tasks.settings import Settings, UnitPrices
 
 READ_ON = date(2026, 10, 7)
@@ -95,3 +95,15 @@ def test_the_list_shows_price_source_and_age() -> None:
     )
     lines = price_lines(list(listing.values()))[0].splitlines()
     assert any("$0.015/run + $0.015/MP + $0.015/input MP" in line and "413 (old)" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        (1.5, 1.5), (2, 2.0), (0, 0.0), (None, None), (-1, None), ("1.5", None), (True, None), (10**400, None),
+        (float("inf"), None), (float("nan"), None),
+    ],
+)  # fmt: skip
+def test_what_is_no_time_is_none(stated: object, expected: float | None) -> None:
+    """JSON may say 1e400: nothing can be priced by it, and neither the table nor the gallery could hold it."""
+    assert measured_s(stated) == expected

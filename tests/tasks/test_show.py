@@ -27,7 +27,7 @@ HEX_ID = make_job(3, id=FOX.job_id[:6])
 async def batch(out: Path) -> Path:
     """A batch whose fox took two attempts, and whose owls are held, whichever of them is sent first."""
     backend = ScriptedBackend()
-    backend.on_wait["fox"] = deque([Transient("the machine went away", cost_micros=0)])
+    backend.on_wait["fox"] = deque([Transient("the machine\x1b[2J went away", cost_micros=0)])
     backend.on_submit["owl"] = deque([Ambiguous("no answer", cost_micros=None)] * 40)
     backend.on_find = None
     await run(out, backend, [FOX, *SAMPLES, HEX_ID])
@@ -103,6 +103,6 @@ async def test_people_see_parameters_attempts_and_no_escape_sequence(batch: Path
         held = "\n".join(show_lines(await show(engine, OutputFolder(batch), SAMPLES[0].job_id)))
     assert "\x1b" not in text
     assert "a fox\n                  and \\x1b[31mred" in text
-    assert "transient: the machine went away" in text
+    assert "transient: the machine\\x1b[2J went away" in text
     assert text.count("\nattempt ") == 2
     assert held.startswith("no picture\n")

@@ -29,7 +29,7 @@ from tasks.clock import Clock, instant
 from tasks.errors import Ambiguous, ConfigError, JobError, Refused, Transient
 from tasks.identity import digest
 from tasks.limits import Pace
-from tasks.prices import Pricing, Used, price_of
+from tasks.prices import Pricing, Used, measured_s, price_of
 from tasks.records import Job, Prediction, micros
 
 
@@ -135,7 +135,7 @@ class FalBackend:
     def _ended(self, job: Job, prediction: Prediction, status: dict[str, Any], body: dict[str, Any]) -> Prediction:
         picture = picture_of(body)
         size = megapixels_of(picture or {}) or megapixels(job, self._options)
-        seconds = (status.get("metrics") or {}).get("inference_time")
+        seconds = measured_s((status.get("metrics") or {}).get("inference_time"))
         cost_micros = self._pricing.cost_micros(self._used(job, size, seconds))
         if is_flagged(body):
             raise Refused("the picture was flagged and blackened", cost_micros=cost_micros)

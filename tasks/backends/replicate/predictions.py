@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from tasks.errors import JobError, OutputGone, Refused, Transient
-from tasks.prices import Pricing, Used
+from tasks.prices import Pricing, Used, measured_s
 from tasks.records import Prediction
 
 RUNNING = frozenset({"starting", "processing"})
@@ -39,7 +39,7 @@ def ended_prediction(answer: dict[str, Any], pricing: Pricing, asked: Used) -> P
         Refused, Transient, OutputGone, JobError: It ended without a picture.
     """
     metrics = answer.get("metrics") or {}
-    used = replace(asked, images=_image_count(answer), seconds=metrics.get("predict_time"))
+    used = replace(asked, images=_image_count(answer), seconds=measured_s(metrics.get("predict_time")))
     if answer["status"] != SUCCEEDED:
         raise _failure(answer, pricing, used)
     cost_micros = pricing.cost_micros(used)

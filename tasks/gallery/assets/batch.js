@@ -24,7 +24,7 @@
 
   const COLUMNS = new Set([
     "id", "prompt", "negative_prompt", "backend", "width", "height", "aspect_ratio", "steps", "seed", "samples",
-    "format", "guidance", "backend_opts",
+    "format", "guidance", "backend_opts", "image", "mask",
   ]);
 
   const ratioOf = (job) => {

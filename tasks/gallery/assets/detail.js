@@ -20,9 +20,12 @@
       ["size", format.size(job.width, job.height)],
       ["size asked for", format.size(asked.width, asked.height) ?? asked.width ?? asked.height],
       ["aspect ratio", asked.aspect_ratio],
+      ["image", asked.image],
+      ["mask", asked.mask],
       ["steps", asked.steps],
       ["sample", job.sample || null],
       ["backend", asked.backend],
+      ["asked first", job.rerouted_from],
       ["backend type", job.backend_type],
       ["model", job.model],
       ["model version", job.model_version],
@@ -70,13 +73,14 @@
   };
 
   const copyButton = (job) => {
+    const row = job.picture_row ?? job.row;
     const told = element("p", { class: "told", role: "status" });
     const copy = async () => {
-      const copied = await Gallery.copyText(job.row, dialog);
+      const copied = await Gallery.copyText(row, dialog);
       told.textContent = copied ? `Copied. ${Gallery.rowAdvice(job)}` : "Copying is not allowed here; the row stands below.";
       if (!copied) shown.open = true;
     };
-    const shown = element("details", {}, element("summary", {}, "the row"), element("pre", { class: "row" }, job.row));
+    const shown = element("details", {}, element("summary", {}, "the row"), element("pre", { class: "row" }, row));
     const button = element("button", { class: "main copy", type: "button", click: copy }, "Copy as manifest row");
     return element("div", { class: "copying" }, button, told, shown);
   };

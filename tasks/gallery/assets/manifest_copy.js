@@ -23,10 +23,12 @@
     }
   };
 
-  Gallery.rowAdvice = (job) =>
-    [
+  Gallery.rowAdvice = (job) => {
+    if (job.picture_row) return "It makes the same picture as a job of its own: no row gives this job again.";
+    return [
       job.sample && `The row makes samples 0 to ${job.sample}; this one is the last.`,
       job.earlier && `${job.earlier} identical row(s) stood before it and are copied with it.`,
       job.salt && `Run it with --salt ${job.salt}.`,
     ].filter(Boolean).join(" ");
+  };
 }

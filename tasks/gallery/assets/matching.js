@@ -6,9 +6,9 @@
   const byId = (job) => (job.asked.id === undefined ? null : JSON.stringify([job.asked.id, job.sample]));
 
   const byContent = (job) => {
-    const { prompt, negative_prompt, seed, width, height, aspect_ratio } = job.asked;
+    const { prompt, negative_prompt, seed, width, height, aspect_ratio, image, mask } = job.asked;
     const extra = [...job.extra].sort(([one], [other]) => (one < other ? -1 : 1));
-    return JSON.stringify([prompt, negative_prompt, seed, width, height, aspect_ratio, job.sample, extra]);
+    return JSON.stringify([prompt, negative_prompt, seed, width, height, aspect_ratio, image, mask, job.sample, extra]);
   };
 
   const pairUp = (pairs, rest, keyOf) => {

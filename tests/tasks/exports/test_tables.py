@@ -115,6 +115,13 @@ async def test_a_second_metadata_file_is_refused(finished: Path, name: str) -> N
         await export(OutputFolder(finished), Form.CSV, finished / name, overwrite=True)
 
 
+@pytest.mark.parametrize("form", [Form.CSV, Form.WEBDATASET])
+async def test_a_target_that_no_disk_takes_is_one_error(finished: Path, tmp_path: Path, form: Form) -> None:
+    """Where looking at it fails already."""
+    with pytest.raises(OutputError, match="cannot be written"):
+        await export(OutputFolder(finished), form, tmp_path / ("x" * 300))
+
+
 async def test_what_cannot_be_exported_is_said_at_once(finished: Path, tmp_path: Path) -> None:
     """No target, a form that is no text on standard output, a folder that is no batch."""
     with pytest.raises(InputError, match="--to"):

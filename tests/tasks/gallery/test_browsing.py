@@ -170,7 +170,7 @@ def test_a_row_is_copied_as_the_ledger_has_it(clipboard: str, browser: Chrome, t
         **{name: getattr(job, name) for name in ("job_id", "id", "prompt", "negative_prompt", "backend", "steps")},
         **dict.fromkeys(("requested_width", "requested_height"), 32),
         "requested_format": "png",
-        "aspect_ratio": None,
+        **dict.fromkeys(("aspect_ratio", "input_image", "input_mask")),
         "seed": job.seed,
         "sample": 2,
         "earlier": 0,

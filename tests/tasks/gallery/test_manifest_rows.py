@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tasks.gallery.manifest_rows import manifest_lines
+from tasks.gallery.manifest_rows import manifest_lines, picture_line
 from tasks.ledger.planning import write_plan
 from tasks.ledger.queries import job_pages
 from tasks.ledger.schema import metadata
 from tasks.manifest import open_manifest
 from tasks.plan import PlanOptions, plan_manifest
 from tasks.records import PlannedJob
+from tasks.reroll import REROLL_SALT
 from tasks.settings import BackendSettings, Settings
 from tests.making import START_US
 
@@ -25,6 +27,7 @@ SALT = "2026-11-24"
 SETTINGS = Settings(
     backends={
         "sketch": BackendSettings(type="sketch"),
+        "edit": BackendSettings(type="openai", model="gpt-image-1"),
         "other": BackendSettings(type="sketch", model="m", backend_opts={"go_fast": True, "guidance": 2.0}),
     }
 )
@@ -118,6 +121,38 @@ ROWS = st.fixed_dictionaries(
 async def test_any_row_can_be_copied(rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:
     """The same for rows that nobody would think of."""
     await check_round_trip(tmp_path_factory.mktemp("rows"), rows)
+
+
+async def test_a_row_that_starts_from_pictures_keeps_them(tmp_path: Path) -> None:
+    """Without them the copy would be a job, and a bill, of another picture."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "fox.png")
+    where = {"image": "fox.png", "mask": "https://example.com/mask.png"}
+    jobs = planned(tmp_path / "m.jsonl", json.dumps({"prompt": "a", "backend": "edit", **where}))
+    (copy,) = (await copied_rows(jobs)).values()
+    (again,) = planned(tmp_path / "n.jsonl", copy)
+    assert (again.job.job_id, again.job.image, again.job.mask) == (
+        jobs[0].job.job_id,
+        jobs[0].job.image,
+        jobs[0].job.mask,
+    )
+
+
+@pytest.mark.parametrize("changes", [{"rerouted_from": "other"}, {"salt": REROLL_SALT}], ids=["rerouted", "rerolled"])
+async def test_what_no_row_gives_again_is_copied_with_its_seed(changes: dict[str, str], tmp_path: Path) -> None:
+    """A derived seed follows from an identity that the copy does not have: left out, the picture would be another one."""
+    jobs = planned(tmp_path / "m.jsonl", '{"prompt": "a", "samples": 2, "mood": "calm"}')
+    engine = create_async_engine("sqlite+aiosqlite://")
+    async with engine.begin() as db:
+        await db.run_sync(metadata.create_all)
+    await write_plan(engine, jobs, run=1, salt=SALT, whole=True, now_us=START_US)
+    rows = [dict(row) async for page in job_pages(engine) for row in page]
+    await engine.dispose()
+    assert [picture_line(row) for row in rows] == [None, None]
+    copy = picture_line({**rows[1], **changes})
+    assert copy is not None
+    (again,) = planned(tmp_path / "n.jsonl", copy)
+    assert (again.job.prompt, again.job.seed, again.job.sample) == ("a", jobs[1].job.seed, 0)
+    assert again.job.extra == {"mood": "calm"}
 
 
 async def test_an_infinite_number_is_copied_as_a_text(tmp_path: Path) -> None:

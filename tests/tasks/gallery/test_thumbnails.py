@@ -10,6 +10,7 @@ from PIL import Image, features
 
 from tasks.gallery.thumbnails import FOLDER, SIDE_PX, Picture, Thumbnails
 from tasks.output.folder import OutputFolder
+from tasks.store import measure
 
 SHA = "ab" + "0" * 62
 NAME = f"ab/{SHA}.webp"
@@ -94,6 +95,29 @@ async def test_a_damaged_picture_is_told(content: bytes, out: Path) -> None:
     picture = await thumbnail_of(out, "a.png")
     assert picture is not None
     assert picture.thumbnail is None
+    assert (picture.trouble or "").startswith("the file cannot be read")
+
+
+async def test_damaged_exif_hides_no_picture(out: Path) -> None:
+    """A service may write what Pillow cannot write back; the picture itself is whole, and so was stored."""
+    tags = Image.Exif()
+    tags[0x0112], tags[0x0100] = 6, 40
+    Image.new("RGB", (40, 30)).save(out / "a.jpg", exif=tags)
+    broken = bytearray((out / "a.jpg").read_bytes())
+    broken[broken.index(b"Exif") + 19] = 7  # the width is a number, not some bytes
+    (out / "a.jpg").write_bytes(broken)
+    measure(bytes(broken))
+    assert await thumbnail_of(out, "a.jpg") == Picture(NAME, None, made=True)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+async def test_a_damaged_avif_is_told(out: Path) -> None:
+    """Its decoder fails in a way of its own."""
+    Image.effect_noise((64, 64), 90).save(out / "a.avif")
+    data = (out / "a.avif").read_bytes()
+    (out / "a.avif").write_bytes(data.replace(b"iloc", b"free"))
+    picture = await thumbnail_of(out, "a.avif")
+    assert picture is not None
     assert (picture.trouble or "").startswith("the file cannot be read")
 
 

@@ -26,7 +26,7 @@ BAD_FILES = [
     ("m.jsonl", '{"prompt": "a", "width": Infinity}\n', 1, "Infinity is not a number"),
     ("m.jsonl", '{"prompt": "a", "note": "\\ud83d"}\n', 1, "half of a character"),
     ("m.jsonl", '{"prompt": "a", "note": ' + "9" * 5_000 + "}\n", 1, "is not JSON"),
-    ("m.jsonl", "[" * 200_000 + "\n", 1, "is not JSON"),
+    ("m.jsonl", "[" * 200_000 + "\n", 1, "is not JSON (it is nested too deeply)"),
     ("m.json", '{"prompt": "a"}', 1, "holds no list of rows"),
     ("m.json", '[{"prompt": "a"},\n {"prompt" "b"}]', 2, "is not JSON (column 12: Expecting ':' delimiter)"),
     ("m.json", '[{"prompt": "a"},\n 5]', 2, "is neither an object nor a text"),

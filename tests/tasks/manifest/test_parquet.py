@@ -81,10 +81,13 @@ def test_a_bad_row_is_numbered_through_all_row_groups(tmp_path: Path) -> None:
     [
         (pa.table({"title": ["a"], "seed": [1]}), "no column holds the prompts; found: title, seed"),
         (pa.table({}), "no column holds the prompts"),
+        (pa.table([["a"], ["b"]], names=["prompt", "prompt"]), "names two columns"),
+        (pa.table({"prompt": ["a"], "at": pa.array([10**8], pa.date32())}), "date value out of range"),
+        (pa.table({"prompt": ["a"], "at": pa.array([1], pa.timestamp("us", tz="Mars/Base"))}), "Mars/Base"),
     ],
 )
-def test_a_table_without_prompts_is_one_problem(tmp_path: Path, table: pa.Table, message: str) -> None:
-    """Not one for each of a million rows."""
+def test_a_table_that_cannot_be_read_is_one_problem(tmp_path: Path, table: pa.Table, message: str) -> None:
+    """Not one for each of a million rows, and no traceback for a date that Python does not know."""
     [(line, _, text)] = problems(tmp_path, "m.parquet", parquet(table))
     assert line is None
     assert message in text

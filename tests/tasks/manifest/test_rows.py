@@ -18,6 +18,11 @@ def row(**cells: Any) -> str:
     return json.dumps({"prompt": "a cat", **cells}) + "\n"
 
 
+def nested(levels: int) -> dict[str, Any]:
+    """A value of so many levels."""
+    return {"a": nested(levels - 1)} if levels > 1 else {"a": 1}
+
+
 def rest(column: str, alias: str) -> dict[str, str]:
     """What a row needs beside the column; `c` is guidance only in the company of `p`, a mask belongs to a picture."""
     if column == "prompt":
@@ -40,7 +45,7 @@ BAD_CELLS = [
     ("width", -512, "-512 is not a size; give a whole number from 16 to 16384 pixels"),
     ("width", 0, "0 is not a size"),
     ("height", 10**12, "1000000000000 is not a size"),
-    ("height", "9" * 5_000, "limit"),
+    ("height", "9" * 5_000, "is not a size"),
     ("width", 512.5, "512.5 is not a size"),
     ("width", True, "True is not a size"),
     ("height", "wide", "'wide' is not a size"),
@@ -79,6 +84,9 @@ BAD_CELLS = [
     ("backend_opts", "{go_fast", "is not JSON; write an object"),
     ("backend_opts", "[1]", "[1] is not a set of named options"),
     ("backend_opts", 5, "5 is not a set of named options"),
+    ("backend_opts", "[" * 100_000, "is not JSON; write an object"),
+    ("backend_opts", nested(65), "nested deeper than 64 levels"),
+    ("note", nested(65), "nested deeper than 64 levels"),
     ("backend_opts", '{"a": 1e999}', "cannot be sent as JSON"),
     ("backend_opts", '{"a": "half a character \\ud83d"}', "cannot be sent as JSON"),
 ]

@@ -63,6 +63,36 @@ def test_a_folder_is_no_manifest(tmp_path: Path) -> None:
     assert refused(str(tmp_path / "m.csv")) == "cannot be read (Is a directory)"
 
 
+def test_a_pipe_is_no_manifest(tmp_path: Path) -> None:
+    """It would be empty, or wait for ever, when it is read the second time."""
+    os.mkfifo(tmp_path / "m.jsonl")
+    assert refused(str(tmp_path / "m.jsonl")).startswith("is a pipe, which can be read only once")
+
+
+def test_a_closed_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that was started without one is told so."""
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ManifestError, match="<stdin>: cannot be read"), open_manifest("-"):
+        pass
+
+
+@pytest.mark.parametrize("name", ["..csv", "...csv"])
+def test_a_manifest_of_dots_has_a_name_of_its_own(tmp_path: Path, name: str) -> None:
+    """A batch's folder is never the one of all batches, nor the one above it."""
+    (tmp_path / name).write_text("prompt\na cat\n")
+    with open_manifest(str(tmp_path / name)) as manifest:
+        assert manifest.name == "manifest"
+
+
+def test_a_manifest_that_goes_meanwhile_is_a_problem(tmp_path: Path) -> None:
+    """It is read again after it was checked, and then it may be gone."""
+    path = tmp_path / "m.txt"
+    path.write_text("a cat\n")
+    with open_manifest(str(path)) as manifest:
+        path.unlink()
+        assert [str(item) for item in read_prompts(manifest)] == [f"{path}: cannot be read (No such file or directory)"]
+
+
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     """Missing rights are told as such, by any user."""
     path = tmp_path / "m.txt"
