@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tasks.displays import display_on
+from tasks.displays import display_on, lasting_console
 from tasks.errors import ImagenError, Interrupted
 from tasks.prefect_server.connection import connect, quiet_defaults
 from tasks.prices import age_warnings
@@ -105,7 +105,7 @@ async def _run_flow(request: RunRequest) -> dict[str, Any]:
 
 
 def _display(*, quiet: bool) -> Display:
-    return SilentDisplay() if quiet else display_on(Console(stderr=True))
+    return SilentDisplay() if quiet else display_on(lasting_console(sys.stderr))
 
 
 def _print_result(summary: dict[str, Any], *, json: bool, quiet: bool) -> None:
