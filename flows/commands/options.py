@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.commands import completion
-from tasks.settings import RunnerKind
+from tasks.settings import MOST_USD, RunnerKind
 
 Config = Annotated[
     Path | None,
@@ -47,7 +47,8 @@ Only = Annotated[
     typer.Option("--only", help="Nothing but what ended as `failed`, `held` or an error kind; it is tried again."),
 ]
 Budget = Annotated[
-    float | None, typer.Option("--budget", min=0, help="Hard cap in US dollars over the batch's whole life.")
+    float | None,
+    typer.Option("--budget", min=0, max=MOST_USD, help="Hard cap in US dollars over the batch's whole life."),
 ]
 Concurrency = Annotated[
     int | None, typer.Option("--concurrency", min=1, max=10_000, help="Jobs in flight at most, for each backend.")

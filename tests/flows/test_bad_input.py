@@ -71,6 +71,8 @@ def test_all_problems_are_reported_at_once(offline: Cli) -> None:
         ("run m.jsonl --config broken.yaml", "broken.yaml:1"),
         ("run m.jsonl --limit 0", "--limit"),
         ("run m.jsonl --budget -1", "--budget"),
+        ("run m.jsonl --budget inf", "--budget"),
+        ("run m.jsonl --budget 1e300", "--budget"),
         ("run m.jsonl --frobnicate", "--frobnicate"),
         (
             "plan m.jsonl --config unknown_type.yaml",
