@@ -134,8 +134,8 @@ class UsageSettings(_Section):
 
     @property
     def database(self) -> Path:
-        """The file of the sqlite sink."""
-        return Path(self.path).expanduser() if self.path else state_folder() / "usage.db"
+        """The file of the sqlite sink; `~` in it is not spelled out yet."""
+        return Path(self.path) if self.path else state_folder() / "usage.db"
 
 
 class Settings(_Section):
