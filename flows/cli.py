@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from contextlib import suppress
 
 import typer
 
@@ -28,7 +29,7 @@ from flows.commands import (
     status,
     usage,
 )
-from tasks.errors import ImagenError
+from tasks.errors import ImagenError, InputError
 
 INTERNAL_ERROR_STATUS = 1
 
@@ -51,6 +52,7 @@ app.add_typer(usage.app, name=usage.NAME)
 def main() -> None:
     """Run the command line; exits with 0, 1, 2, 3 or 130 (see the README)."""
     try:
+        _check_text(sys.argv[1:])
         app()
     except ImagenError as exc:
         fail(f"imagen: {exc}", exc.exit_code)
@@ -62,5 +64,16 @@ def main() -> None:
 
 def fail(message: str, status: int) -> None:
     """Say what is wrong on standard error and leave with this exit status."""
-    sys.stderr.write(f"{message}\n")
+    with suppress(OSError, AttributeError):  # closed, or nobody reads it any more: the status still tells
+        sys.stderr.write(f"{message}\n")
     sys.exit(status)
+
+
+def _check_text(arguments: list[str]) -> None:
+    """Pass for what can be kept and shown: bytes that are no UTF-8 come out of the system as half characters."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = argument.encode(errors="backslashreplace").decode()
+            raise InputError(f"{shown}: is not UTF-8 text; name it otherwise") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,36 @@ def test_bad_arguments_and_settings_are_refused(arguments: str, fragment: str, o
     assert done.returncode == 2, done.stderr
     assert fragment in done.stderr
     assert not (offline.folder / "runs").exists()
+
+
+def test_an_argument_that_is_no_text_is_refused(offline: Cli) -> None:
+    """A folder by another encoding's name could neither be kept by Prefect nor be printed."""
+    (offline.folder / "m.jsonl").write_text(GOOD_ROW)
+    done = offline.run("run", "m.jsonl", "--out", "r\udcff")
+    assert (done.returncode, done.stderr) == (2, "imagen: r\\udcff: is not UTF-8 text; name it otherwise\n")
+
+
+def test_a_removed_current_folder_is_one_clear_error(offline: Cli) -> None:
+    """It happens to a shell that was left open in a folder of yesterday."""
+    offline.before = "import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')"
+    done = offline.run("backends")
+    assert done.returncode == 2
+    assert "current folder" in done.stderr
+
+
+def test_the_status_tells_where_standard_error_is_closed(offline: Cli) -> None:
+    """A script that closes it still learns that its input was bad."""
+    offline.before = "import sys; sys.stderr = None"
+    assert offline.run("status", "nowhere").returncode == 2
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_shows_no_traceback(offline: Cli) -> None:
+    """The first quarter of a second belongs to imports."""
+    interrupting = "class Finder:\n def find_spec(self, name, *_):\n  if name == 'flows.cli': raise KeyboardInterrupt\n"
+    program = f"import sys\n{interrupting}sys.meta_path.insert(0, Finder())\nfrom flows.start import main; main()"
+    process = offline.start_program(sys.executable, "-c", program, "backends")
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130
 
 
 def test_an_output_folder_that_cannot_be_made_is_refused(cli: Cli) -> None:
