@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -99,6 +101,20 @@ def test_bad_arguments_and_settings_are_refused(arguments: str, fragment: str, o
     assert done.returncode == 2, done.stderr
     assert fragment in done.stderr
     assert not (offline.folder / "runs").exists()
+
+
+def test_a_server_that_is_none_of_prefects_is_one_clear_error(offline: Cli) -> None:
+    """Another program behind PREFECT_API_URL, or one that wants a password: the setting is named, nothing is generated."""
+    (offline.folder / "m.jsonl").write_text(GOOD_ROW)
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        offline.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{server.server_port}/api"
+        done = offline.run("run", "m.jsonl", "--out", "out", "--quiet")
+        server.shutdown()
+    assert done.returncode == 1
+    assert "internal error" not in done.stderr
+    assert "PREFECT_API_URL" in done.stderr
+    assert not (offline.folder / "out").exists()
 
 
 def test_an_argument_that_is_no_text_is_refused(offline: Cli) -> None:
