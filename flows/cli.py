@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from contextlib import suppress
 
 import typer
 
@@ -52,7 +52,7 @@ app.add_typer(usage.app, name=usage.NAME)
 def main() -> None:
     """Run the command line; exits with 0, 1, 2, 3 or 130 (see the README)."""
     try:
-        _require_text(sys.argv[1:])
+        _check_text(sys.argv[1:])
         app()
     except ImagenError as exc:
         fail(f"imagen: {exc}", exc.exit_code)
@@ -62,14 +62,18 @@ def main() -> None:
         fail(f"imagen: internal error: {type(exc).__name__}: {exc} (run it with -v for details)", INTERNAL_ERROR_STATUS)
 
 
-def _require_text(arguments: Sequence[str]) -> None:
-    """Pass where every argument is UTF-8; neither a ledger nor Prefect keeps any other text."""
-    for argument in arguments:
-        if not argument.isascii() and argument.encode(errors="replace").decode() != argument:
-            raise InputError(f"{argument!a}: is not UTF-8; write this argument, or rename this file")
-
-
 def fail(message: str, status: int) -> None:
     """Say what is wrong on standard error and leave with this exit status."""
-    sys.stderr.write(f"{message}\n")
+    with suppress(OSError, AttributeError):  # closed, or nobody reads it any more: the status still tells
+        sys.stderr.write(f"{message}\n")
     sys.exit(status)
+
+
+def _check_text(arguments: list[str]) -> None:
+    """Pass for what can be kept and shown: bytes that are no UTF-8 come out of the system as half characters."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = argument.encode(errors="backslashreplace").decode()
+            raise InputError(f"{shown}: is not UTF-8 text; name it otherwise") from None

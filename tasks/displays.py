@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from typing import IO, TextIO, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,6 +21,40 @@ _COUNTER = re.compile(r" \(\d+ s\)$")
 def display_on(console: Console) -> LineDisplay | LiveDisplay:
     """The one that fits: a terminal can be drawn on, anything else gets lines."""
     return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
+
+
+def lasting_console(stream: TextIO | None) -> Console:
+    """A console on a stream that may end before the run does: a log's reader that goes, a terminal that is closed."""
+    return Console(stderr=True) if stream is None else Console(file=cast(IO[str], _Lasting(stream)))
+
+
+class _Lasting:
+    """What a console writes to: once the stream takes nothing any more, nobody looks on, and the work goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.encoding = stream.encoding
+        self.isatty = stream.isatty
+        self.fileno = stream.fileno
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            return self._give_up()
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._give_up()
+
+    def _give_up(self) -> int:
+        """Let what is buffered, and all that comes, go nowhere: the interpreter flushes it once more when it ends."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+        return 0
 
 
 class LineDisplay:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from tasks.errors import InputError
 from tasks.settings import find_config
 
 RUNS_FOLDER = "runs"
@@ -40,5 +41,12 @@ def batches_under(folder: Path) -> Iterator[Path]:
 
 
 def found_config(given: Path | None) -> Path | None:
-    """The configuration file that counts for this process; None: the built-in settings."""
-    return find_config(given, cwd=Path.cwd())
+    """The configuration file that counts for this process; None: the built-in settings.
+
+    Raises:
+        InputError: The current folder was removed.
+    """
+    try:
+        return find_config(given, cwd=Path.cwd())
+    except FileNotFoundError:
+        raise InputError("the current folder is not there any more; go to another one") from None

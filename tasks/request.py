@@ -18,7 +18,7 @@ from tasks.errors import InputError
 from tasks.plan import PlanOptions
 from tasks.records import Ended, JobState
 from tasks.reroll import Reroll
-from tasks.settings import RunnerKind
+from tasks.settings import MOST_USD, RunnerKind
 
 DATE = "{date}"
 
@@ -65,7 +65,7 @@ class RunRequest(BaseModel):
     budget_usd: float | None = Field(
         None,
         ge=0,
-        allow_inf_nan=False,
+        le=MOST_USD,
         description="Hard cap in US dollars over the batch's whole life; none on a resume: the last run's.",
     )
     concurrency: int | None = Field(

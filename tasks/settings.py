@@ -46,6 +46,10 @@ def _sendable(options: dict[str, Any]) -> dict[str, Any]:
 
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """Name of an environment variable: what it holds, a secret, never stands in the configuration."""
+MOST_USD = 1_000_000_000
+"""The greatest budget: what is much above it the ledger cannot count."""
+Price = Annotated[float, Field(ge=0, le=100_000)]
+"""Dollars; no picture is dearer. A greater one would not fit into the usage table, nor a batch of them into the ledger."""
 
 
 LedgerUrl = Annotated[
@@ -57,13 +61,13 @@ LedgerUrl = Annotated[
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class BackendSettings(BaseModel):
     """One backend instance: the keys that every type has; others belong to the type itself."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False, protected_namespaces=())
 
     type: str = Field(description="backend type, as `imagen backends` lists them")
     model: str = Field("", description="model reference in the provider's own spelling")
@@ -72,7 +76,7 @@ class BackendSettings(BaseModel):
         None, gt=0, description="new predictions a minute at most; null: the type's own"
     )
     max_attempts: int = Field(3, ge=1, le=20, description="paid attempts for one job at most, in one run")
-    price_usd: float | None = Field(None, ge=0, description="dollars for one image; overrides every other price")
+    price_usd: Price | None = Field(None, description="dollars for one image; overrides every other price")
     backend_opts: Annotated[dict[str, Any], AfterValidator(_sendable)] = Field(
         default_factory=dict, description="sent with every job; a row's own win"
     )
@@ -86,14 +90,14 @@ class BackendSettings(BaseModel):
 class UnitPrices(_Section):
     """Dollars by unit of one model; they add up."""
 
-    run: float = Field(0.0, ge=0, description="for each run")
-    image: float = Field(0.0, ge=0, description="for each output image")
-    megapixel: float = Field(0.0, ge=0, description="for each begun megapixel of output")
-    input_megapixel: float = Field(0.0, ge=0, description="for each begun megapixel of reference images")
-    second: float = Field(0.0, ge=0, description="for each second of compute")
-    input_million_tokens: float = Field(0.0, ge=0, description="for a million tokens of the prompt")
-    input_million_image_tokens: float = Field(0.0, ge=0, description="for a million tokens of reference images")
-    output_million_tokens: float = Field(0.0, ge=0, description="for a million tokens of the picture")
+    run: Price = Field(0.0, description="for each run")
+    image: Price = Field(0.0, description="for each output image")
+    megapixel: Price = Field(0.0, description="for each begun megapixel of output")
+    input_megapixel: Price = Field(0.0, description="for each begun megapixel of reference images")
+    second: Price = Field(0.0, description="for each second of compute")
+    input_million_tokens: Price = Field(0.0, description="for a million tokens of the prompt")
+    input_million_image_tokens: Price = Field(0.0, description="for a million tokens of reference images")
+    output_million_tokens: Price = Field(0.0, description="for a million tokens of the picture")
 
 
 class OutputSettings(_Section):
@@ -141,8 +145,8 @@ class UsageSettings(_Section):
 
     @property
     def database(self) -> Path:
-        """The file of the sqlite sink."""
-        return Path(self.path).expanduser() if self.path else state_folder() / "usage.db"
+        """The file of the sqlite sink; `~` in it is not spelled out yet."""
+        return Path(self.path) if self.path else state_folder() / "usage.db"
 
 
 class Settings(_Section):
@@ -219,26 +223,31 @@ def read_yaml(path: Path, model: type[Document], *, missing: str) -> Document:
     Raises:
         ConfigError: It cannot be read or used; every problem with its line and key.
     """
-    tree = _parse(path, missing)
+    text = _text(path, missing)
     try:
-        return model.model_validate(yaml.SafeLoader("").construct_document(tree) if tree else {})
-    except ValidationError as exc:
-        raise ConfigError("\n".join(_explain(path, tree, exc))) from None
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.SafeLoader("").construct_document(tree) if tree else {}
     except yaml.YAMLError as exc:
         raise ConfigError(f"{path}: {_reason(exc)}") from None
-
-
-def _parse(path: Path, missing: str) -> yaml.Node | None:
+    except ValueError as exc:  # a date without such a day, a number that Python does not read
+        raise ConfigError(f"{path}: holds a value that cannot be read: {exc}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
     try:
-        return yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+        return model.model_validate(values)
+    except ValidationError as exc:
+        raise ConfigError("\n".join(_explain(path, tree, exc))) from None
+
+
+def _text(path: Path, missing: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: {missing}") from None
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not UTF-8 text; convert it to UTF-8") from None
-    except yaml.YAMLError as exc:
-        raise ConfigError(f"{path}: {_reason(exc)}") from None
 
 
 def _reason(exc: yaml.YAMLError) -> str:

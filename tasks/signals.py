@@ -31,10 +31,10 @@ async def draining_on_signals(stop: StopSwitch) -> AsyncIterator[None]:
     first: list[tuple[signal.Signals, float]] = []
 
     def on_signal(number: signal.Signals) -> None:
-        if not stop.interrupted:
+        if not first:  # a batch that stopped by itself never becomes an interrupted one, and is ended by two as well
             first.append((number, loop.time()))
             stop.drain()
-        elif first and number != first[0][0] and loop.time() - first[0][1] < ECHO_S:
+        elif number != first[0][0] and loop.time() - first[0][1] < ECHO_S:
             return
         elif current is not None and not current.cancelling():
             current.cancel()

@@ -6,14 +6,16 @@ import asyncio
 import json as json_format
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 
-from tasks.displays import display_on
+from tasks.displays import display_on, lasting_console
 from tasks.errors import ImagenError, Interrupted
-from tasks.prefect_server.connection import connect, quiet_defaults
+from tasks.prefect_server.connection import ServerError, connect, quiet_defaults
 from tasks.prices import age_warnings
 from tasks.progress import Display, SilentDisplay, current_display
 from tasks.request import RunRequest
@@ -66,7 +68,8 @@ def folder_of_flow_run(name: str, *, verbose: bool) -> str:
     _connect(verbose=verbose)
     from flows.commands.flow_runs import output_of
 
-    return asyncio.run(output_of(name))
+    with _explained():
+        return asyncio.run(output_of(name))
 
 
 def _connect(*, verbose: bool) -> None:
@@ -95,7 +98,8 @@ async def _run_flow(request: RunRequest) -> dict[str, Any]:
     # Prefect reads its settings when it is imported, and takes a second to load.
     from flows.generate_batch import generate_batch
 
-    state = await generate_batch(**request.parameters(), return_state=True)
+    with _explained():  # what the flow itself raises is in its state
+        state = await generate_batch(**request.parameters(), return_state=True)
     outcome: object = await state.aresult(raise_on_failure=False)
     if isinstance(outcome, dict):
         return outcome
@@ -104,8 +108,22 @@ async def _run_flow(request: RunRequest) -> dict[str, Any]:
     raise ImagenError(f"the flow ended without a result: {state.message}")
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what Prefect raises where its server refuses it, or is none of Prefect's, into one clear error."""
+    try:
+        yield
+    except ImagenError:
+        raise
+    except Exception as exc:
+        raise ServerError(
+            f"the Prefect server cannot be used ({str(exc).partition(chr(10))[0] or type(exc).__name__}): "
+            "look at PREFECT_API_URL and PREFECT_API_AUTH_STRING; what is done is kept, and the same command goes on"
+        ) from exc
+
+
 def _display(*, quiet: bool) -> Display:
-    return SilentDisplay() if quiet else display_on(Console(stderr=True))
+    return SilentDisplay() if quiet else display_on(lasting_console(sys.stderr))
 
 
 def _print_result(summary: dict[str, Any], *, json: bool, quiet: bool) -> None:

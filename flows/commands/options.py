@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.commands import completion
-from tasks.settings import RunnerKind
+from tasks.settings import MOST_USD, RunnerKind
 
 Config = Annotated[
     Path | None,
@@ -46,7 +46,6 @@ Only = Annotated[
     str | None,
     typer.Option("--only", help="Nothing but what ended as `failed`, `held` or an error kind; it is tried again."),
 ]
-MOST_USD = 1_000_000_000
 Budget = Annotated[
     float | None,
     typer.Option("--budget", min=0, max=MOST_USD, help="Hard cap in US dollars over the batch's whole life."),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -72,12 +75,14 @@ def test_all_problems_are_reported_at_once(offline: Cli) -> None:
         ("run m.jsonl --limit 0", "--limit"),
         ("run m.jsonl --budget -1", "--budget"),
         ("plan m.jsonl --budget 1e400", "--budget"),
-        ("plan m.jsonl --salt \udcff", "'\\udcff': is not UTF-8"),
+        ("plan m.jsonl --salt \udcff", "\\udcff: is not UTF-8"),
         (f"gallery {'x' * 300}", "is not the output folder of a batch"),
         (
             "plan m.jsonl --config dated_option.yaml",
             "dated_option.yaml:1: backends.sketch.backend_opts: cannot be sent",
         ),
+        ("run m.jsonl --budget inf", "--budget"),
+        ("run m.jsonl --budget 1e300", "--budget"),
         ("run m.jsonl --frobnicate", "--frobnicate"),
         (
             "plan m.jsonl --config unknown_type.yaml",
@@ -106,6 +111,50 @@ def test_bad_arguments_and_settings_are_refused(arguments: str, fragment: str, o
     assert done.returncode == 2, done.stderr
     assert fragment in done.stderr
     assert not (offline.folder / "runs").exists()
+
+
+def test_a_server_that_is_none_of_prefects_is_one_clear_error(offline: Cli) -> None:
+    """Another program behind PREFECT_API_URL, or one that wants a password: the setting is named, nothing is generated."""
+    (offline.folder / "m.jsonl").write_text(GOOD_ROW)
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        offline.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{server.server_port}/api"
+        done = offline.run("run", "m.jsonl", "--out", "out", "--quiet")
+        server.shutdown()
+    assert done.returncode == 1
+    assert "internal error" not in done.stderr
+    assert "PREFECT_API_URL" in done.stderr
+    assert not (offline.folder / "out").exists()
+
+
+def test_an_argument_that_is_no_text_is_refused(offline: Cli) -> None:
+    """A folder by another encoding's name could neither be kept by Prefect nor be printed."""
+    (offline.folder / "m.jsonl").write_text(GOOD_ROW)
+    done = offline.run("run", "m.jsonl", "--out", "r\udcff")
+    assert (done.returncode, done.stderr) == (2, "imagen: r\\udcff: is not UTF-8 text; name it otherwise\n")
+
+
+def test_a_removed_current_folder_is_one_clear_error(offline: Cli) -> None:
+    """It happens to a shell that was left open in a folder of yesterday."""
+    offline.before = "import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')"
+    done = offline.run("backends")
+    assert done.returncode == 2
+    assert "current folder" in done.stderr
+
+
+def test_the_status_tells_where_standard_error_is_closed(offline: Cli) -> None:
+    """A script that closes it still learns that its input was bad."""
+    offline.before = "import sys; sys.stderr = None"
+    assert offline.run("status", "nowhere").returncode == 2
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_shows_no_traceback(offline: Cli) -> None:
+    """The first quarter of a second belongs to imports."""
+    interrupting = "class Finder:\n def find_spec(self, name, *_):\n  if name == 'flows.cli': raise KeyboardInterrupt\n"
+    program = f"import sys\n{interrupting}sys.meta_path.insert(0, Finder())\nfrom flows.start import main; main()"
+    process = offline.start_program(sys.executable, "-c", program, "backends")
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130
 
 
 def test_an_output_folder_that_cannot_be_made_is_refused(cli: Cli) -> None:

@@ -26,7 +26,7 @@ def test_every_field_is_a_flat_parameter_with_its_description() -> None:
 def test_the_form_knows_bounds_and_defaults() -> None:
     """What is out of bounds is refused where it is typed."""
     assert in_form("concurrency")["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 10_000}
-    assert in_form("budget_usd")["anyOf"][0] == {"type": "number", "minimum": 0}
+    assert in_form("budget_usd")["anyOf"][0] == {"type": "number", "minimum": 0, "maximum": 1_000_000_000}
     assert (in_form("retry_failed")["default"], in_form("salt")["default"]) == (False, "")
 
 

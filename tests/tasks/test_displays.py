@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from tasks.displays import LineDisplay, LiveDisplay, display_on
+from tasks.displays import LineDisplay, LiveDisplay, display_on, lasting_console
 from tasks.summary_screen import print_summary
 from tests.tasks.test_standing import HALFWAY
 
@@ -118,3 +119,15 @@ def test_no_colours_where_the_user_wants_none(monkeypatch: pytest.MonkeyPatch) -
     plain = [colour for colour in colours if colour in screen(without)]
     assert plain == []
     assert [colour for colour in colours if colour in screen(coloured)]
+
+
+def test_a_reader_who_goes_away_ends_no_run() -> None:
+    """`imagen run ... 2>&1 | head`: what cannot be shown any more is not shown, and the paid work goes on."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", buffering=1) as stream:
+        display = display_on(lasting_console(stream))
+        display.phase("reading the manifest")
+        display.start(1_000)
+        display.update(HALFWAY, 12.0)
+        display.finish()

@@ -30,6 +30,16 @@ BAD_CONFIGS = {
     ),
     "wrong type": ("stop:\n  error_window: many\n", ":2", "stop.error_window", "integer"),
     "default that is not there": ("default_backend: flux\n", ":1", "default_backend", "'flux' is not one of"),
+    "a price without end": (
+        "backends:\n  sketch: {type: sketch, price_usd: .inf}\n",
+        ":2",
+        "backends.sketch.price_usd",
+        "finite",
+    ),
+    "a price that no ledger holds": ("prices:\n  m: {image: 1.0e+300}\n", ":2", "prices.m.image", "100000"),
+    "a day that there is not": ("default_backend: 2026-13-45\n", "imagen.yaml", "cannot be read", "month"),
+    "a number that is none": ("default_backend: !!int abc\n", "imagen.yaml", "cannot be read", "'abc'"),
+    "nested without end": ("[" * 3_000, "imagen.yaml", "nested too deeply"),
     "type missing": ("backends:\n  sketch:\n    model: x\n", ":2", "backends.sketch.type", "required"),
 }
 

@@ -6,6 +6,9 @@ import asyncio
 import os
 import signal
 
+import pytest
+
+from tasks.errors import BatchStopped
 from tasks.signals import draining_on_signals
 from tasks.stop import StopSwitch
 
@@ -19,3 +22,22 @@ async def test_a_ctrl_c_passed_on_by_a_process_above_is_no_second_one() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.sleep(0.1)
     assert stop.interrupted
+
+
+async def test_a_batch_that_stopped_by_itself_is_ended_by_the_second_ctrl_c_as_any_other() -> None:
+    """While the in-flight rest of a batch without budget or credit lands, a person can still end it at once."""
+    stop = StopSwitch()
+    stop.stop(BatchStopped("budget", "the budget is spent"))
+
+    async def landing() -> None:
+        async with draining_on_signals(stop):
+            await asyncio.sleep(2)
+
+    landed = asyncio.create_task(landing())
+    await asyncio.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.sleep(0.05)
+    assert not landed.done()
+    os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(asyncio.CancelledError):
+        await landed

@@ -37,7 +37,12 @@ class Database:
             parts = make_url(self._url)
         except (ArgumentError, ValueError):
             parts = None
-        if parts is None or not self._url.startswith(SCHEMES) or (parts.port or PORTS[0]) not in PORTS:
+        if (
+            parts is None
+            or not self._url.startswith(SCHEMES)
+            or (parts.port or PORTS[0]) not in PORTS
+            or not _is_host(parts.host or "")
+        ):
             raise UsageRefused(
                 "setting", f"{named} is not a PostgreSQL URL; write postgresql://user:password@host/database"
             )
@@ -91,6 +96,15 @@ class Database:
         return await asyncpg.connect(
             self._url, timeout=CONNECT_TIMEOUT_S, command_timeout=ANSWER_TIMEOUT_S, statement_cache_size=0
         )
+
+
+def _is_host(name: str) -> bool:
+    """Whether it can be one; an unescaped @ of a password would make the rest of that a part of it."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return "@" not in name
 
 
 @asynccontextmanager

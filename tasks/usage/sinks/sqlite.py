@@ -23,10 +23,7 @@ async def open_sqlite(path: Path) -> AsyncIterator[SqlSink]:
     Raises:
         UsageError: It cannot be made, or is no database.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise UsageError(f"{path.parent}: cannot be made ({exc.strerror}); set usage.path") from exc
+    path = _place_for(path)
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(path)),
         connect_args={"timeout": BUSY_S},
@@ -47,3 +44,15 @@ async def open_sqlite(path: Path) -> AsyncIterator[SqlSink]:
         yield SqlSink(engine, explained=explained)
     finally:
         await engine.dispose()
+
+
+def _place_for(path: Path) -> Path:
+    """The file's path spelled out, in a folder that is there."""
+    try:
+        path = path.expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise UsageError(f"{path.parent}: cannot be made ({exc.strerror}); set usage.path") from exc
+    except RuntimeError as exc:
+        raise UsageError(f"{path}: nobody knows this home folder; set usage.path") from exc
+    return path

@@ -103,9 +103,10 @@ def _base(url: str, settings: UsageSettings) -> httpx.URL:
     full = root if not path or root.endswith(f"/{path}") else f"{root}/{path}"
     try:
         base = httpx.URL(full)
-    except httpx.InvalidURL:
-        base = httpx.URL()
-    if base.scheme not in {"http", "https"} or not base.host or (base.port or PORTS[0]) not in PORTS:
+        usable = base.scheme in {"http", "https"} and bool(base.host) and (base.port or PORTS[0]) in PORTS
+    except (httpx.InvalidURL, UnicodeError):  # the latter for a host that is none
+        usable = False
+    if not usable:
         raise UsageRefused("setting", f"{settings.url_env} is not a URL; write https://PROJECT.supabase.co")
     return base
 

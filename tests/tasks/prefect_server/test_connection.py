@@ -4,15 +4,21 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from filelock import FileLock
 
 from tasks.prefect_server.connection import ServerError, ServerHandle, connect, quiet_defaults
@@ -69,7 +75,7 @@ def _gone_within(pid: int, seconds: float) -> bool:
 
 
 @contextlib.contextmanager
-def _listening(answer: bytes) -> Iterator[str]:
+def _listening(answer: bytes, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """A server that answers every GET with 200 and these bytes, as the address of a Prefect API."""
 
     class Answering(BaseHTTPRequestHandler):
@@ -82,11 +88,27 @@ def _listening(answer: bytes) -> Iterator[str]:
             """Keep the test's output clean."""
 
     with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/api"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/api"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _certificate(folder: Path) -> Path:
+    """A certificate that nobody else signed, with its key."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    signed = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1)).sign(key, hashes.SHA256())
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = folder / "server.pem"
+    path.write_bytes(plain + signed.public_bytes(Encoding.PEM))
+    return path
 
 
 def test_url_in_environment_wins(tmp_path: Path, environ: dict[str, str]) -> None:
@@ -114,6 +136,25 @@ def test_a_server_of_the_user_that_is_away_is_one_clear_error(tmp_path: Path, en
     with pytest.raises(ServerError, match=f"{NOWHERE} .PREFECT_API_URL. does not answer"):
         _connect(tmp_path, environ)
     assert _files(tmp_path) == set()
+
+
+def test_a_password_in_the_address_is_for_prefect_alone(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A server behind a proxy that asks for one is found like any other, and no message shows it."""
+    with _listening(b"true") as url:
+        environ["PREFECT_API_URL"] = url.replace("//", "//me:secret@")
+        assert _connect(tmp_path, environ).api_url == environ["PREFECT_API_URL"]
+    with pytest.raises(ServerError, match="does not answer") as caught:
+        _connect(tmp_path, environ)
+    assert "secret" not in str(caught.value)
+
+
+def test_whom_to_trust_is_left_to_prefect(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A server with a certificate of its own answers; Prefect has settings for such, and judges it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(_certificate(tmp_path))
+    with _listening(b"true", context) as url:
+        environ["PREFECT_API_URL"] = url
+        assert _connect(tmp_path / "state", environ).api_url == url
 
 
 def test_healthy_server_on_default_port_is_used(tmp_path: Path, environ: dict[str, str]) -> None:

@@ -74,6 +74,14 @@ async def test_a_sink_that_fails_keeps_the_rows_pending(out: Path, tmp_path: Pat
     assert (again.pushed, again.pending) == (3, 0)
 
 
+async def test_a_home_that_nobody_has_keeps_the_rows_pending(out: Path) -> None:
+    """The pictures are made by then: a path that cannot be spelled out is a warning like any other."""
+    report = await generate_and_push(out, UsageSettings(path="~no-such-user/usage.db"))
+    assert (report.pushed, report.pending) == (0, 3)
+    assert report.warning is not None
+    assert "usage.path" in report.warning
+
+
 async def test_a_file_that_is_no_database_is_one_clear_error(tmp_path: Path) -> None:
     """Not a traceback of the database driver."""
     (tmp_path / "usage.db").write_bytes(b"something else entirely, and not short either" * 30)

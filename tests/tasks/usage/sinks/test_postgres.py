@@ -87,7 +87,16 @@ async def test_refusals_are_told_apart(
 
 @pytest.mark.parametrize(
     "url",
-    ["", "mysql://root:secret@h/d", "postgresql://u:secret@h:port/d", "postgresql://h:99999/d", "http://h", "nonsense"],
+    [
+        "",
+        "mysql://root:secret@h/d",
+        "postgresql://u:secret@h:port/d",
+        "postgresql://h:99999/d",
+        "postgresql://u:a@secret@h/d",
+        "postgresql://u:secret@h..example/d",
+        "http://h",
+        "nonsense",
+    ],
 )
 async def test_a_url_that_cannot_be_used(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """One message that names the variable and not what it holds; the rows stay pending."""
