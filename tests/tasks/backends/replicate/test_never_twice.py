@@ -263,7 +263,7 @@ async def test_requests_for_one_picture(in_flight: int, speed: float, out: Path)
 @pytest.mark.paced
 async def test_low_credit_is_waited_for(out: Path) -> None:
     """6 a minute, burst 1, told in the body only: all succeed, with at most 1.1 requests for each create."""
-    scaled = Simulated(speed=40, latency_s=5, picture_kb=2, shrink=16)
+    scaled = Simulated(speed=25, latency_s=5, picture_kb=2, shrink=16)
     async with running(scaled, [rule("low_credit")]) as simulator:
         counts = await generate(out, simulator, 40, concurrency=4, timeout_s=86_400, creates_per_min=600)
         truth = simulator.truth()
