@@ -42,7 +42,9 @@ def find_reference(text: str, base: Path) -> ReferenceImage:
     except OSError as exc:
         raise ValueError(f"{text!r} cannot be read ({exc.strerror}); a path is relative to the manifest") from None
     except RuntimeError:
-        raise ValueError(f"{text!r} begins with a user who has no home here; write the whole path") from None
+        raise ValueError(
+            f"{text!r} begins with a user who has no home here; a file beside the manifest is ./~..."
+        ) from None
 
 
 @lru_cache(maxsize=4_096)

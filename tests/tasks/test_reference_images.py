@@ -118,10 +118,3 @@ def test_paths_are_relative_to_the_manifest_and_plans_ask_nobody(rows: Rows, mon
     path.write_text(json.dumps({"prompt": "x", "image": "a.png"}))
     with open_manifest(str(path)) as manifest:
         assert check_manifest(manifest, REPLICATE, PlanOptions()).jobs == 1
-
-
-@pytest.mark.parametrize("text", ["~nobody-of-this-name/a.png", "~$a.png"])
-def test_a_path_of_somebody_who_does_not_exist_is_a_problem_of_its_row(text: str, tmp_path: Path) -> None:
-    """A name may begin with a tilde, and no traceback comes of it."""
-    with pytest.raises(ValueError, match="there is no such user"):
-        find_reference(text, tmp_path)
