@@ -15,6 +15,7 @@ from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelled, Completed, Failed
 
 from tasks.artifacts import report_artifacts
+from tasks.errors import INTERRUPTED_STATUS
 from tasks.flow_parameters import parameters_of
 from tasks.generate_shard import generate_open
 from tasks.global_limits import global_limits
@@ -23,7 +24,7 @@ from tasks.output import output_at
 from tasks.paths import has_ledger
 from tasks.request import RunRequest
 from tasks.run import check_request, conclude_run, open_run, plan_run
-from tasks.signals import INTERRUPTED_STATUS, draining_on_signals
+from tasks.signals import draining_on_signals
 from tasks.summary import Summary, exit_code, summary_lines
 from tasks.usage.push import push_usage
 

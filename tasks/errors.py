@@ -30,6 +30,9 @@ from typing import ClassVar
 
 from tasks.records import Problem
 
+INTERRUPTED_STATUS = 130
+"""Of a process that Ctrl-C ended, as shells say it: 128 and the number of SIGINT."""
+
 
 class ImagenError(Exception):
     """Base of everything we raise on purpose; its text is fit for a user's screen."""
@@ -99,7 +102,7 @@ class LeaseLost(ImagenError):
 class Interrupted(ImagenError):
     """Raised when a second signal stopped the run at once. What was in flight is found again by a resume."""
 
-    exit_code = 130
+    exit_code = INTERRUPTED_STATUS
 
 
 class UsageError(ImagenError):

@@ -98,11 +98,8 @@ class JobRun:
         return None if again else JobState.FAILED
 
     def _pause_s(self, error: JobError) -> float:
-        """Before the next attempt; one that the provider had no room for was none."""
-        if isinstance(error, NoRoom):
-            self._attempts_left += 1
-            return error.retry_after_s
-        return pause_before_attempt_s(self._number)
+        """Before the next attempt."""
+        return error.retry_after_s if isinstance(error, NoRoom) else pause_before_attempt_s(self._number)
 
     def _leave_as_it_ended(self) -> None:
         """The look at an attempt that may have been paid for found no picture; now it may be paid again."""
@@ -271,7 +268,8 @@ class JobRun:
         return await store_image(self._batch.out, self._job, data, parameters=parameters)
 
     async def _fail_attempt(self, error: JobError) -> None:
-        """Close the present attempt; the job is open for another one."""
+        """Close the present attempt; the job is open for another one. What the provider had no room for was none."""
+        self._attempts_left += isinstance(error, NoRoom)
         self._settle(error.cost_micros)
         self._unfinished = False
         await self._batch.journal.attempt_failed(

@@ -9,9 +9,9 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tasks.errors import INTERRUPTED_STATUS
 from tasks.stop import StopSwitch
 
-INTERRUPTED_STATUS = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_S = 5.0
 """How long a second signal waits for an orderly end; the ledger is whole at every instant."""

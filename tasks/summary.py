@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.clock import instant
-from tasks.errors import Refused, Rejected
+from tasks.errors import INTERRUPTED_STATUS, Refused, Rejected
 from tasks.ledger.lock import is_alive
 from tasks.ledger.queries import count, count_usage, last_activity_us
 from tasks.ledger.runs import RunRecord, last_run
@@ -169,7 +169,7 @@ def exit_code(record: dict[str, Any]) -> int:
     """The exit status that a finished run's record means: 0, 1, 3 or 130."""
     outcome = record["outcome"] or ""
     if outcome == "interrupted":
-        return 130
+        return INTERRUPTED_STATUS
     if outcome.startswith("stopped"):
         return 3
     return 1 if record["failed"] or record["held"] else 0

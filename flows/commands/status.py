@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.commands import options
+from tasks.errors import INTERRUPTED_STATUS
 
 if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
     from tasks.summary import Summary
@@ -31,7 +32,7 @@ def command(
         asyncio.run(show(folder, watch=watch))
     except KeyboardInterrupt:
         # It ends the watching; the run goes on.
-        sys.exit(130)
+        sys.exit(INTERRUPTED_STATUS)
 
 
 async def _print_json(folder: str, *, watch: bool) -> None:
