@@ -110,8 +110,9 @@ def remove_leftovers(folder: Path) -> int:
     removed = 0
     for parent, _, names in os.walk(folder):
         for name in filter(_TEMPORARY.fullmatch, names):
-            Path(parent, name).unlink(missing_ok=True)
-            removed += 1
+            with suppress(FileNotFoundError):  # its writer renamed it meanwhile
+                Path(parent, name).unlink()
+                removed += 1
     return removed
 
 

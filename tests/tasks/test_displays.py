@@ -131,3 +131,4 @@ def test_a_reader_who_goes_away_ends_no_run() -> None:
         display.start(1_000)
         display.update(HALFWAY, 12.0)
         display.finish()
+        assert os.path.samestat(os.fstat(stream.fileno()), os.stat(os.devnull))  # noqa: PTH116

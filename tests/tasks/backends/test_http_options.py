@@ -34,11 +34,14 @@ def test_what_is_no_address_is_a_mistake_in_the_configuration(instance: dict[str
         backend_of(wrong)
 
 
-def test_a_part_of_an_address_may_come_from_the_environment() -> None:
+def test_a_part_of_an_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its port and host too."""
     instance = at_once("", "raw")
     instance["create"]["url"] = "http://{env:HOST}:{env:PORT}/v1?key={env:KEY}"
-    backend_of(instance)
+    for name in ("HOST", "PORT", "KEY"):
+        monkeypatch.delenv(name, raising=False)
+    missing = (backend_of(instance).ready() or "").removeprefix("set ").split(", ")
+    assert {"HOST", "PORT", "KEY"} <= set(missing)
 
 
 @pytest.mark.parametrize("key", ["\u201csk-1\u201d", "sk-1\nsk-2"])
