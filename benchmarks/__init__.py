@@ -1,7 +1,7 @@
 """How fast imagen is beside the programs that people write instead, and how it grows: `make bench`.
 
 `sizes` says what is measured, `contenders/` does the same work in five ways, `compare`, `scale`, `planning`, `rate` and
-`startup` measure. Below them: `work` what a contender is asked for, `process` runs inside each measured process,
+`startup` measure. Below them: `work` what a contender is asked for, `process` runs inside each measured process (`installed` says what it sees),
 `measuring` starts it and reads what it used, `simulator` and `services` are what it talks to. `results` keeps the figures,
 `targets` holds them against what was promised, `report` and `plot` show them.
 """

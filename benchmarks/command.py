@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from flows.cli import main
+from flows.start import main
 
 
 def run(*arguments: str) -> None:

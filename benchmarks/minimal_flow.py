@@ -9,28 +9,30 @@ import sys
 import time
 from importlib import import_module
 
-from prefect import flow, task
+from benchmarks.installed import as_installed
 
-LIBRARIES = ("sqlalchemy.ext.asyncio", "aiohttp", "jsonschema", "pyarrow.parquet", "PIL.Image", "typer", "yaml")
-NOT_INSTALLED = ("numpy", "pandas")
-"""As in `benchmarks.process`."""
+LIBRARIES = ("sqlalchemy.ext.asyncio", "aiohttp", "jsonschema", "PIL.Image", "typer", "yaml")
 
 
-@task
-def first() -> None:
-    """Say when."""
-    print(time.time(), flush=True)  # noqa: T201  its parent reads it
+def say_when() -> None:
+    """Run the flow."""
+    from prefect import flow, task  # noqa: PLC0415  not before it is decided what is there to import
 
+    @task
+    def first() -> None:
+        """Say when."""
+        print(time.time(), flush=True)  # noqa: T201  its parent reads it
 
-@flow
-def minimal() -> None:
-    """Call the task."""
-    first()
+    @flow
+    def minimal() -> None:
+        """Call the task."""
+        first()
+
+    minimal()
 
 
 if __name__ == "__main__":
-    if "--with-libraries" in sys.argv:
-        sys.modules.update(dict.fromkeys(NOT_INSTALLED))  # type: ignore[arg-type]  # None: as if it were not there
-        for library in LIBRARIES:
-            import_module(library)
-    minimal()
+    as_installed()
+    for library in LIBRARIES if "--with-libraries" in sys.argv else ():
+        import_module(library)
+    say_when()

@@ -15,10 +15,10 @@ import time
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks.installed import as_installed
+
 SAMPLE_EVERY_S = 0.05
 KIB = 1024
-NOT_INSTALLED = ("numpy", "pandas")
-"""Come with the tests' libraries, not with imagen. Where they are, pyarrow imports them, for a second and 60 MB."""
 
 
 def used_s() -> float:
@@ -62,5 +62,5 @@ class Samples:
 if __name__ == "__main__":
     # First of all, for what is registered first ends last.
     Samples(Path(sys.argv[1]))
-    sys.modules.update(dict.fromkeys(NOT_INSTALLED))  # type: ignore[arg-type]  # None: as if it were not there
+    as_installed()
     import_module(sys.argv[2]).run(*sys.argv[3:])

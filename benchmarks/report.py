@@ -14,7 +14,7 @@ BEGIN, END = "<!-- benchmarks: written by make bench -->", "<!-- end of benchmar
 METHOD = """\
 Each line is a process of its own. CPU (user and system) and the highest resident memory are the process's own; the simulator of Replicate
 (`imagen simulate`) and Prefect's server run in other processes on the same cores and are not counted. Figures are the median and, in brackets,
-the least and the most of the runs; one number is one run. numpy and pandas, which only the tests' libraries bring, are hidden from the measured processes.
+the least and the most of the runs; one number is one run. What only the tests' libraries bring (numpy, pandas, tornado, trio) is hidden from the measured processes.
 
 All five contenders do the same work: create, wait until the prediction has ended, download, check that all bytes came and that they are a picture
 (decoded), write the file. The files have the size that is named, but few pixels (64x64): what is compared is the way of the bytes,
@@ -30,7 +30,7 @@ FLOOR = """\
 What each promise costs, added one after the other to the bare loop of (a). The last line keeps what imagen keeps on disk, but has no engine around
 it: no limits, no retries, no budget, no resume, no display, no Prefect. (a) itself cannot be reached by anything that keeps these promises."""
 STARTUP = """\
-`{libraries}` is the minimal flow in a process that has imported the libraries that imagen stands on (SQLAlchemy, aiohttp, jsonschema, PyArrow, Pillow, typer): with
+`{libraries}` is the minimal flow in a process that has imported the libraries that imagen stands on (SQLAlchemy, aiohttp, jsonschema, Pillow, typer): with
 a server running already, nothing that uses them can begin before."""
 
 

@@ -23,8 +23,9 @@ IMPORT, COMMANDS, FIRST = "python -c 'import prefect'", "reading commands", "unt
 RUN, MINIMAL, LIBRARIES = "imagen run", "minimal Prefect flow", "minimal Prefect flow, imagen's libraries"
 COLD, WARM, RUNNING = "embedded server, first start", "embedded server", "running server"
 TIMEOUT_S = 300.0
+AS_INSTALLED = "from benchmarks.installed import as_installed; as_installed()"
 PICTURE_KB = 20
-IMAGEN = (sys.executable, "-c", "from flows.cli import main; main()")
+IMAGEN = (sys.executable, "-c", f"{AS_INSTALLED}; from flows.start import main; main()")
 PATIENCE = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "240"}
 """Prefect's own 20 s are too few for a first start on a busy machine; it concerns the minimal flow only."""
 
@@ -41,7 +42,7 @@ def _reading_commands(rounds: int, scratch: Path) -> Iterator[Row]:
         environ = {**private_environ(scratch / "home"), "PYTHONPATH": str(ROOT)}
         _make_batch(folder)
         commands: dict[str, Sequence[str]] = {
-            IMPORT: (sys.executable, "-c", "import prefect"),
+            IMPORT: (sys.executable, "-c", f"{AS_INSTALLED}; import prefect"),
             "imagen --help": (*IMAGEN, "--help"),
             "imagen plan": (*IMAGEN, "plan", "prompts.txt"),
             "imagen status": (*IMAGEN, "status", "batch"),

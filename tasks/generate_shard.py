@@ -9,7 +9,6 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.artifacts import progress_artifact
 from tasks.batch import Batch, current_batch
-from tasks.cluster import run_on_cluster
 from tasks.generate import generate_range
 from tasks.ledger.queries import Selection, Shard, count_open
 from tasks.progress import shown
@@ -52,6 +51,8 @@ async def generate_open(batch: Batch, selection: Selection, *, run: int) -> None
         if batch.settings.runner.kind == "local":
             await _run_here(batch, selection, size=shard_size(left))
         else:
+            from tasks.cluster import run_on_cluster  # noqa: PLC0415  a run on this machine does not wait for it
+
             await run_on_cluster(batch, selection, run=run, left=left)
 
 

@@ -1,4 +1,4 @@
-"""Where things are when the user does not say: the output folder and the configuration file."""
+"""Where things are when the user does not say: the output folder, the configuration file, the user's own state."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.errors import InputError
-from tasks.settings import find_config
+from platformdirs import user_config_path, user_state_path
 
+from tasks.errors import InputError
+
+APP = "imagen"
+CONFIG_NAME = "imagen.yaml"
 RUNS_FOLDER = "runs"
 LEDGER_NAME = "ledger.db"
 POINTER_NAME = "ledger.json"
@@ -38,6 +41,18 @@ def batches_under(folder: Path) -> Iterator[Path]:
         if {LEDGER_NAME, POINTER_NAME} & set(files):
             below.clear()
             yield Path(name)
+
+
+def state_folder() -> Path:
+    """The user's state folder of this program (usage database, server logs); not made here."""
+    return user_state_path(APP)
+
+
+def find_config(given: Path | None, *, cwd: Path) -> Path | None:
+    """The configuration file that counts: the given one, `./imagen.yaml`, the user's; None: built in."""
+    if given is not None:
+        return given
+    return next((path for path in (cwd / CONFIG_NAME, user_config_path(APP) / CONFIG_NAME) if path.is_file()), None)
 
 
 def found_config(given: Path | None) -> Path | None:

@@ -11,9 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 MICROS_PER_USD = 1_000_000
+MOST_USD = 1_000_000_000
+"""The greatest budget: what is much above it the ledger cannot count."""
+
+RunnerKind = Literal["local", "dask", "ray"]
+"""Where shards are generated: in this process, or in worker processes."""
 
 
 def usd(micros: int | None) -> float | None:

@@ -16,9 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from tasks.backend_names import chosen_names
 from tasks.errors import InputError
 from tasks.plan import PlanOptions
-from tasks.records import Ended, JobState
+from tasks.records import MOST_USD, Ended, JobState, RunnerKind
 from tasks.reroll import Reroll
-from tasks.settings import MOST_USD, RunnerKind
 
 DATE = "{date}"
 

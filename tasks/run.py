@@ -18,12 +18,11 @@ from tasks.backends import require_ready
 from tasks.batch import Batch, open_batch
 from tasks.clock import Clock
 from tasks.errors import BatchStopped, ConfigError, ImagenError, InputError
-from tasks.ledger.database import open_ledger
+from tasks.ledger.database import open_ledger, reach_ledger
 from tasks.ledger.leases import living_leases, revoke
 from tasks.ledger.lock import lock_folder, require_no_workers
-from tasks.ledger.place import LedgerPlace, PostgresqlSchema, place_for, require_ledger
+from tasks.ledger.place import LedgerPlace, place_for, require_ledger
 from tasks.ledger.planning import reopen, write_plan
-from tasks.ledger.postgresql import reach
 from tasks.ledger.queries import Selection, open_backends, open_jobs, shards
 from tasks.ledger.routes import ended_pages, reroute
 from tasks.ledger.runs import RunRecord, RunStart, begin_run, end_run, last_run
@@ -132,9 +131,7 @@ async def check_ledger(request: RunRequest) -> None:
     Raises:
         ConfigError: It cannot. Nothing was spent.
     """
-    place = _place(request, _given(request))
-    if isinstance(place, PostgresqlSchema):
-        await reach(place)
+    await reach_ledger(_place(request, _given(request)))
 
 
 async def plan_run(run: OpenRun) -> Selection:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from platformdirs import user_config_path, user_state_path
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -28,14 +27,12 @@ from tasks.backend_names import parse_names
 from tasks.database_url import checked_url, without_password
 from tasks.errors import ConfigError
 from tasks.json_values import json_trouble
-
-FILE_NAME = "imagen.yaml"
-APP = "imagen"
+from tasks.paths import state_folder
+from tasks.records import RunnerKind
 
 Document = TypeVar("Document", bound=BaseModel)
 
 ImageFormat = Literal["png", "jpeg", "webp"]
-RunnerKind = Literal["local", "dask", "ray"]
 
 
 def _sendable(options: dict[str, Any]) -> dict[str, Any]:
@@ -46,8 +43,6 @@ def _sendable(options: dict[str, Any]) -> dict[str, Any]:
 
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """Name of an environment variable: what it holds, a secret, never stands in the configuration."""
-MOST_USD = 1_000_000_000
-"""The greatest budget: what is much above it the ledger cannot count."""
 Price = Annotated[float, Field(ge=0, le=100_000)]
 """Dollars; no picture is dearer. A greater one would not fit into the usage table, nor a batch of them into the ledger."""
 
@@ -185,18 +180,6 @@ class Settings(_Section):
                 msg = f"default_backend: {name!r} is not one of the backends ({', '.join(self.backends)})"
                 raise ValueError(msg)
         return self
-
-
-def state_folder() -> Path:
-    """The user's state folder of this program (usage database, server logs); not made here."""
-    return user_state_path(APP)
-
-
-def find_config(given: Path | None, *, cwd: Path) -> Path | None:
-    """The configuration file that counts: the given one, `./imagen.yaml`, the user's; None: built in."""
-    if given is not None:
-        return given
-    return next((path for path in (cwd / FILE_NAME, user_config_path(APP) / FILE_NAME) if path.is_file()), None)
 
 
 def load_settings(path: Path | None) -> Settings:

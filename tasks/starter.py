@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks.atomic_files import write_atomically
 from tasks.errors import OutputError
-from tasks.settings import FILE_NAME
+from tasks.paths import CONFIG_NAME
 
 MANIFEST_NAME = "prompts.yaml"
 
@@ -212,7 +212,7 @@ def write_starter(folder: Path) -> tuple[list[Path], list[Path]]:
     Raises:
         OutputError: The folder cannot be made or written.
     """
-    files = {folder / FILE_NAME: CONFIG_TEXT, folder / MANIFEST_NAME: MANIFEST_TEXT}
+    files = {folder / CONFIG_NAME: CONFIG_TEXT, folder / MANIFEST_NAME: MANIFEST_TEXT}
     kept = [path for path in files if path.exists()]
     written = [path for path in files if path not in kept]
     try:

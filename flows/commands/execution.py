@@ -15,12 +15,12 @@ from rich.console import Console
 
 from tasks.displays import display_on, lasting_console
 from tasks.errors import ImagenError, Interrupted
+from tasks.paths import state_folder
 from tasks.prefect_server.connection import ServerError, connect, quiet_defaults
 from tasks.prices import age_warnings
 from tasks.progress import Display, SilentDisplay, current_display
 from tasks.request import RunRequest
 from tasks.run import check_ledger, check_request
-from tasks.settings import state_folder
 from tasks.summary import exit_code
 from tasks.summary_screen import print_summary
 

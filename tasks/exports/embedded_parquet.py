@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.arrow_table import SCHEMA, arrow_columns
 from tasks.columns import COLUMNS
 from tasks.exports.features import IMAGE, feature_of
 from tasks.exports.pictures import Picture, pictures
-from tasks.metadata import SCHEMA, arrow_columns
 from tasks.output import Output
 
 ROW_GROUP_BYTES = 64_000_000

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, ScalarSelect, bindparam, case, func, insert, null, select, update
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.dml import Insert, Update
 
 from tasks.ledger.leases import LeaseTerms, is_newest, seconds_left
 from tasks.ledger.routes import ROUTE_UPDATE
 from tasks.ledger.schema import attempts, jobs
 from tasks.records import JobState
+from tasks.upsert import insert_for
 
 
 class Change(IntEnum):
@@ -86,7 +87,13 @@ def _held_part(db: Connection, group: Group, terms: LeaseTerms) -> tuple[Group, 
 
 
 def _statement(change: Change, dialect: str) -> Insert | Update:
-    return _STARTED_ONCE if change is Change.ATTEMPT_STARTED and dialect == "postgresql" else _STATEMENTS[change]
+    return _started_once() if change is Change.ATTEMPT_STARTED and dialect == "postgresql" else _STATEMENTS[change]
+
+
+@cache
+def _started_once() -> Insert:
+    """A server that went away may have committed the group whose answer was lost."""
+    return insert_for("postgresql", attempts).values(_STARTED).on_conflict_do_nothing()
 
 
 def _attempt_update(*names: str) -> Update:
@@ -106,8 +113,6 @@ def _cost_of_attempts() -> ScalarSelect[Any]:
 
 
 _STARTED = {"job_id": bindparam("a_job_id"), "number": bindparam("a_number"), "state": JobState.SUBMITTING}
-_STARTED_ONCE = postgresql.insert(attempts).values(_STARTED).on_conflict_do_nothing()
-"""A server that went away may have committed the group whose answer was lost."""
 _END = ("error_kind", "error_message", "latency_ms")
 _STATEMENTS: dict[Change, Insert | Update] = {
     Change.ATTEMPT_STARTED: insert(attempts).values(_STARTED),

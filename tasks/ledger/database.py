@@ -7,15 +7,15 @@ survive a power cut.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.errors import BatchStopped
-from tasks.ledger.place import LedgerPlace, SqliteFile, place_for, require_ledger
-from tasks.ledger.postgresql import explain_postgresql, open_postgresql
+from tasks.ledger.place import LedgerPlace, PostgresqlSchema, SqliteFile, place_for, require_ledger
+from tasks.ledger.postgresql_refusals import explain_postgresql
 from tasks.ledger.sqlite import explain_sqlite, open_sqlite
 
 
@@ -38,14 +38,33 @@ async def open_ledger(
     place = place_for(where, None) if isinstance(where, Path) else where
     if not create:
         require_ledger(place.out)
-    opened = open_sqlite(place) if isinstance(place, SqliteFile) else open_postgresql(place, create=create, alone=alone)
     try:
-        async with opened as engine:
+        async with _opened(place, create=create, alone=alone) as engine:
             yield engine
     except DBAPIError as exc:
         if (explained := explain_failure(exc)) is None:
             raise
         raise explained from exc
+
+
+async def reach_ledger(place: LedgerPlace) -> None:
+    """Learn before anything else is started that its server answers; a file needs none.
+
+    Raises:
+        ConfigError: It cannot be reached or refuses. Nothing was spent.
+    """
+    if isinstance(place, PostgresqlSchema):
+        from tasks.ledger.postgresql import reach  # noqa: PLC0415  see `_opened`
+
+        await reach(place)
+
+
+def _opened(place: LedgerPlace, *, create: bool, alone: bool) -> AbstractAsyncContextManager[AsyncEngine]:
+    if isinstance(place, SqliteFile):
+        return open_sqlite(place)
+    from tasks.ledger.postgresql import open_postgresql  # noqa: PLC0415  its driver would slow down every command
+
+    return open_postgresql(place, create=create, alone=alone)
 
 
 def explain_failure(exc: Exception) -> BatchStopped | None:

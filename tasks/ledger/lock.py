@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.errors import BatchLocked, OutputError
 from tasks.ledger.leases import LivingLease
-from tasks.ledger.postgresql import is_held
+from tasks.ledger.postgresql_lock import is_held
 
 LOCK_NAME = "ledger.lock"
 HOLDER_NAME = "ledger.lock.holder"

@@ -12,8 +12,6 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slugify import slugify
-
 from tasks.atomic_files import write_atomically
 from tasks.database_url import checked_url, database_of, without_password
 from tasks.errors import ConfigError, InputError, OutputError
@@ -106,6 +104,8 @@ def require_ledger(out: Path) -> None:
 
 def new_schema(out: Path) -> str:
     """A schema's name that people know the folder by, and that no other batch has had."""
+    from slugify import slugify  # noqa: PLC0415  every command loads this module, and few need a new name
+
     name = slugify(out.resolve().name, separator="_")[:NAME_CHARACTERS].strip("_")
     return "_".join(part for part in ("imagen", name, secrets.token_hex(4)) if part)
 

@@ -12,12 +12,12 @@ from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, UpdateBase, case, exists, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.schema import attempts, jobs
 from tasks.ledger.transactions import execute, rows_of
 from tasks.records import Ended, Job, JobState, PlannedJob, ReferenceImage
+from tasks.upsert import insert_for
 
 ROWS_PER_COMMIT = 2_000
 SERIES_WIDTH = 2**40
@@ -41,7 +41,7 @@ async def write_plan(
         now_us: Microseconds since 1970 UTC.
     """
     base = await _series_base(engine, salt)
-    upsert = _UPSERTS[engine.dialect.name]
+    upsert = _upsert(engine.dialect.name)
     for chunk in _chunks(planned):
         rows = [_row(item, base=base, run=run, salt=salt, now_us=now_us) for item in chunk]
         await execute(engine, upsert, rows)
@@ -186,10 +186,8 @@ _ROUTE = ("backend", "fallbacks")
 """Where the job is sent; kept where another backend has taken it over."""
 
 
-def _upsert(insert: sqlite.Insert | postgresql.Insert) -> UpdateBase:
+def _upsert(dialect: str) -> UpdateBase:
+    insert = insert_for(dialect, jobs)
     place = {name: insert.excluded[name] for name in _PLACE}
     route = {name: case((jobs.c.rerouted_from.is_(None), insert.excluded[name]), else_=jobs.c[name]) for name in _ROUTE}
     return insert.on_conflict_do_update(index_elements=[jobs.c.job_id], set_=place | route)
-
-
-_UPSERTS = {"sqlite": _upsert(sqlite.insert(jobs)), "postgresql": _upsert(postgresql.insert(jobs))}

@@ -21,6 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tasks.database_url import database_of
 from tasks.errors import BatchLocked, BatchStopped, ConfigError, ImagenError, InputError
 from tasks.ledger.place import PostgresqlSchema, read_pointer, write_pointer
+from tasks.ledger.postgresql_lock import END_SESSION, HOLDER, TRY_LOCK
+from tasks.ledger.postgresql_refusals import is_away, is_away_code, words_of
 from tasks.ledger.schema import SCHEMA_VERSION
 from tasks.ledger.versions import bring_up_to_date, require_known, version_of
 from tasks.paths import POINTER_NAME
@@ -33,20 +35,7 @@ ANSWER_TIMEOUT_S = 300.0
 STUCK_S = 30
 """A process that is stopped in the middle of a transaction keeps others from its rows no longer than that."""
 
-_AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "40001", "40P01", "25P03"})
-_AWAY_CLASSES = frozenset({"08", "53"})
-"""The server shuts down, starts, has no connection left, gave way to another transaction, or gave up one that stood still
-(Appendix A of PostgreSQL's manual, read 2026-11-24)."""
-
 _REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-_LOCK_KEY = "hashtextextended(current_schema(), 0)"
-_TRY_LOCK = f"SELECT pg_try_advisory_lock({_LOCK_KEY})"
-_HOLDER = "SELECT format('process %s on %s', pid, host) FROM runs ORDER BY number DESC LIMIT 1"
-_HELD = (
-    "FROM pg_locks JOIN pg_database ON pg_database.oid = database AND datname = current_database() "
-    f"WHERE locktype = 'advisory' AND (CAST(classid AS bigint) << 32) | CAST(objid AS bigint) = {_LOCK_KEY}"
-)
-_END_SESSION = f"SELECT pg_terminate_backend(pid) {_HELD} AND pid = $1"
 
 
 @asynccontextmanager
@@ -119,10 +108,10 @@ class Connector:
             BatchLocked: Another living run is.
         """
         session = await self._open()
-        if await session.fetchval(_TRY_LOCK):
+        if await session.fetchval(TRY_LOCK):
             self._session = session
             return
-        holder = await session.fetchval(_HOLDER) or "it did not say who"
+        holder = await session.fetchval(HOLDER) or "it did not say who"
         await session.close()
         raise BatchLocked(f"{self._place.out}: another run is writing to it ({holder}); wait for it or stop it")
 
@@ -142,10 +131,10 @@ class Connector:
     async def _hold_again(self, lost: asyncpg.Connection) -> None:
         session = await self._open()
         # Where only the connection broke, the server may not know yet that its session is over.
-        await session.fetchval(_END_SESSION, lost.get_server_pid())
+        await session.fetchval(END_SESSION, lost.get_server_pid())
         for pause_s in (0.0, 0.1, 1.0, 2.0):
             await asyncio.sleep(pause_s)
-            if await session.fetchval(_TRY_LOCK):
+            if await session.fetchval(TRY_LOCK):
                 self._session = session
                 return
         await session.close()
@@ -197,40 +186,6 @@ async def _is_alive(session: asyncpg.Connection) -> bool:
     return True
 
 
-def is_away(exc: BaseException) -> bool:
-    """Whether the server could not be reached or lost the connection, so that the same may help later."""
-    if isinstance(exc, DBAPIError):
-        return exc.connection_invalidated or _is_away_code(getattr(exc.orig, "sqlstate", None))
-    if isinstance(exc, asyncpg.PostgresError):
-        return _is_away_code(exc.sqlstate)
-    return isinstance(exc, OSError)
-
-
-async def is_held(engine: AsyncEngine) -> bool:
-    """Whether a living run holds the ledger that `engine` opens, wherever it runs."""
-    async with engine.connect() as db:
-        return bool((await db.execute(text(f"SELECT count(*) {_HELD}"))).scalar())
-
-
-def explain_postgresql(exc: DBAPIError | OSError) -> BatchStopped:
-    """The error that a user can act on, for a statement that the server did not carry out, or not in time."""
-    words = _words(exc) if isinstance(exc, DBAPIError) else f"its server gave no answer: {_words_of_silence(exc)}"
-    return BatchStopped("ledger", f"the ledger cannot be used ({words}); mend that and resume; nothing is paid twice")
-
-
-def _words_of_silence(exc: OSError) -> str:
-    return exc.strerror or type(exc).__name__
-
-
-def _words(exc: DBAPIError) -> str:
-    """The server's own, without the class that SQLAlchemy puts before them."""
-    return str(exc.orig).partition("\n")[0].rpartition("'>: ")[2]
-
-
-def _is_away_code(code: str | None) -> bool:
-    return code is not None and (code in _AWAY_CODES or code[:2] in _AWAY_CLASSES)
-
-
 def _reason(exc: Exception, database: str) -> str:
     """What a refusal means and what to do, by its SQLSTATE."""
     code = getattr(exc, "sqlstate", None) or ""
@@ -239,7 +194,7 @@ def _reason(exc: Exception, database: str) -> str:
         return f"has no database {database!r}: create it (createdb {database}) or mend the URL"
     if code.startswith("28"):
         return f"refuses ({words}): put the password into PGPASSWORD or ~/.pgpass, or mend the user in the URL"
-    if isinstance(exc, OSError) or _is_away_code(code):
+    if isinstance(exc, OSError) or is_away_code(code):
         return f"cannot be reached ({words}): start it or mend the URL"
     return f"refuses ({words}): mend that"
 
@@ -269,5 +224,5 @@ async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool
 
 def _refused(exc: DBAPIError) -> str:
     if getattr(exc.orig, "sqlstate", None) == "42501":
-        return f"refuses ({_words(exc)}): its user needs CREATE on the database: GRANT CREATE ON DATABASE ... TO ..."
-    return f"cannot be used ({_words(exc)}): mend that"
+        return f"refuses ({words_of(exc)}): its user needs CREATE on the database: GRANT CREATE ON DATABASE ... TO ..."
+    return f"cannot be used ({words_of(exc)}): mend that"

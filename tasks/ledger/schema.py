@@ -6,12 +6,14 @@ keep exactly.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy import DDL, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, event
 
 SCHEMA_VERSION = 2
 """`tasks.ledger.versions` brings older ledgers up to it."""
 
-_CLAIMED = "claimed_by IS NOT NULL"
+CLAIMED_INDEX = "CREATE INDEX jobs_claimed_by ON jobs (claimed_by) WHERE claimed_by IS NOT NULL"
+"""As every database takes it: to say it in SQLAlchemy's words loads the dialect of each, 30 ms of every command."""
+
 metadata = MetaData()
 
 jobs = Table(
@@ -67,8 +69,8 @@ jobs = Table(
     Column("lease_until_us", BigInteger),
     Index("jobs_position", "position"),
     Index("jobs_state_position", "state", "position"),
-    Index("jobs_claimed_by", "claimed_by", sqlite_where=text(_CLAIMED), postgresql_where=text(_CLAIMED)),
 )
+event.listen(jobs, "after_create", DDL(CLAIMED_INDEX))  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it without types
 
 attempts = Table(
     "attempts",

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tasks.ledger.database import explain_failure
-from tasks.ledger.postgresql import is_away
+from tasks.ledger.postgresql_refusals import is_away
 from tasks.retry import retrying_database
 
 T = TypeVar("T")

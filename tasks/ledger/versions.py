@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select, text, update
 
 from tasks.errors import InputError
-from tasks.ledger.schema import SCHEMA_VERSION, metadata
+from tasks.ledger.schema import CLAIMED_INDEX, SCHEMA_VERSION, metadata
 
 _STEPS: dict[int, tuple[str, ...]] = {
     2: (
@@ -19,7 +19,7 @@ _STEPS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE jobs ADD COLUMN input_image_sha256 VARCHAR(64)",
         "ALTER TABLE jobs ADD COLUMN input_mask TEXT",
         "ALTER TABLE jobs ADD COLUMN input_mask_sha256 VARCHAR(64)",
-        "CREATE INDEX jobs_claimed_by ON jobs (claimed_by) WHERE claimed_by IS NOT NULL",
+        CLAIMED_INDEX,
     ),
 }
 """What makes the tables of a version of those of the one before."""

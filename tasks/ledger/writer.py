@@ -15,7 +15,7 @@ from typing import Protocol
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.ledger.postgresql import is_away
+from tasks.ledger.postgresql_refusals import is_away
 from tasks.ledger.sqlite import configure_sqlite
 from tasks.retry import retrying_database
 

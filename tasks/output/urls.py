@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks.errors import InputError
-from tasks.settings import state_folder
+from tasks.paths import state_folder
 
 SCHEMES = {"s3": "s3://bucket/prefix", "gs": "gs://bucket/prefix", "az": "az://container/prefix"}
 OUTPUTS_FOLDER = "outputs"

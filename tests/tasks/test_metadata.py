@@ -12,12 +12,13 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.arrow_table import SCHEMA
 from tasks.columns import COLUMNS
 from tasks.errors import Refused
 from tasks.generate import generate_range
 from tasks.identity import prompt_hash
 from tasks.ledger.queries import PAGE_ROWS
-from tasks.metadata import SCHEMA, write_metadata
+from tasks.metadata import write_metadata
 from tests.making import START_US, FakeClock, batch_of, make_job
 from tests.scripted_backend import ScriptedBackend
 

@@ -14,7 +14,8 @@ from tasks.backends.openai_images.options import OpenAIOptions
 from tasks.backends.replicate.options import ReplicateOptions
 from tasks.backends.sketch import SketchOptions
 from tasks.errors import ConfigError
-from tasks.settings import Settings, find_config, load_settings
+from tasks.paths import find_config
+from tasks.settings import Settings, load_settings
 from tasks.starter import CONFIG_TEXT
 
 BAD_CONFIGS = {

@@ -20,16 +20,17 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    Uuid,
     func,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from tenacity import AsyncRetrying, stop_after_attempt
 
 from tasks.clock import instant
 from tasks.records import MICROS_PER_USD
+from tasks.upsert import insert_for
 from tasks.usage.groups import UsageGroup, in_order
 from tasks.usage.query import UsageQuery
 from tasks.usage.rows import UsageRow, row_of
@@ -63,7 +64,7 @@ metadata = MetaData(schema=SCHEMA)
 imagen_usage = Table(
     "imagen_usage",
     metadata,
-    Column("id", String(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql"), primary_key=True),
+    Column("id", String(36).with_variant(Uuid(as_uuid=False), "postgresql"), primary_key=True),
     Column("created_at", _Instant, nullable=False),
     Column("backend", Text, nullable=False),
     Column("model", Text, nullable=False),
@@ -127,8 +128,8 @@ class SqlSink:
                     yield row_of(row)
 
     async def _insert(self, values: list[dict[str, object]]) -> None:
-        insert = postgresql.insert if self._native else sqlite.insert
-        statement = insert(imagen_usage).on_conflict_do_nothing(index_elements=["id"])
+        insert = insert_for(self._engine.dialect.name, imagen_usage)
+        statement = insert.on_conflict_do_nothing(index_elements=["id"])
         with self._explained():
             async with self._engine.begin() as db:
                 await db.execute(statement, values)

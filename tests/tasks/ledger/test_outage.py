@@ -22,7 +22,7 @@ from tasks.ledger.changes import Change, apply_changes
 from tasks.ledger.database import open_ledger
 from tasks.ledger.leases import LeaseTerms, claim
 from tasks.ledger.place import PostgresqlSchema
-from tasks.ledger.postgresql import is_held
+from tasks.ledger.postgresql_lock import is_held
 from tasks.ledger.queries import count
 from tasks.ledger.runs import RunStart, begin_run
 from tasks.ledger.schema import attempts, jobs

@@ -9,7 +9,7 @@ from tasks.errors import ConfigError, InputError
 from tasks.output import output_at
 from tasks.output.folder import OutputFolder
 from tasks.output.urls import bucket_url
-from tasks.settings import state_folder
+from tasks.paths import state_folder
 
 
 @pytest.mark.parametrize("text", ["runs/foxes", "/data/s3/x", "s3:/one-slash", ".", "C:\\runs"])

@@ -1,0 +1,21 @@
+"""One living run for each batch on PostgreSQL: an advisory lock of the server, named by the batch's schema."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+_LOCK_KEY = "hashtextextended(current_schema(), 0)"
+TRY_LOCK = f"SELECT pg_try_advisory_lock({_LOCK_KEY})"
+HOLDER = "SELECT format('process %s on %s', pid, host) FROM runs ORDER BY number DESC LIMIT 1"
+_HELD = (
+    "FROM pg_locks JOIN pg_database ON pg_database.oid = database AND datname = current_database() "
+    f"WHERE locktype = 'advisory' AND (CAST(classid AS bigint) << 32) | CAST(objid AS bigint) = {_LOCK_KEY}"
+)
+END_SESSION = f"SELECT pg_terminate_backend(pid) {_HELD} AND pid = $1"
+
+
+async def is_held(engine: AsyncEngine) -> bool:
+    """Whether a living run holds the ledger that `engine` opens, wherever it runs."""
+    async with engine.connect() as db:
+        return bool((await db.execute(text(f"SELECT count(*) {_HELD}"))).scalar())
