@@ -52,9 +52,12 @@ def main(arguments: Sequence[str]) -> None:
     if not options.only:
         (docs / FIGURES).unlink(missing_ok=True)
     for part in options.only or PARTS:
+        measured: list[Row] = []
         for row in PARTS[part](SIZES[options.size], SCRATCH):
             _say(row)
+            measured.append(row)
             results.save(results.load(docs / FIGURES).with_row(row), docs / FIGURES)
+        results.save(results.load(docs / FIGURES).with_part(measured), docs / FIGURES)
         _write(results.load(docs / FIGURES), docs)
 
 

@@ -60,6 +60,11 @@ class Results:
         rows = {row.key: row for row in self.rows} | {new.key: new}
         return Results(machine=self.machine, rows=list(rows.values()))
 
+    def with_part(self, measured: Sequence[Row]) -> Results:
+        """The same with a part's rows, and none of it that were measured at another size or by an older program."""
+        parts = {row.part for row in measured}
+        return Results(machine=self.machine, rows=[*(row for row in self.rows if row.part not in parts), *measured])
+
 
 def joined(rows: Sequence[Row]) -> Row:
     """Rows of the same thing as one, with all their values."""
