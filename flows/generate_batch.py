@@ -5,6 +5,7 @@ The body is the list of steps; each step is one module of `tasks`.
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,7 +41,9 @@ def _say_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]
     request = RunRequest.model_validate(flow_run.parameters)
     out = request.on(flow_run.expected_start_time or datetime.now(UTC)).out
     if has_ledger(output_at(out).home):
-        flow_run_logger(flow_run).warning("%s; the batch in %s goes on with: imagen resume %s", state.name, out, out)
+        flow_run_logger(flow_run).warning(
+            "%s; the batch in %s goes on with: imagen resume %s", state.name, out, shlex.quote(out)
+        )
 
 
 @flow(

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -108,7 +107,7 @@ class Batch:
         Raises:
             BatchStopped: None may be made any more.
         """
-        await self.stop.pause(seconds, self.clock.sleep)
+        await self.stop.pausing(self.clock.sleep)(seconds)
 
     @property
     def paces(self) -> list[Pace]:
@@ -184,8 +183,7 @@ async def open_batch(
 
 def local_rate(allowance: Allowance, clock: Clock, stop: StopSwitch) -> Rate:
     """The rate of an account as one process keeps it alone; nobody waits for a turn that the stop takes away."""
-    sleep = partial(stop.pause, sleep=clock.sleep)
-    return Pace(allowance.creates_per_min, now=clock.monotonic_s, sleep=sleep)
+    return Pace(allowance.creates_per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
 
 
 _CURRENT: ContextVar[Batch] = ContextVar("batch")

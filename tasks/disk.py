@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,9 @@ def stopping_when_full(out: object, *, disk: Path | None = None) -> Iterator[Non
         yield
     except OSError as exc:
         why = _why(disk or out, exc)
-        raise BatchStopped("disk", f"{why} and run `imagen resume {out}`; nothing is paid twice", why=why) from exc
+        raise BatchStopped(
+            "disk", f"{why} and run `imagen resume {shlex.quote(str(out))}`; nothing is paid twice", why=why
+        ) from exc
 
 
 def _why(out: object, error: OSError) -> str:

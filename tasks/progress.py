@@ -85,6 +85,7 @@ def standing_of(batch: Batch, *, left: int, rate_per_s: float) -> Standing:
         cost_micros=tally.cost_micros,
         cost_unknown=tally.cost_unknown,
         draining=batch.stop.requested,
+        interrupted=batch.stop.interrupted,
         slowed_to_per_min=min(slowed, default=None),
         pause_s=max((pace.pause_s for pace in paces), default=0.0),
     )

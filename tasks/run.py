@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -196,7 +197,9 @@ async def _reopen(run: OpenRun) -> None:
         await _check_route(run, ended, other)
     found = await reopen(engine, ended, run=run.number if alone else None)
     if request.only is not None and not found:
-        raise InputError(f"{request.out}: no job ended as {request.only}; see `imagen status {request.out}`")
+        raise InputError(
+            f"{request.out}: no job ended as {request.only}; see `imagen status {shlex.quote(request.out)}`"
+        )
     if other is not None:
         await reroute(engine, run.number, other, run.settings)
 

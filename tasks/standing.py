@@ -31,6 +31,8 @@ class Standing:
     """Attempts whose cost is not known."""
     draining: bool = False
     """No more are started; what is in flight lands."""
+    interrupted: bool = False
+    """Because somebody asked for it."""
     slowed_to_per_min: float | None = None
     """The rate of calls that the provider has cut it to; None while it has not."""
     pause_s: float = 0.0
@@ -72,7 +74,8 @@ def facts(standing: Standing) -> list[str]:
     """Flight, rate, time left and dollars."""
     parts = [f"{standing.in_flight} in flight"]
     if standing.draining:
-        return [*parts, money(standing), "Ctrl-C again stops now"]
+        again = "again" if standing.interrupted else "twice"
+        return [*parts, money(standing), f"Ctrl-C {again} stops now"]
     if standing.left_s is not None:
         parts += [rate(standing), f"{timedelta(seconds=round(standing.left_s))} left"]
     return [*parts, money(standing)]

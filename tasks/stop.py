@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from tasks.errors import BatchStopped
 
 INTERRUPTED = "interrupted"
+Sleep = Callable[[float], Awaitable[None]]
+"""Waits for so many seconds."""
 
 
 class StopSwitch:
@@ -47,20 +49,23 @@ class StopSwitch:
         if self.cause is not None:
             raise self.cause
 
-    async def pause(self, seconds: float, sleep: Callable[[float], Awaitable[None]]) -> None:
-        """Sleep before a submit, no longer than one may still be made.
+    def pausing(self, sleep: Sleep) -> Sleep:
+        """The same sleep for whoever waits before a submit: no longer than one may still be made.
 
-        Raises:
-            BatchStopped: None may be made any more.
+        It raises `BatchStopped` when none may be made any more.
         """
-        self.check()
-        asleep, stopped = asyncio.ensure_future(sleep(seconds)), asyncio.ensure_future(self._stopped.wait())
-        try:
-            await asyncio.wait((asleep, stopped), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            asleep.cancel()
-            stopped.cancel()
-        self.check()
+
+        async def pause(seconds: float) -> None:
+            self.check()
+            asleep, stopped = asyncio.ensure_future(sleep(seconds)), asyncio.ensure_future(self._stopped.wait())
+            try:
+                await asyncio.wait((asleep, stopped), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                asleep.cancel()
+                stopped.cancel()
+            self.check()
+
+        return pause
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json as json_format
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,7 +91,7 @@ def _run_on_server(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
     try:
         return asyncio.run(_run_flow(request))
     except asyncio.CancelledError:  # the second Ctrl-C
-        again = f"imagen resume {request.out}"
+        again = f"imagen resume {shlex.quote(request.out)}"
         raise Interrupted(f"stopped at once; what was in flight is found again by: {again}") from None
 
 

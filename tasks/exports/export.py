@@ -6,6 +6,7 @@ finished is exported.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -123,7 +124,9 @@ async def _export_embedded(engine: AsyncEngine, out: Output, target: Path, overw
 
 async def _export_card(engine: AsyncEngine, out: Output, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
     if not out.has(TABLE_NAME):
-        raise InputError(f"{out}: has no {TABLE_NAME} yet; a run writes it at its end (imagen resume {out})")
+        raise InputError(
+            f"{out}: has no {TABLE_NAME} yet; a run writes it at its end (imagen resume {shlex.quote(str(out))})"
+        )
     card = f"{out}/{CARD_NAME}"
     require_replaceable(card, exists=out.has(CARD_NAME), overwrite=overwrite)
     batch = await survey(engine)
@@ -160,5 +163,5 @@ def _name_of(folder: Path) -> str:
 
 def _with_pictures(batch: Survey, out: Output) -> Survey:
     if not batch.pictures:
-        raise InputError(f"{out}: has no picture to export yet (imagen status {out})")
+        raise InputError(f"{out}: has no picture to export yet (imagen status {shlex.quote(str(out))})")
     return batch

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -123,5 +122,6 @@ def _rate(engine: AsyncEngine, allowance: Allowance, clock: Clock, stop: StopSwi
     """A service without a limit is asked by each worker as it likes, and slows each down by itself."""
     if allowance.creates_per_min is None:
         return local_rate(allowance, clock, stop)
-    sleep = partial(stop.pause, sleep=clock.sleep)
-    return SharedPace(engine, allowance.account, allowance.creates_per_min, now=clock.monotonic_s, sleep=sleep)
+    return SharedPace(
+        engine, allowance.account, allowance.creates_per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep)
+    )

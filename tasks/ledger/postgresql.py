@@ -130,14 +130,17 @@ class Connector:
 
     async def _hold_again(self, lost: asyncpg.Connection) -> None:
         session = await self._open()
-        # Where only the connection broke, the server may not know yet that its session is over.
-        await session.fetchval(END_SESSION, lost.get_server_pid())
-        for pause_s in (0.0, 0.1, 1.0, 2.0):
-            await asyncio.sleep(pause_s)
-            if await session.fetchval(TRY_LOCK):
-                self._session = session
-                return
-        await session.close()
+        try:
+            # Where only the connection broke, the server may not know yet that its session is over.
+            await session.fetchval(END_SESSION, lost.get_server_pid())
+            for pause_s in (0.0, 0.1, 1.0, 2.0):
+                await asyncio.sleep(pause_s)
+                if await session.fetchval(TRY_LOCK):
+                    self._session = session
+                    return
+        finally:
+            if self._session is not session:
+                session.terminate()
         raise BatchStopped("ledger", "another run took over the batch while its ledger was away; nothing is paid twice")
 
     async def _open(self) -> asyncpg.Connection:

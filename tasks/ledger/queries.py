@@ -5,7 +5,7 @@ Everything is read in pages by the sort key, so memory does not grow with the ba
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ IN_ORDER = (jobs.c.position, jobs.c.job_id)
 """Manifest order, and one of jobs that share a place: a run of a part of an edited manifest moves some, and not others."""
 OPEN_STATES = (JobState.PLANNED, JobState.SUBMITTING, JobState.SUBMITTED)
 PAGE_ROWS = 2_000
+AttemptKey = tuple[str, int]
+"""Of an attempt: job_id and number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,8 +225,12 @@ async def failures(engine: AsyncEngine, limit: int) -> Sequence[RowMapping]:
     return await mappings_of(engine, select(*columns).where(ended_badly).order_by(jobs.c.position).limit(limit))
 
 
-async def usage_pages(engine: AsyncEngine, size: int) -> AsyncIterator[Sequence[RowMapping]]:
-    """Successful attempts whose usage row has not been pushed; a page must be marked before the next is asked for.
+async def usage_pages(
+    engine: AsyncEngine, size: int, *, without: Collection[AttemptKey] = ()
+) -> AsyncIterator[Sequence[RowMapping]]:
+    """Successful attempts whose usage row has not been pushed.
+
+    A page must be marked, or its rows be put into `without`, before the next is asked for.
 
     The caller of each is that of the run in which it began, which is the run that paid for it: runs of one
     folder never overlap.
@@ -250,15 +256,16 @@ async def usage_pages(engine: AsyncEngine, size: int) -> AsyncIterator[Sequence[
         .where(pending)
         .limit(size)
     )
+    key = tuple_(attempts.c.job_id, attempts.c.number)
     while True:
-        rows = await mappings_of(engine, query)
+        rows = await mappings_of(engine, query.where(key.not_in(list(without))))
         if not rows:
             return
         yield rows
 
 
-async def mark_pushed(engine: AsyncEngine, keys: Sequence[tuple[str, int]], *, now_us: int) -> None:
-    """Note that the usage rows of these attempts (job_id, number) are in the sink."""
+async def mark_pushed(engine: AsyncEngine, keys: Sequence[AttemptKey], *, now_us: int) -> None:
+    """Note that the usage rows of these attempts are in the sink."""
     mine = tuple_(attempts.c.job_id, attempts.c.number).in_(keys)
     await execute(engine, update(attempts).where(mine).values(usage_pushed_at_us=now_us))
 

@@ -63,12 +63,20 @@ def _json(manifest: Manifest) -> Iterator[RawRow | Problem]:
 
 def _loaded(text: str) -> Any:
     """The value of a JSON text; NaN, which Python and R write for a missing number, is null."""
-    value = json.loads(text, parse_constant=_constant)
+    value = json.loads(text, parse_constant=_constant, object_pairs_hook=_object)
     if "\\u" in text:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise ValueError("half of a character, as \\ud83d without its other half") from None
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands twice in one object")
     return value
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
+import shlex
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cached_property
@@ -191,7 +192,9 @@ class OutputBucket:
             self._is_away = True
             reason = reason_of(exc, self._url)
             raise BatchStopped(
-                "storage", f"{self}: {reason} and run `imagen resume {self}`; nothing is paid twice", why=reason
+                "storage",
+                f"{self}: {reason} and run `imagen resume {shlex.quote(str(self))}`; nothing is paid twice",
+                why=reason,
             ) from exc
         self._is_away = False
 

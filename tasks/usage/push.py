@@ -6,19 +6,21 @@ so a push may go on beside a living run of the same batch.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+import shlex
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying
 
 from tasks.clock import Clock
-from tasks.errors import BatchStopped, InputError, UsageError
+from tasks.errors import BatchStopped, InputError, UsageError, UsageRefused
 from tasks.ledger.database import open_ledger
 from tasks.ledger.place import ledger_of
-from tasks.ledger.queries import count_usage, mark_pushed, usage_pages
+from tasks.ledger.queries import AttemptKey, count_usage, mark_pushed, usage_pages
 from tasks.ledger.runs import last_run
 from tasks.output import output_at
 from tasks.progress import current_display
@@ -26,8 +28,11 @@ from tasks.retry import retrying_usage
 from tasks.settings import Settings, UsageSettings, load_settings
 from tasks.usage.rows import usage_row
 from tasks.usage.sinks import open_sink
+from tasks.usage.sinks.base import UsageSink
 
 ROWS_PER_PUSH = 500
+MOST_REFUSED = 10
+"""Single rows that a sink does not take; where there are more, it is not the rows that are wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +77,48 @@ async def push_usage(
     try:
         async with open_sink(settings, retrying=retrying or retrying_usage(clock.sleep)) as sink:
             if sink is not None:
-                async for page in usage_pages(engine, ROWS_PER_PUSH):
-                    await sink.push([usage_row(attempt) for attempt in page])
-                    keys = [(attempt["job_id"], attempt["number"]) for attempt in page]
-                    await mark_pushed(engine, keys, now_us=clock.now_us())
+                await _Push(engine, sink, clock).everything()
     except UsageError as exc:
-        warning = f"{exc}. The usage rows stay pending; push them with: imagen usage push {out}"
+        warning = f"{exc}. The usage rows stay pending; push them with: imagen usage push {shlex.quote(str(out))}"
     pushed, pending = await count_usage(engine)
     return PushReport(out=str(out), pushed=pushed, pending=pending, warning=warning)
+
+
+@dataclass(slots=True)
+class _Push:
+    """One push of one batch; a row that the sink does not take stays behind, and holds up no other."""
+
+    engine: AsyncEngine
+    sink: UsageSink
+    clock: Clock
+    refused: dict[AttemptKey, UsageRefused] = field(default_factory=dict)
+
+    async def everything(self) -> None:
+        """Push what is pending.
+
+        Raises:
+            UsageError: The sink cannot be used, or has refused a row; all others that it takes are marked.
+        """
+        async for page in usage_pages(self.engine, ROWS_PER_PUSH, without=self.refused.keys()):
+            await self._push(page)
+        for refusal in self.refused.values():
+            raise refusal
+
+    async def _push(self, page: Sequence[RowMapping]) -> None:
+        keys = [(attempt["job_id"], attempt["number"]) for attempt in page]
+        try:
+            await self.sink.push([usage_row(attempt) for attempt in page])
+        except UsageRefused as exc:
+            if exc.reason != "data" or len(self.refused) == MOST_REFUSED:
+                raise
+            if len(page) == 1:
+                self.refused[keys[0]] = exc
+                return
+            half = len(page) // 2
+            await self._push(page[:half])
+            await self._push(page[half:])
+        else:
+            await mark_pushed(self.engine, keys, now_us=self.clock.now_us())
 
 
 async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushReport]:

@@ -27,7 +27,11 @@ def test_a_moment_is_told_in_one_line() -> None:
             {"cost_micros": 12_000, "rate_per_s": 0.0},
             "3 failed, 16 in flight, $0.0120 of about $0.0300",
         ),
-        ({"draining": True}, "3 failed, 16 in flight, $1.20 of about $3.00, Ctrl-C again stops now"),
+        (
+            {"draining": True, "interrupted": True},
+            "3 failed, 16 in flight, $1.20 of about $3.00, Ctrl-C again stops now",
+        ),
+        ({"draining": True}, "3 failed, 16 in flight, $1.20 of about $3.00, Ctrl-C twice stops now"),
         ({"cost_micros": 0, "cost_unknown": 4, "rate_per_s": 0.0}, "3 failed, 16 in flight, $0.00 and 4 unknown"),
         (
             {"slowed_to_per_min": 320.4, "rate_per_s": 0.0},

@@ -13,6 +13,7 @@ from tasks.records import Prediction
 
 RUNNING = frozenset({"starting", "processing"})
 SUCCEEDED = "succeeded"
+CANCELED = "canceled"
 
 # Captured and documented error texts (Replicate docs, "Error codes"; production logs of other clients, read 2026-11).
 _MODERATION = re.compile(r"\(E005\)|flagged as sensitive|NSFW", re.IGNORECASE)
@@ -90,7 +91,8 @@ def _instant(answer: dict[str, Any], key: str) -> datetime | None:
 
 def _failure(answer: dict[str, Any], pricing: Pricing, used: Used) -> JobError:
     error = _failure_of(answer)
-    if error.cost_micros == 0 and pricing.by_time and answer.get("started_at"):
+    may_be_billed = error.cost_micros == 0 or error.error_kind == CANCELED
+    if may_be_billed and pricing.by_time and answer.get("started_at"):
         # Such models bill the time that they ran, whatever came of it (Replicate docs, "Billing", read 2026-11).
         error.cost_micros = pricing.cost_micros(replace(used, images=0))
     return error
@@ -101,9 +103,9 @@ def _failure_of(answer: dict[str, Any]) -> JobError:
     message = error or f"the prediction ended as {status}"
     if status == "aborted":
         return Transient(f"not started in time ({message})", kind="timeout")
-    if status == "canceled":
+    if status == CANCELED:
         # Public models bill what ran before a cancel (Replicate changelog, 2025-10-16).
-        return Transient(f"canceled while it ran ({message})", kind="canceled", cost_micros=None)
+        return Transient(f"canceled while it ran ({message})", kind=CANCELED, cost_micros=None)
     if status != "failed":
         return JobError(f"the prediction is in an unknown state, {status!r}", kind="unknown_state", cost_micros=None)
     if _MODERATION.search(message):

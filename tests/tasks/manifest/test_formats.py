@@ -25,6 +25,8 @@ BAD_FILES = [
     ("m.jsonl", "null\n", 1, "is neither an object nor a text"),
     ("m.jsonl", '{"prompt": "a", "width": Infinity}\n', 1, "Infinity is not a number"),
     ("m.jsonl", '{"prompt": "a", "note": "\\ud83d"}\n', 1, "half of a character"),
+    ("m.jsonl", '{"prompt": "a", "prompt": "b"}\n', 1, "is not JSON ('prompt' stands twice in one object)"),
+    ("m.json", '[{"prompt": "a", "extra": {"x": 1, "x": 1}}]', None, "'x' stands twice in one object"),
     ("m.jsonl", '{"prompt": "a", "note": ' + "9" * 5_000 + "}\n", 1, "is not JSON"),
     ("m.jsonl", "[" * 200_000 + "\n", 1, "is not JSON (it is nested too deeply)"),
     ("m.json", '{"prompt": "a"}', 1, "holds no list of rows"),

@@ -68,10 +68,17 @@ async def test_a_sink_that_fails_keeps_the_rows_pending(out: Path, tmp_path: Pat
     report = await generate_and_push(out, blocked)
     assert (report.pushed, report.pending) == (0, 3)
     assert report.warning is not None
-    assert f"imagen usage push {out}" in report.warning
+    assert report.warning.endswith(f"imagen usage push {out}")
     async with batch_of(out, [make_job(number) for number in range(3)]) as batch:
         again = await push_usage(batch.engine, sink_in(tmp_path), out=out, clock=Clock())
     assert (again.pushed, again.pending) == (3, 0)
+
+
+async def test_the_command_of_a_warning_can_be_copied(tmp_path: Path) -> None:
+    """Also for a folder with a space in its name."""
+    await write_batch(tmp_path / "my batch", 1)
+    report = await push(tmp_path / "my batch", UsageSettings(path="~no-such-user/usage.db"))
+    assert (report.warning or "").endswith(f"imagen usage push '{tmp_path}/my batch'")
 
 
 async def test_a_home_that_nobody_has_keeps_the_rows_pending(out: Path) -> None:

@@ -108,12 +108,14 @@ def test_megapixels_are_billed_whole() -> None:
 
 
 def test_a_price_by_time_counts_what_ran() -> None:
-    """A success by its seconds; a failure by its seconds too, nothing before it started, unknown without a figure."""
+    """A success by its seconds; a failure or a cancel by its seconds too, nothing before it started, unknown without a figure."""
     sdxl = "stability-ai/sdxl"
     assert ended({"output": "a", "metrics": {"predict_time": 4.0}}, sdxl).cost_micros == 3_900
     failed = {"status": "failed", "error": "interrupted (code: PA)"}
     started = {**failed, "started_at": "2026-11-24T10:00:01Z"}
-    for answer, expected in ((failed, 0), (started, None), ({**started, "metrics": {"predict_time": 2.0}}, 1_950)):
+    measured = {**started, "metrics": {"predict_time": 2.0}}
+    canceled = {**measured, "status": "canceled"}
+    for answer, expected in ((failed, 0), (started, None), (measured, 1_950), (canceled, 1_950)):
         with pytest.raises(Transient) as caught:
             ended(answer, sdxl)
         assert caught.value.cost_micros == expected

@@ -85,6 +85,34 @@ async def test_refusals_are_told_apart(
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("usage_database")
+async def test_a_row_that_is_refused_holds_up_no_other(usage_database: UsageDatabase, tmp_path: Path) -> None:
+    """A house's own rule keeps out what it is about; all else is pushed, and the row stays pending with the reason."""
+    await usage_database.fetch("ALTER TABLE mai.imagen_usage ADD CONSTRAINT house CHECK (latency_ms <> 1007)")
+    try:
+        await write_batch(tmp_path, 20)
+        report = await push(tmp_path, SINK)
+        assert (report.pushed, report.pending) == (19, 1)
+        assert "house" in (report.warning or "")
+    finally:
+        await usage_database.fetch("ALTER TABLE mai.imagen_usage DROP CONSTRAINT house")
+    assert (await push(tmp_path, SINK)).pending == 0
+    assert await usage_database.count() == (20, 20)
+
+
+@pytest.mark.usefixtures("usage_database")
+async def test_a_table_that_takes_no_row_is_not_asked_for_each(usage_database: UsageDatabase, tmp_path: Path) -> None:
+    """Where all are refused it is not the rows that are wrong: the push ends, and nothing is lost."""
+    await usage_database.fetch("ALTER TABLE mai.imagen_usage ADD CONSTRAINT house CHECK (latency_ms < 0)")
+    try:
+        await write_batch(tmp_path, 700)
+        report = await push(tmp_path, SINK)
+    finally:
+        await usage_database.fetch("ALTER TABLE mai.imagen_usage DROP CONSTRAINT house")
+    assert (report.pushed, report.pending) == (0, 700)
+    assert "house" in (report.warning or "")
+
+
 @pytest.mark.parametrize(
     "url",
     [
