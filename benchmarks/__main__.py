@@ -34,9 +34,14 @@ def _compare(size: Size, scratch: Path) -> Iterable[Row]:
         yield from compare(case, rounds=size.rounds, scratch=scratch)
 
 
+def _floor(size: Size, scratch: Path) -> Iterable[Row]:
+    for case in size.contenders:
+        yield from measure_floor(case, rounds=size.rounds, scratch=scratch)
+
+
 PARTS: Mapping[str, Part] = {
     "contenders": _compare,
-    "floor": lambda size, scratch: measure_floor(size.contenders[0], rounds=size.rounds, scratch=scratch),
+    "floor": _floor,
     "engine": lambda size, scratch: measure_engine(size.engine, rounds=size.rounds, scratch=scratch),
     "scale": lambda size, scratch: measure_scale(size.scale, scratch=scratch),
     "planning": lambda size, scratch: measure_planning(size.rows, scratch=scratch),

@@ -43,7 +43,8 @@ def document(results: Results) -> str:
         "![Generation, CPU and memory of the five contenders](benchmarks.svg)",
         METHOD,
         *(f"## {case}\n\n{_contenders(rows)}" for case, rows in _by_case(results.of(COMPARED))),
-        *([f"## What the promises cost\n\n{FLOOR}\n\n{_floor(results)}"] if results.of(floor.PART) else []),
+        *([f"## What the promises cost\n\n{FLOOR}"] if results.of(floor.PART) else []),
+        *(f"**{case}**\n\n{_floor(rows)}" for case, rows in _by_case(results.of(floor.PART))),
         "## imagen alone\n\nAt zero latency, with its Replicate backend.\n\n" + _alone(results),
         f"## Start-up\n\n{STARTUP.format(libraries=startup.LIBRARIES)}\n\n{_startup(results)}",
         f"## What was promised\n\n{_promises(results)}",
@@ -75,10 +76,10 @@ def _contender(row: Row) -> Sequence[str]:
     return (f"({contender.letter}) {contender.title}", *(row.spread(name) for name in figures))
 
 
-def _floor(results: Results) -> str:
+def _floor(rows: Sequence[Row]) -> str:
     header = ("", "generation, s", "images/s", "CPU ms/image", "peak MB", "requests/image")
     figures = ("generation_s", "images_per_s", "cpu_ms_per_image", "peak_mb", "requests_per_image")
-    return _table(header, ((row.subject, *_figures(row, figures)) for row in results.of(floor.PART)))
+    return _table(header, ((row.subject, *_figures(row, figures)) for row in rows))
 
 
 def _alone(results: Results) -> str:
