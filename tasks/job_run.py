@@ -46,7 +46,7 @@ class JobRun:
         self._started_us = open_job.started_at_us or batch.clock.now_us()
         self._unfinished = open_job.state is not JobState.PLANNED
         self._reservation: Hold | None = self._take_over() if self._unfinished else None
-        self._asked_again = open_job.asked_again
+        self._asked_again = open_job.asked_again and not open_job.withdrawn
         self._place = place
         self._creates = batch.lane(open_job.job.backend).creates
         self._landing = batch.lane(open_job.job.backend).landing
@@ -62,7 +62,7 @@ class JobRun:
         """Try until there is a picture, or another attempt would not help.
 
         Returns:
-            `SUCCEEDED`, `FAILED` or `HELD`, as the ledger now has it; `PLANNED` when it was handed over.
+            `SUCCEEDED`, `FAILED` or `HELD`, as the ledger now has it; `PLANNED` when it was handed over, or is wanted no more.
 
         Raises:
             BatchStopped: No more may be sent; the ledger has the job open.
@@ -79,19 +79,24 @@ class JobRun:
                         next_one = on_backend(self._job, self._job.fallbacks[0], self._batch.settings)
                         return await self._hand_over(next_one, ended=None)
                 elif (state := self._end_of(error)) is not None:
-                    if state is JobState.FAILED and (other := fallback(self._job, error, self._batch.settings)):
+                    may_go_on = state is JobState.FAILED and not self._open_job.withdrawn
+                    if may_go_on and (other := fallback(self._job, error, self._batch.settings)):
                         return await self._hand_over(other, ended=error)
                     return await self._end(state, error)
                 else:
                     await self._fail_attempt(error)
+                    if self._open_job.withdrawn:
+                        return JobState.PLANNED
                     await self._batch.pause(self._pause_s(error))
             else:
                 return JobState.SUCCEEDED
 
     def _end_of(self, error: JobError) -> JobState | None:
-        """The job's state after this error; None where another attempt is made without asking."""
+        """The job's state after this error; None where it stays open: another attempt is made without asking."""
         if isinstance(error, Ambiguous):
             return JobState.HELD
+        if isinstance(error, NotCreated) and self._open_job.withdrawn:
+            return None
         # By itself a new attempt is made only where the last one cost nothing.
         may_again = self._attempts_left > 0 or isinstance(error, NoRoom)
         again = isinstance(error, Transient) and may_again and error.cost_micros == 0
@@ -207,7 +212,10 @@ class JobRun:
             return self._open_job.prediction
         found = await self._find()
         if found is None:
-            await self._fail_attempt(NotCreated("the run ended before this was sent"))
+            unsent = NotCreated("the run ended before this was sent")
+            if self._open_job.withdrawn:
+                raise unsent
+            await self._fail_attempt(unsent)
             return await self._submit()
         self._note_submitted(found, 0)
         return found

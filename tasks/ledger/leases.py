@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from tasks.ledger.queries import OPEN_STATES, OpenJob, open_jobs
+from tasks.ledger.queries import IS_OPEN, OpenJob, open_jobs
 from tasks.ledger.schema import jobs, runs
 from tasks.ledger.transactions import execute, rows_of
 
@@ -98,7 +98,7 @@ async def claim(
         at_most: So many of them; None: all.
         planned_run: Only those that this run has planned; None: all.
     """
-    meant = _is_open() if planned_run is None else _is_open() & (jobs.c.planned_run == planned_run)
+    meant = IS_OPEN if planned_run is None else IS_OPEN & (jobs.c.planned_run == planned_run)
     if terms.run is not None:
         meant &= is_newest(terms.run)
     free = (
@@ -132,7 +132,7 @@ async def renew(engine: AsyncEngine, terms: LeaseTerms, job_ids: Collection[str]
 
 async def release(engine: AsyncEngine, owner: str, job_ids: Collection[str]) -> None:
     """Give those of these jobs back that are still open, so that another worker need not wait for the leases to end."""
-    await _update_mine(engine, owner, job_ids, _is_open(), claimed_by=None, lease_until_us=None)
+    await _update_mine(engine, owner, job_ids, IS_OPEN, claimed_by=None, lease_until_us=None)
 
 
 async def revoke(engine: AsyncEngine, owner: str | None = None) -> None:
@@ -140,7 +140,7 @@ async def revoke(engine: AsyncEngine, owner: str | None = None) -> None:
 
     For a run that has the batch alone and claims nothing: a worker that only slept would go on with what it has in hand.
     """
-    claimed = _is_open() & (jobs.c.claimed_by.is_not(None) if owner is None else jobs.c.claimed_by == owner)
+    claimed = IS_OPEN & (jobs.c.claimed_by.is_not(None) if owner is None else jobs.c.claimed_by == owner)
     await execute(engine, update(jobs).where(claimed).values(claimed_by=None, lease_until_us=None))
 
 
@@ -149,7 +149,7 @@ async def living_leases(engine: AsyncEngine) -> list[LivingLease]:
     left_us = func.max(jobs.c.lease_until_us) - DatabaseNow()
     query = (
         select(jobs.c.claimed_by, func.count(), left_us)
-        .where(_is_open() & jobs.c.claimed_by.is_not(None) & (jobs.c.lease_until_us > DatabaseNow()))
+        .where(IS_OPEN & jobs.c.claimed_by.is_not(None) & (jobs.c.lease_until_us > DatabaseNow()))
         .group_by(jobs.c.claimed_by)
         .order_by(jobs.c.claimed_by)
     )
@@ -187,10 +187,6 @@ async def _update_mine(
         changing = update(jobs).where(still & where).values(values).returning(jobs.c.job_id)
         mine |= {job_id for (job_id,) in await rows_of(engine, changing)}
     return frozenset(mine)
-
-
-def _is_open() -> ColumnElement[bool]:
-    return jobs.c.state.in_(OPEN_STATES) & jobs.c.withdrawn.is_(False)
 
 
 def _is_free(owner: str) -> ColumnElement[bool]:

@@ -37,7 +37,7 @@ async def write_plan(
         run: Number of the run that plans them.
         salt: The run's salt.
         whole: The manifest was read to its end, so jobs of this salt that it no longer holds are withdrawn:
-            they are not generated, counted or listed any more. In-flight ones are collected first.
+            they are not sent, counted or listed any more. What is in flight may have been paid for, and is collected.
         now_us: Microseconds since 1970 UTC.
     """
     base = await _series_base(engine, salt)
@@ -46,7 +46,7 @@ async def write_plan(
         rows = [_row(item, base=base, run=run, salt=salt, now_us=now_us) for item in chunk]
         await execute(engine, upsert, rows)
     if whole:
-        gone = (jobs.c.salt == salt) & (jobs.c.planned_run != run) & jobs.c.state.not_in(IN_FLIGHT)
+        gone = (jobs.c.salt == salt) & (jobs.c.planned_run != run)
         await execute(engine, update(jobs).where(gone).values(withdrawn=True))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, and_, func, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.ledger.planning import job_of
+from tasks.ledger.planning import IN_FLIGHT, job_of
 from tasks.ledger.schema import attempts, jobs, runs
 from tasks.ledger.transactions import execute, mappings_of, rows_of
 from tasks.records import Counts, Job, JobState, Prediction
@@ -20,6 +20,7 @@ from tasks.records import Counts, Job, JobState, Prediction
 IN_ORDER = (jobs.c.position, jobs.c.job_id)
 """Manifest order, and one of jobs that share a place: a run of a part of an edited manifest moves some, and not others."""
 OPEN_STATES = (JobState.PLANNED, JobState.SUBMITTING, JobState.SUBMITTED)
+IS_OPEN = jobs.c.state.in_(OPEN_STATES) & (jobs.c.withdrawn.is_(False) | jobs.c.state.in_(IN_FLIGHT))
 PAGE_ROWS = 2_000
 AttemptKey = tuple[str, int]
 """Of an attempt: job_id and number."""
@@ -41,6 +42,8 @@ class OpenJob:
     """What the budget counts for the last attempt already: its cost, or its reservation while that is not known."""
     asked_again: bool
     """The last attempt ended without a picture but may have cost something, and the user asked for another one."""
+    withdrawn: bool = False
+    """Its row has left the manifest: what is in flight is collected, and nothing more is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +142,7 @@ async def prediction_ids(engine: AsyncEngine, job: Job) -> frozenset[str]:
 
 
 def _is_open(selection: Selection) -> Any:
-    is_open = jobs.c.state.in_(OPEN_STATES) & jobs.c.withdrawn.is_(False)
-    return is_open if selection.planned_run is None else is_open & (jobs.c.planned_run == selection.planned_run)
+    return IS_OPEN if selection.planned_run is None else IS_OPEN & (jobs.c.planned_run == selection.planned_run)
 
 
 EVERYTHING = Selection()
@@ -156,6 +158,7 @@ def _open_job(row: Any) -> OpenJob:
         started_at_us=row.started_at_us,
         reserved_micros=row.reserved_micros,
         asked_again=row.state != JobState.PLANNED and row.ended_at_us is not None,
+        withdrawn=row.withdrawn,
     )
 
 

@@ -109,6 +109,38 @@ async def test_a_lost_request_is_not_sent_again_while_the_batch_drains(out: Path
     assert (await run(out, ScriptedBackend(), [make_job()])).succeeded == 1
 
 
+@pytest.mark.parametrize("created", [1, 0])
+async def test_what_was_in_flight_when_its_row_left_is_collected_and_not_sent(out: Path, created: int) -> None:
+    """A kill in the middle of a create, then an edited manifest: what was paid for is fetched, and nothing is paid for a row that is gone."""
+    gone, backend = make_job(0), ScriptedBackend()
+    async with scripted(out, backend, [gone]) as batch:
+        await batch.journal.submitting(gone, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
+    backend.billed[gone.job_id] = created
+    async with scripted(out, backend, []) as batch:
+        await plan_jobs(batch.engine, [], run=2)
+        await generate_range(batch, *EVERYTHING)
+        assert (await count(batch.engine)).total == 0
+    assert (backend.calls["find"], backend.calls["submit"]) == (1, 0)
+    state = "succeeded" if created else "planned"
+    assert ledger(out, "SELECT state, withdrawn FROM jobs") == [(state, 1)]
+    assert (await run(out, backend, [gone])).succeeded == 1
+    assert backend.billed[gone.job_id] == 1
+
+
+async def test_a_failure_that_cost_nothing_is_not_tried_again_for_a_row_that_left(out: Path) -> None:
+    """It was collected for its money's sake; another attempt would be for nobody."""
+    gone, backend = make_job(0), ScriptedBackend()
+    async with scripted(out, backend, [gone]) as batch:
+        await batch.journal.submitting(gone, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
+    backend.billed[gone.job_id] = 1
+    backend.on_wait["row-0"] = deque([Transient("interrupted")])
+    async with scripted(out, backend, []) as batch:
+        await plan_jobs(batch.engine, [], run=2)
+        await generate_range(batch, *EVERYTHING)
+    assert backend.calls["submit"] == 0
+    assert ledger(out, "SELECT state, withdrawn FROM jobs") == [("planned", 1)]
+
+
 async def test_a_backend_that_breaks_in_a_paid_call_is_ambiguous(out: Path) -> None:
     """A bug in a plugin's submit is treated like a lost answer: looked up, not paid again."""
     backend = ScriptedBackend(created_anyway={"row-0"})

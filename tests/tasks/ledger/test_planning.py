@@ -66,13 +66,14 @@ async def test_a_row_that_is_gone_is_withdrawn_and_can_come_back(out: Path) -> N
 
 
 async def test_a_paid_prediction_is_collected_though_its_row_is_gone(out: Path) -> None:
-    """What is in flight may have been paid for, so it is not withdrawn."""
+    """What is in flight may have been paid for: it stays open until it has landed, and is listed no more."""
     job = make_job(0)
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, [job])
         await Journal(engine).submitting(job, number=1, reserved_micros=0, now_us=START_US)
         await plan_jobs(engine, [make_job(1)], run=2)
         assert await count_open(engine, EVERYTHING) == 2
+        assert await order(engine) == ["row-1"]
 
 
 async def test_a_part_of_a_manifest_withdraws_nothing(out: Path) -> None:
