@@ -8,7 +8,7 @@ from benchmarks import floor, planning, rate, scale, startup
 from benchmarks.compare import PART as COMPARED
 from benchmarks.contenders import CONTENDERS
 from benchmarks.results import Results, Row
-from benchmarks.targets import held
+from benchmarks.targets import Held, held
 
 BEGIN, END = "<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->"
 METHOD = """\
@@ -36,7 +36,7 @@ a server running already, nothing that uses them can begin before."""
 
 def document(results: Results) -> str:
     """`docs/benchmarks.md`."""
-    missed = [f"- {one.promise} ({one.case}): {one.measured}" for one in held(results) if not one.met]
+    missed = [_missed(one) for one in held(results) if not one.met]
     sections = [
         "# Speed",
         f"Written by `make bench`. Measured on {results.machine}.",
@@ -103,6 +103,11 @@ def _startup(results: Results) -> str:
 def _promises(results: Results) -> str:
     lines = ((one.promise, one.case, one.measured, "yes" if one.met else "**no**") for one in held(results))
     return _table(("", "", "measured", "kept"), lines, words=2)
+
+
+def _missed(one: Held) -> str:
+    floor = f"; the floor is {one.floor}" if one.floor else ""
+    return f"- {one.promise} ({one.case}): {one.measured}{floor}"
 
 
 def _figures(row: Row, names: Iterable[str]) -> list[str]:

@@ -21,11 +21,15 @@ from benchmarks.work import Work
 PART = "startup"
 IMPORT, COMMANDS, FIRST = "python -c 'import prefect'", "reading commands", "until the first submit"
 RUN, MINIMAL, LIBRARIES = "imagen run", "minimal Prefect flow", "minimal Prefect flow, imagen's libraries"
+READING_LIBRARIES = "the libraries of a command that reads a ledger"
 COLD, WARM, RUNNING = "embedded server, first start", "embedded server", "running server"
 TIMEOUT_S = 300.0
 AS_INSTALLED = "from benchmarks.installed import as_installed; as_installed()"
 PICTURE_KB = 20
 IMAGEN = (sys.executable, "-c", f"{AS_INSTALLED}; from flows.start import main; main()")
+_READING = (
+    "import asyncio, typer, pydantic, sqlalchemy.ext.asyncio, aiosqlite, sqlalchemy.dialects.sqlite, rich.console"
+)
 PATIENCE = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "240"}
 """Prefect's own 20 s are too few for a first start on a busy machine; it concerns the minimal flow only."""
 
@@ -43,6 +47,7 @@ def _reading_commands(rounds: int, scratch: Path) -> Iterator[Row]:
         _make_batch(folder)
         commands: dict[str, Sequence[str]] = {
             IMPORT: (sys.executable, "-c", f"{AS_INSTALLED}; import prefect"),
+            READING_LIBRARIES: (sys.executable, "-c", f"{AS_INSTALLED}; {_READING}"),
             "imagen --help": (*IMAGEN, "--help"),
             "imagen plan": (*IMAGEN, "plan", "prompts.txt"),
             "imagen status": (*IMAGEN, "status", "batch"),
