@@ -29,19 +29,19 @@ FIGURES = "benchmarks.json"
 Part = Callable[[Size, Path], Iterable[Row]]
 
 
-def _compare(size: Size, scratch: Path) -> Iterable[Row]:
-    for case in size.contenders:
-        yield from compare(case, rounds=size.rounds, scratch=scratch)
+def _at_each_case(measure: Callable[..., Iterable[Row]]) -> Part:
+    """The cases of the contenders, one after the other."""
 
+    def part(size: Size, scratch: Path) -> Iterable[Row]:
+        for case in size.contenders:
+            yield from measure(case, rounds=size.rounds, scratch=scratch)
 
-def _floor(size: Size, scratch: Path) -> Iterable[Row]:
-    for case in size.contenders:
-        yield from measure_floor(case, rounds=size.rounds, scratch=scratch)
+    return part
 
 
 PARTS: Mapping[str, Part] = {
-    "contenders": _compare,
-    "floor": _floor,
+    "contenders": _at_each_case(compare),
+    "floor": _at_each_case(measure_floor),
     "engine": lambda size, scratch: measure_engine(size.engine, rounds=size.rounds, scratch=scratch),
     "scale": lambda size, scratch: measure_scale(size.scale, scratch=scratch),
     "planning": lambda size, scratch: measure_planning(size.rows, scratch=scratch),

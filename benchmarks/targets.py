@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks import floor, planning, rate, scale, startup
 from benchmarks.compare import PART as CONTENDERS
@@ -11,6 +11,8 @@ from benchmarks.floor_steps import STEPS
 from benchmarks.results import Results, Row
 
 _SAME = "a bare loop with the same promises"
+_WORDS = {STEPS[-1]: _SAME}
+"""Of subjects whose own name says less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +33,17 @@ def held(results: Results) -> list[Held]:
     return [promise for part in parts for promise in part(results)]
 
 
-def _at_most(promise: str, case: str, value: float, limit: float, unit: str = "", *, floor: str | None = None) -> Held:
-    return Held(promise=promise, case=case, measured=f"{value:,.2f}{unit}", met=value <= limit, floor=floor)
+def _at_most(promise: str, case: str, value: float, limit: float, unit: str = "") -> Held:
+    return Held(promise=promise, case=case, measured=f"{value:,.2f}{unit}", met=value <= limit)
 
 
-def _least(row: Row | None, base: Row, figure: str, what: str) -> str | None:
-    return None if row is None else f"{_ratio(row, base, figure):,.2f} ({what})"
+def _ratio_at_most(promise: str, row: Row, base: Row, figure: str, limit: float, *, least: Row | None = None) -> Held:
+    """A figure held against the same one of `base`; `least` is what was measured without imagen's own code."""
+    plain = _at_most(promise, row.case, _ratio(row, base, figure), limit)
+    if least is None:
+        return plain
+    what = _WORDS.get(least.subject, least.subject)
+    return replace(plain, floor=f"{_ratio(least, base, figure):,.2f} ({what})")
 
 
 def _at_least(promise: str, case: str, value: float, limit: float, unit: str = "") -> Held:
@@ -48,34 +55,16 @@ def _contenders(results: Results) -> Iterator[Held]:
         found = {row.subject: row for row in results.of(CONTENDERS) if row.case == case}
         ours, limit = found["imagen"], found["bare_aiohttp"]
         same = results.find(floor.PART, case, STEPS[-1])
-        yield _at_most(
-            "generation ≤ 1.03 of bare aiohttp",
-            case,
-            _ratio(ours, limit, "generation_s"),
-            1.03,
-            floor=_least(same, limit, "generation_s", _SAME),
-        )
+        seconds, cpu = "generation_s", "cpu_ms_per_image"
+        yield _ratio_at_most("generation ≤ 1.03 of bare aiohttp", ours, limit, seconds, 1.03, least=same)
         others = ("bare_httpx", "official_client", "prefect_map")
         best = min(others, key=lambda name: found[name].median("generation_s"))
         promise = f"ahead of the others (best of them: {best})"
-        yield _at_most(
-            promise,
-            case,
-            _ratio(ours, found[best], "generation_s"),
-            1.0,
-            floor=_least(same, found[best], "generation_s", _SAME),
-        )
-        yield _at_most(
-            "CPU per image after start-up ≤ 1.5 of bare aiohttp",
-            case,
-            _ratio(ours, limit, "cpu_ms_per_image"),
-            1.5,
-            floor=_least(same, limit, "cpu_ms_per_image", _SAME),
-        )
+        yield _ratio_at_most(promise, ours, found[best], seconds, 1.0, least=same)
+        yield _ratio_at_most("CPU per image after start-up ≤ 1.5 of bare aiohttp", ours, limit, cpu, 1.5, least=same)
         if same:
-            yield _at_most(f"generation ≤ 1.03 of {_SAME}", case, _ratio(ours, same, "generation_s"), 1.03)
-            ratio = _ratio(ours, same, "cpu_ms_per_image")
-            yield _at_most(f"CPU per image after start-up ≤ 1.5 of {_SAME}", case, ratio, 1.5)
+            yield _ratio_at_most(f"generation ≤ 1.03 of {_SAME}", ours, same, seconds, 1.03)
+            yield _ratio_at_most(f"CPU per image after start-up ≤ 1.5 of {_SAME}", ours, same, cpu, 1.5)
 
 
 def _engine(results: Results) -> Iterator[Held]:
@@ -87,7 +76,7 @@ def _scale(results: Results) -> Iterator[Held]:
     made = sorted((row for row in results.of(scale.SCALE) if row.subject == scale.GENERATED), key=_images)
     if len(made) > 1:
         few, many = made[-2:]
-        yield _at_most("memory ≤ 1.25 of a tenth of the jobs", many.case, _ratio(many, few, "peak_mb"), 1.25)
+        yield _ratio_at_most("memory ≤ 1.25 of a tenth of the jobs", many, few, "peak_mb", 1.25)
         per_job = _ratio(few, many, "images_per_s")
         yield _at_most("time per job ≤ 1.15 of a tenth of the jobs", many.case, per_job, 1.15)
     for row in results.of(scale.SCALE):
@@ -110,24 +99,14 @@ def _startup(results: Results) -> Iterator[Held]:
         floor_ = results.find(startup.PART, row.case, startup.LIBRARIES)
         libraries = results.find(startup.PART, row.case, startup.READING_LIBRARIES)
         if by_import and row.subject not in {startup.IMPORT, startup.READING_LIBRARIES}:
-            yield _at_most(
-                f"{row.subject} ≤ 0.5 of `import prefect`",
-                row.case,
-                _ratio(row, by_import, "total_s"),
-                0.5,
-                floor=_least(libraries, by_import, "total_s", startup.READING_LIBRARIES),
-            )
+            promise = f"{row.subject} ≤ 0.5 of `import prefect`"
+            yield _ratio_at_most(promise, row, by_import, "total_s", 0.5, least=libraries)
         if minimal and row.subject == startup.RUN:
-            yield _at_most(
-                "first submit ≤ 1.15 of a minimal flow's first task",
-                row.case,
-                _ratio(row, minimal, "first_s"),
-                1.15,
-                floor=_least(floor_, minimal, "first_s", startup.LIBRARIES),
-            )
+            promise = "first submit ≤ 1.15 of a minimal flow's first task"
+            yield _ratio_at_most(promise, row, minimal, "first_s", 1.15, least=floor_)
         if floor_ and row.subject == startup.RUN:
             promise = "first submit ≤ 1.15 of the same with imagen's libraries"
-            yield _at_most(promise, row.case, _ratio(row, floor_, "first_s"), 1.15)
+            yield _ratio_at_most(promise, row, floor_, "first_s", 1.15)
 
 
 def _rate(results: Results) -> Iterator[Held]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +20,16 @@ from tests.tasks.usage.ledgers import EVERYTHING, keep, make_row, push, rows_in,
 
 SINK = UsageSettings(sink="postgres")
 VARIABLE = "IMAGEN_USAGE_DATABASE_URL"
+
+
+@asynccontextmanager
+async def house_rule(database: UsageDatabase, condition: str) -> AsyncIterator[None]:
+    """For the duration of the block the table takes no row that breaks a rule of the house."""
+    await database.fetch(f"ALTER TABLE mai.imagen_usage ADD CONSTRAINT house CHECK ({condition})")
+    try:
+        yield
+    finally:
+        await database.fetch("ALTER TABLE mai.imagen_usage DROP CONSTRAINT house")
 
 
 @pytest.mark.usefixtures("usage_database")
@@ -88,14 +100,11 @@ async def test_refusals_are_told_apart(
 @pytest.mark.usefixtures("usage_database")
 async def test_a_row_that_is_refused_holds_up_no_other(usage_database: UsageDatabase, tmp_path: Path) -> None:
     """A house's own rule keeps out what it is about; all else is pushed, and the row stays pending with the reason."""
-    await usage_database.fetch("ALTER TABLE mai.imagen_usage ADD CONSTRAINT house CHECK (latency_ms <> 1007)")
-    try:
-        await write_batch(tmp_path, 20)
+    await write_batch(tmp_path, 20)
+    async with house_rule(usage_database, "latency_ms <> 1007"):
         report = await push(tmp_path, SINK)
-        assert (report.pushed, report.pending) == (19, 1)
-        assert "house" in (report.warning or "")
-    finally:
-        await usage_database.fetch("ALTER TABLE mai.imagen_usage DROP CONSTRAINT house")
+    assert (report.pushed, report.pending) == (19, 1)
+    assert "house" in (report.warning or "")
     assert (await push(tmp_path, SINK)).pending == 0
     assert await usage_database.count() == (20, 20)
 
@@ -103,12 +112,9 @@ async def test_a_row_that_is_refused_holds_up_no_other(usage_database: UsageData
 @pytest.mark.usefixtures("usage_database")
 async def test_a_table_that_takes_no_row_is_not_asked_for_each(usage_database: UsageDatabase, tmp_path: Path) -> None:
     """Where all are refused it is not the rows that are wrong: the push ends, and nothing is lost."""
-    await usage_database.fetch("ALTER TABLE mai.imagen_usage ADD CONSTRAINT house CHECK (latency_ms < 0)")
-    try:
-        await write_batch(tmp_path, 700)
+    await write_batch(tmp_path, 700)
+    async with house_rule(usage_database, "latency_ms < 0"):
         report = await push(tmp_path, SINK)
-    finally:
-        await usage_database.fetch("ALTER TABLE mai.imagen_usage DROP CONSTRAINT house")
     assert (report.pushed, report.pending) == (0, 700)
     assert "house" in (report.warning or "")
 
