@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 def insert_for(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
     """An insert into `table` for the database of that name: `sqlite` or `postgresql`."""
-    from sqlalchemy.dialects import postgresql, sqlite  # noqa: PLC0415  40 ms of every command that only reads
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415  see above
 
-    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415  see above
+
+    return postgresql.insert(table)

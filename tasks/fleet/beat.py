@@ -18,11 +18,11 @@ from tasks.batch import Tally
 from tasks.errors import BatchStopped
 from tasks.fleet.schema import fleet
 from tasks.ledger.leases import is_newest
+from tasks.ledger.planning import IN_FLIGHT
 from tasks.ledger.schema import jobs
 from tasks.ledger.transactions import repeating, rows_of
 from tasks.limits import check_failures
 from tasks.periodic import repeating as doing_again
-from tasks.records import JobState
 from tasks.settings import StopSettings
 from tasks.stop import INTERRUPTED, StopSwitch, stopping
 
@@ -75,7 +75,7 @@ class Beat:
         await self._pass_on()
         with stopping(self._stop):
             [row] = await rows_of(self._engine, select(fleet))
-            [(tally.in_flight,)] = await rows_of(self._engine, _IN_FLIGHT)
+            [(tally.in_flight,)] = await rows_of(self._engine, _COUNT_IN_FLIGHT)
             tally.succeeded, tally.failed = row.succeeded, row.failed
             tally.cost_micros, tally.cost_unknown = row.cost_micros, row.cost_unknown
             self._heed(row.stop_reason, row.stop_message)
@@ -111,7 +111,7 @@ class Beat:
             self._has_told_stop = True
 
 
-_IN_FLIGHT = select(func.count()).where(jobs.c.state.in_((JobState.SUBMITTING, JobState.SUBMITTED)))
+_COUNT_IN_FLIGHT = select(func.count()).where(jobs.c.state.in_(IN_FLIGHT))
 
 
 async def _rows(db: AsyncConnection, statement: Executable, values: dict[str, Any]) -> Sequence[Row[Any]]:

@@ -2,8 +2,9 @@
 
 A worker claims open jobs of a range, renews its leases while it lives, and gives back what it leaves open. What is
 claimed by nobody, or by another worker that does not renew any more, anybody may claim, and goes on from where the
-ledger has it. A lease that has ended is not renewed: what was set aside for its job may be spent elsewhere. A paid call leaves only while enough of the lease is left; what a worker writes after another one took its
-job over is left out (`tasks.ledger.changes`).
+ledger has it. A lease that has ended is not renewed: what was set aside for its job may be spent elsewhere. A paid call
+leaves only while enough of the lease is left; what a worker writes after another one took its job over is left out
+(`tasks.ledger.changes`).
 """
 
 from __future__ import annotations

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy.exc import DBAPIError
 
+from tasks import sqlstates
 from tasks.errors import BatchStopped
 
-_AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "40001", "40P01", "25P03"})
-_AWAY_CLASSES = frozenset({"08", "53"})
-"""The server shuts down, starts, has no connection left, gave way to another transaction, or gave up one that stood still
-(Appendix A of PostgreSQL's manual, read 2026-11-24)."""
+_STOOD_STILL = "25P03"
+"""The server gave up a transaction that did nothing for `STUCK_S`: its process was stopped, and may go on."""
 
 
 def is_away(exc: BaseException) -> bool:
@@ -21,7 +20,7 @@ def is_away(exc: BaseException) -> bool:
 
 def is_away_code(code: str | None) -> bool:
     """Whether a refusal with this SQLSTATE may be over later."""
-    return code is not None and (code in _AWAY_CODES or code[:2] in _AWAY_CLASSES)
+    return code is not None and (code == _STOOD_STILL or sqlstates.is_away(code))
 
 
 def explain_postgresql(exc: DBAPIError | OSError) -> BatchStopped:

@@ -19,7 +19,7 @@ from tasks.records import Counts, Job, JobState, Prediction
 
 IN_ORDER = (jobs.c.position, jobs.c.job_id)
 """Manifest order, and one of jobs that share a place: a run of a part of an edited manifest moves some, and not others."""
-OPEN_STATES = (JobState.PLANNED, JobState.SUBMITTING, JobState.SUBMITTED)
+OPEN_STATES = (JobState.PLANNED, *IN_FLIGHT)
 IS_OPEN = jobs.c.state.in_(OPEN_STATES) & (jobs.c.withdrawn.is_(False) | jobs.c.state.in_(IN_FLIGHT))
 PAGE_ROWS = 2_000
 AttemptKey = tuple[str, int]

@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 
 from tasks.errors import UsageAway, UsageError
-from tasks.usage.sinks.refusals import Place, is_away, reason_of
+from tasks.sqlstates import is_away
+from tasks.usage.sinks.refusals import Place, reason_of
 
 AWAY_STATUSES = frozenset({429, 502, 503, 504})
 

@@ -14,7 +14,8 @@ from tenacity import AsyncRetrying
 
 from tasks.errors import UsageAway, UsageError, UsageRefused
 from tasks.settings import UsageSettings
-from tasks.usage.sinks.refusals import Place, is_away, reason_of
+from tasks.sqlstates import is_away
+from tasks.usage.sinks.refusals import Place, reason_of
 from tasks.usage.sinks.sql import SqlSink
 from tasks.usage.sinks.variables import PORTS, variable
 

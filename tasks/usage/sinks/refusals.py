@@ -12,10 +12,6 @@ from tasks.errors import UsageRefused
 
 DETAIL_CHARACTERS = 300
 
-AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "40001", "40P01"})
-AWAY_CLASSES = frozenset({"08", "53"})
-"""The server shuts down, starts, has no connection left, or gave way to another transaction."""
-
 _REASONS = {
     **dict.fromkeys(("42P01", "3F000", "42703", "42P10", "PGRST204", "PGRST205", "PGRST125"), "schema"),
     "PGRST106": "exposure",
@@ -63,11 +59,6 @@ class Place:
         advice = _ADVICE[reason].format(address=self.address, key=self.key)
         known = "schema" if reason in {"absence", "exposure"} else reason
         return UsageRefused(known, f"{self.name} says no ({detail[:DETAIL_CHARACTERS]}); {advice}")
-
-
-def is_away(code: str) -> bool:
-    """Whether the code means that trying again may help."""
-    return code in AWAY_CODES or code[:2] in AWAY_CLASSES
 
 
 def reason_of(code: str) -> str:
