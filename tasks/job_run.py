@@ -68,9 +68,10 @@ class JobRun:
             BatchStopped: No more may be sent; the ledger has the job open.
             LeaseLost: Another worker goes on with it, from where the ledger has it.
         """
-        while True:
+        while self._unfinished or not self._open_job.withdrawn:
             try:
-                prediction = await self._recover() if self._unfinished else await self._submit()
+                if (prediction := await (self._recover() if self._unfinished else self._submit())) is None:
+                    continue
                 await self._collect(prediction)
             except JobError as error:
                 if self._asked_again:
@@ -85,26 +86,25 @@ class JobRun:
                     return await self._end(state, error)
                 else:
                     await self._fail_attempt(error)
-                    if self._open_job.withdrawn:
-                        return JobState.PLANNED
-                    await self._batch.pause(self._pause_s(error))
+                    await self._pause(error)
             else:
                 return JobState.SUCCEEDED
+        return JobState.PLANNED
 
     def _end_of(self, error: JobError) -> JobState | None:
-        """The job's state after this error; None where it stays open: another attempt is made without asking."""
+        """The job's state after this error; None where another attempt is made without asking."""
         if isinstance(error, Ambiguous):
             return JobState.HELD
-        if isinstance(error, NotCreated) and self._open_job.withdrawn:
-            return None
         # By itself a new attempt is made only where the last one cost nothing.
         may_again = self._attempts_left > 0 or isinstance(error, NoRoom)
         again = isinstance(error, Transient) and may_again and error.cost_micros == 0
         return None if again else JobState.FAILED
 
-    def _pause_s(self, error: JobError) -> float:
-        """Before the next attempt."""
-        return error.retry_after_s if isinstance(error, NoRoom) else pause_before_attempt_s(self._number)
+    async def _pause(self, error: JobError) -> None:
+        """Before the next attempt, if there is to be one."""
+        if not self._open_job.withdrawn:
+            pause_s = error.retry_after_s if isinstance(error, NoRoom) else pause_before_attempt_s(self._number)
+            await self._batch.pause(pause_s)
 
     def _leave_as_it_ended(self) -> None:
         """The look at an attempt that may have been paid for found no picture; now it may be paid again."""
@@ -206,17 +206,14 @@ class JobRun:
             # A backend that breaks in the middle of a paid call has not said what became of it.
             raise Ambiguous(f"{type(exc).__name__}: {exc}", cost_micros=None) from exc
 
-    async def _recover(self) -> Prediction:
-        """The prediction of an attempt that another run, or an earlier step, left unfinished."""
+    async def _recover(self) -> Prediction | None:
+        """The prediction of an attempt that another run, or an earlier step, left unfinished; None: it was never sent."""
         if self._open_job.prediction is not None:
             return self._open_job.prediction
         found = await self._find()
         if found is None:
-            unsent = NotCreated("the run ended before this was sent")
-            if self._open_job.withdrawn:
-                raise unsent
-            await self._fail_attempt(unsent)
-            return await self._submit()
+            await self._fail_attempt(NotCreated("the run ended before this was sent"))
+            return None
         self._note_submitted(found, 0)
         return found
 
