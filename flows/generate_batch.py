@@ -5,7 +5,6 @@ The body is the list of steps; each step is one module of `tasks`.
 
 from __future__ import annotations
 
-import shlex
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelled, Completed, Failed
 
 from tasks.artifacts import report_artifacts
+from tasks.command_text import command_text
 from tasks.errors import INTERRUPTED_STATUS
 from tasks.flow_parameters import parameters_of
 from tasks.generate_shard import generate_open
@@ -42,7 +42,7 @@ def _say_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]
     out = request.on(flow_run.expected_start_time or datetime.now(UTC)).out
     if has_ledger(output_at(out).home):
         flow_run_logger(flow_run).warning(
-            "%s; the batch in %s goes on with: imagen resume %s", state.name, out, shlex.quote(out)
+            "%s; the batch in %s goes on with: %s", state.name, out, command_text("resume", out)
         )
 
 

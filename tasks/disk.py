@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tasks.command_text import command_text
 from tasks.errors import BatchStopped
 
 
@@ -27,7 +27,7 @@ def stopping_when_full(out: object, *, disk: Path | None = None) -> Iterator[Non
     except OSError as exc:
         why = _why(disk or out, exc)
         raise BatchStopped(
-            "disk", f"{why} and run `imagen resume {shlex.quote(str(out))}`; nothing is paid twice", why=why
+            "disk", f"{why} and run `{command_text('resume', out)}`; nothing is paid twice", why=why
         ) from exc
 
 

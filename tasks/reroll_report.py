@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
+from tasks.command_text import command_text
 from tasks.ledger.database import open_ledger
 from tasks.ledger.lookup import find_job
 from tasks.output import Output
@@ -33,23 +33,23 @@ async def read_reroll(out: Output, job_id: str) -> dict[str, Any]:
 
 def reroll_lines(record: dict[str, Any], summary: dict[str, Any] | None, out: Output) -> list[str]:
     """What came of it, for people; `summary` is None where it had been made before."""
-    name, folder = record["id"], shlex.quote(str(out))
+    name = record["id"]
     if record["status"] == "succeeded":
         cost = "unknown cost" if record["cost_usd"] is None else f"${record['cost_usd']:,.4f}"
         before = "made already, nothing was paid now" if summary is None else cost
         return [
             record["path"],
             f"{name} (from {parsed_extra(record)[LINK][:12]}): seed {record['seed']}, {before}",
-            f"the old picture stays; all about this one: imagen show {folder} --id {shlex.quote(name)}",
+            f"the old picture stays; all about this one: {command_text('show', out, '--id', name)}",
         ]
     if record["error_kind"]:
         switch = "--retry-held" if record["status"] == "held" else "--retry-failed"
         return [
             harmless(f"{name} {record['status']}: {record['error_kind']}: {record['error_message']}"),
-            f"to try it again: imagen resume {folder} {switch}",
+            f"to try it again: {command_text('resume', out, switch)}",
         ]
     why = [summary["outcome"]] if summary and summary["outcome"] else []
-    return [f"{name} is {record['status']}", *why, f"to go on: imagen resume {folder}"]
+    return [f"{name} is {record['status']}", *why, f"to go on: {command_text('resume', out)}"]
 
 
 def reroll_status(record: dict[str, Any], summary: dict[str, Any] | None) -> int:

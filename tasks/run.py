@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -18,6 +17,7 @@ from tasks.atomic_files import remove_leftovers
 from tasks.backends import require_ready
 from tasks.batch import Batch, open_batch
 from tasks.clock import Clock
+from tasks.command_text import command_text
 from tasks.errors import BatchStopped, ConfigError, ImagenError, InputError
 from tasks.ledger.database import open_ledger, reach_ledger
 from tasks.ledger.leases import living_leases, revoke
@@ -197,9 +197,7 @@ async def _reopen(run: OpenRun) -> None:
         await _check_route(run, ended, other)
     found = await reopen(engine, ended, run=run.number if alone else None)
     if request.only is not None and not found:
-        raise InputError(
-            f"{request.out}: no job ended as {request.only}; see `imagen status {shlex.quote(request.out)}`"
-        )
+        raise InputError(f"{request.out}: no job ended as {request.only}; see `{command_text('status', request.out)}`")
     if other is not None:
         await reroute(engine, run.number, other, run.settings)
 

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.clock import instant
+from tasks.command_text import command_text
 from tasks.errors import INTERRUPTED_STATUS, Refused, Rejected
 from tasks.ledger.lock import is_alive
 from tasks.ledger.queries import count, count_usage, last_activity_us
@@ -135,18 +135,18 @@ def remarks(record: dict[str, Any]) -> list[str]:
 
 def next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
     """What to do now: why, and the very command."""
-    folder = shlex.quote(record["out"])
-    steps = [("to look through them", f"imagen gallery {folder}")] if record["images"] else []
+    out = record["out"]
+    steps = [("to look through them", command_text("gallery", out))] if record["images"] else []
     if _left(record) and record["outcome"] != RUNNING:
-        steps.append(("to go on", f"imagen resume {folder}"))
+        steps.append(("to go on", command_text("resume", out)))
     if record["failed"]:
-        steps.append(("to try what failed again", f"imagen resume {folder} --retry-failed"))
+        steps.append(("to try what failed again", command_text("resume", out, "--retry-failed")))
     if record["held"]:
         why = "what is held may have been paid for; to pay again"
-        steps.append((why, f"imagen resume {folder} --retry-held"))
+        steps.append((why, command_text("resume", out, "--retry-held")))
     if record["errors"].keys() & PROMPT_KINDS:
         why = "what was refused needs another prompt: edit the manifest and run it again, or"
-        steps.append((why, f'imagen reroll {folder} --id ID --prompt "..."'))
+        steps.append((why, command_text("reroll", out) + ' --id ID --prompt "..."'))
     return steps
 
 

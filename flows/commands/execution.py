@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json as json_format
 import os
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
+from tasks.command_text import command_text
 from tasks.displays import display_on, lasting_console
 from tasks.errors import ImagenError, Interrupted
 from tasks.paths import state_folder
@@ -91,7 +91,7 @@ def _run_on_server(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
     try:
         return asyncio.run(_run_flow(request))
     except asyncio.CancelledError:  # the second Ctrl-C
-        again = f"imagen resume {shlex.quote(request.out)}"
+        again = command_text("resume", request.out)
         raise Interrupted(f"stopped at once; what was in flight is found again by: {again}") from None
 
 

@@ -14,10 +14,9 @@ Target = Annotated[Path, typer.Argument(help="Folder to write into; made where i
 
 def command(folder: Target = Path()) -> None:
     """Write a commented imagen.yaml and a small manifest; existing files are left alone."""
-    import shlex
-
+    from tasks.command_text import command_text
     from tasks.starter import write_starter
 
     written, kept = write_starter(folder)
     lines = [*(f"wrote {path}" for path in written), *(f"kept {path}: it exists already" for path in kept)]
-    print("\n".join([*lines, f"try it: imagen run {shlex.quote(str(folder / 'prompts.yaml'))}"]))
+    print("\n".join([*lines, f"try it: {command_text('run', folder / 'prompts.yaml')}"]))

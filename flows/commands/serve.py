@@ -42,9 +42,9 @@ def command(
 ) -> None:
     """Run a manifest on a schedule until Ctrl-C; the schedule stays, and goes on with the next `imagen serve`."""
     import os
-    import shlex
     import sys
 
+    from tasks.command_text import command_text
     from tasks.errors import InputError
     from tasks.prefect_server.connection import quiet_defaults, require_lasting_server, users_server
 
@@ -72,7 +72,7 @@ def command(
 
     wanted = [schedule_of(given)] if schedules is None else read_schedules(schedules)
     check_schedules(wanted)
-    api_url = require_lasting_server(found, again=shlex.join(["imagen", *sys.argv[1:]]))
+    api_url = require_lasting_server(found, again=command_text(*sys.argv[1:]))
     from flows.commands.serving import serve_schedules
 
     serve_schedules(wanted, api_url)

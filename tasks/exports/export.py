@@ -6,7 +6,6 @@ finished is exported.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from typing import Any, TextIO
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.command_text import command_text
 from tasks.errors import InputError
 from tasks.exports.card import batch_card, shards_card
 from tasks.exports.forms import Form
@@ -124,9 +124,7 @@ async def _export_embedded(engine: AsyncEngine, out: Output, target: Path, overw
 
 async def _export_card(engine: AsyncEngine, out: Output, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
     if not out.has(TABLE_NAME):
-        raise InputError(
-            f"{out}: has no {TABLE_NAME} yet; a run writes it at its end (imagen resume {shlex.quote(str(out))})"
-        )
+        raise InputError(f"{out}: has no {TABLE_NAME} yet; a run writes it at its end ({command_text('resume', out)})")
     card = f"{out}/{CARD_NAME}"
     require_replaceable(card, exists=out.has(CARD_NAME), overwrite=overwrite)
     batch = await survey(engine)
@@ -163,5 +161,5 @@ def _name_of(folder: Path) -> str:
 
 def _with_pictures(batch: Survey, out: Output) -> Survey:
     if not batch.pictures:
-        raise InputError(f"{out}: has no picture to export yet (imagen status {shlex.quote(str(out))})")
+        raise InputError(f"{out}: has no picture to export yet ({command_text('status', out)})")
     return batch

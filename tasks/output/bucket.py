@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-import shlex
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cached_property
@@ -20,6 +19,7 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import ObjectStore
 
 from tasks.atomic_files import temporary_in
+from tasks.command_text import command_text
 from tasks.disk import stopping_when_full
 from tasks.errors import BatchStopped, OutputError
 from tasks.output.base import File, Output
@@ -193,7 +193,7 @@ class OutputBucket:
             reason = reason_of(exc, self._url)
             raise BatchStopped(
                 "storage",
-                f"{self}: {reason} and run `imagen resume {shlex.quote(str(self))}`; nothing is paid twice",
+                f"{self}: {reason} and run `{command_text('resume', self)}`; nothing is paid twice",
                 why=reason,
             ) from exc
         self._is_away = False

@@ -6,7 +6,6 @@ so a push may go on beside a living run of the same batch.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying
 
 from tasks.clock import Clock
+from tasks.command_text import command_text
 from tasks.errors import BatchStopped, InputError, UsageError, UsageRefused
 from tasks.ledger.database import open_ledger
 from tasks.ledger.place import ledger_of
@@ -79,7 +79,7 @@ async def push_usage(
             if sink is not None:
                 await _Push(engine, sink, clock).everything()
     except UsageError as exc:
-        warning = f"{exc}. The usage rows stay pending; push them with: imagen usage push {shlex.quote(str(out))}"
+        warning = f"{exc}. The usage rows stay pending; push them with: {command_text('usage', 'push', out)}"
     pushed, pending = await count_usage(engine)
     return PushReport(out=str(out), pushed=pushed, pending=pending, warning=warning)
 
@@ -101,8 +101,8 @@ class _Push:
         """
         async for page in usage_pages(self.engine, ROWS_PER_PUSH, without=self.refused.keys()):
             await self._push(page)
-        for refusal in self.refused.values():
-            raise refusal
+        if self.refused:
+            raise next(iter(self.refused.values()))
 
     async def _push(self, page: Sequence[RowMapping]) -> None:
         keys = [(attempt["job_id"], attempt["number"]) for attempt in page]
