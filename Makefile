@@ -29,7 +29,7 @@ bench: $(VENV)/.installed-dev ## measure speed and memory (an hour; SIZE=small: 
 
 pictures: $(VENV)/.installed-dev browser demo ## take the screenshots of the demo's gallery for docs/
 	$(BIN)/imagen gallery runs/demo
-	$(BIN)/python -m tests.screenshots runs/demo/index.html docs
+	$(BIN)/python -m tests.support.screenshots runs/demo/index.html docs
 
 check: $(VENV)/.installed-dev ## formatting, lint, types and the import rules
 	$(BIN)/ruff format --check .

@@ -17,11 +17,11 @@ from httpx_aiohttp import AiohttpTransport
 from benchmarks.contenders import bare_aiohttp, imagen
 from benchmarks.work import AUTHORIZATION, CREATE_HEADERS, POLL_S, Work
 from tasks.backends.base import Backend
+from tasks.core.records import Job, Prediction
 from tasks.ledger.queries import open_jobs
-from tasks.records import Job, Prediction
-from tasks.request import RunRequest
-from tasks.run import OpenRun, open_run, plan_run
-from tasks.store import parameters_of, store_image
+from tasks.runs.request import RunRequest
+from tasks.runs.run import OpenRun, open_run, plan_run
+from tasks.store.images import parameters_of, store_image
 
 BARE = "(a), the bare loop"
 HTTPX = "through httpx on aiohttp"

@@ -37,9 +37,9 @@ from tasks.backends.diffusers_local.pipelines import (
     free_memory,
     load_pipeline,
 )
-from tasks.generate import generate_range
-from tasks.request import RunRequest
-from tasks.run import open_run, plan_run
+from tasks.generate.jobs import generate_range
+from tasks.runs.request import RunRequest
+from tasks.runs.run import open_run, plan_run
 
 EVERYTHING = (0, 2**62)
 
@@ -199,7 +199,7 @@ def main() -> None:
         if given.pretend:
             name = f"a pretended device that takes {given.pretend} s for a picture"
         if given.model is None:
-            from tests.tiny_pipeline import save_tiny_flux  # noqa: PLC0415  needs torch
+            from tests.support.tiny_pipeline import save_tiny_flux  # noqa: PLC0415  needs torch
 
             given.model = str(save_tiny_flux(folder / "tiny-flux"))
             given.option.append("max_sequence_length=48")

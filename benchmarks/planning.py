@@ -15,12 +15,12 @@ from benchmarks.measuring import measure
 from benchmarks.results import Row
 from benchmarks.services import emptied, private_environ
 from benchmarks.work import Work
-from tasks.ledger.database import open_ledger
-from tasks.metadata import FILE_NAME, write_metadata
-from tasks.output.folder import OutputFolder
-from tasks.paths import ledger_path
-from tasks.request import RunRequest
-from tasks.run import open_run, plan_run
+from tasks.core.paths import ledger_path
+from tasks.ledger.database.connect import open_ledger
+from tasks.metadata.write import FILE_NAME, write_metadata
+from tasks.runs.request import RunRequest
+from tasks.runs.run import open_run, plan_run
+from tasks.store.output.folder import OutputFolder
 
 PART = "planning"
 PLAN, LEDGER, METADATA = "imagen plan", "jobs into the ledger", "metadata.parquet"

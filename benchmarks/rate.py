@@ -11,7 +11,7 @@ from benchmarks.results import Row
 from benchmarks.services import emptied, prefect_server
 from benchmarks.simulator import SHRINK, simulated
 from benchmarks.work import Work
-from tasks.simulator.settings import Settings
+from tasks.backends.replicate_simulator.settings import Settings
 
 PART = "rate"
 CREATES_PER_MIN, READS_PER_MIN = 600.0, 3_000.0

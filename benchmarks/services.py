@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.work import TOKEN
-from tasks.prefect_server.connection import connect, quiet_defaults
+from tasks.orchestration.server.connection import connect, quiet_defaults
 
 PERSONAL_PREFIXES = ("PREFECT", "XDG_", "MAI_", "TMUX", "REPLICATE_")
 NOWHERE = "http://127.0.0.1:1/api"

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tasks.simulator.server import serve
-from tasks.simulator.settings import Settings
+from tasks.backends.replicate_simulator.server import serve
+from tasks.backends.replicate_simulator.settings import Settings
 
 TIMEOUT_S = 120.0
 NO_LIMIT_PER_MIN, NO_BURST = 1e9, 1_000_000

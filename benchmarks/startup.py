@@ -66,8 +66,8 @@ def _make_batch(folder: Path) -> None:
     (folder / "prompts.txt").write_text("a fox\nan owl\n")
     code = (
         "import asyncio\n"
-        "from tasks.request import RunRequest\n"
-        "from tasks.run import open_run, plan_run\n"
+        "from tasks.runs.request import RunRequest\n"
+        "from tasks.runs.run import open_run, plan_run\n"
         "async def plan():\n"
         "    async with open_run(RunRequest(out='batch', manifest='prompts.txt')) as run:\n"
         "        await plan_run(run)\n"

@@ -29,7 +29,7 @@ from flows.commands import (
     status,
     usage,
 )
-from tasks.errors import ImagenError, InputError
+from tasks.core.errors import ImagenError, InputError
 
 INTERNAL_ERROR_STATUS = 1
 

@@ -14,19 +14,19 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelled, Completed, Failed
 
-from tasks.artifacts import report_artifacts
-from tasks.command_text import command_text
-from tasks.errors import INTERRUPTED_STATUS
-from tasks.flow_parameters import parameters_of
-from tasks.generate_shard import generate_open
-from tasks.global_limits import global_limits
-from tasks.metadata import write_metadata
-from tasks.output import output_at
-from tasks.paths import has_ledger
-from tasks.request import RunRequest
-from tasks.run import check_request, conclude_run, open_run, plan_run
-from tasks.signals import draining_on_signals
-from tasks.summary import Summary, exit_code, summary_lines
+from tasks.core.errors import INTERRUPTED_STATUS
+from tasks.core.paths import has_ledger
+from tasks.core.text import command_text
+from tasks.generate.signals import draining_on_signals
+from tasks.metadata.write import write_metadata
+from tasks.orchestration.artifacts import report_artifacts
+from tasks.orchestration.flow_parameters import parameters_of
+from tasks.orchestration.global_limits import global_limits
+from tasks.orchestration.shards import generate_open
+from tasks.report.summary import Summary, exit_code, summary_lines
+from tasks.runs.request import RunRequest
+from tasks.runs.run import check_request, conclude_run, open_run, plan_run
+from tasks.store.output import output_at
 from tasks.usage.push import push_usage
 
 

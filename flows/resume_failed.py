@@ -11,9 +11,9 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
 from flows.generate_batch import generate_batch
-from tasks.clock import Clock
-from tasks.request import RunRequest
-from tasks.unfinished import ResumeRule, unfinished_batches
+from tasks.core.clock import Clock
+from tasks.runs.request import RunRequest
+from tasks.runs.unfinished import ResumeRule, unfinished_batches
 
 
 @flow(name="resume-failed", flow_run_name="resume-failed {folder}", validate_parameters=True)

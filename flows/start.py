@@ -15,7 +15,7 @@ def main() -> None:
     try:
         from flows.cli import main as run_command  # noqa: PLC0415  it takes a quarter of a second
     except KeyboardInterrupt:
-        from tasks.errors import INTERRUPTED_STATUS  # noqa: PLC0415  loading it may be what was interrupted
+        from tasks.core.errors import INTERRUPTED_STATUS  # noqa: PLC0415  loading it may be what was interrupted
 
         sys.exit(INTERRUPTED_STATUS)
     run_command()

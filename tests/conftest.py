@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = [
-    "tests.services.browser",
-    "tests.services.object_storage",
-    "tests.services.postgresql",
-    "tests.services.prefect_service",
-    "tests.services.supabase",
+    "tests.support.services.browser",
+    "tests.support.services.object_storage",
+    "tests.support.services.postgresql",
+    "tests.support.services.prefect_service",
+    "tests.support.services.supabase",
 ]
 
 PERSONAL_PREFIXES = (
@@ -53,6 +53,6 @@ def tiny_flux(tmp_path_factory: pytest.TempPathFactory) -> Path:
         import diffusers.pipelines.auto_pipeline  # noqa: F401, PLC0415  seconds, for the tests that need it
         import torch  # noqa: PLC0415  likewise
 
-        from tests.tiny_pipeline import save_tiny_flux  # noqa: PLC0415  likewise
+        from tests.support.tiny_pipeline import save_tiny_flux  # noqa: PLC0415  likewise
     torch.set_num_threads(1)
     return save_tiny_flux(tmp_path_factory.mktemp("tiny-flux"))

@@ -12,8 +12,8 @@ import pytest
 
 import flows
 import tasks
-from tasks.starter import CONFIG_TEXT
-from tests.making import batch_of, make_job
+from tasks.core.starter import CONFIG_TEXT
+from tests.support.factories import batch_of, make_job
 
 ROOT = Path(__file__).parents[1]
 FLOW_FILES = sorted((ROOT / "flows").rglob("*.py"))

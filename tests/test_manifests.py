@@ -9,14 +9,14 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from tasks.errors import ManifestError
+from tasks.core.errors import ManifestError
+from tasks.core.records import Problem, Prompt
+from tasks.core.settings import Settings
 from tasks.manifest import open_manifest, read_prompts
 from tasks.manifest.columns import RawRow
 from tasks.manifest.rows import ManifestRow, prompt_of
-from tasks.plan import PlanOptions
-from tasks.plan_check import check_manifest
-from tasks.records import Problem, Prompt
-from tasks.settings import Settings
+from tasks.plan.check import check_manifest
+from tasks.plan.planner import PlanOptions
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 SCHEMA = MANIFESTS / "manifest.schema.json"

@@ -10,12 +10,12 @@ import pytest
 import typer
 
 from flows.cli import app
-from tasks.columns import COLUMNS
-from tasks.errors import BatchStopped, ImagenError, InputError, Interrupted
+from tasks.core.errors import BatchStopped, ImagenError, InputError, Interrupted
+from tasks.core.records import Counts
 from tasks.manifest.rows import ManifestRow
-from tasks.output.folder import OutputFolder
-from tasks.records import Counts
-from tasks.summary import Summary
+from tasks.metadata.columns import COLUMNS
+from tasks.report.summary import Summary
+from tasks.store.output.folder import OutputFolder
 
 ROOT = Path(__file__).parents[1]
 PAGES = {

@@ -11,9 +11,9 @@ def command(json: options.Json = False, config: options.Config = None, verbose: 
     """List the configured backends: ok, or what is missing."""
     from json import dumps
 
-    from tasks.backends.listing import backend_lines, list_backends
-    from tasks.paths import found_config
-    from tasks.settings import load_settings
+    from tasks.backends.listings import backend_lines, list_backends
+    from tasks.core.paths import found_config
+    from tasks.core.settings import load_settings
 
     listing = list_backends(load_settings(found_config(config)))
     print(dumps(listing, ensure_ascii=False) if json else "\n".join(backend_lines(listing)))

@@ -24,9 +24,9 @@ def batches(incomplete: str) -> list[str]:
 
 def backends(incomplete: str) -> list[str]:
     """Configured backends."""
-    from tasks.errors import ImagenError
-    from tasks.paths import found_config
-    from tasks.settings import load_settings
+    from tasks.core.errors import ImagenError
+    from tasks.core.paths import found_config
+    from tasks.core.settings import load_settings
 
     with suppress(ImagenError):
         return [name for name in load_settings(found_config(None)).backends if name.startswith(incomplete)]
@@ -34,7 +34,7 @@ def backends(incomplete: str) -> list[str]:
 
 
 def _batches_below(incomplete: str) -> Iterator[str]:
-    from tasks.paths import LEDGER_NAME
+    from tasks.core.paths import LEDGER_NAME
 
     typed = os.path.dirname(incomplete)  # noqa: PTH120  keeps `./` as it was typed
     start = typed or "."

@@ -13,17 +13,17 @@ from typing import Any
 
 from rich.console import Console
 
-from tasks.command_text import command_text
-from tasks.displays import display_on, lasting_console
-from tasks.errors import ImagenError, Interrupted
-from tasks.paths import state_folder
-from tasks.prefect_server.connection import ServerError, connect, quiet_defaults
-from tasks.prices import age_warnings
-from tasks.progress import Display, SilentDisplay, current_display
-from tasks.request import RunRequest
-from tasks.run import check_ledger, check_request
-from tasks.summary import exit_code
-from tasks.summary_screen import print_summary
+from tasks.backends.prices import age_warnings
+from tasks.core.display import Display, SilentDisplay, current_display
+from tasks.core.errors import ImagenError, Interrupted
+from tasks.core.paths import state_folder
+from tasks.core.text import command_text
+from tasks.orchestration.server.connection import ServerError, connect, quiet_defaults
+from tasks.report.displays import display_on, lasting_console
+from tasks.report.summary import exit_code
+from tasks.report.summary_screen import print_summary
+from tasks.runs.request import RunRequest
+from tasks.runs.run import check_ledger, check_request
 
 QUIET_CONSOLE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 """Prefect's own lines stay off the screen; its server still gets them."""

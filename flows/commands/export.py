@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.commands import options
-from tasks.exports.forms import Form
+from tasks.metadata.exports.forms import Form
 
 NAME = "export"
 
@@ -43,9 +43,9 @@ def command(
     import sys
     from json import dumps
 
-    from tasks.exports.export import STDOUT, export
-    from tasks.exports.webdataset import ShardLimits
-    from tasks.output import local_path, output_at
+    from tasks.metadata.exports.export import STDOUT, export
+    from tasks.metadata.exports.webdataset import ShardLimits
+    from tasks.store.output import local_path, output_at
 
     limits = ShardLimits(samples=shard_images, bytes=shard_mb * 1_000_000)
     target = None if to is None else local_path(to)

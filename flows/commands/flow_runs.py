@@ -10,11 +10,11 @@ from prefect import get_client
 from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
-from tasks.errors import InputError
-from tasks.output import output_at
-from tasks.output.urls import bucket_url
-from tasks.paths import has_ledger
-from tasks.request import RunRequest
+from tasks.core.errors import InputError
+from tasks.core.paths import has_ledger
+from tasks.runs.request import RunRequest
+from tasks.store.output import output_at
+from tasks.store.output.bucket_url import bucket_url
 
 
 async def output_of(name: str) -> str:

@@ -32,12 +32,12 @@ def command(
     import webbrowser
     from json import dumps
 
-    from tasks.errors import InputError
-    from tasks.gallery.build import Gallery, write_gallery
-    from tasks.gallery.comparison import address_of, write_comparison
-    from tasks.gallery.report import gallery_lines, showing_progress
-    from tasks.output import output_at
-    from tasks.output.urls import bucket_url
+    from tasks.core.errors import InputError
+    from tasks.report.gallery.build import Gallery, write_gallery
+    from tasks.report.gallery.comparison import address_of, write_comparison
+    from tasks.report.gallery.report import gallery_lines, showing_progress
+    from tasks.store.output import output_at
+    from tasks.store.output.bucket_url import bucket_url
 
     # What cannot be done is said before thousands of thumbnails are made.
     if open_page and bucket_url(folder):

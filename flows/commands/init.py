@@ -14,8 +14,8 @@ Target = Annotated[Path, typer.Argument(help="Folder to write into; made where i
 
 def command(folder: Target = Path()) -> None:
     """Write a commented imagen.yaml and a small manifest; existing files are left alone."""
-    from tasks.command_text import command_text
-    from tasks.starter import write_starter
+    from tasks.core.starter import write_starter
+    from tasks.core.text import command_text
 
     written, kept = write_starter(folder)
     lines = [*(f"wrote {path}" for path in written), *(f"kept {path}: it exists already" for path in kept)]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.commands import completion
-from tasks.records import MOST_USD, RunnerKind
+from tasks.core.records import MOST_USD, RunnerKind
 
 Config = Annotated[
     Path | None,

@@ -22,13 +22,13 @@ def command(
     from datetime import UTC, datetime
     from json import dumps
 
-    from tasks.backend_names import chosen_names
+    from tasks.core.backend_names import chosen_names
+    from tasks.core.paths import default_out, found_config
+    from tasks.core.settings import load_settings
     from tasks.manifest import open_manifest
-    from tasks.output import output_at
-    from tasks.paths import default_out, found_config
-    from tasks.plan import PlanOptions
-    from tasks.preview import preview, preview_lines
-    from tasks.settings import load_settings
+    from tasks.plan.planner import PlanOptions
+    from tasks.plan.preview import preview, preview_lines
+    from tasks.store.output import output_at
 
     settings = load_settings(found_config(config))
     with open_manifest(manifest) as opened:

@@ -12,9 +12,9 @@ def command(json: options.Json = False, config: options.Config = None, verbose: 
     from datetime import UTC, datetime
     from json import dumps
 
-    from tasks.paths import found_config
-    from tasks.price_list import list_prices, price_lines
-    from tasks.settings import load_settings
+    from tasks.backends.price_list import list_prices, price_lines
+    from tasks.core.paths import found_config
+    from tasks.core.settings import load_settings
 
     listing = list_prices(load_settings(found_config(config)), datetime.now(UTC).date())
     print(dumps(listing, ensure_ascii=False) if json else "\n".join(price_lines(listing)))

@@ -35,9 +35,9 @@ def command(
     from json import dumps
 
     from flows.commands.execution import perform
-    from tasks.output import output_at
-    from tasks.request import RunRequest
-    from tasks.reroll_report import asked, read_reroll, reroll_lines, reroll_status
+    from tasks.report.reroll import asked, read_reroll, reroll_lines, reroll_status
+    from tasks.runs.request import RunRequest
+    from tasks.store.output import output_at
 
     out = output_at(folder)
     reroll, planned = asyncio.run(asked(out, id, seed=seed, prompt=prompt))

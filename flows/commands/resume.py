@@ -39,8 +39,8 @@ def command(
 ) -> None:
     """Go on with a batch from its output folder; needs neither the manifest nor the configuration."""
     from flows.commands.execution import execute, folder_of_flow_run
-    from tasks.errors import InputError
-    from tasks.request import RunRequest
+    from tasks.core.errors import InputError
+    from tasks.runs.request import RunRequest
 
     if (folder is None) == (flow_run is None):
         raise InputError("name the output folder of a batch, or the --flow-run that wrote to it")

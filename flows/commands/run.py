@@ -27,9 +27,9 @@ def command(
 ) -> None:
     """Generate the images of a manifest; the same --out again goes on and pays for nothing twice."""
     from flows.commands.execution import execute
+    from tasks.core.paths import default_out, found_config
     from tasks.manifest import open_manifest
-    from tasks.paths import default_out, found_config
-    from tasks.request import RunRequest
+    from tasks.runs.request import RunRequest
 
     with open_manifest(manifest) as opened:
         request = RunRequest(

@@ -44,9 +44,9 @@ def command(
     import os
     import sys
 
-    from tasks.command_text import command_text
-    from tasks.errors import InputError
-    from tasks.prefect_server.connection import quiet_defaults, require_lasting_server, users_server
+    from tasks.core.errors import InputError
+    from tasks.core.text import command_text
+    from tasks.orchestration.server.connection import quiet_defaults, require_lasting_server, users_server
 
     given = {
         "manifest": ("MANIFEST", manifest),
@@ -68,7 +68,7 @@ def command(
     quiet_defaults(os.environ)
     found = users_server(os.environ)
     # Prefect reads its settings when it is imported.
-    from tasks.schedules import check_schedules, read_schedules, schedule_of
+    from tasks.orchestration.schedules import check_schedules, read_schedules, schedule_of
 
     wanted = [schedule_of(given)] if schedules is None else read_schedules(schedules)
     check_schedules(wanted)

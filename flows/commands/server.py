@@ -20,13 +20,13 @@ def command(host: Host = "127.0.0.1", port: Port = 4200) -> None:
     import os
     import sys
 
-    from tasks.prefect_server.connection import quiet_defaults
+    from tasks.orchestration.server.connection import quiet_defaults
 
     quiet_defaults(os.environ)
     # Prefect reads its settings when it is imported.
     from prefect.cli import app
 
-    from tasks.prefect_server.scheduler_repair import repair_scheduler
+    from tasks.orchestration.server.scheduler_repair import repair_scheduler
 
     repair_scheduler()
     sys.argv = ["prefect", "server", "start", "--host", host, "--port", str(port)]

@@ -25,9 +25,9 @@ from prefect.types.entrypoint import EntrypointType
 
 from flows.generate_batch import generate_batch
 from flows.resume_failed import resume_failed
-from tasks.errors import ImagenError
-from tasks.schedules import Schedule
-from tasks.signals import SIGNALS
+from tasks.core.errors import ImagenError
+from tasks.generate.signals import SIGNALS
+from tasks.orchestration.schedules import Schedule
 
 SCHEDULER_PATIENCE_S = 60.0
 """Prefect's scheduler looks for new deployments every 5 s, unless it is told otherwise."""

@@ -18,9 +18,9 @@ def command(
     from json import dumps
     from typing import Any
 
-    from tasks.ledger.database import open_ledger
-    from tasks.output import output_at
-    from tasks.show import show, show_lines
+    from tasks.ledger.database.connect import open_ledger
+    from tasks.report.show import show, show_lines
+    from tasks.store.output import output_at
 
     async def read() -> dict[str, Any]:
         out = output_at(folder)

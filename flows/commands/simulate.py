@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tasks.simulator.faults import fault_lines
+from tasks.backends.replicate_simulator.faults import fault_lines
 
 NAME = "simulate"
 
@@ -21,7 +21,7 @@ Seed = Annotated[int, typer.Option("--seed", help="The same seed and the same re
 
 def command(port: Port = 8765, fault: Fault = None, latency: Latency = 1.0, seed: Seed = 0) -> None:
     """Simulate Replicate's API until Ctrl-C, then show what was really created and billed."""
-    from tasks.simulator.rehearsal import rehearse
+    from tasks.backends.replicate_simulator.rehearsal import rehearse
 
     def say(text: str) -> None:
         print(text, flush=True)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.commands import options
-from tasks.errors import INTERRUPTED_STATUS
+from tasks.core.errors import INTERRUPTED_STATUS
 
 if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
-    from tasks.summary import Summary
+    from tasks.report.summary import Summary
 
 NAME = "status"
 
@@ -38,10 +38,10 @@ def command(
 async def _print_json(folder: str, *, watch: bool) -> None:
     from json import dumps
 
-    from tasks.clock import Clock
-    from tasks.ledger.database import open_ledger
-    from tasks.output import output_at
-    from tasks.watch import summaries
+    from tasks.core.clock import Clock
+    from tasks.ledger.database.connect import open_ledger
+    from tasks.report.watch import summaries
+    from tasks.store.output import output_at
 
     out = output_at(folder)
     async with open_ledger(out.ledger_folder()) as engine, aclosing(summaries(engine, out, Clock())) as records:
@@ -54,7 +54,7 @@ async def _print_json(folder: str, *, watch: bool) -> None:
 async def _print_screen(folder: str, *, watch: bool) -> None:
     from rich.console import Console
 
-    from tasks.summary_screen import print_summary
+    from tasks.report.summary_screen import print_summary
 
     summary = await (_watched if watch else _read)(folder)
     record = summary.as_dict()
@@ -63,10 +63,10 @@ async def _print_screen(folder: str, *, watch: bool) -> None:
 
 
 async def _read(folder: str) -> Summary:
-    from tasks.clock import Clock
-    from tasks.ledger.database import open_ledger
-    from tasks.output import output_at
-    from tasks.summary import summarise
+    from tasks.core.clock import Clock
+    from tasks.ledger.database.connect import open_ledger
+    from tasks.report.summary import summarise
+    from tasks.store.output import output_at
 
     out = output_at(folder)
     async with open_ledger(out.ledger_folder()) as engine:
@@ -76,9 +76,9 @@ async def _read(folder: str) -> Summary:
 async def _watched(folder: str) -> Summary:
     from rich.console import Console
 
-    from tasks.displays import display_on
-    from tasks.output import output_at
-    from tasks.watch import watch
+    from tasks.report.displays import display_on
+    from tasks.report.watch import watch
+    from tasks.store.output import output_at
 
     console = Console(stderr=True)
     summary, was_alive = await watch(output_at(folder), display_on(console))

@@ -48,8 +48,8 @@ def command(
     import asyncio
     from datetime import UTC, datetime
 
-    from tasks.paths import found_config
-    from tasks.settings import load_settings
+    from tasks.core.paths import found_config
+    from tasks.core.settings import load_settings
     from tasks.usage.query import parse_query
     from tasks.usage.report import Form, grouped_lines, raw_lines
 
@@ -76,7 +76,7 @@ def push(
     import sys
     from json import dumps
 
-    from tasks.paths import found_config
+    from tasks.core.paths import found_config
     from tasks.usage.push import PushReport, push_folders
 
     async def push_all() -> list[PushReport]:
@@ -98,8 +98,8 @@ def migrate(
     """
     import asyncio
 
-    from tasks.paths import found_config
-    from tasks.settings import load_settings
+    from tasks.core.paths import found_config
+    from tasks.core.settings import load_settings
     from tasks.usage.migrate import apply_migrations, database_of, migrations
 
     if print_only:

@@ -9,11 +9,11 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
-from tasks.errors import ConfigError
+from tasks.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from tasks.backends.base import Backend
-    from tasks.settings import Settings
+    from tasks.core.settings import Settings
 
 ENTRY_POINT_GROUP = "imagen.backends"
 
@@ -21,9 +21,9 @@ EMBEDDED_TYPES = {
     "diffusers": "tasks.backends.diffusers_local.backend:DiffusersBackend",
     "fal": "tasks.backends.fal.backend:FalBackend",
     "http": "tasks.backends.http_api.backend:HttpBackend",
-    "openai": "tasks.backends.openai_images.modes:open_backend",
+    "openai": "tasks.backends.openai.modes:open_backend",
     "replicate": "tasks.backends.replicate.backend:ReplicateBackend",
-    "sketch": "tasks.backends.sketch:SketchBackend",
+    "sketch": "tasks.backends.sketch.backend:SketchBackend",
 }
 """Our own types; named here rather than as entry points so that they work in a checkout without an install."""
 

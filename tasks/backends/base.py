@@ -1,7 +1,7 @@
 """The interface between the engine and any image service.
 
 The engine owns states, money, limits and files; a backend only talks to its service, and says by the type
-of the error what became of the call (see `tasks.errors`). To add one: a class of this shape, registered
+of the error what became of the call (see `tasks.core.errors`). To add one: a class of this shape, registered
 under the entry-point group `imagen.backends` (see CONTRIBUTING.md).
 """
 
@@ -14,10 +14,10 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.errors import ConfigError, Rejected
-from tasks.records import Job, Prediction
-from tasks.reference_images import references_of
-from tasks.settings import BackendSettings, OutputSettings, UnitPrices, explain_setting
+from tasks.core.errors import ConfigError, Rejected
+from tasks.core.records import Job, Prediction
+from tasks.core.settings import BackendSettings, OutputSettings, UnitPrices, explain_setting
+from tasks.store.references import references_of
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -108,7 +108,7 @@ class Backend(Protocol):
     """One configured image service. Built by `cls(context)`, which raises `ConfigError` on bad settings.
 
     One into whose pictures others can go has an attribute `takes` beside these methods, with `image` or also `mask` in
-    it, and finds them in the job (see `tasks.reference_images`).
+    it, and finds them in the job (see `tasks.store.references`).
     """
 
     def ready(self) -> str | None:

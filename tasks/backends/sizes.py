@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.records import Job
+from tasks.core.records import Job
 
 SMALLEST_SIDE_PX = 16
 

@@ -5,19 +5,55 @@ Applied again after an answer of the database was lost, a group changes nothing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, ScalarSelect, bindparam, case, func, insert, null, select, update
+from sqlalchemy import (
+    Connection,
+    ScalarSelect,
+    bindparam,
+    case,
+    func,
+    insert,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.sql.dml import Insert, Update
 
+from tasks.core.records import Job, JobState
+from tasks.core.upsert import insert_for
+from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.leases import LeaseTerms, is_newest, seconds_left
-from tasks.ledger.routes import ROUTE_UPDATE
-from tasks.ledger.schema import attempts, jobs
-from tasks.records import JobState
-from tasks.upsert import insert_for
+
+
+def route_of(job: Job) -> dict[str, Any]:
+    """Values of `ROUTE_UPDATE` for a job that another backend takes over."""
+    return {
+        "a_job_id": job.job_id,
+        "backend": job.backend,
+        "backend_type": job.backend_type,
+        "model": job.model,
+        "backend_opts": json.dumps(job.backend_opts, ensure_ascii=False, default=str),
+        "fallbacks": ",".join(job.fallbacks),
+        "rerouted_from": job.rerouted_from,
+    }
+
+
+ROUTE_UPDATE = (
+    update(jobs)
+    .where(jobs.c.job_id == bindparam("a_job_id"))
+    .values(
+        {
+            name: bindparam(name)
+            for name in ("backend", "backend_type", "model", "backend_opts", "fallbacks", "rerouted_from")
+        }
+        | {"state": JobState.PLANNED}
+    )
+)
 
 
 class Change(IntEnum):

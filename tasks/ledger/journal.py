@@ -14,13 +14,12 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.errors import JobError, LeaseLost
-from tasks.ledger.changes import Change, apply_changes, job_ids, storable
-from tasks.ledger.database import explain_failure
+from tasks.core.errors import JobError, LeaseLost
+from tasks.core.records import Job, JobState, Prediction, StoredImage
+from tasks.ledger.changes import Change, apply_changes, job_ids, route_of, storable
+from tasks.ledger.database.connect import explain_failure
+from tasks.ledger.database.writer import writer_for
 from tasks.ledger.leases import LeaseTerms
-from tasks.ledger.routes import route_of
-from tasks.ledger.writer import writer_for
-from tasks.records import Job, JobState, Prediction, StoredImage
 
 GROUPING_S = 0.002
 """How long a change waits for company: small beside a provider's latency, large beside a commit."""

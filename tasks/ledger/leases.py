@@ -21,9 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from tasks.ledger.database.schema import jobs, runs
+from tasks.ledger.database.transactions import execute, rows_of
 from tasks.ledger.queries import IS_OPEN, OpenJob, open_jobs
-from tasks.ledger.schema import jobs, runs
-from tasks.ledger.transactions import execute, rows_of
 
 IDS_PER_STATEMENT = 5_000
 """A statement of asyncpg takes 32,767 values."""

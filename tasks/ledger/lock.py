@@ -16,9 +16,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.errors import BatchLocked, OutputError
+from tasks.core.errors import BatchLocked, OutputError
+from tasks.ledger.database.postgresql_lock import is_held
 from tasks.ledger.leases import LivingLease
-from tasks.ledger.postgresql_lock import is_held
 
 LOCK_NAME = "ledger.lock"
 HOLDER_NAME = "ledger.lock.holder"

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.errors import InputError
-from tasks.ledger.schema import attempts, jobs
+from tasks.core.errors import InputError
+from tasks.ledger.database.schema import attempts, jobs
 
 SHORTEST_PREFIX = 4
 SHOWN = 10

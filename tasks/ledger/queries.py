@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, and_, func, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.ledger.planning import IN_FLIGHT, job_of
-from tasks.ledger.schema import attempts, jobs, runs
-from tasks.ledger.transactions import execute, mappings_of, rows_of
-from tasks.records import Counts, Job, JobState, Prediction
+from tasks.core.records import Counts, Ended, Job, JobState, Prediction
+from tasks.ledger.database.schema import attempts, jobs, runs
+from tasks.ledger.database.transactions import execute, mappings_of, rows_of
+from tasks.ledger.jobs import IN_FLIGHT, ROWS_PER_COMMIT, ended_so, job_of
 
 IN_ORDER = (jobs.c.position, jobs.c.job_id)
 """Manifest order, and one of jobs that share a place: a run of a part of an edited manifest moves some, and not others."""
@@ -279,3 +279,20 @@ async def count_usage(engine: AsyncEngine) -> tuple[int, int]:
     pushed = func.count(attempts.c.usage_pushed_at_us)
     [(done, total)] = await rows_of(engine, select(pushed, func.count()).where(succeeded))
     return int(done), int(total) - int(done)
+
+
+async def ended_pages(engine: AsyncEngine, ended: Ended) -> AsyncIterator[list[Job]]:
+    """The jobs that ended so, some thousands at a time."""
+    async for page in _pages(engine, ended_so(ended)):
+        yield page
+
+
+async def _pages(engine: AsyncEngine, which: ColumnElement[bool]) -> AsyncIterator[list[Job]]:
+    later: ColumnElement[bool] = true()
+    while True:
+        query = select(jobs).where(which & later).order_by(*IN_ORDER).limit(ROWS_PER_COMMIT)
+        page = [job_of(row) for row in await rows_of(engine, query)]
+        if not page:
+            return
+        later = after(page[-1].position, page[-1].job_id)
+        yield page

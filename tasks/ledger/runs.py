@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.ledger.schema import runs
-from tasks.ledger.transactions import execute, mappings_of
+from tasks.ledger.database.schema import runs
+from tasks.ledger.database.transactions import execute, mappings_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

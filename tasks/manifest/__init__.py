@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 
+from tasks.core.records import Problem, Prompt
 from tasks.manifest.columns import RawRow
 from tasks.manifest.rows import prompt_of
 from tasks.manifest.source import FORMATS, Manifest, open_manifest
-from tasks.records import Problem, Prompt
 
 __all__ = ["Manifest", "open_manifest", "read_prompts"]
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import isnan
 from typing import Any
 
-from tasks.records import Problem
+from tasks.core.records import Problem
 
 NAMES = {
     "id": ("id", "custom_id", "item_id", "uid"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tasks.records import Problem
+from tasks.core.records import Problem
 
 LINE_BYTES = 1024 * 1024
 """A longer line is not a row that anybody wrote; it is skipped without being held in memory."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.core.records import Problem
 from tasks.manifest.columns import RawRow, header_problem
 from tasks.manifest.source import Manifest
-from tasks.records import Problem
 
 BATCH_ROWS = 1_000
 

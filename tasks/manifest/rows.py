@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from tasks.backend_names import parse_names
-from tasks.json_values import carrying_trouble, json_trouble
+from tasks.core.backend_names import parse_names
+from tasks.core.records import Problem, Prompt
+from tasks.core.values import carrying_trouble, json_trouble
 from tasks.manifest.columns import RawRow, split_cells
-from tasks.records import Problem, Prompt
 
 SIZE_PX = (16, 16_384)
 STEPS = (1, 1_000)

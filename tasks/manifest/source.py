@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tasks.errors import ManifestError
+from tasks.core.errors import ManifestError
+from tasks.core.records import Problem
 from tasks.manifest.columns import PROMPT_NAMES
-from tasks.records import Problem
 
 STDIN = "-"
 STDIN_DISPLAY = "<stdin>"

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from tasks.core.records import Problem
 from tasks.manifest.columns import RawRow, header_problem
 from tasks.manifest.lines import LINE_BYTES, read_lines
 from tasks.manifest.source import Manifest
-from tasks.records import Problem
 
 JSON_BYTES = 64 * 1024 * 1024
 """A JSON list can only be read whole; a larger one belongs into JSONL."""

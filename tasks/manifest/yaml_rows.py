@@ -14,12 +14,12 @@ from typing import Any
 
 import yaml
 
+from tasks.core.records import Problem
 from tasks.manifest.columns import RawRow
 from tasks.manifest.lines import read_lines
 from tasks.manifest.source import Manifest
 from tasks.manifest.template import TemplateProblem, expand
 from tasks.manifest.yaml_nodes import NodeReader, YamlProblem, key_lines, value_of
-from tasks.records import Problem
 
 UNCLOSED = {"while parsing a flow sequence", "while parsing a flow mapping", "while scanning a quoted scalar"}
 """The parser's words for what it was in the middle of (libyaml 0.2.5)."""

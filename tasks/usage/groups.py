@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
-from tasks.clock import instant
+from tasks.core.clock import instant
 from tasks.usage.rows import UsageRow
 
 

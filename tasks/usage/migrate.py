@@ -7,8 +7,8 @@ from importlib.resources import files
 
 from sqlalchemy import select, text
 
-from tasks.errors import UsageRefused
-from tasks.settings import UsageSettings
+from tasks.core.errors import UsageRefused
+from tasks.core.settings import UsageSettings
 from tasks.usage.sinks.postgres import Database
 from tasks.usage.sinks.sql import imagen_usage
 from tasks.usage.sinks.variables import variable

@@ -15,17 +15,17 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying
 
-from tasks.clock import Clock
-from tasks.command_text import command_text
-from tasks.errors import BatchStopped, InputError, UsageError, UsageRefused
-from tasks.ledger.database import open_ledger
-from tasks.ledger.place import ledger_of
+from tasks.core.clock import Clock
+from tasks.core.display import current_display
+from tasks.core.errors import BatchStopped, InputError, UsageError, UsageRefused
+from tasks.core.retry import retrying_usage
+from tasks.core.settings import Settings, UsageSettings, load_settings
+from tasks.core.text import command_text
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.location import ledger_of
 from tasks.ledger.queries import AttemptKey, count_usage, mark_pushed, usage_pages
 from tasks.ledger.runs import last_run
-from tasks.output import output_at
-from tasks.progress import current_display
-from tasks.retry import retrying_usage
-from tasks.settings import Settings, UsageSettings, load_settings
+from tasks.store.output import output_at
 from tasks.usage.rows import usage_row
 from tasks.usage.sinks import open_sink
 from tasks.usage.sinks.base import UsageSink

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from tasks.errors import InputError
+from tasks.core.errors import InputError
 
 KEYS = ("backend", "model", "caller", "day")
 """What usage can be added up by; a day is one of UTC."""

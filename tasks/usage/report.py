@@ -9,11 +9,11 @@ import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Literal
 
-from tasks.clock import instant
-from tasks.records import usd
-from tasks.retry import retrying_usage
-from tasks.settings import UsageSettings
-from tasks.text_table import aligned
+from tasks.core.clock import instant
+from tasks.core.records import usd
+from tasks.core.retry import retrying_usage
+from tasks.core.settings import UsageSettings
+from tasks.core.text_table import aligned
 from tasks.usage.groups import UsageGroup, total_of
 from tasks.usage.query import UsageQuery
 from tasks.usage.rows import COLUMNS, UsageRow

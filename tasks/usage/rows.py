@@ -11,9 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import RowMapping
 
-from tasks.clock import instant
-from tasks.identity import prompt_hash
-from tasks.records import micros, usd
+from tasks.core.clock import instant
+from tasks.core.identity import prompt_hash
+from tasks.core.records import micros, usd
 from tasks.usage.caller import UNKNOWN
 
 COLUMNS = (

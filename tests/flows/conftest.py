@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tasks.prefect_server.connection import connect, quiet_defaults
+from tasks.orchestration.server.connection import connect, quiet_defaults
 
 NOWHERE = "http://127.0.0.1:1/api"
 TIMEOUT_S = 120

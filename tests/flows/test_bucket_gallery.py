@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome
 
-from tasks.ledger.database import open_ledger
-from tasks.metadata import write_metadata
-from tasks.output import NewFile, Output, output_at
+from tasks.ledger.database.connect import open_ledger
+from tasks.metadata.write import write_metadata
+from tasks.store.output import NewFile, Output, output_at
 from tests.flows.conftest import Cli
-from tests.making import make_job
-from tests.services.browser import errors_of, wait_for
-from tests.services.object_storage import BUCKET, ObjectStorage
-from tests.tasks.gallery.batches import failed, write_batch
-from tests.tasks.gallery.looking import pictures_loaded
+from tests.support.factories import make_job
+from tests.support.services.browser import errors_of, wait_for
+from tests.support.services.object_storage import BUCKET, ObjectStorage
+from tests.tasks.report.gallery.batches import failed, write_batch
+from tests.tasks.report.gallery.looking import pictures_loaded
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from tests.flows.conftest import Cli
-from tests.flows.killing import killed_run
 from tests.flows.test_run import images_of, rows_of
+from tests.support.killing import killed_run
 
 pytestmark = pytest.mark.server
 

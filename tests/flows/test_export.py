@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from tests.flows.conftest import Cli
-from tests.tasks.exports.conftest import DIRTY, dirty_jobs, make_batch
+from tests.tasks.metadata.exports.conftest import DIRTY, dirty_jobs, make_batch
 
 
 async def test_a_table_on_standard_output_stays_alone_there(offline: Cli) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import TIMEOUT_S, Cli
-from tests.making import make_job
-from tests.tasks.gallery.batches import failed, write_batch
+from tests.support.factories import make_job
+from tests.tasks.report.gallery.batches import failed, write_batch
 
 
 @pytest.fixture

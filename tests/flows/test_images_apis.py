@@ -10,9 +10,9 @@ import pytest
 
 from tests.flows.conftest import Cli
 from tests.flows.test_killed import IN_FLIGHT, PATIENCE_S, wait_until
-from tests.providers import openai_batches
-from tests.providers.openai_batches import OpenAIBatches
-from tests.providers.serving import serving
+from tests.support.fakes import openai_batches
+from tests.support.fakes.openai_batches import OpenAIBatches
+from tests.support.fakes.serving import serving
 
 
 def configure(cli: Cli, provider: OpenAIBatches, **changes: Any) -> None:
@@ -36,7 +36,7 @@ async def killed(cli: Cli, query: str) -> None:
 async def test_batches_outlive_the_run_that_sent_them(cli: Cli) -> None:
     """The next run collects them: every picture is there, and each was made once."""
     provider = OpenAIBatches(looks=10**6)
-    cli.before = "from tasks.backends.openai_images import batch_backend; batch_backend.LOOKUP_PATIENCE_S = 2.0"
+    cli.before = "from tasks.backends.openai import batch_backend; batch_backend.LOOKUP_PATIENCE_S = 2.0"
     async with serving(provider):
         configure(cli, provider, batch_jobs=6)
         await killed(cli, IN_FLIGHT)

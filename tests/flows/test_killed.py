@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import Cli
-from tests.flows.killing import killed_until_done
 from tests.flows.test_run import images_of, rows_of
+from tests.support.killing import killed_until_done
 
 pytestmark = pytest.mark.server
 

@@ -20,12 +20,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.simulator import Service, simulated
-from tasks.ledger.place import read_pointer
-from tasks.output import output_at
-from tasks.simulator.settings import Settings
+from tasks.backends.replicate_simulator.settings import Settings
+from tasks.ledger.database.location import read_pointer
+from tasks.store.output import output_at
 from tests.flows.conftest import Cli
-from tests.services.object_storage import BUCKET, ObjectStorage
-from tests.services.postgresql import PASSWORD, Postgresql
+from tests.support.services.object_storage import BUCKET, ObjectStorage
+from tests.support.services.postgresql import PASSWORD, Postgresql
 
 pytestmark = pytest.mark.server
 

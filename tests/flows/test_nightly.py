@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.flows.conftest import Cli
-from tests.services.prefect_service import ROOT, PrefectService, eventually, prefect
+from tests.support.services.prefect_service import ROOT, PrefectService, eventually, prefect
 
 pytestmark = pytest.mark.server
 

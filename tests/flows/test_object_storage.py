@@ -20,18 +20,18 @@ from fsspec.implementations.arrow import ArrowFSWrapper
 from PIL import Image
 from pyarrow.fs import S3FileSystem
 
-from tasks.output import output_at
-from tasks.settings import load_settings
+from tasks.core.settings import load_settings
+from tasks.store.output import output_at
 from tests.flows.conftest import Cli, interrupt
-from tests.flows.killing import killed_until_done
 from tests.flows.test_killed import SOME_DONE, wait_until
 from tests.flows.test_simulate import instructions
-from tests.services.object_storage import ACCESS_KEY, BUCKET, SECRET_KEY, ObjectStorage
+from tests.support.killing import killed_until_done
+from tests.support.services.object_storage import ACCESS_KEY, BUCKET, SECRET_KEY, ObjectStorage
 
 pytestmark = pytest.mark.server
 
 PATIENCE_S = 120
-SHORT_PATIENCE = "import tasks.output.bucket as bucket; bucket.PATIENCE_S = 1.0"
+SHORT_PATIENCE = "import tasks.store.output.bucket as bucket; bucket.PATIENCE_S = 1.0"
 PICTURE = "images/"
 
 

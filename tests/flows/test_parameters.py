@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flows.generate_batch import generate_batch
-from tasks.request import RunRequest
+from tasks.runs.request import RunRequest
 
 
 def in_form(name: str) -> dict[str, Any]:

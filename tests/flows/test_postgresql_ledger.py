@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tasks.database_url import without_password
+from tasks.core.database import without_password
 from tests.flows.conftest import Cli
 from tests.flows.test_run import images_of, rows_of
-from tests.services.postgresql import PASSWORD, Postgresql
-from tests.services.processes import free_port
+from tests.support.services.postgresql import PASSWORD, Postgresql
+from tests.support.services.processes import free_port
 
 PATIENCE_S = 60.0
 

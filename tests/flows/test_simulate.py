@@ -10,8 +10,8 @@ import sys
 import httpx
 import pytest
 
-from tasks.settings import load_settings
-from tasks.simulator.faults import FAULTS
+from tasks.backends.replicate_simulator.faults import FAULTS
+from tasks.core.settings import load_settings
 from tests.flows.conftest import Cli, interrupt
 
 CREATE = "/v1/models/black-forest-labs/flux-schnell/predictions"
@@ -84,6 +84,6 @@ def test_a_port_that_is_taken_is_one_clear_line(offline: Cli) -> None:
 
 def test_it_needs_none_of_the_heavy_packages() -> None:
     """A rehearsal starts at once."""
-    code = "import sys, tasks.simulator.rehearsal; print({'prefect', 'sqlalchemy', 'pyarrow'} & set(sys.modules))"
+    code = "import sys, tasks.backends.replicate_simulator.rehearsal; print({'prefect', 'sqlalchemy', 'pyarrow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from flows.push_usage import push_usage
-from tasks.settings import UsageSettings
+from tasks.core.settings import UsageSettings
 from tests.flows.conftest import Cli
-from tests.services.supabase import Supabase, UsageDatabase
+from tests.support.services.supabase import Supabase, UsageDatabase
 from tests.tasks.usage.ledgers import keep, make_row, write_batch
 
 SUPABASE = {"sink": "supabase", "rest_path": ""}

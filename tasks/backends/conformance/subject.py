@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 from tasks.backends.base import Backend, BackendContext
-from tasks.identity import derived_seed, job_id
-from tasks.records import Job
-from tasks.settings import BackendSettings, OutputSettings
+from tasks.core.identity import derived_seed, job_id
+from tasks.core.records import Job
+from tasks.core.settings import BackendSettings, OutputSettings
 
 NAME = "subject"
 

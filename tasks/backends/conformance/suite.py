@@ -15,7 +15,7 @@ import pytest
 
 from tasks.backends.base import Backend, takes
 from tasks.backends.conformance.subject import Ending, Subject
-from tasks.errors import (
+from tasks.core.errors import (
     Ambiguous,
     BadImage,
     BatchStopped,
@@ -28,8 +28,8 @@ from tasks.errors import (
     Throttled,
     Unfetched,
 )
-from tasks.records import Job, Prediction
-from tasks.reference_images import find_reference
+from tasks.core.records import Job, Prediction
+from tasks.store.references import find_reference
 
 PATIENCE_S = 60.0
 

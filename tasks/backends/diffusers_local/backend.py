@@ -17,10 +17,10 @@ from tasks.backends.diffusers_local.pipelines import PipelineSpec, chosen_device
 from tasks.backends.diffusers_local.quantizing import UNQUANTIZED
 from tasks.backends.diffusers_local.sharing import return_worker, take_worker
 from tasks.backends.diffusers_local.worker import PipelineWorker
-from tasks.errors import ConfigError, JobError, Refused
-from tasks.records import Job, Prediction, micros
-from tasks.reference_images import read_reference, references_of
-from tasks.settings import explain_setting
+from tasks.core.errors import ConfigError, JobError, Refused
+from tasks.core.records import Job, Prediction, micros
+from tasks.core.settings import explain_setting
+from tasks.store.references import read_reference, references_of
 
 S_PER_HOUR = 3_600.0
 
@@ -130,7 +130,7 @@ class DiffusersBackend:
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
         """Encode the picture as asked, in a thread of its own: the device goes on meanwhile."""
-        from tasks.encode import encode
+        from tasks.store.encode import encode
 
         quality = self._context.output.quality
         return await asyncio.to_thread(encode, prediction.output, format=job.format, quality=quality)

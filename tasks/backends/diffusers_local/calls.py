@@ -9,9 +9,9 @@ from typing import Any
 
 from tasks.backends.diffusers_local.options import SIDE_GRID_PX, DiffusersOptions
 from tasks.backends.sizes import requested_size
-from tasks.identity import canonical_json, sent_text
-from tasks.records import Job, ReferenceImage
-from tasks.reference_images import references_of
+from tasks.core.identity import canonical_json, sent_text
+from tasks.core.records import Job, ReferenceImage
+from tasks.store.references import references_of
 
 FROM_THE_ROW = frozenset(
     {"prompt", "negative_prompt", "width", "height", "generator", "num_images_per_prompt", "image", "mask_image"}

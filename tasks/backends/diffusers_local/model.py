@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import ConfigError
+from tasks.core.errors import ConfigError
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
 """What loading a pipeline needs; the extra `local` brings them."""

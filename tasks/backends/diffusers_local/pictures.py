@@ -9,9 +9,9 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from tasks.backends.diffusers_local.calls import MASK, Call
-from tasks.errors import Rejected
-from tasks.records import ReferenceImage
-from tasks.reference_images import read_reference
+from tasks.core.errors import Rejected
+from tasks.core.records import ReferenceImage
+from tasks.store.references import read_reference
 
 
 def with_pictures(call: Call) -> Call:

@@ -21,7 +21,7 @@ from tasks.backends.diffusers_local.model import (
 )
 from tasks.backends.diffusers_local.prompts import keep_encoded_prompts
 from tasks.backends.diffusers_local.quantizing import COMPILED, UNQUANTIZED, can_compile, quantize
-from tasks.errors import BatchStopped, ConfigError
+from tasks.core.errors import BatchStopped, ConfigError
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 

@@ -22,7 +22,7 @@ from tasks.backends.diffusers_local.pipelines import (
     is_device_lost,
     is_out_of_memory,
 )
-from tasks.errors import BatchStopped, JobError, Rejected
+from tasks.core.errors import BatchStopped, JobError, Rejected
 
 GATHER_S = 0.02
 """How long a call that is not full waits for more jobs: a few per cent of the quickest picture on the quickest GPU."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 
+from tasks.backends.client.calls import SHORT_KEEPALIVE_S, HttpCalls, json_object, refusal, require_free_answer
 from tasks.backends.fal.options import FalOptions, app_of
-from tasks.backends.http_calls import SHORT_KEEPALIVE_S, HttpCalls, json_object, refusal, require_free_answer
-from tasks.errors import Ambiguous, BatchStopped, JobError, OutputGone
+from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone
 
 SERVICE = "fal.ai"
 COMPLETED = "COMPLETED"

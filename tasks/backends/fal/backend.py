@@ -16,21 +16,21 @@ from typing import Any
 import httpx
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened, read_options
-from tasks.backends.delivery import Delivery
+from tasks.backends.client.calls import json_object
+from tasks.backends.client.downloads import Delivery
+from tasks.backends.client.options import lacking, secret
+from tasks.backends.client.polling import Polling
+from tasks.backends.client.rate_limiter import Pace
 from tasks.backends.fal.api import COMPLETED, FalApi
 from tasks.backends.fal.inputs import MOST_MEGAPIXELS, input_of, megapixels, problems_of
 from tasks.backends.fal.options import FalOptions, parse_model
 from tasks.backends.fal.pictures import inputs_of, picture_inputs
 from tasks.backends.fal.results import failure, is_flagged, megapixels_of, picture_of
-from tasks.backends.http_calls import json_object
-from tasks.backends.http_options import lacking, secret
-from tasks.backends.polling import Polling
-from tasks.clock import Clock, instant
-from tasks.errors import Ambiguous, ConfigError, JobError, Refused, Transient
-from tasks.identity import digest
-from tasks.limits import Pace
-from tasks.prices import Pricing, Used, measured_s, price_of
-from tasks.records import Job, Prediction, micros
+from tasks.backends.prices import Pricing, Used, measured_s, price_of
+from tasks.core.clock import Clock, instant
+from tasks.core.errors import Ambiguous, ConfigError, JobError, Refused, Transient
+from tasks.core.identity import digest
+from tasks.core.records import Job, Prediction, micros
 
 
 class FalBackend:

@@ -6,8 +6,8 @@ from typing import Any
 
 from tasks.backends.fal.options import FalOptions
 from tasks.backends.sizes import requested_size
-from tasks.identity import sent_text
-from tasks.records import Job
+from tasks.core.identity import sent_text
+from tasks.core.records import Job
 
 SIZE_PX = (1024, 1024)
 GRID_PX = 16

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tasks.backends.http_options import Address, EnvName
+from tasks.backends.client.options import Address, EnvName
 
 QUEUE_BASE = "https://queue.fal.run"
 DELIVERY_HOSTS = ("fal.media", "*.fal.media")

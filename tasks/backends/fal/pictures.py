@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.backends.fal.options import FalOptions
-from tasks.errors import Rejected
-from tasks.records import Job, ReferenceImage
-from tasks.reference_images import data_address, read_reference, references_of
+from tasks.core.errors import Rejected
+from tasks.core.records import Job, ReferenceImage
+from tasks.store.references import data_address, read_reference, references_of
 
 MOST_DATA_BYTES = 8 * 1024 * 1024
 """Ours: what a request of all its pictures should not be larger than; the service states no limit."""

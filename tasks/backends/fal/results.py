@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.http_calls import json_object
-from tasks.errors import JobError, Refused, Rejected, Transient
+from tasks.backends.client.calls import json_object
+from tasks.core.errors import JobError, Refused, Rejected, Transient
 
 MODERATION = "content_policy_violation"
 CANCELLED = {"client_cancelled", "client_disconnected"}

@@ -10,8 +10,8 @@ from typing import Any
 
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.pointers import read
-from tasks.errors import BadImage, JobError, Refused, Transient
-from tasks.records import micros
+from tasks.core.errors import BadImage, JobError, Refused, Transient
+from tasks.core.records import micros
 
 USUAL_PLACES = ("/error/message", "/error", "/detail", "/message", "/errors/0")
 """Where APIs say what went wrong, for a configuration that does not."""

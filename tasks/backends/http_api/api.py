@@ -9,14 +9,14 @@ from typing import Any
 
 import httpx
 
+from tasks.backends.client.calls import SHORT_KEEPALIVE_S, HttpCalls, refusal, require_free_answer
 from tasks.backends.http_api import answers
 from tasks.backends.http_api.options import Call, HttpOptions
 from tasks.backends.http_api.pointers import put, read
 from tasks.backends.http_api.template import fill, fill_address, fill_text
 from tasks.backends.http_api.values import picture_problems, picture_values, values_of
-from tasks.backends.http_calls import SHORT_KEEPALIVE_S, HttpCalls, refusal, require_free_answer
-from tasks.errors import Ambiguous, OutputGone, Refused, Rejected
-from tasks.records import Job
+from tasks.core.errors import Ambiguous, OutputGone, Refused, Rejected
+from tasks.core.records import Job
 
 
 class DescribedApi:

@@ -16,17 +16,19 @@ from typing import Any
 import httpx
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened, read_options
-from tasks.backends.delivery import Delivery
+from tasks.backends.client.downloads import Delivery
+from tasks.backends.client.options import secret
+from tasks.backends.client.polling import Polling
+from tasks.backends.client.rate_limiter import Pace
 from tasks.backends.http_api import answers
 from tasks.backends.http_api.answers import Answered, Made
 from tasks.backends.http_api.api import DescribedApi, id_of
 from tasks.backends.http_api.options import BASE64, HttpOptions
 from tasks.backends.http_api.template import fill_address
 from tasks.backends.http_api.values import picture_problems, size_of
-from tasks.backends.http_options import secret
-from tasks.backends.polling import Polling
-from tasks.clock import Clock, instant
-from tasks.errors import (
+from tasks.backends.prices import Pricing, Used, price_of
+from tasks.core.clock import Clock, instant
+from tasks.core.errors import (
     Ambiguous,
     BatchStopped,
     JobError,
@@ -37,11 +39,9 @@ from tasks.errors import (
     Throttled,
     Transient,
 )
-from tasks.identity import digest
-from tasks.limits import Pace
-from tasks.prices import Pricing, Used, price_of
-from tasks.records import Job, Prediction, micros
-from tasks.retry import retrying_look
+from tasks.core.identity import digest
+from tasks.core.records import Job, Prediction, micros
+from tasks.core.retry import retrying_look
 
 LOOKUPS = 4
 """How often a lost prediction is looked for before it counts as never created, or a create is repeated under its key."""

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from tasks.backends.client.options import Address
 from tasks.backends.http_api.pointers import Pointer, can_hold
 from tasks.backends.http_api.template import ENV, check, names_in
-from tasks.backends.http_options import Address
-from tasks.reference_images import INPUTS
+from tasks.store.references import INPUTS
 
 OF_THE_JOB = frozenset(
     {

@@ -7,9 +7,9 @@ from typing import Any
 
 from tasks.backends.http_api.options import BASE64, HttpOptions
 from tasks.backends.sizes import requested_size
-from tasks.identity import sent_text
-from tasks.records import Job
-from tasks.reference_images import data_address, read_reference, references_of
+from tasks.core.identity import sent_text
+from tasks.core.records import Job
+from tasks.store.references import data_address, read_reference, references_of
 
 GRID_PX = 8
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.http_calls import HttpCalls, json_object, origin, refusal, require_free_answer, retry_after_s
+from tasks.backends.client.calls import HttpCalls, json_object, origin, refusal, require_free_answer, retry_after_s
 from tasks.backends.replicate.options import ModelReference
-from tasks.errors import Ambiguous, BatchStopped, JobError, NotCreated, OutputGone, Throttled
-from tasks.reference_images import media_type
+from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, OutputGone, Throttled
+from tasks.store.references import media_type
 
 SERVICE = "Replicate"
 ANSWER_TIMEOUT_S = 30.0

@@ -14,8 +14,10 @@ import httpx
 from pydantic import ValidationError
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened
-from tasks.backends.delivery import Delivery
-from tasks.backends.http_options import lacking, secret
+from tasks.backends.client.downloads import Delivery
+from tasks.backends.client.options import lacking, secret
+from tasks.backends.client.rate_limiter import Pace
+from tasks.backends.prices import Pricing, Used, price_of
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
 from tasks.backends.replicate.inputs import has_reference_images, images, input_of, megapixels
@@ -24,15 +26,13 @@ from tasks.backends.replicate.options import CREATES_PER_MIN, ModelReference, Re
 from tasks.backends.replicate.pictures import PictureInputs
 from tasks.backends.replicate.predictions import created_prediction, ended_prediction, has_ended
 from tasks.backends.replicate.watcher import Watcher
-from tasks.clock import Clock
-from tasks.errors import Ambiguous, BatchStopped, ConfigError, JobError, Transient
-from tasks.identity import digest
-from tasks.limits import Pace
-from tasks.prices import Pricing, Used, price_of
-from tasks.records import Job, Prediction, micros
-from tasks.reference_images import media_type, references_of
-from tasks.retry import retrying_look
-from tasks.settings import explain_setting
+from tasks.core.clock import Clock
+from tasks.core.errors import Ambiguous, BatchStopped, ConfigError, JobError, Transient
+from tasks.core.identity import digest
+from tasks.core.records import Job, Prediction, micros
+from tasks.core.retry import retrying_look
+from tasks.core.settings import explain_setting
+from tasks.store.references import media_type, references_of
 
 RETENTION_S = 3_600.0
 """Inputs and outputs of API predictions are deleted after an hour (Replicate docs, "Data retention", read 2026-11)."""

@@ -9,7 +9,7 @@ import httpx
 from jsonschema import Draft202012Validator, SchemaError
 
 from tasks.backends.replicate.options import ModelReference
-from tasks.errors import ConfigError
+from tasks.core.errors import ConfigError
 
 TIMEOUT_S = 15.0
 

@@ -8,8 +8,8 @@ from math import gcd
 from typing import Any
 
 from tasks.backends.replicate.options import ReplicateOptions
-from tasks.identity import sent_text
-from tasks.records import Job
+from tasks.core.identity import sent_text
+from tasks.core.records import Job
 
 ASPECT_RATIOS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21")
 """What the FLUX models take (replicate/cog-flux, predict.py, read 2026-11)."""

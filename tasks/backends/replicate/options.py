@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tasks.backends.http_options import Address
+from tasks.backends.client.options import Address
 
 API_BASE = "https://api.replicate.com"
 CREATES_PER_MIN = 600.0

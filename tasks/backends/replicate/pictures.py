@@ -13,8 +13,8 @@ from typing import Any
 
 from tasks.backends.replicate.models import ModelFacts
 from tasks.backends.replicate.options import ReplicateOptions
-from tasks.records import Job, ReferenceImage
-from tasks.reference_images import data_address, read_reference, references_of
+from tasks.core.records import Job, ReferenceImage
+from tasks.store.references import data_address, read_reference, references_of
 
 MOST_DATA_BYTES = 256 * 1024
 """Larger ones belong into a file (Replicate docs, "Input files", read 2026-11)."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from tasks.errors import JobError, OutputGone, Refused, Transient
-from tasks.prices import Pricing, Used, measured_s
-from tasks.records import Prediction
+from tasks.backends.prices import Pricing, Used, measured_s
+from tasks.core.errors import JobError, OutputGone, Refused, Transient
+from tasks.core.records import Prediction
 
 RUNNING = frozenset({"starting", "processing"})
 SUCCEEDED = "succeeded"

@@ -16,11 +16,11 @@ from typing import Any
 
 import httpx
 
+from tasks.backends.client.rate_limiter import Pace
 from tasks.backends.replicate.api import ReplicateApi, throttled
 from tasks.backends.replicate.predictions import has_ended, seconds_taken
-from tasks.clock import Clock
-from tasks.errors import BatchStopped, JobError
-from tasks.limits import Pace
+from tasks.core.clock import Clock
+from tasks.core.errors import BatchStopped, JobError
 
 FEWEST_FOR_A_LIST = 8
 """From so many predictions in flight on, lists are cheaper than a look at each."""

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from tenacity import AsyncRetrying
 
-from tasks.settings import UsageSettings
+from tasks.core.settings import UsageSettings
 from tasks.usage.sinks.base import UsageSink
 
 
@@ -21,7 +21,7 @@ async def open_sink(settings: UsageSettings, *, retrying: AsyncRetrying) -> Asyn
 
     Args:
         settings: Which sink, and where.
-        retrying: See `tasks.retry.retrying_usage`.
+        retrying: See `tasks.core.retry.retrying_usage`.
 
     Raises:
         UsageError: It cannot be opened.

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from tasks.errors import UsageAway, UsageError
-from tasks.sqlstates import is_away
+from tasks.core.errors import UsageAway, UsageError
+from tasks.core.sqlstates import is_away
 from tasks.usage.sinks.refusals import Place, reason_of
 
 AWAY_STATUSES = frozenset({429, 502, 503, 504})

@@ -12,9 +12,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tenacity import AsyncRetrying
 
-from tasks.errors import UsageAway, UsageError, UsageRefused
-from tasks.settings import UsageSettings
-from tasks.sqlstates import is_away
+from tasks.core.errors import UsageAway, UsageError, UsageRefused
+from tasks.core.settings import UsageSettings
+from tasks.core.sqlstates import is_away
 from tasks.usage.sinks.refusals import Place, reason_of
 from tasks.usage.sinks.sql import SqlSink
 from tasks.usage.sinks.variables import PORTS, variable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.errors import UsageRefused
+from tasks.core.errors import UsageRefused
 
 DETAIL_CHARACTERS = 300
 

@@ -28,9 +28,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from tenacity import AsyncRetrying, stop_after_attempt
 
-from tasks.clock import instant
-from tasks.records import MICROS_PER_USD
-from tasks.upsert import insert_for
+from tasks.core.clock import instant
+from tasks.core.records import MICROS_PER_USD
+from tasks.core.upsert import insert_for
 from tasks.usage.groups import UsageGroup, in_order
 from tasks.usage.query import UsageQuery
 from tasks.usage.rows import UsageRow, row_of

@@ -10,7 +10,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tasks.errors import UsageError
+from tasks.core.errors import UsageError
 from tasks.usage.sinks.sql import SCHEMA, SqlSink, metadata
 
 BUSY_S = 30

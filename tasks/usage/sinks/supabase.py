@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 from tenacity import AsyncRetrying
 
-from tasks.errors import UsageAway, UsageRefused
-from tasks.settings import UsageSettings
+from tasks.core.errors import UsageAway, UsageRefused
+from tasks.core.settings import UsageSettings
 from tasks.usage.groups import UsageGroup, add_up
 from tasks.usage.query import UsageQuery
 from tasks.usage.rows import UsageRow, row_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tasks.errors import UsageRefused
+from tasks.core.errors import UsageRefused
 
 PORTS = range(1, 65_536)
 

@@ -14,10 +14,10 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, read_options
-from tasks.backends.http_calls import HttpCalls, refusal
-from tasks.errors import Ambiguous, OutputGone
-from tasks.identity import digest, sent_text
-from tasks.records import Job, Prediction, micros
+from tasks.backends.client.calls import HttpCalls, refusal
+from tasks.core.errors import Ambiguous, OutputGone
+from tasks.core.identity import digest, sent_text
+from tasks.core.records import Job, Prediction, micros
 
 KEY = "EXAMPLE_KEY"
 

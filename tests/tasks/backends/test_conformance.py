@@ -12,20 +12,20 @@ from tasks.backends.base import BackendContext
 from tasks.backends.conformance import BackendConformance, Ending, Subject
 from tasks.backends.fal.backend import FalBackend
 from tasks.backends.http_api.backend import HttpBackend
-from tasks.backends.openai_images import batch_backend
-from tasks.backends.openai_images.modes import open_backend
+from tasks.backends.openai import batch_backend
+from tasks.backends.openai.modes import open_backend
 from tasks.backends.replicate.backend import ReplicateBackend
-from tasks.backends.sketch import SketchBackend
-from tasks.records import Job, Prediction
-from tasks.simulator.faults import parse_rule
-from tasks.simulator.server import running
-from tasks.simulator.settings import Settings as Simulated
-from tests.providers import fal_queue, openai_batches
-from tests.providers.fal_queue import FalQueue
-from tests.providers.json_api import JsonApi, at_once, lookup, polled
-from tests.providers.openai_batches import OpenAIBatches
-from tests.providers.openai_images import OpenAIImages
-from tests.providers.serving import Provider, serving
+from tasks.backends.replicate_simulator.faults import parse_rule
+from tasks.backends.replicate_simulator.server import running
+from tasks.backends.replicate_simulator.settings import Settings as Simulated
+from tasks.backends.sketch.backend import SketchBackend
+from tasks.core.records import Job, Prediction
+from tests.support.fakes import fal_queue, openai_batches
+from tests.support.fakes.fal_queue import FalQueue
+from tests.support.fakes.json_api import JsonApi, at_once, lookup, polled
+from tests.support.fakes.openai_batches import OpenAIBatches
+from tests.support.fakes.openai_images import OpenAIImages
+from tests.support.fakes.serving import Provider, serving
 
 NOBODY = "http://127.0.0.1:1"
 

@@ -12,11 +12,11 @@ import pytest
 
 from tasks.backends.conformance import BackendConformance, Ending, Subject
 from tasks.backends.http_api.backend import HttpBackend
-from tasks.errors import JobError, Rejected
-from tasks.records import Job, Prediction
-from tasks.reference_images import find_reference
-from tests.providers.json_api import JsonApi, at_once, polled
-from tests.providers.serving import serving
+from tasks.core.errors import JobError, Rejected
+from tasks.core.records import Job, Prediction
+from tasks.store.references import find_reference
+from tests.support.fakes.json_api import JsonApi, at_once, polled
+from tests.support.fakes.serving import serving
 
 SUITE = BackendConformance()
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tasks.ledger.database import open_ledger
-from tasks.ledger.place import PostgresqlSchema, new_schema
-from tests.services.postgresql import PASSWORD, Postgresql
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.location import PostgresqlSchema, new_schema
+from tests.support.services.postgresql import PASSWORD, Postgresql
 
 
 def begin_on(server: Postgresql, out: Path) -> PostgresqlSchema:

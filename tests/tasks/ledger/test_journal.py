@@ -7,10 +7,10 @@ from pathlib import Path
 
 from sqlalchemy import event
 
-from tasks.errors import JobError
+from tasks.core.errors import JobError
+from tasks.core.records import Job, JobState, Prediction, StoredImage
 from tasks.ledger.queries import count, open_jobs
-from tasks.records import Job, JobState, Prediction, StoredImage
-from tests.making import START_US, batch_of, make_job
+from tests.support.factories import START_US, batch_of, make_job
 from tests.tasks.ledger.conftest import on_disk
 
 PREDICTION = Prediction(prediction_id="p1", model_version="v1", cost_micros=3_000, cost_source="priced")

@@ -14,17 +14,17 @@ import pytest
 from sqlalchemy import true, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.clock import Clock
-from tasks.errors import BatchLocked, JobError, LeaseLost
-from tasks.ledger.database import open_ledger
-from tasks.ledger.holding import Holding
+from tasks.core.clock import Clock
+from tasks.core.errors import BatchLocked, JobError, LeaseLost
+from tasks.core.records import Ended, Job, JobState, Prediction, StoredImage
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.schema import jobs
+from tasks.ledger.jobs import reopen
 from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms, claim, living_leases, release, renew
 from tasks.ledger.lock import require_no_workers
-from tasks.ledger.planning import reopen
-from tasks.ledger.schema import jobs
-from tasks.records import Ended, Job, JobState, Prediction, StoredImage
-from tests.making import START_US, FakeClock, make_job, plan_jobs
+from tasks.ledger.worker_leases import Holding
+from tests.support.factories import START_US, FakeClock, make_job, plan_jobs
 from tests.tasks.ledger.conftest import on_disk
 
 ROOT = Path(__file__).parents[3]

@@ -13,26 +13,26 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks import retry
-from tasks.batch import Batch, open_batch
-from tasks.errors import BatchLocked, BatchStopped
-from tasks.generate import generate_range
-from tasks.ledger import postgresql as postgresql_ledger
+from tasks.core import retry
+from tasks.core.errors import BatchLocked, BatchStopped
+from tasks.core.records import JobState
+from tasks.core.settings import BackendSettings, Settings
+from tasks.generate.batch import Batch, open_batch
+from tasks.generate.jobs import generate_range
 from tasks.ledger.changes import Change, apply_changes
-from tasks.ledger.database import open_ledger
+from tasks.ledger.database import postgresql as postgresql_ledger
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.location import PostgresqlSchema
+from tasks.ledger.database.postgresql_lock import is_held
+from tasks.ledger.database.schema import attempts, jobs
+from tasks.ledger.database.transactions import rows_of
+from tasks.ledger.database.writer import writer_for
 from tasks.ledger.leases import LeaseTerms, claim
-from tasks.ledger.place import PostgresqlSchema
-from tasks.ledger.postgresql_lock import is_held
 from tasks.ledger.queries import count
 from tasks.ledger.runs import RunStart, begin_run
-from tasks.ledger.schema import attempts, jobs
-from tasks.ledger.transactions import rows_of
-from tasks.ledger.writer import writer_for
-from tasks.output.folder import OutputFolder
-from tasks.records import JobState
-from tasks.settings import BackendSettings, Settings
-from tests.making import START_US, make_job, plan_jobs
-from tests.services.postgresql import Postgresql
+from tasks.store.output.folder import OutputFolder
+from tests.support.factories import START_US, make_job, plan_jobs
+from tests.support.services.postgresql import Postgresql
 from tests.tasks.ledger.conftest import begin_on, on_disk
 
 TERMS = LeaseTerms(owner="anna")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.errors import JobError
-from tasks.ledger.database import open_ledger
+from tasks.core.errors import JobError
+from tasks.core.records import JobState, Prediction
+from tasks.core.settings import UsageSettings
+from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.journal import Journal
 from tasks.ledger.queries import committed_micros, count, count_usage, failures, last_activity_us, prediction_ids
 from tasks.ledger.runs import last_run
-from tasks.records import JobState, Prediction
-from tasks.settings import UsageSettings
-from tests.making import START_US, make_job, plan_jobs
+from tests.support.factories import START_US, make_job, plan_jobs
 from tests.tasks.usage.ledgers import push, rows_in, write_batch
 
 

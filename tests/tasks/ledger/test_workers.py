@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from tasks.ledger.database import open_ledger
-from tasks.ledger.schema import jobs
-from tests.making import make_job, plan_jobs
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.schema import jobs
+from tests.support.factories import make_job, plan_jobs
 from tests.tasks.ledger.conftest import on_disk
 
 ROOT = Path(__file__).parents[3]

@@ -9,12 +9,12 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tasks.batch import open_batch
-from tasks.generate import generate_range
-from tasks.ledger.database import open_ledger
+from tasks.core.settings import BackendSettings, Settings
+from tasks.generate.batch import open_batch
+from tasks.generate.jobs import generate_range
+from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.leases import LeaseTerms, claim, new_owner
-from tasks.output.folder import OutputFolder
-from tasks.settings import BackendSettings, Settings
+from tasks.store.output.folder import OutputFolder
 
 LAST = 10**6
 PORTION = 7

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from tasks.core.records import Problem, Prompt
 from tasks.manifest import open_manifest, read_prompts
-from tasks.records import Problem, Prompt
 
 Place = tuple[int | None, str | None, str]
 """Line, column and message of a problem."""

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.records import Problem, Prompt
+from tasks.core.records import Problem, Prompt
 from tests.tasks.manifest.reading import good, problems, read
 
 BAD_FILES = [

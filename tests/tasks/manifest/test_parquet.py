@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.records import Prompt
+from tasks.core.records import Prompt
 from tests.tasks.manifest.reading import good, piped, problems, read
 
 

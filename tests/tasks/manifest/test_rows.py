@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tasks.core.records import Problem, Prompt
 from tasks.manifest.columns import NAMES
-from tasks.records import Problem, Prompt
 from tests.tasks.manifest.reading import good, problems, read
 
 MAX_SEED = 2**63 - 1

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import ManifestError
+from tasks.core.errors import ManifestError
+from tasks.core.records import Prompt
 from tasks.manifest import open_manifest, read_prompts
 from tasks.manifest.source import EXTENSIONS
-from tasks.records import Prompt
 from tests.tasks.manifest.reading import piped, read
 
 MEASURE = """

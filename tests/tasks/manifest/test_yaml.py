@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.records import Problem, Prompt
+from tasks.core.records import Problem, Prompt
 from tests.tasks.manifest.reading import good, piped, problems, read
 
 BAD_FILES = [

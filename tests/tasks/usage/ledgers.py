@@ -8,20 +8,20 @@ from typing import Any
 
 from sqlalchemy import insert, update
 
-from tasks.clock import Clock
-from tasks.identity import prompt_hash
-from tasks.ledger.database import open_ledger
+from tasks.core.clock import Clock
+from tasks.core.identity import prompt_hash
+from tasks.core.records import JobState
+from tasks.core.retry import retrying_usage
+from tasks.core.settings import Settings, UsageSettings
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.runs import RunStart, begin_run, end_run
-from tasks.ledger.schema import attempts, jobs
-from tasks.records import JobState
-from tasks.retry import retrying_usage
-from tasks.settings import Settings, UsageSettings
 from tasks.usage.push import PushReport, push_usage
 from tasks.usage.query import UsageQuery
 from tasks.usage.report import read_rows
 from tasks.usage.rows import UsageRow, usage_id
 from tasks.usage.sinks import open_sink
-from tests.making import START_US, FakeClock, make_job, plan_jobs
+from tests.support.factories import START_US, FakeClock, make_job, plan_jobs
 
 SECOND_US = 1_000_000
 EVERYTHING = UsageQuery()

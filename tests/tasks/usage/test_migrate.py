@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.errors import UsageRefused
-from tasks.settings import UsageSettings
+from tasks.core.errors import UsageRefused
+from tasks.core.settings import UsageSettings
 from tasks.usage.migrate import apply_migrations, database_of, migrations
 from tasks.usage.sinks.postgres import Database
-from tests.services.postgresql import Postgresql, running_postgresql
-from tests.services.supabase import UsageDatabase
+from tests.support.services.postgresql import Postgresql, running_postgresql
+from tests.support.services.supabase import UsageDatabase
 from tests.tasks.usage.ledgers import keep, make_row, rows_in
 
 COLUMNS = """SELECT column_name, data_type, numeric_precision, numeric_scale, is_nullable

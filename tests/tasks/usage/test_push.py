@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.clock import Clock
-from tasks.errors import InputError, UsageError
-from tasks.generate import generate_range
-from tasks.identity import prompt_hash
-from tasks.settings import UsageSettings
+from tasks.core.clock import Clock
+from tasks.core.errors import InputError, UsageError
+from tasks.core.identity import prompt_hash
+from tasks.core.settings import UsageSettings
+from tasks.generate.jobs import generate_range
 from tasks.usage.push import PushReport, push_folders, push_usage
 from tasks.usage.report import read_groups
-from tests.making import batch_of, make_job
+from tests.support.factories import batch_of, make_job
 from tests.tasks.usage.ledgers import EVERYTHING, keep, make_row, push, rows_in, write_batch
 
 

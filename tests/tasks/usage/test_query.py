@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.errors import InputError
+from tasks.core.errors import InputError
 from tasks.usage.query import DEFAULT_KEYS, UsageQuery, parse_query
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

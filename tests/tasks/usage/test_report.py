@@ -7,11 +7,11 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tasks.settings import UsageSettings
+from tasks.core.settings import UsageSettings
 from tasks.usage.groups import UsageGroup
 from tasks.usage.query import UsageQuery
 from tasks.usage.report import Form, group_table, grouped_lines, raw_lines, raw_table, read_groups
-from tests.making import START_US
+from tests.support.factories import START_US
 from tests.tasks.usage.ledgers import keep, make_row, rows_in
 
 BY = ("backend", "model", "caller")

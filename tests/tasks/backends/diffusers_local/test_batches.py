@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks import encode
 from tasks.backends.diffusers_local import sharing, worker
 from tasks.backends.diffusers_local.calls import IMAGE, TEXT, Signature, call_of
 from tasks.backends.diffusers_local.model import ModelReference
 from tasks.backends.diffusers_local.options import DiffusersOptions
 from tasks.backends.diffusers_local.pipelines import LoadedPipeline, PipelineSpec, is_out_of_memory
-from tasks.batch import Batch
-from tasks.generate import generate_range
+from tasks.core.records import Counts, Job, Prediction, ReferenceImage
+from tasks.generate.batch import Batch
+from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count
-from tasks.records import Counts, Job, Prediction, ReferenceImage
-from tasks.reference_images import find_reference
-from tests.making import START_US, batch_of, make_job
+from tasks.store import encode
+from tasks.store.references import find_reference
+from tests.support.factories import START_US, batch_of, make_job
 from tests.tasks.backends.diffusers_local.conftest import Loads, WatchedPipe
 
 EVERYTHING = (0, 2**62)

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.backends.diffusers_local.calls import Signature, call_of, together
 from tasks.backends.diffusers_local.options import DiffusersOptions
-from tests.making import make_job
+from tests.support.factories import make_job
 
 OPTIONS = DiffusersOptions.model_validate({"default_width": 512, "default_height": 256})
 

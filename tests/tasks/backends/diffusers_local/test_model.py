@@ -17,10 +17,10 @@ from tasks.backends import build_backend
 from tasks.backends.base import Backend
 from tasks.backends.diffusers_local import model as model_files
 from tasks.backends.diffusers_local.model import ModelReference, parse_model
-from tasks.errors import ConfigError
-from tasks.settings import BackendSettings, Settings
-from tests.making import make_job
-from tests.model_hub import COMMIT, GATED, NAME, UNKNOWN, model_hub
+from tasks.core.errors import ConfigError
+from tasks.core.settings import BackendSettings, Settings
+from tests.support.factories import make_job
+from tests.support.model_hub import COMMIT, GATED, NAME, UNKNOWN, model_hub
 
 FETCH = """
 import sys

@@ -11,13 +11,13 @@ import pytest
 
 from tasks.backends.fal.inputs import input_of, problems_of
 from tasks.backends.fal.options import FalOptions, app_of
-from tasks.clock import Clock
-from tasks.errors import ConfigError
-from tasks.generate import generate_range
+from tasks.core.clock import Clock
+from tasks.core.errors import ConfigError
+from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count
-from tests.providers.backends import EVERYTHING, backend_of, batch_at, generate, job_of
-from tests.providers.fal_queue import FalQueue, instance
-from tests.providers.serving import serving
+from tests.support.fakes.backends import EVERYTHING, backend_of, batch_at, generate, job_of
+from tests.support.fakes.fal_queue import FalQueue, instance
+from tests.support.fakes.serving import serving
 
 HASTY = Clock(sleep=lambda seconds: asyncio.sleep(seconds / 100))
 PRICE_MICROS = 3_000

@@ -12,12 +12,12 @@ from tasks.backends.base import takes
 from tasks.backends.fal import pictures
 from tasks.backends.fal.options import FalOptions
 from tasks.backends.fal.pictures import picture_inputs
-from tasks.errors import Rejected
-from tasks.reference_images import data_address, find_reference
-from tests.providers.backends import backend_of, generate, job_of
-from tests.providers.fal_queue import FalQueue, instance
-from tests.providers.serving import serving
-from tests.scripted_backend import picture
+from tasks.core.errors import Rejected
+from tasks.store.references import data_address, find_reference
+from tests.support.fakes.backends import backend_of, generate, job_of
+from tests.support.fakes.fal_queue import FalQueue, instance
+from tests.support.fakes.serving import serving
+from tests.support.scripted_backend import picture
 
 INPUTS = {"image_input": "image_urls[]", "mask_input": "mask_url"}
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from tasks.backends.http_api import backend as http_backend
-from tasks.clock import Clock
-from tasks.errors import Throttled
-from tasks.generate import generate_range
+from tasks.core.clock import Clock
+from tasks.core.errors import Throttled
+from tasks.core.records import Prediction
+from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count
-from tasks.records import Prediction
-from tests.providers.backends import EVERYTHING, backend_of, batch_at, generate, job_of
-from tests.providers.json_api import JsonApi, at_once, lookup, polled
-from tests.providers.serving import serving
-from tests.scripted_batch import ledger
+from tests.support.fakes.backends import EVERYTHING, backend_of, batch_at, generate, job_of
+from tests.support.fakes.json_api import JsonApi, at_once, lookup, polled
+from tests.support.fakes.serving import serving
+from tests.support.scripted_batch import ledger
 
 HASTY = Clock(sleep=lambda seconds: asyncio.sleep(seconds / 100))
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tasks.backends.http_api.template import fill, fill_address
-from tasks.errors import ConfigError
-from tests.providers.backends import backend_of, job_of
-from tests.providers.json_api import at_once, lookup, polled
+from tasks.core.errors import ConfigError
+from tests.support.fakes.backends import backend_of, job_of
+from tests.support.fakes.json_api import at_once, lookup, polled
 
 URL = "http://127.0.0.1:1"
 CREATE = at_once(URL, "raw")["create"]

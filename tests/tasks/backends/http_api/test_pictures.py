@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tasks.backends.base import takes
-from tasks.errors import ConfigError
-from tasks.reference_images import data_address, find_reference
-from tests.providers.backends import backend_of, generate, job_of
-from tests.providers.json_api import JsonApi, at_once
-from tests.providers.serving import serving
-from tests.scripted_backend import picture
+from tasks.core.errors import ConfigError
+from tasks.store.references import data_address, find_reference
+from tests.support.fakes.backends import backend_of, generate, job_of
+from tests.support.fakes.json_api import JsonApi, at_once
+from tests.support.fakes.serving import serving
+from tests.support.scripted_backend import picture
 
 ADDRESS = "https://example.com/a.png"
 BODY = {"p": "{prompt}", "start": {"from": "{image}"}, "raw": "{image_base64}", "m": "{mask}"}

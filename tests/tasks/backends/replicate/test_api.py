@@ -14,8 +14,17 @@ import pytest
 
 from tasks.backends.replicate.api import ReplicateApi, throttled
 from tasks.backends.replicate.options import ModelReference
-from tasks.errors import Ambiguous, BatchStopped, ImagenError, JobError, NotCreated, OutputGone, Rejected, Throttled
-from tests.raw_server import http, raw_server
+from tasks.core.errors import (
+    Ambiguous,
+    BatchStopped,
+    ImagenError,
+    JobError,
+    NotCreated,
+    OutputGone,
+    Rejected,
+    Throttled,
+)
+from tests.support.raw_server import http, raw_server
 
 SCHNELL = ModelReference("black-forest-labs/flux-schnell", None)
 CREATED = '{"id": "hdwst0bb05rgp0cf0p29mzk2am", "status": "starting", "urls": {}}'

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from tasks.backends.client.rate_limiter import Pace
 from tasks.backends.replicate.backend import ReplicateBackend, _is_this
 from tasks.backends.replicate.options import CREATES_PER_MIN, ModelReference
-from tasks.batch import open_batch
-from tasks.ledger.database import open_ledger
-from tasks.limits import Pace
-from tasks.output.folder import OutputFolder
-from tasks.records import ReferenceImage
-from tasks.settings import BackendSettings, Settings
-from tests.making import make_job
+from tasks.core.records import ReferenceImage
+from tasks.core.settings import BackendSettings, Settings
+from tasks.generate.batch import open_batch
+from tasks.ledger.database.connect import open_ledger
+from tasks.store.output.folder import OutputFolder
+from tests.support.factories import make_job
 
 SCHNELL = ModelReference("black-forest-labs/flux-schnell", None)
 A_VERSION, ANOTHER = "a" * 64, "b" * 64

@@ -10,8 +10,8 @@ import pytest
 
 from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
 from tasks.backends.replicate.options import ModelReference
-from tasks.errors import ConfigError
-from tests.raw_server import http, raw_server
+from tasks.core.errors import ConfigError
+from tests.support.raw_server import http, raw_server
 
 DOCUMENT = {
     "components": {

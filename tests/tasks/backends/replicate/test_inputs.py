@@ -9,7 +9,7 @@ import pytest
 from tasks.backends.replicate.inputs import ASPECT_RATIOS, input_of, megapixels
 from tasks.backends.replicate.models import facts_of
 from tasks.backends.replicate.options import ReplicateOptions, parse_model
-from tests.making import make_job
+from tests.support.factories import make_job
 
 OPTIONS = ReplicateOptions.model_validate({"default_aspect_ratio": "4:5"})
 

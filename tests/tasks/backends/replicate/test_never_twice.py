@@ -12,21 +12,21 @@ from typing import Any
 
 import pytest
 
-from tasks import retry
 from tasks.backends.replicate import api
-from tasks.batch import Batch, open_batch
-from tasks.clock import Clock, instant
-from tasks.generate import generate_range
-from tasks.ledger.database import open_ledger
+from tasks.backends.replicate_simulator import faults
+from tasks.backends.replicate_simulator.faults import rule
+from tasks.backends.replicate_simulator.server import Simulator, running
+from tasks.backends.replicate_simulator.settings import Settings as Simulated
+from tasks.core import retry
+from tasks.core.clock import Clock, instant
+from tasks.core.records import Counts
+from tasks.core.settings import BackendSettings, Settings, StopSettings
+from tasks.generate.batch import Batch, open_batch
+from tasks.generate.jobs import generate_range
+from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.queries import count, job_pages
-from tasks.output.folder import OutputFolder
-from tasks.records import Counts
-from tasks.settings import BackendSettings, Settings, StopSettings
-from tasks.simulator import faults
-from tasks.simulator.faults import rule
-from tasks.simulator.server import Simulator, running
-from tasks.simulator.settings import Settings as Simulated
-from tests.making import make_job, plan_jobs
+from tasks.store.output.folder import OutputFolder
+from tests.support.factories import make_job, plan_jobs
 
 SPEED = 4
 """The simulator's clock, which batches here keep to, beside ours."""

@@ -10,18 +10,18 @@ import pytest
 from tasks.backends.replicate.models import ModelFacts, facts_of
 from tasks.backends.replicate.options import ReplicateOptions
 from tasks.backends.replicate.pictures import MOST_DATA_BYTES, PictureInputs
-from tasks.batch import open_batch
-from tasks.errors import Rejected
-from tasks.generate import generate_range
-from tasks.ledger.database import open_ledger
+from tasks.backends.replicate_simulator.faults import rule
+from tasks.backends.replicate_simulator.server import running
+from tasks.core.errors import Rejected
+from tasks.core.settings import BackendSettings, Settings
+from tasks.generate.batch import open_batch
+from tasks.generate.jobs import generate_range
+from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.queries import count
-from tasks.output.folder import OutputFolder
-from tasks.reference_images import find_reference
-from tasks.settings import BackendSettings, Settings
-from tasks.simulator.faults import rule
-from tasks.simulator.server import running
-from tests.making import make_job, plan_jobs
-from tests.scripted_backend import picture
+from tasks.store.output.folder import OutputFolder
+from tasks.store.references import find_reference
+from tests.support.factories import make_job, plan_jobs
+from tests.support.scripted_backend import picture
 from tests.tasks.backends.replicate.test_never_twice import EVERYTHING, QUICK
 
 DEV = "black-forest-labs/flux-dev"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from tasks.backends.prices import Pricing, Used, price_of
 from tasks.backends.replicate.predictions import ended_prediction, first_output, has_ended, seconds_taken
-from tasks.errors import JobError, OutputGone, Refused, Transient
-from tasks.prices import Pricing, Used, price_of
-from tasks.records import Prediction
+from tasks.core.errors import JobError, OutputGone, Refused, Transient
+from tasks.core.records import Prediction
 
 SCHNELL = "black-forest-labs/flux-schnell"
 

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tasks.backends.client.rate_limiter import Pace
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.watcher import LIST_PAUSE_S, LISTS_LAG_S, QUICK_SHARE, Watcher
-from tasks.limits import Pace
-from tests.making import FakeClock
+from tests.support.factories import FakeClock
 
 CREATED_AT = datetime(2026, 11, 24, 10, tzinfo=UTC)
 

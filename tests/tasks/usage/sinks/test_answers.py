@@ -5,10 +5,10 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tasks.errors import UsageAway, UsageRefused
+from tasks.core.errors import UsageAway, UsageRefused
 from tasks.usage.sinks.answers import refusal_of
 from tasks.usage.sinks.refusals import Place
-from tests.services.postgrest import key
+from tests.support.services.postgrest import key
 
 PLACE = Place("the usage table at host", address="URL_VARIABLE", key="KEY_VARIABLE")
 

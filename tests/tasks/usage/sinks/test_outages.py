@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.settings import UsageSettings
-from tests.services.supabase import Supabase, UsageDatabase
+from tasks.core.settings import UsageSettings
+from tests.support.services.supabase import Supabase, UsageDatabase
 from tests.tasks.usage.ledgers import push, write_batch
 
 ROWS = 10_000

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.clock import instant
-from tasks.errors import UsageAway, UsageRefused
-from tasks.settings import UsageSettings
+from tasks.core.clock import instant
+from tasks.core.errors import UsageAway, UsageRefused
+from tasks.core.settings import UsageSettings
 from tasks.usage.query import UsageQuery
 from tasks.usage.report import read_groups
-from tests.making import START_US
-from tests.services.supabase import UsageDatabase
+from tests.support.factories import START_US
+from tests.support.services.supabase import UsageDatabase
 from tests.tasks.usage.ledgers import EVERYTHING, keep, make_row, push, rows_in, write_batch
 
 SINK = UsageSettings(sink="postgres")

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from postgrest import AsyncPostgrestClient
 
-from tasks.clock import instant
-from tasks.errors import UsageAway, UsageRefused
-from tasks.retry import retrying_usage
-from tasks.settings import UsageSettings
+from tasks.core.clock import instant
+from tasks.core.errors import UsageAway, UsageRefused
+from tasks.core.retry import retrying_usage
+from tasks.core.settings import UsageSettings
 from tasks.usage.query import UsageQuery
 from tasks.usage.report import read_groups
 from tasks.usage.sinks import open_sink
-from tests.making import START_US, FakeClock
-from tests.raw_server import http, raw_server
-from tests.services.postgrest import MAX_ROWS, key, running_postgrest
-from tests.services.supabase import Supabase
+from tests.support.factories import START_US, FakeClock
+from tests.support.raw_server import http, raw_server
+from tests.support.services.postgrest import MAX_ROWS, key, running_postgrest
+from tests.support.services.supabase import Supabase
 from tests.tasks.usage.ledgers import EVERYTHING, keep, make_row, push, rows_in, write_batch
 
 PATIENCE_S = 20

@@ -1,0 +1,1 @@
+"""The HTTP client that the remote backends share."""

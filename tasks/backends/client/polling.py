@@ -1,0 +1,92 @@
+"""Waiting for one prediction at a time: the first look when it may have ended, then ever more seldom.
+
+A look costs nothing, so trouble with it says nothing about the prediction: it is looked at again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+
+from tasks.backends.client.calls import retry_after_s
+from tasks.backends.client.rate_limiter import Pace
+from tasks.core.clock import Clock
+
+FIRST_LOOK_SHARE = 1.1
+"""Of the usual time: most have ended then, and one look is enough."""
+NEXT_LOOK_SHARE = 0.25
+"""Of the usual time, until the next look."""
+NEXT_LOOK_AGE_SHARE = 0.15
+"""Of its age: what takes ten times as long as usual is looked at seldom."""
+SHORTEST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 60.0
+TROUBLE_PAUSE_S = 2.0
+LEARNING = 0.1
+"""Weight of one prediction in the running estimate of the usual time."""
+QUICKER_AT_FIRST, QUICKER = 0.8, 0.97
+"""What the estimate shrinks by when the first look finds an end, which may be old: boldly until a look was too early."""
+
+Ended = TypeVar("Ended")
+
+
+@dataclass(slots=True)
+class Polling:
+    """Waits for the predictions of one backend."""
+
+    pace: Pace
+    clock: Clock
+    usual_s: float
+    """Running estimate of a prediction's time."""
+    _was_early: bool = False
+    """Whether a look at a new prediction has found it running."""
+
+    async def until(self, look: Callable[[], Awaitable[Ended | None]], *, timeout_s: float, is_fresh: bool) -> Ended:
+        """What `look` gives when the prediction has ended; it gives None while it runs.
+
+        Args:
+            look: Asks once. Of its errors httpx's own mean that nothing is known; any other one ends the waiting.
+            timeout_s: How long to wait.
+            is_fresh: Whether it was created just now; another one may have ended long ago.
+
+        Raises:
+            TimeoutError: It has not ended after so many seconds.
+        """
+        begun_s = self.clock.monotonic_s()
+        pause_s = self.usual_s * FIRST_LOOK_SHARE if is_fresh else 0.0
+        looks = 0
+        while True:
+            left_s = begun_s + timeout_s - self.clock.monotonic_s()
+            if left_s <= 0:
+                raise TimeoutError
+            await self.clock.sleep(min(pause_s, left_s))
+            await self.pace.take()
+            try:
+                ended = await look()
+            except httpx.HTTPError as exc:
+                pause_s = _pause_after(exc)
+                continue
+            looks += 1
+            age_s = self.clock.monotonic_s() - begun_s
+            if is_fresh:
+                self._learn(age_s, has_ended=ended is not None, looks=looks)
+            if ended is not None:
+                return ended
+            wanted_s = max(SHORTEST_PAUSE_S, self.usual_s * NEXT_LOOK_SHARE, age_s * NEXT_LOOK_AGE_SHARE)
+            pause_s = min(LONGEST_PAUSE_S, wanted_s)
+
+    def _learn(self, age_s: float, *, has_ended: bool, looks: int) -> None:
+        """Nobody says when a prediction ended, only that a look found it so."""
+        if not has_ended:
+            self._was_early = True
+        elif looks > 1:
+            self.usual_s += LEARNING * (age_s - self.usual_s)
+        else:
+            self.usual_s *= QUICKER if self._was_early else QUICKER_AT_FIRST
+
+
+def _pause_after(exc: httpx.HTTPError) -> float:
+    after_s = retry_after_s(exc.response) if isinstance(exc, httpx.HTTPStatusError) else None
+    return TROUBLE_PAUSE_S if after_s is None else after_s

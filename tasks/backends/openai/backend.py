@@ -1,0 +1,153 @@
+"""The backend `openai`, one picture a call; see `tasks.backends.base.Backend` for what each method owes the engine.
+
+The answer of a call is the picture, and the service keeps neither: no call that was lost can be looked up. So whatever
+ends without an answer is held, and a run that is killed between an answer and the disk has lost what it paid for; it
+says so, and pays again only when it is asked to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from datetime import datetime
+from functools import cached_property
+
+import httpx
+
+from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened
+from tasks.backends.client.downloads import Delivery
+from tasks.backends.client.options import lacking, secret
+from tasks.backends.openai import edits
+from tasks.backends.openai.answer import ImageAnswer
+from tasks.backends.openai.api import EDITS, GENERATIONS, ImagesApi
+from tasks.backends.openai.costs import Costs
+from tasks.backends.openai.options import OpenAIOptions
+from tasks.backends.openai.request import body_of, problems_of
+from tasks.backends.prices import Pricing, price_of
+from tasks.core.errors import Ambiguous, JobError, OutputGone
+from tasks.core.identity import digest
+from tasks.core.records import Job, Prediction, micros
+from tasks.store.references import INPUTS
+
+
+class OpenAIBackend:
+    """One model behind an images API."""
+
+    takes: Collection[str] = INPUTS
+
+    def __init__(self, context: BackendContext, options: OpenAIOptions) -> None:
+        """Take the settings; nothing is asked of the network."""
+        self._context = context
+        self._options = options
+        self._pricing = Pricing(
+            price=price_of(context.settings.model, context.prices), image_micros=micros(context.settings.price_usd)
+        )
+        self._costs = Costs(pricing=self._pricing, options=self._options)
+
+    def ready(self) -> str | None:
+        """Whether there is a key."""
+        return None if self._options.api_key_env is None else lacking(self._options.api_key_env)
+
+    def learn(self) -> None:
+        """There is nothing to ask: the API has no description of a model's inputs."""
+
+    def problems(self, job: Job) -> list[str]:
+        """What cannot be sent, or what one of OpenAI's own models would refuse."""
+        return problems_of(job, self._options) + edits.problems_of(job, body_of(job, self._options))
+
+    def estimate(self, job: Job) -> Estimate:
+        """The configured price, else the tokens that such a picture can be."""
+        most_micros = self._costs.most_micros(body_of(job, self._options), from_pictures=job.image is not None)
+        return Estimate(
+            cost_micros=most_micros,
+            most_micros=most_micros,
+            latency_s=self._options.usual_latency_s,
+            priced_on=self._pricing.priced_on,
+        )
+
+    def allowance(self) -> Allowance:
+        """The key's: instances with the same one share it."""
+        return Allowance(
+            account=f"{self._options.api_base} {digest(self._key)}",
+            creates_per_min=self._context.settings.creates_per_min,
+        )
+
+    async def submit(self, job: Job, *, attempt: int) -> Prediction:
+        """One call, which lasts until the picture is made and here."""
+        body = body_of(job, self._options)
+        path, content = GENERATIONS, {"json": body}
+        if job.image is not None:
+            path, content = EDITS, await asyncio.to_thread(edits.content_of, job, body)
+        answer = await self._api.make(path, content, client_request_id=f"{_logged_as(job)}-{attempt}")
+        return Prediction(prediction_id=answer.request_id, output=answer)
+
+    async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
+        """Nobody can tell, which matters only where a picture costs something."""
+        if self._pricing.free:
+            return None
+        message = f"the images API keeps no list of what it has made; the provider's logs know it as {_logged_as(job)}"
+        raise Ambiguous(message, cost_micros=None)
+
+    async def wait(self, job: Job, prediction: Prediction) -> Prediction:
+        """The answer that came with the submit; in another process there is none."""
+        answer = prediction.output
+        if not isinstance(answer, ImageAnswer):
+            raise OutputGone(
+                "it was made and paid for, but its run ended before it was on disk, and the images API keeps nothing",
+                cost_micros=self._pricing.image_micros,
+            )
+        cost_micros, source = self._costs.of(answer, from_pictures=job.image is not None)
+        if answer.picture is None and answer.address is None:
+            raise JobError("the answer holds no picture", kind="no_output", cost_micros=cost_micros)
+        return Prediction(
+            prediction_id=prediction.prediction_id, output=answer, cost_micros=cost_micros, cost_source=source
+        )
+
+    async def fetch(self, job: Job, prediction: Prediction) -> bytes:
+        """The bytes that came, or those at the address that came."""
+        answer: ImageAnswer = prediction.output
+        if answer.picture is not None:
+            return answer.picture
+        address = str(answer.address)
+        if not address.startswith("data:"):
+            address = str(httpx.URL(self._options.api_base).join(address))
+        try:
+            return await self._delivery.fetch(address)
+        except JobError as error:
+            error.cost_micros = prediction.cost_micros
+            raise
+
+    async def cancel(self, prediction: Prediction) -> None:
+        """What was answered has ended."""
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        await close_opened(self, "_api", "_delivery")
+
+    @property
+    def _key(self) -> str:
+        return secret(self._options.api_key_env or "")
+
+    @cached_property
+    def _connections(self) -> int:
+        return self._context.settings.concurrency + 8
+
+    @cached_property
+    def _api(self) -> ImagesApi:
+        return ImagesApi(
+            base=self._options.api_base,
+            key=self._key,
+            key_env=self._options.api_key_env or "api_key_env",
+            connections=self._connections,
+            timeout_s=self._options.timeout_s,
+        )
+
+    @cached_property
+    def _delivery(self) -> Delivery:
+        own = httpx.URL(self._options.api_base).host
+        return Delivery([own, *self._options.delivery_hosts], connections=self._connections)
+
+
+def _logged_as(job: Job) -> str:
+    """How the `X-Client-Request-Id` of the job's requests begins."""
+    return f"imagen-{job.job_id[:32]}"

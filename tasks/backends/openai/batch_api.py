@@ -1,0 +1,165 @@
+"""The calls of the Batch API, and what each answer proves.
+
+Source: openai-python 3.57.0, types/batch.py and types/batch_create_params.py, and OpenAI's batch guide; read 2026-11.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tasks.backends.client.calls import json_object, require_free_answer
+from tasks.backends.openai.api import ImagesApi, error_of
+from tasks.core.errors import Ambiguous, NotCreated, OutputGone
+
+ENDPOINT = "/v1/images/generations"
+MARK = "imagen"
+"""Key of our metadata: what bears it was created by this program."""
+ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One line of a batch."""
+
+    custom_id: str
+    body: Mapping[str, Any]
+
+
+class BatchApi:
+    """The Batch API for one key; usable inside one event loop."""
+
+    def __init__(self, images: ImagesApi, *, key_env: str) -> None:
+        """Talk through the connections of `images`."""
+        self._images = images
+        self._key_env = key_env
+        self._http = images.calls.http
+
+    async def upload(self, lines: Sequence[Asked], name: str) -> str:
+        """Store the lines of a batch as a file, which costs nothing, and give the file's id.
+
+        Raises:
+            NotCreated: It is not there, or nobody knows; nothing was created that costs money.
+            Throttled, Rejected, BatchStopped: As for any call.
+        """
+        data = b"".join(json.dumps(_line(asked), ensure_ascii=False).encode() + b"\n" for asked in lines)
+        files = {"file": (f"{name}.jsonl", data, "application/jsonl")}
+        try:
+            answer = await self._images.calls.pay("POST", "/files", data={"purpose": "batch"}, files=files)
+        except Ambiguous as error:
+            raise NotCreated(f"the batch's file could not be stored ({error})") from error
+        file_id = json_object(answer).get("id")
+        if answer.is_success and isinstance(file_id, str):
+            return file_id
+        refusal = self._images.refusal(answer)
+        if isinstance(refusal, Ambiguous):
+            raise NotCreated(f"the batch's file could not be stored ({refusal})")
+        raise refusal
+
+    async def create(self, file_id: str, name: str) -> str:
+        """Create a batch of a stored file, under our own name for it, and give its id. It costs money; call it once.
+
+        Raises:
+            NotCreated, Throttled, Rejected: Nothing was created.
+            Ambiguous: It may have been created.
+            BatchStopped: Key or credit.
+        """
+        body = {
+            "input_file_id": file_id,
+            "endpoint": ENDPOINT,
+            "completion_window": "24h",
+            "metadata": {MARK: name},
+        }
+        answer = await self._images.calls.pay("POST", "/batches", json=body)
+        if not answer.is_success:
+            raise self._images.refusal(answer)
+        batch_id = json_object(answer).get("id")
+        if not isinstance(batch_id, str):
+            raise Ambiguous("the answer to the create of a batch could not be read", cost_micros=None)
+        return batch_id
+
+    async def get(self, batch_id: str) -> dict[str, Any]:
+        """One batch; free.
+
+        Raises:
+            OutputGone: There is no such batch any more.
+            BatchStopped: The key is no longer accepted.
+            httpx.HTTPError: No answer, or one that says nothing; asking again is free.
+        """
+        answer = await self._http.get(f"/batches/{batch_id}")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise OutputGone("the provider knows no such batch any more", cost_micros=None)
+        return self._free(answer, "status")
+
+    async def created_since(self, since: datetime) -> list[dict[str, Any]]:
+        """Batches of this program that were created at or after an instant, the newest first; free.
+
+        Raises:
+            httpx.HTTPError, BatchStopped: As `get`.
+        """
+        found: list[dict[str, Any]] = []
+        after: str | None = None
+        while True:
+            query = {"limit": PAGE} | ({} if after is None else {"after": after})
+            page = self._free(await self._http.get("/batches", params=query), "data")
+            for batch in page["data"]:
+                if (batch.get("created_at") or 0) < since.timestamp():
+                    return found
+                if MARK in (batch.get("metadata") or {}):
+                    found.append(batch)
+            if not page.get("has_more") or not page["data"]:
+                return found
+            after = page["data"][-1]["id"]
+
+    async def custom_ids(self, file_id: str) -> frozenset[str]:
+        """The names of the lines in a batch's input file; free.
+
+        Raises:
+            httpx.HTTPError, BatchStopped: As `get`.
+        """
+        answer = await self._http.get(f"/files/{file_id}/content")
+        self._require(answer)
+        return frozenset(str(json.loads(line)["custom_id"]) for line in answer.content.splitlines() if line.strip())
+
+    async def download(self, file_id: str, path: Path) -> None:
+        """Write a file's content to `path`, piece by piece; free.
+
+        Raises:
+            OutputGone: The file is there no more.
+            httpx.HTTPError, BatchStopped: As `get`.
+        """
+        async with self._http.stream("GET", f"/files/{file_id}/content") as answer:
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                raise OutputGone("the provider has deleted the batch's output", cost_micros=None)
+            if not answer.is_success:
+                await answer.aread()
+            self._require(answer)
+            await _write(path, answer.aiter_bytes())
+
+    def _free(self, answer: httpx.Response, needed: str) -> dict[str, Any]:
+        self._require(answer)
+        body = json_object(answer)
+        if not isinstance(body.get(needed), str | list):
+            raise httpx.DecodingError("the answer cannot be read", request=answer.request)
+        return body
+
+    def _require(self, answer: httpx.Response) -> None:
+        detail = "" if answer.is_success else self._images.calls.words(error_of(json_object(answer)).get("message"))
+        require_free_answer(answer, service=self._images.service, key_env=self._key_env, detail=detail)
+
+
+async def _write(path: Path, parts: AsyncIterator[bytes]) -> None:
+    with path.open("wb") as file:
+        async for part in parts:
+            file.write(part)
+
+
+def _line(asked: Asked) -> dict[str, Any]:
+    return {"custom_id": asked.custom_id, "method": "POST", "url": ENDPOINT, "body": asked.body}

@@ -1,0 +1,50 @@
+"""What a job that starts from a picture becomes: the content of a request for `/images/edits`.
+
+Files travel as a form, which every server that speaks the API knows. Where one of the pictures is an address, all of it
+travels as JSON: the service fetches the address itself (OpenAI's API description, `EditImageBodyJsonParam`, read 2026-11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.core.records import Job, ReferenceImage
+from tasks.store.references import data_address, media_type, read_reference, references_of
+
+AS_TEXT = (str, int, float)
+"""What a field of a form can hold."""
+
+
+def content_of(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The request's content, as httpx takes it. Blocks: it reads files.
+
+    Raises:
+        Rejected: A file is gone or has changed since the plan. Nothing was sent.
+    """
+    pictures = references_of(job)
+    if all(picture.is_file for picture in pictures.values()):
+        return {"data": dict(body), "files": {name: _part(picture) for name, picture in pictures.items()}}
+    references = {name: {"image_url": _address(picture)} for name, picture in pictures.items()}
+    return {"json": {**body, "images": [references.pop("image")], **references}}
+
+
+def problems_of(job: Job, body: Mapping[str, Any]) -> list[str]:
+    """What cannot stand beside a picture; each `input: reason`."""
+    if not references_of(job):
+        return []
+    return [
+        f"{name}: only a text, a number or true and false can be sent beside a picture"
+        for name, value in body.items()
+        if not isinstance(value, AS_TEXT)
+    ]
+
+
+def _part(picture: ReferenceImage) -> tuple[str, bytes, str]:
+    data = read_reference(picture)
+    return Path(picture.address).name, data, media_type(data)
+
+
+def _address(picture: ReferenceImage) -> str:
+    return data_address(read_reference(picture)) if picture.is_file else picture.address

@@ -1,0 +1,168 @@
+"""What a run of a model costs: dated data, and what of it is too old to be relied on.
+
+Takes a model's name and what a run used, gives millionths of a dollar, or None where the price is not known. No
+provider's API tells its prices (Replicate's, read 2026-11), so they are read by people and carry a date.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks.core.records import micros
+from tasks.core.settings import UnitPrices
+
+FILE = Path(__file__).with_name("prices.yaml")
+OLD_DAYS = 180
+"""An older price is worth a look before it is relied on."""
+MOST_S = 10**9
+"""Of compute: more than a human life of it is a mistake."""
+CONFIGURED = "your configuration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What one run used; None where that is not known."""
+
+    images: int
+    megapixels: float | None = None
+    """Of one output image."""
+    input_megapixels: float | None = 0.0
+    """Of all reference images."""
+    seconds: float | None = None
+    """Of compute."""
+    input_tokens: float | None = None
+    """Of the prompt."""
+    input_image_tokens: float | None = 0.0
+    """Of all reference images."""
+    output_tokens: float | None = None
+    """Of all output images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """The price of one model."""
+
+    model: str
+    usd: UnitPrices
+    source: str
+    as_of: date | None
+    """When it was read; None for one that the user has set."""
+
+    def cost_micros(self, used: Used) -> int | None:
+        """Millionths of a dollar for one run; None where something decides that is not known.
+
+        A begun megapixel is billed whole (statement of another client of the API, read 2026-11).
+        """
+        parts = (
+            (self.usd.run, 1.0),
+            (self.usd.image, used.images),
+            (self.usd.megapixel, _begun(used.megapixels, used.images)),
+            (self.usd.input_megapixel, _begun(used.input_megapixels)),
+            (self.usd.second, used.seconds),
+            (self.usd.input_million_tokens, _millions(used.input_tokens)),
+            (self.usd.input_million_image_tokens, _millions(used.input_image_tokens)),
+            (self.usd.output_million_tokens, _millions(used.output_tokens)),
+        )
+        # What reference images cost is not known of every model, and never nothing where its prompts cost something.
+        if self.usd.input_million_tokens and not self.usd.input_million_image_tokens and used.input_image_tokens != 0:
+            return None
+        asked = [(usd, times) for usd, times in parts if usd]
+        if any(times is None for _, times in asked):
+            return None
+        return micros(sum(usd * (times or 0.0) for usd, times in asked))
+
+    def age_days(self, today: date) -> int | None:
+        """Days since it was read; None for one that the user has set."""
+        return None if self.as_of is None else (today - self.as_of).days
+
+
+def measured_s(value: Any) -> float | None:
+    """Seconds as a service states them; None for what is no time, which no price, table or page could hold."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= MOST_S else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pricing:
+    """How the attempts of one backend instance are priced."""
+
+    price: Price | None
+    """The model's price, if known."""
+    image_micros: int | None
+    """The configured price of one image, which overrides it."""
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing that is sent can cost anything, because the user says so."""
+        return self.image_micros == 0
+
+    @property
+    def by_time(self) -> bool:
+        """Whether a run costs something that gives no picture."""
+        return self.image_micros is None and self.price is not None and self.price.usd.second > 0
+
+    @property
+    def priced_on(self) -> date | None:
+        """When the price was read; None where it is the user's own, or there is none."""
+        return self.price.as_of if self.price and self.image_micros is None else None
+
+    def cost_micros(self, used: Used) -> int | None:
+        """Millionths of a dollar; None where no price is known."""
+        if self.image_micros is not None:
+            return self.image_micros * used.images
+        return None if self.price is None else self.price.cost_micros(used)
+
+
+def price_of(model: str, configured: Mapping[str, UnitPrices]) -> Price | None:
+    """The price of `owner/name`, whatever its version: the configured one first; None when none is known."""
+    name = model.partition(":")[0]
+    if name in configured:
+        return Price(model=name, usd=configured[name], source=CONFIGURED, as_of=None)
+    return _table().get(name)
+
+
+def all_prices(configured: Mapping[str, UnitPrices]) -> list[Price]:
+    """Every known price by model, the configured ones in place of the table's."""
+    names = sorted({*_table(), *configured})
+    return [price for name in names if (price := price_of(name, configured))]
+
+
+def age_warnings(priced_on: Mapping[str, date], today: date) -> Iterator[str]:
+    """A line for each backend whose price was read too long ago.
+
+    Args:
+        priced_on: When the price of each backend instance was read.
+        today: The present day.
+    """
+    for backend, as_of in priced_on.items():
+        if (age_days := (today - as_of).days) > OLD_DAYS:
+            yield (
+                f"the price of backend {backend!r} was read {age_days} days ago ({as_of}); look it up and set prices "
+                f"or backends.{backend}.price_usd in the configuration"
+            )
+
+
+def _begun(megapixels: float | None, images: int = 1) -> float | None:
+    return None if megapixels is None else float(math.ceil(megapixels) * images)
+
+
+def _millions(tokens: float | None) -> float | None:
+    return None if tokens is None else tokens / 1e6
+
+
+@cache
+def _table() -> dict[str, Price]:
+    blocks: Iterable[dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return {
+        model: Price(model=model, usd=UnitPrices.model_validate(usd), source=block["source"], as_of=block["as_of"])
+        for block in blocks
+        for model, usd in block["usd"].items()
+    }

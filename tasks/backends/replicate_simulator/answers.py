@@ -1,0 +1,50 @@
+"""How an answer leaves: JSON, an error, a page that is not JSON, or nothing at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from tasks.backends.replicate_simulator.problems import Problem
+
+PROBLEM_JSON = "application/problem+json"
+BAD_GATEWAY_PAGE = """<!DOCTYPE html>
+<html><head><title>api.replicate.com | 502: Bad gateway</title></head>
+<body><h1>Bad gateway <span>Error code 502</span></h1></body></html>
+"""
+GATEWAY_TIMEOUT_PAGE = BAD_GATEWAY_PAGE.replace("502", "504").replace("Bad gateway", "Gateway time-out")
+
+
+def as_json(body: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """An answer with a body of JSON."""
+    return web.Response(
+        body=json.dumps(body, ensure_ascii=False).encode(),
+        status=status,
+        headers=headers,
+        content_type="application/json",
+    )
+
+
+def as_error(problem: Problem) -> web.Response:
+    """An answer that says what is wrong; a line end follows its JSON, as in captured ones."""
+    return web.Response(
+        body=json.dumps(problem.body).encode() + b"\n",
+        status=problem.status,
+        headers=problem.headers,
+        content_type=PROBLEM_JSON,
+    )
+
+
+def as_page(text: str, status: int) -> web.Response:
+    """An answer of HTML."""
+    return web.Response(text=text, status=status, content_type="text/html")
+
+
+def dropped(request: web.Request) -> web.Response:
+    """Close the connection; the client gets no answer at all."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()

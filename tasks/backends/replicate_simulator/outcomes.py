@@ -1,0 +1,134 @@
+"""What becomes of a prediction when nobody stops it: decided when it is created, by its input and the faults."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.backends.replicate_simulator.faults import FaultPlan
+from tasks.backends.replicate_simulator.models import FLUX_SCHNELL, Model
+from tasks.backends.replicate_simulator.pictures import picture
+from tasks.backends.replicate_simulator.sizes import size_of
+
+SUCCEEDED, FAILED, ABORTED, CANCELED = "succeeded", "failed", "aborted", "canceled"
+DIRECTOR = "Director: unexpected error handling prediction (E9828)"
+# Captured and documented errors (logs of other clients; Replicate docs, "Error codes"; read 2026-11).
+FAILURES: Mapping[str, str] = {
+    "failed_pa": "Prediction interrupted; please retry (code: PA)",
+    "failed_director_e9828": DIRECTOR,
+    "failed_e005": "The input or output was flagged as sensitive. Please try again with different inputs. (E005) (uIJ6l3ruRD)",
+    "failed_nsfw": "All generated images contained NSFW content. Try running it again with a different prompt.",
+}
+FLAGGED_INDEX = 1
+"""The picture that a partly flagged prediction loses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A create that is let through, and what it takes to decide about it."""
+
+    prediction_id: str
+    model: Model
+    values: Mapping[str, Any]
+    content: str
+    """Model and input as one canonical text."""
+    delivery_url: str
+    picture_kb: int
+    shrink: int
+
+    @property
+    def prompt(self) -> str:
+        """The input's prompt."""
+        return str(self.values.get("prompt", ""))
+
+    @property
+    def kind(self) -> str:
+        """The format of its files: png, jpg or webp."""
+        return str(self._taken.get("output_format", self.model.default("output_format")))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height that the client asks for, in pixels."""
+        return size_of(self._taken)
+
+    @property
+    def images(self) -> int:
+        """How many pictures the client asks for."""
+        return int(self._taken.get("num_outputs", 1))
+
+    @property
+    def _taken(self) -> Mapping[str, Any]:
+        """Inputs that the model knows; the others change nothing."""
+        return {name: value for name, value in self.values.items() if name in self.model.fields}
+
+    def picture(self, index: int) -> bytes:
+        """The bytes of one of its files."""
+        width, height = (max(1, side // self.shrink) for side in self.size)
+        return picture(f"{self.prediction_id}/{index}", self.kind, (width, height), kb=self.picture_kb)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a prediction ends."""
+
+    status: str
+    error: str | None = None
+    output: Any = None
+    logs: str = ""
+    files: tuple[str, ...] = ()
+    """Names of its files; a missing picture's place is empty."""
+    starts: bool = True
+    ends: bool = True
+
+    @property
+    def images(self) -> int:
+        """Pictures delivered."""
+        return sum(1 for name in self.files if name)
+
+
+def decide(request: Request, plan: FaultPlan) -> Outcome:
+    """The prediction's end; each fault that could strike is asked until one does."""
+
+    def strikes(name: str) -> bool:
+        return plan.strikes(name, request.content, request.prompt) is not None
+
+    if strikes("stuck_starting"):
+        return Outcome(status=ABORTED, starts=False, ends=False)
+    if strikes("aborted"):
+        return Outcome(status=ABORTED, starts=False)
+    if request.model is FLUX_SCHNELL and "\n" in request.prompt and strikes("newline_e9828"):
+        return Outcome(status=FAILED, error=DIRECTOR)
+    for name, error in FAILURES.items():
+        if strikes(name):
+            return Outcome(status=FAILED, error=error)
+    return _succeeded(request, strikes)
+
+
+def _succeeded(request: Request, strikes: Callable[[str], bool]) -> Outcome:
+    suffix = request.kind
+    if strikes("wrong_suffix"):
+        suffix = "webp" if suffix == "png" else "png"
+    files = [f"out-{index}.{suffix}" for index in range(request.images)]
+    logs = f"Using seed: {request.values.get('seed', 0)}\n"
+    if request.images > 1 and strikes("partial_nsfw"):
+        # FLUX leaves flagged pictures out; the others keep their numbers (replicate/cog-flux, predict.py, read 2026-11).
+        files[FLAGGED_INDEX] = ""
+        logs += f"NSFW content detected in image {FLAGGED_INDEX}\n"
+        logs += f"Total safe images: {request.images - 1} out of {request.images}\n"
+    return Outcome(status=SUCCEEDED, output=_output(request, files, strikes), logs=logs, files=tuple(files))
+
+
+def _output(request: Request, files: list[str], strikes: Callable[[str], bool]) -> Any:
+    if strikes("output_null"):
+        return None
+    if strikes("output_data_uri"):
+        # As sync answers had it in October 2024, with this media type (replicate-python issue 377).
+        texts = (b64encode(request.picture(index)).decode() for index, name in enumerate(files) if name)
+        urls = [f"data:application/octet-stream;base64,{text}" for text in texts]
+    else:
+        urls = [f"{request.delivery_url}/delivery/xezq/{request.prediction_id}/{name}" for name in files if name]
+    if strikes("output_dict"):
+        return {"image": urls[0]}
+    return urls if request.model.answers_list else urls[0]

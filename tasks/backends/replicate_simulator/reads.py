@@ -1,0 +1,122 @@
+"""Every call of the API but the creates: get, list, cancel, models, the account. They cost nothing."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as NotBase64
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from tasks.backends.replicate_simulator.answers import as_json
+from tasks.backends.replicate_simulator.create import ACCOUNT
+from tasks.backends.replicate_simulator.model_pages import model_page, version_page
+from tasks.backends.replicate_simulator.models import MODELS, Model
+from tasks.backends.replicate_simulator.predictions import NEVER, Prediction, full_json, listed_json
+from tasks.backends.replicate_simulator.problems import Problem, internal_error, not_found
+from tasks.backends.replicate_simulator.provider import Provider
+
+PAGE = 100
+
+
+class Reads:
+    """The free calls."""
+
+    def __init__(self, provider: Provider) -> None:
+        """Read from `provider`."""
+        self._provider = provider
+
+    async def get(self, request: web.Request) -> web.Response:
+        """`/v1/predictions/{id}`."""
+        self._perhaps_fail(request.match_info["id"])
+        return self._full(self._known(request))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """`POST /v1/predictions/{id}/cancel`."""
+        prediction = self._known(request)
+        prediction.cancel(self._provider.now_s())
+        return self._full(prediction)
+
+    async def list(self, request: web.Request) -> web.Response:
+        """`/v1/predictions`: a page, the newest first."""
+        self._perhaps_fail("list")
+        query = request.query
+        after_s = _instant_s(query.get("created_after"), -NEVER)
+        before_s = _instant_s(query.get("created_before"), NEVER)
+        start = _place(query["cursor"]) if "cursor" in query else None
+        found = list(islice(self._provider.newest_first(start, after_s, before_s), PAGE + 1))
+        following = None
+        if len(found) > PAGE:
+            cut = urlencode({**query, "cursor": _cursor(found[PAGE - 1][0])})
+            following = f"{self._provider.api_url}{request.path}?{cut}"
+        results = [self._listed(prediction) for _, prediction in found[:PAGE]]
+        return as_json({"next": following, "previous": None, "results": results})
+
+    async def model(self, request: web.Request) -> web.Response:
+        """`/v1/models/{owner}/{name}`."""
+        return as_json(model_page(_model(request)))
+
+    async def version(self, request: web.Request) -> web.Response:
+        """`/v1/models/{owner}/{name}/versions/{version}`."""
+        model = _model(request)
+        if request.match_info["version"] != model.version:
+            raise not_found()
+        return as_json(version_page(model))
+
+    async def account(self, _: web.Request) -> web.Response:
+        """`/v1/account`."""
+        return as_json(
+            {"type": "user", "username": ACCOUNT, "name": "Simulator", "github_url": None, "avatar_url": None}
+        )
+
+    def _known(self, request: web.Request) -> Prediction:
+        prediction = self._provider.find(request.match_info["id"])
+        if prediction is None:
+            raise not_found()
+        return prediction
+
+    def _perhaps_fail(self, subject: str) -> None:
+        if self._provider.plan.strikes("poll_429", subject):
+            raise self._provider.rates.throttled()
+        if self._provider.plan.strikes("poll_500", subject):
+            raise internal_error()
+
+    def _full(self, prediction: Prediction) -> web.Response:
+        provider = self._provider
+        is_gone = provider.is_gone(prediction)
+        return as_json(full_json(prediction, provider.api_url, provider.now_s(), is_gone=is_gone))
+
+    def _listed(self, prediction: Prediction) -> dict[str, Any]:
+        provider = self._provider
+        return listed_json(prediction, provider.api_url, provider.now_s(), is_gone=provider.is_gone(prediction))
+
+
+def _model(request: web.Request) -> Model:
+    model = MODELS.get("{owner}/{name}".format_map(request.match_info))
+    if model is None:
+        raise not_found()
+    return model
+
+
+def _instant_s(text: str | None, default: float) -> float:
+    """Seconds since 1970 UTC of an ISO 8601 instant; a plus sign that was not escaped arrives as a space."""
+    if text is None:
+        return default
+    try:
+        return datetime.fromisoformat(text.replace(" ", "+")).timestamp()
+    except ValueError:
+        raise Problem(400, f"{text!r} is not an instant in ISO 8601.") from None
+
+
+def _cursor(place: int) -> str:
+    return urlsafe_b64encode(f"p={place}".encode()).decode()
+
+
+def _place(cursor: str) -> int:
+    try:
+        return int(urlsafe_b64decode(cursor).removeprefix(b"p="))
+    except (NotBase64, ValueError):
+        raise Problem(400, "Invalid cursor.") from None

@@ -1,0 +1,216 @@
+"""Our exception hierarchy: what may be retried, and what a failure costs, is decided by the type.
+
+ImagenError                 everything we raise; `exit_code` is what the command line returns
+├── InputError              exit 2: nothing was written, nothing was spent
+│   ├── ManifestError       rows that cannot be used, all of them
+│   ├── ConfigError         a setting that cannot be used
+│   ├── OutputError         the output folder or bucket cannot be used
+│   │   └── UnreadableFile  one of its files cannot be read
+│   └── BatchLocked         another run is writing to the same folder
+├── BatchStopped            exit 3: stopped on purpose, resumable
+├── LeaseLost               another worker has the job now; nothing may be sent or written for it
+├── UsageError              usage rows cannot be kept or read; those not pushed stay pending
+│   ├── UsageAway           the sink cannot be reached, or asks to come later: trying again may help
+│   └── UsageRefused        the sink does not take it; `reason` says what has to be mended
+└── JobError                one job could not be done; `kind` groups it for people
+    ├── NotCreated          proof that the provider made nothing: sending again is safe
+    ├── Ambiguous           the provider may have made (and billed) it: look before paying again
+    ├── Transient           the attempt ended without a picture; another attempt may succeed
+    ├── Refused             moderation: the same prompt is never sent again by itself
+    ├── Rejected            the request is wrong: retrying will not help
+    ├── OutputGone          it was made and paid for, and can no longer be fetched
+    ├── Unfetched           the picture's host gave no whole answer: asking again is free
+    └── BadImage            bytes came, but they are not a whole picture
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from tasks.core.records import Problem
+
+INTERRUPTED_STATUS = 130
+"""Of a process that Ctrl-C ended, as shells say it: 128 and the number of SIGINT."""
+
+
+class ImagenError(Exception):
+    """Base of everything we raise on purpose; its text is fit for a user's screen."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class InputError(ImagenError):
+    """Raised when what the user gave cannot be used. Nothing was written and nothing was spent."""
+
+    exit_code = 2
+
+
+class ManifestError(InputError):
+    """Raised when a manifest has problems; carries them all, up to a limit, and their number."""
+
+    def __init__(self, problems: Sequence[Problem], total: int) -> None:
+        """Keep `problems` (the first ones) and `total` (how many there are in all)."""
+        self.problems = tuple(problems)
+        self.total = total
+        super().__init__("\n".join(self._lines()))
+
+    def _lines(self) -> list[str]:
+        lines = [str(problem) for problem in self.problems]
+        hidden = self.total - len(self.problems)
+        return [*lines, f"... and {hidden} more problems"] if hidden else lines
+
+
+class ConfigError(InputError):
+    """Raised when a setting cannot be used; the text names the file or variable and the setting."""
+
+
+class OutputError(InputError):
+    """Raised when the output folder or bucket cannot be made, read or written before anything was spent."""
+
+
+class UnreadableFile(OutputError):
+    """Raised when one file of an output is there and cannot be read; the others may be."""
+
+
+class BatchLocked(InputError):
+    """Raised when another living run holds the output folder."""
+
+
+class BatchStopped(ImagenError):
+    """Raised when a batch stops on purpose and can be resumed: budget, credit, token, error rate, disk, storage, ledger, model."""
+
+    exit_code = 3
+
+    def __init__(self, reason: str, message: str, *, why: str = "") -> None:
+        """Keep `reason` (`budget`, `credit`, `token`, `error_rate`, `disk`, `storage`, `ledger`, ...) beside the text.
+
+        Args:
+            reason: For programs.
+            message: For people: what happened, and how the batch goes on.
+            why: Its first half alone, where others than a run meet it too.
+        """
+        self.reason = reason
+        self.why = why or message
+        super().__init__(message)
+
+
+class LeaseLost(ImagenError):
+    """Raised when a worker's lease on a job is gone or ends too soon. Nothing was written; the job goes on elsewhere."""
+
+
+class Interrupted(ImagenError):
+    """Raised when a second signal stopped the run at once. What was in flight is found again by a resume."""
+
+    exit_code = INTERRUPTED_STATUS
+
+
+class UsageError(ImagenError):
+    """Raised when usage rows could not be kept or read. Those not pushed stay pending; pushing again is safe and free."""
+
+
+class UsageAway(UsageError):
+    """Raised when the sink cannot be reached, or asks to come later. Trying again may help."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        """Keep how long the sink asks to wait; None where it does not say."""
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class UsageRefused(UsageError):
+    """Raised when the sink answers no. Trying again does not help before somebody has mended what `reason` names."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep `reason` (`setting`, `key`, `expired`, `schema`, `permission`, `data`, `other`) beside the text."""
+        self.reason = reason
+        super().__init__(message)
+
+
+class JobError(ImagenError):
+    """Base of everything that ends one attempt without a picture."""
+
+    kind: ClassVar[str] = "failed"
+
+    def __init__(self, message: str, *, kind: str | None = None, cost_micros: int | None = 0) -> None:
+        """Keep the text, the kind, and what the attempt cost (None: it may have cost something)."""
+        self.error_kind = kind or type(self).kind
+        self.cost_micros = cost_micros
+        super().__init__(message)
+
+
+class Throttled(JobError):
+    """Raised when the provider created nothing because it came too soon. No money was spent; wait and send again."""
+
+    kind = "throttled"
+
+    def __init__(self, message: str, *, retry_after_s: float | None, creates_per_min: float | None = None) -> None:
+        """Keep how long to wait, and the lower rate where the provider states one."""
+        self.retry_after_s = retry_after_s
+        self.creates_per_min = creates_per_min
+        super().__init__(message)
+
+
+class NotCreated(JobError):
+    """Raised when it is proved that the provider created nothing. Retrying is safe; no money was spent."""
+
+    kind = "unreachable"
+
+
+class Ambiguous(JobError):
+    """Raised when a submit ended without an answer. Money may have been spent; look the job up first."""
+
+    kind = "ambiguous"
+
+
+class Transient(JobError):
+    """Raised when an attempt ended without a picture for a passing reason. A new attempt may succeed.
+
+    It is made without asking only where this one cost nothing (`cost_micros` is 0).
+    """
+
+    kind = "transient"
+
+
+class NoRoom(Transient):
+    """Raised when the provider took an attempt and gave it back, for too much is queued there. No money was spent.
+
+    It counts as none of the job's attempts: come again after `retry_after_s`, for as long as it takes.
+    """
+
+    kind = "throttled"
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        """Keep how long to wait."""
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class Refused(JobError):
+    """Raised when the provider refused the prompt or the picture. Retrying the same input will not help."""
+
+    kind = "moderation"
+
+
+class Rejected(JobError):
+    """Raised when the provider calls the request invalid. Retrying will not help; no money was spent."""
+
+    kind = "invalid"
+
+
+class OutputGone(JobError):
+    """Raised when a finished picture can no longer be fetched. It was paid for; only a new attempt helps."""
+
+    kind = "output_gone"
+
+
+class Unfetched(JobError):
+    """Raised when the host of a finished picture gave no whole answer. It was paid for; fetching again is free."""
+
+    kind = "unfetched"
+
+
+class BadImage(JobError):
+    """Raised when the bytes are not a whole picture. Fetching again may help and costs nothing."""
+
+    kind = "bad_image"

@@ -1,0 +1,67 @@
+"""Where things are when the user does not say: the output folder, the configuration file, the user's own state."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from platformdirs import user_config_path, user_state_path
+
+from tasks.core.errors import InputError
+
+APP = "imagen"
+CONFIG_NAME = "imagen.yaml"
+RUNS_FOLDER = "runs"
+LEDGER_NAME = "ledger.db"
+POINTER_NAME = "ledger.json"
+"""In place of the ledger where that is elsewhere: the way there."""
+
+
+def default_out(manifest_name: str) -> str:
+    """The output folder of a manifest."""
+    return str(Path(RUNS_FOLDER) / manifest_name)
+
+
+def ledger_path(out: Path) -> Path:
+    """Where the ledger of an output folder, or of a bucket's folder on this machine, lies."""
+    return out / LEDGER_NAME
+
+
+def has_ledger(out: Path) -> bool:
+    """Whether the folder is a batch's."""
+    # Not `Path.is_file`, which raises where a name is too long.
+    return any(os.path.isfile(out / name) for name in (LEDGER_NAME, POINTER_NAME))  # noqa: PTH113
+
+
+def batches_under(folder: Path) -> Iterator[Path]:
+    """The folder itself where it is a batch's, else every batch below it, in the order of their names."""
+    for name, below, files in os.walk(folder):
+        below.sort()
+        if {LEDGER_NAME, POINTER_NAME} & set(files):
+            below.clear()
+            yield Path(name)
+
+
+def state_folder() -> Path:
+    """The user's state folder of this program (usage database, server logs); not made here."""
+    return user_state_path(APP)
+
+
+def find_config(given: Path | None, *, cwd: Path) -> Path | None:
+    """The configuration file that counts: the given one, `./imagen.yaml`, the user's; None: built in."""
+    if given is not None:
+        return given
+    return next((path for path in (cwd / CONFIG_NAME, user_config_path(APP) / CONFIG_NAME) if path.is_file()), None)
+
+
+def found_config(given: Path | None) -> Path | None:
+    """The configuration file that counts for this process; None: the built-in settings.
+
+    Raises:
+        InputError: The current folder was removed.
+    """
+    try:
+        return find_config(given, cwd=Path.cwd())
+    except FileNotFoundError:
+        raise InputError("the current folder is not there any more; go to another one") from None

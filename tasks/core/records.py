@@ -1,0 +1,231 @@
+"""The nouns of a batch, in the order the data passes through them.
+
+A manifest row becomes a `Prompt`, a `Prompt` becomes one or more `Job`s, the provider's side of a
+paid call is a `Prediction`, its bytes become a `StoredImage`; `Counts` is what people are told.
+Imports nothing but the standard library, so every module may import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+MICROS_PER_USD = 1_000_000
+MOST_USD = 1_000_000_000
+"""The greatest budget: what is much above it the ledger cannot count."""
+
+RunnerKind = Literal["local", "dask", "ray"]
+"""Where shards are generated: in this process, or in worker processes."""
+
+
+def usd(micros: int | None) -> float | None:
+    """Dollars for millionths of a dollar; an unknown amount stays unknown."""
+    return None if micros is None else micros / MICROS_PER_USD
+
+
+def micros(amount_usd: float | None) -> int | None:
+    """Millionths of a dollar, rounded to the nearest; an unknown amount stays unknown."""
+    return None if amount_usd is None else round(amount_usd * MICROS_PER_USD)
+
+
+class JobState(StrEnum):
+    """Where a job stands; the only values of the ledger's `state` column."""
+
+    PLANNED = "planned"
+    SUBMITTING = "submitting"
+    SUBMITTED = "submitted"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Which of the jobs that ended without a picture."""
+
+    states: frozenset[JobState]
+    """Of `FAILED` and `HELD`."""
+    kinds: frozenset[str] = frozenset()
+    """Only those with one of these error kinds; empty: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with an input, placed as exactly as it can be."""
+
+    file: str
+    """Path as the user gave it, `<stdin>` for standard input."""
+    line: int | None
+    """1-based line of a text format, 1-based row of Parquet; None when it concerns the whole file."""
+    column: str | None
+    """The column, as the file spells it; None when it concerns the whole row."""
+    message: str
+    """What is wrong and what to do."""
+
+    def __str__(self) -> str:
+        """`file:line: column: message`, leaving out what is not known."""
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return ": ".join(part for part in (place, self.column, self.message) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceImage:
+    """A picture that goes into another one."""
+
+    address: str
+    """Absolute path of a file, or an http or https address."""
+    sha256: str
+    """Of the file's bytes; of the address itself where it is one: nobody is asked for it while a batch is planned."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it lies on this machine."""
+        return not self.address.startswith(("http://", "https://"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """One row of a manifest, validated: what the user asked for, not yet what is sent."""
+
+    line: int
+    """1-based line (text formats) or row (Parquet) the row starts on; for a template, the template's line."""
+    prompt: str
+    """The user's text exactly as it stands in the file, edge spaces and newlines included."""
+    id: str | None = None
+    """The user's own name for the row; safe as a part of a file name once slugged."""
+    negative_prompt: str | None = None
+    backends: tuple[str, ...] = ()
+    """Names of backend instances in the order in which they are tried; none: the default ones."""
+    width: int | None = None
+    """Pixels asked for."""
+    height: int | None = None
+    """Pixels asked for."""
+    aspect_ratio: str | None = None
+    """`W:H` in lowest terms as given, for example `16:9`."""
+    steps: int | None = None
+    seed: int | None = None
+    """As given; None asks for a derived one."""
+    image: str | None = None
+    """Path or address of the picture to start from, as it stands in the file."""
+    mask: str | None = None
+    """Likewise, of the part of it that is to change."""
+    samples: int = 1
+    """How many pictures of this row."""
+    format: str | None = None
+    """`png`, `jpeg` or `webp`; None is the configuration's."""
+    backend_opts: Mapping[str, Any] = field(default_factory=dict)
+    """Options passed to the backend as they are."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """The row's other columns, carried through to the metadata."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One picture to make: a `Prompt` with its backend, seed, number and identity settled."""
+
+    job_id: str
+    """sha256 (64 hex digits) of what decides the picture; see `tasks.core.identity`."""
+    position: int
+    """Sort key: manifest order, batches of an earlier salt first."""
+    id: str | None
+    line: int
+    sample: int
+    """0-based number of the picture among its row's `samples`."""
+    prompt: str
+    negative_prompt: str | None
+    backend: str
+    """The instance that makes it."""
+    backend_type: str
+    model: str
+    width: int | None
+    height: int | None
+    aspect_ratio: str | None
+    steps: int | None
+    seed: int
+    """What is sent: the row's own, or one derived from `job_id`."""
+    format: str
+    backend_opts: Mapping[str, Any]
+    extra: Mapping[str, Any]
+    fallbacks: tuple[str, ...] = ()
+    """Instances that try it next, in turn, where this one cannot serve it."""
+    rerouted_from: str | None = None
+    """The instance that was asked first, where another one makes it now."""
+    image: ReferenceImage | None = None
+    """The picture to start from."""
+    mask: ReferenceImage | None = None
+    """The part of it that is to change; never without `image`."""
+
+    @property
+    def label(self) -> str:
+        """A short name for people: the row's id, else the start of its prompt, then the sample."""
+        name = self.id or " ".join(self.prompt.split())[:40]
+        return f"{name} #{self.sample}" if self.sample else name
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedJob:
+    """A job on its way to the ledger, with what only the planner knows."""
+
+    job: Job
+    earlier: int
+    """How many rows of the same content stand before its own in the manifest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """The provider's side of one attempt."""
+
+    prediction_id: str
+    """The provider's id; enough to wait for, fetch or cancel it from another process."""
+    model_version: str | None = None
+    created_at: datetime | None = None
+    """When it was created, by the provider's clock; None where nobody noted it."""
+    output: Any = None
+    """Where the picture is, in whatever form the backend's own `fetch` reads; None until it is ready."""
+    predict_time_s: float | None = None
+    """Seconds of compute as the provider reports them."""
+    cost_micros: int | None = None
+    """Millionths of a dollar, as far as known."""
+    cost_source: str | None = None
+    """`reported` by the provider, `priced` from a price table, `free`; None with an unknown cost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImage:
+    """A picture on disk, measured from its own bytes."""
+
+    file_name: str
+    """Path relative to the output folder, with forward slashes."""
+    width: int
+    height: int
+    format: str
+    """What the bytes are (`png`, `jpeg`, `webp`, ...), whatever was asked for."""
+    bytes: int
+    sha256: str
+    """Of the file as it lies on disk, 64 hex digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Jobs of a batch by state; the states add up to `total`."""
+
+    total: int = 0
+    planned: int = 0
+    submitting: int = 0
+    submitted: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    held: int = 0
+    rerouted: int = 0
+    """Jobs that another backend has taken over from the one that was asked first."""
+    duplicates: int = 0
+    """Jobs whose row's content stands earlier in the manifest too."""
+    errors: Mapping[str, int] = field(default_factory=dict)
+    """Failed and held jobs by error kind."""
+    cost_micros: int = 0
+    """Known cost of all attempts so far, in millionths of a dollar."""
+    cost_unknown: int = 0
+    """Attempts that were made and whose cost is not known."""

@@ -1,0 +1,127 @@
+"""The one retry policy of calls that cost nothing to repeat: tenacity around a single call.
+
+A submit is repeated only on proof that nothing was created. A fetch is repeated with patience while the picture's
+host is in trouble (the picture is paid for), and a few times when the bytes come broken. A paid attempt is never
+repeated here: that is a new attempt, which `tasks.generate.jobs` decides and the budget covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_random,
+    wait_random_exponential,
+)
+
+from tasks.core.errors import BadImage, NotCreated, Unfetched, UsageAway
+
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
+SUBMIT_TRIES = 5
+BROKEN_TRIES = 4
+"""Of a picture whose bytes come, but broken: more of them rarely help."""
+FETCH_TRIES = 10
+"""Of a picture whose host is in trouble: the waits add up to a minute on the average."""
+LOOK_TRIES = 6
+USAGE_PATIENCE_S = 60.0
+"""Waits for the usage sink, all in all: rows that stay pending cost nothing, and a run wants to end."""
+USAGE_LONGEST_WAIT_S = 15.0
+LEDGER_PATIENCE_S = 60.0
+"""For a ledger's server that is away: it restarts within that, or somebody has to look."""
+LEDGER_LONGEST_WAIT_S = 3.0
+
+
+def pause_before_attempt_s(attempts_made: int) -> float:
+    """Seconds to wait before another paid attempt: doubling, bounded."""
+    return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(attempts_made, 10)))
+
+
+def retrying_submit(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
+    """Repeats on `NotCreated` only; the last one is raised."""
+    return _retrying(NotCreated, stop_after_attempt(SUBMIT_TRIES), sleep)
+
+
+def retrying_fetch(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
+    """Repeats on `BadImage` and, longer, on `Unfetched`; the last one is raised."""
+    return _retrying((BadImage, Unfetched), _fetched_often_enough, sleep)
+
+
+def retrying_look(on: type[Exception], sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
+    """Repeats a question to the provider, which is free, on the errors that say nothing; the last one is raised."""
+    return _retrying(on, stop_after_attempt(LOOK_TRIES), sleep)
+
+
+def retrying_usage(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
+    """Repeats a call to the usage sink on `UsageAway` only; the last one is raised.
+
+    Its waits grow, are never shorter than the sink asks for, and end for all calls together after
+    `USAGE_PATIENCE_S`; a single call that hangs is given up after twice that.
+    """
+    growing = wait_exponential(multiplier=FIRST_WAIT_S, max=USAGE_LONGEST_WAIT_S) + wait_random(0, FIRST_WAIT_S)
+    hangs = stop_after_delay(2 * USAGE_PATIENCE_S)
+    waited_s = 0.0
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked_s = error.retry_after_s if isinstance(error, UsageAway) else None
+        return max(growing(state), asked_s or 0.0)
+
+    def is_enough(state: RetryCallState) -> bool:
+        return waited_s + state.upcoming_sleep > USAGE_PATIENCE_S or hangs(state)
+
+    async def sleep_and_count(seconds: float) -> None:
+        nonlocal waited_s
+        waited_s += seconds
+        await sleep(seconds)
+
+    return AsyncRetrying(
+        retry=retry_if_exception_type(UsageAway),
+        stop=is_enough,
+        wait=wait,
+        sleep=sleep_and_count,
+        reraise=True,
+    )
+
+
+def retrying_database(
+    is_away: Callable[[BaseException], bool], away_s: Callable[[], float] | None = None
+) -> AsyncRetrying:
+    """Repeats what is harmless to repeat while the ledger's server is away, for about a minute.
+
+    With `away_s`, how long it has been away, the minute is the same one for all who ask.
+    """
+    patience_s = LEDGER_PATIENCE_S
+    return AsyncRetrying(
+        retry=retry_if_exception(is_away),
+        stop=stop_after_delay(patience_s) if away_s is None else lambda _: away_s() > patience_s,
+        wait=wait_exponential(multiplier=FIRST_WAIT_S / 2, max=LEDGER_LONGEST_WAIT_S)
+        + wait_random(0, FIRST_WAIT_S / 2),
+        reraise=True,
+    )
+
+
+def _fetched_often_enough(state: RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    return state.attempt_number >= (BROKEN_TRIES if isinstance(error, BadImage) else FETCH_TRIES)
+
+
+def _retrying(
+    on: type[Exception] | tuple[type[Exception], ...],
+    stop: Callable[[RetryCallState], bool],
+    sleep: Callable[[float], Awaitable[None]],
+) -> AsyncRetrying:
+    return AsyncRetrying(
+        retry=retry_if_exception_type(on),
+        stop=stop,
+        wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
+        sleep=sleep,
+        reraise=True,
+    )

@@ -1,0 +1,270 @@
+"""The typed configuration: one file, found in one place, every mistake named with its line.
+
+Takes `imagen.yaml` (or nothing: the built-in settings work), gives a frozen `Settings`. What a backend
+type understands beyond the common keys is validated by that type, when the backend is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from tasks.core.backend_names import parse_names
+from tasks.core.database import checked_url, without_password
+from tasks.core.errors import ConfigError
+from tasks.core.paths import state_folder
+from tasks.core.records import RunnerKind
+from tasks.core.values import json_trouble
+
+Document = TypeVar("Document", bound=BaseModel)
+
+ImageFormat = Literal["png", "jpeg", "webp"]
+
+
+def _sendable(options: dict[str, Any]) -> dict[str, Any]:
+    if reason := json_trouble(options):
+        raise ValueError(f"cannot be sent as JSON ({reason})")
+    return options
+
+
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""Name of an environment variable: what it holds, a secret, never stands in the configuration."""
+Price = Annotated[float, Field(ge=0, le=100_000)]
+"""Dollars; no picture is dearer. A greater one would not fit into the usage table, nor a batch of them into the ledger."""
+
+
+LedgerUrl = Annotated[
+    SecretStr,
+    AfterValidator(lambda url: SecretStr(checked_url(url.get_secret_value()))),
+    PlainSerializer(lambda url: without_password(url.get_secret_value())),
+]
+"""It may hold a password, which is neither shown nor kept."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class BackendSettings(BaseModel):
+    """One backend instance: the keys that every type has; others belong to the type itself."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False, protected_namespaces=())
+
+    type: str = Field(description="backend type, as `imagen backends` lists them")
+    model: str = Field("", description="model reference in the provider's own spelling")
+    concurrency: int = Field(16, ge=1, le=10_000, description="jobs in flight at most")
+    creates_per_min: float | None = Field(
+        None, gt=0, description="new predictions a minute at most; null: the type's own"
+    )
+    max_attempts: int = Field(3, ge=1, le=20, description="paid attempts for one job at most, in one run")
+    price_usd: Price | None = Field(None, description="dollars for one image; overrides every other price")
+    backend_opts: Annotated[dict[str, Any], AfterValidator(_sendable)] = Field(
+        default_factory=dict, description="sent with every job; a row's own win"
+    )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys that belong to the backend type."""
+        return dict(self.model_extra or {})
+
+
+class UnitPrices(_Section):
+    """Dollars by unit of one model; they add up."""
+
+    run: Price = Field(0.0, description="for each run")
+    image: Price = Field(0.0, description="for each output image")
+    megapixel: Price = Field(0.0, description="for each begun megapixel of output")
+    input_megapixel: Price = Field(0.0, description="for each begun megapixel of reference images")
+    second: Price = Field(0.0, description="for each second of compute")
+    input_million_tokens: Price = Field(0.0, description="for a million tokens of the prompt")
+    input_million_image_tokens: Price = Field(0.0, description="for a million tokens of reference images")
+    output_million_tokens: Price = Field(0.0, description="for a million tokens of the picture")
+
+
+class OutputSettings(_Section):
+    """How images are written."""
+
+    format: ImageFormat = Field("png", description="where neither the row nor the backend says otherwise")
+    quality: int = Field(90, ge=1, le=100, description="for jpeg and webp")
+    embed_parameters: bool = Field(True, description="write prompt, seed and model into the image file")
+
+
+class StopSettings(_Section):
+    """When a batch gives up by itself; it can be resumed."""
+
+    error_rate: float = Field(0.5, gt=0, le=1, description="share of failures that stops the batch")
+    error_window: int = Field(20, ge=1, description="over how many of the last finished jobs")
+
+
+class RunnerSettings(_Section):
+    """Where the batch's shards run."""
+
+    kind: RunnerKind = Field("local", description="local: in this process; dask, ray: in worker processes")
+    workers: int | None = Field(
+        None, ge=1, le=10_000, description="shards at once; null: as many as the cluster has places"
+    )
+    cluster: str | None = Field(
+        None, description="address of a running cluster; null: one on this machine, for the run"
+    )
+    lease_s: float = Field(180.0, ge=3, description="so long the jobs of a worker that died wait for another one")
+
+    @property
+    def send_margin_s(self) -> float:
+        """What must be left of a lease when a paid call leaves."""
+        return self.lease_s / 3
+
+
+class UsageSettings(_Section):
+    """Where usage (cost) rows go."""
+
+    sink: Literal["sqlite", "postgres", "supabase", "none"] = "sqlite"
+    path: str | None = Field(None, description="sqlite: database file; null: in the user's state folder")
+    database_url_env: VariableName = Field("IMAGEN_USAGE_DATABASE_URL", description="postgres: variable with its URL")
+    url_env: VariableName = Field("SUPABASE_URL", description="supabase: variable with the project's URL")
+    key_env: VariableName = Field("SUPABASE_SERVICE_ROLE_KEY", description="supabase: variable with the secret key")
+    rest_path: str = Field("/rest/v1", description="supabase: the API's path under the URL; empty: a bare PostgREST")
+
+    @property
+    def database(self) -> Path:
+        """The file of the sqlite sink; `~` in it is not spelled out yet."""
+        return Path(self.path) if self.path else state_folder() / "usage.db"
+
+
+class Settings(_Section):
+    """Everything that can be configured."""
+
+    default_backend: str | list[str] = "sketch"
+    backends: dict[str, BackendSettings] = Field(default_factory=lambda: {"sketch": BackendSettings(type="sketch")})
+    prices: dict[str, UnitPrices] = Field(default_factory=dict, description="by model; override the price table")
+    output: OutputSettings = OutputSettings()
+    runner: RunnerSettings = RunnerSettings()
+    stop: StopSettings = StopSettings()
+    usage: UsageSettings = UsageSettings()
+    ledger: LedgerUrl | None = Field(None, description="PostgreSQL database; null: SQLite in the output folder")
+
+    _file: str = PrivateAttr("the built-in settings")
+
+    @property
+    def file(self) -> str:
+        """Where the settings stand, for messages."""
+        return self._file
+
+    @property
+    def default_backends(self) -> tuple[str, ...]:
+        """Instances for rows that name none, in the order in which they are tried."""
+        return parse_names(self.default_backend)
+
+    @property
+    def ledger_url(self) -> str | None:
+        """Where a new batch's ledger is made, password and all; None: in the output folder."""
+        return None if self.ledger is None else self.ledger.get_secret_value()
+
+    @model_validator(mode="after")
+    def _default_exists(self) -> Settings:
+        for name in self.default_backends:
+            if name not in self.backends:
+                msg = f"default_backend: {name!r} is not one of the backends ({', '.join(self.backends)})"
+                raise ValueError(msg)
+        return self
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read and validate the configuration.
+
+    Raises:
+        ConfigError: The file cannot be read or a setting cannot be used; names file, line and setting.
+    """
+    if path is None:
+        return Settings()
+    settings = read_yaml(path, Settings, missing="there is no such configuration file; `imagen init` writes one")
+    settings._file = str(path)  # noqa: SLF001  its own module
+    return settings
+
+
+def read_yaml(path: Path, model: type[Document], *, missing: str) -> Document:
+    """Read a YAML file of one model.
+
+    Args:
+        path: The file; an empty one is the model's defaults.
+        model: What it has to hold.
+        missing: What to say where there is no such file.
+
+    Raises:
+        ConfigError: It cannot be read or used; every problem with its line and key.
+    """
+    text = _text(path, missing)
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.SafeLoader("").construct_document(tree) if tree else {}
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{path}: {_reason(exc)}") from None
+    except ValueError as exc:  # a date without such a day, a number that Python does not read
+        raise ConfigError(f"{path}: holds a value that cannot be read: {exc}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
+    try:
+        return model.model_validate(values)
+    except ValidationError as exc:
+        raise ConfigError("\n".join(_explain(path, tree, exc))) from None
+
+
+def _text(path: Path, missing: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: {missing}") from None
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text; convert it to UTF-8") from None
+
+
+def _reason(exc: yaml.YAMLError) -> str:
+    mark = getattr(exc, "problem_mark", None)
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{place}is not valid YAML: {getattr(exc, 'problem', None) or 'unreadable'}"
+
+
+def _explain(path: Path, tree: yaml.Node | None, exc: ValidationError) -> list[str]:
+    return [explain_setting(error, f"{path}:{_line_of(tree, error['loc'])}") for error in exc.errors()]
+
+
+def explain_setting(error: Any, place: str) -> str:
+    """One line for one pydantic error: the place, the dotted setting, what it must be."""
+    setting = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{place}: {setting}: there is no such setting"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{place}: {setting}: {message}" if setting else f"{place}: {message}"
+
+
+def _line_of(node: yaml.Node | None, path: Sequence[str | int]) -> int:
+    """The 1-based line of the deepest part of `path` that stands in the file."""
+    line = 1
+    for part in path:
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+            continue
+        if not isinstance(node, yaml.MappingNode):
+            break
+        match = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+        if match is None:
+            break
+        key, node = match
+        line = key.start_mark.line + 1
+    return line

@@ -1,0 +1,1 @@
+"""Step 4: jobs become images, within limits and a budget."""

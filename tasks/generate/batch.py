@@ -1,0 +1,204 @@
+"""An open batch: what all shards of one process share while it runs.
+
+Task runs take numbers and look the open batch up here, so no client, lock or prompt ever travels through
+Prefect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.backends import build_backend
+from tasks.backends.base import Allowance, Backend
+from tasks.backends.client.rate_limiter import Pace, Rate
+from tasks.core.clock import Clock
+from tasks.core.records import JobState
+from tasks.core.settings import Settings
+from tasks.generate.budget import Budget, Cap
+from tasks.generate.limits import FailureWatch, Lane, Watch
+from tasks.generate.stop import StopSwitch
+from tasks.ledger.journal import Journal
+from tasks.ledger.leases import LeaseTerms
+from tasks.ledger.queries import OpenJob, committed_micros, open_jobs
+from tasks.ledger.worker_leases import Holding
+from tasks.store.output import Output
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened in this run so far, for the progress display."""
+
+    succeeded: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    cost_micros: int = 0
+    cost_unknown: int = 0
+
+    @property
+    def done(self) -> int:
+        """Jobs that ended, one way or the other."""
+        return self.succeeded + self.failed
+
+    def ended(self, state: JobState) -> None:
+        """Count a job's end."""
+        if state is JobState.SUCCEEDED:
+            self.succeeded += 1
+        else:
+            self.failed += 1
+
+    def paid(self, cost_micros: int | None) -> None:
+        """Count an attempt's cost."""
+        self.cost_micros += cost_micros or 0
+        self.cost_unknown += cost_micros is None
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """The shared state of one run over one output folder."""
+
+    out: Output
+    settings: Settings
+    engine: AsyncEngine
+    journal: Journal
+    budget: Cap
+    watch: Watch
+    stop: StopSwitch
+    clock: Clock
+    rate_of: Callable[[Allowance], Rate]
+    """Makes the rate of an account; asked once for each."""
+    holding: Holding | None = None
+    """The leases of this process, where several workers share the batch."""
+    share: float = 1.0
+    """This process's part of what the accounts allow besides creates."""
+    tally: Tally = field(default_factory=Tally)
+    _backends: dict[str, Backend] = field(default_factory=dict)
+    _lanes: dict[str, Lane] = field(default_factory=dict)
+    _rates: dict[str, Rate] = field(default_factory=dict)
+
+    @property
+    def concurrency(self) -> int:
+        """Jobs in flight at most, over all backends."""
+        return sum(instance.concurrency for instance in self.settings.backends.values())
+
+    def backend(self, name: str) -> Backend:
+        """The instance called `name`, opened once.
+
+        Raises:
+            ConfigError: It is not configured, or has bad settings.
+        """
+        if name not in self._backends:
+            self._backends[name] = build_backend(name, self.settings, share=self.share)
+        return self._backends[name]
+
+    def lane(self, name: str) -> Lane:
+        """The limits of the instance called `name`, shared by all shards."""
+        if name not in self._lanes:
+            concurrency = self.settings.backends[name].concurrency
+            self._lanes[name] = Lane(concurrency=concurrency, creates=self._creates(self.backend(name).allowance()))
+        return self._lanes[name]
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep before a submit, no longer than one may still be made.
+
+        Raises:
+            BatchStopped: None may be made any more.
+        """
+        await self.stop.pausing(self.clock.sleep)(seconds)
+
+    @property
+    def paces(self) -> list[Pace]:
+        """The rates of creates that this process keeps by itself now, one for each account."""
+        return [rate for rate in self._rates.values() if isinstance(rate, Pace)]
+
+    def _creates(self, allowance: Allowance) -> Rate:
+        if allowance.account not in self._rates:
+            self._rates[allowance.account] = self.rate_of(allowance)
+        return self._rates[allowance.account]
+
+    @asynccontextmanager
+    async def open_jobs(self, first: int, last: int, planned_run: int | None = None) -> AsyncIterator[list[OpenJob]]:
+        """The open jobs between two sort keys; of a worker among several, those that it could claim for the block."""
+        if self.holding is None:
+            yield await open_jobs(self.engine, first, last, planned_run=planned_run)
+            return
+        claimed = await self.holding.claim(first, last, planned_run=planned_run)
+        try:
+            yield claimed
+        finally:
+            await self.holding.release([entry.job for entry in claimed])
+
+    async def close(self) -> None:
+        """Commit what is left and close the backends."""
+        try:
+            await self.journal.close()
+        finally:
+            for backend in self._backends.values():
+                await backend.close()
+
+
+@asynccontextmanager
+async def open_batch(
+    out: Output,
+    engine: AsyncEngine,
+    settings: Settings,
+    *,
+    budget_micros: int | None,
+    clock: Clock | None = None,
+    terms: LeaseTerms | None = None,
+) -> AsyncIterator[Batch]:
+    """A batch over an open ledger, made current for the duration of the block.
+
+    Args:
+        out: Where its files go; where nobody else works on the batch, locked by the caller.
+        engine: Its ledger.
+        settings: The configuration.
+        budget_micros: Cap over the batch's whole life, millionths of a dollar; None: no cap.
+        clock: For tests.
+        terms: Of this worker, where several share the batch; None: it is the only one.
+    """
+    clock, stop = clock or Clock(), StopSwitch()
+    batch = Batch(
+        out=out,
+        settings=settings,
+        engine=engine,
+        journal=Journal(engine, terms),
+        budget=Budget(cap_micros=budget_micros, committed_micros=await committed_micros(engine)),
+        watch=FailureWatch(rate=settings.stop.error_rate, window=settings.stop.error_window),
+        stop=stop,
+        clock=clock,
+        rate_of=lambda allowance: local_rate(allowance, clock, stop),
+        holding=None if terms is None else Holding(engine, terms, clock),
+    )
+    with _current(batch):
+        try:
+            async with batch.holding.renewing(batch.stop.stop) if batch.holding else nullcontext():
+                yield batch
+        finally:
+            await batch.close()
+
+
+def local_rate(allowance: Allowance, clock: Clock, stop: StopSwitch) -> Rate:
+    """The rate of an account as one process keeps it alone; nobody waits for a turn that the stop takes away."""
+    return Pace(allowance.creates_per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
+
+
+_CURRENT: ContextVar[Batch] = ContextVar("batch")
+
+
+@contextmanager
+def _current(batch: Batch) -> Iterator[None]:
+    token = _CURRENT.set(batch)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def current_batch() -> Batch:
+    """The batch that this code runs in; a `LookupError` outside of one is a programming error."""
+    return _CURRENT.get()

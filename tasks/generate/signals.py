@@ -1,0 +1,53 @@
+"""Ctrl-C and SIGTERM while a batch runs: the first lets what is in flight land, the second stops now."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from tasks.core.errors import INTERRUPTED_STATUS
+from tasks.generate.stop import StopSwitch
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PATIENCE_S = 5.0
+"""How long a second signal waits for an orderly end; the ledger is whole at every instant."""
+ECHO_S = 10.0
+"""A process above that gets Ctrl-C as well passes it on as SIGTERM: one wish, not two."""
+
+
+@asynccontextmanager
+async def draining_on_signals(stop: StopSwitch) -> AsyncIterator[None]:
+    """Answer signals for the duration of the block; outside the main thread nothing can, and nothing does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop, current = asyncio.get_running_loop(), asyncio.current_task()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    first: list[tuple[signal.Signals, float]] = []
+
+    def on_signal(number: signal.Signals) -> None:
+        if not first:  # a batch that stopped by itself never becomes an interrupted one, and is ended by two as well
+            first.append((number, loop.time()))
+            stop.drain()
+        elif number != first[0][0] and loop.time() - first[0][1] < ECHO_S:
+            return
+        elif current is not None and not current.cancelling():
+            current.cancel()
+            loop.call_later(PATIENCE_S, os._exit, INTERRUPTED_STATUS)
+        else:
+            os._exit(INTERRUPTED_STATUS)
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            with suppress(TypeError):  # a handler that was not set from Python cannot be put back
+                signal.signal(number, handler)

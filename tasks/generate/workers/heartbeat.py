@@ -1,0 +1,148 @@
+"""How the processes of a run hear of each other: each looks at the fleet's row about once a second.
+
+It leaves there what it did since, and finds there what all did, and whether the batch stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Executable, Row, Update, bindparam, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from tasks.core.errors import BatchStopped
+from tasks.core.periodic import repeating as doing_again
+from tasks.core.settings import StopSettings
+from tasks.generate.batch import Tally
+from tasks.generate.limits import check_failures
+from tasks.generate.stop import INTERRUPTED, StopSwitch, stopping
+from tasks.generate.workers.schema import fleet
+from tasks.ledger.database.schema import jobs
+from tasks.ledger.database.transactions import repeating, rows_of
+from tasks.ledger.jobs import IN_FLIGHT
+from tasks.ledger.leases import is_newest
+
+BEAT_EVERY_S = 1.0
+FAILED, SUCCEEDED = "F", "s"
+"""How a job ended, one letter each in `fleet.recent`."""
+
+
+class Beat:
+    """One process's news for the others, and theirs for it; the watch over failures of all workers together."""
+
+    def __init__(self, engine: AsyncEngine, *, run: int, stop: StopSwitch, limits: StopSettings) -> None:
+        """Speak for run `run`; `stop` is this process's switch."""
+        self._engine = engine
+        self._run = run
+        self._stop = stop
+        self._limits = limits
+        self._ends = ""
+        self._told = Tally()
+        self._has_told_stop = False
+        self._one_at_a_time = asyncio.Lock()
+
+    def note(self, *, failed: bool) -> None:
+        """Count one finished job; whether too many failed is decided with those of the other workers."""
+        self._ends += FAILED if failed else SUCCEEDED
+
+    async def tell(self, tally: Tally) -> None:
+        """Leave this worker's news since the last time, and stop when the batch does, or the database is away."""
+        # Whoever gives up waiting does not know whether it was written, and news must not be told twice.
+        await asyncio.shield(asyncio.create_task(self._tell(tally)))
+
+    async def _tell(self, tally: Tally) -> None:
+        async with self._one_at_a_time:
+            with stopping(self._stop):
+                await self._exchange(tally)
+            await self._pass_on()
+
+    async def _exchange(self, tally: Tally) -> None:
+        ends, told = self._ends, replace(tally)
+        statement, news = _tell(self._run, self._limits.error_window), self._news(told)
+        row = next(iter(await repeating(self._engine, lambda db: _rows(db, statement, news))), None)
+        self._ends, self._told = self._ends[len(ends) :], told
+        if row is None:
+            raise BatchStopped(INTERRUPTED, "another run of this batch has begun")
+        self._heed(row.stop_reason, row.stop_message)
+        self._check(row.recent)
+
+    async def hear(self, tally: Tally) -> None:
+        """Put what all workers did into `tally`, and stop when the batch does, or the database is away."""
+        await self._pass_on()
+        with stopping(self._stop):
+            [row] = await rows_of(self._engine, select(fleet))
+            [(tally.in_flight,)] = await rows_of(self._engine, _COUNT_IN_FLIGHT)
+            tally.succeeded, tally.failed = row.succeeded, row.failed
+            tally.cost_micros, tally.cost_unknown = row.cost_micros, row.cost_unknown
+            self._heed(row.stop_reason, row.stop_message)
+
+    def _news(self, now: Tally) -> dict[str, str | int]:
+        return {
+            "ends": self._ends,
+            "more_succeeded": now.succeeded - self._told.succeeded,
+            "more_failed": now.failed - self._told.failed,
+            "more_cost": now.cost_micros - self._told.cost_micros,
+            "more_unknown": now.cost_unknown - self._told.cost_unknown,
+        }
+
+    def _heed(self, reason: str | None, message: str | None) -> None:
+        if reason is not None:
+            self._has_told_stop = True
+            raise BatchStopped(reason, message or reason)
+
+    def _check(self, recent: str) -> None:
+        window = self._limits.error_window
+        if len(recent) >= window:
+            check_failures(recent.count(FAILED), of=window, rate=self._limits.error_rate)
+
+    async def _pass_on(self) -> None:
+        """Tell the others why this process stops; the first reason counts."""
+        if self._stop.cause is None or self._has_told_stop:
+            return
+        cause = {"stop_reason": self._stop.cause.reason, "stop_message": str(self._stop.cause)}
+        with suppress(BatchStopped):  # then the others stop for the same reason: the database is away
+            mine = (fleet.c.run == self._run) & fleet.c.stop_reason.is_(None)
+            telling = update(fleet).where(mine).values(cause)
+            await repeating(self._engine, lambda db: db.execute(telling))
+            self._has_told_stop = True
+
+
+_COUNT_IN_FLIGHT = select(func.count()).where(jobs.c.state.in_(IN_FLIGHT))
+
+
+async def _rows(db: AsyncConnection, statement: Executable, values: dict[str, Any]) -> Sequence[Row[Any]]:
+    return (await db.execute(statement, values)).all()
+
+
+def _tell(run: int, window: int) -> Update:
+    more = {
+        "succeeded": fleet.c.succeeded + bindparam("more_succeeded"),
+        "failed": fleet.c.failed + bindparam("more_failed"),
+        "cost_micros": fleet.c.cost_micros + bindparam("more_cost"),
+        "cost_unknown": fleet.c.cost_unknown + bindparam("more_unknown"),
+    }
+    recent = func.right(fleet.c.recent + bindparam("ends"), window)
+    return (
+        update(fleet)
+        .where((fleet.c.run == run) & is_newest(run))
+        .values(recent=recent, **more)
+        .returning(fleet.c.recent, fleet.c.stop_reason, fleet.c.stop_message)
+    )
+
+
+@asynccontextmanager
+async def following(beat: Beat, tally: Tally) -> AsyncIterator[None]:
+    """Keep the tally of the run that sent the workers true for the duration of the block, and pass stops on both ways."""
+    async with doing_again(lambda: beat.hear(tally), every_s=BEAT_EVERY_S / 2):
+        yield
+
+
+@asynccontextmanager
+async def beating(beat: Beat, tally: Tally) -> AsyncIterator[None]:
+    """Tell and hear the news of a worker for the duration of the block."""
+    async with doing_again(lambda: beat.tell(tally), every_s=BEAT_EVERY_S):
+        yield

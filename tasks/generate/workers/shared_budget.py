@@ -1,0 +1,196 @@
+"""The hard cap over many worker processes: money is set aside by one conditional update of the fleet's row.
+
+Each reservation is a row too, in the name of the worker that holds the job's lease. When that worker is gone, what the
+ledger says of the attempt counts, and the rest comes back: a kill between reservation and intent leaks nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CompoundSelect,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from tasks.generate.budget import price_unknown, used_up
+from tasks.generate.workers.schema import fleet, now_s, reservations
+from tasks.generate.workers.start import counted_of_reservation
+from tasks.ledger.database.schema import jobs
+from tasks.ledger.database.transactions import repeating
+
+LOOK_AGAIN_S = 0.25
+"""How often a worker that waits for money looks whether some came back."""
+
+
+class SharedBudget:
+    """The cap as one worker asks for it; the answers of `tasks.generate.budget.Budget`."""
+
+    def __init__(
+        self, engine: AsyncEngine, *, owner: str, cap_micros: int | None, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        """Reserve in the name of `owner`, who holds the leases of the jobs; without a cap the database is not asked."""
+        self._engine = engine
+        self._owner = owner
+        self._cap_micros = cap_micros
+        self._sleep = sleep
+        self._writing: set[asyncio.Task[None]] = set()
+
+    @property
+    def capped(self) -> bool:
+        """Whether there is a cap at all."""
+        return self._cap_micros is not None
+
+    def check_estimate(self, micros: int) -> None:
+        """Nothing: the run that sends the workers has checked it."""
+
+    async def reserve(self, micros: int | None, *, job_id: str, number: int) -> SharedReservation:
+        """See `tasks.generate.budget.Cap.reserve`."""
+        if self._cap_micros is None:
+            return SharedReservation(None, job_id, number)
+        if micros is None:
+            raise price_unknown()
+        reservation = SharedReservation(self, job_id, number)
+        values = {"a_job_id": job_id, "a_number": number, "an_owner": self._owner, "a_micros": micros}
+        while True:
+            await self.settled()
+            if await repeating(self._engine, lambda db: _reserved(db, values)):
+                return reservation
+            await self._wait_for_money(micros, self._cap_micros)
+
+    def take_over(self, micros: int | None, *, job_id: str, number: int) -> SharedReservation:
+        """See `tasks.generate.budget.Cap.take_over`."""
+        if self._cap_micros is None:
+            return SharedReservation(None, job_id, number)
+        return SharedReservation(self, job_id, number, opened=self._write(self._take_over(micros or 0, job_id, number)))
+
+    async def settled(self) -> None:
+        """Wait until everything that was settled is in the database.
+
+        Raises:
+            BatchStopped: The database cannot be used.
+        """
+        while self._writing:
+            await asyncio.gather(*self._writing)
+
+    async def _wait_for_money(self, micros: int, cap_micros: int) -> None:
+        left, waits = await repeating(self._engine, _count_again)
+        if left < micros:
+            if not waits:
+                raise used_up(cap_micros, left, micros)
+            await self._sleep(LOOK_AGAIN_S)
+
+    def _write(self, change: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a change at once; the jobs of one worker settle in any order."""
+        writing = asyncio.create_task(change)
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        return writing
+
+    async def _take_over(self, micros: int, job_id: str, number: int) -> None:
+        values = {"job_id": job_id, "number": number, "owner": self._owner, "micros": micros}
+        await repeating(self._engine, lambda db: _taken_over(db, values))
+
+    async def _settle(
+        self, job_id: str, number: int, cost_micros: int | None, opened: asyncio.Task[None] | None
+    ) -> None:
+        if opened is not None:
+            await opened
+        mine = (reservations.c.job_id == job_id) & (reservations.c.number == number)
+        gone = delete(reservations).where(mine & (reservations.c.owner == self._owner))
+        taken = gone.returning(reservations.c.micros).cte("taken")
+        kept = taken.c.micros if cost_micros is None else literal(cost_micros)
+        change = select(func.coalesce(func.sum(kept - taken.c.micros), 0)).scalar_subquery()
+        await repeating(
+            self._engine,
+            lambda db: db.execute(
+                update(fleet).values(committed_micros=fleet.c.committed_micros + change).add_cte(taken)
+            ),
+        )
+
+
+class SharedReservation:
+    """Money set aside for one attempt, until its end is known."""
+
+    def __init__(
+        self, budget: SharedBudget | None, job_id: str, number: int, *, opened: asyncio.Task[None] | None = None
+    ) -> None:
+        """Hold what `budget` has set aside for attempt `number` (None: nothing), once `opened` is done."""
+        self._budget = budget
+        self._job_id = job_id
+        self._number = number
+        self._opened = opened
+
+    def settle(self, cost_micros: int | None) -> None:
+        """See `tasks.generate.budget.Hold.settle`."""
+        if self._budget is not None:
+            budget, self._budget = self._budget, None
+            budget._write(budget._settle(self._job_id, self._number, cost_micros, self._opened))  # noqa: SLF001  two halves of one thing
+
+
+async def _reserved(db: AsyncConnection, values: dict[str, Any]) -> bool:
+    return (await db.execute(_RESERVE, values)).one_or_none() is not None
+
+
+async def _taken_over(db: AsyncConnection, values: dict[str, Any]) -> None:
+    """What a lost worker had set aside for the attempt is the new owner's: left there, it would come back a second time."""
+    attempt = (reservations.c.job_id == values["job_id"]) & (reservations.c.number == values["number"])
+    taken = await db.execute(update(reservations).where(attempt).values(owner=values["owner"]))
+    if not taken.rowcount:
+        await db.execute(insert(reservations).values(values))
+
+
+async def _count_again(db: AsyncConnection) -> tuple[int, bool]:
+    """What is left, after lost workers' money came back, and whether more may come back."""
+    await db.execute(select(fleet.c.id).with_for_update())
+    back = (await db.execute(_GIVE_BACK_OF_LOST)).scalar_one()
+    await db.execute(update(fleet).values(committed_micros=fleet.c.committed_micros - back))
+    left = (await db.execute(select(fleet.c.cap_micros - fleet.c.committed_micros))).scalar_one()
+    waits = (await db.execute(select(exists().where(reservations.c.id.is_not(None))))).scalar_one()
+    return int(left), bool(waits)
+
+
+def _reserve() -> CompoundSelect[Any]:
+    """A reservation, if the cap holds it; what a lost worker had set aside for the same attempt is taken over."""
+    job_id, number = bindparam("a_job_id", type_=Text), bindparam("a_number", type_=Integer)
+    owner, micros = bindparam("an_owner", type_=Text), bindparam("a_micros", type_=BigInteger)
+    same = (reservations.c.job_id == job_id) & (reservations.c.number == number) & (reservations.c.micros == micros)
+    moved = update(reservations).where(same).values(owner=owner).returning(reservations.c.id).cte("moved")
+    paid = (
+        update(fleet)
+        .where(~exists(select(moved.c.id)) & (fleet.c.committed_micros + micros <= fleet.c.cap_micros))
+        .values(committed_micros=fleet.c.committed_micros + micros)
+        .returning(fleet.c.id)
+        .cte("paid")
+    )
+    row = select(job_id, number, owner, micros).select_from(paid)
+    adding = insert(reservations).from_select(["job_id", "number", "owner", "micros"], row)
+    added = adding.returning(reservations.c.id).cte("added")
+    return select(moved.c.id).union_all(select(added.c.id))
+
+
+def _give_back_of_lost() -> Select[tuple[int]]:
+    """Forget the reservations of workers that hold the job's lease no more; what the ledger does not count comes back."""
+    holds = (jobs.c.claimed_by == reservations.c.owner) & (jobs.c.lease_until_us > now_s() * 1_000_000)
+    held = exists().where((jobs.c.job_id == reservations.c.job_id) & holds).correlate(reservations)
+    beyond = (reservations.c.micros - counted_of_reservation()).label("beyond")
+    lost = delete(reservations).where(~held).returning(beyond).cte("lost")
+    return select(func.coalesce(func.sum(lost.c.beyond), 0).cast(BigInteger))
+
+
+_RESERVE = _reserve()
+_GIVE_BACK_OF_LOST = _give_back_of_lost()

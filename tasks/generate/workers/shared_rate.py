@@ -1,0 +1,204 @@
+"""One account's creates over all worker processes: a `Pace` whose state is a row of the database.
+
+A worker takes the turns of the next moment at once and keeps to them, so the database is asked a few times a second
+and no turn waits for an answer. Turns that a killed worker held are lost: no more than `AHEAD_S` of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlalchemy import ColumnElement, Double, Executable, Update, bindparam, case, func, select, update
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from tasks.backends.client.rate_limiter import (
+    CATCH_UP_S,
+    CLIMB,
+    CLIMB_AFTER,
+    CLIMB_AFTER_STATED,
+    CUT,
+    DEFAULT_PAUSE_S,
+    STATED_SHARE,
+)
+from tasks.generate.workers.schema import now_s, rates
+from tasks.ledger.database.transactions import repeating
+
+AHEAD_S = 0.25
+"""How far ahead turns are taken: long beside a question to the database, short beside the way of a 429 to everybody."""
+LONGEST_WAIT_S = 5.0
+"""After this a worker asks again, for a pause that was set may have been shortened by nobody, but the batch stopped."""
+
+
+class SharedPace:
+    """So many calls a minute of all workers together; the answers of `tasks.backends.client.rate_limiter.Pace`."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        account: str,
+        per_min: float,
+        *,
+        now: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        """Keep to `per_min` for `account` (a digest, never a token); `now` (monotonic seconds) and `sleep` are ours."""
+        self._engine = engine
+        self._account = account
+        self._per_min = per_min
+        self._now = now
+        self._sleep = sleep
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+        self._turns: deque[float] = deque()
+        """Instants of the database's clock."""
+        self._ahead_of_us_s: float | None = None
+        """The database's clock less ours; None before the first answer."""
+        self._accepted = 0
+        self._telling: set[asyncio.Task[None]] = set()
+
+    async def take(self) -> float:
+        """Wait for the next turn, first come first served within a worker.
+
+        Returns:
+            The turn's instant, for `throttled`.
+
+        Raises:
+            BatchStopped: The database cannot be used.
+        """
+        self._waiting += 1
+        try:
+            async with self._turn:
+                while True:
+                    await self._told()
+                    self._forget_what_is_long_over()
+                    wait_s = self._turns[0] - self._there_s() if self._turns else await self._ask()
+                    if wait_s > 0:
+                        await self._sleep(min(wait_s, LONGEST_WAIT_S))
+                    elif self._turns:
+                        return self._turns.popleft()
+        finally:
+            self._waiting -= 1
+
+    def accepted(self) -> None:
+        """Note a call that was let through; the next question takes it along."""
+        self._accepted += 1
+
+    def throttled(self, sent_at_s: float, *, retry_after_s: float | None, per_min: float | None) -> None:
+        """Note a call that came too soon: all workers wait, and the rate is cut once for a burst."""
+        self._turns.clear()
+        self._accepted = 0
+        pause_s = DEFAULT_PAUSE_S if retry_after_s is None else retry_after_s
+        telling = asyncio.create_task(self._tell(sent_at_s, pause_s, per_min))
+        self._telling.add(telling)
+
+    def _forget_what_is_long_over(self) -> None:
+        """A process that was held up does not make up for it by a burst."""
+        while self._turns and self._turns[0] < self._there_s() - CATCH_UP_S:
+            self._turns.popleft()
+
+    async def _told(self) -> None:
+        while self._telling:
+            telling = next(iter(self._telling))
+            self._telling.discard(telling)
+            await telling
+
+    async def _ask(self) -> float:
+        """Take turns, if there are any in the next moment; seconds until it is worth to ask again."""
+        wanted = max(1, min(self._waiting, int(self._per_min / 60 * AHEAD_S)))
+        accepted, self._accepted = self._accepted, 0
+        values = {"mine": self._account, "wanted": wanted, "accepted": accepted}
+        taken = await repeating(self._engine, lambda db: _one(db, _TAKE, values))
+        if taken is None:
+            self._accepted += accepted
+            return await self._when_to_ask_again()
+        self._ahead_of_us_s = taken.now_s - self._now()
+        self._per_min = taken.per_min
+        step_s = 60 / taken.per_min
+        self._turns.extend(taken.next_at_s - step_s * left for left in range(wanted, 0, -1))
+        return self._turns[0] - self._there_s()
+
+    async def _when_to_ask_again(self) -> float:
+        known = await repeating(self._engine, lambda db: _one(db, _LOOK, {"mine": self._account}))
+        if known is None:
+            await repeating(self._engine, lambda db: db.execute(_first(self._account, self._per_min)))
+            return 0.0
+        return float(known.next_at_s - known.now_s) - AHEAD_S / 2
+
+    async def _tell(self, sent_at_s: float, pause_s: float, per_min: float | None) -> None:
+        values = {"mine": self._account, "sent_at": sent_at_s, "pause": pause_s}
+        if per_min is None:
+            await repeating(self._engine, lambda db: db.execute(_CUT, values))
+        else:
+            values["stated"] = per_min * STATED_SHARE
+            await repeating(self._engine, lambda db: db.execute(_CUT_TO_STATED, values))
+
+    def _there_s(self) -> float:
+        """The database's clock now."""
+        return self._now() + (self._ahead_of_us_s or 0.0)
+
+
+async def _one(db: AsyncConnection, statement: Executable, values: dict[str, Any]) -> Any:
+    return (await db.execute(statement, values)).one_or_none()
+
+
+def _first(account: str, per_min: float) -> Insert:
+    row = {
+        "account": account,
+        "most_per_min": per_min,
+        "per_min": per_min,
+        "catch_up_s": CATCH_UP_S,
+        "climb_after": CLIMB_AFTER,
+    }
+    return insert(rates).values(row).on_conflict_do_nothing()
+
+
+_MINE = rates.c.account == bindparam("mine")
+
+
+def _take() -> Update:
+    """Turns beginning at the first free instant; what everybody was late is made up for, a longer pause is not."""
+    since_cut = rates.c.since_cut + bindparam("accepted")
+    climbs = (since_cut >= rates.c.climb_after) & (rates.c.per_min < rates.c.most_per_min)
+    per_min = case((climbs, func.least(rates.c.most_per_min, rates.c.per_min * CLIMB)), else_=rates.c.per_min)
+    first_at_s = func.greatest(rates.c.next_at_s, now_s() - rates.c.catch_up_s)
+    return (
+        update(rates)
+        .where(_MINE & (rates.c.next_at_s <= now_s() + AHEAD_S))
+        .values(
+            per_min=per_min,
+            since_cut=case((climbs, 0), else_=since_cut),
+            next_at_s=first_at_s + bindparam("wanted", type_=Double) * 60 / per_min,
+        )
+        .returning(rates.c.next_at_s, rates.c.per_min, now_s().label("now_s"))
+    )
+
+
+def _cut(**values: ColumnElement[float] | float) -> Update:
+    """Nothing leaves before the provider's time; what left before the last cut says nothing new about the rate."""
+    is_new = bindparam("sent_at", type_=Double) > rates.c.cut_at_s
+    cut = {name: case((is_new, value), else_=rates.c[name]) for name, value in values.items()}
+    pause_ends_s = now_s() + bindparam("pause", type_=Double)
+    return (
+        update(rates)
+        .where(_MINE)
+        .values(
+            next_at_s=func.greatest(rates.c.next_at_s, pause_ends_s),
+            since_cut=0,
+            cut_at_s=case((is_new, now_s()), else_=rates.c.cut_at_s),
+            **cut,
+        )
+    )
+
+
+_TAKE = _take()
+_LOOK = select(rates.c.next_at_s, now_s().label("now_s")).where(_MINE)
+_CUT = _cut(per_min=rates.c.per_min * CUT)
+_CUT_TO_STATED = _cut(
+    per_min=func.least(rates.c.most_per_min, bindparam("stated", type_=Double)),
+    catch_up_s=0.0,
+    climb_after=CLIMB_AFTER_STATED,
+)

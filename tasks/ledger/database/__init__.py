@@ -1,0 +1,1 @@
+"""The ledger as a SQLite file or a PostgreSQL schema."""

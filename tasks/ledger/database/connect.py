@@ -1,0 +1,74 @@
+"""Opening a batch's ledger, wherever it is.
+
+Takes a place, gives an engine whose commits are on disk when they return: a state that guards money must
+survive a power cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.errors import BatchStopped
+from tasks.ledger.database.location import LedgerPlace, PostgresqlSchema, SqliteFile, place_for, require_ledger
+from tasks.ledger.database.postgresql_errors import explain_postgresql
+from tasks.ledger.database.sqlite import explain_sqlite, open_sqlite
+
+
+@asynccontextmanager
+async def open_ledger(
+    where: Path | LedgerPlace, *, create: bool = False, alone: bool = False
+) -> AsyncIterator[AsyncEngine]:
+    """The engine of a ledger, for the duration of the block.
+
+    Args:
+        where: Its place; or the batch's output folder, whose pointer is followed.
+        create: Make the tables where there are none; the output folder exists already.
+        alone: Be the only run of the batch. In SQLite the folder's lock sees to that.
+
+    Raises:
+        InputError: There is no ledger, it is not one of ours, another version wrote it, or another run holds it.
+        ConfigError: Its database cannot be used. Nothing was spent.
+        BatchStopped: The disk is full, or the database went away and stayed away. It can be resumed.
+    """
+    place = place_for(where, None) if isinstance(where, Path) else where
+    if not create:
+        require_ledger(place.out)
+    try:
+        async with _opened(place, create=create, alone=alone) as engine:
+            yield engine
+    except DBAPIError as exc:
+        if (explained := explain_failure(exc)) is None:
+            raise
+        raise explained from exc
+
+
+async def reach_ledger(place: LedgerPlace) -> None:
+    """Learn before anything else is started that its server answers; a file needs none.
+
+    Raises:
+        ConfigError: It cannot be reached or refuses. Nothing was spent.
+    """
+    if isinstance(place, PostgresqlSchema):
+        from tasks.ledger.database.postgresql import reach  # noqa: PLC0415  see `_opened`
+
+        await reach(place)
+
+
+def _opened(place: LedgerPlace, *, create: bool, alone: bool) -> AbstractAsyncContextManager[AsyncEngine]:
+    if isinstance(place, SqliteFile):
+        return open_sqlite(place)
+    from tasks.ledger.database.postgresql import open_postgresql  # noqa: PLC0415  its driver would slow down every command
+
+    return open_postgresql(place, create=create, alone=alone)
+
+
+def explain_failure(exc: Exception) -> BatchStopped | None:
+    """The error that a user can act on, for a database that could not be read or written; None for any other."""
+    if isinstance(exc, OSError) or (isinstance(exc, DBAPIError) and hasattr(exc.orig, "sqlstate")):
+        return explain_postgresql(exc)
+    return explain_sqlite(exc) if isinstance(exc, OperationalError) else None

@@ -1,0 +1,142 @@
+"""Where the ledger of a batch is: SQLite's file in the output folder, or a schema of a PostgreSQL database.
+
+A batch keeps the ledger that it began with. One on PostgreSQL leaves a pointer in the folder, so every command
+finds it without a configuration; no password is ever in it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.core.atomic_files import write_atomically
+from tasks.core.database import checked_url, database_of, without_password
+from tasks.core.errors import ConfigError, InputError, OutputError
+from tasks.core.paths import LEDGER_NAME, POINTER_NAME, has_ledger, ledger_path
+
+NAME_CHARACTERS = 40
+"""Of the output folder's name in that of its schema; PostgreSQL's names have 63 at most."""
+
+_SCHEMA = re.compile(r"imagen_[a-z0-9_]{1,56}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqliteFile:
+    """A ledger in the batch's own folder."""
+
+    out: Path
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return ledger_path(self.out)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresqlSchema:
+    """A ledger in a schema of its own, which several machines reach."""
+
+    out: Path
+    url: str = field(repr=False)
+    """As the configuration has it; it may hold a password."""
+    schema: str
+
+    def __str__(self) -> str:
+        """For messages: without the password."""
+        return f"PostgreSQL at {without_password(self.url)}"
+
+
+LedgerPlace = SqliteFile | PostgresqlSchema
+
+
+def ledger_of(out: Path, setting: str | None = None) -> LedgerPlace:
+    """Where the ledger of the batch in `out` is.
+
+    Args:
+        out: The output folder.
+        setting: `ledger` of the configuration, which may hold the password; it has to lead to the same database.
+
+    Raises:
+        InputError: The folder holds no batch, or one whose ledger is somewhere else than the setting says.
+    """
+    require_ledger(out)
+    return place_for(out, setting)
+
+
+def place_for(out: Path, setting: str | None) -> LedgerPlace:
+    """Where the ledger of `out` is, or where a new batch's is to be made.
+
+    Raises:
+        ConfigError: The batch has its ledger somewhere else than the setting says.
+    """
+    known = read_pointer(out)
+    if known is not None:
+        if setting is None:
+            return known
+        if database_of(setting) != database_of(known.url):
+            raise ConfigError(
+                f"ledger: leads to {without_password(setting)}, but the batch in {out} has its ledger in "
+                f"{known}; use another output folder or that database (a database that moved: mend {POINTER_NAME})"
+            )
+        return PostgresqlSchema(out=out, url=setting, schema=known.schema)
+    if setting is None:
+        return SqliteFile(out=out)
+    if ledger_path(out).exists():
+        raise ConfigError(
+            f"ledger: leads to {without_password(setting)}, but the batch in {out} has its ledger in "
+            f"{LEDGER_NAME} there; use another output folder or take the setting away"
+        )
+    return PostgresqlSchema(out=out, url=setting, schema=new_schema(out))
+
+
+def require_ledger(out: Path) -> None:
+    """Pass when the folder holds a batch.
+
+    Raises:
+        InputError: It does not, or does not exist.
+    """
+    if not has_ledger(out):
+        raise InputError(f"{out}: is not the output folder of a batch (it has no {LEDGER_NAME} and no {POINTER_NAME})")
+
+
+def new_schema(out: Path) -> str:
+    """A schema's name that people know the folder by, and that no other batch has had."""
+    from slugify import slugify  # noqa: PLC0415  every command loads this module, and few need a new name
+
+    name = slugify(out.resolve().name, separator="_")[:NAME_CHARACTERS].strip("_")
+    return "_".join(part for part in ("imagen", name, secrets.token_hex(4)) if part)
+
+
+def read_pointer(out: Path) -> PostgresqlSchema | None:
+    """What the folder's pointer leads to; None where it has none.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    path = out / POINTER_NAME
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        url, schema = checked_url(record["url"]), _SCHEMA.fullmatch(record["schema"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise InputError(f"{path}: does not lead to a ledger ({exc}); restore it or use another folder") from None
+    if schema is None:
+        raise InputError(f"{path}: does not lead to a ledger (its schema is none of imagen's); restore it")
+    return PostgresqlSchema(out=out, url=url, schema=schema.group())
+
+
+def write_pointer(place: PostgresqlSchema) -> None:
+    """Leave the way to the ledger in the batch's folder.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    record = {"url": without_password(place.url), "schema": place.schema}
+    try:
+        write_atomically(place.out / POINTER_NAME, (json.dumps(record, indent=2) + "\n").encode())
+    except OSError as exc:
+        raise OutputError(f"{place.out}: cannot be written ({exc.strerror}); choose another folder with --out") from exc

@@ -1,0 +1,66 @@
+"""The version of a ledger's tables: made new, brought up to date, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select, text, update
+
+from tasks.core.errors import InputError
+from tasks.ledger.database.schema import CLAIMED_INDEX, SCHEMA_VERSION, metadata
+
+_STEPS: dict[int, tuple[str, ...]] = {
+    2: (
+        "ALTER TABLE jobs ADD COLUMN claimed_by TEXT",
+        "ALTER TABLE jobs ADD COLUMN lease_until_us BIGINT",
+        "ALTER TABLE jobs ADD COLUMN fallbacks TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE jobs ADD COLUMN rerouted_from TEXT",
+        "ALTER TABLE jobs ADD COLUMN input_image TEXT",
+        "ALTER TABLE jobs ADD COLUMN input_image_sha256 VARCHAR(64)",
+        "ALTER TABLE jobs ADD COLUMN input_mask TEXT",
+        "ALTER TABLE jobs ADD COLUMN input_mask_sha256 VARCHAR(64)",
+        CLAIMED_INDEX,
+    ),
+}
+"""What makes the tables of a version of those of the one before."""
+
+_OLDEST = min(_STEPS) - 1
+_versions = Table("ledger_version", MetaData(), Column("version", Integer, nullable=False))
+"""SQLite keeps the number in the file's head; in PostgreSQL this table's only row has it."""
+
+
+def version_of(db: Connection) -> int:
+    """The version that stands in the database; 0 where there are no tables yet."""
+    if db.dialect.name == "sqlite":
+        return int(db.execute(text("PRAGMA user_version")).scalar_one())
+    if db.execute(text("SELECT to_regclass(quote_ident(current_schema()) || '.ledger_version')")).scalar() is None:
+        return 0
+    return int(db.execute(select(_versions.c.version)).scalar_one())
+
+
+def require_known(version: int, place: Path | str) -> None:
+    """Pass for a version that this program can use, or make usable.
+
+    Raises:
+        InputError: Another version of the program wrote it.
+    """
+    if not (version == 0 or _OLDEST <= version <= SCHEMA_VERSION):
+        raise InputError(f"{place}: was written by another version of imagen (ledger version {version})")
+
+
+def bring_up_to_date(db: Connection) -> None:
+    """Make the tables, or change those of an older version; the caller lets nobody else do it at the same time."""
+    version = version_of(db)
+    if version == 0:
+        metadata.create_all(db)
+    else:
+        for step in range(version + 1, SCHEMA_VERSION + 1):
+            for statement in _STEPS[step]:
+                db.execute(text(statement))
+    if db.dialect.name == "sqlite":
+        db.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
+    elif version == 0:
+        _versions.create(db)
+        db.execute(insert(_versions).values(version=SCHEMA_VERSION))
+    else:
+        db.execute(update(_versions).values(version=SCHEMA_VERSION))

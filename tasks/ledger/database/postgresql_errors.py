@@ -1,0 +1,38 @@
+"""What a PostgreSQL ledger's refusals mean; what a server's driver brings is not needed to tell."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DBAPIError
+
+from tasks.core import sqlstates
+from tasks.core.errors import BatchStopped
+
+_STOOD_STILL = "25P03"
+"""The server gave up a transaction that did nothing for `STUCK_S`: its process was stopped, and may go on."""
+
+
+def is_away(exc: BaseException) -> bool:
+    """Whether the server could not be reached or lost the connection, so that the same may help later."""
+    if isinstance(exc, DBAPIError):
+        return exc.connection_invalidated or is_away_code(getattr(exc.orig, "sqlstate", None))
+    return isinstance(exc, OSError) or is_away_code(getattr(exc, "sqlstate", None))
+
+
+def is_away_code(code: str | None) -> bool:
+    """Whether a refusal with this SQLSTATE may be over later."""
+    return code is not None and (code == _STOOD_STILL or sqlstates.is_away(code))
+
+
+def explain_postgresql(exc: DBAPIError | OSError) -> BatchStopped:
+    """The error that a user can act on, for a statement that the server did not carry out, or not in time."""
+    words = words_of(exc) if isinstance(exc, DBAPIError) else f"its server gave no answer: {_words_of_silence(exc)}"
+    return BatchStopped("ledger", f"the ledger cannot be used ({words}); mend that and resume; nothing is paid twice")
+
+
+def _words_of_silence(exc: OSError) -> str:
+    return exc.strerror or type(exc).__name__
+
+
+def words_of(exc: DBAPIError) -> str:
+    """The server's own, without the class that SQLAlchemy puts before them."""
+    return str(exc.orig).partition("\n")[0].rpartition("'>: ")[2]

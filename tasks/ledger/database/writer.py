@@ -1,0 +1,85 @@
+"""Transactions of the journal: a group of changes goes to disk in one piece.
+
+In SQLite they have a thread of their own: through the asynchronous driver each statement is a way to the driver's
+thread and back, and a commit of six statements is eight of them; there it is one. PostgreSQL's driver needs no
+thread, and its server may be away for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.retry import retrying_database
+from tasks.ledger.database.postgresql_errors import is_away
+from tasks.ledger.database.sqlite import configure_sqlite
+
+Transaction = Callable[[Connection], frozenset[str]]
+"""What is done in one transaction; see `tasks.ledger.changes.apply_changes`."""
+
+
+class LedgerWriter(Protocol):
+    """Writes to the database of a ledger's engine; one for each journal."""
+
+    async def write(self, transaction: Transaction) -> frozenset[str]:
+        """One transaction; on disk when this returns what the transaction does.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: Nothing of it was written.
+            BatchStopped: The server stayed away.
+        """
+
+    async def close(self) -> None:
+        """Everything that was awaited is on disk."""
+
+
+def writer_for(engine: AsyncEngine) -> LedgerWriter:
+    """Nothing is connected before the first transaction."""
+    return SqliteWriter(engine) if engine.dialect.name == "sqlite" else PostgresqlWriter(engine)
+
+
+class SqliteWriter:
+    """In a thread, over a connection of its own."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Write where `engine` does."""
+        self.engine = create_engine(engine.url.set(drivername="sqlite"))
+        event.listen(self.engine, "connect", configure_sqlite)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+
+    async def write(self, transaction: Transaction) -> frozenset[str]:
+        """See `LedgerWriter.write`."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._write, transaction)
+
+    async def close(self) -> None:
+        """See `LedgerWriter.close`."""
+        self._thread.shutdown()
+        self.engine.dispose()
+
+    def _write(self, transaction: Transaction) -> frozenset[str]:
+        with self.engine.begin() as db:
+            return transaction(db)
+
+
+class PostgresqlWriter:
+    """Through the ledger's own engine; repeated while the server is away, which is harmless for what is written."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Write where `engine` does."""
+        self.engine = engine
+
+    async def write(self, transaction: Transaction) -> frozenset[str]:
+        """See `LedgerWriter.write`."""
+        return await retrying_database(is_away)(self._write, transaction)
+
+    async def close(self) -> None:
+        """See `LedgerWriter.close`."""
+
+    async def _write(self, transaction: Transaction) -> frozenset[str]:
+        async with self.engine.begin() as db:
+            return await db.run_sync(transaction)

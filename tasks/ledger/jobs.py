@@ -1,0 +1,193 @@
+"""Writing a plan into the ledger: new jobs are added, known ones keep their state and take their new place.
+
+What a job's row says about its picture never changes after it was added; where it stands and what the user
+calls it may.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import ColumnElement, UpdateBase, case, exists, func, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.records import Ended, Job, JobState, PlannedJob, ReferenceImage
+from tasks.core.upsert import insert_for
+from tasks.ledger.database.schema import attempts, jobs
+from tasks.ledger.database.transactions import execute, rows_of
+
+ROWS_PER_COMMIT = 2_000
+SERIES_WIDTH = 2**40
+"""Room for the jobs of one salt in the sort key; those of the next salt come after."""
+
+IN_FLIGHT = (JobState.SUBMITTING, JobState.SUBMITTED)
+
+
+async def write_plan(
+    engine: AsyncEngine, planned: Iterable[PlannedJob], *, run: int, salt: str, whole: bool, now_us: int
+) -> None:
+    """Add or move the jobs of a manifest.
+
+    Args:
+        engine: The ledger.
+        planned: Jobs in manifest order.
+        run: Number of the run that plans them.
+        salt: The run's salt.
+        whole: The manifest was read to its end, so jobs of this salt that it no longer holds are withdrawn:
+            they are not sent, counted or listed any more. What is in flight may have been paid for, and is collected.
+        now_us: Microseconds since 1970 UTC.
+    """
+    base = await _series_base(engine, salt)
+    upsert = _upsert(engine.dialect.name)
+    for chunk in _chunks(planned):
+        rows = [_row(item, base=base, run=run, salt=salt, now_us=now_us) for item in chunk]
+        await execute(engine, upsert, rows)
+    if whole:
+        gone = (jobs.c.salt == salt) & (jobs.c.planned_run != run)
+        await execute(engine, update(jobs).where(gone).values(withdrawn=True))
+
+
+async def reopen(engine: AsyncEngine, ended: Ended, *, run: int | None = None) -> int:
+    """Make failed or held jobs open again, because the user says so.
+
+    One whose last attempt may have cost something takes up that attempt first: it is looked at once more, which is
+    free, before another one is paid for.
+
+    Args:
+        engine: The ledger.
+        ended: Which ones.
+        run: Number of the run that selects them for itself (`Selection.planned_run`); None leaves that as it is.
+
+    Returns:
+        How many there were.
+    """
+    mine = {} if run is None else {"planned_run": run}
+    again = case((jobs.c.state == JobState.HELD, JobState.SUBMITTING), else_=JobState.SUBMITTED)
+    opened = {"state": case((_may_have_cost(), again), else_=JobState.PLANNED)}
+    forgotten = dict.fromkeys(("error_kind", "error_message", "claimed_by", "lease_until_us"))
+    return await execute(engine, update(jobs).where(ended_so(ended)).values(opened | forgotten | mine))
+
+
+def ended_so(ended: Ended) -> ColumnElement[bool]:
+    """The jobs that ended so."""
+    chosen = jobs.c.state.in_(ended.states) & jobs.c.withdrawn.is_(False)
+    return chosen & jobs.c.error_kind.in_(ended.kinds) if ended.kinds else chosen
+
+
+def _may_have_cost() -> ColumnElement[bool]:
+    """Whether the job's last attempt ended with a cost, or an unknown one, and can be asked about."""
+    last = (attempts.c.job_id == jobs.c.job_id) & (attempts.c.number == jobs.c.attempts)
+    can_be_asked = jobs.c.prediction_id.is_not(None) | (jobs.c.state == JobState.HELD)
+    cost_nothing = attempts.c.cost_micros.is_not(None) & (attempts.c.cost_micros == 0)
+    return can_be_asked & exists().where(last & ~cost_nothing).correlate(jobs)
+
+
+async def known_states(engine: AsyncEngine, job_ids: Sequence[str]) -> dict[str, JobState]:
+    """States of those of the jobs that the ledger knows; at most some thousands at a time."""
+    query = select(jobs.c.job_id, jobs.c.state).where(jobs.c.job_id.in_(job_ids))
+    return {job_id: JobState(state) for job_id, state in await rows_of(engine, query)}
+
+
+async def _series_base(engine: AsyncEngine, salt: str) -> int:
+    """Start of the sort keys of this salt's jobs; salts stand in the order in which they first came."""
+    series = jobs.c.position // SERIES_WIDTH
+    if found := await rows_of(engine, select(series).where(jobs.c.salt == salt).limit(1)):
+        return int(found[0][0]) * SERIES_WIDTH
+    [(last,)] = await rows_of(engine, select(func.max(series)))
+    return 0 if last is None else (int(last) + 1) * SERIES_WIDTH
+
+
+def _chunks(planned: Iterable[PlannedJob]) -> Iterator[list[PlannedJob]]:
+    rest = iter(planned)
+    while chunk := list(islice(rest, ROWS_PER_COMMIT)):
+        yield chunk
+
+
+def _row(item: PlannedJob, *, base: int, run: int, salt: str, now_us: int) -> dict[str, Any]:
+    job = item.job
+    return {
+        "job_id": job.job_id,
+        "position": base + job.position,
+        "planned_run": run,
+        "withdrawn": False,
+        "salt": salt,
+        "earlier": item.earlier,
+        "id": job.id,
+        "line": job.line,
+        "sample": job.sample,
+        "prompt": job.prompt,
+        "negative_prompt": job.negative_prompt,
+        "backend": job.backend,
+        "backend_type": job.backend_type,
+        "model": job.model,
+        "requested_width": job.width,
+        "requested_height": job.height,
+        "aspect_ratio": job.aspect_ratio,
+        "steps": job.steps,
+        "seed": job.seed,
+        "requested_format": job.format,
+        "backend_opts": json.dumps(job.backend_opts, ensure_ascii=False, default=str),
+        "extra": json.dumps(job.extra, ensure_ascii=False, default=str),
+        "fallbacks": ",".join(job.fallbacks),
+        **{
+            f"input_{name}{suffix}": value
+            for name, reference in (("image", job.image), ("mask", job.mask))
+            for suffix, value in (("", reference and reference.address), ("_sha256", reference and reference.sha256))
+        },
+        "state": JobState.PLANNED,
+        "created_at_us": now_us,
+    }
+
+
+def job_of(row: Any) -> Job:
+    """The job that a row of `jobs` describes."""
+    return Job(
+        job_id=row.job_id,
+        position=row.position,
+        id=row.id,
+        line=row.line,
+        sample=row.sample,
+        prompt=row.prompt,
+        negative_prompt=row.negative_prompt,
+        backend=row.backend,
+        backend_type=row.backend_type,
+        model=row.model,
+        width=row.requested_width,
+        height=row.requested_height,
+        aspect_ratio=row.aspect_ratio,
+        steps=row.steps,
+        seed=row.seed,
+        format=row.requested_format,
+        backend_opts=json.loads(row.backend_opts),
+        extra=json.loads(row.extra),
+        fallbacks=tuple(filter(None, row.fallbacks.split(","))),
+        rerouted_from=row.rerouted_from,
+        image=ReferenceImage(row.input_image, row.input_image_sha256) if row.input_image else None,
+        mask=ReferenceImage(row.input_mask, row.input_mask_sha256) if row.input_mask else None,
+    )
+
+
+_PLACE = (
+    "position",
+    "planned_run",
+    "withdrawn",
+    "id",
+    "line",
+    "prompt",
+    "requested_format",
+    "extra",
+    "input_image",
+    "input_mask",
+)
+_ROUTE = ("backend", "fallbacks")
+"""Where the job is sent; kept where another backend has taken it over."""
+
+
+def _upsert(dialect: str) -> UpdateBase:
+    insert = insert_for(dialect, jobs)
+    place = {name: insert.excluded[name] for name in _PLACE}
+    route = {name: case((jobs.c.rerouted_from.is_(None), insert.excluded[name]), else_=jobs.c[name]) for name in _ROUTE}
+    return insert.on_conflict_do_update(index_elements=[jobs.c.job_id], set_=place | route)

@@ -1,0 +1,36 @@
+"""The batch's table in Arrow: an explicit schema in which every field says what it means, and its Parquet file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import RowMapping
+
+from tasks.metadata.columns import COLUMNS, INSTANT, value_of
+
+SCHEMA_VERSION = "1"
+
+_ARROW = {"string": pa.string(), "int32": pa.int32(), "int64": pa.int64(), "double": pa.float64()} | {
+    INSTANT: pa.timestamp("us", tz="UTC")
+}
+SCHEMA = pa.schema(
+    [pa.field(column.name, _ARROW[column.type], metadata={"description": column.description}) for column in COLUMNS],
+    metadata={"imagen.metadata_version": SCHEMA_VERSION},
+)
+
+
+def arrow_columns(page: Sequence[RowMapping]) -> list[pa.Array[Any]]:
+    """The columns of some rows of the ledger, in order."""
+    return [pa.array([value_of(row, column) for row in page], type=_ARROW[column.type]) for column in COLUMNS]
+
+
+@contextmanager
+def parquet_table(path: Path) -> Iterator[Callable[[Sequence[RowMapping]], None]]:
+    """A new Parquet file for the duration of the block; what is given appends rows of the ledger."""
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        yield lambda page: writer.write_table(pa.table(arrow_columns(page), schema=SCHEMA))

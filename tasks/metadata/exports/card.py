@@ -1,0 +1,75 @@
+"""The dataset card: a README.md whose front matter tells the `datasets` library and the Hub how to open a folder.
+
+Two folders have one: a batch's own (`metadata.parquet` beside `images/`) and a folder of tar shards.
+Source: https://huggingface.co/docs/hub/datasets-cards and `datasets` 5.2, read 2026-11.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from tasks.metadata.columns import COLUMNS
+from tasks.metadata.exports.features import sample_features
+from tasks.metadata.exports.survey import Survey
+
+BATCH_FILES = ["metadata.parquet", "images/**"]
+SHARD_FILES = ["shard-*.tar"]
+LICENSE_LINE = "# license: cc0-1.0  # yours to choose: https://huggingface.co/docs/hub/repositories-licenses\n"
+
+
+def batch_card(name: str, batch: Survey) -> str:
+    """The card of a batch's own folder."""
+    return _card(name, batch, BATCH_FILES, {}, _COLUMNS_TEXT + _rows_without_picture(batch))
+
+
+def shards_card(name: str, batch: Survey) -> str:
+    """The card of a folder of tar shards.
+
+    It spells the types out: without it a loader guesses them from the first five samples, and fails or loses what
+    stands in later ones only.
+    """
+    features = {"dataset_info": {"features": sample_features(batch.extensions)}}
+    return _card(name, batch, SHARD_FILES, features, _SAMPLES_TEXT + _COLUMNS_TEXT)
+
+
+def size_category(pictures: int) -> str:
+    """The Hub's name of this order of magnitude."""
+    names = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
+    below = next((number for number in range(len(names)) if pictures < 10 ** (number + 3)), len(names))
+    if below == len(names):
+        return "n>1T" if pictures > 10**12 else "1B<n<10B"
+    return f"{names[below - 1]}<n<{names[below]}" if below else f"n<{names[0]}"
+
+
+def _card(name: str, batch: Survey, files: list[str], more: dict[str, Any], text: str) -> str:
+    front = {
+        "pretty_name": name,
+        "task_categories": ["text-to-image"],
+        "tags": ["synthetic", "image-generation"],
+        "size_categories": [size_category(batch.pictures)],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": files}]}],
+        **more,
+    }
+    head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
+    models = "".join(f"| `{model}` | {pictures} |\n" for model, pictures in batch.models.items())
+    return (
+        f"---\n{LICENSE_LINE}{head}---\n\n# {name}\n\n{batch.pictures} pictures that models made from prompts.\n\n"
+        f"| model | pictures |\n| --- | ---: |\n{models}\n"
+        f'```python\nimport datasets\n\npictures = datasets.load_dataset(".", split="train")  # or this data set\'s name\n```\n'
+        f"{text}"
+    )
+
+
+def _rows_without_picture(batch: Survey) -> str:
+    if not batch.without_picture:
+        return ""
+    return (
+        f"\n{batch.without_picture} more rows have no picture: `image` is null there, and `status` and "
+        '`error_kind` say why. `pictures.filter(lambda status: status == "succeeded", input_columns="status")` leaves them out.\n'
+    )
+
+
+_SAMPLES_TEXT = "\nEach sample is the picture, `txt` (its prompt) and `json` (everything known about it; what is null is left out).\n"
+_COLUMNS_TEXT = "\n| column | is |\n| --- | --- |\n" + "".join(f"| `{c.name}` | {c.description} |\n" for c in COLUMNS)

@@ -1,0 +1,81 @@
+"""One Parquet file with the pictures inside: a column `image` of bytes and path, then the table's columns.
+
+The schema tells the `datasets` library that `image` is a picture. A row group holds about as many bytes as a reader
+wants to load at once, whatever the size of a picture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.metadata.arrow_table import SCHEMA, arrow_columns
+from tasks.metadata.columns import COLUMNS
+from tasks.metadata.exports.features import IMAGE, feature_of
+from tasks.metadata.exports.pictures import Picture, pictures
+from tasks.store.output import Output
+
+ROW_GROUP_BYTES = 64_000_000
+ROW_GROUP_ROWS = 1_000
+"""Of small pictures, so that a page of them is found without reading thousands."""
+
+_IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+_FEATURES = {"image": IMAGE} | {column.name: feature_of(column) for column in COLUMNS}
+
+
+def _metadata() -> dict[bytes | str, bytes | str]:
+    """The table's own, and what makes `datasets` show pictures."""
+    return {**(SCHEMA.metadata or {}), b"huggingface": json.dumps({"info": {"features": _FEATURES}})}  # type: ignore[dict-item]  # bytes are fine
+
+
+EMBEDDED_SCHEMA = pa.schema(
+    [pa.field("image", _IMAGE_TYPE), *SCHEMA],
+    metadata=_metadata(),
+)
+
+
+async def write_embedded(engine: AsyncEngine, out: Output, path: Path) -> int:
+    """Write the file; gives the number of pictures.
+
+    Raises:
+        OutputError: A picture of the batch is not there.
+    """
+    written = 0
+    text = [column.name for column in COLUMNS]
+    # Pictures are compressed already, and none is like another: a dictionary would hold them all.
+    compression: Any = dict.fromkeys(text, "zstd") | {"image.bytes": "none", "image.path": "zstd"}
+    dictionaries: Any = text
+    with pq.ParquetWriter(path, EMBEDDED_SCHEMA, compression=compression, use_dictionary=dictionaries) as writer:
+        async with aclosing(_groups(engine, out)) as groups:
+            async for group in groups:
+                _write_group(writer, group)
+                written += len(group)
+    return written
+
+
+async def _groups(engine: AsyncEngine, out: Output) -> AsyncGenerator[list[Picture], None]:
+    """The pictures of one row group after the other."""
+    group: list[Picture] = []
+    held_bytes = 0
+    async with aclosing(pictures(engine, out)) as found:
+        async for picture in found:
+            if group and (held_bytes + len(picture.data) > ROW_GROUP_BYTES or len(group) == ROW_GROUP_ROWS):
+                yield group
+                group, held_bytes = [], 0
+            group.append(picture)
+            held_bytes += len(picture.data)
+    if group:
+        yield group
+
+
+def _write_group(writer: pq.ParquetWriter, group: list[Picture]) -> None:
+    images = [{"bytes": picture.data, "path": picture.row["file_name"]} for picture in group]
+    columns = [pa.array(images, _IMAGE_TYPE), *arrow_columns([picture.row for picture in group])]
+    writer.write_table(pa.table(columns, schema=EMBEDDED_SCHEMA), row_group_size=len(group))

@@ -1,0 +1,73 @@
+"""The jobs of a batch that have a picture, with its bytes at hand.
+
+Failures are kept out: who trains on pictures wants pictures. A picture that should be there and is not stops the
+export, because a data set that is silently smaller than its batch looks complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.errors import OutputError, UnreadableFile
+from tasks.core.records import JobState
+from tasks.ledger.queries import job_pages
+from tasks.store.output import Output
+
+READ_AHEAD = 8
+"""Pictures in memory at most: in a bucket most of the time of one is its way."""
+
+_MEND = "put it back, or take its row out of the manifest and run that again"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture's file and the ledger's row about it."""
+
+    row: RowMapping
+    data: bytes
+
+
+async def pictures(engine: AsyncEngine, out: Output) -> AsyncGenerator[Picture, None]:
+    """Every picture of the batch in manifest order; the next ones are read meanwhile. Close it when it is left early.
+
+    Raises:
+        OutputError: A picture is gone, or is not the file that the ledger tells of.
+    """
+    ahead: deque[asyncio.Task[Picture]] = deque()
+    try:
+        async for row in _rows(engine):
+            ahead.append(asyncio.create_task(asyncio.to_thread(_read, out, row)))
+            if len(ahead) == READ_AHEAD:
+                yield await ahead.popleft()
+        while ahead:
+            yield await ahead.popleft()
+    finally:
+        for task in ahead:
+            task.cancel()
+        await asyncio.gather(*ahead, return_exceptions=True)
+
+
+async def _rows(engine: AsyncEngine) -> AsyncIterator[RowMapping]:
+    async for page in job_pages(engine):
+        for row in page:
+            if row["state"] == JobState.SUCCEEDED:
+                yield row
+
+
+def _read(out: Output, row: RowMapping) -> Picture:
+    path = f"{out}/{row['file_name']}"
+    try:
+        data = out.read(row["file_name"])
+    except UnreadableFile as exc:
+        raise OutputError(f"{exc}; {_MEND}") from None
+    if data is None:
+        raise OutputError(f"{path}: the picture is gone; {_MEND}")
+    if len(data) != row["bytes"]:
+        raise OutputError(f"{path}: has {len(data)} bytes, was written with {row['bytes']}; {_MEND}")
+    return Picture(row, data)

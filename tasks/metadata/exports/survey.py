@@ -1,0 +1,38 @@
+"""What a batch holds, read before it is exported: how many pictures, by which models, in which formats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.records import JobState
+from tasks.ledger.queries import job_pages
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A batch in numbers."""
+
+    pictures: int
+    without_picture: int
+    models: dict[str, int]
+    """Pictures by model, or by type of backend where it has no model; the most frequent first."""
+    extensions: list[str]
+    """Of the pictures, without dots."""
+
+
+async def survey(engine: AsyncEngine) -> Survey:
+    """Read the whole ledger once."""
+    models: Counter[str] = Counter()
+    extensions: set[str] = set()
+    rows = 0
+    async for page in job_pages(engine):
+        rows += len(page)
+        for row in page:
+            if row["state"] == JobState.SUCCEEDED:
+                models[row["model"] or row["backend_type"]] += 1
+                extensions.add(PurePosixPath(row["file_name"]).suffix[1:])
+    return Survey(models.total(), rows - models.total(), dict(models.most_common()), sorted(extensions))

@@ -1,0 +1,86 @@
+"""Where an export may go: nothing that exists is replaced unasked, and no batch is broken.
+
+Takes the path that the user named, passes or says what to do instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.core.atomic_files import replacing, replacing_folder
+from tasks.core.errors import OutputError
+from tasks.core.paths import LEDGER_NAME
+
+CARD_NAME = "README.md"
+TABLE_NAME = "metadata.parquet"
+_SHARD = re.compile(r"shard-\d{6,}\.tar")
+_METADATA = re.compile(r"metadata\.(csv|jsonl|parquet)")
+
+
+def shard_name(number: int) -> str:
+    """The name of a shard's file."""
+    return f"shard-{number:06d}.tar"
+
+
+@contextmanager
+def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A temporary name for the block to write; it becomes `target` when the block succeeds, else nothing is left.
+
+    Raises:
+        OutputError: The target exists and may not be replaced, would hide a batch's table, or cannot be written.
+    """
+    with _explaining(target):
+        if target.is_dir():
+            raise OutputError(f"{target}: is a folder; name a file for --to")
+        if _METADATA.fullmatch(target.name) and (target.parent / TABLE_NAME).exists():
+            raise OutputError(
+                f"{target}: a folder of pictures may have one metadata.* only, and the batch has its own; "
+                f"choose another name, as table{target.suffix}"
+            )
+        require_replaceable(target, exists=target.exists(), overwrite=overwrite)
+        with replacing(target) as path:
+            yield path
+
+
+def require_replaceable(target: object, *, exists: bool, overwrite: bool) -> None:
+    """Pass when nothing is there, or when it may be replaced.
+
+    Raises:
+        OutputError: Something is there.
+    """
+    if exists and not overwrite:
+        raise OutputError(f"{target}: exists already; --overwrite replaces it")
+
+
+@contextmanager
+def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A temporary folder for the block to fill; it becomes `target` when the block succeeds, else nothing is left.
+
+    Raises:
+        OutputError: The target holds something and may not be replaced, or cannot be written.
+    """
+    with _explaining(target):
+        if target.exists() and not target.is_dir():
+            raise OutputError(f"{target}: is a file; name a folder for --to")
+        if (target / LEDGER_NAME).exists():
+            raise OutputError(f"{target}: is the output folder of a batch; name a new folder, as {target / 'shards'}")
+        names = sorted(path.name for path in target.iterdir()) if target.is_dir() else []
+        if strangers := [name for name in names if not _SHARD.fullmatch(name) and name != CARD_NAME]:
+            raise OutputError(
+                f"{target}: holds files that are no export ({strangers[0]}); name a new or an empty folder"
+            )
+        if names and not overwrite:
+            raise OutputError(f"{target}: holds files already; --overwrite replaces an earlier export")
+        with replacing_folder(target) as path:
+            yield path
+
+
+@contextmanager
+def _explaining(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise OutputError(f"{target}: cannot be written ({exc.strerror or exc}); nothing of it was left") from exc

@@ -1,0 +1,34 @@
+"""Step 6: `metadata.parquet`, the ledger's projection that other programs read.
+
+Takes the ledger, gives one Parquet file with one row per job in manifest order, failed ones too.
+`datasets.load_dataset("imagefolder", data_dir=...)` and DuckDB open the file as it is.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.ledger.queries import job_pages
+from tasks.store.output import Output
+
+FILE_NAME = "metadata.parquet"
+
+
+async def write_metadata(engine: AsyncEngine, out: Output) -> int:
+    """Write the table; the old one stays until the new one is whole.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        BatchStopped: The disk or the storage takes no more; the old table is still there.
+    """
+    from tasks.metadata.arrow_table import parquet_table  # noqa: PLC0415  loads PyArrow, which no first picture waits for
+
+    rows = 0
+    async with out.replacing(FILE_NAME) as path:
+        with parquet_table(path) as append:
+            async for page in job_pages(engine):
+                append(page)
+                rows += len(page)
+    return rows

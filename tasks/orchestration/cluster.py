@@ -1,0 +1,184 @@
+"""Step 4 on many machines: shards of the batch as Prefect task runs in the worker processes of Dask or Ray.
+
+A task run takes ids and paths, gives nothing, and is sent again by the cluster when its worker dies: it goes on from
+the ledger (`tasks.generate.workers.worker`), so a shard that runs twice, or again after it had ended, is harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, redirect_stdout, suppress
+from math import ceil
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner
+
+from tasks.core.atomic_files import remove_leftovers
+from tasks.core.errors import BatchStopped
+from tasks.core.settings import RunnerSettings
+from tasks.generate.batch import Batch
+from tasks.generate.workers import dask_preload as dask_worker
+from tasks.generate.workers.heartbeat import Beat, following
+from tasks.generate.workers.start import begin_fleet
+from tasks.generate.workers.worker import ShardOrder, work_on_shard
+from tasks.ledger.queries import Selection, Shard, count, open_backends
+from tasks.orchestration.shard_window import MOST_TASK_RUNS, through_window
+
+LARGE_SHARD = 100
+SHARDS_A_PLACE = 4
+
+
+@task(name="generate-shard", task_run_name="{label}", cache_policy=NO_CACHE)
+def generate_remote_shard(label: str, order: dict[str, Any]) -> None:  # noqa: ARG001  `label` names the run
+    """Generate the open jobs of one shard in this worker process, in an event loop of their own.
+
+    Args:
+        label: The name that the run carries in the UI.
+        order: A `ShardOrder` as plain values.
+    """
+    asyncio.run(work_on_shard(ShardOrder(**order)))
+
+
+async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: int) -> None:
+    """Run the selected open jobs as task runs on a cluster, a bounded number of them at once.
+
+    Returns when every one of them has ended, or the batch was stopped and what was in flight has landed.
+
+    Args:
+        batch: The open batch; its tally follows what all workers do.
+        selection: Which of the open jobs are meant.
+        run: The run's number.
+        left: How many jobs that are.
+    """
+    before = (await count(batch.engine)).succeeded
+    await begin_fleet(batch.engine, run=run)
+    beat = Beat(batch.engine, run=run, stop=batch.stop, limits=batch.settings.stop)
+    async with following(beat, batch.tally), started(batch.settings.runner) as runner:
+        places = await _places(batch, selection, runner)
+        await _send_all(batch, selection, runner, run=run, size=size_for(left, places), places=places)
+    remove_leftovers(batch.out.home)  # of workers that died while they wrote
+    # What a worker did just before it died, the ledger knows and its last news did not say.
+    batch.tally.succeeded = (await count(batch.engine)).succeeded - before
+
+
+async def _places(batch: Batch, selection: Selection, runner: TaskRunner[Any]) -> int:
+    """How many shards run at once: what was asked for, else what the cluster has; each with one job in flight at least."""
+    found: int | None = batch.settings.runner.workers
+    if found is None:
+        found = await asyncio.to_thread(places_of, runner)
+    needed = await open_backends(batch.engine, selection)
+    return min([found, *(batch.settings.backends[name].concurrency for name in needed)])
+
+
+def size_for(left: int, places: int) -> int:
+    """Jobs in one shard: every place has several one after the other, so that all end together; few shards in all."""
+    return max(ceil(left / MOST_TASK_RUNS), min(LARGE_SHARD, ceil(left / (SHARDS_A_PLACE * places))))
+
+
+async def _send_all(
+    batch: Batch, selection: Selection, runner: TaskRunner[Any], *, run: int, size: int, places: int
+) -> None:
+    async def send(shard: Shard) -> None:
+        order = ShardOrder(
+            out=batch.out.address,
+            run=run,
+            first=shard.first,
+            last=shard.last,
+            places=places,
+            planned_run=shard.planned_run,
+        )
+        label = shard.range_label
+        try:
+            future = runner.submit(generate_remote_shard, {"label": label, "order": order.as_dict()})
+            await _ended(future)
+        except Exception as exc:  # noqa: BLE001  whatever broke on a worker, the others land, and a resume goes on
+            batch.stop.stop(BatchStopped("workers", f"{label} broke on its worker ({type(exc).__name__}: {exc})"))
+
+    await through_window(batch, selection, send, size=size, places=places)
+
+
+async def _ended(future: PrefectFuture[Any]) -> None:
+    """Wait for a task run without holding a thread; what it raised is raised here."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: object) -> None:
+        with suppress(RuntimeError):  # the run was cancelled meanwhile and its loop is closed
+            loop.call_soon_threadsafe(ended.set)
+
+    future.add_done_callback(tell)
+    await ended.wait()
+    await asyncio.to_thread(future.result)
+
+
+@asynccontextmanager
+async def started(settings: RunnerSettings) -> AsyncIterator[TaskRunner[Any]]:
+    """The cluster for the duration of the block; starting and ending it takes seconds, off the event loop."""
+    runner = _dask(settings) if settings.kind == "dask" else _ray(settings)
+    with redirect_stdout(sys.stderr):  # where Ray says that a worker died; our results are for programs
+        try:
+            await asyncio.to_thread(_enter, runner)
+        except Exception as exc:
+            where = f"at {settings.cluster}" if settings.cluster else "on this machine"
+            raise BatchStopped(
+                "cluster", f"{settings.kind} {where} cannot be used ({exc}); mend that and resume"
+            ) from exc
+        try:
+            yield runner
+        finally:
+            await asyncio.to_thread(runner.__exit__, None, None, None)
+
+
+def _enter(runner: Any) -> None:
+    """Start the cluster, or connect to it: Dask's runner would do so with the first task run only."""
+    runner.__enter__()
+    places_of(runner)
+
+
+def _dask(settings: RunnerSettings) -> TaskRunner[Any]:
+    import dask  # noqa: PLC0415  an extra, and a second to import
+    from prefect_dask import DaskTaskRunner  # noqa: PLC0415  likewise
+
+    # Its profiler calls sys._current_frames() 100 times a second, which now and then freezes a worker for good: a
+    # garbage collection inside of it waits for a lock that it holds (CPython gh-106883; met with 3.11.7, 2026-11-24).
+    dask.config.set({"distributed.worker.profile.enabled": False, "logging.distributed": "critical"})
+    local: dict[str, Any] = {
+        "processes": True,
+        "threads_per_worker": 1,  # one shard in a process: its event loop has the interpreter for itself
+        "dashboard_address": ":0",
+        "silence_logs": logging.CRITICAL,
+        "preload": [dask_worker.__name__],
+    }
+    if settings.workers is not None:
+        local["n_workers"] = settings.workers
+    runner: TaskRunner[Any] = (
+        DaskTaskRunner(cluster_kwargs=local) if settings.cluster is None else DaskTaskRunner(address=settings.cluster)
+    )
+    return runner
+
+
+def _ray(settings: RunnerSettings) -> TaskRunner[Any]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    from prefect_ray import RayTaskRunner  # noqa: PLC0415  an extra, and seconds to import
+
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if settings.cluster is None:
+        options["include_dashboard"] = False
+        options["num_cpus"] = settings.workers
+    runner: TaskRunner[Any] = RayTaskRunner(address=settings.cluster, init_kwargs=options)
+    return runner
+
+
+def places_of(runner: Any) -> int:
+    """How many shards the cluster can run at once, as it says now."""
+    if hasattr(runner, "client"):
+        return max(1, sum(map(int, runner.client.nthreads().values())))
+    import ray  # noqa: PLC0415  an extra, and seconds to import
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))

@@ -1,0 +1,139 @@
+"""When which manifest is run: what `imagen serve` is asked for, on the command line or in a file of schedules."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect.client.schemas.schedules import CronSchedule
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tasks.core.errors import ConfigError, ImagenError
+from tasks.core.paths import default_out, found_config
+from tasks.core.settings import explain_setting, read_yaml
+from tasks.runs.request import DATE, RunRequest, TimeZone
+from tasks.runs.run import check_request
+from tasks.store.output.bucket_url import bucket_url
+
+UTC_ZONE = "UTC"
+
+
+def valid_cron(text: str) -> str:
+    """Pass for what Prefect understands as a cron line.
+
+    Raises:
+        ValueError: It does not.
+    """
+    try:
+        return CronSchedule(cron=text).cron
+    except ValidationError:
+        raise ValueError(
+            f'{text!r} is no cron line; it has five fields (minute hour day month weekday), as in "0 2 * * *"'
+        ) from None
+
+
+class Schedule(RunRequest):
+    """A run that repeats: by default into a folder of its day, with new pictures each time."""
+
+    cron: Annotated[str, AfterValidator(valid_cron)]
+    timezone: TimeZone | None = UTC_ZONE
+    name: str = Field("", description="Name of the deployment; default the manifest's.", pattern=r"^[^/%&><]*$")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_the_manifest(cls, values: Any) -> Any:
+        """Name, folder, salt and configuration where they are not said; all paths from this folder on."""
+        if not isinstance(values, dict):
+            return values
+        manifest = values.get("manifest")
+        if not isinstance(manifest, str) or not manifest or manifest == "-":
+            raise ValueError("a schedule needs the path of a manifest, which is read at each run")
+        name = values.get("name") or Path(manifest).stem
+        values = {
+            "out": f"{default_out(str(name))}/{DATE}",
+            "salt": DATE,
+            "config": found_config(None),
+            **values,
+            "name": name,
+        }
+        for path in ("manifest", "out", "config"):
+            if isinstance(values[path], str | Path) and bucket_url(str(values[path])) is None:
+                values[path] = str(Path(values[path]).absolute())
+        return values
+
+    def request(self) -> RunRequest:
+        """What each run is asked for; `{date}` is still to be filled in."""
+        return RunRequest.model_validate(self.model_dump(include=set(RunRequest.model_fields)))
+
+    @property
+    def folder(self) -> str:
+        """The output above all its days; without a date in its path, the output itself."""
+        parts = self.out.split("/")
+        dated = next((number for number, part in enumerate(parts) if DATE in part), len(parts))
+        return "/".join(parts[:dated]) or "/"
+
+    def line(self) -> str:
+        """For people."""
+        return f"{self.name}: {self.manifest} at {self.cron} ({self.timezone}) into {self.out}"
+
+
+class Schedules(BaseModel):
+    """A file of schedules."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schedules: list[Schedule] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Schedules:
+        for key in ("name", "out"):
+            values = [str(getattr(schedule, key)) for schedule in self.schedules]
+            if twice := sorted({value for value in values if values.count(value) > 1}):
+                raise ValueError(f"two schedules have the same {key}: {', '.join(twice)}")
+        return self
+
+
+def read_schedules(path: Path) -> list[Schedule]:
+    """The schedules of a file.
+
+    Raises:
+        ConfigError: It cannot be read or used; every problem with its line and key.
+    """
+    return read_yaml(path, Schedules, missing="there is no such file of schedules").schedules
+
+
+def schedule_of(options: dict[str, tuple[str, Any]]) -> Schedule:
+    """One schedule from the command line.
+
+    Args:
+        options: By field: the option's name, and its value; None: not given.
+
+    Raises:
+        ConfigError: An option cannot be used.
+    """
+    given = {field: value for field, (_, value) in options.items() if value is not None}
+    try:
+        return Schedule.model_validate(given)
+    except ValidationError as exc:
+        lines = [
+            explain_setting({**error, "loc": ()}, options[str(error["loc"][0])][0] if error["loc"] else "MANIFEST")
+            for error in exc.errors()
+        ]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def check_schedules(schedules: list[Schedule]) -> None:
+    """Read every manifest before anything starts.
+
+    Raises:
+        ConfigError: Problems of manifests or configurations; all of them.
+    """
+    problems = []
+    for schedule in schedules:
+        try:
+            check_request(schedule.request().on(datetime.now(UTC)))
+        except ImagenError as exc:
+            problems.append(str(exc))
+    if problems:
+        raise ConfigError("\n".join(problems))

@@ -1,0 +1,145 @@
+"""The Prefect server a run talks to: the user's own where there is one, else a temporary one that ends with the run.
+
+Takes a state folder and the environment in which Prefect is about to be imported; gives a handle and sets
+`PREFECT_API_URL`. It must be called before `import prefect`, and does not import it: that costs seconds, and Prefect
+reads its settings once. A temporary server ends with its run in three ways: `stop`, a pipe that the system closes when
+the run is killed, and records of what was started for the next run to look at (`tasks.orchestration.server.server_records`).
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.orchestration.server.launch import ServerError, TemporaryServer, Waiting, is_healthy, require_answer, start
+from tasks.orchestration.server.server_records import remove_orphans, servers_folder
+from tasks.orchestration.server.user_settings import configured
+
+__all__ = ["ServerError", "ServerHandle", "connect", "quiet_defaults", "require_lasting_server", "users_server"]
+
+API_URL = "PREFECT_API_URL"
+DEFAULT_API_URL = "http://127.0.0.1:4200/api"
+"""Where `prefect server start` listens unless told otherwise."""
+DEFAULT_PORT_TIMEOUT_S = 0.5
+USERS_SERVER_TIMEOUT_S = 10.0
+LOOPBACK = "127.0.0.1"
+
+
+def quiet_defaults(environ: MutableMapping[str, str]) -> None:
+    """Turn Prefect's analytics off, in the server and in the client, where the user has not decided.
+
+    Raises:
+        ConfigError: a Prefect settings file cannot be read.
+    """
+    analytics = "PREFECT_SERVER_ANALYTICS_ENABLED"
+    if configured(environ, analytics, ("server", "analytics_enabled")) is None:
+        environ[analytics] = "false"
+    environ.setdefault("DO_NOT_TRACK", "1")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ServerHandle:
+    """The server in use. Only a server that we started has anything to stop."""
+
+    api_url: str
+    _server: TemporaryServer | None = None
+    _environ: MutableMapping[str, str] = field(default_factory=dict)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the server is a temporary one of ours, and still running as far as we know."""
+        return self._server is not None
+
+    def stop(self) -> None:
+        """End a server of ours, in at most about 5 s; a second call, or any other server, is left alone.
+
+        It is also called when the interpreter exits. That is the better moment once Prefect has been imported: its
+        last events and logs are sent while the interpreter shuts its threads down, just before.
+        """
+        server, self._server = self._server, None
+        if server is None:
+            return
+        atexit.unregister(self.stop)
+        if self._environ.get(API_URL) == self.api_url:
+            del self._environ[API_URL]
+        server.stop()
+
+
+def connect(
+    state_dir: Path,
+    environ: MutableMapping[str, str],
+    *,
+    on_wait: Callable[[float], None],
+    startup_timeout_s: float = 180.0,
+    default_api_url: str = DEFAULT_API_URL,
+) -> ServerHandle:
+    """Find the user's Prefect server, or start a temporary one and wait until it answers.
+
+    Args:
+        state_dir: where records and output of temporary servers are kept; made when it is needed.
+        environ: read for Prefect's settings; `PREFECT_API_URL` is set in it unless the user's settings name a server.
+        on_wait: called about every second of a start with the seconds passed.
+        startup_timeout_s: how long a start may take. The first one makes Prefect's database and takes the longest.
+        default_api_url: tried before a server is started.
+
+    Raises:
+        ServerError: the user's server does not answer, or the temporary one could not be started.
+        ConfigError: a Prefect settings file cannot be read.
+    """
+    remove_orphans(state_dir)
+    if url := users_server(environ, default_api_url=default_api_url):
+        return ServerHandle(api_url=url)
+    waiting = Waiting(on_wait=on_wait, timeout_s=startup_timeout_s)
+    try:
+        server = start(servers_folder(state_dir), environ, waiting)
+    except OSError as error:
+        raise ServerError(f"Prefect's temporary server cannot be started ({state_dir}): {error}") from error
+    _talk_to(server.api_url, environ)
+    handle = ServerHandle(api_url=server.api_url, _server=server, _environ=environ)
+    atexit.register(handle.stop)
+    return handle
+
+
+def users_server(environ: MutableMapping[str, str], *, default_api_url: str = DEFAULT_API_URL) -> str | None:
+    """The API of the server that the user runs; None where there is none, and a temporary one would have to do.
+
+    `PREFECT_API_URL` is set in `environ` unless the user's settings name a server.
+
+    Raises:
+        ServerError: The server that the settings name does not answer.
+        ConfigError: A Prefect settings file cannot be read.
+    """
+    if url := configured(environ, API_URL, ("api", "url")):
+        require_answer(url, timeout_s=USERS_SERVER_TIMEOUT_S)
+        return url
+    if is_healthy(default_api_url, timeout_s=DEFAULT_PORT_TIMEOUT_S):
+        _talk_to(default_api_url, environ)
+        return default_api_url
+    return None
+
+
+def require_lasting_server(url: str | None, again: str) -> str:
+    """Pass for the API of a server of the user's own.
+
+    Raises:
+        ServerError: There is none; a temporary server starts no scheduled run.
+    """
+    if url is None:
+        raise ServerError(
+            "schedules need a Prefect server that stays; a temporary one starts no scheduled run. Two commands:\n"
+            "    imagen server        (leave it running; its pages are at http://127.0.0.1:4200)\n"
+            f"    {again}\n"
+            "For a server elsewhere: prefect config set PREFECT_API_URL=http://HOST:4200/api"
+        )
+    return url
+
+
+def _talk_to(api_url: str, environ: MutableMapping[str, str]) -> None:
+    """Point Prefect to a server on this machine, past any proxy: Prefect would ask the proxy for it and fail."""
+    environ[API_URL] = api_url
+    exempt = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").split(",")
+    if LOOPBACK not in exempt and "*" not in exempt:
+        # Both spellings are in use, and the small one wins where both are set.
+        environ["no_proxy"] = environ["NO_PROXY"] = ",".join([*filter(None, exempt), LOOPBACK])

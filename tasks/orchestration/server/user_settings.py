@@ -1,0 +1,91 @@
+"""What the user has set for Prefect, read without importing Prefect, which takes seconds.
+
+Takes an environment and the current folder; gives the value Prefect itself would use, looking where Prefect 3.8.8
+looks and in its order: environment, `.env`, `prefect.toml`, `pyproject.toml`, the active profile. It knows no defaults
+and checks no value: that stays with Prefect.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.core.errors import ConfigError
+
+PYPROJECT_TABLE = ("tool", "prefect")
+
+
+def configured(environ: Mapping[str, str], variable: str, toml_path: tuple[str, ...]) -> str | None:
+    """Value of the setting `variable`, None where the user has not set it.
+
+    Args:
+        environ: the environment Prefect will be started with.
+        variable: the setting's name in an environment and in a profile, such as `PREFECT_API_URL`.
+        toml_path: the setting's place in `prefect.toml`, such as `("api", "url")`.
+
+    Raises:
+        ConfigError: a settings file cannot be read; Prefect would fail on it too.
+    """
+    found = _from_environment(environ, variable)
+    if found is None:
+        found = _from_project_files(toml_path)
+    if found is None:
+        found = _at(_active_profile(environ), (variable,))
+    return None if found is None else str(found)
+
+
+def _from_environment(environ: Mapping[str, str], variable: str) -> str | None:
+    """Prefect reads variable names in any case, and lets the environment win over `.env`."""
+    for name, value in environ.items():
+        if name.upper() == variable:
+            return value
+    return _from_dotenv(variable)
+
+
+def _from_dotenv(variable: str) -> str | None:
+    text = _text(Path(".env"))
+    match = re.search(rf"(?mi)^[ \t]*(?:export[ \t]+)?{variable}[ \t]*=[ \t]*(.*?)[ \t]*$", text or "")
+    return match[1].strip("'\"") if match else None
+
+
+def _from_project_files(toml_path: tuple[str, ...]) -> Any:
+    found = _at(_toml(Path("prefect.toml")), toml_path)
+    return _at(_toml(Path("pyproject.toml")), (*PYPROJECT_TABLE, *toml_path)) if found is None else found
+
+
+def _active_profile(environ: Mapping[str, str]) -> Any:
+    profiles = _toml(_profiles_file(environ))
+    active = environ.get("PREFECT_PROFILE") or _at(profiles, ("active",))
+    return _at(profiles, ("profiles", str(active)))
+
+
+def _profiles_file(environ: Mapping[str, str]) -> Path:
+    named = _from_environment(environ, "PREFECT_PROFILES_PATH") or _from_project_files(("profiles_path",))
+    home = environ.get("PREFECT_HOME") or "~/.prefect"
+    return Path(named) if named else Path(home).expanduser() / "profiles.toml"
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    text = _text(path)
+    if text is None:
+        return {}
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}. Prefect reads its settings from this file.") from error
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}. Prefect reads its settings from this file.") from error

@@ -1,0 +1,120 @@
+"""Step 2, before anything is written or spent: the whole manifest is read, and what it comes to is added up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from tasks.backends import require_ready
+from tasks.core.errors import ManifestError
+from tasks.core.records import PlannedJob, Problem
+from tasks.core.settings import Settings
+from tasks.manifest import Manifest, read_prompts
+from tasks.plan.planner import Planner, PlanOptions
+
+PROBLEMS_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanReport:
+    """What a manifest comes to."""
+
+    rows: int = 0
+    jobs: int = 0
+    duplicates: int = 0
+    """Jobs whose row's content stands earlier in the manifest too; they get pictures of their own."""
+    estimate_micros: int = 0
+    """Sum of the known prices, in millionths of a dollar."""
+    unpriced: int = 0
+    """Jobs without a known price."""
+    duration_s: float = 0.0
+    """At the allowed rates, nothing failing."""
+    by_backend: Mapping[str, int] = field(default_factory=dict)
+    priced_on: Mapping[str, date] = field(default_factory=dict)
+    """When the price of each backend instance was read, where it is of the price table."""
+
+
+def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions, *, ask: bool = False) -> PlanReport:
+    """Read the whole manifest and say what it comes to. Writes nothing, spends nothing.
+
+    Only with `ask` is anybody asked anything: each service what it accepts, so that every job is held against it.
+
+    Raises:
+        ManifestError: It has problems; they are all in it (the first 50 by text).
+        ConfigError: The default backend cannot be used; with `ask`, a backend that a job needs is not set up.
+    """
+    planner = Planner(settings, options, manifest, ask=ask)
+    tally = _Tally(planner)
+    for item in planner.plan(read_prompts(manifest)):
+        tally.add(item)
+    report = tally.report(settings)
+    if ask:
+        for name in tally.may_be_asked:
+            require_ready(name, planner.backend(name))
+    return report
+
+
+class _Tally:
+    """Adds up jobs and problems."""
+
+    def __init__(self, planner: Planner) -> None:
+        self._planner = planner
+        self._problems: list[Problem] = []
+        self._problem_count = 0
+        self._rows = 0
+        self._jobs = 0
+        self._duplicates = 0
+        self._estimate_micros = 0
+        self._unpriced = 0
+        self._by_backend: Counter[str] = Counter()
+        self.may_be_asked: dict[str, None] = {}
+        """Instances that a job needs, or falls back to; in the order in which they first came."""
+        self._work_s: Counter[str] = Counter()
+        self._priced_on: dict[str, date] = {}
+
+    def add(self, item: PlannedJob | Problem) -> None:
+        if isinstance(item, Problem):
+            if item in self._problems:
+                return  # a bad default meets every row; it is one problem
+            self._problem_count += 1
+            if len(self._problems) < PROBLEMS_SHOWN:
+                self._problems.append(item)
+            return
+        job = item.job
+        estimate = self._planner.backend(job.backend).estimate(job)
+        self._rows += job.sample == 0
+        self._jobs += 1
+        self._duplicates += item.earlier > 0
+        self._estimate_micros += estimate.cost_micros or 0
+        self._unpriced += estimate.cost_micros is None
+        self._by_backend[job.backend] += 1
+        self.may_be_asked |= dict.fromkeys((job.backend, *job.fallbacks))
+        if estimate.priced_on is not None:
+            self._priced_on[job.backend] = estimate.priced_on
+        self._work_s[job.backend] += estimate.latency_s  # type: ignore[assignment]  # a Counter of floats
+
+    def report(self, settings: Settings) -> PlanReport:
+        if not self._problem_count and not self._jobs:
+            self.add(Problem(self._planner.file, None, None, "holds no rows"))
+        if self._problem_count:
+            raise ManifestError(self._problems, self._problem_count)
+        return PlanReport(
+            rows=self._rows,
+            jobs=self._jobs,
+            duplicates=self._duplicates,
+            estimate_micros=self._estimate_micros,
+            unpriced=self._unpriced,
+            # Backends work side by side, so the slowest one decides.
+            duration_s=max((self._duration_s(name, settings) for name in self._by_backend), default=0.0),
+            by_backend=dict(self._by_backend),
+            priced_on=self._priced_on,
+        )
+
+    def _duration_s(self, name: str, settings: Settings) -> float:
+        allowance = self._planner.backend(name).allowance()
+        sharing = (other for other in self._by_backend if self._planner.backend(other).allowance() == allowance)
+        creates = sum(self._by_backend[other] for other in sharing)
+        by_rate = creates * 60 / allowance.creates_per_min if allowance.creates_per_min else 0.0
+        return max(by_rate, self._work_s[name] / settings.backends[name].concurrency)

@@ -1,0 +1,46 @@
+"""The same job on another backend: what changes, what stays, and after which ends another one is tried.
+
+A job keeps its identity, its seed and its place, so the manifest finds it again whoever made its picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tasks.core.errors import Ambiguous, BadImage, JobError, OutputGone, Unfetched
+from tasks.core.records import Job
+from tasks.core.settings import Settings
+
+_PICTURE_WAS_MADE = (BadImage, OutputGone, Unfetched)
+
+
+def on_backend(job: Job, name: str, settings: Settings) -> Job:
+    """The job as the instance called `name`, which is configured, is to make it.
+
+    Options that the row gave go along; those of the old instance do not.
+    """
+    before, now = settings.backends.get(job.backend), settings.backends[name]
+    configured = {} if before is None else before.backend_opts
+    own = {key: value for key, value in job.backend_opts.items() if key not in configured or configured[key] != value}
+    first = job.rerouted_from or job.backend
+    return replace(
+        job,
+        backend=name,
+        backend_type=now.type,
+        model=now.model,
+        backend_opts={**now.backend_opts, **own},
+        fallbacks=job.fallbacks[job.fallbacks.index(name) + 1 :] if name in job.fallbacks else (),
+        rerouted_from=None if name == first else first,
+    )
+
+
+def fallback(job: Job, error: JobError, settings: Settings) -> Job | None:
+    """The job on its next backend, where this end says that the present one cannot serve it; else None.
+
+    Never where money may have bought a picture: a lost call is held, and a picture that was made and cannot be
+    fetched is not bought a second time elsewhere.
+    """
+    if isinstance(error, (Ambiguous, *_PICTURE_WAS_MADE)) or error.cost_micros is None:
+        return None
+    name = next((name for name in job.fallbacks if name in settings.backends), None)
+    return None if name is None else on_backend(job, name, settings)

@@ -1,0 +1,228 @@
+"""Step 2: prompts become jobs, and problems stay where they stand.
+
+Takes prompts in manifest order, gives jobs in the same order, with everything settled that decides the
+picture. `tasks.plan.check` adds them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.backends import build_backend
+from tasks.backends.base import Backend, takes
+from tasks.core.errors import ConfigError, ManifestError
+from tasks.core.identity import derived_seed, job_id, row_digest, sent_text
+from tasks.core.records import Job, PlannedJob, Problem, Prompt, ReferenceImage
+from tasks.core.settings import Settings
+from tasks.manifest import Manifest, read_prompts
+from tasks.plan.fallback import on_backend
+from tasks.plan.seen_rows import SeenRows
+from tasks.store.references import INPUTS, find_reference
+
+SEEDS = 2**63
+"""Seeds lie below; the samples of the last one begin at 0 again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions:
+    """What a run says about its plan, beside the manifest and the configuration."""
+
+    backends: tuple[str, ...] = ()
+    """Instances for rows that name none, in the order in which they are tried; none: the configuration's default."""
+    limit: int | None = None
+    """Only the first so many jobs of the manifest."""
+    salt: str = ""
+
+
+class Planner:
+    """Turns prompts into jobs; knows the configured backends, opens each at most once."""
+
+    def __init__(self, settings: Settings, options: PlanOptions, manifest: Manifest, *, ask: bool = False) -> None:
+        """Prepare for one manifest.
+
+        Args:
+            settings: The configuration.
+            options: What the run says.
+            manifest: Its name stands in problems; paths in it are relative to its folder.
+            ask: Ask each service what it accepts, and hold every job against it.
+
+        Raises:
+            ConfigError: The backend named in `options` is not configured, or has bad settings.
+        """
+        self._settings = settings
+        self._options = options
+        self.file = manifest.display
+        self._base = manifest.base
+        self._ask = ask
+        self._backends: dict[str, Backend] = {}
+        self._default = options.backends or settings.default_backends
+        for name in self._default:
+            self.backend(name)
+
+    def backend(self, name: str) -> Backend:
+        """The instance called `name`.
+
+        Raises:
+            ConfigError: It is not configured, or has bad settings.
+        """
+        if name not in self._backends:
+            backend = build_backend(name, self._settings)
+            if self._ask:
+                backend.learn()
+            self._backends[name] = backend
+        return self._backends[name]
+
+    def plan(self, prompts: Iterable[Prompt | Problem]) -> Iterator[PlannedJob | Problem]:
+        """Jobs in manifest order, and every problem where it stands; `limit` is kept."""
+        return self._jobs(prompts)
+
+    def _jobs(self, prompts: Iterable[Prompt | Problem]) -> Iterator[PlannedJob | Problem]:
+        position = 0
+        with SeenRows() as seen:
+            for prompt in prompts:
+                if isinstance(prompt, Problem):
+                    yield prompt
+                elif problem := self._check(prompt, seen):
+                    yield problem
+                elif isinstance(found := self._references(prompt), Problem):
+                    yield found
+                else:
+                    for planned in self._expand(prompt, found, position, seen):
+                        position += 1
+                        yield from self._refusals(planned.job)
+                        yield planned
+                        if position == self._options.limit:
+                            return
+
+    def _check(self, prompt: Prompt, seen: SeenRows) -> Problem | None:
+        for name in prompt.backends:
+            try:
+                self.backend(name)
+            except ConfigError as exc:
+                return Problem(self.file, prompt.line, "backend", str(exc))
+        if prompt.id is not None and (first := seen.first_line(prompt.id, prompt.line)):
+            return Problem(self.file, prompt.line, "id", f"{prompt.id!r} stands on line {first} too; ids are unique")
+        return None
+
+    def _references(self, prompt: Prompt) -> Mapping[str, ReferenceImage] | Problem:
+        """The pictures that the row starts from, by column; or why they cannot be used."""
+        found: dict[str, ReferenceImage] = {}
+        for name in INPUTS:
+            if (text := getattr(prompt, name)) is None:
+                continue
+            for backend in prompt.backends or self._default:
+                if name not in takes(self.backend(backend)):
+                    return Problem(self.file, prompt.line, name, f"backend {backend!r} takes no {name}")
+            try:
+                found[name] = find_reference(text, self._base)
+            except ValueError as exc:
+                return Problem(self.file, prompt.line, name, str(exc))
+        return found
+
+    def _refusals(self, job: Job) -> Iterator[Problem]:
+        """What the job's services would refuse; the samples of a row differ in their seed only."""
+        if not self._ask or job.sample:
+            return
+        for tried in (job, *(on_backend(job, name, self._settings) for name in job.fallbacks)):
+            for problem in self.backend(tried.backend).problems(tried):
+                name, _, reason = problem.partition(": ")
+                yield Problem(self.file, job.line, name, f"{reason} (model {tried.model})")
+
+    def _expand(
+        self, prompt: Prompt, references: Mapping[str, ReferenceImage], position: int, seen: SeenRows
+    ) -> Iterator[PlannedJob]:
+        name, *fallbacks = prompt.backends or self._default
+        # Rows without pictures keep the identity that they had before there were any.
+        content = self._content(prompt, name) | {name: found.sha256 for name, found in references.items()}
+        row = row_digest(content)
+        earlier = seen.times_before(row)
+        for sample in range(prompt.samples):
+            identity = job_id(row, sample=sample, earlier=earlier, salt=self._options.salt)
+            job = self._job(
+                prompt,
+                name,
+                fallbacks=tuple(fallbacks),
+                references=references,
+                backend_opts=content["backend_opts"],
+                identity=identity,
+                sample=sample,
+                position=position + sample,
+            )
+            yield PlannedJob(job, earlier)
+
+    def _content(self, prompt: Prompt, name: str) -> dict[str, Any]:
+        """What decides the picture, sample, repetition and salt aside."""
+        instance = self._settings.backends[name]
+        return {
+            "backend_type": instance.type,
+            "model": instance.model,
+            "prompt": sent_text(prompt.prompt),
+            "negative_prompt": prompt.negative_prompt,
+            "width": prompt.width,
+            "height": prompt.height,
+            "aspect_ratio": prompt.aspect_ratio,
+            "steps": prompt.steps,
+            "seed": prompt.seed,
+            "backend_opts": {**instance.backend_opts, **prompt.backend_opts},
+        }
+
+    def _job(
+        self,
+        prompt: Prompt,
+        name: str,
+        *,
+        fallbacks: tuple[str, ...],
+        references: Mapping[str, ReferenceImage],
+        backend_opts: Mapping[str, Any],
+        identity: str,
+        sample: int,
+        position: int,
+    ) -> Job:
+        instance = self._settings.backends[name]
+        return Job(
+            job_id=identity,
+            position=position,
+            id=prompt.id,
+            line=prompt.line,
+            sample=sample,
+            prompt=prompt.prompt,
+            negative_prompt=prompt.negative_prompt,
+            backend=name,
+            backend_type=instance.type,
+            model=instance.model,
+            width=prompt.width,
+            height=prompt.height,
+            aspect_ratio=prompt.aspect_ratio,
+            steps=prompt.steps,
+            # Samples of one row must differ; the first keeps the very seed that the row gives.
+            seed=derived_seed(identity) if prompt.seed is None else (prompt.seed + sample) % SEEDS,
+            format=prompt.format or self._settings.output.format,
+            backend_opts=backend_opts,
+            extra=prompt.extra,
+            fallbacks=fallbacks,
+            image=references.get("image"),
+            mask=references.get("mask"),
+        )
+
+
+def planner_for(manifest: Manifest, settings: Settings, options: PlanOptions) -> Planner:
+    """The planner of a manifest, which asks nobody anything.
+
+    Raises:
+        ConfigError: The default backend cannot be used.
+    """
+    return Planner(settings, options, manifest)
+
+
+def plan_manifest(manifest: Manifest, settings: Settings, options: PlanOptions) -> Iterator[PlannedJob]:
+    """The jobs of a manifest that `check_manifest` has passed.
+
+    Raises:
+        ManifestError: The file has changed since, and is no longer valid.
+    """
+    for item in planner_for(manifest, settings, options).plan(read_prompts(manifest)):
+        if isinstance(item, Problem):
+            raise ManifestError([item], 1)
+        yield item

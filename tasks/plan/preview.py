@@ -1,0 +1,144 @@
+"""What `imagen plan` shows: what a manifest comes to, and how much of it an output folder has already."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from itertools import islice
+from typing import Any
+
+from tasks.backends.prices import age_warnings
+from tasks.core.paths import has_ledger
+from tasks.core.records import micros, usd
+from tasks.core.settings import Settings
+from tasks.manifest import Manifest
+from tasks.plan.check import PlanReport, check_manifest
+from tasks.plan.planner import PlanOptions, plan_manifest, planner_for
+from tasks.store.output import Output
+
+LOOKUP_JOBS = 500
+ENDED = ("succeeded", "failed", "held")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the output folder's ledger has of the manifest already."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    spent_micros: int = 0
+    """By the whole batch, as its budget counts it: known costs, and what attempts of unknown cost may have cost."""
+    ended_micros: int = 0
+    """Estimate of those of the manifest's jobs that have ended."""
+    ended_unpriced: int = 0
+    """Those of them without a known price."""
+
+
+def preview(
+    manifest: Manifest,
+    settings: Settings,
+    options: PlanOptions,
+    *,
+    out: Output,
+    budget_usd: float | None = None,
+    today: date,
+) -> dict[str, Any]:
+    """The plan as programs read it. Writes nothing.
+
+    Raises:
+        ManifestError: The manifest has problems; they are all in it.
+        ConfigError: A setting cannot be used.
+    """
+    report = check_manifest(manifest, settings, options)
+    known = asyncio.run(_known(manifest, settings, options, out)) if has_ledger(out.home) else Known()
+    left = None if budget_usd is None else budget_usd - (usd(known.spent_micros) or 0.0)
+    to_do_micros = report.estimate_micros - known.ended_micros
+    to_do_unpriced = report.unpriced - known.ended_unpriced
+    return {
+        "manifest": manifest.display,
+        "out": str(out),
+        "rows": report.rows,
+        "jobs": report.jobs,
+        "duplicates": report.duplicates,
+        "backends": dict(report.by_backend),
+        "done": known.states["succeeded"],
+        "failed": known.states["failed"],
+        "held": known.states["held"],
+        "to_do": report.jobs - sum(known.states[state] for state in ENDED),
+        "estimate_usd": usd(report.estimate_micros),
+        "to_do_usd": usd(to_do_micros),
+        "unpriced": report.unpriced,
+        "to_do_unpriced": to_do_unpriced,
+        "spent_usd": usd(known.spent_micros),
+        "budget_usd": budget_usd,
+        "budget_left_usd": left,
+        "within_budget": None if left is None else to_do_micros <= (micros(left) or 0) and not to_do_unpriced,
+        "duration_s": round(_left_s(report, known), 1),
+        "warnings": list(age_warnings(report.priced_on, today)),
+    }
+
+
+def preview_lines(record: dict[str, Any]) -> list[str]:
+    """The plan for people."""
+    backends = ", ".join(f"{number} on {name}" for name, number in record["backends"].items())
+    duplicates = f", {record['duplicates']} of them repeat an earlier row" if record["duplicates"] else ""
+    unpriced, to_do_unpriced = (_unpriced(record[name]) for name in ("unpriced", "to_do_unpriced"))
+    at_least = timedelta(seconds=round(record["duration_s"]))
+    lines = [
+        f"{record['manifest']}: {record['rows']} rows, {record['jobs']} images ({backends}){duplicates}",
+        f"all of them: ${record['estimate_usd']:,.2f}{unpriced}",
+        f"to do: {record['to_do']} images, ${record['to_do_usd']:,.2f}{to_do_unpriced}, at least {at_least}",
+    ]
+    if record["done"] or record["failed"] or record["held"] or record["spent_usd"]:
+        counts = f"{record['done']} done, {record['failed']} failed, {record['held']} held"
+        lines.append(f"already in {record['out']}: {counts}; ${record['spent_usd']:,.2f} spent so far")
+    if record["budget_usd"] is not None:
+        lines.append(_budget_line(record))
+    return lines + [f"warning: {warning}" for warning in record["warnings"]]
+
+
+def _unpriced(images: int) -> str:
+    return f" and {images} images of unknown price" if images else ""
+
+
+def _budget_line(record: dict[str, Any]) -> str:
+    left = f"of the budget of ${record['budget_usd']:,.2f} are ${max(0.0, record['budget_left_usd']):,.2f} left"
+    if record["within_budget"]:
+        return f"{left}: enough"
+    if record["to_do_unpriced"]:
+        return f"{left}: it cannot be kept while a price is unknown; set price_usd of the backend"
+    return f"{left}: not enough, a run would be refused before anything is sent"
+
+
+def _left_s(report: PlanReport, known: Known) -> float:
+    """The plan's duration, less the share that has ended."""
+    ended = sum(known.states[state] for state in ENDED)
+    return report.duration_s * (report.jobs - ended) / report.jobs if report.jobs else 0.0
+
+
+async def _known(manifest: Manifest, settings: Settings, options: PlanOptions, out: Output) -> Known:
+    # A plan for a new folder needs no database, and starts without loading one.
+    from tasks.ledger.database.connect import open_ledger  # noqa: PLC0415
+    from tasks.ledger.database.location import ledger_of  # noqa: PLC0415
+    from tasks.ledger.jobs import known_states  # noqa: PLC0415
+    from tasks.ledger.queries import committed_micros  # noqa: PLC0415
+
+    states: Counter[str] = Counter()
+    ended_micros = ended_unpriced = 0
+    planner = planner_for(manifest, settings, options)
+    planned = (item.job for item in plan_manifest(manifest, settings, options))
+    async with open_ledger(ledger_of(out.home, settings.ledger_url)) as engine:
+        while chunk := list(islice(planned, LOOKUP_JOBS)):
+            found = await known_states(engine, [job.job_id for job in chunk])
+            states.update(found.values())
+            ended = (job for job in chunk if found.get(job.job_id) in ENDED)
+            prices = [planner.backend(job.backend).estimate(job).cost_micros for job in ended]
+            ended_micros += sum(price or 0 for price in prices)
+            ended_unpriced += prices.count(None)
+        return Known(
+            states=states,
+            spent_micros=await committed_micros(engine),
+            ended_micros=ended_micros,
+            ended_unpriced=ended_unpriced,
+        )

@@ -1,0 +1,136 @@
+"""`imagen reroll`: one picture once more, as a job of its own beside the one that it came from.
+
+Takes a job that has ended, and another seed or prompt; gives a new job with its own identity, seed, price and record.
+What was paid for stays: the old picture keeps its file and its row. The new job belongs to a series of its own, so
+that a run of the manifest neither withdraws it nor makes it again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.errors import InputError
+from tasks.core.identity import canonical_json, derived_seed, digest, sent_text
+from tasks.core.records import Job, JobState, PlannedJob
+from tasks.ledger.jobs import SERIES_WIDTH, job_of, write_plan
+from tasks.ledger.lookup import ids_starting, job_row, jobs_of_salt
+from tasks.ledger.queries import OPEN_STATES
+
+REROLL_SALT = "imagen:reroll"
+LINK = "rerolled_from"
+"""Key of `extra` that holds the job_id of the picture that a reroll came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reroll:
+    """What the user asked for; plain values, as they travel through Prefect."""
+
+    source: str
+    """The job_id of the picture that it comes from."""
+    seed: int | None = None
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedReroll:
+    """The job that a reroll means now."""
+
+    job: Job
+    state: JobState | None
+    """Of the very same reroll, asked for before; None: it is new."""
+
+    @property
+    def is_to_do(self) -> bool:
+        """Whether there is anything to make; what has ended is not paid for again."""
+        return self.state is None or self.state in OPEN_STATES
+
+
+async def plan_reroll(engine: AsyncEngine, reroll: Reroll) -> PlannedReroll:
+    """The job to make; nothing is written.
+
+    The same seed and prompt again mean the same job. With neither, a reroll that is still open is gone on with, else
+    the next derived seed is taken.
+
+    Raises:
+        InputError: The picture has not been made yet, or nothing of it would change.
+    """
+    source = await job_row(engine, reroll.source)
+    _check(source, reroll)
+    known = {row.job_id: row for row in await jobs_of_salt(engine, REROLL_SALT)}
+    identity = _identity_of(reroll, known)
+    if (row := known.get(identity)) is not None:
+        again = replace(job_of(row), position=row.position % SERIES_WIDTH)
+        return PlannedReroll(again, JobState(row.state))
+    origin = job_of(source)
+    job = replace(
+        origin,
+        job_id=identity,
+        position=len(known),
+        id=await _free_id(engine, source),
+        sample=0,
+        prompt=origin.prompt if reroll.prompt is None else reroll.prompt,
+        seed=_seed(reroll, origin, identity),
+        extra={**origin.extra, LINK: origin.job_id},
+    )
+    return PlannedReroll(job, None)
+
+
+async def write_reroll(engine: AsyncEngine, reroll: Reroll, *, run: int, now_us: int) -> None:
+    """Put the job into the ledger as the plan of this run.
+
+    Raises:
+        InputError: See `plan_reroll`.
+    """
+    job = (await plan_reroll(engine, reroll)).job
+    await write_plan(engine, [PlannedJob(job, 0)], run=run, salt=REROLL_SALT, whole=False, now_us=now_us)
+
+
+def _check(source: Row[Any], reroll: Reroll) -> None:
+    name = source.id or source.job_id[:12]
+    if source.state in OPEN_STATES:
+        raise InputError(f"{name} is {source.state}: it has not been made yet; go on with the batch first")
+    if reroll.prompt is not None and not sent_text(reroll.prompt):
+        raise InputError("--prompt is empty")
+    same_prompt = reroll.prompt is None or sent_text(reroll.prompt) == sent_text(source.prompt)
+    if same_prompt and (reroll.seed == source.seed or (reroll.seed is None and reroll.prompt is not None)):
+        raise InputError(f"{name} has this prompt and seed {source.seed} already; give another --seed or --prompt")
+
+
+def _identity_of(reroll: Reroll, known: Mapping[str, Row[Any]]) -> str:
+    if reroll.seed is not None or reroll.prompt is not None:
+        return _identity(reroll, 0)
+    number = 0
+    while (row := known.get(_identity(reroll, number))) is not None and row.state not in OPEN_STATES:
+        number += 1
+    return _identity(reroll, number)
+
+
+def _identity(reroll: Reroll, number: int) -> str:
+    """What it came from decides everything that the reroll does not change."""
+    prompt = None if reroll.prompt is None else sent_text(reroll.prompt)
+    return digest(canonical_json({LINK: reroll.source, "seed": reroll.seed, "prompt": prompt, "number": number}))
+
+
+def _seed(reroll: Reroll, origin: Job, identity: str) -> int:
+    if reroll.seed is not None:
+        return reroll.seed
+    # Under its own seed, the difference between two prompts is that of their words.
+    return derived_seed(identity) if reroll.prompt is None else origin.seed
+
+
+async def _free_id(engine: AsyncEngine, source: Row[Any]) -> str:
+    """`fox-r1`, `fox-r2`, ...: a name for the next reroll, whichever of the foxes it comes from."""
+    stem = source.id or source.job_id[:12]
+    if source.salt == REROLL_SALT:
+        stem = re.sub(r"-r\d+$", "", stem)
+    taken = await ids_starting(engine, f"{stem}-r")
+    number = 1
+    while f"{stem}-r{number}" in taken:
+        number += 1
+    return f"{stem}-r{number}"

@@ -1,0 +1,160 @@
+"""The two displays that write: a bar that stays in place for terminals, plain lines for logs and pipes."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import IO, TextIO, cast
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.text import Text
+
+from tasks.core.standing import Standing, described, facts, slowdown
+
+LINE_EVERY_S = 10.0
+_COUNTER = re.compile(r" \(\d+ s\)$")
+"""A wait that counts its seconds is one line in a log."""
+
+
+def display_on(console: Console) -> LineDisplay | LiveDisplay:
+    """The one that fits: a terminal can be drawn on, anything else gets lines."""
+    return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
+
+
+def lasting_console(stream: TextIO | None) -> Console:
+    """A console on a stream that may end before the run does: a log's reader that goes, a terminal that is closed."""
+    return Console(stderr=True) if stream is None else Console(file=cast(IO[str], _Lasting(stream)))
+
+
+class _Lasting:
+    """What a console writes to: once the stream takes nothing any more, nobody looks on, and the work goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.encoding = stream.encoding
+        self.isatty = stream.isatty
+        self.fileno = stream.fileno
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            return self._give_up()
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._give_up()
+
+    def _give_up(self) -> int:
+        """Let what is buffered, and all that comes, go nowhere: the interpreter flushes it once more when it ends."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+        return 0
+
+
+class LineDisplay:
+    """Plain lines: one for each phase, one every ten seconds, one at the end."""
+
+    def __init__(self, console: Console) -> None:
+        """Write to `console`."""
+        self._console = console
+        self._phase = ""
+        self._next_line_at_s = LINE_EVERY_S
+        self._last: str | None = None
+
+    def phase(self, text: str) -> None:
+        """See `Display.phase`."""
+        self.finish()
+        if (phase := _COUNTER.sub("", text)) != self._phase:
+            self._phase = phase
+            self._print(phase)
+
+    def warn(self, text: str) -> None:
+        """See `Display.warn`."""
+        self.finish()
+        self._print(f"warning: {text}")
+
+    def start(self, left: int) -> None:
+        """See `Display.start`."""
+        self.phase(f"generating {left} images")
+
+    def update(self, standing: Standing, elapsed_s: float) -> None:
+        """See `Display.update`."""
+        self._last = f"{standing.done}/{standing.total} done, {described(standing)}"
+        if elapsed_s >= self._next_line_at_s:
+            self._next_line_at_s = elapsed_s + LINE_EVERY_S
+            self.finish()
+
+    def finish(self) -> None:
+        """See `Display.finish`."""
+        if self._last is not None:
+            self._print(self._last)
+            self._last = None
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class LiveDisplay:
+    """A bar, and a line of facts below it."""
+
+    def __init__(self, console: Console) -> None:
+        """Draw on `console`."""
+        self._console = console
+        self._status = console.status("")
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            TaskProgressColumn("{task.percentage:>3.0f}%", show_speed=False),
+            MofNCompleteColumn(),
+            console=console,
+            expand=True,
+        )
+        self._task = self._bar.add_task("generating", total=None)
+        self._standing: Standing | None = None
+        self._live = Live(get_renderable=self._picture, console=console, transient=True, refresh_per_second=8)
+
+    def phase(self, text: str) -> None:
+        """See `Display.phase`."""
+        self._live.stop()
+        self._status.update(Text(text))
+        self._status.start()
+
+    def warn(self, text: str) -> None:
+        """See `Display.warn`."""
+        self._console.print(Text(f"warning: {text}", style="yellow"))
+
+    def start(self, left: int) -> None:
+        """See `Display.start`."""
+        self._status.stop()
+        self._bar.update(self._task, total=left)
+        self._live.start()
+
+    def update(self, standing: Standing, elapsed_s: float) -> None:
+        """See `Display.update`."""
+        self._standing = standing
+        word = "finishing" if standing.draining else "generating"
+        self._bar.update(self._task, completed=standing.done, total=standing.total, description=word)
+
+    def finish(self) -> None:
+        """See `Display.finish`."""
+        self._status.stop()
+        self._live.stop()
+
+    def _picture(self) -> RenderableType:
+        return Group(self._bar, *([] if self._standing is None else _lines(self._standing)))
+
+
+def _lines(standing: Standing) -> list[Text]:
+    """What does not fit into a narrow terminal is cut, so that the picture keeps its height."""
+    line = Text("  ", overflow="ellipsis", no_wrap=True)
+    line.append(f"{standing.failed} failed", style="bold red" if standing.failed else "")
+    line.append(", " + ", ".join(facts(standing)))
+    held_back = slowdown(standing)
+    return [line, *(Text(f"  {text}", style="yellow", overflow="ellipsis", no_wrap=True) for text in held_back)]

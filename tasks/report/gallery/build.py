@@ -1,0 +1,150 @@
+"""Writing a gallery: thumbnails and rows first, the page that names them last, then what nothing names goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from filelock import FileLock
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.clock import Clock
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.location import require_ledger
+from tasks.ledger.queries import count, job_pages
+from tasks.report.gallery import plots, rows, thumbnails
+from tasks.report.gallery.figures import Figures
+from tasks.report.gallery.page import page_html
+from tasks.report.summary import Summary, summarise
+from tasks.store.images import IMAGES
+from tasks.store.output import NewFile, Output
+from tasks.store.output.write_errors import writing
+
+PAGE_NAME = "index.html"
+WHAT = "the gallery"
+LOCK_NAME = "gallery/gallery.lock"
+FOLDERS = (thumbnails.FOLDER, rows.FOLDER, plots.FOLDER)
+"""What the page loads; only a gallery writes there."""
+
+OnProgress = Callable[[int, int], None]
+"""Takes how many jobs are looked at, and of how many."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Gallery:
+    """A batch's gallery: what its pages name, and what people are told."""
+
+    out: Output
+    summary: Summary
+    scripts: list[str] = field(default_factory=list)
+    used_thumbnails: set[str] = field(default_factory=set)
+    plots: dict[str, str] = field(default_factory=dict)
+    figures: Figures = field(default_factory=Figures)
+    jobs: int = 0
+    made: int = 0
+    """Thumbnails made now; the others were there."""
+    missing: int = 0
+    """Pictures that the ledger knows and the output does not hold whole."""
+
+    @property
+    def page(self) -> str:
+        """Path or URL of its own page."""
+        return f"{self.out}/{PAGE_NAME}"
+
+    def page_data(self, place: str, now_us: int) -> dict[str, Any]:
+        """What a page finds of this batch, looked at from `place`, its output as a relative URL."""
+        return {
+            "name": self.out.name,
+            "place": place,
+            "written_at_us": now_us,
+            "summary": self.summary.as_dict(),
+            "scripts": self.scripts,
+            "plots": self.plots,
+            "can_plot": plots.can_plot(),
+            "tables": self.figures.tables(),
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record that programs read."""
+        return {
+            "out": str(self.out),
+            "jobs": self.jobs,
+            "pictures": len(self.used_thumbnails),
+            "thumbnails_made": self.made,
+            "missing": self.missing,
+            "plots": sorted(self.plots.values()),
+            "can_plot": plots.can_plot(),
+        }
+
+    def files(self) -> set[str]:
+        """Names of everything that its page loads, beside the pictures themselves."""
+        return {
+            *(f"{thumbnails.FOLDER}/{name}" for name in self.used_thumbnails),
+            *(f"{rows.FOLDER}/{name}" for name in self.scripts),
+            *(plots.file_name(name, theme) for name in self.plots.values() for theme in plots.INK),
+        }
+
+
+async def write_gallery(out: Output, on_progress: OnProgress = lambda *_: None, clock: Clock | None = None) -> Gallery:
+    """Write, or write anew, `index.html` and what it loads into the output; also while a run is alive.
+
+    Raises:
+        InputError: There is no batch.
+        OutputError: It could not be written; the old page still works.
+    """
+    now_us = (clock or Clock()).now_us()
+    home = out.ledger_folder()
+    require_ledger(home)
+    with writing(WHAT, out), _alone(out):
+        before = {name for folder in FOLDERS for name in await out.names(folder)}
+        async with open_ledger(home) as engine:
+            gallery = Gallery(out=out, summary=await summarise(engine, out, now_us=now_us))
+            await _write_jobs(engine, gallery, before, on_progress)
+        await _write_page(gallery, now_us)
+        await out.remove(before - gallery.files())
+    return gallery
+
+
+async def _write_jobs(engine: AsyncEngine, gallery: Gallery, before: set[str], on_progress: OnProgress) -> None:
+    total, looked_at = (await count(engine)).total, 0
+
+    def advance() -> None:
+        nonlocal looked_at
+        looked_at += 1
+        on_progress(looked_at, total)
+
+    small = thumbnails.Thumbnails(gallery.out, pictures=await gallery.out.names(IMAGES), made=before)
+    number = 0
+    async for found in job_pages(engine):
+        page = [{str(name): value for name, value in row.items()} for row in found]
+        number += 1
+        pictures = await small.of_page(page, advance)
+        gallery.figures.add(page)
+        gallery.jobs += len(page)
+        gallery.made += sum(picture.made for picture in pictures if picture)
+        gallery.missing += sum(picture.trouble is not None for picture in pictures if picture)
+        gallery.used_thumbnails.update(picture.thumbnail for picture in pictures if picture and picture.thumbnail)
+        gallery.scripts.append(await rows.write_rows(gallery.out, number, page, pictures, before))
+
+
+async def _write_page(gallery: Gallery, now_us: int) -> None:
+    if plots.can_plot():
+        gallery.plots = await plots.write_plots(gallery.figures, gallery.out)
+    here = gallery.page_data("", now_us)
+    page = page_html(here["name"], {"batches": [here]})
+    await gallery.out.write(partial(NewFile, PAGE_NAME, page.encode()))
+
+
+@contextmanager
+def _alone(out: Output) -> Iterator[None]:
+    """Wait for another process of this machine that writes this gallery.
+
+    Each would remove what only the other one's page names. Two machines that write into one bucket do not wait.
+    """
+    lock = out.home / LOCK_NAME
+    lock.parent.mkdir(exist_ok=True)
+    with FileLock(lock):
+        yield

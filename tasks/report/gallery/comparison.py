@@ -1,0 +1,54 @@
+"""Two batches on one page, which lies with the first and loads the second one's files from where they are."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from slugify import slugify
+
+from tasks.core.clock import Clock
+from tasks.core.errors import InputError
+from tasks.report.gallery.build import WHAT, Gallery
+from tasks.report.gallery.page import page_html
+from tasks.store.output import NewFile, Output
+from tasks.store.output.write_errors import writing
+
+
+def address_of(second: Output, first: Output) -> str:
+    """How a page in `first` spells `second`.
+
+    Raises:
+        InputError: Both are the same place, or no page there can load what lies in `second`.
+    """
+    address = second.address_from(first)
+    if address is None:
+        raise InputError(
+            f"{first} and {second}: a page can compare two folders, or two batches of one bucket; copy one beside the other"
+        )
+    if not address:
+        raise InputError(f"{first}: is compared with itself; name two batches")
+    return address
+
+
+async def write_comparison(first: Gallery, second: Gallery, clock: Clock | None = None) -> str:
+    """Write the page that shows two batches side by side, into the first one's output.
+
+    Args:
+        first: A gallery just written.
+        second: Another one; the page loads its pictures from where they are.
+        clock: Tells when.
+
+    Returns:
+        Path or URL of the page.
+
+    Raises:
+        InputError: They cannot be compared (see `address_of`).
+        OutputError: It could not be written.
+    """
+    address, now_us = address_of(second.out, first.out), (clock or Clock()).now_us()
+    here, there = first.page_data("", now_us), second.page_data(address, now_us)
+    page = page_html(f"{here['name']} and {there['name']}", {"batches": [here, there]})
+    name = f"compare-{slugify(there['name']) or 'batch'}.html"
+    with writing(WHAT, first.out):
+        await first.out.write(partial(NewFile, name, page.encode()))
+    return f"{first.out}/{name}"

@@ -1,0 +1,84 @@
+"""What a batch's rows add up to: the numbers of the summary, collected in one pass over the ledger."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import quantiles
+from typing import Any
+
+from tasks.core.clock import instant
+from tasks.core.records import JobState, usd
+
+ENDED_BADLY = (JobState.FAILED, JobState.HELD)
+
+
+@dataclass(slots=True)
+class Cost:
+    """Pictures of one day and model, and their money."""
+
+    pictures: int = 0
+    cost_micros: int = 0
+    unknown: int = 0
+    """Pictures whose cost is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Grows with `add`; some bytes for each picture."""
+
+    completed_us: array[int] = field(default_factory=lambda: array("q"))
+    """When each picture was there, in manifest order."""
+    latency_ms: dict[str, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("q")))
+    """Of each picture, by backend."""
+    costs: dict[tuple[str, str], Cost] = field(default_factory=lambda: defaultdict(Cost))
+    """By day (UTC, `2026-11-24`) and model."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """Failed and held jobs by error kind."""
+
+    def add(self, page: Iterable[Mapping[str, Any]]) -> None:
+        """Count a page of the ledger's `jobs`."""
+        for job in page:
+            if job["state"] == JobState.SUCCEEDED:
+                self._add_picture(job)
+            elif job["state"] in ENDED_BADLY:
+                self.failures[job["error_kind"] or job["state"]] += 1
+
+    def _add_picture(self, job: Mapping[str, Any]) -> None:
+        day = ""
+        if job["completed_at_us"] is not None:
+            self.completed_us.append(job["completed_at_us"])
+            day = instant(job["completed_at_us"]).date().isoformat()
+        if job["latency_ms"] is not None:
+            self.latency_ms[job["backend"]].append(job["latency_ms"])
+        cost = self.costs[day, job["model"] or job["backend"]]
+        cost.pictures += 1
+        cost.cost_micros += job["cost_micros"] or 0
+        cost.unknown += job["cost_micros"] is None
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """The figures as the page shows them: `latency`, `cost` and `failures`."""
+        return {
+            "latency": [
+                {"backend": backend, "pictures": len(values), **_latency(values)}
+                for backend, values in sorted(self.latency_ms.items())
+            ],
+            "cost": [
+                {
+                    "day": day,
+                    "model": model,
+                    "pictures": cost.pictures,
+                    "cost_usd": usd(cost.cost_micros),
+                    "unknown": cost.unknown,
+                }
+                for (day, model), cost in sorted(self.costs.items())
+            ],
+            "failures": [{"kind": kind, "jobs": jobs} for kind, jobs in self.failures.most_common()],
+        }
+
+
+def _latency(values: array[int]) -> dict[str, float]:
+    cuts = quantiles(values, n=20, method="inclusive") if len(values) > 1 else [values[0]] * 19
+    return {"median_ms": cuts[9], "p95_ms": cuts[18]}

@@ -1,0 +1,73 @@
+"""The page itself: `assets/` put into one HTML file that may load nothing but what it names."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from tasks.report.gallery.scripts import script_json
+
+ASSETS = files("tasks.report.gallery") / "assets"
+SCRIPTS = (
+    "base.js",
+    "format.js",
+    "state.js",
+    "batch.js",
+    "filters.js",
+    "matching.js",
+    "theme.js",
+    "virtual_rows.js",
+    "cards.js",
+    "manifest_copy.js",
+    "detail.js",
+    "sidebar.js",
+    "grid_view.js",
+    "matrix_view.js",
+    "failures_view.js",
+    "summary_view.js",
+    "compare_view.js",
+    "main.js",
+)
+"""In the order in which they run: each needs only what stands before it."""
+
+
+def page_html(title: str, data: dict[str, Any]) -> str:
+    """The whole page.
+
+    Its policy lets exactly our own scripts and style run, and what those load; pictures may come from this page's own
+    place and from files. So a text that became markup in spite of everything would still do nothing.
+
+    Args:
+        title: Of the window.
+        data: What the scripts find under the name `Gallery.page`.
+    """
+    style = _asset("style.css")
+    scripts = [_asset(name) for name in SCRIPTS]
+    policy = (
+        "default-src 'none'",
+        f"script-src {' '.join(_hash(script) for script in scripts)} 'strict-dynamic'",
+        f"style-src {_hash(style)}",
+        "img-src 'self' file:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+    parts = {
+        "policy": "; ".join(policy),
+        "title": escape(title),
+        "style": f"<style>{style}</style>",
+        "data": f'<script type="application/json" id="page-data">{script_json(data)}</script>',
+        "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
+    }
+    before, *rest = _asset("page.html").split("{{")
+    return before + "".join(parts[name] + text for name, text in (part.split("}}", 1) for part in rest))
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"

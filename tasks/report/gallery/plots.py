@@ -1,0 +1,155 @@
+"""The summary's plots, as SVG in a light and a dark dress; matplotlib draws them, where it is installed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from tasks.core.records import MICROS_PER_USD
+from tasks.report.gallery.figures import Figures
+from tasks.store.output import NewFile, Output
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FOLDER = "gallery/plots"
+SIZE_IN = (6.4, 3.2)
+BINS = 60
+MODELS_SHOWN = 8
+"""The costliest; the others are one colour."""
+LINES_SHOWN = 10
+"""Backends with the most pictures, and the most frequent kinds of failures: what fits below each other."""
+NAME_CHARACTERS = 28
+DAY_S = 86_400
+"""Matplotlib counts days since 1970."""
+COLOURS = ("#4f7cff", "#f2994a", "#2fa37c", "#d1495b", "#9b6dff", "#d9a800", "#3fa7d6", "#8d99ae", "#6b7280")
+INK = {"light": "#4a4d57", "dark": "#b9bdc9"}
+
+
+def can_plot() -> bool:
+    """Whether matplotlib is there: it comes with the extra `gallery`."""
+    return find_spec("matplotlib") is not None
+
+
+async def write_plots(figures: Figures, out: Output) -> dict[str, str]:
+    """Draw what there is something to draw of.
+
+    Returns:
+        File names by the plot's title: the part before `-light.svg` and `-dark.svg`.
+
+    Raises:
+        BatchStopped: A file could not be written.
+    """
+    drawn = {}
+    for name, title, draw in _plots(figures):
+        drawn[title] = name
+        for theme, ink in INK.items():
+            # Drawn here, not in a thread: matplotlib's settings are the whole process'.
+            await out.write(partial(NewFile, file_name(name, theme), _svg(draw, ink)))
+    return drawn
+
+
+def file_name(name: str, theme: str) -> str:
+    """Where a plot lies in the output."""
+    return f"{FOLDER}/{name}-{theme}.svg"
+
+
+def _plots(figures: Figures) -> Iterator[tuple[str, str, Callable[[Axes], None]]]:
+    if figures.completed_us:
+        yield "throughput", "Pictures over time (UTC)", lambda axes: _throughput(axes, figures)
+    if figures.latency_ms:
+        yield "latency", "Latency by backend, seconds", lambda axes: _latency(axes, figures)
+    if any(cost.cost_micros for cost in figures.costs.values()):
+        yield "cost", "Cost by day and model, US dollars", lambda axes: _cost(axes, figures)
+    if figures.failures:
+        yield "failures", "Failures by kind", lambda axes: _failures(axes, figures)
+
+
+def _svg(draw: Callable[[Axes], None], ink: str) -> bytes:
+    from matplotlib import rc_context  # noqa: PLC0415  an extra, and half a second to load
+    from matplotlib.figure import Figure  # noqa: PLC0415  likewise
+
+    lines = [f"{part}.color" for part in ("text", "xtick", "ytick", "boxplot.whiskerprops", "boxplot.capprops")]
+    lines += ["axes.edgecolor", "axes.labelcolor", "boxplot.boxprops.color", "boxplot.flierprops.markeredgecolor"]
+    # The browser's own sans serif, and neither random ids nor a date: the same figures give the same file.
+    style: dict[Any, Any] = dict.fromkeys(lines, ink) | {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "imagen",
+        "font.family": "sans-serif",
+        "font.size": 10,
+        "text.parse_math": False,  # a model's name may hold a $
+        "timezone": "UTC",
+    }
+    file = BytesIO()
+    with rc_context(style), warnings.catch_warnings():
+        # The browser has letters that the font by which matplotlib measures has not.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure = Figure(figsize=SIZE_IN, layout="constrained")
+        axes = figure.add_subplot()
+        draw(axes)
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    return file.getvalue()
+
+
+def _throughput(axes: Axes, figures: Figures) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415  likewise
+
+    axes.hist([us / 1e6 / DAY_S for us in figures.completed_us], bins=BINS, color=COLOURS[0])
+    locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]  # the library's gap
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # likewise
+    axes.set_ylabel("pictures")
+    axes.grid(axis="y", alpha=0.2)
+
+
+def _latency(axes: Axes, figures: Figures) -> None:
+    backends = sorted(figures.latency_ms, key=lambda backend: len(figures.latency_ms[backend]))[-LINES_SHOWN:]
+    seconds = [[ms / 1000 for ms in figures.latency_ms[backend]] for backend in backends]
+    boxes = axes.boxplot(seconds, orientation="horizontal", patch_artist=True, widths=0.4, flierprops={"markersize": 2})
+    for box in boxes["boxes"]:
+        box.set(facecolor=COLOURS[0], alpha=0.6)
+    axes.set_ylim(0, len(backends) + 1)
+    axes.set_yticks(range(1, len(backends) + 1), [_short(backend) for backend in backends])
+    axes.set_xlim(left=0)
+    axes.grid(axis="x", alpha=0.2)
+
+
+def _cost(axes: Axes, figures: Figures) -> None:
+    of_model: dict[str, int] = {}
+    for (_, model), cost in figures.costs.items():
+        of_model[model] = of_model.get(model, 0) + cost.cost_micros
+    shown = sorted(of_model, key=lambda model: -of_model[model])[:MODELS_SHOWN]
+    days = sorted({day for day, _ in figures.costs})
+    base = [0.0] * len(days)
+    for colour, group in zip(COLOURS, [*([model] for model in shown), sorted(of_model.keys() - shown)], strict=False):
+        micros = [sum(figures.costs[day, m].cost_micros for m in group if (day, m) in figures.costs) for day in days]
+        heights = [amount / MICROS_PER_USD for amount in micros]
+        label = _short(group[0]) if len(group) == 1 else f"{len(group)} others"
+        if group:
+            axes.bar(days, heights, bottom=base, color=colour, label=label, width=0.6)
+        base = [low + height for low, height in zip(base, heights, strict=True)]
+    axes.set_xlim(-1, max(len(days), 4))
+    axes.legend(frameon=False, fontsize=8)
+    axes.grid(axis="y", alpha=0.2)
+    axes.tick_params(axis="x", rotation=0 if len(days) <= 6 else 60)  # noqa: PLR2004  more do not fit side by side
+
+
+def _failures(axes: Axes, figures: Figures) -> None:
+    kinds = figures.failures.most_common(LINES_SHOWN)
+    places = range(len(kinds))
+    bars = axes.barh(places, [jobs for _, jobs in kinds], color=COLOURS[3], height=0.6)
+    axes.set_yticks(places, [_short(kind) for kind, _ in kinds])
+    axes.bar_label(bars, padding=3)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for the plot; one line, without what a drawing cannot show."""
+    shown = " ".join("".join(character if character.isprintable() else " " for character in name).split())
+    return shown if len(shown) <= NAME_CHARACTERS else f"{shown[: NAME_CHARACTERS - 1]}…"

@@ -1,0 +1,97 @@
+"""The jobs as the page loads them: scripts of some thousand rows, by columns, each repeated text once.
+
+A script is named after its content: what has not changed is not written again, and a page that is open while the
+gallery is made anew never reads a half of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from tasks.core.identity import digest
+from tasks.core.records import usd
+from tasks.report.gallery.manifest_rows import manifest_lines, picture_line
+from tasks.report.gallery.scripts import script_json
+from tasks.report.gallery.thumbnails import Picture
+from tasks.store.output import NewFile, Output
+
+FOLDER = "gallery/rows"
+DIGEST_CHARACTERS = 12
+
+_PLAIN = (
+    "job_id",
+    "line",
+    "sample",
+    "earlier",
+    "salt",
+    "rerouted_from",
+    "backend_type",
+    "model",
+    "model_version",
+    "prediction_id",
+    "file_name",
+    "width",
+    "height",
+    "format",
+    "bytes",
+    "sha256",
+    "state",
+    "error_kind",
+    "error_message",
+    "attempts",
+    "latency_ms",
+    "predict_time_s",
+    "cost_source",
+    "created_at_us",
+    "completed_at_us",
+)
+"""Columns of the ledger that the page gets as they are. What was asked for it reads from `row`."""
+
+
+async def write_rows(
+    out: Output,
+    number: int,
+    page: Sequence[Mapping[str, Any]],
+    pictures: Sequence[Picture | None],
+    written: AbstractSet[str],
+) -> str:
+    """Write one page of jobs.
+
+    Args:
+        out: Where the batch's files lie.
+        number: Of the page, from 1.
+        page: Rows of the ledger's `jobs`.
+        pictures: What there is to see of each; None where there is nothing yet.
+        written: Names of the scripts that are there already.
+
+    Returns:
+        The script's name below `FOLDER`.
+
+    Raises:
+        BatchStopped: It could not be written.
+    """
+    columns = {name: [job[name] for job in page] for name in _PLAIN} | {
+        "row": [manifest_lines(job) for job in page],
+        "picture_row": [picture_line(job) for job in page],
+        # JavaScript's numbers are exact up to 2^53 only; a seed has 63 bits.
+        "seed": [str(job["seed"]) for job in page],
+        "cost_usd": [usd(job["cost_micros"]) for job in page],
+        "thumbnail": [picture and picture.thumbnail for picture in pictures],
+        "trouble": [picture and picture.trouble for picture in pictures],
+    }
+    data = script_json({"count": len(page), "columns": {name: _packed(values) for name, values in columns.items()}})
+    name = f"{number:04d}-{digest(data)[:DIGEST_CHARACTERS]}.js"
+    if (stored := f"{FOLDER}/{name}") not in written:
+        await out.write(lambda: NewFile(stored, f'Gallery.receive("{name}",{data});\n'.encode()))
+    return name
+
+
+def _packed(values: list[Any]) -> dict[str, Any]:
+    """The column, or its distinct values and which of them each row has, whichever is shorter."""
+    distinct = list(dict.fromkeys(values))
+    if 2 * len(distinct) > len(values):
+        return {"values": values}
+    place = {value: index for index, value in enumerate(distinct)}
+    return {"values": distinct, "at": [place[value] for value in values]}

@@ -1,0 +1,59 @@
+"""What `imagen reroll` asks for and tells: from what the user typed to a `Reroll`, and from its job to lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.core.text import command_text
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.lookup import find_job
+from tasks.plan.reroll import LINK, PlannedReroll, Reroll, plan_reroll
+from tasks.report.show import harmless, parsed_extra, show
+from tasks.report.summary import exit_code
+from tasks.store.output import Output
+
+
+async def asked(out: Output, wanted: str, *, seed: int | None, prompt: str | None) -> tuple[Reroll, PlannedReroll]:
+    """Find the picture that is meant, and the job that would be made. Nothing is written or spent.
+
+    Raises:
+        InputError: Nothing or several things are called so, or nothing would change.
+    """
+    async with open_ledger(out.ledger_folder()) as engine:
+        row = await find_job(engine, out, wanted)
+        reroll = Reroll(source=row["job_id"], seed=seed, prompt=prompt)
+        return reroll, await plan_reroll(engine, reroll)
+
+
+async def read_reroll(out: Output, job_id: str) -> dict[str, Any]:
+    """The record of the new picture, as `imagen show` has it."""
+    async with open_ledger(out.ledger_folder()) as engine:
+        return await show(engine, out, job_id)
+
+
+def reroll_lines(record: dict[str, Any], summary: dict[str, Any] | None, out: Output) -> list[str]:
+    """What came of it, for people; `summary` is None where it had been made before."""
+    name = record["id"]
+    if record["status"] == "succeeded":
+        cost = "unknown cost" if record["cost_usd"] is None else f"${record['cost_usd']:,.4f}"
+        before = "made already, nothing was paid now" if summary is None else cost
+        return [
+            record["path"],
+            f"{name} (from {parsed_extra(record)[LINK][:12]}): seed {record['seed']}, {before}",
+            f"the old picture stays; all about this one: {command_text('show', out, '--id', name)}",
+        ]
+    if record["error_kind"]:
+        switch = "--retry-held" if record["status"] == "held" else "--retry-failed"
+        return [
+            harmless(f"{name} {record['status']}: {record['error_kind']}: {record['error_message']}"),
+            f"to try it again: {command_text('resume', out, switch)}",
+        ]
+    why = [summary["outcome"]] if summary and summary["outcome"] else []
+    return [f"{name} is {record['status']}", *why, f"to go on: {command_text('resume', out)}"]
+
+
+def reroll_status(record: dict[str, Any], summary: dict[str, Any] | None) -> int:
+    """The exit status: of this picture, whatever the rest of the batch is like."""
+    if record["status"] == "succeeded":
+        return 0
+    return 1 if summary is None or record["error_kind"] else exit_code(summary) or 1

@@ -1,0 +1,106 @@
+"""`imagen show`: everything that a batch knows about one picture, its attempts with their money among it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.clock import instant
+from tasks.core.records import usd
+from tasks.ledger.lookup import attempts_of, find_job
+from tasks.metadata.columns import plain_row
+from tasks.store.output import Output
+
+INDENT = " " * 18
+
+
+async def show(engine: AsyncEngine, out: Output, wanted: str) -> dict[str, Any]:
+    """The record of one picture: the table's columns, where the file is, and every attempt.
+
+    Raises:
+        InputError: Nothing or several things are called so.
+    """
+    row = await find_job(engine, out, wanted)
+    return {
+        **plain_row(row),
+        "path": None if row["file_name"] is None else f"{out}/{row['file_name']}",
+        "in_manifest": not row["withdrawn"],
+        "attempt_list": [_attempt(attempt) for attempt in await attempts_of(engine, row["job_id"])],
+    }
+
+
+def parsed_extra(record: dict[str, Any]) -> dict[str, Any]:
+    """The manifest's other columns of a record."""
+    extra: dict[str, Any] = json.loads(record["extra"])
+    return extra
+
+
+def _attempt(row: RowMapping) -> dict[str, Any]:
+    return {
+        "number": row["number"],
+        "state": row["state"],
+        "backend": row["backend"],
+        "prediction_id": row["prediction_id"],
+        **{name: _iso(row[f"{name}_us"]) for name in ("started_at", "submitted_at", "ended_at")},
+        "latency_ms": row["latency_ms"],
+        "predict_time_s": row["predict_time_s"],
+        "submit_retries": row["submit_retries"],
+        "reserved_usd": usd(row["reserved_micros"]),
+        "cost_usd": usd(row["cost_micros"]),
+        "cost_source": row["cost_source"],
+        "error_kind": row["error_kind"],
+        "error_message": row["error_message"],
+    }
+
+
+def show_lines(record: dict[str, Any]) -> list[str]:
+    """The record for people: what is not known is left out."""
+    apart = {"attempt_list", "in_manifest", "path", "file_name"}
+    facts = [(name, value) for name, value in record.items() if name not in apart and value not in {None, "", "{}"}]
+    file = record["path"] or "no picture"
+    return [
+        file,
+        *(_fact(name, value) for name, value in facts),
+        *([] if record["in_manifest"] else ["not in the manifest any more"]),
+        *_attempt_lines(record["attempt_list"]),
+    ]
+
+
+def _fact(name: str, value: Any) -> str:
+    # A prompt keeps its own lines, under each other.
+    text = f"${value:,.4f}" if name == "cost_usd" else f"\n{INDENT}".join(map(harmless, str(value).split("\n")))
+    return f"{name:<{len(INDENT)}}{text}"
+
+
+def harmless(text: str) -> str:
+    """Control characters, which could move the cursor or change colours, as Python writes them."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _attempt_lines(attempts: Sequence[dict[str, Any]]) -> list[str]:
+    return [line for attempt in attempts for line in _lines_of(attempt)]
+
+
+def _lines_of(attempt: dict[str, Any]) -> list[str]:
+    cost = "cost unknown" if attempt["cost_usd"] is None else f"${attempt['cost_usd']:,.4f}"
+    if attempt["ended_at"] is None:
+        cost = "cost open" if attempt["reserved_usd"] is None else f"${attempt['reserved_usd']:,.4f} set aside"
+    parts = [attempt["started_at"], attempt["state"], cost]
+    if attempt["latency_ms"] is not None:
+        parts.append(f"{attempt['latency_ms']} ms")
+    if attempt["prediction_id"]:
+        parts.append(attempt["prediction_id"])
+    error = f"{attempt['error_kind']}: {attempt['error_message']}" if attempt["error_kind"] else ""
+    number = f"attempt {attempt['number']}"
+    return [
+        f"{number:<{len(INDENT)}}{harmless('  '.join(parts))}",
+        *([f"{INDENT}{harmless(error)}"] if error else []),
+    ]
+
+
+def _iso(us: int | None) -> str | None:
+    return None if us is None else instant(us).isoformat(timespec="milliseconds")

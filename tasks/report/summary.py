@@ -1,0 +1,175 @@
+"""Step 7: what a batch came to, for people and for programs; a projection of the ledger.
+
+`summary.json`, the final JSON of `imagen run` and `imagen status --json` are the same record.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.clock import instant
+from tasks.core.errors import INTERRUPTED_STATUS, Refused, Rejected
+from tasks.core.records import Counts, JobState, usd
+from tasks.core.text import command_text
+from tasks.ledger.lock import is_alive
+from tasks.ledger.queries import count, count_usage, last_activity_us
+from tasks.ledger.runs import RunRecord, last_run
+from tasks.store.output import NewFile, Output
+
+FILE_NAME = "summary.json"
+COMPLETED, RUNNING, KILLED = "completed", "running", "killed"
+PROMPT_KINDS = {Refused.kind, Rejected.kind}
+"""Errors that come back with the same prompt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The state of a batch and of its last run."""
+
+    out: Output
+    counts: Counts
+    run: RunRecord | None
+    alive: bool
+    """Whether a run holds the batch now."""
+    wall_s: float
+    """Of the last run; while it is alive, up to now; killed, up to its last trace."""
+    generated: int | None
+    """Pictures that this run made; None where only the ledger was read."""
+    usage_pushed: int
+    usage_pending: int
+    last_activity_us: int | None
+    warning: str | None = None
+    """Something that went wrong without costing a picture."""
+
+    @property
+    def outcome(self) -> str | None:
+        """How the last run ended: `running`, `killed`, or as the run itself recorded it."""
+        if self.run is None:
+            return None
+        if self.run.outcome is not None:
+            return self.run.outcome
+        return RUNNING if self.alive else KILLED
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record that programs read; its keys are a contract."""
+        counts = self.counts
+        made = counts.succeeded if self.generated is None else self.generated
+        return {
+            "batch": self.out.name,
+            "total": counts.total,
+            **{state.value: getattr(counts, state.value) for state in JobState},
+            "duplicates": counts.duplicates,
+            "rerouted": counts.rerouted,
+            "images": counts.succeeded,
+            "generated": self.generated,
+            "cost_usd": usd(counts.cost_micros),
+            "cost_unknown": counts.cost_unknown,
+            "wall_s": round(self.wall_s, 3),
+            "images_per_s": round(made / self.wall_s, 3) if self.wall_s > 0 and made else 0.0,
+            "usage_pushed": self.usage_pushed,
+            "usage_pending": self.usage_pending,
+            "errors": dict(counts.errors),
+            "outcome": self.outcome,
+            "last_activity": _iso(self.last_activity_us),
+            "warning": self.warning,
+            "out": str(self.out),
+        }
+
+
+async def summarise(
+    engine: AsyncEngine, out: Output, *, now_us: int, generated: int | None = None, warning: str | None = None
+) -> Summary:
+    """Read the summary of the batch in `out` from its ledger."""
+    run, last_us = await last_run(engine), await last_activity_us(engine)
+    alive = await is_alive(engine, out.home)
+    pushed, pending = await count_usage(engine)
+    ended_us = now_us if alive else last_us
+    if run is not None and run.ended_at_us is not None:
+        ended_us = run.ended_at_us
+    return Summary(
+        out=out,
+        counts=await count(engine),
+        run=run,
+        alive=alive,
+        wall_s=(ended_us - run.started_at_us) / 1e6 if run and ended_us else 0.0,
+        generated=generated,
+        usage_pushed=pushed,
+        usage_pending=pending,
+        last_activity_us=last_us,
+        warning=warning,
+    )
+
+
+def summary_lines(record: dict[str, Any]) -> list[str]:
+    """The record in a few lines for people: counts, cost, where the files are, what to do next."""
+    return [
+        count_line(record),
+        *(f"  {number} x {kind}" for kind, number in record["errors"].items()),
+        *remarks(record),
+        f"images and metadata.parquet are in {record['out']}",
+        *(f"{why}: {command}" for why, command in next_steps(record)),
+    ]
+
+
+def count_line(record: dict[str, Any]) -> str:
+    """Pictures, failures and dollars."""
+    unknown = f" and {record['cost_unknown']} of unknown cost" if record["cost_unknown"] else ""
+    again = f", {record['generated']} of them new" if record["generated"] not in {None, record["images"]} else ""
+    return (
+        f"{record['images']} of {record['total']} images{again}; {record['failed']} failed, "
+        f"{record['held']} held, {_left(record)} to do; ${record['cost_usd']:,.2f}{unknown}"
+    )
+
+
+def remarks(record: dict[str, Any]) -> list[str]:
+    """How the last run ended, where it did not simply complete, and what went wrong without costing a picture."""
+    rerouted = record["rerouted"]
+    others = [f"{rerouted} taken over by another backend than the first"] if rerouted else []
+    ended = [record["outcome"]] if record["outcome"] not in {None, COMPLETED} else []
+    return [*others, *ended, *([f"warning: {record['warning']}"] if record["warning"] else [])]
+
+
+def next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """What to do now: why, and the very command."""
+    out = record["out"]
+    steps = [("to look through them", command_text("gallery", out))] if record["images"] else []
+    if _left(record) and record["outcome"] != RUNNING:
+        steps.append(("to go on", command_text("resume", out)))
+    if record["failed"]:
+        steps.append(("to try what failed again", command_text("resume", out, "--retry-failed")))
+    if record["held"]:
+        why = "what is held may have been paid for; to pay again"
+        steps.append((why, command_text("resume", out, "--retry-held")))
+    if record["errors"].keys() & PROMPT_KINDS:
+        why = "what was refused needs another prompt: edit the manifest and run it again, or"
+        steps.append((why, command_text("reroll", out) + ' --id ID --prompt "..."'))
+    return steps
+
+
+def _left(record: dict[str, Any]) -> int:
+    left: int = record["planned"] + record["submitting"] + record["submitted"]
+    return left
+
+
+async def write_summary(summary: Summary) -> None:
+    """Write `summary.json` into the output."""
+    text = json.dumps(summary.as_dict(), indent=2, ensure_ascii=False)
+    await summary.out.write(lambda: NewFile(FILE_NAME, (text + "\n").encode()))
+
+
+def _iso(us: int | None) -> str | None:
+    return None if us is None else instant(us).isoformat(timespec="seconds")
+
+
+def exit_code(record: dict[str, Any]) -> int:
+    """The exit status that a finished run's record means: 0, 1, 3 or 130."""
+    outcome = record["outcome"] or ""
+    if outcome == "interrupted":
+        return INTERRUPTED_STATUS
+    if outcome.startswith("stopped"):
+        return 3
+    return 1 if record["failed"] or record["held"] else 0

@@ -1,0 +1,47 @@
+"""A batch's summary where people read it: between two rules on a terminal, as plain lines in a pipe.
+
+Nothing is framed at the sides and no line is broken, so a command can be copied from the screen as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.rule import Rule
+from rich.text import Text
+
+from tasks.report.summary import count_line, exit_code, next_steps, remarks, summary_lines
+
+
+def print_summary(console: Console, record: dict[str, Any]) -> None:
+    """Print the record."""
+    if not console.is_terminal:
+        _print(console, [Text(line) for line in summary_lines(record)])
+        return
+    colour = "green" if exit_code(record) == 0 else "yellow"
+    console.print(Rule(Text(record["batch"]), align="left", style=colour, characters="─"))
+    _print(console, _body(record))
+    console.print(Rule(style=colour, characters="─"))
+
+
+def _body(record: dict[str, Any]) -> list[Text]:
+    errors = [Text(f"  {number} x {kind}", style="red") for kind, number in record["errors"].items()]
+    speed = f"{record['wall_s']:,.1f} s, {record['images_per_s']:,.1f} images/s"
+    return [
+        Text(count_line(record), style="bold"),
+        *errors,
+        *([Text(speed, style="dim")] if record["images_per_s"] else []),
+        *(Text(remark, style="yellow") for remark in remarks(record)),
+        Text(f"images and metadata.parquet are in {record['out']}"),
+        *(line for step in next_steps(record) for line in _step(*step)),
+    ]
+
+
+def _step(why: str, command: str) -> list[Text]:
+    return [Text(f"{why}:"), Text(f"  {command}", style="bold cyan")]
+
+
+def _print(console: Console, lines: list[Text]) -> None:
+    for line in lines:
+        console.print(line, soft_wrap=True)

@@ -1,0 +1,66 @@
+"""`imagen status --watch`: a run of another process, seen through its ledger, until it ends.
+
+What only the run itself knows, as a provider that slows it down, is not in the ledger and not shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.clock import Clock
+from tasks.core.display import Display
+from tasks.core.standing import RateMeter, Standing
+from tasks.ledger.database.connect import open_ledger
+from tasks.report.summary import Summary, summarise
+from tasks.store.output import Output
+
+LOOK_EVERY_S = 1.0
+
+
+async def summaries(engine: AsyncEngine, out: Output, clock: Clock) -> AsyncGenerator[Summary]:
+    """The batch's summary about once a second while a run is alive; the last one is of no living run."""
+    while True:
+        summary = await summarise(engine, out, now_us=clock.now_us())
+        yield summary
+        if not summary.alive:
+            return
+        await clock.sleep(LOOK_EVERY_S)
+
+
+async def watch(out: Output, display: Display, *, clock: Clock | None = None) -> tuple[Summary, bool]:
+    """Show a living run until it ends.
+
+    Returns:
+        The summary after it, and whether a run was alive at all; at once where none is.
+
+    Raises:
+        InputError: The folder is no batch.
+    """
+    meter, started_s = RateMeter(), None
+    clock = clock or Clock()
+    async with open_ledger(out.ledger_folder()) as engine:
+        async for summary in summaries(engine, out, clock):
+            now_s = clock.monotonic_s()
+            if started_s is None and summary.alive:
+                started_s = now_s
+                display.start(summary.counts.total)
+            if started_s is not None:
+                display.update(_standing(summary, meter, now_s), now_s - started_s)
+    display.finish()
+    return summary, started_s is not None
+
+
+def _standing(summary: Summary, meter: RateMeter, now_s: float) -> Standing:
+    counts = summary.counts
+    done = counts.succeeded + counts.failed + counts.held
+    return Standing(
+        total=counts.total,
+        done=done,
+        failed=counts.failed + counts.held,
+        in_flight=counts.submitting + counts.submitted,
+        rate_per_s=meter.rate_per_s(now_s, done),
+        cost_micros=counts.cost_micros,
+        cost_unknown=counts.cost_unknown,
+    )

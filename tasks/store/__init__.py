@@ -1,0 +1,1 @@
+"""Step 5: image bytes become files, in a folder or a bucket."""

@@ -1,0 +1,65 @@
+"""Pixels to bytes, and what each format is called in file names and in HTTP.
+
+Takes a Pillow image, gives the bytes of one file. Knows nothing of prompts, jobs or folders.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+from PIL import Image
+
+from tasks.core.errors import Rejected
+
+EXTENSIONS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "gif": ".gif", "avif": ".avif"}
+"""File name extension of every format that can be stored; `encode` writes the first three."""
+
+MIME_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "gif": "image/gif", "avif": "image/avif"}
+"""MIME type of every format that can be stored."""
+
+MAX_SIDE_PX = {"jpeg": 65_500, "webp": 16_383}
+"""Longest side of a picture. JPEG: `JPEG_MAX_DIMENSION` of libjpeg's jmorecfg.h; WebP: 14 bits, RFC 9649."""
+
+# 512x512 px, Pillow 13, two cores, 2026-11. A smooth drawing: level 6 8 ms and 34 KB, level 9 40 ms and 30 KB,
+# level 1 4 ms and 51 KB. A grainy photograph: 6 and 9 alike 55 ms and 404 KB, 1 22 ms and 469 KB.
+PNG_COMPRESS_LEVEL = 6
+
+
+def encode(image: Image.Image, *, format: str, quality: int) -> bytes:  # noqa: A002  what every record calls it
+    """The bytes of `image` as a `png`, `jpeg` or `webp` file.
+
+    Args:
+        image: What was drawn. JPEG has no transparency: it goes onto white.
+        format: `png`, `jpeg` or `webp`.
+        quality: 1..100 for jpeg and webp; png is lossless and ignores it.
+
+    Raises:
+        Rejected: The format does not hold a picture of this size. Retrying will not help.
+    """
+    _check_size(image, format)
+    file = BytesIO()
+    match format:
+        case "png":
+            image.save(file, format="PNG", compress_level=PNG_COMPRESS_LEVEL)
+        case "jpeg":
+            _opaque(image).save(file, format="JPEG", quality=quality)
+        case "webp":
+            image.save(file, format="WEBP", quality=quality)
+        case _:
+            raise ValueError(f"no encoder for the format {format!r}")
+    return file.getvalue()
+
+
+def _check_size(image: Image.Image, format: str) -> None:  # noqa: A002  as above
+    limit = MAX_SIDE_PX.get(format)
+    if limit is not None and max(image.size) > limit:
+        raise Rejected(
+            f"{image.width}x{image.height} is too large for {format} (at most {limit} px a side): ask for less, or for png"
+        )
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image if image.mode in {"L", "RGB"} else image.convert("RGB")

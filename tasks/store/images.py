@@ -1,0 +1,186 @@
+"""Step 5: the bytes of a picture become a file: checked, measured, given its parameters, written whole.
+
+Takes a job and what its backend fetched, gives a `StoredImage`. What is written down is what the bytes are,
+whatever was asked for. Knows neither backends nor the ledger, nor whether the file goes to a folder or a bucket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+from PIL import AvifImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from slugify import slugify
+
+from tasks.core.records import Job, StoredImage
+from tasks.store.chunks import bad_image, chunks_of, format_of
+from tasks.store.encode import EXTENSIONS
+from tasks.store.output import NewFile, Output
+from tasks.store.parameters import embed
+
+IMAGES = "images"
+"""The folder of all pictures inside an output folder."""
+
+MAX_IMAGE_PIXELS = 200_000_000
+"""Width times height that is still decoded: 0.8 GB of memory; what claims more is taken for an attack."""
+
+SLUG_CHARACTERS = 48
+
+# Pillow's own limit is lower: it would refuse or warn about pictures that we accept, here and wherever they are read.
+Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
+
+# The decoder is taken by the first bytes, never by trial: Pillow knows formats that start other programs.
+_DECODERS: dict[str, type[ImageFile.ImageFile]] = {
+    "png": PngImagePlugin.PngImageFile,
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+    "gif": GifImagePlugin.GifImageFile,
+    "avif": AvifImagePlugin.AvifImageFile,
+}
+
+# What Pillow's decoders raise for bytes that they cannot read; memory that runs out is not the picture's fault.
+DECODER_ERRORS = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the bytes of a picture say about themselves."""
+
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    format: str
+    """A key of `tasks.store.encode.EXTENSIONS`."""
+
+
+def measure(data: bytes) -> Measured:
+    """Decode the whole picture (the first one of an animation) and say what it is.
+
+    Raises:
+        BadImage: The bytes are no picture, not all of it, damaged, or too large to decode. Fetching again may
+            help; what they cost is not known here.
+    """
+    if not data:
+        raise bad_image("no bytes came")
+    found = format_of(data)
+    if found is None:
+        raise bad_image(f"what came is not a picture ({', '.join(EXTENSIONS)}): {_beginning(data)}")
+    chunks_of(data)
+    try:
+        return _decode(data, found)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise bad_image(f"the {found} is larger than {MAX_IMAGE_PIXELS} pixels") from None
+    except DECODER_ERRORS as exc:
+        raise bad_image(f"the {found} of {len(data)} bytes cannot be decoded: {exc}") from exc
+
+
+def image_path(job: Job, format: str) -> str:  # noqa: A002  what every record calls it
+    """Where the picture of `job` lies, relative to the output: `images/ab/fox-3f9a1c2b77d0.png`.
+
+    Args:
+        job: Its id, else its prompt, gives the readable part.
+        format: What the bytes are, a key of `tasks.store.encode.EXTENSIONS`.
+    """
+    # Four times what is kept is enough: a slug is rarely shorter than a quarter of its text.
+    words = (job.id or job.prompt).strip()[: 4 * SLUG_CHARACTERS]
+    slug = slugify(words, max_length=SLUG_CHARACTERS, word_boundary=True, save_order=True) or "image"
+    return f"{IMAGES}/{job.job_id[:2]}/{slug}-{job.job_id[:12]}{EXTENSIONS[format]}"
+
+
+def parameters_of(job: Job) -> dict[str, Any]:
+    """What is embedded in the picture's file: what was asked for, without what was left open."""
+    asked = {
+        "prompt": job.prompt,
+        "negative_prompt": job.negative_prompt,
+        "seed": job.seed,
+        "steps": job.steps,
+        "model": job.model,
+        "backend": job.backend,
+        "requested_width": job.width,
+        "requested_height": job.height,
+        "aspect_ratio": job.aspect_ratio,
+        "job_id": job.job_id,
+        "id": job.id,
+        "sample": job.sample,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile(NewFile):
+    """The file of a picture, checked and measured."""
+
+    image: StoredImage
+
+
+async def store_image(out: Output, job: Job, data: bytes, *, parameters: Mapping[str, Any] | None) -> StoredImage:
+    """Write the picture into the output; safe there when this returns. The same job again replaces its file.
+
+    Args:
+        out: Where the batch's files go.
+        job: Whose picture it is.
+        data: The file as it was fetched.
+        parameters: What to embed in the file; None leaves its bytes as they are.
+
+    Raises:
+        BadImage: As `measure` has it; nothing was written.
+        BatchStopped: The disk or the storage takes no more (`disk`, `storage`); no part of the file is left.
+    """
+    file = await out.write(partial(picture_file, job, data, parameters=parameters))
+    return file.image
+
+
+def picture_file(job: Job, data: bytes, *, parameters: Mapping[str, Any] | None) -> PictureFile:
+    """Check, measure and name the picture; takes milliseconds of a thread, for decoding.
+
+    Raises:
+        BadImage: As `measure` has it.
+    """
+    measured = measure(data)
+    final = data if parameters is None else embed(data, parameters)
+    file_name = image_path(job, measured.format)
+    image = StoredImage(
+        file_name=file_name,
+        width=measured.width,
+        height=measured.height,
+        format=measured.format,
+        bytes=len(final),
+        sha256=hashlib.sha256(final).hexdigest(),
+    )
+    return PictureFile(file_name, final, image)
+
+
+def _decode(data: bytes, found: str) -> Measured:
+    with _DECODERS[found](BytesIO(data)) as image:
+        # Not `Image.open`: it checks the size only after the decoder was made, and with a warning.
+        if image.width * image.height > MAX_IMAGE_PIXELS:
+            raise Image.DecompressionBombError
+        image.load()
+        return Measured(image.width, image.height, found)
+
+
+def _beginning(data: bytes) -> str:
+    """The first bytes for a person: an error page or message can be read, anything else is named in hex."""
+    # The cut may go through a character; a replacement anywhere else means that this is no text.
+    text = " ".join(data[:80].decode("utf-8", "replace").rstrip("\ufffd").split())
+    if not text.isprintable() or not text or "\ufffd" in text:
+        return f"{len(data)} bytes that start with {data[:8].hex(' ')}"
+    return f"a web page or other markup, {text!r}" if text.startswith("<") else f"a text, {text!r}"

@@ -1,0 +1,49 @@
+"""Where the output of a batch lies: a folder of this machine, or a bucket.
+
+Everything that writes a batch's files, or reads them, does it through an `Output`. It is made from its text alone,
+so the text is what travels: through the command line, through Prefect, to other processes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.core.errors import ConfigError, InputError
+from tasks.store.output.base import NewFile, Output
+from tasks.store.output.bucket_url import BucketUrl, bucket_url
+from tasks.store.output.folder import OutputFolder
+
+__all__ = ["NewFile", "Output", "local_path", "output_at"]
+
+
+def output_at(text: str) -> Output:
+    """The output of this name: `s3://bucket/prefix` (also `gs://`, `az://`), anything else is a folder.
+
+    Asks nobody: whether it exists and can be written is seen by `Output.check`.
+
+    Raises:
+        InputError: The URL cannot be used.
+        ConfigError: It is a bucket and the extra `s3` is not installed.
+    """
+    url = bucket_url(text)
+    return OutputFolder(text) if url is None else _bucket(url)
+
+
+def local_path(text: str) -> Path:
+    """The path of this name, for what goes to this machine only.
+
+    Raises:
+        InputError: It is a place in a bucket.
+    """
+    if bucket_url(text) is not None:
+        raise InputError(f"{text}: is not on this machine; name a path here, and copy what is written there yourself")
+    return Path(text)
+
+
+def _bucket(url: BucketUrl) -> Output:
+    try:
+        # Only who writes to a bucket needs the extra, and waits for it to load.
+        from tasks.store.output.bucket import OutputBucket  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise ConfigError(f"{url}: object storage needs the extra `s3`: pip install 'imagen[s3]'") from None
+    return OutputBucket(url)

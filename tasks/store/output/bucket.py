@@ -1,0 +1,252 @@
+"""The output is in a bucket of object storage (S3 and what speaks its protocol, Google, Azure).
+
+A PUT of an object is atomic, so there are no temporary names: a file is there whole, or the one before it is. The
+ledger and its lock stay on this machine; the object `ledger.json` says so to every other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote
+
+import obstore
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import ObjectStore
+
+from tasks.core.atomic_files import temporary_in
+from tasks.core.errors import BatchStopped, OutputError
+from tasks.core.paths import POINTER_NAME, batches_under
+from tasks.core.text import command_text
+from tasks.store.disk import stopping_when_full
+from tasks.store.output.base import File, Output
+from tasks.store.output.bucket_client import connect
+from tasks.store.output.bucket_errors import STORE_ERRORS, reason_of
+from tasks.store.output.bucket_url import BucketUrl, bucket_url
+from tasks.store.output.ledger_claim import Claim, forget, keep, kept, leads_to_database, new_claim
+
+PATIENCE_S = 60.0
+"""With a storage that goes away in the middle of a batch."""
+CHECK_PATIENCE_S = 10.0
+"""With one that is away before anything was spent, when a person waits."""
+LISTED_AT_ONCE = 1_000
+PROBE_NAME = ".imagen-probe"
+
+CONTENT_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".avif": "image/avif",
+    ".json": "application/json",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".md": "text/markdown; charset=utf-8",
+    ".parquet": "application/vnd.apache.parquet",
+    ".tar": "application/x-tar",
+}
+"""Python's own table lacks some of them, and depends on the machine."""
+
+
+class OutputBucket:
+    """A prefix in a bucket that holds the pictures and the table; the ledger is elsewhere."""
+
+    def __init__(self, url: BucketUrl) -> None:
+        """The place at `url`; nothing is asked yet."""
+        self._url = url
+        self._is_away = False
+
+    def __str__(self) -> str:
+        """The URL as the user gave it."""
+        return str(self._url)
+
+    @property
+    def name(self) -> str:
+        """The last part of the URL."""
+        return PurePosixPath(self._url.prefix).name or self._url.bucket
+
+    @property
+    def address(self) -> str:
+        """The URL."""
+        return str(self._url)
+
+    @property
+    def home(self) -> Path:
+        """A folder of this user's state, derived from the URL."""
+        return self._url.home
+
+    def ledger_folder(self) -> Path:
+        """The folder on this machine; the bucket is asked only where that knows of no ledger."""
+        if kept(self.home) is None:
+            if (there := self.read(POINTER_NAME)) is None:
+                raise OutputError(f"{self}: is not the output of a batch (it has no {POINTER_NAME})")
+            self._follow(there)
+        return self.home
+
+    def below(self) -> Iterator[Output]:
+        """This place or every batch's below it, as far as this machine knows them; else this place, if it is a batch's."""
+        known = [folder for folder in batches_under(self.home) if kept(folder) is not None]
+        if not known and (there := self.read(POINTER_NAME)) is not None:
+            self._follow(there)
+            known = [self.home]
+        for folder in known:
+            yield OutputBucket(self._url.of(folder))
+
+    def check(self) -> None:
+        """Write and remove a small object, and see where the ledger is."""
+        with self._refused_before_start():
+            obstore.put(self._impatient, self._key(PROBE_NAME), b"")
+            # Who may write and not remove keeps an empty object.
+            with suppress(*STORE_ERRORS):
+                obstore.delete(self._impatient, self._key(PROBE_NAME))
+        if (there := self.read(POINTER_NAME)) is not None:
+            self._follow(there)
+
+    def claim(self, *, first: bool) -> None:
+        """Create `ledger.json` where there is none, and see that it is ours."""
+        there = self.read(POINTER_NAME)
+        if there is None and not first:
+            raise OutputError(
+                f"{self}: has no {POINTER_NAME} any more, but this machine knows a batch there ({self.home}). Is it the "
+                "same endpoint? Where the bucket was emptied, remove that folder to begin anew, and pay anew"
+            )
+        if there is None:
+            there = self._create_pointer()
+        if there != kept(self.home):
+            if first:
+                forget(self.home)
+            raise self._elsewhere(there)
+
+    async def write(self, make: Callable[[], File]) -> File:
+        """Make the file in a thread, and send it from the event loop."""
+        file = await asyncio.to_thread(make)
+        await self._send(file.name, file.data)
+        return file
+
+    @asynccontextmanager
+    async def replacing(self, name: str) -> AsyncIterator[Path]:
+        """A temporary file on this machine, sent in parts; it is seen when all of them have arrived."""
+        temporary = temporary_in(self.home)
+        try:
+            with stopping_when_full(self, disk=self.home):
+                self.home.mkdir(parents=True, exist_ok=True)
+                yield temporary
+            await self._send(name, temporary)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def read(self, name: str) -> bytes | None:
+        """The object's bytes."""
+        with self._refused_before_start():
+            try:
+                return obstore.get(self._impatient, self._key(name)).bytes().to_bytes()
+            except FileNotFoundError as exc:
+                if "NoSuchBucket" in str(exc):
+                    raise
+                return None
+
+    def has(self, name: str) -> bool:
+        """Whether there is such an object; its bytes stay where they are."""
+        with self._refused_before_start():
+            try:
+                obstore.head(self._impatient, self._key(name))
+            except FileNotFoundError:
+                return False
+            return True
+
+    async def names(self, folder: str) -> set[str]:
+        """One request for a thousand objects."""
+        found: set[str] = set()
+        with self._refused_before_start():
+            async for objects in obstore.list(self._impatient, self._key(folder), chunk_size=LISTED_AT_ONCE):
+                found.update(self._url.name(each["path"]) for each in objects)
+        return found
+
+    async def remove(self, names: Iterable[str]) -> None:
+        """One request for a thousand objects. Who may write and not remove keeps them, as is said of `check`."""
+        if keys := [self._key(name) for name in names]:
+            with suppress(*STORE_ERRORS):
+                await obstore.delete_async(self._impatient, keys)
+
+    def address_from(self, other: Output) -> str | None:
+        """Relative, and only within one bucket: what address leads to another is not known here."""
+        seen_from = bucket_url(str(other))
+        if seen_from is None or seen_from.root != self._url.root:
+            return None
+        if seen_from == self._url:
+            return ""
+        return quote(posixpath.relpath(f"/{self._url.prefix}", f"/{seen_from.prefix}")) + "/"
+
+    async def _send(self, name: str, content: bytes | Path) -> None:
+        # One that was away for a minute is not tried for a minute by each picture that is still in flight.
+        store = self._impatient if self._is_away else self._patient
+        attributes = {"Content-Type": CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")}
+        try:
+            await obstore.put_async(store, self._key(name), content, attributes=attributes)
+        except STORE_ERRORS as exc:
+            self._is_away = True
+            reason = reason_of(exc, self._url)
+            raise BatchStopped(
+                "storage",
+                f"{self}: {reason} and run `{command_text('resume', self)}`; nothing is paid twice",
+                why=reason,
+            ) from exc
+        self._is_away = False
+
+    def _create_pointer(self) -> bytes:
+        """Create `ledger.json` unless somebody else did meanwhile; the one that is there now."""
+        if (ours := kept(self.home)) is None:
+            ours = new_claim(self.home)
+            keep(self.home, ours)
+        with self._refused_before_start(), suppress(AlreadyExistsError):
+            try:
+                obstore.put(self._impatient, self._key(POINTER_NAME), ours, mode="create")
+            except NotImplementedError:  # AWS_CONDITIONAL_PUT=disabled: this server knows no "only if there is none"
+                obstore.put(self._impatient, self._key(POINTER_NAME), ours)
+        # Read again: a server may ignore the condition, and a lost answer leaves ours there.
+        return self.read(POINTER_NAME) or ours
+
+    def _follow(self, there: bytes) -> None:
+        """Pass where the ledger can be reached from here; a way to a database is kept where a ledger is looked for."""
+        if there == kept(self.home):
+            return
+        if not leads_to_database(there):
+            raise self._elsewhere(there)
+        keep(self.home, there)
+
+    def _elsewhere(self, there: bytes) -> OutputError:
+        if leads_to_database(there):
+            return OutputError(f"{self}: another machine has begun this batch just now: give the same command again")
+        claim = Claim.parse(there)
+        if claim.is_of_this_host and claim.path == str(self.home):
+            return OutputError(
+                f"{self}: this batch's ledger was on this machine in {claim.path} and is gone: bring it back, or choose "
+                f"another --out; to begin anew, and pay anew, remove {POINTER_NAME} from the bucket"
+            )
+        return OutputError(
+            f"{self}: this batch's ledger is on {claim.host} in {claim.path}: go on there, or choose another --out; "
+            "a batch that several machines work on keeps its ledger in PostgreSQL"
+        )
+
+    @contextmanager
+    def _refused_before_start(self) -> Iterator[None]:
+        try:
+            yield
+        except STORE_ERRORS as exc:
+            raise OutputError(f"{self}: {reason_of(exc, self._url)}") from exc
+
+    def _key(self, name: str) -> str:
+        return self._url.key(name)
+
+    @cached_property
+    def _patient(self) -> ObjectStore:
+        return connect(self._url, patience_s=PATIENCE_S)
+
+    @cached_property
+    def _impatient(self) -> ObjectStore:
+        return connect(self._url, patience_s=min(CHECK_PATIENCE_S, PATIENCE_S))

@@ -1,0 +1,117 @@
+"""The output is a folder of this machine: temporary name, fsync, rename; a full disk stops the batch."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from tasks.core.atomic_files import replacing, write_atomically
+from tasks.core.errors import UnreadableFile
+from tasks.core.paths import batches_under
+from tasks.store.disk import stopping_when_full
+from tasks.store.output.base import File, Output
+
+
+class OutputFolder:
+    """A folder that holds the pictures, the table, the ledger and its lock."""
+
+    def __init__(self, path: str | Path) -> None:
+        """The folder at `path`, which need not exist yet."""
+        self._path = Path(path)
+
+    def __str__(self) -> str:
+        """The path as the user gave it."""
+        return str(self._path)
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self._path.resolve().name
+
+    @property
+    def address(self) -> str:
+        """Its absolute path."""
+        return str(self._path.resolve())
+
+    @property
+    def home(self) -> Path:
+        """The folder itself."""
+        return self._path
+
+    def ledger_folder(self) -> Path:
+        """The folder itself; whoever opens the ledger says when there is none."""
+        return self._path
+
+    def below(self) -> Iterator[Output]:
+        """This folder or every batch's below it."""
+        return map(OutputFolder, batches_under(self._path))
+
+    def check(self) -> None:
+        """Nothing: whoever takes the folder's lock has made the folder and written to it."""
+
+    def claim(self, *, first: bool) -> None:
+        """Nothing: the ledger lies beside the pictures, so both go wherever the folder goes."""
+
+    async def write(self, make: Callable[[], File]) -> File:
+        """Make the file and have it on disk, in one go of a thread."""
+        return await asyncio.to_thread(self._write, make)
+
+    @asynccontextmanager
+    async def replacing(self, name: str) -> AsyncIterator[Path]:
+        """A temporary name beside the file."""
+        with stopping_when_full(self._path), replacing(self._path / name) as temporary:
+            yield temporary
+
+    def read(self, name: str) -> bytes | None:
+        """The file's bytes."""
+        try:
+            return (self._path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise UnreadableFile(f"{self._path / name}: cannot be read ({exc.strerror})") from None
+
+    def has(self, name: str) -> bool:
+        """Whether it is a file."""
+        return (self._path / name).is_file()
+
+    async def names(self, folder: str) -> set[str]:
+        """Whatever is no folder, leftovers of killed writers too."""
+        return await asyncio.to_thread(lambda: set(self._names(folder)))
+
+    async def remove(self, names: Iterable[str]) -> None:
+        """Unlink them; the folders stay."""
+        await asyncio.to_thread(self._remove, list(names))
+
+    def address_from(self, other: Output) -> str | None:
+        """Relative where both are on one drive, so that both folders may move together."""
+        if not isinstance(other, OutputFolder):
+            return None
+        here, there = self._path.resolve(), other.home.resolve()
+        if here == there:
+            return ""
+        try:
+            return quote(Path(os.path.relpath(here, there)).as_posix()) + "/"
+        except ValueError:
+            return here.as_uri() + "/"
+
+    def _names(self, folder: str) -> Iterator[str]:
+        for parent, _, names in os.walk(self._path / folder):
+            below = Path(parent).relative_to(self._path).as_posix()
+            yield from (f"{below}/{name}" for name in names)
+
+    def _remove(self, names: list[str]) -> None:
+        for name in names:
+            with suppress(OSError):
+                (self._path / name).unlink()
+
+    def _write(self, make: Callable[[], File]) -> File:
+        file = make()
+        # Whatever the reason is, the next pictures would be paid for and meet it too.
+        with stopping_when_full(self._path):
+            write_atomically(self._path / file.name, file.data)
+        return file

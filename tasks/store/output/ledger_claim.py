@@ -1,0 +1,91 @@
+"""The object `ledger.json` in a bucket: where the ledger of the batch is.
+
+Either it leads to a database, which every machine reaches; then it is everybody's, and each keeps a copy of it where the
+ledger is looked for. Or it is one machine's claim: the ledger is a file there. A claim names host and folder for people;
+an id of which that machine keeps a copy says for programs whose it is, since machines of one name are common.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from tasks.core.atomic_files import write_atomically
+from tasks.core.errors import OutputError
+from tasks.core.paths import POINTER_NAME, ledger_path
+
+CLAIM_NAME = "claim.json"
+"""The copy of a machine's own claim, beside its ledger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A machine's word that it has the ledger of a batch."""
+
+    id: str
+    """Drawn once for a batch and a machine."""
+    host: str
+    path: str
+    """Folder of the ledger on that host."""
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Read what `data` says, for people; `?` for what it does not."""
+        record = _record(data)
+        return cls(**{name: str(record.get(name, "?")) for name in ("id", "host", "path")})
+
+    @property
+    def is_of_this_host(self) -> bool:
+        """Whether a machine of this name has made it."""
+        return self.host == socket.gethostname()
+
+    def as_bytes(self) -> bytes:
+        """What is written to the bucket."""
+        return json.dumps(asdict(self), indent=2).encode() + b"\n"
+
+
+def leads_to_database(data: bytes) -> bool:
+    """Whether this `ledger.json` is no machine's claim."""
+    return "url" in _record(data)
+
+
+def kept(home: Path) -> bytes | None:
+    """What this machine takes for the batch's `ledger.json`; None where it does not know the batch."""
+    names = [POINTER_NAME, CLAIM_NAME] if ledger_path(home).is_file() else [POINTER_NAME]
+    return next((path.read_bytes() for path in map(home.joinpath, names) if path.is_file()), None)
+
+
+def keep(home: Path, data: bytes) -> None:
+    """Keep what `kept` gives later.
+
+    Raises:
+        OutputError: It cannot be written here.
+    """
+    path = home / (POINTER_NAME if leads_to_database(data) else CLAIM_NAME)
+    try:
+        write_atomically(path, data)
+    except OSError as exc:
+        raise OutputError(f"{path}: cannot be written ({exc.strerror})") from None
+
+
+def forget(home: Path) -> None:
+    """Keep nothing: another machine was first."""
+    for name in (POINTER_NAME, CLAIM_NAME):
+        (home / name).unlink(missing_ok=True)
+
+
+def new_claim(home: Path) -> bytes:
+    """The claim of this machine to a batch whose ledger is in `home`."""
+    return Claim(id=secrets.token_hex(16), host=socket.gethostname(), path=str(home)).as_bytes()
+
+
+def _record(data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,91 @@
+"""Pictures that go into pictures: found when a batch is planned, read when a job is sent.
+
+Takes what stands in a manifest, gives a `ReferenceImage` whose digest belongs to the job's identity; later its bytes,
+which are those of the plan or none.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from stat import S_ISREG
+
+from tasks.core.errors import Rejected
+from tasks.core.identity import digest
+from tasks.core.records import Job, ReferenceImage
+from tasks.store.chunks import format_of
+
+INPUTS = ("image", "mask")
+"""The columns, and what a backend's `takes` names."""
+MOST_BYTES = 50 * 1024 * 1024
+"""Of one file; the services take less."""
+HEAD_BYTES = 64
+
+
+def find_reference(text: str, base: Path) -> ReferenceImage:
+    """What a cell names; a path is relative to `base`, the manifest's folder.
+
+    Raises:
+        ValueError: There is no such file, or it is no picture; the text says what to do.
+    """
+    if text.startswith(("http://", "https://")):
+        return ReferenceImage(text, digest(text))
+    try:
+        path = (base / Path(text).expanduser()).absolute()
+        state = path.stat()
+        if not S_ISREG(state.st_mode):
+            raise ValueError(f"{text!r} is no file")  # a device or a pipe has no end
+        return ReferenceImage(str(path), _sha256(path, state.st_mtime_ns, state.st_size))
+    except OSError as exc:
+        raise ValueError(f"{text!r} cannot be read ({exc.strerror}); a path is relative to the manifest") from None
+    except RuntimeError:
+        raise ValueError(
+            f"{text!r} begins with a user who has no home here; a file beside the manifest is ./~..."
+        ) from None
+
+
+@lru_cache(maxsize=4_096)
+def _sha256(path: Path, _mtime_ns: int, size: int) -> str:
+    """Of a picture's file; many rows may start from the same one."""
+    if size > MOST_BYTES:
+        raise ValueError(f"{path.name} is larger than {MOST_BYTES // 2**20} MiB")
+    data = path.read_bytes()
+    if format_of(data) is None:
+        raise ValueError(f"{path.name} is no picture (png, jpeg, webp, gif, avif)")
+    return hashlib.sha256(data).hexdigest()
+
+
+def references_of(job: Job) -> Mapping[str, ReferenceImage]:
+    """The job's pictures by column."""
+    given = {"image": job.image, "mask": job.mask}
+    return {name: reference for name, reference in given.items() if reference is not None}
+
+
+def read_reference(reference: ReferenceImage) -> bytes:
+    """The bytes of a file. Blocks.
+
+    Raises:
+        Rejected: It is gone, or not what it was when the batch was planned. Nothing was sent.
+    """
+    try:
+        data = Path(reference.address).read_bytes()
+    except OSError as exc:
+        raise Rejected(f"{reference.address} cannot be read ({exc.strerror})", kind="input_image") from None
+    if hashlib.sha256(data).hexdigest() != reference.sha256:
+        raise Rejected(
+            f"{reference.address} has changed since the batch was planned; run the manifest again", kind="input_image"
+        )
+    return data
+
+
+def media_type(data: bytes) -> str:
+    """`image/png` and the like."""
+    return f"image/{format_of(data[:HEAD_BYTES]) or 'png'}"
+
+
+def data_address(data: bytes) -> str:
+    """The picture as a `data:` address."""
+    return f"data:{media_type(data)};base64,{base64.b64encode(data).decode()}"

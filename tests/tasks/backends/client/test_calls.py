@@ -1,0 +1,129 @@
+"""What the HTTP backends share: what an answer proves, when to come again, and what never stands in a message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tasks.backends.client.calls import HttpCalls, json_object, refusal, retry_after_s
+from tasks.core.errors import Ambiguous, BatchStopped, NotCreated, Rejected, Throttled
+from tests.support.raw_server import http, raw_server
+
+PROOFS = {
+    301: Rejected,
+    303: Ambiguous,
+    307: Rejected,
+    400: Rejected,
+    401: BatchStopped,
+    402: BatchStopped,
+    403: BatchStopped,
+    404: Rejected,
+    405: Rejected,
+    408: Ambiguous,
+    409: Ambiguous,
+    413: Rejected,
+    422: Rejected,
+    425: Ambiguous,
+    429: Throttled,
+    500: Ambiguous,
+    503: Ambiguous,
+}
+
+
+@pytest.mark.parametrize("status", PROOFS)
+def test_what_a_status_proves(status: int) -> None:
+    """Only a clear no lets a call that costs money be forgotten; the rest may have been done."""
+    error = refusal(httpx.Response(status), "no", service="example", key_env="MY_KEY")
+    assert type(error) is PROOFS[status]
+    if isinstance(error, Ambiguous):
+        assert error.cost_micros is None
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("3", 3.0), ("0.5", 0.5), ("-1", 0.0), ("soon", None), ("Tue, 01 Jan 2019 00:00:00 GMT", 0.0)],
+)
+def test_when_to_come_again(value: str, seconds: float | None) -> None:
+    """A number or a date; what is neither says nothing."""
+    assert retry_after_s(httpx.Response(429, headers={"retry-after": value})) == seconds
+    assert retry_after_s(httpx.Response(429)) is None
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
+def test_an_answer_that_is_no_object_is_an_empty_one(body: bytes) -> None:
+    """Whoever reads it need not ask."""
+    assert json_object(httpx.Response(200, content=body)) == {}
+
+
+async def test_secrets_never_stand_in_a_message() -> None:
+    """Neither as they are nor as an address quotes them; a message is one line of bounded length."""
+    calls = HttpCalls(secrets=["a/b+c", ""], connections=1)
+    words = calls.words("bad key a/b+c\nat http://x/?k=a%2Fb%2Bc " + "x" * 1000)
+    await calls.close()
+    assert words.startswith("bad key *** at http://x/?k=*** xxx")
+    assert len(words) == 500
+
+
+async def test_a_secret_that_is_a_part_of_another_hides_neither() -> None:
+    """The longer one is taken out first, so that no end of it is left."""
+    calls = HttpCalls(secrets=["abc", "abcdef"], connections=1)
+    assert calls.words("abcdef abc") == "*** ***"
+    await calls.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE"])
+async def test_a_call_that_costs_money_is_sent_once(method: str) -> None:
+    """Whatever its method: a dropped one is not repeated unseen, not even on a connection that was used before."""
+    calls = HttpCalls(connections=1)
+    async with raw_server(http("200 OK", "{}"), None, http("200 OK", "{}")) as server:
+        await calls.pay("POST", server.url)
+        with pytest.raises(Ambiguous, match="lost"):
+            await calls.pay(method, server.url)
+        assert len(server.requests) == 2
+    await calls.close()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"json": {"scale": float("nan")}},
+        {"json": {"prompt": "half a character \ud83d"}},
+        {"headers": {"X-Key": "\u201ckey\u201d"}},
+        {"url": "http://127.0.0.1:80O0/"},
+    ],
+)
+async def test_what_cannot_be_written_was_never_sent(content: dict[str, Any]) -> None:
+    """It is wrong, not lost: nobody looks for it, and it is not held."""
+    calls = HttpCalls(connections=1)
+    with pytest.raises(Rejected, match="cannot be sent"):
+        await calls.pay("POST", **{"url": "http://127.0.0.1:1/", **content})
+    await calls.close()
+
+
+async def test_an_answer_that_is_no_http_says_nothing() -> None:
+    """It is one of httpx's errors, as every other trouble on the way, and holds no part of the address."""
+    calls = HttpCalls(connections=1)
+    async with raw_server(b"garbage\r\n\r\n") as server:
+        with pytest.raises(httpx.RemoteProtocolError) as caught:
+            await calls.http.get(f"{server.url}/?key=secret")
+        with pytest.raises(Ambiguous):
+            await calls.pay("POST", server.url)
+    await calls.close()
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_call_that_never_left_is_told_from_one_that_was_lost() -> None:
+    """Refused, dropped, broken off, too late."""
+    calls = HttpCalls(connections=2)
+    with pytest.raises(NotCreated):
+        await calls.pay("POST", "http://127.0.0.1:1/")
+    for answer in (None, http("200 OK", "whole", Connection="close")[:-2]):
+        async with raw_server(answer) as server:
+            with pytest.raises(Ambiguous, match="lost"):
+                await calls.pay("POST", server.url)
+    async with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf") as server:
+        with pytest.raises(Ambiguous, match="none within 0 s"):
+            await calls.pay("POST", server.url, timeout_s=0.2)
+    await calls.close()

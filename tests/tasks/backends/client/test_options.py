@@ -1,0 +1,54 @@
+"""Settings that no service can be reached with are said before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tasks.core.errors import ConfigError
+from tests.support.fakes.backends import backend_of
+from tests.support.fakes.json_api import at_once
+
+KEYS = {"openai": "OPENAI_API_KEY", "fal": "FAL_KEY", "replicate": "REPLICATE_API_TOKEN"}
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost:8000", "ftp://a", "http://", "http://localhost:80O0/v1", "http://[a/v1"]
+)
+@pytest.mark.parametrize(
+    "instance",
+    [
+        {"type": "openai", "model": "m", "api_base": ""},
+        {"type": "fal", "model": "a/b", "queue_base": ""},
+        at_once("", "raw"),
+    ],
+    ids=lambda instance: instance["type"],
+)
+def test_what_is_no_address_is_a_mistake_in_the_configuration(instance: dict[str, Any], address: str) -> None:
+    """A port with a letter in it, no host: not a lost call, whose job would be held."""
+    wrong: dict[str, Any] = {name: address if value == "" else value for name, value in instance.items()}
+    if "create" in wrong:
+        wrong["create"] = {**wrong["create"], "url": address}
+    with pytest.raises(ConfigError, match="is not an address"):
+        backend_of(wrong)
+
+
+def test_a_part_of_an_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its port and host too."""
+    instance = at_once("", "raw")
+    instance["create"]["url"] = "http://{env:HOST}:{env:PORT}/v1?key={env:KEY}"
+    for name in ("HOST", "PORT", "KEY"):
+        monkeypatch.delenv(name, raising=False)
+    missing = (backend_of(instance).ready() or "").removeprefix("set ").split(", ")
+    assert {"HOST", "PORT", "KEY"} <= set(missing)
+
+
+@pytest.mark.parametrize("key", ["\u201csk-1\u201d", "sk-1\nsk-2"])
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_key_that_no_header_can_carry_is_named(kind: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was copied together with something else; nobody is asked anything with it."""
+    monkeypatch.setenv(KEYS[kind], key)
+    backend = backend_of({"type": kind, "model": "a/b"})
+    backend.learn()
+    assert (backend.ready() or "").startswith(f"set {KEYS[kind]} again")

@@ -1,0 +1,194 @@
+"""The whole way against the images API: nothing is paid for twice, and no answer is lost without a word."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.core.errors import Throttled
+from tasks.core.records import Ended, JobState
+from tasks.generate.jobs import generate_range
+from tasks.ledger.jobs import reopen
+from tasks.ledger.queries import count
+from tests.support.fakes.backends import EVERYTHING, backend_of, batch_at, generate, job_of
+from tests.support.fakes.openai_images import INPUT_TOKENS, OUTPUT_TOKENS, OpenAIImages
+from tests.support.fakes.serving import serving
+from tests.support.scripted_batch import ledger
+
+COST_MICROS = INPUT_TOKENS * 8 + OUTPUT_TOKENS * 32
+
+
+@pytest.fixture
+async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenAIImages]:
+    """The service, and its key where the backend looks for it."""
+    service = OpenAIImages()
+    monkeypatch.setenv("OPENAI_API_KEY", service.key)
+    async with serving(service):
+        yield service
+
+
+def instance(provider: OpenAIImages, **changes: Any) -> dict[str, Any]:
+    """An instance that talks to it."""
+    return {
+        "type": "openai",
+        "model": "gpt-image-1.5",
+        "api_base": f"{provider.url}/v1",
+        "quality": "low",
+        **changes,
+    }
+
+
+async def run(out: Path, provider: OpenAIImages, jobs: int = 3, **changes: Any) -> Any:
+    """Generate so many jobs and count."""
+    chosen = instance(provider, **changes)
+    return await generate(out, chosen, [job_of(chosen, number) for number in range(jobs)])
+
+
+async def test_a_batch_without_faults(out: Path, provider: OpenAIImages) -> None:
+    """Every job one call and one picture, priced by the tokens that the service counted."""
+    counts = await run(out, provider, 20)
+    assert (counts.succeeded, counts.cost_micros) == (20, 20 * COST_MICROS)
+    assert len(provider.created) == 20
+    assert ledger(out, "SELECT DISTINCT cost_source FROM attempts") == [("reported",)]
+    assert len(set(provider.client_request_ids)) == 20
+
+
+@pytest.mark.parametrize("fault", ["as_url", "no_usage"])
+async def test_answers_of_other_servers(fault: str, out: Path, provider: OpenAIImages) -> None:
+    """Pictures at an address are fetched without the key; without tokens the cost is unknown, never 0."""
+    provider.break_(fault)
+    counts = await run(out, provider)
+    assert (counts.succeeded, provider.key_leaks) == (3, 0)
+    assert counts.cost_unknown == (3 if fault == "no_usage" else 0)
+
+
+@pytest.mark.parametrize(("price_usd", "source", "cost_micros"), [(0.05, "priced", 50_000), (0.0, "free", 0)])
+async def test_the_users_own_price_wins_over_tokens(
+    price_usd: float, source: str, cost_micros: int, out: Path, provider: OpenAIImages
+) -> None:
+    """And says so."""
+    counts = await run(out, provider, 1, price_usd=price_usd)
+    assert counts.cost_micros == cost_micros
+    assert ledger(out, "SELECT cost_source FROM attempts") == [(source,)]
+
+
+@pytest.mark.parametrize("fault", ["throttled", "throttled_words"])
+async def test_a_429_is_no_attempt(fault: str, provider: OpenAIImages) -> None:
+    """It says when to come again and how often, by its headers or in words."""
+    provider.break_(fault)
+    backend = backend_of(instance(provider))
+    with pytest.raises(Throttled) as caught:
+        await backend.submit(job_of(instance(provider)), attempt=1)
+    await backend.close()
+    expected = (90.0, 50.0) if fault == "throttled" else (12.0, 5.0)
+    assert (caught.value.retry_after_s, caught.value.creates_per_min) == expected
+    assert provider.created == []
+
+
+HELD = ["server_error", "overloaded_html", "drop_before", "drop_after", "drop_middle", "not_json", "damaged_base64"]
+
+
+@pytest.mark.parametrize("fault", HELD)
+async def test_what_ends_without_a_whole_answer_is_held(fault: str, out: Path, provider: OpenAIImages) -> None:
+    """Nobody can tell whether it was made: one call, and no other until the user says so."""
+    provider.break_(fault, 1)
+    counts = await run(out, provider, 1)
+    again = await run(out, provider, 1)
+    assert (counts.held, again.held, provider.requests["generate"]) == (1, 1, 1)
+    [(message,)] = ledger(out, "SELECT error_message FROM jobs")
+    assert "keeps no list" in str(message)
+    async with batch_at(out, instance(provider), [job_of(instance(provider))]) as batch:
+        await reopen(batch.engine, Ended(frozenset({JobState.HELD})))
+        await generate_range(batch, *EVERYTHING)
+        assert (await count(batch.engine)).succeeded == 1
+    assert provider.requests["generate"] == 2
+
+
+async def test_an_answer_that_never_comes_is_held(out: Path, provider: OpenAIImages) -> None:
+    """It is given up after the time-out."""
+    provider.break_("hang_after", 1)
+    assert (await run(out, provider, 1, timeout_s=0.3)).held == 1
+
+
+async def test_where_pictures_are_free_a_lost_call_is_sent_again(out: Path, provider: OpenAIImages) -> None:
+    """A server of one's own: `price_usd: 0` says that there is nothing to lose."""
+    provider.break_("drop_after", 1)
+    counts = await run(out, provider, 1, price_usd=0.0)
+    assert (counts.succeeded, counts.cost_micros, len(provider.created)) == (1, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "unknown"),
+    [
+        ("moderation_prompt", "moderation", 0),
+        ("moderation_output", "moderation", 3),
+        ("invalid", "invalid", 0),
+        ("no_data", "no_output", 0),
+    ],
+)
+async def test_ends_without_a_picture(fault: str, kind: str, unknown: int, out: Path, provider: OpenAIImages) -> None:
+    """Failed with their kind and what is known of their cost; nothing is sent again."""
+    provider.break_(fault)
+    counts = await run(out, provider)
+    assert (dict(counts.errors), counts.cost_unknown) == ({kind: 3}, unknown)
+    assert provider.requests["generate"] == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("unauthorized", "token"),
+        ("not_verified", "token"),
+        ("insufficient_quota", "credit"),
+        ("billing_hard_limit", "credit"),
+    ],
+)
+async def test_what_concerns_the_account_stops_the_batch(
+    fault: str, reason: str, out: Path, provider: OpenAIImages
+) -> None:
+    """Nobody's job is failed for it; with the account in order the batch goes on."""
+    provider.break_(fault)
+    jobs = [job_of(instance(provider), number) for number in range(5)]
+    async with batch_at(out, instance(provider, concurrency=1), jobs) as batch:
+        await generate_range(batch, *EVERYTHING)
+        assert batch.stop.cause is not None
+        assert batch.stop.cause.reason == reason
+        assert (await count(batch.engine)).failed == 0
+    provider.faults.clear()
+    assert (await run(out, provider, 5)).succeeded == 5
+
+
+async def test_a_picture_whose_run_was_killed_before_it_was_stored_is_said_to_be_lost(
+    out: Path, provider: OpenAIImages
+) -> None:
+    """The id is in the ledger, the picture nowhere: failed as `output_gone`, and paid again only when asked for."""
+    chosen, job = instance(provider), job_of(instance(provider))
+    async with batch_at(out, chosen, [job]) as batch:
+        await batch.journal.submitting(job, number=1, reserved_micros=9_000, now_us=batch.clock.now_us())
+        sent = await batch.backend("api").submit(job, attempt=1)
+        batch.journal.submitted(job, number=1, prediction=sent, retries=0, now_us=batch.clock.now_us())
+    counts = await generate(out, chosen, [job])
+    assert (dict(counts.errors), counts.cost_unknown, len(provider.created)) == ({"output_gone": 1}, 1, 1)
+
+
+async def test_a_call_that_a_kill_interrupted_is_held(out: Path, provider: OpenAIImages) -> None:
+    """Its intent is in the ledger and no answer."""
+    chosen, job = instance(provider), job_of(instance(provider))
+    async with batch_at(out, chosen, [job]) as batch:
+        await batch.journal.submitting(job, number=1, reserved_micros=9_000, now_us=batch.clock.now_us())
+    counts = await generate(out, chosen, [job])
+    assert (counts.held, len(provider.created)) == (1, 0)
+
+
+async def test_a_budget_is_kept(out: Path, provider: OpenAIImages) -> None:
+    """What is set aside is the dearest picture of this quality; what was not used comes back."""
+    chosen = instance(provider)
+    jobs = [job_of(chosen, number) for number in range(10)]
+    async with batch_at(out, chosen, jobs, budget_micros=3 * COST_MICROS + 500) as batch:
+        await generate_range(batch, *EVERYTHING)
+        counts = await count(batch.engine)
+    assert counts.succeeded == 2
+    assert counts.cost_micros <= 3 * COST_MICROS + 500

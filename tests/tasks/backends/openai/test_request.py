@@ -1,0 +1,111 @@
+"""What a job becomes in a request, and what is known beforehand to be refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tasks.backends.openai.costs import Costs
+from tasks.backends.openai.options import OpenAIOptions
+from tasks.backends.openai.request import body_of, problems_of
+from tasks.backends.prices import Pricing, price_of
+from tests.support.fakes.backends import job_of
+
+FIXED = "gpt-image-1.5"
+FREE = "gpt-image-2.5-flare"
+OTHER = "somebody/else"
+
+
+def job(model: str, **changes: Any) -> Any:
+    """A job for a model."""
+    return job_of({"type": "openai", "model": model}, **changes)
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "size"),
+    [
+        (FIXED, {}, "1024x1024"),
+        (FIXED, {"width": 1536, "height": 1024}, "1536x1024"),
+        (FIXED, {"aspect_ratio": "6:4"}, "1536x1024"),
+        (FREE, {"width": 1536, "height": 864}, "1536x864"),
+        (FREE, {"aspect_ratio": "16:9"}, "1360x768"),
+        (OTHER, {"width": 500, "height": 333}, "500x333"),
+    ],
+)
+def test_the_size_follows_the_row(model: str, changes: dict[str, Any], size: str) -> None:
+    """Given sides as they are, a ratio as the model can make it, nothing as the default."""
+    body = body_of(job(model, **changes), OpenAIOptions())
+    assert body["size"] == size
+    assert problems_of(job(model, **changes), OpenAIOptions()) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "options", "named"),
+    [
+        (FIXED, {"width": 512, "height": 512}, {}, "size: 512x512 is none of its sizes"),
+        (FIXED, {"aspect_ratio": "21:9"}, {}, "size"),
+        (FREE, {"width": 1000, "height": 1000}, {}, "size: 1000x1000: sides must be multiples of 16"),
+        (FREE, {"width": 3200, "height": 320}, {}, "size"),
+        (FREE, {"width": 3840, "height": 3840}, {}, "size"),
+        (f"{FREE}-2026-09-08", {"width": 1000, "height": 1000}, {}, "size"),
+        (FIXED, {}, {"quality": "max"}, "quality: 'max'"),
+        (FIXED, {"backend_opts": {"quality": "hd"}}, {}, "quality"),
+        (FIXED, {"backend_opts": {"output_format": "gif"}}, {}, "output_format"),
+        (FIXED, {"backend_opts": {"n": 2}}, {}, "n: one picture"),
+        (FREE, {"backend_opts": {"size": "large"}}, {}, "size: large is no size"),
+        (FREE, {"backend_opts": {"size": "1024x1024x3"}}, {}, "size"),
+        (FIXED, {"backend_opts": {"quality": ["low"]}}, {}, "quality"),
+        (FIXED, {"backend_opts": {"output_format": ["png"]}}, {}, "output_format"),
+        (OTHER, {"backend_opts": {"prompt": None}}, {}, "prompt"),
+        (FIXED, {"backend_opts": {"prompt": 5}}, {}, "prompt"),
+        (FIXED, {"prompt": "a" * 32_001}, {}, "prompt"),
+        (FIXED, {"negative_prompt": "fog"}, {}, "negative_prompt: is not sent"),
+        (OTHER, {"steps": 4}, {}, "steps: is not sent"),
+    ],
+)
+def test_what_would_be_refused_is_known_before_anything_is_sent(
+    model: str, changes: dict[str, Any], options: dict[str, Any], named: str
+) -> None:
+    """One problem, which names the input; a price is no matter of its kind."""
+    chosen = OpenAIOptions(**options)
+    [problem] = problems_of(job(model, **changes), chosen)
+    assert problem.startswith(named)
+    price = Pricing(price=price_of(model, {}), image_micros=None)
+    Costs(pricing=price, options=chosen).most_micros(body_of(job(model, **changes), chosen))
+
+
+def test_other_models_get_what_the_row_says() -> None:
+    """No format, no quality and no seed that nobody asked for; inputs of a server by its own names; null takes one away."""
+    plain = body_of(job(OTHER), OpenAIOptions())
+    assert set(plain) == {"model", "prompt", "n", "size"}
+    options = OpenAIOptions(extra_inputs={"seed": "seed", "num_inference_steps": "steps"}, response_format="b64_json")
+    rich = body_of(job(OTHER, seed=7, steps=4, backend_opts={"size": None, "style": "ink"}), options)
+    assert (rich["seed"], rich["num_inference_steps"], rich["style"]) == (7, 4, "ink")
+    assert "size" not in rich
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "dollars"),
+    [
+        ("gpt-image-1-mini", {"quality": "low"}, 625 * 8e-6),
+        ("gpt-image-1-mini", {}, 4500 * 8e-6),
+        (FIXED, {"quality": "medium", "default_size": "1536x1024"}, 1584 * 32e-6),
+        (FIXED, {"quality": "medium", "mode": "batch"}, 1056 * 32e-6 / 2),
+        (FREE, {"output_tokens": 2000}, 2000 * 30e-6),
+        (FREE, {}, None),
+        (OTHER, {}, None),
+    ],
+)
+def test_the_price_beforehand_is_that_of_the_dearest_picture(
+    model: str, options: dict[str, Any], dollars: float | None
+) -> None:
+    """By the tokens known of the model or configured; its prompt counts a token a byte; unknown stays unknown."""
+    chosen = OpenAIOptions(**options)
+    costs = Costs(pricing=Pricing(price=price_of(model, {}), image_micros=None), options=chosen)
+    most = costs.most_micros(body_of(job(model), chosen))
+    if dollars is None:
+        assert most is None
+    else:
+        assert most is not None
+        assert dollars * 1e6 < most < dollars * 1e6 + 1_000

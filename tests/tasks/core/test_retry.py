@@ -1,0 +1,135 @@
+"""What is repeated, how often, after which waits."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tasks.core.errors import (
+    Ambiguous,
+    BadImage,
+    JobError,
+    NotCreated,
+    Refused,
+    Rejected,
+    Unfetched,
+    UsageAway,
+    UsageRefused,
+)
+from tasks.core.retry import (
+    BROKEN_TRIES,
+    FETCH_TRIES,
+    LONGEST_WAIT_S,
+    SUBMIT_TRIES,
+    USAGE_LONGEST_WAIT_S,
+    USAGE_PATIENCE_S,
+    pause_before_attempt_s,
+    retrying_fetch,
+    retrying_submit,
+    retrying_usage,
+)
+from tests.support.factories import FakeClock
+
+
+def failing(error: JobError, calls: list[int]) -> Callable[[], Awaitable[None]]:
+    """A call that fails each time and counts."""
+
+    async def call() -> None:
+        calls.append(1)
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize("error", [Ambiguous("?"), Rejected("no"), Refused("no"), JobError("no")])
+async def test_a_submit_is_repeated_only_on_proof(error: JobError) -> None:
+    """Nothing but proof that nothing was created lets a paid call leave again."""
+    clock = FakeClock()
+    calls: list[int] = []
+    with pytest.raises(type(error)):
+        await retrying_submit(clock.sleep)(failing(error, calls))
+    assert (len(calls), clock.slept_s) == (1, [])
+
+
+async def test_a_refused_connection_is_tried_again_with_growing_waits() -> None:
+    """The tries are bounded, the waits too, and the last error is the one that is raised."""
+    clock = FakeClock()
+    calls: list[int] = []
+    with pytest.raises(NotCreated, match="refused"):
+        await retrying_submit(clock.sleep)(failing(NotCreated("refused"), calls))
+    assert len(calls) == SUBMIT_TRIES
+    assert len(clock.slept_s) == SUBMIT_TRIES - 1
+    assert all(0 <= wait <= LONGEST_WAIT_S for wait in clock.slept_s)
+
+
+async def test_broken_bytes_are_fetched_again() -> None:
+    """Fetching is free, so it is repeated, apart from the generation."""
+    clock = FakeClock()
+    calls: list[int] = []
+    with pytest.raises(BadImage):
+        await retrying_fetch(clock.sleep)(failing(BadImage("cut"), calls))
+    assert len(calls) == BROKEN_TRIES
+
+
+async def test_a_host_in_trouble_is_asked_with_patience() -> None:
+    """The picture is paid for: a host that is away for half a minute does not lose it."""
+    clock = FakeClock()
+    calls: list[int] = []
+    with pytest.raises(Unfetched):
+        await retrying_fetch(clock.sleep)(failing(Unfetched("away"), calls))
+    assert len(calls) == FETCH_TRIES
+    assert max(clock.slept_s) <= LONGEST_WAIT_S
+
+
+def test_the_pause_between_attempts_doubles_and_is_bounded() -> None:
+    """Also at absurd numbers."""
+    assert [pause_before_attempt_s(number) for number in (1, 2, 3)] == [1.0, 2.0, 4.0]
+    assert pause_before_attempt_s(10**9) == LONGEST_WAIT_S
+
+
+async def test_the_usage_sink_is_waited_for_with_growing_waits_and_not_for_ever() -> None:
+    """Its own wish counts where it is longer; all calls together wait a minute at most."""
+    clock, calls = FakeClock(), []
+    retrying = retrying_usage(clock.sleep)
+
+    async def call() -> None:
+        calls.append(1)
+        raise UsageAway("away", retry_after_s=7 if len(calls) == 2 else None)
+
+    with pytest.raises(UsageAway):
+        await retrying(call)
+    assert clock.slept_s[1] == 7
+    own = [wait for wait in clock.slept_s if wait != 7 and wait < USAGE_LONGEST_WAIT_S]
+    assert len(own) >= 4
+    assert own == sorted(own)
+    assert 30 < sum(clock.slept_s) <= USAGE_PATIENCE_S
+    before = len(clock.slept_s)
+    with pytest.raises(UsageAway):
+        await retrying(call)
+    assert sum(clock.slept_s) <= USAGE_PATIENCE_S
+    assert len(clock.slept_s) - before < before
+
+
+async def test_a_wait_beyond_all_patience_is_not_begun() -> None:
+    """A sink that asks for an hour keeps no run from its end."""
+    clock = FakeClock()
+
+    async def call() -> None:
+        raise UsageAway("away", retry_after_s=3_600)
+
+    with pytest.raises(UsageAway):
+        await retrying_usage(clock.sleep)(call)
+    assert clock.slept_s == []
+
+
+async def test_a_refusal_of_the_usage_sink_is_not_repeated() -> None:
+    """A wrong key stays wrong."""
+    clock = FakeClock()
+
+    async def call() -> None:
+        raise UsageRefused("key", "no")
+
+    with pytest.raises(UsageRefused):
+        await retrying_usage(clock.sleep)(call)
+    assert clock.slept_s == []

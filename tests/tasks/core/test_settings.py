@@ -1,0 +1,142 @@
+"""The configuration: found, read, and every mistake named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from tasks.backends.diffusers_local.options import DiffusersOptions
+from tasks.backends.fal.options import FalOptions
+from tasks.backends.http_api.options import HttpOptions
+from tasks.backends.openai.options import OpenAIOptions
+from tasks.backends.replicate.options import ReplicateOptions
+from tasks.backends.sketch.backend import SketchOptions
+from tasks.core.errors import ConfigError
+from tasks.core.paths import find_config
+from tasks.core.settings import Settings, load_settings
+from tasks.core.starter import CONFIG_TEXT
+
+BAD_CONFIGS = {
+    "broken YAML": ("backends: [", ":", "line 1", "not valid YAML"),
+    "not a mapping": ("- a\n- b\n", "imagen.yaml:1", "", "dictionary"),
+    "unknown setting": ("output:\n  formt: png\n", "imagen.yaml:2", "output.formt", "no such setting"),
+    "unknown format": ("output:\n  quality: 90\n  format: bmp\n", "imagen.yaml:3", "output.format", "'png'"),
+    "out of range": (
+        "backends:\n  a: {type: sketch}\n  sketch:\n    type: sketch\n    concurrency: 0\n",
+        ":5",
+        "backends.sketch.concurrency",
+        "1",
+    ),
+    "wrong type": ("stop:\n  error_window: many\n", ":2", "stop.error_window", "integer"),
+    "default that is not there": ("default_backend: flux\n", ":1", "default_backend", "'flux' is not one of"),
+    "a price without end": (
+        "backends:\n  sketch: {type: sketch, price_usd: .inf}\n",
+        ":2",
+        "backends.sketch.price_usd",
+        "finite",
+    ),
+    "a price that no ledger holds": ("prices:\n  m: {image: 1.0e+300}\n", ":2", "prices.m.image", "100000"),
+    "a day that there is not": ("default_backend: 2026-13-45\n", "imagen.yaml", "cannot be read", "month"),
+    "a number that is none": ("default_backend: !!int abc\n", "imagen.yaml", "cannot be read", "'abc'"),
+    "nested without end": ("[" * 3_000, "imagen.yaml", "nested too deeply"),
+    "type missing": ("backends:\n  sketch:\n    model: x\n", ":2", "backends.sketch.type", "required"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CONFIGS)
+def test_every_mistake_names_file_line_and_setting(case: str, tmp_path: Path) -> None:
+    """A setting that cannot be used is reported where it stands, with what is allowed."""
+    text, *fragments = BAD_CONFIGS[case]
+    path = tmp_path / "imagen.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path)
+    assert str(path) in str(caught.value)
+    for fragment in fragments:
+        assert fragment in str(caught.value)
+
+
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    """A user mends a configuration in one go."""
+    path = tmp_path / "imagen.yaml"
+    path.write_text("output: {quality: 0}\nstop: {error_rate: 2}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_missing_and_undecodable_files_are_config_errors(tmp_path: Path) -> None:
+    """No file, and a file that is not text, are one clear message each."""
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        load_settings(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"default_backend: \xfc\n")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load_settings(tmp_path / "latin.yaml")
+
+
+def test_no_file_and_an_empty_file_are_the_built_in_settings(tmp_path: Path) -> None:
+    """The program works without any configuration."""
+    (tmp_path / "imagen.yaml").write_text("")
+    empty = load_settings(tmp_path / "imagen.yaml")
+    assert load_settings(None).model_dump() == empty.model_dump() == Settings().model_dump()
+
+
+def test_the_starter_configuration_shows_every_default(tmp_path: Path) -> None:
+    """What `imagen init` writes changes nothing, and names every setting there is."""
+    (tmp_path / "imagen.yaml").write_text(CONFIG_TEXT)
+    written = load_settings(tmp_path / "imagen.yaml")
+    built_in = Settings()
+    assert written.model_dump(exclude={"backends"}) == built_in.model_dump(exclude={"backends"})
+    assert (
+        written.backends["sketch"].model_dump(exclude=set(written.backends["sketch"].options))
+        == built_in.backends["sketch"].model_dump()
+    )
+
+
+def test_the_starter_configuration_explains_every_setting_of_a_described_api(tmp_path: Path) -> None:
+    """Its own and those of its calls; together they are an API that can be used."""
+    (tmp_path / "imagen.yaml").write_text(CONFIG_TEXT)
+    written = load_settings(tmp_path / "imagen.yaml").backends["any-json-api"].options
+    assert set(written) == set(HttpOptions.model_fields)
+    options = HttpOptions.model_validate(written)
+    assert options.find is not None
+    sections = {name: getattr(options, name) for name in ("create", "poll", "cancel", "find", "state", "output")}
+    for name, section in sections.items():
+        assert set(written[name]) == set(type(section).model_fields), name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sketch", SketchOptions()),
+        ("flux-schnell-replicate", ReplicateOptions()),
+        ("gpt-image-openai", OpenAIOptions(quality="medium")),
+        ("flux-schnell-fal", FalOptions()),
+        ("flux-schnell-local", DiffusersOptions(default_steps=4, default_guidance=0.0)),
+    ],
+)
+def test_the_starter_configuration_explains_every_setting_of_a_type(
+    name: str, expected: BaseModel, tmp_path: Path
+) -> None:
+    """Each one stands there with its default, or with what the model needs."""
+    (tmp_path / "imagen.yaml").write_text(CONFIG_TEXT)
+    written = load_settings(tmp_path / "imagen.yaml").backends[name].options
+    options = type(expected)
+    assert set(written) == set(options.model_fields)
+    assert options.model_validate(written) == expected
+
+
+def test_the_nearest_configuration_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A given file wins over the folder's, the folder's over the user's."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    users = tmp_path / "user" / "imagen" / "imagen.yaml"
+    users.parent.mkdir(parents=True)
+    users.touch()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert find_config(None, cwd=folder) == users
+    (folder / "imagen.yaml").touch()
+    assert find_config(None, cwd=folder) == folder / "imagen.yaml"
+    assert find_config(tmp_path / "given.yaml", cwd=folder) == tmp_path / "given.yaml"

@@ -1,0 +1,43 @@
+"""Which signals are a first wish to end, and which a second; the second at a real process: tests/flows/test_killed.py."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from tasks.core.errors import BatchStopped
+from tasks.generate.signals import draining_on_signals
+from tasks.generate.stop import StopSwitch
+
+
+async def test_a_ctrl_c_passed_on_by_a_process_above_is_no_second_one() -> None:
+    """A terminal's Ctrl-C goes to all of them, and `imagen serve` then tells its runs as well."""
+    stop = StopSwitch()
+    async with draining_on_signals(stop):
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.1)
+    assert stop.interrupted
+
+
+async def test_a_batch_that_stopped_by_itself_is_ended_by_the_second_ctrl_c_as_any_other() -> None:
+    """While the in-flight rest of a batch without budget or credit lands, a person can still end it at once."""
+    stop = StopSwitch()
+    stop.stop(BatchStopped("budget", "the budget is spent"))
+
+    async def landing() -> None:
+        async with draining_on_signals(stop):
+            await asyncio.sleep(2)
+
+    landed = asyncio.create_task(landing())
+    await asyncio.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.sleep(0.05)
+    assert not landed.done()
+    os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(asyncio.CancelledError):
+        await landed

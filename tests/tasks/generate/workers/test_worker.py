@@ -1,0 +1,194 @@
+"""A worker's way through a shard, from the order alone: what runs again, or beside another worker, repeats nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.clock import Clock
+from tasks.core.errors import JobError, LeaseLost
+from tasks.core.settings import BackendSettings, RunnerSettings, Settings, StopSettings
+from tasks.generate.batch import Tally
+from tasks.generate.stop import StopSwitch
+from tasks.generate.workers import worker as shard
+from tasks.generate.workers.heartbeat import Beat
+from tasks.generate.workers.start import begin_fleet
+from tasks.generate.workers.worker import ShardOrder, with_share, work_on_shard
+from tasks.ledger.database.schema import jobs
+from tasks.ledger.journal import Journal
+from tasks.ledger.leases import LeaseTerms, claim
+from tasks.ledger.queries import count
+from tasks.ledger.runs import RunStart, begin_run, end_run
+from tasks.ledger.worker_leases import Holding
+from tasks.runs.request import RunRequest
+from tasks.runs.run import open_run
+from tests.support.factories import START_US, make_job, plan_jobs
+
+JOBS = 12
+
+
+async def begin(ledger: AsyncEngine, *, budget_micros: int | None = None, lease_s: float = 3, **backend: Any) -> int:
+    """A run of a fleet over twelve jobs; its number."""
+    settings = Settings(
+        backends={"sketch": BackendSettings.model_validate({"type": "sketch", "concurrency": 8, **backend})},
+        runner=RunnerSettings(kind="dask", lease_s=lease_s),
+    )
+    await plan_jobs(ledger, [make_job(number) for number in range(JOBS)])
+    start = RunStart(
+        manifest="m", salt="", budget_micros=budget_micros, settings=settings.model_dump_json(), caller="test"
+    )
+    number = await begin_run(ledger, start, now_us=START_US)
+    await begin_fleet(ledger, run=number)
+    return number
+
+
+def order(out: Path, run: int) -> ShardOrder:
+    """All jobs as one shard, one of two that run at once."""
+    return ShardOrder(out=str(out), run=run, first=0, last=JOBS, places=2)
+
+
+async def attempts(ledger: AsyncEngine) -> int:
+    """How many paid calls there were."""
+    async with ledger.connect() as db:
+        return int((await db.exec_driver_sql("SELECT count(*) FROM attempts")).scalar_one())
+
+
+async def test_a_shard_that_runs_again_does_nothing(ledger: AsyncEngine, out: Path) -> None:
+    """Dask computes finished tasks again when the worker that held their results dies."""
+    run = await begin(ledger)
+    await work_on_shard(order(out, run))
+    assert (await count(ledger)).succeeded == JOBS
+    await work_on_shard(order(out, run))
+    assert await attempts(ledger) == JOBS
+
+
+async def test_the_same_shard_at_two_workers_is_done_once(ledger: AsyncEngine, out: Path) -> None:
+    """A worker that was taken for dead and lives: both go on, and no job is sent twice."""
+    run = await begin(ledger, latency_s=0.2, budget_micros=1_000_000, price_usd=0.001)
+    await asyncio.gather(work_on_shard(order(out, run)), work_on_shard(order(out, run)))
+    counts = await count(ledger)
+    assert (counts.succeeded, counts.cost_micros) == (JOBS, JOBS * 1_000)
+    assert await attempts(ledger) == JOBS
+
+
+async def test_a_worker_claims_nothing_but_what_the_run_has_planned(ledger: AsyncEngine, out: Path) -> None:
+    """The first and the last job are meant, and those between them are not."""
+    run = await begin(ledger)
+    await plan_jobs(ledger, [make_job(0), make_job(JOBS - 1)], run=run, whole=False)
+    await work_on_shard(replace(order(out, run), planned_run=run))
+    counts = await count(ledger)
+    assert (counts.succeeded, counts.planned) == (2, JOBS - 2)
+
+
+async def test_a_claim_whose_answer_was_lost_holds_up_nothing(
+    ledger: AsyncEngine, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs that are the worker's in the ledger and not in its hands are free again before their leases end."""
+    run = await begin(ledger)
+    await claim(ledger, 0, JOBS, LeaseTerms(owner="me"))
+    monkeypatch.setattr(shard, "new_owner", lambda: "me")
+    await asyncio.wait_for(work_on_shard(order(out, run)), 30)
+    assert (await count(ledger)).succeeded == JOBS
+
+
+async def test_the_cap_of_the_run_holds_at_the_workers(ledger: AsyncEngine, out: Path) -> None:
+    """Five pictures are paid for at two workers together, and the rest stays open."""
+    run = await begin(ledger, latency_s=0.05, budget_micros=5_000, price_usd=0.001)
+    await asyncio.gather(work_on_shard(order(out, run)), work_on_shard(order(out, run)))
+    counts = await count(ledger)
+    assert (counts.succeeded, counts.cost_micros, counts.planned) == (5, 5_000, JOBS - 5)
+
+
+async def test_what_a_stop_leaves_open_is_free_at_once(ledger: AsyncEngine, out: Path) -> None:
+    """Whoever resumes does not wait for leases of workers that ended in order."""
+    await work_on_shard(order(out, await begin(ledger, budget_micros=2_000, price_usd=0.001)))
+    async with ledger.connect() as db:
+        query = "SELECT count(*) FROM jobs WHERE state = 'planned' AND claimed_by IS NOT NULL"
+        assert (await db.exec_driver_sql(query)).scalar_one() == 0
+
+
+async def test_an_order_of_a_run_that_is_over_does_nothing(ledger: AsyncEngine, out: Path) -> None:
+    """A scheduler that outlives its run sends what it still has."""
+    run = await begin(ledger)
+    await end_run(ledger, run, "interrupted", now_us=START_US)
+    await work_on_shard(order(out, run))
+    assert await attempts(ledger) == 0
+
+
+async def test_a_ledger_that_gives_no_more_jobs_lets_those_in_flight_land(ledger: AsyncEngine, out: Path) -> None:
+    """Claims fail while a picture is being made: the worker stops and stores it, and gives back what it has not begun."""
+    run = await begin(ledger, lease_s=60, latency_s=3, concurrency=2)
+    work = asyncio.create_task(work_on_shard(order(out, run)))
+    while not (await count(ledger)).submitted:
+        await asyncio.sleep(0.05)
+    async with ledger.begin() as db:
+        await db.exec_driver_sql("ALTER TABLE jobs RENAME COLUMN claimed_by TO gone")
+    await asyncio.sleep(2)
+    async with ledger.begin() as db:
+        await db.exec_driver_sql("ALTER TABLE jobs RENAME COLUMN gone TO claimed_by")
+    await work
+    counts = await count(ledger)
+    assert (counts.succeeded, counts.planned) == (1, JOBS - 1)
+
+
+async def test_a_worker_that_wakes_up_beside_a_local_run_sends_nothing(ledger: AsyncEngine, out: Path) -> None:
+    """It slept until its leases were over, so a run that takes no leases has begun: neither its job nor another is its."""
+    run = await begin(ledger)
+    terms = LeaseTerms(owner="asleep", run=run)
+    asleep = Holding(ledger, terms, Clock())
+    [held] = await asleep.claim(0, JOBS, at_most=1)
+    async with ledger.begin() as db:
+        await db.execute(update(jobs).where(jobs.c.claimed_by.is_not(None)).values(lease_until_us=1))
+    async with open_run(RunRequest(out=str(out), runner="local")):
+        await asleep.renew()
+        with pytest.raises(LeaseLost):
+            await Journal(ledger, terms).submitting(held.job, number=1, reserved_micros=None, now_us=START_US)
+        assert await asleep.claim(0, JOBS) == []
+        stop = StopSwitch()
+        await Beat(ledger, run=run, stop=stop, limits=StopSettings()).tell(Tally())
+        assert stop.interrupted
+
+
+async def test_a_worker_of_an_earlier_run_begins_nothing(ledger: AsyncEngine) -> None:
+    """It lives and has not heard yet: what it would spend is not in the new run's budget; what it sent may land."""
+    run = await begin(ledger)
+    terms = LeaseTerms(owner="earlier", run=run)
+    sent, waits = [entry.job for entry in await claim(ledger, 0, 1, terms)]
+    journal = Journal(ledger, terms)
+    await journal.submitting(sent, number=1, reserved_micros=1, now_us=START_US)
+    await begin(ledger, budget_micros=10)
+    with pytest.raises(LeaseLost):
+        await journal.submitting(waits, number=1, reserved_micros=1, now_us=START_US)
+    await journal.attempt_failed(sent, number=1, error=JobError("no"), latency_ms=1, now_us=START_US)
+    assert await attempts(ledger) == 1
+
+
+async def test_a_worker_without_the_token_stops_the_batch(
+    ledger: AsyncEngine, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tokens come from the worker's own environment: who lacks one says which, and nothing is sent."""
+    monkeypatch.delenv("REPLICATE_API_TOKEN", raising=False)
+    await work_on_shard(order(out, await begin(ledger, type="replicate", model="black-forest-labs/flux-schnell")))
+    async with ledger.connect() as db:
+        message = (await db.exec_driver_sql("SELECT stop_message FROM fleet")).scalar_one()
+    assert "cannot use backend 'sketch': set REPLICATE_API_TOKEN" in message
+    assert await attempts(ledger) == 0
+
+
+def test_the_jobs_in_flight_are_divided() -> None:
+    """Sixty-four over three shards at once are twenty-one each, and one at least."""
+    settings = Settings(
+        default_backend="a",
+        backends={
+            "a": BackendSettings(type="sketch", concurrency=64),
+            "b": BackendSettings(type="sketch", concurrency=2),
+        },
+    )
+    shared = with_share(settings, 3).backends
+    assert (shared["a"].concurrency, shared["b"].concurrency) == (21, 1)

@@ -1,0 +1,132 @@
+"""CSV, JSONL and the Parquet file with pictures inside, opened by DuckDB, `datasets` and Python's own readers."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.core.errors import InputError, OutputError
+from tasks.metadata.columns import COLUMNS
+from tasks.metadata.exports import embedded_parquet
+from tasks.metadata.exports.export import STDOUT, export
+from tasks.metadata.exports.forms import Form
+from tasks.store.output.folder import OutputFolder
+from tests.tasks.metadata.exports.conftest import DIRTY
+
+NAMES = [column.name for column in COLUMNS]
+
+
+def column_of(path: Path, name: str) -> list[Any]:
+    """A column as DuckDB reads it, in the order of the file."""
+    return [row[0] for row in duckdb.execute(f"SELECT {name} FROM '{path}' ORDER BY line").fetchall()]
+
+
+async def test_csv_comes_back_as_it_was(finished: Path, tmp_path: Path) -> None:
+    """Quotes, commas, newlines and lone carriage returns of prompts survive, for Python's reader and for DuckDB."""
+    path = tmp_path / "table.csv"
+    await export(OutputFolder(finished), Form.CSV, path)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == NAMES
+    assert [row["prompt"] for row in rows[: len(DIRTY)]] == DIRTY
+    assert [row["status"] for row in rows].count("failed") == 1
+    assert column_of(path, "prompt")[: len(DIRTY)] == DIRTY
+
+
+async def test_jsonl_comes_back_as_it_was(finished: Path, tmp_path: Path) -> None:
+    """One object a line whatever a prompt holds; types and nulls are the table's."""
+    path = tmp_path / "table.jsonl"
+    await export(OutputFolder(finished), Form.JSONL, path)
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    assert [list(row) for row in rows] == [NAMES] * (len(DIRTY) + 2)
+    assert [row["prompt"] for row in rows[: len(DIRTY)]] == DIRTY
+    assert (rows[-2]["file_name"], rows[-2]["error_kind"], rows[-1]["steps"]) == (None, "moderation", 4)
+    assert rows[0]["created_at"].endswith("+00:00")
+    assert column_of(path, "prompt")[: len(DIRTY)] == DIRTY
+    loaded = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert loaded["prompt"][: len(DIRTY)] == DIRTY
+
+
+async def test_datasets_shows_pictures_out_of_one_parquet_file(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The schema says that `image` is a picture; row groups are cut by bytes and keep the order."""
+    monkeypatch.setattr(embedded_parquet, "ROW_GROUP_BYTES", 1_000)
+    path = tmp_path / "pictures.parquet"
+    await export(OutputFolder(finished), Form.PARQUET, path)
+    rows = datasets.load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert isinstance(rows.features["image"], datasets.Image)
+    assert [row["image"].size for row in rows] == [(32, 32)] * (len(DIRTY) + 1)
+    assert rows["prompt"][: len(DIRTY)] == DIRTY
+    assert rows["image"][0].filename == ""
+    groups = pq.ParquetFile(path)
+    assert groups.num_row_groups > 1
+    encodings = {
+        groups.metadata.row_group(0).column(0).path_in_schema: groups.metadata.row_group(0).column(0).encodings
+    }
+    assert not any("DICTIONARY" in name for name in encodings["image.bytes"])
+
+
+async def test_the_bytes_inside_are_the_files(finished: Path, tmp_path: Path) -> None:
+    """DuckDB finds the very file in the column."""
+    path = tmp_path / "pictures.parquet"
+    await export(OutputFolder(finished), Form.PARQUET, path)
+    rows = duckdb.execute(f"SELECT file_name, image.bytes, sha256, sha256(image.bytes) FROM '{path}'").fetchall()
+    assert len(rows) == len(DIRTY) + 1
+    for name, data, noted, actual in rows:
+        assert (finished / name).read_bytes() == data
+        assert noted == actual
+
+
+async def test_the_card_makes_the_folder_load(finished: Path, tmp_path: Path) -> None:
+    """`load_dataset(DIR)` gives pictures with their columns, other files beside them or not."""
+    for name in ("index.html", "summary.json", "notes.csv"):
+        (finished / name).write_text("{}")
+    await export(OutputFolder(finished), Form.CARD, None)
+    rows = datasets.load_dataset(str(finished), split="train", cache_dir=str(tmp_path / "cache"))
+    assert rows["prompt"][: len(DIRTY)] == DIRTY
+    assert [row["image"] is None for row in rows].count(True) == 1
+    assert rows[0]["image"].size == (32, 32)
+
+
+@pytest.mark.parametrize("form", [Form.CSV, Form.JSONL, Form.PARQUET])
+async def test_a_file_is_replaced_only_when_asked(finished: Path, tmp_path: Path, form: Form) -> None:
+    """The error says how, and the file is as it was."""
+    path = tmp_path / "mine"
+    path.write_text("mine")
+    with pytest.raises(OutputError, match="--overwrite"):
+        await export(OutputFolder(finished), form, path)
+    assert path.read_text() == "mine"
+    await export(OutputFolder(finished), form, path, overwrite=True)
+    assert path.read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl", "metadata.parquet"])
+async def test_a_second_metadata_file_is_refused(finished: Path, name: str) -> None:
+    """It would keep the `datasets` library from opening the folder; the batch's own is never replaced."""
+    with pytest.raises(OutputError, match=r"one metadata\.\* only"):
+        await export(OutputFolder(finished), Form.CSV, finished / name, overwrite=True)
+
+
+@pytest.mark.parametrize("form", [Form.CSV, Form.WEBDATASET])
+async def test_a_target_that_no_disk_takes_is_one_error(finished: Path, tmp_path: Path, form: Form) -> None:
+    """Where looking at it fails already."""
+    with pytest.raises(OutputError, match="cannot be written"):
+        await export(OutputFolder(finished), form, tmp_path / ("x" * 300))
+
+
+async def test_what_cannot_be_exported_is_said_at_once(finished: Path, tmp_path: Path) -> None:
+    """No target, a form that is no text on standard output, a folder that is no batch."""
+    with pytest.raises(InputError, match="--to"):
+        await export(OutputFolder(finished), Form.PARQUET, None)
+    with pytest.raises(InputError, match="standard output"):
+        await export(OutputFolder(finished), Form.WEBDATASET, STDOUT)
+    with pytest.raises(InputError, match="not the output folder"):
+        await export(OutputFolder(tmp_path), Form.CSV, tmp_path / "x.csv")

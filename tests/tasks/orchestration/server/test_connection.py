@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from filelock import FileLock
+
+from tasks.orchestration.server.connection import ServerError, ServerHandle, connect, quiet_defaults
+from tasks.orchestration.server.launch import is_healthy
+from tasks.orchestration.server.server_records import servers_folder, start_time
+
+NOWHERE = "http://127.0.0.1:1/api"
+"""Stands for the default port: the tests neither need it free nor use what listens there."""
+PARENT = f"""
+import os, sys
+from pathlib import Path
+from tasks.prefect_server.connection import connect
+handle = connect(Path(sys.argv[1]), os.environ, on_wait=lambda elapsed_s: None, default_api_url="{NOWHERE}")
+if len(sys.argv) > 2:
+    sys.stdin.read()
+"""
+"""A run: connects, with a second argument waits for the end of its input, and ends without a word."""
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect reads settings from the current folder: an empty one."""
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """An environment of a user who has set nothing for Prefect."""
+    return _environ(tmp_path / "prefect-home")
+
+
+def _environ(prefect_home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
+    kept["PREFECT_HOME"] = str(prefect_home)
+    quiet_defaults(kept)
+    return kept
+
+
+def _connect(state_dir: Path, environ: dict[str, str], default_api_url: str = NOWHERE) -> ServerHandle:
+    return connect(state_dir, environ, on_wait=lambda _elapsed_s: None, default_api_url=default_api_url)
+
+
+def _files(state_dir: Path) -> set[str]:
+    """Records and outputs of servers; the lock file may stay."""
+    return {path.name for path in servers_folder(state_dir).glob("*")} - {"start.lock"}
+
+
+def _gone_within(pid: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while start_time(pid) is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return start_time(pid) is None
+
+
+@contextlib.contextmanager
+def _listening(answer: bytes, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """A server that answers every GET with 200 and these bytes, as the address of a Prefect API."""
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_args: object) -> None:
+            """Keep the test's output clean."""
+
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/api"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _certificate(folder: Path) -> Path:
+    """A certificate that nobody else signed, with its key."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    signed = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1)).sign(key, hashes.SHA256())
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = folder / "server.pem"
+    path.write_bytes(plain + signed.public_bytes(Encoding.PEM))
+    return path
+
+
+def test_url_in_environment_wins(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A server named in the environment is used as it is, whatever it answers, and nothing is started."""
+    with _listening(b"log in first") as url:
+        environ["PREFECT_API_URL"] = url
+        handle = _connect(tmp_path, environ)
+    assert (handle.api_url, handle.embedded, _files(tmp_path)) == (url, False, set())
+
+
+def test_url_in_profile_wins(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A server named in the active profile is used as it is; the environment is left alone, nothing is started."""
+    with _listening(b"true") as url:
+        (tmp_path / "prefect-home").mkdir()
+        profile = f'active = "p"\n[profiles.p]\nPREFECT_API_URL = "{url}"'
+        (tmp_path / "prefect-home/profiles.toml").write_text(profile)
+        handle = _connect(tmp_path, environ)
+    assert (handle.api_url, handle.embedded, _files(tmp_path)) == (url, False, set())
+    assert "PREFECT_API_URL" not in environ
+
+
+def test_a_server_of_the_user_that_is_away_is_one_clear_error(tmp_path: Path, environ: dict[str, str]) -> None:
+    """It is not silently replaced by a temporary one: the message names the address and the setting."""
+    environ["PREFECT_API_URL"] = NOWHERE
+    with pytest.raises(ServerError, match=f"{NOWHERE} .PREFECT_API_URL. does not answer"):
+        _connect(tmp_path, environ)
+    assert _files(tmp_path) == set()
+
+
+def test_a_password_in_the_address_is_for_prefect_alone(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A server behind a proxy that asks for one is found like any other, and no message shows it."""
+    with _listening(b"true") as url:
+        environ["PREFECT_API_URL"] = url.replace("//", "//me:secret@")
+        assert _connect(tmp_path, environ).api_url == environ["PREFECT_API_URL"]
+    with pytest.raises(ServerError, match="does not answer") as caught:
+        _connect(tmp_path, environ)
+    assert "secret" not in str(caught.value)
+
+
+def test_whom_to_trust_is_left_to_prefect(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A server with a certificate of its own answers; Prefect has settings for such, and judges it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(_certificate(tmp_path))
+    with _listening(b"true", context) as url:
+        environ["PREFECT_API_URL"] = url
+        assert _connect(tmp_path / "state", environ).api_url == url
+
+
+def test_healthy_server_on_default_port_is_used(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A running Prefect server is used instead of a second one, and not through the user's proxy."""
+    environ |= {"HTTP_PROXY": "http://proxy.example.org:3128", "NO_PROXY": "example.org"}
+    with _listening(b"true") as url:
+        handle = _connect(tmp_path, environ, default_api_url=url)
+    assert (handle.api_url, handle.embedded, _files(tmp_path)) == (url, False, set())
+    assert (environ["PREFECT_API_URL"], environ["NO_PROXY"]) == (url, "example.org,127.0.0.1")
+
+
+def test_another_program_on_the_port_is_not_prefect() -> None:
+    """Port 4200 is popular: a page that answers 200 to everything is not taken for a Prefect server."""
+    with _listening(b"<!doctype html>") as url:
+        assert not is_healthy(url, timeout_s=1)
+
+
+def test_analytics_are_off_unless_the_user_decided(tmp_path: Path) -> None:
+    """Nothing is reported to Prefect by default, and the user's own word on it is kept."""
+    untouched = {"PREFECT_HOME": str(tmp_path)}
+    decided = untouched | {"PREFECT_SERVER_ANALYTICS_ENABLED": "true", "DO_NOT_TRACK": "0"}
+    expected = decided.copy()
+    quiet_defaults(untouched)
+    quiet_defaults(decided)
+    assert (untouched["PREFECT_SERVER_ANALYTICS_ENABLED"], untouched["DO_NOT_TRACK"]) == ("false", "1")
+    assert decided == expected
+
+
+def test_prefect_is_not_imported() -> None:
+    """Finding the server must come before `import prefect`, which reads its settings once."""
+    code = "import sys, tasks.orchestration.server.connection; sys.exit('prefect' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_state_folder_that_cannot_be_made(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A state folder that cannot be written is one clear message."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ServerError, match=r"cannot be started \(.*file/state\)"):
+        _connect(tmp_path / "file/state", environ)
+
+
+def test_timeout_ends_the_server(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A start that takes too long is shown every second, then given up: the process is gone, the log is named."""
+    reported_s: list[float] = []
+    with pytest.raises(ServerError, match=r"did not answer within 2 s.*last-failure\.log"):
+        connect(tmp_path, environ, on_wait=reported_s.append, startup_timeout_s=1.5, default_api_url=NOWHERE)
+    assert [round(elapsed_s) for elapsed_s in reported_s] == [1]
+    assert _files(tmp_path) == {"last-failure.log"}
+
+
+def test_starts_take_turns(tmp_path: Path, environ: dict[str, str]) -> None:
+    """Only one run at a time starts a server: two would make Prefect's database at once."""
+    servers_folder(tmp_path).mkdir()
+    with FileLock(servers_folder(tmp_path) / "start.lock"), pytest.raises(ServerError, match="Another run has been"):
+        connect(tmp_path, environ, on_wait=lambda _s: None, startup_timeout_s=0.1, default_api_url=NOWHERE)
+
+
+@pytest.mark.server
+def test_crash_names_the_log_and_shows_its_end(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A server that ends while starting leaves its last lines on the screen and all of them in a file."""
+    environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{tmp_path}/missing/prefect.db"
+    with pytest.raises(ServerError, match=r"stopped while starting(.|\n)*startup failed") as caught:
+        _connect(tmp_path, environ)
+    assert str(servers_folder(tmp_path) / "last-failure.log") in str(caught.value)
+    assert "PREFECT_API_URL" not in environ
+
+
+def _run(state_dir: Path, environ: dict[str, str], *words: str) -> subprocess.Popen[bytes]:
+    """A run in a process of its own; with a word, one that waits for the end of its input."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(state_dir), *words],
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+@contextlib.contextmanager
+def _waiting_run(state_dir: Path, environ: dict[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A run with its server up, and the id of the server's process."""
+    with _run(state_dir, environ, "wait") as run:
+        deadline = time.monotonic() + 60
+        while not (records := list(servers_folder(state_dir).glob("*.json"))) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        record = json.loads(records[0].read_text())
+        while not is_healthy(f"http://127.0.0.1:{record['port']}/api", timeout_s=1) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        try:
+            yield run, record["pid"]
+        finally:
+            run.kill()
+
+
+@pytest.fixture(scope="module")
+def first_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[int, bytes, set[str]]]]:
+    """A new PREFECT_HOME, and how two runs that made it at the same time ended: status, output, files left."""
+    folder = tmp_path_factory.mktemp("first")
+    runs = [_run(folder / "state", _environ(folder / "home")) for _ in range(2)]
+    outputs = [run.communicate(timeout=120)[0] for run in runs]
+    return folder / "home", [
+        (run.returncode, output, _files(folder / "state")) for run, output in zip(runs, outputs, strict=True)
+    ]
+
+
+@pytest.mark.server
+def test_two_first_runs_at_once(first_runs: tuple[Path, list[tuple[int, bytes, set[str]]]]) -> None:
+    """Two runs may make Prefect's database at once: both get a server, print nothing and leave nothing behind."""
+    assert first_runs[1] == [(0, b"", set())] * 2
+
+
+@pytest.mark.server
+def test_start_and_stop(tmp_path: Path, first_runs: tuple[Path, object]) -> None:
+    """A started server answers where PREFECT_API_URL says, and `stop` ends it all."""
+    environ = _environ(first_runs[0])
+    handle = _connect(tmp_path, environ)
+    (record,) = servers_folder(tmp_path).glob("*.json")
+    assert handle.embedded
+    assert environ["PREFECT_API_URL"] == handle.api_url
+    assert is_healthy(handle.api_url, timeout_s=5)
+    handle.stop()
+    handle.stop()
+    assert start_time(int(record.stem)) is None
+    assert (_files(tmp_path), "PREFECT_API_URL" in environ) == (set(), False)
+
+
+@pytest.mark.server
+def test_server_ends_when_its_run_is_killed(tmp_path: Path, first_runs: tuple[Path, object]) -> None:
+    """SIGKILL of a run leaves no server behind, without anybody's help."""
+    with _waiting_run(tmp_path, _environ(first_runs[0])) as (run, server_pid):
+        run.kill()
+        run.wait()
+        assert _gone_within(server_pid, 8)
+
+
+@pytest.mark.server
+def test_stopped_orphan_is_ended_by_the_next_run(tmp_path: Path, first_runs: tuple[Path, object]) -> None:
+    """A server that could not notice the end of its run is ended by the next one."""
+    with _waiting_run(tmp_path, _environ(first_runs[0])) as (run, server_pid):
+        os.kill(server_pid, signal.SIGSTOP)
+        run.kill()
+        run.wait()
+        with _listening(b"true") as url:
+            _connect(tmp_path, _environ(first_runs[0]) | {"PREFECT_API_URL": url})
+        assert _gone_within(server_pid, 1)
+    assert _files(tmp_path) == set()
+
+
+@pytest.mark.server
+def test_ctrl_c_of_the_terminal_leaves_the_server_running(tmp_path: Path, first_runs: tuple[Path, object]) -> None:
+    """Ctrl-C goes to the run's process group: the server is not in it, so that the run can drain."""
+    with _waiting_run(tmp_path, _environ(first_runs[0])) as (run, server_pid):
+        assert os.getpgid(server_pid) != os.getpgid(run.pid)
+        assert os.getsid(server_pid) == server_pid

@@ -1,0 +1,85 @@
+"""What `imagen serve` is asked for: defaults of a schedule, and every problem with its line or option."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.core.errors import ConfigError
+from tasks.orchestration.schedules import Schedule, check_schedules, read_schedules, schedule_of
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_night_has_a_folder_and_pictures_of_its_own(tmp_path: Path) -> None:
+    """By default; paths are absolute, since the deployment outlives this folder's being the current one."""
+    (tmp_path / "imagen.yaml").write_text("")
+    schedule = Schedule.model_validate({"manifest": "foxes.yaml", "cron": "0 2 * * *"})
+    request = schedule.request()
+    assert (schedule.name, schedule.timezone, request.salt) == ("foxes", "UTC", "{date}")
+    assert (request.out, request.manifest) == (str(tmp_path / "runs/foxes/{date}"), str(tmp_path / "foxes.yaml"))
+    assert request.config == tmp_path / "imagen.yaml"
+
+
+@pytest.mark.parametrize(
+    ("out", "folder"),
+    [("/a/{date}", "/a"), ("/a/n-{date}/x", "/a"), ("/a/b", "/a/b"), ("/{date}", "/"), ("s3://b/n/{date}", "s3://b/n")],
+)
+def test_the_folder_above_all_nights_is_known(out: str, folder: str) -> None:
+    """It is where unfinished nights are looked for."""
+    schedule = Schedule.model_validate({"manifest": "m.txt", "cron": "0 2 * * *", "out": out})
+    assert schedule.folder == folder
+
+
+def test_every_problem_of_a_file_has_its_line_and_key(tmp_path: Path) -> None:
+    """All of them at once."""
+    (tmp_path / "s.yaml").write_text(
+        "schedules:\n"
+        '  - {manifest: a.yaml, cron: "0 2 * *"}\n'
+        "  - manifest: b.yaml\n"
+        '    cron: "0 2 * * *"\n'
+        "    timezone: Berlin\n"
+        "    budget: 3\n"
+        '  - cron: "0 2 * * *"\n'
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_schedules(Path("s.yaml"))
+    lines = str(caught.value).splitlines()
+    assert [line.split(" ")[0] for line in lines] == ["s.yaml:2:", "s.yaml:5:", "s.yaml:6:", "s.yaml:7:"]
+    assert [key in line for key, line in zip(("0.cron", "1.timezone", "1.budget", "2:"), lines, strict=True)] == [
+        True
+    ] * 4
+
+
+def test_a_name_that_is_no_text_is_a_problem_like_any_other(tmp_path: Path) -> None:
+    """YAML reads a year as a number."""
+    (tmp_path / "nights.yaml").write_text("schedules: [{manifest: a.txt, cron: 0 2 * * *, name: 2026}]")
+    with pytest.raises(ConfigError, match=r"name: .*string"):
+        read_schedules(tmp_path / "nights.yaml")
+
+
+def test_two_schedules_never_share_a_name_or_a_folder(tmp_path: Path) -> None:
+    """One would replace the other on the server, or find its folder taken."""
+    (tmp_path / "s.yaml").write_text('schedules: [{manifest: a, cron: "0 2 * * *"}, {manifest: a, cron: "0 3 * * *"}]')
+    with pytest.raises(ConfigError, match="two schedules have the same name: a"):
+        read_schedules(Path("s.yaml"))
+
+
+def test_options_are_named_as_they_are_typed() -> None:
+    """A bad value on the command line is told by its option."""
+    options = {"manifest": ("MANIFEST", "m.txt"), "cron": ("--cron", "61 2 * * *"), "timezone": ("--timezone", "X/Y")}
+    with pytest.raises(ConfigError) as caught:
+        schedule_of(options)
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["--timezone", "--cron"]
+
+
+def test_every_manifest_is_read_before_anything_starts(tmp_path: Path) -> None:
+    """The problems of all of them in one error."""
+    (tmp_path / "a.jsonl").write_text('{"prompt": ""}\n')
+    times = {"cron": "0 2 * * *"}
+    with pytest.raises(ConfigError, match=r"a\.jsonl:1(.|\n)*missing\.txt"):
+        check_schedules([Schedule.model_validate({"manifest": name, **times}) for name in ("a.jsonl", "missing.txt")])

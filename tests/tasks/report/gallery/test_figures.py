@@ -1,0 +1,108 @@
+"""The summary's numbers and plots, from rows as the ledger has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tasks.report.gallery.figures import Figures
+from tasks.report.gallery.plots import FOLDER, MODELS_SHOWN, write_plots
+from tasks.store.output.folder import OutputFolder
+from tests.support.factories import START_US
+
+DAY_US = 86_400_000_000
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    """A job that succeeded at the start of our time."""
+    values = {
+        "state": "succeeded",
+        "completed_at_us": START_US,
+        "latency_ms": 1_000,
+        "backend": "b",
+        "model": "m",
+        "cost_micros": 3_000,
+        "error_kind": None,
+    }
+    return values | changes
+
+
+def figures_of(*rows: dict[str, Any]) -> Figures:
+    """What these rows add up to."""
+    figures = Figures()
+    figures.add(rows)
+    return figures
+
+
+def test_rows_add_up_by_day_model_backend_and_kind() -> None:
+    """An unknown cost is counted and is not 0; a failed job is no picture; a held one fails as held."""
+    tables = figures_of(
+        row(),
+        row(cost_micros=None, latency_ms=3_000),
+        row(completed_at_us=START_US + DAY_US, model="", latency_ms=None),
+        row(state="failed", error_kind="moderation"),
+        row(state="failed", error_kind="moderation"),
+        row(state="held"),
+        row(state="planned"),
+    ).tables()
+    assert tables == {
+        "latency": [{"backend": "b", "pictures": 2, "median_ms": 2_000, "p95_ms": 2_900}],
+        "cost": [
+            {"day": "2026-09-21", "model": "m", "pictures": 2, "cost_usd": 0.003, "unknown": 1},
+            {"day": "2026-09-22", "model": "b", "pictures": 1, "cost_usd": 0.003, "unknown": 0},
+        ],
+        "failures": [{"kind": "moderation", "jobs": 2}, {"kind": "held", "jobs": 1}],
+    }
+
+
+def texts(file: Path) -> set[str]:
+    """All that can be read in a drawing."""
+    return {element.text for element in ET.parse(file).iter() if element.text}  # noqa: S314  written by ourselves
+
+
+async def test_plots_are_drawn_for_both_themes(tmp_path: Path) -> None:
+    """One drawing for each question that has an answer, each in a light and a dark dress, with the names in it."""
+    hostile = "$a_b$ <i>& 春 co</i>"
+    kinds = [row(state="failed", error_kind=kind) for kind in ("odd", "x" * 99 + "1", "x" * 99 + "2")]
+    figures = figures_of(row(), row(model=hostile), row(backend="c\x00\u2028d"), *kinds)
+    drawn = await write_plots(figures, OutputFolder(tmp_path))
+    assert sorted(drawn.values()) == ["cost", "failures", "latency", "throughput"]
+    assert {path.name for path in (tmp_path / FOLDER).iterdir()} == {
+        f"{name}-{theme}.svg" for name in drawn.values() for theme in ("light", "dark")
+    }
+    assert texts(tmp_path / FOLDER / "latency-dark.svg") >= {"b", "c d"}
+    assert texts(tmp_path / FOLDER / "cost-light.svg") >= {"m", hostile}
+    assert texts(tmp_path / FOLDER / "failures-light.svg") >= {"odd", "x" * 27 + "…"}
+
+
+async def test_equal_figures_give_equal_files(tmp_path: Path) -> None:
+    """A gallery that is written again changes no file for nothing."""
+    for name in ("one", "two"):
+        await write_plots(figures_of(row()), OutputFolder(tmp_path / name))
+    for path in (tmp_path / "one" / FOLDER).iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / FOLDER / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("rows", "drawn"),
+    [
+        ([], []),
+        ([row(cost_micros=0, latency_ms=None, completed_at_us=None)], []),
+        ([row(cost_micros=None)], ["latency", "throughput"]),
+    ],
+)
+async def test_nothing_is_drawn_of_nothing(rows: list[dict[str, Any]], drawn: list[str], tmp_path: Path) -> None:
+    """A plot without a value would be an empty frame."""
+    assert sorted((await write_plots(figures_of(*rows), OutputFolder(tmp_path))).values()) == drawn
+
+
+async def test_many_models_stay_readable(tmp_path: Path) -> None:
+    """The costliest models have names, the others are one part of the bar."""
+    rows = [row(model=f"model-{number}", cost_micros=number * 1000) for number in range(1, MODELS_SHOWN + 6)]
+    await write_plots(figures_of(*rows), OutputFolder(tmp_path))
+    named = {text for text in texts(tmp_path / FOLDER / "cost-light.svg") if "model-" in text}
+    assert named == {f"model-{number}" for number in range(6, MODELS_SHOWN + 6)}
+    assert "5 others" in texts(tmp_path / FOLDER / "cost-light.svg")

@@ -1,0 +1,153 @@
+"""Small pictures of whatever was stored, made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, features
+
+from tasks.report.gallery.thumbnails import FOLDER, SIDE_PX, Picture, Thumbnails
+from tasks.store.images import measure
+from tasks.store.output.folder import OutputFolder
+
+SHA = "ab" + "0" * 62
+NAME = f"ab/{SHA}.webp"
+
+
+async def thumbnail_of(out: Path, file_name: str | None, sha256: str = SHA) -> Picture | None:
+    """What there is to see of one job."""
+    place = OutputFolder(out)
+    small = Thumbnails(place, pictures=await place.names("images"), made=await place.names(FOLDER))
+    (picture,) = await small.of_page([{"file_name": file_name, "sha256": sha256}])
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "kept"),
+    [
+        ("RGB", "png", "RGB"),
+        ("RGBA", "png", "RGBA"),
+        ("L", "png", "RGB"),
+        ("LA", "png", "RGBA"),
+        ("P", "png", "RGB"),
+        ("1", "png", "RGB"),
+        ("I;16", "png", "RGB"),
+        ("CMYK", "jpg", "RGB"),
+        ("RGB", "webp", "RGB"),
+        ("P", "gif", "RGB"),
+        pytest.param(
+            "RGB", "avif", "RGB", marks=pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+        ),
+    ],
+)
+async def test_every_stored_format_has_a_thumbnail(mode: str, suffix: str, kept: str, out: Path) -> None:
+    """It keeps shape and transparency, and is no larger than the grid needs."""
+    Image.new(mode, (3 * SIDE_PX, SIDE_PX)).save(out / f"a.{suffix}")
+    assert await thumbnail_of(out, f"a.{suffix}") == Picture(NAME, None, made=True)
+    with Image.open(out / FOLDER / NAME) as small:
+        assert (small.format, small.mode) == ("WEBP", kept)
+        assert abs(small.width - SIDE_PX) <= 1
+        assert abs(small.height - SIDE_PX / 3) <= 1
+
+
+async def test_a_small_picture_is_not_blown_up(out: Path) -> None:
+    """A thumbnail is never larger than its picture."""
+    Image.new("RGB", (40, 30)).save(out / "a.png")
+    await thumbnail_of(out, "a.png")
+    with Image.open(out / FOLDER / NAME) as small:
+        assert small.size == (40, 30)
+
+
+async def test_transparency_of_a_palette_is_kept(out: Path) -> None:
+    """A palette may hold a transparent colour beside the pixels."""
+    Image.new("P", (8, 8)).save(out / "a.png", transparency=0)
+    await thumbnail_of(out, "a.png")
+    with Image.open(out / FOLDER / NAME) as small:
+        assert small.mode == "RGBA"
+
+
+async def test_a_turned_photograph_stands_upright(out: Path) -> None:
+    """The orientation that a camera notes is applied, since the thumbnail does not carry it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 20)).save(out / "a.jpg", exif=exif)
+    await thumbnail_of(out, "a.jpg")
+    with Image.open(out / FOLDER / NAME) as small:
+        assert small.size == (20, 60)
+
+
+async def test_the_same_picture_is_not_made_again(out: Path) -> None:
+    """A thumbnail belongs to the sha256, whatever the file is called."""
+    Image.new("RGB", (40, 30)).save(out / "a.png")
+    await thumbnail_of(out, "a.png")
+    (out / "a.png").rename(out / "b.png")
+    before = (out / FOLDER / NAME).stat().st_mtime_ns
+    assert await thumbnail_of(out, "b.png") == Picture(NAME, None, made=False)
+    assert (out / FOLDER / NAME).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
+async def test_a_damaged_picture_is_told(content: bytes, out: Path) -> None:
+    """One file that cannot be read is a note in the gallery, never the end of it; formats that start programs are not tried."""
+    (out / "a.png").write_bytes(content)
+    picture = await thumbnail_of(out, "a.png")
+    assert picture is not None
+    assert picture.thumbnail is None
+    assert (picture.trouble or "").startswith("the file cannot be read")
+
+
+async def test_damaged_exif_hides_no_picture(out: Path) -> None:
+    """A service may write what Pillow cannot write back; the picture itself is whole, and so was stored."""
+    tags = Image.Exif()
+    tags[0x0112], tags[0x0100] = 6, 40
+    Image.new("RGB", (40, 30)).save(out / "a.jpg", exif=tags)
+    broken = bytearray((out / "a.jpg").read_bytes())
+    broken[broken.index(b"Exif") + 19] = 7  # the width is a number, not some bytes
+    (out / "a.jpg").write_bytes(broken)
+    measure(bytes(broken))
+    assert await thumbnail_of(out, "a.jpg") == Picture(NAME, None, made=True)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+async def test_a_damaged_avif_is_told(out: Path) -> None:
+    """Its decoder fails in a way of its own."""
+    Image.effect_noise((64, 64), 90).save(out / "a.avif")
+    data = (out / "a.avif").read_bytes()
+    (out / "a.avif").write_bytes(data.replace(b"iloc", b"free"))
+    picture = await thumbnail_of(out, "a.avif")
+    assert picture is not None
+    assert (picture.trouble or "").startswith("the file cannot be read")
+
+
+async def test_a_cut_picture_is_told(out: Path) -> None:
+    """Half a file decodes to half a picture: that is no thumbnail."""
+    Image.effect_noise((64, 64), 90).save(out / "a.png")
+    data = (out / "a.png").read_bytes()
+    (out / "a.png").write_bytes(data[: len(data) // 2])
+    picture = await thumbnail_of(out, "a.png")
+    assert picture is not None
+    assert picture.trouble is not None
+    assert not list((out / FOLDER).rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("file_name", "expected"),
+    [(None, None), ("images/gone.png", Picture(None, "the file is missing", made=False))],
+)
+async def test_a_missing_picture_is_told(file_name: str | None, expected: Any, out: Path) -> None:
+    """A job without a picture has none; a file that somebody took away is missing, even where its thumbnail is left."""
+    Image.new("RGB", (8, 8)).save(out / "a.png")
+    await thumbnail_of(out, "a.png")
+    assert await thumbnail_of(out, file_name) == expected
+
+
+async def test_a_picture_that_came_after_the_look_is_not_missing(out: Path) -> None:
+    """A running batch adds pictures meanwhile, of which one may equal an older one and have its thumbnail already."""
+    Image.new("RGB", (8, 8)).save(out / "a.png")
+    place = OutputFolder(out)
+    small = Thumbnails(place, pictures=set(), made=set())
+    (first,) = await small.of_page([{"file_name": "a.png", "sha256": SHA}])
+    (second,) = await small.of_page([{"file_name": "a.png", "sha256": SHA}])
+    assert (first, second) == (Picture(NAME, None, made=True), Picture(NAME, None, made=False))

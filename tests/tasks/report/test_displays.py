@@ -1,0 +1,134 @@
+"""What a person sees: on terminals of 80 and 120 columns, in a log, and without colours."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from tasks.report.displays import LineDisplay, LiveDisplay, display_on, lasting_console
+from tasks.report.summary_screen import print_summary
+from tests.tasks.core.test_standing import HALFWAY
+
+RECORD: dict[str, Any] = {
+    "batch": "狐",
+    "total": 10,
+    "planned": 2,
+    "submitting": 0,
+    "submitted": 0,
+    "succeeded": 5,
+    "failed": 2,
+    "held": 1,
+    "rerouted": 0,
+    "images": 5,
+    "generated": 5,
+    "cost_usd": 0.05,
+    "cost_unknown": 1,
+    "wall_s": 10.0,
+    "images_per_s": 0.5,
+    "errors": {"moderation": 2, "ambiguous": 1},
+    "outcome": "stopped: no credit",
+    "warning": None,
+    "out": "runs/" + "a long name " * 12,
+}
+
+
+def terminal(width: int = 80, **options: Any) -> Console:
+    """A terminal whose screen can be read."""
+    return Console(file=io.StringIO(), width=width, force_terminal=True, **options)
+
+
+def screen(console: Console) -> str:
+    """What was written so far."""
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_the_live_picture_keeps_its_lines_at_any_width(width: int) -> None:
+    """The bar and the facts are a line each, the throttle a third one; nothing wraps."""
+    console = terminal(width, color_system=None)
+    display = LiveDisplay(console)
+    display.update(replace(HALFWAY, slowed_to_per_min=320.0, pause_s=12.0, cost_unknown=5), 40.0)
+    with console.capture() as captured:
+        console.print(display._picture())
+    lines = captured.get().rstrip("\n").split("\n")
+    assert len(lines) == 3
+    assert all(cell_len(line) <= width for line in lines)
+    assert "400/1000" in lines[0]
+    assert "3 failed" in lines[1]
+    assert "slowed to 320/min" in lines[2]
+
+
+def test_a_log_gets_a_line_every_ten_seconds() -> None:
+    """One for each phase, whose counted seconds are not repeated; the last standing is always told."""
+    console = Console(file=io.StringIO(), width=20)
+    display = display_on(console)
+    assert isinstance(display, LineDisplay)
+    for second in range(3):
+        display.phase(f"starting Prefect's server ({second} s)")
+    display.start(1_000)
+    for second in range(25):
+        display.update(replace(HALFWAY, done=second), float(second))
+    display.finish()
+    lines = screen(console).splitlines()
+    assert lines[:2] == ["starting Prefect's server", "generating 1000 images"]
+    assert [line.split("/")[0] for line in lines[2:]] == ["10", "20", "24"]
+    assert "\x1b" not in screen(console)
+
+
+def test_commands_of_the_summary_can_be_copied() -> None:
+    """The very command on a line of its own: quoted for the shell, never broken, nothing before or after it."""
+    console = terminal(80, color_system=None)
+    print_summary(console, RECORD)
+    lines = screen(console).splitlines()
+    folder = f"'{RECORD['out']}'"
+    for command in (
+        f"imagen resume {folder}",
+        f"imagen resume {folder} --retry-failed",
+        f"imagen resume {folder} --retry-held",
+        f'imagen reroll {folder} --id ID --prompt "..."',
+    ):
+        assert f"  {command}" in lines
+    assert "5 of 10 images; 2 failed, 1 held, 2 to do; $0.05 and 1 of unknown cost" in lines
+    assert "stopped: no credit" in lines
+    assert "  2 x moderation" in lines
+
+
+def test_a_pipe_gets_plain_lines() -> None:
+    """The same words, without rules, colours or line breaks."""
+    console = Console(file=io.StringIO(), width=20)
+    print_summary(console, RECORD)
+    assert "─" not in screen(console)
+    assert f"to go on: imagen resume '{RECORD['out']}'" in screen(console).splitlines()
+
+
+def test_no_colours_where_the_user_wants_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_COLOR leaves a terminal its layout and takes the colours."""
+    colours = ("\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[1;36m")
+    plain, coloured = [], terminal(color_system="standard")
+    print_summary(coloured, RECORD)
+    monkeypatch.setenv("NO_COLOR", "1")
+    without = terminal(color_system="standard")
+    print_summary(without, RECORD)
+    plain = [colour for colour in colours if colour in screen(without)]
+    assert plain == []
+    assert [colour for colour in colours if colour in screen(coloured)]
+
+
+def test_a_reader_who_goes_away_ends_no_run() -> None:
+    """`imagen run ... 2>&1 | head`: what cannot be shown any more is not shown, and the paid work goes on."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", buffering=1) as stream:
+        display = display_on(lasting_console(stream))
+        display.phase("reading the manifest")
+        display.start(1_000)
+        display.update(HALFWAY, 12.0)
+        display.finish()
+        assert os.path.samestat(os.fstat(stream.fileno()), os.stat(os.devnull))  # noqa: PTH116

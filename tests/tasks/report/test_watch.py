@@ -1,0 +1,60 @@
+"""A run seen from another process, through its ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.core.clock import Clock
+from tasks.core.display import SilentDisplay
+from tasks.core.standing import Standing
+from tasks.generate.jobs import generate_range
+from tasks.ledger.lock import lock_folder
+from tasks.report.watch import watch
+from tasks.store.output.folder import OutputFolder
+from tests.support.factories import START_US, make_job
+from tests.support.scripted_backend import ScriptedBackend
+from tests.support.scripted_batch import EVERYTHING, scripted
+
+
+@dataclass
+class SeenDisplay(SilentDisplay):
+    """Keeps what it was given."""
+
+    left: int | None = None
+    seen: list[Standing] = field(default_factory=list)
+
+    def start(self, left: int) -> None:
+        self.left = left
+
+    def update(self, standing: Standing, elapsed_s: float) -> None:
+        self.seen.append(standing)
+
+
+async def test_a_living_run_is_shown_until_it_ends(out: Path) -> None:
+    """Counts, money and rate come from the ledger; what stood at the end is shown too."""
+    jobs = [make_job(number) for number in range(4)]
+    display, now_s = SeenDisplay(), 0.0
+    async with scripted(out, ScriptedBackend(), jobs) as batch:
+        lock = lock_folder(out)
+        lock.__enter__()
+
+        async def let_pass(seconds: float) -> None:
+            nonlocal now_s
+            now_s += seconds
+            await generate_range(batch, *EVERYTHING)
+            lock.__exit__(None, None, None)
+
+        clock = Clock(now_us=lambda: START_US, monotonic_s=lambda: now_s, sleep=let_pass)
+        summary, was_alive = await watch(OutputFolder(out), display, clock=clock)
+    assert (display.left, [moment.done for moment in display.seen]) == (4, [0, 4])
+    assert (display.seen[-1].rate_per_s, display.seen[-1].cost_micros) == (4.0, 12_000)
+    assert (was_alive, summary.alive, summary.counts.succeeded) == (True, False, 4)
+
+
+async def test_without_a_living_run_it_ends_at_once(out: Path) -> None:
+    """And says that there was none."""
+    display = SeenDisplay()
+    async with scripted(out, ScriptedBackend(), [make_job()]):
+        summary, was_alive = await watch(OutputFolder(out), display)
+    assert (was_alive, summary.counts.planned, display.seen) == (False, 1, [])

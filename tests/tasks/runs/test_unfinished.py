@@ -1,0 +1,120 @@
+"""Which batches a failed night leaves behind, and which of them are gone on with."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tasks.core.clock import Clock
+from tasks.core.settings import Settings
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.location import PostgresqlSchema, new_schema
+from tasks.ledger.runs import RunStart, begin_run, end_run
+from tasks.runs.request import RunRequest
+from tasks.runs.run import open_run
+from tasks.runs.unfinished import ResumeRule, Unfinished, unfinished_batches
+from tests.support.services.postgresql import PASSWORD, Postgresql
+
+RULE = ResumeRule(tries=2, within=timedelta(days=2), interrupted=False)
+DAY_US = 24 * 3600 * 1_000_000
+NOW_US = 100 * DAY_US
+
+
+async def batch(out: Path, *outcomes: str | None, age_days: int = 0) -> None:
+    """A batch whose first run had a manifest and the others none, and that ended like this."""
+    out.mkdir(parents=True)
+    async with open_ledger(out, create=True) as engine:
+        for number, outcome in enumerate(outcomes):
+            start = RunStart(
+                manifest=None if number else "m.yaml",
+                salt=None,
+                budget_micros=None,
+                settings=Settings().model_dump_json(),
+                caller="test",
+            )
+            run = await begin_run(engine, start, now_us=NOW_US - age_days * DAY_US)
+            if outcome is not None:
+                await end_run(engine, run, outcome, now_us=NOW_US)
+
+
+async def found(folder: Path, rule: ResumeRule = RULE) -> list[Unfinished]:
+    """What is to be gone on with, or not."""
+    return [each async for each in unfinished_batches(str(folder), rule, now_us=NOW_US)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "why"),
+    [(None, "killed"), ("stopped: the budget", "stopped: the budget"), ("completed", None), ("interrupted", None)],
+)
+async def test_stopped_and_killed_batches_are_unfinished(tmp_path: Path, outcome: str | None, why: str | None) -> None:
+    """A person who interrupts a batch meant it; one that came to its end is done."""
+    await batch(tmp_path / "a/b", outcome)
+    assert [(each.out, each.why) for each in await found(tmp_path)] == ([(str(tmp_path / "a/b"), why)] if why else [])
+
+
+async def test_interrupted_batches_are_if_so_wished(tmp_path: Path) -> None:
+    """Where the machine is shut down at night, that is no person's wish."""
+    await batch(tmp_path / "a", "interrupted")
+    rule = ResumeRule(tries=2, within=timedelta(days=2), interrupted=True)
+    assert [each.why for each in await found(tmp_path, rule)] == ["interrupted"]
+
+
+async def test_a_living_run_is_passed_over(tmp_path: Path) -> None:
+    """Whoever holds the folder's lock is at work, whatever the ledger says."""
+    (tmp_path / "m.txt").write_text("a fox\n")
+    request = RunRequest(out=str(tmp_path / "out"), manifest=str(tmp_path / "m.txt"))
+    async with open_run(request, clock=Clock(now_us=lambda: NOW_US)):
+        # The lock is the process's own, so another one has to look.
+        code = (
+            "import asyncio, sys\n"
+            "from datetime import timedelta\n"
+            "from tasks.runs.unfinished import ResumeRule, unfinished_batches\n"
+            "async def look():\n"
+            "    rule = ResumeRule(tries=2, within=timedelta(days=2), interrupted=False)\n"
+            f"    print([each async for each in unfinished_batches(sys.argv[1], rule, now_us={NOW_US})])\n"
+            "asyncio.run(look())"
+        )
+        looking = await asyncio.create_subprocess_exec(sys.executable, "-c", code, tmp_path, stdout=-1)
+        assert (await looking.communicate())[0] == b"[]\n"
+
+
+async def test_a_run_on_another_machine_is_passed_over(
+    out: Path, postgresql: Postgresql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder's lock is this machine's; that of a ledger on PostgreSQL is everybody's."""
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    place = PostgresqlSchema(out=out, url=postgresql.url(), schema=new_schema(out))
+    start = RunStart(manifest="m.yaml", salt=None, budget_micros=None, settings="{}", caller="test")
+    async with open_ledger(place, create=True, alone=True) as engine:
+        await begin_run(engine, start, now_us=NOW_US)
+        assert await found(out) == []
+    assert [each.why for each in await found(out)] == ["killed"]
+
+
+async def test_a_batch_is_gone_on_with_a_bounded_number_of_times(tmp_path: Path) -> None:
+    """Then it is left to people, and said so."""
+    await batch(tmp_path / "once", None, "stopped: x")
+    await batch(tmp_path / "twice", None, "stopped: x", "stopped: x")
+    assert [each.left_alone for each in await found(tmp_path)] == [None, "gone on with 2 times already"]
+
+
+async def test_old_batches_stay_as_they_are(tmp_path: Path) -> None:
+    """What was given up long ago is not paid for by surprise."""
+    await batch(tmp_path / "old", None, age_days=3)
+    await batch(tmp_path / "new", None, age_days=1)
+    assert [Path(each.out).name for each in await found(tmp_path)] == ["new"]
+
+
+async def test_a_ledger_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    """It is said, and the others are gone on with."""
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/ledger.db").write_text("not a database, and long enough to be looked at as one " * 20)
+    await batch(tmp_path / "good", None)
+    assert [(Path(each.out).name, each.left_alone is None) for each in await found(tmp_path)] == [
+        ("bad", False),
+        ("good", True),
+    ]
