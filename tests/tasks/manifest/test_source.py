@@ -16,7 +16,7 @@ from tests.tasks.manifest.reading import piped, read
 MEASURE = """
 import resource, sys
 from tasks.manifest import open_manifest, read_prompts
-from tasks.records import Prompt
+from tasks.core.records import Prompt
 read = 0
 with open_manifest(sys.argv[1]) as manifest:
     for item in read_prompts(manifest):

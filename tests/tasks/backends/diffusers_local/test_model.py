@@ -25,7 +25,7 @@ from tests.support.model_hub import COMMIT, GATED, NAME, UNKNOWN, model_hub
 FETCH = """
 import sys
 from tasks.backends.diffusers_local.model import fetch_model, parse_model
-from tasks.errors import ConfigError
+from tasks.core.errors import ConfigError
 for line in sys.stdin:
     try:
         print(fetch_model(parse_model(line.strip())), flush=True)
