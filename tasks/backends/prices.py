@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from tasks.core.records import micros
+from tasks.core.records import to_micros
 from tasks.core.settings import UnitPrices
 
 FILE = Path(__file__).with_name("prices.yaml")
@@ -77,7 +77,7 @@ class Price:
         asked = [(usd, times) for usd, times in parts if usd]
         if any(times is None for _, times in asked):
             return None
-        return micros(sum(usd * (times or 0.0) for usd, times in asked))
+        return to_micros(sum(usd * (times or 0.0) for usd, times in asked))
 
     def age_days(self, today: date) -> int | None:
         """Days since it was read; None for one that the user has set."""

@@ -21,12 +21,12 @@ RunnerKind = Literal["local", "dask", "ray"]
 """Where shards are generated: in this process, or in worker processes."""
 
 
-def usd(micros: int | None) -> float | None:
+def to_usd(micros: int | None) -> float | None:
     """Dollars for millionths of a dollar; an unknown amount stays unknown."""
     return None if micros is None else micros / MICROS_PER_USD
 
 
-def micros(amount_usd: float | None) -> int | None:
+def to_micros(amount_usd: float | None) -> int | None:
     """Millionths of a dollar, rounded to the nearest; an unknown amount stays unknown."""
     return None if amount_usd is None else round(amount_usd * MICROS_PER_USD)
 

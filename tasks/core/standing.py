@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tasks.core.records import usd
+from tasks.core.records import to_usd
 
 RATE_OVER_S = 30.0
 """The rate is that of the last so many seconds: it follows a provider that slows down, and does not jump about."""
@@ -97,7 +97,7 @@ def money(standing: Standing) -> str:
 
 def _dollars(micros: int) -> str:
     """To the cent; a few pictures of a fraction of a cent are not $0.00."""
-    return f"${usd(micros):,.2f}" if micros == 0 or micros >= WHOLE_CENTS_FROM_MICROS else f"${usd(micros):,.4f}"
+    return f"${to_usd(micros):,.2f}" if micros == 0 or micros >= WHOLE_CENTS_FROM_MICROS else f"${to_usd(micros):,.4f}"
 
 
 def slowdown(standing: Standing) -> list[str]:

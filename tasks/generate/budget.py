@@ -10,7 +10,7 @@ import asyncio
 from typing import Protocol
 
 from tasks.core.errors import BatchStopped
-from tasks.core.records import usd
+from tasks.core.records import to_usd
 
 
 class Hold(Protocol):
@@ -127,5 +127,5 @@ def used_up(cap_micros: int, left_micros: int, wanted_micros: int) -> BatchStopp
 
 
 def _dollars(micros: int) -> str:
-    amount = usd(micros) or 0.0
+    amount = to_usd(micros) or 0.0
     return f"${amount:,.2f}" if micros % 10_000 == 0 else f"${amount:,.4f}"

@@ -78,7 +78,7 @@ class Selection:
     """Only those that this run has planned."""
 
 
-async def shards(engine: AsyncEngine, size: int, selection: Selection) -> AsyncIterator[Shard]:
+async def list_shards(engine: AsyncEngine, size: int, selection: Selection) -> AsyncIterator[Shard]:
     """The selected open jobs in manifest order, cut into ranges of `size`."""
     number, left, after = 0, selection.limit, -1
     while left is None or left > 0:

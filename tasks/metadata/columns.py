@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping
 
 from tasks.core.clock import instant
 from tasks.core.identity import prompt_hash
-from tasks.core.records import usd
+from tasks.core.records import to_usd
 
 INSTANT = "timestamp[us, tz=UTC]"
 
@@ -82,7 +82,7 @@ def value_of(row: RowMapping, column: Column) -> Any:
         case "prompt_hash":
             return prompt_hash(row["prompt"])
         case "cost_usd":
-            return usd(row["cost_micros"])
+            return to_usd(row["cost_micros"])
         case name:
             return row[_RENAMED.get(name, name)]
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from tasks.generate.batch import Batch
 from tasks.generate.stop import stopping
-from tasks.ledger.queries import Selection, Shard, shards
+from tasks.ledger.queries import Selection, Shard, list_shards
 
 MOST_TASK_RUNS = 500
 """A task run costs 3 events and 10 to 30 ms of CPU (measured with Prefect 3.8.8, 2026-11)."""
@@ -38,7 +38,7 @@ async def through_window(
 
     async with asyncio.TaskGroup() as group:
         with stopping(batch.stop):
-            async for shard in shards(batch.engine, size, selection):
+            async for shard in list_shards(batch.engine, size, selection):
                 await window.acquire()
                 if batch.stop.requested:
                     break

@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks.backends.prices import age_warnings
 from tasks.core.paths import has_ledger
-from tasks.core.records import micros, usd
+from tasks.core.records import to_micros, to_usd
 from tasks.core.settings import Settings
 from tasks.manifest import Manifest
 from tasks.plan.check import PlanReport, check_manifest
@@ -52,7 +52,7 @@ def preview(
     """
     report = check_manifest(manifest, settings, options)
     known = asyncio.run(_known(manifest, settings, options, out)) if has_ledger(out.home) else Known()
-    left = None if budget_usd is None else budget_usd - (usd(known.spent_micros) or 0.0)
+    left = None if budget_usd is None else budget_usd - (to_usd(known.spent_micros) or 0.0)
     to_do_micros = report.estimate_micros - known.ended_micros
     to_do_unpriced = report.unpriced - known.ended_unpriced
     return {
@@ -66,14 +66,14 @@ def preview(
         "failed": known.states["failed"],
         "held": known.states["held"],
         "to_do": report.jobs - sum(known.states[state] for state in ENDED),
-        "estimate_usd": usd(report.estimate_micros),
-        "to_do_usd": usd(to_do_micros),
+        "estimate_usd": to_usd(report.estimate_micros),
+        "to_do_usd": to_usd(to_do_micros),
         "unpriced": report.unpriced,
         "to_do_unpriced": to_do_unpriced,
-        "spent_usd": usd(known.spent_micros),
+        "spent_usd": to_usd(known.spent_micros),
         "budget_usd": budget_usd,
         "budget_left_usd": left,
-        "within_budget": None if left is None else to_do_micros <= (micros(left) or 0) and not to_do_unpriced,
+        "within_budget": None if left is None else to_do_micros <= (to_micros(left) or 0) and not to_do_unpriced,
         "duration_s": round(_left_s(report, known), 1),
         "warnings": list(age_warnings(report.priced_on, today)),
     }

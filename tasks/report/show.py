@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import instant
-from tasks.core.records import usd
+from tasks.core.records import to_usd
 from tasks.ledger.lookup import attempts_of, find_job
 from tasks.metadata.columns import plain_row
 from tasks.store.output import Output
@@ -49,8 +49,8 @@ def _attempt(row: RowMapping) -> dict[str, Any]:
         "latency_ms": row["latency_ms"],
         "predict_time_s": row["predict_time_s"],
         "submit_retries": row["submit_retries"],
-        "reserved_usd": usd(row["reserved_micros"]),
-        "cost_usd": usd(row["cost_micros"]),
+        "reserved_usd": to_usd(row["reserved_micros"]),
+        "cost_usd": to_usd(row["cost_micros"]),
         "cost_source": row["cost_source"],
         "error_kind": row["error_kind"],
         "error_message": row["error_message"],

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import instant
 from tasks.core.errors import INTERRUPTED_STATUS, Refused, Rejected
-from tasks.core.records import Counts, JobState, usd
+from tasks.core.records import Counts, JobState, to_usd
 from tasks.core.text import command_text
 from tasks.ledger.lock import is_alive
 from tasks.ledger.queries import count, count_usage, last_activity_us
@@ -66,7 +66,7 @@ class Summary:
             "rerouted": counts.rerouted,
             "images": counts.succeeded,
             "generated": self.generated,
-            "cost_usd": usd(counts.cost_micros),
+            "cost_usd": to_usd(counts.cost_micros),
             "cost_unknown": counts.cost_unknown,
             "wall_s": round(self.wall_s, 3),
             "images_per_s": round(made / self.wall_s, 3) if self.wall_s > 0 and made else 0.0,

@@ -17,7 +17,7 @@ from tasks.backends import require_ready
 from tasks.core.atomic_files import remove_leftovers
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped, ConfigError, ImagenError, InputError
-from tasks.core.records import Ended, Job, JobState, micros
+from tasks.core.records import Ended, Job, JobState, to_micros
 from tasks.core.settings import BackendSettings, Settings, load_settings
 from tasks.core.text import command_text
 from tasks.generate.batch import Batch, open_batch
@@ -27,7 +27,7 @@ from tasks.ledger.database.location import LedgerPlace, place_for, require_ledge
 from tasks.ledger.jobs import reopen, write_plan
 from tasks.ledger.leases import living_leases, revoke
 from tasks.ledger.lock import lock_folder, require_no_workers
-from tasks.ledger.queries import Selection, ended_pages, open_backends, open_jobs, shards
+from tasks.ledger.queries import Selection, ended_pages, list_shards, open_backends, open_jobs
 from tasks.ledger.runs import RunRecord, RunStart, begin_run, end_run, last_run
 from tasks.manifest import open_manifest
 from tasks.plan.check import PlanReport, check_manifest
@@ -225,7 +225,7 @@ def _selection(run: OpenRun) -> Selection:
 async def _estimate(batch: Batch, selection: Selection) -> int:
     """What the jobs that this run may send are expected to cost, millionths of a dollar."""
     total_micros = 0
-    async for shard in shards(batch.engine, ESTIMATE_PAGE_JOBS, selection):
+    async for shard in list_shards(batch.engine, ESTIMATE_PAGE_JOBS, selection):
         for entry in await open_jobs(batch.engine, shard.first, shard.last, planned_run=shard.planned_run):
             routes = (entry.job, *(on_backend(entry.job, name, batch.settings) for name in entry.job.fallbacks))
             cost_micros, *_ = [_price_micros(batch, job) for job in routes]
@@ -264,7 +264,7 @@ def _settings_and_budget(
     else:
         settings = Settings.model_validate_json(before.start.settings)
     inherited = before.start.budget_micros if before and request.manifest is None else None
-    budget_micros = inherited if request.budget_usd is None else micros(request.budget_usd)
+    budget_micros = inherited if request.budget_usd is None else to_micros(request.budget_usd)
     return _overridden(settings, request), budget_micros
 
 

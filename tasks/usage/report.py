@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Literal
 
 from tasks.core.clock import instant
-from tasks.core.records import usd
+from tasks.core.records import to_usd
 from tasks.core.retry import retrying_usage
 from tasks.core.settings import UsageSettings
 from tasks.core.text_table import aligned
@@ -88,7 +88,7 @@ def group_values(group: UsageGroup, by: Sequence[str]) -> dict[str, Any]:
     return {
         **dict(zip(by, group.key, strict=True)),
         "images": group.images,
-        "cost_usd": None if _nothing_known(group) else usd(group.cost_micros),
+        "cost_usd": None if _nothing_known(group) else to_usd(group.cost_micros),
         "cost_unknown": group.cost_unknown,
         "latency_ms": None if group.latency_ms is None else round(group.latency_ms),
     }
@@ -145,7 +145,7 @@ def _raw_line(row: UsageRow) -> tuple[str, ...]:
 
 
 def _dollars(micros: int) -> str:
-    return f"{usd(micros):.4f}"
+    return f"{to_usd(micros):.4f}"
 
 
 def _csv_line(cells: Iterable[object]) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping
 
 from tasks.core.clock import instant
 from tasks.core.identity import prompt_hash
-from tasks.core.records import micros, usd
+from tasks.core.records import to_micros, to_usd
 from tasks.usage.caller import UNKNOWN
 
 COLUMNS = (
@@ -53,7 +53,7 @@ class UsageRow:
         """The row as JSON has it: the table's columns, the instant in ISO form with microseconds."""
         renamed = {
             "created_at": instant(self.created_at_us).isoformat(timespec="microseconds"),
-            "cost_usd_estimate": usd(self.cost_micros),
+            "cost_usd_estimate": to_usd(self.cost_micros),
         }
         return {name: renamed[name] if name in renamed else getattr(self, name) for name in COLUMNS}
 
@@ -70,7 +70,7 @@ def row_of(record: Mapping[str, Any]) -> UsageRow:
         seed=record["seed"],
         prompt_hash=record["prompt_hash"],
         latency_ms=record["latency_ms"],
-        cost_micros=micros(record["cost_usd_estimate"]),
+        cost_micros=to_micros(record["cost_usd_estimate"]),
         caller=record["caller"],
     )
 

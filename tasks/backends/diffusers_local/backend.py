@@ -18,7 +18,7 @@ from tasks.backends.diffusers_local.quantizing import UNQUANTIZED
 from tasks.backends.diffusers_local.sharing import return_worker, take_worker
 from tasks.backends.diffusers_local.worker import PipelineWorker
 from tasks.core.errors import ConfigError, JobError, Refused
-from tasks.core.records import Job, Prediction, micros
+from tasks.core.records import Job, Prediction, to_micros
 from tasks.core.settings import explain_setting
 from tasks.store.references import read_reference, references_of
 
@@ -153,6 +153,6 @@ class DiffusersBackend:
         if not seconds:
             return 0
         if (price_usd := self._context.settings.price_usd) is not None:
-            return micros(price_usd * images)
+            return to_micros(price_usd * images)
         per_hour_usd = self._options.price_usd_per_hour
-        return None if per_hour_usd is None else micros(per_hour_usd * seconds / S_PER_HOUR)
+        return None if per_hour_usd is None else to_micros(per_hour_usd * seconds / S_PER_HOUR)

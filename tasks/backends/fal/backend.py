@@ -30,7 +30,7 @@ from tasks.backends.prices import Pricing, Used, measured_s, price_of
 from tasks.core.clock import Clock, instant
 from tasks.core.errors import Ambiguous, ConfigError, JobError, Refused, Transient
 from tasks.core.identity import digest
-from tasks.core.records import Job, Prediction, micros
+from tasks.core.records import Job, Prediction, to_micros
 
 
 class FalBackend:
@@ -51,7 +51,7 @@ class FalBackend:
             raise ConfigError(f"{context.place}.model: {exc}") from None
         self.takes = frozenset(inputs_of(self._options))
         self._pricing = Pricing(
-            price=price_of(self._model, context.prices), image_micros=micros(context.settings.price_usd)
+            price=price_of(self._model, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
 
     def ready(self) -> str | None:

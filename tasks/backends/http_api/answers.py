@@ -11,7 +11,7 @@ from typing import Any
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.pointers import read
 from tasks.core.errors import BadImage, JobError, Refused, Transient
-from tasks.core.records import micros
+from tasks.core.records import to_micros
 
 USUAL_PLACES = ("/error/message", "/error", "/detail", "/message", "/errors/0")
 """Where APIs say what went wrong, for a configuration that does not."""
@@ -107,7 +107,7 @@ def micros_at(document: Any, options: HttpOptions) -> int | None:
         cost_usd = float(read(document, options.cost))
     except (TypeError, ValueError):
         return None
-    return micros(cost_usd) if isfinite(cost_usd) and cost_usd >= 0 else None
+    return to_micros(cost_usd) if isfinite(cost_usd) and cost_usd >= 0 else None
 
 
 def _decoded(text: str) -> bytes:

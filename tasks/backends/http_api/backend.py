@@ -40,7 +40,7 @@ from tasks.core.errors import (
     Transient,
 )
 from tasks.core.identity import digest
-from tasks.core.records import Job, Prediction, micros
+from tasks.core.records import Job, Prediction, to_micros
 from tasks.core.retry import retrying_look
 
 LOOKUPS = 4
@@ -61,7 +61,7 @@ class HttpBackend:
         self._clock = Clock()
         self._options = read_options(context, HttpOptions)
         self._pricing = Pricing(
-            price=price_of(context.settings.model, context.prices), image_micros=micros(context.settings.price_usd)
+            price=price_of(context.settings.model, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
         self.takes = frozenset(name.removesuffix(BASE64) for name in self._options.pictures())
         self._unanswered: dict[str, int] = {}

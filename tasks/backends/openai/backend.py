@@ -26,7 +26,7 @@ from tasks.backends.openai.request import body_of, problems_of
 from tasks.backends.prices import Pricing, price_of
 from tasks.core.errors import Ambiguous, JobError, OutputGone
 from tasks.core.identity import digest
-from tasks.core.records import Job, Prediction, micros
+from tasks.core.records import Job, Prediction, to_micros
 from tasks.store.references import INPUTS
 
 
@@ -40,7 +40,7 @@ class OpenAIBackend:
         self._context = context
         self._options = options
         self._pricing = Pricing(
-            price=price_of(context.settings.model, context.prices), image_micros=micros(context.settings.price_usd)
+            price=price_of(context.settings.model, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
         self._costs = Costs(pricing=self._pricing, options=self._options)
 

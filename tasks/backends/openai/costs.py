@@ -10,7 +10,7 @@ from tasks.backends.openai.answer import ImageAnswer
 from tasks.backends.openai.models import facts_of
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.prices import Pricing, Used
-from tasks.core.records import micros
+from tasks.core.records import to_micros
 
 BATCH_SHARE = 0.5
 """Of the usual price, for what is made through the Batch API (OpenAI's announcement of image models there, 2026)."""
@@ -68,7 +68,7 @@ class Costs:
         # The user's own price is what the user says, in either mode.
         if full is None or self.options.mode == "sync" or self.pricing.image_micros is not None:
             return full
-        return micros(full * BATCH_SHARE / 1e6)
+        return to_micros(full * BATCH_SHARE / 1e6)
 
 
 def _of_pictures(usage: Mapping[str, Any]) -> float | None:

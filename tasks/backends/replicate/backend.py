@@ -29,7 +29,7 @@ from tasks.backends.replicate.watcher import Watcher
 from tasks.core.clock import Clock
 from tasks.core.errors import Ambiguous, BatchStopped, ConfigError, JobError, Transient
 from tasks.core.identity import digest
-from tasks.core.records import Job, Prediction, micros
+from tasks.core.records import Job, Prediction, to_micros
 from tasks.core.retry import retrying_look
 from tasks.core.settings import explain_setting
 from tasks.store.references import media_type, references_of
@@ -62,7 +62,7 @@ class ReplicateBackend:
         except ValueError as exc:
             raise ConfigError(f"{context.place}.model: {exc}") from None
         self._pricing = Pricing(
-            price=price_of(self._model.name, context.prices), image_micros=micros(context.settings.price_usd)
+            price=price_of(self._model.name, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
         self._facts = facts_of(self._model.name)
         self._timeout_s = self._options.timeout_s or self._facts.timeout_s

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from tasks.backends.replicate_simulator.sizes import CUSTOM, SIDES_PX
-from tasks.core.records import micros
+from tasks.core.records import to_micros
 
 HIDDEN_VERSION = "hidden"
 """What official models give as a prediction's version (observed by other clients, read 2026-11)."""
@@ -58,7 +58,7 @@ class Model:
     def cost_micros(self, *, images: int, pixels: int) -> int:
         """Millionths of a dollar for so many pictures of so many pixels each."""
         megapixels = math.ceil(pixels / 1e6)
-        return micros(self.run_usd + images * (self.image_usd + megapixels * self.megapixel_usd)) or 0
+        return to_micros(self.run_usd + images * (self.image_usd + megapixels * self.megapixel_usd)) or 0
 
     def default(self, name: str) -> Any:
         """What the model takes where the input says nothing."""

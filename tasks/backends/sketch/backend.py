@@ -17,7 +17,7 @@ from tasks.backends.base import Allowance, BackendContext, Estimate, read_option
 from tasks.backends.sizes import requested_size
 from tasks.core.errors import JobError, Refused, Transient
 from tasks.core.identity import sent_text
-from tasks.core.records import Job, Prediction, micros
+from tasks.core.records import Job, Prediction, to_micros
 
 DEFAULT_SIZE_PX = (512, 512)
 GRID_PX = 8
@@ -49,7 +49,7 @@ class SketchBackend:
         self._name = context.name
         self._creates_per_min = context.settings.creates_per_min
         self._output = context.output
-        self._price_micros = micros(context.settings.price_usd)
+        self._price_micros = to_micros(context.settings.price_usd)
         self._options = read_options(context, SketchOptions)
 
     def ready(self) -> str | None:

@@ -10,7 +10,7 @@ from statistics import quantiles
 from typing import Any
 
 from tasks.core.clock import instant
-from tasks.core.records import JobState, usd
+from tasks.core.records import JobState, to_usd
 
 ENDED_BADLY = (JobState.FAILED, JobState.HELD)
 
@@ -70,7 +70,7 @@ class Figures:
                     "day": day,
                     "model": model,
                     "pictures": cost.pictures,
-                    "cost_usd": usd(cost.cost_micros),
+                    "cost_usd": to_usd(cost.cost_micros),
                     "unknown": cost.unknown,
                 }
                 for (day, model), cost in sorted(self.costs.items())

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from tasks.core.identity import digest
-from tasks.core.records import usd
+from tasks.core.records import to_usd
 from tasks.report.gallery.manifest_rows import manifest_lines, picture_line
 from tasks.report.gallery.scripts import script_json
 from tasks.report.gallery.thumbnails import Picture
@@ -77,7 +77,7 @@ async def write_rows(
         "picture_row": [picture_line(job) for job in page],
         # JavaScript's numbers are exact up to 2^53 only; a seed has 63 bits.
         "seed": [str(job["seed"]) for job in page],
-        "cost_usd": [usd(job["cost_micros"]) for job in page],
+        "cost_usd": [to_usd(job["cost_micros"]) for job in page],
         "thumbnail": [picture and picture.thumbnail for picture in pictures],
         "trouble": [picture and picture.trouble for picture in pictures],
     }

@@ -17,7 +17,7 @@ from tasks.backends.base import Allowance, BackendContext, Estimate, read_option
 from tasks.backends.client.calls import HttpCalls, refusal
 from tasks.core.errors import Ambiguous, OutputGone
 from tasks.core.identity import digest, sent_text
-from tasks.core.records import Job, Prediction, micros
+from tasks.core.records import Job, Prediction, to_micros
 
 KEY = "EXAMPLE_KEY"
 
@@ -37,7 +37,7 @@ class ExampleBackend:
         """Read the settings."""
         self._options = read_options(context, ExampleOptions)
         self._settings = context.settings
-        self._price_micros = micros(context.settings.price_usd)
+        self._price_micros = to_micros(context.settings.price_usd)
 
     def ready(self) -> str | None:
         """Whether there is a key."""

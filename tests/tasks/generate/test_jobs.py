@@ -24,7 +24,7 @@ from tasks.core.errors import (
 from tasks.core.records import Job, JobState, Prediction
 from tasks.generate.batch import local_rate
 from tasks.generate.jobs import generate_range
-from tasks.ledger.queries import Selection, count, shards
+from tasks.ledger.queries import Selection, count, list_shards
 from tests.support.factories import START_US, FakeClock, batch_of, make_job, plan_jobs
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend, picture
 from tests.support.scripted_batch import EVERYTHING, ledger, run, scripted
@@ -402,7 +402,7 @@ async def test_what_lies_between_the_jobs_that_are_meant_stays_open(out: Path) -
     backend = ScriptedBackend()
     async with scripted(out, backend, [make_job(number) for number in range(3)]) as batch:
         await plan_jobs(batch.engine, [make_job(0), make_job(2)], run=2, whole=False)
-        [shard] = [shard async for shard in shards(batch.engine, 50, Selection(planned_run=2))]
+        [shard] = [shard async for shard in list_shards(batch.engine, 50, Selection(planned_run=2))]
         await generate_range(batch, shard.first, shard.last, shard.planned_run)
     assert ledger(out, "SELECT id FROM jobs WHERE state = 'planned'") == [("row-1",)]
     assert backend.billed == {make_job(0).job_id: 1, make_job(2).job_id: 1}

@@ -16,7 +16,7 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.jobs import SERIES_WIDTH, known_states, reopen
 from tasks.ledger.journal import Journal
-from tasks.ledger.queries import EVERYTHING, Selection, count, count_open, job_pages, open_jobs, shards
+from tasks.ledger.queries import EVERYTHING, Selection, count, count_open, job_pages, list_shards, open_jobs
 from tasks.runs.reroute import reroute
 from tests.support.factories import START_US, make_job, plan_jobs
 
@@ -128,11 +128,11 @@ async def test_shards_cover_every_open_job_once(out: Path) -> None:
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, [make_job(number) for number in range(25)])
         await finish(engine, make_job(3))
-        cut = [shard async for shard in shards(engine, 10, EVERYTHING)]
+        cut = [shard async for shard in list_shards(engine, 10, EVERYTHING)]
         assert [(shard.number, shard.jobs) for shard in cut] == [(1, 10), (2, 10), (3, 4)]
         covered = [entry.job.position for shard in cut for entry in await open_jobs(engine, shard.first, shard.last)]
         assert covered == [number for number in range(25) if number != 3]
-        assert sum([shard.jobs async for shard in shards(engine, 10, Selection(limit=12))]) == 12
+        assert sum([shard.jobs async for shard in list_shards(engine, 10, Selection(limit=12))]) == 12
 
 
 @pytest.mark.parametrize("content", [None, b"this is not a database, and long enough to be sure of it"])
