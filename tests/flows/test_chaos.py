@@ -17,7 +17,7 @@ from tests.flows.conftest import Cli
 from tests.flows.test_run import images_of, rows_of
 from tests.support.killing import killed_run
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.soak]
 
 KILLS = int(os.environ.get("IMAGEN_CHAOS_KILLS", "4"))
 """A short form runs with the other tests; `make chaos` runs the long one."""

@@ -27,7 +27,7 @@ from tests.flows.conftest import Cli
 from tests.support.services.object_storage import BUCKET, ObjectStorage
 from tests.support.services.postgresql import PASSWORD, Postgresql
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.soak]
 
 JOBS = int(os.environ.get("IMAGEN_MANY_JOBS", "120"))
 """A short form runs with the other tests; `make many` runs the long one."""

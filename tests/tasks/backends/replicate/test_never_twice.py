@@ -223,6 +223,7 @@ async def test_what_cannot_be_found_is_held(out: Path) -> None:
     assert truth.created == 5
 
 
+@pytest.mark.soak
 async def test_every_fault_at_once(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """500 jobs, every fault at 5 %: each job has succeeded, is failed for a reason or held; none is billed twice."""
     monkeypatch.setattr(api, "ANSWER_TIMEOUT_S", 1.0)
@@ -260,7 +261,7 @@ async def test_requests_for_one_picture(in_flight: int, speed: float, out: Path)
     assert truth.requests_total / jobs <= 3.2, Counter(truth.requests)
 
 
-@pytest.mark.paced
+@pytest.mark.soak
 async def test_low_credit_is_waited_for(out: Path) -> None:
     """6 a minute, burst 1, told in the body only: all succeed, with at most 1.1 requests for each create."""
     scaled = Simulated(speed=25, latency_s=5, picture_kb=2, shrink=16)
@@ -271,7 +272,7 @@ async def test_low_credit_is_waited_for(out: Path) -> None:
     assert truth.requests["create"] / truth.created <= 1.1
 
 
-@pytest.mark.paced
+@pytest.mark.soak
 async def test_the_allowed_rate_is_used_in_full(out: Path) -> None:
     """600 a minute over two minutes with 2 s latency: at least 97 % of it is used, and at most 1 % is refused."""
     scaled = Simulated(speed=8, latency_s=2, picture_kb=2, shrink=16, create_burst=10)
