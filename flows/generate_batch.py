@@ -17,7 +17,7 @@ from prefect.states import Cancelled, Completed, Failed
 from tasks.core.errors import INTERRUPTED_STATUS
 from tasks.core.paths import has_ledger
 from tasks.core.text import command_text
-from tasks.generate.signals import draining_on_signals
+from tasks.generate.signals import handle_signals
 from tasks.metadata.write import write_metadata
 from tasks.orchestration.artifacts import report_artifacts
 from tasks.orchestration.flow_parameters import parameters_of
@@ -63,7 +63,7 @@ async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
     """
     request = _dated(request)
     check_request(request)
-    async with open_run(request) as run, draining_on_signals(run.batch.stop):
+    async with open_run(request) as run, handle_signals(run.batch.stop):
         selection = await plan_run(run)
         async with global_limits(run.batch, selection):
             await generate_open(run.batch, selection, run=run.number)

@@ -13,7 +13,7 @@ from pydantic import Field
 from flows.generate_batch import generate_batch
 from tasks.core.clock import Clock
 from tasks.runs.request import RunRequest
-from tasks.runs.unfinished import ResumeRule, unfinished_batches
+from tasks.runs.unfinished import ResumeRule, find_unfinished_batches
 
 
 @flow(name="resume-failed", flow_run_name="resume-failed {folder}", validate_parameters=True)
@@ -39,7 +39,7 @@ async def resume_failed(
     ends: dict[str, str] = {}
     states: list[State[Any]] = []
     # Found before the first of them is gone on with, which changes what is there.
-    for batch in [batch async for batch in unfinished_batches(folder, rule, now_us=Clock().now_us())]:
+    for batch in [batch async for batch in find_unfinished_batches(folder, rule, now_us=Clock().now_us())]:
         if batch.left_alone:
             ends[batch.out] = f"left alone: {batch.left_alone}"
             continue

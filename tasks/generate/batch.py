@@ -15,13 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.backends import build_backend
 from tasks.backends.base import Allowance, Backend
-from tasks.backends.client.rate_limiter import Pace, Rate
+from tasks.backends.client.rate_limiter import CreateLimiter, RateLimiter
 from tasks.core.clock import Clock
 from tasks.core.records import JobState
 from tasks.core.settings import Settings
-from tasks.generate.budget import Budget, Cap
-from tasks.generate.limits import FailureWatch, Lane, Watch
-from tasks.generate.stop import StopSwitch
+from tasks.generate.budget import Budget, BudgetCap
+from tasks.generate.limits import BackendLimits, FailureWatch, OutcomeWatch
+from tasks.generate.stop import StopSignal
 from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms
 from tasks.ledger.queries import OpenJob, committed_micros, open_jobs
@@ -65,11 +65,11 @@ class Batch:
     settings: Settings
     engine: AsyncEngine
     journal: Journal
-    budget: Cap
-    watch: Watch
-    stop: StopSwitch
+    budget: BudgetCap
+    watch: OutcomeWatch
+    stop: StopSignal
     clock: Clock
-    rate_of: Callable[[Allowance], Rate]
+    build_limiter: Callable[[Allowance], CreateLimiter]
     """Makes the rate of an account; asked once for each."""
     holding: Holding | None = None
     """The leases of this process, where several workers share the batch."""
@@ -77,8 +77,8 @@ class Batch:
     """This process's part of what the accounts allow besides creates."""
     tally: Tally = field(default_factory=Tally)
     _backends: dict[str, Backend] = field(default_factory=dict)
-    _lanes: dict[str, Lane] = field(default_factory=dict)
-    _rates: dict[str, Rate] = field(default_factory=dict)
+    _lanes: dict[str, BackendLimits] = field(default_factory=dict)
+    _rates: dict[str, CreateLimiter] = field(default_factory=dict)
 
     @property
     def concurrency(self) -> int:
@@ -95,11 +95,13 @@ class Batch:
             self._backends[name] = build_backend(name, self.settings, share=self.share)
         return self._backends[name]
 
-    def lane(self, name: str) -> Lane:
+    def get_limits(self, name: str) -> BackendLimits:
         """The limits of the instance called `name`, shared by all shards."""
         if name not in self._lanes:
             concurrency = self.settings.backends[name].concurrency
-            self._lanes[name] = Lane(concurrency=concurrency, creates=self._creates(self.backend(name).allowance()))
+            self._lanes[name] = BackendLimits(
+                concurrency=concurrency, creates=self._creates(self.backend(name).allowance())
+            )
         return self._lanes[name]
 
     async def pause(self, seconds: float) -> None:
@@ -111,13 +113,13 @@ class Batch:
         await self.stop.pausing(self.clock.sleep)(seconds)
 
     @property
-    def paces(self) -> list[Pace]:
+    def rate_limiters(self) -> list[RateLimiter]:
         """The rates of creates that this process keeps by itself now, one for each account."""
-        return [rate for rate in self._rates.values() if isinstance(rate, Pace)]
+        return [rate for rate in self._rates.values() if isinstance(rate, RateLimiter)]
 
-    def _creates(self, allowance: Allowance) -> Rate:
+    def _creates(self, allowance: Allowance) -> CreateLimiter:
         if allowance.account not in self._rates:
-            self._rates[allowance.account] = self.rate_of(allowance)
+            self._rates[allowance.account] = self.build_limiter(allowance)
         return self._rates[allowance.account]
 
     @asynccontextmanager
@@ -161,7 +163,7 @@ async def open_batch(
         clock: For tests.
         terms: Of this worker, where several share the batch; None: it is the only one.
     """
-    clock, stop = clock or Clock(), StopSwitch()
+    clock, stop = clock or Clock(), StopSignal()
     batch = Batch(
         out=out,
         settings=settings,
@@ -171,10 +173,10 @@ async def open_batch(
         watch=FailureWatch(rate=settings.stop.error_rate, window=settings.stop.error_window),
         stop=stop,
         clock=clock,
-        rate_of=lambda allowance: local_rate(allowance, clock, stop),
+        build_limiter=lambda allowance: build_local_limiter(allowance, clock, stop),
         holding=None if terms is None else Holding(engine, terms, clock),
     )
-    with _current(batch):
+    with _make_current(batch):
         try:
             async with batch.holding.renewing(batch.stop.stop) if batch.holding else nullcontext():
                 yield batch
@@ -182,16 +184,16 @@ async def open_batch(
             await batch.close()
 
 
-def local_rate(allowance: Allowance, clock: Clock, stop: StopSwitch) -> Rate:
+def build_local_limiter(allowance: Allowance, clock: Clock, stop: StopSignal) -> CreateLimiter:
     """The rate of an account as one process keeps it alone; nobody waits for a turn that the stop takes away."""
-    return Pace(allowance.creates_per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
+    return RateLimiter(allowance.creates_per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
 
 
 _CURRENT: ContextVar[Batch] = ContextVar("batch")
 
 
 @contextmanager
-def _current(batch: Batch) -> Iterator[None]:
+def _make_current(batch: Batch) -> Iterator[None]:
     token = _CURRENT.set(batch)
     try:
         yield
@@ -199,6 +201,6 @@ def _current(batch: Batch) -> Iterator[None]:
         _CURRENT.reset(token)
 
 
-def current_batch() -> Batch:
+def get_current_batch() -> Batch:
     """The batch that this code runs in; a `LookupError` outside of one is a programming error."""
     return _CURRENT.get()

@@ -13,14 +13,14 @@ from tasks.core.errors import BatchStopped
 from tasks.core.records import to_usd
 
 
-class Hold(Protocol):
+class Reservation(Protocol):
     """Money set aside for one attempt, until its end is known."""
 
     def settle(self, cost_micros: int | None) -> None:
         """Put the true cost in its place; with an unknown cost it stays. Only the first call counts."""
 
 
-class Cap(Protocol):
+class BudgetCap(Protocol):
     """What has to be asked before money is spent: kept by one process (`Budget`), or by many together."""
 
     @property
@@ -30,14 +30,14 @@ class Cap(Protocol):
     def check_estimate(self, micros: int) -> None:
         """Refuse a plan whose estimate goes beyond the cap, with `BatchStopped`."""
 
-    async def reserve(self, micros: int | None, *, job_id: str, number: int) -> Hold:
+    async def reserve(self, micros: int | None, *, job_id: str, number: int) -> Reservation:
         """Set aside the most that an attempt can cost; waits while others in flight may give money back.
 
         Raises:
             BatchStopped: The budget does not hold it, or the price is not known while there is a cap.
         """
 
-    def take_over(self, micros: int | None, *, job_id: str, number: int) -> Hold:
+    def take_over(self, micros: int | None, *, job_id: str, number: int) -> Reservation:
         """A reservation that is counted already: one of an earlier run, whose attempt is in flight."""
 
 
@@ -65,30 +65,30 @@ class Budget:
         if self._cap_micros is not None and self._committed_micros + micros > self._cap_micros:
             raise BatchStopped(
                 "budget",
-                f"the estimate is {_dollars(micros)}, but of the budget of {_dollars(self._cap_micros)} only "
-                f"{_dollars(max(0, self._cap_micros - self._committed_micros))} is left; nothing was sent. "
+                f"the estimate is {_format_dollars(micros)}, but of the budget of {_format_dollars(self._cap_micros)} only "
+                f"{_format_dollars(max(0, self._cap_micros - self._committed_micros))} is left; nothing was sent. "
                 "Raise --budget or take fewer jobs with --limit",
             )
 
-    async def reserve(self, micros: int | None, *, job_id: str, number: int) -> Reservation:
-        """See `Cap.reserve`."""
+    async def reserve(self, micros: int | None, *, job_id: str, number: int) -> LocalReservation:
+        """See `BudgetCap.reserve`."""
         if self._cap_micros is None:
             self._committed_micros += micros or 0
             return self.take_over(micros, job_id=job_id, number=number)
         if micros is None:
-            raise price_unknown()
+            raise build_unknown_price_stop()
         while (left_micros := self._cap_micros - self._committed_micros) < micros:
             if not self._in_flight:
-                raise used_up(self._cap_micros, left_micros, micros)
+                raise build_exhausted_stop(self._cap_micros, left_micros, micros)
             self._came_back.clear()
             await self._came_back.wait()
         self._committed_micros += micros
         return self.take_over(micros, job_id=job_id, number=number)
 
-    def take_over(self, micros: int | None, *, job_id: str, number: int) -> Reservation:
-        """See `Cap.take_over`."""
+    def take_over(self, micros: int | None, *, job_id: str, number: int) -> LocalReservation:
+        """See `BudgetCap.take_over`."""
         self._in_flight += 1
-        return Reservation(self, micros or 0)
+        return LocalReservation(self, micros or 0)
 
     def _settle(self, reserved_micros: int, cost_micros: int | None) -> None:
         self._in_flight -= 1
@@ -97,7 +97,7 @@ class Budget:
         self._came_back.set()
 
 
-class Reservation:
+class LocalReservation:
     """Money set aside for one attempt, until its end is known."""
 
     def __init__(self, budget: Budget, micros: int) -> None:
@@ -112,20 +112,20 @@ class Reservation:
             self._budget = None
 
 
-def price_unknown() -> BatchStopped:
+def build_unknown_price_stop() -> BatchStopped:
     """Why a job without a price is not sent under a cap."""
     return BatchStopped("budget", "a job has no known price, so --budget cannot be kept: set price_usd")
 
 
-def used_up(cap_micros: int, left_micros: int, wanted_micros: int) -> BatchStopped:
+def build_exhausted_stop(cap_micros: int, left_micros: int, wanted_micros: int) -> BatchStopped:
     """Why the next job is not sent."""
     return BatchStopped(
         "budget",
-        f"of the budget of {_dollars(cap_micros)} only {_dollars(max(0, left_micros))} is left and the "
-        f"next picture may cost {_dollars(wanted_micros)}; raise --budget and resume",
+        f"of the budget of {_format_dollars(cap_micros)} only {_format_dollars(max(0, left_micros))} is left and the "
+        f"next picture may cost {_format_dollars(wanted_micros)}; raise --budget and resume",
     )
 
 
-def _dollars(micros: int) -> str:
+def _format_dollars(micros: int) -> str:
     amount = to_usd(micros) or 0.0
     return f"${amount:,.2f}" if micros % 10_000 == 0 else f"${amount:,.4f}"

@@ -25,8 +25,8 @@ from tasks.core.errors import (
 from tasks.core.records import Job, JobState, Prediction, StoredImage
 from tasks.core.retry import SUBMIT_TRIES, pause_before_attempt_s, retrying_fetch, retrying_submit
 from tasks.generate.batch import Batch
-from tasks.generate.budget import Hold
-from tasks.generate.limits import Place
+from tasks.generate.budget import Reservation
+from tasks.generate.limits import Slot
 from tasks.ledger.queries import OpenJob, prediction_ids
 from tasks.plan.fallback import fallback, on_backend
 from tasks.store.images import parameters_of, store_image
@@ -35,7 +35,7 @@ from tasks.store.images import parameters_of, store_image
 class JobRun:
     """One job in this run: its attempts, its money, its present prediction."""
 
-    def __init__(self, batch: Batch, open_job: OpenJob, place: Place) -> None:
+    def __init__(self, batch: Batch, open_job: OpenJob, place: Slot) -> None:
         """Go on from where the ledger has the job; its place in flight is taken."""
         self._batch = batch
         self._open_job = open_job
@@ -45,15 +45,15 @@ class JobRun:
         self._attempts_left = batch.settings.backends[open_job.job.backend].max_attempts
         self._started_us = open_job.started_at_us or batch.clock.now_us()
         self._unfinished = open_job.state is not JobState.PLANNED
-        self._reservation: Hold | None = self._take_over() if self._unfinished else None
+        self._reservation: Reservation | None = self._take_over() if self._unfinished else None
         self._asked_again = open_job.asked_again and not open_job.withdrawn
         self._place = place
-        self._creates = batch.lane(open_job.job.backend).creates
-        self._landing = batch.lane(open_job.job.backend).landing
+        self._creates = batch.get_limits(open_job.job.backend).creates
+        self._landing = batch.get_limits(open_job.job.backend).landing
         self.handed_over: OpenJob | None = None
         """The job as another backend is to go on with it, when this one could not serve it."""
 
-    def _take_over(self) -> Hold:
+    def _take_over(self) -> Reservation:
         return self._batch.budget.take_over(
             self._open_job.reserved_micros, job_id=self._job.job_id, number=self._number
         )
@@ -133,13 +133,13 @@ class JobRun:
         """Start a new attempt: reserve its price, put the intent on disk, send it."""
         self._attempts_left -= 1
         self._asked_again = False
-        await self._place.take()
+        await self._place.acquire()
         most_micros = self._backend.estimate(self._job).most_micros
         self._reservation = await self._batch.budget.reserve(
             most_micros, job_id=self._job.job_id, number=self._number + 1
         )
         try:
-            left_at_s = await self._creates.take()
+            left_at_s = await self._creates.acquire()
             self._batch.stop.check()
             self._number += 1
             self._started_us = self._batch.clock.now_us()
@@ -174,20 +174,20 @@ class JobRun:
             except BatchStopped as stopped:
                 await self._fail_attempt(NotCreated(str(stopped)))
                 raise
-            self._creates.accepted()
+            self._creates.record_success()
             self._note_submitted(prediction, int(retrying.statistics.get("attempt_number", 1)) - 1)
             return prediction
         raise NotCreated(f"the service gave no answer {SUBMIT_TRIES} times, and has no such prediction")
 
     async def _come_later(self, error: Throttled, left_at_s: float) -> float:
         """A 429 is no attempt: slow everybody down and wait for the next turn."""
-        self._creates.throttled(left_at_s, retry_after_s=error.retry_after_s, per_min=error.creates_per_min)
+        self._creates.record_throttle(left_at_s, retry_after_s=error.retry_after_s, per_min=error.creates_per_min)
         return await self._next_turn(error)
 
     async def _next_turn(self, nothing_created: JobError) -> float:
         """Wait until the same intent may be sent once more, unless the batch stops meanwhile."""
         try:
-            left_at_s = await self._creates.take()
+            left_at_s = await self._creates.acquire()
             self._batch.stop.check()
         except BatchStopped:
             await self._fail_attempt(nothing_created)
@@ -243,7 +243,7 @@ class JobRun:
             ended = await self._backend.wait(self._job, prediction)
             async with self._landing:
                 # The provider has a place free now. Not before: while pictures cannot land, no more are to be paid for.
-                self._place.leave()
+                self._place.release()
                 image: StoredImage = await retrying_fetch(self._batch.clock.sleep)(self._fetch_and_store, ended)
         except (BadImage, Unfetched) as error:
             # The picture was made, so its price is known though its bytes cannot be used.

@@ -11,7 +11,7 @@ from tasks.core.errors import BatchStopped, LeaseLost
 from tasks.core.records import JobState
 from tasks.generate.batch import Batch
 from tasks.generate.job import JobRun
-from tasks.generate.stop import stopping
+from tasks.generate.stop import stop_on_error
 from tasks.ledger.queries import OpenJob
 
 
@@ -27,10 +27,10 @@ async def generate_range(batch: Batch, first: int, last: int, planned_run: int |
 
 async def generate_job(batch: Batch, open_job: OpenJob) -> None:
     """Bring one job to an end, or leave it open because the batch stops."""
-    place = batch.lane(open_job.job.backend).place()
-    await place.take()
+    place = batch.get_limits(open_job.job.backend).slot()
+    await place.acquire()
     if batch.stop.requested:
-        place.leave()
+        place.release()
         return
     batch.tally.in_flight += 1
     run = JobRun(batch, open_job, place)
@@ -43,12 +43,12 @@ async def generate_job(batch: Batch, open_job: OpenJob) -> None:
                 batch.holding.ended(open_job.job)
     except LeaseLost:
         if batch.holding is not None:
-            with stopping(batch.stop):
+            with stop_on_error(batch.stop):
                 await batch.holding.release([open_job.job])
     except BatchStopped as stopped:
         batch.stop.stop(stopped)
     finally:
-        place.leave()
+        place.release()
         run.let_go()
         batch.tally.in_flight -= 1
     if run.handed_over is not None:

@@ -1,6 +1,6 @@
 """What holds submits back: jobs in flight, creates a minute, and the rate of failures; `tasks.generate.budget` is the fourth.
 
-One `Lane` for each backend, shared by all shards of a process. Where several processes share a batch, `tasks.generate.workers`
+One `BackendLimits` for each backend, shared by all shards of a process. Where several processes share a batch, `tasks.generate.workers`
 keeps the rates and the failures for all of them.
 """
 
@@ -10,14 +10,14 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
-from tasks.backends.client.rate_limiter import Rate
+from tasks.backends.client.rate_limiter import CreateLimiter
 from tasks.core.errors import BatchStopped
 
 
-class Lane:
+class BackendLimits:
     """The way to one backend: so many predictions in flight, as many pictures landing, so many creates a minute."""
 
-    def __init__(self, *, concurrency: int, creates: Rate) -> None:
+    def __init__(self, *, concurrency: int, creates: CreateLimiter) -> None:
         """So many in flight; `creates` is shared by all lanes to the same account."""
         self.concurrency = concurrency
         self.creates = creates
@@ -25,12 +25,12 @@ class Lane:
         """Held while a picture is fetched and stored, so that memory is bounded."""
         self._places = asyncio.Semaphore(concurrency)
 
-    def place(self) -> Place:
+    def slot(self) -> Slot:
         """A place among the predictions in flight, not taken yet."""
-        return Place(self._places)
+        return Slot(self._places)
 
 
-class Place:
+class Slot:
     """Taken while a prediction runs, and given to the next one as soon as it has ended."""
 
     def __init__(self, places: asyncio.Semaphore) -> None:
@@ -38,20 +38,20 @@ class Place:
         self._places = places
         self._is_taken = False
 
-    async def take(self) -> None:
+    async def acquire(self) -> None:
         """Wait until there is one; nothing where it is taken already."""
         if not self._is_taken:
             await self._places.acquire()
             self._is_taken = True
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give it to the next one; nothing where it is not taken."""
         if self._is_taken:
             self._places.release()
             self._is_taken = False
 
 
-class Watch(Protocol):
+class OutcomeWatch(Protocol):
     """Told how each job ended."""
 
     def note(self, *, failed: bool) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from tasks.core.errors import INTERRUPTED_STATUS
-from tasks.generate.stop import StopSwitch
+from tasks.generate.stop import StopSignal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_S = 5.0
@@ -20,7 +20,7 @@ ECHO_S = 10.0
 
 
 @asynccontextmanager
-async def draining_on_signals(stop: StopSwitch) -> AsyncIterator[None]:
+async def handle_signals(stop: StopSignal) -> AsyncIterator[None]:
     """Answer signals for the duration of the block; outside the main thread nothing can, and nothing does."""
     if threading.current_thread() is not threading.main_thread():
         yield

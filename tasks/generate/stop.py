@@ -13,7 +13,7 @@ Sleep = Callable[[float], Awaitable[None]]
 """Waits for so many seconds."""
 
 
-class StopSwitch:
+class StopSignal:
     """Off until somebody stops the batch; the first reason counts."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class StopSwitch:
 
 
 @contextmanager
-def stopping(switch: StopSwitch) -> Iterator[None]:
+def stop_on_error(switch: StopSignal) -> Iterator[None]:
     """Run the block; what stops the batch in it is told to the switch, and ends the block only."""
     try:
         yield

@@ -25,7 +25,7 @@ from tasks.core.errors import BatchStopped
 from tasks.core.settings import RunnerSettings
 from tasks.generate.batch import Batch
 from tasks.generate.workers import dask_preload as dask_worker
-from tasks.generate.workers.heartbeat import Beat, following
+from tasks.generate.workers.heartbeat import Heartbeat, follow_workers
 from tasks.generate.workers.start import begin_fleet
 from tasks.generate.workers.worker import ShardOrder, work_on_shard
 from tasks.ledger.queries import Selection, Shard, count, open_backends
@@ -59,8 +59,8 @@ async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: 
     """
     before = (await count(batch.engine)).succeeded
     await begin_fleet(batch.engine, run=run)
-    beat = Beat(batch.engine, run=run, stop=batch.stop, limits=batch.settings.stop)
-    async with following(beat, batch.tally), started(batch.settings.runner) as runner:
+    beat = Heartbeat(batch.engine, run=run, stop=batch.stop, limits=batch.settings.stop)
+    async with follow_workers(beat, batch.tally), started(batch.settings.runner) as runner:
         places = await _places(batch, selection, runner)
         await _send_all(batch, selection, runner, run=run, size=size_for(left, places), places=places)
     remove_leftovers(batch.out.home)  # of workers that died while they wrote

@@ -15,7 +15,7 @@ from prefect.exceptions import ObjectNotFound
 
 from tasks.core.display import current_display
 from tasks.generate.batch import Batch
-from tasks.generate.stop import StopSwitch
+from tasks.generate.stop import StopSignal
 from tasks.ledger.queries import Selection, open_backends
 
 PREFIX = "imagen-"
@@ -51,7 +51,7 @@ async def _existing(backends: Iterable[str]) -> list[str]:
     return found
 
 
-async def _take(names: list[str], stop: StopSwitch, slots: AsyncExitStack) -> None:
+async def _take(names: list[str], stop: StopSignal, slots: AsyncExitStack) -> None:
     # It would call each try without a slot an error, with a traceback's worth of detail.
     logging.getLogger(NOISY_LOGGER).disabled = True
     while not stop.requested:

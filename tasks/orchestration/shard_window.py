@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from tasks.generate.batch import Batch
-from tasks.generate.stop import stopping
+from tasks.generate.stop import stop_on_error
 from tasks.ledger.queries import Selection, Shard, list_shards
 
 MOST_TASK_RUNS = 500
@@ -31,13 +31,13 @@ async def through_window(
 
     async def one(shard: Shard) -> None:
         try:
-            with stopping(batch.stop):
+            with stop_on_error(batch.stop):
                 await work(shard)
         finally:
             window.release()
 
     async with asyncio.TaskGroup() as group:
-        with stopping(batch.stop):
+        with stop_on_error(batch.stop):
             async for shard in list_shards(batch.engine, size, selection):
                 await window.acquire()
                 if batch.stop.requested:

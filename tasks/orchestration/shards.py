@@ -7,7 +7,7 @@ from math import ceil
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.generate.batch import Batch, current_batch
+from tasks.generate.batch import Batch, get_current_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import Selection, Shard, count_open
 from tasks.orchestration.artifacts import progress_artifact
@@ -31,7 +31,7 @@ async def generate_shard(label: str, first: int, last: int, planned_run: int | N
         last: Sort key of the shard's last job.
         planned_run: Only jobs that this run has planned; None: all.
     """
-    await generate_range(current_batch(), first, last, planned_run)
+    await generate_range(get_current_batch(), first, last, planned_run)
 
 
 async def generate_open(batch: Batch, selection: Selection, *, run: int) -> None:

@@ -35,7 +35,7 @@ async def shown(batch: Batch, *, left: int) -> AsyncIterator[None]:
 
 def standing_of(batch: Batch, *, left: int, rate_per_s: float) -> Standing:
     """How a running batch stands, of the jobs that were left when it began."""
-    tally, paces = batch.tally, batch.paces
+    tally, paces = batch.tally, batch.rate_limiters
     slowed = [pace.per_min for pace in paces if pace.is_slowed]
     return Standing(
         total=left,

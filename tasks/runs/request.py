@@ -22,7 +22,7 @@ from tasks.plan.reroll import Reroll
 DATE = "{date}"
 
 
-def known_zone(name: str) -> str:
+def check_time_zone(name: str) -> str:
     """Pass for a time zone of the IANA database, such as Europe/Berlin.
 
     Raises:
@@ -35,7 +35,7 @@ def known_zone(name: str) -> str:
     return name
 
 
-TimeZone = Annotated[str, AfterValidator(known_zone)]
+TimeZone = Annotated[str, AfterValidator(check_time_zone)]
 
 
 class RunRequest(BaseModel):
@@ -124,14 +124,14 @@ class RunRequest(BaseModel):
             InputError: `only` names nothing that a job ends as.
         """
         if self.only is not None:
-            return _named_ends(self.only)
+            return _parse_only(self.only)
         failed = self.retry_failed or (self.manifest is None and self.backend is not None)
         wanted = ((failed, JobState.FAILED), (self.retry_held, JobState.HELD))
         states = frozenset(state for chosen, state in wanted if chosen)
         return Ended(states) if states else None
 
 
-def _named_ends(text: str) -> Ended:
+def _parse_only(text: str) -> Ended:
     """What `--only` names: states, or error kinds of both."""
     names, both = {name.strip() for name in text.split(",")} - {""}, frozenset({JobState.FAILED, JobState.HELD})
     states = frozenset(state for state in both if state in names)

@@ -68,12 +68,12 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
     clock, out = clock or Clock(), output_at(request.out)
     with lock_folder(out.home, shown=request.out):
         remove_leftovers(out.home)
-        given = _given(request)
-        place = _place(request, given)
+        given = _load_given_settings(request)
+        place = _find_ledger(request, given)
         async with open_ledger(place, create=request.manifest is not None, alone=True) as engine:
             before = await last_run(engine)
             out.claim(first=before is None)
-            settings, budget_micros = _settings_and_budget(request, given, before)
+            settings, budget_micros = _choose_settings_and_budget(request, given, before)
             check_runner(settings.runner, place)
             if settings.runner.kind == "local":
                 require_no_workers(request.out, await living_leases(engine))
@@ -117,8 +117,8 @@ def check_request(request: RunRequest) -> PlanReport | None:
     if (known := _checked.get()) is not None and known[0] == request:
         return known[1]
     given, options = load_settings(request.config), request.plan_options()
-    settings = _overridden(given, request)
-    check_runner(settings.runner, _place(request, given))
+    settings = _override_settings(given, request)
+    check_runner(settings.runner, _find_ledger(request, given))
     with open_manifest(request.manifest) as manifest:
         report = check_manifest(manifest, settings, options, ask=True)
     out.check()
@@ -132,7 +132,7 @@ async def check_ledger(request: RunRequest) -> None:
     Raises:
         ConfigError: It cannot. Nothing was spent.
     """
-    await reach_ledger(_place(request, _given(request)))
+    await reach_ledger(_find_ledger(request, _load_given_settings(request)))
 
 
 async def plan_run(run: OpenRun) -> Selection:
@@ -150,12 +150,12 @@ async def plan_run(run: OpenRun) -> Selection:
     if request.reroll is not None:
         await write_reroll(batch.engine, request.reroll, run=run.number, now_us=batch.clock.now_us())
     await _reopen(run)
-    selection = _selection(run)
+    selection = _select_jobs(run)
     for name in await open_backends(batch.engine, selection):
         require_ready(name, batch.backend(name))
     if batch.budget.capped:
         try:
-            batch.budget.check_estimate(await _estimate(batch, selection))
+            batch.budget.check_estimate(await _sum_estimates(batch, selection))
         except BatchStopped as stopped:
             batch.stop.stop(stopped)
     return selection
@@ -213,7 +213,7 @@ async def _check_route(run: OpenRun, ended: Ended, name: str) -> None:
                 raise ConfigError(f"backend {name!r} cannot take over {job.label!r}: {problems[0]}")
 
 
-def _selection(run: OpenRun) -> Selection:
+def _select_jobs(run: OpenRun) -> Selection:
     """A limit means the manifest's first jobs, done or not; without a manifest, the first that are open."""
     request = run.request
     chosen = request.only is not None or request.reroll is not None
@@ -222,19 +222,19 @@ def _selection(run: OpenRun) -> Selection:
     return Selection(limit=request.limit)
 
 
-async def _estimate(batch: Batch, selection: Selection) -> int:
+async def _sum_estimates(batch: Batch, selection: Selection) -> int:
     """What the jobs that this run may send are expected to cost, millionths of a dollar."""
     total_micros = 0
     async for shard in list_shards(batch.engine, ESTIMATE_PAGE_JOBS, selection):
         for entry in await open_jobs(batch.engine, shard.first, shard.last, planned_run=shard.planned_run):
             routes = (entry.job, *(on_backend(entry.job, name, batch.settings) for name in entry.job.fallbacks))
-            cost_micros, *_ = [_price_micros(batch, job) for job in routes]
+            cost_micros, *_ = [_get_price_micros(batch, job) for job in routes]
             # What is in flight is reserved in the ledger already.
             total_micros += cost_micros if entry.state is JobState.PLANNED or entry.asked_again else 0
     return total_micros
 
 
-def _price_micros(batch: Batch, job: Job) -> int:
+def _get_price_micros(batch: Batch, job: Job) -> int:
     cost_micros = batch.backend(job.backend).estimate(job).cost_micros
     if cost_micros is None:
         raise ConfigError(
@@ -244,17 +244,17 @@ def _price_micros(batch: Batch, job: Job) -> int:
     return cost_micros
 
 
-def _given(request: RunRequest) -> Settings | None:
+def _load_given_settings(request: RunRequest) -> Settings | None:
     """The configuration that the run brings; None on a resume that names none: the last run's counts."""
     return None if request.manifest is None and request.config is None else load_settings(request.config)
 
 
-def _place(request: RunRequest, given: Settings | None) -> LedgerPlace:
+def _find_ledger(request: RunRequest, given: Settings | None) -> LedgerPlace:
     """A new batch's ledger is where the configuration says; another's is where it is."""
     return place_for(output_at(request.out).home, None if given is None else given.ledger_url)
 
 
-def _settings_and_budget(
+def _choose_settings_and_budget(
     request: RunRequest, given: Settings | None, before: RunRecord | None
 ) -> tuple[Settings, int | None]:
     if given is not None:
@@ -265,18 +265,20 @@ def _settings_and_budget(
         settings = Settings.model_validate_json(before.start.settings)
     inherited = before.start.budget_micros if before and request.manifest is None else None
     budget_micros = inherited if request.budget_usd is None else to_micros(request.budget_usd)
-    return _overridden(settings, request), budget_micros
+    return _override_settings(settings, request), budget_micros
 
 
-def _overridden(settings: Settings, request: RunRequest) -> Settings:
+def _override_settings(settings: Settings, request: RunRequest) -> Settings:
     given = {"kind": request.runner, "workers": request.workers, "cluster": request.cluster}
     runner = settings.runner.model_copy(update={name: value for name, value in given.items() if value is not None})
     if runner.kind == "local" and (meaningless := [name for name in ("workers", "cluster") if given[name] is not None]):
         raise ConfigError(f"--{meaningless[0]}: the local runner has none; add --runner dask or --runner ray")
-    return settings.model_copy(update={"runner": runner, "backends": _with_concurrency(settings, request.concurrency)})
+    return settings.model_copy(
+        update={"runner": runner, "backends": _override_concurrency(settings, request.concurrency)}
+    )
 
 
-def _with_concurrency(settings: Settings, concurrency: int | None) -> dict[str, BackendSettings]:
+def _override_concurrency(settings: Settings, concurrency: int | None) -> dict[str, BackendSettings]:
     if concurrency is None:
         return settings.backends
     return {

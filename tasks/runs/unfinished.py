@@ -43,7 +43,7 @@ class Unfinished:
     """Why it is not to be gone on with; None: it is."""
 
 
-async def unfinished_batches(folder: str, rule: ResumeRule, *, now_us: int) -> AsyncIterator[Unfinished]:
+async def find_unfinished_batches(folder: str, rule: ResumeRule, *, now_us: int) -> AsyncIterator[Unfinished]:
     """The batches in or under a folder that were stopped or killed; none where there is no such folder yet.
 
     One whose run is alive is passed over: it holds the folder's lock, or that of its ledger's server.
@@ -58,12 +58,12 @@ async def unfinished_batches(folder: str, rule: ResumeRule, *, now_us: int) -> A
         except (InputError, BatchStopped) as exc:  # a ledger that cannot be read is no reason to leave the others
             yield Unfinished(out=str(out), why="unreadable", resumes=0, left_alone=str(exc))
             continue
-        if run is not None and run.started_at_us >= oldest_us and (why := _unfinished(run, rule)):
+        if run is not None and run.started_at_us >= oldest_us and (why := _get_unfinished_reason(run, rule)):
             tried = f"gone on with {resumes} times already" if resumes >= rule.tries else None
             yield Unfinished(out=str(out), why=why, resumes=resumes, left_alone=tried)
 
 
-def _unfinished(run: RunRecord, rule: ResumeRule) -> str | None:
+def _get_unfinished_reason(run: RunRecord, rule: ResumeRule) -> str | None:
     if run.outcome is None:
         return KILLED
     counts = run.outcome.startswith("stopped") or (rule.interrupted and run.outcome == INTERRUPTED)

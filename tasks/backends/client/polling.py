@@ -12,7 +12,7 @@ from typing import TypeVar
 import httpx
 
 from tasks.backends.client.calls import retry_after_s
-from tasks.backends.client.rate_limiter import Pace
+from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.core.clock import Clock
 
 FIRST_LOOK_SHARE = 1.1
@@ -36,7 +36,7 @@ Ended = TypeVar("Ended")
 class Polling:
     """Waits for the predictions of one backend."""
 
-    pace: Pace
+    pace: RateLimiter
     clock: Clock
     usual_s: float
     """Running estimate of a prediction's time."""
@@ -62,7 +62,7 @@ class Polling:
             if left_s <= 0:
                 raise TimeoutError
             await self.clock.sleep(min(pause_s, left_s))
-            await self.pace.take()
+            await self.pace.acquire()
             try:
                 ended = await look()
             except httpx.HTTPError as exc:

@@ -30,10 +30,10 @@ SLOWEST_START_PER_MIN = 6_000.0
 """What an unlimited rate counts as when it has to be cut."""
 
 
-class Rate(Protocol):
-    """When the next create may leave: kept by one process (`Pace`), or by many together."""
+class CreateLimiter(Protocol):
+    """When the next create may leave: kept by one process (`RateLimiter`), or by many together."""
 
-    async def take(self) -> float:
+    async def acquire(self) -> float:
         """Wait until one more call keeps the rate.
 
         Returns:
@@ -43,14 +43,14 @@ class Rate(Protocol):
             BatchStopped: No more may be created.
         """
 
-    def accepted(self) -> None:
+    def record_success(self) -> None:
         """Note a call that was let through."""
 
-    def throttled(self, sent_at_s: float, *, retry_after_s: float | None, per_min: float | None) -> None:
+    def record_throttle(self, sent_at_s: float, *, retry_after_s: float | None, per_min: float | None) -> None:
         """Note a call that came too soon, how long to wait, and the lower rate where the provider states one."""
 
 
-class Pace:
+class RateLimiter:
     """So many calls a minute: evenly spaced, cut when the provider says so, climbing back when it does not."""
 
     def __init__(
@@ -83,7 +83,7 @@ class Pace:
         """Seconds until the provider takes calls again; 0 where it asks for no pause."""
         return max(0.0, self._paused_until - self._now())
 
-    async def take(self) -> float:
+    async def acquire(self) -> float:
         """Wait until one more call keeps the rate, first come first served.
 
         Returns:
@@ -98,14 +98,14 @@ class Pace:
             self._next_at = max(self._next_at, left_at_s - self._catch_up_s) + 60 / self._per_min
             return left_at_s
 
-    def accepted(self) -> None:
+    def record_success(self) -> None:
         """Note a call that was let through; after enough of them the rate climbs by a step."""
         self._since_cut += 1
         if self._since_cut >= self._climb_after and self._per_min < self._most_per_min:
             self._since_cut = 0
             self._per_min = min(self._most_per_min, self._per_min * CLIMB)
 
-    def throttled(self, sent_at_s: float, *, retry_after_s: float | None, per_min: float | None) -> None:
+    def record_throttle(self, sent_at_s: float, *, retry_after_s: float | None, per_min: float | None) -> None:
         """Note a call that came too soon.
 
         Nothing leaves before the provider's time; the rate is cut once for a burst, to what the provider states

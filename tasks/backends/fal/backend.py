@@ -20,7 +20,7 @@ from tasks.backends.client.calls import json_object
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import lacking, secret
 from tasks.backends.client.polling import Polling
-from tasks.backends.client.rate_limiter import Pace
+from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.fal.api import COMPLETED, FalApi
 from tasks.backends.fal.inputs import MOST_MEGAPIXELS, input_of, megapixels, problems_of
 from tasks.backends.fal.options import FalOptions, parse_model
@@ -170,5 +170,5 @@ class FalBackend:
 
     @cached_property
     def _polling(self) -> Polling:
-        pace = Pace(self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep)
+        pace = RateLimiter(self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep)
         return Polling(pace=pace, clock=self._clock, usual_s=self._options.usual_latency_s)

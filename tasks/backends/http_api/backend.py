@@ -19,7 +19,7 @@ from tasks.backends.base import Allowance, BackendContext, Estimate, close_opene
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import secret
 from tasks.backends.client.polling import Polling
-from tasks.backends.client.rate_limiter import Pace
+from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.http_api import answers
 from tasks.backends.http_api.answers import Answered, Made
 from tasks.backends.http_api.api import DescribedApi, id_of
@@ -232,7 +232,7 @@ class HttpBackend:
         for look in range(LOOKUPS):
             if look:
                 await self._clock.sleep(pause_s)
-            await self._pace.take()
+            await self._pace.acquire()
             try:
                 listed: list[str] = await retrying_look(httpx.HTTPError, self._clock.sleep)(
                     self._api.listed, job, since
@@ -291,8 +291,8 @@ class HttpBackend:
         return Delivery([self._api.service, *self._options.delivery_hosts], connections=self._connections)
 
     @cached_property
-    def _pace(self) -> Pace:
-        return Pace(self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep)
+    def _pace(self) -> RateLimiter:
+        return RateLimiter(self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep)
 
     @cached_property
     def _polling(self) -> Polling:

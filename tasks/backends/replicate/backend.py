@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import lacking, secret
-from tasks.backends.client.rate_limiter import Pace
+from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.prices import Pricing, Used, price_of
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
@@ -190,17 +190,17 @@ class ReplicateBackend:
     async def _listed(self, since: datetime, wanted: dict[str, Any]) -> list[dict[str, Any]]:
         """Of an hour's list, which may hold tens of thousands with their inputs, no more is kept than what is wanted."""
         found: list[dict[str, Any]] = []
-        await self._pace.take()
+        await self._pace.acquire()
         async for page in self._api.list_created(since - timedelta(seconds=CLOCK_SKEW_S)):
             found += [answer for answer in page if _is_this(answer, self._model, wanted)]
-            await self._pace.take()
+            await self._pace.acquire()
         return found
 
     def _input(self, job: Job) -> dict[str, Any]:
         return input_of(job, self._options, lacks=self._facts.lacks) | self._pictures.standing(job)
 
     async def _upload(self, data: bytes, sha256: str) -> str:
-        await self._pace.take()
+        await self._pace.acquire()
         return await self._api.upload(data, name=f"{sha256[:16]}.{media_type(data).partition('/')[2]}")
 
     def _used(self, job: Job, seconds: float | None) -> Used:
@@ -234,8 +234,8 @@ class ReplicateBackend:
         return Delivery(self._options.delivery_hosts, connections=self._connections)
 
     @cached_property
-    def _pace(self) -> Pace:
-        return Pace(
+    def _pace(self) -> RateLimiter:
+        return RateLimiter(
             self._context.share * self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep
         )
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.client.rate_limiter import Pace
+from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate.api import ReplicateApi, throttled
 from tasks.backends.replicate.predictions import has_ended, seconds_taken
 from tasks.core.clock import Clock
@@ -72,7 +72,7 @@ class Watcher:
     """Watches the predictions of one backend; its loop runs while there are any."""
 
     api: ReplicateApi
-    pace: Pace
+    pace: RateLimiter
     clock: Clock
     usual_s: float
     """Running estimate of a prediction's time."""
@@ -172,7 +172,7 @@ class Watcher:
             await self._look_at(item)
 
     async def _turn(self) -> None:
-        await self.pace.take()
+        await self.pace.acquire()
         self._saved = max(-MOST_SAVED, self._saved - 1)
 
     async def _look_at(self, item: _Watched) -> None:

@@ -9,7 +9,7 @@ from tasks.core.errors import BatchStopped
 from tasks.core.records import Job
 from tasks.generate.batch import Batch
 from tasks.generate.jobs import generate_job
-from tasks.generate.stop import stopping
+from tasks.generate.stop import stop_on_error
 from tasks.ledger.queries import OpenJob, open_jobs
 from tasks.ledger.worker_leases import Holding
 
@@ -38,7 +38,7 @@ class Claims:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                with stopping(self._batch.stop):  # a ledger that is away: what is in flight lands all the same
+                with stop_on_error(self._batch.stop):  # a ledger that is away: what is in flight lands all the same
                     await self._begin_all(group, first, last, planned_run)
         finally:
             await self._holding.release(self._left_open)

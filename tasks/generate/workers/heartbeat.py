@@ -19,7 +19,7 @@ from tasks.core.periodic import repeating as doing_again
 from tasks.core.settings import StopSettings
 from tasks.generate.batch import Tally
 from tasks.generate.limits import check_failures
-from tasks.generate.stop import INTERRUPTED, StopSwitch, stopping
+from tasks.generate.stop import INTERRUPTED, StopSignal, stop_on_error
 from tasks.generate.workers.schema import fleet
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import repeating, rows_of
@@ -31,10 +31,10 @@ FAILED, SUCCEEDED = "F", "s"
 """How a job ended, one letter each in `fleet.recent`."""
 
 
-class Beat:
+class Heartbeat:
     """One process's news for the others, and theirs for it; the watch over failures of all workers together."""
 
-    def __init__(self, engine: AsyncEngine, *, run: int, stop: StopSwitch, limits: StopSettings) -> None:
+    def __init__(self, engine: AsyncEngine, *, run: int, stop: StopSignal, limits: StopSettings) -> None:
         """Speak for run `run`; `stop` is this process's switch."""
         self._engine = engine
         self._run = run
@@ -49,31 +49,31 @@ class Beat:
         """Count one finished job; whether too many failed is decided with those of the other workers."""
         self._ends += FAILED if failed else SUCCEEDED
 
-    async def tell(self, tally: Tally) -> None:
+    async def send(self, tally: Tally) -> None:
         """Leave this worker's news since the last time, and stop when the batch does, or the database is away."""
         # Whoever gives up waiting does not know whether it was written, and news must not be told twice.
         await asyncio.shield(asyncio.create_task(self._tell(tally)))
 
     async def _tell(self, tally: Tally) -> None:
         async with self._one_at_a_time:
-            with stopping(self._stop):
+            with stop_on_error(self._stop):
                 await self._exchange(tally)
             await self._pass_on()
 
     async def _exchange(self, tally: Tally) -> None:
         ends, told = self._ends, replace(tally)
-        statement, news = _tell(self._run, self._limits.error_window), self._news(told)
-        row = next(iter(await repeating(self._engine, lambda db: _rows(db, statement, news))), None)
+        statement, news = _build_news_update(self._run, self._limits.error_window), self._news(told)
+        row = next(iter(await repeating(self._engine, lambda db: _fetch_rows(db, statement, news))), None)
         self._ends, self._told = self._ends[len(ends) :], told
         if row is None:
             raise BatchStopped(INTERRUPTED, "another run of this batch has begun")
         self._heed(row.stop_reason, row.stop_message)
         self._check(row.recent)
 
-    async def hear(self, tally: Tally) -> None:
+    async def receive(self, tally: Tally) -> None:
         """Put what all workers did into `tally`, and stop when the batch does, or the database is away."""
         await self._pass_on()
-        with stopping(self._stop):
+        with stop_on_error(self._stop):
             [row] = await rows_of(self._engine, select(fleet))
             [(tally.in_flight,)] = await rows_of(self._engine, _COUNT_IN_FLIGHT)
             tally.succeeded, tally.failed = row.succeeded, row.failed
@@ -114,11 +114,11 @@ class Beat:
 _COUNT_IN_FLIGHT = select(func.count()).where(jobs.c.state.in_(IN_FLIGHT))
 
 
-async def _rows(db: AsyncConnection, statement: Executable, values: dict[str, Any]) -> Sequence[Row[Any]]:
+async def _fetch_rows(db: AsyncConnection, statement: Executable, values: dict[str, Any]) -> Sequence[Row[Any]]:
     return (await db.execute(statement, values)).all()
 
 
-def _tell(run: int, window: int) -> Update:
+def _build_news_update(run: int, window: int) -> Update:
     more = {
         "succeeded": fleet.c.succeeded + bindparam("more_succeeded"),
         "failed": fleet.c.failed + bindparam("more_failed"),
@@ -135,14 +135,14 @@ def _tell(run: int, window: int) -> Update:
 
 
 @asynccontextmanager
-async def following(beat: Beat, tally: Tally) -> AsyncIterator[None]:
+async def follow_workers(beat: Heartbeat, tally: Tally) -> AsyncIterator[None]:
     """Keep the tally of the run that sent the workers true for the duration of the block, and pass stops on both ways."""
-    async with doing_again(lambda: beat.hear(tally), every_s=BEAT_EVERY_S / 2):
+    async with doing_again(lambda: beat.receive(tally), every_s=BEAT_EVERY_S / 2):
         yield
 
 
 @asynccontextmanager
-async def beating(beat: Beat, tally: Tally) -> AsyncIterator[None]:
+async def send_heartbeats(beat: Heartbeat, tally: Tally) -> AsyncIterator[None]:
     """Tell and hear the news of a worker for the duration of the block."""
-    async with doing_again(lambda: beat.tell(tally), every_s=BEAT_EVERY_S):
+    async with doing_again(lambda: beat.send(tally), every_s=BEAT_EVERY_S):
         yield

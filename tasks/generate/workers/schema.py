@@ -55,6 +55,6 @@ reservations = Table(
 """Money set aside for attempts whose end is not known yet."""
 
 
-def now_s() -> ColumnElement[float]:
+def get_now_s() -> ColumnElement[float]:
     """The database's clock at this very moment, not at the start of the transaction."""
     return extract("epoch", func.clock_timestamp()).cast(Double)

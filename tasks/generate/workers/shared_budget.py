@@ -27,9 +27,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tasks.generate.budget import price_unknown, used_up
-from tasks.generate.workers.schema import fleet, now_s, reservations
-from tasks.generate.workers.start import counted_of_reservation
+from tasks.generate.budget import build_exhausted_stop, build_unknown_price_stop
+from tasks.generate.workers.schema import fleet, get_now_s, reservations
+from tasks.generate.workers.start import select_counted_for_reservation
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import repeating
 
@@ -59,21 +59,21 @@ class SharedBudget:
         """Nothing: the run that sends the workers has checked it."""
 
     async def reserve(self, micros: int | None, *, job_id: str, number: int) -> SharedReservation:
-        """See `tasks.generate.budget.Cap.reserve`."""
+        """See `tasks.generate.budget.BudgetCap.reserve`."""
         if self._cap_micros is None:
             return SharedReservation(None, job_id, number)
         if micros is None:
-            raise price_unknown()
+            raise build_unknown_price_stop()
         reservation = SharedReservation(self, job_id, number)
         values = {"a_job_id": job_id, "a_number": number, "an_owner": self._owner, "a_micros": micros}
         while True:
             await self.settled()
-            if await repeating(self._engine, lambda db: _reserved(db, values)):
+            if await repeating(self._engine, lambda db: _try_reserve(db, values)):
                 return reservation
             await self._wait_for_money(micros, self._cap_micros)
 
     def take_over(self, micros: int | None, *, job_id: str, number: int) -> SharedReservation:
-        """See `tasks.generate.budget.Cap.take_over`."""
+        """See `tasks.generate.budget.BudgetCap.take_over`."""
         if self._cap_micros is None:
             return SharedReservation(None, job_id, number)
         return SharedReservation(self, job_id, number, opened=self._write(self._take_over(micros or 0, job_id, number)))
@@ -88,10 +88,10 @@ class SharedBudget:
             await asyncio.gather(*self._writing)
 
     async def _wait_for_money(self, micros: int, cap_micros: int) -> None:
-        left, waits = await repeating(self._engine, _count_again)
+        left, waits = await repeating(self._engine, _recount)
         if left < micros:
             if not waits:
-                raise used_up(cap_micros, left, micros)
+                raise build_exhausted_stop(cap_micros, left, micros)
             await self._sleep(LOOK_AGAIN_S)
 
     def _write(self, change: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -103,7 +103,7 @@ class SharedBudget:
 
     async def _take_over(self, micros: int, job_id: str, number: int) -> None:
         values = {"job_id": job_id, "number": number, "owner": self._owner, "micros": micros}
-        await repeating(self._engine, lambda db: _taken_over(db, values))
+        await repeating(self._engine, lambda db: _take_over_row(db, values))
 
     async def _settle(
         self, job_id: str, number: int, cost_micros: int | None, opened: asyncio.Task[None] | None
@@ -136,17 +136,17 @@ class SharedReservation:
         self._opened = opened
 
     def settle(self, cost_micros: int | None) -> None:
-        """See `tasks.generate.budget.Hold.settle`."""
+        """See `tasks.generate.budget.Reservation.settle`."""
         if self._budget is not None:
             budget, self._budget = self._budget, None
             budget._write(budget._settle(self._job_id, self._number, cost_micros, self._opened))  # noqa: SLF001  two halves of one thing
 
 
-async def _reserved(db: AsyncConnection, values: dict[str, Any]) -> bool:
+async def _try_reserve(db: AsyncConnection, values: dict[str, Any]) -> bool:
     return (await db.execute(_RESERVE, values)).one_or_none() is not None
 
 
-async def _taken_over(db: AsyncConnection, values: dict[str, Any]) -> None:
+async def _take_over_row(db: AsyncConnection, values: dict[str, Any]) -> None:
     """What a lost worker had set aside for the attempt is the new owner's: left there, it would come back a second time."""
     attempt = (reservations.c.job_id == values["job_id"]) & (reservations.c.number == values["number"])
     taken = await db.execute(update(reservations).where(attempt).values(owner=values["owner"]))
@@ -154,7 +154,7 @@ async def _taken_over(db: AsyncConnection, values: dict[str, Any]) -> None:
         await db.execute(insert(reservations).values(values))
 
 
-async def _count_again(db: AsyncConnection) -> tuple[int, bool]:
+async def _recount(db: AsyncConnection) -> tuple[int, bool]:
     """What is left, after lost workers' money came back, and whether more may come back."""
     await db.execute(select(fleet.c.id).with_for_update())
     back = (await db.execute(_GIVE_BACK_OF_LOST)).scalar_one()
@@ -164,7 +164,7 @@ async def _count_again(db: AsyncConnection) -> tuple[int, bool]:
     return int(left), bool(waits)
 
 
-def _reserve() -> CompoundSelect[Any]:
+def _build_reserve() -> CompoundSelect[Any]:
     """A reservation, if the cap holds it; what a lost worker had set aside for the same attempt is taken over."""
     job_id, number = bindparam("a_job_id", type_=Text), bindparam("a_number", type_=Integer)
     owner, micros = bindparam("an_owner", type_=Text), bindparam("a_micros", type_=BigInteger)
@@ -183,14 +183,14 @@ def _reserve() -> CompoundSelect[Any]:
     return select(moved.c.id).union_all(select(added.c.id))
 
 
-def _give_back_of_lost() -> Select[tuple[int]]:
+def _build_give_back() -> Select[tuple[int]]:
     """Forget the reservations of workers that hold the job's lease no more; what the ledger does not count comes back."""
-    holds = (jobs.c.claimed_by == reservations.c.owner) & (jobs.c.lease_until_us > now_s() * 1_000_000)
+    holds = (jobs.c.claimed_by == reservations.c.owner) & (jobs.c.lease_until_us > get_now_s() * 1_000_000)
     held = exists().where((jobs.c.job_id == reservations.c.job_id) & holds).correlate(reservations)
-    beyond = (reservations.c.micros - counted_of_reservation()).label("beyond")
+    beyond = (reservations.c.micros - select_counted_for_reservation()).label("beyond")
     lost = delete(reservations).where(~held).returning(beyond).cte("lost")
     return select(func.coalesce(func.sum(lost.c.beyond), 0).cast(BigInteger))
 
 
-_RESERVE = _reserve()
-_GIVE_BACK_OF_LOST = _give_back_of_lost()
+_RESERVE = _build_reserve()
+_GIVE_BACK_OF_LOST = _build_give_back()

@@ -1,4 +1,4 @@
-"""One account's creates over all worker processes: a `Pace` whose state is a row of the database.
+"""One account's creates over all worker processes: a `RateLimiter` whose state is a row of the database.
 
 A worker takes the turns of the next moment at once and keeps to them, so the database is asked a few times a second
 and no turn waits for an answer. Turns that a killed worker held are lost: no more than `AHEAD_S` of them.
@@ -24,7 +24,7 @@ from tasks.backends.client.rate_limiter import (
     DEFAULT_PAUSE_S,
     STATED_SHARE,
 )
-from tasks.generate.workers.schema import now_s, rates
+from tasks.generate.workers.schema import get_now_s, rates
 from tasks.ledger.database.transactions import repeating
 
 AHEAD_S = 0.25
@@ -33,8 +33,8 @@ LONGEST_WAIT_S = 5.0
 """After this a worker asks again, for a pause that was set may have been shortened by nobody, but the batch stopped."""
 
 
-class SharedPace:
-    """So many calls a minute of all workers together; the answers of `tasks.backends.client.rate_limiter.Pace`."""
+class SharedRateLimiter:
+    """So many calls a minute of all workers together; the answers of `tasks.backends.client.rate_limiter.RateLimiter`."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class SharedPace:
         self._accepted = 0
         self._telling: set[asyncio.Task[None]] = set()
 
-    async def take(self) -> float:
+    async def acquire(self) -> float:
         """Wait for the next turn, first come first served within a worker.
 
         Returns:
@@ -83,11 +83,11 @@ class SharedPace:
         finally:
             self._waiting -= 1
 
-    def accepted(self) -> None:
+    def record_success(self) -> None:
         """Note a call that was let through; the next question takes it along."""
         self._accepted += 1
 
-    def throttled(self, sent_at_s: float, *, retry_after_s: float | None, per_min: float | None) -> None:
+    def record_throttle(self, sent_at_s: float, *, retry_after_s: float | None, per_min: float | None) -> None:
         """Note a call that came too soon: all workers wait, and the rate is cut once for a burst."""
         self._turns.clear()
         self._accepted = 0
@@ -111,7 +111,7 @@ class SharedPace:
         wanted = max(1, min(self._waiting, int(self._per_min / 60 * AHEAD_S)))
         accepted, self._accepted = self._accepted, 0
         values = {"mine": self._account, "wanted": wanted, "accepted": accepted}
-        taken = await repeating(self._engine, lambda db: _one(db, _TAKE, values))
+        taken = await repeating(self._engine, lambda db: _fetch_one(db, _TAKE, values))
         if taken is None:
             self._accepted += accepted
             return await self._when_to_ask_again()
@@ -122,9 +122,9 @@ class SharedPace:
         return self._turns[0] - self._there_s()
 
     async def _when_to_ask_again(self) -> float:
-        known = await repeating(self._engine, lambda db: _one(db, _LOOK, {"mine": self._account}))
+        known = await repeating(self._engine, lambda db: _fetch_one(db, _LOOK, {"mine": self._account}))
         if known is None:
-            await repeating(self._engine, lambda db: db.execute(_first(self._account, self._per_min)))
+            await repeating(self._engine, lambda db: db.execute(_build_first_row(self._account, self._per_min)))
             return 0.0
         return float(known.next_at_s - known.now_s) - AHEAD_S / 2
 
@@ -141,11 +141,11 @@ class SharedPace:
         return self._now() + (self._ahead_of_us_s or 0.0)
 
 
-async def _one(db: AsyncConnection, statement: Executable, values: dict[str, Any]) -> Any:
+async def _fetch_one(db: AsyncConnection, statement: Executable, values: dict[str, Any]) -> Any:
     return (await db.execute(statement, values)).one_or_none()
 
 
-def _first(account: str, per_min: float) -> Insert:
+def _build_first_row(account: str, per_min: float) -> Insert:
     row = {
         "account": account,
         "most_per_min": per_min,
@@ -159,45 +159,45 @@ def _first(account: str, per_min: float) -> Insert:
 _MINE = rates.c.account == bindparam("mine")
 
 
-def _take() -> Update:
+def _build_take() -> Update:
     """Turns beginning at the first free instant; what everybody was late is made up for, a longer pause is not."""
     since_cut = rates.c.since_cut + bindparam("accepted")
     climbs = (since_cut >= rates.c.climb_after) & (rates.c.per_min < rates.c.most_per_min)
     per_min = case((climbs, func.least(rates.c.most_per_min, rates.c.per_min * CLIMB)), else_=rates.c.per_min)
-    first_at_s = func.greatest(rates.c.next_at_s, now_s() - rates.c.catch_up_s)
+    first_at_s = func.greatest(rates.c.next_at_s, get_now_s() - rates.c.catch_up_s)
     return (
         update(rates)
-        .where(_MINE & (rates.c.next_at_s <= now_s() + AHEAD_S))
+        .where(_MINE & (rates.c.next_at_s <= get_now_s() + AHEAD_S))
         .values(
             per_min=per_min,
             since_cut=case((climbs, 0), else_=since_cut),
             next_at_s=first_at_s + bindparam("wanted", type_=Double) * 60 / per_min,
         )
-        .returning(rates.c.next_at_s, rates.c.per_min, now_s().label("now_s"))
+        .returning(rates.c.next_at_s, rates.c.per_min, get_now_s().label("now_s"))
     )
 
 
-def _cut(**values: ColumnElement[float] | float) -> Update:
+def _build_cut(**values: ColumnElement[float] | float) -> Update:
     """Nothing leaves before the provider's time; what left before the last cut says nothing new about the rate."""
     is_new = bindparam("sent_at", type_=Double) > rates.c.cut_at_s
     cut = {name: case((is_new, value), else_=rates.c[name]) for name, value in values.items()}
-    pause_ends_s = now_s() + bindparam("pause", type_=Double)
+    pause_ends_s = get_now_s() + bindparam("pause", type_=Double)
     return (
         update(rates)
         .where(_MINE)
         .values(
             next_at_s=func.greatest(rates.c.next_at_s, pause_ends_s),
             since_cut=0,
-            cut_at_s=case((is_new, now_s()), else_=rates.c.cut_at_s),
+            cut_at_s=case((is_new, get_now_s()), else_=rates.c.cut_at_s),
             **cut,
         )
     )
 
 
-_TAKE = _take()
-_LOOK = select(rates.c.next_at_s, now_s().label("now_s")).where(_MINE)
-_CUT = _cut(per_min=rates.c.per_min * CUT)
-_CUT_TO_STATED = _cut(
+_TAKE = _build_take()
+_LOOK = select(rates.c.next_at_s, get_now_s().label("now_s")).where(_MINE)
+_CUT = _build_cut(per_min=rates.c.per_min * CUT)
+_CUT_TO_STATED = _build_cut(
     per_min=func.least(rates.c.most_per_min, bindparam("stated", type_=Double)),
     catch_up_s=0.0,
     climb_after=CLIMB_AFTER_STATED,

@@ -47,21 +47,23 @@ async def begin_fleet(engine: AsyncEngine, *, run: int) -> None:
 
 def _count_money() -> Update:
     """What attempts cost or may cost, and what is set aside beyond that for attempts whose intent is on its way."""
-    of_attempts = select(func.coalesce(func.sum(_cost()), 0)).scalar_subquery()
-    return update(fleet).values(committed_micros=of_attempts + reserved_beyond_attempts())
+    of_attempts = select(func.coalesce(func.sum(_get_cost()), 0)).scalar_subquery()
+    return update(fleet).values(committed_micros=of_attempts + select_reserved_beyond_attempts())
 
 
-def reserved_beyond_attempts() -> ScalarSelect[int]:
+def select_reserved_beyond_attempts() -> ScalarSelect[int]:
     """By how much the reservations exceed what the ledger counts for their attempts, millionths of a dollar."""
-    return select(func.coalesce(func.sum(reservations.c.micros - counted_of_reservation()), 0)).scalar_subquery()
+    return select(
+        func.coalesce(func.sum(reservations.c.micros - select_counted_for_reservation()), 0)
+    ).scalar_subquery()
 
 
-def counted_of_reservation() -> ColumnElement[Any]:
+def select_counted_for_reservation() -> ColumnElement[Any]:
     """What the ledger counts for a reservation's attempt: its cost, else its own reservation, else nothing."""
     mine = (attempts.c.job_id == reservations.c.job_id) & (attempts.c.number == reservations.c.number)
-    counted = select(_cost()).where(mine).correlate(reservations).scalar_subquery()
+    counted = select(_get_cost()).where(mine).correlate(reservations).scalar_subquery()
     return func.coalesce(counted, 0)
 
 
-def _cost() -> ColumnElement[Any]:
+def _get_cost() -> ColumnElement[Any]:
     return func.coalesce(attempts.c.cost_micros, attempts.c.reserved_micros, 0)

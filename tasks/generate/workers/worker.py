@@ -14,15 +14,15 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.backends.base import Allowance
-from tasks.backends.client.rate_limiter import Rate
+from tasks.backends.client.rate_limiter import CreateLimiter
 from tasks.core.clock import Clock
 from tasks.core.settings import Settings
-from tasks.generate.batch import Batch, local_rate
-from tasks.generate.stop import StopSwitch
+from tasks.generate.batch import Batch, build_local_limiter
+from tasks.generate.stop import StopSignal
 from tasks.generate.workers.claims import Claims
-from tasks.generate.workers.heartbeat import Beat, beating
+from tasks.generate.workers.heartbeat import Heartbeat, send_heartbeats
 from tasks.generate.workers.shared_budget import SharedBudget
-from tasks.generate.workers.shared_rate import SharedPace
+from tasks.generate.workers.shared_rate import SharedRateLimiter
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms, new_owner
@@ -63,7 +63,7 @@ async def work_on_shard(order: ShardOrder) -> None:
         run = await last_run(engine)
         if run is None or run.number != order.run or run.outcome is not None:
             return  # the run that sent this is over
-        settings = with_share(Settings.model_validate_json(run.start.settings), order.places)
+        settings = divide_concurrency(Settings.model_validate_json(run.start.settings), order.places)
         runner = settings.runner
         terms = LeaseTerms(owner=new_owner(), lease_s=runner.lease_s, send_margin_s=runner.send_margin_s, run=order.run)
         holding = Holding(engine, terms, Clock())
@@ -71,7 +71,7 @@ async def work_on_shard(order: ShardOrder) -> None:
             await Claims(batch, holding).work(order.first, order.last, order.planned_run)
 
 
-def with_share(settings: Settings, places: int) -> Settings:
+def divide_concurrency(settings: Settings, places: int) -> Settings:
     """The settings of one of so many shards at once: each has its part of the jobs in flight."""
     backends = {
         name: instance.model_copy(update={"concurrency": max(1, instance.concurrency // places)})
@@ -93,8 +93,8 @@ async def open_worker(
         start: What the run that sends the workers has recorded.
         holding: This worker's leases.
     """
-    clock, stop = Clock(), StopSwitch()
-    beat = Beat(engine, run=order.run, stop=stop, limits=settings.stop)
+    clock, stop = Clock(), StopSignal()
+    beat = Heartbeat(engine, run=order.run, stop=stop, limits=settings.stop)
     cap_micros = start.budget_micros
     budget = SharedBudget(engine, owner=holding.terms.owner, cap_micros=cap_micros, sleep=clock.sleep)
     batch = Batch(
@@ -108,20 +108,20 @@ async def open_worker(
         clock=clock,
         share=1 / order.places,
         holding=holding,
-        rate_of=lambda allowance: _rate(engine, allowance, clock, stop),
+        build_limiter=lambda allowance: _build_limiter(engine, allowance, clock, stop),
     )
     try:
-        async with holding.renewing(stop.stop), beating(beat, batch.tally):
+        async with holding.renewing(stop.stop), send_heartbeats(beat, batch.tally):
             yield batch
             await budget.settled()
     finally:
         await batch.close()
 
 
-def _rate(engine: AsyncEngine, allowance: Allowance, clock: Clock, stop: StopSwitch) -> Rate:
+def _build_limiter(engine: AsyncEngine, allowance: Allowance, clock: Clock, stop: StopSignal) -> CreateLimiter:
     """A service without a limit is asked by each worker as it likes, and slows each down by itself."""
     if allowance.creates_per_min is None:
-        return local_rate(allowance, clock, stop)
-    return SharedPace(
+        return build_local_limiter(allowance, clock, stop)
+    return SharedRateLimiter(
         engine, allowance.account, allowance.creates_per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep)
     )

@@ -22,7 +22,7 @@ from tasks.core.errors import (
     Transient,
 )
 from tasks.core.records import Job, JobState, Prediction
-from tasks.generate.batch import local_rate
+from tasks.generate.batch import build_local_limiter
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import Selection, count, list_shards
 from tests.support.factories import START_US, FakeClock, batch_of, make_job, plan_jobs
@@ -276,7 +276,7 @@ async def test_a_drain_waits_for_no_turn_to_create(out: Path) -> None:
     jobs = [make_job(number) for number in range(8)]
     async with scripted(out, backend, jobs, concurrency=8, clock=Clock()) as batch:
         allowance = Allowance(account="slow", creates_per_min=1.0)
-        batch.lane("sketch").creates = local_rate(allowance, batch.clock, batch.stop)
+        batch.get_limits("sketch").creates = build_local_limiter(allowance, batch.clock, batch.stop)
         generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
         while not backend.calls["wait"]:
             await asyncio.sleep(0.001)
@@ -292,7 +292,7 @@ async def test_what_came_too_soon_is_not_sent_after_a_drain(out: Path) -> None:
     backend.on_submit["row-0"] = deque([Throttled("slowly", retry_after_s=3_600)])
     async with scripted(out, backend, [make_job()], clock=Clock()) as batch:
         generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
-        while not batch.paces or not batch.paces[0].pause_s:
+        while not batch.rate_limiters or not batch.rate_limiters[0].pause_s:
             await asyncio.sleep(0.001)
         batch.stop.drain()
         await asyncio.wait_for(generating, 10)

@@ -7,15 +7,15 @@ from itertools import pairwise
 
 import pytest
 
-from tasks.backends.client.rate_limiter import Pace
+from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.core.errors import BatchStopped
-from tasks.generate.limits import FailureWatch, Lane
+from tasks.generate.limits import BackendLimits, FailureWatch
 from tests.support.factories import FakeClock
 
 
-def pace(per_min: float | None, clock: FakeClock) -> Pace:
+def pace(per_min: float | None, clock: FakeClock) -> RateLimiter:
     """A pace in recorded time."""
-    return Pace(per_min, now=clock.monotonic_s, sleep=clock.sleep)
+    return RateLimiter(per_min, now=clock.monotonic_s, sleep=clock.sleep)
 
 
 async def test_creates_are_spaced_evenly() -> None:
@@ -23,7 +23,7 @@ async def test_creates_are_spaced_evenly() -> None:
     clock = FakeClock()
     limited = pace(600, clock)
     for _ in range(8):
-        await limited.take()
+        await limited.acquire()
     assert clock.slept_s == pytest.approx([0.05, 0.1, 0.1, 0.1, 0.1])
 
 
@@ -31,10 +31,10 @@ async def test_idle_time_is_not_saved_up() -> None:
     """After a pause the rate holds again at once: no burst beyond the catching up."""
     clock = FakeClock()
     limited = pace(60, clock)
-    await limited.take()
+    await limited.acquire()
     clock.now_s += 100
-    await limited.take()
-    await limited.take()
+    await limited.acquire()
+    await limited.acquire()
     assert clock.slept_s == pytest.approx([0.75])
 
 
@@ -43,7 +43,7 @@ async def test_no_limit_never_waits() -> None:
     clock = FakeClock()
     unlimited = pace(None, clock)
     for _ in range(1_000):
-        await unlimited.take()
+        await unlimited.acquire()
     assert clock.slept_s == []
 
 
@@ -51,19 +51,19 @@ async def test_nothing_leaves_before_the_providers_time() -> None:
     """After a 429 the next call waits as long as it was told, also one that was waiting already."""
     clock = FakeClock()
     limited = pace(600, clock)
-    limited.throttled(await limited.take(), retry_after_s=7, per_min=None)
-    assert await limited.take() == pytest.approx(7.0)
+    limited.record_throttle(await limited.acquire(), retry_after_s=7, per_min=None)
+    assert await limited.acquire() == pytest.approx(7.0)
 
 
 async def test_a_stated_rate_is_kept_and_probed_seldom() -> None:
     """Low credit, "6 requests per minute": that rate is kept, and only after 25 calls a little more is tried."""
     clock = FakeClock()
     limited = pace(600, clock)
-    limited.throttled(await limited.take(), retry_after_s=7, per_min=6)
+    limited.record_throttle(await limited.acquire(), retry_after_s=7, per_min=6)
     left = []
     for _ in range(26):
-        left.append(await limited.take())
-        limited.accepted()
+        left.append(await limited.acquire())
+        limited.record_success()
     assert [later - earlier for earlier, later in pairwise(left)][:24] == pytest.approx([10.0 / 0.97] * 24)
     assert limited.per_min == pytest.approx(6 * 0.97 * 1.1)
 
@@ -72,7 +72,7 @@ async def test_a_stated_rate_never_goes_beyond_the_configured_one() -> None:
     """The provider's limit of another kind (all requests, not pictures) does not lift the user's own."""
     clock = FakeClock()
     limited = pace(5, clock)
-    limited.throttled(await limited.take(), retry_after_s=7, per_min=500)
+    limited.record_throttle(await limited.acquire(), retry_after_s=7, per_min=500)
     assert limited.per_min == 5
 
 
@@ -80,13 +80,13 @@ async def test_a_burst_of_429_cuts_once() -> None:
     """Calls that left before the cut say nothing new; the next one that is refused does."""
     clock = FakeClock()
     limited = pace(600, clock)
-    sent = [await limited.take() for _ in range(3)]
+    sent = [await limited.acquire() for _ in range(3)]
     clock.now_s += 0.1
     for at_s in sent:
-        limited.throttled(at_s, retry_after_s=1, per_min=None)
+        limited.record_throttle(at_s, retry_after_s=1, per_min=None)
         clock.now_s += 0.01
     assert limited.per_min == pytest.approx(450)
-    limited.throttled(await limited.take(), retry_after_s=1, per_min=None)
+    limited.record_throttle(await limited.acquire(), retry_after_s=1, per_min=None)
     assert limited.per_min == pytest.approx(337.5)
 
 
@@ -94,28 +94,28 @@ async def test_the_rate_climbs_back_to_the_configured_one() -> None:
     """Steps of a tenth, and never beyond."""
     clock = FakeClock()
     limited = pace(600, clock)
-    limited.throttled(await limited.take(), retry_after_s=0, per_min=None)
+    limited.record_throttle(await limited.acquire(), retry_after_s=0, per_min=None)
     for _ in range(200):
-        limited.accepted()
+        limited.record_success()
     assert limited.per_min == 600
 
 
 async def test_no_more_than_the_cap_is_in_flight() -> None:
     """The number of jobs between submit and end never exceeds the concurrency; a place is taken and left once."""
-    lane = Lane(concurrency=3, creates=Pace(None, now=lambda: 0.0, sleep=asyncio.sleep))
+    lane = BackendLimits(concurrency=3, creates=RateLimiter(None, now=lambda: 0.0, sleep=asyncio.sleep))
     inside, most = 0, 0
 
     async def job() -> None:
         nonlocal inside, most
-        place = lane.place()
-        await place.take()
-        await place.take()
+        place = lane.slot()
+        await place.acquire()
+        await place.acquire()
         inside += 1
         most = max(most, inside)
         await asyncio.sleep(0)
         inside -= 1
-        place.leave()
-        place.leave()
+        place.release()
+        place.release()
 
     await asyncio.gather(*(job() for _ in range(20)))
     assert most == 3
@@ -144,10 +144,10 @@ async def test_a_pace_tells_that_the_provider_slows_it() -> None:
     clock = FakeClock()
     limited = pace(600, clock)
     assert (limited.is_slowed, limited.pause_s) == (False, 0.0)
-    limited.throttled(await limited.take(), retry_after_s=7, per_min=None)
+    limited.record_throttle(await limited.acquire(), retry_after_s=7, per_min=None)
     assert (limited.is_slowed, limited.pause_s, limited.per_min) == (True, 7.0, 450)
     await clock.sleep(7)
     assert limited.pause_s == 0.0
     for _ in range(100):
-        limited.accepted()
+        limited.record_success()
     assert not limited.is_slowed

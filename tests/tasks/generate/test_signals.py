@@ -9,14 +9,14 @@ import signal
 import pytest
 
 from tasks.core.errors import BatchStopped
-from tasks.generate.signals import draining_on_signals
-from tasks.generate.stop import StopSwitch
+from tasks.generate.signals import handle_signals
+from tasks.generate.stop import StopSignal
 
 
 async def test_a_ctrl_c_passed_on_by_a_process_above_is_no_second_one() -> None:
     """A terminal's Ctrl-C goes to all of them, and `imagen serve` then tells its runs as well."""
-    stop = StopSwitch()
-    async with draining_on_signals(stop):
+    stop = StopSignal()
+    async with handle_signals(stop):
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.sleep(0.1)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -26,11 +26,11 @@ async def test_a_ctrl_c_passed_on_by_a_process_above_is_no_second_one() -> None:
 
 async def test_a_batch_that_stopped_by_itself_is_ended_by_the_second_ctrl_c_as_any_other() -> None:
     """While the in-flight rest of a batch without budget or credit lands, a person can still end it at once."""
-    stop = StopSwitch()
+    stop = StopSignal()
     stop.stop(BatchStopped("budget", "the budget is spent"))
 
     async def landing() -> None:
-        async with draining_on_signals(stop):
+        async with handle_signals(stop):
             await asyncio.sleep(2)
 
     landed = asyncio.create_task(landing())

@@ -16,7 +16,7 @@ from tasks.ledger.database.location import PostgresqlSchema, new_schema
 from tasks.ledger.runs import RunStart, begin_run, end_run
 from tasks.runs.request import RunRequest
 from tasks.runs.run import open_run
-from tasks.runs.unfinished import ResumeRule, Unfinished, unfinished_batches
+from tasks.runs.unfinished import ResumeRule, Unfinished, find_unfinished_batches
 from tests.support.services.postgresql import PASSWORD, Postgresql
 
 RULE = ResumeRule(tries=2, within=timedelta(days=2), interrupted=False)
@@ -43,7 +43,7 @@ async def batch(out: Path, *outcomes: str | None, age_days: int = 0) -> None:
 
 async def found(folder: Path, rule: ResumeRule = RULE) -> list[Unfinished]:
     """What is to be gone on with, or not."""
-    return [each async for each in unfinished_batches(str(folder), rule, now_us=NOW_US)]
+    return [each async for each in find_unfinished_batches(str(folder), rule, now_us=NOW_US)]
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ async def test_a_living_run_is_passed_over(tmp_path: Path) -> None:
         code = (
             "import asyncio, sys\n"
             "from datetime import timedelta\n"
-            "from tasks.runs.unfinished import ResumeRule, unfinished_batches\n"
+            "from tasks.runs.unfinished import ResumeRule, find_unfinished_batches\n"
             "async def look():\n"
             "    rule = ResumeRule(tries=2, within=timedelta(days=2), interrupted=False)\n"
-            f"    print([each async for each in unfinished_batches(sys.argv[1], rule, now_us={NOW_US})])\n"
+            f"    print([each async for each in find_unfinished_batches(sys.argv[1], rule, now_us={NOW_US})])\n"
             "asyncio.run(look())"
         )
         looking = await asyncio.create_subprocess_exec(sys.executable, "-c", code, tmp_path, stdout=-1)

@@ -6,13 +6,13 @@ import httpx
 import pytest
 
 from tasks.backends.client.polling import Polling
-from tasks.backends.client.rate_limiter import Pace
+from tasks.backends.client.rate_limiter import RateLimiter
 from tests.support.factories import FakeClock
 
 
 def polling(clock: FakeClock, usual_s: float) -> Polling:
     """Polls in time that only passes when somebody sleeps."""
-    pace = Pace(None, now=clock.monotonic_s, sleep=clock.sleep)
+    pace = RateLimiter(None, now=clock.monotonic_s, sleep=clock.sleep)
     return Polling(pace=pace, clock=clock.clock, usual_s=usual_s)
 
 

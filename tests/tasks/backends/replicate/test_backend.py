@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.client.rate_limiter import Pace
+from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate.backend import ReplicateBackend, _is_this
 from tasks.backends.replicate.options import CREATES_PER_MIN, ModelReference
 from tasks.core.records import ReferenceImage
@@ -77,9 +77,9 @@ async def test_instances_of_one_token_share_one_rate(out: Path, monkeypatch: pyt
         open_ledger(out, create=True) as engine,
         open_batch(OutputFolder(out), engine, settings, budget_micros=None) as batch,
     ):
-        assert batch.lane("schnell").creates is batch.lane("dev").creates
-        kept = [batch.lane(name).creates for name in ("schnell", "other")]
-        assert [rate.per_min for rate in kept if isinstance(rate, Pace)] == [CREATES_PER_MIN, 60]
+        assert batch.get_limits("schnell").creates is batch.get_limits("dev").creates
+        kept = [batch.get_limits(name).creates for name in ("schnell", "other")]
+        assert [rate.per_min for rate in kept if isinstance(rate, RateLimiter)] == [CREATES_PER_MIN, 60]
         assert "r8_one" not in batch.backend("schnell").allowance().account
 
 

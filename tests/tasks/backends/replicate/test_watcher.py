@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.backends.client.rate_limiter import Pace
+from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.watcher import LIST_PAUSE_S, LISTS_LAG_S, QUICK_SHARE, Watcher
 from tests.support.factories import FakeClock
@@ -56,7 +56,7 @@ class Provider:
 
 async def watch(provider: Provider, *, usual_s: float = 1.0) -> list[str]:
     """Wait for all of them; their ids in the order given."""
-    pace = Pace(None, now=provider.clock.monotonic_s, sleep=provider.clock.sleep)
+    pace = RateLimiter(None, now=provider.clock.monotonic_s, sleep=provider.clock.sleep)
     api: ReplicateApi = provider  # type: ignore[assignment]  # the two calls that a watcher makes
     watcher = Watcher(api=api, pace=pace, clock=provider.clock.clock, usual_s=usual_s)
     waiting = (watcher.ended(name, created_at=CREATED_AT, timeout_s=60) for name in provider.ends_s)

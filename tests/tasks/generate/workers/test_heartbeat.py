@@ -7,26 +7,26 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.errors import BatchStopped
 from tasks.core.settings import StopSettings
 from tasks.generate.batch import Tally
-from tasks.generate.stop import StopSwitch
-from tasks.generate.workers.heartbeat import Beat
+from tasks.generate.stop import StopSignal
+from tasks.generate.workers.heartbeat import Heartbeat
 from tasks.generate.workers.start import begin_fleet
 from tests.tasks.generate.workers.conftest import RUN
 
 
-def process(ledger: AsyncEngine) -> tuple[Beat, StopSwitch]:
+def process(ledger: AsyncEngine) -> tuple[Heartbeat, StopSignal]:
     """A process of the run, and its switch."""
-    stop = StopSwitch()
-    return Beat(ledger, run=RUN, stop=stop, limits=StopSettings(error_rate=0.5, error_window=4)), stop
+    stop = StopSignal()
+    return Heartbeat(ledger, run=RUN, stop=stop, limits=StopSettings(error_rate=0.5, error_window=4)), stop
 
 
 async def test_ctrl_c_reaches_every_worker(ledger: AsyncEngine) -> None:
     """The run that sent the workers drains, and with their next beat so do they."""
     (sender, sent_stop), (worker, stop) = process(ledger), process(ledger)
-    await worker.tell(Tally())
+    await worker.send(Tally())
     assert not stop.requested
     sent_stop.drain()
-    await sender.hear(Tally())
-    await worker.tell(Tally())
+    await sender.receive(Tally())
+    await worker.send(Tally())
     assert stop.interrupted
 
 
@@ -34,9 +34,9 @@ async def test_what_stops_one_worker_stops_all(ledger: AsyncEngine) -> None:
     """A refused token at one of them: the reason and its words reach the others and the run, and the first one counts."""
     (worker, stop), (other, other_stop), (sender, sent_stop) = process(ledger), process(ledger), process(ledger)
     stop.stop(BatchStopped("token", "refused"))
-    await worker.tell(Tally())
-    await other.tell(Tally())
-    await sender.hear(Tally())
+    await worker.send(Tally())
+    await other.send(Tally())
+    await sender.receive(Tally())
     assert [(str(each.cause), each.cause.reason) for each in (other_stop, sent_stop) if each.cause] == [
         ("refused", "token")
     ] * 2
@@ -48,9 +48,9 @@ async def test_failures_count_over_all_workers(ledger: AsyncEngine) -> None:
     for beat in (one, other):
         beat.note(failed=True)
         beat.note(failed=False)
-    await one.tell(Tally())
+    await one.send(Tally())
     assert not first.requested
-    await other.tell(Tally())
+    await other.send(Tally())
     assert second.cause is not None
     assert second.cause.reason == "error_rate"
 
@@ -59,12 +59,12 @@ async def test_the_run_sees_what_all_did(ledger: AsyncEngine) -> None:
     """Pictures, failures and dollars add up, each told once."""
     (one, _), (other, _), (sender, _) = process(ledger), process(ledger), process(ledger)
     tally = Tally(succeeded=2, failed=1, cost_micros=50)
-    await one.tell(tally)
+    await one.send(tally)
     tally.succeeded += 1
-    await one.tell(tally)
-    await other.tell(Tally(succeeded=1, cost_unknown=1))
+    await one.send(tally)
+    await other.send(Tally(succeeded=1, cost_unknown=1))
     seen = Tally()
-    await sender.hear(seen)
+    await sender.receive(seen)
     assert seen == Tally(succeeded=4, failed=1, cost_micros=50, cost_unknown=1)
 
 
@@ -72,5 +72,5 @@ async def test_workers_of_a_run_that_is_over_stop(ledger: AsyncEngine) -> None:
     """The run that sent them was killed and the batch goes on with another: they let it."""
     worker, stop = process(ledger)
     await begin_fleet(ledger, run=RUN + 1)
-    await worker.tell(Tally())
+    await worker.send(Tally())
     assert stop.interrupted

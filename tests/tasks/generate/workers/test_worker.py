@@ -15,11 +15,11 @@ from tasks.core.clock import Clock
 from tasks.core.errors import JobError, LeaseLost
 from tasks.core.settings import BackendSettings, RunnerSettings, Settings, StopSettings
 from tasks.generate.batch import Tally
-from tasks.generate.stop import StopSwitch
+from tasks.generate.stop import StopSignal
 from tasks.generate.workers import worker as shard
-from tasks.generate.workers.heartbeat import Beat
+from tasks.generate.workers.heartbeat import Heartbeat
 from tasks.generate.workers.start import begin_fleet
-from tasks.generate.workers.worker import ShardOrder, with_share, work_on_shard
+from tasks.generate.workers.worker import ShardOrder, divide_concurrency, work_on_shard
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms, claim
@@ -150,8 +150,8 @@ async def test_a_worker_that_wakes_up_beside_a_local_run_sends_nothing(ledger: A
         with pytest.raises(LeaseLost):
             await Journal(ledger, terms).submitting(held.job, number=1, reserved_micros=None, now_us=START_US)
         assert await asleep.claim(0, JOBS) == []
-        stop = StopSwitch()
-        await Beat(ledger, run=run, stop=stop, limits=StopSettings()).tell(Tally())
+        stop = StopSignal()
+        await Heartbeat(ledger, run=run, stop=stop, limits=StopSettings()).send(Tally())
         assert stop.interrupted
 
 
@@ -190,5 +190,5 @@ def test_the_jobs_in_flight_are_divided() -> None:
             "b": BackendSettings(type="sketch", concurrency=2),
         },
     )
-    shared = with_share(settings, 3).backends
+    shared = divide_concurrency(settings, 3).backends
     assert (shared["a"].concurrency, shared["b"].concurrency) == (21, 1)
