@@ -15,7 +15,7 @@ from benchmarks.measuring import measure
 from benchmarks.results import Row
 from benchmarks.services import emptied, private_environ
 from benchmarks.work import Work
-from tasks.core.paths import ledger_path
+from tasks.core.paths import get_ledger_path
 from tasks.ledger.database.connect import open_ledger
 from tasks.metadata.write import FILE_NAME, write_metadata
 from tasks.runs.request import RunRequest
@@ -76,5 +76,5 @@ async def _write_table(out: Path) -> None:
 
 
 def _finish(out: Path) -> None:
-    with closing(sqlite3.connect(ledger_path(out))) as db, db:
+    with closing(sqlite3.connect(get_ledger_path(out))) as db, db:
         db.execute(FINISHED)

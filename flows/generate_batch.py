@@ -16,7 +16,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from tasks.core.errors import INTERRUPTED_STATUS
 from tasks.core.paths import has_ledger
-from tasks.core.text import command_text
+from tasks.core.text import format_command
 from tasks.generate.signals import handle_signals
 from tasks.metadata.write import write_metadata
 from tasks.orchestration.artifacts import report_artifacts
@@ -42,7 +42,7 @@ def _say_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]
     out = request.on(flow_run.expected_start_time or datetime.now(UTC)).out
     if has_ledger(output_at(out).home):
         flow_run_logger(flow_run).warning(
-            "%s; the batch in %s goes on with: %s", state.name, out, command_text("resume", out)
+            "%s; the batch in %s goes on with: %s", state.name, out, format_command("resume", out)
         )
 
 

@@ -12,8 +12,8 @@ def command(json: options.Json = False, config: options.Config = None, verbose: 
     from json import dumps
 
     from tasks.backends.listings import backend_lines, list_backends
-    from tasks.core.paths import found_config
+    from tasks.core.paths import locate_config
     from tasks.core.settings import load_settings
 
-    listing = list_backends(load_settings(found_config(config)))
+    listing = list_backends(load_settings(locate_config(config)))
     print(dumps(listing, ensure_ascii=False) if json else "\n".join(backend_lines(listing)))

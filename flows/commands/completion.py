@@ -25,11 +25,11 @@ def batches(incomplete: str) -> list[str]:
 def backends(incomplete: str) -> list[str]:
     """Configured backends."""
     from tasks.core.errors import ImagenError
-    from tasks.core.paths import found_config
+    from tasks.core.paths import locate_config
     from tasks.core.settings import load_settings
 
     with suppress(ImagenError):
-        return [name for name in load_settings(found_config(None)).backends if name.startswith(incomplete)]
+        return [name for name in load_settings(locate_config(None)).backends if name.startswith(incomplete)]
     return []
 
 

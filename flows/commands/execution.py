@@ -16,8 +16,8 @@ from rich.console import Console
 from tasks.backends.prices import age_warnings
 from tasks.core.display import Display, SilentDisplay, current_display
 from tasks.core.errors import ImagenError, Interrupted
-from tasks.core.paths import state_folder
-from tasks.core.text import command_text
+from tasks.core.paths import get_state_folder
+from tasks.core.text import format_command
 from tasks.orchestration.server.connection import ServerError, connect, quiet_defaults
 from tasks.report.displays import display_on, lasting_console
 from tasks.report.summary import exit_code
@@ -80,7 +80,7 @@ def _connect(*, verbose: bool) -> None:
         for name, value in QUIET_CONSOLE.items():
             os.environ.setdefault(name, value)
     connect(
-        state_folder(),
+        get_state_folder(),
         os.environ,
         on_wait=lambda elapsed_s: display.phase(f"starting Prefect's server ({elapsed_s:.0f} s)"),
     )
@@ -91,7 +91,7 @@ def _run_on_server(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
     try:
         return asyncio.run(_run_flow(request))
     except asyncio.CancelledError:  # the second Ctrl-C
-        again = command_text("resume", request.out)
+        again = format_command("resume", request.out)
         raise Interrupted(f"stopped at once; what was in flight is found again by: {again}") from None
 
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from flows.commands import completion
-from tasks.core.records import MOST_USD, RunnerKind
+from tasks.core.money import MOST_USD
+from tasks.core.records import RunnerKind
 
 Config = Annotated[
     Path | None,

@@ -22,23 +22,23 @@ def command(
     from datetime import UTC, datetime
     from json import dumps
 
-    from tasks.core.backend_names import chosen_names
-    from tasks.core.paths import default_out, found_config
+    from tasks.core.paths import get_default_out, locate_config
     from tasks.core.settings import load_settings
+    from tasks.core.values import parse_backend_option
     from tasks.manifest import open_manifest
     from tasks.plan.planner import PlanOptions
-    from tasks.plan.preview import preview, preview_lines
+    from tasks.plan.preview import format_preview, preview_plan
     from tasks.store.output import output_at
 
-    settings = load_settings(found_config(config))
+    settings = load_settings(locate_config(config))
     with open_manifest(manifest) as opened:
-        plan_options = PlanOptions(backends=chosen_names(backend), limit=limit, salt=salt)
-        record = preview(
+        plan_options = PlanOptions(backends=parse_backend_option(backend), limit=limit, salt=salt)
+        record = preview_plan(
             opened,
             settings,
             plan_options,
-            out=output_at(out or default_out(opened.name)),
+            out=output_at(out or get_default_out(opened.name)),
             budget_usd=budget,
             today=datetime.now(UTC).date(),
         )
-    print(dumps(record, ensure_ascii=False) if json else "\n".join(preview_lines(record)))
+    print(dumps(record, ensure_ascii=False) if json else "\n".join(format_preview(record)))

@@ -13,8 +13,8 @@ def command(json: options.Json = False, config: options.Config = None, verbose: 
     from json import dumps
 
     from tasks.backends.price_list import list_prices, price_lines
-    from tasks.core.paths import found_config
+    from tasks.core.paths import locate_config
     from tasks.core.settings import load_settings
 
-    listing = list_prices(load_settings(found_config(config)), datetime.now(UTC).date())
+    listing = list_prices(load_settings(locate_config(config)), datetime.now(UTC).date())
     print(dumps(listing, ensure_ascii=False) if json else "\n".join(price_lines(listing)))

@@ -27,7 +27,7 @@ def command(
 ) -> None:
     """Generate the images of a manifest; the same --out again goes on and pays for nothing twice."""
     from flows.commands.execution import execute
-    from tasks.core.paths import default_out, found_config
+    from tasks.core.paths import get_default_out, locate_config
     from tasks.manifest import open_manifest
     from tasks.runs.request import RunRequest
 
@@ -35,8 +35,8 @@ def command(
         request = RunRequest(
             # Standard input can be read once, so the flow gets the file that it was put into.
             manifest=str(opened.path),
-            out=out or default_out(opened.name),
-            config=found_config(config),
+            out=out or get_default_out(opened.name),
+            config=locate_config(config),
             backend=backend,
             limit=limit,
             budget_usd=budget,

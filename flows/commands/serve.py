@@ -45,7 +45,7 @@ def command(
     import sys
 
     from tasks.core.errors import InputError
-    from tasks.core.text import command_text
+    from tasks.core.text import format_command
     from tasks.orchestration.server.connection import quiet_defaults, require_lasting_server, users_server
 
     given = {
@@ -72,7 +72,7 @@ def command(
 
     wanted = [schedule_of(given)] if schedules is None else read_schedules(schedules)
     check_schedules(wanted)
-    api_url = require_lasting_server(found, again=command_text(*sys.argv[1:]))
+    api_url = require_lasting_server(found, again=format_command(*sys.argv[1:]))
     from flows.commands.serving import serve_schedules
 
     serve_schedules(wanted, api_url)

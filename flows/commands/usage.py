@@ -48,12 +48,12 @@ def command(
     import asyncio
     from datetime import UTC, datetime
 
-    from tasks.core.paths import found_config
+    from tasks.core.paths import locate_config
     from tasks.core.settings import load_settings
     from tasks.usage.query import parse_query
     from tasks.usage.report import Form, grouped_lines, raw_lines
 
-    settings = load_settings(found_config(config)).usage
+    settings = load_settings(locate_config(config)).usage
     query = parse_query(since=since, until=until, by=by or (), now=datetime.now(UTC))
 
     async def show() -> None:
@@ -76,11 +76,11 @@ def push(
     import sys
     from json import dumps
 
-    from tasks.core.paths import found_config
+    from tasks.core.paths import locate_config
     from tasks.usage.push import PushReport, push_folders
 
     async def push_all() -> list[PushReport]:
-        return [report async for report in push_folders(folder, found_config(config))]
+        return [report async for report in push_folders(folder, locate_config(config))]
 
     reports = asyncio.run(push_all())
     print(dumps([report.as_dict() for report in reports]) if json else "\n".join(report.line() for report in reports))
@@ -98,12 +98,12 @@ def migrate(
     """
     import asyncio
 
-    from tasks.core.paths import found_config
+    from tasks.core.paths import locate_config
     from tasks.core.settings import load_settings
     from tasks.usage.migrate import apply_migrations, database_of, migrations
 
     if print_only:
         print("\n".join(migrations().values()), end="")
         return
-    database = database_of(url, load_settings(found_config(config)).usage)
+    database = database_of(url, load_settings(locate_config(config)).usage)
     print("\n".join(asyncio.run(apply_migrations(database)).lines()))

@@ -8,7 +8,7 @@ from typing import Any
 from tasks.backends import build_backend
 from tasks.core.errors import ConfigError
 from tasks.core.settings import Settings
-from tasks.core.text_table import aligned
+from tasks.core.text import align_columns
 
 OK = "ok"
 
@@ -33,7 +33,7 @@ def backend_lines(listing: Sequence[dict[str, Any]]) -> list[str]:
         (item["name"], item["type"], item["model"] or "-", item["status"] + " (default)" * item["default"])
         for item in listing
     ]
-    return [aligned([("name", "type", "model", "status"), *rows])]
+    return [align_columns([("name", "type", "model", "status"), *rows])]
 
 
 def _status(name: str, settings: Settings) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.backends.prices import OLD_DAYS, Price, all_prices
 from tasks.core.settings import Settings, UnitPrices
-from tasks.core.text_table import aligned
+from tasks.core.text import align_columns
 
 HEADER = ("model", "price", "as_of", "age_days", "source")
 UNIT_NAMES = {
@@ -41,7 +41,7 @@ def price_lines(listing: Sequence[dict[str, Any]]) -> list[str]:
         for item in listing
     ]
     return [
-        aligned([HEADER, *rows]),
+        align_columns([HEADER, *rows]),
         "US dollars; a begun megapixel (MP) is counted whole. `prices` and a backend's `price_usd` in the configuration win.",
     ]
 

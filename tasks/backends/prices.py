@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from tasks.core.records import to_micros
+from tasks.core.money import to_micros
 from tasks.core.settings import UnitPrices
 
 FILE = Path(__file__).with_name("prices.yaml")

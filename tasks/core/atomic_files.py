@@ -31,7 +31,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replace_atomically(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` for the block to write; it becomes `path` when the block succeeds.
 
     Makes parent folders. When the block fails, `path` is as it was and no temporary file is left.
@@ -45,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replace_folder_atomically(path: Path) -> Iterator[Path]:
     """A new folder beside `path` for the block to fill with files; it becomes `path` when the block succeeds.
 
     Makes parent folders. A folder that was there goes when the new one is whole; when the block fails, it stays.
@@ -78,7 +78,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 def _becoming(path: Path) -> Iterator[Path]:
     """As `replacing`, but the block has the file on disk before it ends."""
     _make_folder(path.parent)
-    temporary = temporary_in(path.parent)
+    temporary = make_temporary_name(path.parent)
     try:
         yield temporary
         temporary.replace(path)
@@ -90,7 +90,7 @@ def _becoming(path: Path) -> Iterator[Path]:
     _sync_folder(path.parent)
 
 
-def temporary_in(folder: Path) -> Path:
+def make_temporary_name(folder: Path) -> Path:
     """A name in `folder` that nobody has; a file of that name is one for `remove_leftovers`."""
     # It does not contain the final name: a long one would become too long.
     return folder / f".imagen-{secrets.token_hex(8)}.tmp"

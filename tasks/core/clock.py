@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 
-def instant(us: int) -> datetime:
-    """The aware instant of so many microseconds since 1970 UTC."""
+def to_instant(us: int) -> datetime:
+    """Convert microseconds since 1970 UTC to an aware datetime."""
     return datetime.fromtimestamp(us / 1e6, tz=UTC)
 
 
-def since_boot_s() -> float:
+def read_boot_clock_s() -> float:
     """Monotonic seconds that go on while the machine sleeps, where the system counts them."""
     if not hasattr(time, "clock_gettime"):
         return time.monotonic()
@@ -28,6 +29,25 @@ class Clock:
     now_us: Callable[[], int] = lambda: time.time_ns() // 1_000
     """Microseconds since 1970 UTC."""
     monotonic_s: Callable[[], float] = time.monotonic
-    since_boot_s: Callable[[], float] = since_boot_s
-    """For what ends elsewhere while this machine sleeps."""
+    since_boot_s: Callable[[], float] = read_boot_clock_s
+    """For deadlines that are kept elsewhere and pass while this machine sleeps."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+@asynccontextmanager
+async def repeat_every(action: Callable[[], Awaitable[None]], *, every_s: float) -> AsyncIterator[None]:
+    """Run `action` every `every_s` seconds while the block runs, and once more at its end."""
+
+    async def repeat() -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            await action()
+
+    task = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await action()

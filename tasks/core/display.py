@@ -1,11 +1,68 @@
-"""The display of a running batch: what it can show, and which one is in use."""
+"""Progress of a batch, and the display that shows it."""
 
 from __future__ import annotations
 
+from collections import deque
 from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
-from tasks.core.standing import Standing
+from tasks.core.money import format_micros
+
+RATE_OVER_S = 30.0
+"""The rate is that of the last so many seconds: it follows a provider that slows down, and does not jump about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressSnapshot:
+    """One moment of a batch."""
+
+    total: int
+    """Jobs that are to be done."""
+    done: int
+    """Those of them that ended, one way or the other."""
+    failed: int
+    in_flight: int
+    rate_per_s: float
+    """Jobs that end in a second now; 0 where none has."""
+    cost_micros: int
+    cost_unknown: int
+    """Attempts whose cost is not known."""
+    draining: bool = False
+    """No more are started; what is in flight lands."""
+    interrupted: bool = False
+    """Because somebody asked for it."""
+    slowed_to_per_min: float | None = None
+    """The rate of calls that the provider has cut it to; None while it has not."""
+    pause_s: float = 0.0
+    """How long the provider asks to wait yet."""
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds to go at the present rate."""
+        return (self.total - self.done) / self.rate_per_s if self.rate_per_s > 0 else None
+
+    @property
+    def projected_micros(self) -> int | None:
+        """What all of it will cost, if the rest costs what the jobs so far did."""
+        return self.cost_micros * self.total // self.done if self.cost_micros and self.done else None
+
+
+class RateMeter:
+    """Jobs that end in a second, over the last while."""
+
+    def __init__(self) -> None:
+        """Start to measure with the first `rate_per_s`."""
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def rate_per_s(self, now_s: float, done: int) -> float:
+        """Note how many have ended by now, and give the rate."""
+        self._seen.append((now_s, done))
+        while len(self._seen) > 2 and self._seen[1][0] <= now_s - RATE_OVER_S:  # noqa: PLR2004  one before the window stays
+            self._seen.popleft()
+        since_s, before = self._seen[0]
+        return (done - before) / (now_s - since_s) if now_s > since_s else 0.0
 
 
 class Display(Protocol):
@@ -20,7 +77,7 @@ class Display(Protocol):
     def start(self, left: int) -> None:
         """Generation of so many jobs begins."""
 
-    def update(self, standing: Standing, elapsed_s: float) -> None:
+    def update(self, progress: ProgressSnapshot, elapsed_s: float) -> None:
         """Show how the batch stands after so many seconds of generation."""
 
     def finish(self) -> None:
@@ -39,7 +96,7 @@ class SilentDisplay:
     def start(self, left: int) -> None:
         """See `Display.start`."""
 
-    def update(self, standing: Standing, elapsed_s: float) -> None:
+    def update(self, progress: ProgressSnapshot, elapsed_s: float) -> None:
         """See `Display.update`."""
 
     def finish(self) -> None:
@@ -47,3 +104,43 @@ class SilentDisplay:
 
 
 current_display: ContextVar[Display] = ContextVar("display", default=SilentDisplay())  # noqa: B039  it keeps nothing
+
+
+def describe_progress(progress: ProgressSnapshot) -> str:
+    """Everything but the bar in a few words."""
+    return ", ".join([f"{progress.failed} failed", *list_progress(progress), *describe_slowdown(progress)])
+
+
+def list_progress(progress: ProgressSnapshot) -> list[str]:
+    """Flight, rate, time left and dollars."""
+    parts = [f"{progress.in_flight} in flight"]
+    if progress.draining:
+        again = "again" if progress.interrupted else "twice"
+        return [*parts, format_cost(progress), f"Ctrl-C {again} stops now"]
+    if progress.left_s is not None:
+        parts += [format_rate(progress), f"{timedelta(seconds=round(progress.left_s))} left"]
+    return [*parts, format_cost(progress)]
+
+
+def format_rate(progress: ProgressSnapshot) -> str:
+    """By the second, or by the minute where that is less than one."""
+    per_s = progress.rate_per_s
+    return f"{per_s:.1f}/s" if per_s >= 1 else f"{60 * per_s:.1f}/min"
+
+
+def format_cost(progress: ProgressSnapshot) -> str:
+    """Dollars spent and projected."""
+    spent = format_micros(progress.cost_micros)
+    if progress.projected_micros is not None:
+        spent += f" of about {format_micros(progress.projected_micros)}"
+    return f"{spent} and {progress.cost_unknown} unknown" if progress.cost_unknown else spent
+
+
+def describe_slowdown(progress: ProgressSnapshot) -> list[str]:
+    """What the provider holds back, while it does."""
+    parts = []
+    if progress.slowed_to_per_min is not None:
+        parts.append(f"slowed to {progress.slowed_to_per_min:,.0f}/min by the provider")
+    if progress.pause_s >= 1:
+        parts.append(f"asked to wait {progress.pause_s:.0f} s")
+    return [", ".join(parts)] if parts else []

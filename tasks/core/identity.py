@@ -15,43 +15,43 @@ SEED_SPACE = 2**31
 """Derived seeds lie in 0..2^31-1: every provider's seed field takes them."""
 
 
-def sent_text(prompt: str) -> str:
+def normalize_prompt(prompt: str) -> str:
     """The text that goes to a backend: white space collapsed, because some models fail on newlines."""
     return " ".join(prompt.split())
 
 
-def canonical_json(value: Any) -> str:
+def to_canonical_json(value: Any) -> str:
     """One spelling for equal values: sorted keys, no spaces, no escapes beyond what JSON demands."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def digest(text: str) -> str:
+def hash_text(text: str) -> str:
     """The sha256 of `text` in UTF-8, 64 hex digits. Lone surrogates, which JSON can carry, hash too."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def row_digest(row: Mapping[str, Any]) -> str:
+def hash_row(row: Mapping[str, Any]) -> str:
     """Identity of a manifest row's picture before sample, repetition and salt are known."""
-    return digest(canonical_json(row))
+    return hash_text(to_canonical_json(row))
 
 
-def job_id(row: str, *, sample: int, earlier: int, salt: str) -> str:
+def compute_job_id(row: str, *, sample: int, duplicate_number: int, salt: str) -> str:
     """Identity of one picture.
 
     Args:
-        row: The row's `row_digest`.
+        row: The row's `hash_row`.
         sample: 0-based number among the row's samples.
-        earlier: How many identical rows stand before this one in the manifest.
+        duplicate_number: How many identical rows stand before this one in the manifest.
         salt: The run's salt; another one makes every job a new one.
     """
-    return digest(canonical_json({"row": row, "sample": sample, "earlier": earlier, "salt": salt}))
+    return hash_text(to_canonical_json({"row": row, "sample": sample, "earlier": duplicate_number, "salt": salt}))
 
 
-def derived_seed(job: str) -> int:
+def derive_seed(job: str) -> int:
     """The seed of a job that was given none: the same manifest gives the same pictures."""
     return int(job[:16], 16) % SEED_SPACE
 
 
-def prompt_hash(prompt: str) -> str:
+def hash_prompt(prompt: str) -> str:
     """The sha256 of the user's prompt as it stands in the manifest; all that the usage table learns of it."""
-    return digest(prompt)
+    return hash_text(prompt)

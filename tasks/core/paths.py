@@ -18,12 +18,12 @@ POINTER_NAME = "ledger.json"
 """In place of the ledger where that is elsewhere: the way there."""
 
 
-def default_out(manifest_name: str) -> str:
+def get_default_out(manifest_name: str) -> str:
     """The output folder of a manifest."""
     return str(Path(RUNS_FOLDER) / manifest_name)
 
 
-def ledger_path(out: Path) -> Path:
+def get_ledger_path(out: Path) -> Path:
     """Where the ledger of an output folder, or of a bucket's folder on this machine, lies."""
     return out / LEDGER_NAME
 
@@ -34,7 +34,7 @@ def has_ledger(out: Path) -> bool:
     return any(os.path.isfile(out / name) for name in (LEDGER_NAME, POINTER_NAME))  # noqa: PTH113
 
 
-def batches_under(folder: Path) -> Iterator[Path]:
+def find_batches(folder: Path) -> Iterator[Path]:
     """The folder itself where it is a batch's, else every batch below it, in the order of their names."""
     for name, below, files in os.walk(folder):
         below.sort()
@@ -43,7 +43,7 @@ def batches_under(folder: Path) -> Iterator[Path]:
             yield Path(name)
 
 
-def state_folder() -> Path:
+def get_state_folder() -> Path:
     """The user's state folder of this program (usage database, server logs); not made here."""
     return user_state_path(APP)
 
@@ -55,7 +55,7 @@ def find_config(given: Path | None, *, cwd: Path) -> Path | None:
     return next((path for path in (cwd / CONFIG_NAME, user_config_path(APP) / CONFIG_NAME) if path.is_file()), None)
 
 
-def found_config(given: Path | None) -> Path | None:
+def locate_config(given: Path | None) -> Path | None:
     """The configuration file that counts for this process; None: the built-in settings.
 
     Raises:

@@ -13,22 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-MICROS_PER_USD = 1_000_000
-MOST_USD = 1_000_000_000
-"""The greatest budget: what is much above it the ledger cannot count."""
-
 RunnerKind = Literal["local", "dask", "ray"]
 """Where shards are generated: in this process, or in worker processes."""
-
-
-def to_usd(micros: int | None) -> float | None:
-    """Dollars for millionths of a dollar; an unknown amount stays unknown."""
-    return None if micros is None else micros / MICROS_PER_USD
-
-
-def to_micros(amount_usd: float | None) -> int | None:
-    """Millionths of a dollar, rounded to the nearest; an unknown amount stays unknown."""
-    return None if amount_usd is None else round(amount_usd * MICROS_PER_USD)
 
 
 class JobState(StrEnum):
@@ -43,7 +29,7 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedFilter:
     """Which of the jobs that ended without a picture."""
 
     states: frozenset[JobState]
@@ -170,7 +156,7 @@ class PlannedJob:
     """A job on its way to the ledger, with what only the planner knows."""
 
     job: Job
-    earlier: int
+    duplicate_number: int
     """How many rows of the same content stand before its own in the manifest."""
 
 

@@ -39,27 +39,27 @@ LEDGER_PATIENCE_S = 60.0
 LEDGER_LONGEST_WAIT_S = 3.0
 
 
-def pause_before_attempt_s(attempts_made: int) -> float:
+def get_attempt_pause_s(attempts_made: int) -> float:
     """Seconds to wait before another paid attempt: doubling, bounded."""
     return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(attempts_made, 10)))
 
 
-def retrying_submit(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
+def retry_submit(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     """Repeats on `NotCreated` only; the last one is raised."""
     return _retrying(NotCreated, stop_after_attempt(SUBMIT_TRIES), sleep)
 
 
-def retrying_fetch(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
+def retry_fetch(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     """Repeats on `BadImage` and, longer, on `Unfetched`; the last one is raised."""
     return _retrying((BadImage, Unfetched), _fetched_often_enough, sleep)
 
 
-def retrying_look(on: type[Exception], sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
+def retry_look(on: type[Exception], sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     """Repeats a question to the provider, which is free, on the errors that say nothing; the last one is raised."""
     return _retrying(on, stop_after_attempt(LOOK_TRIES), sleep)
 
 
-def retrying_usage(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
+def retry_usage(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     """Repeats a call to the usage sink on `UsageAway` only; the last one is raised.
 
     Its waits grow, are never shorter than the sink asks for, and end for all calls together after
@@ -91,7 +91,7 @@ def retrying_usage(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     )
 
 
-def retrying_database(
+def retry_database(
     is_away: Callable[[BaseException], bool], away_s: Callable[[], float] | None = None
 ) -> AsyncRetrying:
     """Repeats what is harmless to repeat while the ledger's server is away, for about a minute.

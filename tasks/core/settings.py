@@ -23,12 +23,11 @@ from pydantic import (
     model_validator,
 )
 
-from tasks.core.backend_names import parse_names
-from tasks.core.database import checked_url, without_password
+from tasks.core.database import check_database_url, hide_password
 from tasks.core.errors import ConfigError
-from tasks.core.paths import state_folder
+from tasks.core.paths import get_state_folder
 from tasks.core.records import RunnerKind
-from tasks.core.values import json_trouble
+from tasks.core.values import find_json_problem, parse_backend_names
 
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -36,7 +35,7 @@ ImageFormat = Literal["png", "jpeg", "webp"]
 
 
 def _sendable(options: dict[str, Any]) -> dict[str, Any]:
-    if reason := json_trouble(options):
+    if reason := find_json_problem(options):
         raise ValueError(f"cannot be sent as JSON ({reason})")
     return options
 
@@ -49,8 +48,8 @@ Price = Annotated[float, Field(ge=0, le=100_000)]
 
 LedgerUrl = Annotated[
     SecretStr,
-    AfterValidator(lambda url: SecretStr(checked_url(url.get_secret_value()))),
-    PlainSerializer(lambda url: without_password(url.get_secret_value())),
+    AfterValidator(lambda url: SecretStr(check_database_url(url.get_secret_value()))),
+    PlainSerializer(lambda url: hide_password(url.get_secret_value())),
 ]
 """It may hold a password, which is neither shown nor kept."""
 
@@ -141,7 +140,7 @@ class UsageSettings(_Section):
     @property
     def database(self) -> Path:
         """The file of the sqlite sink; `~` in it is not spelled out yet."""
-        return Path(self.path) if self.path else state_folder() / "usage.db"
+        return Path(self.path) if self.path else get_state_folder() / "usage.db"
 
 
 class Settings(_Section):
@@ -166,7 +165,7 @@ class Settings(_Section):
     @property
     def default_backends(self) -> tuple[str, ...]:
         """Instances for rows that name none, in the order in which they are tried."""
-        return parse_names(self.default_backend)
+        return parse_backend_names(self.default_backend)
 
     @property
     def ledger_url(self) -> str | None:

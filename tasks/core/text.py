@@ -1,10 +1,34 @@
-"""Commands of ours in messages, as they can be pasted into a shell."""
+"""Text for people: commands that can be pasted into a shell, counted nouns, columns that line up."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 
-def command_text(*words: object) -> str:
+def format_command(*words: object) -> str:
     """`imagen` with these words, quoted where they need it."""
     return shlex.join(["imagen", *map(str, words)])
+
+
+def format_count(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`, `1,000 rows`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def align_columns(lines: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> str:
+    """Columns with two spaces between them.
+
+    Args:
+        lines: Rows of cells; the first one is the header.
+        numbers: Names of the header whose columns are aligned to the right.
+    """
+    widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
+    right = [name in numbers for name in lines[0]]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )

@@ -1,4 +1,4 @@
-"""Values inside values: which options and other columns can be kept, and sent, as JSON."""
+"""Values as users write them: names of backends, and values that can be stored and sent as JSON."""
 
 from __future__ import annotations
 
@@ -6,17 +6,48 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from tasks.core.errors import InputError
+
 DEEPEST = 64
 """Levels of one cell: what is deeper could be read here, but not where less of the stack is free."""
 
 
-def json_trouble(value: Any) -> str | None:
+def parse_backend_names(value: Any) -> tuple[str, ...]:
+    """`a`, `a, b` or a list of names as a tuple without repetitions.
+
+    Raises:
+        ValueError: It names none, or is neither text nor a list of texts.
+    """
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise ValueError("is not the name of a backend, nor a list of names; write a, or [a, b] to try b where a fails")
+    names = tuple(dict.fromkeys(part.strip() for part in parts))
+    if not names or not all(names):
+        raise ValueError("names no backend; write a, or [a, b] to try b where a fails")
+    return names
+
+
+def parse_backend_option(given: str | None) -> tuple[str, ...]:
+    """The names of `--backend`; none where it is not given.
+
+    Raises:
+        InputError: It names none.
+    """
+    if given is None:
+        return ()
+    try:
+        return parse_backend_names(given)
+    except ValueError as exc:
+        raise InputError(f"--backend {exc}") from None
+
+
+def find_json_problem(value: Any) -> str | None:
     """Why a value cannot be sent as JSON; None where it can."""
     # Names in order, as the identity of a job spells them: that fails where numbers stand beside texts.
     return _too_deep(value) or _failure(value, allow_nan=False, sort_keys=True)
 
 
-def carrying_trouble(value: Any) -> str | None:
+def find_carrying_problem(value: Any) -> str | None:
     """Why a value cannot be carried along; a number or a date that JSON does not have can."""
     if isinstance(value, str | int | float | None):
         return None

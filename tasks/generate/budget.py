@@ -10,7 +10,7 @@ import asyncio
 from typing import Protocol
 
 from tasks.core.errors import BatchStopped
-from tasks.core.records import to_usd
+from tasks.core.money import to_usd
 
 
 class Reservation(Protocol):

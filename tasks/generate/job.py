@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from tasks.backends.base import Backend, require_taken
-from tasks.core.clock import instant
+from tasks.core.clock import to_instant
 from tasks.core.errors import (
     Ambiguous,
     BadImage,
@@ -23,12 +23,12 @@ from tasks.core.errors import (
     Unfetched,
 )
 from tasks.core.records import Job, JobState, Prediction, StoredImage
-from tasks.core.retry import SUBMIT_TRIES, pause_before_attempt_s, retrying_fetch, retrying_submit
+from tasks.core.retry import SUBMIT_TRIES, get_attempt_pause_s, retry_fetch, retry_submit
 from tasks.generate.batch import Batch
 from tasks.generate.budget import Reservation
 from tasks.generate.limits import Slot
 from tasks.ledger.queries import OpenJob, prediction_ids
-from tasks.plan.fallback import fallback, on_backend
+from tasks.plan.fallback import choose_fallback, move_to_backend
 from tasks.store.images import parameters_of, store_image
 
 
@@ -77,11 +77,11 @@ class JobRun:
                 if self._asked_again:
                     self._leave_as_it_ended()
                     if self._job.fallbacks:
-                        next_one = on_backend(self._job, self._job.fallbacks[0], self._batch.settings)
+                        next_one = move_to_backend(self._job, self._job.fallbacks[0], self._batch.settings)
                         return await self._hand_over(next_one, ended=None)
                 elif (state := self._end_of(error)) is not None:
                     may_go_on = state is JobState.FAILED and not self._open_job.withdrawn
-                    if may_go_on and (other := fallback(self._job, error, self._batch.settings)):
+                    if may_go_on and (other := choose_fallback(self._job, error, self._batch.settings)):
                         return await self._hand_over(other, ended=error)
                     return await self._end(state, error)
                 else:
@@ -103,7 +103,7 @@ class JobRun:
     async def _pause(self, error: JobError) -> None:
         """Before the next attempt, if there is to be one."""
         if not self._open_job.withdrawn:
-            pause_s = error.retry_after_s if isinstance(error, NoRoom) else pause_before_attempt_s(self._number)
+            pause_s = error.retry_after_s if isinstance(error, NoRoom) else get_attempt_pause_s(self._number)
             await self._batch.pause(pause_s)
 
     def _leave_as_it_ended(self) -> None:
@@ -154,7 +154,7 @@ class JobRun:
 
     async def _send(self, left_at_s: float) -> Prediction:
         """Send the intent that is on disk; after an end without an answer, look before sending again."""
-        retrying = retrying_submit(self._batch.pause)
+        retrying = retry_submit(self._batch.pause)
         lost = 0
         while lost < SUBMIT_TRIES:
             try:
@@ -220,7 +220,7 @@ class JobRun:
     async def _find(self) -> Prediction | None:
         known = await prediction_ids(self._batch.engine, self._job)
         try:
-            return await self._backend.find(self._job, since=instant(self._started_us), known=known)
+            return await self._backend.find(self._job, since=to_instant(self._started_us), known=known)
         except (Ambiguous, BatchStopped):
             raise
         except Exception as exc:
@@ -244,7 +244,7 @@ class JobRun:
             async with self._landing:
                 # The provider has a place free now. Not before: while pictures cannot land, no more are to be paid for.
                 self._place.release()
-                image: StoredImage = await retrying_fetch(self._batch.clock.sleep)(self._fetch_and_store, ended)
+                image: StoredImage = await retry_fetch(self._batch.clock.sleep)(self._fetch_and_store, ended)
         except (BadImage, Unfetched) as error:
             # The picture was made, so its price is known though its bytes cannot be used.
             error.cost_micros = ended.cost_micros

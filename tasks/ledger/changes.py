@@ -24,8 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import Insert, Update
 
+from tasks.core.database import build_insert
 from tasks.core.records import Job, JobState
-from tasks.core.upsert import insert_for
 from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.leases import LeaseTerms, is_newest, seconds_left
 
@@ -103,11 +103,6 @@ def job_ids(group: Group) -> frozenset[str]:
     return frozenset(row["a_job_id"] for rows in group.values() for row in rows)
 
 
-def storable(text: str) -> str:
-    """A provider's words as every database takes them: one that does not would refuse the whole group."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
 def _held_part(db: Connection, group: Group, terms: LeaseTerms) -> tuple[Group, frozenset[str]]:
     """What of the group may be written, and the jobs of the rest."""
     wanted = job_ids(group)
@@ -129,7 +124,7 @@ def _statement(change: Change, dialect: str) -> Insert | Update:
 @cache
 def _started_once() -> Insert:
     """A server that went away may have committed the group whose answer was lost."""
-    return insert_for("postgresql", attempts).values(_STARTED).on_conflict_do_nothing()
+    return build_insert("postgresql", attempts).values(_STARTED).on_conflict_do_nothing()
 
 
 def _attempt_update(*names: str) -> Update:

@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, UpdateBase, case, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.core.records import Ended, Job, JobState, PlannedJob, ReferenceImage
-from tasks.core.upsert import insert_for
+from tasks.core.database import build_insert
+from tasks.core.records import EndedFilter, Job, JobState, PlannedJob, ReferenceImage
 from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.database.transactions import execute, rows_of
 
@@ -50,7 +50,7 @@ async def write_plan(
         await execute(engine, update(jobs).where(gone).values(withdrawn=True))
 
 
-async def reopen(engine: AsyncEngine, ended: Ended, *, run: int | None = None) -> int:
+async def reopen(engine: AsyncEngine, ended: EndedFilter, *, run: int | None = None) -> int:
     """Make failed or held jobs open again, because the user says so.
 
     One whose last attempt may have cost something takes up that attempt first: it is looked at once more, which is
@@ -71,7 +71,7 @@ async def reopen(engine: AsyncEngine, ended: Ended, *, run: int | None = None) -
     return await execute(engine, update(jobs).where(ended_so(ended)).values(opened | forgotten | mine))
 
 
-def ended_so(ended: Ended) -> ColumnElement[bool]:
+def ended_so(ended: EndedFilter) -> ColumnElement[bool]:
     """The jobs that ended so."""
     chosen = jobs.c.state.in_(ended.states) & jobs.c.withdrawn.is_(False)
     return chosen & jobs.c.error_kind.in_(ended.kinds) if ended.kinds else chosen
@@ -114,7 +114,7 @@ def _row(item: PlannedJob, *, base: int, run: int, salt: str, now_us: int) -> di
         "planned_run": run,
         "withdrawn": False,
         "salt": salt,
-        "earlier": item.earlier,
+        "earlier": item.duplicate_number,
         "id": job.id,
         "line": job.line,
         "sample": job.sample,
@@ -187,7 +187,7 @@ _ROUTE = ("backend", "fallbacks")
 
 
 def _upsert(dialect: str) -> UpdateBase:
-    insert = insert_for(dialect, jobs)
+    insert = build_insert(dialect, jobs)
     place = {name: insert.excluded[name] for name in _PLACE}
     route = {name: case((jobs.c.rerouted_from.is_(None), insert.excluded[name]), else_=jobs.c[name]) for name in _ROUTE}
     return insert.on_conflict_do_update(index_elements=[jobs.c.job_id], set_=place | route)

@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import JobError, LeaseLost
 from tasks.core.records import Job, JobState, Prediction, StoredImage
-from tasks.ledger.changes import Change, apply_changes, job_ids, route_of, storable
+from tasks.core.safe_text import sanitize_text
+from tasks.ledger.changes import Change, apply_changes, job_ids, route_of
 from tasks.ledger.database.connect import explain_failure
 from tasks.ledger.database.writer import writer_for
 from tasks.ledger.leases import LeaseTerms
@@ -120,7 +121,7 @@ class Journal:
             a_job_id=job.job_id,
             state=state,
             error_kind=error.error_kind,
-            error_message=storable(str(error)),
+            error_message=sanitize_text(str(error)),
             latency_ms=latency_ms,
             completed_at_us=now_us,
         )
@@ -196,7 +197,7 @@ class Journal:
             cost_micros=error.cost_micros,
             cost_source=None,
             error_kind=error.error_kind,
-            error_message=storable(str(error)),
+            error_message=sanitize_text(str(error)),
             ended_at_us=now_us,
         )
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, and_, func, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.core.records import Counts, Ended, Job, JobState, Prediction
+from tasks.core.records import Counts, EndedFilter, Job, JobState, Prediction
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import execute, mappings_of, rows_of
 from tasks.ledger.jobs import IN_FLIGHT, ROWS_PER_COMMIT, ended_so, job_of
@@ -281,7 +281,7 @@ async def count_usage(engine: AsyncEngine) -> tuple[int, int]:
     return int(done), int(total) - int(done)
 
 
-async def ended_pages(engine: AsyncEngine, ended: Ended) -> AsyncIterator[list[Job]]:
+async def ended_pages(engine: AsyncEngine, ended: EndedFilter) -> AsyncIterator[list[Job]]:
     """The jobs that ended so, some thousands at a time."""
     async for page in _pages(engine, ended_so(ended)):
         yield page

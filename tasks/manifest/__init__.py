@@ -12,7 +12,7 @@ from importlib import import_module
 
 from tasks.core.records import Problem, Prompt
 from tasks.manifest.columns import RawRow
-from tasks.manifest.rows import prompt_of
+from tasks.manifest.rows import parse_row
 from tasks.manifest.source import FORMATS, Manifest, open_manifest
 
 __all__ = ["Manifest", "open_manifest", "read_prompts"]
@@ -24,7 +24,7 @@ def read_prompts(manifest: Manifest) -> Iterator[Prompt | Problem]:
         if isinstance(row, Problem):
             yield row
         else:
-            yield from prompt_of(row, manifest.display)
+            yield from parse_row(row, manifest.display)
 
 
 def _rows(manifest: Manifest) -> Iterator[RawRow | Problem]:

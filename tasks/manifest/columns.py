@@ -54,7 +54,7 @@ def is_column(name: str) -> bool:
     return any(name in names for names in NAMES.values())
 
 
-def header_problem(names: Sequence[str], file: str, line: int | None) -> Problem | None:
+def check_header(names: Sequence[str], file: str, line: int | None) -> Problem | None:
     """What is wrong with the names of a table's columns."""
     if twice := {name for name in names if name and names.count(name) > 1}:
         return Problem(file, line, min(twice), "names two columns")

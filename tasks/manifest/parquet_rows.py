@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.core.records import Problem
-from tasks.manifest.columns import RawRow, header_problem
+from tasks.manifest.columns import RawRow, check_header
 from tasks.manifest.source import Manifest
 
 BATCH_ROWS = 1_000
@@ -19,7 +19,7 @@ def read_rows(manifest: Manifest) -> Iterator[RawRow | Problem]:
     number = 0
     try:
         with pq.ParquetFile(manifest.path) as table:
-            if problem := header_problem(table.schema_arrow.names, manifest.display, None):
+            if problem := check_header(table.schema_arrow.names, manifest.display, None):
                 yield problem
                 return
             for batch in table.iter_batches(batch_size=BATCH_ROWS):

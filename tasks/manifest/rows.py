@@ -13,9 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from tasks.core.backend_names import parse_names
 from tasks.core.records import Problem, Prompt
-from tasks.core.values import carrying_trouble, json_trouble
+from tasks.core.values import find_carrying_problem, find_json_problem, parse_backend_names
 from tasks.manifest.columns import RawRow, split_cells
 
 SIZE_PX = (16, 16_384)
@@ -106,7 +105,7 @@ def _options(value: Any) -> dict[str, Any]:
             raise ValueError(f'{_shown(value)} is not JSON; write an object, as {{"go_fast": false}}') from None
     if not isinstance(value, dict):
         raise ValueError(f"{_shown(value)} is not a set of named options")  # noqa: TRY004  pydantic reads ValueError
-    if reason := json_trouble(value):
+    if reason := find_json_problem(value):
         raise ValueError(f"{_shown(value)} cannot be sent as JSON ({reason})")
     return value
 
@@ -171,7 +170,7 @@ class ManifestRow(BaseModel):
         None, description="Your own name for the row, unique in the manifest; a part of the file names."
     )
     negative_prompt: Text | None = Field(None, description="What should not be in the picture.")
-    backend: Annotated[tuple[str, ...], BeforeValidator(parse_names), _BACKENDS_SCHEMA] | None = Field(
+    backend: Annotated[tuple[str, ...], BeforeValidator(parse_backend_names), _BACKENDS_SCHEMA] | None = Field(
         None,
         description="Name of a configured backend; left out, the default one. "
         "A list (in CSV with commas): each is tried where the one before it cannot serve the row.",
@@ -199,7 +198,7 @@ class ManifestRow(BaseModel):
     )
 
 
-def prompt_of(row: RawRow, file: str) -> Iterator[Prompt | Problem]:
+def parse_row(row: RawRow, file: str) -> Iterator[Prompt | Problem]:
     """The prompt of a raw row, or all that is wrong with it."""
     known, extra, spelled = split_cells(_openai_row(row.cells))
     if row.defaults:
@@ -220,7 +219,7 @@ def prompt_of(row: RawRow, file: str) -> Iterator[Prompt | Problem]:
     if valid.mask and not valid.image:
         yield Problem(file, row.line, "mask", "stands without image; give the picture that it belongs to")
         return
-    if unfit := {name: reason for name, value in extra.items() if (reason := carrying_trouble(value))}:
+    if unfit := {name: reason for name, value in extra.items() if (reason := find_carrying_problem(value))}:
         for name, reason in unfit.items():
             yield Problem(file, row.cell_lines.get(name, row.line), name, f"cannot be carried along ({reason})")
         return

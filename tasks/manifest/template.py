@@ -16,7 +16,7 @@ class TemplateProblem(Exception):
     """A template or matrix that cannot be expanded."""
 
 
-def expand(template: Mapping[str, Any], matrix: Any) -> Iterator[dict[str, Any]]:
+def expand_template(template: Mapping[str, Any], matrix: Any) -> Iterator[dict[str, Any]]:
     """One row for each combination, the last key of the matrix fastest.
 
     Values of the combination replace `{key}` in the template's texts; a text that is nothing but `{key}`

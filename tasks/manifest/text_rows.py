@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.core.records import Problem
-from tasks.manifest.columns import RawRow, header_problem
+from tasks.manifest.columns import RawRow, check_header
 from tasks.manifest.lines import LINE_BYTES, read_lines
 from tasks.manifest.source import Manifest
 
@@ -113,7 +113,7 @@ def _tsv(manifest: Manifest) -> Iterator[RawRow | Problem]:
             cells = line.rstrip("\r\n").split("\t")
             if header is None:
                 header = [name.strip() for name in cells]
-                if problem := header_problem(header, manifest.display, number):
+                if problem := check_header(header, manifest.display, number):
                     yield problem
                     return
             else:
@@ -152,7 +152,7 @@ def _csv(manifest: Manifest) -> Iterator[RawRow | Problem]:
             continue
         if header is None:
             header = [name.strip() for name in cells]
-            if problem := header_problem(header, manifest.display, line):
+            if problem := check_header(header, manifest.display, line):
                 yield problem
                 return
         else:

@@ -164,7 +164,7 @@ class NodeReader:
         return self._loader.get_event()
 
 
-def value_of(node: yaml.Node) -> Any:
+def construct_value(node: yaml.Node) -> Any:
     """The plain value of a node.
 
     Raises:
@@ -181,7 +181,7 @@ def value_of(node: yaml.Node) -> Any:
         raise YamlProblem(node.start_mark.line + 1, "holds a value that is not what its tag says") from None
 
 
-def key_lines(node: yaml.Node) -> dict[str, int]:
+def get_key_lines(node: yaml.Node) -> dict[str, int]:
     """The line of each key of a mapping."""
     if not isinstance(node, yaml.MappingNode):
         return {}

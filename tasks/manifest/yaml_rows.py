@@ -18,8 +18,8 @@ from tasks.core.records import Problem
 from tasks.manifest.columns import RawRow
 from tasks.manifest.lines import read_lines
 from tasks.manifest.source import Manifest
-from tasks.manifest.template import TemplateProblem, expand
-from tasks.manifest.yaml_nodes import NodeReader, YamlProblem, key_lines, value_of
+from tasks.manifest.template import TemplateProblem, expand_template
+from tasks.manifest.yaml_nodes import NodeReader, YamlProblem, construct_value, get_key_lines
 
 UNCLOSED = {"while parsing a flow sequence", "while parsing a flow mapping", "while scanning a quoted scalar"}
 """The parser's words for what it was in the middle of (libyaml 0.2.5)."""
@@ -75,7 +75,7 @@ def _read_header(manifest: Manifest) -> _Header:
             templates |= key == "template"
             if key == "defaults":
                 node = reader.node()
-                header.defaults, header.default_lines = _mapping(node, "defaults", "columns"), key_lines(node)
+                header.defaults, header.default_lines = _mapping(node, "defaults", "columns"), get_key_lines(node)
             elif key == "matrix":
                 header.matrix, header.matrix_line = _mapping(reader.node(), "matrix", "lists of values"), line
             elif key == "prompts":
@@ -120,13 +120,13 @@ def _prompts(reader: NodeReader, header: _Header, file: str, line: int) -> Itera
 def _row(node: yaml.Node, header: _Header, file: str) -> RawRow | Problem:
     line = node.start_mark.line + 1
     try:
-        value = value_of(node)
+        value = construct_value(node)
     except YamlProblem as exc:
         return Problem(file, exc.line, None, str(exc))
     if isinstance(value, str):
         return RawRow(line, {"prompt": value}, header.default_lines, header.defaults)
     if isinstance(value, dict) and all(isinstance(name, str) for name in value):
-        return RawRow(line, value, header.default_lines | key_lines(node), header.defaults)
+        return RawRow(line, value, header.default_lines | get_key_lines(node), header.defaults)
     return Problem(file, line, None, "is neither a text nor a row of named columns (a text with a colon needs quotes)")
 
 
@@ -136,15 +136,15 @@ def _templates(node: yaml.Node, header: _Header, file: str) -> Iterator[RawRow |
         line = entry.start_mark.line + 1
         try:
             template = _mapping(entry, "template", "columns")
-            lines = header.default_lines | key_lines(entry)
-            for cells in expand(template, template.pop("matrix", header.matrix)):
+            lines = header.default_lines | get_key_lines(entry)
+            for cells in expand_template(template, template.pop("matrix", header.matrix)):
                 yield RawRow(line, cells, lines, header.defaults)
         except TemplateProblem as exc:
             yield Problem(file, line, "template", str(exc))
 
 
 def _mapping(node: yaml.Node, name: str, of_what: str) -> dict[str, Any]:
-    value = value_of(node)
+    value = construct_value(node)
     if not isinstance(value, dict):
         raise YamlProblem(node.start_mark.line + 1, f"{name}: is not a set of named {of_what}")
     return {str(key): part for key, part in value.items()}

@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from tasks.core.clock import instant
-from tasks.core.identity import prompt_hash
-from tasks.core.records import to_usd
+from tasks.core.clock import to_instant
+from tasks.core.identity import hash_prompt
+from tasks.core.money import to_usd
 
 INSTANT = "timestamp[us, tz=UTC]"
 
@@ -80,7 +80,7 @@ def value_of(row: RowMapping, column: Column) -> Any:
     """The column's value in a row of the ledger; instants are microseconds since 1970 UTC."""
     match column.name:
         case "prompt_hash":
-            return prompt_hash(row["prompt"])
+            return hash_prompt(row["prompt"])
         case "cost_usd":
             return to_usd(row["cost_micros"])
         case name:
@@ -93,4 +93,4 @@ def plain_row(row: RowMapping) -> dict[str, Any]:
 
 
 def _plain(value: Any, column: Column) -> Any:
-    return instant(value).isoformat() if column.type == INSTANT and value is not None else value
+    return to_instant(value).isoformat() if column.type == INSTANT and value is not None else value

@@ -18,7 +18,7 @@ from prefect.artifacts import (
 )
 from slugify import slugify
 
-from tasks.core.periodic import repeating
+from tasks.core.clock import repeat_every
 from tasks.generate.batch import Batch
 from tasks.ledger.queries import failures
 from tasks.report.summary import Summary, summary_lines
@@ -42,7 +42,7 @@ async def progress_artifact(batch: Batch, left: int) -> AsyncIterator[None]:
             with _harmless():
                 await aupdate_progress_artifact(artifact_id, 100 * batch.tally.done / max(1, left))
 
-    async with repeating(update, every_s=UPDATE_EVERY_S):
+    async with repeat_every(update, every_s=UPDATE_EVERY_S):
         yield
 
 

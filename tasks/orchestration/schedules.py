@@ -10,7 +10,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tasks.core.errors import ConfigError, ImagenError
-from tasks.core.paths import default_out, found_config
+from tasks.core.paths import get_default_out, locate_config
 from tasks.core.settings import explain_setting, read_yaml
 from tasks.runs.request import DATE, RunRequest, TimeZone
 from tasks.runs.run import check_request
@@ -51,9 +51,9 @@ class Schedule(RunRequest):
             raise ValueError("a schedule needs the path of a manifest, which is read at each run")
         name = values.get("name") or Path(manifest).stem
         values = {
-            "out": f"{default_out(str(name))}/{DATE}",
+            "out": f"{get_default_out(str(name))}/{DATE}",
             "salt": DATE,
-            "config": found_config(None),
+            "config": locate_config(None),
             **values,
             "name": name,
         }

@@ -86,7 +86,7 @@ class _Tally:
         estimate = self._planner.backend(job.backend).estimate(job)
         self._rows += job.sample == 0
         self._jobs += 1
-        self._duplicates += item.earlier > 0
+        self._duplicates += item.duplicate_number > 0
         self._estimate_micros += estimate.cost_micros or 0
         self._unpriced += estimate.cost_micros is None
         self._by_backend[job.backend] += 1

@@ -14,7 +14,7 @@ from tasks.core.settings import Settings
 _PICTURE_WAS_MADE = (BadImage, OutputGone, Unfetched)
 
 
-def on_backend(job: Job, name: str, settings: Settings) -> Job:
+def move_to_backend(job: Job, name: str, settings: Settings) -> Job:
     """The job as the instance called `name`, which is configured, is to make it.
 
     Options that the row gave go along; those of the old instance do not.
@@ -34,7 +34,7 @@ def on_backend(job: Job, name: str, settings: Settings) -> Job:
     )
 
 
-def fallback(job: Job, error: JobError, settings: Settings) -> Job | None:
+def choose_fallback(job: Job, error: JobError, settings: Settings) -> Job | None:
     """The job on its next backend, where this end says that the present one cannot serve it; else None.
 
     Never where money may have bought a picture: a lost call is held, and a picture that was made and cannot be
@@ -43,4 +43,4 @@ def fallback(job: Job, error: JobError, settings: Settings) -> Job | None:
     if isinstance(error, (Ambiguous, *_PICTURE_WAS_MADE)) or error.cost_micros is None:
         return None
     name = next((name for name in job.fallbacks if name in settings.backends), None)
-    return None if name is None else on_backend(job, name, settings)
+    return None if name is None else move_to_backend(job, name, settings)

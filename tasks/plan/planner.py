@@ -13,12 +13,12 @@ from typing import Any
 from tasks.backends import build_backend
 from tasks.backends.base import Backend, takes
 from tasks.core.errors import ConfigError, ManifestError
-from tasks.core.identity import derived_seed, job_id, row_digest, sent_text
+from tasks.core.identity import compute_job_id, derive_seed, hash_row, normalize_prompt
 from tasks.core.records import Job, PlannedJob, Problem, Prompt, ReferenceImage
 from tasks.core.settings import Settings
 from tasks.manifest import Manifest, read_prompts
-from tasks.plan.fallback import on_backend
-from tasks.plan.seen_rows import SeenRows
+from tasks.plan.fallback import move_to_backend
+from tasks.plan.row_registry import RowRegistry
 from tasks.store.references import INPUTS, find_reference
 
 SEEDS = 2**63
@@ -80,29 +80,29 @@ class Planner:
 
     def _jobs(self, prompts: Iterable[Prompt | Problem]) -> Iterator[PlannedJob | Problem]:
         position = 0
-        with SeenRows() as seen:
+        with RowRegistry() as rows:
             for prompt in prompts:
                 if isinstance(prompt, Problem):
                     yield prompt
-                elif problem := self._check(prompt, seen):
+                elif problem := self._check(prompt, rows):
                     yield problem
                 elif isinstance(found := self._references(prompt), Problem):
                     yield found
                 else:
-                    for planned in self._expand(prompt, found, position, seen):
+                    for planned in self._expand(prompt, found, position, rows):
                         position += 1
                         yield from self._refusals(planned.job)
                         yield planned
                         if position == self._options.limit:
                             return
 
-    def _check(self, prompt: Prompt, seen: SeenRows) -> Problem | None:
+    def _check(self, prompt: Prompt, rows: RowRegistry) -> Problem | None:
         for name in prompt.backends:
             try:
                 self.backend(name)
             except ConfigError as exc:
                 return Problem(self.file, prompt.line, "backend", str(exc))
-        if prompt.id is not None and (first := seen.first_line(prompt.id, prompt.line)):
+        if prompt.id is not None and (first := rows.find_first_line(prompt.id, prompt.line)):
             return Problem(self.file, prompt.line, "id", f"{prompt.id!r} stands on line {first} too; ids are unique")
         return None
 
@@ -125,21 +125,21 @@ class Planner:
         """What the job's services would refuse; the samples of a row differ in their seed only."""
         if not self._ask or job.sample:
             return
-        for tried in (job, *(on_backend(job, name, self._settings) for name in job.fallbacks)):
+        for tried in (job, *(move_to_backend(job, name, self._settings) for name in job.fallbacks)):
             for problem in self.backend(tried.backend).problems(tried):
                 name, _, reason = problem.partition(": ")
                 yield Problem(self.file, job.line, name, f"{reason} (model {tried.model})")
 
     def _expand(
-        self, prompt: Prompt, references: Mapping[str, ReferenceImage], position: int, seen: SeenRows
+        self, prompt: Prompt, references: Mapping[str, ReferenceImage], position: int, rows: RowRegistry
     ) -> Iterator[PlannedJob]:
         name, *fallbacks = prompt.backends or self._default
         # Rows without pictures keep the identity that they had before there were any.
         content = self._content(prompt, name) | {name: found.sha256 for name, found in references.items()}
-        row = row_digest(content)
-        earlier = seen.times_before(row)
+        row = hash_row(content)
+        number = rows.count_before(row)
         for sample in range(prompt.samples):
-            identity = job_id(row, sample=sample, earlier=earlier, salt=self._options.salt)
+            identity = compute_job_id(row, sample=sample, duplicate_number=number, salt=self._options.salt)
             job = self._job(
                 prompt,
                 name,
@@ -150,7 +150,7 @@ class Planner:
                 sample=sample,
                 position=position + sample,
             )
-            yield PlannedJob(job, earlier)
+            yield PlannedJob(job, number)
 
     def _content(self, prompt: Prompt, name: str) -> dict[str, Any]:
         """What decides the picture, sample, repetition and salt aside."""
@@ -158,7 +158,7 @@ class Planner:
         return {
             "backend_type": instance.type,
             "model": instance.model,
-            "prompt": sent_text(prompt.prompt),
+            "prompt": normalize_prompt(prompt.prompt),
             "negative_prompt": prompt.negative_prompt,
             "width": prompt.width,
             "height": prompt.height,
@@ -197,7 +197,7 @@ class Planner:
             aspect_ratio=prompt.aspect_ratio,
             steps=prompt.steps,
             # Samples of one row must differ; the first keeps the very seed that the row gives.
-            seed=derived_seed(identity) if prompt.seed is None else (prompt.seed + sample) % SEEDS,
+            seed=derive_seed(identity) if prompt.seed is None else (prompt.seed + sample) % SEEDS,
             format=prompt.format or self._settings.output.format,
             backend_opts=backend_opts,
             extra=prompt.extra,
@@ -207,7 +207,7 @@ class Planner:
         )
 
 
-def planner_for(manifest: Manifest, settings: Settings, options: PlanOptions) -> Planner:
+def build_planner(manifest: Manifest, settings: Settings, options: PlanOptions) -> Planner:
     """The planner of a manifest, which asks nobody anything.
 
     Raises:
@@ -222,7 +222,7 @@ def plan_manifest(manifest: Manifest, settings: Settings, options: PlanOptions) 
     Raises:
         ManifestError: The file has changed since, and is no longer valid.
     """
-    for item in planner_for(manifest, settings, options).plan(read_prompts(manifest)):
+    for item in build_planner(manifest, settings, options).plan(read_prompts(manifest)):
         if isinstance(item, Problem):
             raise ManifestError([item], 1)
         yield item

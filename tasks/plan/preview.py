@@ -10,12 +10,12 @@ from itertools import islice
 from typing import Any
 
 from tasks.backends.prices import age_warnings
+from tasks.core.money import to_micros, to_usd
 from tasks.core.paths import has_ledger
-from tasks.core.records import to_micros, to_usd
 from tasks.core.settings import Settings
 from tasks.manifest import Manifest
 from tasks.plan.check import PlanReport, check_manifest
-from tasks.plan.planner import PlanOptions, plan_manifest, planner_for
+from tasks.plan.planner import PlanOptions, build_planner, plan_manifest
 from tasks.store.output import Output
 
 LOOKUP_JOBS = 500
@@ -35,7 +35,7 @@ class Known:
     """Those of them without a known price."""
 
 
-def preview(
+def preview_plan(
     manifest: Manifest,
     settings: Settings,
     options: PlanOptions,
@@ -79,7 +79,7 @@ def preview(
     }
 
 
-def preview_lines(record: dict[str, Any]) -> list[str]:
+def format_preview(record: dict[str, Any]) -> list[str]:
     """The plan for people."""
     backends = ", ".join(f"{number} on {name}" for name, number in record["backends"].items())
     duplicates = f", {record['duplicates']} of them repeat an earlier row" if record["duplicates"] else ""
@@ -126,7 +126,7 @@ async def _known(manifest: Manifest, settings: Settings, options: PlanOptions, o
 
     states: Counter[str] = Counter()
     ended_micros = ended_unpriced = 0
-    planner = planner_for(manifest, settings, options)
+    planner = build_planner(manifest, settings, options)
     planned = (item.job for item in plan_manifest(manifest, settings, options))
     async with open_ledger(ledger_of(out.home, settings.ledger_url)) as engine:
         while chunk := list(islice(planned, LOOKUP_JOBS)):

@@ -16,7 +16,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import InputError
-from tasks.core.identity import canonical_json, derived_seed, digest, sent_text
+from tasks.core.identity import derive_seed, hash_text, normalize_prompt, to_canonical_json
 from tasks.core.records import Job, JobState, PlannedJob
 from tasks.ledger.jobs import SERIES_WIDTH, job_of, write_plan
 from tasks.ledger.lookup import ids_starting, job_row, jobs_of_salt
@@ -95,9 +95,9 @@ def _check(source: Row[Any], reroll: Reroll) -> None:
     name = source.id or source.job_id[:12]
     if source.state in OPEN_STATES:
         raise InputError(f"{name} is {source.state}: it has not been made yet; go on with the batch first")
-    if reroll.prompt is not None and not sent_text(reroll.prompt):
+    if reroll.prompt is not None and not normalize_prompt(reroll.prompt):
         raise InputError("--prompt is empty")
-    same_prompt = reroll.prompt is None or sent_text(reroll.prompt) == sent_text(source.prompt)
+    same_prompt = reroll.prompt is None or normalize_prompt(reroll.prompt) == normalize_prompt(source.prompt)
     if same_prompt and (reroll.seed == source.seed or (reroll.seed is None and reroll.prompt is not None)):
         raise InputError(f"{name} has this prompt and seed {source.seed} already; give another --seed or --prompt")
 
@@ -113,15 +113,15 @@ def _identity_of(reroll: Reroll, known: Mapping[str, Row[Any]]) -> str:
 
 def _identity(reroll: Reroll, number: int) -> str:
     """What it came from decides everything that the reroll does not change."""
-    prompt = None if reroll.prompt is None else sent_text(reroll.prompt)
-    return digest(canonical_json({LINK: reroll.source, "seed": reroll.seed, "prompt": prompt, "number": number}))
+    prompt = None if reroll.prompt is None else normalize_prompt(reroll.prompt)
+    return hash_text(to_canonical_json({LINK: reroll.source, "seed": reroll.seed, "prompt": prompt, "number": number}))
 
 
 def _seed(reroll: Reroll, origin: Job, identity: str) -> int:
     if reroll.seed is not None:
         return reroll.seed
     # Under its own seed, the difference between two prompts is that of their words.
-    return derived_seed(identity) if reroll.prompt is None else origin.seed
+    return derive_seed(identity) if reroll.prompt is None else origin.seed
 
 
 async def _free_id(engine: AsyncEngine, source: Row[Any]) -> str:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from tasks.core.standing import Standing, described, facts, slowdown
+from tasks.core.display import ProgressSnapshot, describe_progress, describe_slowdown, list_progress
 
 LINE_EVERY_S = 10.0
 _COUNTER = re.compile(r" \(\d+ s\)$")
@@ -83,9 +83,9 @@ class LineDisplay:
         """See `Display.start`."""
         self.phase(f"generating {left} images")
 
-    def update(self, standing: Standing, elapsed_s: float) -> None:
+    def update(self, standing: ProgressSnapshot, elapsed_s: float) -> None:
         """See `Display.update`."""
-        self._last = f"{standing.done}/{standing.total} done, {described(standing)}"
+        self._last = f"{standing.done}/{standing.total} done, {describe_progress(standing)}"
         if elapsed_s >= self._next_line_at_s:
             self._next_line_at_s = elapsed_s + LINE_EVERY_S
             self.finish()
@@ -117,7 +117,7 @@ class LiveDisplay:
             expand=True,
         )
         self._task = self._bar.add_task("generating", total=None)
-        self._standing: Standing | None = None
+        self._standing: ProgressSnapshot | None = None
         self._live = Live(get_renderable=self._picture, console=console, transient=True, refresh_per_second=8)
 
     def phase(self, text: str) -> None:
@@ -136,7 +136,7 @@ class LiveDisplay:
         self._bar.update(self._task, total=left)
         self._live.start()
 
-    def update(self, standing: Standing, elapsed_s: float) -> None:
+    def update(self, standing: ProgressSnapshot, elapsed_s: float) -> None:
         """See `Display.update`."""
         self._standing = standing
         word = "finishing" if standing.draining else "generating"
@@ -151,10 +151,10 @@ class LiveDisplay:
         return Group(self._bar, *([] if self._standing is None else _lines(self._standing)))
 
 
-def _lines(standing: Standing) -> list[Text]:
+def _lines(standing: ProgressSnapshot) -> list[Text]:
     """What does not fit into a narrow terminal is cut, so that the picture keeps its height."""
     line = Text("  ", overflow="ellipsis", no_wrap=True)
     line.append(f"{standing.failed} failed", style="bold red" if standing.failed else "")
-    line.append(", " + ", ".join(facts(standing)))
-    held_back = slowdown(standing)
+    line.append(", " + ", ".join(list_progress(standing)))
+    held_back = describe_slowdown(standing)
     return [line, *(Text(f"  {text}", style="yellow", overflow="ellipsis", no_wrap=True) for text in held_back)]

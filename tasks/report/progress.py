@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tasks.core.display import current_display
-from tasks.core.periodic import repeating
-from tasks.core.standing import RateMeter, Standing
+from tasks.core.clock import repeat_every
+from tasks.core.display import ProgressSnapshot, RateMeter, current_display
 from tasks.generate.batch import Batch
 
 REFRESH_S = 0.2
@@ -29,15 +28,15 @@ async def shown(batch: Batch, *, left: int) -> AsyncIterator[None]:
         display.update(standing_of(batch, left=left, rate_per_s=rate_per_s), now_s - started_s)
 
     display.start(left)
-    async with repeating(update, every_s=REFRESH_S):
+    async with repeat_every(update, every_s=REFRESH_S):
         yield
 
 
-def standing_of(batch: Batch, *, left: int, rate_per_s: float) -> Standing:
+def standing_of(batch: Batch, *, left: int, rate_per_s: float) -> ProgressSnapshot:
     """How a running batch stands, of the jobs that were left when it began."""
     tally, paces = batch.tally, batch.rate_limiters
     slowed = [pace.per_min for pace in paces if pace.is_slowed]
-    return Standing(
+    return ProgressSnapshot(
         total=left,
         done=tally.done,
         failed=tally.failed,

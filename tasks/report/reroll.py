@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.core.text import command_text
+from tasks.core.safe_text import escape_control_characters
+from tasks.core.text import format_command
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.lookup import find_job
 from tasks.plan.reroll import LINK, PlannedReroll, Reroll, plan_reroll
-from tasks.report.show import harmless, parsed_extra, show
+from tasks.report.show import parsed_extra, show
 from tasks.report.summary import exit_code
 from tasks.store.output import Output
 
@@ -40,16 +41,16 @@ def reroll_lines(record: dict[str, Any], summary: dict[str, Any] | None, out: Ou
         return [
             record["path"],
             f"{name} (from {parsed_extra(record)[LINK][:12]}): seed {record['seed']}, {before}",
-            f"the old picture stays; all about this one: {command_text('show', out, '--id', name)}",
+            f"the old picture stays; all about this one: {format_command('show', out, '--id', name)}",
         ]
     if record["error_kind"]:
         switch = "--retry-held" if record["status"] == "held" else "--retry-failed"
         return [
-            harmless(f"{name} {record['status']}: {record['error_kind']}: {record['error_message']}"),
-            f"to try it again: {command_text('resume', out, switch)}",
+            escape_control_characters(f"{name} {record['status']}: {record['error_kind']}: {record['error_message']}"),
+            f"to try it again: {format_command('resume', out, switch)}",
         ]
     why = [summary["outcome"]] if summary and summary["outcome"] else []
-    return [f"{name} is {record['status']}", *why, f"to go on: {command_text('resume', out)}"]
+    return [f"{name} is {record['status']}", *why, f"to go on: {format_command('resume', out)}"]
 
 
 def reroll_status(record: dict[str, Any], summary: dict[str, Any] | None) -> int:

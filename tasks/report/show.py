@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.core.clock import instant
-from tasks.core.records import to_usd
+from tasks.core.clock import to_instant
+from tasks.core.money import to_usd
+from tasks.core.safe_text import escape_control_characters
 from tasks.ledger.lookup import attempts_of, find_job
 from tasks.metadata.columns import plain_row
 from tasks.store.output import Output
@@ -72,13 +73,12 @@ def show_lines(record: dict[str, Any]) -> list[str]:
 
 def _fact(name: str, value: Any) -> str:
     # A prompt keeps its own lines, under each other.
-    text = f"${value:,.4f}" if name == "cost_usd" else f"\n{INDENT}".join(map(harmless, str(value).split("\n")))
+    text = (
+        f"${value:,.4f}"
+        if name == "cost_usd"
+        else f"\n{INDENT}".join(map(escape_control_characters, str(value).split("\n")))
+    )
     return f"{name:<{len(INDENT)}}{text}"
-
-
-def harmless(text: str) -> str:
-    """Control characters, which could move the cursor or change colours, as Python writes them."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _attempt_lines(attempts: Sequence[dict[str, Any]]) -> list[str]:
@@ -97,10 +97,10 @@ def _lines_of(attempt: dict[str, Any]) -> list[str]:
     error = f"{attempt['error_kind']}: {attempt['error_message']}" if attempt["error_kind"] else ""
     number = f"attempt {attempt['number']}"
     return [
-        f"{number:<{len(INDENT)}}{harmless('  '.join(parts))}",
-        *([f"{INDENT}{harmless(error)}"] if error else []),
+        f"{number:<{len(INDENT)}}{escape_control_characters('  '.join(parts))}",
+        *([f"{INDENT}{escape_control_characters(error)}"] if error else []),
     ]
 
 
 def _iso(us: int | None) -> str | None:
-    return None if us is None else instant(us).isoformat(timespec="milliseconds")
+    return None if us is None else to_instant(us).isoformat(timespec="milliseconds")

@@ -11,10 +11,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.core.clock import instant
+from tasks.core.clock import to_instant
 from tasks.core.errors import INTERRUPTED_STATUS, Refused, Rejected
-from tasks.core.records import Counts, JobState, to_usd
-from tasks.core.text import command_text
+from tasks.core.money import to_usd
+from tasks.core.records import Counts, JobState
+from tasks.core.text import format_command
 from tasks.ledger.lock import is_alive
 from tasks.ledger.queries import count, count_usage, last_activity_us
 from tasks.ledger.runs import RunRecord, last_run
@@ -136,17 +137,17 @@ def remarks(record: dict[str, Any]) -> list[str]:
 def next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
     """What to do now: why, and the very command."""
     out = record["out"]
-    steps = [("to look through them", command_text("gallery", out))] if record["images"] else []
+    steps = [("to look through them", format_command("gallery", out))] if record["images"] else []
     if _left(record) and record["outcome"] != RUNNING:
-        steps.append(("to go on", command_text("resume", out)))
+        steps.append(("to go on", format_command("resume", out)))
     if record["failed"]:
-        steps.append(("to try what failed again", command_text("resume", out, "--retry-failed")))
+        steps.append(("to try what failed again", format_command("resume", out, "--retry-failed")))
     if record["held"]:
         why = "what is held may have been paid for; to pay again"
-        steps.append((why, command_text("resume", out, "--retry-held")))
+        steps.append((why, format_command("resume", out, "--retry-held")))
     if record["errors"].keys() & PROMPT_KINDS:
         why = "what was refused needs another prompt: edit the manifest and run it again, or"
-        steps.append((why, command_text("reroll", out) + ' --id ID --prompt "..."'))
+        steps.append((why, format_command("reroll", out) + ' --id ID --prompt "..."'))
     return steps
 
 
@@ -162,7 +163,7 @@ async def write_summary(summary: Summary) -> None:
 
 
 def _iso(us: int | None) -> str | None:
-    return None if us is None else instant(us).isoformat(timespec="seconds")
+    return None if us is None else to_instant(us).isoformat(timespec="seconds")
 
 
 def exit_code(record: dict[str, Any]) -> int:

@@ -10,8 +10,7 @@ from collections.abc import AsyncGenerator
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
-from tasks.core.display import Display
-from tasks.core.standing import RateMeter, Standing
+from tasks.core.display import Display, ProgressSnapshot, RateMeter
 from tasks.ledger.database.connect import open_ledger
 from tasks.report.summary import Summary, summarise
 from tasks.store.output import Output
@@ -52,10 +51,10 @@ async def watch(out: Output, display: Display, *, clock: Clock | None = None) ->
     return summary, started_s is not None
 
 
-def _standing(summary: Summary, meter: RateMeter, now_s: float) -> Standing:
+def _standing(summary: Summary, meter: RateMeter, now_s: float) -> ProgressSnapshot:
     counts = summary.counts
     done = counts.succeeded + counts.failed + counts.held
-    return Standing(
+    return ProgressSnapshot(
         total=counts.total,
         done=done,
         failed=counts.failed + counts.held,

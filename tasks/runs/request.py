@@ -13,9 +13,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from tasks.core.backend_names import chosen_names
 from tasks.core.errors import InputError
-from tasks.core.records import MOST_USD, Ended, JobState, RunnerKind
+from tasks.core.money import MOST_USD
+from tasks.core.records import EndedFilter, JobState, RunnerKind
+from tasks.core.values import parse_backend_option
 from tasks.plan.planner import PlanOptions
 from tasks.plan.reroll import Reroll
 
@@ -115,9 +116,9 @@ class RunRequest(BaseModel):
         Raises:
             InputError: `backend` cannot be the name of one.
         """
-        return PlanOptions(backends=chosen_names(self.backend), limit=self.limit, salt=self.salt)
+        return PlanOptions(backends=parse_backend_option(self.backend), limit=self.limit, salt=self.salt)
 
-    def reopened(self) -> Ended | None:
+    def reopened(self) -> EndedFilter | None:
         """Jobs that count as open again; None: none of them.
 
         Raises:
@@ -128,13 +129,13 @@ class RunRequest(BaseModel):
         failed = self.retry_failed or (self.manifest is None and self.backend is not None)
         wanted = ((failed, JobState.FAILED), (self.retry_held, JobState.HELD))
         states = frozenset(state for chosen, state in wanted if chosen)
-        return Ended(states) if states else None
+        return EndedFilter(states) if states else None
 
 
-def _parse_only(text: str) -> Ended:
+def _parse_only(text: str) -> EndedFilter:
     """What `--only` names: states, or error kinds of both."""
     names, both = {name.strip() for name in text.split(",")} - {""}, frozenset({JobState.FAILED, JobState.HELD})
     states = frozenset(state for state in both if state in names)
     if not names or (states and names - states):
         raise InputError("--only takes failed, held, or error kinds as `imagen status` lists them, with commas between")
-    return Ended(states or both, frozenset(names) - states)
+    return EndedFilter(states or both, frozenset(names) - states)

@@ -12,7 +12,7 @@ from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import execute
 from tasks.ledger.jobs import IN_FLIGHT
 from tasks.ledger.queries import _pages
-from tasks.plan.fallback import on_backend
+from tasks.plan.fallback import move_to_backend
 
 
 async def reroute(engine: AsyncEngine, run: int, name: str, settings: Settings) -> None:
@@ -23,4 +23,4 @@ async def reroute(engine: AsyncEngine, run: int, name: str, settings: Settings) 
     mine = (jobs.c.planned_run == run) & jobs.c.withdrawn.is_(False)
     await execute(engine, update(jobs).where(mine & jobs.c.state.in_(IN_FLIGHT)).values(fallbacks=name))
     async for page in _pages(engine, mine & (jobs.c.state == JobState.PLANNED)):
-        await execute(engine, ROUTE_UPDATE, [route_of(on_backend(job, name, settings)) for job in page])
+        await execute(engine, ROUTE_UPDATE, [route_of(move_to_backend(job, name, settings)) for job in page])

@@ -17,9 +17,10 @@ from tasks.backends import require_ready
 from tasks.core.atomic_files import remove_leftovers
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped, ConfigError, ImagenError, InputError
-from tasks.core.records import Ended, Job, JobState, to_micros
+from tasks.core.money import to_micros
+from tasks.core.records import EndedFilter, Job, JobState
 from tasks.core.settings import BackendSettings, Settings, load_settings
-from tasks.core.text import command_text
+from tasks.core.text import format_command
 from tasks.generate.batch import Batch, open_batch
 from tasks.generate.stop import INTERRUPTED
 from tasks.ledger.database.connect import open_ledger, reach_ledger
@@ -31,7 +32,7 @@ from tasks.ledger.queries import Selection, ended_pages, list_shards, open_backe
 from tasks.ledger.runs import RunRecord, RunStart, begin_run, end_run, last_run
 from tasks.manifest import open_manifest
 from tasks.plan.check import PlanReport, check_manifest
-from tasks.plan.fallback import on_backend
+from tasks.plan.fallback import move_to_backend
 from tasks.plan.planner import plan_manifest
 from tasks.plan.reroll import write_reroll
 from tasks.report.summary import COMPLETED, Summary, summarise, write_summary
@@ -197,19 +198,21 @@ async def _reopen(run: OpenRun) -> None:
         await _check_route(run, ended, other)
     found = await reopen(engine, ended, run=run.number if alone else None)
     if request.only is not None and not found:
-        raise InputError(f"{request.out}: no job ended as {request.only}; see `{command_text('status', request.out)}`")
+        raise InputError(
+            f"{request.out}: no job ended as {request.only}; see `{format_command('status', request.out)}`"
+        )
     if other is not None:
         await reroute(engine, run.number, other, run.settings)
 
 
-async def _check_route(run: OpenRun, ended: Ended, name: str) -> None:
+async def _check_route(run: OpenRun, ended: EndedFilter, name: str) -> None:
     """Hold the jobs that are to go to another backend against what it accepts."""
     backend = run.batch.backend(name)
     require_ready(name, backend)
     await asyncio.to_thread(backend.learn)
     async for page in ended_pages(run.batch.engine, ended):
         for job in page:
-            if problems := backend.problems(on_backend(job, name, run.settings)):
+            if problems := backend.problems(move_to_backend(job, name, run.settings)):
                 raise ConfigError(f"backend {name!r} cannot take over {job.label!r}: {problems[0]}")
 
 
@@ -227,7 +230,7 @@ async def _sum_estimates(batch: Batch, selection: Selection) -> int:
     total_micros = 0
     async for shard in list_shards(batch.engine, ESTIMATE_PAGE_JOBS, selection):
         for entry in await open_jobs(batch.engine, shard.first, shard.last, planned_run=shard.planned_run):
-            routes = (entry.job, *(on_backend(entry.job, name, batch.settings) for name in entry.job.fallbacks))
+            routes = (entry.job, *(move_to_backend(entry.job, name, batch.settings) for name in entry.job.fallbacks))
             cost_micros, *_ = [_get_price_micros(batch, job) for job in routes]
             # What is in flight is reserved in the ledger already.
             total_micros += cost_micros if entry.state is JobState.PLANNED or entry.asked_again else 0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.core.errors import BatchStopped
-from tasks.core.text import command_text
+from tasks.core.text import format_command
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def stopping_when_full(out: object, *, disk: Path | None = None) -> Iterator[Non
     except OSError as exc:
         why = _why(disk or out, exc)
         raise BatchStopped(
-            "disk", f"{why} and run `{command_text('resume', out)}`; nothing is paid twice", why=why
+            "disk", f"{why} and run `{format_command('resume', out)}`; nothing is paid twice", why=why
         ) from exc
 
 

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.core.errors import BadImage
-from tasks.core.identity import canonical_json
+from tasks.core.identity import to_canonical_json
 from tasks.store.chunks import (
     JPEG_APP0,
     JPEG_APP1,
@@ -55,7 +55,7 @@ _WEBP_ALPHA, _WEBP_EXIF = 0x10, 0x08
 
 def embed(data: bytes, parameters: Mapping[str, Any]) -> bytes:
     """The file with `parameters` (values of JSON) in it, or `data` itself where nothing may be put in."""
-    json_text = canonical_json(parameters)
+    json_text = to_canonical_json(parameters)
     try:
         chunks = chunks_of(data)
         if _signed(data, chunks):
@@ -133,7 +133,7 @@ def _text(parameters: Mapping[str, Any]) -> str:
 
 def _quoted(value: Any) -> str:
     text = str(value)
-    return canonical_json(text) if any(mark in text for mark in ",:\n") else text
+    return to_canonical_json(text) if any(mark in text for mark in ",:\n") else text
 
 
 def _json_bytes(json_text: str) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from tasks.core.errors import Rejected
-from tasks.core.identity import digest
+from tasks.core.identity import hash_text
 from tasks.core.records import Job, ReferenceImage
 from tasks.store.chunks import format_of
 
@@ -32,7 +32,7 @@ def find_reference(text: str, base: Path) -> ReferenceImage:
         ValueError: There is no such file, or it is no picture; the text says what to do.
     """
     if text.startswith(("http://", "https://")):
-        return ReferenceImage(text, digest(text))
+        return ReferenceImage(text, hash_text(text))
     try:
         path = (base / Path(text).expanduser()).absolute()
         state = path.stat()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
-from tasks.core.clock import instant
+from tasks.core.clock import to_instant
 from tasks.usage.rows import UsageRow
 
 
@@ -75,4 +75,6 @@ def total_of(groups: Iterable[UsageGroup]) -> UsageGroup:
 
 
 def _key(row: UsageRow, by: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"{instant(row.created_at_us):%Y-%m-%d}" if name == "day" else str(getattr(row, name)) for name in by)
+    return tuple(
+        f"{to_instant(row.created_at_us):%Y-%m-%d}" if name == "day" else str(getattr(row, name)) for name in by
+    )

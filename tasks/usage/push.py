@@ -18,9 +18,9 @@ from tenacity import AsyncRetrying
 from tasks.core.clock import Clock
 from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped, InputError, UsageError, UsageRefused
-from tasks.core.retry import retrying_usage
+from tasks.core.retry import retry_usage
 from tasks.core.settings import Settings, UsageSettings, load_settings
-from tasks.core.text import command_text
+from tasks.core.text import format_command
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import ledger_of
 from tasks.ledger.queries import AttemptKey, count_usage, mark_pushed, usage_pages
@@ -75,11 +75,11 @@ async def push_usage(
         # A sink that is away is tried for a minute, and nobody should wonder what the run waits for.
         current_display.get().phase("pushing usage rows")
     try:
-        async with open_sink(settings, retrying=retrying or retrying_usage(clock.sleep)) as sink:
+        async with open_sink(settings, retrying=retrying or retry_usage(clock.sleep)) as sink:
             if sink is not None:
                 await _Push(engine, sink, clock).everything()
     except UsageError as exc:
-        warning = f"{exc}. The usage rows stay pending; push them with: {command_text('usage', 'push', out)}"
+        warning = f"{exc}. The usage rows stay pending; push them with: {format_command('usage', 'push', out)}"
     pushed, pending = await count_usage(engine)
     return PushReport(out=str(out), pushed=pushed, pending=pending, warning=warning)
 
@@ -133,7 +133,7 @@ async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushRe
     """
     given = None if config is None else load_settings(config)
     clock, found = Clock(), False
-    retrying = retrying_usage(clock.sleep)
+    retrying = retry_usage(clock.sleep)
     for out in output_at(folder).below():
         found = True
         try:

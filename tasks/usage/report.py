@@ -9,11 +9,11 @@ import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Literal
 
-from tasks.core.clock import instant
-from tasks.core.records import to_usd
-from tasks.core.retry import retrying_usage
+from tasks.core.clock import to_instant
+from tasks.core.money import to_usd
+from tasks.core.retry import retry_usage
 from tasks.core.settings import UsageSettings
-from tasks.core.text_table import aligned
+from tasks.core.text import align_columns
 from tasks.usage.groups import UsageGroup, total_of
 from tasks.usage.query import UsageQuery
 from tasks.usage.rows import COLUMNS, UsageRow
@@ -67,7 +67,7 @@ async def read_groups(settings: UsageSettings, query: UsageQuery) -> list[UsageG
     Raises:
         UsageError: The sink cannot be read.
     """
-    async with open_sink(settings, retrying=retrying_usage(asyncio.sleep)) as sink:
+    async with open_sink(settings, retrying=retry_usage(asyncio.sleep)) as sink:
         return [] if sink is None else await sink.groups(query)
 
 
@@ -77,7 +77,7 @@ async def read_rows(settings: UsageSettings, query: UsageQuery) -> AsyncIterator
     Raises:
         UsageError: The sink cannot be read.
     """
-    async with open_sink(settings, retrying=retrying_usage(asyncio.sleep)) as sink:
+    async with open_sink(settings, retrying=retry_usage(asyncio.sleep)) as sink:
         if sink is not None:
             async for row in sink.rows(query):
                 yield row
@@ -105,7 +105,7 @@ def group_table(groups: Sequence[UsageGroup], by: Sequence[str]) -> str:
     """The grouped table, with a line of totals."""
     lines = [(*(name or "-" for name in group.key), *_sums(group)) for group in groups]
     total = ("total", *[""] * (len(by) - 1), *_sums(total_of(groups)))
-    return aligned([(*by, *SUMS), *lines, total], numbers=SUMS)
+    return align_columns([(*by, *SUMS), *lines, total], numbers=SUMS)
 
 
 def raw_table(rows: Iterable[UsageRow]) -> str:
@@ -117,7 +117,7 @@ def raw_table(rows: Iterable[UsageRow]) -> str:
     cost = "unknown" if lines and unknown == len(lines) else _dollars(known)
     some = f" and {unknown} unknown" if 0 < unknown < len(lines) else ""
     total = (f"total {len(lines)}", "", "", "", "", "", f"{cost}{some}", "", "")
-    return aligned([RAW_HEADER, *lines, total], numbers=("seed", "latency_ms", "cost_usd"))
+    return align_columns([RAW_HEADER, *lines, total], numbers=("seed", "latency_ms", "cost_usd"))
 
 
 def _sums(group: UsageGroup) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ def _nothing_known(group: UsageGroup) -> bool:
 
 def _raw_line(row: UsageRow) -> tuple[str, ...]:
     return (
-        instant(row.created_at_us).strftime("%Y-%m-%d %H:%M:%S"),
+        to_instant(row.created_at_us).strftime("%Y-%m-%d %H:%M:%S"),
         row.backend,
         row.model or "-",
         str(row.seed),

@@ -11,9 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import RowMapping
 
-from tasks.core.clock import instant
-from tasks.core.identity import prompt_hash
-from tasks.core.records import to_micros, to_usd
+from tasks.core.clock import to_instant
+from tasks.core.identity import hash_prompt
+from tasks.core.money import to_micros, to_usd
 from tasks.usage.caller import UNKNOWN
 
 COLUMNS = (
@@ -52,7 +52,7 @@ class UsageRow:
     def as_dict(self) -> dict[str, Any]:
         """The row as JSON has it: the table's columns, the instant in ISO form with microseconds."""
         renamed = {
-            "created_at": instant(self.created_at_us).isoformat(timespec="microseconds"),
+            "created_at": to_instant(self.created_at_us).isoformat(timespec="microseconds"),
             "cost_usd_estimate": to_usd(self.cost_micros),
         }
         return {name: renamed[name] if name in renamed else getattr(self, name) for name in COLUMNS}
@@ -92,7 +92,7 @@ def usage_row(attempt: RowMapping) -> UsageRow:
         backend=attempt["backend"],
         model=attempt["model"],
         seed=attempt["seed"],
-        prompt_hash=prompt_hash(attempt["prompt"]),
+        prompt_hash=hash_prompt(attempt["prompt"]),
         latency_ms=attempt["latency_ms"],
         cost_micros=attempt["cost_micros"],
         caller=attempt["caller"] or UNKNOWN,

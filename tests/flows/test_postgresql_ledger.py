@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks.core.database import without_password
+from tasks.core.database import hide_password
 from tests.flows.conftest import Cli
 from tests.flows.test_run import images_of, rows_of
 from tests.support.services.postgresql import PASSWORD, Postgresql
@@ -103,7 +103,7 @@ def test_a_server_that_is_not_there_is_bad_configuration(offline: Cli) -> None:
 def test_a_status_without_the_password_says_what_is_missing(offline: Cli, postgresql: Postgresql) -> None:
     """Exit status 2 and where the password is looked for."""
     (offline.folder / "ledger.json").write_text(
-        json.dumps({"url": without_password(postgresql.url()), "schema": "imagen_x"})
+        json.dumps({"url": hide_password(postgresql.url()), "schema": "imagen_x"})
     )
     done = offline.run("status", ".")
     assert done.returncode == 2

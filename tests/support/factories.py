@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
-from tasks.core.identity import derived_seed, job_id
+from tasks.core.identity import compute_job_id, derive_seed
 from tasks.core.records import Job, PlannedJob
 from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import Batch, open_batch
@@ -28,7 +28,7 @@ START_US = 1_790_000_000_000_000
 
 def make_job(number: int = 0, **changes: Any) -> Job:
     """A job like no other number's."""
-    identity = job_id(f"row {number}", sample=0, earlier=0, salt="")
+    identity = compute_job_id(f"row {number}", sample=0, duplicate_number=0, salt="")
     job = Job(
         job_id=identity,
         position=number,
@@ -44,7 +44,7 @@ def make_job(number: int = 0, **changes: Any) -> Job:
         height=32,
         aspect_ratio=None,
         steps=None,
-        seed=derived_seed(identity),
+        seed=derive_seed(identity),
         format="png",
         backend_opts={},
         extra={},

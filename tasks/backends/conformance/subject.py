@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from tasks.backends.base import Backend, BackendContext
-from tasks.core.identity import derived_seed, job_id
+from tasks.core.identity import compute_job_id, derive_seed
 from tasks.core.records import Job
 from tasks.core.settings import BackendSettings, OutputSettings
 
@@ -70,7 +70,7 @@ def context_of(instance: Mapping[str, Any]) -> BackendContext:
 
 def job_of(instance: Mapping[str, Any], number: int, **changes: Any) -> Job:
     """A job of the instance; it asks for no size, no steps and no options."""
-    identity = job_id(f"conformance {number}", sample=0, earlier=0, salt="")
+    identity = compute_job_id(f"conformance {number}", sample=0, duplicate_number=0, salt="")
     values: dict[str, Any] = {
         "job_id": identity,
         "position": number,
@@ -86,7 +86,7 @@ def job_of(instance: Mapping[str, Any], number: int, **changes: Any) -> Job:
         "height": None,
         "aspect_ratio": None,
         "steps": None,
-        "seed": derived_seed(identity),
+        "seed": derive_seed(identity),
         "format": "png",
         "backend_opts": {},
         "extra": {},

@@ -18,7 +18,8 @@ from tasks.backends.diffusers_local.quantizing import UNQUANTIZED
 from tasks.backends.diffusers_local.sharing import return_worker, take_worker
 from tasks.backends.diffusers_local.worker import PipelineWorker
 from tasks.core.errors import ConfigError, JobError, Refused
-from tasks.core.records import Job, Prediction, to_micros
+from tasks.core.money import to_micros
+from tasks.core.records import Job, Prediction
 from tasks.core.settings import explain_setting
 from tasks.store.references import read_reference, references_of
 

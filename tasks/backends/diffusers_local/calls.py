@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.backends.diffusers_local.options import SIDE_GRID_PX, DiffusersOptions
 from tasks.backends.sizes import requested_size
-from tasks.core.identity import canonical_json, sent_text
+from tasks.core.identity import normalize_prompt, to_canonical_json
 from tasks.core.records import Job, ReferenceImage
 from tasks.store.references import references_of
 
@@ -49,7 +49,7 @@ class Call:
     @property
     def group(self) -> str:
         """Calls of equal groups can be made together."""
-        return canonical_json([self.kind, self.width, self.height, self.negative_prompt is None, self.arguments])
+        return to_canonical_json([self.kind, self.width, self.height, self.negative_prompt is None, self.arguments])
 
 
 def call_of(job: Job, options: DiffusersOptions) -> Call:
@@ -60,7 +60,7 @@ def call_of(job: Job, options: DiffusersOptions) -> Call:
     arguments = {STEPS: job.steps or options.default_steps, GUIDANCE: options.default_guidance, **given}
     width, height = requested_size(job, default=options.default_size, grid_px=SIDE_GRID_PX)
     return Call(
-        prompt=sent_text(job.prompt),
+        prompt=normalize_prompt(job.prompt),
         negative_prompt=job.negative_prompt,
         seed=job.seed,
         width=width,

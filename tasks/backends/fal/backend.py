@@ -27,10 +27,11 @@ from tasks.backends.fal.options import FalOptions, parse_model
 from tasks.backends.fal.pictures import inputs_of, picture_inputs
 from tasks.backends.fal.results import failure, is_flagged, megapixels_of, picture_of
 from tasks.backends.prices import Pricing, Used, measured_s, price_of
-from tasks.core.clock import Clock, instant
+from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import Ambiguous, ConfigError, JobError, Refused, Transient
-from tasks.core.identity import digest
-from tasks.core.records import Job, Prediction, to_micros
+from tasks.core.identity import hash_text
+from tasks.core.money import to_micros
+from tasks.core.records import Job, Prediction
 
 
 class FalBackend:
@@ -78,7 +79,7 @@ class FalBackend:
     def allowance(self) -> Allowance:
         """The key's. The queue takes any number; how many run at once is the account's affair."""
         return Allowance(
-            account=f"{self._options.queue_base} {digest(self._key)}",
+            account=f"{self._options.queue_base} {hash_text(self._key)}",
             creates_per_min=self._context.settings.creates_per_min,
         )
 
@@ -86,7 +87,7 @@ class FalBackend:
         """One request into the queue."""
         pictures = await asyncio.to_thread(picture_inputs, job, self._options)
         request_id = await self._api.submit({**pictures, **input_of(job, self._options)})
-        return Prediction(prediction_id=request_id, created_at=instant(self._clock.now_us()))
+        return Prediction(prediction_id=request_id, created_at=to_instant(self._clock.now_us()))
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Nobody can tell, which matters only where a picture costs something."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.backends.fal.options import FalOptions
 from tasks.backends.sizes import requested_size
-from tasks.core.identity import sent_text
+from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
 
 SIZE_PX = (1024, 1024)
@@ -29,7 +29,7 @@ def input_of(job: Job, options: FalOptions) -> dict[str, Any]:
     """The input of the job's request, without nulls; a row's options come last and null takes an input away."""
     by_itself: dict[str, Any] = {"seed": job.seed, "num_images": 1, "output_format": job.format}
     values: dict[str, Any] = {
-        "prompt": sent_text(job.prompt),
+        "prompt": normalize_prompt(job.prompt),
         **{name: by_itself[name] for name in options.sends},
         **_size(job, options),
         "num_inference_steps": job.steps or options.default_steps,

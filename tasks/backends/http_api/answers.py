@@ -11,7 +11,7 @@ from typing import Any
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.pointers import read
 from tasks.core.errors import BadImage, JobError, Refused, Transient
-from tasks.core.records import to_micros
+from tasks.core.money import to_micros
 
 USUAL_PLACES = ("/error/message", "/error", "/detail", "/message", "/errors/0")
 """Where APIs say what went wrong, for a configuration that does not."""

@@ -27,7 +27,7 @@ from tasks.backends.http_api.options import BASE64, HttpOptions
 from tasks.backends.http_api.template import fill_address
 from tasks.backends.http_api.values import picture_problems, size_of
 from tasks.backends.prices import Pricing, Used, price_of
-from tasks.core.clock import Clock, instant
+from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import (
     Ambiguous,
     BatchStopped,
@@ -39,9 +39,10 @@ from tasks.core.errors import (
     Throttled,
     Transient,
 )
-from tasks.core.identity import digest
-from tasks.core.records import Job, Prediction, to_micros
-from tasks.core.retry import retrying_look
+from tasks.core.identity import hash_text
+from tasks.core.money import to_micros
+from tasks.core.records import Job, Prediction
+from tasks.core.retry import retry_look
 
 LOOKUPS = 4
 """How often a lost prediction is looked for before it counts as never created, or a create is repeated under its key."""
@@ -95,7 +96,7 @@ class HttpBackend:
         """Instances that create at the same address with the same keys share it."""
         keys = "".join(secret(name) for name in self._options.variables())
         return Allowance(
-            account=f"{httpx.URL(fill_address(self._options.create.url, {})).host} {digest(keys)}",
+            account=f"{httpx.URL(fill_address(self._options.create.url, {})).host} {hash_text(keys)}",
             creates_per_min=self._context.settings.creates_per_min,
         )
 
@@ -153,7 +154,7 @@ class HttpBackend:
     def _created(self, job: Job, answer: httpx.Response) -> Prediction:
         options = self._options
         if options.poll is not None:
-            return Prediction(prediction_id=id_of(answer, options), created_at=instant(self._clock.now_us()))
+            return Prediction(prediction_id=id_of(answer, options), created_at=to_instant(self._clock.now_us()))
         name = answer.headers.get("x-request-id") or f"imagen-{job.job_id[:32]}"
         if options.output.kind == "bytes":
             return Prediction(prediction_id=name, output=Made(picture=answer.content))
@@ -212,7 +213,7 @@ class HttpBackend:
             return answers.made(document, options, self._words(document))
         values = {"id": prediction.prediction_id, "model": self._context.settings.model}
         try:
-            answer: httpx.Response = await retrying_look(httpx.HTTPError, self._clock.sleep)(
+            answer: httpx.Response = await retry_look(httpx.HTTPError, self._clock.sleep)(
                 self._api.ask, options.result, values
             )
         except httpx.HTTPError as exc:
@@ -234,9 +235,7 @@ class HttpBackend:
                 await self._clock.sleep(pause_s)
             await self._pace.acquire()
             try:
-                listed: list[str] = await retrying_look(httpx.HTTPError, self._clock.sleep)(
-                    self._api.listed, job, since
-                )
+                listed: list[str] = await retry_look(httpx.HTTPError, self._clock.sleep)(self._api.listed, job, since)
             except (httpx.HTTPError, OutputGone) as exc:
                 raise Ambiguous(f"the look-up gives no answer ({type(exc).__name__})", cost_micros=None) from exc
             found = [prediction_id for prediction_id in listed if prediction_id not in known]

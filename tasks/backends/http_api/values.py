@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.backends.http_api.options import BASE64, HttpOptions
 from tasks.backends.sizes import requested_size
-from tasks.core.identity import sent_text
+from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
 from tasks.store.references import data_address, read_reference, references_of
 
@@ -25,7 +25,7 @@ def values_of(job: Job, options: HttpOptions) -> dict[str, Any]:
     """Every placeholder of a job; None where the row says nothing."""
     width, height = size_of(job, options)
     return {
-        "prompt": sent_text(job.prompt),
+        "prompt": normalize_prompt(job.prompt),
         "negative_prompt": job.negative_prompt,
         "seed": job.seed,
         "width": width,

@@ -25,8 +25,9 @@ from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.openai.request import body_of, problems_of
 from tasks.backends.prices import Pricing, price_of
 from tasks.core.errors import Ambiguous, JobError, OutputGone
-from tasks.core.identity import digest
-from tasks.core.records import Job, Prediction, to_micros
+from tasks.core.identity import hash_text
+from tasks.core.money import to_micros
+from tasks.core.records import Job, Prediction
 from tasks.store.references import INPUTS
 
 
@@ -68,7 +69,7 @@ class OpenAIBackend:
     def allowance(self) -> Allowance:
         """The key's: instances with the same one share it."""
         return Allowance(
-            account=f"{self._options.api_base} {digest(self._key)}",
+            account=f"{self._options.api_base} {hash_text(self._key)}",
             creates_per_min=self._context.settings.creates_per_min,
         )
 

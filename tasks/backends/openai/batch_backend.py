@@ -29,7 +29,7 @@ from tasks.backends.openai.request import body_of
 from tasks.core.clock import Clock
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone
 from tasks.core.records import Job, Prediction
-from tasks.core.retry import retrying_look
+from tasks.core.retry import retry_look
 
 NAME_DIGITS = 40
 """Of the job's identity, in its name in a batch (64 characters at most)."""
@@ -176,7 +176,7 @@ class OpenAIBatchBackend(OpenAIBackend):
         for name in ("output_file_id", "error_file_id"):
             if file_id := batch.get(name):
                 paths.append(Path(self._folder.name) / f"{batch_id}-{name}.jsonl")
-                download = retrying_look(httpx.HTTPError, self._clock.sleep)
+                download = retry_look(httpx.HTTPError, self._clock.sleep)
                 await download(self._batches.download, str(file_id), paths[-1])
         return await asyncio.to_thread(BatchResults, batch, paths)
 
@@ -210,7 +210,7 @@ class OpenAIBatchBackend(OpenAIBackend):
             return [batch for batch in last.batches if (batch.get("created_at") or 0) >= since.timestamp()]
 
     async def _look_again(self, since: datetime) -> _Look:
-        begun_s, look = self._clock.monotonic_s(), retrying_look(httpx.HTTPError, self._clock.sleep)
+        begun_s, look = self._clock.monotonic_s(), retry_look(httpx.HTTPError, self._clock.sleep)
         listed: list[dict[str, Any]] = await look(self._batches.created_since, since)
         for batch in listed:
             if batch["id"] not in self._names:

@@ -10,7 +10,7 @@ from tasks.backends.openai.answer import ImageAnswer
 from tasks.backends.openai.models import facts_of
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.prices import Pricing, Used
-from tasks.core.records import to_micros
+from tasks.core.money import to_micros
 
 BATCH_SHARE = 0.5
 """Of the usual price, for what is made through the Batch API (OpenAI's announcement of image models there, 2026)."""

@@ -8,7 +8,7 @@ from typing import Any
 from tasks.backends.openai.models import AUTO, FORMATS, GRID_PX, LONGEST_PROMPT, STANDARD_SIZES, ModelFacts, facts_of
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.sizes import requested_size
-from tasks.core.identity import sent_text
+from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
 
 SQUARE_PX = (1024, 1024)
@@ -20,7 +20,7 @@ def body_of(job: Job, options: OpenAIOptions) -> dict[str, Any]:
     sends_format = options.output_format if options.output_format is not None else facts is not None
     values = {
         "model": job.model or None,
-        "prompt": sent_text(job.prompt),
+        "prompt": normalize_prompt(job.prompt),
         "n": 1,
         "size": size_of(job, options, facts),
         "quality": options.quality,

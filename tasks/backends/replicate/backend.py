@@ -28,9 +28,10 @@ from tasks.backends.replicate.predictions import created_prediction, ended_predi
 from tasks.backends.replicate.watcher import Watcher
 from tasks.core.clock import Clock
 from tasks.core.errors import Ambiguous, BatchStopped, ConfigError, JobError, Transient
-from tasks.core.identity import digest
-from tasks.core.records import Job, Prediction, to_micros
-from tasks.core.retry import retrying_look
+from tasks.core.identity import hash_text
+from tasks.core.money import to_micros
+from tasks.core.records import Job, Prediction
+from tasks.core.retry import retry_look
 from tasks.core.settings import explain_setting
 from tasks.store.references import media_type, references_of
 
@@ -109,7 +110,7 @@ class ReplicateBackend:
     def allowance(self) -> Allowance:
         """The account's: instances with the same token share it."""
         return Allowance(
-            account=f"{self._options.api_base} {digest(self._token)}",
+            account=f"{self._options.api_base} {hash_text(self._token)}",
             creates_per_min=self._context.settings.creates_per_min or CREATES_PER_MIN,
         )
 
@@ -180,7 +181,7 @@ class ReplicateBackend:
         changing = self._pictures.uploaded(job)
         wanted = {name: value for name, value in self._input(job).items() if name not in changing}
         try:
-            alike: list[dict[str, Any]] = await retrying_look(httpx.HTTPError, self._clock.sleep)(
+            alike: list[dict[str, Any]] = await retry_look(httpx.HTTPError, self._clock.sleep)(
                 self._listed, since, wanted
             )
         except httpx.HTTPError as exc:

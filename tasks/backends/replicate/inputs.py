@@ -8,7 +8,7 @@ from math import gcd
 from typing import Any
 
 from tasks.backends.replicate.options import ReplicateOptions
-from tasks.core.identity import sent_text
+from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
 
 ASPECT_RATIOS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21")
@@ -38,7 +38,7 @@ def input_of(job: Job, options: ReplicateOptions, *, lacks: Collection[str] = ()
         "output_quality": options.output_quality,
     }
     always = {
-        "prompt": sent_text(job.prompt),
+        "prompt": normalize_prompt(job.prompt),
         "aspect_ratio": aspect_ratio(job, options.default_aspect_ratio),
         "num_outputs": 1,
         "output_format": OUTPUT_FORMATS.get(job.format, job.format),

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from tasks.backends.replicate_simulator.chance import draw
-from tasks.core.text_table import aligned
+from tasks.core.text import align_columns
 
 
 class Meaning(StrEnum):
@@ -144,7 +144,7 @@ def parse_rule(text: str) -> Rule:
 def fault_lines() -> list[str]:
     """The faults as columns: name, what its number says and is where none is given, what a client sees."""
     rows = [(fault.name, f"{fault.number}={fault.usual:g}", fault.shows) for fault in FAULTS.values()]
-    return aligned([("fault", "number", "shows"), *rows]).splitlines()
+    return align_columns([("fault", "number", "shows"), *rows]).splitlines()
 
 
 @dataclass(slots=True)

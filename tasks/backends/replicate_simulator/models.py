@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from tasks.backends.replicate_simulator.sizes import CUSTOM, SIDES_PX
-from tasks.core.records import to_micros
+from tasks.core.money import to_micros
 
 HIDDEN_VERSION = "hidden"
 """What official models give as a prediction's version (observed by other clients, read 2026-11)."""

@@ -11,7 +11,7 @@ from tasks.backends.replicate_simulator.server import Simulator, serve
 from tasks.backends.replicate_simulator.settings import Settings
 from tasks.backends.replicate_simulator.truth import Truth
 from tasks.core.errors import InputError
-from tasks.core.text_table import aligned
+from tasks.core.text import align_columns
 
 TOKEN = "simulated"  # noqa: S105  any word is a token here
 
@@ -68,4 +68,4 @@ def truth_table(truth: Truth) -> str:
         "token leaks": truth.token_leaks,
         **truth.faults,
     }
-    return aligned([("what", "count"), *((name, str(value)) for name, value in rows.items())], numbers=("count",))
+    return align_columns([("what", "count"), *((name, str(value)) for name, value in rows.items())], numbers=("count",))

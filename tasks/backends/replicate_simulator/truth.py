@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.backends.replicate_simulator.outcomes import CANCELED
 from tasks.backends.replicate_simulator.predictions import Prediction
-from tasks.core.records import MICROS_PER_USD
+from tasks.core.money import MICROS_PER_USD
 
 
 @dataclass(slots=True)

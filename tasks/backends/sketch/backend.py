@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.backends.base import Allowance, BackendContext, Estimate, read_options
 from tasks.backends.sizes import requested_size
 from tasks.core.errors import JobError, Refused, Transient
-from tasks.core.identity import sent_text
-from tasks.core.records import Job, Prediction, to_micros
+from tasks.core.identity import normalize_prompt
+from tasks.core.money import to_micros
+from tasks.core.records import Job, Prediction
 
 DEFAULT_SIZE_PX = (512, 512)
 GRID_PX = 8
@@ -111,7 +112,7 @@ class SketchBackend:
 
         width, height = requested_size(job, default=DEFAULT_SIZE_PX, grid_px=GRID_PX)
         image = draw(
-            sent_text(job.prompt),
+            normalize_prompt(job.prompt),
             seed=job.seed,
             width=width,
             height=height,
@@ -122,7 +123,7 @@ class SketchBackend:
 
     def _failure(self, job: Job, prediction: Prediction) -> JobError | None:
         options = self._options
-        if _chance("moderation", sent_text(job.prompt)) < options.moderation_rate:
+        if _chance("moderation", normalize_prompt(job.prompt)) < options.moderation_rate:
             return Refused("rehearsed: the prompt was flagged as sensitive")
         if _chance("failure", job.job_id) < options.failure_rate:
             return JobError("rehearsed: the model failed on this input")

@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import Executable, Row, Update, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from tasks.core.clock import repeat_every as doing_again
 from tasks.core.errors import BatchStopped
-from tasks.core.periodic import repeating as doing_again
 from tasks.core.settings import StopSettings
 from tasks.generate.batch import Tally
 from tasks.generate.limits import check_failures

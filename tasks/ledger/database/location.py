@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.core.atomic_files import write_atomically
-from tasks.core.database import checked_url, database_of, without_password
+from tasks.core.database import check_database_url, hide_password, parse_database
 from tasks.core.errors import ConfigError, InputError, OutputError
-from tasks.core.paths import LEDGER_NAME, POINTER_NAME, has_ledger, ledger_path
+from tasks.core.paths import LEDGER_NAME, POINTER_NAME, get_ledger_path, has_ledger
 
 NAME_CHARACTERS = 40
 """Of the output folder's name in that of its schema; PostgreSQL's names have 63 at most."""
@@ -32,7 +32,7 @@ class SqliteFile:
     @property
     def path(self) -> Path:
         """The database file."""
-        return ledger_path(self.out)
+        return get_ledger_path(self.out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class PostgresqlSchema:
 
     def __str__(self) -> str:
         """For messages: without the password."""
-        return f"PostgreSQL at {without_password(self.url)}"
+        return f"PostgreSQL at {hide_password(self.url)}"
 
 
 LedgerPlace = SqliteFile | PostgresqlSchema
@@ -76,17 +76,17 @@ def place_for(out: Path, setting: str | None) -> LedgerPlace:
     if known is not None:
         if setting is None:
             return known
-        if database_of(setting) != database_of(known.url):
+        if parse_database(setting) != parse_database(known.url):
             raise ConfigError(
-                f"ledger: leads to {without_password(setting)}, but the batch in {out} has its ledger in "
+                f"ledger: leads to {hide_password(setting)}, but the batch in {out} has its ledger in "
                 f"{known}; use another output folder or that database (a database that moved: mend {POINTER_NAME})"
             )
         return PostgresqlSchema(out=out, url=setting, schema=known.schema)
     if setting is None:
         return SqliteFile(out=out)
-    if ledger_path(out).exists():
+    if get_ledger_path(out).exists():
         raise ConfigError(
-            f"ledger: leads to {without_password(setting)}, but the batch in {out} has its ledger in "
+            f"ledger: leads to {hide_password(setting)}, but the batch in {out} has its ledger in "
             f"{LEDGER_NAME} there; use another output folder or take the setting away"
         )
     return PostgresqlSchema(out=out, url=setting, schema=new_schema(out))
@@ -119,7 +119,7 @@ def read_pointer(out: Path) -> PostgresqlSchema | None:
     path = out / POINTER_NAME
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        url, schema = checked_url(record["url"]), _SCHEMA.fullmatch(record["schema"])
+        url, schema = check_database_url(record["url"]), _SCHEMA.fullmatch(record["schema"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
@@ -135,7 +135,7 @@ def write_pointer(place: PostgresqlSchema) -> None:
     Raises:
         OutputError: The folder cannot be written.
     """
-    record = {"url": without_password(place.url), "schema": place.schema}
+    record = {"url": hide_password(place.url), "schema": place.schema}
     try:
         write_atomically(place.out / POINTER_NAME, (json.dumps(record, indent=2) + "\n").encode())
     except OSError as exc:

@@ -18,10 +18,10 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from tasks.core.database import database_of
+from tasks.core.database import parse_database
 from tasks.core.errors import BatchLocked, BatchStopped, ConfigError, ImagenError, InputError
 from tasks.core.paths import POINTER_NAME
-from tasks.core.retry import retrying_database
+from tasks.core.retry import retry_database
 from tasks.ledger.database.location import PostgresqlSchema, read_pointer, write_pointer
 from tasks.ledger.database.migrations import bring_up_to_date, require_known, version_of
 from tasks.ledger.database.postgresql_errors import is_away, is_away_code, words_of
@@ -145,7 +145,7 @@ class Connector:
 
     async def _open(self) -> asyncpg.Connection:
         try:
-            return await retrying_database(is_away, self._away_s)(self._connect)
+            return await retry_database(is_away, self._away_s)(self._connect)
         except _REFUSALS as exc:
             raise self._explained(exc) from None
 
@@ -174,7 +174,7 @@ class Connector:
         )
 
     def _explained(self, exc: Exception) -> ImagenError:
-        words = f"{self._place} {_reason(exc, database_of(self._place.url)[2])}"
+        words = f"{self._place} {_reason(exc, parse_database(self._place.url)[2])}"
         if self.patient:
             return BatchStopped("ledger", f"the ledger is away: {words}, then resume; nothing is paid twice")
         return ConfigError(f"ledger: {words}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.exc import DBAPIError
 
-from tasks.core import sqlstates
+from tasks.core.database import is_away_code as means_away
 from tasks.core.errors import BatchStopped
 
 _STOOD_STILL = "25P03"
@@ -20,7 +20,7 @@ def is_away(exc: BaseException) -> bool:
 
 def is_away_code(code: str | None) -> bool:
     """Whether a refusal with this SQLSTATE may be over later."""
-    return code is not None and (code == _STOOD_STILL or sqlstates.is_away(code))
+    return code is not None and (code == _STOOD_STILL or means_away(code))
 
 
 def explain_postgresql(exc: DBAPIError | OSError) -> BatchStopped:

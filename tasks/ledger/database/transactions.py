@@ -9,7 +9,7 @@ from sqlalchemy import CursorResult, Executable, RowMapping, UpdateBase
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tasks.core.retry import retrying_database
+from tasks.core.retry import retry_database
 from tasks.ledger.database.connect import explain_failure
 from tasks.ledger.database.postgresql_errors import is_away
 
@@ -28,7 +28,7 @@ async def repeating(engine: AsyncEngine, work: Callable[[AsyncConnection], Await
             return await work(db)
 
     try:
-        return await (once() if engine.dialect.name == "sqlite" else retrying_database(is_away)(once))
+        return await (once() if engine.dialect.name == "sqlite" else retry_database(is_away)(once))
     except (DBAPIError, OSError) as exc:  # asyncpg's time-outs and broken connections come as they are
         if (explained := explain_failure(exc)) is None:
             raise

@@ -15,7 +15,7 @@ from typing import Protocol
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.core.retry import retrying_database
+from tasks.core.retry import retry_database
 from tasks.ledger.database.postgresql_errors import is_away
 from tasks.ledger.database.sqlite import configure_sqlite
 
@@ -75,7 +75,7 @@ class PostgresqlWriter:
 
     async def write(self, transaction: Transaction) -> frozenset[str]:
         """See `LedgerWriter.write`."""
-        return await retrying_database(is_away)(self._write, transaction)
+        return await retry_database(is_away)(self._write, transaction)
 
     async def close(self) -> None:
         """See `LedgerWriter.close`."""

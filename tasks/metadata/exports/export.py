@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import InputError
-from tasks.core.text import command_text
+from tasks.core.text import format_command
 from tasks.ledger.database.connect import open_ledger
 from tasks.metadata.exports.card import batch_card, shards_card
 from tasks.metadata.exports.forms import Form
@@ -124,7 +124,9 @@ async def _export_embedded(engine: AsyncEngine, out: Output, target: Path, overw
 
 async def _export_card(engine: AsyncEngine, out: Output, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
     if not out.has(TABLE_NAME):
-        raise InputError(f"{out}: has no {TABLE_NAME} yet; a run writes it at its end ({command_text('resume', out)})")
+        raise InputError(
+            f"{out}: has no {TABLE_NAME} yet; a run writes it at its end ({format_command('resume', out)})"
+        )
     card = f"{out}/{CARD_NAME}"
     require_replaceable(card, exists=out.has(CARD_NAME), overwrite=overwrite)
     batch = await survey(engine)
@@ -161,5 +163,5 @@ def _name_of(folder: Path) -> str:
 
 def _with_pictures(batch: Survey, out: Output) -> Survey:
     if not batch.pictures:
-        raise InputError(f"{out}: has no picture to export yet ({command_text('status', out)})")
+        raise InputError(f"{out}: has no picture to export yet ({format_command('status', out)})")
     return batch

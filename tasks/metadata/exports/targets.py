@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.core.atomic_files import replacing, replacing_folder
+from tasks.core.atomic_files import replace_atomically, replace_folder_atomically
 from tasks.core.errors import OutputError
 from tasks.core.paths import LEDGER_NAME
 
@@ -41,7 +41,7 @@ def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
                 f"choose another name, as table{target.suffix}"
             )
         require_replaceable(target, exists=target.exists(), overwrite=overwrite)
-        with replacing(target) as path:
+        with replace_atomically(target) as path:
             yield path
 
 
@@ -74,7 +74,7 @@ def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
             )
         if names and not overwrite:
             raise OutputError(f"{target}: holds files already; --overwrite replaces an earlier export")
-        with replacing_folder(target) as path:
+        with replace_folder_atomically(target) as path:
             yield path
 
 

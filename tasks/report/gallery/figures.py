@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Any
 
-from tasks.core.clock import instant
-from tasks.core.records import JobState, to_usd
+from tasks.core.clock import to_instant
+from tasks.core.money import to_usd
+from tasks.core.records import JobState
 
 ENDED_BADLY = (JobState.FAILED, JobState.HELD)
 
@@ -50,7 +51,7 @@ class Figures:
         day = ""
         if job["completed_at_us"] is not None:
             self.completed_us.append(job["completed_at_us"])
-            day = instant(job["completed_at_us"]).date().isoformat()
+            day = to_instant(job["completed_at_us"]).date().isoformat()
         if job["latency_ms"] is not None:
             self.latency_ms[job["backend"]].append(job["latency_ms"])
         cost = self.costs[day, job["model"] or job["backend"]]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.core.identity import derived_seed
+from tasks.core.identity import derive_seed
 from tasks.manifest.columns import NAMES
 from tasks.plan.planner import SEEDS
 from tasks.plan.reroll import REROLL_SALT
@@ -55,7 +55,7 @@ def picture_line(job: Mapping[str, Any]) -> str | None:
 
 def _row(job: Mapping[str, Any]) -> dict[str, Any]:
     asked = {name: job[column] for name, column in _COLUMNS.items()}
-    if job["seed"] != derived_seed(job["job_id"]):
+    if job["seed"] != derive_seed(job["job_id"]):
         asked["seed"] = (job["seed"] - job["sample"]) % SEEDS
     if job["sample"]:
         asked["samples"] = job["sample"] + 1

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from tasks.core.records import MICROS_PER_USD
+from tasks.core.money import MICROS_PER_USD
 from tasks.report.gallery.figures import Figures
 from tasks.store.output import NewFile, Output
 

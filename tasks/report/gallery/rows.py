@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from tasks.core.identity import digest
-from tasks.core.records import to_usd
+from tasks.core.identity import hash_text
+from tasks.core.money import to_usd
 from tasks.report.gallery.manifest_rows import manifest_lines, picture_line
 from tasks.report.gallery.scripts import script_json
 from tasks.report.gallery.thumbnails import Picture
@@ -82,7 +82,7 @@ async def write_rows(
         "trouble": [picture and picture.trouble for picture in pictures],
     }
     data = script_json({"count": len(page), "columns": {name: _packed(values) for name, values in columns.items()}})
-    name = f"{number:04d}-{digest(data)[:DIGEST_CHARACTERS]}.js"
+    name = f"{number:04d}-{hash_text(data)[:DIGEST_CHARACTERS]}.js"
     if (stored := f"{FOLDER}/{name}") not in written:
         await out.write(lambda: NewFile(stored, f'Gallery.receive("{name}",{data});\n'.encode()))
     return name

@@ -18,10 +18,10 @@ import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import ObjectStore
 
-from tasks.core.atomic_files import temporary_in
+from tasks.core.atomic_files import make_temporary_name
 from tasks.core.errors import BatchStopped, OutputError
-from tasks.core.paths import POINTER_NAME, batches_under
-from tasks.core.text import command_text
+from tasks.core.paths import POINTER_NAME, find_batches
+from tasks.core.text import format_command
 from tasks.store.disk import stopping_when_full
 from tasks.store.output.base import File, Output
 from tasks.store.output.bucket_client import connect
@@ -90,7 +90,7 @@ class OutputBucket:
 
     def below(self) -> Iterator[Output]:
         """This place or every batch's below it, as far as this machine knows them; else this place, if it is a batch's."""
-        known = [folder for folder in batches_under(self.home) if kept(folder) is not None]
+        known = [folder for folder in find_batches(self.home) if kept(folder) is not None]
         if not known and (there := self.read(POINTER_NAME)) is not None:
             self._follow(there)
             known = [self.home]
@@ -131,7 +131,7 @@ class OutputBucket:
     @asynccontextmanager
     async def replacing(self, name: str) -> AsyncIterator[Path]:
         """A temporary file on this machine, sent in parts; it is seen when all of them have arrived."""
-        temporary = temporary_in(self.home)
+        temporary = make_temporary_name(self.home)
         try:
             with stopping_when_full(self, disk=self.home):
                 self.home.mkdir(parents=True, exist_ok=True)
@@ -193,7 +193,7 @@ class OutputBucket:
             reason = reason_of(exc, self._url)
             raise BatchStopped(
                 "storage",
-                f"{self}: {reason} and run `{command_text('resume', self)}`; nothing is paid twice",
+                f"{self}: {reason} and run `{format_command('resume', self)}`; nothing is paid twice",
                 why=reason,
             ) from exc
         self._is_away = False

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks.core.errors import InputError
-from tasks.core.paths import state_folder
+from tasks.core.paths import get_state_folder
 
 SCHEMES = {"s3": "s3://bucket/prefix", "gs": "gs://bucket/prefix", "az": "az://container/prefix"}
 OUTPUTS_FOLDER = "outputs"
@@ -40,7 +40,7 @@ class BucketUrl:
     @property
     def home(self) -> Path:
         """The folder of this machine that belongs to it, the same for every process of this user."""
-        return state_folder() / OUTPUTS_FOLDER / self.scheme / self.bucket / self.prefix
+        return get_state_folder() / OUTPUTS_FOLDER / self.scheme / self.bucket / self.prefix
 
     def of(self, home: Path) -> BucketUrl:
         """The place to which a folder of this machine belongs: `home` of this one, or below it."""

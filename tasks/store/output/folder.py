@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from tasks.core.atomic_files import replacing, write_atomically
+from tasks.core.atomic_files import replace_atomically, write_atomically
 from tasks.core.errors import UnreadableFile
-from tasks.core.paths import batches_under
+from tasks.core.paths import find_batches
 from tasks.store.disk import stopping_when_full
 from tasks.store.output.base import File, Output
 
@@ -48,7 +48,7 @@ class OutputFolder:
 
     def below(self) -> Iterator[Output]:
         """This folder or every batch's below it."""
-        return map(OutputFolder, batches_under(self._path))
+        return map(OutputFolder, find_batches(self._path))
 
     def check(self) -> None:
         """Nothing: whoever takes the folder's lock has made the folder and written to it."""
@@ -63,7 +63,7 @@ class OutputFolder:
     @asynccontextmanager
     async def replacing(self, name: str) -> AsyncIterator[Path]:
         """A temporary name beside the file."""
-        with stopping_when_full(self._path), replacing(self._path / name) as temporary:
+        with stopping_when_full(self._path), replace_atomically(self._path / name) as temporary:
             yield temporary
 
     def read(self, name: str) -> bytes | None:

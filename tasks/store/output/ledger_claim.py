@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from tasks.core.atomic_files import write_atomically
 from tasks.core.errors import OutputError
-from tasks.core.paths import POINTER_NAME, ledger_path
+from tasks.core.paths import POINTER_NAME, get_ledger_path
 
 CLAIM_NAME = "claim.json"
 """The copy of a machine's own claim, beside its ledger."""
@@ -55,7 +55,7 @@ def leads_to_database(data: bytes) -> bool:
 
 def kept(home: Path) -> bytes | None:
     """What this machine takes for the batch's `ledger.json`; None where it does not know the batch."""
-    names = [POINTER_NAME, CLAIM_NAME] if ledger_path(home).is_file() else [POINTER_NAME]
+    names = [POINTER_NAME, CLAIM_NAME] if get_ledger_path(home).is_file() else [POINTER_NAME]
     return next((path.read_bytes() for path in map(home.joinpath, names) if path.is_file()), None)
 
 

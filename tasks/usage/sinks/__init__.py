@@ -21,7 +21,7 @@ async def open_sink(settings: UsageSettings, *, retrying: AsyncRetrying) -> Asyn
 
     Args:
         settings: Which sink, and where.
-        retrying: See `tasks.core.retry.retrying_usage`.
+        retrying: See `tasks.core.retry.retry_usage`.
 
     Raises:
         UsageError: It cannot be opened.

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
+from tasks.core.database import is_away_code
 from tasks.core.errors import UsageAway, UsageError
-from tasks.core.sqlstates import is_away
 from tasks.usage.sinks.refusals import Place, reason_of
 
 AWAY_STATUSES = frozenset({429, 502, 503, 504})
@@ -20,7 +20,7 @@ def refusal_of(answer: httpx.Response, place: Place, *, key: str) -> UsageError:
     """The error that an answer other than the expected one stands for; `key` is never shown."""
     status, code = answer.status_code, _code(answer)
     words = _words(answer).replace(key, "***")
-    if status in AWAY_STATUSES or is_away(code) or _lost_its_database(answer):
+    if status in AWAY_STATUSES or is_away_code(code) or _lost_its_database(answer):
         return UsageAway(f"{place.name} is away ({words})", retry_after_s=_retry_after_s(answer))
     return place.refused(_reason(answer, key=key), words)
 

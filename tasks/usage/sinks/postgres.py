@@ -12,9 +12,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tenacity import AsyncRetrying
 
+from tasks.core.database import is_away_code
 from tasks.core.errors import UsageAway, UsageError, UsageRefused
 from tasks.core.settings import UsageSettings
-from tasks.core.sqlstates import is_away
 from tasks.usage.sinks.refusals import Place, reason_of
 from tasks.usage.sinks.sql import SqlSink
 from tasks.usage.sinks.variables import PORTS, variable
@@ -89,7 +89,7 @@ class Database:
 
     def _explain(self, code: str | None, words: str, *, lost: bool = False) -> UsageError:
         first_line = words.partition("\n")[0]
-        if lost or is_away(code or ""):
+        if lost or is_away_code(code or ""):
             return UsageAway(f"{self.place.name} is away ({first_line})")
         return self.place.refused(reason_of(code or ""), first_line)
 

@@ -28,9 +28,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from tenacity import AsyncRetrying, stop_after_attempt
 
-from tasks.core.clock import instant
-from tasks.core.records import MICROS_PER_USD
-from tasks.core.upsert import insert_for
+from tasks.core.clock import to_instant
+from tasks.core.database import build_insert
+from tasks.core.money import MICROS_PER_USD
 from tasks.usage.groups import UsageGroup, in_order
 from tasks.usage.query import UsageQuery
 from tasks.usage.rows import UsageRow, row_of
@@ -128,7 +128,7 @@ class SqlSink:
                     yield row_of(row)
 
     async def _insert(self, values: list[dict[str, object]]) -> None:
-        insert = insert_for(self._engine.dialect.name, imagen_usage)
+        insert = build_insert(self._engine.dialect.name, imagen_usage)
         statement = insert.on_conflict_do_nothing(index_elements=["id"])
         with self._explained():
             async with self._engine.begin() as db:
@@ -157,4 +157,4 @@ def _between(statement: Select[Any], query: UsageQuery) -> Select[Any]:
 def _values(row: UsageRow) -> dict[str, object]:
     """What the columns take, the cost exact to the millionth."""
     cost = None if row.cost_micros is None else Decimal(row.cost_micros) / MICROS_PER_USD
-    return row.as_dict() | {"created_at": instant(row.created_at_us), "cost_usd_estimate": cost}
+    return row.as_dict() | {"created_at": to_instant(row.created_at_us), "cost_usd_estimate": cost}

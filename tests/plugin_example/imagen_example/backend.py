@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.backends.base import Allowance, BackendContext, Estimate, read_options
 from tasks.backends.client.calls import HttpCalls, refusal
 from tasks.core.errors import Ambiguous, OutputGone
-from tasks.core.identity import digest, sent_text
-from tasks.core.records import Job, Prediction, to_micros
+from tasks.core.identity import hash_text, normalize_prompt
+from tasks.core.money import to_micros
+from tasks.core.records import Job, Prediction
 
 KEY = "EXAMPLE_KEY"
 
@@ -56,11 +57,11 @@ class ExampleBackend:
 
     def allowance(self) -> Allowance:
         """The key's."""
-        return Allowance(account=f"example {digest(self._key)}", creates_per_min=self._settings.creates_per_min)
+        return Allowance(account=f"example {hash_text(self._key)}", creates_per_min=self._settings.creates_per_min)
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One call, which is answered with the picture."""
-        body = {"prompt": sent_text(job.prompt), "seed": job.seed}
+        body = {"prompt": normalize_prompt(job.prompt), "seed": job.seed}
         answer = await self._calls.pay("POST", "/make", json=body)
         if not answer.is_success:
             raise refusal(answer, self._calls.words(answer.text), service="example", key_env=KEY)

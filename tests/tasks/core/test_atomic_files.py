@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.atomic_files import remove_leftovers, replacing, replacing_folder, write_atomically
+from tasks.core.atomic_files import remove_leftovers, replace_atomically, replace_folder_atomically, write_atomically
 
 ROOT = Path(__file__).parents[3]
 
@@ -53,7 +53,7 @@ def test_a_failed_block_leaves_the_old_file(tmp_path: Path, error: type[BaseExce
     path.write_bytes(b"old")
 
     def fail_half_way() -> None:
-        with replacing(path) as temporary:
+        with replace_atomically(path) as temporary:
             temporary.write_bytes(b"half of the n")
             raise error
 
@@ -65,7 +65,7 @@ def test_a_failed_block_leaves_the_old_file(tmp_path: Path, error: type[BaseExce
 
 def test_the_final_name_appears_only_at_the_end(tmp_path: Path) -> None:
     """A reader never sees a file that is still being written; until then it lies hidden in the same folder."""
-    with replacing(tmp_path / "table") as temporary:
+    with replace_atomically(tmp_path / "table") as temporary:
         temporary.write_bytes(b"new")
         assert not (tmp_path / "table").exists()
         assert temporary.parent == tmp_path
@@ -93,8 +93,8 @@ def test_a_file_where_a_folder_should_be_is_an_os_error(tmp_path: Path) -> None:
 def test_leftovers_of_a_killed_run_are_found_and_removed(tmp_path: Path) -> None:
     """What a process killed in the middle of a write leaves is removed by the next run, and nothing else is."""
     program = (
-        "import os, signal, sys; from pathlib import Path; from tasks.core.atomic_files import replacing\n"
-        "with replacing(Path(sys.argv[1])) as temporary:\n"
+        "import os, signal, sys; from pathlib import Path; from tasks.core.atomic_files import replace_atomically\n"
+        "with replace_atomically(Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     for name in ("images/ab/fox.png", "metadata.parquet"):
@@ -141,7 +141,7 @@ def test_a_folder_is_replaced_when_the_new_one_is_whole(tmp_path: Path) -> None:
     """What was in the old one is gone then, and no temporary name is left."""
     target = tmp_path / "a" / "b"
     for name in ("first", "second"):
-        with replacing_folder(target) as folder:
+        with replace_folder_atomically(target) as folder:
             (folder / name).write_text(name)
     assert [path.name for path in target.iterdir()] == ["second"]
     assert [path.name for path in target.parent.iterdir()] == ["b"]
@@ -152,7 +152,7 @@ def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "large").mkdir()
     (tmp_path / "large" / "old").write_text("old")
     (tmp_path / "link").symlink_to("large")
-    with replacing_folder(tmp_path / "link") as folder:
+    with replace_folder_atomically(tmp_path / "link") as folder:
         (folder / "new").write_text("new")
     assert {path.name for path in tmp_path.iterdir()} == {"large", "link"}
     assert (tmp_path / "link").is_symlink()
@@ -162,11 +162,11 @@ def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
 def test_a_folder_stays_when_the_new_one_fails(tmp_path: Path) -> None:
     """By an error or by Ctrl-C; nothing of the new one is left."""
     target = tmp_path / "b"
-    with replacing_folder(target) as folder:
+    with replace_folder_atomically(target) as folder:
         (folder / "first").write_text("first")
 
     def fail(error: type[BaseException]) -> None:
-        with replacing_folder(target) as folder:
+        with replace_folder_atomically(target) as folder:
             (folder / "second").write_text("half")
             raise error
 

@@ -24,10 +24,10 @@ from tasks.core.retry import (
     SUBMIT_TRIES,
     USAGE_LONGEST_WAIT_S,
     USAGE_PATIENCE_S,
-    pause_before_attempt_s,
-    retrying_fetch,
-    retrying_submit,
-    retrying_usage,
+    get_attempt_pause_s,
+    retry_fetch,
+    retry_submit,
+    retry_usage,
 )
 from tests.support.factories import FakeClock
 
@@ -48,7 +48,7 @@ async def test_a_submit_is_repeated_only_on_proof(error: JobError) -> None:
     clock = FakeClock()
     calls: list[int] = []
     with pytest.raises(type(error)):
-        await retrying_submit(clock.sleep)(failing(error, calls))
+        await retry_submit(clock.sleep)(failing(error, calls))
     assert (len(calls), clock.slept_s) == (1, [])
 
 
@@ -57,7 +57,7 @@ async def test_a_refused_connection_is_tried_again_with_growing_waits() -> None:
     clock = FakeClock()
     calls: list[int] = []
     with pytest.raises(NotCreated, match="refused"):
-        await retrying_submit(clock.sleep)(failing(NotCreated("refused"), calls))
+        await retry_submit(clock.sleep)(failing(NotCreated("refused"), calls))
     assert len(calls) == SUBMIT_TRIES
     assert len(clock.slept_s) == SUBMIT_TRIES - 1
     assert all(0 <= wait <= LONGEST_WAIT_S for wait in clock.slept_s)
@@ -68,7 +68,7 @@ async def test_broken_bytes_are_fetched_again() -> None:
     clock = FakeClock()
     calls: list[int] = []
     with pytest.raises(BadImage):
-        await retrying_fetch(clock.sleep)(failing(BadImage("cut"), calls))
+        await retry_fetch(clock.sleep)(failing(BadImage("cut"), calls))
     assert len(calls) == BROKEN_TRIES
 
 
@@ -77,21 +77,21 @@ async def test_a_host_in_trouble_is_asked_with_patience() -> None:
     clock = FakeClock()
     calls: list[int] = []
     with pytest.raises(Unfetched):
-        await retrying_fetch(clock.sleep)(failing(Unfetched("away"), calls))
+        await retry_fetch(clock.sleep)(failing(Unfetched("away"), calls))
     assert len(calls) == FETCH_TRIES
     assert max(clock.slept_s) <= LONGEST_WAIT_S
 
 
 def test_the_pause_between_attempts_doubles_and_is_bounded() -> None:
     """Also at absurd numbers."""
-    assert [pause_before_attempt_s(number) for number in (1, 2, 3)] == [1.0, 2.0, 4.0]
-    assert pause_before_attempt_s(10**9) == LONGEST_WAIT_S
+    assert [get_attempt_pause_s(number) for number in (1, 2, 3)] == [1.0, 2.0, 4.0]
+    assert get_attempt_pause_s(10**9) == LONGEST_WAIT_S
 
 
 async def test_the_usage_sink_is_waited_for_with_growing_waits_and_not_for_ever() -> None:
     """Its own wish counts where it is longer; all calls together wait a minute at most."""
     clock, calls = FakeClock(), []
-    retrying = retrying_usage(clock.sleep)
+    retrying = retry_usage(clock.sleep)
 
     async def call() -> None:
         calls.append(1)
@@ -119,7 +119,7 @@ async def test_a_wait_beyond_all_patience_is_not_begun() -> None:
         raise UsageAway("away", retry_after_s=3_600)
 
     with pytest.raises(UsageAway):
-        await retrying_usage(clock.sleep)(call)
+        await retry_usage(clock.sleep)(call)
     assert clock.slept_s == []
 
 
@@ -131,5 +131,5 @@ async def test_a_refusal_of_the_usage_sink_is_not_repeated() -> None:
         raise UsageRefused("key", "no")
 
     with pytest.raises(UsageRefused):
-        await retrying_usage(clock.sleep)(call)
+        await retry_usage(clock.sleep)(call)
     assert clock.slept_s == []

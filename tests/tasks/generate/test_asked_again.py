@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import Ambiguous, JobError, OutputGone, Transient, Unfetched
-from tasks.core.records import Counts, Ended, Job, JobState, Prediction
+from tasks.core.records import Counts, EndedFilter, Job, JobState, Prediction
 from tasks.generate.jobs import generate_range
 from tasks.ledger.jobs import reopen
 from tasks.ledger.queries import count
@@ -27,7 +27,7 @@ COSTLY = [
 async def retry(out: Path, backend: ScriptedBackend, state: JobState, budget_micros: int | None = None) -> Counts:
     """Open the one job again, as the user asked, and run it."""
     async with scripted(out, backend, [make_job()], budget_micros=budget_micros) as batch:
-        await reopen(batch.engine, Ended(frozenset({state})))
+        await reopen(batch.engine, EndedFilter(frozenset({state})))
         await generate_range(batch, *EVERYTHING)
         return await count(batch.engine)
 
@@ -102,6 +102,6 @@ async def test_the_users_word_outlives_a_kill(out: Path) -> None:
     backend.on_wait["row-0"] = deque([error, error])
     await run(out, backend, [make_job()])
     async with scripted(out, backend, [make_job()]) as batch:
-        await reopen(batch.engine, Ended(frozenset({JobState.FAILED})))
+        await reopen(batch.engine, EndedFilter(frozenset({JobState.FAILED})))
     assert (await run(out, backend, [make_job()])).succeeded == 1
     assert backend.calls["submit"] == 2

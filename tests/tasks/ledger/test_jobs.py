@@ -9,7 +9,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import InputError, JobError
-from tasks.core.records import Ended, Job, JobState, Prediction, StoredImage
+from tasks.core.records import EndedFilter, Job, JobState, Prediction, StoredImage
 from tasks.core.settings import BackendSettings, Settings
 from tasks.ledger import queries
 from tasks.ledger.database.connect import open_ledger
@@ -119,7 +119,7 @@ async def test_failed_jobs_open_again_only_when_asked(out: Path) -> None:
                 job, number=None, state=state, error=JobError("no"), latency_ms=0, now_us=START_US
             )
         assert await count_open(engine, EVERYTHING) == 0
-        assert await reopen(engine, Ended(frozenset({JobState.FAILED}))) == 1
+        assert await reopen(engine, EndedFilter(frozenset({JobState.FAILED}))) == 1
         assert [entry.job.id for entry in await open_jobs(engine, 0, 10)] == ["row-0"]
 
 

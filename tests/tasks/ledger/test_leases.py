@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchLocked, JobError, LeaseLost
-from tasks.core.records import Ended, Job, JobState, Prediction, StoredImage
+from tasks.core.records import EndedFilter, Job, JobState, Prediction, StoredImage
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.jobs import reopen
@@ -257,5 +257,5 @@ async def test_a_job_opened_again_is_free(out: Path) -> None:
         await Journal(engine, ANNA).ended_without_image(
             make_job(0), number=None, state=JobState.FAILED, error=JobError("no"), latency_ms=0, now_us=START_US
         )
-        await reopen(engine, Ended(frozenset({JobState.FAILED})))
+        await reopen(engine, EndedFilter(frozenset({JobState.FAILED})))
         assert await names(engine, BERT) == ["row-0"]

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.errors import Refused
-from tasks.core.identity import prompt_hash
+from tasks.core.identity import hash_prompt
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import PAGE_ROWS
 from tasks.metadata.arrow_table import SCHEMA
@@ -65,7 +65,7 @@ def test_the_prompt_is_kept_to_the_letter(written: Path) -> None:
     """Quotes, edge spaces and newlines of the manifest stand in the table, and its hash is the usage table's."""
     row = pq.read_table(written / "metadata.parquet").to_pylist()[0]
     assert row["prompt"] == PROMPT
-    assert row["prompt_hash"] == prompt_hash(PROMPT)
+    assert row["prompt_hash"] == hash_prompt(PROMPT)
     assert json.loads(row["extra"])["Category"] == "Abstract"
 
 

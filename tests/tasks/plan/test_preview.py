@@ -13,7 +13,7 @@ import pytest
 from tasks.core.settings import BackendSettings, Settings
 from tasks.manifest import open_manifest
 from tasks.plan.planner import PlanOptions, plan_manifest
-from tasks.plan.preview import preview, preview_lines
+from tasks.plan.preview import format_preview, preview_plan
 from tasks.store.output.folder import OutputFolder
 from tests.support.scripted_backend import ScriptedBackend
 from tests.support.scripted_batch import run
@@ -33,7 +33,7 @@ def manifest(tmp_path: Path) -> str:
 def plan(source: str, out: Path, budget_usd: float | None = None, settings: Settings = PRICED) -> dict[str, Any]:
     """The plan's record."""
     with open_manifest(source) as opened:
-        return preview(opened, settings, PlanOptions(), out=OutputFolder(out), budget_usd=budget_usd, today=TODAY)
+        return preview_plan(opened, settings, PlanOptions(), out=OutputFolder(out), budget_usd=budget_usd, today=TODAY)
 
 
 def done(source: str, out: Path, jobs: int, settings: Settings = PRICED) -> None:
@@ -49,7 +49,7 @@ def test_a_new_folder_has_spent_nothing(manifest: str, tmp_path: Path) -> None:
     record = plan(manifest, tmp_path / "out")
     assert (record["estimate_usd"], record["to_do_usd"], record["spent_usd"]) == (0.03, 0.03, 0.0)
     assert (record["budget_usd"], record["budget_left_usd"], record["within_budget"]) == (None, None, None)
-    assert not any("budget" in line for line in preview_lines(record))
+    assert not any("budget" in line for line in format_preview(record))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_is_done_is_spent_and_the_rest_is_held_against_what_is_left(  # noq
     assert (record["done"], record["to_do"], record["to_do_usd"], record["spent_usd"]) == (4, 6, 0.018, 0.012)
     assert record["budget_left_usd"] == pytest.approx(left_usd)
     assert record["within_budget"] is is_enough
-    text = "\n".join(preview_lines(record))
+    text = "\n".join(format_preview(record))
     assert "4 done, 0 failed, 0 held; $0.01 spent so far" in text
     assert words in text
 
@@ -81,7 +81,7 @@ def test_an_unknown_price_is_said_and_cannot_be_held_against_a_budget(manifest: 
     settings = Settings(default_backend="flux", backends={"flux": flux})
     record = plan(manifest, tmp_path / "out", 5.0, settings)
     assert (record["unpriced"], record["within_budget"]) == (10, False)
-    text = "\n".join(preview_lines(record))
+    text = "\n".join(format_preview(record))
     assert "10 images of unknown price" in text
     assert "set price_usd" in text
 
@@ -93,7 +93,7 @@ def test_what_is_done_needs_no_price_any_more(manifest: str, out: Path) -> None:
     done(manifest, out, 10, settings)
     record = plan(manifest, out, 5.0, settings)
     assert (record["unpriced"], record["to_do_unpriced"], record["within_budget"]) == (10, 0, True)
-    text = "\n".join(preview_lines(record))
+    text = "\n".join(format_preview(record))
     assert "all of them: $0.00 and 10 images of unknown price" in text
     assert "to do: 0 images, $0.00, at least" in text
 
@@ -103,6 +103,8 @@ def test_an_old_price_is_a_warning_of_the_plan(manifest: str, tmp_path: Path) ->
     flux = BackendSettings.model_validate({"type": "replicate", "model": "black-forest-labs/flux-schnell"})
     settings = Settings(default_backend="flux", backends={"flux": flux})
     with open_manifest(manifest) as opened:
-        later = preview(opened, settings, PlanOptions(), out=OutputFolder(tmp_path / "out"), today=date(2027, 11, 24))
+        later = preview_plan(
+            opened, settings, PlanOptions(), out=OutputFolder(tmp_path / "out"), today=date(2027, 11, 24)
+        )
     assert "price of backend 'flux'" in later["warnings"][0]
     assert plan(manifest, tmp_path / "out", settings=settings)["warnings"] == []

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tasks.report.displays import LineDisplay, LiveDisplay, display_on, lasting_console
 from tasks.report.summary_screen import print_summary
-from tests.tasks.core.test_standing import HALFWAY
+from tests.tasks.core.test_display import HALFWAY
 
 RECORD: dict[str, Any] = {
     "batch": "狐",

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.core.clock import Clock
-from tasks.core.display import SilentDisplay
-from tasks.core.standing import Standing
+from tasks.core.display import ProgressSnapshot, SilentDisplay
 from tasks.generate.jobs import generate_range
 from tasks.ledger.lock import lock_folder
 from tasks.report.watch import watch
@@ -22,12 +21,12 @@ class SeenDisplay(SilentDisplay):
     """Keeps what it was given."""
 
     left: int | None = None
-    seen: list[Standing] = field(default_factory=list)
+    seen: list[ProgressSnapshot] = field(default_factory=list)
 
     def start(self, left: int) -> None:
         self.left = left
 
-    def update(self, standing: Standing, elapsed_s: float) -> None:
+    def update(self, standing: ProgressSnapshot, elapsed_s: float) -> None:
         self.seen.append(standing)
 
 

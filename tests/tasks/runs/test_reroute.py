@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import Ambiguous, BadImage, JobError, OutputGone, Refused, Rejected, Transient, Unfetched
-from tasks.core.records import Counts, Ended, Job, JobState
+from tasks.core.records import Counts, EndedFilter, Job, JobState
 from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import Batch, open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.jobs import reopen
 from tasks.ledger.queries import Selection, count, job_pages, open_backends, open_jobs
-from tasks.plan.fallback import fallback, on_backend
+from tasks.plan.fallback import choose_fallback, move_to_backend
 from tasks.runs.reroute import reroute
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import FakeClock, make_job, plan_jobs
@@ -56,12 +56,12 @@ async def generate(batch: Batch) -> Counts:
 
 def test_a_job_on_another_backend_keeps_what_it_is_and_takes_what_is_configured_there() -> None:
     """Identity, seed and the row's own options stay; model and the instance's options are the other's."""
-    moved = on_backend(JOB, "b", SETTINGS)
+    moved = move_to_backend(JOB, "b", SETTINGS)
     assert moved == replace(
         JOB, backend="b", model="model-b", backend_opts={"b": 1, "own": 2}, fallbacks=("c",), rerouted_from="a"
     )
-    assert on_backend(moved, "c", SETTINGS).rerouted_from == "a"
-    assert on_backend(moved, "a", SETTINGS).rerouted_from is None
+    assert move_to_backend(moved, "c", SETTINGS).rerouted_from == "a"
+    assert move_to_backend(moved, "a", SETTINGS).rerouted_from is None
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_job_on_another_backend_keeps_what_it_is_and_takes_what_is_configured_
 )
 def test_another_backend_is_asked_only_where_no_picture_was_bought(error: JobError, next_one: str | None) -> None:
     """What may have been paid for, or was made and cannot be fetched, is not bought a second time elsewhere."""
-    found = fallback(JOB, error, SETTINGS)
+    found = choose_fallback(JOB, error, SETTINGS)
     assert (found.backend if found else None) == next_one
 
 
@@ -160,7 +160,7 @@ async def test_failed_jobs_go_to_the_backend_that_a_resume_names(out: Path) -> N
     jobs = [make_job(n, backend="a", model="model-a") for n in range(2)]
     async with two_services(out, jobs, a, b) as batch:
         await generate(batch)
-        refused = Ended(frozenset({JobState.FAILED}), frozenset({"moderation"}))
+        refused = EndedFilter(frozenset({JobState.FAILED}), frozenset({"moderation"}))
         assert await reopen(batch.engine, refused, run=2) == 1
         await reroute(batch.engine, 2, "b", SETTINGS)
         assert [(found.job.id, found.job.backend) for found in await open_jobs(batch.engine, *EVERYTHING)] == [
@@ -178,7 +178,7 @@ async def test_a_paid_picture_is_looked_for_before_another_backend_is_paid(out: 
     async with two_services(out, [make_job(backend="a")], a, b) as batch:
         assert (await generate(batch)).failed == 1
         a.on_fetch.clear()
-        await reopen(batch.engine, Ended(frozenset({JobState.FAILED})), run=2)
+        await reopen(batch.engine, EndedFilter(frozenset({JobState.FAILED})), run=2)
         await reroute(batch.engine, 2, "b", SETTINGS)
         counts = await generate(batch)
     assert (counts.succeeded, counts.rerouted, sum(a.billed.values()), b.calls["submit"]) == (1, 0, 1, 0)
@@ -190,7 +190,7 @@ async def test_when_the_look_finds_nothing_the_named_backend_is_paid(out: Path) 
     a.on_fetch["row-0"].extend([OutputGone("deleted", cost_micros=None)] * 2)
     async with two_services(out, [make_job(backend="a")], a, b) as batch:
         assert (await generate(batch)).failed == 1
-        await reopen(batch.engine, Ended(frozenset({JobState.FAILED})), run=2)
+        await reopen(batch.engine, EndedFilter(frozenset({JobState.FAILED})), run=2)
         await reroute(batch.engine, 2, "b", SETTINGS)
         counts = await generate(batch)
     assert (counts.succeeded, counts.rerouted, sum(a.billed.values()), sum(b.billed.values())) == (1, 1, 1, 1)

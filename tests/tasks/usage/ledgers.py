@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import insert, update
 
 from tasks.core.clock import Clock
-from tasks.core.identity import prompt_hash
+from tasks.core.identity import hash_prompt
 from tasks.core.records import JobState
-from tasks.core.retry import retrying_usage
+from tasks.core.retry import retry_usage
 from tasks.core.settings import Settings, UsageSettings
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import attempts, jobs
@@ -35,7 +35,7 @@ def make_row(number: int, **changes: Any) -> UsageRow:
         "backend": "flux",
         "model": "m",
         "seed": number,
-        "prompt_hash": prompt_hash("x"),
+        "prompt_hash": hash_prompt("x"),
         "latency_ms": 1_000,
         "cost_micros": None if number % 2 else 3_000,
         "caller": "tester",
@@ -90,6 +90,6 @@ async def rows_in(settings: UsageSettings, query: UsageQuery = EVERYTHING) -> li
 
 async def keep(rows: list[UsageRow], settings: UsageSettings) -> None:
     """Push rows straight into the sink, with no wait where it is away."""
-    async with open_sink(settings, retrying=retrying_usage(FakeClock().sleep)) as sink:
+    async with open_sink(settings, retrying=retry_usage(FakeClock().sleep)) as sink:
         assert sink is not None
         await sink.push(rows)

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.core.clock import Clock
 from tasks.core.errors import InputError, UsageError
-from tasks.core.identity import prompt_hash
+from tasks.core.identity import hash_prompt
 from tasks.core.settings import UsageSettings
 from tasks.generate.jobs import generate_range
 from tasks.usage.push import PushReport, push_folders, push_usage
@@ -35,7 +35,7 @@ async def test_every_picture_becomes_one_row(out: Path, tmp_path: Path) -> None:
     report = await generate_and_push(out, sink_in(tmp_path))
     assert report == PushReport(out=str(out), pushed=3, pending=0)
     rows = await rows_in(sink_in(tmp_path))
-    assert {row.prompt_hash for row in rows} == {prompt_hash(make_job(number).prompt) for number in range(3)}
+    assert {row.prompt_hash for row in rows} == {hash_prompt(make_job(number).prompt) for number in range(3)}
     for file in tmp_path.glob("usage.db*"):
         assert b"a picture of number" not in file.read_bytes()
 

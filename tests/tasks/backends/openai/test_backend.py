@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tasks.core.errors import Throttled
-from tasks.core.records import Ended, JobState
+from tasks.core.records import EndedFilter, JobState
 from tasks.generate.jobs import generate_range
 from tasks.ledger.jobs import reopen
 from tasks.ledger.queries import count
@@ -101,7 +101,7 @@ async def test_what_ends_without_a_whole_answer_is_held(fault: str, out: Path, p
     [(message,)] = ledger(out, "SELECT error_message FROM jobs")
     assert "keeps no list" in str(message)
     async with batch_at(out, instance(provider), [job_of(instance(provider))]) as batch:
-        await reopen(batch.engine, Ended(frozenset({JobState.HELD})))
+        await reopen(batch.engine, EndedFilter(frozenset({JobState.HELD})))
         await generate_range(batch, *EVERYTHING)
         assert (await count(batch.engine)).succeeded == 1
     assert provider.requests["generate"] == 2

@@ -18,7 +18,7 @@ from tasks.backends.replicate_simulator.faults import rule
 from tasks.backends.replicate_simulator.server import Simulator, running
 from tasks.backends.replicate_simulator.settings import Settings as Simulated
 from tasks.core import retry
-from tasks.core.clock import Clock, instant
+from tasks.core.clock import Clock, to_instant
 from tasks.core.records import Counts
 from tasks.core.settings import BackendSettings, Settings, StopSettings
 from tasks.generate.batch import Batch, open_batch
@@ -176,7 +176,7 @@ async def test_an_old_intent_is_looked_up_with_patience_too(out: Path) -> None:
     async with running(QUICK, [rule("list_lag", 0.3)]) as simulator, batch_at(out, simulator, 1) as batch:
         backend = batch.backend("flux")
         sent = await backend.submit(job, attempt=1)
-        half_an_hour_ago = instant(batch.clock.now_us() - 1_800 * 1_000_000)
+        half_an_hour_ago = to_instant(batch.clock.now_us() - 1_800 * 1_000_000)
         found = await backend.find(job, since=half_an_hour_ago, known=())
     assert found is not None
     assert found.prediction_id == sent.prediction_id

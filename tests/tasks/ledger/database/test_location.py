@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.database import checked_url, without_password
+from tasks.core.database import check_database_url, hide_password
 from tasks.core.errors import ConfigError, ImagenError, InputError
 from tasks.core.settings import Settings, load_settings
 from tasks.ledger.database.connect import open_ledger
@@ -54,7 +54,7 @@ def test_a_bad_url_is_named_without_its_text(url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
 def test_every_usual_spelling_is_taken(scheme: str) -> None:
     """SQLAlchemy's form and libpq's lead to the same place."""
-    assert checked_url(f"{scheme}://me@db:5433/imagen?sslmode=require") == (
+    assert check_database_url(f"{scheme}://me@db:5433/imagen?sslmode=require") == (
         "postgresql://me@db:5433/imagen?sslmode=require"
     )
 
@@ -68,7 +68,7 @@ def test_a_password_is_in_nothing_that_is_kept_or_shown(tmp_path: Path) -> None:
     kept = settings.model_dump_json()
     assert "hunter2" not in kept + repr(settings)
     assert Settings.model_validate_json(kept).ledger_url == "postgresql://me@db/imagen"
-    assert without_password("postgresql://me:a@b:c@[::1]:5432/d") == "postgresql://me@[::1]:5432/d"
+    assert hide_password("postgresql://me:a@b:c@[::1]:5432/d") == "postgresql://me@[::1]:5432/d"
     path.write_text("ledger: postgresql://me@db/imagen?password=hunter2\n")
     with pytest.raises(ConfigError, match="PGPASSWORD") as caught:
         load_settings(path)
@@ -85,7 +85,7 @@ async def test_a_new_batch_leaves_the_way_to_its_ledger(
         await plan_jobs(engine, [make_job()])
     text = (folder / "ledger.json").read_text()
     assert PASSWORD not in text
-    assert json.loads(text) == {"url": without_password(postgresql.url()), "schema": place.schema}
+    assert json.loads(text) == {"url": hide_password(postgresql.url()), "schema": place.schema}
     assert place.schema.startswith("imagen_nightly_assets_")
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
     async with open_ledger(folder) as engine:
@@ -152,9 +152,9 @@ async def test_a_server_that_is_not_there_is_named(folder: Path) -> None:
 async def test_a_wrong_password_is_named(folder: Path, postgresql: Postgresql, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the places where the right one is looked for; a missing one likewise."""
     wrong = await refusal(schema_at(folder, postgresql.url(password="wrong")))
-    missing = await refusal(schema_at(folder, without_password(postgresql.url())))
+    missing = await refusal(schema_at(folder, hide_password(postgresql.url())))
     monkeypatch.setenv("PGPASSWORD", "wrong as well")
-    again = await refusal(schema_at(folder, without_password(postgresql.url())))
+    again = await refusal(schema_at(folder, hide_password(postgresql.url())))
     assert all("PGPASSWORD or ~/.pgpass" in words for words in (wrong, missing, again))
     assert "wrong as well" not in again
 

@@ -9,7 +9,7 @@ import obstore
 import pytest
 
 from tasks.core.errors import BatchStopped, InputError, OutputError
-from tasks.core.paths import POINTER_NAME, ledger_path
+from tasks.core.paths import POINTER_NAME, get_ledger_path
 from tasks.store.output.base import NewFile
 from tasks.store.output.bucket import OutputBucket
 from tasks.store.output.bucket_url import bucket_url
@@ -34,7 +34,7 @@ def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 def begin(place: OutputBucket) -> OutputBucket:
     """What a run does before it spends anything: a ledger here, and the claim to it there."""
     place.home.mkdir(parents=True, exist_ok=True)
-    ledger_path(place.home).touch()
+    get_ledger_path(place.home).touch()
     place.claim(first=True)
     return place
 
@@ -211,7 +211,7 @@ def test_a_ledger_that_is_gone_is_not_begun_anew(prefix: str, lost: str) -> None
     if lost == "the folder":
         shutil.rmtree(place.home)
     else:
-        ledger_path(place.home).unlink()
+        get_ledger_path(place.home).unlink()
     with pytest.raises(OutputError, match="is gone: bring it back"):
         place.check()
 

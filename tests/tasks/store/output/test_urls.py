@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import ConfigError, InputError
-from tasks.core.paths import state_folder
+from tasks.core.paths import get_state_folder
 from tasks.store.output import output_at
 from tasks.store.output.bucket_url import bucket_url
 from tasks.store.output.folder import OutputFolder
@@ -33,7 +33,7 @@ def test_a_url_is_a_place_in_a_bucket(text: str, shown: str, name: str, home: st
     """It keeps both its slashes, and has one folder on this machine, whoever asks."""
     place = output_at(text)
     assert (str(place), place.name) == (shown, name)
-    assert place.home == state_folder() / "outputs" / home
+    assert place.home == get_state_folder() / "outputs" / home
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.clock import instant
+from tasks.core.clock import to_instant
 from tasks.core.errors import UsageAway, UsageRefused
 from tasks.core.settings import UsageSettings
 from tasks.usage.query import UsageQuery
@@ -59,7 +59,7 @@ async def test_groups_are_added_up_by_the_database() -> None:
     [group] = await read_groups(SINK, EVERYTHING)
     assert (group.key, group.images, group.cost_micros, group.cost_unknown) == (("flux", "m", "tester"), 5, 9_000, 2)
     assert group.latency_ms == 2
-    window = UsageQuery(since=instant(late), until=instant(late) + timedelta(seconds=3), by=("day", "backend"))
+    window = UsageQuery(since=to_instant(late), until=to_instant(late) + timedelta(seconds=3), by=("day", "backend"))
     assert [(group.key, group.images) for group in await read_groups(SINK, window)] == [
         (("2026-11-23", "flux"), 2),
         (("2026-11-24", "flux"), 1),

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from postgrest import AsyncPostgrestClient
 
-from tasks.core.clock import instant
+from tasks.core.clock import to_instant
 from tasks.core.errors import UsageAway, UsageRefused
-from tasks.core.retry import retrying_usage
+from tasks.core.retry import retry_usage
 from tasks.core.settings import UsageSettings
 from tasks.usage.query import UsageQuery
 from tasks.usage.report import read_groups
@@ -86,7 +86,7 @@ async def test_windows_and_days() -> None:
     """From an instant on, up to another that does not count; days are those of UTC."""
     late = round(datetime(2026, 11, 23, 23, 59, 59, tzinfo=UTC).timestamp() * 1e6)
     await keep([make_row(n, created_at_us=late + n * 1_000_000, cost_micros=None) for n in range(3)], SINK)
-    window = UsageQuery(since=instant(late), until=instant(late) + timedelta(seconds=2), by=("day", "caller"))
+    window = UsageQuery(since=to_instant(late), until=to_instant(late) + timedelta(seconds=2), by=("day", "caller"))
     groups = await read_groups(SINK, window)
     assert [(group.key, group.images, group.cost_unknown) for group in groups] == [
         (("2026-11-23", "tester"), 1, 1),
@@ -239,7 +239,7 @@ async def test_the_projects_url_and_the_apis_are_both_taken(path: str, monkeypat
     """The API's path is put behind the URL once, whether it stands there already or not."""
     monkeypatch.setenv("SUPABASE_URL", f"https://project.supabase.co{path}")
     monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", key())
-    async with open_sink(UsageSettings(sink="supabase"), retrying=retrying_usage(FakeClock().sleep)) as sink:
+    async with open_sink(UsageSettings(sink="supabase"), retrying=retry_usage(FakeClock().sleep)) as sink:
         assert str(sink._http.base_url) == "https://project.supabase.co/rest/v1/"  # type: ignore[union-attr]
 
 
@@ -265,7 +265,7 @@ async def test_newer_keys_are_no_bearer_tokens(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("SUPABASE_URL", "https://project.supabase.co")
     for value, bearer in (("sb_secret_x", None), ("a.b.c", "Bearer a.b.c")):
         monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", value)
-        async with open_sink(UsageSettings(sink="supabase"), retrying=retrying_usage(FakeClock().sleep)) as sink:
+        async with open_sink(UsageSettings(sink="supabase"), retrying=retry_usage(FakeClock().sleep)) as sink:
             headers = sink._http.headers  # type: ignore[union-attr]
             assert (headers["apikey"], headers.get("authorization")) == (value, bearer)
 
@@ -275,7 +275,7 @@ async def test_nobody_there_is_waited_for_a_while(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SUPABASE_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", key())
     clock = FakeClock()
-    async with open_sink(SINK, retrying=retrying_usage(clock.sleep)) as sink:
+    async with open_sink(SINK, retrying=retry_usage(clock.sleep)) as sink:
         assert sink is not None
         with pytest.raises(UsageAway, match=r"127\.0\.0\.1 cannot be reached"):
             await sink.push([make_row(1)])

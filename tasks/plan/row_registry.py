@@ -1,4 +1,4 @@
-"""What came before in a manifest, remembered on disk: memory does not grow with the manifest."""
+"""The rows of a manifest seen so far, kept on disk: memory does not grow with the manifest."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import sqlite3
 from typing import Self
 
 
-class SeenRows:
-    """Ids and contents of a manifest's rows, in a private database that SQLite keeps on disk and then drops."""
+class RowRegistry:
+    """Ids and contents of a manifest's rows, in a private database that SQLite keeps on disk and drops at the end."""
 
     _CACHE_KIB = 32 * 1024
 
     def __enter__(self) -> Self:
-        """Empty."""
+        """Begin with no rows."""
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
             f"""
@@ -25,19 +25,19 @@ class SeenRows:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Forget everything."""
+        """Drop the database."""
         self._db.close()
 
-    def times_before(self, row: str) -> int:
-        """How often this content came before; counts it."""
+    def count_before(self, row: str) -> int:
+        """How many rows of this content (its `hash_row`) came before; counts this one."""
         counted = self._db.execute(
             "INSERT INTO contents VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times - 1",
             (bytes.fromhex(row),),
         )
         return int(counted.fetchone()[0])
 
-    def first_line(self, row_id: str, line: int) -> int | None:
-        """The line that this id stands on already; None when it is new, and then it is remembered."""
+    def find_first_line(self, row_id: str, line: int) -> int | None:
+        """The line that has this id already; None for a new id, which is remembered."""
         if self._db.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (row_id, line)).rowcount:
             return None
         return int(self._db.execute("SELECT line FROM ids WHERE id = ?", (row_id,)).fetchone()[0])

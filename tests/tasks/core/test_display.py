@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.core.standing import RateMeter, Standing, described
+from tasks.core.display import ProgressSnapshot, RateMeter, describe_progress
 
-HALFWAY = Standing(
+HALFWAY = ProgressSnapshot(
     total=1_000, done=400, failed=3, in_flight=16, rate_per_s=10.0, cost_micros=1_200_000, cost_unknown=0
 )
 
 
 def test_a_moment_is_told_in_one_line() -> None:
     """Failed, in flight, rate, time left, dollars spent and projected."""
-    assert described(HALFWAY) == "3 failed, 16 in flight, 10.0/s, 0:01:00 left, $1.20 of about $3.00"
+    assert describe_progress(HALFWAY) == "3 failed, 16 in flight, 10.0/s, 0:01:00 left, $1.20 of about $3.00"
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_a_moment_is_told_in_one_line() -> None:
         ({"rate_per_s": 0.05}, "3 failed, 16 in flight, 3.0/min, 3:20:00 left, $1.20 of about $3.00"),
         (
             {"cost_micros": 12_000, "rate_per_s": 0.0},
-            "3 failed, 16 in flight, $0.0120 of about $0.0300",
+            "3 failed, 16 in flight, $0.012 of about $0.03",
         ),
         (
             {"draining": True, "interrupted": True},
@@ -45,7 +45,7 @@ def test_a_moment_is_told_in_one_line() -> None:
 )
 def test_what_is_not_known_or_not_the_case_is_left_out(changes: dict[str, float], words: str) -> None:
     """A throttle is told when it bites, an unknown cost is never a 0 alone, a drain tells how to stop at once."""
-    assert described(replace(HALFWAY, **changes)) == words  # type: ignore[arg-type]  # numbers of its fields
+    assert describe_progress(replace(HALFWAY, **changes)) == words  # type: ignore[arg-type]  # numbers of its fields
 
 
 def test_the_rate_follows_the_last_half_minute() -> None:

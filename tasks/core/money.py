@@ -1,0 +1,37 @@
+"""Dollars as people and programs see them, and millionths of a dollar as they are stored and added."""
+
+from __future__ import annotations
+
+MICROS_PER_USD = 1_000_000
+MOST_USD = 1_000_000_000
+"""The greatest budget. The ledger cannot count much larger amounts."""
+_MICROS_PER_CENT = 10_000
+
+
+def to_usd(micros: int | None) -> float | None:
+    """Convert millionths of a dollar to dollars; None stays None (unknown)."""
+    return None if micros is None else micros / MICROS_PER_USD
+
+
+def to_micros(amount_usd: float | None) -> int | None:
+    """Convert dollars to whole millionths of a dollar, rounded; None stays None (unknown)."""
+    return None if amount_usd is None else round(amount_usd * MICROS_PER_USD)
+
+
+def format_usd(amount_usd: float) -> str:
+    """Dollars for people: `$12.30`, with as many more digits as a fraction of a cent needs.
+
+    An amount that is not zero is never shown as `$0.00`: `$0.003`, `$0.000012`.
+    """
+    micros = round(amount_usd * MICROS_PER_USD)
+    if not micros:
+        return "$0.00" if not amount_usd else "less than $0.000001"
+    # From ten dollars on, fractions of a cent only get in the way.
+    if micros % _MICROS_PER_CENT == 0 or abs(micros) >= 10 * MICROS_PER_USD:
+        return f"${micros / MICROS_PER_USD:,.2f}"
+    return f"${micros / MICROS_PER_USD:,.6f}".rstrip("0")
+
+
+def format_micros(micros: int) -> str:
+    """As `format_usd`, for millionths of a dollar."""
+    return format_usd(micros / MICROS_PER_USD)

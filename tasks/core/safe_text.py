@@ -1,0 +1,32 @@
+"""Text that somebody else wrote, made safe at the edges: for databases, terminals, tables and pages.
+
+Providers' errors, headers, file names and cells can hold escape sequences, which move the cursor or set a
+window's title, and direction marks, which show a text in another order than it has.
+"""
+
+from __future__ import annotations
+
+MOST_ERROR_CHARS = 4_096
+"""Longest text of an error that is stored or shown."""
+_CUT = "..."
+
+
+def sanitize_text(text: str) -> str:
+    """Replace what no database stores: NUL is removed, half of a character becomes `?`."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def escape_control_characters(text: str) -> str:
+    """Write every character that a terminal does not print (escape, line end, direction mark) as its code."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def escape_lines(text: str) -> str:
+    """As `escape_control_characters`, but the text keeps its lines."""
+    return "\n".join(map(escape_control_characters, text.split("\n")))
+
+
+def error_text(error: object, *, most_chars: int = MOST_ERROR_CHARS) -> str:
+    """An error's text on one line, storable, printable, and at most `most_chars` long."""
+    line = escape_control_characters(sanitize_text(" ".join(str(error).split())))
+    return line if len(line) <= most_chars else line[: most_chars - len(_CUT)] + _CUT
