@@ -15,7 +15,7 @@ Port = Annotated[int, typer.Option("--port", min=1, max=65_535, help="Port of Pr
 def command(host: Host = "127.0.0.1", port: Port = 4200) -> None:
     """Run Prefect's server until Ctrl-C; schedules need one that stays.
 
-    It is `prefect server start` with analytics off, and with a scheduler that works beside this SQLAlchemy.
+    It is `prefect server start` with analytics off.
     """
     import os
     import sys
@@ -26,8 +26,5 @@ def command(host: Host = "127.0.0.1", port: Port = 4200) -> None:
     # Prefect reads its settings when it is imported.
     from prefect.cli import app
 
-    from tasks.orchestration.server.scheduler_repair import repair_scheduler
-
-    repair_scheduler()
     sys.argv = ["prefect", "server", "start", "--host", host, "--port", str(port)]
     app()

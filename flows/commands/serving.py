@@ -126,5 +126,5 @@ async def _first_start(deployment: UUID) -> datetime:
             await asyncio.sleep(LOOK_S)
     raise ImagenError(
         f"the Prefect server at {client.api_url} schedules nothing (waited {SCHEDULER_PATIENCE_S:.0f} s): "
-        "its scheduler is off or fails. `imagen server` runs one that works."
+        "its scheduler is off or fails. `prefect server start` runs one."
     )

@@ -17,7 +17,7 @@ import time
 import uvicorn
 
 PREFECT_APP = "prefect.server.api.server:create_app"
-"""Factory that Prefect's own temporary server runs (prefect 3.8.8, class SubprocessASGIServer, read 2026-11)."""
+"""Factory that Prefect's own temporary server runs (prefect 3.9.1, class SubprocessASGIServer, read 2026-11)."""
 REQUESTS_GRACE_S = 2
 """How long requests in flight may take after the server was told to stop."""
 SHUTDOWN_GRACE_S = 5.0

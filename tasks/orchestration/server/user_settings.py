@@ -1,6 +1,6 @@
 """What the user has set for Prefect, read without importing Prefect, which takes seconds.
 
-Takes an environment and the current folder; gives the value Prefect itself would use, looking where Prefect 3.8.8
+Takes an environment and the current folder; gives the value Prefect itself would use, looking where Prefect 3.9
 looks and in its order: environment, `.env`, `prefect.toml`, `pyproject.toml`, the active profile. It knows no defaults
 and checks no value: that stays with Prefect.
 """

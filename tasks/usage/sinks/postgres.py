@@ -82,8 +82,9 @@ class Database:
         except DBAPIError as exc:
             code = getattr(exc.orig, "sqlstate", None)
             raise self._explain(code, str(exc.orig), lost=exc.connection_invalidated) from exc
-        except asyncpg.PostgresError as exc:  # what SQLAlchemy had no part in
-            raise self._explain(exc.sqlstate, str(exc)) from exc
+        # SQLAlchemy 2.0 passes on as it is what asyncpg raises while it connects; 2.1 makes a DBAPIError of it.
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+            raise self._explain(getattr(exc, "sqlstate", None), str(exc)) from exc
         except OSError as exc:
             raise UsageAway(f"{self.place.name} cannot be reached ({str(exc) or type(exc).__name__})") from exc
 

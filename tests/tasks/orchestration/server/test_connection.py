@@ -30,7 +30,7 @@ NOWHERE = "http://127.0.0.1:1/api"
 PARENT = f"""
 import os, sys
 from pathlib import Path
-from tasks.prefect_server.connection import connect
+from tasks.orchestration.server.connection import connect
 handle = connect(Path(sys.argv[1]), os.environ, on_wait=lambda elapsed_s: None, default_api_url="{NOWHERE}")
 if len(sys.argv) > 2:
     sys.stdin.read()

@@ -160,3 +160,10 @@ async def test_nobody_there_is_an_absence_not_a_refusal(monkeypatch: pytest.Monk
         monkeypatch.setenv(VARIABLE, f"postgresql://u:secret@{place}/d")
         with pytest.raises(UsageAway, match="cannot be reached"):
             await keep([make_row(1)], SINK)
+
+
+async def test_an_option_that_no_server_knows_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asyncpg raises before it connects is one of our errors, with every supported SQLAlchemy."""
+    monkeypatch.setenv(VARIABLE, "postgresql://u:secret@127.0.0.1:1/d?sslmode=perhaps")
+    with pytest.raises(UsageRefused, match="sslmode"):
+        await keep([make_row(1)], SINK)
