@@ -6,9 +6,11 @@ command imports what it needs when it runs.
 
 from __future__ import annotations
 
+import platform
 import sys
 import traceback
 from contextlib import suppress
+from typing import Annotated
 
 import typer
 
@@ -41,6 +43,20 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and where it runs.")] = False,
+) -> None:
+    """Turn a manifest of prompts into images, one Parquet table and one usage row per image."""
+    if version:
+        from tasks.core.installation import get_version  # noqa: PLC0415  no other command needs it
+
+        typer.echo(f"imagen {get_version()} (Python {platform.python_version()}, {sys.prefix})")
+        raise typer.Exit
+
+
 for command in (
     *(run, resume, serve, server, plan, status, gallery, show, reroll, export),
     *(backends, prices, init, simulate),
@@ -53,7 +69,7 @@ def main() -> None:
     """Run the command line; exits with 0, 1, 2, 3 or 130 (see the README)."""
     try:
         _check_text(sys.argv[1:])
-        app()
+        app(prog_name="imagen")
     except ImagenError as exc:
         fail(f"imagen: {exc}", exc.exit_code)
     except Exception as exc:  # noqa: BLE001  no traceback reaches a user who did not ask for it

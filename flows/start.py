@@ -1,16 +1,25 @@
-"""Where the process begins: Ctrl-C ends it without a traceback also while the command line is still being loaded."""
+"""Start of the process: a clear refusal on systems that cannot run it, and a quiet end for Ctrl-C while it loads."""
 
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 GARBAGE_AFTER_OBJECTS = 50_000
 """Python looks for garbage after 700 new objects. What a run loads makes 300,000 that stay: an eighth of the way to the first submit."""
 
 
+UNSUPPORTED = """\
+imagen: Windows is not supported, because a batch could not be stopped there without losing what is in flight.
+Use it in WSL (Windows Subsystem for Linux): install Ubuntu with `wsl --install`, then install imagen there.
+"""
+UNSUPPORTED_STATUS = 2
+
+
 def main() -> None:
     """Load the command line and run it; see `flows.cli.main`."""
+    refuse_windows(os.name)
     gc.set_threshold(GARBAGE_AFTER_OBJECTS, *gc.get_threshold()[1:])
     try:
         from flows.cli import main as run_command  # noqa: PLC0415  it takes a quarter of a second
@@ -19,3 +28,10 @@ def main() -> None:
 
         sys.exit(INTERRUPTED_STATUS)
     run_command()
+
+
+def refuse_windows(system: str) -> None:
+    """Leave with an explanation on Windows, whose event loop takes no signal handlers."""
+    if system == "nt":
+        sys.stderr.write(UNSUPPORTED)
+        sys.exit(UNSUPPORTED_STATUS)

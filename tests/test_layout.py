@@ -12,7 +12,8 @@ import pytest
 
 import flows
 import tasks
-from tasks.core.starter import CONFIG_TEXT
+from tasks.core.installation import DISTRIBUTION
+from tasks.core.starter import find_shipped
 from tests.support.factories import batch_of, make_job
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +47,7 @@ def test_both_packages_come_from_this_checkout() -> None:
     for package in (flows, tasks):
         assert Path(package.__file__ or "").is_relative_to(ROOT)
     owners = packages_distributions()
-    assert [set(owners.get(name, ["imagen"])) for name in ("flows", "tasks")] == [{"imagen"}, {"imagen"}]
+    assert [set(owners.get(name, [DISTRIBUTION])) for name in ("flows", "tasks")] == [{DISTRIBUTION}, {DISTRIBUTION}]
 
 
 @pytest.mark.parametrize("path", FLOW_FILES, ids=lambda path: path.stem)
@@ -84,7 +85,7 @@ def test_files_stay_readable(path: Path) -> None:
 )
 def test_light_commands_stay_light(arguments: str, allowed: set[str], tmp_path: Path) -> None:
     """A command imports only what it needs, every type of backend configured: `import prefect` alone takes a second."""
-    (tmp_path / "imagen.yaml").write_text(CONFIG_TEXT)
+    (tmp_path / "imagen.yaml").write_text(find_shipped("imagen.yaml").read_text())
     (tmp_path / "prompts.txt").write_text("a fox\n")
     assert imported_by(arguments, tmp_path) <= allowed
 

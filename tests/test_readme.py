@@ -28,7 +28,7 @@ OTHERS = re.compile(
     r"\b(aws|prefect|dask|ray|pip|rclone|moto_server|psql|createdb|createuser|systemctl|hf|docker|npm|apt-get) "
 )
 """Lines that call other programs, with options of their own."""
-UNDOCUMENTED = {"--help", "--install-completion", "--show-completion"}
+UNDOCUMENTED = {"--help", "--version", "--install-completion", "--show-completion"}
 
 
 def table(header: str) -> list[list[str]]:

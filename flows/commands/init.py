@@ -1,4 +1,4 @@
-"""`imagen init`: a commented configuration and a small manifest to start from."""
+"""`imagen init`: a commented configuration, manifests and deployments to start from."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import typer
 
 NAME = "init"
 
-Target = Annotated[Path, typer.Argument(help="Folder to write into; made where it does not exist.")]
+Target = Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder to write into. It is made if it does not exist.")]
+Demo = Annotated[bool, typer.Option("--demo", help="Also write the demo manifest and the schema for editors.")]
+Deployments = Annotated[
+    bool, typer.Option("--deployments", help="Also write prefect.yaml and Prefect automations, for nightly runs.")
+]
 
 
-def command(folder: Target = Path()) -> None:
-    """Write a commented imagen.yaml and a small manifest; existing files are left alone."""
-    from tasks.core.starter import write_starter
+def command(folder: Target = Path(), demo: Demo = False, deployments: Deployments = False) -> None:
+    """Write a commented imagen.yaml and a small manifest. Existing files are kept."""
+    from tasks.core.starter import BASICS, DEMO, DEPLOYMENTS, write_starter
     from tasks.core.text import format_command
 
-    written, kept = write_starter(folder)
+    names = dict.fromkeys([*BASICS, *(DEMO if demo else ()), *(DEPLOYMENTS if deployments else ())])
+    written, kept = write_starter(folder, names)
     lines = [*(f"wrote {path}" for path in written), *(f"kept {path}: it exists already" for path in kept)]
-    print("\n".join([*lines, f"try it: {format_command('run', folder / 'prompts.yaml')}"]))
+    print("\n".join([*lines, f"try it: {format_command('run', folder / (DEMO[0] if demo else 'prompts.yaml'))}"]))

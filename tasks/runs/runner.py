@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from tasks.core.errors import ConfigError
+from tasks.core.installation import install_command
 from tasks.core.settings import RunnerSettings
 from tasks.ledger.database.location import LedgerPlace, SqliteFile
 
@@ -24,7 +25,9 @@ def check_runner(runner: RunnerSettings, ledger: LedgerPlace) -> None:
     if kind == "local":
         return
     if find_spec(PACKAGES[kind]) is None:
-        raise ConfigError(f"--runner {kind}: is not installed; pip install 'imagen[{kind}]'")
+        raise ConfigError(
+            f"--runner {kind}: {PACKAGES[kind]} is not installed; install it with: {install_command(kind)}"
+        )
     if isinstance(ledger, SqliteFile):
         raise ConfigError(
             f"--runner {kind}: needs a ledger on PostgreSQL, which all workers reach and which keeps the limits that "

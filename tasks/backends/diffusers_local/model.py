@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import ConfigError
+from tasks.core.installation import install_command
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
 """What loading a pipeline needs; the extra `local` brings them."""
@@ -53,7 +54,7 @@ def parse_model(text: str) -> ModelReference:
 def missing(model: ModelReference, *, quantize: bool = False) -> str | None:
     """What is not here without which nothing can be made; None when there is nothing. Imports nothing, asks nobody."""
     if any(find_spec(package) is None for package in PACKAGES) or (quantize and not _has_quantizer()):
-        return "pip install 'imagen[local]'"
+        return f"install what it needs with: {install_command('local')}"
     if not model.is_folder:
         return None
     if not Path(model.name).is_dir():

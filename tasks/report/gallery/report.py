@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from tasks.core.installation import install_command
+
 
 @contextmanager
 def showing_progress() -> Iterator[Callable[[int, int], None]]:
@@ -35,4 +37,6 @@ def _line(gallery: dict[str, Any]) -> str:
 def _plots_hint(record: dict[str, Any]) -> list[str]:
     if all(gallery["can_plot"] for gallery in record["galleries"]):
         return []
-    return ["without plots: they need matplotlib, which the extra `gallery` brings (pip install '.[gallery]')"]
+    return [
+        f"The page has no plots, because matplotlib is not installed. Install it with: {install_command('gallery')}"
+    ]

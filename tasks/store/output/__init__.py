@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasks.core.errors import ConfigError, InputError
+from tasks.core.installation import install_command
 from tasks.store.output.base import NewFile, Output
 from tasks.store.output.bucket_url import BucketUrl, bucket_url
 from tasks.store.output.folder import OutputFolder
@@ -23,7 +24,7 @@ def output_at(text: str) -> Output:
 
     Raises:
         InputError: The URL cannot be used.
-        ConfigError: It is a bucket and the extra `s3` is not installed.
+        ConfigError: It is a bucket and the package that reaches it is not installed.
     """
     url = bucket_url(text)
     return OutputFolder(text) if url is None else _bucket(url)
@@ -45,5 +46,7 @@ def _bucket(url: BucketUrl) -> Output:
         # Only who writes to a bucket needs the extra, and waits for it to load.
         from tasks.store.output.bucket import OutputBucket  # noqa: PLC0415
     except ModuleNotFoundError:
-        raise ConfigError(f"{url}: object storage needs the extra `s3`: pip install 'imagen[s3]'") from None
+        raise ConfigError(
+            f"{url}: object storage needs another package; install it with: {install_command('s3')}"
+        ) from None
     return OutputBucket(url)

@@ -16,7 +16,7 @@ from tasks.backends.sketch.backend import SketchOptions
 from tasks.core.errors import ConfigError
 from tasks.core.paths import find_config
 from tasks.core.settings import Settings, load_settings
-from tasks.core.starter import CONFIG_TEXT
+from tasks.core.starter import find_shipped
 
 BAD_CONFIGS = {
     "broken YAML": ("backends: [", ":", "line 1", "not valid YAML"),
@@ -85,7 +85,7 @@ def test_no_file_and_an_empty_file_are_the_built_in_settings(tmp_path: Path) -> 
 
 def test_the_starter_configuration_shows_every_default(tmp_path: Path) -> None:
     """What `imagen init` writes changes nothing, and names every setting there is."""
-    (tmp_path / "imagen.yaml").write_text(CONFIG_TEXT)
+    (tmp_path / "imagen.yaml").write_text(find_shipped("imagen.yaml").read_text())
     written = load_settings(tmp_path / "imagen.yaml")
     built_in = Settings()
     assert written.model_dump(exclude={"backends"}) == built_in.model_dump(exclude={"backends"})
@@ -97,7 +97,7 @@ def test_the_starter_configuration_shows_every_default(tmp_path: Path) -> None:
 
 def test_the_starter_configuration_explains_every_setting_of_a_described_api(tmp_path: Path) -> None:
     """Its own and those of its calls; together they are an API that can be used."""
-    (tmp_path / "imagen.yaml").write_text(CONFIG_TEXT)
+    (tmp_path / "imagen.yaml").write_text(find_shipped("imagen.yaml").read_text())
     written = load_settings(tmp_path / "imagen.yaml").backends["any-json-api"].options
     assert set(written) == set(HttpOptions.model_fields)
     options = HttpOptions.model_validate(written)
@@ -121,7 +121,7 @@ def test_the_starter_configuration_explains_every_setting_of_a_type(
     name: str, expected: BaseModel, tmp_path: Path
 ) -> None:
     """Each one stands there with its default, or with what the model needs."""
-    (tmp_path / "imagen.yaml").write_text(CONFIG_TEXT)
+    (tmp_path / "imagen.yaml").write_text(find_shipped("imagen.yaml").read_text())
     written = load_settings(tmp_path / "imagen.yaml").backends[name].options
     options = type(expected)
     assert set(written) == set(options.model_fields)

@@ -1,0 +1,54 @@
+"""Files that ship with imagen and that `imagen init` writes: configuration, manifests, deployments.
+
+A checkout keeps most of them at its root, where Prefect and editors look for them; the wheel carries copies here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from tasks.core.atomic_files import write_atomically
+from tasks.core.errors import OutputError
+from tasks.core.installation import CHECKOUT
+from tasks.core.paths import CONFIG_NAME
+
+MANIFEST_NAME = "prompts.yaml"
+BASICS = (CONFIG_NAME, MANIFEST_NAME)
+DEMO = ("manifests/demo.yaml", "manifests/manifest.schema.json")
+DEPLOYMENTS = ("prefect.yaml", "automations/crashed.yaml", "automations/notify.yaml", *DEMO)
+
+_FILE_ENTRYPOINT = re.compile(rb"entrypoint: flows/(\w+)\.py:(\w+)")
+_MODULE_ENTRYPOINT = rb"entrypoint: flows.\1.\2"
+
+
+def find_shipped(name: str) -> Path:
+    """The file or folder of this name that ships with imagen."""
+    packaged = Path(__file__).parent / name
+    return packaged if packaged.exists() else CHECKOUT / name
+
+
+def write_starter(folder: Path, names: Iterable[str] = BASICS) -> tuple[list[Path], list[Path]]:
+    """Write shipped files where they do not exist yet.
+
+    Returns:
+        The files written, and the files that existed and were kept.
+
+    Raises:
+        OutputError: The folder cannot be made or written.
+    """
+    files = {folder / name: find_shipped(name) for name in names}
+    kept = [path for path in files if path.exists()]
+    written = [path for path in files if path not in kept]
+    try:
+        for path in written:
+            write_atomically(path, _name_modules(files[path].read_bytes()))
+    except OSError as exc:
+        raise OutputError(f"Cannot write {folder} ({exc.strerror}). Choose another folder.") from None
+    return written, kept
+
+
+def _name_modules(text: bytes) -> bytes:
+    """Name flows by module: outside a checkout there is no `flows/` folder, but the module is installed."""
+    return _FILE_ENTRYPOINT.sub(_MODULE_ENTRYPOINT, text)
