@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
+import sysconfig
 from importlib import metadata
 from pathlib import Path
 
@@ -39,7 +41,7 @@ def test_a_hint_names_the_packages_of_the_extra_and_this_python() -> None:
 def test_an_environment_without_pip_uses_uv_or_brings_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     """`uv tool install` makes environments without pip."""
     monkeypatch.setattr(installation, "find_spec", lambda _: None)
-    monkeypatch.setattr(installation.shutil, "which", lambda _: "/bin/uv")
+    monkeypatch.setattr(shutil, "which", lambda _: "/bin/uv")
     assert shlex.split(install_command("ray")) == [
         "uv",
         "pip",
@@ -48,7 +50,7 @@ def test_an_environment_without_pip_uses_uv_or_brings_pip(monkeypatch: pytest.Mo
         sys.executable,
         "prefect-ray>=0.6",
     ]
-    monkeypatch.setattr(installation.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     assert install_command("ray").startswith(f"{sys.executable} -m ensurepip && {sys.executable} -m pip install ")
 
 
@@ -63,7 +65,7 @@ def test_a_path_with_spaces_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_managed_system_python_is_told_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Debian's pip refuses otherwise; in a virtual environment nothing is overridden."""
     (tmp_path / "EXTERNALLY-MANAGED").touch()
-    monkeypatch.setattr(installation.sysconfig, "get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
     assert "--break-system-packages" not in install_command("ray")
     monkeypatch.setattr(sys, "base_prefix", sys.prefix)
     assert "--break-system-packages" in install_command("ray")
