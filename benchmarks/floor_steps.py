@@ -18,7 +18,7 @@ from benchmarks.contenders import bare_aiohttp, imagen
 from benchmarks.work import AUTHORIZATION, CREATE_HEADERS, POLL_S, Work
 from tasks.backends.base import Backend
 from tasks.core.records import Job, Prediction
-from tasks.ledger.queries import open_jobs
+from tasks.ledger.queries import find_open_jobs
 from tasks.runs.request import RunRequest
 from tasks.runs.run import OpenRun, open_run, plan_run
 from tasks.store.images import parameters_of, store_image
@@ -77,7 +77,7 @@ async def _with_our_parts(work: Work, level: int) -> None:
     )
     async with open_run(request) as run_:
         await plan_run(run_)
-        jobs = [found.job for found in await open_jobs(run_.batch.engine, 0, work.jobs)]
+        jobs = [found.job for found in await find_open_jobs(run_.batch.engine, 0, work.jobs)]
         steps = _OurParts(work, run_, level)
         await _all_of(work, lambda number: steps.picture(number, jobs[number]))
 

@@ -24,8 +24,8 @@ from tasks.generate.limits import BackendLimits, FailureWatch, OutcomeWatch
 from tasks.generate.stop import StopSignal
 from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms
-from tasks.ledger.queries import OpenJob, committed_micros, open_jobs
-from tasks.ledger.worker_leases import Holding
+from tasks.ledger.queries import OpenJob, find_open_jobs, sum_committed_micros
+from tasks.ledger.worker_leases import WorkerLeases
 from tasks.store.output import Output
 
 
@@ -71,7 +71,7 @@ class Batch:
     clock: Clock
     build_limiter: Callable[[Allowance], CreateLimiter]
     """Makes the rate of an account; asked once for each."""
-    holding: Holding | None = None
+    holding: WorkerLeases | None = None
     """The leases of this process, where several workers share the batch."""
     share: float = 1.0
     """This process's part of what the accounts allow besides creates."""
@@ -126,7 +126,7 @@ class Batch:
     async def open_jobs(self, first: int, last: int, planned_run: int | None = None) -> AsyncIterator[list[OpenJob]]:
         """The open jobs between two sort keys; of a worker among several, those that it could claim for the block."""
         if self.holding is None:
-            yield await open_jobs(self.engine, first, last, planned_run=planned_run)
+            yield await find_open_jobs(self.engine, first, last, planned_run=planned_run)
             return
         claimed = await self.holding.claim(first, last, planned_run=planned_run)
         try:
@@ -169,12 +169,12 @@ async def open_batch(
         settings=settings,
         engine=engine,
         journal=Journal(engine, terms),
-        budget=Budget(cap_micros=budget_micros, committed_micros=await committed_micros(engine)),
+        budget=Budget(cap_micros=budget_micros, committed_micros=await sum_committed_micros(engine)),
         watch=FailureWatch(rate=settings.stop.error_rate, window=settings.stop.error_window),
         stop=stop,
         clock=clock,
         build_limiter=lambda allowance: build_local_limiter(allowance, clock, stop),
-        holding=None if terms is None else Holding(engine, terms, clock),
+        holding=None if terms is None else WorkerLeases(engine, terms, clock),
     )
     with _make_current(batch):
         try:

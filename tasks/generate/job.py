@@ -27,7 +27,7 @@ from tasks.core.retry import SUBMIT_TRIES, get_attempt_pause_s, retry_fetch, ret
 from tasks.generate.batch import Batch
 from tasks.generate.budget import Reservation
 from tasks.generate.limits import Slot
-from tasks.ledger.queries import OpenJob, prediction_ids
+from tasks.ledger.queries import OpenJob, find_prediction_ids
 from tasks.plan.fallback import choose_fallback, move_to_backend
 from tasks.store.images import parameters_of, store_image
 
@@ -218,7 +218,7 @@ class JobRun:
         return found
 
     async def _find(self) -> Prediction | None:
-        known = await prediction_ids(self._batch.engine, self._job)
+        known = await find_prediction_ids(self._batch.engine, self._job)
         try:
             return await self._backend.find(self._job, since=to_instant(self._started_us), known=known)
         except (Ambiguous, BatchStopped):

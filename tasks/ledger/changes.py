@@ -27,10 +27,10 @@ from sqlalchemy.sql.dml import Insert, Update
 from tasks.core.database import build_insert
 from tasks.core.records import Job, JobState
 from tasks.ledger.database.schema import attempts, jobs
-from tasks.ledger.leases import LeaseTerms, is_newest, seconds_left
+from tasks.ledger.leases import LeaseTerms, is_newest, read_seconds_left
 
 
-def route_of(job: Job) -> dict[str, Any]:
+def build_route(job: Job) -> dict[str, Any]:
     """Values of `ROUTE_UPDATE` for a job that another backend takes over."""
     return {
         "a_job_id": job.job_id,
@@ -91,23 +91,23 @@ def apply_changes(db: Connection, group: Group, terms: LeaseTerms | None) -> fro
     """
     lost: frozenset[str] = frozenset()
     if terms is not None:
-        group, lost = _held_part(db, group, terms)
+        group, lost = _split_held(db, group, terms)
     for change in sorted(group):
         if rows := group[change]:
-            db.execute(_statement(change, db.dialect.name), rows)
+            db.execute(_choose_statement(change, db.dialect.name), rows)
     return lost
 
 
-def job_ids(group: Group) -> frozenset[str]:
+def collect_job_ids(group: Group) -> frozenset[str]:
     """The jobs that a group is about."""
     return frozenset(row["a_job_id"] for rows in group.values() for row in rows)
 
 
-def _held_part(db: Connection, group: Group, terms: LeaseTerms) -> tuple[Group, frozenset[str]]:
+def _split_held(db: Connection, group: Group, terms: LeaseTerms) -> tuple[Group, frozenset[str]]:
     """What of the group may be written, and the jobs of the rest."""
-    wanted = job_ids(group)
+    wanted = collect_job_ids(group)
     intended = frozenset(row["a_job_id"] for change in INTENT for row in group.get(change, ()))
-    left_s = seconds_left(db, terms.owner, wanted)
+    left_s = read_seconds_left(db, terms.owner, wanted)
     may_send = not intended or terms.run is None or db.execute(select(is_newest(terms.run))).scalar_one()
     safe = {job_id for job_id, seconds in left_s.items() if may_send and seconds >= terms.send_margin_s}
     held = {
@@ -117,27 +117,31 @@ def _held_part(db: Connection, group: Group, terms: LeaseTerms) -> tuple[Group, 
     return held, (wanted - left_s.keys()) | (intended - safe)
 
 
-def _statement(change: Change, dialect: str) -> Insert | Update:
-    return _started_once() if change is Change.ATTEMPT_STARTED and dialect == "postgresql" else _STATEMENTS[change]
+def _choose_statement(change: Change, dialect: str) -> Insert | Update:
+    return (
+        _build_repeatable_start()
+        if change is Change.ATTEMPT_STARTED and dialect == "postgresql"
+        else _STATEMENTS[change]
+    )
 
 
 @cache
-def _started_once() -> Insert:
+def _build_repeatable_start() -> Insert:
     """A server that went away may have committed the group whose answer was lost."""
     return build_insert("postgresql", attempts).values(_STARTED).on_conflict_do_nothing()
 
 
-def _attempt_update(*names: str) -> Update:
+def _update_attempt(*names: str) -> Update:
     mine = (attempts.c.job_id == bindparam("a_job_id")) & (attempts.c.number == bindparam("a_number"))
     return update(attempts).where(mine).values({name: bindparam(name) for name in names})
 
 
-def _job_update(*names: str, **fixed: Any) -> Update:
+def _update_job(*names: str, **fixed: Any) -> Update:
     mine = jobs.c.job_id == bindparam("a_job_id")
     return update(jobs).where(mine).values({name: bindparam(name) for name in names} | fixed)
 
 
-def _cost_of_attempts() -> ScalarSelect[Any]:
+def _sum_attempt_costs() -> ScalarSelect[Any]:
     """What all attempts of the job cost; NULL as soon as one of them is unknown."""
     known = case((func.count() > func.count(attempts.c.cost_micros), null()), else_=func.sum(attempts.c.cost_micros))
     return select(known).where(attempts.c.job_id == jobs.c.job_id).correlate(jobs).scalar_subquery()
@@ -147,17 +151,17 @@ _STARTED = {"job_id": bindparam("a_job_id"), "number": bindparam("a_number"), "s
 _END = ("error_kind", "error_message", "latency_ms")
 _STATEMENTS: dict[Change, Insert | Update] = {
     Change.ATTEMPT_STARTED: insert(attempts).values(_STARTED),
-    Change.JOB_SUBMITTING: _job_update("attempts", state=JobState.SUBMITTING, prediction_id=None),
-    Change.ATTEMPT_SUBMITTED: _attempt_update("prediction_id", "submitted_at_us", "submit_retries").values(
+    Change.JOB_SUBMITTING: _update_job("attempts", state=JobState.SUBMITTING, prediction_id=None),
+    Change.ATTEMPT_SUBMITTED: _update_attempt("prediction_id", "submitted_at_us", "submit_retries").values(
         state=JobState.SUBMITTED
     ),
-    Change.JOB_SUBMITTED: _job_update("prediction_id", "model_version", state=JobState.SUBMITTED),
-    Change.ATTEMPT_ENDED: _attempt_update(
+    Change.JOB_SUBMITTED: _update_job("prediction_id", "model_version", state=JobState.SUBMITTED),
+    Change.ATTEMPT_ENDED: _update_attempt(
         "state", "predict_time_s", "cost_micros", "cost_source", "ended_at_us", *_END
     ),
-    Change.JOB_OPEN_AGAIN: _job_update(state=JobState.PLANNED),
+    Change.JOB_OPEN_AGAIN: _update_job(state=JobState.PLANNED),
     Change.JOB_REROUTED: ROUTE_UPDATE,
-    Change.JOB_SUCCEEDED: _job_update(
+    Change.JOB_SUCCEEDED: _update_job(
         "prediction_id",
         "model_version",
         "predict_time_s",
@@ -173,7 +177,7 @@ _STATEMENTS: dict[Change, Insert | Update] = {
         state=JobState.SUCCEEDED,
         error_kind=None,
         error_message=None,
-        cost_micros=_cost_of_attempts(),
+        cost_micros=_sum_attempt_costs(),
     ),
-    Change.JOB_FAILED: _job_update("state", "completed_at_us", *_END, cost_micros=_cost_of_attempts()),
+    Change.JOB_FAILED: _update_job("state", "completed_at_us", *_END, cost_micros=_sum_attempt_costs()),
 }

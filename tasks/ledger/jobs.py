@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.database import build_insert
 from tasks.core.records import EndedFilter, Job, JobState, PlannedJob, ReferenceImage
 from tasks.ledger.database.schema import attempts, jobs
-from tasks.ledger.database.transactions import execute, rows_of
+from tasks.ledger.database.transactions import execute, fetch_rows
 
 ROWS_PER_COMMIT = 2_000
 SERIES_WIDTH = 2**40
@@ -40,10 +40,10 @@ async def write_plan(
             they are not sent, counted or listed any more. What is in flight may have been paid for, and is collected.
         now_us: Microseconds since 1970 UTC.
     """
-    base = await _series_base(engine, salt)
-    upsert = _upsert(engine.dialect.name)
-    for chunk in _chunks(planned):
-        rows = [_row(item, base=base, run=run, salt=salt, now_us=now_us) for item in chunk]
+    base = await _find_series_base(engine, salt)
+    upsert = _build_upsert(engine.dialect.name)
+    for chunk in _split_chunks(planned):
+        rows = [_build_row(item, base=base, run=run, salt=salt, now_us=now_us) for item in chunk]
         await execute(engine, upsert, rows)
     if whole:
         gone = (jobs.c.salt == salt) & (jobs.c.planned_run != run)
@@ -68,10 +68,10 @@ async def reopen(engine: AsyncEngine, ended: EndedFilter, *, run: int | None = N
     again = case((jobs.c.state == JobState.HELD, JobState.SUBMITTING), else_=JobState.SUBMITTED)
     opened = {"state": case((_may_have_cost(), again), else_=JobState.PLANNED)}
     forgotten = dict.fromkeys(("error_kind", "error_message", "claimed_by", "lease_until_us"))
-    return await execute(engine, update(jobs).where(ended_so(ended)).values(opened | forgotten | mine))
+    return await execute(engine, update(jobs).where(match_ended(ended)).values(opened | forgotten | mine))
 
 
-def ended_so(ended: EndedFilter) -> ColumnElement[bool]:
+def match_ended(ended: EndedFilter) -> ColumnElement[bool]:
     """The jobs that ended so."""
     chosen = jobs.c.state.in_(ended.states) & jobs.c.withdrawn.is_(False)
     return chosen & jobs.c.error_kind.in_(ended.kinds) if ended.kinds else chosen
@@ -85,28 +85,28 @@ def _may_have_cost() -> ColumnElement[bool]:
     return can_be_asked & exists().where(last & ~cost_nothing).correlate(jobs)
 
 
-async def known_states(engine: AsyncEngine, job_ids: Sequence[str]) -> dict[str, JobState]:
+async def get_known_states(engine: AsyncEngine, job_ids: Sequence[str]) -> dict[str, JobState]:
     """States of those of the jobs that the ledger knows; at most some thousands at a time."""
     query = select(jobs.c.job_id, jobs.c.state).where(jobs.c.job_id.in_(job_ids))
-    return {job_id: JobState(state) for job_id, state in await rows_of(engine, query)}
+    return {job_id: JobState(state) for job_id, state in await fetch_rows(engine, query)}
 
 
-async def _series_base(engine: AsyncEngine, salt: str) -> int:
+async def _find_series_base(engine: AsyncEngine, salt: str) -> int:
     """Start of the sort keys of this salt's jobs; salts stand in the order in which they first came."""
     series = jobs.c.position // SERIES_WIDTH
-    if found := await rows_of(engine, select(series).where(jobs.c.salt == salt).limit(1)):
+    if found := await fetch_rows(engine, select(series).where(jobs.c.salt == salt).limit(1)):
         return int(found[0][0]) * SERIES_WIDTH
-    [(last,)] = await rows_of(engine, select(func.max(series)))
+    [(last,)] = await fetch_rows(engine, select(func.max(series)))
     return 0 if last is None else (int(last) + 1) * SERIES_WIDTH
 
 
-def _chunks(planned: Iterable[PlannedJob]) -> Iterator[list[PlannedJob]]:
+def _split_chunks(planned: Iterable[PlannedJob]) -> Iterator[list[PlannedJob]]:
     rest = iter(planned)
     while chunk := list(islice(rest, ROWS_PER_COMMIT)):
         yield chunk
 
 
-def _row(item: PlannedJob, *, base: int, run: int, salt: str, now_us: int) -> dict[str, Any]:
+def _build_row(item: PlannedJob, *, base: int, run: int, salt: str, now_us: int) -> dict[str, Any]:
     job = item.job
     return {
         "job_id": job.job_id,
@@ -142,7 +142,7 @@ def _row(item: PlannedJob, *, base: int, run: int, salt: str, now_us: int) -> di
     }
 
 
-def job_of(row: Any) -> Job:
+def job_from_row(row: Any) -> Job:
     """The job that a row of `jobs` describes."""
     return Job(
         job_id=row.job_id,
@@ -186,7 +186,7 @@ _ROUTE = ("backend", "fallbacks")
 """Where the job is sent; kept where another backend has taken it over."""
 
 
-def _upsert(dialect: str) -> UpdateBase:
+def _build_upsert(dialect: str) -> UpdateBase:
     insert = build_insert(dialect, jobs)
     place = {name: insert.excluded[name] for name in _PLACE}
     route = {name: case((jobs.c.rerouted_from.is_(None), insert.excluded[name]), else_=jobs.c[name]) for name in _ROUTE}

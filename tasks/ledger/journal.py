@@ -17,9 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.errors import JobError, LeaseLost
 from tasks.core.records import Job, JobState, Prediction, StoredImage
 from tasks.core.safe_text import sanitize_text
-from tasks.ledger.changes import Change, apply_changes, job_ids, route_of
+from tasks.ledger.changes import Change, apply_changes, build_route, collect_job_ids
 from tasks.ledger.database.connect import explain_failure
-from tasks.ledger.database.writer import writer_for
+from tasks.ledger.database.writer import make_writer
 from tasks.ledger.leases import LeaseTerms
 
 GROUPING_S = 0.002
@@ -35,7 +35,7 @@ class Journal:
         With `terms` only for jobs that this worker holds: every method that waits for its commit then raises
         `LeaseLost` where the job is another worker's now, and nothing of it was written.
         """
-        self._writer = writer_for(engine)
+        self._writer = make_writer(engine)
         self._terms = terms
         self._lost: frozenset[str] = frozenset()
         self._pending: dict[Change, list[dict[str, Any]]] = defaultdict(list)
@@ -98,7 +98,7 @@ class Journal:
         """
         if error is not None:
             self._end_attempt(job, number, state=JobState.FAILED, error=error, latency_ms=latency_ms, now_us=now_us)
-        self._add(Change.JOB_REROUTED, **route_of(job))
+        self._add(Change.JOB_REROUTED, **build_route(job))
         await self._written(job)
 
     async def ended_without_image(
@@ -222,7 +222,7 @@ class Journal:
                 committed.exception()  # marks it as seen: a group that nobody awaits must not warn at exit
             else:
                 if self._terms is not None:
-                    self._lost = (self._lost - job_ids(group)) | lost
+                    self._lost = (self._lost - collect_job_ids(group)) | lost
                 committed.set_result(None)
             finally:
                 self._committing = None

@@ -22,8 +22,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from tasks.ledger.database.schema import jobs, runs
-from tasks.ledger.database.transactions import execute, rows_of
-from tasks.ledger.queries import IS_OPEN, OpenJob, open_jobs
+from tasks.ledger.database.transactions import execute, fetch_rows
+from tasks.ledger.queries import IS_OPEN, OpenJob, find_open_jobs
 
 IDS_PER_STATEMENT = 5_000
 """A statement of asyncpg takes 32,767 values."""
@@ -34,7 +34,7 @@ class LeaseTerms:
     """How a worker claims jobs."""
 
     owner: str
-    """Nobody else's name, ever; see `new_owner`."""
+    """Nobody else's name, ever; see `make_owner`."""
     lease_s: float = 180.0
     """How long a claim holds without being renewed: so long a dead worker's jobs wait."""
     send_margin_s: float = 60.0
@@ -72,7 +72,7 @@ def _now_in_sqlite(*_: Any, **__: Any) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
 
-def new_owner() -> str:
+def make_owner() -> str:
     """A name for a worker that tells people where it runs."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
@@ -113,11 +113,11 @@ async def claim(
     taking = (
         update(jobs)
         .where(jobs.c.job_id.in_(select(free.c.job_id)))
-        .values(claimed_by=terms.owner, lease_until_us=_until(terms))
+        .values(claimed_by=terms.owner, lease_until_us=_compute_lease_end(terms))
         .returning(jobs.c.job_id)
     )
-    taken = {job_id for (job_id,) in await rows_of(engine, taking)}
-    claimed = await open_jobs(engine, first, last, owner=terms.owner) if taken else []
+    taken = {job_id for (job_id,) in await fetch_rows(engine, taking)}
+    claimed = await find_open_jobs(engine, first, last, owner=terms.owner) if taken else []
     return [entry for entry in claimed if entry.job.job_id in taken]
 
 
@@ -128,7 +128,7 @@ async def renew(engine: AsyncEngine, terms: LeaseTerms, job_ids: Collection[str]
         Those that this worker still holds; the leases on the others have ended.
     """
     lives = jobs.c.lease_until_us > DatabaseNow()
-    return await _update_mine(engine, terms.owner, job_ids, lives, lease_until_us=_until(terms))
+    return await _update_mine(engine, terms.owner, job_ids, lives, lease_until_us=_compute_lease_end(terms))
 
 
 async def release(engine: AsyncEngine, owner: str, job_ids: Collection[str]) -> None:
@@ -145,7 +145,7 @@ async def revoke(engine: AsyncEngine, owner: str | None = None) -> None:
     await execute(engine, update(jobs).where(claimed).values(claimed_by=None, lease_until_us=None))
 
 
-async def living_leases(engine: AsyncEngine) -> list[LivingLease]:
+async def list_living_leases(engine: AsyncEngine) -> list[LivingLease]:
     """The workers that hold open jobs now; one that died is listed until its leases end."""
     left_us = func.max(jobs.c.lease_until_us) - DatabaseNow()
     query = (
@@ -154,11 +154,11 @@ async def living_leases(engine: AsyncEngine) -> list[LivingLease]:
         .group_by(jobs.c.claimed_by)
         .order_by(jobs.c.claimed_by)
     )
-    found = await rows_of(engine, query)
+    found = await fetch_rows(engine, query)
     return [LivingLease(owner=owner, jobs=number, left_s=us / 1e6) for owner, number, us in found]
 
 
-def seconds_left(db: Connection, owner: str, job_ids: Iterable[str]) -> dict[str, float]:
+def read_seconds_left(db: Connection, owner: str, job_ids: Iterable[str]) -> dict[str, float]:
     """What is left of the leases that the owner holds, which are kept from others until the transaction ends.
 
     A lease that has ended without another worker taking it over is still held, with less than nothing left.
@@ -168,7 +168,7 @@ def seconds_left(db: Connection, owner: str, job_ids: Iterable[str]) -> dict[str
     left_us = jobs.c.lease_until_us - DatabaseNow()
     query = select(jobs.c.job_id, left_us).order_by(jobs.c.job_id).with_for_update()
     found: dict[str, float] = {}
-    for chunk in _chunks(sorted(job_ids)):
+    for chunk in _split_chunks(sorted(job_ids)):
         mine = (jobs.c.claimed_by == owner) & jobs.c.job_id.in_(chunk)
         found |= {job_id: us / 1e6 for job_id, us in db.execute(query.where(mine))}
     return found
@@ -183,10 +183,10 @@ async def _update_mine(
     engine: AsyncEngine, owner: str, job_ids: Collection[str], where: ColumnElement[bool], **values: Any
 ) -> frozenset[str]:
     mine: set[str] = set()
-    for chunk in _chunks(sorted(job_ids)):
+    for chunk in _split_chunks(sorted(job_ids)):
         still = (jobs.c.claimed_by == owner) & jobs.c.job_id.in_(chunk)
         changing = update(jobs).where(still & where).values(values).returning(jobs.c.job_id)
-        mine |= {job_id for (job_id,) in await rows_of(engine, changing)}
+        mine |= {job_id for (job_id,) in await fetch_rows(engine, changing)}
     return frozenset(mine)
 
 
@@ -194,9 +194,9 @@ def _is_free(owner: str) -> ColumnElement[bool]:
     return or_(jobs.c.claimed_by.is_(None), (jobs.c.claimed_by != owner) & (jobs.c.lease_until_us < DatabaseNow()))
 
 
-def _until(terms: LeaseTerms) -> ColumnElement[int]:
+def _compute_lease_end(terms: LeaseTerms) -> ColumnElement[int]:
     return DatabaseNow() + round(terms.lease_s * 1e6)
 
 
-def _chunks(job_ids: Sequence[str]) -> Iterable[Sequence[str]]:
+def _split_chunks(job_ids: Sequence[str]) -> Iterable[Sequence[str]]:
     return (job_ids[start : start + IDS_PER_STATEMENT] for start in range(0, len(job_ids), IDS_PER_STATEMENT))

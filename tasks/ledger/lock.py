@@ -44,7 +44,7 @@ def lock_folder(out: Path, *, shown: str | None = None) -> Iterator[None]:
         (out / HOLDER_NAME).write_text(f"process {os.getpid()} on {socket.gethostname()}")
     except Timeout:
         raise BatchLocked(
-            f"{shown or out}: another run is writing to it ({_holder(out)}); wait for it or stop it"
+            f"{shown or out}: another run is writing to it ({_read_holder(out)}); wait for it or stop it"
         ) from None
     except OSError as exc:
         raise OutputError(f"{out}: cannot be written ({exc.strerror}); choose another folder with --out") from None
@@ -70,7 +70,7 @@ def require_no_workers(out: str, leases: Sequence[LivingLease]) -> None:
         )
 
 
-def _holder(out: Path) -> str:
+def _read_holder(out: Path) -> str:
     try:
         return (out / HOLDER_NAME).read_text()
     except OSError:

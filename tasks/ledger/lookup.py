@@ -27,12 +27,12 @@ async def find_job(engine: AsyncEngine, out: object, wanted: str) -> RowMapping:
     Raises:
         InputError: There is none, or there are several; they are listed.
     """
-    found = await _matching(engine, jobs.c.id == wanted)
+    found = await _find_matching(engine, jobs.c.id == wanted)
     if not found:
-        found = await _matching(engine, jobs.c.file_name == wanted.removeprefix("./").removeprefix(f"{out}/"))
+        found = await _find_matching(engine, jobs.c.file_name == wanted.removeprefix("./").removeprefix(f"{out}/"))
     start = wanted.lower()
     if not found and len(start) >= SHORTEST_PREFIX and set(start) <= set(hexdigits):
-        found = await _matching(engine, jobs.c.job_id.between(start, start + "g"))
+        found = await _find_matching(engine, jobs.c.job_id.between(start, start + "g"))
     found = [row for row in found if not row["withdrawn"]] or found
     if len(found) == 1:
         return found[0]
@@ -41,50 +41,50 @@ async def find_job(engine: AsyncEngine, out: object, wanted: str) -> RowMapping:
             f"{out}: no row has the id {wanted!r}, and no job_id begins so (at least {SHORTEST_PREFIX} digits); "
             f"the table is {out}/metadata.parquet"
         )
-    raise InputError(_ambiguous(out, wanted, found))
+    raise InputError(_list_candidates(out, wanted, found))
 
 
-async def job_row(engine: AsyncEngine, job_id: str) -> Row[Any]:
+async def get_job_row(engine: AsyncEngine, job_id: str) -> Row[Any]:
     """The job with this whole job_id, which is known to be there."""
     async with engine.connect() as db:
         return (await db.execute(select(jobs).where(jobs.c.job_id == job_id))).one()
 
 
-async def jobs_of_salt(engine: AsyncEngine, salt: str) -> Sequence[Row[Any]]:
+async def find_jobs_by_salt(engine: AsyncEngine, salt: str) -> Sequence[Row[Any]]:
     """Every job that was planned with this salt; for salts that a person gives one by one."""
     async with engine.connect() as db:
         return (await db.execute(select(jobs).where(jobs.c.salt == salt))).all()
 
 
-async def ids_starting(engine: AsyncEngine, start: str) -> frozenset[str]:
+async def find_ids_by_prefix(engine: AsyncEngine, start: str) -> frozenset[str]:
     """Ids of rows that begin so."""
     async with engine.connect() as db:
         begins = jobs.c.id.startswith(start, autoescape=True)
         return frozenset((await db.execute(select(jobs.c.id).where(begins))).scalars())
 
 
-async def attempts_of(engine: AsyncEngine, job_id: str) -> Sequence[RowMapping]:
+async def get_attempts(engine: AsyncEngine, job_id: str) -> Sequence[RowMapping]:
     """The job's attempts, the first one first."""
     async with engine.connect() as db:
         query = select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)
         return (await db.execute(query)).mappings().all()
 
 
-async def _matching(engine: AsyncEngine, condition: ColumnElement[bool]) -> Sequence[RowMapping]:
+async def _find_matching(engine: AsyncEngine, condition: ColumnElement[bool]) -> Sequence[RowMapping]:
     async with engine.connect() as db:
         query = select(jobs).where(condition).order_by(jobs.c.position).limit(SHOWN + 1)
         return (await db.execute(query)).mappings().all()
 
 
-def _ambiguous(out: object, wanted: str, found: Sequence[RowMapping]) -> str:
+def _list_candidates(out: object, wanted: str, found: Sequence[RowMapping]) -> str:
     more = ["  ..."] if len(found) > SHOWN else []
-    lines = [f"  {row['job_id'][:12]}  {_described(row)}" for row in found[:SHOWN]]
+    lines = [f"  {row['job_id'][:12]}  {_describe(row)}" for row in found[:SHOWN]]
     return "\n".join(
         [f"{out}: {wanted!r} means several pictures; name one of them by its first column:", *lines, *more]
     )
 
 
-def _described(row: RowMapping) -> str:
+def _describe(row: RowMapping) -> str:
     prompt = " ".join(row["prompt"].split())
     short = prompt if len(prompt) <= PROMPT_SHOWN else f"{prompt[: PROMPT_SHOWN - 1]}…"
     return f"{row['id'] or '-'} #{row['sample']}  {row['state']}  seed {row['seed']}  {short}"

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.records import Counts, EndedFilter, Job, JobState, Prediction
 from tasks.ledger.database.schema import attempts, jobs, runs
-from tasks.ledger.database.transactions import execute, mappings_of, rows_of
-from tasks.ledger.jobs import IN_FLIGHT, ROWS_PER_COMMIT, ended_so, job_of
+from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
+from tasks.ledger.jobs import IN_FLIGHT, ROWS_PER_COMMIT, job_from_row, match_ended
 
 IN_ORDER = (jobs.c.position, jobs.c.job_id)
 """Manifest order, and one of jobs that share a place: a run of a part of an edited manifest moves some, and not others."""
@@ -85,28 +85,28 @@ async def list_shards(engine: AsyncEngine, size: int, selection: Selection) -> A
         take = size if left is None else min(size, left)
         later = _is_open(selection) & (jobs.c.position > after)
         query = select(jobs).where(later).order_by(jobs.c.position).limit(take)
-        rows = await rows_of(engine, query)
+        rows = await fetch_rows(engine, query)
         if not rows:
             return
         number, after = number + 1, rows[-1].position
         left = None if left is None else left - len(rows)
-        yield Shard(number, rows[0].position, after, len(rows), job_of(rows[0]).label, selection.planned_run)
+        yield Shard(number, rows[0].position, after, len(rows), job_from_row(rows[0]).label, selection.planned_run)
 
 
 async def count_open(engine: AsyncEngine, selection: Selection) -> int:
     """How many of the selected jobs are left to do."""
-    [(found,)] = await rows_of(engine, select(func.count()).select_from(jobs).where(_is_open(selection)))
+    [(found,)] = await fetch_rows(engine, select(func.count()).select_from(jobs).where(_is_open(selection)))
     return int(found) if selection.limit is None else min(found, selection.limit)
 
 
-async def open_backends(engine: AsyncEngine, selection: Selection) -> list[str]:
+async def find_open_backends(engine: AsyncEngine, selection: Selection) -> list[str]:
     """Names of the backend instances that the selected open jobs need, or fall back to; their limit aside."""
     query = select(jobs.c.backend, jobs.c.fallbacks).where(_is_open(selection)).distinct()
-    routes = await rows_of(engine, query)
+    routes = await fetch_rows(engine, query)
     return list(dict.fromkeys(name for first, later in routes for name in (first, *filter(None, later.split(",")))))
 
 
-async def open_jobs(
+async def find_open_jobs(
     engine: AsyncEngine, first: int, last: int, *, planned_run: int | None = None, owner: str | None = None
 ) -> list[OpenJob]:
     """The jobs between two sort keys that are still open; fewer than at first when the range runs again.
@@ -127,17 +127,17 @@ async def open_jobs(
     )
     if owner is not None:
         query = query.where(jobs.c.claimed_by == owner)
-    return [_open_job(row) for row in await rows_of(engine, query)]
+    return [_build_open_job(row) for row in await fetch_rows(engine, query)]
 
 
-async def prediction_ids(engine: AsyncEngine, job: Job) -> frozenset[str]:
+async def find_prediction_ids(engine: AsyncEngine, job: Job) -> frozenset[str]:
     """The provider's ids that are some attempt's already, among all jobs that may have sent the same input.
 
     Rows that repeat with a seed of their own, and models that take no seed, make jobs of equal inputs.
     """
     alike = (jobs.c.model == job.model) & (jobs.c.prompt == job.prompt)
     query = select(attempts.c.prediction_id).join(jobs, jobs.c.job_id == attempts.c.job_id)
-    known = await rows_of(engine, query.where(alike & attempts.c.prediction_id.is_not(None)))
+    known = await fetch_rows(engine, query.where(alike & attempts.c.prediction_id.is_not(None)))
     return frozenset(prediction_id for (prediction_id,) in known)
 
 
@@ -148,10 +148,10 @@ def _is_open(selection: Selection) -> Any:
 EVERYTHING = Selection()
 
 
-def _open_job(row: Any) -> OpenJob:
+def _build_open_job(row: Any) -> OpenJob:
     known = row.prediction_id is not None and row.state == JobState.SUBMITTED
     return OpenJob(
-        job=job_of(row),
+        job=job_from_row(row),
         state=JobState(row.state),
         attempts=row.attempts,
         prediction=Prediction(prediction_id=row.prediction_id, model_version=row.model_version) if known else None,
@@ -162,7 +162,7 @@ def _open_job(row: Any) -> OpenJob:
     )
 
 
-async def count(engine: AsyncEngine) -> Counts:
+async def count_jobs(engine: AsyncEngine) -> Counts:
     """Jobs by state and error kind, and the money of all attempts."""
     mine = jobs.c.withdrawn.is_(False)
     kinds = select(jobs.c.error_kind, func.count()).where(mine & jobs.c.error_kind.is_not(None))
@@ -171,13 +171,13 @@ async def count(engine: AsyncEngine) -> Counts:
         func.coalesce(func.sum(attempts.c.cost_micros), 0),
         func.count().filter(ended & attempts.c.cost_micros.is_(None)),
     )
-    states = await rows_of(engine, select(jobs.c.state, func.count()).where(mine).group_by(jobs.c.state))
-    errors = await rows_of(engine, kinds.group_by(jobs.c.error_kind).order_by(func.count().desc()))
+    states = await fetch_rows(engine, select(jobs.c.state, func.count()).where(mine).group_by(jobs.c.state))
+    errors = await fetch_rows(engine, kinds.group_by(jobs.c.error_kind).order_by(func.count().desc()))
     repeats = select(func.count()).select_from(jobs).where(mine & (jobs.c.earlier > 0))
-    [(duplicates,)] = await rows_of(engine, repeats)
+    [(duplicates,)] = await fetch_rows(engine, repeats)
     moved = select(func.count()).select_from(jobs).where(mine & jobs.c.rerouted_from.is_not(None))
-    [(rerouted,)] = await rows_of(engine, moved)
-    [(cost, unknown)] = await rows_of(engine, money)
+    [(rerouted,)] = await fetch_rows(engine, moved)
+    [(cost, unknown)] = await fetch_rows(engine, money)
     by_state = {JobState(state).value: number for state, number in states}
     return Counts(
         total=sum(by_state.values()),
@@ -190,45 +190,45 @@ async def count(engine: AsyncEngine) -> Counts:
     )
 
 
-async def committed_micros(engine: AsyncEngine) -> int:
+async def sum_committed_micros(engine: AsyncEngine) -> int:
     """Money that is spent or may be: known costs, and the reservations of attempts whose cost is not known."""
     of_attempt = func.coalesce(attempts.c.cost_micros, attempts.c.reserved_micros, 0)
-    [(total,)] = await rows_of(engine, select(func.coalesce(func.sum(of_attempt), 0)))
+    [(total,)] = await fetch_rows(engine, select(func.coalesce(func.sum(of_attempt), 0)))
     return int(total)
 
 
-async def last_activity_us(engine: AsyncEngine) -> int | None:
+async def find_last_activity_us(engine: AsyncEngine) -> int | None:
     """When anything last happened in the batch, in microseconds since 1970 UTC."""
     columns = (attempts.c.ended_at_us, attempts.c.started_at_us, runs.c.ended_at_us, runs.c.started_at_us)
-    latest = [await rows_of(engine, select(func.max(column))) for column in columns]
+    latest = [await fetch_rows(engine, select(func.max(column))) for column in columns]
     return max((int(instant) for [(instant,)] in latest if instant is not None), default=None)
 
 
-def after(position: int, job_id: str) -> ColumnElement[bool]:
+def come_after(position: int, job_id: str) -> ColumnElement[bool]:
     """The jobs that come later in `IN_ORDER`."""
     return (jobs.c.position >= position) & ((jobs.c.position > position) | (jobs.c.job_id > job_id))
 
 
-async def job_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[RowMapping]]:
+async def read_job_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[RowMapping]]:
     """Every job of the batch in manifest order, as the ledger has it, some thousands at a time."""
     later: ColumnElement[bool] = true()
     while True:
         query = select(jobs).where(jobs.c.withdrawn.is_(False) & later).order_by(*IN_ORDER).limit(PAGE_ROWS)
-        rows = await mappings_of(engine, query)
+        rows = await fetch_mappings(engine, query)
         if not rows:
             return
-        later = after(rows[-1]["position"], rows[-1]["job_id"])
+        later = come_after(rows[-1]["position"], rows[-1]["job_id"])
         yield rows
 
 
-async def failures(engine: AsyncEngine, limit: int) -> Sequence[RowMapping]:
+async def find_failures(engine: AsyncEngine, limit: int) -> Sequence[RowMapping]:
     """The first failed or held jobs in manifest order: what people need to find and mend them."""
     columns = (jobs.c.id, jobs.c.line, jobs.c.state, jobs.c.error_kind, jobs.c.error_message, jobs.c.prompt)
     ended_badly = jobs.c.state.in_((JobState.FAILED, JobState.HELD)) & jobs.c.withdrawn.is_(False)
-    return await mappings_of(engine, select(*columns).where(ended_badly).order_by(jobs.c.position).limit(limit))
+    return await fetch_mappings(engine, select(*columns).where(ended_badly).order_by(jobs.c.position).limit(limit))
 
 
-async def usage_pages(
+async def read_usage_pages(
     engine: AsyncEngine, size: int, *, without: Collection[AttemptKey] = ()
 ) -> AsyncIterator[Sequence[RowMapping]]:
     """Successful attempts whose usage row has not been pushed.
@@ -261,7 +261,7 @@ async def usage_pages(
     )
     key = tuple_(attempts.c.job_id, attempts.c.number)
     while True:
-        rows = await mappings_of(engine, query.where(key.not_in(list(without))))
+        rows = await fetch_mappings(engine, query.where(key.not_in(list(without))))
         if not rows:
             return
         yield rows
@@ -277,22 +277,22 @@ async def count_usage(engine: AsyncEngine) -> tuple[int, int]:
     """How many usage rows are pushed, and how many are pending."""
     succeeded = attempts.c.state == JobState.SUCCEEDED
     pushed = func.count(attempts.c.usage_pushed_at_us)
-    [(done, total)] = await rows_of(engine, select(pushed, func.count()).where(succeeded))
+    [(done, total)] = await fetch_rows(engine, select(pushed, func.count()).where(succeeded))
     return int(done), int(total) - int(done)
 
 
-async def ended_pages(engine: AsyncEngine, ended: EndedFilter) -> AsyncIterator[list[Job]]:
+async def read_ended_pages(engine: AsyncEngine, ended: EndedFilter) -> AsyncIterator[list[Job]]:
     """The jobs that ended so, some thousands at a time."""
-    async for page in _pages(engine, ended_so(ended)):
+    async for page in _read_pages(engine, match_ended(ended)):
         yield page
 
 
-async def _pages(engine: AsyncEngine, which: ColumnElement[bool]) -> AsyncIterator[list[Job]]:
+async def _read_pages(engine: AsyncEngine, which: ColumnElement[bool]) -> AsyncIterator[list[Job]]:
     later: ColumnElement[bool] = true()
     while True:
         query = select(jobs).where(which & later).order_by(*IN_ORDER).limit(ROWS_PER_COMMIT)
-        page = [job_of(row) for row in await rows_of(engine, query)]
+        page = [job_from_row(row) for row in await fetch_rows(engine, query)]
         if not page:
             return
-        later = after(page[-1].position, page[-1].job_id)
+        later = come_after(page[-1].position, page[-1].job_id)
         yield page

@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.database.schema import runs
-from tasks.ledger.database.transactions import execute, mappings_of
+from tasks.ledger.database.transactions import execute, fetch_mappings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +67,9 @@ async def end_run(engine: AsyncEngine, number: int, outcome: str, *, now_us: int
     await execute(engine, update(runs).where(runs.c.number == number).values(outcome=outcome, ended_at_us=now_us))
 
 
-async def last_run(engine: AsyncEngine) -> RunRecord | None:
+async def get_last_run(engine: AsyncEngine) -> RunRecord | None:
     """The batch's newest run; None before the first."""
-    found = await mappings_of(engine, select(runs).order_by(runs.c.number.desc()).limit(1))
+    found = await fetch_mappings(engine, select(runs).order_by(runs.c.number.desc()).limit(1))
     if not found:
         return None
     row = found[0]

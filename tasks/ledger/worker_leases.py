@@ -18,7 +18,7 @@ RENEWALS = 4
 """For each length of a lease: one that fails or comes late costs nothing."""
 
 
-class Holding:
+class WorkerLeases:
     """What one worker holds; when each lease ends it knows by a clock of its own, and never too late."""
 
     def __init__(self, engine: AsyncEngine, terms: LeaseTerms, clock: Clock) -> None:

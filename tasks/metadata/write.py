@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.ledger.queries import job_pages
+from tasks.ledger.queries import read_job_pages
 from tasks.store.output import Output
 
 FILE_NAME = "metadata.parquet"
@@ -28,7 +28,7 @@ async def write_metadata(engine: AsyncEngine, out: Output) -> int:
     rows = 0
     async with out.replacing(FILE_NAME) as path:
         with parquet_table(path) as append:
-            async for page in job_pages(engine):
+            async for page in read_job_pages(engine):
                 append(page)
                 rows += len(page)
     return rows

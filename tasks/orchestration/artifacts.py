@@ -20,7 +20,7 @@ from slugify import slugify
 
 from tasks.core.clock import repeat_every
 from tasks.generate.batch import Batch
-from tasks.ledger.queries import failures
+from tasks.ledger.queries import find_failures
 from tasks.report.summary import Summary, summary_lines
 
 UPDATE_EVERY_S = 5.0
@@ -48,7 +48,7 @@ async def progress_artifact(batch: Batch, left: int) -> AsyncIterator[None]:
 
 async def report_artifacts(batch: Batch, summary: Summary) -> None:
     """Write the summary and, where there are any, the failures."""
-    rows = await failures(batch.engine, FAILURES_SHOWN)
+    rows = await find_failures(batch.engine, FAILURES_SHOWN)
     with _harmless():
         markdown = "\n".join(f"- {line}" for line in summary_lines(summary.as_dict()))
         await acreate_markdown_artifact(f"# {batch.out.name}\n\n{markdown}\n", key=_key(batch, "summary"))

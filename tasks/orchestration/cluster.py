@@ -28,7 +28,7 @@ from tasks.generate.workers import dask_preload as dask_worker
 from tasks.generate.workers.heartbeat import Heartbeat, follow_workers
 from tasks.generate.workers.start import begin_fleet
 from tasks.generate.workers.worker import ShardOrder, work_on_shard
-from tasks.ledger.queries import Selection, Shard, count, open_backends
+from tasks.ledger.queries import Selection, Shard, count_jobs, find_open_backends
 from tasks.orchestration.shard_window import MOST_TASK_RUNS, through_window
 
 LARGE_SHARD = 100
@@ -57,7 +57,7 @@ async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: 
         run: The run's number.
         left: How many jobs that are.
     """
-    before = (await count(batch.engine)).succeeded
+    before = (await count_jobs(batch.engine)).succeeded
     await begin_fleet(batch.engine, run=run)
     beat = Heartbeat(batch.engine, run=run, stop=batch.stop, limits=batch.settings.stop)
     async with follow_workers(beat, batch.tally), started(batch.settings.runner) as runner:
@@ -65,7 +65,7 @@ async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: 
         await _send_all(batch, selection, runner, run=run, size=size_for(left, places), places=places)
     remove_leftovers(batch.out.home)  # of workers that died while they wrote
     # What a worker did just before it died, the ledger knows and its last news did not say.
-    batch.tally.succeeded = (await count(batch.engine)).succeeded - before
+    batch.tally.succeeded = (await count_jobs(batch.engine)).succeeded - before
 
 
 async def _places(batch: Batch, selection: Selection, runner: TaskRunner[Any]) -> int:
@@ -73,7 +73,7 @@ async def _places(batch: Batch, selection: Selection, runner: TaskRunner[Any]) -
     found: int | None = batch.settings.runner.workers
     if found is None:
         found = await asyncio.to_thread(places_of, runner)
-    needed = await open_backends(batch.engine, selection)
+    needed = await find_open_backends(batch.engine, selection)
     return min([found, *(batch.settings.backends[name].concurrency for name in needed)])
 
 

@@ -16,7 +16,7 @@ from prefect.exceptions import ObjectNotFound
 from tasks.core.display import current_display
 from tasks.generate.batch import Batch
 from tasks.generate.stop import StopSignal
-from tasks.ledger.queries import Selection, open_backends
+from tasks.ledger.queries import Selection, find_open_backends
 
 PREFIX = "imagen-"
 NOISY_LOGGER = "prefect._internal.concurrency"
@@ -30,7 +30,7 @@ async def global_limits(batch: Batch, selection: Selection) -> AsyncIterator[Non
 
     A batch that is stopped while it waits for its slots goes on without them: it sends nothing more.
     """
-    names = await _existing(await open_backends(batch.engine, selection))
+    names = await _existing(await find_open_backends(batch.engine, selection))
     async with AsyncExitStack() as slots:
         if names:
             current_display.get().phase(f"waiting for {', '.join(names)}")

@@ -120,17 +120,17 @@ def _left_s(report: PlanReport, known: Known) -> float:
 async def _known(manifest: Manifest, settings: Settings, options: PlanOptions, out: Output) -> Known:
     # A plan for a new folder needs no database, and starts without loading one.
     from tasks.ledger.database.connect import open_ledger  # noqa: PLC0415
-    from tasks.ledger.database.location import ledger_of  # noqa: PLC0415
-    from tasks.ledger.jobs import known_states  # noqa: PLC0415
-    from tasks.ledger.queries import committed_micros  # noqa: PLC0415
+    from tasks.ledger.database.location import find_ledger  # noqa: PLC0415
+    from tasks.ledger.jobs import get_known_states  # noqa: PLC0415
+    from tasks.ledger.queries import sum_committed_micros  # noqa: PLC0415
 
     states: Counter[str] = Counter()
     ended_micros = ended_unpriced = 0
     planner = build_planner(manifest, settings, options)
     planned = (item.job for item in plan_manifest(manifest, settings, options))
-    async with open_ledger(ledger_of(out.home, settings.ledger_url)) as engine:
+    async with open_ledger(find_ledger(out.home, settings.ledger_url)) as engine:
         while chunk := list(islice(planned, LOOKUP_JOBS)):
-            found = await known_states(engine, [job.job_id for job in chunk])
+            found = await get_known_states(engine, [job.job_id for job in chunk])
             states.update(found.values())
             ended = (job for job in chunk if found.get(job.job_id) in ENDED)
             prices = [planner.backend(job.backend).estimate(job).cost_micros for job in ended]
@@ -138,7 +138,7 @@ async def _known(manifest: Manifest, settings: Settings, options: PlanOptions, o
             ended_unpriced += prices.count(None)
         return Known(
             states=states,
-            spent_micros=await committed_micros(engine),
+            spent_micros=await sum_committed_micros(engine),
             ended_micros=ended_micros,
             ended_unpriced=ended_unpriced,
         )

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.errors import InputError
 from tasks.core.identity import derive_seed, hash_text, normalize_prompt, to_canonical_json
 from tasks.core.records import Job, JobState, PlannedJob
-from tasks.ledger.jobs import SERIES_WIDTH, job_of, write_plan
-from tasks.ledger.lookup import ids_starting, job_row, jobs_of_salt
+from tasks.ledger.jobs import SERIES_WIDTH, job_from_row, write_plan
+from tasks.ledger.lookup import find_ids_by_prefix, find_jobs_by_salt, get_job_row
 from tasks.ledger.queries import OPEN_STATES
 
 REROLL_SALT = "imagen:reroll"
@@ -60,14 +60,14 @@ async def plan_reroll(engine: AsyncEngine, reroll: Reroll) -> PlannedReroll:
     Raises:
         InputError: The picture has not been made yet, or nothing of it would change.
     """
-    source = await job_row(engine, reroll.source)
+    source = await get_job_row(engine, reroll.source)
     _check(source, reroll)
-    known = {row.job_id: row for row in await jobs_of_salt(engine, REROLL_SALT)}
+    known = {row.job_id: row for row in await find_jobs_by_salt(engine, REROLL_SALT)}
     identity = _identity_of(reroll, known)
     if (row := known.get(identity)) is not None:
-        again = replace(job_of(row), position=row.position % SERIES_WIDTH)
+        again = replace(job_from_row(row), position=row.position % SERIES_WIDTH)
         return PlannedReroll(again, JobState(row.state))
-    origin = job_of(source)
+    origin = job_from_row(source)
     job = replace(
         origin,
         job_id=identity,
@@ -129,7 +129,7 @@ async def _free_id(engine: AsyncEngine, source: Row[Any]) -> str:
     stem = source.id or source.job_id[:12]
     if source.salt == REROLL_SALT:
         stem = re.sub(r"-r\d+$", "", stem)
-    taken = await ids_starting(engine, f"{stem}-r")
+    taken = await find_ids_by_prefix(engine, f"{stem}-r")
     number = 1
     while f"{stem}-r{number}" in taken:
         number += 1

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.clock import to_instant
 from tasks.core.money import to_usd
 from tasks.core.safe_text import escape_control_characters
-from tasks.ledger.lookup import attempts_of, find_job
+from tasks.ledger.lookup import find_job, get_attempts
 from tasks.metadata.columns import plain_row
 from tasks.store.output import Output
 
@@ -30,7 +30,7 @@ async def show(engine: AsyncEngine, out: Output, wanted: str) -> dict[str, Any]:
         **plain_row(row),
         "path": None if row["file_name"] is None else f"{out}/{row['file_name']}",
         "in_manifest": not row["withdrawn"],
-        "attempt_list": [_attempt(attempt) for attempt in await attempts_of(engine, row["job_id"])],
+        "attempt_list": [_attempt(attempt) for attempt in await get_attempts(engine, row["job_id"])],
     }
 
 

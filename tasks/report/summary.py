@@ -17,8 +17,8 @@ from tasks.core.money import to_usd
 from tasks.core.records import Counts, JobState
 from tasks.core.text import format_command
 from tasks.ledger.lock import is_alive
-from tasks.ledger.queries import count, count_usage, last_activity_us
-from tasks.ledger.runs import RunRecord, last_run
+from tasks.ledger.queries import count_jobs, count_usage, find_last_activity_us
+from tasks.ledger.runs import RunRecord, get_last_run
 from tasks.store.output import NewFile, Output
 
 FILE_NAME = "summary.json"
@@ -85,7 +85,7 @@ async def summarise(
     engine: AsyncEngine, out: Output, *, now_us: int, generated: int | None = None, warning: str | None = None
 ) -> Summary:
     """Read the summary of the batch in `out` from its ledger."""
-    run, last_us = await last_run(engine), await last_activity_us(engine)
+    run, last_us = await get_last_run(engine), await find_last_activity_us(engine)
     alive = await is_alive(engine, out.home)
     pushed, pending = await count_usage(engine)
     ended_us = now_us if alive else last_us
@@ -93,7 +93,7 @@ async def summarise(
         ended_us = run.ended_at_us
     return Summary(
         out=out,
-        counts=await count(engine),
+        counts=await count_jobs(engine),
         run=run,
         alive=alive,
         wall_s=(ended_us - run.started_at_us) / 1e6 if run and ended_us else 0.0,

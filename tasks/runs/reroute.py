@@ -7,11 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.records import JobState
 from tasks.core.settings import Settings
-from tasks.ledger.changes import ROUTE_UPDATE, route_of
+from tasks.ledger.changes import ROUTE_UPDATE, build_route
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import execute
 from tasks.ledger.jobs import IN_FLIGHT
-from tasks.ledger.queries import _pages
+from tasks.ledger.queries import _read_pages
 from tasks.plan.fallback import move_to_backend
 
 
@@ -22,5 +22,5 @@ async def reroute(engine: AsyncEngine, run: int, name: str, settings: Settings) 
     """
     mine = (jobs.c.planned_run == run) & jobs.c.withdrawn.is_(False)
     await execute(engine, update(jobs).where(mine & jobs.c.state.in_(IN_FLIGHT)).values(fallbacks=name))
-    async for page in _pages(engine, mine & (jobs.c.state == JobState.PLANNED)):
-        await execute(engine, ROUTE_UPDATE, [route_of(move_to_backend(job, name, settings)) for job in page])
+    async for page in _read_pages(engine, mine & (jobs.c.state == JobState.PLANNED)):
+        await execute(engine, ROUTE_UPDATE, [build_route(move_to_backend(job, name, settings)) for job in page])

@@ -24,12 +24,12 @@ from tasks.core.text import format_command
 from tasks.generate.batch import Batch, open_batch
 from tasks.generate.stop import INTERRUPTED
 from tasks.ledger.database.connect import open_ledger, reach_ledger
-from tasks.ledger.database.location import LedgerPlace, place_for, require_ledger
+from tasks.ledger.database.location import LedgerPlace, locate_ledger, require_ledger
 from tasks.ledger.jobs import reopen, write_plan
-from tasks.ledger.leases import living_leases, revoke
+from tasks.ledger.leases import list_living_leases, revoke
 from tasks.ledger.lock import lock_folder, require_no_workers
-from tasks.ledger.queries import Selection, ended_pages, list_shards, open_backends, open_jobs
-from tasks.ledger.runs import RunRecord, RunStart, begin_run, end_run, last_run
+from tasks.ledger.queries import Selection, find_open_backends, find_open_jobs, list_shards, read_ended_pages
+from tasks.ledger.runs import RunRecord, RunStart, begin_run, end_run, get_last_run
 from tasks.manifest import open_manifest
 from tasks.plan.check import PlanReport, check_manifest
 from tasks.plan.fallback import move_to_backend
@@ -72,12 +72,12 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
         given = _load_given_settings(request)
         place = _find_ledger(request, given)
         async with open_ledger(place, create=request.manifest is not None, alone=True) as engine:
-            before = await last_run(engine)
+            before = await get_last_run(engine)
             out.claim(first=before is None)
             settings, budget_micros = _choose_settings_and_budget(request, given, before)
             check_runner(settings.runner, place)
             if settings.runner.kind == "local":
-                require_no_workers(request.out, await living_leases(engine))
+                require_no_workers(request.out, await list_living_leases(engine))
             start = RunStart(
                 manifest=request.manifest,
                 salt=None if request.manifest is None else request.salt,
@@ -152,7 +152,7 @@ async def plan_run(run: OpenRun) -> Selection:
         await write_reroll(batch.engine, request.reroll, run=run.number, now_us=batch.clock.now_us())
     await _reopen(run)
     selection = _select_jobs(run)
-    for name in await open_backends(batch.engine, selection):
+    for name in await find_open_backends(batch.engine, selection):
         require_ready(name, batch.backend(name))
     if batch.budget.capped:
         try:
@@ -210,7 +210,7 @@ async def _check_route(run: OpenRun, ended: EndedFilter, name: str) -> None:
     backend = run.batch.backend(name)
     require_ready(name, backend)
     await asyncio.to_thread(backend.learn)
-    async for page in ended_pages(run.batch.engine, ended):
+    async for page in read_ended_pages(run.batch.engine, ended):
         for job in page:
             if problems := backend.problems(move_to_backend(job, name, run.settings)):
                 raise ConfigError(f"backend {name!r} cannot take over {job.label!r}: {problems[0]}")
@@ -229,7 +229,7 @@ async def _sum_estimates(batch: Batch, selection: Selection) -> int:
     """What the jobs that this run may send are expected to cost, millionths of a dollar."""
     total_micros = 0
     async for shard in list_shards(batch.engine, ESTIMATE_PAGE_JOBS, selection):
-        for entry in await open_jobs(batch.engine, shard.first, shard.last, planned_run=shard.planned_run):
+        for entry in await find_open_jobs(batch.engine, shard.first, shard.last, planned_run=shard.planned_run):
             routes = (entry.job, *(move_to_backend(entry.job, name, batch.settings) for name in entry.job.fallbacks))
             cost_micros, *_ = [_get_price_micros(batch, job) for job in routes]
             # What is in flight is reserved in the ledger already.
@@ -254,7 +254,7 @@ def _load_given_settings(request: RunRequest) -> Settings | None:
 
 def _find_ledger(request: RunRequest, given: Settings | None) -> LedgerPlace:
     """A new batch's ledger is where the configuration says; another's is where it is."""
-    return place_for(output_at(request.out).home, None if given is None else given.ledger_url)
+    return locate_ledger(output_at(request.out).home, None if given is None else given.ledger_url)
 
 
 def _choose_settings_and_budget(

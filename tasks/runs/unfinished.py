@@ -13,7 +13,7 @@ from tasks.core.errors import BatchStopped, InputError
 from tasks.generate.stop import INTERRUPTED
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.lock import is_alive
-from tasks.ledger.runs import RunRecord, count_resumes, last_run
+from tasks.ledger.runs import RunRecord, count_resumes, get_last_run
 from tasks.report.summary import KILLED
 from tasks.store.output import output_at
 
@@ -54,7 +54,7 @@ async def find_unfinished_batches(folder: str, rule: ResumeRule, *, now_us: int)
             async with open_ledger(out.home) as engine:
                 if await is_alive(engine, out.home):
                     continue
-                run, resumes = await last_run(engine), await count_resumes(engine)
+                run, resumes = await get_last_run(engine), await count_resumes(engine)
         except (InputError, BatchStopped) as exc:  # a ledger that cannot be read is no reason to leave the others
             yield Unfinished(out=str(out), why="unreadable", resumes=0, left_alone=str(exc))
             continue

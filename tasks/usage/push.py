@@ -22,9 +22,9 @@ from tasks.core.retry import retry_usage
 from tasks.core.settings import Settings, UsageSettings, load_settings
 from tasks.core.text import format_command
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.database.location import ledger_of
-from tasks.ledger.queries import AttemptKey, count_usage, mark_pushed, usage_pages
-from tasks.ledger.runs import last_run
+from tasks.ledger.database.location import find_ledger
+from tasks.ledger.queries import AttemptKey, count_usage, mark_pushed, read_usage_pages
+from tasks.ledger.runs import get_last_run
 from tasks.store.output import output_at
 from tasks.usage.rows import usage_row
 from tasks.usage.sinks import open_sink
@@ -99,7 +99,7 @@ class _Push:
         Raises:
             UsageError: The sink cannot be used, or has refused a row; all others that it takes are marked.
         """
-        async for page in usage_pages(self.engine, ROWS_PER_PUSH, without=self.refused.keys()):
+        async for page in read_usage_pages(self.engine, ROWS_PER_PUSH, without=self.refused.keys()):
             await self._push(page)
         if self.refused:
             raise next(iter(self.refused.values()))
@@ -137,7 +137,7 @@ async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushRe
     for out in output_at(folder).below():
         found = True
         try:
-            async with open_ledger(ledger_of(out.home, None if given is None else given.ledger_url)) as engine:
+            async with open_ledger(find_ledger(out.home, None if given is None else given.ledger_url)) as engine:
                 settings = given or await _settings_of_last_run(engine)
                 yield await push_usage(engine, settings.usage, out=out, clock=clock, retrying=retrying)
         except (InputError, BatchStopped) as exc:  # a ledger that cannot be read is no reason to leave the others
@@ -147,5 +147,5 @@ async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushRe
 
 
 async def _settings_of_last_run(engine: AsyncEngine) -> Settings:
-    run = await last_run(engine)
+    run = await get_last_run(engine)
     return Settings() if run is None else Settings.model_validate_json(run.start.settings)

@@ -11,7 +11,7 @@ from typing import Any
 from tasks.core.records import Counts, Job
 from tasks.generate.batch import Batch
 from tasks.generate.jobs import generate_range
-from tasks.ledger.queries import count
+from tasks.ledger.queries import count_jobs
 from tasks.store.output import Output
 from tests.support.factories import FakeClock, batch_of
 from tests.support.scripted_backend import ScriptedBackend
@@ -34,7 +34,7 @@ async def run(out: Path | Output, backend: ScriptedBackend, jobs: list[Job], **o
     """Generate everything that is open and count."""
     async with scripted(out, backend, jobs, **options) as batch:
         await generate_range(batch, *EVERYTHING)
-        return await count(batch.engine)
+        return await count_jobs(batch.engine)
 
 
 def ledger(out: Path, query: str) -> list[tuple[object, ...]]:

@@ -48,12 +48,12 @@ class ReplicateApi:
             Ambiguous: It may have been created.
             BatchStopped: Token or credit: nobody's prediction can be created now.
         """
-        path, body = _create_call(model, values)
+        path, body = _build_create(model, values)
         cancel_after = f"{max(5, round(cancel_after_s))}s"
         answer = await self._calls.pay("POST", path, json=body, headers={"Cancel-After": cancel_after})
         if not answer.is_success:
             raise self._refusal(answer)
-        return _prediction(answer)
+        return _parse_prediction(answer)
 
     async def upload(self, data: bytes, *, name: str) -> str:
         """Keep a picture at the service for a day, for predictions to start from. Free.
@@ -75,7 +75,7 @@ class ReplicateApi:
         address = (json_object(answer).get("urls") or {}).get("get")
         if not answer.is_success or not isinstance(address, str):
             raise NotCreated(
-                f"a picture could not be uploaded ({answer.status_code}: {self._calls.words(_detail(answer))})"
+                f"a picture could not be uploaded ({answer.status_code}: {self._calls.words(_get_detail(answer))})"
             )
         return address
 
@@ -125,7 +125,7 @@ class ReplicateApi:
 
     def _free(self, answer: httpx.Response, needed: str) -> dict[str, Any]:
         """The body of an answer to a call that may be repeated at will; it says `needed`, or says nothing."""
-        detail = self._calls.words(_detail(answer))
+        detail = self._calls.words(_get_detail(answer))
         require_free_answer(answer, service=SERVICE, key_env=self._token_env, detail=detail)
         body = json_object(answer)
         if not isinstance(body.get(needed), str | list):
@@ -135,13 +135,13 @@ class ReplicateApi:
     def _refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
         """What an answer other than 2xx proves."""
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            return throttled(answer)
-        return refusal(answer, self._calls.words(_detail(answer)), service=SERVICE, key_env=self._token_env)
+            return parse_throttled(answer)
+        return refusal(answer, self._calls.words(_get_detail(answer)), service=SERVICE, key_env=self._token_env)
 
 
-def throttled(answer: httpx.Response) -> Throttled:
+def parse_throttled(answer: httpx.Response) -> Throttled:
     """What a 429 says about when to come again: its header first, then its body, then its words."""
-    body, detail = json_object(answer), _detail(answer)
+    body, detail = json_object(answer), _get_detail(answer)
     stated = _STATED_RATE.search(detail)
     words = _RESETS_IN.search(detail)
     after_s = retry_after_s(answer)
@@ -152,20 +152,20 @@ def throttled(answer: httpx.Response) -> Throttled:
     return Throttled(detail, retry_after_s=after_s, creates_per_min=float(stated[1]) if stated else None)
 
 
-def _create_call(model: ModelReference, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _build_create(model: ModelReference, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if model.version is None:
         return f"/models/{model.name}/predictions", {"input": values}
     return "/predictions", {"version": str(model), "input": values}
 
 
-def _prediction(answer: httpx.Response) -> dict[str, Any]:
+def _parse_prediction(answer: httpx.Response) -> dict[str, Any]:
     body = json_object(answer)
     if not isinstance(body.get("id"), str):
         raise Ambiguous("the answer to a create could not be read", cost_micros=None)
     return body
 
 
-def _detail(answer: httpx.Response) -> str:
+def _get_detail(answer: httpx.Response) -> str:
     """The service's own words, on one line."""
     words = json_object(answer).get("detail") or answer.reason_phrase or f"status {answer.status_code}"
     return " ".join(str(words).split())

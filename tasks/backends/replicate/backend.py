@@ -20,11 +20,11 @@ from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.prices import Pricing, Used, price_of
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
-from tasks.backends.replicate.inputs import has_reference_images, images, input_of, megapixels
-from tasks.backends.replicate.models import facts_of
+from tasks.backends.replicate.inputs import build_input, count_images, get_megapixels, has_reference_images
+from tasks.backends.replicate.models import get_model_facts
 from tasks.backends.replicate.options import CREATES_PER_MIN, ModelReference, ReplicateOptions, parse_model
-from tasks.backends.replicate.pictures import PictureInputs
-from tasks.backends.replicate.predictions import created_prediction, ended_prediction, has_ended
+from tasks.backends.replicate.predictions import has_ended, parse_created, parse_ended
+from tasks.backends.replicate.reference_inputs import ReferenceInputs
 from tasks.backends.replicate.watcher import Watcher
 from tasks.core.clock import Clock
 from tasks.core.errors import Ambiguous, BatchStopped, ConfigError, JobError, Transient
@@ -65,9 +65,9 @@ class ReplicateBackend:
         self._pricing = Pricing(
             price=price_of(self._model.name, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
-        self._facts = facts_of(self._model.name)
+        self._facts = get_model_facts(self._model.name)
         self._timeout_s = self._options.timeout_s or self._facts.timeout_s
-        self._pictures = PictureInputs.of(self._facts, self._options)
+        self._pictures = ReferenceInputs.of(self._facts, self._options)
         self.takes = frozenset(self._pictures.names)
         self._schema: InputSchema | None = None
 
@@ -92,7 +92,7 @@ class ReplicateBackend:
         """What the model would refuse, as far as its schema is known, and pictures that would be paid for and dropped."""
         values = self._input(job)
         several = ["num_outputs: one picture is kept of each prediction; ask for more with samples"] * (
-            images(values) > 1
+            count_images(values) > 1
         )
         return several + ([] if self._schema is None else self._schema.problems(values))
 
@@ -118,7 +118,7 @@ class ReplicateBackend:
         """One create; every end that proves nothing is `Ambiguous`."""
         values = self._input(job) | await self._pictures.sent(job, self._upload)
         answer = await self._api.create(self._model, values, cancel_after_s=self._timeout_s)
-        return created_prediction(answer)
+        return parse_created(answer)
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Look through the list for this model and this whole input; wait for a list that lags."""
@@ -135,7 +135,7 @@ class ReplicateBackend:
             if len(matches) > 1:
                 raise Ambiguous(f"{len(matches)} predictions have this input", cost_micros=None)
             if matches:
-                return created_prediction(matches[0])
+                return parse_created(matches[0])
         return None
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
@@ -146,7 +146,7 @@ class ReplicateBackend:
             )
         except TimeoutError:
             answer = await self._give_up(prediction)
-        return ended_prediction(answer, self._pricing, self._used(job, None))
+        return parse_ended(answer, self._pricing, self._used(job, None))
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
         """Fetch the first output."""
@@ -198,7 +198,7 @@ class ReplicateBackend:
         return found
 
     def _input(self, job: Job) -> dict[str, Any]:
-        return input_of(job, self._options, lacks=self._facts.lacks) | self._pictures.standing(job)
+        return build_input(job, self._options, lacks=self._facts.lacks) | self._pictures.standing(job)
 
     async def _upload(self, data: bytes, sha256: str) -> str:
         await self._pace.acquire()
@@ -207,8 +207,8 @@ class ReplicateBackend:
     def _used(self, job: Job, seconds: float | None) -> Used:
         values = self._input(job)
         return Used(
-            images=images(values),
-            megapixels=megapixels(values),
+            images=count_images(values),
+            megapixels=get_megapixels(values),
             input_megapixels=None if has_reference_images(values) or references_of(job) else 0.0,
             seconds=seconds,
         )

@@ -23,7 +23,7 @@ REFERENCE_IMAGES = ("image", "images", "input_image", "input_images", "image_inp
 OUTPUT_FORMATS = {"jpeg": "jpg"}
 
 
-def input_of(job: Job, options: ReplicateOptions, *, lacks: Collection[str] = ()) -> dict[str, Any]:
+def build_input(job: Job, options: ReplicateOptions, *, lacks: Collection[str] = ()) -> dict[str, Any]:
     """The `input` of the job's prediction, without nulls. It holds the job's seed, which makes it unique.
 
     Args:
@@ -39,7 +39,7 @@ def input_of(job: Job, options: ReplicateOptions, *, lacks: Collection[str] = ()
     }
     always = {
         "prompt": normalize_prompt(job.prompt),
-        "aspect_ratio": aspect_ratio(job, options.default_aspect_ratio),
+        "aspect_ratio": choose_aspect_ratio(job, options.default_aspect_ratio),
         "num_outputs": 1,
         "output_format": OUTPUT_FORMATS.get(job.format, job.format),
         "seed": job.seed,
@@ -52,35 +52,35 @@ def input_of(job: Job, options: ReplicateOptions, *, lacks: Collection[str] = ()
     return {name: value for name, value in values.items() if value is not None}
 
 
-def aspect_ratio(job: Job, default: str) -> str:
+def choose_aspect_ratio(job: Job, default: str) -> str:
     """The row's ratio as the models spell it; that of its sides is the nearest one, where that is near.
 
     Any other goes as it is: the model's input schema refuses it before anything is sent.
     """
     if job.width and job.height:
-        return _spelled(job.width, job.height, apart=SIDES_APART)
+        return _spell_ratio(job.width, job.height, apart=SIDES_APART)
     if job.aspect_ratio:
         across, down = (int(part) for part in job.aspect_ratio.split(":"))
-        return _spelled(across, down, apart=0.0)
+        return _spell_ratio(across, down, apart=0.0)
     return default
 
 
-def _spelled(across: int, down: int, *, apart: float) -> str:
-    nearest = min(ASPECT_RATIOS, key=lambda known: _apart(known, across, down))
-    if _apart(nearest, across, down) <= apart:
+def _spell_ratio(across: int, down: int, *, apart: float) -> str:
+    nearest = min(ASPECT_RATIOS, key=lambda known: _measure_distance(known, across, down))
+    if _measure_distance(nearest, across, down) <= apart:
         return nearest
     shared = gcd(across, down)
     return f"{across // shared}:{down // shared}"
 
 
-def _apart(known: str, across: int, down: int) -> float:
+def _measure_distance(known: str, across: int, down: int) -> float:
     """How far the sides are from a ratio: 0.05 for 5 %."""
     known_across, known_down = (int(part) for part in known.split(":"))
     wide, narrow = across * known_down, down * known_across
     return max(wide, narrow) / min(wide, narrow) - 1
 
 
-def images(values: Mapping[str, Any]) -> int:
+def count_images(values: Mapping[str, Any]) -> int:
     """How many pictures an input asks for."""
     return max((int(values[name]) for name in IMAGE_COUNTS if _is_count(values.get(name))), default=1)
 
@@ -94,7 +94,7 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def megapixels(values: Mapping[str, Any]) -> float:
+def get_megapixels(values: Mapping[str, Any]) -> float:
     """The size that an input asks for, in millions of pixels; models that say nothing make one."""
     for name in ("megapixels", "output_megapixels", "resolution"):
         if match := re.match(r"\d+(\.\d+)?", str(values.get(name, ""))):

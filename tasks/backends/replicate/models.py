@@ -42,7 +42,7 @@ _FACTS = {
 }
 
 
-def facts_of(model: str) -> ModelFacts:
+def get_model_facts(model: str) -> ModelFacts:
     """What is known of `owner/name`; for other models the usual."""
     return _FACTS.get(model, _OTHER)
 

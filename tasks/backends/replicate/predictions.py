@@ -28,7 +28,7 @@ def has_ended(answer: dict[str, Any]) -> bool:
     return answer.get("status") is not None and answer["status"] not in RUNNING
 
 
-def ended_prediction(answer: dict[str, Any], pricing: Pricing, asked: Used) -> Prediction:
+def parse_ended(answer: dict[str, Any], pricing: Pricing, asked: Used) -> Prediction:
     """The prediction of an answer in a terminal state.
 
     Args:
@@ -40,13 +40,13 @@ def ended_prediction(answer: dict[str, Any], pricing: Pricing, asked: Used) -> P
         Refused, Transient, OutputGone, JobError: It ended without a picture.
     """
     metrics = answer.get("metrics") or {}
-    used = replace(asked, images=_image_count(answer), seconds=measured_s(metrics.get("predict_time")))
+    used = replace(asked, images=_count_images(answer), seconds=measured_s(metrics.get("predict_time")))
     if answer["status"] != SUCCEEDED:
-        raise _failure(answer, pricing, used)
+        raise _build_failure(answer, pricing, used)
     cost_micros = pricing.cost_micros(used)
-    output = first_output(answer.get("output"))
+    output = find_first_output(answer.get("output"))
     if output is None:
-        raise _without_output(answer, cost_micros)
+        raise _explain_missing_output(answer, cost_micros)
     return Prediction(
         prediction_id=answer["id"],
         model_version=answer.get("version"),
@@ -57,30 +57,30 @@ def ended_prediction(answer: dict[str, Any], pricing: Pricing, asked: Used) -> P
     )
 
 
-def first_output(output: Any) -> str | None:
+def find_first_output(output: Any) -> str | None:
     """The first picture's address, whether the model answers with a string, a list or a dictionary."""
     if isinstance(output, str):
         return output or None
     if isinstance(output, dict):
         output = list(output.values())
     if isinstance(output, list):
-        return next((found for item in output if (found := first_output(item))), None)
+        return next((found for item in output if (found := find_first_output(item))), None)
     return None
 
 
-def created_prediction(answer: dict[str, Any]) -> Prediction:
+def parse_created(answer: dict[str, Any]) -> Prediction:
     """The prediction of an answer to a create, or of a list: all that is known while it runs."""
-    created_at = _instant(answer, "created_at")
+    created_at = _parse_instant(answer, "created_at")
     return Prediction(prediction_id=answer["id"], model_version=answer.get("version"), created_at=created_at)
 
 
-def seconds_taken(answer: dict[str, Any]) -> float | None:
+def measure_seconds(answer: dict[str, Any]) -> float | None:
     """From creation to the end, as the provider's clock has it."""
-    begun, ended = _instant(answer, "created_at"), _instant(answer, "completed_at")
+    begun, ended = _parse_instant(answer, "created_at"), _parse_instant(answer, "completed_at")
     return None if begun is None or ended is None else max(0.0, (ended - begun).total_seconds())
 
 
-def _instant(answer: dict[str, Any], key: str) -> datetime | None:
+def _parse_instant(answer: dict[str, Any], key: str) -> datetime | None:
     """An aware instant of the answer; None where there is none that can be read."""
     try:
         moment = datetime.fromisoformat(answer[key])
@@ -89,8 +89,8 @@ def _instant(answer: dict[str, Any], key: str) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-def _failure(answer: dict[str, Any], pricing: Pricing, used: Used) -> JobError:
-    error = _failure_of(answer)
+def _build_failure(answer: dict[str, Any], pricing: Pricing, used: Used) -> JobError:
+    error = _classify_failure(answer)
     may_be_billed = error.cost_micros == 0 or error.error_kind == CANCELED
     if may_be_billed and pricing.by_time and answer.get("started_at"):
         # Such models bill the time that they ran, whatever came of it (Replicate docs, "Billing", read 2026-11).
@@ -98,7 +98,7 @@ def _failure(answer: dict[str, Any], pricing: Pricing, used: Used) -> JobError:
     return error
 
 
-def _failure_of(answer: dict[str, Any]) -> JobError:
+def _classify_failure(answer: dict[str, Any]) -> JobError:
     status, error = str(answer["status"]), str(answer.get("error") or "").strip()
     message = error or f"the prediction ended as {status}"
     if status == "aborted":
@@ -113,7 +113,7 @@ def _failure_of(answer: dict[str, Any]) -> JobError:
     return Transient(message) if _PASSING.search(message) else JobError(message)
 
 
-def _without_output(answer: dict[str, Any], cost_micros: int | None) -> JobError:
+def _explain_missing_output(answer: dict[str, Any], cost_micros: int | None) -> JobError:
     if answer.get("data_removed"):
         return OutputGone(
             "the provider has deleted the picture (it keeps outputs for an hour)", cost_micros=cost_micros
@@ -123,7 +123,7 @@ def _without_output(answer: dict[str, Any], cost_micros: int | None) -> JobError
     return JobError("the prediction succeeded without a picture", kind="no_output", cost_micros=cost_micros)
 
 
-def _image_count(answer: dict[str, Any]) -> int:
+def _count_images(answer: dict[str, Any]) -> int:
     metrics = answer.get("metrics") or {}
     reported = metrics.get("image_output_count", metrics.get("image_count"))
     if isinstance(reported, int):

@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 
 from tasks.backends.client.rate_limiter import RateLimiter
-from tasks.backends.replicate.api import ReplicateApi, throttled
-from tasks.backends.replicate.predictions import has_ended, seconds_taken
+from tasks.backends.replicate.api import ReplicateApi, parse_throttled
+from tasks.backends.replicate.predictions import has_ended, measure_seconds
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped, JobError
 
@@ -151,7 +151,7 @@ class Watcher:
         now_s, many = self.clock.monotonic_s(), self._many
         listed, single = [], []
         for item in self._waiting():
-            if many and _listable(item):
+            if many and _is_listable(item):
                 if item.since_s + self._quick_s * QUICK_SHARE <= now_s:
                     listed.append(item)
             elif item.next_look_s <= now_s:
@@ -164,7 +164,7 @@ class Watcher:
     @property
     def _many(self) -> bool:
         fewest = 1 if self._saved >= FEWEST_SAVED_FOR_A_LIST else FEWEST_FOR_A_LIST
-        return sum(map(_listable, self._watched.values())) >= fewest
+        return sum(map(_is_listable, self._watched.values())) >= fewest
 
     async def _look(self, listed: list[_Watched], single: list[_Watched]) -> None:
         not_shown = await self._look_at_list(listed) if listed else []
@@ -211,7 +211,7 @@ class Watcher:
 
     def _see(self, item: _Watched, answer: dict[str, Any]) -> None:
         if has_ended(answer) and not item.answer.done():
-            if (seconds := seconds_taken(answer)) is not None:
+            if (seconds := measure_seconds(answer)) is not None:
                 self.learn(seconds)
             item.answer.set_result(answer)
             self._saved = min(MOST_SAVED, self._saved + 1)
@@ -220,7 +220,7 @@ class Watcher:
         """A 429 or 5xx to a look says nothing about the predictions: come again later."""
         pause_s = TROUBLE_PAUSE_S
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            pause_s = throttled(answer).retry_after_s or TROUBLE_PAUSE_S
+            pause_s = parse_throttled(answer).retry_after_s or TROUBLE_PAUSE_S
         await self.clock.sleep(pause_s)
 
     def _fail(self, items: list[_Watched], error: Exception) -> None:
@@ -229,6 +229,6 @@ class Watcher:
                 item.answer.set_exception(error)
 
 
-def _listable(item: _Watched) -> bool:
+def _is_listable(item: _Watched) -> bool:
     """Whether lists show it, as far as known."""
     return item.created_at is not None and not item.is_alone

@@ -10,8 +10,8 @@ from tasks.core.records import Job
 from tasks.generate.batch import Batch
 from tasks.generate.jobs import generate_job
 from tasks.generate.stop import stop_on_error
-from tasks.ledger.queries import OpenJob, open_jobs
-from tasks.ledger.worker_leases import Holding
+from tasks.ledger.queries import OpenJob, find_open_jobs
+from tasks.ledger.worker_leases import WorkerLeases
 
 LOOK_AGAIN_S = 1.0
 """How often a worker looks whether jobs of its shard that another one has claimed have come free."""
@@ -22,7 +22,7 @@ IN_HAND = 2
 class Claims:
     """A worker's claims on a range of jobs."""
 
-    def __init__(self, batch: Batch, holding: Holding) -> None:
+    def __init__(self, batch: Batch, holding: WorkerLeases) -> None:
         """Claim by `holding`, and generate in `batch`."""
         self._batch = batch
         self._holding = holding
@@ -52,7 +52,7 @@ class Claims:
                     self._begin(group, open_job)
             if self._in_hand:
                 await self._until_there_is_room(all_claimed=len(claimed) < room)
-            elif await open_jobs(self._batch.engine, first, last, planned_run=planned_run):
+            elif await find_open_jobs(self._batch.engine, first, last, planned_run=planned_run):
                 await self._holding.release_all()  # a claim whose answer was lost
                 await self._batch.clock.sleep(LOOK_AGAIN_S)
             else:

@@ -22,7 +22,7 @@ from tasks.generate.limits import check_failures
 from tasks.generate.stop import INTERRUPTED, StopSignal, stop_on_error
 from tasks.generate.workers.schema import fleet
 from tasks.ledger.database.schema import jobs
-from tasks.ledger.database.transactions import repeating, rows_of
+from tasks.ledger.database.transactions import fetch_rows, run_transaction
 from tasks.ledger.jobs import IN_FLIGHT
 from tasks.ledger.leases import is_newest
 
@@ -63,7 +63,7 @@ class Heartbeat:
     async def _exchange(self, tally: Tally) -> None:
         ends, told = self._ends, replace(tally)
         statement, news = _build_news_update(self._run, self._limits.error_window), self._news(told)
-        row = next(iter(await repeating(self._engine, lambda db: _fetch_rows(db, statement, news))), None)
+        row = next(iter(await run_transaction(self._engine, lambda db: _fetch_rows(db, statement, news))), None)
         self._ends, self._told = self._ends[len(ends) :], told
         if row is None:
             raise BatchStopped(INTERRUPTED, "another run of this batch has begun")
@@ -74,8 +74,8 @@ class Heartbeat:
         """Put what all workers did into `tally`, and stop when the batch does, or the database is away."""
         await self._pass_on()
         with stop_on_error(self._stop):
-            [row] = await rows_of(self._engine, select(fleet))
-            [(tally.in_flight,)] = await rows_of(self._engine, _COUNT_IN_FLIGHT)
+            [row] = await fetch_rows(self._engine, select(fleet))
+            [(tally.in_flight,)] = await fetch_rows(self._engine, _COUNT_IN_FLIGHT)
             tally.succeeded, tally.failed = row.succeeded, row.failed
             tally.cost_micros, tally.cost_unknown = row.cost_micros, row.cost_unknown
             self._heed(row.stop_reason, row.stop_message)
@@ -107,7 +107,7 @@ class Heartbeat:
         with suppress(BatchStopped):  # then the others stop for the same reason: the database is away
             mine = (fleet.c.run == self._run) & fleet.c.stop_reason.is_(None)
             telling = update(fleet).where(mine).values(cause)
-            await repeating(self._engine, lambda db: db.execute(telling))
+            await run_transaction(self._engine, lambda db: db.execute(telling))
             self._has_told_stop = True
 
 

@@ -31,7 +31,7 @@ from tasks.generate.budget import build_exhausted_stop, build_unknown_price_stop
 from tasks.generate.workers.schema import fleet, get_now_s, reservations
 from tasks.generate.workers.start import select_counted_for_reservation
 from tasks.ledger.database.schema import jobs
-from tasks.ledger.database.transactions import repeating
+from tasks.ledger.database.transactions import run_transaction
 
 LOOK_AGAIN_S = 0.25
 """How often a worker that waits for money looks whether some came back."""
@@ -68,7 +68,7 @@ class SharedBudget:
         values = {"a_job_id": job_id, "a_number": number, "an_owner": self._owner, "a_micros": micros}
         while True:
             await self.settled()
-            if await repeating(self._engine, lambda db: _try_reserve(db, values)):
+            if await run_transaction(self._engine, lambda db: _try_reserve(db, values)):
                 return reservation
             await self._wait_for_money(micros, self._cap_micros)
 
@@ -88,7 +88,7 @@ class SharedBudget:
             await asyncio.gather(*self._writing)
 
     async def _wait_for_money(self, micros: int, cap_micros: int) -> None:
-        left, waits = await repeating(self._engine, _recount)
+        left, waits = await run_transaction(self._engine, _recount)
         if left < micros:
             if not waits:
                 raise build_exhausted_stop(cap_micros, left, micros)
@@ -103,7 +103,7 @@ class SharedBudget:
 
     async def _take_over(self, micros: int, job_id: str, number: int) -> None:
         values = {"job_id": job_id, "number": number, "owner": self._owner, "micros": micros}
-        await repeating(self._engine, lambda db: _take_over_row(db, values))
+        await run_transaction(self._engine, lambda db: _take_over_row(db, values))
 
     async def _settle(
         self, job_id: str, number: int, cost_micros: int | None, opened: asyncio.Task[None] | None
@@ -115,7 +115,7 @@ class SharedBudget:
         taken = gone.returning(reservations.c.micros).cte("taken")
         kept = taken.c.micros if cost_micros is None else literal(cost_micros)
         change = select(func.coalesce(func.sum(kept - taken.c.micros), 0)).scalar_subquery()
-        await repeating(
+        await run_transaction(
             self._engine,
             lambda db: db.execute(
                 update(fleet).values(committed_micros=fleet.c.committed_micros + change).add_cte(taken)

@@ -25,7 +25,7 @@ from tasks.backends.client.rate_limiter import (
     STATED_SHARE,
 )
 from tasks.generate.workers.schema import get_now_s, rates
-from tasks.ledger.database.transactions import repeating
+from tasks.ledger.database.transactions import run_transaction
 
 AHEAD_S = 0.25
 """How far ahead turns are taken: long beside a question to the database, short beside the way of a 429 to everybody."""
@@ -111,7 +111,7 @@ class SharedRateLimiter:
         wanted = max(1, min(self._waiting, int(self._per_min / 60 * AHEAD_S)))
         accepted, self._accepted = self._accepted, 0
         values = {"mine": self._account, "wanted": wanted, "accepted": accepted}
-        taken = await repeating(self._engine, lambda db: _fetch_one(db, _TAKE, values))
+        taken = await run_transaction(self._engine, lambda db: _fetch_one(db, _TAKE, values))
         if taken is None:
             self._accepted += accepted
             return await self._when_to_ask_again()
@@ -122,19 +122,19 @@ class SharedRateLimiter:
         return self._turns[0] - self._there_s()
 
     async def _when_to_ask_again(self) -> float:
-        known = await repeating(self._engine, lambda db: _fetch_one(db, _LOOK, {"mine": self._account}))
+        known = await run_transaction(self._engine, lambda db: _fetch_one(db, _LOOK, {"mine": self._account}))
         if known is None:
-            await repeating(self._engine, lambda db: db.execute(_build_first_row(self._account, self._per_min)))
+            await run_transaction(self._engine, lambda db: db.execute(_build_first_row(self._account, self._per_min)))
             return 0.0
         return float(known.next_at_s - known.now_s) - AHEAD_S / 2
 
     async def _tell(self, sent_at_s: float, pause_s: float, per_min: float | None) -> None:
         values = {"mine": self._account, "sent_at": sent_at_s, "pause": pause_s}
         if per_min is None:
-            await repeating(self._engine, lambda db: db.execute(_CUT, values))
+            await run_transaction(self._engine, lambda db: db.execute(_CUT, values))
         else:
             values["stated"] = per_min * STATED_SHARE
-            await repeating(self._engine, lambda db: db.execute(_CUT_TO_STATED, values))
+            await run_transaction(self._engine, lambda db: db.execute(_CUT_TO_STATED, values))
 
     def _there_s(self) -> float:
         """The database's clock now."""

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tasks.generate.workers.schema import ONLY_ROW, fleet, metadata, rates, reservations
 from tasks.ledger.database.schema import attempts, runs
-from tasks.ledger.database.transactions import repeating
+from tasks.ledger.database.transactions import run_transaction
 
 
 async def begin_fleet(engine: AsyncEngine, *, run: int) -> None:
@@ -42,7 +42,7 @@ async def begin_fleet(engine: AsyncEngine, *, run: int) -> None:
         await db.execute(row.on_conflict_do_update(index_elements=[fleet.c.id], set_=fresh))
         await db.execute(_count_money())
 
-    await repeating(engine, begin)
+    await run_transaction(engine, begin)
 
 
 def _count_money() -> Update:

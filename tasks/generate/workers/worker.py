@@ -25,9 +25,9 @@ from tasks.generate.workers.shared_budget import SharedBudget
 from tasks.generate.workers.shared_rate import SharedRateLimiter
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.journal import Journal
-from tasks.ledger.leases import LeaseTerms, new_owner
-from tasks.ledger.runs import RunStart, last_run
-from tasks.ledger.worker_leases import Holding
+from tasks.ledger.leases import LeaseTerms, make_owner
+from tasks.ledger.runs import RunStart, get_last_run
+from tasks.ledger.worker_leases import WorkerLeases
 from tasks.store.output import output_at
 
 
@@ -60,13 +60,15 @@ async def work_on_shard(order: ShardOrder) -> None:
         BatchStopped: The ledger went away. The batch can be resumed.
     """
     async with open_ledger(output_at(order.out).ledger_folder()) as engine:
-        run = await last_run(engine)
+        run = await get_last_run(engine)
         if run is None or run.number != order.run or run.outcome is not None:
             return  # the run that sent this is over
         settings = divide_concurrency(Settings.model_validate_json(run.start.settings), order.places)
         runner = settings.runner
-        terms = LeaseTerms(owner=new_owner(), lease_s=runner.lease_s, send_margin_s=runner.send_margin_s, run=order.run)
-        holding = Holding(engine, terms, Clock())
+        terms = LeaseTerms(
+            owner=make_owner(), lease_s=runner.lease_s, send_margin_s=runner.send_margin_s, run=order.run
+        )
+        holding = WorkerLeases(engine, terms, Clock())
         async with open_worker(order, engine, settings, run.start, holding) as batch:
             await Claims(batch, holding).work(order.first, order.last, order.planned_run)
 
@@ -82,7 +84,7 @@ def divide_concurrency(settings: Settings, places: int) -> Settings:
 
 @asynccontextmanager
 async def open_worker(
-    order: ShardOrder, engine: AsyncEngine, settings: Settings, start: RunStart, holding: Holding
+    order: ShardOrder, engine: AsyncEngine, settings: Settings, start: RunStart, holding: WorkerLeases
 ) -> AsyncIterator[Batch]:
     """The batch as one worker has it: its limits are those of all workers together.
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import BatchStopped
-from tasks.ledger.database.location import LedgerPlace, PostgresqlSchema, SqliteFile, place_for, require_ledger
+from tasks.ledger.database.location import LedgerPlace, PostgresqlSchema, SqliteFile, locate_ledger, require_ledger
 from tasks.ledger.database.postgresql_errors import explain_postgresql
 from tasks.ledger.database.sqlite import explain_sqlite, open_sqlite
 
@@ -35,11 +35,11 @@ async def open_ledger(
         ConfigError: Its database cannot be used. Nothing was spent.
         BatchStopped: The disk is full, or the database went away and stayed away. It can be resumed.
     """
-    place = place_for(where, None) if isinstance(where, Path) else where
+    place = locate_ledger(where, None) if isinstance(where, Path) else where
     if not create:
         require_ledger(place.out)
     try:
-        async with _opened(place, create=create, alone=alone) as engine:
+        async with _open(place, create=create, alone=alone) as engine:
             yield engine
     except DBAPIError as exc:
         if (explained := explain_failure(exc)) is None:
@@ -54,12 +54,12 @@ async def reach_ledger(place: LedgerPlace) -> None:
         ConfigError: It cannot be reached or refuses. Nothing was spent.
     """
     if isinstance(place, PostgresqlSchema):
-        from tasks.ledger.database.postgresql import reach  # noqa: PLC0415  see `_opened`
+        from tasks.ledger.database.postgresql import reach  # noqa: PLC0415  see `_open`
 
         await reach(place)
 
 
-def _opened(place: LedgerPlace, *, create: bool, alone: bool) -> AbstractAsyncContextManager[AsyncEngine]:
+def _open(place: LedgerPlace, *, create: bool, alone: bool) -> AbstractAsyncContextManager[AsyncEngine]:
     if isinstance(place, SqliteFile):
         return open_sqlite(place)
     from tasks.ledger.database.postgresql import open_postgresql  # noqa: PLC0415  its driver would slow down every command

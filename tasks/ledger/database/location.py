@@ -52,7 +52,7 @@ class PostgresqlSchema:
 LedgerPlace = SqliteFile | PostgresqlSchema
 
 
-def ledger_of(out: Path, setting: str | None = None) -> LedgerPlace:
+def find_ledger(out: Path, setting: str | None = None) -> LedgerPlace:
     """Where the ledger of the batch in `out` is.
 
     Args:
@@ -63,10 +63,10 @@ def ledger_of(out: Path, setting: str | None = None) -> LedgerPlace:
         InputError: The folder holds no batch, or one whose ledger is somewhere else than the setting says.
     """
     require_ledger(out)
-    return place_for(out, setting)
+    return locate_ledger(out, setting)
 
 
-def place_for(out: Path, setting: str | None) -> LedgerPlace:
+def locate_ledger(out: Path, setting: str | None) -> LedgerPlace:
     """Where the ledger of `out` is, or where a new batch's is to be made.
 
     Raises:
@@ -89,7 +89,7 @@ def place_for(out: Path, setting: str | None) -> LedgerPlace:
             f"ledger: leads to {hide_password(setting)}, but the batch in {out} has its ledger in "
             f"{LEDGER_NAME} there; use another output folder or take the setting away"
         )
-    return PostgresqlSchema(out=out, url=setting, schema=new_schema(out))
+    return PostgresqlSchema(out=out, url=setting, schema=make_schema_name(out))
 
 
 def require_ledger(out: Path) -> None:
@@ -102,7 +102,7 @@ def require_ledger(out: Path) -> None:
         raise InputError(f"{out}: is not the output folder of a batch (it has no {LEDGER_NAME} and no {POINTER_NAME})")
 
 
-def new_schema(out: Path) -> str:
+def make_schema_name(out: Path) -> str:
     """A schema's name that people know the folder by, and that no other batch has had."""
     from slugify import slugify  # noqa: PLC0415  every command loads this module, and few need a new name
 

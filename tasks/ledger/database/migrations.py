@@ -29,7 +29,7 @@ _versions = Table("ledger_version", MetaData(), Column("version", Integer, nulla
 """SQLite keeps the number in the file's head; in PostgreSQL this table's only row has it."""
 
 
-def version_of(db: Connection) -> int:
+def read_version(db: Connection) -> int:
     """The version that stands in the database; 0 where there are no tables yet."""
     if db.dialect.name == "sqlite":
         return int(db.execute(text("PRAGMA user_version")).scalar_one())
@@ -50,7 +50,7 @@ def require_known(version: int, place: Path | str) -> None:
 
 def bring_up_to_date(db: Connection) -> None:
     """Make the tables, or change those of an older version; the caller lets nobody else do it at the same time."""
-    version = version_of(db)
+    version = read_version(db)
     if version == 0:
         metadata.create_all(db)
     else:

@@ -23,8 +23,8 @@ from tasks.core.errors import BatchLocked, BatchStopped, ConfigError, ImagenErro
 from tasks.core.paths import POINTER_NAME
 from tasks.core.retry import retry_database
 from tasks.ledger.database.location import PostgresqlSchema, read_pointer, write_pointer
-from tasks.ledger.database.migrations import bring_up_to_date, require_known, version_of
-from tasks.ledger.database.postgresql_errors import is_away, is_away_code, words_of
+from tasks.ledger.database.migrations import bring_up_to_date, read_version, require_known
+from tasks.ledger.database.postgresql_errors import get_error_text, is_away, is_away_code
 from tasks.ledger.database.postgresql_lock import END_SESSION, HOLDER, TRY_LOCK
 from tasks.ledger.database.schema import SCHEMA_VERSION
 
@@ -174,7 +174,7 @@ class Connector:
         )
 
     def _explained(self, exc: Exception) -> ImagenError:
-        words = f"{self._place} {_reason(exc, parse_database(self._place.url)[2])}"
+        words = f"{self._place} {_explain_code(exc, parse_database(self._place.url)[2])}"
         if self.patient:
             return BatchStopped("ledger", f"the ledger is away: {words}, then resume; nothing is paid twice")
         return ConfigError(f"ledger: {words}")
@@ -189,7 +189,7 @@ async def _is_alive(session: asyncpg.Connection) -> bool:
     return True
 
 
-def _reason(exc: Exception, database: str) -> str:
+def _explain_code(exc: Exception, database: str) -> str:
     """What a refusal means and what to do, by its SQLSTATE."""
     code = getattr(exc, "sqlstate", None) or ""
     words = (str(exc) or type(exc).__name__).partition("\n")[0]
@@ -206,7 +206,7 @@ async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool
     known = read_pointer(place.out) is not None
     try:
         async with engine.begin() as db:
-            version = await db.run_sync(version_of)
+            version = await db.run_sync(read_version)
             require_known(version, str(place))
             if version == 0 and (known or not create):
                 raise InputError(
@@ -220,12 +220,12 @@ async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool
                 await db.execute(text(f"CREATE SCHEMA IF NOT EXISTS {place.schema}"))
                 await db.run_sync(bring_up_to_date)
     except DBAPIError as exc:
-        raise ConfigError(f"ledger: {place} {_refused(exc)}") from None
+        raise ConfigError(f"ledger: {place} {_explain_refusal(exc)}") from None
     if not known:  # not before there is something that it leads to
         write_pointer(place)
 
 
-def _refused(exc: DBAPIError) -> str:
+def _explain_refusal(exc: DBAPIError) -> str:
     if getattr(exc.orig, "sqlstate", None) == "42501":
-        return f"refuses ({words_of(exc)}): its user needs CREATE on the database: GRANT CREATE ON DATABASE ... TO ..."
-    return f"cannot be used ({words_of(exc)}): mend that"
+        return f"refuses ({get_error_text(exc)}): its user needs CREATE on the database: GRANT CREATE ON DATABASE ... TO ..."
+    return f"cannot be used ({get_error_text(exc)}): mend that"

@@ -25,14 +25,16 @@ def is_away_code(code: str | None) -> bool:
 
 def explain_postgresql(exc: DBAPIError | OSError) -> BatchStopped:
     """The error that a user can act on, for a statement that the server did not carry out, or not in time."""
-    words = words_of(exc) if isinstance(exc, DBAPIError) else f"its server gave no answer: {_words_of_silence(exc)}"
+    words = (
+        get_error_text(exc) if isinstance(exc, DBAPIError) else f"its server gave no answer: {_describe_silence(exc)}"
+    )
     return BatchStopped("ledger", f"the ledger cannot be used ({words}); mend that and resume; nothing is paid twice")
 
 
-def _words_of_silence(exc: OSError) -> str:
+def _describe_silence(exc: OSError) -> str:
     return exc.strerror or type(exc).__name__
 
 
-def words_of(exc: DBAPIError) -> str:
+def get_error_text(exc: DBAPIError) -> str:
     """The server's own, without the class that SQLAlchemy puts before them."""
     return str(exc.orig).partition("\n")[0].rpartition("'>: ")[2]

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tasks.core.errors import BatchStopped, InputError
 from tasks.ledger.database.location import SqliteFile
-from tasks.ledger.database.migrations import bring_up_to_date, require_known, version_of
+from tasks.ledger.database.migrations import bring_up_to_date, read_version, require_known
 from tasks.ledger.database.schema import SCHEMA_VERSION
 
 FULL_DISK_HINT = "free some space and run `imagen resume` on it; nothing is paid twice"
@@ -46,7 +46,7 @@ def configure_sqlite(connection: Any, _record: Any) -> None:
 async def _prepare(engine: AsyncEngine, path: Path) -> None:
     try:
         async with engine.begin() as db:
-            version = await db.run_sync(version_of)
+            version = await db.run_sync(read_version)
             require_known(version, path)
             if version != SCHEMA_VERSION:
                 await db.execute(text("BEGIN IMMEDIATE"))  # whoever comes at the same time waits, and finds it done

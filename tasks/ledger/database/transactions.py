@@ -16,7 +16,7 @@ from tasks.ledger.database.postgresql_errors import is_away
 T = TypeVar("T")
 
 
-async def repeating(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+async def run_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     """What `work` gives, in one transaction of its own; it must be harmless to do twice.
 
     Raises:
@@ -35,22 +35,22 @@ async def repeating(engine: AsyncEngine, work: Callable[[AsyncConnection], Await
         raise explained from exc
 
 
-async def rows_of(engine: AsyncEngine, query: Executable) -> Sequence[Any]:
+async def fetch_rows(engine: AsyncEngine, query: Executable) -> Sequence[Any]:
     """All rows that the query finds."""
 
     async def read(db: AsyncConnection) -> Sequence[Any]:
         return (await db.execute(query)).all()
 
-    return await repeating(engine, read)
+    return await run_transaction(engine, read)
 
 
-async def mappings_of(engine: AsyncEngine, query: Executable) -> Sequence[RowMapping]:
+async def fetch_mappings(engine: AsyncEngine, query: Executable) -> Sequence[RowMapping]:
     """All rows that the query finds, by the names of their columns."""
 
     async def read(db: AsyncConnection) -> Sequence[RowMapping]:
         return (await db.execute(query)).mappings().all()
 
-    return await repeating(engine, read)
+    return await run_transaction(engine, read)
 
 
 async def execute(engine: AsyncEngine, statement: UpdateBase, rows: Sequence[Mapping[str, Any]] | None = None) -> int:
@@ -60,4 +60,4 @@ async def execute(engine: AsyncEngine, statement: UpdateBase, rows: Sequence[Map
         done: CursorResult[Any] = await db.execute(statement, rows)
         return done.rowcount
 
-    return await repeating(engine, write)
+    return await run_transaction(engine, write)

@@ -38,7 +38,7 @@ class LedgerWriter(Protocol):
         """Everything that was awaited is on disk."""
 
 
-def writer_for(engine: AsyncEngine) -> LedgerWriter:
+def make_writer(engine: AsyncEngine) -> LedgerWriter:
     """Nothing is connected before the first transaction."""
     return SqliteWriter(engine) if engine.dialect.name == "sqlite" else PostgresqlWriter(engine)
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import OutputError, UnreadableFile
 from tasks.core.records import JobState
-from tasks.ledger.queries import job_pages
+from tasks.ledger.queries import read_job_pages
 from tasks.store.output import Output
 
 READ_AHEAD = 8
@@ -54,7 +54,7 @@ async def pictures(engine: AsyncEngine, out: Output) -> AsyncGenerator[Picture, 
 
 
 async def _rows(engine: AsyncEngine) -> AsyncIterator[RowMapping]:
-    async for page in job_pages(engine):
+    async for page in read_job_pages(engine):
         for row in page:
             if row["state"] == JobState.SUCCEEDED:
                 yield row

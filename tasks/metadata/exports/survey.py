@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.records import JobState
-from tasks.ledger.queries import job_pages
+from tasks.ledger.queries import read_job_pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ async def survey(engine: AsyncEngine) -> Survey:
     models: Counter[str] = Counter()
     extensions: set[str] = set()
     rows = 0
-    async for page in job_pages(engine):
+    async for page in read_job_pages(engine):
         rows += len(page)
         for row in page:
             if row["state"] == JobState.SUCCEEDED:

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.ledger.queries import job_pages
+from tasks.ledger.queries import read_job_pages
 from tasks.metadata.columns import COLUMNS, plain_row
 
 
@@ -22,7 +22,7 @@ async def write_csv(engine: AsyncEngine, file: TextIO) -> int:
     writer = csv.DictWriter(file, [column.name for column in COLUMNS], lineterminator="\r\n")
     writer.writeheader()
     rows = 0
-    async for page in job_pages(engine):
+    async for page in read_job_pages(engine):
         writer.writerows(plain_row(row) for row in page)
         rows += len(page)
     return rows
@@ -31,7 +31,7 @@ async def write_csv(engine: AsyncEngine, file: TextIO) -> int:
 async def write_jsonl(engine: AsyncEngine, file: TextIO) -> int:
     """Write one JSON object a line for each job; gives the number of jobs."""
     rows = 0
-    async for page in job_pages(engine):
+    async for page in read_job_pages(engine):
         file.writelines(json.dumps(plain_row(row), ensure_ascii=False) + "\n" for row in page)
         rows += len(page)
     return rows

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.clock import Clock
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import require_ledger
-from tasks.ledger.queries import count, job_pages
+from tasks.ledger.queries import count_jobs, read_job_pages
 from tasks.report.gallery import plots, rows, thumbnails
 from tasks.report.gallery.figures import Figures
 from tasks.report.gallery.page import page_html
@@ -109,7 +109,7 @@ async def write_gallery(out: Output, on_progress: OnProgress = lambda *_: None, 
 
 
 async def _write_jobs(engine: AsyncEngine, gallery: Gallery, before: set[str], on_progress: OnProgress) -> None:
-    total, looked_at = (await count(engine)).total, 0
+    total, looked_at = (await count_jobs(engine)).total, 0
 
     def advance() -> None:
         nonlocal looked_at
@@ -118,7 +118,7 @@ async def _write_jobs(engine: AsyncEngine, gallery: Gallery, before: set[str], o
 
     small = thumbnails.Thumbnails(gallery.out, pictures=await gallery.out.names(IMAGES), made=before)
     number = 0
-    async for found in job_pages(engine):
+    async for found in read_job_pages(engine):
         page = [{str(name): value for name, value in row.items()} for row in found]
         number += 1
         pictures = await small.of_page(page, advance)

@@ -15,7 +15,7 @@ from tasks.core.settings import BackendSettings, Settings, StopSettings
 from tasks.generate.batch import Batch, open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.queries import count
+from tasks.ledger.queries import count_jobs
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import make_job, plan_jobs
 
@@ -67,4 +67,4 @@ async def generate(out: Path, instance: Mapping[str, Any], jobs: list[Job], **op
     """Generate what is open and count."""
     async with batch_at(out, instance, jobs, **options) as batch:
         await generate_range(batch, *EVERYTHING)
-        return await count(batch.engine)
+        return await count_jobs(batch.engine)

@@ -11,7 +11,7 @@ from tasks.core.errors import Ambiguous, JobError, OutputGone, Transient, Unfetc
 from tasks.core.records import Counts, EndedFilter, Job, JobState, Prediction
 from tasks.generate.jobs import generate_range
 from tasks.ledger.jobs import reopen
-from tasks.ledger.queries import count
+from tasks.ledger.queries import count_jobs
 from tests.support.factories import make_job
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
 from tests.support.scripted_batch import EVERYTHING, ledger, run, scripted
@@ -29,7 +29,7 @@ async def retry(out: Path, backend: ScriptedBackend, state: JobState, budget_mic
     async with scripted(out, backend, [make_job()], budget_micros=budget_micros) as batch:
         await reopen(batch.engine, EndedFilter(frozenset({state})))
         await generate_range(batch, *EVERYTHING)
-        return await count(batch.engine)
+        return await count_jobs(batch.engine)
 
 
 @pytest.mark.parametrize(("error", "cost_micros"), COSTLY)

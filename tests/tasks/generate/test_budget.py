@@ -12,7 +12,7 @@ import pytest
 from tasks.core.errors import BatchStopped, JobError, Transient
 from tasks.generate.budget import Budget
 from tasks.generate.jobs import generate_range
-from tasks.ledger.queries import count
+from tasks.ledger.queries import count_jobs
 from tests.support.factories import make_job
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
 from tests.support.scripted_batch import EVERYTHING, ledger, run, scripted
@@ -81,7 +81,7 @@ async def test_the_budget_is_kept_to_the_cent_and_used_in_full(out: Path, concur
     cap_micros = 80 * PRICE_MICROS
     async with scripted(out, backend, jobs, concurrency=concurrency, budget_micros=cap_micros) as batch:
         await generate_range(batch, *EVERYTHING)
-        counts = await count(batch.engine)
+        counts = await count_jobs(batch.engine)
         assert batch.stop.cause is not None
         assert batch.stop.cause.reason == "budget"
     assert counts.succeeded == 79

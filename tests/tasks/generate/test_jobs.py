@@ -24,7 +24,7 @@ from tasks.core.errors import (
 from tasks.core.records import Job, JobState, Prediction
 from tasks.generate.batch import build_local_limiter
 from tasks.generate.jobs import generate_range
-from tasks.ledger.queries import Selection, count, list_shards
+from tasks.ledger.queries import Selection, count_jobs, list_shards
 from tests.support.factories import START_US, FakeClock, batch_of, make_job, plan_jobs
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend, picture
 from tests.support.scripted_batch import EVERYTHING, ledger, run, scripted
@@ -119,7 +119,7 @@ async def test_what_was_in_flight_when_its_row_left_is_collected_and_not_sent(ou
     async with scripted(out, backend, []) as batch:
         await plan_jobs(batch.engine, [], run=2)
         await generate_range(batch, *EVERYTHING)
-        assert (await count(batch.engine)).total == 0
+        assert (await count_jobs(batch.engine)).total == 0
     assert (backend.calls["find"], backend.calls["submit"]) == (1, 0)
     state = "succeeded" if created else "planned"
     assert ledger(out, "SELECT state, withdrawn FROM jobs") == [(state, 1)]
@@ -250,7 +250,7 @@ async def test_a_stop_leaves_the_rest_open(out: Path) -> None:
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is not None
         assert batch.stop.cause.reason == "credit"
-        counts = await count(batch.engine)
+        counts = await count_jobs(batch.engine)
     assert (counts.succeeded, counts.planned, counts.failed) == (1, 4, 0)
     assert (await run(out, ScriptedBackend(), jobs)).succeeded == 5
 
@@ -265,7 +265,7 @@ async def test_a_drain_lands_what_is_in_flight(out: Path) -> None:
             await asyncio.sleep(0.001)
         batch.stop.drain()
         await generating
-        counts = await count(batch.engine)
+        counts = await count_jobs(batch.engine)
     assert (counts.succeeded, counts.planned) == (4, 8)
     assert backend.calls["submit"] == 4
 
@@ -282,7 +282,7 @@ async def test_a_drain_waits_for_no_turn_to_create(out: Path) -> None:
             await asyncio.sleep(0.001)
         batch.stop.drain()
         await asyncio.wait_for(generating, 10)
-        counts = await count(batch.engine)
+        counts = await count_jobs(batch.engine)
     assert (counts.succeeded, counts.planned, backend.calls["submit"]) == (1, 7, 1)
 
 
@@ -307,7 +307,7 @@ async def test_what_was_not_created_is_not_sent_again_while_the_batch_drains(out
     async with scripted(out, backend, [make_job()]) as batch:
         backend.before_submit = lambda _: batch.stop.drain()
         await generate_range(batch, *EVERYTHING)
-        assert (await count(batch.engine)).planned == 1
+        assert (await count_jobs(batch.engine)).planned == 1
     assert backend.calls["submit"] == 1
     assert ledger(out, "SELECT state, cost_micros FROM attempts") == [("failed", 0)]
 
@@ -348,7 +348,7 @@ async def test_too_many_failures_stop_the_batch(out: Path) -> None:
         backend.on_wait[str(job.id)] = deque([JobError("no")])
     async with scripted(out, backend, jobs, concurrency=1) as batch:
         await generate_range(batch, *EVERYTHING)
-        counts = await count(batch.engine)
+        counts = await count_jobs(batch.engine)
     assert (counts.failed, counts.planned) == (20, 40)
 
 
@@ -378,7 +378,7 @@ async def test_while_pictures_cannot_land_no_more_are_paid_for(out: Path) -> Non
         assert backend.calls["submit"] == 8
         gate.set()
         await generating
-        assert (await count(batch.engine)).succeeded == 30
+        assert (await count_jobs(batch.engine)).succeeded == 30
 
 
 async def test_a_full_disk_stops_and_keeps_what_was_paid(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.database.location import PostgresqlSchema, new_schema
+from tasks.ledger.database.location import PostgresqlSchema, make_schema_name
 from tests.support.services.postgresql import PASSWORD, Postgresql
 
 
@@ -17,7 +17,7 @@ def begin_on(server: Postgresql, out: Path) -> PostgresqlSchema:
     """A ledger without jobs on the server, to which the folder's pointer leads."""
 
     async def begin() -> PostgresqlSchema:
-        place = PostgresqlSchema(out=out, url=server.url(), schema=new_schema(out))
+        place = PostgresqlSchema(out=out, url=server.url(), schema=make_schema_name(out))
         async with open_ledger(place, create=True):
             return place
 

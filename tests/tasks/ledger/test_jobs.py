@@ -14,9 +14,17 @@ from tasks.core.settings import BackendSettings, Settings
 from tasks.ledger import queries
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs
-from tasks.ledger.jobs import SERIES_WIDTH, known_states, reopen
+from tasks.ledger.jobs import SERIES_WIDTH, get_known_states, reopen
 from tasks.ledger.journal import Journal
-from tasks.ledger.queries import EVERYTHING, Selection, count, count_open, job_pages, list_shards, open_jobs
+from tasks.ledger.queries import (
+    EVERYTHING,
+    Selection,
+    count_jobs,
+    count_open,
+    find_open_jobs,
+    list_shards,
+    read_job_pages,
+)
 from tasks.runs.reroute import reroute
 from tests.support.factories import START_US, make_job, plan_jobs
 
@@ -33,7 +41,7 @@ async def finish(engine: AsyncEngine, job: Job) -> None:
 
 async def order(engine: AsyncEngine) -> list[str]:
     """Row ids in the order of the metadata table."""
-    return [row["id"] async for page in job_pages(engine) for row in page]
+    return [row["id"] async for page in read_job_pages(engine) for row in page]
 
 
 async def test_a_longer_manifest_adds_only_what_is_new(out: Path) -> None:
@@ -45,8 +53,8 @@ async def test_a_longer_manifest_adds_only_what_is_new(out: Path) -> None:
         moved = make_job(1, position=0)
         await plan_jobs(engine, [moved, make_job(2, position=1), make_job(0, position=2)], run=2)
         assert await order(engine) == ["row-1", "row-2", "row-0"]
-        assert [entry.job.id for entry in await open_jobs(engine, 0, 10)] == ["row-2", "row-0"]
-        assert await known_states(engine, [first.job_id, second.job_id, third.job_id]) == {
+        assert [entry.job.id for entry in await find_open_jobs(engine, 0, 10)] == ["row-2", "row-0"]
+        assert await get_known_states(engine, [first.job_id, second.job_id, third.job_id]) == {
             first.job_id: JobState.PLANNED,
             second.job_id: JobState.SUCCEEDED,
             third.job_id: JobState.PLANNED,
@@ -60,9 +68,9 @@ async def test_a_row_that_is_gone_is_withdrawn_and_can_come_back(out: Path) -> N
         await finish(engine, make_job(1))
         await plan_jobs(engine, [make_job(0)], run=2)
         assert await order(engine) == ["row-0"]
-        assert (await count(engine)).total == 1
+        assert (await count_jobs(engine)).total == 1
         await plan_jobs(engine, [make_job(0), make_job(1)], run=3)
-        assert (await count(engine)).succeeded == 1
+        assert (await count_jobs(engine)).succeeded == 1
 
 
 async def test_a_paid_prediction_is_collected_though_its_row_is_gone(out: Path) -> None:
@@ -95,7 +103,7 @@ async def test_jobs_that_share_a_place_are_all_listed(out: Path, monkeypatch: py
         async with engine.begin() as db:
             await db.execute(update(jobs).values(planned_run=3))
         await reroute(engine, 3, "sketch", Settings(backends={"sketch": BackendSettings(type="sketch", model="new")}))
-        assert [row["model"] async for page in job_pages(engine) for row in page] == ["new"] * 4
+        assert [row["model"] async for page in read_job_pages(engine) for row in page] == ["new"] * 4
 
 
 async def test_another_salt_is_added_behind(out: Path) -> None:
@@ -105,7 +113,7 @@ async def test_another_salt_is_added_behind(out: Path) -> None:
         await plan_jobs(engine, [make_job(10, position=0)], run=2, salt="tuesday")
         await plan_jobs(engine, [make_job(0), make_job(1)], run=3, salt="monday")
         assert await order(engine) == ["row-0", "row-1", "row-10"]
-        [last] = await open_jobs(engine, SERIES_WIDTH, 2 * SERIES_WIDTH)
+        [last] = await find_open_jobs(engine, SERIES_WIDTH, 2 * SERIES_WIDTH)
         assert last.job.position == SERIES_WIDTH
 
 
@@ -120,7 +128,7 @@ async def test_failed_jobs_open_again_only_when_asked(out: Path) -> None:
             )
         assert await count_open(engine, EVERYTHING) == 0
         assert await reopen(engine, EndedFilter(frozenset({JobState.FAILED}))) == 1
-        assert [entry.job.id for entry in await open_jobs(engine, 0, 10)] == ["row-0"]
+        assert [entry.job.id for entry in await find_open_jobs(engine, 0, 10)] == ["row-0"]
 
 
 async def test_shards_cover_every_open_job_once(out: Path) -> None:
@@ -130,7 +138,9 @@ async def test_shards_cover_every_open_job_once(out: Path) -> None:
         await finish(engine, make_job(3))
         cut = [shard async for shard in list_shards(engine, 10, EVERYTHING)]
         assert [(shard.number, shard.jobs) for shard in cut] == [(1, 10), (2, 10), (3, 4)]
-        covered = [entry.job.position for shard in cut for entry in await open_jobs(engine, shard.first, shard.last)]
+        covered = [
+            entry.job.position for shard in cut for entry in await find_open_jobs(engine, shard.first, shard.last)
+        ]
         assert covered == [number for number in range(25) if number != 3]
         assert sum([shard.jobs async for shard in list_shards(engine, 10, Selection(limit=12))]) == 12
 

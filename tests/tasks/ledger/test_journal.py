@@ -9,7 +9,7 @@ from sqlalchemy import event
 
 from tasks.core.errors import JobError
 from tasks.core.records import Job, JobState, Prediction, StoredImage
-from tasks.ledger.queries import count, open_jobs
+from tasks.ledger.queries import count_jobs, find_open_jobs
 from tests.support.factories import START_US, batch_of, make_job
 from tests.tasks.ledger.conftest import on_disk
 
@@ -67,7 +67,7 @@ async def test_the_cost_of_a_job_is_that_of_all_its_attempts(out: Path) -> None:
                 job, number=2, prediction=PREDICTION, image=IMAGE, latency_ms=5, now_us=START_US
             )
         assert await on_disk(out, "SELECT cost_micros FROM jobs ORDER BY position") == [(4_000,), (None,)]
-        counts = await count(batch.engine)
+        counts = await count_jobs(batch.engine)
         assert (counts.cost_micros, counts.cost_unknown) == (7_000, 1)
 
 
@@ -87,7 +87,7 @@ async def test_a_failed_attempt_leaves_the_job_open(out: Path) -> None:
     async with batch_of(out, [job]) as batch:
         await batch.journal.submitting(job, number=1, reserved_micros=None, now_us=START_US)
         await batch.journal.attempt_failed(job, number=1, error=JobError("no"), latency_ms=5, now_us=START_US)
-        [entry] = await open_jobs(batch.engine, 0, 10)
+        [entry] = await find_open_jobs(batch.engine, 0, 10)
         assert (entry.state, entry.attempts, entry.prediction) == (JobState.PLANNED, 1, None)
 
 

@@ -21,9 +21,9 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.jobs import reopen
 from tasks.ledger.journal import Journal
-from tasks.ledger.leases import LeaseTerms, claim, living_leases, release, renew
+from tasks.ledger.leases import LeaseTerms, claim, list_living_leases, release, renew
 from tasks.ledger.lock import require_no_workers
-from tasks.ledger.worker_leases import Holding
+from tasks.ledger.worker_leases import WorkerLeases
 from tests.support.factories import START_US, FakeClock, make_job, plan_jobs
 from tests.tasks.ledger.conftest import on_disk
 
@@ -121,7 +121,7 @@ async def test_a_lease_that_ended_is_taken_over_from_where_the_job_is(out: Path)
 async def test_a_worker_that_slept_gets_its_own_job_again_only_when_it_let_go(out: Path) -> None:
     """Its lease ended while the job was in hand: no renewal brings it back, and no claim begins the job a second time."""
     async with planned(out, 1) as engine:
-        holding = Holding(engine, ANNA, FakeClock().clock)
+        holding = WorkerLeases(engine, ANNA, FakeClock().clock)
         [job] = [entry.job for entry in await holding.claim(0, 99)]
         await let_leases_end(engine)
         assert await holding.claim(0, 99) == []
@@ -205,7 +205,7 @@ async def test_a_worker_knows_by_its_own_clock_when_it_may_not_send(out: Path) -
     clock = FakeClock()
     terms = LeaseTerms(owner="anna", lease_s=100.0, send_margin_s=40.0)
     async with planned(out, 2) as engine:
-        holding = Holding(engine, terms, clock.clock)
+        holding = WorkerLeases(engine, terms, clock.clock)
         mine, lost = [entry.job for entry in await holding.claim(0, 99)]
         clock.now_s = 59.0
         holding.check(mine)
@@ -226,7 +226,7 @@ async def test_a_worker_whose_machine_slept_sends_nothing(out: Path, monkeypatch
     slept_s, read = 0.0, time.clock_gettime
     monkeypatch.setattr(time, "clock_gettime", lambda which: read(which) + slept_s)
     async with planned(out, 1) as engine:
-        holding = Holding(engine, ANNA, Clock())
+        holding = WorkerLeases(engine, ANNA, Clock())
         [job] = [entry.job for entry in await holding.claim(0, 99)]
         holding.check(job)
         slept_s = ANNA.lease_s
@@ -241,13 +241,13 @@ async def test_only_living_leases_of_open_jobs_are_told(out: Path) -> None:
         await Journal(engine, ANNA).ended_without_image(
             make_job(0), number=None, state=JobState.FAILED, error=JobError("no"), latency_ms=0, now_us=START_US
         )
-        [lease] = await living_leases(engine)
+        [lease] = await list_living_leases(engine)
         assert (lease.owner, lease.jobs) == ("anna", 1)
         assert 0 < lease.left_s <= ANNA.lease_s
         with pytest.raises(BatchLocked, match="anna"):
             require_no_workers(str(out), [lease])
         await let_leases_end(engine)
-        require_no_workers(str(out), await living_leases(engine))
+        require_no_workers(str(out), await list_living_leases(engine))
 
 
 async def test_a_job_opened_again_is_free(out: Path) -> None:

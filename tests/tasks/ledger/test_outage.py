@@ -25,10 +25,10 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import PostgresqlSchema
 from tasks.ledger.database.postgresql_lock import is_held
 from tasks.ledger.database.schema import attempts, jobs
-from tasks.ledger.database.transactions import rows_of
-from tasks.ledger.database.writer import writer_for
+from tasks.ledger.database.transactions import fetch_rows
+from tasks.ledger.database.writer import make_writer
 from tasks.ledger.leases import LeaseTerms, claim
-from tasks.ledger.queries import count
+from tasks.ledger.queries import count_jobs
 from tasks.ledger.runs import RunStart, begin_run
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import START_US, make_job, plan_jobs
@@ -59,7 +59,7 @@ async def restart(server: Postgresql, *, away_s: float = 0.0) -> None:
 
 async def some_done(engine: AsyncEngine) -> None:
     """Wait for the first pictures."""
-    while not (await count(engine)).succeeded:
+    while not (await count_jobs(engine)).succeeded:
         await asyncio.sleep(0.05)
 
 
@@ -73,7 +73,7 @@ async def test_a_restart_in_the_middle_costs_nothing(place: PostgresqlSchema, se
         work = asyncio.create_task(generate_range(batch, 0, 99))
         await some_done(engine)
         await restart(server, away_s=2.0)
-        before = (await count(engine)).succeeded
+        before = (await count_jobs(engine)).succeeded
         await work
         assert 0 < before < 60
         assert batch.stop.cause is None
@@ -110,7 +110,7 @@ async def test_a_server_that_stays_away_stops_the_batch(
         open_batch(OutputFolder(place.out), engine, SLOW, budget_micros=None) as batch,
     ):
         await generate_range(batch, 0, 99)
-        assert (await count(engine)).succeeded == 60
+        assert (await count_jobs(engine)).succeeded == 60
     twice = "SELECT job_id FROM attempts WHERE submitted_at_us IS NOT NULL GROUP BY 1 HAVING count(*) > 1"
     assert await on_disk(place.out, twice) == []
 
@@ -130,7 +130,7 @@ async def test_a_server_that_does_not_answer_stops_the_batch(
         async with other.connect() as db:
             await db.exec_driver_sql("LOCK TABLE attempts")
             with pytest.raises(BatchStopped, match="gave no answer"):
-                await rows_of(engine, select(attempts))
+                await fetch_rows(engine, select(attempts))
             with pytest.raises(BatchStopped, match="gave no answer"):
                 await batch.journal.submitting(make_job(), number=1, reserved_micros=None, now_us=START_US)
             await db.rollback()
@@ -166,7 +166,7 @@ async def test_a_group_whose_answer_was_lost_is_written_once(place: PostgresqlSc
     }
     async with open_ledger(place) as engine:
         await plan_jobs(engine, [make_job()])
-        writer = writer_for(engine)
+        writer = make_writer(engine)
         for _ in range(2):
             assert await writer.write(lambda db: apply_changes(db, group, None)) == frozenset()
         assert await on_disk(place.out, "SELECT state, attempts FROM jobs") == [(JobState.SUBMITTING, 1)]

@@ -9,8 +9,15 @@ from tasks.core.records import JobState, Prediction
 from tasks.core.settings import UsageSettings
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.journal import Journal
-from tasks.ledger.queries import committed_micros, count, count_usage, failures, last_activity_us, prediction_ids
-from tasks.ledger.runs import last_run
+from tasks.ledger.queries import (
+    count_jobs,
+    count_usage,
+    find_failures,
+    find_last_activity_us,
+    find_prediction_ids,
+    sum_committed_micros,
+)
+from tasks.ledger.runs import get_last_run
 from tests.support.factories import START_US, make_job, plan_jobs
 from tests.tasks.usage.ledgers import push, rows_in, write_batch
 
@@ -26,7 +33,7 @@ async def test_every_row_is_pushed_once_with_the_caller_of_its_run(out: Path, tm
     assert (callers.count("anna"), callers.count("bert")) == (600, 600)
     async with open_ledger(out) as engine:
         assert await count_usage(engine) == (1_200, 0)
-        run = await last_run(engine)
+        run = await get_last_run(engine)
         assert run is not None
         assert (run.number, run.start.caller, run.outcome) == (2, "bert", "completed")
 
@@ -45,10 +52,10 @@ async def test_money_and_failures_as_people_and_the_budget_see_them(out: Path) -
             await journal.ended_without_image(
                 job, number=1, state=JobState.FAILED, error=error, latency_ms=5, now_us=START_US + 7
             )
-        counts = await count(engine)
+        counts = await count_jobs(engine)
         assert (counts.failed, counts.submitting, counts.errors) == (2, 1, {"moderation": 2})
         assert (counts.cost_micros, counts.cost_unknown) == (1_000, 1)
-        assert await committed_micros(engine) == 7_000
-        assert [row["id"] for row in await failures(engine, 1)] == ["row-0"]
-        assert await last_activity_us(engine) == START_US + 7
-        assert await prediction_ids(engine, paid) == {"p1"}
+        assert await sum_committed_micros(engine) == 7_000
+        assert [row["id"] for row in await find_failures(engine, 1)] == ["row-0"]
+        assert await find_last_activity_us(engine) == START_US + 7
+        assert await find_prediction_ids(engine, paid) == {"p1"}

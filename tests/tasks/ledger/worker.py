@@ -13,7 +13,7 @@ from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.leases import LeaseTerms, claim, new_owner
+from tasks.ledger.leases import LeaseTerms, claim, make_owner
 from tasks.store.output.folder import OutputFolder
 
 LAST = 10**6
@@ -50,7 +50,7 @@ def say(text: str) -> None:
 def main() -> None:
     """Do what the arguments say."""
     what, out, lease_s, latency_s = sys.argv[1:]
-    terms = LeaseTerms(owner=new_owner(), lease_s=float(lease_s), send_margin_s=float(lease_s) / 4)
+    terms = LeaseTerms(owner=make_owner(), lease_s=float(lease_s), send_margin_s=float(lease_s) / 4)
     asyncio.run(generate(Path(out), terms, float(latency_s)) if what == "generate" else take(Path(out), terms))
 
 

@@ -15,7 +15,7 @@ from tasks.generate.batch import Batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs as jobs_table
-from tasks.ledger.queries import count
+from tasks.ledger.queries import count_jobs
 from tasks.plan.reroll import Reroll, plan_reroll, write_reroll
 from tests.support.factories import START_US, FakeClock, batch_of, make_job, plan_jobs
 from tests.support.scripted_backend import ScriptedBackend
@@ -101,7 +101,7 @@ async def test_a_run_of_the_manifest_neither_withdraws_nor_repeats_it(out: Path)
         new = await reroll(batch)
         await plan_jobs(batch.engine, [make_job(2), FOX], run=3)
         await generate_range(batch, *EVERYTHING)
-        assert (await count(batch.engine)).total == 3
+        assert (await count_jobs(batch.engine)).total == 3
     assert backend.billed[new] == 1
     assert ledger(out, f"SELECT withdrawn FROM jobs WHERE job_id = '{new}'") == [(0,)]
 
@@ -151,4 +151,4 @@ async def test_what_makes_no_sense_is_refused(out: Path, state: str, changes: di
         with pytest.raises(InputError, match=message):
             await plan_reroll(batch.engine, Reroll(FOX.job_id, **changes))  # type: ignore[arg-type]  # seed and prompt
     async with open_ledger(out) as engine:
-        assert (await count(engine)).total == 2
+        assert (await count_jobs(engine)).total == 2

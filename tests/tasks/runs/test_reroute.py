@@ -16,7 +16,7 @@ from tasks.generate.batch import Batch, open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.jobs import reopen
-from tasks.ledger.queries import Selection, count, job_pages, open_backends, open_jobs
+from tasks.ledger.queries import Selection, count_jobs, find_open_backends, find_open_jobs, read_job_pages
 from tasks.plan.fallback import choose_fallback, move_to_backend
 from tasks.runs.reroute import reroute
 from tasks.store.output.folder import OutputFolder
@@ -51,7 +51,7 @@ async def two_services(
 async def generate(batch: Batch) -> Counts:
     """Generate everything that is open and count."""
     await generate_range(batch, *EVERYTHING)
-    return await count(batch.engine)
+    return await count_jobs(batch.engine)
 
 
 def test_a_job_on_another_backend_keeps_what_it_is_and_takes_what_is_configured_there() -> None:
@@ -92,7 +92,7 @@ async def test_what_the_first_refuses_the_second_makes(out: Path) -> None:
     jobs = [make_job(n, backend="a", model="model-a", fallbacks=("b",)) for n in range(2)]
     async with two_services(out, jobs, a, b) as batch:
         counts = await generate(batch)
-        rows = [row async for page in job_pages(batch.engine) for row in page]
+        rows = [row async for page in read_job_pages(batch.engine) for row in page]
     assert (counts.succeeded, counts.rerouted, counts.errors) == (2, 1, {})
     assert [(row["backend"], row["rerouted_from"], row["model"], row["cost_micros"]) for row in rows] == [
         ("b", "a", "model-b", 5_000),
@@ -148,7 +148,7 @@ async def test_a_plan_written_again_leaves_a_job_where_it_was_taken_over(out: Pa
     async with two_services(out, jobs, a, b) as batch:
         await generate(batch)
         await plan_jobs(batch.engine, jobs, run=2)
-        rows = [row async for page in job_pages(batch.engine) for row in page]
+        rows = [row async for page in read_job_pages(batch.engine) for row in page]
     assert [(row["backend"], row["state"]) for row in rows] == [("b", "succeeded")]
 
 
@@ -163,7 +163,7 @@ async def test_failed_jobs_go_to_the_backend_that_a_resume_names(out: Path) -> N
         refused = EndedFilter(frozenset({JobState.FAILED}), frozenset({"moderation"}))
         assert await reopen(batch.engine, refused, run=2) == 1
         await reroute(batch.engine, 2, "b", SETTINGS)
-        assert [(found.job.id, found.job.backend) for found in await open_jobs(batch.engine, *EVERYTHING)] == [
+        assert [(found.job.id, found.job.backend) for found in await find_open_jobs(batch.engine, *EVERYTHING)] == [
             ("row-0", "b")
         ]
         counts = await generate(batch)
@@ -201,4 +201,4 @@ async def test_open_backends_are_all_that_may_be_asked(out: Path) -> None:
     async with two_services(
         out, [make_job(backend="a", fallbacks=("b", "c"))], ScriptedBackend(), ScriptedBackend()
     ) as batch:
-        assert await open_backends(batch.engine, Selection()) == ["a", "b", "c"]
+        assert await find_open_backends(batch.engine, Selection()) == ["a", "b", "c"]

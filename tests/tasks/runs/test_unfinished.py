@@ -12,7 +12,7 @@ import pytest
 from tasks.core.clock import Clock
 from tasks.core.settings import Settings
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.database.location import PostgresqlSchema, new_schema
+from tasks.ledger.database.location import PostgresqlSchema, make_schema_name
 from tasks.ledger.runs import RunStart, begin_run, end_run
 from tasks.runs.request import RunRequest
 from tasks.runs.run import open_run
@@ -87,7 +87,7 @@ async def test_a_run_on_another_machine_is_passed_over(
 ) -> None:
     """The folder's lock is this machine's; that of a ledger on PostgreSQL is everybody's."""
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
-    place = PostgresqlSchema(out=out, url=postgresql.url(), schema=new_schema(out))
+    place = PostgresqlSchema(out=out, url=postgresql.url(), schema=make_schema_name(out))
     start = RunStart(manifest="m.yaml", salt=None, budget_micros=None, settings="{}", caller="test")
     async with open_ledger(place, create=True, alone=True) as engine:
         await begin_run(engine, start, now_us=NOW_US)

@@ -22,7 +22,7 @@ from tasks.backends.diffusers_local.pipelines import LoadedPipeline, PipelineSpe
 from tasks.core.records import Counts, Job, Prediction, ReferenceImage
 from tasks.generate.batch import Batch
 from tasks.generate.jobs import generate_range
-from tasks.ledger.queries import count
+from tasks.ledger.queries import count_jobs
 from tasks.store import encode
 from tasks.store.references import find_reference
 from tests.support.factories import START_US, batch_of, make_job
@@ -38,7 +38,7 @@ async def run(out: Path, jobs: list[Job], instance: dict[str, Any], **changes: A
     async with batch_of(out, jobs, **{**instance, **changes}) as batch:
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is None, batch.stop.cause
-        return await count(batch.engine)
+        return await count_jobs(batch.engine)
 
 
 def ledger(out: Path, query: str) -> list[tuple[Any, ...]]:
@@ -217,7 +217,7 @@ async def test_a_lost_device_stops_the_batch(
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is not None
         assert batch.stop.cause.reason == "device"
-        counts = await count(batch.engine)
+        counts = await count_jobs(batch.engine)
     assert (counts.failed, counts.submitted + counts.planned) == (0, 9)
 
 
@@ -234,7 +234,7 @@ async def test_a_model_that_cannot_be_loaded_stops_the_batch(
         assert batch.stop.cause.reason == "model"
         assert str(broken) in str(batch.stop.cause)
         assert len(str(batch.stop.cause).splitlines()) == 1
-        assert (await count(batch.engine)).failed == 0
+        assert (await count_jobs(batch.engine)).failed == 0
     assert not loads.pipes
 
 

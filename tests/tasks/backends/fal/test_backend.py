@@ -14,7 +14,7 @@ from tasks.backends.fal.options import FalOptions, app_of
 from tasks.core.clock import Clock
 from tasks.core.errors import ConfigError
 from tasks.generate.jobs import generate_range
-from tasks.ledger.queries import count
+from tasks.ledger.queries import count_jobs
 from tests.support.fakes.backends import EVERYTHING, backend_of, batch_at, generate, job_of
 from tests.support.fakes.fal_queue import FalQueue, instance
 from tests.support.fakes.serving import serving
@@ -111,7 +111,7 @@ async def test_what_concerns_the_account_stops_the_batch(
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is not None
         assert batch.stop.cause.reason == reason
-        assert (await count(batch.engine)).failed == 0
+        assert (await count_jobs(batch.engine)).failed == 0
 
 
 def test_what_a_job_becomes() -> None:

@@ -14,7 +14,7 @@ from tasks.core.clock import Clock
 from tasks.core.errors import Throttled
 from tasks.core.records import Prediction
 from tasks.generate.jobs import generate_range
-from tasks.ledger.queries import count
+from tasks.ledger.queries import count_jobs
 from tests.support.fakes.backends import EVERYTHING, backend_of, batch_at, generate, job_of
 from tests.support.fakes.json_api import JsonApi, at_once, lookup, polled
 from tests.support.fakes.serving import serving
@@ -139,7 +139,7 @@ async def test_a_refused_repetition_says_nothing_of_the_first_create(out: Path, 
             await asyncio.sleep(0)
         provider.break_("invalid")
         await running
-        counts = await count(batch.engine)
+        counts = await count_jobs(batch.engine)
     assert (counts.held, counts.cost_unknown, len(provider.created)) == (1, 1, 1)
 
 
@@ -203,7 +203,7 @@ async def test_what_concerns_the_account_stops_the_batch(fault: str, reason: str
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is not None
         assert batch.stop.cause.reason == reason
-        assert (await count(batch.engine)).failed == 0
+        assert (await count_jobs(batch.engine)).failed == 0
 
 
 async def test_a_429_says_when_to_come_again(provider: JsonApi) -> None:

@@ -12,7 +12,7 @@ from tasks.core.errors import Throttled
 from tasks.core.records import EndedFilter, JobState
 from tasks.generate.jobs import generate_range
 from tasks.ledger.jobs import reopen
-from tasks.ledger.queries import count
+from tasks.ledger.queries import count_jobs
 from tests.support.fakes.backends import EVERYTHING, backend_of, batch_at, generate, job_of
 from tests.support.fakes.openai_images import INPUT_TOKENS, OUTPUT_TOKENS, OpenAIImages
 from tests.support.fakes.serving import serving
@@ -103,7 +103,7 @@ async def test_what_ends_without_a_whole_answer_is_held(fault: str, out: Path, p
     async with batch_at(out, instance(provider), [job_of(instance(provider))]) as batch:
         await reopen(batch.engine, EndedFilter(frozenset({JobState.HELD})))
         await generate_range(batch, *EVERYTHING)
-        assert (await count(batch.engine)).succeeded == 1
+        assert (await count_jobs(batch.engine)).succeeded == 1
     assert provider.requests["generate"] == 2
 
 
@@ -156,7 +156,7 @@ async def test_what_concerns_the_account_stops_the_batch(
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is not None
         assert batch.stop.cause.reason == reason
-        assert (await count(batch.engine)).failed == 0
+        assert (await count_jobs(batch.engine)).failed == 0
     provider.faults.clear()
     assert (await run(out, provider, 5)).succeeded == 5
 
@@ -189,6 +189,6 @@ async def test_a_budget_is_kept(out: Path, provider: OpenAIImages) -> None:
     jobs = [job_of(chosen, number) for number in range(10)]
     async with batch_at(out, chosen, jobs, budget_micros=3 * COST_MICROS + 500) as batch:
         await generate_range(batch, *EVERYTHING)
-        counts = await count(batch.engine)
+        counts = await count_jobs(batch.engine)
     assert counts.succeeded == 2
     assert counts.cost_micros <= 3 * COST_MICROS + 500

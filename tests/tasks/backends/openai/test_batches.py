@@ -15,7 +15,7 @@ from tasks.backends.openai.batch_api import Asked
 from tasks.backends.openai.gathering import Gathering
 from tasks.core.clock import Clock
 from tasks.generate.jobs import generate_range
-from tasks.ledger.queries import count
+from tasks.ledger.queries import count_jobs
 from tests.support.fakes.backends import EVERYTHING, backend_of, batch_at, generate, job_of
 from tests.support.fakes.openai_batches import OpenAIBatches, instance
 from tests.support.fakes.openai_images import INPUT_TOKENS, OUTPUT_TOKENS
@@ -147,7 +147,7 @@ async def test_an_account_that_is_empty_in_the_middle_stops_the_batch(out: Path,
         await running
         assert batch.stop.cause is not None
         assert batch.stop.cause.reason == "credit"
-        counts = await count(batch.engine)
+        counts = await count_jobs(batch.engine)
     assert (counts.planned, counts.failed) == (3, 0)
 
 
@@ -159,7 +159,7 @@ async def test_a_batch_that_was_read_lies_on_disk_no_longer(
     chosen = instance(provider.url, batch_jobs=3)
     async with batch_at(out, chosen, [job_of(chosen, number) for number in range(9)], clock=SLOWER) as batch:
         await generate_range(batch, *EVERYTHING)
-        assert (await count(batch.engine)).succeeded == 9
+        assert (await count_jobs(batch.engine)).succeeded == 9
         assert list(tmp_path.glob("imagen-batch-*/*")) == []
     assert len(provider.batches) == 3
 
@@ -176,7 +176,7 @@ async def test_a_full_folder_for_temporary_files_stops_and_loses_nothing(
             await generate_range(batch, *EVERYTHING)
             assert batch.stop.cause is not None
             assert batch.stop.cause.reason == "disk"
-            assert (await count(batch.engine)).submitted == 3
+            assert (await count_jobs(batch.engine)).submitted == 3
     counts = await generate(out, chosen, jobs, clock=SLOWER)
     assert (counts.succeeded, len(provider.created)) == (3, 3)
 
@@ -195,7 +195,7 @@ async def test_a_run_that_ends_early_leaves_its_batches_and_the_next_one_collect
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await batch.journal.committed()
-        assert (await count(batch.engine)).submitted == 8
+        assert (await count_jobs(batch.engine)).submitted == 8
     assert provider.requests["cancel"] == 0
     for known in provider.batches.values():
         known["looks"] = 0

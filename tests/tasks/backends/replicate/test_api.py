@@ -12,7 +12,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from tasks.backends.replicate.api import ReplicateApi, throttled
+from tasks.backends.replicate.api import ReplicateApi, parse_throttled
 from tasks.backends.replicate.options import ModelReference
 from tasks.core.errors import (
     Ambiguous,
@@ -123,14 +123,14 @@ def test_when_to_come_again(
 ) -> None:
     """The header first, then the body, then its words; the stated rate beside it."""
     content = b"<html>" if body is None else json.dumps(body).encode()
-    error = throttled(httpx.Response(429, headers=headers, content=content))
+    error = parse_throttled(httpx.Response(429, headers=headers, content=content))
     assert (error.retry_after_s, error.creates_per_min) == (after_s, per_min)
 
 
 def test_when_to_come_again_as_a_date() -> None:
     """RFC 9110 allows a date in the header."""
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    after_s = throttled(httpx.Response(429, headers={"retry-after": later})).retry_after_s
+    after_s = parse_throttled(httpx.Response(429, headers={"retry-after": later})).retry_after_s
     assert after_s is not None
     assert 80 < after_s <= 90
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.replicate.inputs import ASPECT_RATIOS, input_of, megapixels
-from tasks.backends.replicate.models import facts_of
+from tasks.backends.replicate.inputs import ASPECT_RATIOS, build_input, get_megapixels
+from tasks.backends.replicate.models import get_model_facts
 from tasks.backends.replicate.options import ReplicateOptions, parse_model
 from tests.support.factories import make_job
 
@@ -19,7 +19,7 @@ def test_the_whole_input() -> None:
     job = make_job(
         prompt=" a fox\n in snow ", width=1920, height=1080, steps=4, seed=7, format="jpeg", negative_prompt="blur"
     )
-    assert input_of(job, OPTIONS) == {
+    assert build_input(job, OPTIONS) == {
         "prompt": "a fox in snow",
         "aspect_ratio": "16:9",
         "num_outputs": 1,
@@ -49,32 +49,32 @@ def test_the_whole_input() -> None:
 )
 def test_sides_become_the_ratio_that_is_meant(sides: dict[str, Any], expected: str) -> None:
     """Near ones are one of the list; any other is left to the model's schema to refuse, and never paid for in another shape."""
-    assert input_of(make_job(**sides), OPTIONS)["aspect_ratio"] == expected
+    assert build_input(make_job(**sides), OPTIONS)["aspect_ratio"] == expected
 
 
 def test_options_are_merged_last_and_null_takes_away() -> None:
     """Every input of every model can be reached, and a default can be left out."""
     job = make_job(backend_opts={"go_fast": False, "num_outputs": None, "aspect_ratio": "custom"})
-    sent = input_of(job, OPTIONS)
+    sent = build_input(job, OPTIONS)
     assert (sent["go_fast"], sent["aspect_ratio"]) == (False, "custom")
     assert "num_outputs" not in sent
 
 
 def test_what_a_model_lacks_is_not_sent_by_itself() -> None:
     """A model without a number of outputs is not refused for one; what the row says is sent all the same."""
-    sent = input_of(make_job(steps=9), OPTIONS, lacks={"num_outputs", "seed"})
+    sent = build_input(make_job(steps=9), OPTIONS, lacks={"num_outputs", "seed"})
     assert not {"num_outputs", "seed"} & sent.keys()
     assert sent["num_inference_steps"] == 9
-    assert input_of(make_job(backend_opts={"num_outputs": 2}), OPTIONS, lacks={"num_outputs"})["num_outputs"] == 2
+    assert build_input(make_job(backend_opts={"num_outputs": 2}), OPTIONS, lacks={"num_outputs"})["num_outputs"] == 2
 
 
 def test_a_model_without_ratios_is_sent_the_rows_sides() -> None:
     """SDXL took none of them, and made its own size for everybody; what the row leaves open stays open."""
-    lacks = facts_of("stability-ai/sdxl").lacks
-    sent = input_of(make_job(width=768, height=1344), OPTIONS, lacks=lacks)
+    lacks = get_model_facts("stability-ai/sdxl").lacks
+    sent = build_input(make_job(width=768, height=1344), OPTIONS, lacks=lacks)
     assert (sent["width"], sent["height"], "aspect_ratio" in sent) == (768, 1344, False)
-    assert not {"width", "height"} & input_of(make_job(width=None, height=None), OPTIONS, lacks=lacks).keys()
-    assert not {"width", "height"} & input_of(make_job(width=768, height=1344), OPTIONS).keys()
+    assert not {"width", "height"} & build_input(make_job(width=None, height=None), OPTIONS, lacks=lacks).keys()
+    assert not {"width", "height"} & build_input(make_job(width=768, height=1344), OPTIONS).keys()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_model_without_ratios_is_sent_the_rows_sides() -> None:
 )
 def test_the_size_that_is_asked_for(values: dict[str, Any], expected: float) -> None:
     """What a megapixel price is multiplied with."""
-    assert megapixels(values) == expected
+    assert get_megapixels(values) == expected
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from tasks.core.settings import BackendSettings, Settings, StopSettings
 from tasks.generate.batch import Batch, open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.queries import count, job_pages
+from tasks.ledger.queries import count_jobs, read_job_pages
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import make_job, plan_jobs
 
@@ -83,7 +83,7 @@ async def generate(out: Path, simulator: Simulator, jobs: int, **backend: Any) -
     """Generate what is open and count."""
     async with batch_at(out, simulator, jobs, **backend) as batch:
         await generate_range(batch, *EVERYTHING)
-        return await count(batch.engine)
+        return await count_jobs(batch.engine)
 
 
 async def test_a_batch_without_faults(out: Path) -> None:
@@ -163,7 +163,7 @@ async def test_faults_that_stop_the_batch(fault: str, reason: str, out: Path) ->
             await generate_range(batch, *EVERYTHING)
             assert batch.stop.cause is not None
             assert batch.stop.cause.reason == reason
-            assert (await count(batch.engine)).failed == 0
+            assert (await count_jobs(batch.engine)).failed == 0
         simulator.set_faults([])
         counts = await generate(out, simulator, 20)
         truth = simulator.truth()
@@ -236,8 +236,8 @@ async def test_every_fault_at_once(out: Path, monkeypatch: pytest.MonkeyPatch) -
     async with running(quick, rules) as simulator:
         async with batch_at(out, simulator, 500, timeout_s=5.0 * SPEED, concurrency=200) as batch:
             await generate_range(batch, *EVERYTHING)
-            counts = await count(batch.engine)
-            rows = [row async for page in job_pages(batch.engine) for row in page]
+            counts = await count_jobs(batch.engine)
+            rows = [row async for page in read_job_pages(batch.engine) for row in page]
             assert batch.stop.cause is None
         truth = simulator.truth()
     assert counts.succeeded + counts.failed + counts.held == 500

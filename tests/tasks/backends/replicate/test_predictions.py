@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.backends.prices import Pricing, Used, price_of
-from tasks.backends.replicate.predictions import ended_prediction, first_output, has_ended, seconds_taken
+from tasks.backends.replicate.predictions import find_first_output, has_ended, measure_seconds, parse_ended
 from tasks.core.errors import JobError, OutputGone, Refused, Transient
 from tasks.core.records import Prediction
 
@@ -20,7 +20,7 @@ def ended(
     """Read an answer in a terminal state."""
     pricing = Pricing(price=price_of(model, {}), image_micros=image_micros)
     asked = Used(images=1, megapixels=megapixels)
-    return ended_prediction({"id": "p", "status": "succeeded", **answer}, pricing, asked)
+    return parse_ended({"id": "p", "status": "succeeded", **answer}, pricing, asked)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def ended(
 )
 def test_output_in_every_shape(output: Any, expected: str | None) -> None:
     """A string, a list, a dictionary, nothing."""
-    assert first_output(output) == expected
+    assert find_first_output(output) == expected
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_starting_and_processing_have_not_ended() -> None:
 
 def test_times_with_any_number_of_digits() -> None:
     """The provider writes two to nine digits of a second."""
-    assert seconds_taken(
+    assert measure_seconds(
         {"created_at": "2026-11-24T10:00:01.04Z", "completed_at": "2026-11-24T10:00:03.123456789Z"}
     ) == (pytest.approx(2.083456))
-    assert seconds_taken({"created_at": "2026-11-24T10:00:01Z"}) is None
+    assert measure_seconds({"created_at": "2026-11-24T10:00:01Z"}) is None

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.generate.workers.start import begin_fleet
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.database.location import PostgresqlSchema, new_schema
+from tasks.ledger.database.location import PostgresqlSchema, make_schema_name
 from tasks.ledger.runs import RunStart, begin_run
 from tests.support.factories import START_US
 from tests.support.services.postgresql import PASSWORD, Postgresql
@@ -23,7 +23,7 @@ RUN = 1
 async def ledger(out: Path, postgresql: Postgresql, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncEngine]:
     """The ledger of a batch with a cap of ten millionths of a dollar."""
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
-    place = PostgresqlSchema(out=out, url=postgresql.url(), schema=new_schema(out))
+    place = PostgresqlSchema(out=out, url=postgresql.url(), schema=make_schema_name(out))
     start = RunStart(manifest="m", salt="", budget_micros=CAP_MICROS, settings="{}", caller="test")
     async with open_ledger(place, create=True) as engine:
         assert await begin_run(engine, start, now_us=START_US) == RUN

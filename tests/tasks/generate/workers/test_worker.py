@@ -23,9 +23,9 @@ from tasks.generate.workers.worker import ShardOrder, divide_concurrency, work_o
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms, claim
-from tasks.ledger.queries import count
+from tasks.ledger.queries import count_jobs
 from tasks.ledger.runs import RunStart, begin_run, end_run
-from tasks.ledger.worker_leases import Holding
+from tasks.ledger.worker_leases import WorkerLeases
 from tasks.runs.request import RunRequest
 from tasks.runs.run import open_run
 from tests.support.factories import START_US, make_job, plan_jobs
@@ -63,7 +63,7 @@ async def test_a_shard_that_runs_again_does_nothing(ledger: AsyncEngine, out: Pa
     """Dask computes finished tasks again when the worker that held their results dies."""
     run = await begin(ledger)
     await work_on_shard(order(out, run))
-    assert (await count(ledger)).succeeded == JOBS
+    assert (await count_jobs(ledger)).succeeded == JOBS
     await work_on_shard(order(out, run))
     assert await attempts(ledger) == JOBS
 
@@ -72,7 +72,7 @@ async def test_the_same_shard_at_two_workers_is_done_once(ledger: AsyncEngine, o
     """A worker that was taken for dead and lives: both go on, and no job is sent twice."""
     run = await begin(ledger, latency_s=0.2, budget_micros=1_000_000, price_usd=0.001)
     await asyncio.gather(work_on_shard(order(out, run)), work_on_shard(order(out, run)))
-    counts = await count(ledger)
+    counts = await count_jobs(ledger)
     assert (counts.succeeded, counts.cost_micros) == (JOBS, JOBS * 1_000)
     assert await attempts(ledger) == JOBS
 
@@ -82,7 +82,7 @@ async def test_a_worker_claims_nothing_but_what_the_run_has_planned(ledger: Asyn
     run = await begin(ledger)
     await plan_jobs(ledger, [make_job(0), make_job(JOBS - 1)], run=run, whole=False)
     await work_on_shard(replace(order(out, run), planned_run=run))
-    counts = await count(ledger)
+    counts = await count_jobs(ledger)
     assert (counts.succeeded, counts.planned) == (2, JOBS - 2)
 
 
@@ -94,14 +94,14 @@ async def test_a_claim_whose_answer_was_lost_holds_up_nothing(
     await claim(ledger, 0, JOBS, LeaseTerms(owner="me"))
     monkeypatch.setattr(shard, "new_owner", lambda: "me")
     await asyncio.wait_for(work_on_shard(order(out, run)), 30)
-    assert (await count(ledger)).succeeded == JOBS
+    assert (await count_jobs(ledger)).succeeded == JOBS
 
 
 async def test_the_cap_of_the_run_holds_at_the_workers(ledger: AsyncEngine, out: Path) -> None:
     """Five pictures are paid for at two workers together, and the rest stays open."""
     run = await begin(ledger, latency_s=0.05, budget_micros=5_000, price_usd=0.001)
     await asyncio.gather(work_on_shard(order(out, run)), work_on_shard(order(out, run)))
-    counts = await count(ledger)
+    counts = await count_jobs(ledger)
     assert (counts.succeeded, counts.cost_micros, counts.planned) == (5, 5_000, JOBS - 5)
 
 
@@ -125,7 +125,7 @@ async def test_a_ledger_that_gives_no_more_jobs_lets_those_in_flight_land(ledger
     """Claims fail while a picture is being made: the worker stops and stores it, and gives back what it has not begun."""
     run = await begin(ledger, lease_s=60, latency_s=3, concurrency=2)
     work = asyncio.create_task(work_on_shard(order(out, run)))
-    while not (await count(ledger)).submitted:
+    while not (await count_jobs(ledger)).submitted:
         await asyncio.sleep(0.05)
     async with ledger.begin() as db:
         await db.exec_driver_sql("ALTER TABLE jobs RENAME COLUMN claimed_by TO gone")
@@ -133,7 +133,7 @@ async def test_a_ledger_that_gives_no_more_jobs_lets_those_in_flight_land(ledger
     async with ledger.begin() as db:
         await db.exec_driver_sql("ALTER TABLE jobs RENAME COLUMN gone TO claimed_by")
     await work
-    counts = await count(ledger)
+    counts = await count_jobs(ledger)
     assert (counts.succeeded, counts.planned) == (1, JOBS - 1)
 
 
@@ -141,7 +141,7 @@ async def test_a_worker_that_wakes_up_beside_a_local_run_sends_nothing(ledger: A
     """It slept until its leases were over, so a run that takes no leases has begun: neither its job nor another is its."""
     run = await begin(ledger)
     terms = LeaseTerms(owner="asleep", run=run)
-    asleep = Holding(ledger, terms, Clock())
+    asleep = WorkerLeases(ledger, terms, Clock())
     [held] = await asleep.claim(0, JOBS, at_most=1)
     async with ledger.begin() as db:
         await db.execute(update(jobs).where(jobs.c.claimed_by.is_not(None)).values(lease_until_us=1))

@@ -11,8 +11,15 @@ from tasks.core.database import check_database_url, hide_password
 from tasks.core.errors import ConfigError, ImagenError, InputError
 from tasks.core.settings import Settings, load_settings
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.database.location import PostgresqlSchema, SqliteFile, ledger_of, new_schema, place_for, read_pointer
-from tasks.ledger.queries import count
+from tasks.ledger.database.location import (
+    PostgresqlSchema,
+    SqliteFile,
+    find_ledger,
+    locate_ledger,
+    make_schema_name,
+    read_pointer,
+)
+from tasks.ledger.queries import count_jobs
 from tasks.ledger.runs import RunStart, begin_run
 from tests.support.factories import START_US, make_job, plan_jobs
 from tests.support.services.postgresql import PASSWORD, Postgresql
@@ -39,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 
 def schema_at(folder: Path, url: str) -> PostgresqlSchema:
     """A new batch's ledger at this URL."""
-    return PostgresqlSchema(out=folder, url=url, schema=new_schema(folder))
+    return PostgresqlSchema(out=folder, url=url, schema=make_schema_name(folder))
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
@@ -79,7 +86,7 @@ async def test_a_new_batch_leaves_the_way_to_its_ledger(
     folder: Path, postgresql: Postgresql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pointer has URL and schema, no password; with that from the environment the folder is enough."""
-    place = place_for(folder, postgresql.url())
+    place = locate_ledger(folder, postgresql.url())
     assert isinstance(place, PostgresqlSchema)
     async with open_ledger(place, create=True) as engine:
         await plan_jobs(engine, [make_job()])
@@ -89,7 +96,7 @@ async def test_a_new_batch_leaves_the_way_to_its_ledger(
     assert place.schema.startswith("imagen_nightly_assets_")
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
     async with open_ledger(folder) as engine:
-        assert (await count(engine)).planned == 1
+        assert (await count_jobs(engine)).planned == 1
 
 
 async def test_batches_of_one_database_do_not_meet(tmp_path: Path, server: Postgresql) -> None:
@@ -97,7 +104,7 @@ async def test_batches_of_one_database_do_not_meet(tmp_path: Path, server: Postg
     for name in ("a/night", "b/night"):
         (tmp_path / name).mkdir(parents=True)
         async with open_ledger(schema_at(tmp_path / name, server.url()), create=True) as engine:
-            assert (await count(engine)).total == 0
+            assert (await count_jobs(engine)).total == 0
             await plan_jobs(engine, [make_job()])
 
 
@@ -106,19 +113,19 @@ def test_a_batch_keeps_the_ledger_that_it_began_with(folder: Path, server: Postg
     begin_on(server, folder)
     known = read_pointer(folder)
     assert known is not None
-    assert ledger_of(folder) == known
+    assert find_ledger(folder) == known
     other_user = server.url(user="other", password="x")
-    assert ledger_of(folder, other_user) == PostgresqlSchema(out=folder, url=other_user, schema=known.schema)
+    assert find_ledger(folder, other_user) == PostgresqlSchema(out=folder, url=other_user, schema=known.schema)
     with pytest.raises(ConfigError, match=f"elsewhere/db.*{server.port}/postgres"):
-        ledger_of(folder, "postgresql://elsewhere/db")
+        find_ledger(folder, "postgresql://elsewhere/db")
 
 
 def test_a_sqlite_batch_is_not_begun_again_on_postgresql(folder: Path) -> None:
     """What is in the folder's own ledger would be paid for again."""
     (folder / "ledger.db").touch()
     with pytest.raises(ConfigError, match=r"ledger\.db"):
-        place_for(folder, "postgresql://db/imagen")
-    assert place_for(folder, None) == SqliteFile(out=folder)
+        locate_ledger(folder, "postgresql://db/imagen")
+    assert locate_ledger(folder, None) == SqliteFile(out=folder)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +135,7 @@ def test_a_broken_pointer_is_named(folder: Path, text: str) -> None:
     """A message, and no new ledger in its place."""
     (folder / "ledger.json").write_text(text)
     with pytest.raises(InputError, match=r"ledger\.json"):
-        ledger_of(folder)
+        find_ledger(folder)
 
 
 async def refusal(place: PostgresqlSchema) -> str:
@@ -216,6 +223,6 @@ async def test_a_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
     async with open_ledger(tmp_path / name, create=True) as engine:
         await plan_jobs(engine, [make_job(0)])
     async with open_ledger(tmp_path / name) as engine:
-        assert (await count(engine)).total == 1
+        assert (await count_jobs(engine)).total == 1
     assert (tmp_path / name / "ledger.db").is_file()
     assert [path.name for path in tmp_path.iterdir()] == [name]

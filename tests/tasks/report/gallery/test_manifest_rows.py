@@ -16,7 +16,7 @@ from tasks.core.records import PlannedJob
 from tasks.core.settings import BackendSettings, Settings
 from tasks.ledger.database.schema import metadata
 from tasks.ledger.jobs import write_plan
-from tasks.ledger.queries import job_pages
+from tasks.ledger.queries import read_job_pages
 from tasks.manifest import open_manifest
 from tasks.plan.planner import PlanOptions, plan_manifest
 from tasks.plan.reroll import REROLL_SALT
@@ -49,7 +49,7 @@ async def copied_rows(jobs: list[PlannedJob]) -> dict[str, str]:
         await write_plan(engine, jobs, run=1, salt=SALT, whole=True, now_us=START_US)
         return {
             row["job_id"]: manifest_lines({str(name): value for name, value in row.items()})
-            async for page in job_pages(engine)
+            async for page in read_job_pages(engine)
             for row in page
         }
     finally:
@@ -145,7 +145,7 @@ async def test_what_no_row_gives_again_is_copied_with_its_seed(changes: dict[str
     async with engine.begin() as db:
         await db.run_sync(metadata.create_all)
     await write_plan(engine, jobs, run=1, salt=SALT, whole=True, now_us=START_US)
-    rows = [dict(row) async for page in job_pages(engine) for row in page]
+    rows = [dict(row) async for page in read_job_pages(engine) for row in page]
     await engine.dispose()
     assert [picture_line(row) for row in rows] == [None, None]
     copy = picture_line({**rows[1], **changes})

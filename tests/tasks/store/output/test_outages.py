@@ -9,7 +9,7 @@ import pytest
 from tasks.core.clock import Clock
 from tasks.core.records import Counts
 from tasks.generate.jobs import generate_range
-from tasks.ledger.queries import count
+from tasks.ledger.queries import count_jobs
 from tasks.store.output import Output, output_at
 from tests.support.factories import make_job
 from tests.support.scripted_backend import ScriptedBackend
@@ -44,7 +44,7 @@ async def generate_with_an_outage(
         await asyncio.wait([generating], timeout=away_s)
         await asyncio.to_thread(storage.start)
         await asyncio.wait_for(generating, PATIENCE_S)
-        return await count(batch.engine)
+        return await count_jobs(batch.engine)
 
 
 async def test_a_storage_that_comes_back_costs_nothing(rclone: ObjectStorage, prefix: str, place: Output) -> None:

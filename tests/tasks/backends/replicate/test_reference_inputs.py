@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.backends.replicate.models import ModelFacts, facts_of
+from tasks.backends.replicate.models import ModelFacts, get_model_facts
 from tasks.backends.replicate.options import ReplicateOptions
-from tasks.backends.replicate.pictures import MOST_DATA_BYTES, PictureInputs
+from tasks.backends.replicate.reference_inputs import MOST_DATA_BYTES, ReferenceInputs
 from tasks.backends.replicate_simulator.faults import rule
 from tasks.backends.replicate_simulator.server import running
 from tasks.core.errors import Rejected
@@ -17,7 +17,7 @@ from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.queries import count
+from tasks.ledger.queries import count_jobs
 from tasks.store.output.folder import OutputFolder
 from tasks.store.references import find_reference
 from tests.support.factories import make_job, plan_jobs
@@ -27,9 +27,9 @@ from tests.tasks.backends.replicate.test_never_twice import EVERYTHING, QUICK
 DEV = "black-forest-labs/flux-dev"
 
 
-def inputs(model: str = DEV, **options: str) -> PictureInputs:
+def inputs(model: str = DEV, **options: str) -> ReferenceInputs:
     """Of a model under these settings."""
-    return PictureInputs.of(facts_of(model), ReplicateOptions.model_validate(options))
+    return ReferenceInputs.of(get_model_facts(model), ReplicateOptions.model_validate(options))
 
 
 async def never(_data: bytes, _sha256: str) -> str:
@@ -74,8 +74,8 @@ async def test_small_files_go_in_the_input_and_large_ones_are_uploaded(tmp_path:
 
 def test_a_model_without_such_an_input_takes_none() -> None:
     """FLUX.1 schnell makes pictures of words only."""
-    assert PictureInputs.of(facts_of("black-forest-labs/flux-schnell"), ReplicateOptions()).names == {}
-    assert PictureInputs.of(ModelFacts(), ReplicateOptions()).names == {"image": "image"}
+    assert ReferenceInputs.of(get_model_facts("black-forest-labs/flux-schnell"), ReplicateOptions()).names == {}
+    assert ReferenceInputs.of(ModelFacts(), ReplicateOptions()).names == {"image": "image"}
 
 
 @pytest.mark.parametrize("extra_bytes", [0, MOST_DATA_BYTES])
@@ -104,7 +104,7 @@ async def test_a_lost_create_with_a_picture_is_found_and_not_paid_again(
         await plan_jobs(engine, jobs)
         async with open_batch(OutputFolder(out), engine, settings, budget_micros=None) as batch:
             await generate_range(batch, *EVERYTHING)
-        counts, truth = await count(engine), simulator.truth()
+        counts, truth = await count_jobs(engine), simulator.truth()
     assert (counts.succeeded, truth.created, truth.billed) == (20, 20, 20)
     assert (truth.requests.get("upload", 0) > 0) == bool(extra_bytes)
 

@@ -24,13 +24,13 @@ Upload = Callable[[bytes, str], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class PictureInputs:
+class ReferenceInputs:
     """Names of a model's inputs for pictures, by column."""
 
     names: Mapping[str, str]
 
     @classmethod
-    def of(cls, facts: ModelFacts, options: ReplicateOptions) -> PictureInputs:
+    def of(cls, facts: ModelFacts, options: ReplicateOptions) -> ReferenceInputs:
         """What the configuration says, else what is known of the model."""
         names = {"image": options.image_input or facts.image, "mask": options.mask_input or facts.mask}
         return cls({column: name for column, name in names.items() if name is not None})
@@ -53,7 +53,7 @@ class PictureInputs:
         Raises:
             Rejected: A file is gone or has changed. Nothing was sent.
         """
-        addresses = {column: await _address(found, upload) for column, found in references_of(job).items()}
+        addresses = {column: await _prepare_address(found, upload) for column, found in references_of(job).items()}
         return self._values(job, addresses)
 
     def _values(self, job: Job, addresses: Mapping[str, str]) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class PictureInputs:
         return values
 
 
-async def _address(reference: ReferenceImage, upload: Upload) -> str:
+async def _prepare_address(reference: ReferenceImage, upload: Upload) -> str:
     if not reference.is_file:
         return reference.address
     data = await asyncio.to_thread(read_reference, reference)
