@@ -11,9 +11,9 @@ def command(json: options.Json = False, config: options.Config = None, verbose: 
     """List the configured backends: ok, or what is missing."""
     from json import dumps
 
-    from tasks.backends.listings import backend_lines, list_backends
+    from tasks.backends.listings import format_backends, list_backends
     from tasks.core.paths import locate_config
     from tasks.core.settings import load_settings
 
     listing = list_backends(load_settings(locate_config(config)))
-    print(dumps(listing, ensure_ascii=False) if json else "\n".join(backend_lines(listing)))
+    print(dumps(listing, ensure_ascii=False) if json else "\n".join(format_backends(listing)))

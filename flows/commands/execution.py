@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tasks.backends.prices import age_warnings
+from tasks.backends.prices import warn_of_old_prices
 from tasks.core.display import Display, SilentDisplay, current_display
 from tasks.core.errors import ImagenError, Interrupted
 from tasks.core.paths import get_state_folder
@@ -53,7 +53,7 @@ def perform(request: RunRequest, *, verbose: bool, quiet: bool) -> dict[str, Any
         display.phase("reading the manifest" if request.manifest else "reading the ledger")
         report = check_request(request)
         asyncio.run(check_ledger(request))
-        for warning in [] if report is None else age_warnings(report.priced_on, datetime.now(UTC).date()):
+        for warning in [] if report is None else warn_of_old_prices(report.priced_on, datetime.now(UTC).date()):
             display.warn(warning)
         return _run_on_server(request, verbose=verbose)
     finally:

@@ -12,9 +12,9 @@ def command(json: options.Json = False, config: options.Config = None, verbose: 
     from datetime import UTC, datetime
     from json import dumps
 
-    from tasks.backends.price_list import list_prices, price_lines
+    from tasks.backends.price_list import format_prices, list_prices
     from tasks.core.paths import locate_config
     from tasks.core.settings import load_settings
 
     listing = list_prices(load_settings(locate_config(config)), datetime.now(UTC).date())
-    print(dumps(listing, ensure_ascii=False) if json else "\n".join(price_lines(listing)))
+    print(dumps(listing, ensure_ascii=False) if json else "\n".join(format_prices(listing)))

@@ -51,14 +51,14 @@ def command(
     from tasks.core.paths import locate_config
     from tasks.core.settings import load_settings
     from tasks.usage.query import parse_query
-    from tasks.usage.report import Form, grouped_lines, raw_lines
+    from tasks.usage.report import Form, render_groups, render_rows
 
     settings = load_settings(locate_config(config)).usage
     query = parse_query(since=since, until=until, by=by or (), now=datetime.now(UTC))
 
     async def show() -> None:
         form: Form = "json" if json else "csv" if csv else "table"
-        async for line in raw_lines(settings, query, form) if raw else grouped_lines(settings, query, form):
+        async for line in render_rows(settings, query, form) if raw else render_groups(settings, query, form):
             print(line)
 
     asyncio.run(show())
@@ -100,10 +100,10 @@ def migrate(
 
     from tasks.core.paths import locate_config
     from tasks.core.settings import load_settings
-    from tasks.usage.migrate import apply_migrations, database_of, migrations
+    from tasks.usage.migrate import apply_migrations, choose_database, read_migrations
 
     if print_only:
-        print("\n".join(migrations().values()), end="")
+        print("\n".join(read_migrations().values()), end="")
         return
-    database = database_of(url, load_settings(locate_config(config)).usage)
+    database = choose_database(url, load_settings(locate_config(config)).usage)
     print("\n".join(asyncio.run(apply_migrations(database)).lines()))

@@ -21,14 +21,14 @@ EMBEDDED_TYPES = {
     "diffusers": "tasks.backends.diffusers_local.backend:DiffusersBackend",
     "fal": "tasks.backends.fal.backend:FalBackend",
     "http": "tasks.backends.http_api.backend:HttpBackend",
-    "openai": "tasks.backends.openai.modes:open_backend",
+    "openai": "tasks.backends.openai.batch_backend:open_backend",
     "replicate": "tasks.backends.replicate.backend:ReplicateBackend",
     "sketch": "tasks.backends.sketch.backend:SketchBackend",
 }
 """Our own types; named here rather than as entry points so that they work in a checkout without an install."""
 
 
-def backend_types() -> dict[str, EntryPoint]:
+def find_backend_types() -> dict[str, EntryPoint]:
     """Every backend type that can be configured, ours first; another package cannot replace ours."""
     ours = {name: EntryPoint(name, value, ENTRY_POINT_GROUP) for name, value in EMBEDDED_TYPES.items()}
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)} | ours
@@ -59,7 +59,7 @@ def build_backend(name: str, settings: Settings, *, share: float = 1.0) -> Backe
     if instance is None:
         known = ", ".join(settings.backends)
         raise ConfigError(f"backend {name!r} is not configured in {settings.file}; there are: {known}")
-    types = backend_types()
+    types = find_backend_types()
     if instance.type not in types:
         known = ", ".join(sorted(types))
         raise ConfigError(

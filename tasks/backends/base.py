@@ -87,20 +87,20 @@ async def close_opened(backend: object, *names: str) -> None:
             await opened[name].close()
 
 
-def takes(backend: Backend) -> Collection[str]:
+def supported_inputs(backend: Backend) -> Collection[str]:
     """Which pictures can go into a job of this backend: of `image` and `mask`. A backend that does not say takes none."""
     inputs: Collection[str] = getattr(backend, "takes", ())
     return inputs
 
 
-def require_taken(backend: Backend, job: Job) -> None:
+def check_inputs_supported(backend: Backend, job: Job) -> None:
     """Pass where the backend takes all of the job's pictures; it would drop the others silently.
 
     Raises:
         Rejected: It does not, since its settings have changed after the plan. Nothing was sent.
     """
     for name in references_of(job):
-        if name not in takes(backend):
+        if name not in supported_inputs(backend):
             raise Rejected(f"backend {job.backend!r} takes no {name}, as it is configured now", kind="input_image")
 
 

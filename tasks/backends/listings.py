@@ -21,13 +21,13 @@ def list_backends(settings: Settings) -> list[dict[str, Any]]:
             "type": instance.type,
             "model": instance.model,
             "default": name in settings.default_backends,
-            "status": _status(name, settings),
+            "status": _get_status(name, settings),
         }
         for name, instance in settings.backends.items()
     ]
 
 
-def backend_lines(listing: Sequence[dict[str, Any]]) -> list[str]:
+def format_backends(listing: Sequence[dict[str, Any]]) -> list[str]:
     """The listing for people."""
     rows = [
         (item["name"], item["type"], item["model"] or "-", item["status"] + " (default)" * item["default"])
@@ -36,7 +36,7 @@ def backend_lines(listing: Sequence[dict[str, Any]]) -> list[str]:
     return [align_columns([("name", "type", "model", "status"), *rows])]
 
 
-def _status(name: str, settings: Settings) -> str:
+def _get_status(name: str, settings: Settings) -> str:
     try:
         missing = build_backend(name, settings).ready()
     except ConfigError as exc:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from tasks.backends.prices import OLD_DAYS, Price, all_prices
+from tasks.backends.prices import OLD_DAYS, Price, list_all_prices
 from tasks.core.settings import Settings, UnitPrices
 from tasks.core.text import align_columns
 
@@ -25,15 +25,15 @@ UNIT_NAMES = {
 
 def list_prices(settings: Settings, today: date) -> list[dict[str, Any]]:
     """One record for each model with a known price, dollars by unit."""
-    return [_record(price, today) for price in all_prices(settings.prices)]
+    return [_build_record(price, today) for price in list_all_prices(settings.prices)]
 
 
-def price_lines(listing: Sequence[dict[str, Any]]) -> list[str]:
+def format_prices(listing: Sequence[dict[str, Any]]) -> list[str]:
     """The listing for people; what is old says so."""
     rows = [
         (
             item["model"],
-            _words(item["usd"]),
+            _format_units(item["usd"]),
             item["as_of"] or "-",
             "-" if item["age_days"] is None else f"{item['age_days']}{' (old)' if item['old'] else ''}",
             item["source"],
@@ -46,11 +46,11 @@ def price_lines(listing: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _record(price: Price, today: date) -> dict[str, Any]:
+def _build_record(price: Price, today: date) -> dict[str, Any]:
     age_days = price.age_days(today)
     return {
         "model": price.model,
-        "usd": _units(price.usd),
+        "usd": _list_units(price.usd),
         "as_of": None if price.as_of is None else price.as_of.isoformat(),
         "age_days": age_days,
         "old": age_days is not None and age_days > OLD_DAYS,
@@ -58,9 +58,9 @@ def _record(price: Price, today: date) -> dict[str, Any]:
     }
 
 
-def _units(usd: UnitPrices) -> dict[str, float]:
+def _list_units(usd: UnitPrices) -> dict[str, float]:
     return {unit: amount for unit, amount in usd.model_dump().items() if amount}
 
 
-def _words(usd: dict[str, float]) -> str:
+def _format_units(usd: dict[str, float]) -> str:
     return " + ".join(f"${amount:g}/{UNIT_NAMES[unit]}" for unit, amount in usd.items()) or "free"

@@ -64,12 +64,12 @@ class Price:
         parts = (
             (self.usd.run, 1.0),
             (self.usd.image, used.images),
-            (self.usd.megapixel, _begun(used.megapixels, used.images)),
-            (self.usd.input_megapixel, _begun(used.input_megapixels)),
+            (self.usd.megapixel, _round_up_megapixels(used.megapixels, used.images)),
+            (self.usd.input_megapixel, _round_up_megapixels(used.input_megapixels)),
             (self.usd.second, used.seconds),
-            (self.usd.input_million_tokens, _millions(used.input_tokens)),
-            (self.usd.input_million_image_tokens, _millions(used.input_image_tokens)),
-            (self.usd.output_million_tokens, _millions(used.output_tokens)),
+            (self.usd.input_million_tokens, _to_millions(used.input_tokens)),
+            (self.usd.input_million_image_tokens, _to_millions(used.input_image_tokens)),
+            (self.usd.output_million_tokens, _to_millions(used.output_tokens)),
         )
         # What reference images cost is not known of every model, and never nothing where its prompts cost something.
         if self.usd.input_million_tokens and not self.usd.input_million_image_tokens and used.input_image_tokens != 0:
@@ -84,7 +84,7 @@ class Price:
         return None if self.as_of is None else (today - self.as_of).days
 
 
-def measured_s(value: Any) -> float | None:
+def parse_seconds(value: Any) -> float | None:
     """Seconds as a service states them; None for what is no time, which no price, table or page could hold."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 <= value <= MOST_S else None
@@ -121,21 +121,21 @@ class Pricing:
         return None if self.price is None else self.price.cost_micros(used)
 
 
-def price_of(model: str, configured: Mapping[str, UnitPrices]) -> Price | None:
+def find_price(model: str, configured: Mapping[str, UnitPrices]) -> Price | None:
     """The price of `owner/name`, whatever its version: the configured one first; None when none is known."""
     name = model.partition(":")[0]
     if name in configured:
         return Price(model=name, usd=configured[name], source=CONFIGURED, as_of=None)
-    return _table().get(name)
+    return _load_table().get(name)
 
 
-def all_prices(configured: Mapping[str, UnitPrices]) -> list[Price]:
+def list_all_prices(configured: Mapping[str, UnitPrices]) -> list[Price]:
     """Every known price by model, the configured ones in place of the table's."""
-    names = sorted({*_table(), *configured})
-    return [price for name in names if (price := price_of(name, configured))]
+    names = sorted({*_load_table(), *configured})
+    return [price for name in names if (price := find_price(name, configured))]
 
 
-def age_warnings(priced_on: Mapping[str, date], today: date) -> Iterator[str]:
+def warn_of_old_prices(priced_on: Mapping[str, date], today: date) -> Iterator[str]:
     """A line for each backend whose price was read too long ago.
 
     Args:
@@ -150,16 +150,16 @@ def age_warnings(priced_on: Mapping[str, date], today: date) -> Iterator[str]:
             )
 
 
-def _begun(megapixels: float | None, images: int = 1) -> float | None:
+def _round_up_megapixels(megapixels: float | None, images: int = 1) -> float | None:
     return None if megapixels is None else float(math.ceil(megapixels) * images)
 
 
-def _millions(tokens: float | None) -> float | None:
+def _to_millions(tokens: float | None) -> float | None:
     return None if tokens is None else tokens / 1e6
 
 
 @cache
-def _table() -> dict[str, Price]:
+def _load_table() -> dict[str, Price]:
     blocks: Iterable[dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     return {
         model: Price(model=model, usd=UnitPrices.model_validate(usd), source=block["source"], as_of=block["as_of"])

@@ -7,7 +7,7 @@ from tasks.core.records import Job
 SMALLEST_SIDE_PX = 16
 
 
-def requested_size(job: Job, *, default: tuple[int, int], grid_px: int) -> tuple[int, int]:
+def resolve_requested_size(job: Job, *, default: tuple[int, int], grid_px: int) -> tuple[int, int]:
     """Width and height in pixels.
 
     Given sides win, as they are. A missing one follows the aspect ratio; without any side, the ratio is laid around
@@ -17,12 +17,12 @@ def requested_size(job: Job, *, default: tuple[int, int], grid_px: int) -> tuple
         return job.width, job.height
     across, down = (int(part) for part in job.aspect_ratio.split(":")) if job.aspect_ratio else default
     if job.width or job.height:
-        width = job.width or _on_grid((job.height or 0) * across / down, grid_px)
-        height = job.height or _on_grid((job.width or 0) * down / across, grid_px)
+        width = job.width or _round_to_grid((job.height or 0) * across / down, grid_px)
+        height = job.height or _round_to_grid((job.width or 0) * down / across, grid_px)
         return width, height
     scale = (default[0] * default[1] / (across * down)) ** 0.5
-    return _on_grid(across * scale, grid_px), _on_grid(down * scale, grid_px)
+    return _round_to_grid(across * scale, grid_px), _round_to_grid(down * scale, grid_px)
 
 
-def _on_grid(side_px: float, grid_px: int) -> int:
+def _round_to_grid(side_px: float, grid_px: int) -> int:
     return max(SMALLEST_SIDE_PX, round(side_px / grid_px) * grid_px)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tasks.backends.base import Backend, require_taken
+from tasks.backends.base import Backend, check_inputs_supported
 from tasks.core.clock import to_instant
 from tasks.core.errors import (
     Ambiguous,
@@ -198,7 +198,7 @@ class JobRun:
         if self._batch.holding is not None:
             self._batch.holding.check(self._job)
         try:
-            require_taken(self._backend, self._job)
+            check_inputs_supported(self._backend, self._job)
             return await self._backend.submit(self._job, attempt=self._number)
         except (JobError, BatchStopped):
             raise

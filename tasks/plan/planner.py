@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.backends import build_backend
-from tasks.backends.base import Backend, takes
+from tasks.backends.base import Backend, supported_inputs
 from tasks.core.errors import ConfigError, ManifestError
 from tasks.core.identity import compute_job_id, derive_seed, hash_row, normalize_prompt
 from tasks.core.records import Job, PlannedJob, Problem, Prompt, ReferenceImage
@@ -113,7 +113,7 @@ class Planner:
             if (text := getattr(prompt, name)) is None:
                 continue
             for backend in prompt.backends or self._default:
-                if name not in takes(self.backend(backend)):
+                if name not in supported_inputs(self.backend(backend)):
                     return Problem(self.file, prompt.line, name, f"backend {backend!r} takes no {name}")
             try:
                 found[name] = find_reference(text, self._base)

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import Any
 
-from tasks.backends.prices import age_warnings
+from tasks.backends.prices import warn_of_old_prices
 from tasks.core.money import to_micros, to_usd
 from tasks.core.paths import has_ledger
 from tasks.core.settings import Settings
@@ -75,7 +75,7 @@ def preview_plan(
         "budget_left_usd": left,
         "within_budget": None if left is None else to_do_micros <= (to_micros(left) or 0) and not to_do_unpriced,
         "duration_s": round(_left_s(report, known), 1),
-        "warnings": list(age_warnings(report.priced_on, today)),
+        "warnings": list(warn_of_old_prices(report.priced_on, today)),
     }
 
 

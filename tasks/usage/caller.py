@@ -13,12 +13,12 @@ TMUX_TIMEOUT_S = 2.0
 
 def resolve_caller(environ: Mapping[str, str]) -> str:
     """The caller's name; never empty, never an error."""
-    name = environ.get("MAI_FROM_ID", "").strip() or _pane_name(environ) or UNKNOWN
+    name = environ.get("MAI_FROM_ID", "").strip() or _read_pane_name(environ) or UNKNOWN
     # Bytes that are no UTF-8 come out of the environment as half characters, which no database takes.
     return name[:LONGEST].encode(errors="replace").decode()
 
 
-def _pane_name(environ: Mapping[str, str]) -> str:
+def _read_pane_name(environ: Mapping[str, str]) -> str:
     """What tmux knows of the pane; empty outside of tmux and where the option is not set.
 
     tmux answers with an empty line and exit status 0 for an unset option or a pane that is gone, so only the

@@ -44,8 +44,8 @@ async def add_up(rows: AsyncIterator[UsageRow], by: tuple[str, ...]) -> list[Usa
     """Add rows up; memory grows with the groups, never with the rows."""
     sums: dict[tuple[str, ...], _Sums] = {}
     async for row in rows:
-        sums.setdefault(_key(row, by), _Sums()).add(row)
-    return in_order(
+        sums.setdefault(_build_key(row, by), _Sums()).add(row)
+    return sort_groups(
         UsageGroup(
             key=key,
             images=total.images,
@@ -57,12 +57,12 @@ async def add_up(rows: AsyncIterator[UsageRow], by: tuple[str, ...]) -> list[Usa
     )
 
 
-def in_order(groups: Iterable[UsageGroup]) -> list[UsageGroup]:
+def sort_groups(groups: Iterable[UsageGroup]) -> list[UsageGroup]:
     """The dearest first."""
     return sorted(groups, key=lambda group: (-group.cost_micros, -group.images, group.key))
 
 
-def total_of(groups: Iterable[UsageGroup]) -> UsageGroup:
+def sum_groups(groups: Iterable[UsageGroup]) -> UsageGroup:
     """All groups in one; without a mean latency, which nobody needs over everything."""
     groups = list(groups)
     return UsageGroup(
@@ -74,7 +74,7 @@ def total_of(groups: Iterable[UsageGroup]) -> UsageGroup:
     )
 
 
-def _key(row: UsageRow, by: tuple[str, ...]) -> tuple[str, ...]:
+def _build_key(row: UsageRow, by: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         f"{to_instant(row.created_at_us):%Y-%m-%d}" if name == "day" else str(getattr(row, name)) for name in by
     )

@@ -10,8 +10,8 @@ from sqlalchemy import select, text
 from tasks.core.errors import UsageRefused
 from tasks.core.settings import UsageSettings
 from tasks.usage.sinks.postgres import Database
+from tasks.usage.sinks.refusals import read_variable
 from tasks.usage.sinks.sql import imagen_usage
-from tasks.usage.sinks.variables import variable
 
 EXPOSE = "on Supabase, add `mai` to the exposed schemas (Project Settings, Data API), or the REST API does not show the table"
 
@@ -32,13 +32,13 @@ class MigrationReport:
         return [f"{self.place}: {did} ({', '.join(self.files)})", EXPOSE]
 
 
-def migrations() -> dict[str, str]:
+def read_migrations() -> dict[str, str]:
     """The text of every migration by its name, in order. Each may be applied again and then changes nothing."""
     found = sorted((files("tasks.usage") / "migrations").iterdir(), key=lambda file: file.name)
     return {file.name: file.read_text(encoding="utf-8") for file in found if file.name.endswith(".sql")}
 
 
-def database_of(url: str | None, settings: UsageSettings) -> Database:
+def choose_database(url: str | None, settings: UsageSettings) -> Database:
     """The database to migrate: the given one, else the one that the settings lead to.
 
     Raises:
@@ -47,7 +47,7 @@ def database_of(url: str | None, settings: UsageSettings) -> Database:
     if url is not None:
         return Database(url, named="--url")
     name = settings.database_url_env
-    found = variable(name, "usage.database_url_env", needed_by="`imagen usage migrate` without --url")
+    found = read_variable(name, "usage.database_url_env", needed_by="`imagen usage migrate` without --url")
     return Database(found, named=name)
 
 
@@ -57,7 +57,7 @@ async def apply_migrations(database: Database) -> MigrationReport:
     Raises:
         UsageError: The database cannot be reached, does not allow it, or has another table of that name.
     """
-    scripts = migrations()
+    scripts = read_migrations()
     try:
         with database.explained():
             async with database.engine() as engine, engine.begin() as db:

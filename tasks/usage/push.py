@@ -26,7 +26,7 @@ from tasks.ledger.database.location import find_ledger
 from tasks.ledger.queries import AttemptKey, count_usage, mark_pushed, read_usage_pages
 from tasks.ledger.runs import get_last_run
 from tasks.store.output import output_at
-from tasks.usage.rows import usage_row
+from tasks.usage.rows import build_usage_row
 from tasks.usage.sinks import open_sink
 from tasks.usage.sinks.base import UsageSink
 
@@ -107,7 +107,7 @@ class _Push:
     async def _push(self, page: Sequence[RowMapping]) -> None:
         keys = [(attempt["job_id"], attempt["number"]) for attempt in page]
         try:
-            await self.sink.push([usage_row(attempt) for attempt in page])
+            await self.sink.push([build_usage_row(attempt) for attempt in page])
         except UsageRefused as exc:
             if exc.reason != "data" or len(self.refused) == MOST_REFUSED:
                 raise

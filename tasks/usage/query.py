@@ -36,13 +36,13 @@ def parse_query(*, since: str | None, until: str | None, by: Iterable[str], now:
         InputError: One of them is not understood.
     """
     return UsageQuery(
-        since=None if since is None else _moment("--since", since, now=now),
-        until=None if until is None else _moment("--until", until, now=now),
-        by=_keys(by) or DEFAULT_KEYS,
+        since=None if since is None else _parse_moment("--since", since, now=now),
+        until=None if until is None else _parse_moment("--until", until, now=now),
+        by=_parse_keys(by) or DEFAULT_KEYS,
     )
 
 
-def _moment(option: str, text: str, *, now: datetime) -> datetime:
+def _parse_moment(option: str, text: str, *, now: datetime) -> datetime:
     """A date, a date and time (local without an offset), or an age as `7d`."""
     try:
         if age := _AGE.fullmatch(text):
@@ -54,7 +54,7 @@ def _moment(option: str, text: str, *, now: datetime) -> datetime:
         ) from None
 
 
-def _keys(words: Iterable[str]) -> tuple[str, ...]:
+def _parse_keys(words: Iterable[str]) -> tuple[str, ...]:
     keys = tuple(dict.fromkeys(word for given in words for word in given.split(",")))
     for key in keys:
         if key not in KEYS:

@@ -14,7 +14,7 @@ from tasks.core.money import to_usd
 from tasks.core.retry import retry_usage
 from tasks.core.settings import UsageSettings
 from tasks.core.text import align_columns
-from tasks.usage.groups import UsageGroup, total_of
+from tasks.usage.groups import UsageGroup, sum_groups
 from tasks.usage.query import UsageQuery
 from tasks.usage.rows import COLUMNS, UsageRow
 from tasks.usage.sinks import open_sink
@@ -25,7 +25,7 @@ SUMS = ("images", "cost_usd", "unknown", "latency_ms")
 RAW_HEADER = ("created_at", "backend", "model", "seed", "prompt_hash", "latency_ms", "cost_usd", "caller", "id")
 
 
-async def grouped_lines(settings: UsageSettings, query: UsageQuery, form: Form) -> AsyncIterator[str]:
+async def render_groups(settings: UsageSettings, query: UsageQuery, form: Form) -> AsyncIterator[str]:
     """Usage added up, as lines of text.
 
     Raises:
@@ -34,16 +34,16 @@ async def grouped_lines(settings: UsageSettings, query: UsageQuery, form: Form) 
     groups = await read_groups(settings, query)
     match form:
         case "table":
-            yield group_table(groups, query.by)
+            yield format_group_table(groups, query.by)
         case "json":
-            yield json.dumps(report_values(groups, query.by), ensure_ascii=False)
+            yield json.dumps(build_report(groups, query.by), ensure_ascii=False)
         case "csv":
-            yield _csv_line((*query.by, "images", "cost_usd", "cost_unknown", "latency_ms"))
+            yield _format_csv_line((*query.by, "images", "cost_usd", "cost_unknown", "latency_ms"))
             for group in groups:
-                yield _csv_line(group_values(group, query.by).values())
+                yield _format_csv_line(build_group_record(group, query.by).values())
 
 
-async def raw_lines(settings: UsageSettings, query: UsageQuery, form: Form) -> AsyncIterator[str]:
+async def render_rows(settings: UsageSettings, query: UsageQuery, form: Form) -> AsyncIterator[str]:
     """Usage row by row, as lines of text; CSV comes while it is read, so that memory does not grow with the rows.
 
     Raises:
@@ -52,13 +52,13 @@ async def raw_lines(settings: UsageSettings, query: UsageQuery, form: Form) -> A
     rows = read_rows(settings, query)
     match form:
         case "table":
-            yield raw_table([row async for row in rows])
+            yield format_raw_table([row async for row in rows])
         case "json":
             yield json.dumps([row.as_dict() async for row in rows], ensure_ascii=False)
         case "csv":
-            yield _csv_line(COLUMNS)
+            yield _format_csv_line(COLUMNS)
             async for row in rows:
-                yield _csv_line(row.as_dict().values())
+                yield _format_csv_line(row.as_dict().values())
 
 
 async def read_groups(settings: UsageSettings, query: UsageQuery) -> list[UsageGroup]:
@@ -83,54 +83,54 @@ async def read_rows(settings: UsageSettings, query: UsageQuery) -> AsyncIterator
                 yield row
 
 
-def group_values(group: UsageGroup, by: Sequence[str]) -> dict[str, Any]:
+def build_group_record(group: UsageGroup, by: Sequence[str]) -> dict[str, Any]:
     """One group as JSON and CSV have it; a cost of which nothing is known is null."""
     return {
         **dict(zip(by, group.key, strict=True)),
         "images": group.images,
-        "cost_usd": None if _nothing_known(group) else to_usd(group.cost_micros),
+        "cost_usd": None if _has_no_known_cost(group) else to_usd(group.cost_micros),
         "cost_unknown": group.cost_unknown,
         "latency_ms": None if group.latency_ms is None else round(group.latency_ms),
     }
 
 
-def report_values(groups: Sequence[UsageGroup], by: Sequence[str]) -> dict[str, Any]:
+def build_report(groups: Sequence[UsageGroup], by: Sequence[str]) -> dict[str, Any]:
     """The grouped report as JSON has it, with its total."""
-    total = group_values(total_of(groups), ())
+    total = build_group_record(sum_groups(groups), ())
     del total["latency_ms"]
-    return {"groups": [group_values(group, by) for group in groups], "total": total}
+    return {"groups": [build_group_record(group, by) for group in groups], "total": total}
 
 
-def group_table(groups: Sequence[UsageGroup], by: Sequence[str]) -> str:
+def format_group_table(groups: Sequence[UsageGroup], by: Sequence[str]) -> str:
     """The grouped table, with a line of totals."""
-    lines = [(*(name or "-" for name in group.key), *_sums(group)) for group in groups]
-    total = ("total", *[""] * (len(by) - 1), *_sums(total_of(groups)))
+    lines = [(*(name or "-" for name in group.key), *_format_sums(group)) for group in groups]
+    total = ("total", *[""] * (len(by) - 1), *_format_sums(sum_groups(groups)))
     return align_columns([(*by, *SUMS), *lines, total], numbers=SUMS)
 
 
-def raw_table(rows: Iterable[UsageRow]) -> str:
+def format_raw_table(rows: Iterable[UsageRow]) -> str:
     """The table row by row, with a line of totals."""
     lines, known, unknown = [], 0, 0
     for row in rows:
         known, unknown = known + (row.cost_micros or 0), unknown + (row.cost_micros is None)
-        lines.append(_raw_line(row))
-    cost = "unknown" if lines and unknown == len(lines) else _dollars(known)
+        lines.append(_format_raw_line(row))
+    cost = "unknown" if lines and unknown == len(lines) else _format_dollars(known)
     some = f" and {unknown} unknown" if 0 < unknown < len(lines) else ""
     total = (f"total {len(lines)}", "", "", "", "", "", f"{cost}{some}", "", "")
     return align_columns([RAW_HEADER, *lines, total], numbers=("seed", "latency_ms", "cost_usd"))
 
 
-def _sums(group: UsageGroup) -> tuple[str, ...]:
-    cost = "unknown" if _nothing_known(group) else _dollars(group.cost_micros)
+def _format_sums(group: UsageGroup) -> tuple[str, ...]:
+    cost = "unknown" if _has_no_known_cost(group) else _format_dollars(group.cost_micros)
     latency = "" if group.latency_ms is None else f"{group.latency_ms:.0f}"
     return str(group.images), cost, str(group.cost_unknown), latency
 
 
-def _nothing_known(group: UsageGroup) -> bool:
+def _has_no_known_cost(group: UsageGroup) -> bool:
     return group.images > 0 and group.cost_unknown == group.images
 
 
-def _raw_line(row: UsageRow) -> tuple[str, ...]:
+def _format_raw_line(row: UsageRow) -> tuple[str, ...]:
     return (
         to_instant(row.created_at_us).strftime("%Y-%m-%d %H:%M:%S"),
         row.backend,
@@ -138,17 +138,17 @@ def _raw_line(row: UsageRow) -> tuple[str, ...]:
         str(row.seed),
         row.prompt_hash[:12],
         "" if row.latency_ms is None else str(row.latency_ms),
-        "unknown" if row.cost_micros is None else _dollars(row.cost_micros),
+        "unknown" if row.cost_micros is None else _format_dollars(row.cost_micros),
         row.caller,
         row.id,
     )
 
 
-def _dollars(micros: int) -> str:
+def _format_dollars(micros: int) -> str:
     return f"{to_usd(micros):.4f}"
 
 
-def _csv_line(cells: Iterable[object]) -> str:
+def _format_csv_line(cells: Iterable[object]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(cells)
     return line.getvalue()

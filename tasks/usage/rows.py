@@ -58,7 +58,7 @@ class UsageRow:
         return {name: renamed[name] if name in renamed else getattr(self, name) for name in COLUMNS}
 
 
-def row_of(record: Mapping[str, Any]) -> UsageRow:
+def parse_row(record: Mapping[str, Any]) -> UsageRow:
     """The row from the table's columns, the instant as one or in ISO form."""
     created_at = record["created_at"]
     moment = created_at if isinstance(created_at, datetime) else datetime.fromisoformat(created_at)
@@ -75,7 +75,7 @@ def row_of(record: Mapping[str, Any]) -> UsageRow:
     )
 
 
-def usage_id(job_id: str, attempt: int, started_at_us: int) -> str:
+def build_usage_id(job_id: str, attempt: int, started_at_us: int) -> str:
     """The row's id: the first 128 bits of a hash over job and attempt, spelled as a UUID.
 
     A job is its content, and the same one in two output folders is paid twice: when the attempt began tells
@@ -84,10 +84,10 @@ def usage_id(job_id: str, attempt: int, started_at_us: int) -> str:
     return str(UUID(bytes=hashlib.sha256(f"{job_id}:{attempt}:{started_at_us}".encode()).digest()[:16]))
 
 
-def usage_row(attempt: RowMapping) -> UsageRow:
+def build_usage_row(attempt: RowMapping) -> UsageRow:
     """The usage row of a successful attempt as `tasks.ledger.queries.read_usage_pages` gives it."""
     return UsageRow(
-        id=usage_id(attempt["job_id"], attempt["number"], attempt["started_at_us"]),
+        id=build_usage_id(attempt["job_id"], attempt["number"], attempt["started_at_us"]),
         created_at_us=attempt["ended_at_us"],
         backend=attempt["backend"],
         model=attempt["model"],

@@ -1,6 +1,6 @@
 """What the HTTP backends share: one client, and what the end of a call that costs money proves.
 
-A backend adds what only its service knows: its own codes and words. Whatever ends up in a message goes through `words`,
+A backend adds what only its service knows: its own codes and words. Whatever ends up in a message goes through `error_text`,
 which puts it on one line and takes the secrets out.
 """
 
@@ -63,7 +63,7 @@ class HttpCalls:
         )
 
     @asynccontextmanager
-    async def paying(
+    async def open_paid(
         self, method: str, url: str, *, timeout_s: float | None = None, **content: Any
     ) -> AsyncIterator[httpx.Response]:
         """One call that may cost money; its body is read inside the block.
@@ -76,15 +76,17 @@ class HttpCalls:
         try:
             request = self.http.build_request(method, url, **content)
         except (TypeError, ValueError, httpx.InvalidURL) as exc:
-            raise Rejected(f"this cannot be sent ({self.named(exc)})") from exc
+            raise Rejected(f"this cannot be sent ({self.describe_error(exc)})") from exc
         try:
             async with asyncio.timeout(timeout_s), aclosing(await self.http.send(request, stream=True)) as answer:
                 yield answer
         except (httpx.HTTPError, TimeoutError) as exc:
             if isinstance(exc.__cause__, NEVER_SENT):
-                raise NotCreated(f"the service cannot be reached ({self.words(exc)})") from exc
+                raise NotCreated(f"the service cannot be reached ({self.error_text(exc)})") from exc
             reason = (
-                f"none within {timeout_s:.0f} s" if isinstance(exc, TimeoutError) and timeout_s else self.named(exc)
+                f"none within {timeout_s:.0f} s"
+                if isinstance(exc, TimeoutError) and timeout_s
+                else self.describe_error(exc)
             )
             raise Ambiguous(f"the answer to a create was lost ({reason})", cost_micros=None) from exc
 
@@ -92,29 +94,29 @@ class HttpCalls:
         """One call that may cost money, its answer read whole.
 
         Raises:
-            Rejected, NotCreated, Ambiguous: As `paying`.
+            Rejected, NotCreated, Ambiguous: As `open_paid`.
         """
-        async with self.paying(method, url, timeout_s=timeout_s, **content) as answer:
+        async with self.open_paid(method, url, timeout_s=timeout_s, **content) as answer:
             await answer.aread()
             return answer
 
-    def words(self, text: object) -> str:
+    def error_text(self, text: object) -> str:
         """The text on one line, bounded, without secrets."""
         line = " ".join(str(text).split())
         for secret in self._secrets:
             line = line.replace(secret, HIDDEN)
         return line[:LONGEST_WORDS]
 
-    def named(self, exc: BaseException) -> str:
+    def describe_error(self, exc: BaseException) -> str:
         """The error's name and its words."""
-        return f"{type(exc).__name__}: {self.words(exc)}" if str(exc) else type(exc).__name__
+        return f"{type(exc).__name__}: {self.error_text(exc)}" if str(exc) else type(exc).__name__
 
     async def close(self) -> None:
         """Close the connections."""
         await self.http.aclose()
 
 
-def refusal(answer: httpx.Response, detail: str, *, service: str, key_env: str) -> JobError | BatchStopped:
+def build_refusal(answer: httpx.Response, detail: str, *, service: str, key_env: str) -> JobError | BatchStopped:
     """What an answer other than 2xx to a call that costs money proves, as HTTP has it.
 
     Args:
@@ -129,7 +131,7 @@ def refusal(answer: httpx.Response, detail: str, *, service: str, key_env: str) 
         case httpx.codes.PAYMENT_REQUIRED:
             return BatchStopped("credit", f"{service}: {detail} Then resume; nothing is paid twice")
         case httpx.codes.TOO_MANY_REQUESTS:
-            return Throttled(detail, retry_after_s=retry_after_s(answer))
+            return Throttled(detail, retry_after_s=parse_retry_after(answer))
         case status if status in WRONG:
             return Rejected(detail)
         case status if status in MOVED:
@@ -138,7 +140,7 @@ def refusal(answer: httpx.Response, detail: str, *, service: str, key_env: str) 
             return Ambiguous(f"the answer to a create was {status} ({detail})", cost_micros=None)
 
 
-def retry_after_s(answer: httpx.Response) -> float | None:
+def parse_retry_after(answer: httpx.Response) -> float | None:
     """Seconds of a Retry-After header, a number or a date (RFC 9110, section 10.2.3)."""
     value = answer.headers.get("retry-after")
     if value is None:
@@ -153,7 +155,7 @@ def retry_after_s(answer: httpx.Response) -> float | None:
         return None
 
 
-def json_object(answer: httpx.Response) -> dict[str, Any]:
+def parse_json_object(answer: httpx.Response) -> dict[str, Any]:
     """The answer's JSON object; an empty one where it holds none."""
     try:
         body = answer.json()
@@ -170,10 +172,10 @@ def require_free_answer(answer: httpx.Response, *, service: str, key_env: str, d
         httpx.HTTPStatusError: Any other answer than 2xx; asking again is free.
     """
     if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-        raise refusal(answer, detail, service=service, key_env=key_env)
+        raise build_refusal(answer, detail, service=service, key_env=key_env)
     answer.raise_for_status()
 
 
-def origin(url: httpx.URL) -> tuple[str, str, int | None]:
+def get_origin(url: httpx.URL) -> tuple[str, str, int | None]:
     """Scheme, host and port: where a token may go."""
     return url.scheme, url.host, url.port

@@ -42,7 +42,7 @@ class Delivery:
             JobError: The address is not one that we fetch from.
         """
         if address.startswith("data:"):
-            return _data(address)
+            return _decode_data_url(address)
         try:
             async with asyncio.timeout(LONGEST_S):
                 return await self._follow(address)
@@ -51,7 +51,7 @@ class Delivery:
         except httpx.HTTPError as exc:
             raise Unfetched(f"the picture could not be fetched ({type(exc).__name__}: {exc})") from exc
         except httpx.InvalidURL as exc:
-            raise _foreign(f"the picture's address cannot be read ({exc})") from exc
+            raise _build_host_error(f"the picture's address cannot be read ({exc})") from exc
 
     async def close(self) -> None:
         """Close the connections."""
@@ -62,21 +62,23 @@ class Delivery:
             self._check(address)
             async with self._http.stream("GET", address) as answer:
                 if not answer.has_redirect_location:
-                    return await _body(answer)
+                    return await _read_body(answer)
                 address = str(answer.url.join(answer.headers["location"]))
-        raise _foreign(f"the picture's address leads on and on ({address})")
+        raise _build_host_error(f"the picture's address leads on and on ({address})")
 
     def _check(self, address: str) -> None:
         url = httpx.URL(address)
         if url.scheme not in {"http", "https"} or not any(fnmatch(url.host, pattern) for pattern in self._hosts):
-            raise _foreign(f"the picture lies at {url.host or address[:60]!r}, which is not among delivery_hosts")
+            raise _build_host_error(
+                f"the picture lies at {url.host or address[:60]!r}, which is not among delivery_hosts"
+            )
 
 
-def _foreign(message: str) -> JobError:
+def _build_host_error(message: str) -> JobError:
     return JobError(message, kind="foreign_host", cost_micros=None)
 
 
-async def _body(answer: httpx.Response) -> bytes:
+async def _read_body(answer: httpx.Response) -> bytes:
     if answer.status_code in GONE:
         raise OutputGone(f"the picture is gone ({answer.status_code})", cost_micros=None)
     if not answer.is_success:
@@ -92,7 +94,7 @@ async def _body(answer: httpx.Response) -> bytes:
     return bytes(body)
 
 
-def _data(address: str) -> bytes:
+def _decode_data_url(address: str) -> bytes:
     head, _, payload = address.partition(",")
     try:
         return base64.b64decode(payload, validate=True) if head.endswith(";base64") else unquote_to_bytes(payload)

@@ -7,13 +7,13 @@ import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 """Of the addresses of the type `http`; what it becomes is a part of an address, a port too."""
 
 
-def _address(value: str) -> str:
+def _check_address(value: str) -> str:
     try:
         parts = urlsplit(_PLACEHOLDER.sub("1", value))
         is_one = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -24,21 +24,19 @@ def _address(value: str) -> str:
     return value
 
 
-def secret(name: str) -> str:
+def read_secret(name: str) -> str:
     """What the environment variable holds, without white space around it; empty where it is not set."""
     return os.environ.get(name, "").strip()
 
 
-def lacking(name: str) -> str | None:
+def find_secret_problem(name: str) -> str | None:
     """What there is to do before the secret in the variable can be sent; None where nothing is."""
-    if not secret(name):
+    if not read_secret(name):
         return f"set {name}"
-    if not (secret(name).isascii() and secret(name).isprintable()):
+    if not (read_secret(name).isascii() and read_secret(name).isprintable()):
         return f"set {name} again: it holds a character that is in no key, such as a curly quotation mark"
     return None
 
 
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(_check_address)]
 """Where a service answers."""
-EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-"""Name of the environment variable that holds a secret; the secret itself never stands in the configuration."""

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import httpx
 
-from tasks.backends.client.calls import retry_after_s
+from tasks.backends.client.calls import parse_retry_after
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.core.clock import Clock
 
@@ -36,7 +36,7 @@ Ended = TypeVar("Ended")
 class Polling:
     """Waits for the predictions of one backend."""
 
-    pace: RateLimiter
+    limiter: RateLimiter
     clock: Clock
     usual_s: float
     """Running estimate of a prediction's time."""
@@ -62,11 +62,11 @@ class Polling:
             if left_s <= 0:
                 raise TimeoutError
             await self.clock.sleep(min(pause_s, left_s))
-            await self.pace.acquire()
+            await self.limiter.acquire()
             try:
                 ended = await look()
             except httpx.HTTPError as exc:
-                pause_s = _pause_after(exc)
+                pause_s = _choose_pause_s(exc)
                 continue
             looks += 1
             age_s = self.clock.monotonic_s() - begun_s
@@ -87,6 +87,6 @@ class Polling:
             self.usual_s *= QUICKER if self._was_early else QUICKER_AT_FIRST
 
 
-def _pause_after(exc: httpx.HTTPError) -> float:
-    after_s = retry_after_s(exc.response) if isinstance(exc, httpx.HTTPStatusError) else None
+def _choose_pause_s(exc: httpx.HTTPError) -> float:
+    after_s = parse_retry_after(exc.response) if isinstance(exc, httpx.HTTPStatusError) else None
     return TROUBLE_PAUSE_S if after_s is None else after_s

@@ -21,7 +21,7 @@ class Transport(AiohttpTransport):
             keepalive_timeout=self.limits.keepalive_expiry,
             ssl=self.ssl_context,
         )
-        return aiohttp.ClientSession(connector=connector, middlewares=(_sent_once,))
+        return aiohttp.ClientSession(connector=connector, middlewares=(_send_once,))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer, its body not read yet."""
@@ -32,7 +32,7 @@ class Transport(AiohttpTransport):
             raise httpx.RemoteProtocolError(f"the answer is no HTTP ({type(exc).__name__})", request=request) from exc
 
 
-async def _sent_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """A dropped GET, PUT or DELETE is sent again by aiohttp, unseen; where that is a create, it is paid for twice."""
     try:
         return await handler(request)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.base import Backend, takes
+from tasks.backends.base import Backend, supported_inputs
 from tasks.backends.conformance.subject import Ending, Subject
 from tasks.core.errors import (
     Ambiguous,
@@ -191,7 +191,7 @@ class BackendConformance:
     async def test_a_picture_starts_from_the_one_that_was_planned(self, subject: Subject, tmp_path: Path) -> None:
         """A backend that takes `image` makes a job with one; of a file that has changed since, it creates nothing."""
         async with opened(subject) as backend:
-            if "image" not in takes(backend):
+            if "image" not in supported_inputs(backend):
                 pytest.skip("this backend takes no pictures")
             (tmp_path / "start.png").write_bytes(square(64))
             job = subject.job(image=find_reference("start.png", tmp_path))

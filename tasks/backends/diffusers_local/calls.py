@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.backends.diffusers_local.options import SIDE_GRID_PX, DiffusersOptions
-from tasks.backends.sizes import requested_size
+from tasks.backends.sizes import resolve_requested_size
 from tasks.core.identity import normalize_prompt, to_canonical_json
 from tasks.core.records import Job, ReferenceImage
 from tasks.store.references import references_of
@@ -58,7 +58,7 @@ def call_of(job: Job, options: DiffusersOptions) -> Call:
     if "guidance" in given:  # the manifest's column
         given.setdefault(GUIDANCE, given.pop("guidance"))
     arguments = {STEPS: job.steps or options.default_steps, GUIDANCE: options.default_guidance, **given}
-    width, height = requested_size(job, default=options.default_size, grid_px=SIDE_GRID_PX)
+    width, height = resolve_requested_size(job, default=options.default_size, grid_px=SIDE_GRID_PX)
     return Call(
         prompt=normalize_prompt(job.prompt),
         negative_prompt=job.negative_prompt,

@@ -11,8 +11,14 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.client.calls import SHORT_KEEPALIVE_S, HttpCalls, json_object, refusal, require_free_answer
-from tasks.backends.fal.options import FalOptions, app_of
+from tasks.backends.client.calls import (
+    SHORT_KEEPALIVE_S,
+    HttpCalls,
+    build_refusal,
+    parse_json_object,
+    require_free_answer,
+)
+from tasks.backends.fal.options import FalOptions, get_app
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone
 
 SERVICE = "fal.ai"
@@ -53,7 +59,7 @@ class FalApi:
         answer = await self.calls.pay("POST", f"/{self._model}", json=dict(values), headers=headers)
         if not answer.is_success:
             raise self._refusal(answer)
-        request_id = json_object(answer).get("request_id")
+        request_id = parse_json_object(answer).get("request_id")
         if not isinstance(request_id, str) or not request_id:
             raise Ambiguous("the answer to a submit could not be read", cost_micros=None)
         return request_id
@@ -68,7 +74,7 @@ class FalApi:
         """
         answer = await self.calls.http.get(f"{self._place(request_id)}/status")
         self._require(answer)
-        body = json_object(answer)
+        body = parse_json_object(answer)
         if not isinstance(body.get("status"), str):
             raise httpx.DecodingError("the answer cannot be read", request=answer.request)
         return body
@@ -80,7 +86,7 @@ class FalApi:
             OutputGone, BatchStopped, httpx.HTTPError: As `status`.
         """
         answer = await self.calls.http.get(self._place(request_id))
-        if is_of_the_model(answer):
+        if is_model_error(answer):
             return answer
         self._require(answer)
         return answer
@@ -97,35 +103,37 @@ class FalApi:
         """Close the connections."""
         await self.calls.close()
 
-    def words(self, answer: httpx.Response) -> str:
+    def error_text(self, answer: httpx.Response) -> str:
         """What an answer says, fit for a message."""
-        return self.calls.words(said(json_object(answer)) or answer.reason_phrase or f"status {answer.status_code}")
+        return self.calls.error_text(
+            read_error_text(parse_json_object(answer)) or answer.reason_phrase or f"status {answer.status_code}"
+        )
 
     def _place(self, request_id: str) -> str:
         # The client library builds the addresses like this too, from the id alone.
-        return f"/{app_of(self._model)}/requests/{_FOREIGN.sub('', request_id)}"
+        return f"/{get_app(self._model)}/requests/{_FOREIGN.sub('', request_id)}"
 
     def _require(self, answer: httpx.Response) -> None:
         if answer.status_code in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
             raise OutputGone("fal.ai knows no such request any more (it keeps results for an hour)", cost_micros=None)
-        detail = self.words(answer)
+        detail = self.error_text(answer)
         require_free_answer(answer, service=SERVICE, key_env=self._options.api_key_env, detail=detail)
 
     def _refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
-        detail = self.words(answer)
+        detail = self.error_text(answer)
         if answer.status_code == httpx.codes.FORBIDDEN and _LOCKED.search(detail):
             return BatchStopped("credit", f"{SERVICE}: {detail} Then resume; nothing is paid twice")
-        return refusal(answer, detail, service=SERVICE, key_env=self._options.api_key_env)
+        return build_refusal(answer, detail, service=SERVICE, key_env=self._options.api_key_env)
 
 
-def is_of_the_model(answer: httpx.Response) -> bool:
+def is_model_error(answer: httpx.Response) -> bool:
     """Whether an error is the model's own, or the queue's word on the request, and no trouble on the way to it."""
     if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND, httpx.codes.GONE}:
         return False
-    return answer.is_success or "detail" in json_object(answer) or "x-fal-error-type" in answer.headers
+    return answer.is_success or "detail" in parse_json_object(answer) or "x-fal-error-type" in answer.headers
 
 
-def said(body: Mapping[str, Any]) -> str:
+def read_error_text(body: Mapping[str, Any]) -> str:
     """The words of an error: a text of the queue's, or the list of a model's."""
     detail = body.get("detail") or body.get("error") or ""
     if isinstance(detail, list):

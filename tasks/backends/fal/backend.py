@@ -16,17 +16,17 @@ from typing import Any
 import httpx
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened, read_options
-from tasks.backends.client.calls import json_object
+from tasks.backends.client.calls import parse_json_object
 from tasks.backends.client.downloads import Delivery
-from tasks.backends.client.options import lacking, secret
+from tasks.backends.client.options import find_secret_problem, read_secret
 from tasks.backends.client.polling import Polling
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.fal.api import COMPLETED, FalApi
-from tasks.backends.fal.inputs import MOST_MEGAPIXELS, input_of, megapixels, problems_of
+from tasks.backends.fal.inputs import MOST_MEGAPIXELS, build_input, estimate_megapixels, find_problems
 from tasks.backends.fal.options import FalOptions, parse_model
-from tasks.backends.fal.pictures import inputs_of, picture_inputs
-from tasks.backends.fal.results import failure, is_flagged, megapixels_of, picture_of
-from tasks.backends.prices import Pricing, Used, measured_s, price_of
+from tasks.backends.fal.reference_images import build_image_inputs, get_image_inputs
+from tasks.backends.fal.results import build_failure, find_image, is_flagged, read_megapixels
+from tasks.backends.prices import Pricing, Used, find_price, parse_seconds
 from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import Ambiguous, ConfigError, JobError, Refused, Transient
 from tasks.core.identity import hash_text
@@ -50,27 +50,27 @@ class FalBackend:
             self._model = parse_model(context.settings.model)
         except ValueError as exc:
             raise ConfigError(f"{context.place}.model: {exc}") from None
-        self.takes = frozenset(inputs_of(self._options))
+        self.takes = frozenset(get_image_inputs(self._options))
         self._pricing = Pricing(
-            price=price_of(self._model, context.prices), image_micros=to_micros(context.settings.price_usd)
+            price=find_price(self._model, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
 
     def ready(self) -> str | None:
         """Whether there is a key."""
-        return lacking(self._options.api_key_env)
+        return find_secret_problem(self._options.api_key_env)
 
     def learn(self) -> None:
         """A model refuses a wrong input itself, and most do so before they cost anything."""
 
     def problems(self, job: Job) -> list[str]:
         """What cannot be sent, and pictures that would be dropped."""
-        return problems_of(job, self._options)
+        return find_problems(job, self._options)
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the price table's."""
-        most = megapixels(job, self._options, untold=MOST_MEGAPIXELS)
+        most = estimate_megapixels(job, self._options, untold=MOST_MEGAPIXELS)
         return Estimate(
-            cost_micros=self._pricing.cost_micros(self._used(job, megapixels(job, self._options))),
+            cost_micros=self._pricing.cost_micros(self._used(job, estimate_megapixels(job, self._options))),
             most_micros=self._pricing.cost_micros(self._used(job, most)),
             latency_s=self._options.usual_latency_s,
             priced_on=self._pricing.priced_on,
@@ -85,8 +85,8 @@ class FalBackend:
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One request into the queue."""
-        pictures = await asyncio.to_thread(picture_inputs, job, self._options)
-        request_id = await self._api.submit({**pictures, **input_of(job, self._options)})
+        pictures = await asyncio.to_thread(build_image_inputs, job, self._options)
+        request_id = await self._api.submit({**pictures, **build_input(job, self._options)})
         return Prediction(prediction_id=request_id, created_at=to_instant(self._clock.now_us()))
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
@@ -108,8 +108,8 @@ class FalBackend:
             seconds = self._options.timeout_s
             raise Transient(f"no picture within {seconds:.0f} s", kind="timeout", cost_micros=None) from None
         if not answer.is_success:
-            raise failure(answer, self._api.words(answer))
-        return self._ended(job, prediction, ended, json_object(answer))
+            raise build_failure(answer, self._api.error_text(answer))
+        return self._ended(job, prediction, ended, parse_json_object(answer))
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
         """Fetch the first picture, without the key."""
@@ -134,9 +134,9 @@ class FalBackend:
         return (status, await self._api.result(request_id)) if status["status"] == COMPLETED else None
 
     def _ended(self, job: Job, prediction: Prediction, status: dict[str, Any], body: dict[str, Any]) -> Prediction:
-        picture = picture_of(body)
-        size = megapixels_of(picture or {}) or megapixels(job, self._options)
-        seconds = measured_s((status.get("metrics") or {}).get("inference_time"))
+        picture = find_image(body)
+        size = read_megapixels(picture or {}) or estimate_megapixels(job, self._options)
+        seconds = parse_seconds((status.get("metrics") or {}).get("inference_time"))
         cost_micros = self._pricing.cost_micros(self._used(job, size, seconds))
         if is_flagged(body):
             raise Refused("the picture was flagged and blackened", cost_micros=cost_micros)
@@ -155,7 +155,7 @@ class FalBackend:
 
     @property
     def _key(self) -> str:
-        return secret(self._options.api_key_env)
+        return read_secret(self._options.api_key_env)
 
     @cached_property
     def _connections(self) -> int:
@@ -171,5 +171,5 @@ class FalBackend:
 
     @cached_property
     def _polling(self) -> Polling:
-        pace = RateLimiter(self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep)
-        return Polling(pace=pace, clock=self._clock, usual_s=self._options.usual_latency_s)
+        limiter = RateLimiter(self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep)
+        return Polling(limiter=limiter, clock=self._clock, usual_s=self._options.usual_latency_s)

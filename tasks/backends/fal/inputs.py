@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.backends.fal.options import FalOptions
-from tasks.backends.sizes import requested_size
+from tasks.backends.sizes import resolve_requested_size
 from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
 
@@ -25,13 +25,13 @@ MOST_MEGAPIXELS = SIZE_PX[0] * SIZE_PX[1] / 1e6
 """Of the pictures of a model that is told no size: usually and at most."""
 
 
-def input_of(job: Job, options: FalOptions) -> dict[str, Any]:
+def build_input(job: Job, options: FalOptions) -> dict[str, Any]:
     """The input of the job's request, without nulls; a row's options come last and null takes an input away."""
     by_itself: dict[str, Any] = {"seed": job.seed, "num_images": 1, "output_format": job.format}
     values: dict[str, Any] = {
         "prompt": normalize_prompt(job.prompt),
         **{name: by_itself[name] for name in options.sends},
-        **_size(job, options),
+        **_build_size(job, options),
         "num_inference_steps": job.steps or options.default_steps,
         "negative_prompt": job.negative_prompt,
         **job.backend_opts,
@@ -39,10 +39,10 @@ def input_of(job: Job, options: FalOptions) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def problems_of(job: Job, options: FalOptions) -> list[str]:
+def find_problems(job: Job, options: FalOptions) -> list[str]:
     """What cannot be sent, and pictures that would be paid for and dropped; each `input: reason`."""
     found = []
-    if input_of(job, options).get("num_images", 1) != 1:
+    if build_input(job, options).get("num_images", 1) != 1:
         found.append("num_images: one picture is kept of each request; ask for more with samples")
     if options.size_as == "none" and (job.width or job.height or job.aspect_ratio):
         found.append("size: this instance sends none; set size_as, or leave it out")
@@ -51,7 +51,7 @@ def problems_of(job: Job, options: FalOptions) -> list[str]:
     return found
 
 
-def megapixels(job: Job, options: FalOptions, *, untold: float = USUAL_MEGAPIXELS) -> float | None:
+def estimate_megapixels(job: Job, options: FalOptions, *, untold: float = USUAL_MEGAPIXELS) -> float | None:
     """The size that is asked for, in millions of pixels; None where the request names one that is not known here.
 
     Args:
@@ -59,7 +59,7 @@ def megapixels(job: Job, options: FalOptions, *, untold: float = USUAL_MEGAPIXEL
         options: How.
         untold: The size where the request says none.
     """
-    size = input_of(job, options).get("image_size")
+    size = build_input(job, options).get("image_size")
     if size is None:
         return untold
     if isinstance(size, dict):
@@ -69,10 +69,10 @@ def megapixels(job: Job, options: FalOptions, *, untold: float = USUAL_MEGAPIXEL
     return width * height / 1e6 if isinstance(width, int) and isinstance(height, int) else None
 
 
-def _size(job: Job, options: FalOptions) -> dict[str, Any]:
+def _build_size(job: Job, options: FalOptions) -> dict[str, Any]:
     if options.size_as == "aspect_ratio":
         return {"aspect_ratio": job.aspect_ratio}
     if options.size_as == "none" or not (job.width or job.height or job.aspect_ratio):
         return {}
-    width, height = requested_size(job, default=SIZE_PX, grid_px=GRID_PX)
+    width, height = resolve_requested_size(job, default=SIZE_PX, grid_px=GRID_PX)
     return {"image_size": {"width": width, "height": height}}

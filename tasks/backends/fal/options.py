@@ -7,7 +7,8 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tasks.backends.client.options import Address, EnvName
+from tasks.backends.client.options import Address
+from tasks.core.settings import VariableName
 
 QUEUE_BASE = "https://queue.fal.run"
 DELIVERY_HOSTS = ("fal.media", "*.fal.media")
@@ -24,7 +25,7 @@ class FalOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    api_key_env: EnvName = Field("FAL_KEY", description="variable that holds the key")
+    api_key_env: VariableName = Field("FAL_KEY", description="variable that holds the key")
     queue_base: Address = Field(QUEUE_BASE, description="of the queue API")
     sends: list[Sent] = Field(
         default_factory=lambda: list(get_args(Sent)),
@@ -60,7 +61,7 @@ def parse_model(text: str) -> str:
     return text
 
 
-def app_of(model: str) -> str:
+def get_app(model: str) -> str:
     """The part of a model's id that stands in the addresses of its requests (fal-client 1.0.3, `AppId`)."""
     parts = model.split("/")
     return "/".join(parts[: 3 if parts[0] in {"workflows", "comfy"} else 2])

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.client.calls import json_object
+from tasks.backends.client.calls import parse_json_object
 from tasks.core.errors import JobError, Refused, Rejected, Transient
 
 MODERATION = "content_policy_violation"
@@ -15,14 +15,14 @@ CANCELLED = {"client_cancelled", "client_disconnected"}
 _CLIENT_CLOSED = 499
 
 
-def failure(answer: httpx.Response, words: str) -> JobError:
+def build_failure(answer: httpx.Response, words: str) -> JobError:
     """Why a request ended without a picture.
 
     A failure of fal's is never billed; one of the input may be, if a runner had begun (fal.ai docs, "FAQ", read 2026-11).
     """
-    body = json_object(answer)
+    body = parse_json_object(answer)
     kind = body.get("error_type") or answer.headers.get("x-fal-error-type")
-    if MODERATION in {kind, *_types(body)}:
+    if MODERATION in {kind, *_list_types(body)}:
         return Refused(words, cost_micros=None)
     if kind in CANCELLED or answer.status_code == _CLIENT_CLOSED:
         return Transient(f"canceled ({words})", kind="canceled", cost_micros=None)
@@ -33,7 +33,7 @@ def failure(answer: httpx.Response, words: str) -> JobError:
     return JobError(words, cost_micros=None)
 
 
-def picture_of(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def find_image(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The first picture's object, with its `url`; None where there is none."""
     images = body.get("images")
     first = images[0] if isinstance(images, list) and images else body.get("image")
@@ -48,12 +48,12 @@ def is_flagged(body: Mapping[str, Any]) -> bool:
     return isinstance(flags, list) and bool(flags) and flags[0] is True
 
 
-def megapixels_of(picture: Mapping[str, Any]) -> float | None:
+def read_megapixels(picture: Mapping[str, Any]) -> float | None:
     """The picture's size as the answer says it, in millions of pixels."""
     width, height = picture.get("width"), picture.get("height")
     return width * height / 1e6 if isinstance(width, int) and isinstance(height, int) else None
 
 
-def _types(body: Mapping[str, Any]) -> set[str]:
+def _list_types(body: Mapping[str, Any]) -> set[str]:
     detail = body.get("detail")
     return {str(item.get("type")) for item in detail if isinstance(item, dict)} if isinstance(detail, list) else set()

@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.client.calls import SHORT_KEEPALIVE_S, HttpCalls, refusal, require_free_answer
+from tasks.backends.client.calls import SHORT_KEEPALIVE_S, HttpCalls, build_refusal, require_free_answer
 from tasks.backends.http_api import answers
 from tasks.backends.http_api.options import Call, HttpOptions
-from tasks.backends.http_api.pointers import put, read
+from tasks.backends.http_api.pointers import merge_into, read
 from tasks.backends.http_api.template import fill, fill_address, fill_text
-from tasks.backends.http_api.values import picture_problems, picture_values, values_of
+from tasks.backends.http_api.values import build_image_values, build_values, find_image_problems
 from tasks.core.errors import Ambiguous, OutputGone, Refused, Rejected
 from tasks.core.records import Job
 
@@ -46,20 +46,20 @@ class DescribedApi:
             BatchStopped: Key or credit: nobody's prediction can be created now.
         """
         options = self._options
-        for problem in picture_problems(job, options):
+        for problem in find_image_problems(job, options):
             raise Rejected(problem, kind="input_image")
-        pictures = await asyncio.to_thread(picture_values, job, options)
-        values = {**values_of(job, options), **pictures, "attempt": attempt, **self._env}
-        request = _request(options.create, values)
+        pictures = await asyncio.to_thread(build_image_values, job, options)
+        values = {**build_values(job, options), **pictures, "attempt": attempt, **self._env}
+        request = _build_request(options.create, values)
         if "json" in request:
-            put(request["json"], options.opts_at, dict(job.backend_opts))
+            merge_into(request["json"], options.opts_at, dict(job.backend_opts))
         if options.idempotency_header is not None:
             request["headers"][options.idempotency_header] = f"imagen-{job.job_id[:32]}-{attempt}"
         answer = await self.calls.pay(options.create.method, timeout_s=options.timeout_s, **request)
         if answer.is_success:
             return answer
-        words = self.words(answer)
-        error = refusal(answer, words, service=self.service, key_env=self._keys)
+        words = self.error_text(answer)
+        error = build_refusal(answer, words, service=self.service, key_env=self._keys)
         raise Refused(words) if answer.is_client_error and answers.is_refusal(words, options) else error
 
     async def poll(self, call: Call, prediction_id: str) -> Any:
@@ -70,7 +70,7 @@ class DescribedApi:
             BatchStopped: The key is no longer accepted.
             httpx.HTTPError: No answer, or one that says nothing; asking again is free.
         """
-        return _document(await self.ask(call, {"id": prediction_id, "model": self._model}))
+        return _parse_document(await self.ask(call, {"id": prediction_id, "model": self._model}))
 
     async def listed(self, job: Job, since: datetime) -> list[str]:
         """Ids of the predictions that the look-up shows for a job.
@@ -81,8 +81,8 @@ class DescribedApi:
         find = self._options.find
         if find is None:
             return []
-        values = {**values_of(job, self._options), "since": since.astimezone(UTC).isoformat()}
-        items = read(_document(await self.ask(find, values)), find.items)
+        values = {**build_values(job, self._options), "since": since.astimezone(UTC).isoformat()}
+        items = read(_parse_document(await self.ask(find, values)), find.items)
         if not isinstance(items, list):
             raise httpx.DecodingError("the look-up's answer holds no list")
         return [str(found) for item in items if (found := read(item, find.id)) is not None]
@@ -93,31 +93,31 @@ class DescribedApi:
         Raises:
             OutputGone, BatchStopped, httpx.HTTPError: As `poll`.
         """
-        answer = await self.calls.http.request(call.method, **_request(call, {**values, **self._env}))
+        answer = await self.calls.http.request(call.method, **_build_request(call, {**values, **self._env}))
         if answer.status_code in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
             raise OutputGone("the service knows no such prediction any more", cost_micros=None)
-        require_free_answer(answer, service=self.service, key_env=self._keys, detail=self.words(answer))
+        require_free_answer(answer, service=self.service, key_env=self._keys, detail=self.error_text(answer))
         return answer
 
     def address_of(self, picture: str) -> str:
         """Where a picture lies; one without a host lies where it was made."""
         return picture if picture.startswith("data:") else str(self._place.join(picture))
 
-    def words(self, answer: httpx.Response) -> str:
+    def error_text(self, answer: httpx.Response) -> str:
         """What an answer says went wrong, fit for a message."""
         try:
             document = answer.json()
         except ValueError:
             document = None
-        said = answers.said(document, self._options)
-        return self.calls.words(said or answer.reason_phrase or f"status {answer.status_code}")
+        said = answers.read_error_text(document, self._options)
+        return self.calls.error_text(said or answer.reason_phrase or f"status {answer.status_code}")
 
     async def close(self) -> None:
         """Close the connections."""
         await self.calls.close()
 
 
-def id_of(answer: httpx.Response, options: HttpOptions) -> str:
+def parse_id(answer: httpx.Response, options: HttpOptions) -> str:
     """The id in the answer to a create that is to be polled.
 
     Raises:
@@ -132,7 +132,7 @@ def id_of(answer: httpx.Response, options: HttpOptions) -> str:
     return str(found)
 
 
-def _request(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
+def _build_request(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
     request: dict[str, Any] = {
         "url": fill_address(call.url, values),
         "headers": {name: fill_text(text, values) for name, text in call.headers.items()},
@@ -140,7 +140,7 @@ def _request(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
     return request if call.body is None else {**request, "json": fill(call.body, values)}
 
 
-def _document(answer: httpx.Response) -> Any:
+def _parse_document(answer: httpx.Response) -> Any:
     try:
         return answer.json()
     except ValueError as exc:

@@ -17,16 +17,16 @@ import httpx
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened, read_options
 from tasks.backends.client.downloads import Delivery
-from tasks.backends.client.options import secret
+from tasks.backends.client.options import read_secret
 from tasks.backends.client.polling import Polling
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.http_api import answers
-from tasks.backends.http_api.answers import Answered, Made
-from tasks.backends.http_api.api import DescribedApi, id_of
+from tasks.backends.http_api.answers import CreateAnswer, ImageOutput
+from tasks.backends.http_api.api import DescribedApi, parse_id
 from tasks.backends.http_api.options import BASE64, HttpOptions
 from tasks.backends.http_api.template import fill_address
-from tasks.backends.http_api.values import picture_problems, size_of
-from tasks.backends.prices import Pricing, Used, price_of
+from tasks.backends.http_api.values import find_image_problems, resolve_size
+from tasks.backends.prices import Pricing, Used, find_price
 from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import (
     Ambiguous,
@@ -62,7 +62,7 @@ class HttpBackend:
         self._clock = Clock()
         self._options = read_options(context, HttpOptions)
         self._pricing = Pricing(
-            price=price_of(context.settings.model, context.prices), image_micros=to_micros(context.settings.price_usd)
+            price=find_price(context.settings.model, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
         self.takes = frozenset(name.removesuffix(BASE64) for name in self._options.pictures())
         self._unanswered: dict[str, int] = {}
@@ -70,7 +70,7 @@ class HttpBackend:
 
     def ready(self) -> str | None:
         """Whether every variable that the calls name is set."""
-        missing = [name for name in self._options.variables() if not secret(name)]
+        missing = [name for name in self._options.variables() if not read_secret(name)]
         return f"set {', '.join(missing)}" if missing else None
 
     def learn(self) -> None:
@@ -80,7 +80,7 @@ class HttpBackend:
         """Nothing is known of what the API takes; but what cannot be sent at all is said."""
         lost = bool(job.backend_opts) and self._options.create.body is None
         found = ["backend_opts: create has no body that they could be sent in"] * lost
-        return found + picture_problems(job, self._options)
+        return found + find_image_problems(job, self._options)
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, or one from the price table."""
@@ -94,7 +94,7 @@ class HttpBackend:
 
     def allowance(self) -> Allowance:
         """Instances that create at the same address with the same keys share it."""
-        keys = "".join(secret(name) for name in self._options.variables())
+        keys = "".join(read_secret(name) for name in self._options.variables())
         return Allowance(
             account=f"{httpx.URL(fill_address(self._options.create.url, {})).host} {hash_text(keys)}",
             creates_per_min=self._context.settings.creates_per_min,
@@ -130,7 +130,7 @@ class HttpBackend:
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
         """The bytes that came, those at the address that came, or those of the call `result`."""
-        made: Made = prediction.output
+        made: ImageOutput = prediction.output
         if made.picture is not None:
             return made.picture
         try:
@@ -154,28 +154,28 @@ class HttpBackend:
     def _created(self, job: Job, answer: httpx.Response) -> Prediction:
         options = self._options
         if options.poll is not None:
-            return Prediction(prediction_id=id_of(answer, options), created_at=to_instant(self._clock.now_us()))
+            return Prediction(prediction_id=parse_id(answer, options), created_at=to_instant(self._clock.now_us()))
         name = answer.headers.get("x-request-id") or f"imagen-{job.job_id[:32]}"
         if options.output.kind == "bytes":
-            return Prediction(prediction_id=name, output=Made(picture=answer.content))
+            return Prediction(prediction_id=name, output=ImageOutput(picture=answer.content))
         try:
-            return Prediction(prediction_id=name, output=Answered(document=answer.json()))
+            return Prediction(prediction_id=name, output=CreateAnswer(document=answer.json()))
         except ValueError as exc:
             raise Ambiguous("the answer to a create could not be read: it is not JSON", cost_micros=None) from exc
 
-    def _answered(self, prediction: Prediction) -> Made:
+    def _answered(self, prediction: Prediction) -> ImageOutput:
         """The picture of an answer that came with the create; in another process there is none."""
         match prediction.output:
-            case Made() as made:
+            case ImageOutput() as made:
                 return made
-            case Answered(document=document):
-                return answers.made(document, self._options, self._words(document))
+            case CreateAnswer(document=document):
+                return answers.read_output(document, self._options, self._words(document))
         raise OutputGone(
             "it was made and paid for, but its run ended before it was on disk, and its service cannot be asked",
             cost_micros=self._pricing.image_micros,
         )
 
-    def _ended(self, job: Job, prediction: Prediction, made: Made) -> Prediction:
+    def _ended(self, job: Job, prediction: Prediction, made: ImageOutput) -> Prediction:
         priced = self._pricing.cost_micros(self._used(job))
         cost_micros = priced if made.cost_micros is None else made.cost_micros
         source = "free" if self._pricing.free else "priced" if made.cost_micros is None else "reported"
@@ -186,7 +186,7 @@ class HttpBackend:
             cost_source=None if cost_micros is None else source,
         )
 
-    async def _polled(self, prediction: Prediction) -> Made:
+    async def _polled(self, prediction: Prediction) -> ImageOutput:
         options = self._options
 
         async def look() -> Any:
@@ -203,37 +203,39 @@ class HttpBackend:
             await self.cancel(prediction)
             raise Transient(f"no picture within {options.timeout_s:.0f} s", kind="timeout", cost_micros=None) from None
         if not answers.has_succeeded(document, options):
-            raise answers.failure(document, options, self._words(document))
+            raise answers.build_failure(document, options, self._words(document))
         return await self._result(document, prediction)
 
-    async def _result(self, document: Any, prediction: Prediction) -> Made:
+    async def _result(self, document: Any, prediction: Prediction) -> ImageOutput:
         """The picture, from the last poll or from a call of its own."""
         options = self._options
         if options.result is None:
-            return answers.made(document, options, self._words(document))
+            return answers.read_output(document, options, self._words(document))
         values = {"id": prediction.prediction_id, "model": self._context.settings.model}
         try:
             answer: httpx.Response = await retry_look(httpx.HTTPError, self._clock.sleep)(
                 self._api.ask, options.result, values
             )
         except httpx.HTTPError as exc:
-            raise JobError(f"its result cannot be had ({self._api.calls.named(exc)})", cost_micros=None) from exc
+            raise JobError(
+                f"its result cannot be had ({self._api.calls.describe_error(exc)})", cost_micros=None
+            ) from exc
         if options.output.kind == "bytes":
-            return Made(picture=answer.content, cost_micros=answers.micros_at(document, options))
+            return ImageOutput(picture=answer.content, cost_micros=answers.read_cost_micros(document, options))
         try:
             document = answer.json()
         except ValueError as exc:
             raise JobError("its result cannot be read", kind="no_output", cost_micros=None) from exc
-        return answers.made(document, options, self._words(document))
+        return answers.read_output(document, options, self._words(document))
 
     def _words(self, document: Any) -> str:
-        return self._api.calls.words(answers.said(document, self._options))
+        return self._api.calls.error_text(answers.read_error_text(document, self._options))
 
     async def _look_up(self, job: Job, since: datetime, known: Collection[str], *, pause_s: float) -> Prediction | None:
         for look in range(LOOKUPS):
             if look:
                 await self._clock.sleep(pause_s)
-            await self._pace.acquire()
+            await self._limiter.acquire()
             try:
                 listed: list[str] = await retry_look(httpx.HTTPError, self._clock.sleep)(self._api.listed, job, since)
             except (httpx.HTTPError, OutputGone) as exc:
@@ -265,7 +267,7 @@ class HttpBackend:
         raise Ambiguous("the same create under the same key was not answered either", cost_micros=None)
 
     def _used(self, job: Job) -> Used:
-        width, height = size_of(job, self._options)
+        width, height = resolve_size(job, self._options)
         return Used(
             images=1,
             megapixels=width * height / 1e6 if width and height else None,
@@ -281,7 +283,7 @@ class HttpBackend:
         return DescribedApi(
             self._options,
             model=self._context.settings.model,
-            secrets={name: secret(name) for name in self._options.variables()},
+            secrets={name: read_secret(name) for name in self._options.variables()},
             connections=self._connections,
         )
 
@@ -290,9 +292,9 @@ class HttpBackend:
         return Delivery([self._api.service, *self._options.delivery_hosts], connections=self._connections)
 
     @cached_property
-    def _pace(self) -> RateLimiter:
+    def _limiter(self) -> RateLimiter:
         return RateLimiter(self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep)
 
     @cached_property
     def _polling(self) -> Polling:
-        return Polling(pace=self._pace, clock=self._clock, usual_s=self._options.usual_latency_s)
+        return Polling(limiter=self._limiter, clock=self._clock, usual_s=self._options.usual_latency_s)

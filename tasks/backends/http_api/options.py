@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from tasks.backends.client.options import Address
 from tasks.backends.http_api.pointers import Pointer, can_hold
-from tasks.backends.http_api.template import ENV, check, names_in
+from tasks.backends.http_api.template import ENV, check, find_names
 from tasks.store.references import INPUTS
 
 OF_THE_JOB = frozenset(
@@ -39,13 +39,13 @@ OF_A_HEADER = frozenset({"job_id", "attempt", "model", "id"})
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
-def _header_name(value: str) -> str:
+def _check_header_name(value: str) -> str:
     if not _HEADER.fullmatch(value):
         raise ValueError(f"{value!r} is not the name of a header")
     return value
 
 
-HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderName = Annotated[str, AfterValidator(_check_header_name)]
 
 
 class _Section(BaseModel):
@@ -130,7 +130,7 @@ class HttpOptions(_Section):
         return self
 
     def _problems(self) -> Iterator[str]:
-        if "prompt" not in names_in([self.create.url, self.create.body]):
+        if "prompt" not in find_names([self.create.url, self.create.body]):
             yield 'create: {prompt} stands nowhere in it; write body: {prompt: "{prompt}"}'
         if self.poll is not None and (self.id is None or self.state is None):
             yield "poll: needs id and state"
@@ -155,12 +155,12 @@ class HttpOptions(_Section):
 
     def pictures(self) -> frozenset[str]:
         """The placeholders of pictures that stand in the body of `create`."""
-        return OF_PICTURES.intersection(names_in(self.create.body))
+        return OF_PICTURES.intersection(find_names(self.create.body))
 
     def variables(self) -> list[str]:
         """The environment variables that the calls need, in order."""
         calls = [call for _, call, _ in self._calls()]
-        names = (name for call in calls for name in names_in([call.url, call.headers]))
+        names = (name for call in calls for name in find_names([call.url, call.headers]))
         return list(dict.fromkeys(name.removeprefix(ENV) for name in names if name.startswith(ENV)))
 
 

@@ -8,7 +8,7 @@ from jsonpointer import JsonPointer, JsonPointerException
 from pydantic import AfterValidator
 
 
-def _pointer(value: str) -> str:
+def _check_pointer(value: str) -> str:
     try:
         JsonPointer(value)
     except JsonPointerException:
@@ -16,7 +16,7 @@ def _pointer(value: str) -> str:
     return value
 
 
-Pointer = Annotated[str, AfterValidator(_pointer)]
+Pointer = Annotated[str, AfterValidator(_check_pointer)]
 """A JSON pointer; an empty one is the whole answer."""
 
 
@@ -39,7 +39,7 @@ def can_hold(document: Any, pointer: str) -> bool:
     return isinstance(document, dict)
 
 
-def put(document: dict[str, Any], pointer: str, values: dict[str, Any]) -> None:
+def merge_into(document: dict[str, Any], pointer: str, values: dict[str, Any]) -> None:
     """Merge values into the object that stands there, which is made where nothing does; null takes one away."""
     target: Any = document
     for part in JsonPointer(pointer).parts:

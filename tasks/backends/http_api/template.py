@@ -17,17 +17,17 @@ _ENV_NAME = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 _KEEPS_SLASHES = frozenset({"model"})
 
 
-def names_in(tree: Any) -> Iterator[str]:
+def find_names(tree: Any) -> Iterator[str]:
     """Every placeholder of a template, `env:NAME` among them."""
     if isinstance(tree, str):
         yield from (match[1] for match in _PLACEHOLDER.finditer(tree) if match[1] is not None)
     elif isinstance(tree, Mapping):
         for key, value in tree.items():
-            yield from names_in(key)
-            yield from names_in(value)
+            yield from find_names(key)
+            yield from find_names(value)
     elif isinstance(tree, list):
         for item in tree:
-            yield from names_in(item)
+            yield from find_names(item)
 
 
 def check(tree: Any, allowed: Collection[str], *, env: bool) -> None:
@@ -36,7 +36,7 @@ def check(tree: Any, allowed: Collection[str], *, env: bool) -> None:
     Raises:
         ValueError: One is not; names it and those that there are.
     """
-    for name in names_in(tree):
+    for name in find_names(tree):
         if name in allowed or (env and _ENV_NAME.fullmatch(name)):
             continue
         if name.startswith(ENV):

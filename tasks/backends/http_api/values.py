@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from tasks.backends.http_api.options import BASE64, HttpOptions
-from tasks.backends.sizes import requested_size
+from tasks.backends.sizes import resolve_requested_size
 from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
 from tasks.store.references import data_address, read_reference, references_of
@@ -14,16 +14,16 @@ from tasks.store.references import data_address, read_reference, references_of
 GRID_PX = 8
 
 
-def size_of(job: Job, options: HttpOptions) -> tuple[int | None, int | None]:
+def resolve_size(job: Job, options: HttpOptions) -> tuple[int | None, int | None]:
     """Width and height in pixels, where the row or the configuration says them."""
     if options.default_width and options.default_height:
-        return requested_size(job, default=(options.default_width, options.default_height), grid_px=GRID_PX)
+        return resolve_requested_size(job, default=(options.default_width, options.default_height), grid_px=GRID_PX)
     return job.width, job.height
 
 
-def values_of(job: Job, options: HttpOptions) -> dict[str, Any]:
+def build_values(job: Job, options: HttpOptions) -> dict[str, Any]:
     """Every placeholder of a job; None where the row says nothing."""
-    width, height = size_of(job, options)
+    width, height = resolve_size(job, options)
     return {
         "prompt": normalize_prompt(job.prompt),
         "negative_prompt": job.negative_prompt,
@@ -39,7 +39,7 @@ def values_of(job: Job, options: HttpOptions) -> dict[str, Any]:
     }
 
 
-def picture_values(job: Job, options: HttpOptions) -> dict[str, str]:
+def build_image_values(job: Job, options: HttpOptions) -> dict[str, str]:
     """The placeholders of the job's pictures, as far as the template names them. Blocks: it reads files.
 
     Raises:
@@ -55,7 +55,7 @@ def picture_values(job: Job, options: HttpOptions) -> dict[str, str]:
     return values
 
 
-def picture_problems(job: Job, options: HttpOptions) -> list[str]:
+def find_image_problems(job: Job, options: HttpOptions) -> list[str]:
     """Addresses where the template wants bytes: nothing is fetched by us; each `input: reason`."""
     return [
         f"{name}: an address cannot be sent as {{{name}{BASE64}}}; give a file"

@@ -35,7 +35,7 @@ class ImageAnswer:
     """Tokens, as the service counts them."""
 
 
-class Unreadable(ValueError):
+class UnreadableAnswer(ValueError):
     """Raised when an answer is not what the images API answers with."""
 
 
@@ -48,17 +48,17 @@ async def read_answer(parts: AsyncIterator[bytes], request_id: str) -> ImageAnsw
     reader = _Reader()
     async for part in parts:
         reader.feed(part)
-    return image_answer(reader.other(), reader.picture(), request_id)
+    return build_image_answer(reader.other(), reader.picture(), request_id)
 
 
-def image_answer(body: object, picture: bytes | None, request_id: str) -> ImageAnswer:
+def build_image_answer(body: object, picture: bytes | None, request_id: str) -> ImageAnswer:
     """The answer of an object as the API sends it, its picture decoded already.
 
     Raises:
         Unreadable: It is no such object.
     """
     if not isinstance(body, dict) or not isinstance(body.get("data", ""), list | None):
-        raise Unreadable("it is not an answer of the images API")
+        raise UnreadableAnswer("it is not an answer of the images API")
     first: object = next(iter(body.get("data") or []), None)
     usage = body.get("usage")
     return ImageAnswer(
@@ -91,7 +91,7 @@ class _Reader:
             self._picture, self._inside = bytearray(), True
             return self._take(rest)
         if len(self._other) > MOST_OTHER_BYTES:
-            raise Unreadable("it is too long")
+            raise UnreadableAnswer("it is too long")
         return None
 
     def _take(self, part: bytes) -> None:
@@ -110,10 +110,10 @@ class _Reader:
         try:
             self._picture += base64.b64decode(self._encoded[:count], validate=True)
         except binascii.Error as exc:
-            raise Unreadable(f"its picture is damaged ({exc})") from exc
+            raise UnreadableAnswer(f"its picture is damaged ({exc})") from exc
         del self._encoded[:count]
         if len(self._picture) > MOST_PICTURE_BYTES:
-            raise Unreadable("its picture is too large")
+            raise UnreadableAnswer("its picture is too large")
 
     def picture(self) -> bytes | None:
         return None if self._picture is None else bytes(self._picture)
@@ -122,4 +122,4 @@ class _Reader:
         try:
             return json.loads(self._other)
         except ValueError as exc:
-            raise Unreadable("it is not JSON") from exc
+            raise UnreadableAnswer("it is not JSON") from exc

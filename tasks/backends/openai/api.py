@@ -8,8 +8,14 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.client.calls import SHORT_KEEPALIVE_S, HttpCalls, json_object, refusal, retry_after_s
-from tasks.backends.openai.answer import ImageAnswer, Unreadable, read_answer
+from tasks.backends.client.calls import (
+    SHORT_KEEPALIVE_S,
+    HttpCalls,
+    build_refusal,
+    parse_json_object,
+    parse_retry_after,
+)
+from tasks.backends.openai.answer import ImageAnswer, UnreadableAnswer, read_answer
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, Refused, Throttled
 
 GENERATIONS = "/images/generations"
@@ -59,35 +65,35 @@ class ImagesApi:
         """
         # OpenAI's API reference, "Debugging requests", read 2026-11.
         headers = {"X-Client-Request-Id": client_request_id}
-        paying = self.calls.paying("POST", path, headers=headers, timeout_s=self._timeout_s, **content)
-        async with paying as answer:
+        paid_call = self.calls.open_paid("POST", path, headers=headers, timeout_s=self._timeout_s, **content)
+        async with paid_call as answer:
             if not answer.is_success:
                 await answer.aread()
                 raise self.refusal(answer)
             try:
                 return await read_answer(answer.aiter_bytes(), answer.headers.get("x-request-id") or client_request_id)
-            except Unreadable as exc:
+            except UnreadableAnswer as exc:
                 raise Ambiguous(f"the answer cannot be read: {exc}", cost_micros=None) from exc
 
     def refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
         """What an answer other than 2xx proves."""
-        error = error_of(json_object(answer))
-        detail = self.calls.words(error.get("message") or answer.reason_phrase or f"status {answer.status_code}")
+        error = read_error(parse_json_object(answer))
+        detail = self.calls.error_text(error.get("message") or answer.reason_phrase or f"status {answer.status_code}")
         codes = {error.get("code"), error.get("type")}
         if codes & NO_CREDIT:
             return BatchStopped("credit", f"{self.service}: {detail} Then resume; nothing is paid twice")
         if codes & MODERATION:
-            return refused(error, detail)
+            return build_moderation_error(error, detail)
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            return throttled(answer, detail)
-        return refusal(answer, detail, service=self.service, key_env=self._key_env)
+            return build_throttled(answer, detail)
+        return build_refusal(answer, detail, service=self.service, key_env=self._key_env)
 
     async def close(self) -> None:
         """Close the connections."""
         await self.calls.close()
 
 
-def error_of(body: Mapping[str, Any]) -> dict[str, Any]:
+def read_error(body: Mapping[str, Any]) -> dict[str, Any]:
     """The error object of an answer; some servers send a text in its place."""
     error = body.get("error")
     if isinstance(error, str):
@@ -95,18 +101,18 @@ def error_of(body: Mapping[str, Any]) -> dict[str, Any]:
     return error if isinstance(error, dict) else {"message": body.get("message") or body.get("detail")}
 
 
-def refused(error: Mapping[str, Any], detail: str) -> Refused:
+def build_moderation_error(error: Mapping[str, Any], detail: str) -> Refused:
     """A refusal by moderation; one of the picture comes after the picture was made, and nobody says that it is free."""
     details = error.get("moderation_details")
     stage = error.get("moderation_stage") or (details.get("moderation_stage") if isinstance(details, dict) else None)
     return Refused(detail, cost_micros=None if stage == "output" else 0)
 
 
-def throttled(answer: httpx.Response, detail: str) -> Throttled:
+def build_throttled(answer: httpx.Response, detail: str) -> Throttled:
     """What a 429 says about when to come again: its headers first, then its words."""
-    after_s = retry_after_s(answer)
+    after_s = parse_retry_after(answer)
     if after_s is None:
-        after_s = seconds_of(answer.headers.get("x-ratelimit-reset-requests", ""))
+        after_s = parse_duration(answer.headers.get("x-ratelimit-reset-requests", ""))
     if after_s is None and (words := _TRY_AGAIN.search(detail)):
         after_s = float(words[1]) * _UNIT_S[words[2].lower()]
     stated = _STATED_RATE.search(detail)
@@ -115,7 +121,7 @@ def throttled(answer: httpx.Response, detail: str) -> Throttled:
     return Throttled(detail, retry_after_s=after_s, creates_per_min=per_min)
 
 
-def seconds_of(text: str) -> float | None:
+def parse_duration(text: str) -> float | None:
     """Seconds of a duration as `x-ratelimit-reset-requests` gives it: `1s`, `6m0s`, `250ms`."""
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:

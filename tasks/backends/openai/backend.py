@@ -16,14 +16,14 @@ import httpx
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened
 from tasks.backends.client.downloads import Delivery
-from tasks.backends.client.options import lacking, secret
+from tasks.backends.client.options import find_secret_problem, read_secret
 from tasks.backends.openai import edits
 from tasks.backends.openai.answer import ImageAnswer
 from tasks.backends.openai.api import EDITS, GENERATIONS, ImagesApi
 from tasks.backends.openai.costs import Costs
 from tasks.backends.openai.options import OpenAIOptions
-from tasks.backends.openai.request import body_of, problems_of
-from tasks.backends.prices import Pricing, price_of
+from tasks.backends.openai.request import build_body, find_problems
+from tasks.backends.prices import Pricing, find_price
 from tasks.core.errors import Ambiguous, JobError, OutputGone
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
@@ -41,24 +41,24 @@ class OpenAIBackend:
         self._context = context
         self._options = options
         self._pricing = Pricing(
-            price=price_of(context.settings.model, context.prices), image_micros=to_micros(context.settings.price_usd)
+            price=find_price(context.settings.model, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
         self._costs = Costs(pricing=self._pricing, options=self._options)
 
     def ready(self) -> str | None:
         """Whether there is a key."""
-        return None if self._options.api_key_env is None else lacking(self._options.api_key_env)
+        return None if self._options.api_key_env is None else find_secret_problem(self._options.api_key_env)
 
     def learn(self) -> None:
         """There is nothing to ask: the API has no description of a model's inputs."""
 
     def problems(self, job: Job) -> list[str]:
         """What cannot be sent, or what one of OpenAI's own models would refuse."""
-        return problems_of(job, self._options) + edits.problems_of(job, body_of(job, self._options))
+        return find_problems(job, self._options) + edits.find_problems(job, build_body(job, self._options))
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the tokens that such a picture can be."""
-        most_micros = self._costs.most_micros(body_of(job, self._options), from_pictures=job.image is not None)
+        most_micros = self._costs.most_micros(build_body(job, self._options), from_pictures=job.image is not None)
         return Estimate(
             cost_micros=most_micros,
             most_micros=most_micros,
@@ -75,18 +75,20 @@ class OpenAIBackend:
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One call, which lasts until the picture is made and here."""
-        body = body_of(job, self._options)
+        body = build_body(job, self._options)
         path, content = GENERATIONS, {"json": body}
         if job.image is not None:
-            path, content = EDITS, await asyncio.to_thread(edits.content_of, job, body)
-        answer = await self._api.make(path, content, client_request_id=f"{_logged_as(job)}-{attempt}")
+            path, content = EDITS, await asyncio.to_thread(edits.build_content, job, body)
+        answer = await self._api.make(path, content, client_request_id=f"{_build_log_name(job)}-{attempt}")
         return Prediction(prediction_id=answer.request_id, output=answer)
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Nobody can tell, which matters only where a picture costs something."""
         if self._pricing.free:
             return None
-        message = f"the images API keeps no list of what it has made; the provider's logs know it as {_logged_as(job)}"
+        message = (
+            f"the images API keeps no list of what it has made; the provider's logs know it as {_build_log_name(job)}"
+        )
         raise Ambiguous(message, cost_micros=None)
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
@@ -127,7 +129,7 @@ class OpenAIBackend:
 
     @property
     def _key(self) -> str:
-        return secret(self._options.api_key_env or "")
+        return read_secret(self._options.api_key_env or "")
 
     @cached_property
     def _connections(self) -> int:
@@ -149,6 +151,6 @@ class OpenAIBackend:
         return Delivery([own, *self._options.delivery_hosts], connections=self._connections)
 
 
-def _logged_as(job: Job) -> str:
+def _build_log_name(job: Job) -> str:
     """How the `X-Client-Request-Id` of the job's requests begins."""
     return f"imagen-{job.job_id[:32]}"

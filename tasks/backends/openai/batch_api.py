@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.client.calls import json_object, require_free_answer
-from tasks.backends.openai.api import ImagesApi, error_of
+from tasks.backends.client.calls import parse_json_object, require_free_answer
+from tasks.backends.openai.api import ImagesApi, read_error
 from tasks.core.errors import Ambiguous, NotCreated, OutputGone
 
 ENDPOINT = "/v1/images/generations"
@@ -26,7 +26,7 @@ PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BatchLine:
     """One line of a batch."""
 
     custom_id: str
@@ -42,20 +42,20 @@ class BatchApi:
         self._key_env = key_env
         self._http = images.calls.http
 
-    async def upload(self, lines: Sequence[Asked], name: str) -> str:
+    async def upload(self, lines: Sequence[BatchLine], name: str) -> str:
         """Store the lines of a batch as a file, which costs nothing, and give the file's id.
 
         Raises:
             NotCreated: It is not there, or nobody knows; nothing was created that costs money.
             Throttled, Rejected, BatchStopped: As for any call.
         """
-        data = b"".join(json.dumps(_line(asked), ensure_ascii=False).encode() + b"\n" for asked in lines)
+        data = b"".join(json.dumps(_build_line(asked), ensure_ascii=False).encode() + b"\n" for asked in lines)
         files = {"file": (f"{name}.jsonl", data, "application/jsonl")}
         try:
             answer = await self._images.calls.pay("POST", "/files", data={"purpose": "batch"}, files=files)
         except Ambiguous as error:
             raise NotCreated(f"the batch's file could not be stored ({error})") from error
-        file_id = json_object(answer).get("id")
+        file_id = parse_json_object(answer).get("id")
         if answer.is_success and isinstance(file_id, str):
             return file_id
         refusal = self._images.refusal(answer)
@@ -80,7 +80,7 @@ class BatchApi:
         answer = await self._images.calls.pay("POST", "/batches", json=body)
         if not answer.is_success:
             raise self._images.refusal(answer)
-        batch_id = json_object(answer).get("id")
+        batch_id = parse_json_object(answer).get("id")
         if not isinstance(batch_id, str):
             raise Ambiguous("the answer to the create of a batch could not be read", cost_micros=None)
         return batch_id
@@ -145,13 +145,17 @@ class BatchApi:
 
     def _free(self, answer: httpx.Response, needed: str) -> dict[str, Any]:
         self._require(answer)
-        body = json_object(answer)
+        body = parse_json_object(answer)
         if not isinstance(body.get(needed), str | list):
             raise httpx.DecodingError("the answer cannot be read", request=answer.request)
         return body
 
     def _require(self, answer: httpx.Response) -> None:
-        detail = "" if answer.is_success else self._images.calls.words(error_of(json_object(answer)).get("message"))
+        detail = (
+            ""
+            if answer.is_success
+            else self._images.calls.error_text(read_error(parse_json_object(answer)).get("message"))
+        )
         require_free_answer(answer, service=self._images.service, key_env=self._key_env, detail=detail)
 
 
@@ -161,5 +165,5 @@ async def _write(path: Path, parts: AsyncIterator[bytes]) -> None:
             file.write(part)
 
 
-def _line(asked: Asked) -> dict[str, Any]:
+def _build_line(asked: BatchLine) -> dict[str, Any]:
     return {"custom_id": asked.custom_id, "method": "POST", "url": ENDPOINT, "body": asked.body}

@@ -19,13 +19,13 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.base import BackendContext, Estimate
+from tasks.backends.base import BackendContext, Estimate, read_options
 from tasks.backends.openai.backend import OpenAIBackend
-from tasks.backends.openai.batch_api import ENDED, Asked, BatchApi
+from tasks.backends.openai.batch_api import ENDED, BatchApi, BatchLine
 from tasks.backends.openai.batch_results import BatchResults
-from tasks.backends.openai.gathering import Gathering
+from tasks.backends.openai.gathering import BatchGatherer
 from tasks.backends.openai.options import OpenAIOptions
-from tasks.backends.openai.request import body_of
+from tasks.backends.openai.request import build_body
 from tasks.core.clock import Clock
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone
 from tasks.core.records import Job, Prediction
@@ -73,8 +73,8 @@ class OpenAIBatchBackend(OpenAIBackend):
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """Wait until the batch that holds the job is created."""
-        name = f"{_stem(job)}{attempt}"
-        batch_id = await self._gathering.add(Asked(name, body_of(job, self._options)))
+        name = f"{_get_name_stem(job)}{attempt}"
+        batch_id = await self._gathering.add(BatchLine(name, build_body(job, self._options)))
         return Prediction(prediction_id=f"{batch_id}/{name}")
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
@@ -84,7 +84,7 @@ class OpenAIBatchBackend(OpenAIBackend):
                 await self._clock.sleep(LOOKUP_PATIENCE_S / (LOOKUPS - 1))
             found = [
                 prediction_id
-                for prediction_id in await self._named(_stem(job), since - CLOCK_SKEW)
+                for prediction_id in await self._named(_get_name_stem(job), since - CLOCK_SKEW)
                 if prediction_id not in known
             ]
             if len(found) > 1:
@@ -136,7 +136,7 @@ class OpenAIBatchBackend(OpenAIBackend):
             del self._folder
         await super().close()
 
-    async def _create(self, lines: Sequence[Asked]) -> str:
+    async def _create(self, lines: Sequence[BatchLine]) -> str:
         """One batch of these lines."""
         name = uuid.uuid4().hex
         return await self._batches.create(await self._batches.upload(lines, name), name)
@@ -152,7 +152,7 @@ class OpenAIBatchBackend(OpenAIBackend):
             # An error of its own for each job: the engine writes into it what that job cost.
             raise OutputGone(str(exc), cost_micros=None) from exc
         except httpx.HTTPError as exc:
-            reason = self._api.calls.named(exc)
+            reason = self._api.calls.describe_error(exc)
             raise JobError(f"its batch's files cannot be had ({reason})", kind="unfetched", cost_micros=None) from exc
         finally:
             # Whoever comes later asks anew.
@@ -223,8 +223,8 @@ class OpenAIBatchBackend(OpenAIBackend):
         return BatchApi(self._api, key_env=self._options.api_key_env or "api_key_env")
 
     @cached_property
-    def _gathering(self) -> Gathering:
-        return Gathering(
+    def _gathering(self) -> BatchGatherer:
+        return BatchGatherer(
             self._create,
             most=self._options.batch_jobs,
             quiet_s=self._options.batch_quiet_s,
@@ -236,5 +236,15 @@ class OpenAIBatchBackend(OpenAIBackend):
         return TemporaryDirectory(prefix="imagen-batch-")
 
 
-def _stem(job: Job) -> str:
+def _get_name_stem(job: Job) -> str:
     return f"{job.job_id[:NAME_DIGITS]}-"
+
+
+def open_backend(context: BackendContext) -> OpenAIBackend:
+    """The instance in the mode that its settings name; nothing is asked of the network.
+
+    Raises:
+        ConfigError: A setting cannot be used.
+    """
+    options = read_options(context, OpenAIOptions)
+    return (OpenAIBatchBackend if options.mode == "batch" else OpenAIBackend)(context, options)

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.openai.answer import ImageAnswer, Unreadable, image_answer
-from tasks.backends.openai.api import MODERATION, NO_CREDIT, error_of, refused
+from tasks.backends.openai.answer import ImageAnswer, UnreadableAnswer, build_image_answer
+from tasks.backends.openai.api import MODERATION, NO_CREDIT, build_moderation_error, read_error
 from tasks.core.errors import JobError, NoRoom, Rejected, Transient
 
 EXPIRED = "batch_expired"
@@ -54,7 +54,7 @@ class BatchResults:
             file.seek(place)
             line = file.readline()
         self._unread.discard(custom_id)
-        return _answer_of(json.loads(line))
+        return _parse_line(json.loads(line))
 
     def all_read(self) -> bool:
         """Whether it has lines, and each was read."""
@@ -76,21 +76,21 @@ class BatchResults:
         return JobError(f"the batch ended as {status} without this job", kind="no_output", cost_micros=None)
 
 
-def _answer_of(line: Mapping[str, Any]) -> ImageAnswer:
+def _parse_line(line: Mapping[str, Any]) -> ImageAnswer:
     response, error = line.get("response"), line.get("error")
     if not isinstance(response, dict):
-        raise _undone(error if isinstance(error, dict) else {})
+        raise _build_undone_error(error if isinstance(error, dict) else {})
     body = response.get("body")
     if response.get("status_code") != httpx.codes.OK:
-        raise _failure(response, error_of(body if isinstance(body, dict) else {}))
+        raise _build_failure(response, read_error(body if isinstance(body, dict) else {}))
     try:
-        picture = _picture(body)
-        return image_answer(body, picture, str(response.get("request_id") or line.get("id")))
-    except Unreadable as exc:
+        picture = _decode_image(body)
+        return build_image_answer(body, picture, str(response.get("request_id") or line.get("id")))
+    except UnreadableAnswer as exc:
         raise JobError(f"the batch's line cannot be read: {exc}", kind="no_output", cost_micros=None) from exc
 
 
-def _picture(body: Any) -> bytes | None:
+def _decode_image(body: Any) -> bytes | None:
     data = body.get("data") if isinstance(body, dict) else None
     encoded = data[0].get("b64_json") if isinstance(data, list) and data and isinstance(data[0], dict) else None
     if not isinstance(encoded, str):
@@ -98,10 +98,10 @@ def _picture(body: Any) -> bytes | None:
     try:
         return base64.b64decode(encoded, validate=True)
     except binascii.Error as exc:
-        raise Unreadable(f"its picture is damaged ({exc})") from exc
+        raise UnreadableAnswer(f"its picture is damaged ({exc})") from exc
 
 
-def _undone(error: Mapping[str, Any]) -> JobError:
+def _build_undone_error(error: Mapping[str, Any]) -> JobError:
     """A request that the batch has not done; only done ones are billed (OpenAI's batch guide, read 2026-11)."""
     words = str(error.get("message") or "the batch has not done it")
     if error.get("code") == EXPIRED:
@@ -109,12 +109,12 @@ def _undone(error: Mapping[str, Any]) -> JobError:
     return JobError(words, kind="canceled" if error.get("code") == CANCELLED else None)
 
 
-def _failure(response: Mapping[str, Any], error: Mapping[str, Any]) -> JobError:
+def _build_failure(response: Mapping[str, Any], error: Mapping[str, Any]) -> JobError:
     status = int(response.get("status_code") or 0)
     words = " ".join(str(error.get("message") or f"status {status}").split())
     codes = {error.get("code"), error.get("type")}
     if codes & MODERATION:
-        return refused(error, words)
+        return build_moderation_error(error, words)
     # An empty account is not this job's fault: its next attempt stops the batch, unless somebody has paid meanwhile.
     if codes & NO_CREDIT or status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return Transient(words)

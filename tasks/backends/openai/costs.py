@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.backends.openai.answer import ImageAnswer
-from tasks.backends.openai.models import facts_of
+from tasks.backends.openai.models import get_model_facts
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.prices import Pricing, Used
 from tasks.core.money import to_micros
@@ -27,7 +27,7 @@ class Costs:
 
     def most_micros(self, body: Mapping[str, Any], *, from_pictures: bool = False) -> int | None:
         """The most that a request can cost, millionths of a dollar; None where that is not known."""
-        facts = facts_of(str(body.get("model", "")))
+        facts = get_model_facts(str(body.get("model", "")))
         known = facts.output_tokens(body.get("quality"), body.get("size")) if facts else None
         prompt_tokens = len(str(body.get("prompt", "")).encode("utf-8", "surrogatepass")) + PROMPT_OVERHEAD_TOKENS
         return self._cost_micros(
@@ -42,13 +42,16 @@ class Costs:
     def of(self, answer: ImageAnswer, *, from_pictures: bool = False) -> tuple[int | None, str | None]:
         """What an answer has cost, and where that is known from: `reported` tokens, a `priced` picture, or `free`."""
         usage = answer.usage or {}
-        input_tokens, of_pictures = _count(usage.get("input_tokens")), 0.0 if not from_pictures else _of_pictures(usage)
+        input_tokens, of_pictures = (
+            _parse_count(usage.get("input_tokens")),
+            0.0 if not from_pictures else _read_image_tokens(usage),
+        )
         used = Used(
             images=1,
             # The service counts the pictures' tokens among the others.
             input_tokens=None if input_tokens is None or of_pictures is None else input_tokens - of_pictures,
             input_image_tokens=of_pictures,
-            output_tokens=_count(usage.get("output_tokens")),
+            output_tokens=_parse_count(usage.get("output_tokens")),
         )
         cost_micros = self._cost_micros(used)
         if cost_micros is None:
@@ -71,10 +74,10 @@ class Costs:
         return to_micros(full * BATCH_SHARE / 1e6)
 
 
-def _of_pictures(usage: Mapping[str, Any]) -> float | None:
+def _read_image_tokens(usage: Mapping[str, Any]) -> float | None:
     details = usage.get("input_tokens_details")
-    return _count(details.get("image_tokens")) if isinstance(details, dict) else None
+    return _parse_count(details.get("image_tokens")) if isinstance(details, dict) else None
 
 
-def _count(value: object) -> float | None:
+def _parse_count(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

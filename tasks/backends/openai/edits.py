@@ -17,7 +17,7 @@ AS_TEXT = (str, int, float)
 """What a field of a form can hold."""
 
 
-def content_of(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
+def build_content(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
     """The request's content, as httpx takes it. Blocks: it reads files.
 
     Raises:
@@ -25,12 +25,12 @@ def content_of(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
     """
     pictures = references_of(job)
     if all(picture.is_file for picture in pictures.values()):
-        return {"data": dict(body), "files": {name: _part(picture) for name, picture in pictures.items()}}
-    references = {name: {"image_url": _address(picture)} for name, picture in pictures.items()}
+        return {"data": dict(body), "files": {name: _build_part(picture) for name, picture in pictures.items()}}
+    references = {name: {"image_url": _build_address(picture)} for name, picture in pictures.items()}
     return {"json": {**body, "images": [references.pop("image")], **references}}
 
 
-def problems_of(job: Job, body: Mapping[str, Any]) -> list[str]:
+def find_problems(job: Job, body: Mapping[str, Any]) -> list[str]:
     """What cannot stand beside a picture; each `input: reason`."""
     if not references_of(job):
         return []
@@ -41,10 +41,10 @@ def problems_of(job: Job, body: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _part(picture: ReferenceImage) -> tuple[str, bytes, str]:
+def _build_part(picture: ReferenceImage) -> tuple[str, bytes, str]:
     data = read_reference(picture)
     return Path(picture.address).name, data, media_type(data)
 
 
-def _address(picture: ReferenceImage) -> str:
+def _build_address(picture: ReferenceImage) -> str:
     return data_address(read_reference(picture)) if picture.is_file else picture.address

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from tasks.backends.openai.batch_api import Asked
+from tasks.backends.openai.batch_api import BatchLine
 
 
-class Gathering:
+class BatchGatherer:
     """Gathers lines and sends them together; each one that waits learns the batch's id, or why there is none."""
 
     def __init__(
         self,
-        send: Callable[[Sequence[Asked]], Awaitable[str]],
+        send: Callable[[Sequence[BatchLine]], Awaitable[str]],
         *,
         most: int,
         quiet_s: float,
@@ -24,11 +24,11 @@ class Gathering:
         self._most = most
         self._quiet_s = quiet_s
         self._sleep = sleep
-        self._waiting: list[tuple[Asked, asyncio.Future[str]]] = []
+        self._waiting: list[tuple[BatchLine, asyncio.Future[str]]] = []
         self._timer: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def add(self, asked: Asked) -> str:
+    async def add(self, asked: BatchLine) -> str:
         """The id of the batch that holds the line, once it is created.
 
         Raises:
@@ -64,7 +64,7 @@ class Gathering:
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)
 
-    async def _send_group(self, group: Sequence[tuple[Asked, asyncio.Future[str]]]) -> None:
+    async def _send_group(self, group: Sequence[tuple[BatchLine, asyncio.Future[str]]]) -> None:
         try:
             batch_id = await self._send([asked for asked, _ in group])
         except Exception as exc:  # noqa: BLE001  whoever waits has to learn of it, whatever it is

@@ -41,7 +41,7 @@ class ModelFacts:
             return None
         if not self.any_size:
             return f"{size} is none of its sizes ({', '.join(STANDARD_SIZES)})"
-        return _free_size_problem(size)
+        return _check_free_size(size)
 
     def output_tokens(self, quality: object, size: object) -> int | None:
         """The most tokens that a picture can be; None where that is not known."""
@@ -51,12 +51,12 @@ class ModelFacts:
         return asked[0] if size == STANDARD_SIZES[0] else max(asked)
 
 
-def facts_of(model: str) -> ModelFacts | None:
+def get_model_facts(model: str) -> ModelFacts | None:
     """What is known of a model, whatever its snapshot; None for another's."""
     return _FACTS.get(_SNAPSHOT.sub("", model))
 
 
-def _free_size_problem(size: str) -> str | None:
+def _check_free_size(size: str) -> str | None:
     if not _SIZE.fullmatch(size):
         return f"{size} is no size; write it as 1024x1024"
     width, height = (int(side) for side in size.split("x"))

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tasks.backends.client.options import Address, EnvName
+from tasks.backends.client.options import Address
+from tasks.core.settings import VariableName
 
 API_BASE = "https://api.openai.com/v1"
 SIZE = r"^(auto|\d+x\d+)$"
@@ -19,7 +20,7 @@ class OpenAIOptions(BaseModel):
 
     mode: Literal["sync", "batch"] = Field("sync", description="batch: half the price, within a day")
     api_base: Address = Field(API_BASE, description="with its /v1, of OpenAI or of a server that speaks its API")
-    api_key_env: EnvName | None = Field(
+    api_key_env: VariableName | None = Field(
         "OPENAI_API_KEY", description="variable that holds the key; null: none is needed"
     )
     default_size: str | None = Field(

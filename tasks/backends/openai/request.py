@@ -5,24 +5,32 @@ from __future__ import annotations
 from math import gcd
 from typing import Any
 
-from tasks.backends.openai.models import AUTO, FORMATS, GRID_PX, LONGEST_PROMPT, STANDARD_SIZES, ModelFacts, facts_of
+from tasks.backends.openai.models import (
+    AUTO,
+    FORMATS,
+    GRID_PX,
+    LONGEST_PROMPT,
+    STANDARD_SIZES,
+    ModelFacts,
+    get_model_facts,
+)
 from tasks.backends.openai.options import OpenAIOptions
-from tasks.backends.sizes import requested_size
+from tasks.backends.sizes import resolve_requested_size
 from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
 
 SQUARE_PX = (1024, 1024)
 
 
-def body_of(job: Job, options: OpenAIOptions) -> dict[str, Any]:
+def build_body(job: Job, options: OpenAIOptions) -> dict[str, Any]:
     """The body of the job's request, without nulls; a row's options come last and null takes an input away."""
-    facts = facts_of(job.model)
+    facts = get_model_facts(job.model)
     sends_format = options.output_format if options.output_format is not None else facts is not None
     values = {
         "model": job.model or None,
         "prompt": normalize_prompt(job.prompt),
         "n": 1,
-        "size": size_of(job, options, facts),
+        "size": choose_size(job, options, facts),
         "quality": options.quality,
         "output_format": job.format if sends_format else None,
         "response_format": options.response_format,
@@ -32,24 +40,24 @@ def body_of(job: Job, options: OpenAIOptions) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def size_of(job: Job, options: OpenAIOptions, facts: ModelFacts | None) -> str | None:
+def choose_size(job: Job, options: OpenAIOptions, facts: ModelFacts | None) -> str | None:
     """The row's size, or that of its ratio, else the default."""
     if not (job.width or job.height or job.aspect_ratio):
         return options.default_size
     if facts is not None and not facts.any_size and job.aspect_ratio and not (job.width or job.height):
-        by_ratio = {_ratio(size): size for size in STANDARD_SIZES}
+        by_ratio = {_reduce_ratio(size): size for size in STANDARD_SIZES}
         across, down = (int(part) for part in job.aspect_ratio.split(":"))
         if size := by_ratio.get((across // gcd(across, down), down // gcd(across, down))):
             return size
     default = options.default_size
-    area = SQUARE_PX if default in {None, AUTO} else _sides(str(default))
-    width, height = requested_size(job, default=area, grid_px=GRID_PX)
+    area = SQUARE_PX if default in {None, AUTO} else _parse_sides(str(default))
+    width, height = resolve_requested_size(job, default=area, grid_px=GRID_PX)
     return f"{width}x{height}"
 
 
-def problems_of(job: Job, options: OpenAIOptions) -> list[str]:
+def find_problems(job: Job, options: OpenAIOptions) -> list[str]:
     """What the request could not carry, or the model would refuse as far as it is known; each `input: reason`."""
-    body = body_of(job, options)
+    body = build_body(job, options)
     found = [
         f"{name}: is not sent; name it in extra_inputs if the server takes it, or leave it out"
         for name in ("negative_prompt", "steps")
@@ -61,10 +69,10 @@ def problems_of(job: Job, options: OpenAIOptions) -> list[str]:
         found.append("stream: is not understood here")
     if not isinstance(body.get("prompt"), str):
         found.append("prompt: backend_opts put something else in its place")
-    return found + _refused(body, facts_of(job.model))
+    return found + _find_refused_inputs(body, get_model_facts(job.model))
 
 
-def _refused(body: dict[str, Any], facts: ModelFacts | None) -> list[str]:
+def _find_refused_inputs(body: dict[str, Any], facts: ModelFacts | None) -> list[str]:
     if facts is None:
         return []
     found = []
@@ -80,11 +88,11 @@ def _refused(body: dict[str, Any], facts: ModelFacts | None) -> list[str]:
     return found
 
 
-def _sides(size: str) -> tuple[int, int]:
+def _parse_sides(size: str) -> tuple[int, int]:
     width, height = (int(side) for side in size.split("x"))
     return width, height
 
 
-def _ratio(size: str) -> tuple[int, int]:
-    width, height = _sides(size)
+def _reduce_ratio(size: str) -> tuple[int, int]:
+    width, height = _parse_sides(size)
     return width // gcd(width, height), height // gcd(width, height)

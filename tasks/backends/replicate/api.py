@@ -9,7 +9,14 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.client.calls import HttpCalls, json_object, origin, refusal, require_free_answer, retry_after_s
+from tasks.backends.client.calls import (
+    HttpCalls,
+    build_refusal,
+    get_origin,
+    parse_json_object,
+    parse_retry_after,
+    require_free_answer,
+)
 from tasks.backends.replicate.options import ModelReference
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, OutputGone, Throttled
 from tasks.store.references import media_type
@@ -69,13 +76,13 @@ class ReplicateApi:
         try:
             answer = await self._http.post("/files", files=part)
         except httpx.HTTPError as exc:
-            raise NotCreated(f"a picture could not be uploaded ({self._calls.named(exc)})") from exc
+            raise NotCreated(f"a picture could not be uploaded ({self._calls.describe_error(exc)})") from exc
         if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS}:
             raise self._refusal(answer)
-        address = (json_object(answer).get("urls") or {}).get("get")
+        address = (parse_json_object(answer).get("urls") or {}).get("get")
         if not answer.is_success or not isinstance(address, str):
             raise NotCreated(
-                f"a picture could not be uploaded ({answer.status_code}: {self._calls.words(_get_detail(answer))})"
+                f"a picture could not be uploaded ({answer.status_code}: {self._calls.error_text(_get_detail(answer))})"
             )
         return address
 
@@ -107,7 +114,7 @@ class ReplicateApi:
             page = self._free(await self._http.get(url), "results")
             yield page["results"]
             url = page.get("next")
-            if url and origin(httpx.URL(url)) != origin(self._http.base_url):
+            if url and get_origin(httpx.URL(url)) != get_origin(self._http.base_url):
                 # The token goes nowhere else, also not to the same host without encryption.
                 raise httpx.DecodingError(f"the list goes on somewhere else ({url})")
 
@@ -125,9 +132,9 @@ class ReplicateApi:
 
     def _free(self, answer: httpx.Response, needed: str) -> dict[str, Any]:
         """The body of an answer to a call that may be repeated at will; it says `needed`, or says nothing."""
-        detail = self._calls.words(_get_detail(answer))
+        detail = self._calls.error_text(_get_detail(answer))
         require_free_answer(answer, service=SERVICE, key_env=self._token_env, detail=detail)
-        body = json_object(answer)
+        body = parse_json_object(answer)
         if not isinstance(body.get(needed), str | list):
             raise httpx.DecodingError("the answer cannot be read", request=answer.request)
         return body
@@ -136,15 +143,17 @@ class ReplicateApi:
         """What an answer other than 2xx proves."""
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
             return parse_throttled(answer)
-        return refusal(answer, self._calls.words(_get_detail(answer)), service=SERVICE, key_env=self._token_env)
+        return build_refusal(
+            answer, self._calls.error_text(_get_detail(answer)), service=SERVICE, key_env=self._token_env
+        )
 
 
 def parse_throttled(answer: httpx.Response) -> Throttled:
     """What a 429 says about when to come again: its header first, then its body, then its words."""
-    body, detail = json_object(answer), _get_detail(answer)
+    body, detail = parse_json_object(answer), _get_detail(answer)
     stated = _STATED_RATE.search(detail)
     words = _RESETS_IN.search(detail)
-    after_s = retry_after_s(answer)
+    after_s = parse_retry_after(answer)
     if after_s is None and isinstance(body.get("retry_after"), int | float):
         after_s = float(body["retry_after"])
     if after_s is None and words:
@@ -159,7 +168,7 @@ def _build_create(model: ModelReference, values: Mapping[str, Any]) -> tuple[str
 
 
 def _parse_prediction(answer: httpx.Response) -> dict[str, Any]:
-    body = json_object(answer)
+    body = parse_json_object(answer)
     if not isinstance(body.get("id"), str):
         raise Ambiguous("the answer to a create could not be read", cost_micros=None)
     return body
@@ -167,5 +176,5 @@ def _parse_prediction(answer: httpx.Response) -> dict[str, Any]:
 
 def _get_detail(answer: httpx.Response) -> str:
     """The service's own words, on one line."""
-    words = json_object(answer).get("detail") or answer.reason_phrase or f"status {answer.status_code}"
+    words = parse_json_object(answer).get("detail") or answer.reason_phrase or f"status {answer.status_code}"
     return " ".join(str(words).split())

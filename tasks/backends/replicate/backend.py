@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened
 from tasks.backends.client.downloads import Delivery
-from tasks.backends.client.options import lacking, secret
+from tasks.backends.client.options import find_secret_problem, read_secret
 from tasks.backends.client.rate_limiter import RateLimiter
-from tasks.backends.prices import Pricing, Used, price_of
+from tasks.backends.prices import Pricing, Used, find_price
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
 from tasks.backends.replicate.inputs import build_input, count_images, get_megapixels, has_reference_images
@@ -63,7 +63,7 @@ class ReplicateBackend:
         except ValueError as exc:
             raise ConfigError(f"{context.place}.model: {exc}") from None
         self._pricing = Pricing(
-            price=price_of(self._model.name, context.prices), image_micros=to_micros(context.settings.price_usd)
+            price=find_price(self._model.name, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
         self._facts = get_model_facts(self._model.name)
         self._timeout_s = self._options.timeout_s or self._facts.timeout_s
@@ -73,7 +73,7 @@ class ReplicateBackend:
 
     def ready(self) -> str | None:
         """Whether there is a token."""
-        return lacking(self._options.api_token_env)
+        return find_secret_problem(self._options.api_token_env)
 
     def learn(self) -> None:
         """Fetch the model's input schema."""
@@ -191,17 +191,17 @@ class ReplicateBackend:
     async def _listed(self, since: datetime, wanted: dict[str, Any]) -> list[dict[str, Any]]:
         """Of an hour's list, which may hold tens of thousands with their inputs, no more is kept than what is wanted."""
         found: list[dict[str, Any]] = []
-        await self._pace.acquire()
+        await self._limiter.acquire()
         async for page in self._api.list_created(since - timedelta(seconds=CLOCK_SKEW_S)):
             found += [answer for answer in page if _is_this(answer, self._model, wanted)]
-            await self._pace.acquire()
+            await self._limiter.acquire()
         return found
 
     def _input(self, job: Job) -> dict[str, Any]:
         return build_input(job, self._options, lacks=self._facts.lacks) | self._pictures.standing(job)
 
     async def _upload(self, data: bytes, sha256: str) -> str:
-        await self._pace.acquire()
+        await self._limiter.acquire()
         return await self._api.upload(data, name=f"{sha256[:16]}.{media_type(data).partition('/')[2]}")
 
     def _used(self, job: Job, seconds: float | None) -> Used:
@@ -215,7 +215,7 @@ class ReplicateBackend:
 
     @property
     def _token(self) -> str:
-        return secret(self._options.api_token_env)
+        return read_secret(self._options.api_token_env)
 
     @cached_property
     def _connections(self) -> int:
@@ -235,14 +235,14 @@ class ReplicateBackend:
         return Delivery(self._options.delivery_hosts, connections=self._connections)
 
     @cached_property
-    def _pace(self) -> RateLimiter:
+    def _limiter(self) -> RateLimiter:
         return RateLimiter(
             self._context.share * self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep
         )
 
     @cached_property
     def _watcher(self) -> Watcher:
-        return Watcher(api=self._api, pace=self._pace, clock=self._clock, usual_s=self._facts.usual_latency_s)
+        return Watcher(api=self._api, limiter=self._limiter, clock=self._clock, usual_s=self._facts.usual_latency_s)
 
 
 def _is_this(answer: dict[str, Any], model: ModelReference, wanted: dict[str, Any]) -> bool:

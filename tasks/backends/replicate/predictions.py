@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from tasks.backends.prices import Pricing, Used, measured_s
+from tasks.backends.prices import Pricing, Used, parse_seconds
 from tasks.core.errors import JobError, OutputGone, Refused, Transient
 from tasks.core.records import Prediction
 
@@ -40,7 +40,7 @@ def parse_ended(answer: dict[str, Any], pricing: Pricing, asked: Used) -> Predic
         Refused, Transient, OutputGone, JobError: It ended without a picture.
     """
     metrics = answer.get("metrics") or {}
-    used = replace(asked, images=_count_images(answer), seconds=measured_s(metrics.get("predict_time")))
+    used = replace(asked, images=_count_images(answer), seconds=parse_seconds(metrics.get("predict_time")))
     if answer["status"] != SUCCEEDED:
         raise _build_failure(answer, pricing, used)
     cost_micros = pricing.cost_micros(used)

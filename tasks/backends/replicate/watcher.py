@@ -72,7 +72,7 @@ class Watcher:
     """Watches the predictions of one backend; its loop runs while there are any."""
 
     api: ReplicateApi
-    pace: RateLimiter
+    limiter: RateLimiter
     clock: Clock
     usual_s: float
     """Running estimate of a prediction's time."""
@@ -172,7 +172,7 @@ class Watcher:
             await self._look_at(item)
 
     async def _turn(self) -> None:
-        await self.pace.acquire()
+        await self.limiter.acquire()
         self._saved = max(-MOST_SAVED, self._saved - 1)
 
     async def _look_at(self, item: _Watched) -> None:

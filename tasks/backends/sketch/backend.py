@@ -14,7 +14,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, read_options
-from tasks.backends.sizes import requested_size
+from tasks.backends.sizes import resolve_requested_size
 from tasks.core.errors import JobError, Refused, Transient
 from tasks.core.identity import normalize_prompt
 from tasks.core.money import to_micros
@@ -110,7 +110,7 @@ class SketchBackend:
         from tasks.backends.sketch.art import draw  # noqa: PLC0415
         from tasks.store.encode import encode  # noqa: PLC0415
 
-        width, height = requested_size(job, default=DEFAULT_SIZE_PX, grid_px=GRID_PX)
+        width, height = resolve_requested_size(job, default=DEFAULT_SIZE_PX, grid_px=GRID_PX)
         image = draw(
             normalize_prompt(job.prompt),
             seed=job.seed,

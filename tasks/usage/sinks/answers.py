@@ -11,22 +11,22 @@ import httpx
 
 from tasks.core.database import is_away_code
 from tasks.core.errors import UsageAway, UsageError
-from tasks.usage.sinks.refusals import Place, reason_of
+from tasks.usage.sinks.refusals import Place, find_reason
 
 AWAY_STATUSES = frozenset({429, 502, 503, 504})
 
 
-def refusal_of(answer: httpx.Response, place: Place, *, key: str) -> UsageError:
+def build_refusal(answer: httpx.Response, place: Place, *, key: str) -> UsageError:
     """The error that an answer other than the expected one stands for; `key` is never shown."""
-    status, code = answer.status_code, _code(answer)
-    words = _words(answer).replace(key, "***")
-    if status in AWAY_STATUSES or is_away_code(code) or _lost_its_database(answer):
+    status, code = answer.status_code, _read_code(answer)
+    words = _format_detail(answer).replace(key, "***")
+    if status in AWAY_STATUSES or is_away_code(code) or _has_lost_database(answer):
         return UsageAway(f"{place.name} is away ({words})", retry_after_s=_retry_after_s(answer))
-    return place.refused(_reason(answer, key=key), words)
+    return place.refused(_find_reason(answer, key=key), words)
 
 
-def _reason(answer: httpx.Response, *, key: str) -> str:
-    known = reason_of(_code(answer))
+def _find_reason(answer: httpx.Response, *, key: str) -> str:
+    known = find_reason(_read_code(answer))
     match answer.status_code:
         case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN if known != "permission":
             return "expired" if _has_expired(key) else "key"
@@ -40,20 +40,20 @@ def _reason(answer: httpx.Response, *, key: str) -> str:
     return known
 
 
-def _lost_its_database(answer: httpx.Response) -> bool:
+def _has_lost_database(answer: httpx.Response) -> bool:
     """Whether PostgREST gives an error without a code, which no error of PostgreSQL's or of its own is.
 
     It answers 400 so when the database's process dies under a running statement (seen with version 12.0.2, 2026-11).
     """
-    return _body(answer).get("code") == ""
+    return _parse_body(answer).get("code") == ""
 
 
-def _words(answer: httpx.Response) -> str:
-    said = _body(answer).get("message") or answer.reason_phrase
-    return " ".join(f"{answer.status_code} {_code(answer)} {said}".split())
+def _format_detail(answer: httpx.Response) -> str:
+    said = _parse_body(answer).get("message") or answer.reason_phrase
+    return " ".join(f"{answer.status_code} {_read_code(answer)} {said}".split())
 
 
-def _body(answer: httpx.Response) -> dict[str, Any]:
+def _parse_body(answer: httpx.Response) -> dict[str, Any]:
     try:
         body = answer.json()
     except ValueError:
@@ -61,8 +61,8 @@ def _body(answer: httpx.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _code(answer: httpx.Response) -> str:
-    return str(_body(answer).get("code") or "")
+def _read_code(answer: httpx.Response) -> str:
+    return str(_parse_body(answer).get("code") or "")
 
 
 def _retry_after_s(answer: httpx.Response) -> float | None:

@@ -15,9 +15,8 @@ from tenacity import AsyncRetrying
 from tasks.core.database import is_away_code
 from tasks.core.errors import UsageAway, UsageError, UsageRefused
 from tasks.core.settings import UsageSettings
-from tasks.usage.sinks.refusals import Place, reason_of
+from tasks.usage.sinks.refusals import PORTS, Place, find_reason, read_variable
 from tasks.usage.sinks.sql import SqlSink
-from tasks.usage.sinks.variables import PORTS, variable
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 60.0
@@ -92,7 +91,7 @@ class Database:
         first_line = words.partition("\n")[0]
         if lost or is_away_code(code or ""):
             return UsageAway(f"{self.place.name} is away ({first_line})")
-        return self.place.refused(reason_of(code or ""), first_line)
+        return self.place.refused(find_reason(code or ""), first_line)
 
     async def _connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(
@@ -117,7 +116,7 @@ async def open_postgres(settings: UsageSettings, retrying: AsyncRetrying) -> Asy
         UsageRefused: The variable is missing or holds no such URL.
     """
     name = settings.database_url_env
-    url = variable(name, "usage.database_url_env", needed_by="the usage sink `postgres`")
+    url = read_variable(name, "usage.database_url_env", needed_by="the usage sink `postgres`")
     database = Database(url, named=name)
     async with database.engine() as engine:
         yield SqlSink(engine, explained=database.explained, retrying=retrying)

@@ -6,11 +6,13 @@ SQLSTATEs are those of PostgreSQL's manual (Appendix A, version 15), codes with 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from tasks.core.errors import UsageRefused
 
 DETAIL_CHARACTERS = 300
+PORTS = range(1, 65_536)
 
 _REASONS = {
     **dict.fromkeys(("42P01", "3F000", "42703", "42P10", "PGRST204", "PGRST205", "PGRST125"), "schema"),
@@ -61,6 +63,25 @@ class Place:
         return UsageRefused(known, f"{self.name} says no ({detail[:DETAIL_CHARACTERS]}); {advice}")
 
 
-def reason_of(code: str) -> str:
+def find_reason(code: str) -> str:
     """The reason that a code stands for; `other` for those that say nothing to us."""
     return _REASONS.get(code) or _REASONS_OF_CLASSES.get(code[:2] if len(code) == 5 else "", "other")  # noqa: PLR2004  a SQLSTATE
+
+
+def read_variable(name: str, setting: str, *, needed_by: str) -> str:
+    """What the variable holds, edge spaces aside; the message never shows it.
+
+    Raises:
+        UsageRefused: It is not set, or holds what no URL and no key holds.
+    """
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise UsageRefused(
+            "setting",
+            f"{needed_by} needs the environment variable {name}, which is not set ({setting} names another one)",
+        )
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise UsageRefused(
+            "setting", f"the environment variable {name} holds spaces or other signs that cannot be in it"
+        )
+    return value

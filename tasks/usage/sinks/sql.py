@@ -31,9 +31,9 @@ from tenacity import AsyncRetrying, stop_after_attempt
 from tasks.core.clock import to_instant
 from tasks.core.database import build_insert
 from tasks.core.money import MICROS_PER_USD
-from tasks.usage.groups import UsageGroup, in_order
+from tasks.usage.groups import UsageGroup, sort_groups
 from tasks.usage.query import UsageQuery
-from tasks.usage.rows import UsageRow, row_of
+from tasks.usage.rows import UsageRow, parse_row
 
 SCHEMA = "mai"
 
@@ -97,7 +97,7 @@ class SqlSink:
 
     async def push(self, rows: Sequence[UsageRow]) -> None:
         """See `UsageSink.push`."""
-        await self._retrying(self._insert, [_values(row) for row in rows])
+        await self._retrying(self._insert, [_build_values(row) for row in rows])
 
     async def groups(self, query: UsageQuery) -> list[UsageGroup]:
         """See `UsageSink.groups`."""
@@ -105,10 +105,10 @@ class SqlSink:
         keys = [self._day() if name == "day" else table[name] for name in query.by]
         unknown = func.count() - func.count(table.cost_usd_estimate)
         sums = (func.count(), func.sum(table.cost_usd_estimate), unknown, func.avg(table.latency_ms))
-        statement = _between(select(*keys, *sums).group_by(*keys), query)
+        statement = _filter_window(select(*keys, *sums).group_by(*keys), query)
         width = len(keys)
         found: Sequence[Any] = await self._retrying(self._all, statement)
-        return in_order(
+        return sort_groups(
             UsageGroup(
                 key=tuple(str(value) for value in row[:width]),
                 images=row[width],
@@ -124,8 +124,8 @@ class SqlSink:
         newest_first = select(imagen_usage).order_by(imagen_usage.c.created_at.desc(), imagen_usage.c.id.desc())
         with self._explained():
             async with self._engine.connect() as db:
-                async for row in (await db.stream(_between(newest_first, query))).mappings():
-                    yield row_of(row)
+                async for row in (await db.stream(_filter_window(newest_first, query))).mappings():
+                    yield parse_row(row)
 
     async def _insert(self, values: list[dict[str, object]]) -> None:
         insert = build_insert(self._engine.dialect.name, imagen_usage)
@@ -147,14 +147,14 @@ class SqlSink:
         return func.substr(created_at, 1, 10, type_=String)
 
 
-def _between(statement: Select[Any], query: UsageQuery) -> Select[Any]:
+def _filter_window(statement: Select[Any], query: UsageQuery) -> Select[Any]:
     created_at = imagen_usage.c.created_at
     if query.since is not None:
         statement = statement.where(created_at >= query.since)
     return statement if query.until is None else statement.where(created_at < query.until)
 
 
-def _values(row: UsageRow) -> dict[str, object]:
+def _build_values(row: UsageRow) -> dict[str, object]:
     """What the columns take, the cost exact to the millionth."""
     cost = None if row.cost_micros is None else Decimal(row.cost_micros) / MICROS_PER_USD
     return row.as_dict() | {"created_at": to_instant(row.created_at_us), "cost_usd_estimate": cost}

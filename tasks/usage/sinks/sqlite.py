@@ -23,7 +23,7 @@ async def open_sqlite(path: Path) -> AsyncIterator[SqlSink]:
     Raises:
         UsageError: It cannot be made, or is no database.
     """
-    path = _place_for(path)
+    path = _prepare_folder(path)
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(path)),
         connect_args={"timeout": BUSY_S},
@@ -46,7 +46,7 @@ async def open_sqlite(path: Path) -> AsyncIterator[SqlSink]:
         await engine.dispose()
 
 
-def _place_for(path: Path) -> Path:
+def _prepare_folder(path: Path) -> Path:
     """The file's path spelled out, in a folder that is there."""
     try:
         path = path.expanduser()

@@ -13,10 +13,9 @@ from tasks.core.errors import UsageAway, UsageRefused
 from tasks.core.settings import UsageSettings
 from tasks.usage.groups import UsageGroup, add_up
 from tasks.usage.query import UsageQuery
-from tasks.usage.rows import UsageRow, row_of
-from tasks.usage.sinks.answers import refusal_of
-from tasks.usage.sinks.refusals import Place
-from tasks.usage.sinks.variables import PORTS, variable
+from tasks.usage.rows import UsageRow, parse_row
+from tasks.usage.sinks.answers import build_refusal
+from tasks.usage.sinks.refusals import PORTS, Place, read_variable
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0
@@ -48,7 +47,7 @@ class SupabaseSink:
 
     async def rows(self, query: UsageQuery) -> AsyncIterator[UsageRow]:
         """See `UsageSink.rows`. Pages by the sort key until one is empty: a short page may be the server's limit."""
-        window = _window(query)
+        window = _build_window(query)
         after: list[tuple[str, str]] = []
         while True:
             order = ("order", "created_at.desc,id.desc"), ("limit", str(PAGE_ROWS))
@@ -56,7 +55,7 @@ class SupabaseSink:
             if not page:
                 return
             for record in page:
-                yield row_of(record)
+                yield parse_row(record)
             at, last = page[-1]["created_at"], page[-1]["id"]
             after = [("or", f'(created_at.lt."{at}",and(created_at.eq."{at}",id.lt.{last}))')]
 
@@ -70,7 +69,7 @@ class SupabaseSink:
             raise UsageAway(f"{self._place.name} cannot be reached ({str(exc) or type(exc).__name__})") from exc
         # Every answer of PostgREST that holds rows or took some has this header; a web page that says 200 has not.
         if not answer.is_success or "content-range" not in answer.headers:
-            raise refusal_of(answer, self._place, key=self._key)
+            raise build_refusal(answer, self._place, key=self._key)
         return answer
 
 
@@ -82,9 +81,9 @@ async def open_supabase(settings: UsageSettings, retrying: AsyncRetrying) -> Asy
         UsageRefused: A variable is missing or cannot be used.
     """
     needed_by = "the usage sink `supabase`"
-    url = variable(settings.url_env, "usage.url_env", needed_by=needed_by)
-    key = variable(settings.key_env, "usage.key_env", needed_by=needed_by)
-    base = _base(url, settings)
+    url = read_variable(settings.url_env, "usage.url_env", needed_by=needed_by)
+    key = read_variable(settings.key_env, "usage.key_env", needed_by=needed_by)
+    base = _parse_base(url, settings)
     place = Place(
         f"the usage table at {base.host}", address=f"{settings.url_env} and usage.rest_path", key=settings.key_env
     )
@@ -97,7 +96,7 @@ async def open_supabase(settings: UsageSettings, retrying: AsyncRetrying) -> Asy
         yield SupabaseSink(http, place, key=key, retrying=retrying)
 
 
-def _base(url: str, settings: UsageSettings) -> httpx.URL:
+def _parse_base(url: str, settings: UsageSettings) -> httpx.URL:
     """The API's address: the project's with the path under it, or the full one as it is."""
     root, path = url.rstrip("/"), settings.rest_path.strip("/")
     full = root if not path or root.endswith(f"/{path}") else f"{root}/{path}"
@@ -111,7 +110,7 @@ def _base(url: str, settings: UsageSettings) -> httpx.URL:
     return base
 
 
-def _window(query: UsageQuery) -> list[tuple[str, str]]:
+def _build_window(query: UsageQuery) -> list[tuple[str, str]]:
     since = [] if query.since is None else [("created_at", f"gte.{query.since.isoformat()}")]
     until = [] if query.until is None else [("created_at", f"lt.{query.until.isoformat()}")]
     return since + until

@@ -14,7 +14,7 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, read_options
-from tasks.backends.client.calls import HttpCalls, refusal
+from tasks.backends.client.calls import HttpCalls, build_refusal
 from tasks.core.errors import Ambiguous, OutputGone
 from tasks.core.identity import hash_text, normalize_prompt
 from tasks.core.money import to_micros
@@ -64,7 +64,7 @@ class ExampleBackend:
         body = {"prompt": normalize_prompt(job.prompt), "seed": job.seed}
         answer = await self._calls.pay("POST", "/make", json=body)
         if not answer.is_success:
-            raise refusal(answer, self._calls.words(answer.text), service="example", key_env=KEY)
+            raise build_refusal(answer, self._calls.error_text(answer.text), service="example", key_env=KEY)
         return Prediction(prediction_id=answer.headers.get("x-request-id", job.job_id), output=answer.content)
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:

@@ -13,7 +13,7 @@ from tasks.backends.conformance import BackendConformance, Ending, Subject
 from tasks.backends.fal.backend import FalBackend
 from tasks.backends.http_api.backend import HttpBackend
 from tasks.backends.openai import batch_backend
-from tasks.backends.openai.modes import open_backend
+from tasks.backends.openai.batch_backend import open_backend
 from tasks.backends.replicate.backend import ReplicateBackend
 from tasks.backends.replicate_simulator.faults import parse_rule
 from tasks.backends.replicate_simulator.server import running

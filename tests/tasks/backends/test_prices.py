@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from tasks.backends.price_list import list_prices, price_lines
-from tasks.backends.prices import OLD_DAYS, Used, age_warnings, all_prices, measured_s, price_of
+from tasks.backends.price_list import format_prices, list_prices
+from tasks.backends.prices import OLD_DAYS, Used, find_price, list_all_prices, parse_seconds, warn_of_old_prices
 from tasks.core.settings import Settings, UnitPrices
 
 READ_ON = date(2026, 10, 7)
@@ -45,7 +45,7 @@ def test_units_add_up_and_what_is_not_known_makes_the_cost_unknown(
     usd: UnitPrices, used: Used, expected: int | None
 ) -> None:
     """Begun megapixels are whole; a unit that the model does not bill is never asked for."""
-    price = price_of("a/b", {"a/b": usd})
+    price = find_price("a/b", {"a/b": usd})
     assert price is not None
     assert price.cost_micros(used) == expected
 
@@ -53,15 +53,15 @@ def test_units_add_up_and_what_is_not_known_makes_the_cost_unknown(
 def test_the_configuration_wins_over_the_table() -> None:
     """And adds what the table does not have; a version does not matter."""
     own = {"black-forest-labs/flux-schnell": UnitPrices(image=0.001)}
-    price = price_of("black-forest-labs/flux-schnell:abc", own)
+    price = find_price("black-forest-labs/flux-schnell:abc", own)
     assert price is not None
     assert (price.usd.image, price.as_of) == (0.001, None)
-    assert price_of("nobody/knows-it", own) is None
+    assert find_price("nobody/knows-it", own) is None
 
 
 def test_every_price_of_the_table_has_a_date_and_a_source() -> None:
     """A price without them could not be told from a guess."""
-    prices = all_prices({})
+    prices = list_all_prices({})
     assert len(prices) > 30
     assert all(price.as_of is not None and price.source and any(price.usd.model_dump().values()) for price in prices)
 
@@ -69,8 +69,8 @@ def test_every_price_of_the_table_has_a_date_and_a_source() -> None:
 def test_an_old_price_is_a_warning_that_names_the_settings() -> None:
     """After 180 days, not on the last of them; the user's own price is nobody's business."""
     on_the_day = date.fromordinal(READ_ON.toordinal() + OLD_DAYS)
-    assert list(age_warnings({"flux": READ_ON}, on_the_day)) == []
-    [line] = age_warnings({"flux": READ_ON}, date.fromordinal(on_the_day.toordinal() + 1))
+    assert list(warn_of_old_prices({"flux": READ_ON}, on_the_day)) == []
+    [line] = warn_of_old_prices({"flux": READ_ON}, date.fromordinal(on_the_day.toordinal() + 1))
     assert "181 days ago (2026-10-07)" in line
     assert "backends.flux.price_usd" in line
 
@@ -93,7 +93,7 @@ def test_the_list_shows_price_source_and_age() -> None:
         413,
         True,
     )
-    lines = price_lines(list(listing.values()))[0].splitlines()
+    lines = format_prices(list(listing.values()))[0].splitlines()
     assert any("$0.015/run + $0.015/MP + $0.015/input MP" in line and "413 (old)" in line for line in lines)
 
 
@@ -106,4 +106,4 @@ def test_the_list_shows_price_source_and_age() -> None:
 )  # fmt: skip
 def test_what_is_no_time_is_none(stated: object, expected: float | None) -> None:
     """JSON may say 1e400: nothing can be priced by it, and neither the table nor the gallery could hold it."""
-    assert measured_s(stated) == expected
+    assert parse_seconds(stated) == expected

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.base import takes
+from tasks.backends.base import supported_inputs
 from tasks.core.errors import ManifestError, Rejected
 from tasks.core.records import Job, ReferenceImage
 from tasks.core.settings import BackendSettings, Settings
@@ -103,7 +103,7 @@ def test_a_file_that_has_changed_since_the_plan_is_not_sent(tmp_path: Path) -> N
 
 def test_a_backend_that_says_nothing_takes_no_picture() -> None:
     """Another package's older backend would drop it silently."""
-    assert not takes(ScriptedBackend())
+    assert not supported_inputs(ScriptedBackend())
 
 
 def test_a_picture_as_an_address_names_its_kind() -> None:

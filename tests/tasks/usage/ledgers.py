@@ -19,7 +19,7 @@ from tasks.ledger.runs import RunStart, begin_run, end_run
 from tasks.usage.push import PushReport, push_usage
 from tasks.usage.query import UsageQuery
 from tasks.usage.report import read_rows
-from tasks.usage.rows import UsageRow, usage_id
+from tasks.usage.rows import UsageRow, build_usage_id
 from tasks.usage.sinks import open_sink
 from tests.support.factories import START_US, FakeClock, make_job, plan_jobs
 
@@ -30,7 +30,7 @@ EVERYTHING = UsageQuery()
 def make_row(number: int, **changes: Any) -> UsageRow:
     """A row a second after the last; each odd one has an unknown cost."""
     values: dict[str, Any] = {
-        "id": usage_id(str(number), 1, START_US),
+        "id": build_usage_id(str(number), 1, START_US),
         "created_at_us": START_US + number * SECOND_US,
         "backend": "flux",
         "model": "m",

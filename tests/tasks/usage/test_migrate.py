@@ -8,7 +8,7 @@ import pytest
 
 from tasks.core.errors import UsageRefused
 from tasks.core.settings import UsageSettings
-from tasks.usage.migrate import apply_migrations, database_of, migrations
+from tasks.usage.migrate import apply_migrations, choose_database, read_migrations
 from tasks.usage.sinks.postgres import Database
 from tests.support.services.postgresql import Postgresql, running_postgresql
 from tests.support.services.supabase import UsageDatabase
@@ -103,9 +103,9 @@ async def test_whoever_may_not_is_told(usage_database: UsageDatabase) -> None:
 def test_without_a_url_the_variable_is_asked_for() -> None:
     """The message names the option and the variable."""
     with pytest.raises(UsageRefused, match=r"without --url needs the environment variable IMAGEN_USAGE_DATABASE_URL"):
-        database_of(None, UsageSettings())
+        choose_database(None, UsageSettings())
 
 
 def test_migrations_ship_with_the_program_in_order() -> None:
     """Numbered SQL files beside the code."""
-    assert list(migrations()) == ["0001_imagen_usage.sql"]
+    assert list(read_migrations()) == ["0001_imagen_usage.sql"]

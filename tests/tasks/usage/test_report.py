@@ -10,7 +10,7 @@ from pathlib import Path
 from tasks.core.settings import UsageSettings
 from tasks.usage.groups import UsageGroup
 from tasks.usage.query import UsageQuery
-from tasks.usage.report import Form, group_table, grouped_lines, raw_lines, raw_table, read_groups
+from tasks.usage.report import Form, format_group_table, format_raw_table, read_groups, render_groups, render_rows
 from tests.support.factories import START_US
 from tests.tasks.usage.ledgers import keep, make_row, rows_in
 
@@ -29,7 +29,7 @@ async def filled(folder: Path) -> UsageSettings:
 
 async def text(settings: UsageSettings, query: UsageQuery, form: Form, *, raw: bool = False) -> str:
     """All that is printed."""
-    return "\n".join([line async for line in (raw_lines if raw else grouped_lines)(settings, query, form)])
+    return "\n".join([line async for line in (render_rows if raw else render_groups)(settings, query, form)])
 
 
 async def test_windows_cut_at_the_instant(tmp_path: Path) -> None:
@@ -82,17 +82,17 @@ async def test_csv_leaves_an_unknown_cost_empty(tmp_path: Path) -> None:
 
 def test_unknown_costs_are_shown_as_unknown() -> None:
     """Never as nothing: the column says unknown, and the totals count them."""
-    lines = group_table([KNOWN, UNKNOWN, PARTLY], BY).splitlines()
+    lines = format_group_table([KNOWN, UNKNOWN, PARTLY], BY).splitlines()
     assert lines[1].split() == ["a", "m", "c", "2", "0.0060", "0", "10"]
     assert lines[2].split() == ["b", "-", "c", "3", "unknown", "3"]
     assert lines[3].split() == ["d", "m", "c", "3", "0.0000", "2", "1"]
     assert lines[4].split() == ["total", "8", "0.0060", "5"]
     assert lines[0].index("images") + len("images") == lines[1].index(" 2") + 2
-    assert group_table([UNKNOWN], BY).splitlines()[2].split() == ["total", "3", "unknown", "3"]
-    assert raw_table([make_row(1)]).splitlines()[2].split() == ["total", "1", "unknown"]
-    assert raw_table([make_row(1), make_row(2)]).splitlines()[3].split()[2:] == ["0.0030", "and", "1", "unknown"]
+    assert format_group_table([UNKNOWN], BY).splitlines()[2].split() == ["total", "3", "unknown", "3"]
+    assert format_raw_table([make_row(1)]).splitlines()[2].split() == ["total", "1", "unknown"]
+    assert format_raw_table([make_row(1), make_row(2)]).splitlines()[3].split()[2:] == ["0.0030", "and", "1", "unknown"]
 
 
 def test_an_empty_table_is_still_a_table() -> None:
     """Nobody generated anything yet: headers and zero totals."""
-    assert group_table([], BY).splitlines()[1].split() == ["total", "0", "0.0000", "0"]
+    assert format_group_table([], BY).splitlines()[1].split() == ["total", "0", "0.0000", "0"]

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.backends.client.calls import HttpCalls, json_object, refusal, retry_after_s
+from tasks.backends.client.calls import HttpCalls, build_refusal, parse_json_object, parse_retry_after
 from tasks.core.errors import Ambiguous, BatchStopped, NotCreated, Rejected, Throttled
 from tests.support.raw_server import http, raw_server
 
@@ -35,7 +35,7 @@ PROOFS = {
 @pytest.mark.parametrize("status", PROOFS)
 def test_what_a_status_proves(status: int) -> None:
     """Only a clear no lets a call that costs money be forgotten; the rest may have been done."""
-    error = refusal(httpx.Response(status), "no", service="example", key_env="MY_KEY")
+    error = build_refusal(httpx.Response(status), "no", service="example", key_env="MY_KEY")
     assert type(error) is PROOFS[status]
     if isinstance(error, Ambiguous):
         assert error.cost_micros is None
@@ -47,20 +47,20 @@ def test_what_a_status_proves(status: int) -> None:
 )
 def test_when_to_come_again(value: str, seconds: float | None) -> None:
     """A number or a date; what is neither says nothing."""
-    assert retry_after_s(httpx.Response(429, headers={"retry-after": value})) == seconds
-    assert retry_after_s(httpx.Response(429)) is None
+    assert parse_retry_after(httpx.Response(429, headers={"retry-after": value})) == seconds
+    assert parse_retry_after(httpx.Response(429)) is None
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
 def test_an_answer_that_is_no_object_is_an_empty_one(body: bytes) -> None:
     """Whoever reads it need not ask."""
-    assert json_object(httpx.Response(200, content=body)) == {}
+    assert parse_json_object(httpx.Response(200, content=body)) == {}
 
 
 async def test_secrets_never_stand_in_a_message() -> None:
     """Neither as they are nor as an address quotes them; a message is one line of bounded length."""
     calls = HttpCalls(secrets=["a/b+c", ""], connections=1)
-    words = calls.words("bad key a/b+c\nat http://x/?k=a%2Fb%2Bc " + "x" * 1000)
+    words = calls.error_text("bad key a/b+c\nat http://x/?k=a%2Fb%2Bc " + "x" * 1000)
     await calls.close()
     assert words.startswith("bad key *** at http://x/?k=*** xxx")
     assert len(words) == 500
@@ -69,7 +69,7 @@ async def test_secrets_never_stand_in_a_message() -> None:
 async def test_a_secret_that_is_a_part_of_another_hides_neither() -> None:
     """The longer one is taken out first, so that no end of it is left."""
     calls = HttpCalls(secrets=["abc", "abcdef"], connections=1)
-    assert calls.words("abcdef abc") == "*** ***"
+    assert calls.error_text("abcdef abc") == "*** ***"
     await calls.close()
 
 

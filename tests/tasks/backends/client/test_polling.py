@@ -12,8 +12,8 @@ from tests.support.factories import FakeClock
 
 def polling(clock: FakeClock, usual_s: float) -> Polling:
     """Polls in time that only passes when somebody sleeps."""
-    pace = RateLimiter(None, now=clock.monotonic_s, sleep=clock.sleep)
-    return Polling(pace=pace, clock=clock.clock, usual_s=usual_s)
+    limiter = RateLimiter(None, now=clock.monotonic_s, sleep=clock.sleep)
+    return Polling(limiter=limiter, clock=clock.clock, usual_s=usual_s)
 
 
 async def wait_for(waiter: Polling, clock: FakeClock, takes_s: float) -> tuple[int, float]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.fal.inputs import input_of, problems_of
-from tasks.backends.fal.options import FalOptions, app_of
+from tasks.backends.fal.inputs import build_input, find_problems
+from tasks.backends.fal.options import FalOptions, get_app
 from tasks.core.clock import Clock
 from tasks.core.errors import ConfigError
 from tasks.generate.jobs import generate_range
@@ -117,13 +117,13 @@ async def test_what_concerns_the_account_stops_the_batch(
 def test_what_a_job_becomes() -> None:
     """Sizes as the model is told them, and a row's own options last."""
     job = job_of(instance(""), width=640, height=480, steps=4, backend_opts={"guidance_scale": 3.5, "seed": None})
-    sent = input_of(job, FalOptions())
+    sent = build_input(job, FalOptions())
     assert sent["image_size"] == {"width": 640, "height": 480}
     assert (sent["num_inference_steps"], sent["guidance_scale"], "seed" in sent) == (4, 3.5, False)
     wide = job_of(instance(""), aspect_ratio="16:9")
-    assert input_of(wide, FalOptions(size_as="aspect_ratio"))["aspect_ratio"] == "16:9"
-    assert input_of(wide, FalOptions())["image_size"] == {"width": 1360, "height": 768}
-    assert set(input_of(job_of(instance("")), FalOptions(sends=[]))) == {"prompt"}
+    assert build_input(wide, FalOptions(size_as="aspect_ratio"))["aspect_ratio"] == "16:9"
+    assert build_input(wide, FalOptions())["image_size"] == {"width": 1360, "height": 768}
+    assert set(build_input(job_of(instance("")), FalOptions(sends=[]))) == {"prompt"}
 
 
 @pytest.mark.parametrize(
@@ -147,10 +147,12 @@ def test_a_budget_sets_aside_the_most_that_a_size_can_cost(size: Any, usual: int
 def test_what_cannot_be_sent_is_a_problem() -> None:
     """By its input."""
     sized = job_of(instance(""), width=640, height=480)
-    assert problems_of(sized, FalOptions()) == []
-    assert problems_of(sized, FalOptions(size_as="none"))[0].startswith("size: ")
-    assert problems_of(sized, FalOptions(size_as="aspect_ratio"))[0].startswith("size: ")
-    assert problems_of(job_of(instance(""), backend_opts={"num_images": 2}), FalOptions())[0].startswith("num_images: ")
+    assert find_problems(sized, FalOptions()) == []
+    assert find_problems(sized, FalOptions(size_as="none"))[0].startswith("size: ")
+    assert find_problems(sized, FalOptions(size_as="aspect_ratio"))[0].startswith("size: ")
+    assert find_problems(job_of(instance(""), backend_opts={"num_images": 2}), FalOptions())[0].startswith(
+        "num_images: "
+    )
 
 
 @pytest.mark.parametrize("model", ["", "flux", "fal-ai/../x", "a/b?c", "fal-ai/flux schnell"])
@@ -166,4 +168,4 @@ def test_a_model_is_an_id(model: str) -> None:
 )
 def test_requests_stand_under_the_app(model: str, app: str) -> None:
     """Not under the path that was submitted to."""
-    assert app_of(model) == app
+    assert get_app(model) == app

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.base import takes
+from tasks.backends.base import supported_inputs
 from tasks.core.errors import ConfigError
 from tasks.store.references import data_address, find_reference
 from tests.support.fakes.backends import backend_of, generate, job_of
@@ -40,7 +40,7 @@ def instance(provider: JsonApi, body: dict[str, Any], **more: Any) -> dict[str, 
 async def test_a_file_is_sent_as_the_template_says(out: Path, tmp_path: Path, provider: JsonApi) -> None:
     """As a data address and as bare base64; a mask that the row does not have is left out."""
     chosen = instance(provider, BODY)
-    assert set(takes(backend_of(chosen))) == {"image", "mask"}
+    assert set(supported_inputs(backend_of(chosen))) == {"image", "mask"}
     counts = await generate(out, chosen, [job_of(chosen, image=find_reference("a.png", tmp_path))])
     assert counts.succeeded == 1
     [sent] = provider.created
@@ -52,7 +52,7 @@ async def test_a_file_is_sent_as_the_template_says(out: Path, tmp_path: Path, pr
 async def test_an_address_is_sent_as_it_is(out: Path, tmp_path: Path, provider: JsonApi) -> None:
     """Nobody here fetches it."""
     chosen = instance(provider, {"p": "{prompt}", "start": "{image}"})
-    assert set(takes(backend_of(chosen))) == {"image"}
+    assert set(supported_inputs(backend_of(chosen))) == {"image"}
     await generate(out, chosen, [job_of(chosen, image=find_reference(ADDRESS, tmp_path))])
     assert provider.created[0]["start"] == ADDRESS
 
@@ -72,4 +72,4 @@ def test_pictures_stand_in_the_body_only(provider: JsonApi) -> None:
     """No header and no address has room for them."""
     with pytest.raises(ConfigError, match=r"create.headers: \{image\} is no placeholder here"):
         backend_of(instance(provider, {"p": "{prompt}"}, headers={"X-Image": "{image}"}))
-    assert not takes(backend_of(instance(provider, {"p": "{prompt}"})))
+    assert not supported_inputs(backend_of(instance(provider, {"p": "{prompt}"})))

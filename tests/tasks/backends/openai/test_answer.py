@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tasks.backends.openai.answer import Unreadable, read_answer
+from tasks.backends.openai.answer import UnreadableAnswer, read_answer
 
 PICTURE = bytes(range(256)) * 40
 USAGE = {"input_tokens": 3, "output_tokens": 5}
@@ -50,7 +50,7 @@ async def test_the_picture_does_not_depend_on_the_pieces(size: int, escaped: boo
 )
 async def test_what_is_no_whole_answer_is_unreadable(data: bytes) -> None:
     """It is never taken for a picture."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         await read_answer(pieces(data, 1000), "r")
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tasks.backends.openai import batch_results
-from tasks.backends.openai.batch_api import Asked
-from tasks.backends.openai.gathering import Gathering
+from tasks.backends.openai.batch_api import BatchLine
+from tasks.backends.openai.gathering import BatchGatherer
 from tasks.core.clock import Clock
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
@@ -219,13 +219,13 @@ async def test_what_nobody_waits_for_any_more_is_not_sent() -> None:
     """A job that is cancelled while its batch gathers is not paid for."""
     sent: list[list[str]] = []
 
-    async def send(lines: Sequence[Asked]) -> str:
+    async def send(lines: Sequence[BatchLine]) -> str:
         sent.append([line.custom_id for line in lines])
         return "b"
 
-    gathering = Gathering(send, most=10, quiet_s=0.05, sleep=asyncio.sleep)
-    first = asyncio.create_task(gathering.add(Asked("a", {})))
-    second = asyncio.create_task(gathering.add(Asked("b", {})))
+    gathering = BatchGatherer(send, most=10, quiet_s=0.05, sleep=asyncio.sleep)
+    first = asyncio.create_task(gathering.add(BatchLine("a", {})))
+    second = asyncio.create_task(gathering.add(BatchLine("b", {})))
     await asyncio.sleep(0)
     first.cancel()
     assert await second == "b"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.base import takes
+from tasks.backends.base import supported_inputs
 from tasks.backends.openai.costs import Costs
 from tasks.backends.openai.options import OpenAIOptions
-from tasks.backends.prices import Pricing, price_of
+from tasks.backends.prices import Pricing, find_price
 from tasks.store.references import data_address, find_reference
 from tests.support.fakes.backends import backend_of, generate, job_of
 from tests.support.fakes.openai_images import IMAGE_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, OpenAIImages
@@ -105,7 +105,7 @@ def test_the_most_that_an_edit_costs_is_known_where_its_pictures_tokens_are(
 ) -> None:
     """A budget cannot be kept otherwise; words only cost what they did."""
     options = OpenAIOptions(quality="low", input_image_tokens=tokens)
-    costs = Costs(pricing=Pricing(price=price_of(MODEL, {}), image_micros=None), options=options)
+    costs = Costs(pricing=Pricing(price=find_price(MODEL, {}), image_micros=None), options=options)
     body = {"model": MODEL, "prompt": "a fox", "quality": "low", "size": "1024x1024"}
     words, pictures = costs.most_micros(body), costs.most_micros(body, from_pictures=True)
     assert words is not None
@@ -122,5 +122,5 @@ def test_what_a_form_cannot_hold_is_said_beforehand(tmp_path: Path, provider: Op
 
 def test_batches_take_no_pictures(provider: OpenAIImages) -> None:
     """So a row with one is refused when it is planned."""
-    assert set(takes(backend_of(instance(provider)))) == {"image", "mask"}
-    assert not takes(backend_of(instance(provider, mode="batch")))
+    assert set(supported_inputs(backend_of(instance(provider)))) == {"image", "mask"}
+    assert not supported_inputs(backend_of(instance(provider, mode="batch")))

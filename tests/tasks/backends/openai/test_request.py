@@ -8,8 +8,8 @@ import pytest
 
 from tasks.backends.openai.costs import Costs
 from tasks.backends.openai.options import OpenAIOptions
-from tasks.backends.openai.request import body_of, problems_of
-from tasks.backends.prices import Pricing, price_of
+from tasks.backends.openai.request import build_body, find_problems
+from tasks.backends.prices import Pricing, find_price
 from tests.support.fakes.backends import job_of
 
 FIXED = "gpt-image-1.5"
@@ -35,9 +35,9 @@ def job(model: str, **changes: Any) -> Any:
 )
 def test_the_size_follows_the_row(model: str, changes: dict[str, Any], size: str) -> None:
     """Given sides as they are, a ratio as the model can make it, nothing as the default."""
-    body = body_of(job(model, **changes), OpenAIOptions())
+    body = build_body(job(model, **changes), OpenAIOptions())
     assert body["size"] == size
-    assert problems_of(job(model, **changes), OpenAIOptions()) == []
+    assert find_problems(job(model, **changes), OpenAIOptions()) == []
 
 
 @pytest.mark.parametrize(
@@ -69,18 +69,18 @@ def test_what_would_be_refused_is_known_before_anything_is_sent(
 ) -> None:
     """One problem, which names the input; a price is no matter of its kind."""
     chosen = OpenAIOptions(**options)
-    [problem] = problems_of(job(model, **changes), chosen)
+    [problem] = find_problems(job(model, **changes), chosen)
     assert problem.startswith(named)
-    price = Pricing(price=price_of(model, {}), image_micros=None)
-    Costs(pricing=price, options=chosen).most_micros(body_of(job(model, **changes), chosen))
+    price = Pricing(price=find_price(model, {}), image_micros=None)
+    Costs(pricing=price, options=chosen).most_micros(build_body(job(model, **changes), chosen))
 
 
 def test_other_models_get_what_the_row_says() -> None:
     """No format, no quality and no seed that nobody asked for; inputs of a server by its own names; null takes one away."""
-    plain = body_of(job(OTHER), OpenAIOptions())
+    plain = build_body(job(OTHER), OpenAIOptions())
     assert set(plain) == {"model", "prompt", "n", "size"}
     options = OpenAIOptions(extra_inputs={"seed": "seed", "num_inference_steps": "steps"}, response_format="b64_json")
-    rich = body_of(job(OTHER, seed=7, steps=4, backend_opts={"size": None, "style": "ink"}), options)
+    rich = build_body(job(OTHER, seed=7, steps=4, backend_opts={"size": None, "style": "ink"}), options)
     assert (rich["seed"], rich["num_inference_steps"], rich["style"]) == (7, 4, "ink")
     assert "size" not in rich
 
@@ -102,8 +102,8 @@ def test_the_price_beforehand_is_that_of_the_dearest_picture(
 ) -> None:
     """By the tokens known of the model or configured; its prompt counts a token a byte; unknown stays unknown."""
     chosen = OpenAIOptions(**options)
-    costs = Costs(pricing=Pricing(price=price_of(model, {}), image_micros=None), options=chosen)
-    most = costs.most_micros(body_of(job(model), chosen))
+    costs = Costs(pricing=Pricing(price=find_price(model, {}), image_micros=None), options=chosen)
+    most = costs.most_micros(build_body(job(model), chosen))
     if dollars is None:
         assert most is None
     else:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.prices import Pricing, Used, price_of
+from tasks.backends.prices import Pricing, Used, find_price
 from tasks.backends.replicate.predictions import find_first_output, has_ended, measure_seconds, parse_ended
 from tasks.core.errors import JobError, OutputGone, Refused, Transient
 from tasks.core.records import Prediction
@@ -18,7 +18,7 @@ def ended(
     answer: dict[str, Any], model: str = SCHNELL, *, image_micros: int | None = None, megapixels: float = 1.0
 ) -> Prediction:
     """Read an answer in a terminal state."""
-    pricing = Pricing(price=price_of(model, {}), image_micros=image_micros)
+    pricing = Pricing(price=find_price(model, {}), image_micros=image_micros)
     asked = Used(images=1, megapixels=megapixels)
     return parse_ended({"id": "p", "status": "succeeded", **answer}, pricing, asked)
 

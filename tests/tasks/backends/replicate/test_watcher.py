@@ -56,9 +56,9 @@ class Provider:
 
 async def watch(provider: Provider, *, usual_s: float = 1.0) -> list[str]:
     """Wait for all of them; their ids in the order given."""
-    pace = RateLimiter(None, now=provider.clock.monotonic_s, sleep=provider.clock.sleep)
+    limiter = RateLimiter(None, now=provider.clock.monotonic_s, sleep=provider.clock.sleep)
     api: ReplicateApi = provider  # type: ignore[assignment]  # the two calls that a watcher makes
-    watcher = Watcher(api=api, pace=pace, clock=provider.clock.clock, usual_s=usual_s)
+    watcher = Watcher(api=api, limiter=limiter, clock=provider.clock.clock, usual_s=usual_s)
     waiting = (watcher.ended(name, created_at=CREATED_AT, timeout_s=60) for name in provider.ends_s)
     answers = await asyncio.gather(*waiting)
     await watcher.close()

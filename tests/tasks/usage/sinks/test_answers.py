@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tasks.core.errors import UsageAway, UsageRefused
-from tasks.usage.sinks.answers import refusal_of
+from tasks.usage.sinks.answers import build_refusal
 from tasks.usage.sinks.refusals import Place
 from tests.support.services.postgrest import key
 
@@ -16,7 +16,7 @@ PLACE = Place("the usage table at host", address="URL_VARIABLE", key="KEY_VARIAB
 def test_a_wait_that_is_asked_for_is_kept() -> None:
     """429 and its Retry-After; one without, or with a date, leaves the wait to us."""
     for header, expected in (({"Retry-After": "7"}, 7.0), ({}, None), ({"Retry-After": "Tue, 24 Nov 2026"}, None)):
-        error = refusal_of(httpx.Response(429, headers=header), PLACE, key="k")
+        error = build_refusal(httpx.Response(429, headers=header), PLACE, key="k")
         assert isinstance(error, UsageAway)
         assert error.retry_after_s == expected
 
@@ -34,7 +34,7 @@ def test_a_wait_that_is_asked_for_is_kept() -> None:
 )
 def test_a_server_that_is_away_is_asked_again(answer: httpx.Response) -> None:
     """By its status, whatever the page says; a database that stops or dies by its code, or by there being none."""
-    assert isinstance(refusal_of(answer, PLACE, key="k"), UsageAway)
+    assert isinstance(build_refusal(answer, PLACE, key="k"), UsageAway)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_server_that_is_away_is_asked_again(answer: httpx.Response) -> None:
 def test_refusals_are_told_apart(status: int, code: str, reason: str) -> None:
     """Status first, then code; none of them is tried again."""
     body = {"code": code, "message": "words"} if code else {"message": "words"}
-    error = refusal_of(httpx.Response(status, json=body), PLACE, key="k")
+    error = build_refusal(httpx.Response(status, json=body), PLACE, key="k")
     assert isinstance(error, UsageRefused)
     assert error.reason == reason
 
@@ -67,7 +67,7 @@ def test_refusals_are_told_apart(status: int, code: str, reason: str) -> None:
 def test_a_key_past_its_time_is_expired_in_every_version() -> None:
     """Read from the key itself: the code is that of a wrong one before version 13."""
     for code in ("PGRST301", "PGRST303"):
-        error = refusal_of(httpx.Response(401, json={"code": code}), PLACE, key=key(expires_in_s=-1))
+        error = build_refusal(httpx.Response(401, json={"code": code}), PLACE, key=key(expires_in_s=-1))
         assert isinstance(error, UsageRefused)
         assert error.reason == "expired"
 
@@ -75,4 +75,4 @@ def test_a_key_past_its_time_is_expired_in_every_version() -> None:
 def test_a_server_that_repeats_the_key_does_not_get_it_onto_the_screen() -> None:
     """What a message quotes is cleared of the key."""
     answer = httpx.Response(401, json={"message": "no such key: sb_secret_123"})
-    assert "sb_secret_123" not in str(refusal_of(answer, PLACE, key="sb_secret_123"))
+    assert "sb_secret_123" not in str(build_refusal(answer, PLACE, key="sb_secret_123"))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.base import takes
-from tasks.backends.fal import pictures
+from tasks.backends.base import supported_inputs
+from tasks.backends.fal import reference_images
 from tasks.backends.fal.options import FalOptions
-from tasks.backends.fal.pictures import picture_inputs
+from tasks.backends.fal.reference_images import build_image_inputs
 from tasks.core.errors import Rejected
 from tasks.store.references import data_address, find_reference
 from tests.support.fakes.backends import backend_of, generate, job_of
@@ -56,8 +56,8 @@ async def test_a_lost_submit_with_a_picture_is_held(out: Path, tmp_path: Path, p
 
 def test_a_model_takes_the_pictures_that_the_configuration_names(provider: FalQueue) -> None:
     """None by itself: a model drops an input that it does not know, and the picture would be paid for."""
-    assert not takes(backend_of(instance(provider.url)))
-    assert set(takes(backend_of(instance(provider.url, image_input="image_url")))) == {"image"}
+    assert not supported_inputs(backend_of(instance(provider.url)))
+    assert set(supported_inputs(backend_of(instance(provider.url, image_input="image_url")))) == {"image"}
 
 
 async def test_settings_that_take_no_picture_any_more_send_nothing(
@@ -71,6 +71,6 @@ async def test_settings_that_take_no_picture_any_more_send_nothing(
 def test_a_file_that_is_too_large_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what to do."""
     (tmp_path / "a.png").write_bytes(picture())
-    monkeypatch.setattr(pictures, "MOST_DATA_BYTES", 10)
+    monkeypatch.setattr(reference_images, "MOST_DATA_BYTES", 10)
     with pytest.raises(Rejected, match="put it where"):
-        picture_inputs(job(tmp_path), FalOptions(image_input="image_url", mask_input="mask_url"))
+        build_image_inputs(job(tmp_path), FalOptions(image_input="image_url", mask_input="mask_url"))

@@ -18,13 +18,13 @@ MOST_DATA_BYTES = 8 * 1024 * 1024
 LIST = "[]"
 
 
-def inputs_of(options: FalOptions) -> Mapping[str, str]:
+def get_image_inputs(options: FalOptions) -> Mapping[str, str]:
     """Names of the model's inputs for pictures, by column."""
     names = {"image": options.image_input, "mask": options.mask_input}
     return {column: name for column, name in names.items() if name is not None}
 
 
-def picture_inputs(job: Job, options: FalOptions) -> dict[str, Any]:
+def build_image_inputs(job: Job, options: FalOptions) -> dict[str, Any]:
     """The inputs of the job's pictures. Blocks: it reads files.
 
     Raises:
@@ -32,13 +32,13 @@ def picture_inputs(job: Job, options: FalOptions) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for column, picture in references_of(job).items():
-        if name := inputs_of(options).get(column):
-            address = _address(column, picture)
+        if name := get_image_inputs(options).get(column):
+            address = _build_address(column, picture)
             values[name.removesuffix(LIST)] = [address] if name.endswith(LIST) else address
     return values
 
 
-def _address(column: str, picture: ReferenceImage) -> str:
+def _build_address(column: str, picture: ReferenceImage) -> str:
     if not picture.is_file:
         return picture.address
     data = read_reference(picture)
