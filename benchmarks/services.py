@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.work import TOKEN
-from tasks.orchestration.server.connection import connect, quiet_defaults
+from tasks.orchestration.server.connection import connect, set_quiet_defaults
 
 PERSONAL_PREFIXES = ("PREFECT", "XDG_", "MAI_", "TMUX", "REPLICATE_")
 NOWHERE = "http://127.0.0.1:1/api"
@@ -21,7 +21,7 @@ def private_environ(home: Path) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PERSONAL_PREFIXES)}
     environ = {**kept, "HOME": str(home), "PREFECT_HOME": str(home / "prefect"), "REPLICATE_API_TOKEN": TOKEN}
-    quiet_defaults(environ)
+    set_quiet_defaults(environ)
     return environ
 
 

@@ -19,10 +19,10 @@ from tasks.core.paths import has_ledger
 from tasks.core.text import format_command
 from tasks.generate.signals import handle_signals
 from tasks.metadata.write import write_metadata
-from tasks.orchestration.artifacts import report_artifacts
-from tasks.orchestration.flow_parameters import parameters_of
-from tasks.orchestration.global_limits import global_limits
-from tasks.orchestration.shards import generate_open
+from tasks.orchestration.artifacts import write_report_artifacts
+from tasks.orchestration.flow_parameters import take_fields
+from tasks.orchestration.global_limits import hold_global_limits
+from tasks.orchestration.shards import generate_open_jobs
 from tasks.report.summary import Summary, exit_code, summary_lines
 from tasks.runs.request import RunRequest
 from tasks.runs.run import check_request, conclude_run, open_run, plan_run
@@ -30,13 +30,13 @@ from tasks.store.output import output_at
 from tasks.usage.push import push_usage
 
 
-def _run_name() -> str:
-    request = _dated(RunRequest.model_validate(this_run.parameters))
+def _build_run_name() -> str:
+    request = _fill_in_date(RunRequest.model_validate(this_run.parameters))
     what = request.manifest or ("reroll" if request.reroll else "resume")
     return f"{what} -> {request.out}"
 
 
-def _say_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001  Prefect's names
+def _log_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001  Prefect's names
     """Leave in the flow run's log where the batch is; whatever ended the run, its ledger is whole."""
     request = RunRequest.model_validate(flow_run.parameters)
     out = request.on(flow_run.expected_start_time or datetime.now(UTC)).out
@@ -48,38 +48,38 @@ def _say_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]
 
 @flow(
     name="generate-batch",
-    flow_run_name=_run_name,
+    flow_run_name=_build_run_name,
     validate_parameters=True,
-    on_failure=[_say_what_is_left],
-    on_crashed=[_say_what_is_left],
-    on_cancellation=[_say_what_is_left],
+    on_failure=[_log_what_is_left],
+    on_crashed=[_log_what_is_left],
+    on_cancellation=[_log_what_is_left],
 )
-@parameters_of(RunRequest)
+@take_fields(RunRequest)
 async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
     """Generate what the manifest asks for and the output folder does not have yet.
 
     Returns:
         The state that Prefect shows; its data is the summary.
     """
-    request = _dated(request)
+    request = _fill_in_date(request)
     check_request(request)
     async with open_run(request) as run, handle_signals(run.batch.stop):
         selection = await plan_run(run)
-        async with global_limits(run.batch, selection):
-            await generate_open(run.batch, selection, run=run.number)
+        async with hold_global_limits(run.batch, selection):
+            await generate_open_jobs(run.batch, selection, run=run.number)
         await write_metadata(run.batch.engine, run.batch.out)
         usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
         summary = await conclude_run(run, usage)
-        await report_artifacts(run.batch, summary)
-    return _final_state(summary)
+        await write_report_artifacts(run.batch, summary)
+    return _build_final_state(summary)
 
 
-def _dated(request: RunRequest) -> RunRequest:
+def _fill_in_date(request: RunRequest) -> RunRequest:
     """By the day of the schedule, on which a late or retried run was to start."""
     return request.on(this_run.scheduled_start_time)
 
 
-def _final_state(summary: Summary) -> State[dict[str, Any]]:
+def _build_final_state(summary: Summary) -> State[dict[str, Any]]:
     """What Prefect's automations act on: completed only when every job succeeded."""
     record = summary.as_dict()
     message = "; ".join(summary_lines(record))

@@ -47,10 +47,10 @@ async def resume_failed(
         ends[batch.out] = f"{states[-1].name}: {states[-1].message}"
         if states[-1].is_cancelled():
             break
-    return _final_state(states, ends)
+    return _build_final_state(states, ends)
 
 
-def _final_state(states: list[State[Any]], ends: dict[str, str]) -> State[dict[str, Any]]:
+def _build_final_state(states: list[State[Any]], ends: dict[str, str]) -> State[dict[str, Any]]:
     message = "; ".join(f"{out}: {end}" for out, end in ends.items()) or "nothing to go on with"
     if any(state.is_cancelled() for state in states):
         return Cancelled(message=message, data=ends)

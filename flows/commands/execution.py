@@ -18,7 +18,7 @@ from tasks.core.display import Display, SilentDisplay, current_display
 from tasks.core.errors import ImagenError, Interrupted
 from tasks.core.paths import get_state_folder
 from tasks.core.text import format_command
-from tasks.orchestration.server.connection import ServerError, connect, quiet_defaults
+from tasks.orchestration.server.connection import ServerError, connect, set_quiet_defaults
 from tasks.report.displays import display_on, lasting_console
 from tasks.report.summary import exit_code
 from tasks.report.summary_screen import print_summary
@@ -47,7 +47,7 @@ def perform(request: RunRequest, *, verbose: bool, quiet: bool) -> dict[str, Any
         ImagenError: Nothing could be done; its `exit_code` says why.
     """
     request = request.on(datetime.now(UTC))
-    display = _display(quiet=quiet)
+    display = _choose_display(quiet=quiet)
     current_display.set(display)
     try:
         display.phase("reading the manifest" if request.manifest else "reading the ledger")
@@ -60,22 +60,22 @@ def perform(request: RunRequest, *, verbose: bool, quiet: bool) -> dict[str, Any
         display.finish()
 
 
-def folder_of_flow_run(name: str, *, verbose: bool) -> str:
+def find_flow_run_output(name: str, *, verbose: bool) -> str:
     """The output folder of a flow run that Prefect knows; a temporary server knows what earlier ones did.
 
     Raises:
         ImagenError: There is no such flow run, it was none of a batch, or no server could be asked.
     """
     _connect(verbose=verbose)
-    from flows.commands.flow_runs import output_of
+    from flows.commands.flow_runs import find_output
 
-    with _explained():
-        return asyncio.run(output_of(name))
+    with _explain_server_errors():
+        return asyncio.run(find_output(name))
 
 
 def _connect(*, verbose: bool) -> None:
     display = current_display.get()
-    quiet_defaults(os.environ)
+    set_quiet_defaults(os.environ)
     if not verbose:
         for name, value in QUIET_CONSOLE.items():
             os.environ.setdefault(name, value)
@@ -99,7 +99,7 @@ async def _run_flow(request: RunRequest) -> dict[str, Any]:
     # Prefect reads its settings when it is imported, and takes a second to load.
     from flows.generate_batch import generate_batch
 
-    with _explained():  # what the flow itself raises is in its state
+    with _explain_server_errors():  # what the flow itself raises is in its state
         state = await generate_batch(**request.parameters(), return_state=True)
     outcome: object = await state.aresult(raise_on_failure=False)
     if isinstance(outcome, dict):
@@ -110,7 +110,7 @@ async def _run_flow(request: RunRequest) -> dict[str, Any]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explain_server_errors() -> Iterator[None]:
     """Turn what Prefect raises where its server refuses it, or is none of Prefect's, into one clear error."""
     try:
         yield
@@ -123,7 +123,7 @@ def _explained() -> Iterator[None]:
         ) from exc
 
 
-def _display(*, quiet: bool) -> Display:
+def _choose_display(*, quiet: bool) -> Display:
     return SilentDisplay() if quiet else display_on(lasting_console(sys.stderr))
 
 

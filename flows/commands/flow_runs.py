@@ -17,7 +17,7 @@ from tasks.store.output import output_at
 from tasks.store.output.bucket_url import bucket_url
 
 
-async def output_of(name: str) -> str:
+async def find_output(name: str) -> str:
     """The output that a flow run of `generate-batch` wrote to.
 
     Args:

@@ -38,14 +38,14 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Go on with a batch from its output folder; needs neither the manifest nor the configuration."""
-    from flows.commands.execution import execute, folder_of_flow_run
+    from flows.commands.execution import execute, find_flow_run_output
     from tasks.core.errors import InputError
     from tasks.runs.request import RunRequest
 
     if (folder is None) == (flow_run is None):
         raise InputError("name the output folder of a batch, or the --flow-run that wrote to it")
     request = RunRequest(
-        out=folder if folder is not None else folder_of_flow_run(flow_run or "", verbose=verbose),
+        out=folder if folder is not None else find_flow_run_output(flow_run or "", verbose=verbose),
         config=config,
         limit=limit,
         budget_usd=budget,

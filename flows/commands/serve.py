@@ -46,7 +46,7 @@ def command(
 
     from tasks.core.errors import InputError
     from tasks.core.text import format_command
-    from tasks.orchestration.server.connection import quiet_defaults, require_lasting_server, users_server
+    from tasks.orchestration.server.connection import find_users_server, require_lasting_server, set_quiet_defaults
 
     given = {
         "manifest": ("MANIFEST", manifest),
@@ -65,12 +65,12 @@ def command(
         raise InputError("name a manifest and its --cron, or a file of --schedules")
     if schedules is not None and said:
         raise InputError(f"--schedules says it all; leave out {', '.join(said)}")
-    quiet_defaults(os.environ)
-    found = users_server(os.environ)
+    set_quiet_defaults(os.environ)
+    found = find_users_server(os.environ)
     # Prefect reads its settings when it is imported.
-    from tasks.orchestration.schedules import check_schedules, read_schedules, schedule_of
+    from tasks.orchestration.schedules import build_schedule, check_schedules, read_schedules
 
-    wanted = [schedule_of(given)] if schedules is None else read_schedules(schedules)
+    wanted = [build_schedule(given)] if schedules is None else read_schedules(schedules)
     check_schedules(wanted)
     api_url = require_lasting_server(found, again=format_command(*sys.argv[1:]))
     from flows.commands.serving import serve_schedules

@@ -20,9 +20,9 @@ def command(host: Host = "127.0.0.1", port: Port = 4200) -> None:
     import os
     import sys
 
-    from tasks.orchestration.server.connection import quiet_defaults
+    from tasks.orchestration.server.connection import set_quiet_defaults
 
-    quiet_defaults(os.environ)
+    set_quiet_defaults(os.environ)
     # Prefect reads its settings when it is imported.
     from prefect.cli import app
 

@@ -47,15 +47,15 @@ def serve_schedules(schedules: list[Schedule], api_url: str) -> None:
 
 async def _serve(schedules: list[Schedule], api_url: str) -> None:
     runner = Runner(pause_on_shutdown=False)
-    ids = [await runner.aadd_deployment(_night(schedule)) for schedule in schedules]
+    ids = [await runner.aadd_deployment(_build_nightly(schedule)) for schedule in schedules]
     for schedule in schedules:
-        await runner.aadd_deployment(_resumes(schedule))
-    starts = await asyncio.gather(*map(_first_start, ids))
-    sys.stderr.write("\n".join(_lines(schedules, starts, api_url)) + "\n")
-    await _until_told(runner)
+        await runner.aadd_deployment(_build_resumer(schedule))
+    starts = await asyncio.gather(*map(_find_first_start, ids))
+    sys.stderr.write("\n".join(_format_lines(schedules, starts, api_url)) + "\n")
+    await _serve_until_told(runner)
 
 
-async def _until_told(runner: Runner) -> None:
+async def _serve_until_told(runner: Runner) -> None:
     """Take runs as they become due; told to end, let what is in flight land. Prefect's own `serve` would kill it."""
     serving = asyncio.create_task(runner.start())
     await asyncio.sleep(0)  # it sets handlers of its own first
@@ -70,7 +70,7 @@ async def _until_told(runner: Runner) -> None:
     await serving
 
 
-def _lines(schedules: list[Schedule], starts: list[datetime], api_url: str) -> list[str]:
+def _format_lines(schedules: list[Schedule], starts: list[datetime], api_url: str) -> list[str]:
     lines = [f"serving on {api_url}; Ctrl-C ends it"]
     for schedule, start in zip(schedules, starts, strict=True):
         lines += [
@@ -80,8 +80,8 @@ def _lines(schedules: list[Schedule], starts: list[datetime], api_url: str) -> l
     return [*lines, "While this does not run, no night does; its schedules stay."]
 
 
-def _night(schedule: Schedule) -> RunnerDeployment:
-    return _deployment(
+def _build_nightly(schedule: Schedule) -> RunnerDeployment:
+    return _build_deployment(
         generate_batch,
         schedule.name,
         Cron(schedule.cron, timezone=schedule.timezone),
@@ -89,13 +89,13 @@ def _night(schedule: Schedule) -> RunnerDeployment:
     )
 
 
-def _resumes(schedule: Schedule) -> RunnerDeployment:
+def _build_resumer(schedule: Schedule) -> RunnerDeployment:
     """A night that was stopped or killed comes back by itself, or after this process was ended and started again."""
     parameters = {"folder": str(schedule.folder), "interrupted": True}
-    return _deployment(resume_failed, schedule.name, Cron(RESUME_CRON), parameters)
+    return _build_deployment(resume_failed, schedule.name, Cron(RESUME_CRON), parameters)
 
 
-def _deployment(flow: Flow[..., Any], name: str, schedule: Times, parameters: dict[str, Any]) -> RunnerDeployment:
+def _build_deployment(flow: Flow[..., Any], name: str, schedule: Times, parameters: dict[str, Any]) -> RunnerDeployment:
     return RunnerDeployment.from_flow(
         flow,
         name=name,
@@ -108,7 +108,7 @@ def _deployment(flow: Flow[..., Any], name: str, schedule: Times, parameters: di
     )
 
 
-async def _first_start(deployment: UUID) -> datetime:
+async def _find_first_start(deployment: UUID) -> datetime:
     """When it runs next; a server without a working scheduler is found out here, and not tomorrow."""
     now = datetime.now(UTC)
     async with get_client() as client:

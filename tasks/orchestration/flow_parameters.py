@@ -18,7 +18,7 @@ Model = TypeVar("Model", bound=BaseModel)
 Result = TypeVar("Result")
 
 
-def parameters_of(
+def take_fields(
     model: type[Model],
 ) -> Callable[[Callable[[Model], Awaitable[Result]]], Callable[..., Awaitable[Result]]]:
     """Let an asynchronous function of a `model` be called with the model's fields by name.
@@ -31,14 +31,14 @@ def parameters_of(
         async def by_fields(**values: Any) -> Result:
             return await function(model.model_validate(values))
 
-        vars(by_fields)["__signature__"] = _signature(model)
-        by_fields.__doc__ = _docstring(model, inspect.getdoc(function) or "")
+        vars(by_fields)["__signature__"] = _build_signature(model)
+        by_fields.__doc__ = _build_docstring(model, inspect.getdoc(function) or "")
         return by_fields
 
     return decorate
 
 
-def _signature(model: type[BaseModel]) -> Signature:
+def _build_signature(model: type[BaseModel]) -> Signature:
     return Signature(
         [
             Parameter(
@@ -52,7 +52,7 @@ def _signature(model: type[BaseModel]) -> Signature:
     )
 
 
-def _docstring(model: type[BaseModel], text: str) -> str:
+def _build_docstring(model: type[BaseModel], text: str) -> str:
     """The function's own text, and the fields in the place that Prefect reads parameters' descriptions from."""
     described = [f"    {name}: {field.description}" for name, field in model.model_fields.items()]
     return "\n".join([text, "", "Args:", *described])

@@ -19,7 +19,7 @@ from tasks.store.output.bucket_url import bucket_url
 UTC_ZONE = "UTC"
 
 
-def valid_cron(text: str) -> str:
+def check_cron(text: str) -> str:
     """Pass for what Prefect understands as a cron line.
 
     Raises:
@@ -36,7 +36,7 @@ def valid_cron(text: str) -> str:
 class Schedule(RunRequest):
     """A run that repeats: by default into a folder of its day, with new pictures each time."""
 
-    cron: Annotated[str, AfterValidator(valid_cron)]
+    cron: Annotated[str, AfterValidator(check_cron)]
     timezone: TimeZone | None = UTC_ZONE
     name: str = Field("", description="Name of the deployment; default the manifest's.", pattern=r"^[^/%&><]*$")
 
@@ -103,7 +103,7 @@ def read_schedules(path: Path) -> list[Schedule]:
     return read_yaml(path, Schedules, missing="there is no such file of schedules").schedules
 
 
-def schedule_of(options: dict[str, tuple[str, Any]]) -> Schedule:
+def build_schedule(options: dict[str, tuple[str, Any]]) -> Schedule:
     """One schedule from the command line.
 
     Args:

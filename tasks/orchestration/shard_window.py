@@ -13,7 +13,7 @@ MOST_TASK_RUNS = 500
 """A task run costs 3 events and 10 to 30 ms of CPU (measured with Prefect 3.8.8, 2026-11)."""
 
 
-async def through_window(
+async def run_shards(
     batch: Batch, selection: Selection, work: Callable[[Shard], Awaitable[None]], *, size: int, places: int
 ) -> None:
     """Work through the selected open jobs; after a stop no further shard is begun, and those that are end.

@@ -10,8 +10,8 @@ from prefect.cache_policies import NO_CACHE
 from tasks.generate.batch import Batch, get_current_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import Selection, Shard, count_open
-from tasks.orchestration.artifacts import progress_artifact
-from tasks.orchestration.shard_window import MOST_TASK_RUNS, through_window
+from tasks.orchestration.artifacts import keep_progress_artifact
+from tasks.orchestration.shard_window import MOST_TASK_RUNS, run_shards
 from tasks.report.progress import shown
 
 MOST_SINGLE_JOB_SHARDS = 200
@@ -34,7 +34,7 @@ async def generate_shard(label: str, first: int, last: int, planned_run: int | N
     await generate_range(get_current_batch(), first, last, planned_run)
 
 
-async def generate_open(batch: Batch, selection: Selection, *, run: int) -> None:
+async def generate_open_jobs(batch: Batch, selection: Selection, *, run: int) -> None:
     """Run the selected open jobs as task runs, in this event loop or on the cluster that the settings name.
 
     Returns when every one of them has ended, or the batch was stopped and what was in flight has landed.
@@ -47,30 +47,30 @@ async def generate_open(batch: Batch, selection: Selection, *, run: int) -> None
     left = await count_open(batch.engine, selection)
     if not left or batch.stop.requested:
         return
-    async with shown(batch, left=left), progress_artifact(batch, left=left):
+    async with shown(batch, left=left), keep_progress_artifact(batch, left=left):
         if batch.settings.runner.kind == "local":
-            await _run_here(batch, selection, size=shard_size(left))
+            await _run_locally(batch, selection, size=choose_shard_size(left))
         else:
             from tasks.orchestration.cluster import run_on_cluster  # noqa: PLC0415  a run on this machine does not wait for it
 
             await run_on_cluster(batch, selection, run=run, left=left)
 
 
-async def _run_here(batch: Batch, selection: Selection, *, size: int) -> None:
+async def _run_locally(batch: Batch, selection: Selection, *, size: int) -> None:
     async def run(shard: Shard) -> None:
         label = shard.label if size == 1 else shard.range_label
         await generate_shard(label, shard.first, shard.last, shard.planned_run)
 
-    await through_window(batch, selection, run, size=size, places=shard_window(size, batch.concurrency))
+    await run_shards(batch, selection, run, size=size, places=choose_window(size, batch.concurrency))
 
 
-def shard_size(open_count: int) -> int:
+def choose_shard_size(open_count: int) -> int:
     """Jobs in one task run: one while there are few, then so many that the task runs stay few."""
     if open_count <= MOST_SINGLE_JOB_SHARDS:
         return 1
     return max(SMALLEST_LARGE_SHARD, ceil(open_count / MOST_TASK_RUNS))
 
 
-def shard_window(size: int, concurrency: int) -> int:
+def choose_window(size: int, concurrency: int) -> int:
     """Shards side by side: enough to keep every place of the backends taken while others land or one runs out."""
     return ceil(2 * concurrency / size) + 1

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tasks.orchestration.server.connection import connect, quiet_defaults
+from tasks.orchestration.server.connection import connect, set_quiet_defaults
 
 NOWHERE = "http://127.0.0.1:1/api"
 TIMEOUT_S = 120
@@ -31,7 +31,7 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) ->
     """The API of a server that lives as long as the session."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environ["PREFECT_HOME"] = str(prefect_home)
-    quiet_defaults(environ)
+    set_quiet_defaults(environ)
     state = tmp_path_factory.mktemp("state")
     server = connect(state, environ, on_wait=lambda _: None, default_api_url=NOWHERE)
     yield server.api_url

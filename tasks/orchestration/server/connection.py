@@ -13,11 +13,25 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.orchestration.server.launch import ServerError, TemporaryServer, Waiting, is_healthy, require_answer, start
-from tasks.orchestration.server.server_records import remove_orphans, servers_folder
-from tasks.orchestration.server.user_settings import configured
+from tasks.orchestration.server.launch import (
+    ServerError,
+    TemporaryServer,
+    Waiting,
+    is_healthy,
+    require_answer,
+    start_server,
+)
+from tasks.orchestration.server.server_records import get_servers_folder, remove_orphans
+from tasks.orchestration.server.user_settings import find_setting
 
-__all__ = ["ServerError", "ServerHandle", "connect", "quiet_defaults", "require_lasting_server", "users_server"]
+__all__ = [
+    "ServerError",
+    "ServerHandle",
+    "connect",
+    "find_users_server",
+    "require_lasting_server",
+    "set_quiet_defaults",
+]
 
 API_URL = "PREFECT_API_URL"
 DEFAULT_API_URL = "http://127.0.0.1:4200/api"
@@ -27,14 +41,14 @@ USERS_SERVER_TIMEOUT_S = 10.0
 LOOPBACK = "127.0.0.1"
 
 
-def quiet_defaults(environ: MutableMapping[str, str]) -> None:
+def set_quiet_defaults(environ: MutableMapping[str, str]) -> None:
     """Turn Prefect's analytics off, in the server and in the client, where the user has not decided.
 
     Raises:
         ConfigError: a Prefect settings file cannot be read.
     """
     analytics = "PREFECT_SERVER_ANALYTICS_ENABLED"
-    if configured(environ, analytics, ("server", "analytics_enabled")) is None:
+    if find_setting(environ, analytics, ("server", "analytics_enabled")) is None:
         environ[analytics] = "false"
     environ.setdefault("DO_NOT_TRACK", "1")
 
@@ -89,20 +103,20 @@ def connect(
         ConfigError: a Prefect settings file cannot be read.
     """
     remove_orphans(state_dir)
-    if url := users_server(environ, default_api_url=default_api_url):
+    if url := find_users_server(environ, default_api_url=default_api_url):
         return ServerHandle(api_url=url)
     waiting = Waiting(on_wait=on_wait, timeout_s=startup_timeout_s)
     try:
-        server = start(servers_folder(state_dir), environ, waiting)
+        server = start_server(get_servers_folder(state_dir), environ, waiting)
     except OSError as error:
         raise ServerError(f"Prefect's temporary server cannot be started ({state_dir}): {error}") from error
-    _talk_to(server.api_url, environ)
+    _point_prefect_to(server.api_url, environ)
     handle = ServerHandle(api_url=server.api_url, _server=server, _environ=environ)
     atexit.register(handle.stop)
     return handle
 
 
-def users_server(environ: MutableMapping[str, str], *, default_api_url: str = DEFAULT_API_URL) -> str | None:
+def find_users_server(environ: MutableMapping[str, str], *, default_api_url: str = DEFAULT_API_URL) -> str | None:
     """The API of the server that the user runs; None where there is none, and a temporary one would have to do.
 
     `PREFECT_API_URL` is set in `environ` unless the user's settings name a server.
@@ -111,11 +125,11 @@ def users_server(environ: MutableMapping[str, str], *, default_api_url: str = DE
         ServerError: The server that the settings name does not answer.
         ConfigError: A Prefect settings file cannot be read.
     """
-    if url := configured(environ, API_URL, ("api", "url")):
+    if url := find_setting(environ, API_URL, ("api", "url")):
         require_answer(url, timeout_s=USERS_SERVER_TIMEOUT_S)
         return url
     if is_healthy(default_api_url, timeout_s=DEFAULT_PORT_TIMEOUT_S):
-        _talk_to(default_api_url, environ)
+        _point_prefect_to(default_api_url, environ)
         return default_api_url
     return None
 
@@ -136,7 +150,7 @@ def require_lasting_server(url: str | None, again: str) -> str:
     return url
 
 
-def _talk_to(api_url: str, environ: MutableMapping[str, str]) -> None:
+def _point_prefect_to(api_url: str, environ: MutableMapping[str, str]) -> None:
     """Point Prefect to a server on this machine, past any proxy: Prefect would ask the proxy for it and fail."""
     environ[API_URL] = api_url
     exempt = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").split(",")

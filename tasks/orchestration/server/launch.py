@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from tasks.core.errors import ImagenError
-from tasks.orchestration.server.server_records import ServerRecord, log_file, start_time
+from tasks.orchestration.server.server_records import ServerRecord, get_log_file, read_start_time
 
 SERVER_PROCESS = Path(__file__).with_name("process.py")
 SERVER_ENVIRONMENT = {
@@ -123,7 +123,7 @@ class TemporaryServer:
         self._end()
         if failed:
             self.keep_log()
-        log_file(self.folder, self.record.token).unlink(missing_ok=True)
+        get_log_file(self.folder, self.record.token).unlink(missing_ok=True)
         self.record.path(self.folder).unlink(missing_ok=True)
 
     def _end(self) -> None:
@@ -140,11 +140,11 @@ class TemporaryServer:
         """Move the output to where it stays, and give the place."""
         kept = self.folder / "last-failure.log"
         with contextlib.suppress(FileNotFoundError):
-            log_file(self.folder, self.record.token).replace(kept)
+            get_log_file(self.folder, self.record.token).replace(kept)
         return kept
 
 
-def start(folder: Path, environ: Mapping[str, str], waiting: Waiting) -> TemporaryServer:
+def start_server(folder: Path, environ: Mapping[str, str], waiting: Waiting) -> TemporaryServer:
     """A server that answers, on a free port of this machine; `folder` is made where it is missing.
 
     Raises:
@@ -152,10 +152,10 @@ def start(folder: Path, environ: Mapping[str, str], waiting: Waiting) -> Tempora
         OSError: the folder or the process could not be made.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder, waiting):
+    with _lock_starts(folder, waiting):
         server = _launch(folder, environ)
         try:
-            _await_health(server, waiting)
+            _wait_until_healthy(server, waiting)
         except BaseException:
             server.stop()
             raise
@@ -163,7 +163,7 @@ def start(folder: Path, environ: Mapping[str, str], waiting: Waiting) -> Tempora
 
 
 @contextlib.contextmanager
-def _alone(folder: Path, waiting: Waiting) -> Iterator[None]:
+def _lock_starts(folder: Path, waiting: Waiting) -> Iterator[None]:
     """Hold off other starts: of ten pairs that made one new database at once, one failed (prefect 3.8.8, 2026-11)."""
     lock = FileLock(folder / "start.lock")
     while True:
@@ -185,7 +185,7 @@ def _alone(folder: Path, waiting: Waiting) -> Iterator[None]:
 def _launch(folder: Path, environ: Mapping[str, str]) -> TemporaryServer:
     """Start the process on a port that is already bound, so that no other program can take it meanwhile."""
     token = secrets.token_hex(8)
-    with socket.socket() as listener, log_file(folder, token).open("wb") as log:
+    with socket.socket() as listener, get_log_file(folder, token).open("wb") as log:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         process = subprocess.Popen(  # noqa: S603  our own file and interpreter
@@ -199,32 +199,32 @@ def _launch(folder: Path, environ: Mapping[str, str]) -> TemporaryServer:
         )
     record = ServerRecord(
         pid=process.pid,
-        start_time=start_time(process.pid) or "",
+        start_time=read_start_time(process.pid) or "",
         port=port,
         parent_pid=os.getpid(),
-        parent_start_time=start_time(os.getpid()) or "",
+        parent_start_time=read_start_time(os.getpid()) or "",
         token=token,
     )
     record.write(folder)
     return TemporaryServer(process=process, folder=folder, record=record)
 
 
-def _await_health(server: TemporaryServer, waiting: Waiting) -> None:
+def _wait_until_healthy(server: TemporaryServer, waiting: Waiting) -> None:
     while not is_healthy(server.api_url, timeout_s=HEALTH_TIMEOUT_S):
         status = server.process.poll()
         if status is not None:
-            raise _start_failure(server, f"stopped while starting (exit status {status})")
+            raise _build_start_error(server, f"stopped while starting (exit status {status})")
         if not waiting.pause():
-            raise _start_failure(server, f"did not answer within {waiting.timeout_s:.0f} s")
+            raise _build_start_error(server, f"did not answer within {waiting.timeout_s:.0f} s")
 
 
-def _start_failure(server: TemporaryServer, what: str) -> ServerError:
+def _build_start_error(server: TemporaryServer, what: str) -> ServerError:
     kept = server.keep_log()
     lines = [f"Prefect's temporary server {what}. Set PREFECT_API_URL to use another one. Its output is in {kept}:"]
-    return ServerError("\n    ".join(lines + (_last_lines(kept) or ["(nothing)"])))
+    return ServerError("\n    ".join(lines + (_read_last_lines(kept) or ["(nothing)"])))
 
 
-def _last_lines(path: Path) -> list[str]:
+def _read_last_lines(path: Path) -> list[str]:
     with path.open("rb") as log:
         log.seek(max(0, path.stat().st_size - TAIL_BYTES))
         text = log.read().decode(errors="replace")

@@ -27,7 +27,7 @@ class ServerRecord:
 
     pid: int
     start_time: str
-    """As `start_time` gives it; with the id it names one process, ids alone are used again."""
+    """As `read_start_time` gives it; with the id it names one process, ids alone are used again."""
     port: int
     parent_pid: int
     parent_start_time: str
@@ -37,12 +37,12 @@ class ServerRecord:
     @property
     def server_lives(self) -> bool:
         """Whether the very process that was recorded is running."""
-        return start_time(self.pid) == self.start_time and self.token in command_line(self.pid)
+        return read_start_time(self.pid) == self.start_time and self.token in read_command_line(self.pid)
 
     @property
     def parent_lives(self) -> bool:
         """Whether the very process that started the server is running."""
-        return start_time(self.parent_pid) == self.parent_start_time
+        return read_start_time(self.parent_pid) == self.parent_start_time
 
     def write(self, folder: Path) -> None:
         """Put the record on disk, whole or not at all: another run may be reading the folder."""
@@ -55,12 +55,12 @@ class ServerRecord:
         return folder / f"{self.pid}.json"
 
 
-def servers_folder(state_dir: Path) -> Path:
+def get_servers_folder(state_dir: Path) -> Path:
     """Where the records, and the output of running servers, are kept."""
     return state_dir / "servers"
 
 
-def log_file(folder: Path, token: str) -> Path:
+def get_log_file(folder: Path, token: str) -> Path:
     """Where the output of the server with this token goes."""
     return folder / f"{token}.log"
 
@@ -70,7 +70,7 @@ def remove_orphans(state_dir: Path, *, term_grace_s: float = TERM_GRACE_S) -> in
 
     A server gets SIGTERM and, `term_grace_s` seconds later, SIGKILL.
     """
-    folder = servers_folder(state_dir)
+    folder = get_servers_folder(state_dir)
     ended = 0
     for path in folder.glob("*.json"):
         record = _read(path)
@@ -79,7 +79,7 @@ def remove_orphans(state_dir: Path, *, term_grace_s: float = TERM_GRACE_S) -> in
         elif not record.parent_lives:
             ended += _end(record, term_grace_s)
             _unlink(path)
-            _unlink(log_file(folder, record.token))
+            _unlink(get_log_file(folder, record.token))
     return ended
 
 
@@ -103,12 +103,12 @@ def _end(record: ServerRecord, term_grace_s: float) -> bool:
     for number, grace_s in ((signal.SIGTERM, term_grace_s), (signal.SIGKILL, KILL_GRACE_S)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(record.pid, number)
-        if _gone_within(record, grace_s):
+        if _wait_until_gone(record, grace_s):
             break
     return True
 
 
-def _gone_within(record: ServerRecord, grace_s: float) -> bool:
+def _wait_until_gone(record: ServerRecord, grace_s: float) -> bool:
     deadline = time.monotonic() + grace_s
     while record.server_lives:
         if time.monotonic() >= deadline:
@@ -117,10 +117,10 @@ def _gone_within(record: ServerRecord, grace_s: float) -> bool:
     return True
 
 
-def start_time(pid: int) -> str | None:
+def read_start_time(pid: int) -> str | None:
     """When the process started, in the system's own terms; None when there is none, or only its zombie."""
     if not _has_proc():
-        return _start_time_by_ps(pid)
+        return _ask_ps_start_time(pid)
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -131,10 +131,10 @@ def start_time(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]
 
 
-def command_line(pid: int) -> str:
+def read_command_line(pid: int) -> str:
     """The process's command line with spaces between its words; empty when there is no such process."""
     if not _has_proc():
-        return _ps(pid, "command")
+        return _run_ps(pid, "command")
     try:
         return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace").replace("\0", " ")
     except OSError:
@@ -145,12 +145,12 @@ def _has_proc() -> bool:
     return Path("/proc/self/stat").exists()
 
 
-def _start_time_by_ps(pid: int) -> str | None:
-    state = _ps(pid, "stat")
-    return None if not state or state.startswith("Z") else _ps(pid, "lstart")
+def _ask_ps_start_time(pid: int) -> str | None:
+    state = _run_ps(pid, "stat")
+    return None if not state or state.startswith("Z") else _run_ps(pid, "lstart")
 
 
-def _ps(pid: int, column: str) -> str:
+def _run_ps(pid: int, column: str) -> str:
     """One column of `ps`, empty without such a process; language and time zone are fixed so that answers compare."""
     command = ["/bin/ps", "-ww", "-o", f"{column}=", "-p", str(pid)]
     environ = {"LC_ALL": "C", "TZ": "UTC"}

@@ -18,7 +18,7 @@ from tasks.core.errors import ConfigError
 PYPROJECT_TABLE = ("tool", "prefect")
 
 
-def configured(environ: Mapping[str, str], variable: str, toml_path: tuple[str, ...]) -> str | None:
+def find_setting(environ: Mapping[str, str], variable: str, toml_path: tuple[str, ...]) -> str | None:
     """Value of the setting `variable`, None where the user has not set it.
 
     Args:
@@ -29,53 +29,53 @@ def configured(environ: Mapping[str, str], variable: str, toml_path: tuple[str, 
     Raises:
         ConfigError: a settings file cannot be read; Prefect would fail on it too.
     """
-    found = _from_environment(environ, variable)
+    found = _find_in_environment(environ, variable)
     if found is None:
-        found = _from_project_files(toml_path)
+        found = _find_in_project_files(toml_path)
     if found is None:
-        found = _at(_active_profile(environ), (variable,))
+        found = _get_nested(_read_active_profile(environ), (variable,))
     return None if found is None else str(found)
 
 
-def _from_environment(environ: Mapping[str, str], variable: str) -> str | None:
+def _find_in_environment(environ: Mapping[str, str], variable: str) -> str | None:
     """Prefect reads variable names in any case, and lets the environment win over `.env`."""
     for name, value in environ.items():
         if name.upper() == variable:
             return value
-    return _from_dotenv(variable)
+    return _find_in_dotenv(variable)
 
 
-def _from_dotenv(variable: str) -> str | None:
-    text = _text(Path(".env"))
+def _find_in_dotenv(variable: str) -> str | None:
+    text = _read_text(Path(".env"))
     match = re.search(rf"(?mi)^[ \t]*(?:export[ \t]+)?{variable}[ \t]*=[ \t]*(.*?)[ \t]*$", text or "")
     return match[1].strip("'\"") if match else None
 
 
-def _from_project_files(toml_path: tuple[str, ...]) -> Any:
-    found = _at(_toml(Path("prefect.toml")), toml_path)
-    return _at(_toml(Path("pyproject.toml")), (*PYPROJECT_TABLE, *toml_path)) if found is None else found
+def _find_in_project_files(toml_path: tuple[str, ...]) -> Any:
+    found = _get_nested(_read_toml(Path("prefect.toml")), toml_path)
+    return _get_nested(_read_toml(Path("pyproject.toml")), (*PYPROJECT_TABLE, *toml_path)) if found is None else found
 
 
-def _active_profile(environ: Mapping[str, str]) -> Any:
-    profiles = _toml(_profiles_file(environ))
-    active = environ.get("PREFECT_PROFILE") or _at(profiles, ("active",))
-    return _at(profiles, ("profiles", str(active)))
+def _read_active_profile(environ: Mapping[str, str]) -> Any:
+    profiles = _read_toml(_find_profiles_file(environ))
+    active = environ.get("PREFECT_PROFILE") or _get_nested(profiles, ("active",))
+    return _get_nested(profiles, ("profiles", str(active)))
 
 
-def _profiles_file(environ: Mapping[str, str]) -> Path:
-    named = _from_environment(environ, "PREFECT_PROFILES_PATH") or _from_project_files(("profiles_path",))
+def _find_profiles_file(environ: Mapping[str, str]) -> Path:
+    named = _find_in_environment(environ, "PREFECT_PROFILES_PATH") or _find_in_project_files(("profiles_path",))
     home = environ.get("PREFECT_HOME") or "~/.prefect"
     return Path(named) if named else Path(home).expanduser() / "profiles.toml"
 
 
-def _at(value: Any, path: tuple[str, ...]) -> Any:
+def _get_nested(value: Any, path: tuple[str, ...]) -> Any:
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value
 
 
-def _toml(path: Path) -> dict[str, Any]:
-    text = _text(path)
+def _read_toml(path: Path) -> dict[str, Any]:
+    text = _read_text(path)
     if text is None:
         return {}
     try:
@@ -84,7 +84,7 @@ def _toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid TOML: {error}. Prefect reads its settings from this file.") from error
 
 
-def _text(path: Path) -> str | None:
+def _read_text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8") if path.is_file() else None
     except (OSError, UnicodeDecodeError) as error:

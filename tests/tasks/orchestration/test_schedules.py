@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import ConfigError
-from tasks.orchestration.schedules import Schedule, check_schedules, read_schedules, schedule_of
+from tasks.orchestration.schedules import Schedule, build_schedule, check_schedules, read_schedules
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def test_options_are_named_as_they_are_typed() -> None:
     """A bad value on the command line is told by its option."""
     options = {"manifest": ("MANIFEST", "m.txt"), "cron": ("--cron", "61 2 * * *"), "timezone": ("--timezone", "X/Y")}
     with pytest.raises(ConfigError) as caught:
-        schedule_of(options)
+        build_schedule(options)
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["--timezone", "--cron"]
 
 

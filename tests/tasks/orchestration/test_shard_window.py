@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tasks.core.errors import BatchStopped
 from tasks.ledger.queries import Selection, Shard
-from tasks.orchestration.shard_window import through_window
+from tasks.orchestration.shard_window import run_shards
 from tests.support.factories import batch_of, make_job
 
 
@@ -22,7 +22,7 @@ async def test_a_shard_that_cannot_be_read_lets_the_others_land(out: Path) -> No
         landed.append(shard.number)
 
     async with batch_of(out, [make_job(number) for number in range(3)]) as batch:
-        await through_window(batch, Selection(), work, size=1, places=2)
+        await run_shards(batch, Selection(), work, size=1, places=2)
         assert str(batch.stop.cause) == "the ledger is away"
     assert landed == [1]
 
@@ -41,7 +41,7 @@ async def test_a_ledger_that_names_no_further_shard_lets_the_others_land(out: Pa
                 async with batch.engine.begin() as db:
                     await db.exec_driver_sql("DROP TABLE jobs")
 
-        await through_window(batch, Selection(), work, size=1, places=2)
+        await run_shards(batch, Selection(), work, size=1, places=2)
         assert batch.stop.cause is not None
         assert "no such table" in str(batch.stop.cause)
     assert landed == [1]

@@ -10,7 +10,7 @@ import pytest
 from tasks.core.errors import BatchStopped, ConfigError
 from tasks.core.settings import RunnerSettings
 from tasks.ledger.database.location import PostgresqlSchema, SqliteFile
-from tasks.orchestration.cluster import LARGE_SHARD, size_for, started
+from tasks.orchestration.cluster import LARGE_SHARD, choose_shard_size, start_cluster
 from tasks.orchestration.shard_window import MOST_TASK_RUNS
 from tasks.runs import runner
 from tasks.runs.request import RunRequest
@@ -65,9 +65,9 @@ def test_the_local_runner_has_no_workers(option: str, value: object, tmp_path: P
 
 def test_every_place_has_several_shards_and_a_flow_few_task_runs() -> None:
     """Small batches are cut so that all workers end together, large ones so that Prefect keeps up."""
-    assert size_for(60, 3) == 5
-    assert size_for(2_000, 3) == LARGE_SHARD
-    assert size_for(10_000_000, 100) * MOST_TASK_RUNS == 10_000_000
+    assert choose_shard_size(60, 3) == 5
+    assert choose_shard_size(2_000, 3) == LARGE_SHARD
+    assert choose_shard_size(10_000_000, 100) * MOST_TASK_RUNS == 10_000_000
 
 
 async def test_a_cluster_that_is_away_stops_resumable() -> None:
@@ -77,6 +77,6 @@ async def test_a_cluster_that_is_away_stops_resumable() -> None:
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         pytest.raises(BatchStopped, match=r"dask at tcp://127\.0\.0\.1:1 cannot be used") as stopped,
     ):
-        async with started(settings):
+        async with start_cluster(settings):
             pass
     assert stopped.value.reason == "cluster"

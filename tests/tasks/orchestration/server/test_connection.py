@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from filelock import FileLock
 
-from tasks.orchestration.server.connection import ServerError, ServerHandle, connect, quiet_defaults
+from tasks.orchestration.server.connection import ServerError, ServerHandle, connect, set_quiet_defaults
 from tasks.orchestration.server.launch import is_healthy
-from tasks.orchestration.server.server_records import servers_folder, start_time
+from tasks.orchestration.server.server_records import get_servers_folder, read_start_time
 
 NOWHERE = "http://127.0.0.1:1/api"
 """Stands for the default port: the tests neither need it free nor use what listens there."""
@@ -54,7 +54,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 def _environ(prefect_home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
     kept["PREFECT_HOME"] = str(prefect_home)
-    quiet_defaults(kept)
+    set_quiet_defaults(kept)
     return kept
 
 
@@ -64,14 +64,14 @@ def _connect(state_dir: Path, environ: dict[str, str], default_api_url: str = NO
 
 def _files(state_dir: Path) -> set[str]:
     """Records and outputs of servers; the lock file may stay."""
-    return {path.name for path in servers_folder(state_dir).glob("*")} - {"start.lock"}
+    return {path.name for path in get_servers_folder(state_dir).glob("*")} - {"start.lock"}
 
 
 def _gone_within(pid: int, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while start_time(pid) is not None and time.monotonic() < deadline:
+    while read_start_time(pid) is not None and time.monotonic() < deadline:
         time.sleep(0.05)
-    return start_time(pid) is None
+    return read_start_time(pid) is None
 
 
 @contextlib.contextmanager
@@ -177,8 +177,8 @@ def test_analytics_are_off_unless_the_user_decided(tmp_path: Path) -> None:
     untouched = {"PREFECT_HOME": str(tmp_path)}
     decided = untouched | {"PREFECT_SERVER_ANALYTICS_ENABLED": "true", "DO_NOT_TRACK": "0"}
     expected = decided.copy()
-    quiet_defaults(untouched)
-    quiet_defaults(decided)
+    set_quiet_defaults(untouched)
+    set_quiet_defaults(decided)
     assert (untouched["PREFECT_SERVER_ANALYTICS_ENABLED"], untouched["DO_NOT_TRACK"]) == ("false", "1")
     assert decided == expected
 
@@ -207,8 +207,11 @@ def test_timeout_ends_the_server(tmp_path: Path, environ: dict[str, str]) -> Non
 
 def test_starts_take_turns(tmp_path: Path, environ: dict[str, str]) -> None:
     """Only one run at a time starts a server: two would make Prefect's database at once."""
-    servers_folder(tmp_path).mkdir()
-    with FileLock(servers_folder(tmp_path) / "start.lock"), pytest.raises(ServerError, match="Another run has been"):
+    get_servers_folder(tmp_path).mkdir()
+    with (
+        FileLock(get_servers_folder(tmp_path) / "start.lock"),
+        pytest.raises(ServerError, match="Another run has been"),
+    ):
         connect(tmp_path, environ, on_wait=lambda _s: None, startup_timeout_s=0.1, default_api_url=NOWHERE)
 
 
@@ -218,7 +221,7 @@ def test_crash_names_the_log_and_shows_its_end(tmp_path: Path, environ: dict[str
     environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{tmp_path}/missing/prefect.db"
     with pytest.raises(ServerError, match=r"stopped while starting(.|\n)*startup failed") as caught:
         _connect(tmp_path, environ)
-    assert str(servers_folder(tmp_path) / "last-failure.log") in str(caught.value)
+    assert str(get_servers_folder(tmp_path) / "last-failure.log") in str(caught.value)
     assert "PREFECT_API_URL" not in environ
 
 
@@ -238,7 +241,7 @@ def _waiting_run(state_dir: Path, environ: dict[str, str]) -> Iterator[tuple[sub
     """A run with its server up, and the id of the server's process."""
     with _run(state_dir, environ, "wait") as run:
         deadline = time.monotonic() + 60
-        while not (records := list(servers_folder(state_dir).glob("*.json"))) and time.monotonic() < deadline:
+        while not (records := list(get_servers_folder(state_dir).glob("*.json"))) and time.monotonic() < deadline:
             time.sleep(0.05)
         record = json.loads(records[0].read_text())
         while not is_healthy(f"http://127.0.0.1:{record['port']}/api", timeout_s=1) and time.monotonic() < deadline:
@@ -271,13 +274,13 @@ def test_start_and_stop(tmp_path: Path, first_runs: tuple[Path, object]) -> None
     """A started server answers where PREFECT_API_URL says, and `stop` ends it all."""
     environ = _environ(first_runs[0])
     handle = _connect(tmp_path, environ)
-    (record,) = servers_folder(tmp_path).glob("*.json")
+    (record,) = get_servers_folder(tmp_path).glob("*.json")
     assert handle.embedded
     assert environ["PREFECT_API_URL"] == handle.api_url
     assert is_healthy(handle.api_url, timeout_s=5)
     handle.stop()
     handle.stop()
-    assert start_time(int(record.stem)) is None
+    assert read_start_time(int(record.stem)) is None
     assert (_files(tmp_path), "PREFECT_API_URL" in environ) == (set(), False)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.orchestration.server.server_records import ServerRecord, remove_orphans, servers_folder, start_time
+from tasks.orchestration.server.server_records import ServerRecord, get_servers_folder, read_start_time, remove_orphans
 
 IGNORES_SIGTERM = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
@@ -32,17 +32,17 @@ def _process(*words: str) -> Iterator[subprocess.Popen[bytes]]:
 
 def _record(state_dir: Path, pid: int, *, started: str | None = None, parent_started: str = "long ago") -> Path:
     """Record the process as a server with the token `0123`, by default of a run that is gone."""
-    servers_folder(state_dir).mkdir()
+    get_servers_folder(state_dir).mkdir()
     record = ServerRecord(
         pid=pid,
-        start_time=started or start_time(pid) or "",
+        start_time=started or read_start_time(pid) or "",
         port=1,
         parent_pid=os.getpid(),
         parent_start_time=parent_started,
         token="0123",
     )
-    record.write(servers_folder(state_dir))
-    return record.path(servers_folder(state_dir))
+    record.write(get_servers_folder(state_dir))
+    return record.path(get_servers_folder(state_dir))
 
 
 def test_orphan_is_ended(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_orphan_is_ended(tmp_path: Path) -> None:
 def test_server_of_a_living_run_is_left_alone(tmp_path: Path) -> None:
     """Two runs at once have a server each: neither ends the other's."""
     with _process("0123") as process:
-        record = _record(tmp_path, process.pid, parent_started=start_time(os.getpid()) or "")
+        record = _record(tmp_path, process.pid, parent_started=read_start_time(os.getpid()) or "")
         assert remove_orphans(tmp_path, term_grace_s=0.1) == 0
         assert process.poll() is None
     assert record.exists()
@@ -83,10 +83,10 @@ def test_process_with_another_start_time_is_left_alone(tmp_path: Path) -> None:
 
 def test_unreadable_record_is_dropped(tmp_path: Path) -> None:
     """A damaged record stops no run."""
-    servers_folder(tmp_path).mkdir()
-    (servers_folder(tmp_path) / "1.json").write_text("{")
+    get_servers_folder(tmp_path).mkdir()
+    (get_servers_folder(tmp_path) / "1.json").write_text("{")
     assert remove_orphans(tmp_path) == 0
-    assert not list(servers_folder(tmp_path).iterdir())
+    assert not list(get_servers_folder(tmp_path).iterdir())
 
 
 @pytest.mark.skipif(not Path("/bin/ps").exists(), reason="no ps to ask")
@@ -97,4 +97,4 @@ def test_processes_are_known_without_proc(tmp_path: Path, monkeypatch: pytest.Mo
         _record(tmp_path, process.pid)
         assert remove_orphans(tmp_path, term_grace_s=0.1) == 1
         assert process.poll() == -signal.SIGKILL
-    assert start_time(process.pid) is None
+    assert read_start_time(process.pid) is None

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import ConfigError
-from tasks.orchestration.server.user_settings import configured
+from tasks.orchestration.server.user_settings import find_setting
 
 API_URL = ("PREFECT_API_URL", ("api", "url"))
 
@@ -21,7 +21,7 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def test_nothing_is_set(environ: dict[str, str]) -> None:
     """Without a word from the user there is no value, Prefect's defaults are not repeated here."""
-    assert configured(environ, *API_URL) is None
+    assert find_setting(environ, *API_URL) is None
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def test_nothing_is_set(environ: dict[str, str]) -> None:
 def test_every_settings_file_is_read(tmp_path: Path, environ: dict[str, str], file: str, text: str) -> None:
     """A setting is found wherever Prefect would find it."""
     (tmp_path / file).write_text(text)
-    assert configured(environ, *API_URL) == "http://p/api"
+    assert find_setting(environ, *API_URL) == "http://p/api"
 
 
 def test_environment_goes_before_files(tmp_path: Path, environ: dict[str, str]) -> None:
     """The environment wins in any spelling, even with an empty value, as it does for Prefect."""
     (tmp_path / "cwd/prefect.toml").write_text('[api]\nurl = "http://p/api"')
-    assert configured(environ | {"prefect_api_url": ""}, *API_URL) == ""
+    assert find_setting(environ | {"prefect_api_url": ""}, *API_URL) == ""
 
 
 def test_named_profile_goes_before_active_one(tmp_path: Path, environ: dict[str, str]) -> None:
@@ -50,8 +50,8 @@ def test_named_profile_goes_before_active_one(tmp_path: Path, environ: dict[str,
     (tmp_path / "prefect-home/profiles.toml").write_text(
         'active = "a"\n[profiles.a]\nPREFECT_API_URL = "http://a/api"\n[profiles.b]\nPREFECT_API_URL = "http://b/api"'
     )
-    assert configured(environ, *API_URL) == "http://a/api"
-    assert configured(environ | {"PREFECT_PROFILE": "b"}, *API_URL) == "http://b/api"
+    assert find_setting(environ, *API_URL) == "http://a/api"
+    assert find_setting(environ | {"PREFECT_PROFILE": "b"}, *API_URL) == "http://b/api"
 
 
 @pytest.mark.parametrize("content", [b"active = ", b"\xff"])
@@ -59,4 +59,4 @@ def test_broken_settings_file_is_named(tmp_path: Path, environ: dict[str, str], 
     """A settings file that Prefect would stumble over is named before Prefect is imported."""
     (tmp_path / "prefect-home/profiles.toml").write_bytes(content)
     with pytest.raises(ConfigError, match=r"prefect-home/profiles\.toml: .*Prefect reads its settings"):
-        configured(environ, *API_URL)
+        find_setting(environ, *API_URL)
