@@ -31,38 +31,40 @@ logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def progress_artifact(batch: Batch, left: int) -> AsyncIterator[None]:
+async def keep_progress_artifact(batch: Batch, left: int) -> AsyncIterator[None]:
     """Keep a progress artifact true for the duration of the block."""
     artifact_id: UUID | None = None
-    with _harmless():
-        artifact_id = await acreate_progress_artifact(0.0, key=_key(batch, "progress"), description=f"{left} jobs")
+    with _ignore_errors():
+        artifact_id = await acreate_progress_artifact(
+            0.0, key=_build_key(batch, "progress"), description=f"{left} jobs"
+        )
 
     async def update() -> None:
         if artifact_id is not None:
-            with _harmless():
+            with _ignore_errors():
                 await aupdate_progress_artifact(artifact_id, 100 * batch.tally.done / max(1, left))
 
     async with repeat_every(update, every_s=UPDATE_EVERY_S):
         yield
 
 
-async def report_artifacts(batch: Batch, summary: Summary) -> None:
+async def write_report_artifacts(batch: Batch, summary: Summary) -> None:
     """Write the summary and, where there are any, the failures."""
     rows = await find_failures(batch.engine, FAILURES_SHOWN)
-    with _harmless():
+    with _ignore_errors():
         markdown = "\n".join(f"- {line}" for line in summary_lines(summary.as_dict()))
-        await acreate_markdown_artifact(f"# {batch.out.name}\n\n{markdown}\n", key=_key(batch, "summary"))
+        await acreate_markdown_artifact(f"# {batch.out.name}\n\n{markdown}\n", key=_build_key(batch, "summary"))
         if rows:
-            await acreate_table_artifact([dict(row) for row in rows], key=_key(batch, "failures"))
+            await acreate_table_artifact([dict(row) for row in rows], key=_build_key(batch, "failures"))
 
 
-def _key(batch: Batch, what: str) -> str:
+def _build_key(batch: Batch, what: str) -> str:
     """An artifact key: the same for every run of a batch, so that Prefect keeps a history."""
     return f"imagen-{slugify(batch.out.name) or 'batch'}-{what}"
 
 
 @contextmanager
-def _harmless() -> Iterator[None]:
+def _ignore_errors() -> Iterator[None]:
     try:
         yield
     except Exception as exc:  # noqa: BLE001  whatever the server says, the batch goes on

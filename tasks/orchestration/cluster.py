@@ -29,7 +29,7 @@ from tasks.generate.workers.heartbeat import Heartbeat, follow_workers
 from tasks.generate.workers.start import begin_fleet
 from tasks.generate.workers.worker import ShardOrder, work_on_shard
 from tasks.ledger.queries import Selection, Shard, count_jobs, find_open_backends
-from tasks.orchestration.shard_window import MOST_TASK_RUNS, through_window
+from tasks.orchestration.shard_window import MOST_TASK_RUNS, run_shards
 
 LARGE_SHARD = 100
 SHARDS_A_PLACE = 4
@@ -60,24 +60,24 @@ async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: 
     before = (await count_jobs(batch.engine)).succeeded
     await begin_fleet(batch.engine, run=run)
     beat = Heartbeat(batch.engine, run=run, stop=batch.stop, limits=batch.settings.stop)
-    async with follow_workers(beat, batch.tally), started(batch.settings.runner) as runner:
-        places = await _places(batch, selection, runner)
-        await _send_all(batch, selection, runner, run=run, size=size_for(left, places), places=places)
+    async with follow_workers(beat, batch.tally), start_cluster(batch.settings.runner) as runner:
+        places = await _count_places(batch, selection, runner)
+        await _send_all(batch, selection, runner, run=run, size=choose_shard_size(left, places), places=places)
     remove_leftovers(batch.out.home)  # of workers that died while they wrote
     # What a worker did just before it died, the ledger knows and its last news did not say.
     batch.tally.succeeded = (await count_jobs(batch.engine)).succeeded - before
 
 
-async def _places(batch: Batch, selection: Selection, runner: TaskRunner[Any]) -> int:
+async def _count_places(batch: Batch, selection: Selection, runner: TaskRunner[Any]) -> int:
     """How many shards run at once: what was asked for, else what the cluster has; each with one job in flight at least."""
     found: int | None = batch.settings.runner.workers
     if found is None:
-        found = await asyncio.to_thread(places_of, runner)
+        found = await asyncio.to_thread(count_worker_slots, runner)
     needed = await find_open_backends(batch.engine, selection)
     return min([found, *(batch.settings.backends[name].concurrency for name in needed)])
 
 
-def size_for(left: int, places: int) -> int:
+def choose_shard_size(left: int, places: int) -> int:
     """Jobs in one shard: every place has several one after the other, so that all end together; few shards in all."""
     return max(ceil(left / MOST_TASK_RUNS), min(LARGE_SHARD, ceil(left / (SHARDS_A_PLACE * places))))
 
@@ -97,14 +97,14 @@ async def _send_all(
         label = shard.range_label
         try:
             future = runner.submit(generate_remote_shard, {"label": label, "order": order.as_dict()})
-            await _ended(future)
+            await _wait_for_result(future)
         except Exception as exc:  # noqa: BLE001  whatever broke on a worker, the others land, and a resume goes on
             batch.stop.stop(BatchStopped("workers", f"{label} broke on its worker ({type(exc).__name__}: {exc})"))
 
-    await through_window(batch, selection, send, size=size, places=places)
+    await run_shards(batch, selection, send, size=size, places=places)
 
 
-async def _ended(future: PrefectFuture[Any]) -> None:
+async def _wait_for_result(future: PrefectFuture[Any]) -> None:
     """Wait for a task run without holding a thread; what it raised is raised here."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
@@ -118,12 +118,12 @@ async def _ended(future: PrefectFuture[Any]) -> None:
 
 
 @asynccontextmanager
-async def started(settings: RunnerSettings) -> AsyncIterator[TaskRunner[Any]]:
+async def start_cluster(settings: RunnerSettings) -> AsyncIterator[TaskRunner[Any]]:
     """The cluster for the duration of the block; starting and ending it takes seconds, off the event loop."""
-    runner = _dask(settings) if settings.kind == "dask" else _ray(settings)
+    runner = _build_dask_runner(settings) if settings.kind == "dask" else _build_ray_runner(settings)
     with redirect_stdout(sys.stderr):  # where Ray says that a worker died; our results are for programs
         try:
-            await asyncio.to_thread(_enter, runner)
+            await asyncio.to_thread(_start_runner, runner)
         except Exception as exc:
             where = f"at {settings.cluster}" if settings.cluster else "on this machine"
             raise BatchStopped(
@@ -135,13 +135,13 @@ async def started(settings: RunnerSettings) -> AsyncIterator[TaskRunner[Any]]:
             await asyncio.to_thread(runner.__exit__, None, None, None)
 
 
-def _enter(runner: Any) -> None:
+def _start_runner(runner: Any) -> None:
     """Start the cluster, or connect to it: Dask's runner would do so with the first task run only."""
     runner.__enter__()
-    places_of(runner)
+    count_worker_slots(runner)
 
 
-def _dask(settings: RunnerSettings) -> TaskRunner[Any]:
+def _build_dask_runner(settings: RunnerSettings) -> TaskRunner[Any]:
     import dask  # noqa: PLC0415  an extra, and a second to import
     from prefect_dask import DaskTaskRunner  # noqa: PLC0415  likewise
 
@@ -163,7 +163,7 @@ def _dask(settings: RunnerSettings) -> TaskRunner[Any]:
     return runner
 
 
-def _ray(settings: RunnerSettings) -> TaskRunner[Any]:
+def _build_ray_runner(settings: RunnerSettings) -> TaskRunner[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from prefect_ray import RayTaskRunner  # noqa: PLC0415  an extra, and seconds to import
 
@@ -175,7 +175,7 @@ def _ray(settings: RunnerSettings) -> TaskRunner[Any]:
     return runner
 
 
-def places_of(runner: Any) -> int:
+def count_worker_slots(runner: Any) -> int:
     """How many shards the cluster can run at once, as it says now."""
     if hasattr(runner, "client"):
         return max(1, sum(map(int, runner.client.nthreads().values())))

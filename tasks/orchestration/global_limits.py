@@ -25,20 +25,20 @@ LOOK_S = 5.0
 
 
 @asynccontextmanager
-async def global_limits(batch: Batch, selection: Selection) -> AsyncIterator[None]:
+async def hold_global_limits(batch: Batch, selection: Selection) -> AsyncIterator[None]:
     """Hold a slot of the limit of every backend with open jobs, for the duration of the block.
 
     A batch that is stopped while it waits for its slots goes on without them: it sends nothing more.
     """
-    names = await _existing(await find_open_backends(batch.engine, selection))
+    names = await _find_limits(await find_open_backends(batch.engine, selection))
     async with AsyncExitStack() as slots:
         if names:
             current_display.get().phase(f"waiting for {', '.join(names)}")
-            await _take(names, batch.stop, slots)
+            await _acquire_slots(names, batch.stop, slots)
         yield
 
 
-async def _existing(backends: Iterable[str]) -> list[str]:
+async def _find_limits(backends: Iterable[str]) -> list[str]:
     found = []
     async with get_client() as client:
         for name in sorted(PREFIX + backend for backend in backends):
@@ -51,7 +51,7 @@ async def _existing(backends: Iterable[str]) -> list[str]:
     return found
 
 
-async def _take(names: list[str], stop: StopSignal, slots: AsyncExitStack) -> None:
+async def _acquire_slots(names: list[str], stop: StopSignal, slots: AsyncExitStack) -> None:
     # It would call each try without a slot an error, with a traceback's worth of detail.
     logging.getLogger(NOISY_LOGGER).disabled = True
     while not stop.requested:
