@@ -19,8 +19,8 @@ from tasks.core.errors import ImagenError, Interrupted
 from tasks.core.paths import get_state_folder
 from tasks.core.text import format_command
 from tasks.orchestration.server.connection import ServerError, connect, set_quiet_defaults
-from tasks.report.displays import display_on, lasting_console
-from tasks.report.summary import exit_code
+from tasks.report.displays import choose_display, open_lasting_console
+from tasks.report.summary import get_exit_code
 from tasks.report.summary_screen import print_summary
 from tasks.runs.request import RunRequest
 from tasks.runs.run import check_ledger, check_request
@@ -37,7 +37,7 @@ def execute(request: RunRequest, *, json: bool, verbose: bool, quiet: bool) -> N
     """
     summary = perform(request, verbose=verbose, quiet=quiet)
     _print_result(summary, json=json, quiet=quiet)
-    sys.exit(exit_code(summary))
+    sys.exit(get_exit_code(summary))
 
 
 def perform(request: RunRequest, *, verbose: bool, quiet: bool) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _explain_server_errors() -> Iterator[None]:
 
 
 def _choose_display(*, quiet: bool) -> Display:
-    return SilentDisplay() if quiet else display_on(lasting_console(sys.stderr))
+    return SilentDisplay() if quiet else choose_display(open_lasting_console(sys.stderr))
 
 
 def _print_result(summary: dict[str, Any], *, json: bool, quiet: bool) -> None:

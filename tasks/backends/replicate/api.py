@@ -19,7 +19,7 @@ from tasks.backends.client.calls import (
 )
 from tasks.backends.replicate.options import ModelReference
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, OutputGone, Throttled
-from tasks.store.references import media_type
+from tasks.store.references import get_media_type
 
 SERVICE = "Replicate"
 ANSWER_TIMEOUT_S = 30.0
@@ -72,7 +72,7 @@ class ReplicateApi:
             Throttled, NotCreated: It is not there; nothing was created, and sending the job again is safe.
             BatchStopped: The token is no longer accepted.
         """
-        part = {"content": (name, data, media_type(data))}
+        part = {"content": (name, data, get_media_type(data))}
         try:
             answer = await self._http.post("/files", files=part)
         except httpx.HTTPError as exc:
