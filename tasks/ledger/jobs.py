@@ -23,8 +23,6 @@ ROWS_PER_COMMIT = 2_000
 SERIES_WIDTH = 2**40
 """Room for the jobs of one salt in the sort key; those of the next salt come after."""
 
-IN_FLIGHT = (JobState.SUBMITTING, JobState.SUBMITTED)
-
 
 async def write_plan(
     engine: AsyncEngine, planned: Iterable[PlannedJob], *, run: int, salt: str, whole: bool, now_us: int

@@ -12,15 +12,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, and_, func, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.core.records import Counts, EndedFilter, Job, JobState, Prediction
+from tasks.core.records import IN_FLIGHT_STATES, OPEN_STATES, Counts, EndedFilter, Job, JobState, Prediction
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
-from tasks.ledger.jobs import IN_FLIGHT, ROWS_PER_COMMIT, job_from_row, match_ended
+from tasks.ledger.jobs import ROWS_PER_COMMIT, job_from_row, match_ended
 
 IN_ORDER = (jobs.c.position, jobs.c.job_id)
 """Manifest order, and one of jobs that share a place: a run of a part of an edited manifest moves some, and not others."""
-OPEN_STATES = (JobState.PLANNED, *IN_FLIGHT)
-IS_OPEN = jobs.c.state.in_(OPEN_STATES) & (jobs.c.withdrawn.is_(False) | jobs.c.state.in_(IN_FLIGHT))
+IS_OPEN = jobs.c.state.in_(OPEN_STATES) & (jobs.c.withdrawn.is_(False) | jobs.c.state.in_(IN_FLIGHT_STATES))
 PAGE_ROWS = 2_000
 AttemptKey = tuple[str, int]
 """Of an attempt: job_id and number."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.core.money import format_usd
 from tasks.core.safe_text import escape_control_characters
 from tasks.core.text import format_command
 from tasks.ledger.database.connect import open_ledger
@@ -38,7 +39,7 @@ def format_reroll(record: dict[str, Any], summary: dict[str, Any] | None, out: O
     """What came of it, for people; `summary` is None where it had been made before."""
     name = record["id"]
     if record["status"] == "succeeded":
-        cost = "unknown cost" if record["cost_usd"] is None else f"${record['cost_usd']:,.4f}"
+        cost = "unknown cost" if record["cost_usd"] is None else format_usd(record["cost_usd"])
         before = "made already, nothing was paid now" if summary is None else cost
         return [
             record["path"],

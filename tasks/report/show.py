@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import to_instant
-from tasks.core.money import to_usd
+from tasks.core.money import format_usd, to_usd
 from tasks.core.safe_text import escape_control_characters
 from tasks.ledger.lookup import find_job, get_attempts
 from tasks.metadata.columns import build_plain_row
@@ -74,7 +74,7 @@ def format_record(record: dict[str, Any]) -> list[str]:
 def _format_fact(name: str, value: Any) -> str:
     # A prompt keeps its own lines, under each other.
     text = (
-        f"${value:,.4f}"
+        format_usd(value)
         if name == "cost_usd"
         else f"\n{INDENT}".join(map(escape_control_characters, str(value).split("\n")))
     )
@@ -86,9 +86,9 @@ def _format_attempts(attempts: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _format_attempt(attempt: dict[str, Any]) -> list[str]:
-    cost = "cost unknown" if attempt["cost_usd"] is None else f"${attempt['cost_usd']:,.4f}"
+    cost = "cost unknown" if attempt["cost_usd"] is None else format_usd(attempt["cost_usd"])
     if attempt["ended_at"] is None:
-        cost = "cost open" if attempt["reserved_usd"] is None else f"${attempt['reserved_usd']:,.4f} set aside"
+        cost = "cost open" if attempt["reserved_usd"] is None else f"{format_usd(attempt['reserved_usd'])} set aside"
     parts = [attempt["started_at"], attempt["state"], cost]
     if attempt["latency_ms"] is not None:
         parts.append(f"{attempt['latency_ms']} ms")

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import to_instant
 from tasks.core.errors import INTERRUPTED_STATUS, Refused, Rejected
-from tasks.core.money import to_usd
+from tasks.core.money import format_usd, to_usd
 from tasks.core.records import Counts, JobState
 from tasks.core.text import format_command
 from tasks.ledger.lock import is_alive
@@ -122,7 +122,7 @@ def format_counts(record: dict[str, Any]) -> str:
     again = f", {record['generated']} of them new" if record["generated"] not in {None, record["images"]} else ""
     return (
         f"{record['images']} of {record['total']} images{again}; {record['failed']} failed, "
-        f"{record['held']} held, {_count_left(record)} to do; ${record['cost_usd']:,.2f}{unknown}"
+        f"{record['held']} held, {_count_left(record)} to do; {format_usd(record['cost_usd'])}{unknown}"
     )
 
 

@@ -14,11 +14,12 @@ from tasks.backends.client.calls import (
     build_refusal,
     get_origin,
     parse_json_object,
-    parse_retry_after,
+    read_retry_after,
     require_free_answer,
 )
 from tasks.backends.replicate.options import ModelReference
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, OutputGone, Throttled
+from tasks.core.retry import parse_retry_after
 from tasks.store.references import get_media_type
 
 SERVICE = "Replicate"
@@ -153,11 +154,11 @@ def parse_throttled(answer: httpx.Response) -> Throttled:
     body, detail = parse_json_object(answer), _get_detail(answer)
     stated = _STATED_RATE.search(detail)
     words = _RESETS_IN.search(detail)
-    after_s = parse_retry_after(answer)
+    after_s = read_retry_after(answer)
     if after_s is None and isinstance(body.get("retry_after"), int | float):
-        after_s = float(body["retry_after"])
+        after_s = parse_retry_after(body["retry_after"])
     if after_s is None and words:
-        after_s = float(words[1])
+        after_s = parse_retry_after(words[1])
     return Throttled(detail, retry_after_s=after_s, creates_per_min=float(stated[1]) if stated else None)
 
 
