@@ -18,7 +18,7 @@ from benchmarks.contenders import bare_aiohttp, imagen
 from benchmarks.work import AUTHORIZATION, CREATE_HEADERS, POLL_S, Work
 from tasks.backends.base import Backend
 from tasks.core.records import Job, Prediction
-from tasks.ledger.queries import find_open_jobs
+from tasks.ledger.open_jobs import find_open_jobs
 from tasks.runs.request import RunRequest
 from tasks.runs.run import OpenRun, open_run, plan_run
 from tasks.store.images import embedded_parameters, store_image

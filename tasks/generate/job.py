@@ -27,7 +27,8 @@ from tasks.core.retry import SUBMIT_TRIES, get_attempt_pause_s, retry_fetch, ret
 from tasks.generate.batch import Batch
 from tasks.generate.budget import Reservation
 from tasks.generate.limits import Slot
-from tasks.ledger.queries import OpenJob, find_prediction_ids
+from tasks.ledger.open_jobs import OpenJob
+from tasks.ledger.queries import find_prediction_ids
 from tasks.plan.fallback import choose_fallback, move_to_backend
 from tasks.store.images import embedded_parameters, store_image
 

@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.generate.batch import Batch, get_current_batch
 from tasks.generate.jobs import generate_range
-from tasks.ledger.queries import Selection, Shard, count_open
+from tasks.ledger.open_jobs import Selection, Shard, count_open
 from tasks.orchestration.artifacts import keep_progress_artifact
 from tasks.orchestration.shard_window import MOST_TASK_RUNS, run_shards
 from tasks.report.progress import show_progress

@@ -17,8 +17,9 @@ from tasks.core.money import format_usd, to_usd
 from tasks.core.records import Counts, JobState
 from tasks.core.text import format_command
 from tasks.ledger.lock import is_alive
-from tasks.ledger.queries import count_jobs, count_usage, find_last_activity_us
+from tasks.ledger.queries import count_jobs, find_last_activity_us
 from tasks.ledger.runs import RunRecord, get_last_run
+from tasks.ledger.usage import count_usage
 from tasks.store.output import NewFile, Output
 
 FILE_NAME = "summary.json"

@@ -28,7 +28,8 @@ from tasks.ledger.database.location import LedgerPlace, locate_ledger, require_l
 from tasks.ledger.jobs import reopen, write_plan
 from tasks.ledger.leases import list_living_leases, revoke
 from tasks.ledger.lock import lock_folder, require_no_workers
-from tasks.ledger.queries import Selection, find_open_backends, find_open_jobs, list_shards, read_ended_pages
+from tasks.ledger.open_jobs import Selection, find_open_backends, find_open_jobs, list_shards
+from tasks.ledger.queries import read_ended_pages
 from tasks.ledger.runs import RunRecord, RunStart, begin_run, end_run, get_last_run
 from tasks.manifest import open_manifest
 from tasks.plan.check import PlanReport, check_manifest

@@ -23,8 +23,8 @@ from tasks.core.settings import Settings, UsageSettings, load_settings
 from tasks.core.text import format_command
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import find_ledger
-from tasks.ledger.queries import AttemptKey, count_usage, mark_pushed, read_usage_pages
 from tasks.ledger.runs import get_last_run
+from tasks.ledger.usage import AttemptKey, count_usage, mark_pushed, read_usage_pages
 from tasks.store.output import parse_output
 from tasks.usage.rows import build_usage_row
 from tasks.usage.sinks import open_sink
