@@ -29,6 +29,7 @@ from flows.commands import (
     show,
     simulate,
     status,
+    try_prompt,
     usage,
 )
 from tasks.core.errors import ImagenError, InputError
@@ -58,7 +59,7 @@ def top(
 
 
 for command in (
-    *(run, resume, serve, server, plan, status, gallery, show, reroll, export),
+    *(try_prompt, run, resume, serve, server, plan, status, gallery, show, reroll, export),
     *(backends, prices, init, simulate),
 ):
     app.command(command.NAME)(command.command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.commands import options
+from flows.cli_support import options
 
 NAME = "plan"
 
@@ -28,7 +28,7 @@ def command(
     from tasks.manifest import open_manifest
     from tasks.plan.planner import PlanOptions
     from tasks.plan.preview import format_preview, preview_plan
-    from tasks.store.output import parse_output
+    from tasks.store.output import output_at
 
     settings = load_settings(locate_config(config))
     with open_manifest(manifest) as opened:
@@ -37,7 +37,7 @@ def command(
             opened,
             settings,
             plan_options,
-            out=parse_output(out or get_default_out(opened.name)),
+            out=output_at(out or get_default_out(opened.name)),
             budget_usd=budget,
             today=datetime.now(UTC).date(),
         )

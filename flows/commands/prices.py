@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.commands import options
+from flows.cli_support import options
 
 NAME = "prices"
 

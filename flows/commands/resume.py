@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import completion, options
+from flows.cli_support import completion, options
 
 NAME = "resume"
 
@@ -38,7 +38,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Go on with a batch from its output folder; needs neither the manifest nor the configuration."""
-    from flows.commands.execution import execute, find_flow_run_output
+    from flows.cli_support.run_flow import execute, find_flow_run_output
     from tasks.core.errors import InputError
     from tasks.runs.request import RunRequest
 

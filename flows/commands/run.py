@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.commands import options
+from flows.cli_support import options
 
 NAME = "run"
 
@@ -26,7 +26,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Generate the images of a manifest; the same --out again goes on and pays for nothing twice."""
-    from flows.commands.execution import execute
+    from flows.cli_support.run_flow import execute
     from tasks.core.paths import get_default_out, locate_config
     from tasks.manifest import open_manifest
     from tasks.runs.request import RunRequest

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import options
+from flows.cli_support import options
 
 NAME = "serve"
 
@@ -73,6 +73,6 @@ def command(
     wanted = [build_schedule(given)] if schedules is None else read_schedules(schedules)
     check_schedules(wanted)
     api_url = require_lasting_server(found, again=format_command(*sys.argv[1:]))
-    from flows.commands.serving import serve_schedules
+    from flows.cli_support.deployments import serve_schedules
 
     serve_schedules(wanted, api_url)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.commands import options
+from flows.cli_support import options
 
 NAME = "show"
 
@@ -19,13 +19,13 @@ def command(
     from typing import Any
 
     from tasks.ledger.database.connect import open_ledger
-    from tasks.report.show import format_record, read_record
-    from tasks.store.output import parse_output
+    from tasks.report.show import show, show_lines
+    from tasks.store.output import output_at
 
     async def read() -> dict[str, Any]:
-        out = parse_output(folder)
+        out = output_at(folder)
         async with open_ledger(out.ledger_folder()) as engine:
-            return await read_record(engine, out, id)
+            return await show(engine, out, id)
 
     record = asyncio.run(read())
-    print(dumps(record, ensure_ascii=False) if json else "\n".join(format_record(record)))
+    print(dumps(record, ensure_ascii=False) if json else "\n".join(show_lines(record)))

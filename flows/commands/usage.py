@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import options
+from flows.cli_support import options
 
 NAME = "usage"
 app = typer.Typer(help="Show the usage table, grouped or row by row, with totals.", rich_markup_mode=None)

@@ -1,6 +1,7 @@
-"""Write a plan into the ledger: new jobs are added, known jobs keep their state and get their new position.
+"""Writing a plan into the ledger: new jobs are added, known ones keep their state and take their new place.
 
-Columns that decide the image never change after a job was added. Its position, id and line may.
+What a job's row says about its picture never changes after it was added; where it stands and what the user
+calls it may.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from tasks.ledger.database.transactions import execute, fetch_rows
 
 ROWS_PER_COMMIT = 2_000
 SERIES_WIDTH = 2**40
-"""Sort keys reserved per salt; jobs of the next salt follow."""
+"""Room for the jobs of one salt in the sort key; those of the next salt come after."""
+
+IN_FLIGHT = (JobState.SUBMITTING, JobState.SUBMITTED)
 
 
 async def write_plan(
@@ -33,8 +36,8 @@ async def write_plan(
         planned: Jobs in manifest order.
         run: Number of the run that plans them.
         salt: The run's salt.
-        whole: The manifest was read to its end. Jobs of this salt that it no longer has are withdrawn: they are not
-            sent, counted or listed. Attempts in flight may have been paid for and are collected.
+        whole: The manifest was read to its end, so jobs of this salt that it no longer holds are withdrawn:
+            they are not sent, counted or listed any more. What is in flight may have been paid for, and is collected.
         now_us: Microseconds since 1970 UTC.
     """
     base = await _find_series_base(engine, salt)
@@ -48,17 +51,18 @@ async def write_plan(
 
 
 async def reopen(engine: AsyncEngine, ended: EndedFilter, *, run: int | None = None) -> int:
-    """Reopen failed or held jobs at the user's request.
+    """Make failed or held jobs open again, because the user says so.
 
-    If the last attempt may have been billed, the job resumes it first: a look is free, a new attempt is not.
+    One whose last attempt may have cost something takes up that attempt first: it is looked at once more, which is
+    free, before another one is paid for.
 
     Args:
         engine: The ledger.
-        ended: Filter on the jobs to reopen.
-        run: Run that selects them for itself (`Selection.planned_run`); None: unchanged.
+        ended: Which ones.
+        run: Number of the run that selects them for itself (`Selection.planned_run`); None leaves that as it is.
 
     Returns:
-        Number of reopened jobs.
+        How many there were.
     """
     mine = {} if run is None else {"planned_run": run}
     again = case((jobs.c.state == JobState.HELD, JobState.SUBMITTING), else_=JobState.SUBMITTED)
@@ -68,13 +72,13 @@ async def reopen(engine: AsyncEngine, ended: EndedFilter, *, run: int | None = N
 
 
 def match_ended(ended: EndedFilter) -> ColumnElement[bool]:
-    """Condition for the jobs that match the filter."""
+    """The jobs that ended so."""
     chosen = jobs.c.state.in_(ended.states) & jobs.c.withdrawn.is_(False)
     return chosen & jobs.c.error_kind.in_(ended.kinds) if ended.kinds else chosen
 
 
 def _may_have_cost() -> ColumnElement[bool]:
-    """Condition: the last attempt ended with a cost, or an unknown one, and can be looked up."""
+    """Whether the job's last attempt ended with a cost, or an unknown one, and can be asked about."""
     last = (attempts.c.job_id == jobs.c.job_id) & (attempts.c.number == jobs.c.attempts)
     can_be_asked = jobs.c.prediction_id.is_not(None) | (jobs.c.state == JobState.HELD)
     cost_nothing = attempts.c.cost_micros.is_not(None) & (attempts.c.cost_micros == 0)
@@ -82,13 +86,13 @@ def _may_have_cost() -> ColumnElement[bool]:
 
 
 async def get_known_states(engine: AsyncEngine, job_ids: Sequence[str]) -> dict[str, JobState]:
-    """States of the jobs that the ledger knows; pass at most some thousands of ids."""
+    """States of those of the jobs that the ledger knows; at most some thousands at a time."""
     query = select(jobs.c.job_id, jobs.c.state).where(jobs.c.job_id.in_(job_ids))
     return {job_id: JobState(state) for job_id, state in await fetch_rows(engine, query)}
 
 
 async def _find_series_base(engine: AsyncEngine, salt: str) -> int:
-    """First sort key of this salt; salts are sorted by first use."""
+    """Start of the sort keys of this salt's jobs; salts stand in the order in which they first came."""
     series = jobs.c.position // SERIES_WIDTH
     if found := await fetch_rows(engine, select(series).where(jobs.c.salt == salt).limit(1)):
         return int(found[0][0]) * SERIES_WIDTH
@@ -139,7 +143,7 @@ def _build_row(item: PlannedJob, *, base: int, run: int, salt: str, now_us: int)
 
 
 def job_from_row(row: Any) -> Job:
-    """Build a job from a row of `jobs`."""
+    """The job that a row of `jobs` describes."""
     return Job(
         job_id=row.job_id,
         position=row.position,
@@ -179,7 +183,7 @@ _PLACE = (
     "input_mask",
 )
 _ROUTE = ("backend", "fallbacks")
-"""Columns that say where the job is sent; kept if another backend took the job over."""
+"""Where the job is sent; kept where another backend has taken it over."""
 
 
 def _build_upsert(dialect: str) -> UpdateBase:

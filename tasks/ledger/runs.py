@@ -1,4 +1,4 @@
-"""Runs of a batch: start, end, settings, manifest, salt, budget and caller of each."""
+"""The runs of a batch: who wrote to the ledger when, with which settings, manifest, salt and budget."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tasks.ledger.database.transactions import execute, fetch_mappings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStart:
-    """Facts about a run, recorded before it does anything else."""
+    """What a run records of itself before anything else."""
 
     manifest: str | None
     """As the user gave it; None on a resume."""
     salt: str | None
     """None on a resume."""
     budget_micros: int | None
-    """Cap over the batch's whole life in millionths of a dollar; None: no cap."""
+    """Millionths of a dollar over the batch's whole life; None when there is no cap."""
     settings: str
-    """Configuration as JSON without secrets, so that a resume needs only the ledger."""
+    """The configuration as JSON, so that a resume needs nothing but the ledger. Holds no secrets."""
     caller: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """A run and its outcome."""
+    """A run as the ledger has it."""
 
     number: int
     start: RunStart
@@ -84,7 +84,7 @@ async def get_last_run(engine: AsyncEngine) -> RunRecord | None:
 
 
 async def count_resumes(engine: AsyncEngine) -> int:
-    """Number of runs after the last one with a manifest: the resumes."""
+    """Runs since the last one with a manifest: how often the batch was gone on with."""
     last_planned = select(func.coalesce(func.max(runs.c.number), 0)).where(runs.c.manifest.is_not(None))
     async with engine.connect() as db:
         counted = select(func.count()).where(runs.c.number > last_planned.scalar_subquery())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.commands.completion import backends, batches
+from flows.cli_support.completion import backends, batches
 
 
 @pytest.fixture(autouse=True)

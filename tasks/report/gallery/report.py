@@ -13,7 +13,7 @@ from tasks.core.installation import install_command
 
 
 @contextmanager
-def show_progress() -> Iterator[Callable[[int, int], None]]:
+def showing_progress() -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, where that is a terminal; the block gets what advances it."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -21,16 +21,12 @@ def show_progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
-def format_gallery(record: dict[str, Any]) -> list[str]:
+def gallery_lines(record: dict[str, Any]) -> list[str]:
     """The record in a few lines: for each batch what is to be seen, then the page."""
-    return [
-        *(_format_line(gallery) for gallery in record["galleries"]),
-        f"open it: {record['page']}",
-        *_find_plots_hint(record),
-    ]
+    return [*(_line(gallery) for gallery in record["galleries"]), f"open it: {record['page']}", *_plots_hint(record)]
 
 
-def _format_line(gallery: dict[str, Any]) -> str:
+def _line(gallery: dict[str, Any]) -> str:
     missing = f", {gallery['missing']} missing or damaged" if gallery["missing"] else ""
     return (
         f"{gallery['out']}: {gallery['pictures']} pictures of {gallery['jobs']} jobs{missing}; "
@@ -38,7 +34,7 @@ def _format_line(gallery: dict[str, Any]) -> str:
     )
 
 
-def _find_plots_hint(record: dict[str, Any]) -> list[str]:
+def _plots_hint(record: dict[str, Any]) -> list[str]:
     if all(gallery["can_plot"] for gallery in record["galleries"]):
         return []
     return [

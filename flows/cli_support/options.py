@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import completion
+from flows.cli_support import completion
 from tasks.core.money import MOST_USD
 from tasks.core.records import RunnerKind
 

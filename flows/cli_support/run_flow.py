@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json as json_format
 import os
 import sys
 from collections.abc import Iterator
@@ -11,17 +10,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
-
+from flows.cli_support.screen import print_result, show_progress
 from tasks.backends.prices import warn_of_old_prices
-from tasks.core.display import Display, SilentDisplay, current_display
+from tasks.core.display import current_display
 from tasks.core.errors import ImagenError, Interrupted
 from tasks.core.paths import get_state_folder
 from tasks.core.text import format_command
 from tasks.orchestration.server.connection import ServerError, connect, set_quiet_defaults
-from tasks.report.displays import choose_display, open_lasting_console
-from tasks.report.summary import get_exit_code
-from tasks.report.summary_screen import print_summary
+from tasks.report.summary import exit_code
 from tasks.runs.request import RunRequest
 from tasks.runs.run import check_ledger, check_request
 
@@ -36,8 +32,8 @@ def execute(request: RunRequest, *, json: bool, verbose: bool, quiet: bool) -> N
         ImagenError: Nothing could be done; its `exit_code` says why.
     """
     summary = perform(request, verbose=verbose, quiet=quiet)
-    _print_result(summary, json=json, quiet=quiet)
-    sys.exit(get_exit_code(summary))
+    print_result(summary, json=json, quiet=quiet)
+    sys.exit(exit_code(summary))
 
 
 def perform(request: RunRequest, *, verbose: bool, quiet: bool) -> dict[str, Any]:
@@ -47,17 +43,13 @@ def perform(request: RunRequest, *, verbose: bool, quiet: bool) -> dict[str, Any
         ImagenError: Nothing could be done; its `exit_code` says why.
     """
     request = request.on(datetime.now(UTC))
-    display = _choose_display(quiet=quiet)
-    current_display.set(display)
-    try:
+    with show_progress(quiet=quiet) as display:
         display.phase("reading the manifest" if request.manifest else "reading the ledger")
         report = check_request(request)
         asyncio.run(check_ledger(request))
         for warning in [] if report is None else warn_of_old_prices(report.priced_on, datetime.now(UTC).date()):
             display.warn(warning)
         return _run_on_server(request, verbose=verbose)
-    finally:
-        display.finish()
 
 
 def find_flow_run_output(name: str, *, verbose: bool) -> str:
@@ -67,7 +59,7 @@ def find_flow_run_output(name: str, *, verbose: bool) -> str:
         ImagenError: There is no such flow run, it was none of a batch, or no server could be asked.
     """
     _connect(verbose=verbose)
-    from flows.commands.flow_runs import find_output
+    from flows.cli_support.flow_runs import find_output
 
     with _explain_server_errors():
         return asyncio.run(find_output(name))
@@ -121,14 +113,3 @@ def _explain_server_errors() -> Iterator[None]:
             f"the Prefect server cannot be used ({str(exc).partition(chr(10))[0] or type(exc).__name__}): "
             "look at PREFECT_API_URL and PREFECT_API_AUTH_STRING; what is done is kept, and the same command goes on"
         ) from exc
-
-
-def _choose_display(*, quiet: bool) -> Display:
-    return SilentDisplay() if quiet else choose_display(open_lasting_console(sys.stderr))
-
-
-def _print_result(summary: dict[str, Any], *, json: bool, quiet: bool) -> None:
-    if json:
-        sys.stdout.write(json_format.dumps(summary, ensure_ascii=False) + "\n")
-    elif not quiet:
-        print_summary(Console(), summary)

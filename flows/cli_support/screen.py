@@ -1,0 +1,34 @@
+"""A run's progress and its result on the user's screen."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+
+from tasks.core.display import Display, SilentDisplay, current_display
+from tasks.report.displays import display_on, lasting_console
+from tasks.report.summary_screen import print_summary
+
+
+@contextmanager
+def show_progress(*, quiet: bool) -> Iterator[Display]:
+    """The display of whatever runs in the block, on standard error; quiet: none."""
+    display = SilentDisplay() if quiet else display_on(lasting_console(sys.stderr))
+    current_display.set(display)
+    try:
+        yield display
+    finally:
+        display.finish()
+
+
+def print_result(summary: dict[str, Any], *, json: bool, quiet: bool) -> None:
+    """Print a run's summary on standard output."""
+    if json:
+        sys.stdout.write(json_format.dumps(summary, ensure_ascii=False) + "\n")
+    elif not quiet:
+        print_summary(Console(), summary)

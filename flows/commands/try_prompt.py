@@ -1,0 +1,60 @@
+"""`imagen try`: one prompt, without a manifest and without Prefect."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.cli_support import options
+
+NAME = "try"
+
+Words = Annotated[list[str], typer.Argument(metavar="PROMPT", help="The prompt, in quotes.")]
+Samples = Annotated[int, typer.Option("--samples", min=1, max=1_000, help="How many images to make.")]
+TrialOut = Annotated[str | None, typer.Option("--out", help="Output folder. The default is runs/try/<prompt>.")]
+
+
+def command(
+    prompt: Words,
+    out: TrialOut = None,
+    backend: options.Backend = None,
+    budget: options.Budget = None,
+    samples: Samples = 1,
+    json: options.Json = False,
+    config: options.Config = None,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Make an image of one prompt and print its path.
+
+    It keeps the same ledger, budget and usage row as a run. The same prompt again finds its image and costs nothing.
+
+    Example: imagen try "a red fox in the snow" --samples 2
+    """
+    import asyncio
+    import sys
+    from json import dumps
+
+    from flows.cli_support.screen import show_progress
+    from tasks.core.errors import InputError
+    from tasks.core.paths import locate_config
+    from tasks.core.text import format_command
+    from tasks.report.summary import exit_code, summary_lines
+    from tasks.runs.trial import build_trial, default_trial_out, explain_rest, list_paths, run_trial
+
+    if len(prompt) > 1:
+        raise InputError(f"Put the prompt in quotes: {format_command('try', ' '.join(prompt))}")
+    [text] = prompt
+    given = {"out": out or default_trial_out(text), "config": locate_config(config), "backend": backend}
+    with build_trial(text, samples=samples, budget_usd=budget, **given) as request, show_progress(quiet=quiet):
+        summary, jobs = asyncio.run(run_trial(request))
+    record = summary.as_dict()
+    paths = list_paths(jobs)
+    if json:
+        print(dumps({**record, "paths": paths}, ensure_ascii=False))
+    elif paths:
+        print("\n".join(paths))
+    if not quiet and len(paths) < len(jobs):
+        print("\n".join(explain_rest(jobs, record["out"]) or summary_lines(record)), file=sys.stderr)
+    sys.exit(exit_code(record) if len(paths) < samples else 0)

@@ -1,0 +1,38 @@
+"""A whole run in this process, without Prefect: for a prompt or two, where a server would take longer than the images."""
+
+from __future__ import annotations
+
+from tasks.generate.jobs import generate_range
+from tasks.generate.signals import handle_signals
+from tasks.ledger.queries import count_open, list_shards
+from tasks.metadata.write import write_metadata
+from tasks.report.progress import shown
+from tasks.report.summary import Summary
+from tasks.runs.request import RunRequest
+from tasks.runs.run import OpenRun, check_ledger, check_request, conclude_run, open_run, plan_run
+from tasks.usage.push import push_usage
+
+
+async def run_directly(request: RunRequest) -> Summary:
+    """Take a request through the same steps as the flow `generate-batch`; only Prefect's records and limits are missing.
+
+    Raises:
+        ImagenError: The request cannot be carried out, or the run stopped. Its type says whether money was spent.
+    """
+    check_request(request)
+    await check_ledger(request)
+    async with open_run(request) as run, handle_signals(run.batch.stop):
+        await _generate(run)
+        await write_metadata(run.batch.engine, run.batch.out)
+        usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
+        return await conclude_run(run, usage)
+
+
+async def _generate(run: OpenRun) -> None:
+    batch, selection = run.batch, await plan_run(run)
+    left = await count_open(batch.engine, selection)
+    if not left or batch.stop.requested:
+        return
+    async with shown(batch, left=left):
+        async for shard in list_shards(batch.engine, left, selection):
+            await generate_range(batch, shard.first, shard.last, shard.planned_run)

@@ -1,0 +1,79 @@
+"""`imagen try`: one prompt, no file, no Prefect, and the same ledger, budget, usage row and output as a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tests.flows.conftest import Cli
+
+NO_PREFECT = "import sys; sys.modules['prefect'] = None"
+"""Whatever imports it fails."""
+
+
+@pytest.fixture
+def trial(offline: Cli) -> Cli:
+    """The command line, in a process where Prefect cannot be imported."""
+    offline.before = NO_PREFECT
+    return offline
+
+
+def test_a_prompt_becomes_an_image_whose_path_is_printed(trial: Cli) -> None:
+    """Standard output is the path alone; table, usage row and summary are there as after a run."""
+    done = trial.run("try", "a red fox")
+    assert done.returncode == 0, done.stderr
+    [path] = done.stdout.splitlines()
+    with Image.open(trial.folder / path) as image:
+        assert image.format == "PNG"
+    out = Path(path).parents[2]
+    [row] = pq.read_table(trial.folder / out / "metadata.parquet").to_pylist()
+    assert (row["prompt"], row["status"]) == ("a red fox", "succeeded")
+    assert trial.json("usage")["total"]["images"] == 1
+    assert json.loads((trial.folder / out / "summary.json").read_text())["images"] == 1
+
+
+def test_the_same_prompt_again_is_found_and_more_samples_are_added(trial: Cli) -> None:
+    """Nothing is made twice; another prompt gets a folder of its own."""
+    first = trial.run("try", "a red fox").stdout
+    again = trial.json("try", "a red fox")
+    assert (again["generated"], again["paths"]) == (0, first.splitlines())
+    more = trial.json("try", "a red fox", "--samples", "3")
+    assert (more["generated"], len(more["paths"])) == (2, 3)
+    assert set(first.splitlines()) < set(more["paths"])
+    assert trial.json("try", "a red fox!")["out"] != more["out"]
+
+
+def test_a_folder_that_has_a_batch_keeps_its_rows(trial: Cli) -> None:
+    """Trying a prompt adds to a folder and withdraws nothing."""
+    trial.json("try", "one", "--out", "here")
+    assert trial.json("try", "two", "--out", "here")["images"] == 2
+
+
+def test_a_budget_that_does_not_suffice_stops_before_anything_is_made(trial: Cli) -> None:
+    """The price is known before; the reason is told and the exit status is that of a stopped run."""
+    trial.config(price_usd=0.04)
+    done = trial.run("try", "a red fox", "--budget", "0.03")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "budget" in done.stderr
+
+
+def test_a_failure_tells_its_reason(trial: Cli) -> None:
+    """No path, exit status 1, and what the backend said."""
+    trial.config(failure_rate=1)
+    done = trial.run("try", "a red fox")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "failed: " in done.stderr
+
+
+@pytest.mark.parametrize(("words", "said"), [(("a", "red", "fox"), "imagen try 'a red fox'"), ((" ",), "PROMPT")])
+def test_a_prompt_that_cannot_be_used_is_refused(words: tuple[str, ...], said: str, trial: Cli) -> None:
+    """Forgotten quotes are told with the command as it was meant; an empty prompt names no file of ours."""
+    done = trial.run("try", *words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "tmp" not in done.stderr
+    assert not (trial.folder / "runs").exists()
