@@ -13,14 +13,8 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.orchestration.server.launch import (
-    ServerError,
-    TemporaryServer,
-    Waiting,
-    is_healthy,
-    require_answer,
-    start_server,
-)
+from tasks.orchestration.server.health import ServerError, is_healthy, require_answer
+from tasks.orchestration.server.launch import TemporaryServer, Waiting, start_server
 from tasks.orchestration.server.server_records import get_servers_folder, remove_orphans
 from tasks.orchestration.server.user_settings import find_setting
 

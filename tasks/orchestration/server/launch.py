@@ -1,32 +1,29 @@
 """A temporary Prefect server: started as a process of its own, waited for, ended with its files.
 
-Takes a folder for records and output, and the environment the server is to run in; gives a server that answers, or
-one error that names its output. The server keeps its data where the user's Prefect keeps it. Whether one is needed at
-all, and the orphans of killed runs, are not decided here (`tasks.orchestration.server.connection`, `tasks.orchestration.server.server_records`).
+Its database lies beside its records in the state folder and belongs to one version of Prefect. The user's own
+database may have been migrated by a newer Prefect of another environment, which would keep this one from starting.
+Whether a server is needed is decided in `connection`; `server_records` ends the orphans of killed runs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import re
 import secrets
+import signal
 import socket
-import ssl
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from tasks.core.errors import ImagenError
+from tasks.orchestration.server.health import ServerError, is_healthy
 from tasks.orchestration.server.server_records import ServerRecord, get_log_file, read_start_time
 
 SERVER_PROCESS = Path(__file__).with_name("process.py")
@@ -35,54 +32,19 @@ SERVER_ENVIRONMENT = {
     "PREFECT__SERVER_FINAL": "1",  # no second server in the process: Prefect frees what it needs to build one
     "PREFECT_SERVER_UI_ENABLED": "0",
     "PREFECT_SERVER_API_BASE_PATH": "/api",  # a path meant for the user's own server would hide ours
+    "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "1",  # a new database has no tables, whatever the user's server does
 }
+OWN_SETTINGS = re.compile(
+    r"PREFECT_(SERVER|API)_(DATABASE|CORS|AUTH_STRING|API_CORS|API_AUTH_STRING)\w*", re.IGNORECASE
+)
+"""What the user has set for a server of theirs: its database, its login, and the pages that may ask it."""
 HEALTH_TIMEOUT_S = 2.0
 POLL_S = 0.05
 REPORT_S = 1.0
 STOP_GRACE_S = 5.0
-TAIL_LINES = 5
-TAIL_BYTES = 8192
-
-
-class ServerError(ImagenError):
-    """Raised when there is no Prefect server to talk to. Nothing was spent; trying again may help."""
-
-
-def is_healthy(api_url: str, *, timeout_s: float) -> bool:
-    """Whether a Prefect API answers here. Another program on the port does not count, whatever it answers."""
-    parts = urlsplit(api_url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
-    try:
-        connection.request("GET", f"{parts.path}/health")
-        answer = connection.getresponse()
-        return answer.status == http.client.OK and answer.read(16).strip() == b"true"
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def require_answer(api_url: str, *, timeout_s: float) -> None:
-    """Pass when the user's server answers at all; whether it lets us in, Prefect finds out.
-
-    Raises:
-        ServerError: nothing answers there.
-    """
-    # A password in it is for Prefect to send; here it would only be in the way, and on the screen.
-    url = re.sub("//[^/]*@", "//", api_url)
-    try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=timeout_s):  # noqa: S310  the user's URL
-            pass
-    except urllib.error.HTTPError as answer:
-        answer.close()
-    except (OSError, ValueError, http.client.HTTPException) as exc:
-        reason = getattr(exc, "reason", exc)
-        if isinstance(reason, ssl.SSLCertVerificationError):
-            return  # somebody answers; Prefect has settings of its own for whom it trusts
-        raise ServerError(
-            f"the Prefect server at {url} (PREFECT_API_URL) does not answer ({reason}): "
-            "start it, or unset PREFECT_API_URL to use a temporary one"
-        ) from None
+TAIL_BYTES = 65_536
+ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)\b.*:")
+"""The end of a traceback: `sqlite3.OperationalError: unable to open database file`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,6 +73,11 @@ class TemporaryServer:
     process: subprocess.Popen[bytes]
     folder: Path
     record: ServerRecord
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file that Prefect keeps in; what earlier runs did is in it."""
+        return get_database_file(self.folder)
 
     @property
     def api_url(self) -> str:
@@ -142,6 +109,11 @@ class TemporaryServer:
         with contextlib.suppress(FileNotFoundError):
             get_log_file(self.folder, self.record.token).replace(kept)
         return kept
+
+
+def get_database_file(folder: Path) -> Path:
+    """Where temporary servers of the installed version of Prefect keep their data."""
+    return folder / f"prefect-{version('prefect')}.db"
 
 
 def start_server(folder: Path, environ: Mapping[str, str], waiting: Waiting) -> TemporaryServer:
@@ -190,7 +162,7 @@ def _launch(folder: Path, environ: Mapping[str, str]) -> TemporaryServer:
         port: int = listener.getsockname()[1]
         process = subprocess.Popen(  # noqa: S603  our own file and interpreter
             [sys.executable, "-P", str(SERVER_PROCESS), token, str(listener.fileno())],
-            env={**environ, **SERVER_ENVIRONMENT},
+            env=_build_environment(environ, port, get_database_file(folder)),
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -209,23 +181,48 @@ def _launch(folder: Path, environ: Mapping[str, str]) -> TemporaryServer:
     return TemporaryServer(process=process, folder=folder, record=record)
 
 
+def _build_environment(environ: Mapping[str, str], port: int, database: Path) -> dict[str, str]:
+    kept = {name: value for name, value in environ.items() if not OWN_SETTINGS.fullmatch(name)}
+    own = {
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database.absolute()}",
+        # Prefect's default lets every web page that the user opens read and change what is here.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
+    }
+    return kept | SERVER_ENVIRONMENT | own
+
+
 def _wait_until_healthy(server: TemporaryServer, waiting: Waiting) -> None:
     while not is_healthy(server.api_url, timeout_s=HEALTH_TIMEOUT_S):
         status = server.process.poll()
         if status is not None:
-            raise _build_start_error(server, f"stopped while starting (exit status {status})")
+            raise _build_start_error(server, "stopped while starting", _describe_exit(status))
         if not waiting.pause():
-            raise _build_start_error(server, f"did not answer within {waiting.timeout_s:.0f} s")
+            raise _build_start_error(server, f"did not answer within {waiting.timeout_s:.0f} s", "this machine is busy")
 
 
-def _build_start_error(server: TemporaryServer, what: str) -> ServerError:
+def _describe_exit(status: int) -> str:
+    if status >= 0:
+        return f"exit status {status}"
+    return f"killed by {signal.Signals(-status).name}, which a system that is out of memory sends too"
+
+
+def _build_start_error(server: TemporaryServer, what: str, otherwise: str) -> ServerError:
     kept = server.keep_log()
-    lines = [f"Prefect's temporary server {what}. Set PREFECT_API_URL to use another one. Its output is in {kept}:"]
-    return ServerError("\n    ".join(lines + (_read_last_lines(kept) or ["(nothing)"])))
+    cause = find_cause(kept) or otherwise
+    return ServerError(
+        f"Prefect's temporary server {what}: {cause}\n"
+        f"    output: {kept}\n"
+        f"    database: {server.database} (history of earlier runs only; delete it if it is damaged)\n"
+        "    or use a server of your own: start `prefect server start`, or set PREFECT_API_URL"
+    )
 
 
-def _read_last_lines(path: Path) -> list[str]:
-    with path.open("rb") as log:
-        log.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        text = log.read().decode(errors="replace")
-    return [line for line in text.splitlines() if line.strip()][-TAIL_LINES:]
+def find_cause(log: Path) -> str | None:
+    """The line of a server's output that says why it ended: its last error, else its last line; None: no output."""
+    if not log.is_file():
+        return None
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if ERROR_LINE.match(line)]
+    return next(reversed(errors or lines), None)

@@ -1,9 +1,8 @@
-"""The process of the embedded server: Prefect's API on a socket that its parent opened, and no longer than its parent.
+"""Process of the temporary server: Prefect's API on a socket that its parent opened, for as long as the parent lives.
 
-Started by `tasks.orchestration.server.connection` by its file, not as a module, so that a `tasks` folder where the user works is not
-taken for ours; it therefore imports nothing of this project. Takes the token that makes its command line known and
-the number of the listening socket; its standard input is a pipe whose other end only the parent holds. Gives exit
-status 3 when the server could not start. It keeps no files.
+`launch` starts this file, not a module, so that a `tasks` folder where the user works is not taken for ours. It
+therefore imports nothing of this project. Arguments: the token that marks its command line, and the number of the
+listening socket. Standard input is a pipe whose other end only the parent holds. Exit status 3: it could not start.
 """
 
 from __future__ import annotations
@@ -13,13 +12,12 @@ import socket
 import sys
 import threading
 import time
+from typing import Any
 
 import uvicorn
 
-PREFECT_APP = "prefect.server.api.server:create_app"
-"""Factory that Prefect's own temporary server runs (prefect 3.9.1, class SubprocessASGIServer, read 2026-11)."""
 REQUESTS_GRACE_S = 2
-"""How long requests in flight may take after the server was told to stop."""
+"""Time that requests in flight get after the server was told to stop."""
 SHUTDOWN_GRACE_S = 5.0
 """After this the process ends, whatever Prefect's services still do."""
 START_FAILED = 3
@@ -28,7 +26,7 @@ START_FAILED = 3
 def main(listener_fd: int) -> int:
     """Serve until SIGTERM, or until the parent is gone."""
     config = uvicorn.Config(
-        PREFECT_APP,
+        create_app,
         factory=True,
         lifespan="on",
         log_level="error",
@@ -38,6 +36,24 @@ def main(listener_fd: int) -> int:
     threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     server.run(sockets=[socket.socket(fileno=listener_fd)])
     return 0 if server.started else START_FAILED
+
+
+def create_app() -> Any:
+    """Build Prefect's application as its own temporary server does, with a word on why it could not start."""
+    from prefect.server.api.server import create_app as create_prefect_app  # noqa: PLC0415  seconds; its failure is shown
+
+    app = create_prefect_app()
+
+    async def explain(scope: Any, receive: Any, send: Any) -> None:
+        async def send_on(message: Any) -> None:
+            # Prefect's own settings decide what its loggers show, which may be nothing.
+            if message["type"] == "lifespan.startup.failed":
+                sys.stderr.write(f"{message.get('message', '')}\n")
+            await send(message)
+
+        await app(scope, receive, send_on if scope["type"] == "lifespan" else send)
+
+    return explain
 
 
 def _end_with_parent(server: uvicorn.Server) -> None:
