@@ -18,10 +18,10 @@ from benchmarks.contenders import bare_aiohttp, imagen
 from benchmarks.work import AUTHORIZATION, CREATE_HEADERS, POLL_S, Work
 from tasks.backends.base import Backend
 from tasks.core.records import Job, Prediction
-from tasks.ledger.queries import find_open_jobs
+from tasks.ledger.open_jobs import find_open_jobs
 from tasks.runs.request import RunRequest
 from tasks.runs.run import OpenRun, open_run, plan_run
-from tasks.store.images import parameters_of, store_image
+from tasks.store.images import embedded_parameters, store_image
 
 BARE = "(a), the bare loop"
 HTTPX = "through httpx on aiohttp"
@@ -108,7 +108,7 @@ class _OurParts:
         if self._level < STEPS.index(DURABLE):
             self._work.keep(number, data, length=None)
             return
-        image = await store_image(self._batch.out, job, data, parameters=parameters_of(job))
+        image = await store_image(self._batch.out, job, data, parameters=embedded_parameters(job))
         if self._level >= STEPS.index(LEDGER):
             await self._batch.journal.succeeded(
                 job, number=1, prediction=ended, image=image, latency_ms=0, now_us=next(self._instants_us)

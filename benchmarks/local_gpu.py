@@ -33,7 +33,7 @@ from tasks.backends.diffusers_local.model import fetch_model, parse_model
 from tasks.backends.diffusers_local.pipelines import (
     LoadedPipeline,
     PipelineSpec,
-    chosen_device,
+    choose_device,
     free_memory,
     load_pipeline,
 )
@@ -229,7 +229,7 @@ def main() -> None:
         free_memory()
         with patch.object(sharing, "load_pipeline", loading):
             results.append(asyncio.run(engine(load, folder)))
-        print(table(load, results, chosen_device(spec)))
+        print(table(load, results, choose_device(spec)))
 
 
 if __name__ == "__main__":

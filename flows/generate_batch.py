@@ -23,10 +23,10 @@ from tasks.orchestration.artifacts import write_report_artifacts
 from tasks.orchestration.flow_parameters import take_fields
 from tasks.orchestration.global_limits import hold_global_limits
 from tasks.orchestration.shards import generate_open_jobs
-from tasks.report.summary import Summary, exit_code, summary_lines
+from tasks.report.summary import Summary, format_summary, get_exit_code
 from tasks.runs.request import RunRequest
 from tasks.runs.run import check_request, conclude_run, open_run, plan_run
-from tasks.store.output import output_at
+from tasks.store.output import parse_output
 from tasks.usage.push import push_usage
 
 
@@ -40,7 +40,7 @@ def _log_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]
     """Leave in the flow run's log where the batch is; whatever ended the run, its ledger is whole."""
     request = RunRequest.model_validate(flow_run.parameters)
     out = request.on(flow_run.expected_start_time or datetime.now(UTC)).out
-    if has_ledger(output_at(out).home):
+    if has_ledger(parse_output(out).home):
         flow_run_logger(flow_run).warning(
             "%s; the batch in %s goes on with: %s", state.name, out, format_command("resume", out)
         )
@@ -82,8 +82,8 @@ def _fill_in_date(request: RunRequest) -> RunRequest:
 def _build_final_state(summary: Summary) -> State[dict[str, Any]]:
     """What Prefect's automations act on: completed only when every job succeeded."""
     record = summary.as_dict()
-    message = "; ".join(summary_lines(record))
-    match exit_code(record):
+    message = "; ".join(format_summary(record))
+    match get_exit_code(record):
         case 0:
             return Completed(message=message, data=record)
         case status if status == INTERRUPTED_STATUS:

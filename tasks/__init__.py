@@ -1,12 +1,17 @@
-"""The stages of a batch and the machinery under them, in reading order.
+"""The rooms of a batch in reading order; a room imports only those above it.
 
-1. `records` the nouns, `errors` the error tree, `settings` the configuration
-2. `manifest` rows to prompts, `identity` and `plan` prompts to jobs
-3. `ledger` the one record of truth
-4. `backends` image services, `limits` and `retry` around them, `generate` one job's way, `generate_shard` the task
-5. `store` bytes to files
-6. `metadata` the Parquet table
-7. `usage`, `summary` and `progress`: what people are told
+`core`           the nouns, errors and settings, and the small tools that every room uses
+`manifest`       step 1: rows become prompts
+`plan`           step 2: prompts become jobs
+`ledger`         step 3: the one record of truth
+`backends`       step 4: image services
+`generate`       step 4: jobs become images
+`store`          step 5: bytes become files
+`metadata`       step 6: the ledger becomes tables
+`usage`          step 7: cost rows
+`report`         step 7: what people see
+`runs`           one run, from request to summary
+`orchestration`  everything that imports Prefect
 
-Nothing here imports `flows`; only `generate_shard` and `artifacts` import prefect.
+Nothing here imports `flows`.
 """

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from tasks.core.errors import InputError
 from tasks.core.paths import has_ledger
 from tasks.runs.request import RunRequest
-from tasks.store.output import output_at
-from tasks.store.output.bucket_url import bucket_url
+from tasks.store.output import parse_output
+from tasks.store.output.bucket_url import parse_bucket_url
 
 
 async def find_output(name: str) -> str:
@@ -36,8 +36,8 @@ async def find_output(name: str) -> str:
     except ValidationError:
         raise InputError(f"--flow-run {name}: {run.name!r} was no run of a batch (see {url})") from None
     out = request.on(run.expected_start_time or datetime.now(UTC)).out
-    if not has_ledger(output_at(out).home):
-        relative = bucket_url(out) is None and not Path(out).is_absolute()
+    if not has_ledger(parse_output(out).home):
+        relative = parse_bucket_url(out) is None and not Path(out).is_absolute()
         where = " Its folder is a relative one: go to where the run was started." if relative else ""
         raise InputError(f"--flow-run {name}: it wrote to {out}, and no batch is there.{where}")
     return out

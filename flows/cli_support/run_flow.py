@@ -17,7 +17,7 @@ from tasks.core.errors import ImagenError, Interrupted
 from tasks.core.paths import get_state_folder
 from tasks.core.text import format_command
 from tasks.orchestration.server.connection import ServerError, connect, set_quiet_defaults
-from tasks.report.summary import exit_code
+from tasks.report.summary import get_exit_code
 from tasks.runs.request import RunRequest
 from tasks.runs.run import check_ledger, check_request
 
@@ -33,7 +33,7 @@ def execute(request: RunRequest, *, json: bool, verbose: bool, quiet: bool) -> N
     """
     summary = perform(request, verbose=verbose, quiet=quiet)
     print_result(summary, json=json, quiet=quiet)
-    sys.exit(exit_code(summary))
+    sys.exit(get_exit_code(summary))
 
 
 def perform(request: RunRequest, *, verbose: bool, quiet: bool) -> dict[str, Any]:

@@ -11,14 +11,14 @@ from typing import Any
 from rich.console import Console
 
 from tasks.core.display import Display, SilentDisplay, current_display
-from tasks.report.displays import display_on, lasting_console
+from tasks.report.displays import choose_display, open_lasting_console
 from tasks.report.summary_screen import print_summary
 
 
 @contextmanager
 def show_progress(*, quiet: bool) -> Iterator[Display]:
     """The display of whatever runs in the block, on standard error; quiet: none."""
-    display = SilentDisplay() if quiet else display_on(lasting_console(sys.stderr))
+    display = SilentDisplay() if quiet else choose_display(open_lasting_console(sys.stderr))
     current_display.set(display)
     try:
         yield display

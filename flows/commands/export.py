@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from flows.cli_support import options
-from tasks.metadata.exports.forms import Form
+from tasks.metadata.exports.targets import ExportFormat
 
 NAME = "export"
 
 Format = Annotated[
-    Form,
+    ExportFormat,
     typer.Option(
         "--format",
         help="webdataset: tar shards; parquet: one file with the pictures inside; csv, jsonl: the table; "
@@ -43,13 +43,13 @@ def command(
     import sys
     from json import dumps
 
-    from tasks.metadata.exports.export import STDOUT, export
+    from tasks.metadata.exports.export import STDOUT, export_batch
     from tasks.metadata.exports.webdataset import ShardLimits
-    from tasks.store.output import local_path, output_at
+    from tasks.store.output import parse_local_path, parse_output
 
     limits = ShardLimits(samples=shard_images, bytes=shard_mb * 1_000_000)
-    target = None if to is None else local_path(to)
-    done = asyncio.run(export(output_at(folder), format, target, overwrite=overwrite, limits=limits))
+    target = None if to is None else parse_local_path(to)
+    done = asyncio.run(export_batch(parse_output(folder), format, target, overwrite=overwrite, limits=limits))
     # Where the table itself went to standard output, it stays alone there.
     file = sys.stderr if target == STDOUT else sys.stdout
     print(dumps(done.as_dict(), ensure_ascii=False) if json else done.line(), file=file)

@@ -34,26 +34,26 @@ def command(
 
     from tasks.core.errors import InputError
     from tasks.report.gallery.build import Gallery, write_gallery
-    from tasks.report.gallery.comparison import address_of, write_comparison
-    from tasks.report.gallery.report import gallery_lines, showing_progress
-    from tasks.store.output import output_at
-    from tasks.store.output.bucket_url import bucket_url
+    from tasks.report.gallery.comparison import find_address, write_comparison
+    from tasks.report.gallery.report import format_gallery, show_progress
+    from tasks.store.output import parse_output
+    from tasks.store.output.bucket_url import parse_bucket_url
 
     # What cannot be done is said before thousands of thumbnails are made.
-    if open_page and bucket_url(folder):
+    if open_page and parse_bucket_url(folder):
         raise InputError(f"{folder}: --open shows pages of this machine; open this one by the bucket's web address")
-    outs = [output_at(text) for text in (folder, other) if text is not None]
+    outs = [parse_output(text) for text in (folder, other) if text is not None]
     if len(outs) > 1:
-        address_of(outs[1], outs[0])
+        find_address(outs[1], outs[0])
 
     async def write() -> tuple[str, list[Gallery]]:
-        with showing_progress() as progress:
+        with show_progress() as progress:
             galleries = [await write_gallery(out, progress) for out in outs]
         first, *second = galleries
         return (await write_comparison(first, second[0]) if second else first.page), galleries
 
     page, galleries = asyncio.run(write())
     record = {"page": page, "galleries": [gallery.as_dict() for gallery in galleries]}
-    print(dumps(record, ensure_ascii=False) if json else "\n".join(gallery_lines(record)))
+    print(dumps(record, ensure_ascii=False) if json else "\n".join(format_gallery(record)))
     if open_page:
         webbrowser.open(Path(page).resolve().as_uri())

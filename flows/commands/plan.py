@@ -28,7 +28,7 @@ def command(
     from tasks.manifest import open_manifest
     from tasks.plan.planner import PlanOptions
     from tasks.plan.preview import format_preview, preview_plan
-    from tasks.store.output import output_at
+    from tasks.store.output import parse_output
 
     settings = load_settings(locate_config(config))
     with open_manifest(manifest) as opened:
@@ -37,7 +37,7 @@ def command(
             opened,
             settings,
             plan_options,
-            out=output_at(out or get_default_out(opened.name)),
+            out=parse_output(out or get_default_out(opened.name)),
             budget_usd=budget,
             today=datetime.now(UTC).date(),
         )

@@ -35,12 +35,12 @@ def command(
     from json import dumps
 
     from flows.cli_support.run_flow import perform
-    from tasks.report.reroll import asked, read_reroll, reroll_lines, reroll_status
+    from tasks.report.reroll import find_reroll, format_reroll, get_reroll_status, read_reroll
     from tasks.runs.request import RunRequest
-    from tasks.store.output import output_at
+    from tasks.store.output import parse_output
 
-    out = output_at(folder)
-    reroll, planned = asyncio.run(asked(out, id, seed=seed, prompt=prompt))
+    out = parse_output(folder)
+    reroll, planned = asyncio.run(find_reroll(out, id, seed=seed, prompt=prompt))
     summary = None
     if planned.is_to_do:
         request = RunRequest(out=folder, config=config, budget_usd=budget, reroll=reroll)
@@ -49,5 +49,5 @@ def command(
     if json:
         print(dumps(record, ensure_ascii=False))
     elif not quiet:
-        print("\n".join(reroll_lines(record, summary, out)))
-    sys.exit(reroll_status(record, summary))
+        print("\n".join(format_reroll(record, summary, out)))
+    sys.exit(get_reroll_status(record, summary))

@@ -19,13 +19,13 @@ def command(
     from typing import Any
 
     from tasks.ledger.database.connect import open_ledger
-    from tasks.report.show import show, show_lines
-    from tasks.store.output import output_at
+    from tasks.report.show import format_record, read_record
+    from tasks.store.output import parse_output
 
     async def read() -> dict[str, Any]:
-        out = output_at(folder)
+        out = parse_output(folder)
         async with open_ledger(out.ledger_folder()) as engine:
-            return await show(engine, out, id)
+            return await read_record(engine, out, id)
 
     record = asyncio.run(read())
-    print(dumps(record, ensure_ascii=False) if json else "\n".join(show_lines(record)))
+    print(dumps(record, ensure_ascii=False) if json else "\n".join(format_record(record)))

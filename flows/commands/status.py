@@ -40,11 +40,11 @@ async def _print_json(folder: str, *, watch: bool) -> None:
 
     from tasks.core.clock import Clock
     from tasks.ledger.database.connect import open_ledger
-    from tasks.report.watch import summaries
-    from tasks.store.output import output_at
+    from tasks.report.watch import watch_summaries
+    from tasks.store.output import parse_output
 
-    out = output_at(folder)
-    async with open_ledger(out.ledger_folder()) as engine, aclosing(summaries(engine, out, Clock())) as records:
+    out = parse_output(folder)
+    async with open_ledger(out.ledger_folder()) as engine, aclosing(watch_summaries(engine, out, Clock())) as records:
         async for summary in records:
             print(dumps(summary.as_dict(), ensure_ascii=False), flush=True)
             if not watch:
@@ -66,9 +66,9 @@ async def _read(folder: str) -> Summary:
     from tasks.core.clock import Clock
     from tasks.ledger.database.connect import open_ledger
     from tasks.report.summary import summarise
-    from tasks.store.output import output_at
+    from tasks.store.output import parse_output
 
-    out = output_at(folder)
+    out = parse_output(folder)
     async with open_ledger(out.ledger_folder()) as engine:
         return await summarise(engine, out, now_us=Clock().now_us())
 
@@ -76,11 +76,11 @@ async def _read(folder: str) -> Summary:
 async def _watched(folder: str) -> Summary:
     from rich.console import Console
 
-    from tasks.report.displays import display_on
-    from tasks.report.watch import watch
-    from tasks.store.output import output_at
+    from tasks.report.displays import choose_display
+    from tasks.report.watch import watch_run
+    from tasks.store.output import parse_output
 
     console = Console(stderr=True)
-    summary, was_alive = await watch(output_at(folder), display_on(console))
+    summary, was_alive = await watch_run(parse_output(folder), choose_display(console))
     console.print("the run has ended" if was_alive else "no run is alive here", highlight=False)
     return summary

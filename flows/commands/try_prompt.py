@@ -40,7 +40,7 @@ def command(
     from tasks.core.errors import InputError
     from tasks.core.paths import locate_config
     from tasks.core.text import format_command
-    from tasks.report.summary import exit_code, summary_lines
+    from tasks.report.summary import format_summary, get_exit_code
     from tasks.runs.trial import build_trial, default_trial_out, explain_rest, list_paths, run_trial
 
     if len(prompt) > 1:
@@ -56,5 +56,5 @@ def command(
     elif paths:
         print("\n".join(paths))
     if not quiet and len(paths) < len(jobs):
-        print("\n".join(explain_rest(jobs, record["out"]) or summary_lines(record)), file=sys.stderr)
-    sys.exit(exit_code(record) if len(paths) < samples else 0)
+        print("\n".join(explain_rest(jobs, record["out"]) or format_summary(record)), file=sys.stderr)
+    sys.exit(get_exit_code(record) if len(paths) < samples else 0)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from tasks.core.errors import ConfigError, Rejected
 from tasks.core.records import Job, Prediction
 from tasks.core.settings import BackendSettings, OutputSettings, UnitPrices, explain_setting
-from tasks.store.references import references_of
+from tasks.store.references import get_references
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -99,7 +99,7 @@ def check_inputs_supported(backend: Backend, job: Job) -> None:
     Raises:
         Rejected: It does not, since its settings have changed after the plan. Nothing was sent.
     """
-    for name in references_of(job):
+    for name in get_references(job):
         if name not in supported_inputs(backend):
             raise Rejected(f"backend {job.backend!r} takes no {name}, as it is configured now", kind="input_image")
 

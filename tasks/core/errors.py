@@ -7,20 +7,24 @@ ImagenError                 everything we raise; `exit_code` is what the command
 │   ├── OutputError         the output folder or bucket cannot be used
 │   │   └── UnreadableFile  one of its files cannot be read
 │   └── BatchLocked         another run is writing to the same folder
+├── ServerError             Prefect's server cannot be used (defined in `tasks.orchestration.server`)
 ├── BatchStopped            exit 3: stopped on purpose, resumable
 ├── LeaseLost               another worker has the job now; nothing may be sent or written for it
+├── Interrupted             exit 130: a second signal stopped the run at once
 ├── UsageError              usage rows cannot be kept or read; those not pushed stay pending
 │   ├── UsageAway           the sink cannot be reached, or asks to come later: trying again may help
 │   └── UsageRefused        the sink does not take it; `reason` says what has to be mended
 └── JobError                one job could not be done; `kind` groups it for people
+    ├── Throttled           nothing was created, it came too soon: wait and send again
     ├── NotCreated          proof that the provider made nothing: sending again is safe
     ├── Ambiguous           the provider may have made (and billed) it: look before paying again
-    ├── Transient           the attempt ended without a picture; another attempt may succeed
+    ├── Transient           the attempt ended without an image; another attempt may succeed
+    │   └── NoRoom          the provider took the attempt and gave it back; counts as no attempt
     ├── Refused             moderation: the same prompt is never sent again by itself
     ├── Rejected            the request is wrong: retrying will not help
     ├── OutputGone          it was made and paid for, and can no longer be fetched
-    ├── Unfetched           the picture's host gave no whole answer: asking again is free
-    └── BadImage            bytes came, but they are not a whole picture
+    ├── Unfetched           the image's host gave no whole answer: asking again is free
+    └── BadImage            bytes came, but they are not a whole image
 """
 
 from __future__ import annotations
@@ -128,7 +132,7 @@ class UsageRefused(UsageError):
 
 
 class JobError(ImagenError):
-    """Base of everything that ends one attempt without a picture."""
+    """Base of everything that ends one attempt without an image."""
 
     kind: ClassVar[str] = "failed"
 
@@ -164,7 +168,7 @@ class Ambiguous(JobError):
 
 
 class Transient(JobError):
-    """Raised when an attempt ended without a picture for a passing reason. A new attempt may succeed.
+    """Raised when an attempt ended without an image for a passing reason. A new attempt may succeed.
 
     It is made without asking only where this one cost nothing (`cost_micros` is 0).
     """
@@ -187,7 +191,7 @@ class NoRoom(Transient):
 
 
 class Refused(JobError):
-    """Raised when the provider refused the prompt or the picture. Retrying the same input will not help."""
+    """Raised when the provider refused the prompt or the image. Retrying the same input will not help."""
 
     kind = "moderation"
 
@@ -199,18 +203,18 @@ class Rejected(JobError):
 
 
 class OutputGone(JobError):
-    """Raised when a finished picture can no longer be fetched. It was paid for; only a new attempt helps."""
+    """Raised when a finished image can no longer be fetched. It was paid for; only a new attempt helps."""
 
     kind = "output_gone"
 
 
 class Unfetched(JobError):
-    """Raised when the host of a finished picture gave no whole answer. It was paid for; fetching again is free."""
+    """Raised when the host of a finished image gave no whole answer. It was paid for; fetching again is free."""
 
     kind = "unfetched"
 
 
 class BadImage(JobError):
-    """Raised when the bytes are not a whole picture. Fetching again may help and costs nothing."""
+    """Raised when the bytes are not a whole image. Fetching again may help and costs nothing."""
 
     kind = "bad_image"

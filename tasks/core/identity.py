@@ -1,6 +1,6 @@
 """What makes a job the same job: content hashes, derived seeds and the prompt hash of the usage table.
 
-A job is identified by what decides its picture, never by its place in the manifest or by its `id`, so a
+A job is identified by what decides its image, never by its place in the manifest or by its `id`, so a
 manifest can be reordered, extended or edited and only the difference is new.
 """
 
@@ -31,12 +31,12 @@ def hash_text(text: str) -> str:
 
 
 def hash_row(row: Mapping[str, Any]) -> str:
-    """Identity of a manifest row's picture before sample, repetition and salt are known."""
+    """Identity of a manifest row's image before sample, repetition and salt are known."""
     return hash_text(to_canonical_json(row))
 
 
 def compute_job_id(row: str, *, sample: int, duplicate_number: int, salt: str) -> str:
-    """Identity of one picture.
+    """Identity of one image.
 
     Args:
         row: The row's `hash_row`.
@@ -48,7 +48,7 @@ def compute_job_id(row: str, *, sample: int, duplicate_number: int, salt: str) -
 
 
 def derive_seed(job: str) -> int:
-    """The seed of a job that was given none: the same manifest gives the same pictures."""
+    """The seed of a job that was given none: the same manifest gives the same images."""
     return int(job[:16], 16) % SEED_SPACE
 
 

@@ -27,10 +27,21 @@ class JobState(StrEnum):
     FAILED = "failed"
     HELD = "held"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is still something to do: send it, wait for it or look for it."""
+        return self in OPEN_STATES
+
+
+IN_FLIGHT_STATES = (JobState.SUBMITTING, JobState.SUBMITTED)
+OPEN_STATES = (JobState.PLANNED, *IN_FLIGHT_STATES)
+ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.HELD)
+"""A job in one of these is not touched again unless the user asks for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class EndedFilter:
-    """Which of the jobs that ended without a picture."""
+    """Which of the jobs that ended without an image."""
 
     states: frozenset[JobState]
     """Of `FAILED` and `HELD`."""
@@ -59,7 +70,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceImage:
-    """A picture that goes into another one."""
+    """An image that goes into another one."""
 
     address: str
     """Absolute path of a file, or an http or https address."""
@@ -95,11 +106,11 @@ class Prompt:
     seed: int | None = None
     """As given; None asks for a derived one."""
     image: str | None = None
-    """Path or address of the picture to start from, as it stands in the file."""
+    """Path or address of the image to start from, as it stands in the file."""
     mask: str | None = None
     """Likewise, of the part of it that is to change."""
     samples: int = 1
-    """How many pictures of this row."""
+    """How many images of this row."""
     format: str | None = None
     """`png`, `jpeg` or `webp`; None is the configuration's."""
     backend_opts: Mapping[str, Any] = field(default_factory=dict)
@@ -110,16 +121,16 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One picture to make: a `Prompt` with its backend, seed, number and identity settled."""
+    """One image to make: a `Prompt` with its backend, seed, number and identity settled."""
 
     job_id: str
-    """sha256 (64 hex digits) of what decides the picture; see `tasks.core.identity`."""
+    """sha256 (64 hex digits) of what decides the image; see `tasks.core.identity`."""
     position: int
     """Sort key: manifest order, batches of an earlier salt first."""
     id: str | None
     line: int
     sample: int
-    """0-based number of the picture among its row's `samples`."""
+    """0-based number of the image among its row's `samples`."""
     prompt: str
     negative_prompt: str | None
     backend: str
@@ -140,7 +151,7 @@ class Job:
     rerouted_from: str | None = None
     """The instance that was asked first, where another one makes it now."""
     image: ReferenceImage | None = None
-    """The picture to start from."""
+    """The image to start from."""
     mask: ReferenceImage | None = None
     """The part of it that is to change; never without `image`."""
 
@@ -170,7 +181,7 @@ class Prediction:
     created_at: datetime | None = None
     """When it was created, by the provider's clock; None where nobody noted it."""
     output: Any = None
-    """Where the picture is, in whatever form the backend's own `fetch` reads; None until it is ready."""
+    """Where the image is, in whatever form the backend's own `fetch` reads; None until it is ready."""
     predict_time_s: float | None = None
     """Seconds of compute as the provider reports them."""
     cost_micros: int | None = None
@@ -181,7 +192,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImage:
-    """A picture on disk, measured from its own bytes."""
+    """An image on disk, measured from its own bytes."""
 
     file_name: str
     """Path relative to the output folder, with forward slashes."""

@@ -1,13 +1,16 @@
 """The one retry policy of calls that cost nothing to repeat: tenacity around a single call.
 
-A submit is repeated only on proof that nothing was created. A fetch is repeated with patience while the picture's
-host is in trouble (the picture is paid for), and a few times when the bytes come broken. A paid attempt is never
+A submit is repeated only on proof that nothing was created. A fetch is repeated with patience while the image's
+host is in trouble (the image is paid for), and a few times when the bytes come broken. A paid attempt is never
 repeated here: that is a new attempt, which `tasks.generate.jobs` decides and the budget covers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import isfinite
 
 from tenacity import (
     AsyncRetrying,
@@ -27,9 +30,9 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 SUBMIT_TRIES = 5
 BROKEN_TRIES = 4
-"""Of a picture whose bytes come, but broken: more of them rarely help."""
+"""Of an image whose bytes come, but broken: more of them rarely help."""
 FETCH_TRIES = 10
-"""Of a picture whose host is in trouble: the waits add up to a minute on the average."""
+"""Of an image whose host is in trouble: the waits add up to a minute on the average."""
 LOOK_TRIES = 6
 USAGE_PATIENCE_S = 60.0
 """Waits for the usage sink, all in all: rows that stay pending cost nothing, and a run wants to end."""
@@ -37,6 +40,27 @@ USAGE_LONGEST_WAIT_S = 15.0
 LEDGER_PATIENCE_S = 60.0
 """For a ledger's server that is away: it restarts within that, or somebody has to look."""
 LEDGER_LONGEST_WAIT_S = 3.0
+LONGEST_RETRY_AFTER_S = 24 * 3_600.0
+"""A service that asks for more is taken to ask for this: its word is outside data, and a run must not sleep for years."""
+
+
+def parse_retry_after(value: str | float | None, *, now: datetime | None = None) -> float | None:
+    """Seconds to wait, from a Retry-After header or from a body's field of that meaning.
+
+    Args:
+        value: A number of seconds or an HTTP date (RFC 9110, section 10.2.3).
+        now: The service's clock where known (its `Date` header); None: this machine's.
+
+    Returns:
+        0 to `LONGEST_RETRY_AFTER_S`; None where it says nothing that can be understood.
+    """
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        seconds = _seconds_until(str(value), now or datetime.now(UTC))
+    return min(LONGEST_RETRY_AFTER_S, max(0.0, seconds)) if isfinite(seconds) else None
 
 
 def get_attempt_pause_s(attempts_made: int) -> float:
@@ -125,3 +149,11 @@ def _retrying(
         sleep=sleep,
         reraise=True,
     )
+
+
+def _seconds_until(date: str, now: datetime) -> float:
+    try:
+        then = parsedate_to_datetime(date)
+        return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() - now.timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return float("nan")

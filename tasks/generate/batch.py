@@ -24,7 +24,8 @@ from tasks.generate.limits import BackendLimits, FailureWatch, OutcomeWatch
 from tasks.generate.stop import StopSignal
 from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms
-from tasks.ledger.queries import OpenJob, find_open_jobs, sum_committed_micros
+from tasks.ledger.open_jobs import OpenJob, find_open_jobs
+from tasks.ledger.queries import sum_committed_micros
 from tasks.ledger.worker_leases import WorkerLeases
 from tasks.store.output import Output
 

@@ -10,7 +10,7 @@ import asyncio
 from typing import Protocol
 
 from tasks.core.errors import BatchStopped
-from tasks.core.money import to_usd
+from tasks.core.money import format_micros
 
 
 class Reservation(Protocol):
@@ -65,8 +65,8 @@ class Budget:
         if self._cap_micros is not None and self._committed_micros + micros > self._cap_micros:
             raise BatchStopped(
                 "budget",
-                f"the estimate is {_format_dollars(micros)}, but of the budget of {_format_dollars(self._cap_micros)} only "
-                f"{_format_dollars(max(0, self._cap_micros - self._committed_micros))} is left; nothing was sent. "
+                f"the estimate is {format_micros(micros)}, but of the budget of {format_micros(self._cap_micros)} only "
+                f"{format_micros(max(0, self._cap_micros - self._committed_micros))} is left; nothing was sent. "
                 "Raise --budget or take fewer jobs with --limit",
             )
 
@@ -121,11 +121,6 @@ def build_exhausted_stop(cap_micros: int, left_micros: int, wanted_micros: int) 
     """Why the next job is not sent."""
     return BatchStopped(
         "budget",
-        f"of the budget of {_format_dollars(cap_micros)} only {_format_dollars(max(0, left_micros))} is left and the "
-        f"next picture may cost {_format_dollars(wanted_micros)}; raise --budget and resume",
+        f"of the budget of {format_micros(cap_micros)} only {format_micros(max(0, left_micros))} is left and the "
+        f"next picture may cost {format_micros(wanted_micros)}; raise --budget and resume",
     )
-
-
-def _format_dollars(micros: int) -> str:
-    amount = to_usd(micros) or 0.0
-    return f"${amount:,.2f}" if micros % 10_000 == 0 else f"${amount:,.4f}"

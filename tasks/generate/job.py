@@ -27,9 +27,10 @@ from tasks.core.retry import SUBMIT_TRIES, get_attempt_pause_s, retry_fetch, ret
 from tasks.generate.batch import Batch
 from tasks.generate.budget import Reservation
 from tasks.generate.limits import Slot
-from tasks.ledger.queries import OpenJob, find_prediction_ids
+from tasks.ledger.open_jobs import OpenJob
+from tasks.ledger.queries import find_prediction_ids
 from tasks.plan.fallback import choose_fallback, move_to_backend
-from tasks.store.images import parameters_of, store_image
+from tasks.store.images import embedded_parameters, store_image
 
 
 class JobRun:
@@ -269,7 +270,7 @@ class JobRun:
 
     async def _fetch_and_store(self, prediction: Prediction) -> StoredImage:
         data = await self._backend.fetch(self._job, prediction)
-        parameters = parameters_of(self._job) if self._batch.settings.output.embed_parameters else None
+        parameters = embedded_parameters(self._job) if self._batch.settings.output.embed_parameters else None
         return await store_image(self._batch.out, self._job, data, parameters=parameters)
 
     async def _fail_attempt(self, error: JobError) -> None:

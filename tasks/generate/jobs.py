@@ -12,7 +12,7 @@ from tasks.core.records import JobState
 from tasks.generate.batch import Batch
 from tasks.generate.job import JobRun
 from tasks.generate.stop import stop_on_error
-from tasks.ledger.queries import OpenJob
+from tasks.ledger.open_jobs import OpenJob
 
 
 async def generate_range(batch: Batch, first: int, last: int, planned_run: int | None = None) -> None:

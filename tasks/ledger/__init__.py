@@ -1,7 +1,6 @@
-"""The one record of truth of a batch; everything else is a projection of it and can be made again.
+"""The ledger: the one record of a batch. Metadata, usage rows and summaries are projections of it.
 
-`schema` the tables and `versions` of them, `place` where a ledger is, `database` opening one: in `sqlite` or `postgresql`,
-`transactions` reading and writing there, `lock` one run at a time, `leases` several workers (each with its `holding`),
-`runs` who wrote when, `planning` what is to be done, `journal` what was done (grouped `changes`, which `writer` puts on
-disk), `queries` what stands there.
+`database` opens and migrates it; `lock` allows one run at a time and `leases` several workers; `runs` records runs;
+`jobs` writes the plan, `open_jobs` says what is left, `journal` records states in grouped `changes`; `queries`,
+`usage` and `lookup` read.
 """

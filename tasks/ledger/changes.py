@@ -1,6 +1,6 @@
-"""The kinds of change in a job's life, each one statement; a group of them is one transaction.
+"""Changes of a job's state: one statement each, one transaction for a group.
 
-Applied again after an answer of the database was lost, a group changes nothing.
+Applying a group twice changes nothing, so it is repeated when the database's answer was lost.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tasks.ledger.leases import LeaseTerms, is_newest, read_seconds_left
 
 
 def build_route(job: Job) -> dict[str, Any]:
-    """Values of `ROUTE_UPDATE` for a job that another backend takes over."""
+    """Parameters of `ROUTE_UPDATE` for a job that another backend takes over."""
     return {
         "a_job_id": job.job_id,
         "backend": job.backend,
@@ -57,7 +57,7 @@ ROUTE_UPDATE = (
 
 
 class Change(IntEnum):
-    """Kinds of change, in the order in which one commit applies them: the order of a job's life."""
+    """Kinds of change, in the order in which one commit applies them."""
 
     ATTEMPT_STARTED = 1
     JOB_SUBMITTING = 2
@@ -71,10 +71,10 @@ class Change(IntEnum):
 
 
 Group = Mapping[Change, Sequence[Mapping[str, Any]]]
-"""The changes of one transaction; each names its job as `a_job_id`."""
+"""Changes of one transaction; each row names its job as `a_job_id`."""
 
 INTENT = frozenset({Change.ATTEMPT_STARTED, Change.JOB_SUBMITTING})
-"""What is on disk before a paid call leaves."""
+"""Changes that are on disk before a paid call is sent."""
 
 
 def apply_changes(db: Connection, group: Group, terms: LeaseTerms | None) -> frozenset[str]:
@@ -83,11 +83,11 @@ def apply_changes(db: Connection, group: Group, terms: LeaseTerms | None) -> fro
     Args:
         db: The ledger.
         group: The changes.
-        terms: Of the worker that writes, where several share the batch: what it holds no lease on is left out,
-            and so is an intent with too little of its lease left, or of a run that is not the newest.
+        terms: Lease terms of the writing worker; None: it is alone. Rows of jobs without a lease are dropped, and so
+            are intents with too little lease left or from a run that is not the newest.
 
     Returns:
-        The jobs that were left out.
+        Ids of the dropped jobs.
     """
     lost: frozenset[str] = frozenset()
     if terms is not None:
@@ -99,12 +99,12 @@ def apply_changes(db: Connection, group: Group, terms: LeaseTerms | None) -> fro
 
 
 def collect_job_ids(group: Group) -> frozenset[str]:
-    """The jobs that a group is about."""
+    """Ids of the jobs in a group."""
     return frozenset(row["a_job_id"] for rows in group.values() for row in rows)
 
 
 def _split_held(db: Connection, group: Group, terms: LeaseTerms) -> tuple[Group, frozenset[str]]:
-    """What of the group may be written, and the jobs of the rest."""
+    """The part of the group that may be written, and the ids of the dropped jobs."""
     wanted = collect_job_ids(group)
     intended = frozenset(row["a_job_id"] for change in INTENT for row in group.get(change, ()))
     left_s = read_seconds_left(db, terms.owner, wanted)
@@ -127,7 +127,7 @@ def _choose_statement(change: Change, dialect: str) -> Insert | Update:
 
 @cache
 def _build_repeatable_start() -> Insert:
-    """A server that went away may have committed the group whose answer was lost."""
+    """Insert that tolerates its own repetition: a server may have committed a group before its answer was lost."""
     return build_insert("postgresql", attempts).values(_STARTED).on_conflict_do_nothing()
 
 
@@ -142,7 +142,7 @@ def _update_job(*names: str, **fixed: Any) -> Update:
 
 
 def _sum_attempt_costs() -> ScalarSelect[Any]:
-    """What all attempts of the job cost; NULL as soon as one of them is unknown."""
+    """Sum of the job's attempt costs; NULL if one is unknown."""
     known = case((func.count() > func.count(attempts.c.cost_micros), null()), else_=func.sum(attempts.c.cost_micros))
     return select(known).where(attempts.c.job_id == jobs.c.job_id).correlate(jobs).scalar_subquery()
 

@@ -1,7 +1,6 @@
-"""Writing a plan into the ledger: new jobs are added, known ones keep their state and take their new place.
+"""Write a plan into the ledger: new jobs are added, known jobs keep their state and get their new position.
 
-What a job's row says about its picture never changes after it was added; where it stands and what the user
-calls it may.
+Columns that decide the image never change after a job was added. Its position, id and line may.
 """
 
 from __future__ import annotations
@@ -21,9 +20,7 @@ from tasks.ledger.database.transactions import execute, fetch_rows
 
 ROWS_PER_COMMIT = 2_000
 SERIES_WIDTH = 2**40
-"""Room for the jobs of one salt in the sort key; those of the next salt come after."""
-
-IN_FLIGHT = (JobState.SUBMITTING, JobState.SUBMITTED)
+"""Sort keys reserved per salt; jobs of the next salt follow."""
 
 
 async def write_plan(
@@ -36,8 +33,8 @@ async def write_plan(
         planned: Jobs in manifest order.
         run: Number of the run that plans them.
         salt: The run's salt.
-        whole: The manifest was read to its end, so jobs of this salt that it no longer holds are withdrawn:
-            they are not sent, counted or listed any more. What is in flight may have been paid for, and is collected.
+        whole: The manifest was read to its end. Jobs of this salt that it no longer has are withdrawn: they are not
+            sent, counted or listed. Attempts in flight may have been paid for and are collected.
         now_us: Microseconds since 1970 UTC.
     """
     base = await _find_series_base(engine, salt)
@@ -51,18 +48,17 @@ async def write_plan(
 
 
 async def reopen(engine: AsyncEngine, ended: EndedFilter, *, run: int | None = None) -> int:
-    """Make failed or held jobs open again, because the user says so.
+    """Reopen failed or held jobs at the user's request.
 
-    One whose last attempt may have cost something takes up that attempt first: it is looked at once more, which is
-    free, before another one is paid for.
+    If the last attempt may have been billed, the job resumes it first: a look is free, a new attempt is not.
 
     Args:
         engine: The ledger.
-        ended: Which ones.
-        run: Number of the run that selects them for itself (`Selection.planned_run`); None leaves that as it is.
+        ended: Filter on the jobs to reopen.
+        run: Run that selects them for itself (`Selection.planned_run`); None: unchanged.
 
     Returns:
-        How many there were.
+        Number of reopened jobs.
     """
     mine = {} if run is None else {"planned_run": run}
     again = case((jobs.c.state == JobState.HELD, JobState.SUBMITTING), else_=JobState.SUBMITTED)
@@ -72,13 +68,13 @@ async def reopen(engine: AsyncEngine, ended: EndedFilter, *, run: int | None = N
 
 
 def match_ended(ended: EndedFilter) -> ColumnElement[bool]:
-    """The jobs that ended so."""
+    """Condition for the jobs that match the filter."""
     chosen = jobs.c.state.in_(ended.states) & jobs.c.withdrawn.is_(False)
     return chosen & jobs.c.error_kind.in_(ended.kinds) if ended.kinds else chosen
 
 
 def _may_have_cost() -> ColumnElement[bool]:
-    """Whether the job's last attempt ended with a cost, or an unknown one, and can be asked about."""
+    """Condition: the last attempt ended with a cost, or an unknown one, and can be looked up."""
     last = (attempts.c.job_id == jobs.c.job_id) & (attempts.c.number == jobs.c.attempts)
     can_be_asked = jobs.c.prediction_id.is_not(None) | (jobs.c.state == JobState.HELD)
     cost_nothing = attempts.c.cost_micros.is_not(None) & (attempts.c.cost_micros == 0)
@@ -86,13 +82,13 @@ def _may_have_cost() -> ColumnElement[bool]:
 
 
 async def get_known_states(engine: AsyncEngine, job_ids: Sequence[str]) -> dict[str, JobState]:
-    """States of those of the jobs that the ledger knows; at most some thousands at a time."""
+    """States of the jobs that the ledger knows; pass at most some thousands of ids."""
     query = select(jobs.c.job_id, jobs.c.state).where(jobs.c.job_id.in_(job_ids))
     return {job_id: JobState(state) for job_id, state in await fetch_rows(engine, query)}
 
 
 async def _find_series_base(engine: AsyncEngine, salt: str) -> int:
-    """Start of the sort keys of this salt's jobs; salts stand in the order in which they first came."""
+    """First sort key of this salt; salts are sorted by first use."""
     series = jobs.c.position // SERIES_WIDTH
     if found := await fetch_rows(engine, select(series).where(jobs.c.salt == salt).limit(1)):
         return int(found[0][0]) * SERIES_WIDTH
@@ -143,7 +139,7 @@ def _build_row(item: PlannedJob, *, base: int, run: int, salt: str, now_us: int)
 
 
 def job_from_row(row: Any) -> Job:
-    """The job that a row of `jobs` describes."""
+    """Build a job from a row of `jobs`."""
     return Job(
         job_id=row.job_id,
         position=row.position,
@@ -183,7 +179,7 @@ _PLACE = (
     "input_mask",
 )
 _ROUTE = ("backend", "fallbacks")
-"""Where the job is sent; kept where another backend has taken it over."""
+"""Columns that say where the job is sent; kept if another backend took the job over."""
 
 
 def _build_upsert(dialect: str) -> UpdateBase:

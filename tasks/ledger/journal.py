@@ -1,8 +1,7 @@
-"""The write side of the ledger while jobs are generated: each state as it is reached, commits grouped.
+"""Write job states to the ledger in grouped commits.
 
-Writers hand over a change and may await its commit. Changes that arrive within a few milliseconds share one
-transaction, so a thousand jobs cost some hundred commits and not thousands. A change that guards money
-(`submitting`) is awaited by its caller before the call leaves.
+Writers add a change and may await its commit. Changes within a few milliseconds share one transaction, so a thousand
+jobs cost some hundred commits. A change that guards money (`submitting`) is awaited before the call is sent.
 """
 
 from __future__ import annotations
@@ -23,34 +22,34 @@ from tasks.ledger.database.writer import make_writer
 from tasks.ledger.leases import LeaseTerms
 
 GROUPING_S = 0.002
-"""How long a change waits for company: small beside a provider's latency, large beside a commit."""
+"""Seconds a change waits for others: short beside a provider's latency, long beside a commit."""
 
 
 class Journal:
-    """Writes the states of jobs; one for each open batch."""
+    """Writer of job states; one per open batch."""
 
     def __init__(self, engine: AsyncEngine, terms: LeaseTerms | None = None) -> None:
-        """Write to the ledger that `engine` opens; call `close` at the end.
+        """Write to the ledger of `engine`; call `close` at the end.
 
-        With `terms` only for jobs that this worker holds: every method that waits for its commit then raises
-        `LeaseLost` where the job is another worker's now, and nothing of it was written.
+        With `terms`, only jobs that this worker holds are written: methods that wait for a commit raise `LeaseLost`
+        for any other job, and nothing of it was written.
         """
         self._writer = make_writer(engine)
         self._terms = terms
         self._lost: frozenset[str] = frozenset()
         self._pending: dict[Change, list[dict[str, Any]]] = defaultdict(list)
         self._committed: asyncio.Future[None] | None = None
-        """Of the group that gathers changes now."""
+        """Commit of the group that collects changes now."""
         self._committing: asyncio.Future[None] | None = None
-        """Of the group that is being written now."""
+        """Commit of the group that is being written now."""
         self._flushers: set[asyncio.Task[None]] = set()
         self._one_commit = asyncio.Lock()
 
     async def submitting(self, job: Job, *, number: int, reserved_micros: int | None, now_us: int) -> None:
-        """Put on disk that attempt `number` is about to be paid for.
+        """Record that attempt `number` is about to be paid for; on disk on return.
 
         Raises:
-            LeaseLost: The lease is gone, or too little of it is left for a create. Nothing may be sent.
+            LeaseLost: The lease ended, or too little is left for a create. Nothing may be sent.
         """
         self._add(
             Change.ATTEMPT_STARTED,
@@ -81,18 +80,18 @@ class Journal:
         )
 
     async def attempt_failed(self, job: Job, *, number: int, error: JobError, latency_ms: int, now_us: int) -> None:
-        """Put on disk that an attempt ended without a picture and that the job is open for another one."""
+        """Record that an attempt ended without an image and the job is open for another; on disk on return."""
         self._end_attempt(job, number, state=JobState.FAILED, error=error, latency_ms=latency_ms, now_us=now_us)
         self._add(Change.JOB_OPEN_AGAIN, a_job_id=job.job_id)
         await self._written(job)
 
     async def rerouted(self, job: Job, *, number: int, error: JobError | None, latency_ms: int, now_us: int) -> None:
-        """Put on disk that another backend makes this job from now on.
+        """Record that another backend takes the job over; on disk on return.
 
         Args:
-            job: The job as the other backend is to make it.
-            number: Its attempt at the backend before.
-            error: How that attempt ended; None where the ledger has its end already.
+            job: The job with its new backend.
+            number: Its attempt at the previous backend.
+            error: Error of that attempt; None: the ledger has its end already.
             latency_ms: From submit to this end.
             now_us: Microseconds since 1970 UTC.
         """
@@ -104,13 +103,13 @@ class Journal:
     async def ended_without_image(
         self, job: Job, *, number: int | None, state: JobState, error: JobError, latency_ms: int, now_us: int
     ) -> None:
-        """Put on disk that a job is failed or held.
+        """Record that a job failed or is held; on disk on return.
 
         Args:
             job: The job.
-            number: Its attempt that ended so; None when no attempt was made.
+            number: Its last attempt; None: no attempt was made.
             state: `FAILED` or `HELD`.
-            error: Why.
+            error: The reason.
             latency_ms: From submit to this end.
             now_us: Microseconds since 1970 UTC.
         """
@@ -130,7 +129,7 @@ class Journal:
     async def succeeded(
         self, job: Job, *, number: int, prediction: Prediction, image: StoredImage, latency_ms: int, now_us: int
     ) -> None:
-        """Put on disk that the job is done and where its picture lies."""
+        """Record that the job is done, and its image's file; on disk on return."""
         self._add(
             Change.ATTEMPT_ENDED,
             a_job_id=job.job_id,
@@ -163,10 +162,11 @@ class Journal:
         await self._written(job)
 
     async def committed(self) -> None:
-        """Wait until everything noted so far is on disk.
+        """Wait until every change so far is on disk.
 
         Raises:
-            BatchStopped: The ledger cannot be written (disk full, database away). The states on disk are true and resumable.
+            BatchStopped: The ledger cannot be written (disk full, database away). Fix that and resume; the states on
+                disk are true.
         """
         # Groups are written one after the other, so the later one is on disk after the earlier one.
         if (last := self._committed or self._committing) is not None:

@@ -1,10 +1,9 @@
-"""Who works on which job, where several workers share a batch: leases on jobs, by the database's own clock.
+"""Leases on jobs, timed by the database's clock: they say which of several workers owns which job.
 
-A worker claims open jobs of a range, renews its leases while it lives, and gives back what it leaves open. What is
-claimed by nobody, or by another worker that does not renew any more, anybody may claim, and goes on from where the
-ledger has it. A lease that has ended is not renewed: what was set aside for its job may be spent elsewhere. A paid call
-leaves only while enough of the lease is left; what a worker writes after another one took its job over is left out
-(`tasks.ledger.changes`).
+A worker claims open jobs of a range, renews its leases while it lives, and releases what it leaves open. Any worker may
+claim a job that nobody holds or whose lease ended, and continues from the state in the ledger. An ended lease is not
+renewed, because its reservation may be spent elsewhere. A paid call is sent only while enough of the lease is left.
+Writes of a worker that lost its job are dropped (`tasks.ledger.changes`).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from tasks.ledger.database.schema import jobs, runs
 from tasks.ledger.database.transactions import execute, fetch_rows
-from tasks.ledger.queries import IS_OPEN, OpenJob, find_open_jobs
+from tasks.ledger.open_jobs import IS_OPEN, OpenJob, find_open_jobs
 
 IDS_PER_STATEMENT = 5_000
 """A statement of asyncpg takes 32,767 values."""
@@ -34,24 +33,23 @@ class LeaseTerms:
     """How a worker claims jobs."""
 
     owner: str
-    """Nobody else's name, ever; see `make_owner`."""
+    """Name that no other worker ever has; see `make_owner`."""
     lease_s: float = 180.0
-    """How long a claim holds without being renewed: so long a dead worker's jobs wait."""
+    """Lease length in seconds. If a worker dies, its jobs are free again after this time."""
     send_margin_s: float = 60.0
-    """What must be left of it when a paid call leaves: more than a create takes, its connection included."""
+    """Seconds that must be left when a paid call is sent: more than a create takes, its connection included."""
     run: int | None = None
-    """It claims and sends while this is the batch's newest run: a later one may take no leases, or have another budget.
-    None: always."""
+    """The worker claims and sends only while this is the newest run: a later one may have another budget. None: always."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LivingLease:
-    """What a worker holds at the moment."""
+    """Jobs that a worker holds now."""
 
     owner: str
     jobs: int
     left_s: float
-    """Until its last one ends, if it is not renewed."""
+    """Seconds until its last lease ends, unless renewed."""
 
 
 class DatabaseNow(FunctionElement[int]):
@@ -73,7 +71,7 @@ def _now_in_sqlite(*_: Any, **__: Any) -> str:
 
 
 def make_owner() -> str:
-    """A name for a worker that tells people where it runs."""
+    """A unique worker name that shows host and process."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
@@ -86,18 +84,18 @@ async def claim(
     at_most: int | None = None,
     planned_run: int | None = None,
 ) -> list[OpenJob]:
-    """Take the open jobs between two sort keys that nobody holds a living lease on, in their order.
+    """Claim the open jobs between two sort keys that have no living lease, in manifest order.
 
-    A job is given to one caller only, whoever asks at the same time, and to the same owner only once before it gives
-    the job back: it may have it in hand though the lease has ended.
+    Each job goes to one caller, however many ask at once. The same owner gets it again only after releasing it: the
+    owner may still have it in hand although the lease ended.
 
     Args:
         engine: The ledger.
         first: The first sort key.
         last: The last one.
         terms: Of the worker.
-        at_most: So many of them; None: all.
-        planned_run: Only those that this run has planned; None: all.
+        at_most: Maximum number of jobs; None: all.
+        planned_run: Only jobs planned by this run; None: all.
     """
     meant = IS_OPEN if planned_run is None else IS_OPEN & (jobs.c.planned_run == planned_run)
     if terms.run is not None:
@@ -122,31 +120,31 @@ async def claim(
 
 
 async def renew(engine: AsyncEngine, terms: LeaseTerms, job_ids: Collection[str]) -> frozenset[str]:
-    """Make the leases on these jobs last for `lease_s` from now.
+    """Extend the leases on these jobs to `lease_s` from now.
 
     Returns:
-        Those that this worker still holds; the leases on the others have ended.
+        Ids of the jobs still held; the leases on the others have ended.
     """
     lives = jobs.c.lease_until_us > DatabaseNow()
     return await _update_mine(engine, terms.owner, job_ids, lives, lease_until_us=_compute_lease_end(terms))
 
 
 async def release(engine: AsyncEngine, owner: str, job_ids: Collection[str]) -> None:
-    """Give those of these jobs back that are still open, so that another worker need not wait for the leases to end."""
+    """Release the open ones of these jobs, so that other workers need not wait for the leases to end."""
     await _update_mine(engine, owner, job_ids, IS_OPEN, claimed_by=None, lease_until_us=None)
 
 
 async def revoke(engine: AsyncEngine, owner: str | None = None) -> None:
-    """Take every open job from one owner, or from all of them: what they write for it from now on is left out.
+    """End the leases of one owner, or of all; their later writes are dropped.
 
-    For a run that has the batch alone and claims nothing: a worker that only slept would go on with what it has in hand.
+    A run that has the batch alone calls this first: a worker that only slept would otherwise continue its jobs.
     """
     claimed = IS_OPEN & (jobs.c.claimed_by.is_not(None) if owner is None else jobs.c.claimed_by == owner)
     await execute(engine, update(jobs).where(claimed).values(claimed_by=None, lease_until_us=None))
 
 
 async def list_living_leases(engine: AsyncEngine) -> list[LivingLease]:
-    """The workers that hold open jobs now; one that died is listed until its leases end."""
+    """Workers that hold open jobs; a dead one is listed until its leases end."""
     left_us = func.max(jobs.c.lease_until_us) - DatabaseNow()
     query = (
         select(jobs.c.claimed_by, func.count(), left_us)
@@ -159,9 +157,9 @@ async def list_living_leases(engine: AsyncEngine) -> list[LivingLease]:
 
 
 def read_seconds_left(db: Connection, owner: str, job_ids: Iterable[str]) -> dict[str, float]:
-    """What is left of the leases that the owner holds, which are kept from others until the transaction ends.
+    """Seconds left of the owner's leases, by job; the rows stay locked until the transaction ends.
 
-    A lease that has ended without another worker taking it over is still held, with less than nothing left.
+    A lease that ended without being taken over is still held, with a negative rest.
     """
     if db.dialect.name == "sqlite":
         db.execute(text("BEGIN IMMEDIATE"))
@@ -175,7 +173,7 @@ def read_seconds_left(db: Connection, owner: str, job_ids: Iterable[str]) -> dic
 
 
 def is_newest(run: int) -> ColumnElement[bool]:
-    """Whether no later run of the batch has begun."""
+    """Condition: no later run of the batch has begun."""
     return ~exists().where(runs.c.number > run)
 
 

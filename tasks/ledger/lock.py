@@ -1,7 +1,6 @@
-"""One living run for each output folder.
+"""Lock on an output folder: one living run at a time.
 
-The lock is the operating system's, so a run killed by any means gives it back; who holds it is written
-beside it, for the message only.
+The operating system holds the lock, so a killed run releases it. The holder's name beside it is for messages only.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def lock_folder(out: Path, *, shown: str | None = None) -> Iterator[None]:
 
     Args:
         out: The folder.
-        shown: What messages call it; None: its path.
+        shown: Name of the folder in messages; None: its path.
 
     Raises:
         BatchLocked: Another living run holds it.
@@ -56,10 +55,10 @@ def lock_folder(out: Path, *, shown: str | None = None) -> Iterator[None]:
 
 
 def require_no_workers(out: str, leases: Sequence[LivingLease]) -> None:
-    """Pass when no worker of another run holds jobs of the batch.
+    """Check that no worker of another run holds jobs of the batch.
 
     Raises:
-        BatchLocked: One does, or did until it was killed: what it holds is free when its leases end.
+        BatchLocked: A worker holds some. If it is dead, its jobs are free when the leases end.
     """
     if leases:
         left_s = ceil(max(lease.left_s for lease in leases))
@@ -78,7 +77,7 @@ def _read_holder(out: Path) -> str:
 
 
 def is_locked(out: Path) -> bool:
-    """Whether a living run holds the folder."""
+    """True while a living run holds the folder."""
     if not (out / LOCK_NAME).exists():
         return False
     lock = FileLock(out / LOCK_NAME)
@@ -90,7 +89,7 @@ def is_locked(out: Path) -> bool:
 
 
 async def is_alive(engine: AsyncEngine, out: Path) -> bool:
-    """Whether a run holds the batch now: on this machine, or on any where its ledger is on a server.
+    """True while a run holds the batch: on this machine, or on any machine where the ledger is on a server.
 
     Args:
         engine: The ledger.

@@ -1,4 +1,4 @@
-"""One job and its attempts, found by whatever a person has at hand of it."""
+"""Find one job and its attempts by an id, a job_id prefix or a file name."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tasks.ledger.database.schema import attempts, jobs
 
 SHORTEST_PREFIX = 4
 SHOWN = 10
-"""Candidates that a message lists."""
+"""Maximum number of candidates in a message."""
 PROMPT_SHOWN = 50
-"""Characters of their prompts."""
+"""Characters of each candidate's prompt."""
 
 
 async def find_job(engine: AsyncEngine, out: object, wanted: str) -> RowMapping:
-    """The one job that `wanted` means: a row's id, a job_id or the start of one, or a picture's file name.
+    """The job named by a row's id, a job_id or its prefix, or an image's file name.
 
-    A row's id goes before the start of a job_id, and jobs of the manifest go before those that left it.
+    A row's id wins over a job_id prefix, and jobs in the manifest win over those that left it.
 
     Raises:
         InputError: There is none, or there are several; they are listed.
@@ -45,7 +45,7 @@ async def find_job(engine: AsyncEngine, out: object, wanted: str) -> RowMapping:
 
 
 async def get_job_row(engine: AsyncEngine, job_id: str) -> Row[Any]:
-    """The job with this whole job_id, which is known to be there."""
+    """The job with this job_id, which must exist."""
     async with engine.connect() as db:
         return (await db.execute(select(jobs).where(jobs.c.job_id == job_id))).one()
 
@@ -59,13 +59,13 @@ async def find_jobs_by_run(engine: AsyncEngine, run: int) -> Sequence[RowMapping
 
 
 async def find_jobs_by_salt(engine: AsyncEngine, salt: str) -> Sequence[Row[Any]]:
-    """Every job that was planned with this salt; for salts that a person gives one by one."""
+    """Every job planned with this salt. All rows are loaded, so the salt should be that of a few jobs."""
     async with engine.connect() as db:
         return (await db.execute(select(jobs).where(jobs.c.salt == salt))).all()
 
 
 async def find_ids_by_prefix(engine: AsyncEngine, start: str) -> frozenset[str]:
-    """Ids of rows that begin so."""
+    """Row ids that begin with `start`."""
     async with engine.connect() as db:
         begins = jobs.c.id.startswith(start, autoescape=True)
         return frozenset((await db.execute(select(jobs.c.id).where(begins))).scalars())
@@ -87,9 +87,7 @@ async def _find_matching(engine: AsyncEngine, condition: ColumnElement[bool]) ->
 def _list_candidates(out: object, wanted: str, found: Sequence[RowMapping]) -> str:
     more = ["  ..."] if len(found) > SHOWN else []
     lines = [f"  {row['job_id'][:12]}  {_describe(row)}" for row in found[:SHOWN]]
-    return "\n".join(
-        [f"{out}: {wanted!r} means several pictures; name one of them by its first column:", *lines, *more]
-    )
+    return "\n".join([f"{out}: {wanted!r} matches several images; use a job_id from the first column:", *lines, *more])
 
 
 def _describe(row: RowMapping) -> str:

@@ -1,4 +1,4 @@
-"""The runs of a batch: who wrote to the ledger when, with which settings, manifest, salt and budget."""
+"""Runs of a batch: start, end, settings, manifest, salt, budget and caller of each."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tasks.ledger.database.transactions import execute, fetch_mappings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStart:
-    """What a run records of itself before anything else."""
+    """Facts about a run, recorded before it does anything else."""
 
     manifest: str | None
     """As the user gave it; None on a resume."""
     salt: str | None
     """None on a resume."""
     budget_micros: int | None
-    """Millionths of a dollar over the batch's whole life; None when there is no cap."""
+    """Cap over the batch's whole life in millionths of a dollar; None: no cap."""
     settings: str
-    """The configuration as JSON, so that a resume needs nothing but the ledger. Holds no secrets."""
+    """Configuration as JSON without secrets, so that a resume needs only the ledger."""
     caller: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """A run as the ledger has it."""
+    """A run and its outcome."""
 
     number: int
     start: RunStart
@@ -84,7 +84,7 @@ async def get_last_run(engine: AsyncEngine) -> RunRecord | None:
 
 
 async def count_resumes(engine: AsyncEngine) -> int:
-    """Runs since the last one with a manifest: how often the batch was gone on with."""
+    """Number of runs after the last one with a manifest: the resumes."""
     last_planned = select(func.coalesce(func.max(runs.c.number), 0)).where(runs.c.manifest.is_not(None))
     async with engine.connect() as db:
         counted = select(func.count()).where(runs.c.number > last_planned.scalar_subquery())

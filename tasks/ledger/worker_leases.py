@@ -1,4 +1,4 @@
-"""A worker's own leases: claimed, renewed while the worker lives, checked before money leaves, given back."""
+"""Leases of one worker: claimed, renewed while it lives, checked before each paid call, released."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped, LeaseLost
 from tasks.core.records import Job
 from tasks.ledger.leases import LeaseTerms, claim, release, renew, revoke
-from tasks.ledger.queries import OpenJob
+from tasks.ledger.open_jobs import OpenJob
 
 RENEWALS = 4
-"""For each length of a lease: one that fails or comes late costs nothing."""
+"""Renewals per lease length, so one that fails or comes late loses nothing."""
 
 
 class WorkerLeases:
-    """What one worker holds; when each lease ends it knows by a clock of its own, and never too late."""
+    """Leases that one worker holds, timed by its own clock and never later than the database's."""
 
     def __init__(self, engine: AsyncEngine, terms: LeaseTerms, clock: Clock) -> None:
         """Hold nothing yet."""
@@ -38,7 +38,7 @@ class WorkerLeases:
         return claimed
 
     def check(self, job: Job) -> None:
-        """Pass while a paid call may leave for the job.
+        """Check that a paid call may be sent for the job.
 
         Raises:
             LeaseLost: Too little of its lease is left, or nothing.
@@ -48,11 +48,11 @@ class WorkerLeases:
             raise LeaseLost(f"{job.label}: its lease ends too soon to send it; another worker goes on with it")
 
     def holds(self, job: Job) -> bool:
-        """Whether the job is this worker's for certain."""
+        """True while the lease on the job has certainly not ended."""
         return self._until_s.get(job.job_id, 0.0) > self._clock.since_boot_s()
 
     async def renew(self) -> None:
-        """Make every lease last as long as a new one; those that have ended are forgotten."""
+        """Extend every lease to full length; leases that ended are dropped."""
         until_s, asked = self._end_of_a_lease(), frozenset(self._until_s)
         held = await renew(self._engine, self.terms, asked)
         for job_id in asked & self._until_s.keys():
@@ -62,24 +62,24 @@ class WorkerLeases:
                 del self._until_s[job_id]
 
     def ended(self, job: Job) -> None:
-        """The job is done: its lease needs no renewing."""
+        """Stop renewing the lease of a job that is done."""
         self._until_s.pop(job.job_id, None)
 
     async def release(self, jobs: Collection[Job]) -> None:
-        """Give these jobs back, also those whose leases have ended; what another worker took over stays its own."""
+        """Release these jobs, even after their leases ended; jobs taken over by another worker are left alone."""
         for job in jobs:
             self._until_s.pop(job.job_id, None)
         if jobs:
             await release(self._engine, self.terms.owner, [job.job_id for job in jobs])
 
     async def release_all(self) -> None:
-        """Give back whatever the ledger says is this worker's, while it has nothing in hand."""
+        """Release every job that the ledger has under this worker's name; call it with no job in hand."""
         self._until_s.clear()
         await revoke(self._engine, self.terms.owner)
 
     @asynccontextmanager
     async def renewing(self, on_failure: Callable[[BatchStopped], None]) -> AsyncIterator[None]:
-        """Renew in the background for the duration of the block; a ledger that stays away is told to `on_failure`."""
+        """Renew in the background during the block; `on_failure` hears when the ledger stays unreachable."""
         renewals = asyncio.create_task(self._keep_renewing(on_failure))
         try:
             yield
@@ -97,5 +97,5 @@ class WorkerLeases:
                 on_failure(stopped)
 
     def _end_of_a_lease(self) -> float:
-        """Of one that is asked for now: the database's begins later."""
+        """End of a lease requested now. The database starts counting later, so this end is never too late."""
         return self._clock.since_boot_s() + self.terms.lease_s

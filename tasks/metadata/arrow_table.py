@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import RowMapping
 
-from tasks.metadata.columns import COLUMNS, INSTANT, value_of
+from tasks.metadata.columns import COLUMNS, INSTANT, get_value
 
 SCHEMA_VERSION = "1"
 
@@ -24,13 +24,13 @@ SCHEMA = pa.schema(
 )
 
 
-def arrow_columns(page: Sequence[RowMapping]) -> list[pa.Array[Any]]:
+def build_arrow_columns(page: Sequence[RowMapping]) -> list[pa.Array[Any]]:
     """The columns of some rows of the ledger, in order."""
-    return [pa.array([value_of(row, column) for row in page], type=_ARROW[column.type]) for column in COLUMNS]
+    return [pa.array([get_value(row, column) for row in page], type=_ARROW[column.type]) for column in COLUMNS]
 
 
 @contextmanager
-def parquet_table(path: Path) -> Iterator[Callable[[Sequence[RowMapping]], None]]:
+def open_parquet_table(path: Path) -> Iterator[Callable[[Sequence[RowMapping]], None]]:
     """A new Parquet file for the duration of the block; what is given appends rows of the ledger."""
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-        yield lambda page: writer.write_table(pa.table(arrow_columns(page), schema=SCHEMA))
+        yield lambda page: writer.write_table(pa.table(build_arrow_columns(page), schema=SCHEMA))

@@ -76,7 +76,7 @@ COLUMNS = (
 _RENAMED = {"status": "state", "created_at": "created_at_us", "completed_at": "completed_at_us"}
 
 
-def value_of(row: RowMapping, column: Column) -> Any:
+def get_value(row: RowMapping, column: Column) -> Any:
     """The column's value in a row of the ledger; instants are microseconds since 1970 UTC."""
     match column.name:
         case "prompt_hash":
@@ -87,10 +87,10 @@ def value_of(row: RowMapping, column: Column) -> Any:
             return row[_RENAMED.get(name, name)]
 
 
-def plain_row(row: RowMapping) -> dict[str, Any]:
+def build_plain_row(row: RowMapping) -> dict[str, Any]:
     """Every column by its name, in values that JSON has; instants as ISO 8601 in UTC."""
-    return {column.name: _plain(value_of(row, column), column) for column in COLUMNS}
+    return {column.name: _to_plain(get_value(row, column), column) for column in COLUMNS}
 
 
-def _plain(value: Any, column: Column) -> Any:
+def _to_plain(value: Any, column: Column) -> Any:
     return to_instant(value).isoformat() if column.type == INSTANT and value is not None else value

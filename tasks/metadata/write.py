@@ -23,11 +23,11 @@ async def write_metadata(engine: AsyncEngine, out: Output) -> int:
     Raises:
         BatchStopped: The disk or the storage takes no more; the old table is still there.
     """
-    from tasks.metadata.arrow_table import parquet_table  # noqa: PLC0415  loads PyArrow, which no first picture waits for
+    from tasks.metadata.arrow_table import open_parquet_table  # noqa: PLC0415  loads PyArrow, which no first picture waits for
 
     rows = 0
     async with out.replacing(FILE_NAME) as path:
-        with parquet_table(path) as append:
+        with open_parquet_table(path) as append:
             async for page in read_job_pages(engine):
                 append(page)
                 rows += len(page)

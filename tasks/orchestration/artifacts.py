@@ -21,7 +21,7 @@ from slugify import slugify
 from tasks.core.clock import repeat_every
 from tasks.generate.batch import Batch
 from tasks.ledger.queries import find_failures
-from tasks.report.summary import Summary, summary_lines
+from tasks.report.summary import Summary, format_summary
 
 UPDATE_EVERY_S = 5.0
 FAILURES_SHOWN = 100
@@ -52,7 +52,7 @@ async def write_report_artifacts(batch: Batch, summary: Summary) -> None:
     """Write the summary and, where there are any, the failures."""
     rows = await find_failures(batch.engine, FAILURES_SHOWN)
     with _ignore_errors():
-        markdown = "\n".join(f"- {line}" for line in summary_lines(summary.as_dict()))
+        markdown = "\n".join(f"- {line}" for line in format_summary(summary.as_dict()))
         await acreate_markdown_artifact(f"# {batch.out.name}\n\n{markdown}\n", key=_build_key(batch, "summary"))
         if rows:
             await acreate_table_artifact([dict(row) for row in rows], key=_build_key(batch, "failures"))

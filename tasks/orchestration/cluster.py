@@ -28,7 +28,8 @@ from tasks.generate.workers import dask_preload as dask_worker
 from tasks.generate.workers.heartbeat import Heartbeat, follow_workers
 from tasks.generate.workers.start import begin_fleet
 from tasks.generate.workers.worker import ShardOrder, work_on_shard
-from tasks.ledger.queries import Selection, Shard, count_jobs, find_open_backends
+from tasks.ledger.open_jobs import Selection, Shard, find_open_backends
+from tasks.ledger.queries import count_jobs
 from tasks.orchestration.shard_window import MOST_TASK_RUNS, run_shards
 
 LARGE_SHARD = 100

@@ -16,7 +16,7 @@ from prefect.exceptions import ObjectNotFound
 from tasks.core.display import current_display
 from tasks.generate.batch import Batch
 from tasks.generate.stop import StopSignal
-from tasks.ledger.queries import Selection, find_open_backends
+from tasks.ledger.open_jobs import Selection, find_open_backends
 
 PREFIX = "imagen-"
 NOISY_LOGGER = "prefect._internal.concurrency"

@@ -14,7 +14,7 @@ from tasks.core.paths import get_default_out, locate_config
 from tasks.core.settings import explain_setting, read_yaml
 from tasks.runs.request import DATE, RunRequest, TimeZone
 from tasks.runs.run import check_request
-from tasks.store.output.bucket_url import bucket_url
+from tasks.store.output.bucket_url import parse_bucket_url
 
 UTC_ZONE = "UTC"
 
@@ -58,7 +58,7 @@ class Schedule(RunRequest):
             "name": name,
         }
         for path in ("manifest", "out", "config"):
-            if isinstance(values[path], str | Path) and bucket_url(str(values[path])) is None:
+            if isinstance(values[path], str | Path) and parse_bucket_url(str(values[path])) is None:
                 values[path] = str(Path(values[path]).absolute())
         return values
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from tasks.generate.batch import Batch
 from tasks.generate.stop import stop_on_error
-from tasks.ledger.queries import Selection, Shard, list_shards
+from tasks.ledger.open_jobs import Selection, Shard, list_shards
 
 MOST_TASK_RUNS = 500
 """A task run costs 3 events and 10 to 30 ms of CPU (measured with Prefect 3.8.8, 2026-11)."""

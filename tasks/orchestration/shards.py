@@ -9,10 +9,10 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.generate.batch import Batch, get_current_batch
 from tasks.generate.jobs import generate_range
-from tasks.ledger.queries import Selection, Shard, count_open
+from tasks.ledger.open_jobs import Selection, Shard, count_open
 from tasks.orchestration.artifacts import keep_progress_artifact
 from tasks.orchestration.shard_window import MOST_TASK_RUNS, run_shards
-from tasks.report.progress import shown
+from tasks.report.progress import show_progress
 
 MOST_SINGLE_JOB_SHARDS = 200
 """Up to so many jobs each is a task run of its own, so that the UI shows every prompt by name."""
@@ -47,7 +47,7 @@ async def generate_open_jobs(batch: Batch, selection: Selection, *, run: int) ->
     left = await count_open(batch.engine, selection)
     if not left or batch.stop.requested:
         return
-    async with shown(batch, left=left), keep_progress_artifact(batch, left=left):
+    async with show_progress(batch, left=left), keep_progress_artifact(batch, left=left):
         if batch.settings.runner.kind == "local":
             await _run_locally(batch, selection, size=choose_shard_size(left))
         else:

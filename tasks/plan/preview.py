@@ -10,8 +10,9 @@ from itertools import islice
 from typing import Any
 
 from tasks.backends.prices import warn_of_old_prices
-from tasks.core.money import to_micros, to_usd
+from tasks.core.money import format_usd, to_micros, to_usd
 from tasks.core.paths import has_ledger
+from tasks.core.records import ENDED_STATES
 from tasks.core.settings import Settings
 from tasks.manifest import Manifest
 from tasks.plan.check import PlanReport, check_manifest
@@ -19,7 +20,6 @@ from tasks.plan.planner import PlanOptions, build_planner, plan_manifest
 from tasks.store.output import Output
 
 LOOKUP_JOBS = 500
-ENDED = ("succeeded", "failed", "held")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ def preview_plan(
         "done": known.states["succeeded"],
         "failed": known.states["failed"],
         "held": known.states["held"],
-        "to_do": report.jobs - sum(known.states[state] for state in ENDED),
+        "to_do": report.jobs - sum(known.states[state] for state in ENDED_STATES),
         "estimate_usd": to_usd(report.estimate_micros),
         "to_do_usd": to_usd(to_do_micros),
         "unpriced": report.unpriced,
@@ -87,12 +87,12 @@ def format_preview(record: dict[str, Any]) -> list[str]:
     at_least = timedelta(seconds=round(record["duration_s"]))
     lines = [
         f"{record['manifest']}: {record['rows']} rows, {record['jobs']} images ({backends}){duplicates}",
-        f"all of them: ${record['estimate_usd']:,.2f}{unpriced}",
-        f"to do: {record['to_do']} images, ${record['to_do_usd']:,.2f}{to_do_unpriced}, at least {at_least}",
+        f"all of them: {format_usd(record['estimate_usd'])}{unpriced}",
+        f"to do: {record['to_do']} images, {format_usd(record['to_do_usd'])}{to_do_unpriced}, at least {at_least}",
     ]
     if record["done"] or record["failed"] or record["held"] or record["spent_usd"]:
         counts = f"{record['done']} done, {record['failed']} failed, {record['held']} held"
-        lines.append(f"already in {record['out']}: {counts}; ${record['spent_usd']:,.2f} spent so far")
+        lines.append(f"already in {record['out']}: {counts}; {format_usd(record['spent_usd'])} spent so far")
     if record["budget_usd"] is not None:
         lines.append(_budget_line(record))
     return lines + [f"warning: {warning}" for warning in record["warnings"]]
@@ -103,7 +103,7 @@ def _unpriced(images: int) -> str:
 
 
 def _budget_line(record: dict[str, Any]) -> str:
-    left = f"of the budget of ${record['budget_usd']:,.2f} are ${max(0.0, record['budget_left_usd']):,.2f} left"
+    left = f"of the budget of {format_usd(record['budget_usd'])} are {format_usd(max(0.0, record['budget_left_usd']))} left"
     if record["within_budget"]:
         return f"{left}: enough"
     if record["to_do_unpriced"]:
@@ -113,7 +113,7 @@ def _budget_line(record: dict[str, Any]) -> str:
 
 def _left_s(report: PlanReport, known: Known) -> float:
     """The plan's duration, less the share that has ended."""
-    ended = sum(known.states[state] for state in ENDED)
+    ended = sum(known.states[state] for state in ENDED_STATES)
     return report.duration_s * (report.jobs - ended) / report.jobs if report.jobs else 0.0
 
 
@@ -132,7 +132,7 @@ async def _known(manifest: Manifest, settings: Settings, options: PlanOptions, o
         while chunk := list(islice(planned, LOOKUP_JOBS)):
             found = await get_known_states(engine, [job.job_id for job in chunk])
             states.update(found.values())
-            ended = (job for job in chunk if found.get(job.job_id) in ENDED)
+            ended = (job for job in chunk if found.get(job.job_id) in ENDED_STATES)
             prices = [planner.backend(job.backend).estimate(job).cost_micros for job in ended]
             ended_micros += sum(price or 0 for price in prices)
             ended_unpriced += prices.count(None)

@@ -17,10 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import InputError
 from tasks.core.identity import derive_seed, hash_text, normalize_prompt, to_canonical_json
-from tasks.core.records import Job, JobState, PlannedJob
+from tasks.core.records import OPEN_STATES, Job, JobState, PlannedJob
 from tasks.ledger.jobs import SERIES_WIDTH, job_from_row, write_plan
 from tasks.ledger.lookup import find_ids_by_prefix, find_jobs_by_salt, get_job_row
-from tasks.ledger.queries import OPEN_STATES
 
 REROLL_SALT = "imagen:reroll"
 LINK = "rerolled_from"
@@ -48,7 +47,7 @@ class PlannedReroll:
     @property
     def is_to_do(self) -> bool:
         """Whether there is anything to make; what has ended is not paid for again."""
-        return self.state is None or self.state in OPEN_STATES
+        return self.state is None or self.state.is_open
 
 
 async def plan_reroll(engine: AsyncEngine, reroll: Reroll) -> PlannedReroll:

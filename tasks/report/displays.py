@@ -18,12 +18,12 @@ _COUNTER = re.compile(r" \(\d+ s\)$")
 """A wait that counts its seconds is one line in a log."""
 
 
-def display_on(console: Console) -> LineDisplay | LiveDisplay:
+def choose_display(console: Console) -> LineDisplay | LiveDisplay:
     """The one that fits: a terminal can be drawn on, anything else gets lines."""
     return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
 
 
-def lasting_console(stream: TextIO | None) -> Console:
+def open_lasting_console(stream: TextIO | None) -> Console:
     """A console on a stream that may end before the run does: a log's reader that goes, a terminal that is closed."""
     return Console(stderr=True) if stream is None else Console(file=cast(IO[str], _Lasting(stream)))
 
@@ -148,10 +148,10 @@ class LiveDisplay:
         self._live.stop()
 
     def _picture(self) -> RenderableType:
-        return Group(self._bar, *([] if self._standing is None else _lines(self._standing)))
+        return Group(self._bar, *([] if self._standing is None else _build_lines(self._standing)))
 
 
-def _lines(standing: ProgressSnapshot) -> list[Text]:
+def _build_lines(standing: ProgressSnapshot) -> list[Text]:
     """What does not fit into a narrow terminal is cut, so that the picture keeps its height."""
     line = Text("  ", overflow="ellipsis", no_wrap=True)
     line.append(f"{standing.failed} failed", style="bold red" if standing.failed else "")

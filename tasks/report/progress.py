@@ -17,7 +17,7 @@ REFRESH_S = 0.2
 
 
 @asynccontextmanager
-async def shown(batch: Batch, *, left: int) -> AsyncIterator[None]:
+async def show_progress(batch: Batch, *, left: int) -> AsyncIterator[None]:
     """Show the batch's tally on the current display for the duration of the block."""
     display, meter, started_s = current_display.get(), RateMeter(), batch.clock.monotonic_s()
     meter.rate_per_s(started_s, 0)
@@ -25,14 +25,14 @@ async def shown(batch: Batch, *, left: int) -> AsyncIterator[None]:
     async def update() -> None:
         now_s = batch.clock.monotonic_s()
         rate_per_s = meter.rate_per_s(now_s, batch.tally.done)
-        display.update(standing_of(batch, left=left, rate_per_s=rate_per_s), now_s - started_s)
+        display.update(build_snapshot(batch, left=left, rate_per_s=rate_per_s), now_s - started_s)
 
     display.start(left)
     async with repeat_every(update, every_s=REFRESH_S):
         yield
 
 
-def standing_of(batch: Batch, *, left: int, rate_per_s: float) -> ProgressSnapshot:
+def build_snapshot(batch: Batch, *, left: int, rate_per_s: float) -> ProgressSnapshot:
     """How a running batch stands, of the jobs that were left when it began."""
     tally, paces = batch.tally, batch.rate_limiters
     slowed = [pace.per_min for pace in paces if pace.is_slowed]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.core.money import format_usd
 from tasks.core.safe_text import escape_control_characters
 from tasks.core.text import format_command
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.lookup import find_job
 from tasks.plan.reroll import LINK, PlannedReroll, Reroll, plan_reroll
-from tasks.report.show import parsed_extra, show
-from tasks.report.summary import exit_code
+from tasks.report.show import parse_extra, read_record
+from tasks.report.summary import get_exit_code
 from tasks.store.output import Output
 
 
-async def asked(out: Output, wanted: str, *, seed: int | None, prompt: str | None) -> tuple[Reroll, PlannedReroll]:
+async def find_reroll(
+    out: Output, wanted: str, *, seed: int | None, prompt: str | None
+) -> tuple[Reroll, PlannedReroll]:
     """Find the picture that is meant, and the job that would be made. Nothing is written or spent.
 
     Raises:
@@ -29,18 +32,18 @@ async def asked(out: Output, wanted: str, *, seed: int | None, prompt: str | Non
 async def read_reroll(out: Output, job_id: str) -> dict[str, Any]:
     """The record of the new picture, as `imagen show` has it."""
     async with open_ledger(out.ledger_folder()) as engine:
-        return await show(engine, out, job_id)
+        return await read_record(engine, out, job_id)
 
 
-def reroll_lines(record: dict[str, Any], summary: dict[str, Any] | None, out: Output) -> list[str]:
+def format_reroll(record: dict[str, Any], summary: dict[str, Any] | None, out: Output) -> list[str]:
     """What came of it, for people; `summary` is None where it had been made before."""
     name = record["id"]
     if record["status"] == "succeeded":
-        cost = "unknown cost" if record["cost_usd"] is None else f"${record['cost_usd']:,.4f}"
+        cost = "unknown cost" if record["cost_usd"] is None else format_usd(record["cost_usd"])
         before = "made already, nothing was paid now" if summary is None else cost
         return [
             record["path"],
-            f"{name} (from {parsed_extra(record)[LINK][:12]}): seed {record['seed']}, {before}",
+            f"{name} (from {parse_extra(record)[LINK][:12]}): seed {record['seed']}, {before}",
             f"the old picture stays; all about this one: {format_command('show', out, '--id', name)}",
         ]
     if record["error_kind"]:
@@ -53,8 +56,8 @@ def reroll_lines(record: dict[str, Any], summary: dict[str, Any] | None, out: Ou
     return [f"{name} is {record['status']}", *why, f"to go on: {format_command('resume', out)}"]
 
 
-def reroll_status(record: dict[str, Any], summary: dict[str, Any] | None) -> int:
+def get_reroll_status(record: dict[str, Any], summary: dict[str, Any] | None) -> int:
     """The exit status: of this picture, whatever the rest of the batch is like."""
     if record["status"] == "succeeded":
         return 0
-    return 1 if summary is None or record["error_kind"] else exit_code(summary) or 1
+    return 1 if summary is None or record["error_kind"] else get_exit_code(summary) or 1

@@ -10,16 +10,16 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import to_instant
-from tasks.core.money import to_usd
+from tasks.core.money import format_usd, to_usd
 from tasks.core.safe_text import escape_control_characters
 from tasks.ledger.lookup import find_job, get_attempts
-from tasks.metadata.columns import plain_row
+from tasks.metadata.columns import build_plain_row
 from tasks.store.output import Output
 
 INDENT = " " * 18
 
 
-async def show(engine: AsyncEngine, out: Output, wanted: str) -> dict[str, Any]:
+async def read_record(engine: AsyncEngine, out: Output, wanted: str) -> dict[str, Any]:
     """The record of one picture: the table's columns, where the file is, and every attempt.
 
     Raises:
@@ -27,26 +27,26 @@ async def show(engine: AsyncEngine, out: Output, wanted: str) -> dict[str, Any]:
     """
     row = await find_job(engine, out, wanted)
     return {
-        **plain_row(row),
+        **build_plain_row(row),
         "path": None if row["file_name"] is None else f"{out}/{row['file_name']}",
         "in_manifest": not row["withdrawn"],
-        "attempt_list": [_attempt(attempt) for attempt in await get_attempts(engine, row["job_id"])],
+        "attempt_list": [_build_attempt(attempt) for attempt in await get_attempts(engine, row["job_id"])],
     }
 
 
-def parsed_extra(record: dict[str, Any]) -> dict[str, Any]:
+def parse_extra(record: dict[str, Any]) -> dict[str, Any]:
     """The manifest's other columns of a record."""
     extra: dict[str, Any] = json.loads(record["extra"])
     return extra
 
 
-def _attempt(row: RowMapping) -> dict[str, Any]:
+def _build_attempt(row: RowMapping) -> dict[str, Any]:
     return {
         "number": row["number"],
         "state": row["state"],
         "backend": row["backend"],
         "prediction_id": row["prediction_id"],
-        **{name: _iso(row[f"{name}_us"]) for name in ("started_at", "submitted_at", "ended_at")},
+        **{name: _to_iso(row[f"{name}_us"]) for name in ("started_at", "submitted_at", "ended_at")},
         "latency_ms": row["latency_ms"],
         "predict_time_s": row["predict_time_s"],
         "submit_retries": row["submit_retries"],
@@ -58,37 +58,37 @@ def _attempt(row: RowMapping) -> dict[str, Any]:
     }
 
 
-def show_lines(record: dict[str, Any]) -> list[str]:
+def format_record(record: dict[str, Any]) -> list[str]:
     """The record for people: what is not known is left out."""
     apart = {"attempt_list", "in_manifest", "path", "file_name"}
     facts = [(name, value) for name, value in record.items() if name not in apart and value not in {None, "", "{}"}]
     file = record["path"] or "no picture"
     return [
         file,
-        *(_fact(name, value) for name, value in facts),
+        *(_format_fact(name, value) for name, value in facts),
         *([] if record["in_manifest"] else ["not in the manifest any more"]),
-        *_attempt_lines(record["attempt_list"]),
+        *_format_attempts(record["attempt_list"]),
     ]
 
 
-def _fact(name: str, value: Any) -> str:
+def _format_fact(name: str, value: Any) -> str:
     # A prompt keeps its own lines, under each other.
     text = (
-        f"${value:,.4f}"
+        format_usd(value)
         if name == "cost_usd"
         else f"\n{INDENT}".join(map(escape_control_characters, str(value).split("\n")))
     )
     return f"{name:<{len(INDENT)}}{text}"
 
 
-def _attempt_lines(attempts: Sequence[dict[str, Any]]) -> list[str]:
-    return [line for attempt in attempts for line in _lines_of(attempt)]
+def _format_attempts(attempts: Sequence[dict[str, Any]]) -> list[str]:
+    return [line for attempt in attempts for line in _format_attempt(attempt)]
 
 
-def _lines_of(attempt: dict[str, Any]) -> list[str]:
-    cost = "cost unknown" if attempt["cost_usd"] is None else f"${attempt['cost_usd']:,.4f}"
+def _format_attempt(attempt: dict[str, Any]) -> list[str]:
+    cost = "cost unknown" if attempt["cost_usd"] is None else format_usd(attempt["cost_usd"])
     if attempt["ended_at"] is None:
-        cost = "cost open" if attempt["reserved_usd"] is None else f"${attempt['reserved_usd']:,.4f} set aside"
+        cost = "cost open" if attempt["reserved_usd"] is None else f"{format_usd(attempt['reserved_usd'])} set aside"
     parts = [attempt["started_at"], attempt["state"], cost]
     if attempt["latency_ms"] is not None:
         parts.append(f"{attempt['latency_ms']} ms")
@@ -102,5 +102,5 @@ def _lines_of(attempt: dict[str, Any]) -> list[str]:
     ]
 
 
-def _iso(us: int | None) -> str | None:
+def _to_iso(us: int | None) -> str | None:
     return None if us is None else to_instant(us).isoformat(timespec="milliseconds")

@@ -13,12 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import to_instant
 from tasks.core.errors import INTERRUPTED_STATUS, Refused, Rejected
-from tasks.core.money import to_usd
+from tasks.core.money import format_usd, to_usd
 from tasks.core.records import Counts, JobState
 from tasks.core.text import format_command
 from tasks.ledger.lock import is_alive
-from tasks.ledger.queries import count_jobs, count_usage, find_last_activity_us
+from tasks.ledger.queries import count_jobs, find_last_activity_us
 from tasks.ledger.runs import RunRecord, get_last_run
+from tasks.ledger.usage import count_usage
 from tasks.store.output import NewFile, Output
 
 FILE_NAME = "summary.json"
@@ -75,7 +76,7 @@ class Summary:
             "usage_pending": self.usage_pending,
             "errors": dict(counts.errors),
             "outcome": self.outcome,
-            "last_activity": _iso(self.last_activity_us),
+            "last_activity": _to_iso(self.last_activity_us),
             "warning": self.warning,
             "out": str(self.out),
         }
@@ -105,28 +106,28 @@ async def summarise(
     )
 
 
-def summary_lines(record: dict[str, Any]) -> list[str]:
+def format_summary(record: dict[str, Any]) -> list[str]:
     """The record in a few lines for people: counts, cost, where the files are, what to do next."""
     return [
-        count_line(record),
+        format_counts(record),
         *(f"  {number} x {kind}" for kind, number in record["errors"].items()),
-        *remarks(record),
+        *find_remarks(record),
         f"images and metadata.parquet are in {record['out']}",
-        *(f"{why}: {command}" for why, command in next_steps(record)),
+        *(f"{why}: {command}" for why, command in find_next_steps(record)),
     ]
 
 
-def count_line(record: dict[str, Any]) -> str:
+def format_counts(record: dict[str, Any]) -> str:
     """Pictures, failures and dollars."""
     unknown = f" and {record['cost_unknown']} of unknown cost" if record["cost_unknown"] else ""
     again = f", {record['generated']} of them new" if record["generated"] not in {None, record["images"]} else ""
     return (
         f"{record['images']} of {record['total']} images{again}; {record['failed']} failed, "
-        f"{record['held']} held, {_left(record)} to do; ${record['cost_usd']:,.2f}{unknown}"
+        f"{record['held']} held, {_count_left(record)} to do; {format_usd(record['cost_usd'])}{unknown}"
     )
 
 
-def remarks(record: dict[str, Any]) -> list[str]:
+def find_remarks(record: dict[str, Any]) -> list[str]:
     """How the last run ended, where it did not simply complete, and what went wrong without costing a picture."""
     rerouted = record["rerouted"]
     others = [f"{rerouted} taken over by another backend than the first"] if rerouted else []
@@ -134,11 +135,11 @@ def remarks(record: dict[str, Any]) -> list[str]:
     return [*others, *ended, *([f"warning: {record['warning']}"] if record["warning"] else [])]
 
 
-def next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
+def find_next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
     """What to do now: why, and the very command."""
     out = record["out"]
     steps = [("to look through them", format_command("gallery", out))] if record["images"] else []
-    if _left(record) and record["outcome"] != RUNNING:
+    if _count_left(record) and record["outcome"] != RUNNING:
         steps.append(("to go on", format_command("resume", out)))
     if record["failed"]:
         steps.append(("to try what failed again", format_command("resume", out, "--retry-failed")))
@@ -151,7 +152,7 @@ def next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
     return steps
 
 
-def _left(record: dict[str, Any]) -> int:
+def _count_left(record: dict[str, Any]) -> int:
     left: int = record["planned"] + record["submitting"] + record["submitted"]
     return left
 
@@ -162,11 +163,11 @@ async def write_summary(summary: Summary) -> None:
     await summary.out.write(lambda: NewFile(FILE_NAME, (text + "\n").encode()))
 
 
-def _iso(us: int | None) -> str | None:
+def _to_iso(us: int | None) -> str | None:
     return None if us is None else to_instant(us).isoformat(timespec="seconds")
 
 
-def exit_code(record: dict[str, Any]) -> int:
+def get_exit_code(record: dict[str, Any]) -> int:
     """The exit status that a finished run's record means: 0, 1, 3 or 130."""
     outcome = record["outcome"] or ""
     if outcome == "interrupted":

@@ -11,34 +11,34 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
-from tasks.report.summary import count_line, exit_code, next_steps, remarks, summary_lines
+from tasks.report.summary import find_next_steps, find_remarks, format_counts, format_summary, get_exit_code
 
 
 def print_summary(console: Console, record: dict[str, Any]) -> None:
     """Print the record."""
     if not console.is_terminal:
-        _print(console, [Text(line) for line in summary_lines(record)])
+        _print(console, [Text(line) for line in format_summary(record)])
         return
-    colour = "green" if exit_code(record) == 0 else "yellow"
+    colour = "green" if get_exit_code(record) == 0 else "yellow"
     console.print(Rule(Text(record["batch"]), align="left", style=colour, characters="─"))
-    _print(console, _body(record))
+    _print(console, _build_body(record))
     console.print(Rule(style=colour, characters="─"))
 
 
-def _body(record: dict[str, Any]) -> list[Text]:
+def _build_body(record: dict[str, Any]) -> list[Text]:
     errors = [Text(f"  {number} x {kind}", style="red") for kind, number in record["errors"].items()]
     speed = f"{record['wall_s']:,.1f} s, {record['images_per_s']:,.1f} images/s"
     return [
-        Text(count_line(record), style="bold"),
+        Text(format_counts(record), style="bold"),
         *errors,
         *([Text(speed, style="dim")] if record["images_per_s"] else []),
-        *(Text(remark, style="yellow") for remark in remarks(record)),
+        *(Text(remark, style="yellow") for remark in find_remarks(record)),
         Text(f"images and metadata.parquet are in {record['out']}"),
-        *(line for step in next_steps(record) for line in _step(*step)),
+        *(line for step in find_next_steps(record) for line in _format_step(*step)),
     ]
 
 
-def _step(why: str, command: str) -> list[Text]:
+def _format_step(why: str, command: str) -> list[Text]:
     return [Text(f"{why}:"), Text(f"  {command}", style="bold cyan")]
 
 

@@ -18,7 +18,7 @@ from tasks.store.output import Output
 LOOK_EVERY_S = 1.0
 
 
-async def summaries(engine: AsyncEngine, out: Output, clock: Clock) -> AsyncGenerator[Summary]:
+async def watch_summaries(engine: AsyncEngine, out: Output, clock: Clock) -> AsyncGenerator[Summary]:
     """The batch's summary about once a second while a run is alive; the last one is of no living run."""
     while True:
         summary = await summarise(engine, out, now_us=clock.now_us())
@@ -28,7 +28,7 @@ async def summaries(engine: AsyncEngine, out: Output, clock: Clock) -> AsyncGene
         await clock.sleep(LOOK_EVERY_S)
 
 
-async def watch(out: Output, display: Display, *, clock: Clock | None = None) -> tuple[Summary, bool]:
+async def watch_run(out: Output, display: Display, *, clock: Clock | None = None) -> tuple[Summary, bool]:
     """Show a living run until it ends.
 
     Returns:
@@ -40,18 +40,18 @@ async def watch(out: Output, display: Display, *, clock: Clock | None = None) ->
     meter, started_s = RateMeter(), None
     clock = clock or Clock()
     async with open_ledger(out.ledger_folder()) as engine:
-        async for summary in summaries(engine, out, clock):
+        async for summary in watch_summaries(engine, out, clock):
             now_s = clock.monotonic_s()
             if started_s is None and summary.alive:
                 started_s = now_s
                 display.start(summary.counts.total)
             if started_s is not None:
-                display.update(_standing(summary, meter, now_s), now_s - started_s)
+                display.update(_build_snapshot(summary, meter, now_s), now_s - started_s)
     display.finish()
     return summary, started_s is not None
 
 
-def _standing(summary: Summary, meter: RateMeter, now_s: float) -> ProgressSnapshot:
+def _build_snapshot(summary: Summary, meter: RateMeter, now_s: float) -> ProgressSnapshot:
     counts = summary.counts
     done = counts.succeeded + counts.failed + counts.held
     return ProgressSnapshot(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tasks.generate.jobs import generate_range
 from tasks.generate.signals import handle_signals
-from tasks.ledger.queries import count_open, list_shards
+from tasks.ledger.open_jobs import count_open, list_shards
 from tasks.metadata.write import write_metadata
-from tasks.report.progress import shown
+from tasks.report.progress import show_progress
 from tasks.report.summary import Summary
 from tasks.runs.request import RunRequest
 from tasks.runs.run import OpenRun, check_ledger, check_request, conclude_run, open_run, plan_run
@@ -33,6 +33,6 @@ async def _generate(run: OpenRun) -> None:
     left = await count_open(batch.engine, selection)
     if not left or batch.stop.requested:
         return
-    async with shown(batch, left=left):
+    async with show_progress(batch, left=left):
         async for shard in list_shards(batch.engine, left, selection):
             await generate_range(batch, shard.first, shard.last, shard.planned_run)

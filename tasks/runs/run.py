@@ -28,7 +28,8 @@ from tasks.ledger.database.location import LedgerPlace, locate_ledger, require_l
 from tasks.ledger.jobs import reopen, write_plan
 from tasks.ledger.leases import list_living_leases, revoke
 from tasks.ledger.lock import lock_folder, require_no_workers
-from tasks.ledger.queries import Selection, find_open_backends, find_open_jobs, list_shards, read_ended_pages
+from tasks.ledger.open_jobs import Selection, find_open_backends, find_open_jobs, list_shards
+from tasks.ledger.queries import read_ended_pages
 from tasks.ledger.runs import RunRecord, RunStart, begin_run, end_run, get_last_run
 from tasks.manifest import open_manifest
 from tasks.plan.check import PlanReport, check_manifest
@@ -39,7 +40,7 @@ from tasks.report.summary import COMPLETED, Summary, summarise, write_summary
 from tasks.runs.request import RunRequest
 from tasks.runs.reroute import reroute
 from tasks.runs.runner import check_runner
-from tasks.store.output import output_at
+from tasks.store.output import parse_output
 from tasks.usage.caller import resolve_caller
 from tasks.usage.push import PushReport
 
@@ -66,7 +67,7 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
     Raises:
         InputError: The output cannot be used, or another run holds it. Nothing was spent.
     """
-    clock, out = clock or Clock(), output_at(request.out)
+    clock, out = clock or Clock(), parse_output(request.out)
     with lock_folder(out.home, shown=request.out):
         remove_leftovers(out.home)
         given = _load_given_settings(request)
@@ -109,7 +110,7 @@ def check_request(request: RunRequest) -> PlanReport | None:
         ConfigError: A setting cannot be used, or a backend that the manifest needs is not set up.
         InputError: There is no batch to resume, or its output cannot be written.
     """
-    out = output_at(request.out)
+    out = parse_output(request.out)
     if request.manifest is None:
         request.reopened()
         require_ledger(out.ledger_folder())
@@ -254,7 +255,7 @@ def _load_given_settings(request: RunRequest) -> Settings | None:
 
 def _find_ledger(request: RunRequest, given: Settings | None) -> LedgerPlace:
     """A new batch's ledger is where the configuration says; another's is where it is."""
-    return locate_ledger(output_at(request.out).home, None if given is None else given.ledger_url)
+    return locate_ledger(parse_output(request.out).home, None if given is None else given.ledger_url)
 
 
 def _choose_settings_and_budget(

@@ -15,7 +15,7 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.lock import is_alive
 from tasks.ledger.runs import RunRecord, count_resumes, get_last_run
 from tasks.report.summary import KILLED
-from tasks.store.output import output_at
+from tasks.store.output import parse_output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ async def find_unfinished_batches(folder: str, rule: ResumeRule, *, now_us: int)
     One whose run is alive is passed over: it holds the folder's lock, or that of its ledger's server.
     """
     oldest_us = now_us - rule.within // timedelta(microseconds=1)
-    for out in output_at(folder).below():
+    for out in parse_output(folder).below():
         try:
             async with open_ledger(out.home) as engine:
                 if await is_alive(engine, out.home):

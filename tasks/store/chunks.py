@@ -35,12 +35,12 @@ class Chunk:
     """Where its content lies, without header, checksum and padding."""
 
 
-def bad_image(message: str) -> BadImage:
+def build_bad_image(message: str) -> BadImage:
     """The error for bytes that are not a whole picture: what came may have been paid for, so its cost is open."""
     return BadImage(message, cost_micros=None)
 
 
-def format_of(data: bytes) -> str | None:
+def detect_format(data: bytes) -> str | None:
     """`png`, `jpeg`, `webp`, `gif` or `avif` by the first bytes; None for anything else."""
     if data.startswith(PNG_SIGNATURE):
         return "png"
@@ -53,7 +53,7 @@ def format_of(data: bytes) -> str | None:
     return "avif" if data[4:12] in {b"ftypavif", b"ftypavis"} else None
 
 
-def chunks_of(data: bytes) -> list[Chunk]:
+def parse_chunks(data: bytes) -> list[Chunk]:
     """The chunks of a whole PNG, JPEG or WebP file, in order; none for any other format.
 
     Bytes behind the end of the picture are ignored, as every viewer does.
@@ -61,23 +61,23 @@ def chunks_of(data: bytes) -> list[Chunk]:
     Raises:
         BadImage: The file is cut off, or a checksum is wrong. Fetching again may help.
     """
-    match format_of(data):
+    match detect_format(data):
         case "png":
-            return _png_chunks(data)
+            return _parse_png(data)
         case "jpeg":
-            return _jpeg_segments(data)
+            return _parse_jpeg(data)
         case "webp":
-            return _webp_chunks(data)
+            return _parse_webp(data)
         case _:
             return []
 
 
-def riff_end(data: bytes) -> int:
+def get_riff_end(data: bytes) -> int:
     """Where a WebP file says that it ends, in bytes from its start."""
     return 8 + int.from_bytes(data[4:8], "little")
 
 
-def _png_chunks(data: bytes) -> list[Chunk]:
+def _parse_png(data: bytes) -> list[Chunk]:
     chunks: list[Chunk] = []
     start = len(PNG_SIGNATURE)
     while not chunks or chunks[-1].kind != b"IEND":
@@ -85,15 +85,15 @@ def _png_chunks(data: bytes) -> list[Chunk]:
         body = slice(start + 8, start + 8 + int.from_bytes(data[start : start + 4]))
         end = body.stop + 4
         if end > len(data):
-            raise bad_image(f"the PNG is cut off after {len(data)} bytes")
+            raise build_bad_image(f"the PNG is cut off after {len(data)} bytes")
         if zlib.crc32(data[start + 4 : body.stop]) != int.from_bytes(data[body.stop : end]):
-            raise bad_image(f"the PNG is damaged: the checksum at byte {body.stop} is wrong")
+            raise build_bad_image(f"the PNG is damaged: the checksum at byte {body.stop} is wrong")
         chunks.append(Chunk(kind, start, body))
         start = end
     return chunks
 
 
-def _jpeg_segments(data: bytes) -> list[Chunk]:
+def _parse_jpeg(data: bytes) -> list[Chunk]:
     chunks: list[Chunk] = []
     position = 2
     while marker := _JPEG_MARKER.search(data, position):
@@ -104,13 +104,13 @@ def _jpeg_segments(data: bytes) -> list[Chunk]:
         # The two length bytes count themselves.
         position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
         chunks.append(Chunk(kind, start, slice(marker.end() + 2, position)))
-    raise bad_image(f"the JPEG is cut off after {len(data)} bytes")
+    raise build_bad_image(f"the JPEG is cut off after {len(data)} bytes")
 
 
-def _webp_chunks(data: bytes) -> list[Chunk]:
-    whole = riff_end(data)
+def _parse_webp(data: bytes) -> list[Chunk]:
+    whole = get_riff_end(data)
     if whole > len(data):
-        raise bad_image(f"the WebP is cut off: {len(data)} of {whole} bytes")
+        raise build_bad_image(f"the WebP is cut off: {len(data)} of {whole} bytes")
     chunks: list[Chunk] = []
     start = RIFF_HEADER_BYTES
     while start + 8 <= whole:
@@ -118,5 +118,5 @@ def _webp_chunks(data: bytes) -> list[Chunk]:
         chunks.append(Chunk(data[start : start + 4], start, body))
         start = body.stop + body.stop % 2
         if start > whole:
-            raise bad_image(f"the WebP is damaged: its last chunk ends at byte {start}, the file at {whole}")
+            raise build_bad_image(f"the WebP is damaged: its last chunk ends at byte {start}, the file at {whole}")
     return chunks

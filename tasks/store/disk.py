@@ -12,7 +12,7 @@ from tasks.core.text import format_command
 
 
 @contextmanager
-def stopping_when_full(out: object, *, disk: Path | None = None) -> Iterator[None]:
+def stop_when_full(out: object, *, disk: Path | None = None) -> Iterator[None]:
     """Run the block, which writes into the output `out`.
 
     Args:
@@ -25,13 +25,13 @@ def stopping_when_full(out: object, *, disk: Path | None = None) -> Iterator[Non
     try:
         yield
     except OSError as exc:
-        why = _why(disk or out, exc)
+        why = _explain(disk or out, exc)
         raise BatchStopped(
             "disk", f"{why} and run `{format_command('resume', out)}`; nothing is paid twice", why=why
         ) from exc
 
 
-def _why(out: object, error: OSError) -> str:
+def _explain(out: object, error: OSError) -> str:
     match error.errno:
         case errno.ENOSPC:
             return f"the disk of {out} is full: free some space"

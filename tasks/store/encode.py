@@ -42,7 +42,7 @@ def encode(image: Image.Image, *, format: str, quality: int) -> bytes:  # noqa: 
         case "png":
             image.save(file, format="PNG", compress_level=PNG_COMPRESS_LEVEL)
         case "jpeg":
-            _opaque(image).save(file, format="JPEG", quality=quality)
+            _flatten(image).save(file, format="JPEG", quality=quality)
         case "webp":
             image.save(file, format="WEBP", quality=quality)
         case _:
@@ -58,7 +58,7 @@ def _check_size(image: Image.Image, format: str) -> None:  # noqa: A002  as abov
         )
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def _flatten(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

@@ -19,7 +19,7 @@ from PIL import AvifImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlug
 from slugify import slugify
 
 from tasks.core.records import Job, StoredImage
-from tasks.store.chunks import bad_image, chunks_of, format_of
+from tasks.store.chunks import build_bad_image, detect_format, parse_chunks
 from tasks.store.encode import EXTENSIONS
 from tasks.store.output import NewFile, Output
 from tasks.store.parameters import embed
@@ -79,20 +79,20 @@ def measure(data: bytes) -> Measured:
             help; what they cost is not known here.
     """
     if not data:
-        raise bad_image("no bytes came")
-    found = format_of(data)
+        raise build_bad_image("no bytes came")
+    found = detect_format(data)
     if found is None:
-        raise bad_image(f"what came is not a picture ({', '.join(EXTENSIONS)}): {_beginning(data)}")
-    chunks_of(data)
+        raise build_bad_image(f"what came is not a picture ({', '.join(EXTENSIONS)}): {_describe_beginning(data)}")
+    parse_chunks(data)
     try:
         return _decode(data, found)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise bad_image(f"the {found} is larger than {MAX_IMAGE_PIXELS} pixels") from None
+        raise build_bad_image(f"the {found} is larger than {MAX_IMAGE_PIXELS} pixels") from None
     except DECODER_ERRORS as exc:
-        raise bad_image(f"the {found} of {len(data)} bytes cannot be decoded: {exc}") from exc
+        raise build_bad_image(f"the {found} of {len(data)} bytes cannot be decoded: {exc}") from exc
 
 
-def image_path(job: Job, format: str) -> str:  # noqa: A002  what every record calls it
+def build_image_path(job: Job, format: str) -> str:  # noqa: A002  what every record calls it
     """Where the picture of `job` lies, relative to the output: `images/ab/fox-3f9a1c2b77d0.png`.
 
     Args:
@@ -105,7 +105,7 @@ def image_path(job: Job, format: str) -> str:  # noqa: A002  what every record c
     return f"{IMAGES}/{job.job_id[:2]}/{slug}-{job.job_id[:12]}{EXTENSIONS[format]}"
 
 
-def parameters_of(job: Job) -> dict[str, Any]:
+def embedded_parameters(job: Job) -> dict[str, Any]:
     """What is embedded in the picture's file: what was asked for, without what was left open."""
     asked = {
         "prompt": job.prompt,
@@ -125,7 +125,7 @@ def parameters_of(job: Job) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFile(NewFile):
+class CheckedImage(NewFile):
     """The file of a picture, checked and measured."""
 
     image: StoredImage
@@ -144,11 +144,11 @@ async def store_image(out: Output, job: Job, data: bytes, *, parameters: Mapping
         BadImage: As `measure` has it; nothing was written.
         BatchStopped: The disk or the storage takes no more (`disk`, `storage`); no part of the file is left.
     """
-    file = await out.write(partial(picture_file, job, data, parameters=parameters))
+    file = await out.write(partial(build_image_file, job, data, parameters=parameters))
     return file.image
 
 
-def picture_file(job: Job, data: bytes, *, parameters: Mapping[str, Any] | None) -> PictureFile:
+def build_image_file(job: Job, data: bytes, *, parameters: Mapping[str, Any] | None) -> CheckedImage:
     """Check, measure and name the picture; takes milliseconds of a thread, for decoding.
 
     Raises:
@@ -156,7 +156,7 @@ def picture_file(job: Job, data: bytes, *, parameters: Mapping[str, Any] | None)
     """
     measured = measure(data)
     final = data if parameters is None else embed(data, parameters)
-    file_name = image_path(job, measured.format)
+    file_name = build_image_path(job, measured.format)
     image = StoredImage(
         file_name=file_name,
         width=measured.width,
@@ -165,7 +165,7 @@ def picture_file(job: Job, data: bytes, *, parameters: Mapping[str, Any] | None)
         bytes=len(final),
         sha256=hashlib.sha256(final).hexdigest(),
     )
-    return PictureFile(file_name, final, image)
+    return CheckedImage(file_name, final, image)
 
 
 def _decode(data: bytes, found: str) -> Measured:
@@ -177,7 +177,7 @@ def _decode(data: bytes, found: str) -> Measured:
         return Measured(image.width, image.height, found)
 
 
-def _beginning(data: bytes) -> str:
+def _describe_beginning(data: bytes) -> str:
     """The first bytes for a person: an error page or message can be read, anything else is named in hex."""
     # The cut may go through a character; a replacement anywhere else means that this is no text.
     text = " ".join(data[:80].decode("utf-8", "replace").rstrip("\ufffd").split())

@@ -33,10 +33,10 @@ from tasks.store.chunks import (
     JPEG_COMMENT,
     RIFF_HEADER_BYTES,
     Chunk,
-    bad_image,
-    chunks_of,
-    format_of,
-    riff_end,
+    build_bad_image,
+    detect_format,
+    get_riff_end,
+    parse_chunks,
 )
 
 _PNG_TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
@@ -57,16 +57,16 @@ def embed(data: bytes, parameters: Mapping[str, Any]) -> bytes:
     """The file with `parameters` (values of JSON) in it, or `data` itself where nothing may be put in."""
     json_text = to_canonical_json(parameters)
     try:
-        chunks = chunks_of(data)
-        if _signed(data, chunks):
+        chunks = parse_chunks(data)
+        if _has_signature(data, chunks):
             return data
-        match format_of(data):
+        match detect_format(data):
             case "png":
-                return _embed_png(data, chunks, _text(parameters), json_text)
+                return _embed_png(data, chunks, _build_text(parameters), json_text)
             case "jpeg":
-                return _embed_jpeg(data, chunks, _text(parameters), json_text)
+                return _embed_jpeg(data, chunks, _build_text(parameters), json_text)
             case "webp":
-                return _embed_webp(data, chunks, _text(parameters), json_text)
+                return _embed_webp(data, chunks, _build_text(parameters), json_text)
             case _:
                 return data
     except BadImage:
@@ -76,7 +76,9 @@ def embed(data: bytes, parameters: Mapping[str, Any]) -> bytes:
 def read(data: bytes) -> dict[str, Any] | None:
     """The mapping that `embed` put in last; None where there is none, or the file is damaged."""
     try:
-        carried = [text for chunk in chunks_of(data) if (text := _json_in(chunk.kind, data[chunk.body])) is not None]
+        carried = [
+            text for chunk in parse_chunks(data) if (text := _find_json(chunk.kind, data[chunk.body])) is not None
+        ]
         parameters = json.loads(carried[-1]) if carried else None
     except (BadImage, ValueError, RecursionError):
         return None
@@ -86,12 +88,12 @@ def read(data: bytes) -> dict[str, Any] | None:
 def is_signed(data: bytes) -> bool:
     """Whether a PNG, JPEG or WebP file carries a C2PA manifest, which any change to the file would break."""
     try:
-        return _signed(data, chunks_of(data))
+        return _has_signature(data, parse_chunks(data))
     except BadImage:
         return False
 
 
-def _signed(data: bytes, chunks: Sequence[Chunk]) -> bool:
+def _has_signature(data: bytes, chunks: Sequence[Chunk]) -> bool:
     # `caBX`: PNG, APP11 with JUMBF: JPEG (C2PA specification, "Embedding manifests"); `C2PA`: WebP
     # (contentauth/c2pa-rs, sdk/src/asset_handlers/riff_io.rs at d830954, read 2026-11).
     return any(
@@ -100,7 +102,7 @@ def _signed(data: bytes, chunks: Sequence[Chunk]) -> bool:
     )
 
 
-def _json_in(kind: bytes, body: bytes) -> bytes | None:
+def _find_json(kind: bytes, body: bytes) -> bytes | None:
     if kind == b"iTXt" and body.startswith(_PNG_JSON):
         return body.removeprefix(_PNG_JSON)
     if kind == JPEG_COMMENT and body.startswith(_JPEG_JSON):
@@ -108,7 +110,7 @@ def _json_in(kind: bytes, body: bytes) -> bytes | None:
     return body if kind == _WEBP_JSON else None
 
 
-def _text(parameters: Mapping[str, Any]) -> str:
+def _build_text(parameters: Mapping[str, Any]) -> str:
     """What web UIs show: the prompt, the negative prompt, and one line of settings.
 
     They take the last line for settings only if it has three of them, which seed, model and backend ensure
@@ -126,17 +128,17 @@ def _text(parameters: Mapping[str, Any]) -> str:
     lines = [
         str(parameters.get("prompt", "")),
         *([f"Negative prompt: {negative}"] if negative else []),
-        ", ".join(f"{name}: {_quoted(value)}" for name, value in settings.items() if value is not None),
+        ", ".join(f"{name}: {_quote(value)}" for name, value in settings.items() if value is not None),
     ]
     return "\n".join(lines).replace("\0", " ")
 
 
-def _quoted(value: Any) -> str:
+def _quote(value: Any) -> str:
     text = str(value)
     return to_canonical_json(text) if any(mark in text for mark in ",:\n") else text
 
 
-def _json_bytes(json_text: str) -> bytes:
+def _encode_json(json_text: str) -> bytes:
     # A lone surrogate has no UTF-8; written with a backslash it is the JSON escape of the same character.
     return json_text.encode("utf-8", "backslashreplace")
 
@@ -144,14 +146,14 @@ def _json_bytes(json_text: str) -> bytes:
 def _embed_png(data: bytes, chunks: Sequence[Chunk], text: str, json_text: str) -> bytes:
     place = next((chunk.start for chunk in chunks if chunk.kind == b"IDAT"), None)
     if place is None:
-        raise bad_image("the PNG has no pixels")
-    added = _png_chunk(b"iTXt", _PNG_JSON + _json_bytes(json_text))
+        raise build_bad_image("the PNG has no pixels")
+    added = _build_png_chunk(b"iTXt", _PNG_JSON + _encode_json(json_text))
     if not any(c.kind in _PNG_TEXT_KINDS and data[c.body].startswith(b"parameters\0") for c in chunks):
-        added += _png_chunk(b"iTXt", b"parameters" + _ITXT_PLAIN + text.encode("utf-8", "replace"))
+        added += _build_png_chunk(b"iTXt", b"parameters" + _ITXT_PLAIN + text.encode("utf-8", "replace"))
     return data[:place] + added + data[place:]
 
 
-def _png_chunk(kind: bytes, body: bytes) -> bytes:
+def _build_png_chunk(kind: bytes, body: bytes) -> bytes:
     return len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
 
 
@@ -161,29 +163,29 @@ def _embed_jpeg(data: bytes, chunks: Sequence[Chunk], text: str, json_text: str)
     after_jfif = next(c.start for c in chunks if c.kind != JPEG_APP0)
     after_comments = next(c.start for c in chunks if not JPEG_APP0 <= c.kind <= JPEG_APP15 and c.kind != JPEG_COMMENT)
     has_exif = any(c.kind == JPEG_APP1 and data[c.body].startswith(_EXIF) for c in chunks)
-    exif = b"" if has_exif else _jpeg_segment(JPEG_APP1, _EXIF + _exif(text))
-    comment = _jpeg_segment(JPEG_COMMENT, _JPEG_JSON + _json_bytes(json_text))
+    exif = b"" if has_exif else _build_jpeg_segment(JPEG_APP1, _EXIF + _build_exif(text))
+    comment = _build_jpeg_segment(JPEG_COMMENT, _JPEG_JSON + _encode_json(json_text))
     return data[:after_jfif] + exif + data[after_jfif:after_comments] + comment + data[after_comments:]
 
 
-def _jpeg_segment(kind: bytes, body: bytes) -> bytes:
+def _build_jpeg_segment(kind: bytes, body: bytes) -> bytes:
     if len(body) > _JPEG_MAX_BODY_BYTES:
         return b""
     return b"\xff" + kind + (len(body) + 2).to_bytes(2) + body
 
 
-def _exif(text: str) -> bytes:
+def _build_exif(text: str) -> bytes:
     """A big-endian TIFF with one tag in its Exif directory: UserComment, in Unicode.
 
     Exif does not say in which byte order Unicode is; with a big-endian header there is only one guess.
     """
     comment = b"UNICODE\0" + text.encode("utf-16-be", "replace")
-    first_directory = _directory(tag=0x8769, type_=4, count=1, value=26)
-    exif_directory = _directory(tag=0x9286, type_=7, count=len(comment), value=44)
+    first_directory = _build_directory(tag=0x8769, type_=4, count=1, value=26)
+    exif_directory = _build_directory(tag=0x9286, type_=7, count=len(comment), value=44)
     return b"MM\0*" + (8).to_bytes(4) + first_directory + exif_directory + comment
 
 
-def _directory(*, tag: int, type_: int, count: int, value: int) -> bytes:
+def _build_directory(*, tag: int, type_: int, count: int, value: int) -> bytes:
     """A TIFF directory of one entry, 18 bytes, with none after it."""
     entry = tag.to_bytes(2) + type_.to_bytes(2) + count.to_bytes(4) + value.to_bytes(4)
     return (1).to_bytes(2) + entry + bytes(4)
@@ -191,24 +193,24 @@ def _directory(*, tag: int, type_: int, count: int, value: int) -> bytes:
 
 def _embed_webp(data: bytes, chunks: Sequence[Chunk], text: str, json_text: str) -> bytes:
     if not chunks:
-        raise bad_image("the WebP has no pixels")
-    header = bytearray(_vp8x(chunks[0].kind, data[chunks[0].body]))
+        raise build_bad_image("the WebP has no pixels")
+    header = bytearray(_build_vp8x(chunks[0].kind, data[chunks[0].body]))
     has_header = chunks[0].kind == b"VP8X"
-    kept = data[chunks[0].body.stop + len(header) % 2 if has_header else RIFF_HEADER_BYTES : riff_end(data)]
+    kept = data[chunks[0].body.stop + len(header) % 2 if has_header else RIFF_HEADER_BYTES : get_riff_end(data)]
     added = b""
     if not any(chunk.kind == b"EXIF" for chunk in chunks):
         header[0] |= _WEBP_EXIF
-        added = _riff_chunk(b"EXIF", _exif(text))
-    added += _riff_chunk(_WEBP_JSON, _json_bytes(json_text))
-    body = b"WEBP" + _riff_chunk(b"VP8X", bytes(header)) + kept + added
-    return b"RIFF" + len(body).to_bytes(4, "little") + body + data[riff_end(data) :]
+        added = _build_riff_chunk(b"EXIF", _build_exif(text))
+    added += _build_riff_chunk(_WEBP_JSON, _encode_json(json_text))
+    body = b"WEBP" + _build_riff_chunk(b"VP8X", bytes(header)) + kept + added
+    return b"RIFF" + len(body).to_bytes(4, "little") + body + data[get_riff_end(data) :]
 
 
-def _riff_chunk(kind: bytes, body: bytes) -> bytes:
+def _build_riff_chunk(kind: bytes, body: bytes) -> bytes:
     return kind + len(body).to_bytes(4, "little") + body + bytes(len(body) % 2)
 
 
-def _vp8x(kind: bytes, body: bytes) -> bytes:
+def _build_vp8x(kind: bytes, body: bytes) -> bytes:
     """The content of the file's VP8X chunk; made from the picture's own header where there is none."""
     if kind == b"VP8X" and len(body) >= 10:  # noqa: PLR2004  flags and canvas, section 2.7 of RFC 9649
         return body
@@ -221,4 +223,4 @@ def _vp8x(kind: bytes, body: bytes) -> bytes:
         flags = _WEBP_ALPHA if bits >> 28 & 1 else 0
         width_less_one, height_less_one = bits & 0x3FFF, bits >> 14 & 0x3FFF
         return bytes([flags, 0, 0, 0]) + width_less_one.to_bytes(3, "little") + height_less_one.to_bytes(3, "little")
-    raise bad_image("the WebP starts with neither a picture nor its description")
+    raise build_bad_image("the WebP starts with neither a picture nor its description")

@@ -16,7 +16,7 @@ from stat import S_ISREG
 from tasks.core.errors import Rejected
 from tasks.core.identity import hash_text
 from tasks.core.records import Job, ReferenceImage
-from tasks.store.chunks import format_of
+from tasks.store.chunks import detect_format
 
 INPUTS = ("image", "mask")
 """The columns, and what a backend's `takes` names."""
@@ -38,7 +38,7 @@ def find_reference(text: str, base: Path) -> ReferenceImage:
         state = path.stat()
         if not S_ISREG(state.st_mode):
             raise ValueError(f"{text!r} is no file")  # a device or a pipe has no end
-        return ReferenceImage(str(path), _sha256(path, state.st_mtime_ns, state.st_size))
+        return ReferenceImage(str(path), _hash_file(path, state.st_mtime_ns, state.st_size))
     except OSError as exc:
         raise ValueError(f"{text!r} cannot be read ({exc.strerror}); a path is relative to the manifest") from None
     except RuntimeError:
@@ -48,17 +48,17 @@ def find_reference(text: str, base: Path) -> ReferenceImage:
 
 
 @lru_cache(maxsize=4_096)
-def _sha256(path: Path, _mtime_ns: int, size: int) -> str:
+def _hash_file(path: Path, _mtime_ns: int, size: int) -> str:
     """Of a picture's file; many rows may start from the same one."""
     if size > MOST_BYTES:
         raise ValueError(f"{path.name} is larger than {MOST_BYTES // 2**20} MiB")
     data = path.read_bytes()
-    if format_of(data) is None:
+    if detect_format(data) is None:
         raise ValueError(f"{path.name} is no picture (png, jpeg, webp, gif, avif)")
     return hashlib.sha256(data).hexdigest()
 
 
-def references_of(job: Job) -> Mapping[str, ReferenceImage]:
+def get_references(job: Job) -> Mapping[str, ReferenceImage]:
     """The job's pictures by column."""
     given = {"image": job.image, "mask": job.mask}
     return {name: reference for name, reference in given.items() if reference is not None}
@@ -81,11 +81,11 @@ def read_reference(reference: ReferenceImage) -> bytes:
     return data
 
 
-def media_type(data: bytes) -> str:
+def get_media_type(data: bytes) -> str:
     """`image/png` and the like."""
-    return f"image/{format_of(data[:HEAD_BYTES]) or 'png'}"
+    return f"image/{detect_format(data[:HEAD_BYTES]) or 'png'}"
 
 
-def data_address(data: bytes) -> str:
+def build_data_address(data: bytes) -> str:
     """The picture as a `data:` address."""
-    return f"data:{media_type(data)};base64,{base64.b64encode(data).decode()}"
+    return f"data:{get_media_type(data)};base64,{base64.b64encode(data).decode()}"

@@ -23,9 +23,9 @@ from tasks.core.settings import Settings, UsageSettings, load_settings
 from tasks.core.text import format_command
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import find_ledger
-from tasks.ledger.queries import AttemptKey, count_usage, mark_pushed, read_usage_pages
 from tasks.ledger.runs import get_last_run
-from tasks.store.output import output_at
+from tasks.ledger.usage import AttemptKey, count_usage, mark_pushed, read_usage_pages
+from tasks.store.output import parse_output
 from tasks.usage.rows import build_usage_row
 from tasks.usage.sinks import open_sink
 from tasks.usage.sinks.base import UsageSink
@@ -134,7 +134,7 @@ async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushRe
     given = None if config is None else load_settings(config)
     clock, found = Clock(), False
     retrying = retry_usage(clock.sleep)
-    for out in output_at(folder).below():
+    for out in parse_output(folder).below():
         found = True
         try:
             async with open_ledger(find_ledger(out.home, None if given is None else given.ledger_url)) as engine:

@@ -85,7 +85,7 @@ def build_usage_id(job_id: str, attempt: int, started_at_us: int) -> str:
 
 
 def build_usage_row(attempt: RowMapping) -> UsageRow:
-    """The usage row of a successful attempt as `tasks.ledger.queries.read_usage_pages` gives it."""
+    """The usage row of a successful attempt as `tasks.ledger.usage.read_usage_pages` gives it."""
     return UsageRow(
         id=build_usage_id(attempt["job_id"], attempt["number"], attempt["started_at_us"]),
         created_at_us=attempt["ended_at_us"],

@@ -13,7 +13,7 @@ from selenium.webdriver import Chrome
 
 from tasks.ledger.database.connect import open_ledger
 from tasks.metadata.write import write_metadata
-from tasks.store.output import NewFile, Output, output_at
+from tasks.store.output import NewFile, Output, parse_output
 from tests.flows.conftest import Cli
 from tests.support.factories import make_job
 from tests.support.services.browser import errors_of, wait_for
@@ -45,7 +45,7 @@ def urls(request: pytest.FixtureRequest, prefix: str) -> tuple[str, str]:
     request.getfixturevalue("rclone")
     foxes, owls = (f"s3://{BUCKET}/{prefix}/{name}" for name in ("foxes", "owls"))
     for number, url in enumerate((foxes, owls)):
-        asyncio.run(_put_batch(output_at(url), 10 * number))
+        asyncio.run(_put_batch(parse_output(url), 10 * number))
     return foxes, owls
 
 
@@ -63,7 +63,7 @@ def test_a_gallery_is_written_and_kept_up_to_date(
     assert sum(name.startswith("gallery/thumbnails/") for name in before) == 2
     assert offline.json("gallery", url)["galleries"][0]["thumbnails_made"] == 0
     assert set(rclone.files(f"{prefix}/foxes")) == before
-    asyncio.run(output_at(url).remove([next(name for name in before if name.startswith("images/"))]))
+    asyncio.run(parse_output(url).remove([next(name for name in before if name.startswith("images/"))]))
     [gallery] = offline.json("gallery", url)["galleries"]
     assert (gallery["pictures"], gallery["missing"]) == (1, 1)
     after = rclone.files(f"{prefix}/foxes")
@@ -106,7 +106,7 @@ def test_what_cannot_be_done_is_one_line(
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not output_at(urls[0]).has("index.html")
+    assert not parse_output(urls[0]).has("index.html")
 
 
 def test_exports_come_from_the_bucket(offline: Cli, urls: tuple[str, str], tmp_path: Path) -> None:
@@ -116,5 +116,5 @@ def test_exports_come_from_the_bucket(offline: Cli, urls: tuple[str, str], tmp_p
         assert (tmp_path / target).exists()
     card = offline.json("export", urls[0], "--format", "card")
     assert card["to"] == f"{urls[0]}/README.md"
-    assert b"# foxes" in (output_at(urls[0]).read("README.md") or b"")
+    assert b"# foxes" in (parse_output(urls[0]).read("README.md") or b"")
     assert "--overwrite" in offline.run("export", urls[0], "--format", "card").stderr

@@ -22,7 +22,7 @@ import pytest
 from benchmarks.simulator import Service, simulated
 from tasks.backends.replicate_simulator.settings import Settings
 from tasks.ledger.database.location import read_pointer
-from tasks.store.output import output_at
+from tasks.store.output import parse_output
 from tests.flows.conftest import Cli
 from tests.support.services.object_storage import BUCKET, ObjectStorage
 from tests.support.services.postgresql import PASSWORD, Postgresql
@@ -83,7 +83,7 @@ def shared(cli: Cli, service: Service, postgresql: Postgresql) -> Cli:
 
 def living_workers(out: str, postgresql: Postgresql) -> set[int]:
     """Process ids of this machine's workers that have predictions in flight, as the ledger knows them."""
-    place = read_pointer(output_at(out).home)
+    place = read_pointer(parse_output(out).home)
     if place is None:
         return set()
     query = f"SELECT DISTINCT claimed_by FROM {place.schema}.jobs WHERE state = 'submitted'"
@@ -93,7 +93,7 @@ def living_workers(out: str, postgresql: Postgresql) -> set[int]:
 
 def done(out: str, postgresql: Postgresql) -> int:
     """How many jobs have succeeded."""
-    place = read_pointer(output_at(out).home)
+    place = read_pointer(parse_output(out).home)
     if place is None:
         return 0
     query = f"SELECT count(*) FROM {place.schema}.jobs WHERE state = 'succeeded'"

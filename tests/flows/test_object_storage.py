@@ -21,7 +21,7 @@ from PIL import Image
 from pyarrow.fs import S3FileSystem
 
 from tasks.core.settings import load_settings
-from tasks.store.output import output_at
+from tasks.store.output import parse_output
 from tests.flows.conftest import Cli, interrupt
 from tests.flows.test_killed import SOME_DONE, wait_until
 from tests.flows.test_simulate import instructions
@@ -95,7 +95,7 @@ def test_a_manifest_becomes_objects(cli: Cli, rclone: ObjectStorage, prefix: str
         assert cli.json(*again)["generated"] == 0
     assert cli.json("run", cli.manifest(7), "--out", url)["generated"] == 2
     secrets = [path for path in cli.folder.rglob("*") if path.is_file() and SECRET_KEY.encode() in path.read_bytes()]
-    home = output_at(url).home
+    home = parse_output(url).home
     secrets += [path for path in home.iterdir() if SECRET_KEY.encode() in path.read_bytes()]
     assert secrets == []
 
@@ -142,7 +142,7 @@ def test_a_storage_that_stays_away_stops_resumable(cli: Cli, rclone: ObjectStora
     cli.before = SHORT_PATIENCE
     with rehearsal(cli) as address:
         process = cli.start("run", cli.manifest(40), "--out", url)
-        wait_until(output_at(url).home, SOME_DONE, process)
+        wait_until(parse_output(url).home, SOME_DONE, process)
         rclone.kill()
         out, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 3, out + err
@@ -187,6 +187,6 @@ def test_a_wrong_key_starts_nothing(offline: Cli, rclone: ObjectStorage, prefix:
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"imagen: {url}: the credentials are not accepted")
     assert "no-secret-at-all" not in refused.stderr
-    assert (rclone.files(prefix), output_at(url).home.exists()) == ({}, False)
+    assert (rclone.files(prefix), parse_output(url).home.exists()) == ({}, False)
     (offline.folder / "bad.jsonl").write_text('{"prompt": ""}\n')
     assert "bad.jsonl:1" in offline.run("run", "bad.jsonl", "--out", url, "--quiet").stderr

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +18,7 @@ import httpx
 
 from tasks.backends.client.transport import NEVER_SENT, Transport
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, Rejected, Throttled
+from tasks.core.retry import parse_retry_after
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0
@@ -131,7 +132,7 @@ def build_refusal(answer: httpx.Response, detail: str, *, service: str, key_env:
         case httpx.codes.PAYMENT_REQUIRED:
             return BatchStopped("credit", f"{service}: {detail} Then resume; nothing is paid twice")
         case httpx.codes.TOO_MANY_REQUESTS:
-            return Throttled(detail, retry_after_s=parse_retry_after(answer))
+            return Throttled(detail, retry_after_s=read_retry_after(answer))
         case status if status in WRONG:
             return Rejected(detail)
         case status if status in MOVED:
@@ -140,19 +141,18 @@ def build_refusal(answer: httpx.Response, detail: str, *, service: str, key_env:
             return Ambiguous(f"the answer to a create was {status} ({detail})", cost_micros=None)
 
 
-def parse_retry_after(answer: httpx.Response) -> float | None:
-    """Seconds of a Retry-After header, a number or a date (RFC 9110, section 10.2.3)."""
-    value = answer.headers.get("retry-after")
-    if value is None:
-        return None
+def read_retry_after(answer: httpx.Response) -> float | None:
+    """Seconds of the answer's Retry-After header; None where it has none."""
+    return parse_retry_after(answer.headers.get("retry-after"), now=_get_date(answer))
+
+
+def _get_date(answer: httpx.Response) -> datetime | None:
+    """The service's own time: a date in its header counts from that, whatever this machine's clock says."""
     try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        date = parsedate_to_datetime(answer.headers.get("date", ""))
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
+    return date if date.tzinfo else None
 
 
 def parse_json_object(answer: httpx.Response) -> dict[str, Any]:

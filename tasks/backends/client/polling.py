@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import httpx
 
-from tasks.backends.client.calls import parse_retry_after
+from tasks.backends.client.calls import read_retry_after
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.core.clock import Clock
 
@@ -88,5 +88,5 @@ class Polling:
 
 
 def _choose_pause_s(exc: httpx.HTTPError) -> float:
-    after_s = parse_retry_after(exc.response) if isinstance(exc, httpx.HTTPStatusError) else None
+    after_s = read_retry_after(exc.response) if isinstance(exc, httpx.HTTPStatusError) else None
     return TROUBLE_PAUSE_S if after_s is None else after_s

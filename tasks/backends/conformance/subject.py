@@ -50,14 +50,14 @@ class Subject:
 
     def backend(self, **changes: Any) -> Backend:
         """A new instance, as another process builds it."""
-        return self.build(context_of({**self.instance, **changes}))
+        return self.build(build_context({**self.instance, **changes}))
 
     def job(self, number: int = 0, **changes: Any) -> Job:
         """A job like no other number's."""
-        return job_of(self.instance, number, **changes)
+        return build_job(self.instance, number, **changes)
 
 
-def context_of(instance: Mapping[str, Any]) -> BackendContext:
+def build_context(instance: Mapping[str, Any]) -> BackendContext:
     """What a backend is built from, for an instance as it stands in a configuration."""
     return BackendContext(
         name=NAME,
@@ -68,7 +68,7 @@ def context_of(instance: Mapping[str, Any]) -> BackendContext:
     )
 
 
-def job_of(instance: Mapping[str, Any], number: int, **changes: Any) -> Job:
+def build_job(instance: Mapping[str, Any], number: int, **changes: Any) -> Job:
     """A job of the instance; it asks for no size, no steps and no options."""
     identity = compute_job_id(f"conformance {number}", sample=0, duplicate_number=0, salt="")
     values: dict[str, Any] = {

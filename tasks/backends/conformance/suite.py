@@ -50,9 +50,9 @@ class BackendConformance:
 
     async def test_a_job_becomes_a_picture(self, subject: Subject) -> None:
         """One prediction with an id, a whole picture that may be fetched again, and a cost within the estimate."""
-        async with opened(subject) as backend:
+        async with open_backend(subject) as backend:
             job = subject.job()
-            ended, data = await picture_of(backend, job)
+            ended, data = await make_image(backend, job)
             assert subject.created() == 1, "one submit makes one prediction"
             assert ended.prediction_id, "a prediction without an id cannot be waited for by another process"
             assert await backend.fetch(job, ended) == data, "fetching is free and may be repeated"
@@ -65,14 +65,14 @@ class BackendConformance:
 
     async def test_jobs_at_the_same_time_are_kept_apart(self, subject: Subject) -> None:
         """Each has a prediction of its own."""
-        async with opened(subject) as backend:
+        async with open_backend(subject) as backend:
             sent = await asyncio.gather(*(backend.submit(subject.job(number), attempt=1) for number in range(4)))
             assert len({prediction.prediction_id for prediction in sent}) == 4
             assert subject.created() == 4
 
     async def test_estimating_asks_nobody(self, subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
         """Estimates, problems, allowance and readiness are the same every time, and no connection is opened."""
-        monkeypatch.setattr(socket.socket, "connect", _no_network)
+        monkeypatch.setattr(socket.socket, "connect", _refuse_network)
         backend, other = subject.backend(), subject.backend()
         job = subject.job()
         assert backend.estimate(job) == backend.estimate(job) == other.estimate(job)
@@ -97,8 +97,8 @@ class BackendConformance:
         """`NotCreated`: the one end without an answer after which a create may be sent again unseen."""
         if subject.unreachable is None:
             pytest.skip("this backend reaches nobody")
-        async with opened(subject, **subject.unreachable) as backend:
-            error = await error_of(backend.submit(subject.job(), attempt=1))
+        async with open_backend(subject, **subject.unreachable) as backend:
+            error = await catch_error(backend.submit(subject.job(), attempt=1))
         assert isinstance(error, NotCreated)
         assert error.cost_micros == 0
 
@@ -106,8 +106,8 @@ class BackendConformance:
     async def test_proof_that_nothing_was_created_is_a_type(self, ending: Ending, subject: Subject) -> None:
         """And costs nothing."""
         make_end(subject, ending)
-        async with opened(subject) as backend:
-            error = await error_of(picture_of(backend, subject.job()))
+        async with open_backend(subject) as backend:
+            error = await catch_error(make_image(backend, subject.job()))
         assert isinstance(error, PROOFS[ending]), f"{ending}: {error!r}"
         assert subject.created() == 0
         assert not isinstance(error, JobError) or error.cost_micros == 0
@@ -116,8 +116,8 @@ class BackendConformance:
     async def test_a_refusal_is_never_taken_for_anything_else(self, subject: Subject) -> None:
         """Moderation is `Refused`: the same prompt is not sent again."""
         make_end(subject, Ending.REFUSED)
-        async with opened(subject) as backend:
-            error = await error_of(picture_of(backend, subject.job()))
+        async with open_backend(subject) as backend:
+            error = await catch_error(make_image(backend, subject.job()))
         assert isinstance(error, Refused)
         assert_no_secret(error, subject)
 
@@ -126,8 +126,8 @@ class BackendConformance:
         """`Ambiguous`, and a look-up that says None only where nothing was created."""
         make_end(subject, ending)
         begun = datetime.now(UTC) - timedelta(seconds=1)
-        async with opened(subject) as backend:
-            error = await error_of(backend.submit(subject.job(), attempt=1))
+        async with open_backend(subject) as backend:
+            error = await catch_error(backend.submit(subject.job(), attempt=1))
             assert isinstance(error, Ambiguous), f"{ending}: {error!r}"
             assert error.cost_micros is None, "what it cost is not known"
             assert_no_secret(error, subject)
@@ -145,7 +145,7 @@ class BackendConformance:
     async def test_what_was_found_is_not_found_again(self, subject: Subject) -> None:
         """`known` are other attempts' predictions."""
         begun = datetime.now(UTC) - timedelta(seconds=1)
-        async with opened(subject) as backend:
+        async with open_backend(subject) as backend:
             sent = await backend.submit(subject.job(), attempt=1)
             try:
                 found = await backend.find(subject.job(), since=begun, known={sent.prediction_id})
@@ -157,8 +157,8 @@ class BackendConformance:
     async def test_an_end_without_a_picture_is_an_error(self, subject: Subject) -> None:
         """It ends the attempt, not the batch, and nothing is created in its place."""
         make_end(subject, Ending.FAILED)
-        async with opened(subject) as backend:
-            error = await error_of(picture_of(backend, subject.job()))
+        async with open_backend(subject) as backend:
+            error = await catch_error(make_image(backend, subject.job()))
         assert isinstance(error, JobError)
         assert not isinstance(error, NotCreated | Throttled | Ambiguous), "an end is not uncertain"
         assert not isinstance(error, BadImage | Unfetched), "these are for fetching, which is repeated"
@@ -167,9 +167,9 @@ class BackendConformance:
 
     async def test_another_process_goes_on_from_the_id(self, subject: Subject) -> None:
         """It gets the picture, or says that it is gone; it pays for nothing."""
-        async with opened(subject) as backend:
+        async with open_backend(subject) as backend:
             sent = await backend.submit(subject.job(), attempt=1)
-        async with opened(subject) as backend:
+        async with open_backend(subject) as backend:
             resumed = Prediction(prediction_id=sent.prediction_id, model_version=sent.model_version)
             try:
                 ended = await asyncio.wait_for(backend.wait(subject.job(), resumed), PATIENCE_S)
@@ -181,8 +181,8 @@ class BackendConformance:
 
     async def test_cancelling_is_quiet(self, subject: Subject) -> None:
         """A prediction that runs, one that has ended, one that nobody knows: nothing is raised, nothing is created."""
-        async with opened(subject) as backend:
-            ended, _ = await picture_of(backend, subject.job())
+        async with open_backend(subject) as backend:
+            ended, _ = await make_image(backend, subject.job())
             running = await backend.submit(subject.job(1), attempt=1)
             for prediction in (running, ended, Prediction(prediction_id="nobody-knows-it")):
                 await asyncio.wait_for(backend.cancel(prediction), PATIENCE_S)
@@ -190,17 +190,17 @@ class BackendConformance:
 
     async def test_a_picture_starts_from_the_one_that_was_planned(self, subject: Subject, tmp_path: Path) -> None:
         """A backend that takes `image` makes a job with one; of a file that has changed since, it creates nothing."""
-        async with opened(subject) as backend:
+        async with open_backend(subject) as backend:
             if "image" not in supported_inputs(backend):
                 pytest.skip("this backend takes no pictures")
-            (tmp_path / "start.png").write_bytes(square(64))
+            (tmp_path / "start.png").write_bytes(build_square(64))
             job = subject.job(image=find_reference("start.png", tmp_path))
             assert backend.problems(job) == []
-            _, data = await picture_of(backend, job)
+            _, data = await make_image(backend, job)
             assert_whole(data)
             assert subject.created() == 1
-            (tmp_path / "start.png").write_bytes(square(48))
-            error = await error_of(picture_of(backend, job))
+            (tmp_path / "start.png").write_bytes(build_square(48))
+            error = await catch_error(make_image(backend, job))
             assert isinstance(error, Rejected), "the job's identity is that of the old bytes"
             assert error.cost_micros == 0
             assert subject.created() == 1, "a file that has changed is not sent"
@@ -210,13 +210,13 @@ class BackendConformance:
         backend = subject.backend()
         await backend.close()
         await backend.close()
-        async with opened(subject) as used:
-            await picture_of(used, subject.job())
+        async with open_backend(subject) as used:
+            await make_image(used, subject.job())
             await used.close()
 
 
 @asynccontextmanager
-async def opened(subject: Subject, **changes: Any) -> AsyncIterator[Backend]:
+async def open_backend(subject: Subject, **changes: Any) -> AsyncIterator[Backend]:
     """A new instance, closed at the end."""
     backend = subject.backend(**changes)
     try:
@@ -225,14 +225,14 @@ async def opened(subject: Subject, **changes: Any) -> AsyncIterator[Backend]:
         await backend.close()
 
 
-async def picture_of(backend: Backend, job: Job) -> tuple[Prediction, bytes]:
+async def make_image(backend: Backend, job: Job) -> tuple[Prediction, bytes]:
     """The whole way of one job."""
     sent = await backend.submit(job, attempt=1)
     ended = await asyncio.wait_for(backend.wait(job, sent), PATIENCE_S)
     return ended, await backend.fetch(job, ended)
 
 
-async def error_of(call: Awaitable[object]) -> ImagenError:
+async def catch_error(call: Awaitable[object]) -> ImagenError:
     """What the call raises."""
     try:
         await call
@@ -256,7 +256,7 @@ def assert_whole(data: bytes) -> None:
         image.load()
 
 
-def square(side_px: int) -> bytes:
+def build_square(side_px: int) -> bytes:
     """A small PNG."""
     from PIL import Image  # noqa: PLC0415  only where a picture is made
 
@@ -271,5 +271,5 @@ def assert_no_secret(error: BaseException, subject: Subject) -> None:
         assert secret not in str(error), "a message goes to logs, ledgers and screens"
 
 
-def _no_network(*_: object) -> None:
+def _refuse_network(*_: object) -> None:
     raise AssertionError("this must not ask anybody")

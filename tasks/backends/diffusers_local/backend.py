@@ -10,18 +10,18 @@ from functools import cached_property
 from pydantic import ValidationError
 
 from tasks.backends.base import Allowance, BackendContext, Estimate
-from tasks.backends.diffusers_local.calls import GUIDANCE, IMAGE, MASK, TEXT, Signature, call_of
-from tasks.backends.diffusers_local.model import fetch_model, missing, parse_model
+from tasks.backends.diffusers_local.calls import GUIDANCE, IMAGE, MASK, TEXT, Signature, build_call
+from tasks.backends.diffusers_local.model import fetch_model, find_missing, parse_model
 from tasks.backends.diffusers_local.options import RESIDENT, DiffusersOptions
-from tasks.backends.diffusers_local.pipelines import PipelineSpec, chosen_device, problems_of, signatures_of
+from tasks.backends.diffusers_local.pipelines import PipelineSpec, choose_device, find_problems, read_signatures
 from tasks.backends.diffusers_local.quantizing import UNQUANTIZED
-from tasks.backends.diffusers_local.sharing import return_worker, take_worker
+from tasks.backends.diffusers_local.sharing import acquire_worker, release_worker
 from tasks.backends.diffusers_local.worker import PipelineWorker
 from tasks.core.errors import ConfigError, JobError, Refused
 from tasks.core.money import to_micros
 from tasks.core.records import Job, Prediction
 from tasks.core.settings import explain_setting
-from tasks.store.references import read_reference, references_of
+from tasks.store.references import get_references, read_reference
 
 S_PER_HOUR = 3_600.0
 
@@ -61,15 +61,15 @@ class DiffusersBackend:
 
     def ready(self) -> str | None:
         """Whether the libraries and the model's folder are here."""
-        return missing(self._spec.model, quantize=self._spec.quantize != UNQUANTIZED)
+        return find_missing(self._spec.model, quantize=self._spec.quantize != UNQUANTIZED)
 
     def learn(self) -> None:
         """Have the model's files here, whatever it takes, and read what its pipeline takes."""
         if self.ready() is not None or self._signatures:
             return
         try:
-            chosen_device(self._spec)
-            self._signatures = signatures_of(fetch_model(self._spec.model))
+            choose_device(self._spec)
+            self._signatures = read_signatures(fetch_model(self._spec.model))
         except ConfigError as exc:
             raise ConfigError(f"{self._context.place}: {exc}") from None
         if self._options.default_guidance is not None and GUIDANCE not in self._signatures[TEXT].defaults:
@@ -80,7 +80,7 @@ class DiffusersBackend:
         """What the pipeline would refuse or ignore."""
         if job.image is not None and self._options.offload != RESIDENT:
             return [f"image: goes with offload: {RESIDENT} only; the offloaded pipeline cannot be shared"]
-        return problems_of(self._signatures, call_of(job, self._options)) if self._signatures else []
+        return find_problems(self._signatures, build_call(job, self._options)) if self._signatures else []
 
     def estimate(self, job: Job) -> Estimate:
         """The price of the device's time: the configured one at first, then that of the last picture made."""
@@ -96,7 +96,7 @@ class DiffusersBackend:
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """Give the attempt an id that says which one it is, so that any process can go on with it."""
-        for reference in references_of(job).values():
+        for reference in get_references(job).values():
             if reference.is_file:
                 await asyncio.to_thread(read_reference, reference)
         return Prediction(prediction_id=f"local-{job.job_id[:20]}-{attempt}")
@@ -107,9 +107,9 @@ class DiffusersBackend:
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
         """Make the picture, together with others that wait; the same seed makes the same one after a restart."""
-        from tasks.backends.diffusers_local.pictures import with_pictures
+        from tasks.backends.diffusers_local.image_inputs import read_image_inputs
 
-        call = await asyncio.to_thread(with_pictures, call_of(job, self._options))
+        call = await asyncio.to_thread(read_image_inputs, build_call(job, self._options))
         request = self._worker.ask(call, most=self._most)
         try:
             picture = await asyncio.wrap_future(request.picture)
@@ -142,12 +142,12 @@ class DiffusersBackend:
     async def close(self) -> None:
         """Unload the model, unless another instance uses it."""
         if "_worker" in vars(self):
-            return_worker(self._spec)
+            release_worker(self._spec)
             del self._worker
 
     @cached_property
     def _worker(self) -> PipelineWorker:
-        return take_worker(self._spec)
+        return acquire_worker(self._spec)
 
     def _cost_micros(self, seconds: float, *, images: int = 1) -> int | None:
         """Of so much of the device's time: a price of an image wins over one of an hour; without any, unknown."""

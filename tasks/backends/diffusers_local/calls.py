@@ -11,7 +11,7 @@ from tasks.backends.diffusers_local.options import SIDE_GRID_PX, DiffusersOption
 from tasks.backends.sizes import resolve_requested_size
 from tasks.core.identity import normalize_prompt, to_canonical_json
 from tasks.core.records import Job, ReferenceImage
-from tasks.store.references import references_of
+from tasks.store.references import get_references
 
 FROM_THE_ROW = frozenset(
     {"prompt", "negative_prompt", "width", "height", "generator", "num_images_per_prompt", "image", "mask_image"}
@@ -52,7 +52,7 @@ class Call:
         return to_canonical_json([self.kind, self.width, self.height, self.negative_prompt is None, self.arguments])
 
 
-def call_of(job: Job, options: DiffusersOptions) -> Call:
+def build_call(job: Job, options: DiffusersOptions) -> Call:
     """The job's call; a row's own values win over the instance's, an option of null takes a default away."""
     given = dict(job.backend_opts)
     if "guidance" in given:  # the manifest's column
@@ -66,11 +66,11 @@ def call_of(job: Job, options: DiffusersOptions) -> Call:
         width=width,
         height=height,
         arguments={name: value for name, value in arguments.items() if value is not None},
-        references=references_of(job),
+        references=get_references(job),
     )
 
 
-def together(calls: Sequence[Call], takes: Collection[str] = SIDES) -> dict[str, Any]:
+def merge_calls(calls: Sequence[Call], takes: Collection[str] = SIDES) -> dict[str, Any]:
     """The arguments of one pipeline call for calls of one group, generators aside.
 
     Args:

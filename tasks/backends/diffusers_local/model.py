@@ -51,7 +51,7 @@ def parse_model(text: str) -> ModelReference:
     raise ValueError(f"{text!r} is not a model; write owner/name, or the path of a folder")
 
 
-def missing(model: ModelReference, *, quantize: bool = False) -> str | None:
+def find_missing(model: ModelReference, *, quantize: bool = False) -> str | None:
     """What is not here without which nothing can be made; None when there is nothing. Imports nothing, asks nobody."""
     if any(find_spec(package) is None for package in PACKAGES) or (quantize and not _has_quantizer()):
         return f"install what it needs with: {install_command('local')}"
@@ -78,19 +78,19 @@ def fetch_model(model: ModelReference) -> Path:
         ConfigError: The hub cannot be reached, has no such model, or does not give it to this user.
     """
     try:
-        return local_files(model)
+        return find_local_files(model)
     except ConfigError:
         return _download(model.name)
 
 
-def local_files(model: ModelReference) -> Path:
+def find_local_files(model: ModelReference) -> Path:
     """The folder with the model's files; the network is not used.
 
     Raises:
         ConfigError: They are not all on this machine.
     """
     if model.is_folder:
-        if reason := missing(model):
+        if reason := find_missing(model):
             raise ConfigError(reason)
         return Path(model.name)
     diffusers = quiet_diffusers()
@@ -103,7 +103,7 @@ def local_files(model: ModelReference) -> Path:
         ) from None
 
 
-def snapshot_of(model: ModelReference, folder: Path) -> str | None:
+def get_snapshot(model: ModelReference, folder: Path) -> str | None:
     """Which version of a hub's model lies in this folder: the hub's cache names it after the commit."""
     return None if model.is_folder else folder.name
 
@@ -133,13 +133,13 @@ def _download(name: str) -> Path:
                 reason = "is not known to the hub, or private: `hf auth login` then"
             case cause:
                 reason = (
-                    f"is not on this machine, and the hub cannot be asked for it ({one_line(cause)}); download it with "
+                    f"is not on this machine, and the hub cannot be asked for it ({shorten_error(cause)}); download it with "
                     f"`hf download {name}` where there is a network, or name a folder that holds it"
                 )
     raise ConfigError(f"model: {name} {reason}")
 
 
-def one_line(error: BaseException, longest: int = 200) -> str:
+def shorten_error(error: BaseException, longest: int = 200) -> str:
     """An error of somebody else's library, short enough for one line of ours."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= longest else text[: longest - 3] + "..."

@@ -10,14 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.backends.diffusers_local.calls import IMAGE, MASK, TEXT, Call, Signature, together
+from tasks.backends.diffusers_local.calls import IMAGE, MASK, TEXT, Call, Signature, merge_calls
 from tasks.backends.diffusers_local.model import (
     INDEX_NAME,
     ModelReference,
-    local_files,
-    one_line,
+    find_local_files,
+    get_snapshot,
     quiet_diffusers,
-    snapshot_of,
+    shorten_error,
 )
 from tasks.backends.diffusers_local.prompts import keep_encoded_prompts
 from tasks.backends.diffusers_local.quantizing import COMPILED, UNQUANTIZED, can_compile, quantize
@@ -31,7 +31,7 @@ class Abandoned(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class MadeImage:
     """What a pipeline made for one call."""
 
     image: Any
@@ -67,9 +67,9 @@ class LoadedPipeline:
 
     def problems(self, call: Call) -> list[str]:
         """What would be refused or ignored, each as `input: reason`."""
-        return problems_of(self.signatures, call)
+        return find_problems(self.signatures, call)
 
-    def make(self, calls: Sequence[Call], *, abandoned: Callable[[], bool]) -> list[Picture]:
+    def make(self, calls: Sequence[Call], *, abandoned: Callable[[], bool]) -> list[MadeImage]:
         """One pipeline call for calls of one group; `abandoned` is asked after each step.
 
         Each picture has a generator of its own, on the CPU: its noise depends on its seed alone, not on its
@@ -85,7 +85,7 @@ class LoadedPipeline:
         if len(calls) > 1 and self._edits(kind):
             return [picture for call in calls for picture in self.make([call], abandoned=abandoned)]
         takes = self.signatures[kind].defaults
-        arguments = together(calls, takes)
+        arguments = merge_calls(calls, takes)
         arguments["generator"] = [torch.Generator("cpu").manual_seed(call.seed) for call in calls]
         if "callback_on_step_end" in takes:
             arguments["callback_on_step_end"] = _asking(abandoned)
@@ -95,14 +95,14 @@ class LoadedPipeline:
             self.put_back()
             raise
         flagged = getattr(made, "nsfw_content_detected", None) or [False] * len(calls)
-        return [Picture(image, bool(flag)) for image, flag in zip(made.images, flagged, strict=True)]
+        return [MadeImage(image, bool(flag)) for image, flag in zip(made.images, flagged, strict=True)]
 
     def _edits(self, kind: str) -> bool:
         """Whether one class makes pictures of words and of pictures: such models (FLUX.2) take several as one subject."""
         return kind != TEXT and self.signatures[kind].pipeline == self.signatures[TEXT].pipeline
 
 
-def problems_of(signatures: Mapping[str, Signature], call: Call) -> list[str]:
+def find_problems(signatures: Mapping[str, Signature], call: Call) -> list[str]:
     """What the pipelines would refuse or ignore of a call, each as `input: reason`."""
     signature = signatures.get(call.kind)
     if signature is None:
@@ -110,7 +110,7 @@ def problems_of(signatures: Mapping[str, Signature], call: Call) -> list[str]:
     return signature.problems(call)
 
 
-def signatures_of(folder: Path) -> Mapping[str, Signature]:
+def read_signatures(folder: Path) -> Mapping[str, Signature]:
     """What the pipeline saved in a folder takes, and those of the same model that start from pictures.
 
     Its weights are not read.
@@ -128,7 +128,7 @@ def signatures_of(folder: Path) -> Mapping[str, Signature]:
     try:
         name = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))["_class_name"]
     except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise ConfigError(f"{folder / INDEX_NAME}: cannot be read ({one_line(exc)})") from None
+        raise ConfigError(f"{folder / INDEX_NAME}: cannot be read ({shorten_error(exc)})") from None
     kind = getattr(diffusers, name, None) if isinstance(name, str) else None
     if kind is None or kind not in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values():
         raise ConfigError(
@@ -143,7 +143,7 @@ def signatures_of(folder: Path) -> Mapping[str, Signature]:
     return {what: Signature.of(each.__name__, each.__call__) for what, each in classes.items() if each is not None}
 
 
-def chosen_device(spec: PipelineSpec) -> str:
+def choose_device(spec: PipelineSpec) -> str:
     """The device to use, as torch calls it.
 
     Raises:
@@ -178,15 +178,15 @@ def load_pipeline(spec: PipelineSpec) -> LoadedPipeline:
         BatchStopped: It cannot be loaded, so nobody's picture can be made.
     """
     try:
-        folder = local_files(spec.model)
-        device = chosen_device(spec)
+        folder = find_local_files(spec.model)
+        device = choose_device(spec)
         pipe = _load(folder, spec, device)
         return LoadedPipeline(
             pipe=pipe,
-            signatures=signatures_of(folder),
-            version=snapshot_of(spec.model, folder),
-            other=cache(lambda kind: _other(pipe, kind)),
-            put_back=_putting_back(pipe),
+            signatures=read_signatures(folder),
+            version=get_snapshot(spec.model, folder),
+            other=cache(lambda kind: _build_other(pipe, kind)),
+            put_back=_restore_after_failure(pipe),
         )
     except ConfigError as exc:
         raise BatchStopped("model", str(exc)) from None
@@ -194,7 +194,7 @@ def load_pipeline(spec: PipelineSpec) -> LoadedPipeline:
         if is_out_of_memory(exc):
             reason = f"does not fit into the memory of {spec.device}: set quantize, or offload to model or sequential"
         else:
-            reason = f"cannot be loaded ({type(exc).__name__}: {one_line(exc)})"
+            reason = f"cannot be loaded ({type(exc).__name__}: {shorten_error(exc)})"
         raise BatchStopped("model", f"{spec.model.name} {reason}; then resume") from None
 
 
@@ -229,7 +229,7 @@ def free_memory() -> None:
 def _load(folder: Path, spec: PipelineSpec, device: str) -> Any:
     diffusers = quiet_diffusers()
     pipe = diffusers.AutoPipelineForText2Image.from_pretrained(
-        str(folder), dtype=_dtype(spec.dtype, device), local_files_only=True
+        str(folder), dtype=_choose_dtype(spec.dtype, device), local_files_only=True
     )
     pipe.set_progress_bar_config(disable=True)
     if spec.quantize != UNQUANTIZED:
@@ -245,7 +245,7 @@ def _load(folder: Path, spec: PipelineSpec, device: str) -> Any:
     return pipe
 
 
-def _putting_back(pipe: Any) -> Callable[[], None]:
+def _restore_after_failure(pipe: Any) -> Callable[[], None]:
     """What a pipeline does at the end of a call and, in diffusers 0.42, only when that goes well.
 
     Without it an offloaded part stays on the device, beside the next call's first one, and a decoder that was given more
@@ -262,7 +262,7 @@ def _putting_back(pipe: Any) -> Callable[[], None]:
     return put_back
 
 
-def _other(pipe: Any, kind: str) -> Any:
+def _build_other(pipe: Any, kind: str) -> Any:
     """The pipeline that starts from pictures, around the components of the one that is loaded: no weight is twice there."""
     diffusers = quiet_diffusers()
     auto = diffusers.AutoPipelineForInpainting if kind == MASK else diffusers.AutoPipelineForImage2Image
@@ -272,7 +272,7 @@ def _other(pipe: Any, kind: str) -> Any:
     return other
 
 
-def _dtype(name: str, device: str) -> Any:
+def _choose_dtype(name: str, device: str) -> Any:
     import torch
 
     if name == "auto":

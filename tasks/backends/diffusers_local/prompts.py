@@ -32,45 +32,45 @@ class EncodedPrompts:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The method's answer; calls that were given tensors are not remembered."""
-        key = _frozen([args, sorted(kwargs.items())])
+        key = _freeze([args, sorted(kwargs.items())])
         if key is None:
             return self._encode(*args, **kwargs)
         if key not in self._kept:
             answer = self._kept[key] = self._encode(*args, **kwargs)
-            while self._kept and (len(self._kept) > KEPT_CALLS or _bytes(list(self._kept.values())) > KEPT_BYTES):
+            while self._kept and (len(self._kept) > KEPT_CALLS or _count_bytes(list(self._kept.values())) > KEPT_BYTES):
                 self._kept.popitem(last=False)
-            return _copied(answer) if key in self._kept else answer
+            return _copy(answer) if key in self._kept else answer
         self._kept.move_to_end(key)
-        return _copied(self._kept[key])
+        return _copy(self._kept[key])
 
 
-def _frozen(value: Any) -> Hashable | None:
+def _freeze(value: Any) -> Hashable | None:
     """A key that equal arguments share; None when one of them is more than plain data."""
     import torch
 
     if isinstance(value, list | tuple):
-        parts = [_frozen(part) for part in value]
+        parts = [_freeze(part) for part in value]
         return None if None in parts else (type(value).__name__, *parts)
     if value is None or isinstance(value, str | bool | int | float | torch.device | torch.dtype):
         return (type(value).__name__, value)
     return None
 
 
-def _bytes(answer: Any) -> int:
+def _count_bytes(answer: Any) -> int:
     """What the tensors of an answer hold."""
     import torch
 
     if isinstance(answer, torch.Tensor):
         return int(answer.nbytes)
-    return sum(_bytes(part) for part in answer) if isinstance(answer, list | tuple) else 0
+    return sum(_count_bytes(part) for part in answer) if isinstance(answer, list | tuple) else 0
 
 
-def _copied(answer: Any) -> Any:
+def _copy(answer: Any) -> Any:
     """The answer with tensors of its own: a pipeline may work in place."""
     import torch
 
     if isinstance(answer, torch.Tensor):
         return answer.clone()
     if type(answer) in {list, tuple}:
-        return type(answer)(_copied(part) for part in answer)
+        return type(answer)(_copy(part) for part in answer)
     return answer

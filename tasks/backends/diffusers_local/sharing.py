@@ -24,7 +24,7 @@ class _Shared:
     users: int = 0
 
 
-def take_worker(spec: PipelineSpec) -> PipelineWorker:
+def acquire_worker(spec: PipelineSpec) -> PipelineWorker:
     """The worker for this model on this device; give it back with `return_worker`. Loads nothing yet."""
     with _lock:
         if spec not in _shared:
@@ -37,7 +37,7 @@ def take_worker(spec: PipelineSpec) -> PipelineWorker:
         return shared.worker
 
 
-def return_worker(spec: PipelineSpec) -> None:
+def release_worker(spec: PipelineSpec) -> None:
     """Give a worker back; the last one unloads the model."""
     with _lock:
         shared = _shared[spec]

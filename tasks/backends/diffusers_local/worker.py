@@ -13,11 +13,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tasks.backends.diffusers_local.calls import Call
-from tasks.backends.diffusers_local.model import one_line
+from tasks.backends.diffusers_local.model import shorten_error
 from tasks.backends.diffusers_local.pipelines import (
     Abandoned,
     LoadedPipeline,
-    Picture,
+    MadeImage,
     free_memory,
     is_device_lost,
     is_out_of_memory,
@@ -37,14 +37,14 @@ class Request:
     """That of the call."""
     most: int
     """Pictures in one call at most, as the asker's configuration says."""
-    picture: Future[Picture] = field(default_factory=Future)
+    picture: Future[MadeImage] = field(default_factory=Future)
     spent_s: float = 0.0
     """Its share of the device's time so far."""
 
-    def end(self, outcome: Picture | Exception) -> None:
+    def end(self, outcome: MadeImage | Exception) -> None:
         """Tell who waits, unless nobody does any more."""
         if self.picture.set_running_or_notify_cancel():
-            if isinstance(outcome, Picture):
+            if isinstance(outcome, MadeImage):
                 self.picture.set_result(outcome)
             else:
                 self.picture.set_exception(outcome)
@@ -94,7 +94,7 @@ class PipelineWorker:
             self._make(self._pipeline, self._acceptable(self._pipeline, batch))
         except Exception as exc:  # noqa: BLE001  whoever waits has to learn of it, whatever it is
             # A failure that was no sign of it may have spoiled the device: the next thing that touches it says so.
-            error = _device_lost(exc) if is_device_lost(exc) else exc
+            error = _build_device_lost(exc) if is_device_lost(exc) else exc
             concerns_all = not batch or isinstance(error, BatchStopped)
             self._end([*batch, *(self._all_waiting() if concerns_all else [])], error)
 
@@ -207,17 +207,19 @@ class _Failure:
     def of(cls, exc: Exception) -> _Failure:
         if is_out_of_memory(exc):
             error = JobError(
-                f"one picture alone does not fit into the device's memory ({one_line(exc)})", kind="out_of_memory"
+                f"one picture alone does not fit into the device's memory ({shorten_error(exc)})", kind="out_of_memory"
             )
             return cls(error, out_of_memory=True)
         if is_device_lost(exc):
-            return cls(_device_lost(exc))
-        return cls(Rejected(_said(exc)) if isinstance(exc, TypeError | ValueError) else JobError(_said(exc)))
+            return cls(_build_device_lost(exc))
+        return cls(
+            Rejected(_format_error(exc)) if isinstance(exc, TypeError | ValueError) else JobError(_format_error(exc))
+        )
 
 
-def _device_lost(exc: Exception) -> BatchStopped:
-    return BatchStopped("device", f"the device failed ({_said(exc)}); resume: it needs a new process")
+def _build_device_lost(exc: Exception) -> BatchStopped:
+    return BatchStopped("device", f"the device failed ({_format_error(exc)}); resume: it needs a new process")
 
 
-def _said(exc: Exception) -> str:
-    return f"{type(exc).__name__}: {one_line(exc)}"
+def _format_error(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {shorten_error(exc)}"

@@ -11,7 +11,7 @@ from typing import Any
 from tasks.backends.fal.options import FalOptions
 from tasks.core.errors import Rejected
 from tasks.core.records import Job, ReferenceImage
-from tasks.store.references import data_address, read_reference, references_of
+from tasks.store.references import build_data_address, get_references, read_reference
 
 MOST_DATA_BYTES = 8 * 1024 * 1024
 """Ours: what a request of all its pictures should not be larger than; the service states no limit."""
@@ -31,7 +31,7 @@ def build_image_inputs(job: Job, options: FalOptions) -> dict[str, Any]:
         Rejected: A file is gone, has changed since the plan, or is too large. Nothing was sent.
     """
     values: dict[str, Any] = {}
-    for column, picture in references_of(job).items():
+    for column, picture in get_references(job).items():
         if name := get_image_inputs(options).get(column):
             address = _build_address(column, picture)
             values[name.removesuffix(LIST)] = [address] if name.endswith(LIST) else address
@@ -45,4 +45,4 @@ def _build_address(column: str, picture: ReferenceImage) -> str:
     if len(data) > MOST_DATA_BYTES:
         most = MOST_DATA_BYTES // 2**20
         raise Rejected(f"{column}: larger than {most} MiB; put it where fal.ai can fetch it", kind="input_image")
-    return data_address(data)
+    return build_data_address(data)

@@ -9,7 +9,7 @@ from tasks.backends.http_api.options import BASE64, HttpOptions
 from tasks.backends.sizes import resolve_requested_size
 from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
-from tasks.store.references import data_address, read_reference, references_of
+from tasks.store.references import build_data_address, get_references, read_reference
 
 GRID_PX = 8
 
@@ -46,12 +46,12 @@ def build_image_values(job: Job, options: HttpOptions) -> dict[str, str]:
         Rejected: A file is gone or has changed since the plan. Nothing was sent.
     """
     values, named = {}, options.pictures()
-    for name, picture in references_of(job).items():
+    for name, picture in get_references(job).items():
         if not picture.is_file:
             values[name] = picture.address
         elif named & {name, name + BASE64}:
             data = read_reference(picture)
-            values |= {name: data_address(data), name + BASE64: base64.b64encode(data).decode()}
+            values |= {name: build_data_address(data), name + BASE64: base64.b64encode(data).decode()}
     return values
 
 
@@ -59,6 +59,6 @@ def find_image_problems(job: Job, options: HttpOptions) -> list[str]:
     """Addresses where the template wants bytes: nothing is fetched by us; each `input: reason`."""
     return [
         f"{name}: an address cannot be sent as {{{name}{BASE64}}}; give a file"
-        for name, picture in references_of(job).items()
+        for name, picture in get_references(job).items()
         if name + BASE64 in options.pictures() and not picture.is_file
     ]

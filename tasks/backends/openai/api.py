@@ -13,7 +13,7 @@ from tasks.backends.client.calls import (
     HttpCalls,
     build_refusal,
     parse_json_object,
-    parse_retry_after,
+    read_retry_after,
 )
 from tasks.backends.openai.answer import ImageAnswer, UnreadableAnswer, read_answer
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, Refused, Throttled
@@ -110,7 +110,7 @@ def build_moderation_error(error: Mapping[str, Any], detail: str) -> Refused:
 
 def build_throttled(answer: httpx.Response, detail: str) -> Throttled:
     """What a 429 says about when to come again: its headers first, then its words."""
-    after_s = parse_retry_after(answer)
+    after_s = read_retry_after(answer)
     if after_s is None:
         after_s = parse_duration(answer.headers.get("x-ratelimit-reset-requests", ""))
     if after_s is None and (words := _TRY_AGAIN.search(detail)):

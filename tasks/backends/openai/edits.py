@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.records import Job, ReferenceImage
-from tasks.store.references import data_address, media_type, read_reference, references_of
+from tasks.store.references import build_data_address, get_media_type, get_references, read_reference
 
 AS_TEXT = (str, int, float)
 """What a field of a form can hold."""
@@ -23,7 +23,7 @@ def build_content(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         Rejected: A file is gone or has changed since the plan. Nothing was sent.
     """
-    pictures = references_of(job)
+    pictures = get_references(job)
     if all(picture.is_file for picture in pictures.values()):
         return {"data": dict(body), "files": {name: _build_part(picture) for name, picture in pictures.items()}}
     references = {name: {"image_url": _build_address(picture)} for name, picture in pictures.items()}
@@ -32,7 +32,7 @@ def build_content(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
 
 def find_problems(job: Job, body: Mapping[str, Any]) -> list[str]:
     """What cannot stand beside a picture; each `input: reason`."""
-    if not references_of(job):
+    if not get_references(job):
         return []
     return [
         f"{name}: only a text, a number or true and false can be sent beside a picture"
@@ -43,8 +43,8 @@ def find_problems(job: Job, body: Mapping[str, Any]) -> list[str]:
 
 def _build_part(picture: ReferenceImage) -> tuple[str, bytes, str]:
     data = read_reference(picture)
-    return Path(picture.address).name, data, media_type(data)
+    return Path(picture.address).name, data, get_media_type(data)
 
 
 def _build_address(picture: ReferenceImage) -> str:
-    return data_address(read_reference(picture)) if picture.is_file else picture.address
+    return build_data_address(read_reference(picture)) if picture.is_file else picture.address

@@ -14,12 +14,13 @@ from tasks.backends.client.calls import (
     build_refusal,
     get_origin,
     parse_json_object,
-    parse_retry_after,
+    read_retry_after,
     require_free_answer,
 )
 from tasks.backends.replicate.options import ModelReference
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, OutputGone, Throttled
-from tasks.store.references import media_type
+from tasks.core.retry import parse_retry_after
+from tasks.store.references import get_media_type
 
 SERVICE = "Replicate"
 ANSWER_TIMEOUT_S = 30.0
@@ -72,7 +73,7 @@ class ReplicateApi:
             Throttled, NotCreated: It is not there; nothing was created, and sending the job again is safe.
             BatchStopped: The token is no longer accepted.
         """
-        part = {"content": (name, data, media_type(data))}
+        part = {"content": (name, data, get_media_type(data))}
         try:
             answer = await self._http.post("/files", files=part)
         except httpx.HTTPError as exc:
@@ -153,11 +154,11 @@ def parse_throttled(answer: httpx.Response) -> Throttled:
     body, detail = parse_json_object(answer), _get_detail(answer)
     stated = _STATED_RATE.search(detail)
     words = _RESETS_IN.search(detail)
-    after_s = parse_retry_after(answer)
+    after_s = read_retry_after(answer)
     if after_s is None and isinstance(body.get("retry_after"), int | float):
-        after_s = float(body["retry_after"])
+        after_s = parse_retry_after(body["retry_after"])
     if after_s is None and words:
-        after_s = float(words[1])
+        after_s = parse_retry_after(words[1])
     return Throttled(detail, retry_after_s=after_s, creates_per_min=float(stated[1]) if stated else None)
 
 

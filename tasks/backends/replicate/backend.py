@@ -33,7 +33,7 @@ from tasks.core.money import to_micros
 from tasks.core.records import Job, Prediction
 from tasks.core.retry import retry_look
 from tasks.core.settings import explain_setting
-from tasks.store.references import media_type, references_of
+from tasks.store.references import get_media_type, get_references
 
 RETENTION_S = 3_600.0
 """Inputs and outputs of API predictions are deleted after an hour (Replicate docs, "Data retention", read 2026-11)."""
@@ -202,14 +202,14 @@ class ReplicateBackend:
 
     async def _upload(self, data: bytes, sha256: str) -> str:
         await self._limiter.acquire()
-        return await self._api.upload(data, name=f"{sha256[:16]}.{media_type(data).partition('/')[2]}")
+        return await self._api.upload(data, name=f"{sha256[:16]}.{get_media_type(data).partition('/')[2]}")
 
     def _used(self, job: Job, seconds: float | None) -> Used:
         values = self._input(job)
         return Used(
             images=count_images(values),
             megapixels=get_megapixels(values),
-            input_megapixels=None if has_reference_images(values) or references_of(job) else 0.0,
+            input_megapixels=None if has_reference_images(values) or get_references(job) else 0.0,
             seconds=seconds,
         )
 

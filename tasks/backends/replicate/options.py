@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tasks.backends.client.options import Address
+from tasks.core.settings import VariableName
 
 API_BASE = "https://api.replicate.com"
 CREATES_PER_MIN = 600.0
@@ -36,7 +37,7 @@ class ReplicateOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    api_token_env: str = Field("REPLICATE_API_TOKEN", min_length=1, description="variable that holds the token")
+    api_token_env: VariableName = Field("REPLICATE_API_TOKEN", description="variable that holds the token")
     api_base: Address = Field(API_BASE, description="with or without /v1")
     default_steps: int | None = Field(None, ge=1, description="where the row gives none; null: the model's own")
     default_aspect_ratio: str = Field("1:1", pattern=r"^\d+:\d+$", description="where the row gives no size")

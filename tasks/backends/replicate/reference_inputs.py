@@ -14,7 +14,7 @@ from typing import Any
 from tasks.backends.replicate.models import ModelFacts
 from tasks.backends.replicate.options import ReplicateOptions
 from tasks.core.records import Job, ReferenceImage
-from tasks.store.references import data_address, read_reference, references_of
+from tasks.store.references import build_data_address, get_references, read_reference
 
 MOST_DATA_BYTES = 256 * 1024
 """Larger ones belong into a file (Replicate docs, "Input files", read 2026-11)."""
@@ -39,13 +39,13 @@ class ReferenceInputs:
         """Inputs of the job whose value differs from send to send."""
         return frozenset(
             self.names[column].removesuffix(LIST)
-            for column, reference in references_of(job).items()
+            for column, reference in get_references(job).items()
             if column in self.names and reference.is_file
         )
 
     def standing(self, job: Job) -> dict[str, Any]:
         """The inputs as they stand in every send, an upload by its file's name."""
-        return self._values(job, {column: found.address for column, found in references_of(job).items()})
+        return self._values(job, {column: found.address for column, found in get_references(job).items()})
 
     async def sent(self, job: Job, upload: Upload) -> dict[str, Any]:
         """The inputs as they are sent now.
@@ -53,7 +53,7 @@ class ReferenceInputs:
         Raises:
             Rejected: A file is gone or has changed. Nothing was sent.
         """
-        addresses = {column: await _prepare_address(found, upload) for column, found in references_of(job).items()}
+        addresses = {column: await _prepare_address(found, upload) for column, found in get_references(job).items()}
         return self._values(job, addresses)
 
     def _values(self, job: Job, addresses: Mapping[str, str]) -> dict[str, Any]:
@@ -68,4 +68,4 @@ async def _prepare_address(reference: ReferenceImage, upload: Upload) -> str:
     if not reference.is_file:
         return reference.address
     data = await asyncio.to_thread(read_reference, reference)
-    return data_address(data) if len(data) <= MOST_DATA_BYTES else await upload(data, reference.sha256)
+    return build_data_address(data) if len(data) <= MOST_DATA_BYTES else await upload(data, reference.sha256)

@@ -57,7 +57,7 @@ def draw(
     """
     brief = read_brief(prompt, negative_prompt=negative_prompt)
     dice = Dice(f"{prompt}\n{negative_prompt}\n{seed}")
-    scale = _drawing_scale(width, height)
+    scale = _choose_drawing_scale(width, height)
     canvas = Canvas(
         width=max(1, round(width * scale)),
         height=max(1, round(height * scale)),
@@ -72,7 +72,7 @@ def draw(
     return FINISHES[brief.finish](image, canvas.palette)
 
 
-def _drawing_scale(width: int, height: int) -> float:
+def _choose_drawing_scale(width: int, height: int) -> float:
     """How much larger than asked for a picture is drawn."""
     if width * height > MAX_DRAWN_AREA_PX:
         return math.sqrt(MAX_DRAWN_AREA_PX / (width * height))

@@ -123,15 +123,15 @@ class SketchBackend:
 
     def _failure(self, job: Job, prediction: Prediction) -> JobError | None:
         options = self._options
-        if _chance("moderation", normalize_prompt(job.prompt)) < options.moderation_rate:
+        if _draw_chance("moderation", normalize_prompt(job.prompt)) < options.moderation_rate:
             return Refused("rehearsed: the prompt was flagged as sensitive")
-        if _chance("failure", job.job_id) < options.failure_rate:
+        if _draw_chance("failure", job.job_id) < options.failure_rate:
             return JobError("rehearsed: the model failed on this input")
-        if _chance("transient", prediction.prediction_id) < options.transient_rate:
+        if _draw_chance("transient", prediction.prediction_id) < options.transient_rate:
             return Transient("rehearsed: the prediction was interrupted")
         return None
 
 
-def _chance(what: str, key: str) -> float:
+def _draw_chance(what: str, key: str) -> float:
     """A number in [0, 1) that is the same in every run, so that a rehearsal can be repeated."""
     return int.from_bytes(hashlib.sha256(f"{what}:{key}".encode()).digest()[:8], "big") / 2**64

@@ -122,7 +122,7 @@ class Canvas:
     def glow(self, centre: Point, radius: float, colour: Colour, *, opacity: float = 1.0) -> None:
         """Let a light shine from `centre`, gone at `radius` px."""
         left, top, side = round(centre[0] - radius), round(centre[1] - radius), max(2, round(2 * radius))
-        light = _falloff().resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        light = _build_falloff().resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
         light = light.point([round(level * opacity) for level in range(256)])
         self.image.paste(colour, (left, top, left + side, top + side), light)
 
@@ -138,13 +138,13 @@ class Canvas:
 
 
 @cache
-def _falloff() -> Image.Image:
+def _build_falloff() -> Image.Image:
     """A soft round light, 256 px: full in the middle, nothing from the edge on."""
     # Pillow's gradient reaches 255 in the corners, and 255 / sqrt(2) in the middle of each edge.
     return Image.radial_gradient("L").point([round(255 * (max(0, 178 - d) / 178) ** 2) for d in range(256)])
 
 
-def ellipse(
+def trace_ellipse(
     centre: Point, across: float, down: float, *, turn: float = 0.0, start: float = 0.0, end: float = 1.0
 ) -> list[Point]:
     """The outline of an ellipse of these half-axes (px), or of the part between two shares of the round.
@@ -161,7 +161,7 @@ def ellipse(
     return points
 
 
-def ridge(dice: Dice, peaks: int, *, halvings: int = 5, roughness: float = 0.5) -> list[float]:
+def build_ridge(dice: Dice, peaks: int, *, halvings: int = 5, roughness: float = 0.5) -> list[float]:
     """A skyline of heights around -1..1, evenly spaced: `peaks` big swings, halved and roughened again and again."""
     heights = [dice.between(-1, 1) for _ in range(peaks + 1)]
     swing = roughness
@@ -172,7 +172,7 @@ def ridge(dice: Dice, peaks: int, *, halvings: int = 5, roughness: float = 0.5) 
     return heights
 
 
-def swell(dice: Dice, waves: int, *, samples: int = 16) -> list[float]:
+def build_swell(dice: Dice, waves: int, *, samples: int = 16) -> list[float]:
     """A soft line of heights in -1..1, evenly spaced: `waves` knots joined without corners."""
     knots = [dice.between(-1, 1) for _ in range(waves + 3)]
     line = []
@@ -184,7 +184,7 @@ def swell(dice: Dice, waves: int, *, samples: int = 16) -> list[float]:
     return line
 
 
-def ground(heights: Sequence[float], *, width: float, level: float, swing: float, floor: float) -> list[Point]:
+def trace_ground(heights: Sequence[float], *, width: float, level: float, swing: float, floor: float) -> list[Point]:
     """The outline of land under a line of heights: `swing` px up and down around `level`, and down to `floor`."""
     step = width / (len(heights) - 1)
     crest = [(index * step, level - swing * height) for index, height in enumerate(heights)]

@@ -21,7 +21,7 @@ def draw_city(canvas: Canvas) -> None:
     for layer in range(layers):
         near = (layer + 1) / layers
         colour = palette.distant(0.2 + 0.76 * near)
-        towers = _towers(canvas, quay=height * quay, near=near)
+        towers = _build_towers(canvas, quay=height * quay, near=near)
         outline: list[Shape] = [shape for tower in towers for shape in tower.shapes()]
         canvas.fill(outline, Gradient((colour, mix(colour, palette.haze, 0.5 - 0.4 * near))))
         lit = [window for tower in towers for window in tower.windows(dice)]
@@ -44,13 +44,13 @@ class _Tower:
         """The outline, with its roof."""
         left, right, top = self.left, self.left + self.width, self.top
         middle, lift = left + self.width / 2, self.width * 0.35
-        body: list[Shape] = [_box(left, top, right, self.foot)]
+        body: list[Shape] = [_trace_box(left, top, right, self.foot)]
         match self._roof:
             case "step":
-                body.append(_box(left + self.width * 0.2, top - lift * 0.6, right - self.width * 0.2, top + 1))
+                body.append(_trace_box(left + self.width * 0.2, top - lift * 0.6, right - self.width * 0.2, top + 1))
             case "spire":
                 body.append([(left, top + 1), (middle, top - lift), (right, top + 1)])
-                body.append(_box(middle - self.width * 0.02, top - lift * 2.6, middle + self.width * 0.02, top))
+                body.append(_trace_box(middle - self.width * 0.02, top - lift * 2.6, middle + self.width * 0.02, top))
             case "slope":
                 body.append([(left, top + 1), (right, top - lift), (right, top + 1)])
         return body
@@ -67,15 +67,15 @@ class _Tower:
             for column in range(columns):
                 if dice.chance(self._lit):
                     x, y = self.left + step * (column + 0.5), self.top + step * (1.25 * row + 0.6)
-                    lit.append(_box(x, y, x + step * 0.5, y + step * 0.62))
+                    lit.append(_trace_box(x, y, x + step * 0.5, y + step * 0.62))
         return lit
 
 
-def _box(left: float, top: float, right: float, bottom: float) -> list[Point]:
+def _trace_box(left: float, top: float, right: float, bottom: float) -> list[Point]:
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
-def _towers(canvas: Canvas, *, quay: float, near: float) -> list[_Tower]:
+def _build_towers(canvas: Canvas, *, quay: float, near: float) -> list[_Tower]:
     """A row of buildings from edge to edge, highest around a centre of its own."""
     dice, unit = canvas.dice, canvas.unit
     centre, left = canvas.width * dice.between(0.3, 0.7), -unit * 0.02
@@ -113,4 +113,4 @@ def _mirror(canvas: Canvas, *, quay: int) -> None:
         ripples.append([(x - length, y), (x, y - thick), (x + length, y), (x, y + thick)])
     canvas.fill(ripples[::2], palette.haze, opacity=0.2)
     canvas.fill(ripples[1::2], palette.deep, opacity=0.3)
-    canvas.fill([_box(0, quay - canvas.unit * 0.004, canvas.width, quay + canvas.unit * 0.004)], palette.deep)
+    canvas.fill([_trace_box(0, quay - canvas.unit * 0.004, canvas.width, quay + canvas.unit * 0.004)], palette.deep)

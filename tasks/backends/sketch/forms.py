@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from tasks.backends.sketch.canvas import Canvas, Dice, Gradient, Point, Shape, ellipse, ground, swell
+from tasks.backends.sketch.canvas import Canvas, Dice, Gradient, Point, Shape, build_swell, trace_ellipse, trace_ground
 from tasks.backends.sketch.palette import Colour, mix
 
 
@@ -48,12 +48,12 @@ def draw_flowers(canvas: Canvas) -> None:
         place = (canvas.width * dice.between(0, 1), canvas.height * dice.between(0, 1))
         canvas.glow(place, unit * dice.between(0.2, 0.5), dice.pick((palette.light, *palette.accents)), opacity=0.28)
     count = 4 + canvas.detail
-    places = _spread(canvas, count)
+    places = _spread_blossoms(canvas, count)
     root = (canvas.width * dice.between(0.42, 0.58), canvas.height * 1.12)
     for place, _ in places:
-        _stem(canvas, root, place)
+        _draw_stem(canvas, root, place)
     for place, size in places:
-        _rosette(canvas, place, size)
+        _draw_rosette(canvas, place, size)
 
 
 def draw_ribbons(canvas: Canvas) -> None:
@@ -64,17 +64,18 @@ def draw_ribbons(canvas: Canvas) -> None:
     radius = canvas.unit * dice.between(0.12, 0.2)
     place = (canvas.width * dice.between(0.25, 0.75), canvas.height * dice.between(0.12, 0.26))
     canvas.fill(
-        [ellipse(place, radius, radius)], Gradient((palette.accents[0], mix(palette.accents[0], palette.light, 0.45)))
+        [trace_ellipse(place, radius, radius)],
+        Gradient((palette.accents[0], mix(palette.accents[0], palette.light, 0.45))),
     )
     layers, slope = 6 + canvas.detail, dice.between(-0.22, 0.22)
     for layer in range(layers):
         down = (layer + 0.6) / (layers + 0.2)
-        line = swell(dice, canvas.swings(2.2))
+        line = build_swell(dice, canvas.swings(2.2))
         tilted = [height + slope * 6 * (index / len(line) - 0.5) for index, height in enumerate(line)]
         level = canvas.height * (0.16 + 0.84 * down)
-        sheet = ground(tilted, width=canvas.width, level=level, swing=canvas.unit * 0.15, floor=canvas.height)
+        sheet = trace_ground(tilted, width=canvas.width, level=level, swing=canvas.unit * 0.15, floor=canvas.height)
         colour = colours[layer % len(colours)]
-        _shadow(canvas, sheet)
+        _draw_shadow(canvas, sheet)
         canvas.fill([sheet], Gradient((mix(colour, palette.light, 0.18), colour, mix(colour, palette.deep, 0.2))))
 
 
@@ -92,12 +93,12 @@ def draw_tiles(canvas: Canvas) -> None:
             left, right = canvas.width * column // across, canvas.width * (column + 1) // across
             top, bottom = canvas.height * row // down, canvas.height * (row + 1) // down
             canvas.image.paste(back, (left, top, right, bottom))
-            figures[front] += _motif(dice, (left, top), right - left, bottom - top)
+            figures[front] += _draw_motif(dice, (left, top), right - left, bottom - top)
     for colour, shapes in figures.items():
         canvas.fill(shapes, colour)
 
 
-def _spread(canvas: Canvas, count: int) -> list[tuple[Point, float]]:
+def _spread_blossoms(canvas: Canvas, count: int) -> list[tuple[Point, float]]:
     """Places for blossoms that leave each other room, with their radii, the far (small) ones first."""
     dice, unit = canvas.dice, canvas.unit
     places: list[tuple[Point, float]] = []
@@ -106,8 +107,8 @@ def _spread(canvas: Canvas, count: int) -> list[tuple[Point, float]]:
         best, room = (0.0, 0.0), -1e9
         for _ in range(14):
             spot = (
-                _between_edges(dice, canvas.width, size * 0.9),
-                _between_edges(dice, canvas.height * 0.78, size * 1.08),
+                _choose_place(dice, canvas.width, size * 0.9),
+                _choose_place(dice, canvas.height * 0.78, size * 1.08),
             )
             free = min((math.hypot(spot[0] - x, spot[1] - y) - r - size for (x, y), r in places), default=0.0)
             if free > room:
@@ -116,12 +117,12 @@ def _spread(canvas: Canvas, count: int) -> list[tuple[Point, float]]:
     return sorted(places, key=lambda place: place[1])
 
 
-def _between_edges(dice: Dice, length: float, margin: float) -> float:
+def _choose_place(dice: Dice, length: float, margin: float) -> float:
     """A place along `length` px that keeps the margin at both ends, or the middle where there is no room."""
     return dice.between(margin, length - margin) if length > 2 * margin else length / 2
 
 
-def _stem(canvas: Canvas, root: Point, place: Point) -> None:
+def _draw_stem(canvas: Canvas, root: Point, place: Point) -> None:
     """A bent stem from the root to the blossom, with a leaf or two."""
     dice, palette, thick = canvas.dice, canvas.palette, max(0.6, canvas.unit * 0.005)
     green = mix(palette.deep, palette.accents[3], 0.35)
@@ -136,12 +137,12 @@ def _stem(canvas: Canvas, root: Point, place: Point) -> None:
     for _ in range(dice.whole(1, 3)):
         x, y = curve[dice.whole(8, 17)]
         leaves.append(
-            _petal((x, y), canvas.unit * dice.between(0.08, 0.16), 0.2, dice.pick((-0.06, -0.13, -0.37, -0.44)))
+            _trace_petal((x, y), canvas.unit * dice.between(0.08, 0.16), 0.2, dice.pick((-0.06, -0.13, -0.37, -0.44)))
         )
     canvas.fill([*leaves, left + right], green, opacity=0.92)
 
 
-def _petal(foot: Point, length: float, width: float, turn: float, *, blunt: float = 0.0) -> list[Point]:
+def _trace_petal(foot: Point, length: float, width: float, turn: float, *, blunt: float = 0.0) -> list[Point]:
     """A leaf-shaped outline from its foot outwards, `width` as a share of its length; `blunt` (0..1) rounds its tip."""
     cos, sin = math.cos(math.tau * turn), math.sin(math.tau * turn)
     edge = []
@@ -154,7 +155,7 @@ def _petal(foot: Point, length: float, width: float, turn: float, *, blunt: floa
     return [(foot[0] + x * cos - y * sin, foot[1] + x * sin + y * cos) for x, y in outline]
 
 
-def _rosette(canvas: Canvas, place: Point, size: float) -> None:
+def _draw_rosette(canvas: Canvas, place: Point, size: float) -> None:
     """A blossom: rings of petals that grow lighter inwards, and a head of seeds."""
     dice, palette = canvas.dice, canvas.palette
     outer, inner = dice.pick(palette.accents[:3]), dice.pick((palette.light, *palette.accents[1:3]))
@@ -167,25 +168,25 @@ def _rosette(canvas: Canvas, place: Point, size: float) -> None:
         turn += 0.5 / kind.petals + 0.01
         for half, paint in ((0, mix(colour, palette.deep, 0.2)), (1, colour)):
             turns = [turn + (k + half / 2) / kind.petals for k in range(kind.petals)]
-            canvas.fill([_petal(place, reach, kind.width, at, blunt=kind.blunt) for at in turns], paint)
-    _seeds(canvas, place, size * kind.heart)
+            canvas.fill([_trace_petal(place, reach, kind.width, at, blunt=kind.blunt) for at in turns], paint)
+    _draw_seeds(canvas, place, size * kind.heart)
 
 
-def _seeds(canvas: Canvas, place: Point, radius: float) -> None:
+def _draw_seeds(canvas: Canvas, place: Point, radius: float) -> None:
     """The dark heart of a blossom, with seeds in the spiral of a sunflower."""
     palette = canvas.palette
-    canvas.fill([ellipse(place, radius, radius)], mix(palette.accents[3], palette.deep, 0.45))
+    canvas.fill([trace_ellipse(place, radius, radius)], mix(palette.accents[3], palette.deep, 0.45))
     if radius < SEEDS_FROM_PX:
         return
     seeds: list[Shape] = []
     for k in range(1, 34):
         angle, away = GOLDEN_ANGLE * k, radius * 0.9 * math.sqrt(k / 34)
         spot = (place[0] + away * math.cos(angle), place[1] + away * math.sin(angle))
-        seeds.append(ellipse(spot, radius * 0.085, radius * 0.085))
+        seeds.append(trace_ellipse(spot, radius * 0.085, radius * 0.085))
     canvas.fill(seeds, mix(palette.accents[1], palette.light, 0.4))
 
 
-def _shadow(canvas: Canvas, sheet: list[Point]) -> None:
+def _draw_shadow(canvas: Canvas, sheet: list[Point]) -> None:
     """Darken what lies under a sheet of paper, along its figures edge."""
     part = max(1, round(canvas.unit / 96))
     small = Image.new("L", (canvas.width // part + 2, canvas.height // part + 2))
@@ -199,7 +200,7 @@ def _shadow(canvas: Canvas, sheet: list[Point]) -> None:
     canvas.image.paste(canvas.palette.deep, (0, 0), mask)
 
 
-def _motif(dice: Dice, place: Point, wide: float, tall: float) -> list[Shape]:
+def _draw_motif(dice: Dice, place: Point, wide: float, tall: float) -> list[Shape]:
     """One tile's figure, turned at random; a plain tile has none."""
     (left, top), corner = place, dice.whole(0, 3)
     right_side, lower_side = corner in (1, 2), corner in (2, 3)
@@ -209,22 +210,24 @@ def _motif(dice: Dice, place: Point, wide: float, tall: float) -> list[Shape]:
     figure: Shape = ()
     match dice.pick(("quarter", "quarter", "petal", "half", "round", "ring", "corner", "plain")):
         case "quarter":
-            figure = [near, *ellipse(near, wide, tall, start=corner / 4, end=corner / 4 + 0.25)]
+            figure = [near, *trace_ellipse(near, wide, tall, start=corner / 4, end=corner / 4 + 0.25)]
         case "petal":
-            figure = _leaf(near, far)
+            figure = _trace_leaf(near, far)
         case "half":
             start = 0.5 * lower_side
-            figure = ellipse((middle[0], near[1]), wide / 2, tall / 2, start=start, end=start + 0.5)
+            figure = trace_ellipse((middle[0], near[1]), wide / 2, tall / 2, start=start, end=start + 0.5)
         case "round":
-            figure = ellipse(middle, wide * 0.32, tall * 0.32)
+            figure = trace_ellipse(middle, wide * 0.32, tall * 0.32)
         case "ring":
-            figure = ellipse(middle, wide * 0.42, tall * 0.42) + ellipse(middle, wide * 0.2, tall * 0.2)[::-1]
+            figure = (
+                trace_ellipse(middle, wide * 0.42, tall * 0.42) + trace_ellipse(middle, wide * 0.2, tall * 0.2)[::-1]
+            )
         case "corner":
             figure = [near, (far[0], near[1]), (near[0], far[1])]
     return [figure] if figure else []
 
 
-def _leaf(near: Point, far: Point) -> list[Point]:
+def _trace_leaf(near: Point, far: Point) -> list[Point]:
     """What two quarter rounds around opposite corners have in common."""
     across, down = far[0] - near[0], far[1] - near[1]
     edge = [(math.sin(math.tau * step / 96), 1 - math.cos(math.tau * step / 96)) for step in range(25)]

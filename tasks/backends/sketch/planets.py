@@ -6,7 +6,7 @@ import math
 
 from PIL import Image, ImageDraw
 
-from tasks.backends.sketch.canvas import Canvas, Gradient, Point, ellipse
+from tasks.backends.sketch.canvas import Canvas, Gradient, Point, trace_ellipse
 from tasks.backends.sketch.palette import Colour, mix
 from tasks.backends.sketch.sky import draw_stars
 
@@ -27,37 +27,39 @@ def draw_planets(canvas: Canvas) -> None:
     draw_stars(canvas, horizon=1.3)
     sun = (canvas.width * dice.between(0.15, 0.4), canvas.height * dice.between(0.18, 0.4))
     tilt, flat = dice.between(-0.06, 0.06), dice.between(0.3, 0.5)
-    _orbits(canvas, sun=sun, tilt=tilt, flat=flat)
+    _draw_orbits(canvas, sun=sun, tilt=tilt, flat=flat)
     place = (canvas.width * dice.between(0.58, 0.78), canvas.height * dice.between(0.58, 0.76))
-    _world(canvas, place, unit * dice.between(0.2, 0.3), sun=sun, ringed=dice.chance(0.7))
+    _draw_world(canvas, place, unit * dice.between(0.2, 0.3), sun=sun, ringed=dice.chance(0.7))
 
 
-def _orbits(canvas: Canvas, *, sun: Point, tilt: float, flat: float) -> None:
+def _draw_orbits(canvas: Canvas, *, sun: Point, tilt: float, flat: float) -> None:
     """The sun, thin orbits around it, and a small world on each."""
     dice, palette, unit = canvas.dice, canvas.palette, canvas.unit
     for index in range(4 + canvas.detail // 2):
         reach = unit * (0.24 + 0.17 * index)
         line = unit * 0.0011
         ring = (
-            ellipse(sun, reach + line, (reach + line) * flat, turn=tilt)
-            + ellipse(sun, reach - line, (reach - line) * flat, turn=tilt)[::-1]
+            trace_ellipse(sun, reach + line, (reach + line) * flat, turn=tilt)
+            + trace_ellipse(sun, reach - line, (reach - line) * flat, turn=tilt)[::-1]
         )
         canvas.fill([ring], palette.light, opacity=0.3)
-        x, y = ellipse(sun, reach, reach * flat, turn=tilt, start=dice.between(0, 1))[0]
-        _ball(canvas, (x, y), unit * dice.between(0.012, 0.03), dice.pick(palette.accents), sun)
+        x, y = trace_ellipse(sun, reach, reach * flat, turn=tilt, start=dice.between(0, 1))[0]
+        _draw_ball(canvas, (x, y), unit * dice.between(0.012, 0.03), dice.pick(palette.accents), sun)
     canvas.glow(sun, unit * 0.5, palette.light, opacity=0.6)
     canvas.glow(sun, unit * 0.16, palette.light, opacity=0.9)
-    canvas.fill([ellipse(sun, unit * 0.055, unit * 0.055)], palette.light)
+    canvas.fill([trace_ellipse(sun, unit * 0.055, unit * 0.055)], palette.light)
 
 
-def _ball(canvas: Canvas, place: Point, radius: float, colour: Colour, sun: Point) -> None:
-    east, south = _towards(place, sun)
+def _draw_ball(canvas: Canvas, place: Point, radius: float, colour: Colour, sun: Point) -> None:
+    east, south = _find_direction(place, sun)
     lit = (place[0] + east * radius * 0.26, place[1] + south * radius * 0.26)
-    canvas.fill([ellipse(place, radius, radius)], mix(colour, canvas.palette.deep, 0.55))
-    canvas.fill([ellipse(lit, radius * 0.68, radius * 0.68)], mix(colour, canvas.palette.light, 0.25), opacity=0.85)
+    canvas.fill([trace_ellipse(place, radius, radius)], mix(colour, canvas.palette.deep, 0.55))
+    canvas.fill(
+        [trace_ellipse(lit, radius * 0.68, radius * 0.68)], mix(colour, canvas.palette.light, 0.25), opacity=0.85
+    )
 
 
-def _world(canvas: Canvas, place: Point, radius: float, *, sun: Point, ringed: bool) -> None:
+def _draw_world(canvas: Canvas, place: Point, radius: float, *, sun: Point, ringed: bool) -> None:
     """A near planet: bands, night on the side away from the sun, and perhaps a ring around it."""
     dice, palette = canvas.dice, canvas.palette
     tilt = dice.between(-0.08, 0.08)
@@ -68,18 +70,18 @@ def _world(canvas: Canvas, place: Point, radius: float, *, sun: Point, ringed: b
     )
     for half in (0.5, 0.0):
         if not half:
-            _globe(canvas, place, radius, sun=sun, tilt=tilt)
+            _draw_globe(canvas, place, radius, sun=sun, tilt=tilt)
         for centre, reach, opacity in ring:
-            outer = ellipse(centre, reach, reach * 0.24, turn=tilt, start=half, end=half + 0.5)
-            inner = ellipse(centre, reach * 0.91, reach * 0.91 * 0.24, turn=tilt, start=half, end=half + 0.5)
+            outer = trace_ellipse(centre, reach, reach * 0.24, turn=tilt, start=half, end=half + 0.5)
+            inner = trace_ellipse(centre, reach * 0.91, reach * 0.91 * 0.24, turn=tilt, start=half, end=half + 0.5)
             canvas.fill([outer + inner[::-1]], mix(palette.light, palette.accents[1], 0.4), opacity=opacity)
 
 
-def _globe(canvas: Canvas, place: Point, radius: float, *, sun: Point, tilt: float) -> None:
+def _draw_globe(canvas: Canvas, place: Point, radius: float, *, sun: Point, tilt: float) -> None:
     """The planet itself: clouds in bands, and the terminator between day and night."""
     palette, side = canvas.palette, max(4, round(radius * 2))
-    globe = _bands(canvas, side=side, tilt=tilt)
-    east, south = _towards(place, sun)
+    globe = _build_bands(canvas, side=side, tilt=tilt)
+    east, south = _find_direction(place, sun)
     left, top = round(side * (0.5 - 0.34 * east)), round(side * (0.5 - 0.34 * south))
     shade = Image.radial_gradient("L").resize((side * 2, side * 2), Image.Resampling.BILINEAR)
     shade = shade.crop((left, top, left + side, top + side))
@@ -92,7 +94,7 @@ def _globe(canvas: Canvas, place: Point, radius: float, *, sun: Point, tilt: flo
     canvas.image.paste(globe, (round(place[0] - side / 2), round(place[1] - side / 2)), disc.reduce(2))
 
 
-def _bands(canvas: Canvas, *, side: int, tilt: float) -> Image.Image:
+def _build_bands(canvas: Canvas, *, side: int, tilt: float) -> Image.Image:
     """A square of tilted stripes in three of the accents."""
     dice, palette = canvas.dice, canvas.palette
     base = dice.mixed(palette.accents)[:3]
@@ -102,7 +104,7 @@ def _bands(canvas: Canvas, *, side: int, tilt: float) -> Image.Image:
     return square.crop((side // 2, side // 2, side // 2 + side, side // 2 + side))
 
 
-def _towards(place: Point, sun: Point) -> Point:
+def _find_direction(place: Point, sun: Point) -> Point:
     """The direction from a place to the sun, of length 1."""
     across, down = sun[0] - place[0], sun[1] - place[1]
     length = math.sqrt(across * across + down * down) or 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.backends.sketch.canvas import Canvas, Gradient, Point, Shape, ellipse
+from tasks.backends.sketch.canvas import Canvas, Gradient, Point, Shape, trace_ellipse
 from tasks.backends.sketch.palette import mix
 
 
@@ -18,7 +18,7 @@ def draw_sky(canvas: Canvas, *, horizon: float) -> Point:
     radius = canvas.unit * dice.between(0.045, 0.11)
     canvas.glow(place, radius * 7, palette.light, opacity=0.55)
     canvas.glow(place, radius * 2.6, palette.light, opacity=0.6)
-    disc = ellipse(place, radius, radius)
+    disc = trace_ellipse(place, radius, radius)
     canvas.fill([disc], Gradient((palette.light, mix(palette.light, palette.haze, 0.1))))
     draw_clouds(canvas, horizon=horizon)
     return place
@@ -49,7 +49,7 @@ def draw_clouds(canvas: Canvas, *, horizon: float) -> None:
         for _ in range(dice.whole(3, 5)):
             across = unit * dice.between(0.12, 0.34)
             middle = (x + unit * dice.between(-0.24, 0.24), y + unit * dice.between(-0.018, 0.018))
-            puffs.append(ellipse(middle, across, across * dice.between(0.035, 0.065)))
+            puffs.append(trace_ellipse(middle, across, across * dice.between(0.035, 0.065)))
         canvas.fill(puffs, tint, opacity=dice.between(0.14, 0.3))
 
 
@@ -59,11 +59,11 @@ def draw_birds(canvas: Canvas, near: Point) -> None:
     flock: list[Shape] = []
     for _ in range(dice.whole(4, 8)):
         x, y = near[0] + canvas.unit * dice.between(-0.22, 0.22), near[1] + canvas.unit * dice.between(-0.1, 0.07)
-        flock.append(_bird(x, y, canvas.unit * dice.between(0.009, 0.02), dice.between(0.25, 0.65)))
+        flock.append(_trace_bird(x, y, canvas.unit * dice.between(0.009, 0.02), dice.between(0.25, 0.65)))
     canvas.fill(flock, canvas.palette.deep, opacity=0.8)
 
 
-def _bird(x: float, y: float, wing: float, lift: float) -> list[Point]:
+def _trace_bird(x: float, y: float, wing: float, lift: float) -> list[Point]:
     """Two bent wings, thin at their tips."""
     upper = [(-1.0, -0.6 * lift), (-0.5, -lift), (0.0, 0.0), (0.5, -lift), (1.0, -0.6 * lift)]
     lower = [(0.5, -lift + 0.2), (0.0, 0.3), (-0.5, -lift + 0.2)]

@@ -86,24 +86,28 @@ class Brief:
 
 def read_brief(prompt: str, *, negative_prompt: str | None = None) -> Brief:
     """What the known words ask for; where there are none, the prompt's digest decides the scene."""
-    unwanted = set(_words(negative_prompt or ""))
-    words = [word for word in _words(prompt) if word not in unwanted]
-    subjects = {word: names for word, names in _index("scene").items() if names[0] not in MANNERS}
-    scene = _first(words, subjects) or _first(words, _index("scene")) or Dice(prompt).pick(tuple(USUAL_PALETTES))
-    finish = _first(words, _index("finish")) or "film"
-    words.sort(key=lambda word: word not in _index("finish"))  # `neon` says more about colours than `night`
-    palettes = FINISH_PALETTES.get(finish) or _palettes(words) or USUAL_PALETTES[scene]
+    unwanted = set(_split_words(negative_prompt or ""))
+    words = [word for word in _split_words(prompt) if word not in unwanted]
+    subjects = {word: names for word, names in _build_index("scene").items() if names[0] not in MANNERS}
+    scene = (
+        _find_first(words, subjects)
+        or _find_first(words, _build_index("scene"))
+        or Dice(prompt).pick(tuple(USUAL_PALETTES))
+    )
+    finish = _find_first(words, _build_index("finish")) or "film"
+    words.sort(key=lambda word: word not in _build_index("finish"))  # `neon` says more about colours than `night`
+    palettes = FINISH_PALETTES.get(finish) or _find_palettes(words) or USUAL_PALETTES[scene]
     return Brief(scene=scene, palettes=palettes, finish=finish)
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     """The words in lower case, and each that ends in s without it too."""
     found = re.findall(r"\w+", text.casefold())
     return [form for word in found for form in ((word, word[:-1]) if word.endswith("s") else (word,))]
 
 
 @cache
-def _index(what: str) -> Mapping[str, tuple[str, ...]]:
+def _build_index(what: str) -> Mapping[str, tuple[str, ...]]:
     """Every known word of one kind, with the names that it stands for."""
     table = {"scene": SCENE_WORDS, "palette": PALETTE_WORDS, "finish": FINISH_WORDS}[what]
     index: dict[str, tuple[str, ...]] = {}
@@ -113,13 +117,13 @@ def _index(what: str) -> Mapping[str, tuple[str, ...]]:
     return index
 
 
-def _first(words: Iterable[str], index: Mapping[str, tuple[str, ...]]) -> str | None:
+def _find_first(words: Iterable[str], index: Mapping[str, tuple[str, ...]]) -> str | None:
     return next((index[word][0] for word in words if word in index), None)
 
 
-def _palettes(words: Iterable[str]) -> tuple[str, ...]:
+def _find_palettes(words: Iterable[str]) -> tuple[str, ...]:
     """The palettes that suit the most of the words, as long as they agree with the words before them."""
     left: tuple[str, ...] = ()
-    for named in (_index("palette")[word] for word in words if word in _index("palette")):
+    for named in (_build_index("palette")[word] for word in words if word in _build_index("palette")):
         left = tuple(name for name in left if name in named) or left or named
     return left

@@ -10,7 +10,7 @@ from tasks.core.records import Job
 from tasks.generate.batch import Batch
 from tasks.generate.jobs import generate_job
 from tasks.generate.stop import stop_on_error
-from tasks.ledger.queries import OpenJob, find_open_jobs
+from tasks.ledger.open_jobs import OpenJob, find_open_jobs
 from tasks.ledger.worker_leases import WorkerLeases
 
 LOOK_AGAIN_S = 1.0

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tasks.core.clock import repeat_every as doing_again
 from tasks.core.errors import BatchStopped
+from tasks.core.records import IN_FLIGHT_STATES
 from tasks.core.settings import StopSettings
 from tasks.generate.batch import Tally
 from tasks.generate.limits import check_failures
@@ -23,7 +24,6 @@ from tasks.generate.stop import INTERRUPTED, StopSignal, stop_on_error
 from tasks.generate.workers.schema import fleet
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import fetch_rows, run_transaction
-from tasks.ledger.jobs import IN_FLIGHT
 from tasks.ledger.leases import is_newest
 
 BEAT_EVERY_S = 1.0
@@ -111,7 +111,7 @@ class Heartbeat:
             self._has_told_stop = True
 
 
-_COUNT_IN_FLIGHT = select(func.count()).where(jobs.c.state.in_(IN_FLIGHT))
+_COUNT_IN_FLIGHT = select(func.count()).where(jobs.c.state.in_(IN_FLIGHT_STATES))
 
 
 async def _fetch_rows(db: AsyncConnection, statement: Executable, values: dict[str, Any]) -> Sequence[Row[Any]]:

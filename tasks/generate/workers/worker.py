@@ -28,7 +28,7 @@ from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms, make_owner
 from tasks.ledger.runs import RunStart, get_last_run
 from tasks.ledger.worker_leases import WorkerLeases
-from tasks.store.output import output_at
+from tasks.store.output import parse_output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ async def work_on_shard(order: ShardOrder) -> None:
         ConfigError: This machine does not reach the ledger, or lacks a token that it needs. Nothing was spent here.
         BatchStopped: The ledger went away. The batch can be resumed.
     """
-    async with open_ledger(output_at(order.out).ledger_folder()) as engine:
+    async with open_ledger(parse_output(order.out).ledger_folder()) as engine:
         run = await get_last_run(engine)
         if run is None or run.number != order.run or run.outcome is not None:
             return  # the run that sent this is over
@@ -100,7 +100,7 @@ async def open_worker(
     cap_micros = start.budget_micros
     budget = SharedBudget(engine, owner=holding.terms.owner, cap_micros=cap_micros, sleep=clock.sleep)
     batch = Batch(
-        out=output_at(order.out),
+        out=parse_output(order.out),
         settings=settings,
         engine=engine,
         journal=Journal(engine, holding.terms),

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from tasks.metadata.columns import COLUMNS
-from tasks.metadata.exports.features import sample_features
+from tasks.metadata.exports.features import build_sample_features
 from tasks.metadata.exports.survey import Survey
 
 BATCH_FILES = ["metadata.parquet", "images/**"]
@@ -19,22 +19,22 @@ SHARD_FILES = ["shard-*.tar"]
 LICENSE_LINE = "# license: cc0-1.0  # yours to choose: https://huggingface.co/docs/hub/repositories-licenses\n"
 
 
-def batch_card(name: str, batch: Survey) -> str:
+def build_batch_card(name: str, batch: Survey) -> str:
     """The card of a batch's own folder."""
-    return _card(name, batch, BATCH_FILES, {}, _COLUMNS_TEXT + _rows_without_picture(batch))
+    return _build_card(name, batch, BATCH_FILES, {}, _COLUMNS_TEXT + _describe_rows_without_image(batch))
 
 
-def shards_card(name: str, batch: Survey) -> str:
+def build_shards_card(name: str, batch: Survey) -> str:
     """The card of a folder of tar shards.
 
     It spells the types out: without it a loader guesses them from the first five samples, and fails or loses what
     stands in later ones only.
     """
-    features = {"dataset_info": {"features": sample_features(batch.extensions)}}
-    return _card(name, batch, SHARD_FILES, features, _SAMPLES_TEXT + _COLUMNS_TEXT)
+    features = {"dataset_info": {"features": build_sample_features(batch.extensions)}}
+    return _build_card(name, batch, SHARD_FILES, features, _SAMPLES_TEXT + _COLUMNS_TEXT)
 
 
-def size_category(pictures: int) -> str:
+def get_size_category(pictures: int) -> str:
     """The Hub's name of this order of magnitude."""
     names = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
     below = next((number for number in range(len(names)) if pictures < 10 ** (number + 3)), len(names))
@@ -43,12 +43,12 @@ def size_category(pictures: int) -> str:
     return f"{names[below - 1]}<n<{names[below]}" if below else f"n<{names[0]}"
 
 
-def _card(name: str, batch: Survey, files: list[str], more: dict[str, Any], text: str) -> str:
+def _build_card(name: str, batch: Survey, files: list[str], more: dict[str, Any], text: str) -> str:
     front = {
         "pretty_name": name,
         "task_categories": ["text-to-image"],
         "tags": ["synthetic", "image-generation"],
-        "size_categories": [size_category(batch.pictures)],
+        "size_categories": [get_size_category(batch.pictures)],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": files}]}],
         **more,
     }
@@ -62,7 +62,7 @@ def _card(name: str, batch: Survey, files: list[str], more: dict[str, Any], text
     )
 
 
-def _rows_without_picture(batch: Survey) -> str:
+def _describe_rows_without_image(batch: Survey) -> str:
     if not batch.without_picture:
         return ""
     return (

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.metadata.arrow_table import SCHEMA, arrow_columns
+from tasks.metadata.arrow_table import SCHEMA, build_arrow_columns
 from tasks.metadata.columns import COLUMNS
-from tasks.metadata.exports.features import IMAGE, feature_of
-from tasks.metadata.exports.pictures import Picture, pictures
+from tasks.metadata.exports.features import IMAGE, build_feature
+from tasks.metadata.exports.images import ExportedImage, iterate_images
 from tasks.store.output import Output
 
 ROW_GROUP_BYTES = 64_000_000
@@ -27,17 +27,17 @@ ROW_GROUP_ROWS = 1_000
 """Of small pictures, so that a page of them is found without reading thousands."""
 
 _IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
-_FEATURES = {"image": IMAGE} | {column.name: feature_of(column) for column in COLUMNS}
+_FEATURES = {"image": IMAGE} | {column.name: build_feature(column) for column in COLUMNS}
 
 
-def _metadata() -> dict[bytes | str, bytes | str]:
+def _build_metadata() -> dict[bytes | str, bytes | str]:
     """The table's own, and what makes `datasets` show pictures."""
     return {**(SCHEMA.metadata or {}), b"huggingface": json.dumps({"info": {"features": _FEATURES}})}  # type: ignore[dict-item]  # bytes are fine
 
 
 EMBEDDED_SCHEMA = pa.schema(
     [pa.field("image", _IMAGE_TYPE), *SCHEMA],
-    metadata=_metadata(),
+    metadata=_build_metadata(),
 )
 
 
@@ -53,18 +53,18 @@ async def write_embedded(engine: AsyncEngine, out: Output, path: Path) -> int:
     compression: Any = dict.fromkeys(text, "zstd") | {"image.bytes": "none", "image.path": "zstd"}
     dictionaries: Any = text
     with pq.ParquetWriter(path, EMBEDDED_SCHEMA, compression=compression, use_dictionary=dictionaries) as writer:
-        async with aclosing(_groups(engine, out)) as groups:
+        async with aclosing(_group_images(engine, out)) as groups:
             async for group in groups:
                 _write_group(writer, group)
                 written += len(group)
     return written
 
 
-async def _groups(engine: AsyncEngine, out: Output) -> AsyncGenerator[list[Picture], None]:
+async def _group_images(engine: AsyncEngine, out: Output) -> AsyncGenerator[list[ExportedImage], None]:
     """The pictures of one row group after the other."""
-    group: list[Picture] = []
+    group: list[ExportedImage] = []
     held_bytes = 0
-    async with aclosing(pictures(engine, out)) as found:
+    async with aclosing(iterate_images(engine, out)) as found:
         async for picture in found:
             if group and (held_bytes + len(picture.data) > ROW_GROUP_BYTES or len(group) == ROW_GROUP_ROWS):
                 yield group
@@ -75,7 +75,7 @@ async def _groups(engine: AsyncEngine, out: Output) -> AsyncGenerator[list[Pictu
         yield group
 
 
-def _write_group(writer: pq.ParquetWriter, group: list[Picture]) -> None:
+def _write_group(writer: pq.ParquetWriter, group: list[ExportedImage]) -> None:
     images = [{"bytes": picture.data, "path": picture.row["file_name"]} for picture in group]
-    columns = [pa.array(images, _IMAGE_TYPE), *arrow_columns([picture.row for picture in group])]
+    columns = [pa.array(images, _IMAGE_TYPE), *build_arrow_columns([picture.row for picture in group])]
     writer.write_table(pa.table(columns, schema=EMBEDDED_SCHEMA), row_group_size=len(group))

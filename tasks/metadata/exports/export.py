@@ -19,14 +19,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.errors import InputError
 from tasks.core.text import format_command
 from tasks.ledger.database.connect import open_ledger
-from tasks.metadata.exports.card import batch_card, shards_card
-from tasks.metadata.exports.forms import Form
-from tasks.metadata.exports.survey import Survey, survey
+from tasks.metadata.exports.card import build_batch_card, build_shards_card
+from tasks.metadata.exports.survey import Survey, survey_batch
 from tasks.metadata.exports.tables import write_csv, write_jsonl
-from tasks.metadata.exports.targets import CARD_NAME, TABLE_NAME, new_file, new_folder, require_replaceable
+from tasks.metadata.exports.targets import (
+    CARD_NAME,
+    TABLE_NAME,
+    ExportFormat,
+    create_file,
+    create_folder,
+    require_replaceable,
+)
 from tasks.metadata.exports.webdataset import ShardLimits, write_shards
 from tasks.store.output import NewFile, Output
-from tasks.store.output.write_errors import writing
+from tasks.store.output.write_errors import explain_write_errors
 
 STDOUT = Path("-")
 
@@ -49,14 +55,14 @@ class Exported:
 
     def line(self) -> str:
         """The record for people."""
-        what = "rows" if self.format in {Form.CSV, Form.JSONL} else "pictures"
+        what = "rows" if self.format in {ExportFormat.CSV, ExportFormat.JSONL} else "pictures"
         left_out = f"; left out without a picture: {self.left_out}" if self.left_out else ""
         number = f" in {self.files} files" if self.files > 1 else ""
         return f"wrote {self.to}: {self.rows} {what}{number}{left_out}"
 
 
-async def export(
-    out: Output, form: Form, target: Path | None, *, overwrite: bool = False, limits: ShardLimits | None = None
+async def export_batch(
+    out: Output, form: ExportFormat, target: Path | None, *, overwrite: bool = False, limits: ShardLimits | None = None
 ) -> Exported:
     """Export the batch in `out`.
 
@@ -70,30 +76,30 @@ async def export(
     Raises:
         InputError: `out` is no batch, the target may not be replaced or written, or a picture is gone.
     """
-    target = _target(out, form, target)
+    target = _check_target(out, form, target)
     async with open_ledger(out.ledger_folder()) as engine:
         match form:
-            case Form.WEBDATASET:
+            case ExportFormat.WEBDATASET:
                 return await _export_shards(engine, out, target, overwrite, limits or ShardLimits())
-            case Form.PARQUET:
+            case ExportFormat.PARQUET:
                 return await _export_embedded(engine, out, target, overwrite)
-            case Form.CARD:
+            case ExportFormat.CARD:
                 return await _export_card(engine, out, overwrite)
-            case Form.CSV:
+            case ExportFormat.CSV:
                 return await _export_table(engine, write_csv, form, target, overwrite)
-            case Form.JSONL:
+            case ExportFormat.JSONL:
                 return await _export_table(engine, write_jsonl, form, target, overwrite)
 
 
-def _target(out: Output, form: Form, target: Path | None) -> Path:
-    if form is Form.CARD:
+def _check_target(out: Output, form: ExportFormat, target: Path | None) -> Path:
+    if form is ExportFormat.CARD:
         card = f"{out}/{CARD_NAME}"
         if target not in {None, Path(card)}:
             raise InputError(f"the card describes the folder that it stands in: leave --to out, it becomes {card}")
         return Path(card)
     if target is None:
         raise InputError(f"--to PATH is missing: where the {form} goes")
-    if target == STDOUT and form not in {Form.CSV, Form.JSONL}:
+    if target == STDOUT and form not in {ExportFormat.CSV, ExportFormat.JSONL}:
         raise InputError(f"{form} does not go to standard output; name a path for --to")
     return target
 
@@ -105,21 +111,23 @@ async def _export_shards(
     overwrite: bool,  # noqa: FBT001  passed on
     limits: ShardLimits,
 ) -> Exported:
-    with new_folder(target, overwrite=overwrite) as folder:
-        batch = _with_pictures(await survey(engine), out)
+    with create_folder(target, overwrite=overwrite) as folder:
+        batch = _require_images(await survey_batch(engine), out)
         rows = await write_shards(engine, out, folder, limits)
         shards = sum(1 for _ in folder.iterdir())
-        (folder / CARD_NAME).write_text(shards_card(_name_of(target), batch), encoding="utf-8")
-    return Exported(format=Form.WEBDATASET, to=str(target), rows=rows, left_out=batch.without_picture, files=shards)
+        (folder / CARD_NAME).write_text(build_shards_card(_get_folder_name(target), batch), encoding="utf-8")
+    return Exported(
+        format=ExportFormat.WEBDATASET, to=str(target), rows=rows, left_out=batch.without_picture, files=shards
+    )
 
 
 async def _export_embedded(engine: AsyncEngine, out: Output, target: Path, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
     from tasks.metadata.exports.embedded_parquet import write_embedded  # noqa: PLC0415  loads pyarrow, which no other form needs
 
-    batch = _with_pictures(await survey(engine), out)
-    with new_file(target, overwrite=overwrite) as path:
+    batch = _require_images(await survey_batch(engine), out)
+    with create_file(target, overwrite=overwrite) as path:
         rows = await write_embedded(engine, out, path)
-    return Exported(format=Form.PARQUET, to=str(target), rows=rows, left_out=batch.without_picture, files=1)
+    return Exported(format=ExportFormat.PARQUET, to=str(target), rows=rows, left_out=batch.without_picture, files=1)
 
 
 async def _export_card(engine: AsyncEngine, out: Output, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
@@ -129,39 +137,39 @@ async def _export_card(engine: AsyncEngine, out: Output, overwrite: bool) -> Exp
         )
     card = f"{out}/{CARD_NAME}"
     require_replaceable(card, exists=out.has(CARD_NAME), overwrite=overwrite)
-    batch = await survey(engine)
-    with writing("the card", out):
-        await out.write(partial(NewFile, CARD_NAME, batch_card(out.name, batch).encode()))
-    return Exported(format=Form.CARD, to=card, rows=batch.pictures, left_out=0, files=1)
+    batch = await survey_batch(engine)
+    with explain_write_errors("the card", out):
+        await out.write(partial(NewFile, CARD_NAME, build_batch_card(out.name, batch).encode()))
+    return Exported(format=ExportFormat.CARD, to=card, rows=batch.pictures, left_out=0, files=1)
 
 
 async def _export_table(
     engine: AsyncEngine,
     write: Callable[[AsyncEngine, TextIO], Awaitable[int]],
-    form: Form,
+    form: ExportFormat,
     target: Path,
     overwrite: bool,  # noqa: FBT001  passed on
 ) -> Exported:
     if target == STDOUT:
-        rows = await write(engine, _standard_output())
+        rows = await write(engine, _open_standard_output())
     else:
-        with new_file(target, overwrite=overwrite) as path, path.open("w", encoding="utf-8", newline="") as file:
+        with create_file(target, overwrite=overwrite) as path, path.open("w", encoding="utf-8", newline="") as file:
             rows = await write(engine, file)
     return Exported(format=form, to=str(target), rows=rows, left_out=0, files=1)
 
 
-def _standard_output() -> TextIO:
+def _open_standard_output() -> TextIO:
     """In UTF-8 and with the line ends of the form, whatever this terminal's language is."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", newline="")
     return sys.stdout
 
 
-def _name_of(folder: Path) -> str:
+def _get_folder_name(folder: Path) -> str:
     return folder.resolve().name
 
 
-def _with_pictures(batch: Survey, out: Output) -> Survey:
+def _require_images(batch: Survey, out: Output) -> Survey:
     if not batch.pictures:
         raise InputError(f"{out}: has no picture to export yet ({format_command('status', out)})")
     return batch

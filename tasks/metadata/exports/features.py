@@ -12,23 +12,23 @@ from tasks.metadata.columns import COLUMNS, Column
 IMAGE = {"_type": "Image"}
 
 
-def dtype_of(column: Column) -> str:
+def get_dtype(column: Column) -> str:
     """The column's type."""
     return "float64" if column.type == "double" else column.type
 
 
-def feature_of(column: Column) -> dict[str, str]:
+def build_feature(column: Column) -> dict[str, str]:
     """The column as the metadata of a Parquet schema has it."""
-    return {"dtype": dtype_of(column), "_type": "Value"}
+    return {"dtype": get_dtype(column), "_type": "Value"}
 
 
-def sample_features(extensions: list[str]) -> list[dict[str, Any]]:
+def build_sample_features(extensions: list[str]) -> list[dict[str, Any]]:
     """The fields of a sample in tar shards, as a card has them; instants are text there.
 
     Args:
         extensions: Of the pictures, without dots.
     """
-    known = [{"name": column.name, "dtype": _in_json(column)} for column in COLUMNS]
+    known = [{"name": column.name, "dtype": _get_json_type(column)} for column in COLUMNS]
     return [
         *({"name": extension, "dtype": "image"} for extension in extensions),
         {"name": "json", "struct": known},
@@ -36,5 +36,5 @@ def sample_features(extensions: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _in_json(column: Column) -> str:
-    return "string" if column.type.startswith("timestamp") else dtype_of(column)
+def _get_json_type(column: Column) -> str:
+    return "string" if column.type.startswith("timestamp") else get_dtype(column)

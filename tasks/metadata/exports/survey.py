@@ -24,7 +24,7 @@ class Survey:
     """Of the pictures, without dots."""
 
 
-async def survey(engine: AsyncEngine) -> Survey:
+async def survey_batch(engine: AsyncEngine) -> Survey:
     """Read the whole ledger once."""
     models: Counter[str] = Counter()
     extensions: set[str] = set()

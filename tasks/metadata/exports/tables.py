@@ -13,7 +13,7 @@ from typing import TextIO
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.queries import read_job_pages
-from tasks.metadata.columns import COLUMNS, plain_row
+from tasks.metadata.columns import COLUMNS, build_plain_row
 
 
 async def write_csv(engine: AsyncEngine, file: TextIO) -> int:
@@ -23,7 +23,7 @@ async def write_csv(engine: AsyncEngine, file: TextIO) -> int:
     writer.writeheader()
     rows = 0
     async for page in read_job_pages(engine):
-        writer.writerows(plain_row(row) for row in page)
+        writer.writerows(build_plain_row(row) for row in page)
         rows += len(page)
     return rows
 
@@ -32,6 +32,6 @@ async def write_jsonl(engine: AsyncEngine, file: TextIO) -> int:
     """Write one JSON object a line for each job; gives the number of jobs."""
     rows = 0
     async for page in read_job_pages(engine):
-        file.writelines(json.dumps(plain_row(row), ensure_ascii=False) + "\n" for row in page)
+        file.writelines(json.dumps(build_plain_row(row), ensure_ascii=False) + "\n" for row in page)
         rows += len(page)
     return rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 
 from tasks.core.atomic_files import replace_atomically, replace_folder_atomically
@@ -20,19 +21,29 @@ _SHARD = re.compile(r"shard-\d{6,}\.tar")
 _METADATA = re.compile(r"metadata\.(csv|jsonl|parquet)")
 
 
-def shard_name(number: int) -> str:
+class ExportFormat(StrEnum):
+    """What `imagen export --format` takes."""
+
+    WEBDATASET = "webdataset"
+    PARQUET = "parquet"
+    CSV = "csv"
+    JSONL = "jsonl"
+    CARD = "card"
+
+
+def get_shard_name(number: int) -> str:
     """The name of a shard's file."""
     return f"shard-{number:06d}.tar"
 
 
 @contextmanager
-def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
+def create_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary name for the block to write; it becomes `target` when the block succeeds, else nothing is left.
 
     Raises:
         OutputError: The target exists and may not be replaced, would hide a batch's table, or cannot be written.
     """
-    with _explaining(target):
+    with _explain_errors(target):
         if target.is_dir():
             raise OutputError(f"{target}: is a folder; name a file for --to")
         if _METADATA.fullmatch(target.name) and (target.parent / TABLE_NAME).exists():
@@ -56,13 +67,13 @@ def require_replaceable(target: object, *, exists: bool, overwrite: bool) -> Non
 
 
 @contextmanager
-def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
+def create_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary folder for the block to fill; it becomes `target` when the block succeeds, else nothing is left.
 
     Raises:
         OutputError: The target holds something and may not be replaced, or cannot be written.
     """
-    with _explaining(target):
+    with _explain_errors(target):
         if target.exists() and not target.is_dir():
             raise OutputError(f"{target}: is a file; name a folder for --to")
         if (target / LEDGER_NAME).exists():
@@ -79,7 +90,7 @@ def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def _explaining(target: Path) -> Iterator[None]:
+def _explain_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:

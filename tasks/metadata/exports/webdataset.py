@@ -17,9 +17,9 @@ from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.metadata.columns import plain_row
-from tasks.metadata.exports.pictures import Picture, pictures
-from tasks.metadata.exports.targets import shard_name
+from tasks.metadata.columns import build_plain_row
+from tasks.metadata.exports.images import ExportedImage, iterate_images
+from tasks.metadata.exports.targets import get_shard_name
 from tasks.store.output import Output
 
 BLOCK = tarfile.BLOCKSIZE
@@ -41,7 +41,7 @@ async def write_shards(engine: AsyncEngine, out: Output, folder: Path, limits: S
     """
     samples = 0
     with Shards(folder, limits) as shards:
-        async with aclosing(pictures(engine, out)) as found:
+        async with aclosing(iterate_images(engine, out)) as found:
             async for picture in found:
                 shards.add(picture)
                 samples += 1
@@ -70,13 +70,13 @@ class Shards:
         if self._tar is not None:
             self._tar.close()
 
-    def add(self, picture: Picture) -> None:
+    def add(self, picture: ExportedImage) -> None:
         """Write one sample, all of it in one shard."""
-        members = members_of(picture)
+        members = build_members(picture)
         size = sum(BLOCK + -(-len(data) // BLOCK) * BLOCK for data in members.values())
         tar = self._shard_for(size)
         for name, data in members.items():
-            tar.addfile(_header(name, len(data)), io.BytesIO(data))
+            tar.addfile(_build_header(name, len(data)), io.BytesIO(data))
         self._samples += 1
         self._bytes += size
 
@@ -87,29 +87,29 @@ class Shards:
                 self._tar.close()
             self._number += 1
             self._samples = self._bytes = 0
-            path = self._folder / shard_name(self._number)
+            path = self._folder / get_shard_name(self._number)
             self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115  closed when it is full
         return self._tar
 
 
-def members_of(picture: Picture) -> dict[str, bytes]:
+def build_members(picture: ExportedImage) -> dict[str, bytes]:
     """The files of a sample by their names. The key ends at the first dot, so it has none."""
     path = PurePosixPath(picture.row["file_name"])
     key = path.stem.replace(".", "_")
     return {
         f"{key}{path.suffix}": picture.data,
-        f"{key}.json": _json(picture),
+        f"{key}.json": _build_json(picture),
         f"{key}.txt": picture.row["prompt"].encode(),
     }
 
 
-def _json(picture: Picture) -> bytes:
+def _build_json(picture: ExportedImage) -> bytes:
     """What is known, without nulls: a loader that guesses types from the first samples stumbles over a null there."""
-    known = {name: value for name, value in plain_row(picture.row).items() if value is not None}
+    known = {name: value for name, value in build_plain_row(picture.row).items() if value is not None}
     return json.dumps(known, ensure_ascii=False).encode()
 
 
-def _header(name: str, size: int) -> tarfile.TarInfo:
+def _build_header(name: str, size: int) -> tarfile.TarInfo:
     """A member that tells nothing of this machine or of now."""
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.mtime = size, 0o644, 0

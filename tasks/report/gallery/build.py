@@ -17,11 +17,11 @@ from tasks.ledger.database.location import require_ledger
 from tasks.ledger.queries import count_jobs, read_job_pages
 from tasks.report.gallery import plots, rows, thumbnails
 from tasks.report.gallery.figures import Figures
-from tasks.report.gallery.page import page_html
+from tasks.report.gallery.page import render_page
 from tasks.report.summary import Summary, summarise
 from tasks.store.images import IMAGES
 from tasks.store.output import NewFile, Output
-from tasks.store.output.write_errors import writing
+from tasks.store.output.write_errors import explain_write_errors
 
 PAGE_NAME = "index.html"
 WHAT = "the gallery"
@@ -84,7 +84,7 @@ class Gallery:
         return {
             *(f"{thumbnails.FOLDER}/{name}" for name in self.used_thumbnails),
             *(f"{rows.FOLDER}/{name}" for name in self.scripts),
-            *(plots.file_name(name, theme) for name in self.plots.values() for theme in plots.INK),
+            *(plots.get_file_name(name, theme) for name in self.plots.values() for theme in plots.INK),
         }
 
 
@@ -98,7 +98,7 @@ async def write_gallery(out: Output, on_progress: OnProgress = lambda *_: None, 
     now_us = (clock or Clock()).now_us()
     home = out.ledger_folder()
     require_ledger(home)
-    with writing(WHAT, out), _alone(out):
+    with explain_write_errors(WHAT, out), _lock_gallery(out):
         before = {name for folder in FOLDERS for name in await out.names(folder)}
         async with open_ledger(home) as engine:
             gallery = Gallery(out=out, summary=await summarise(engine, out, now_us=now_us))
@@ -134,12 +134,12 @@ async def _write_page(gallery: Gallery, now_us: int) -> None:
     if plots.can_plot():
         gallery.plots = await plots.write_plots(gallery.figures, gallery.out)
     here = gallery.page_data("", now_us)
-    page = page_html(here["name"], {"batches": [here]})
+    page = render_page(here["name"], {"batches": [here]})
     await gallery.out.write(partial(NewFile, PAGE_NAME, page.encode()))
 
 
 @contextmanager
-def _alone(out: Output) -> Iterator[None]:
+def _lock_gallery(out: Output) -> Iterator[None]:
     """Wait for another process of this machine that writes this gallery.
 
     Each would remove what only the other one's page names. Two machines that write into one bucket do not wait.

@@ -9,12 +9,12 @@ from slugify import slugify
 from tasks.core.clock import Clock
 from tasks.core.errors import InputError
 from tasks.report.gallery.build import WHAT, Gallery
-from tasks.report.gallery.page import page_html
+from tasks.report.gallery.page import render_page
 from tasks.store.output import NewFile, Output
-from tasks.store.output.write_errors import writing
+from tasks.store.output.write_errors import explain_write_errors
 
 
-def address_of(second: Output, first: Output) -> str:
+def find_address(second: Output, first: Output) -> str:
     """How a page in `first` spells `second`.
 
     Raises:
@@ -45,10 +45,10 @@ async def write_comparison(first: Gallery, second: Gallery, clock: Clock | None 
         InputError: They cannot be compared (see `address_of`).
         OutputError: It could not be written.
     """
-    address, now_us = address_of(second.out, first.out), (clock or Clock()).now_us()
+    address, now_us = find_address(second.out, first.out), (clock or Clock()).now_us()
     here, there = first.page_data("", now_us), second.page_data(address, now_us)
-    page = page_html(f"{here['name']} and {there['name']}", {"batches": [here, there]})
+    page = render_page(f"{here['name']} and {there['name']}", {"batches": [here, there]})
     name = f"compare-{slugify(there['name']) or 'batch'}.html"
-    with writing(WHAT, first.out):
+    with explain_write_errors(WHAT, first.out):
         await first.out.write(partial(NewFile, name, page.encode()))
     return f"{first.out}/{name}"

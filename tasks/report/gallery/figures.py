@@ -63,7 +63,7 @@ class Figures:
         """The figures as the page shows them: `latency`, `cost` and `failures`."""
         return {
             "latency": [
-                {"backend": backend, "pictures": len(values), **_latency(values)}
+                {"backend": backend, "pictures": len(values), **_measure_latency(values)}
                 for backend, values in sorted(self.latency_ms.items())
             ],
             "cost": [
@@ -80,6 +80,6 @@ class Figures:
         }
 
 
-def _latency(values: array[int]) -> dict[str, float]:
+def _measure_latency(values: array[int]) -> dict[str, float]:
     cuts = quantiles(values, n=20, method="inclusive") if len(values) > 1 else [values[0]] * 19
     return {"median_ms": cuts[9], "p95_ms": cuts[18]}

@@ -27,7 +27,7 @@ _COLUMNS = {
 """Columns of a row that the ledger has as they were given, and its own names for them."""
 
 
-def manifest_lines(job: Mapping[str, Any]) -> str:
+def build_manifest_lines(job: Mapping[str, Any]) -> str:
     """The JSONL that `imagen run` reads back to the same `job_id`, given the same backend and salt.
 
     It is one line, except where identical rows stood before this one in its manifest: they are a part of what the
@@ -36,12 +36,12 @@ def manifest_lines(job: Mapping[str, Any]) -> str:
     Args:
         job: A row of the ledger's `jobs`.
     """
-    row = _row(job)
+    row = _build_row(job)
     before = {name: value for name, value in row.items() if name not in {"id", "samples"}}
-    return "\n".join([*[_json(before)] * job["earlier"], _json(row)])
+    return "\n".join([*[_to_json(before)] * job["earlier"], _to_json(row)])
 
 
-def picture_line(job: Mapping[str, Any]) -> str | None:
+def build_image_line(job: Mapping[str, Any]) -> str | None:
     """For a job that no row gives again, the row that makes its picture as a job of its own; None for all others.
 
     A reroll's identity comes from its picture, that of a job which another backend took over from the options of the
@@ -49,32 +49,32 @@ def picture_line(job: Mapping[str, Any]) -> str | None:
     """
     if job["rerouted_from"] is None and job["salt"] != REROLL_SALT:
         return None
-    alone = {name: value for name, value in _row(job).items() if name != "samples"}
-    return _json({**alone, "seed": job["seed"]})
+    alone = {name: value for name, value in _build_row(job).items() if name != "samples"}
+    return _to_json({**alone, "seed": job["seed"]})
 
 
-def _row(job: Mapping[str, Any]) -> dict[str, Any]:
+def _build_row(job: Mapping[str, Any]) -> dict[str, Any]:
     asked = {name: job[column] for name, column in _COLUMNS.items()}
     if job["seed"] != derive_seed(job["job_id"]):
         asked["seed"] = (job["seed"] - job["sample"]) % SEEDS
     if job["sample"]:
         asked["samples"] = job["sample"] + 1
-    asked["backend_opts"] = _finite(job["backend_opts"]) or None
-    extra = _finite(job["extra"])
+    asked["backend_opts"] = _parse_finite(job["backend_opts"]) or None
+    extra = _parse_finite(job["extra"])
     given = {name: value for name, value in asked.items() if value is not None}
-    return {**given, **_guards(given, extra), **extra}
+    return {**given, **_build_guards(given, extra), **extra}
 
 
-def _guards(given: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, None]:
+def _build_guards(given: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, None]:
     """An empty cell for each column that the row left empty, where an extra column would be read in its place."""
     return {name: None for name, aliases in NAMES.items() if name not in given and not extra.keys().isdisjoint(aliases)}
 
 
-def _finite(text: str) -> dict[str, Any]:
+def _parse_finite(text: str) -> dict[str, Any]:
     """A stored JSON object; infinite numbers, which JSON does not have, become texts."""
     found: dict[str, Any] = json.loads(text, parse_constant=str)
     return found
 
 
-def _json(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)

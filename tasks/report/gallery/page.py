@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
 from typing import Any
-
-from tasks.report.gallery.scripts import script_json
 
 ASSETS = files("tasks.report.gallery") / "assets"
 SCRIPTS = (
@@ -34,7 +33,7 @@ SCRIPTS = (
 """In the order in which they run: each needs only what stands before it."""
 
 
-def page_html(title: str, data: dict[str, Any]) -> str:
+def render_page(title: str, data: dict[str, Any]) -> str:
     """The whole page.
 
     Its policy lets exactly our own scripts and style run, and what those load; pictures may come from this page's own
@@ -44,8 +43,8 @@ def page_html(title: str, data: dict[str, Any]) -> str:
         title: Of the window.
         data: What the scripts find under the name `Gallery.page`.
     """
-    style = _asset("style.css")
-    scripts = [_asset(name) for name in SCRIPTS]
+    style = _read_asset("style.css")
+    scripts = [_read_asset(name) for name in SCRIPTS]
     policy = (
         "default-src 'none'",
         f"script-src {' '.join(_hash(script) for script in scripts)} 'strict-dynamic'",
@@ -58,14 +57,23 @@ def page_html(title: str, data: dict[str, Any]) -> str:
         "policy": "; ".join(policy),
         "title": escape(title),
         "style": f"<style>{style}</style>",
-        "data": f'<script type="application/json" id="page-data">{script_json(data)}</script>',
+        "data": f'<script type="application/json" id="page-data">{encode_script_json(data)}</script>',
         "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
     }
-    before, *rest = _asset("page.html").split("{{")
+    before, *rest = _read_asset("page.html").split("{{")
     return before + "".join(parts[name] + text for name, text in (part.split("}}", 1) for part in rest))
 
 
-def _asset(name: str) -> str:
+def encode_script_json(value: Any) -> str:
+    """The value as JSON that may stand in an HTML `<script>` and in JavaScript.
+
+    Everything beyond ASCII is escaped (U+2028 ends a line in old JavaScript, lone surrogates cannot be written), and
+    so is `<`, without which neither `</script>` nor `<!--` can be spelled.
+    """
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _read_asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 

@@ -45,31 +45,31 @@ async def write_plots(figures: Figures, out: Output) -> dict[str, str]:
         BatchStopped: A file could not be written.
     """
     drawn = {}
-    for name, title, draw in _plots(figures):
+    for name, title, draw in _choose_plots(figures):
         drawn[title] = name
         for theme, ink in INK.items():
             # Drawn here, not in a thread: matplotlib's settings are the whole process'.
-            await out.write(partial(NewFile, file_name(name, theme), _svg(draw, ink)))
+            await out.write(partial(NewFile, get_file_name(name, theme), _render_svg(draw, ink)))
     return drawn
 
 
-def file_name(name: str, theme: str) -> str:
+def get_file_name(name: str, theme: str) -> str:
     """Where a plot lies in the output."""
     return f"{FOLDER}/{name}-{theme}.svg"
 
 
-def _plots(figures: Figures) -> Iterator[tuple[str, str, Callable[[Axes], None]]]:
+def _choose_plots(figures: Figures) -> Iterator[tuple[str, str, Callable[[Axes], None]]]:
     if figures.completed_us:
-        yield "throughput", "Pictures over time (UTC)", lambda axes: _throughput(axes, figures)
+        yield "throughput", "Pictures over time (UTC)", lambda axes: _draw_throughput(axes, figures)
     if figures.latency_ms:
-        yield "latency", "Latency by backend, seconds", lambda axes: _latency(axes, figures)
+        yield "latency", "Latency by backend, seconds", lambda axes: _draw_latency(axes, figures)
     if any(cost.cost_micros for cost in figures.costs.values()):
-        yield "cost", "Cost by day and model, US dollars", lambda axes: _cost(axes, figures)
+        yield "cost", "Cost by day and model, US dollars", lambda axes: _draw_cost(axes, figures)
     if figures.failures:
-        yield "failures", "Failures by kind", lambda axes: _failures(axes, figures)
+        yield "failures", "Failures by kind", lambda axes: _draw_failures(axes, figures)
 
 
-def _svg(draw: Callable[[Axes], None], ink: str) -> bytes:
+def _render_svg(draw: Callable[[Axes], None], ink: str) -> bytes:
     from matplotlib import rc_context  # noqa: PLC0415  an extra, and half a second to load
     from matplotlib.figure import Figure  # noqa: PLC0415  likewise
 
@@ -96,7 +96,7 @@ def _svg(draw: Callable[[Axes], None], ink: str) -> bytes:
     return file.getvalue()
 
 
-def _throughput(axes: Axes, figures: Figures) -> None:
+def _draw_throughput(axes: Axes, figures: Figures) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415  likewise
 
     axes.hist([us / 1e6 / DAY_S for us in figures.completed_us], bins=BINS, color=COLOURS[0])
@@ -107,19 +107,19 @@ def _throughput(axes: Axes, figures: Figures) -> None:
     axes.grid(axis="y", alpha=0.2)
 
 
-def _latency(axes: Axes, figures: Figures) -> None:
+def _draw_latency(axes: Axes, figures: Figures) -> None:
     backends = sorted(figures.latency_ms, key=lambda backend: len(figures.latency_ms[backend]))[-LINES_SHOWN:]
     seconds = [[ms / 1000 for ms in figures.latency_ms[backend]] for backend in backends]
     boxes = axes.boxplot(seconds, orientation="horizontal", patch_artist=True, widths=0.4, flierprops={"markersize": 2})
     for box in boxes["boxes"]:
         box.set(facecolor=COLOURS[0], alpha=0.6)
     axes.set_ylim(0, len(backends) + 1)
-    axes.set_yticks(range(1, len(backends) + 1), [_short(backend) for backend in backends])
+    axes.set_yticks(range(1, len(backends) + 1), [_shorten(backend) for backend in backends])
     axes.set_xlim(left=0)
     axes.grid(axis="x", alpha=0.2)
 
 
-def _cost(axes: Axes, figures: Figures) -> None:
+def _draw_cost(axes: Axes, figures: Figures) -> None:
     of_model: dict[str, int] = {}
     for (_, model), cost in figures.costs.items():
         of_model[model] = of_model.get(model, 0) + cost.cost_micros
@@ -129,7 +129,7 @@ def _cost(axes: Axes, figures: Figures) -> None:
     for colour, group in zip(COLOURS, [*([model] for model in shown), sorted(of_model.keys() - shown)], strict=False):
         micros = [sum(figures.costs[day, m].cost_micros for m in group if (day, m) in figures.costs) for day in days]
         heights = [amount / MICROS_PER_USD for amount in micros]
-        label = _short(group[0]) if len(group) == 1 else f"{len(group)} others"
+        label = _shorten(group[0]) if len(group) == 1 else f"{len(group)} others"
         if group:
             axes.bar(days, heights, bottom=base, color=colour, label=label, width=0.6)
         base = [low + height for low, height in zip(base, heights, strict=True)]
@@ -139,17 +139,17 @@ def _cost(axes: Axes, figures: Figures) -> None:
     axes.tick_params(axis="x", rotation=0 if len(days) <= 6 else 60)  # noqa: PLR2004  more do not fit side by side
 
 
-def _failures(axes: Axes, figures: Figures) -> None:
+def _draw_failures(axes: Axes, figures: Figures) -> None:
     kinds = figures.failures.most_common(LINES_SHOWN)
     places = range(len(kinds))
     bars = axes.barh(places, [jobs for _, jobs in kinds], color=COLOURS[3], height=0.6)
-    axes.set_yticks(places, [_short(kind) for kind, _ in kinds])
+    axes.set_yticks(places, [_shorten(kind) for kind, _ in kinds])
     axes.bar_label(bars, padding=3)
     axes.invert_yaxis()
     axes.margins(x=0.12)
 
 
-def _short(name: str) -> str:
+def _shorten(name: str) -> str:
     """A name that leaves room for the plot; one line, without what a drawing cannot show."""
     shown = " ".join("".join(character if character.isprintable() else " " for character in name).split())
     return shown if len(shown) <= NAME_CHARACTERS else f"{shown[: NAME_CHARACTERS - 1]}…"

@@ -13,7 +13,7 @@ from tasks.core.installation import install_command
 
 
 @contextmanager
-def showing_progress() -> Iterator[Callable[[int, int], None]]:
+def show_progress() -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, where that is a terminal; the block gets what advances it."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -21,12 +21,16 @@ def showing_progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
-def gallery_lines(record: dict[str, Any]) -> list[str]:
+def format_gallery(record: dict[str, Any]) -> list[str]:
     """The record in a few lines: for each batch what is to be seen, then the page."""
-    return [*(_line(gallery) for gallery in record["galleries"]), f"open it: {record['page']}", *_plots_hint(record)]
+    return [
+        *(_format_line(gallery) for gallery in record["galleries"]),
+        f"open it: {record['page']}",
+        *_find_plots_hint(record),
+    ]
 
 
-def _line(gallery: dict[str, Any]) -> str:
+def _format_line(gallery: dict[str, Any]) -> str:
     missing = f", {gallery['missing']} missing or damaged" if gallery["missing"] else ""
     return (
         f"{gallery['out']}: {gallery['pictures']} pictures of {gallery['jobs']} jobs{missing}; "
@@ -34,7 +38,7 @@ def _line(gallery: dict[str, Any]) -> str:
     )
 
 
-def _plots_hint(record: dict[str, Any]) -> list[str]:
+def _find_plots_hint(record: dict[str, Any]) -> list[str]:
     if all(gallery["can_plot"] for gallery in record["galleries"]):
         return []
     return [

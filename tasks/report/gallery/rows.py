@@ -12,9 +12,9 @@ from typing import Any
 
 from tasks.core.identity import hash_text
 from tasks.core.money import to_usd
-from tasks.report.gallery.manifest_rows import manifest_lines, picture_line
-from tasks.report.gallery.scripts import script_json
-from tasks.report.gallery.thumbnails import Picture
+from tasks.report.gallery.manifest_rows import build_image_line, build_manifest_lines
+from tasks.report.gallery.page import encode_script_json
+from tasks.report.gallery.thumbnails import Thumbnail
 from tasks.store.output import NewFile, Output
 
 FOLDER = "gallery/rows"
@@ -54,7 +54,7 @@ async def write_rows(
     out: Output,
     number: int,
     page: Sequence[Mapping[str, Any]],
-    pictures: Sequence[Picture | None],
+    pictures: Sequence[Thumbnail | None],
     written: AbstractSet[str],
 ) -> str:
     """Write one page of jobs.
@@ -73,22 +73,24 @@ async def write_rows(
         BatchStopped: It could not be written.
     """
     columns = {name: [job[name] for job in page] for name in _PLAIN} | {
-        "row": [manifest_lines(job) for job in page],
-        "picture_row": [picture_line(job) for job in page],
+        "row": [build_manifest_lines(job) for job in page],
+        "picture_row": [build_image_line(job) for job in page],
         # JavaScript's numbers are exact up to 2^53 only; a seed has 63 bits.
         "seed": [str(job["seed"]) for job in page],
         "cost_usd": [to_usd(job["cost_micros"]) for job in page],
         "thumbnail": [picture and picture.thumbnail for picture in pictures],
         "trouble": [picture and picture.trouble for picture in pictures],
     }
-    data = script_json({"count": len(page), "columns": {name: _packed(values) for name, values in columns.items()}})
+    data = encode_script_json(
+        {"count": len(page), "columns": {name: _pack(values) for name, values in columns.items()}}
+    )
     name = f"{number:04d}-{hash_text(data)[:DIGEST_CHARACTERS]}.js"
     if (stored := f"{FOLDER}/{name}") not in written:
         await out.write(lambda: NewFile(stored, f'Gallery.receive("{name}",{data});\n'.encode()))
     return name
 
 
-def _packed(values: list[Any]) -> dict[str, Any]:
+def _pack(values: list[Any]) -> dict[str, Any]:
     """The column, or its distinct values and which of them each row has, whichever is shorter."""
     distinct = list(dict.fromkeys(values))
     if 2 * len(distinct) > len(values):

@@ -31,7 +31,7 @@ _MODES = {"L": "L", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Thumbnail:
     """What there is to see of a job that succeeded."""
 
     thumbnail: str | None
@@ -42,7 +42,7 @@ class Picture:
     """Whether its thumbnail was made just now."""
 
 
-MISSING = Picture(None, "the file is missing", made=False)
+MISSING = Thumbnail(None, "the file is missing", made=False)
 
 
 class Thumbnails:
@@ -61,7 +61,7 @@ class Thumbnails:
 
     async def of_page(
         self, page: Sequence[Mapping[str, Any]], on_each: Callable[[], None] = lambda: None
-    ) -> list[Picture | None]:
+    ) -> list[Thumbnail | None]:
         """The pictures of a page of the ledger's `jobs`, in its order; None for a job without one.
 
         Raises:
@@ -69,7 +69,7 @@ class Thumbnails:
             OutputError: The storage cannot be reached.
         """
 
-        async def one(job: Mapping[str, Any]) -> Picture | None:
+        async def one(job: Mapping[str, Any]) -> Thumbnail | None:
             async with self._in_hand:
                 picture = await self._picture(job["file_name"], job["sha256"]) if job["file_name"] else None
             on_each()
@@ -77,27 +77,27 @@ class Thumbnails:
 
         return await asyncio.gather(*(one(job) for job in page))
 
-    async def _picture(self, file_name: str, sha256: str) -> Picture:
+    async def _picture(self, file_name: str, sha256: str) -> Thumbnail:
         name = f"{sha256[:2]}/{sha256}.webp"
         stored = f"{FOLDER}/{name}"
         is_made = stored in self._made
         if is_made and file_name in self._pictures:
-            return Picture(name, None, made=False)
+            return Thumbnail(name, None, made=False)
         if is_made:
             there = await asyncio.to_thread(self._out.has, file_name)
-            return Picture(name, None, made=False) if there else MISSING
+            return Thumbnail(name, None, made=False) if there else MISSING
         try:
             # Reading, shrinking and encoding happen in a thread; Pillow's C code lets others run meanwhile.
-            await self._out.write(lambda: NewFile(stored, _encoded(self._out.read(file_name))))
+            await self._out.write(lambda: NewFile(stored, _encode_thumbnail(self._out.read(file_name))))
         except FileNotFoundError:
             return MISSING
         except _DAMAGED as exc:
-            return Picture(None, f"the file cannot be read: {exc}", made=False)
+            return Thumbnail(None, f"the file cannot be read: {exc}", made=False)
         self._made.add(stored)
-        return Picture(name, None, made=True)
+        return Thumbnail(name, None, made=True)
 
 
-def _encoded(data: bytes | None) -> bytes:
+def _encode_thumbnail(data: bytes | None) -> bytes:
     """The thumbnail of a picture's file.
 
     Raises:
@@ -105,15 +105,15 @@ def _encoded(data: bytes | None) -> bytes:
     """
     if data is None:
         raise FileNotFoundError
-    small, file = _reduced(BytesIO(data)), BytesIO()
+    small, file = _reduce(BytesIO(data)), BytesIO()
     small.save(file, "WEBP", quality=QUALITY, icc_profile=small.info.get("icc_profile"))
     return file.getvalue()
 
 
-def _reduced(source: BinaryIO) -> Image.Image:
+def _reduce(source: BinaryIO) -> Image.Image:
     with Image.open(source, formats=_FORMATS) as image:
         image.draft("RGB", (SIDE_PX, SIDE_PX))  # a JPEG is decoded at a fraction of its size
-        upright = _upright(image)
+        upright = _turn_upright(image)
         profile = upright.info.get("icc_profile")
         mode = "RGBA" if "transparency" in upright.info else _MODES.get(upright.mode, "RGB")
         small = upright.convert(mode)
@@ -122,7 +122,7 @@ def _reduced(source: BinaryIO) -> Image.Image:
         return small
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _turn_upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
     except DECODER_ERRORS:  # damaged Exif hides no picture; damaged pixels are met again

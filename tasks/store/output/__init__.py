@@ -11,13 +11,13 @@ from pathlib import Path
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.installation import install_command
 from tasks.store.output.base import NewFile, Output
-from tasks.store.output.bucket_url import BucketUrl, bucket_url
+from tasks.store.output.bucket_url import BucketUrl, parse_bucket_url
 from tasks.store.output.folder import OutputFolder
 
-__all__ = ["NewFile", "Output", "local_path", "output_at"]
+__all__ = ["NewFile", "Output", "parse_local_path", "parse_output"]
 
 
-def output_at(text: str) -> Output:
+def parse_output(text: str) -> Output:
     """The output of this name: `s3://bucket/prefix` (also `gs://`, `az://`), anything else is a folder.
 
     Asks nobody: whether it exists and can be written is seen by `Output.check`.
@@ -26,22 +26,22 @@ def output_at(text: str) -> Output:
         InputError: The URL cannot be used.
         ConfigError: It is a bucket and the package that reaches it is not installed.
     """
-    url = bucket_url(text)
-    return OutputFolder(text) if url is None else _bucket(url)
+    url = parse_bucket_url(text)
+    return OutputFolder(text) if url is None else _open_bucket(url)
 
 
-def local_path(text: str) -> Path:
+def parse_local_path(text: str) -> Path:
     """The path of this name, for what goes to this machine only.
 
     Raises:
         InputError: It is a place in a bucket.
     """
-    if bucket_url(text) is not None:
+    if parse_bucket_url(text) is not None:
         raise InputError(f"{text}: is not on this machine; name a path here, and copy what is written there yourself")
     return Path(text)
 
 
-def _bucket(url: BucketUrl) -> Output:
+def _open_bucket(url: BucketUrl) -> Output:
     try:
         # Only who writes to a bucket needs the extra, and waits for it to load.
         from tasks.store.output.bucket import OutputBucket  # noqa: PLC0415

@@ -22,12 +22,12 @@ from tasks.core.atomic_files import make_temporary_name
 from tasks.core.errors import BatchStopped, OutputError
 from tasks.core.paths import POINTER_NAME, find_batches
 from tasks.core.text import format_command
-from tasks.store.disk import stopping_when_full
+from tasks.store.disk import stop_when_full
 from tasks.store.output.base import File, Output
 from tasks.store.output.bucket_client import connect
-from tasks.store.output.bucket_errors import STORE_ERRORS, reason_of
-from tasks.store.output.bucket_url import BucketUrl, bucket_url
-from tasks.store.output.ledger_claim import Claim, forget, keep, kept, leads_to_database, new_claim
+from tasks.store.output.bucket_errors import STORE_ERRORS, get_reason
+from tasks.store.output.bucket_url import BucketUrl, parse_bucket_url
+from tasks.store.output.ledger_claim import Claim, create_claim, forget, is_database_pointer, keep, read_kept
 
 PATIENCE_S = 60.0
 """With a storage that goes away in the middle of a batch."""
@@ -82,7 +82,7 @@ class OutputBucket:
 
     def ledger_folder(self) -> Path:
         """The folder on this machine; the bucket is asked only where that knows of no ledger."""
-        if kept(self.home) is None:
+        if read_kept(self.home) is None:
             if (there := self.read(POINTER_NAME)) is None:
                 raise OutputError(f"{self}: is not the output of a batch (it has no {POINTER_NAME})")
             self._follow(there)
@@ -90,7 +90,7 @@ class OutputBucket:
 
     def below(self) -> Iterator[Output]:
         """This place or every batch's below it, as far as this machine knows them; else this place, if it is a batch's."""
-        known = [folder for folder in find_batches(self.home) if kept(folder) is not None]
+        known = [folder for folder in find_batches(self.home) if read_kept(folder) is not None]
         if not known and (there := self.read(POINTER_NAME)) is not None:
             self._follow(there)
             known = [self.home]
@@ -117,7 +117,7 @@ class OutputBucket:
             )
         if there is None:
             there = self._create_pointer()
-        if there != kept(self.home):
+        if there != read_kept(self.home):
             if first:
                 forget(self.home)
             raise self._elsewhere(there)
@@ -133,7 +133,7 @@ class OutputBucket:
         """A temporary file on this machine, sent in parts; it is seen when all of them have arrived."""
         temporary = make_temporary_name(self.home)
         try:
-            with stopping_when_full(self, disk=self.home):
+            with stop_when_full(self, disk=self.home):
                 self.home.mkdir(parents=True, exist_ok=True)
                 yield temporary
             await self._send(name, temporary)
@@ -175,7 +175,7 @@ class OutputBucket:
 
     def address_from(self, other: Output) -> str | None:
         """Relative, and only within one bucket: what address leads to another is not known here."""
-        seen_from = bucket_url(str(other))
+        seen_from = parse_bucket_url(str(other))
         if seen_from is None or seen_from.root != self._url.root:
             return None
         if seen_from == self._url:
@@ -190,7 +190,7 @@ class OutputBucket:
             await obstore.put_async(store, self._key(name), content, attributes=attributes)
         except STORE_ERRORS as exc:
             self._is_away = True
-            reason = reason_of(exc, self._url)
+            reason = get_reason(exc, self._url)
             raise BatchStopped(
                 "storage",
                 f"{self}: {reason} and run `{format_command('resume', self)}`; nothing is paid twice",
@@ -200,8 +200,8 @@ class OutputBucket:
 
     def _create_pointer(self) -> bytes:
         """Create `ledger.json` unless somebody else did meanwhile; the one that is there now."""
-        if (ours := kept(self.home)) is None:
-            ours = new_claim(self.home)
+        if (ours := read_kept(self.home)) is None:
+            ours = create_claim(self.home)
             keep(self.home, ours)
         with self._refused_before_start(), suppress(AlreadyExistsError):
             try:
@@ -213,14 +213,14 @@ class OutputBucket:
 
     def _follow(self, there: bytes) -> None:
         """Pass where the ledger can be reached from here; a way to a database is kept where a ledger is looked for."""
-        if there == kept(self.home):
+        if there == read_kept(self.home):
             return
-        if not leads_to_database(there):
+        if not is_database_pointer(there):
             raise self._elsewhere(there)
         keep(self.home, there)
 
     def _elsewhere(self, there: bytes) -> OutputError:
-        if leads_to_database(there):
+        if is_database_pointer(there):
             return OutputError(f"{self}: another machine has begun this batch just now: give the same command again")
         claim = Claim.parse(there)
         if claim.is_of_this_host and claim.path == str(self.home):
@@ -238,7 +238,7 @@ class OutputBucket:
         try:
             yield
         except STORE_ERRORS as exc:
-            raise OutputError(f"{self}: {reason_of(exc, self._url)}") from exc
+            raise OutputError(f"{self}: {get_reason(exc, self._url)}") from exc
 
     def _key(self, name: str) -> str:
         return self._url.key(name)

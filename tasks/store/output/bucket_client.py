@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from obstore.store import ObjectStore, from_url
 
 from tasks.core.errors import ConfigError
-from tasks.store.output.bucket_errors import STORE_ERRORS, reason_of
+from tasks.store.output.bucket_errors import STORE_ERRORS, get_reason
 from tasks.store.output.bucket_url import BucketUrl
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def connect(url: BucketUrl, *, patience_s: float, environ: Mapping[str, str] | N
         ConfigError: The environment does not say how to reach it.
     """
     options: ClientConfig = {"timeout": timedelta(seconds=REQUEST_TIMEOUT_S)}
-    if url.scheme == "s3" and _allows_http(os.environ if environ is None else environ):
+    if url.scheme == "s3" and _check_endpoint(os.environ if environ is None else environ):
         options["allow_http"] = True
     retries: RetryConfig = {
         # The time decides, not the number.
@@ -50,10 +50,10 @@ def connect(url: BucketUrl, *, patience_s: float, environ: Mapping[str, str] | N
     try:
         return from_url(url.root, client_options=options, retry_config=retries)
     except STORE_ERRORS as exc:
-        raise ConfigError(f"{url}: {reason_of(exc, url)}") from None
+        raise ConfigError(f"{url}: {get_reason(exc, url)}") from None
 
 
-def _allows_http(environ: Mapping[str, str]) -> bool:
+def _check_endpoint(environ: Mapping[str, str]) -> bool:
     """Whether plain http may be used; checks the endpoint on the way."""
     allowed = environ.get(ALLOW_HTTP_VARIABLE, "").strip().lower() in {"true", "1", "yes", "on"}
     for name in ENDPOINT_VARIABLES:

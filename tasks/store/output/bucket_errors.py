@@ -40,7 +40,7 @@ _KEYS = {
 }
 
 
-def reason_of(error: Exception, url: BucketUrl) -> str:
+def get_reason(error: Exception, url: BucketUrl) -> str:
     """Why it was refused and what to mend, without the URL in front.
 
     Args:
@@ -52,12 +52,12 @@ def reason_of(error: Exception, url: BucketUrl) -> str:
         return f"there are no credentials: set {_KEYS[url.scheme]}"
     if found := _CONNECTION.search(text):
         return f"the storage cannot be reached ({found[1].strip()}): see to the network and the endpoint"
-    answer = _answer(text)
-    meaning, cure = _BY_CODE.get(answer) or _by_type(error, url)
+    answer = _find_answer_code(text)
+    meaning, cure = _BY_CODE.get(answer) or _explain_by_type(error, url)
     return f"{meaning} ({answer}): {cure}"
 
 
-def _by_type(error: Exception, url: BucketUrl) -> tuple[str, str]:
+def _explain_by_type(error: Exception, url: BucketUrl) -> tuple[str, str]:
     match error:
         case UnauthenticatedError():
             return _KEY
@@ -69,7 +69,7 @@ def _by_type(error: Exception, url: BucketUrl) -> tuple[str, str]:
             return "the storage is in trouble", "mend that"
 
 
-def _answer(text: str) -> str:
+def _find_answer_code(text: str) -> str:
     """The code that the service gave, else the status of its answer, else the first line of the text, cut."""
     if found := _CODE.search(text) or _STATUS.search(text):
         return found[1].strip()

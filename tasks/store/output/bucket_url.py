@@ -56,7 +56,7 @@ class BucketUrl:
         return key.removeprefix(f"{self.prefix}/") if self.prefix else key
 
 
-def bucket_url(text: str) -> BucketUrl | None:
+def parse_bucket_url(text: str) -> BucketUrl | None:
     """The place that `text` names; None where it is the path of a folder.
 
     Raises:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from tasks.core.atomic_files import replace_atomically, write_atomically
 from tasks.core.errors import UnreadableFile
 from tasks.core.paths import find_batches
-from tasks.store.disk import stopping_when_full
+from tasks.store.disk import stop_when_full
 from tasks.store.output.base import File, Output
 
 
@@ -63,7 +63,7 @@ class OutputFolder:
     @asynccontextmanager
     async def replacing(self, name: str) -> AsyncIterator[Path]:
         """A temporary name beside the file."""
-        with stopping_when_full(self._path), replace_atomically(self._path / name) as temporary:
+        with stop_when_full(self._path), replace_atomically(self._path / name) as temporary:
             yield temporary
 
     def read(self, name: str) -> bytes | None:
@@ -112,6 +112,6 @@ class OutputFolder:
     def _write(self, make: Callable[[], File]) -> File:
         file = make()
         # Whatever the reason is, the next pictures would be paid for and meet it too.
-        with stopping_when_full(self._path):
+        with stop_when_full(self._path):
             write_atomically(self._path / file.name, file.data)
         return file

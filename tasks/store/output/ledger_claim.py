@@ -35,7 +35,7 @@ class Claim:
     @classmethod
     def parse(cls, data: bytes) -> Self:
         """Read what `data` says, for people; `?` for what it does not."""
-        record = _record(data)
+        record = _parse_record(data)
         return cls(**{name: str(record.get(name, "?")) for name in ("id", "host", "path")})
 
     @property
@@ -48,12 +48,12 @@ class Claim:
         return json.dumps(asdict(self), indent=2).encode() + b"\n"
 
 
-def leads_to_database(data: bytes) -> bool:
+def is_database_pointer(data: bytes) -> bool:
     """Whether this `ledger.json` is no machine's claim."""
-    return "url" in _record(data)
+    return "url" in _parse_record(data)
 
 
-def kept(home: Path) -> bytes | None:
+def read_kept(home: Path) -> bytes | None:
     """What this machine takes for the batch's `ledger.json`; None where it does not know the batch."""
     names = [POINTER_NAME, CLAIM_NAME] if get_ledger_path(home).is_file() else [POINTER_NAME]
     return next((path.read_bytes() for path in map(home.joinpath, names) if path.is_file()), None)
@@ -65,7 +65,7 @@ def keep(home: Path, data: bytes) -> None:
     Raises:
         OutputError: It cannot be written here.
     """
-    path = home / (POINTER_NAME if leads_to_database(data) else CLAIM_NAME)
+    path = home / (POINTER_NAME if is_database_pointer(data) else CLAIM_NAME)
     try:
         write_atomically(path, data)
     except OSError as exc:
@@ -78,12 +78,12 @@ def forget(home: Path) -> None:
         (home / name).unlink(missing_ok=True)
 
 
-def new_claim(home: Path) -> bytes:
+def create_claim(home: Path) -> bytes:
     """The claim of this machine to a batch whose ledger is in `home`."""
     return Claim(id=secrets.token_hex(16), host=socket.gethostname(), path=str(home)).as_bytes()
 
 
-def _record(data: bytes) -> dict[str, Any]:
+def _parse_record(data: bytes) -> dict[str, Any]:
     try:
         found = json.loads(data)
     except ValueError:

@@ -10,7 +10,7 @@ from tasks.store.output.base import Output
 
 
 @contextmanager
-def writing(what: str, out: Output) -> Iterator[None]:
+def explain_write_errors(what: str, out: Output) -> Iterator[None]:
     """Run the block, which writes `what` into the output.
 
     Raises:

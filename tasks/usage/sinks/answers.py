@@ -11,6 +11,7 @@ import httpx
 
 from tasks.core.database import is_away_code
 from tasks.core.errors import UsageAway, UsageError
+from tasks.core.retry import parse_retry_after
 from tasks.usage.sinks.refusals import Place, find_reason
 
 AWAY_STATUSES = frozenset({429, 502, 503, 504})
@@ -21,7 +22,9 @@ def build_refusal(answer: httpx.Response, place: Place, *, key: str) -> UsageErr
     status, code = answer.status_code, _read_code(answer)
     words = _format_detail(answer).replace(key, "***")
     if status in AWAY_STATUSES or is_away_code(code) or _has_lost_database(answer):
-        return UsageAway(f"{place.name} is away ({words})", retry_after_s=_retry_after_s(answer))
+        return UsageAway(
+            f"{place.name} is away ({words})", retry_after_s=parse_retry_after(answer.headers.get("retry-after"))
+        )
     return place.refused(_find_reason(answer, key=key), words)
 
 
@@ -63,14 +66,6 @@ def _parse_body(answer: httpx.Response) -> dict[str, Any]:
 
 def _read_code(answer: httpx.Response) -> str:
     return str(_parse_body(answer).get("code") or "")
-
-
-def _retry_after_s(answer: httpx.Response) -> float | None:
-    """Seconds; the header's other form, a date, is used by none of the servers in question."""
-    try:
-        return max(0.0, float(answer.headers.get("retry-after", "")))
-    except ValueError:
-        return None
 
 
 def _has_expired(key: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -20,11 +21,13 @@ from tasks.core.errors import (
 from tasks.core.retry import (
     BROKEN_TRIES,
     FETCH_TRIES,
+    LONGEST_RETRY_AFTER_S,
     LONGEST_WAIT_S,
     SUBMIT_TRIES,
     USAGE_LONGEST_WAIT_S,
     USAGE_PATIENCE_S,
     get_attempt_pause_s,
+    parse_retry_after,
     retry_fetch,
     retry_submit,
     retry_usage,
@@ -133,3 +136,30 @@ async def test_a_refusal_of_the_usage_sink_is_not_repeated() -> None:
     with pytest.raises(UsageRefused):
         await retry_usage(clock.sleep)(call)
     assert clock.slept_s == []
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        (" 1.5 ", 1.5),
+        (3, 3.0),
+        ("-4", 0.0),
+        ("1e300", LONGEST_RETRY_AFTER_S),
+        (10**400, None),
+        ("nan", None),
+        ("inf", None),
+        (True, None),
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("Tue, 24 Nov 2026 12:00:30 GMT", 30.0),
+        ("Tue, 24 Nov 2026 11:00:00 GMT", 0.0),
+        ("Tue, 24 Nov 9026 11:00:00 GMT", LONGEST_RETRY_AFTER_S),
+        ("Tue, 24 Nov 2026 12:00:30", 30.0),
+        ("Tue, 99 Nov 99999999999 12:00:30", None),
+    ],
+)
+def test_retry_after_is_read_and_bounded(value: str | float | None, seconds: float | None) -> None:
+    """A number or a date, never negative, never longer than a day; anything else says nothing."""
+    assert parse_retry_after(value, now=datetime(2026, 11, 24, 12, tzinfo=UTC)) == seconds

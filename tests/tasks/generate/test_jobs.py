@@ -24,7 +24,8 @@ from tasks.core.errors import (
 from tasks.core.records import Job, JobState, Prediction
 from tasks.generate.batch import build_local_limiter
 from tasks.generate.jobs import generate_range
-from tasks.ledger.queries import Selection, count_jobs, list_shards
+from tasks.ledger.open_jobs import Selection, list_shards
+from tasks.ledger.queries import count_jobs
 from tests.support.factories import START_US, FakeClock, batch_of, make_job, plan_jobs
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend, picture
 from tests.support.scripted_batch import EVERYTHING, ledger, run, scripted

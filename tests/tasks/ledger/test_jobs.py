@@ -16,15 +16,8 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.jobs import SERIES_WIDTH, get_known_states, reopen
 from tasks.ledger.journal import Journal
-from tasks.ledger.queries import (
-    EVERYTHING,
-    Selection,
-    count_jobs,
-    count_open,
-    find_open_jobs,
-    list_shards,
-    read_job_pages,
-)
+from tasks.ledger.open_jobs import EVERYTHING, Selection, count_open, find_open_jobs, list_shards
+from tasks.ledger.queries import count_jobs, read_job_pages
 from tasks.runs.reroute import reroute
 from tests.support.factories import START_US, make_job, plan_jobs
 
@@ -95,7 +88,6 @@ async def test_a_part_of_a_manifest_withdraws_nothing(out: Path) -> None:
 async def test_jobs_that_share_a_place_are_all_listed(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row put before the others and a run of the first two: the second of the old ones stands where the first came to."""
     monkeypatch.setattr(queries, "PAGE_ROWS", 2)
-    monkeypatch.setattr(queries, "ROWS_PER_COMMIT", 2)
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, [make_job(number) for number in range(3)])
         await plan_jobs(engine, [make_job(9, position=0), make_job(0, position=1)], run=2, whole=False)

@@ -9,7 +9,8 @@ from sqlalchemy import event
 
 from tasks.core.errors import JobError
 from tasks.core.records import Job, JobState, Prediction, StoredImage
-from tasks.ledger.queries import count_jobs, find_open_jobs
+from tasks.ledger.open_jobs import find_open_jobs
+from tasks.ledger.queries import count_jobs
 from tests.support.factories import START_US, batch_of, make_job
 from tests.tasks.ledger.conftest import on_disk
 

@@ -11,13 +11,13 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.journal import Journal
 from tasks.ledger.queries import (
     count_jobs,
-    count_usage,
     find_failures,
     find_last_activity_us,
     find_prediction_ids,
     sum_committed_micros,
 )
 from tasks.ledger.runs import get_last_run
+from tasks.ledger.usage import count_usage
 from tests.support.factories import START_US, make_job, plan_jobs
 from tests.tasks.usage.ledgers import push, rows_in, write_batch
 

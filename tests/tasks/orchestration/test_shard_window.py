@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from tasks.core.errors import BatchStopped
-from tasks.ledger.queries import Selection, Shard
+from tasks.ledger.open_jobs import Selection, Shard
 from tasks.orchestration.shard_window import run_shards
 from tests.support.factories import batch_of, make_job
 

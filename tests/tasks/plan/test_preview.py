@@ -71,7 +71,7 @@ def test_what_is_done_is_spent_and_the_rest_is_held_against_what_is_left(  # noq
     assert record["budget_left_usd"] == pytest.approx(left_usd)
     assert record["within_budget"] is is_enough
     text = "\n".join(format_preview(record))
-    assert "4 done, 0 failed, 0 held; $0.01 spent so far" in text
+    assert "4 done, 0 failed, 0 held; $0.012 spent so far" in text
     assert words in text
 
 

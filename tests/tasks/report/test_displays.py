@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from tasks.report.displays import LineDisplay, LiveDisplay, display_on, lasting_console
+from tasks.report.displays import LineDisplay, LiveDisplay, choose_display, open_lasting_console
 from tasks.report.summary_screen import print_summary
 from tests.tasks.core.test_display import HALFWAY
 
@@ -68,7 +68,7 @@ def test_the_live_picture_keeps_its_lines_at_any_width(width: int) -> None:
 def test_a_log_gets_a_line_every_ten_seconds() -> None:
     """One for each phase, whose counted seconds are not repeated; the last standing is always told."""
     console = Console(file=io.StringIO(), width=20)
-    display = display_on(console)
+    display = choose_display(console)
     assert isinstance(display, LineDisplay)
     for second in range(3):
         display.phase(f"starting Prefect's server ({second} s)")
@@ -126,7 +126,7 @@ def test_a_reader_who_goes_away_ends_no_run() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w", buffering=1) as stream:
-        display = display_on(lasting_console(stream))
+        display = choose_display(open_lasting_console(stream))
         display.phase("reading the manifest")
         display.start(1_000)
         display.update(HALFWAY, 12.0)

@@ -12,7 +12,7 @@ from tasks.core.errors import Ambiguous, InputError, Transient
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.lookup import find_job
 from tasks.metadata.columns import COLUMNS
-from tasks.report.show import show, show_lines
+from tasks.report.show import format_record, read_record
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import make_job, plan_jobs
 from tests.support.scripted_backend import ScriptedBackend
@@ -78,16 +78,16 @@ async def test_what_left_the_manifest_is_found_and_said(batch: Path) -> None:
     """Its picture is on disk still; a row of the manifest with the same id goes before it."""
     async with open_ledger(batch) as engine:
         await plan_jobs(engine, SAMPLES, run=2)
-        record = await show(engine, OutputFolder(batch), "fox")
-        assert "not in the manifest any more" in show_lines(record)
+        record = await read_record(engine, OutputFolder(batch), "fox")
+        assert "not in the manifest any more" in format_record(record)
         await plan_jobs(engine, [make_job(9, id="fox")], run=3)
-        assert (await show(engine, OutputFolder(batch), "fox"))["prompt"] == "a picture of number 9"
+        assert (await read_record(engine, OutputFolder(batch), "fox"))["prompt"] == "a picture of number 9"
 
 
 async def test_the_record_has_the_table_and_every_attempt(batch: Path) -> None:
     """With costs and errors; it is JSON as it stands."""
     async with open_ledger(batch) as engine:
-        record = await show(engine, OutputFolder(batch), "fox")
+        record = await read_record(engine, OutputFolder(batch), "fox")
     assert list(record)[: len(COLUMNS)] == [column.name for column in COLUMNS]
     assert json.loads(json.dumps(record)) == record
     assert Path(record["path"]).is_file()
@@ -99,8 +99,8 @@ async def test_the_record_has_the_table_and_every_attempt(batch: Path) -> None:
 async def test_people_see_parameters_attempts_and_no_escape_sequence(batch: Path) -> None:
     """A prompt keeps its lines and cannot colour the terminal."""
     async with open_ledger(batch) as engine:
-        text = "\n".join(show_lines(await show(engine, OutputFolder(batch), "fox")))
-        held = "\n".join(show_lines(await show(engine, OutputFolder(batch), SAMPLES[0].job_id)))
+        text = "\n".join(format_record(await read_record(engine, OutputFolder(batch), "fox")))
+        held = "\n".join(format_record(await read_record(engine, OutputFolder(batch), SAMPLES[0].job_id)))
     assert "\x1b" not in text
     assert "a fox\n                  and \\x1b[31mred" in text
     assert "transient: the machine\\x1b[2J went away" in text

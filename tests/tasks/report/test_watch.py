@@ -9,7 +9,7 @@ from tasks.core.clock import Clock
 from tasks.core.display import ProgressSnapshot, SilentDisplay
 from tasks.generate.jobs import generate_range
 from tasks.ledger.lock import lock_folder
-from tasks.report.watch import watch
+from tasks.report.watch import watch_run
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import START_US, make_job
 from tests.support.scripted_backend import ScriptedBackend
@@ -45,7 +45,7 @@ async def test_a_living_run_is_shown_until_it_ends(out: Path) -> None:
             lock.__exit__(None, None, None)
 
         clock = Clock(now_us=lambda: START_US, monotonic_s=lambda: now_s, sleep=let_pass)
-        summary, was_alive = await watch(OutputFolder(out), display, clock=clock)
+        summary, was_alive = await watch_run(OutputFolder(out), display, clock=clock)
     assert (display.left, [moment.done for moment in display.seen]) == (4, [0, 4])
     assert (display.seen[-1].rate_per_s, display.seen[-1].cost_micros) == (4.0, 12_000)
     assert (was_alive, summary.alive, summary.counts.succeeded) == (True, False, 4)
@@ -55,5 +55,5 @@ async def test_without_a_living_run_it_ends_at_once(out: Path) -> None:
     """And says that there was none."""
     display = SeenDisplay()
     async with scripted(out, ScriptedBackend(), [make_job()]):
-        summary, was_alive = await watch(OutputFolder(out), display)
+        summary, was_alive = await watch_run(OutputFolder(out), display)
     assert (was_alive, summary.counts.planned, display.seen) == (False, 1, [])

@@ -16,7 +16,8 @@ from tasks.generate.batch import Batch, open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.jobs import reopen
-from tasks.ledger.queries import Selection, count_jobs, find_open_backends, find_open_jobs, read_job_pages
+from tasks.ledger.open_jobs import Selection, find_open_backends, find_open_jobs
+from tasks.ledger.queries import count_jobs, read_job_pages
 from tasks.plan.fallback import choose_fallback, move_to_backend
 from tasks.runs.reroute import reroute
 from tasks.store.output.folder import OutputFolder

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tasks.core.errors import Rejected
-from tasks.store.chunks import format_of
+from tasks.store.chunks import detect_format
 from tasks.store.encode import EXTENSIONS, MAX_SIDE_PX, MIME_TYPES, encode
 
 
@@ -27,7 +27,7 @@ def reopened(data: bytes) -> Image.Image:
 def test_every_mode_becomes_every_format(mode: str, format_: str) -> None:
     """Whatever a model returns can be written in the format that the user asked for."""
     data = encode(gradient(mode), format=format_, quality=90)
-    assert format_of(data) == format_
+    assert detect_format(data) == format_
     assert reopened(data).size == (256, 256)
 
 

@@ -20,8 +20,8 @@ from PIL import Image, features
 
 from tasks.core.errors import BadImage, BatchStopped
 from tasks.core.records import Job, StoredImage
-from tasks.store.chunks import chunks_of
-from tasks.store.images import MAX_IMAGE_PIXELS, Measured, image_path, measure, parameters_of, store_image
+from tasks.store.chunks import parse_chunks
+from tasks.store.images import MAX_IMAGE_PIXELS, Measured, build_image_path, embedded_parameters, measure, store_image
 from tasks.store.output.folder import OutputFolder
 from tasks.store.parameters import read
 
@@ -229,12 +229,12 @@ def test_a_large_picture_within_the_limit_is_measured() -> None:
 def test_the_file_name_tells_the_row_and_the_job(row_id: str | None, prompt: str, slug: str) -> None:
     """A name is readable, safe on every system, and different for every job."""
     job = dataclasses.replace(JOB, id=row_id, prompt=prompt)
-    assert image_path(job, "jpeg") == f"images/ab/{slug}-ab3f9a1c2b77.jpg"
+    assert build_image_path(job, "jpeg") == f"images/ab/{slug}-ab3f9a1c2b77.jpg"
 
 
 def test_parameters_are_what_was_asked_for() -> None:
     """A file tells its prompt, seed, model and identity; what was left open is not in it."""
-    assert parameters_of(JOB) == {
+    assert embedded_parameters(JOB) == {
         "prompt": "a red fox",
         "seed": 7,
         "model": "sketch-1",
@@ -254,10 +254,10 @@ def stored(folder: Path, data: bytes, *, parameters: dict[str, Any] | None, job:
 @pytest.mark.parametrize("name", [*FILES, *OTHERS])
 def test_the_record_describes_the_file(tmp_path: Path, name: str) -> None:
     """Size, digest and name of the record are those of the file, with the extension of its real format."""
-    image = stored(tmp_path, (FILES | OTHERS)[name], parameters=parameters_of(JOB))
+    image = stored(tmp_path, (FILES | OTHERS)[name], parameters=embedded_parameters(JOB))
     on_disk = (tmp_path / image.file_name).read_bytes()
     assert files_in(tmp_path) == {image.file_name}
-    assert image.file_name == image_path(JOB, image.format)
+    assert image.file_name == build_image_path(JOB, image.format)
     assert (image.bytes, image.sha256) == (len(on_disk), hashlib.sha256(on_disk).hexdigest())
     assert (image.width, image.height, image.format) == (61, 37, name.split(maxsplit=1)[0])
 
@@ -265,9 +265,9 @@ def test_the_record_describes_the_file(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["png", "jpeg", "webp"])
 def test_parameters_are_in_the_file(tmp_path: Path, name: str) -> None:
     """The file on disk carries what was asked for, and is still a whole picture."""
-    image = stored(tmp_path, FILES[name], parameters=parameters_of(JOB))
+    image = stored(tmp_path, FILES[name], parameters=embedded_parameters(JOB))
     on_disk = (tmp_path / image.file_name).read_bytes()
-    assert read(on_disk) == parameters_of(JOB)
+    assert read(on_disk) == embedded_parameters(JOB)
     assert measure(on_disk) == measure(FILES[name])
 
 
@@ -351,8 +351,8 @@ def test_a_full_disk_stops_the_batch(tiny_disk: Path) -> None:
 
 def test_a_signed_picture_is_stored_as_it_came(tmp_path: Path) -> None:
     """A C2PA signature would break: the parameters stay out of the file."""
-    end = chunks_of(FILES["png"])[-1].start
+    end = parse_chunks(FILES["png"])[-1].start
     body = b"caBX" + b"jumb"
     signed = FILES["png"][:end] + (4).to_bytes(4) + body + zlib.crc32(body).to_bytes(4) + FILES["png"][end:]
-    image = stored(tmp_path, signed, parameters=parameters_of(JOB))
+    image = stored(tmp_path, signed, parameters=embedded_parameters(JOB))
     assert (tmp_path / image.file_name).read_bytes() == signed

@@ -16,7 +16,7 @@ from tasks.core.settings import BackendSettings, Settings
 from tasks.manifest import open_manifest
 from tasks.plan.check import check_manifest
 from tasks.plan.planner import PlanOptions, plan_manifest
-from tasks.store.references import data_address, find_reference, read_reference
+from tasks.store.references import build_data_address, find_reference, read_reference
 from tests.support.scripted_backend import ScriptedBackend, picture
 
 REPLICATE = Settings(
@@ -108,7 +108,7 @@ def test_a_backend_that_says_nothing_takes_no_picture() -> None:
 
 def test_a_picture_as_an_address_names_its_kind() -> None:
     """Services decode it by that."""
-    assert data_address(picture()).startswith("data:image/png;base64,iVBOR")
+    assert build_data_address(picture()).startswith("data:image/png;base64,iVBOR")
 
 
 def test_paths_are_relative_to_the_manifest_and_plans_ask_nobody(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:

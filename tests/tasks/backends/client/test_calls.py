@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.backends.client.calls import HttpCalls, build_refusal, parse_json_object, parse_retry_after
+from tasks.backends.client.calls import HttpCalls, build_refusal, parse_json_object, read_retry_after
 from tasks.core.errors import Ambiguous, BatchStopped, NotCreated, Rejected, Throttled
 from tests.support.raw_server import http, raw_server
 
@@ -47,8 +47,8 @@ def test_what_a_status_proves(status: int) -> None:
 )
 def test_when_to_come_again(value: str, seconds: float | None) -> None:
     """A number or a date; what is neither says nothing."""
-    assert parse_retry_after(httpx.Response(429, headers={"retry-after": value})) == seconds
-    assert parse_retry_after(httpx.Response(429)) is None
+    assert read_retry_after(httpx.Response(429, headers={"retry-after": value})) == seconds
+    assert read_retry_after(httpx.Response(429)) is None
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b""])

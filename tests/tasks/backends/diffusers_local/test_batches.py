@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tasks.backends.diffusers_local import sharing, worker
-from tasks.backends.diffusers_local.calls import IMAGE, TEXT, Signature, call_of
+from tasks.backends.diffusers_local.calls import IMAGE, TEXT, Signature, build_call
 from tasks.backends.diffusers_local.model import ModelReference
 from tasks.backends.diffusers_local.options import DiffusersOptions
 from tasks.backends.diffusers_local.pipelines import LoadedPipeline, PipelineSpec, is_out_of_memory
@@ -447,7 +447,7 @@ def test_a_model_that_takes_several_pictures_as_one_subject_is_asked_picture_by_
 
     takes = Signature.of("Flux2Pipeline", editor)
     loaded = LoadedPipeline(pipe=editor, signatures={TEXT: takes, IMAGE: takes}, version=None, other=lambda _: editor)
-    calls = [call_of(make_job(n), DiffusersOptions()) for n in range(2)]
+    calls = [build_call(make_job(n), DiffusersOptions()) for n in range(2)]
     references = {IMAGE: ReferenceImage("/a.png", "0")}
     edits = [replace(call, references=references, pictures={IMAGE: n}) for n, call in enumerate(calls)]
     made = loaded.make(edits, abandoned=lambda: False)
@@ -472,7 +472,7 @@ def test_models_on_one_device_take_turns_whatever_it_is_called() -> None:
         PipelineSpec(model=ModelReference("a/b", is_folder=False), device=device, dtype="auto", offload="none")
         for device in ("auto", "cuda", "cuda:0", "cuda:1")
     ]
-    threads = [sharing.take_worker(spec)._thread for spec in specs]
+    threads = [sharing.acquire_worker(spec)._thread for spec in specs]
     assert threads[0] is threads[1] is threads[2] is not threads[3]
     for spec in specs:
-        sharing.return_worker(spec)
+        sharing.release_worker(spec)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.diffusers_local.calls import Signature, call_of, together
+from tasks.backends.diffusers_local.calls import Signature, build_call, merge_calls
 from tasks.backends.diffusers_local.options import DiffusersOptions
 from tests.support.factories import make_job
 
@@ -33,7 +33,7 @@ def flux_like(prompt: str, negative_prompt: str, true_cfg_scale: float = 1.0) ->
 )
 def test_the_size_is_the_rows_or_the_instances(row: dict[str, Any], size: tuple[int, int]) -> None:
     """Given sides are kept; what is missing follows the ratio and the default size, in multiples of 8."""
-    call = call_of(make_job(**row), OPTIONS)
+    call = build_call(make_job(**row), OPTIONS)
     assert (call.width, call.height) == size
 
 
@@ -50,7 +50,7 @@ def test_the_size_is_the_rows_or_the_instances(row: dict[str, Any], size: tuple[
 )
 def test_a_rows_own_values_win(options: dict[str, Any], row: dict[str, Any], arguments: dict[str, Any]) -> None:
     """The row's, else the instance's, else the pipeline's own; the manifest's guidance gets the pipeline's name."""
-    assert call_of(make_job(**row), DiffusersOptions.model_validate(options)).arguments == arguments
+    assert build_call(make_job(**row), DiffusersOptions.model_validate(options)).arguments == arguments
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_a_rows_own_values_win(options: dict[str, Any], row: dict[str, Any], arg
 def test_only_calls_alike_go_together(change: dict[str, Any]) -> None:
     """Prompt and seed may differ; whatever the whole pipeline call shares may not."""
     first, alike, other = make_job(0), make_job(1), make_job(2, **change)
-    assert call_of(first, OPTIONS).group == call_of(alike, OPTIONS).group
-    assert call_of(first, OPTIONS).group != call_of(other, OPTIONS).group
+    assert build_call(first, OPTIONS).group == build_call(alike, OPTIONS).group
+    assert build_call(first, OPTIONS).group != build_call(other, OPTIONS).group
 
 
 def test_every_picture_has_its_own_text() -> None:
     """Prompts and negative prompts are said picture by picture, a second prompt as often as there are pictures."""
     jobs = [make_job(n, negative_prompt=f"no {n}", backend_opts={"prompt_2": "ink", "eta": 0.5}) for n in range(2)]
-    assert together([call_of(job, OPTIONS) for job in jobs]) == {
+    assert merge_calls([build_call(job, OPTIONS) for job in jobs]) == {
         "prompt": ["a picture of number 0", "a picture of number 1"],
         "negative_prompt": ["no 0", "no 1"],
         "prompt_2": ["ink", "ink"],
@@ -97,14 +97,14 @@ def test_every_picture_has_its_own_text() -> None:
 )
 def test_what_a_pipeline_does_not_take_is_named(row: dict[str, Any], problems: list[str]) -> None:
     """Each input by its name, also where the pipeline itself would swallow it silently."""
-    assert Signature.of("PlainPipeline", plain).problems(call_of(make_job(**row), OPTIONS)) == problems
+    assert Signature.of("PlainPipeline", plain).problems(build_call(make_job(**row), OPTIONS)) == problems
 
 
 @pytest.mark.parametrize(("scale", "fine"), [(None, False), (1.0, False), (4.0, True)])
 def test_a_negative_prompt_without_effect_is_a_problem(scale: float | None, fine: bool) -> None:  # noqa: FBT001  a case
     """A FLUX pipeline ignores it unless its own guidance is on; a user would never learn that from the picture."""
     job = make_job(negative_prompt="rain", backend_opts={"true_cfg_scale": scale})
-    problems = Signature.of("FluxPipeline", flux_like).problems(call_of(job, OPTIONS))
+    problems = Signature.of("FluxPipeline", flux_like).problems(build_call(job, OPTIONS))
     assert problems == (
         [] if fine else ["negative_prompt: has no effect unless backend_opts has a true_cfg_scale above 1"]
     )

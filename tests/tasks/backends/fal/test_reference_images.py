@@ -13,7 +13,7 @@ from tasks.backends.fal import reference_images
 from tasks.backends.fal.options import FalOptions
 from tasks.backends.fal.reference_images import build_image_inputs
 from tasks.core.errors import Rejected
-from tasks.store.references import data_address, find_reference
+from tasks.store.references import build_data_address, find_reference
 from tests.support.fakes.backends import backend_of, generate, job_of
 from tests.support.fakes.fal_queue import FalQueue, instance
 from tests.support.fakes.serving import serving
@@ -43,7 +43,7 @@ async def test_files_travel_as_data_and_addresses_as_they_are(out: Path, tmp_pat
     counts = await generate(out, instance(provider.url, **INPUTS), [job(tmp_path)])
     assert counts.succeeded == 1
     [sent] = provider.created
-    assert sent["image_urls"] == [data_address(picture())]
+    assert sent["image_urls"] == [build_data_address(picture())]
     assert sent["mask_url"] == "https://example.com/mask.png"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tasks.backends.base import supported_inputs
 from tasks.core.errors import ConfigError
-from tasks.store.references import data_address, find_reference
+from tasks.store.references import build_data_address, find_reference
 from tests.support.fakes.backends import backend_of, generate, job_of
 from tests.support.fakes.json_api import JsonApi, at_once
 from tests.support.fakes.serving import serving
@@ -44,7 +44,7 @@ async def test_a_file_is_sent_as_the_template_says(out: Path, tmp_path: Path, pr
     counts = await generate(out, chosen, [job_of(chosen, image=find_reference("a.png", tmp_path))])
     assert counts.succeeded == 1
     [sent] = provider.created
-    assert sent["start"] == {"from": data_address(picture())}
+    assert sent["start"] == {"from": build_data_address(picture())}
     assert sent["raw"] == base64.b64encode(picture()).decode()
     assert "m" not in sent
 

@@ -12,7 +12,7 @@ from tasks.backends.base import supported_inputs
 from tasks.backends.openai.costs import Costs
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.prices import Pricing, find_price
-from tasks.store.references import data_address, find_reference
+from tasks.store.references import build_data_address, find_reference
 from tests.support.fakes.backends import backend_of, generate, job_of
 from tests.support.fakes.openai_images import IMAGE_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, OpenAIImages
 from tests.support.fakes.serving import serving
@@ -72,7 +72,7 @@ async def test_an_address_is_fetched_by_the_service_only(out: Path, tmp_path: Pa
     assert counts.succeeded == 1
     [sent] = provider.created
     assert sent["images"] == [{"image_url": ADDRESS}]
-    assert sent["mask"] == {"image_url": data_address(picture(16, 16))}
+    assert sent["mask"] == {"image_url": build_data_address(picture(16, 16))}
     assert "image" not in sent
 
 

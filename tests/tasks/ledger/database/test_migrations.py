@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.queries import EVERYTHING, count_open
+from tasks.ledger.open_jobs import EVERYTHING, count_open
 from tests.support.factories import make_job, plan_jobs
 
 ADDED = (

@@ -15,8 +15,8 @@ import pytest
 from tasks.core.errors import InputError, OutputError
 from tasks.metadata.columns import COLUMNS
 from tasks.metadata.exports import embedded_parquet
-from tasks.metadata.exports.export import STDOUT, export
-from tasks.metadata.exports.forms import Form
+from tasks.metadata.exports.export import STDOUT, export_batch
+from tasks.metadata.exports.targets import ExportFormat
 from tasks.store.output.folder import OutputFolder
 from tests.tasks.metadata.exports.conftest import DIRTY
 
@@ -31,7 +31,7 @@ def column_of(path: Path, name: str) -> list[Any]:
 async def test_csv_comes_back_as_it_was(finished: Path, tmp_path: Path) -> None:
     """Quotes, commas, newlines and lone carriage returns of prompts survive, for Python's reader and for DuckDB."""
     path = tmp_path / "table.csv"
-    await export(OutputFolder(finished), Form.CSV, path)
+    await export_batch(OutputFolder(finished), ExportFormat.CSV, path)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == NAMES
@@ -43,7 +43,7 @@ async def test_csv_comes_back_as_it_was(finished: Path, tmp_path: Path) -> None:
 async def test_jsonl_comes_back_as_it_was(finished: Path, tmp_path: Path) -> None:
     """One object a line whatever a prompt holds; types and nulls are the table's."""
     path = tmp_path / "table.jsonl"
-    await export(OutputFolder(finished), Form.JSONL, path)
+    await export_batch(OutputFolder(finished), ExportFormat.JSONL, path)
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
     assert [list(row) for row in rows] == [NAMES] * (len(DIRTY) + 2)
     assert [row["prompt"] for row in rows[: len(DIRTY)]] == DIRTY
@@ -60,7 +60,7 @@ async def test_datasets_shows_pictures_out_of_one_parquet_file(
     """The schema says that `image` is a picture; row groups are cut by bytes and keep the order."""
     monkeypatch.setattr(embedded_parquet, "ROW_GROUP_BYTES", 1_000)
     path = tmp_path / "pictures.parquet"
-    await export(OutputFolder(finished), Form.PARQUET, path)
+    await export_batch(OutputFolder(finished), ExportFormat.PARQUET, path)
     rows = datasets.load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
     assert isinstance(rows.features["image"], datasets.Image)
     assert [row["image"].size for row in rows] == [(32, 32)] * (len(DIRTY) + 1)
@@ -77,7 +77,7 @@ async def test_datasets_shows_pictures_out_of_one_parquet_file(
 async def test_the_bytes_inside_are_the_files(finished: Path, tmp_path: Path) -> None:
     """DuckDB finds the very file in the column."""
     path = tmp_path / "pictures.parquet"
-    await export(OutputFolder(finished), Form.PARQUET, path)
+    await export_batch(OutputFolder(finished), ExportFormat.PARQUET, path)
     rows = duckdb.execute(f"SELECT file_name, image.bytes, sha256, sha256(image.bytes) FROM '{path}'").fetchall()
     assert len(rows) == len(DIRTY) + 1
     for name, data, noted, actual in rows:
@@ -89,22 +89,22 @@ async def test_the_card_makes_the_folder_load(finished: Path, tmp_path: Path) ->
     """`load_dataset(DIR)` gives pictures with their columns, other files beside them or not."""
     for name in ("index.html", "summary.json", "notes.csv"):
         (finished / name).write_text("{}")
-    await export(OutputFolder(finished), Form.CARD, None)
+    await export_batch(OutputFolder(finished), ExportFormat.CARD, None)
     rows = datasets.load_dataset(str(finished), split="train", cache_dir=str(tmp_path / "cache"))
     assert rows["prompt"][: len(DIRTY)] == DIRTY
     assert [row["image"] is None for row in rows].count(True) == 1
     assert rows[0]["image"].size == (32, 32)
 
 
-@pytest.mark.parametrize("form", [Form.CSV, Form.JSONL, Form.PARQUET])
-async def test_a_file_is_replaced_only_when_asked(finished: Path, tmp_path: Path, form: Form) -> None:
+@pytest.mark.parametrize("form", [ExportFormat.CSV, ExportFormat.JSONL, ExportFormat.PARQUET])
+async def test_a_file_is_replaced_only_when_asked(finished: Path, tmp_path: Path, form: ExportFormat) -> None:
     """The error says how, and the file is as it was."""
     path = tmp_path / "mine"
     path.write_text("mine")
     with pytest.raises(OutputError, match="--overwrite"):
-        await export(OutputFolder(finished), form, path)
+        await export_batch(OutputFolder(finished), form, path)
     assert path.read_text() == "mine"
-    await export(OutputFolder(finished), form, path, overwrite=True)
+    await export_batch(OutputFolder(finished), form, path, overwrite=True)
     assert path.read_bytes() != b"mine"
 
 
@@ -112,21 +112,21 @@ async def test_a_file_is_replaced_only_when_asked(finished: Path, tmp_path: Path
 async def test_a_second_metadata_file_is_refused(finished: Path, name: str) -> None:
     """It would keep the `datasets` library from opening the folder; the batch's own is never replaced."""
     with pytest.raises(OutputError, match=r"one metadata\.\* only"):
-        await export(OutputFolder(finished), Form.CSV, finished / name, overwrite=True)
+        await export_batch(OutputFolder(finished), ExportFormat.CSV, finished / name, overwrite=True)
 
 
-@pytest.mark.parametrize("form", [Form.CSV, Form.WEBDATASET])
-async def test_a_target_that_no_disk_takes_is_one_error(finished: Path, tmp_path: Path, form: Form) -> None:
+@pytest.mark.parametrize("form", [ExportFormat.CSV, ExportFormat.WEBDATASET])
+async def test_a_target_that_no_disk_takes_is_one_error(finished: Path, tmp_path: Path, form: ExportFormat) -> None:
     """Where looking at it fails already."""
     with pytest.raises(OutputError, match="cannot be written"):
-        await export(OutputFolder(finished), form, tmp_path / ("x" * 300))
+        await export_batch(OutputFolder(finished), form, tmp_path / ("x" * 300))
 
 
 async def test_what_cannot_be_exported_is_said_at_once(finished: Path, tmp_path: Path) -> None:
     """No target, a form that is no text on standard output, a folder that is no batch."""
     with pytest.raises(InputError, match="--to"):
-        await export(OutputFolder(finished), Form.PARQUET, None)
+        await export_batch(OutputFolder(finished), ExportFormat.PARQUET, None)
     with pytest.raises(InputError, match="standard output"):
-        await export(OutputFolder(finished), Form.WEBDATASET, STDOUT)
+        await export_batch(OutputFolder(finished), ExportFormat.WEBDATASET, STDOUT)
     with pytest.raises(InputError, match="not the output folder"):
-        await export(OutputFolder(tmp_path), Form.CSV, tmp_path / "x.csv")
+        await export_batch(OutputFolder(tmp_path), ExportFormat.CSV, tmp_path / "x.csv")

@@ -14,8 +14,8 @@ import webdataset
 from PIL import Image
 
 from tasks.core.errors import OutputError
-from tasks.metadata.exports.export import export
-from tasks.metadata.exports.forms import Form
+from tasks.metadata.exports.export import export_batch
+from tasks.metadata.exports.targets import ExportFormat
 from tasks.metadata.exports.webdataset import ShardLimits
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import make_job
@@ -30,7 +30,7 @@ pytestmark = [
 
 async def shards_of(out: Path, target: Path, **limits: int) -> list[Path]:
     """The shards of an export, in order."""
-    await export(OutputFolder(out), Form.WEBDATASET, target, limits=ShardLimits(**limits))
+    await export_batch(OutputFolder(out), ExportFormat.WEBDATASET, target, limits=ShardLimits(**limits))
     return sorted(target.glob("*.tar"))
 
 
@@ -129,11 +129,11 @@ async def test_only_an_earlier_export_is_replaced(finished: Path, tmp_path: Path
     target = tmp_path / "shards"
     await shards_of(finished, target, samples=2)
     with pytest.raises(OutputError, match="--overwrite"):
-        await export(OutputFolder(finished), Form.WEBDATASET, target)
-    await export(OutputFolder(finished), Form.WEBDATASET, target, overwrite=True)
+        await export_batch(OutputFolder(finished), ExportFormat.WEBDATASET, target)
+    await export_batch(OutputFolder(finished), ExportFormat.WEBDATASET, target, overwrite=True)
     assert {path.name for path in target.iterdir()} == {"shard-000000.tar", "README.md"}
     (target / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"notes\.txt"):
-        await export(OutputFolder(finished), Form.WEBDATASET, target, overwrite=True)
+        await export_batch(OutputFolder(finished), ExportFormat.WEBDATASET, target, overwrite=True)
     with pytest.raises(OutputError, match="output folder of a batch"):
-        await export(OutputFolder(finished), Form.WEBDATASET, finished, overwrite=True)
+        await export_batch(OutputFolder(finished), ExportFormat.WEBDATASET, finished, overwrite=True)

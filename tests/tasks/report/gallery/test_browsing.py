@@ -10,7 +10,7 @@ from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
-from tasks.report.gallery.manifest_rows import manifest_lines
+from tasks.report.gallery.manifest_rows import build_manifest_lines
 from tests.support.factories import make_job
 from tests.support.services.browser import PHONE_PX, open_page, resize, wait_for
 from tests.tasks.report.gallery.conftest import HOSTILE, MANY, written
@@ -177,7 +177,7 @@ def test_a_row_is_copied_as_the_ledger_has_it(clipboard: str, browser: Chrome, t
         "backend_opts": json.dumps(job.backend_opts),
         "extra": json.dumps(job.extra),
     }
-    assert copied(browser) == manifest_lines(row)
+    assert copied(browser) == build_manifest_lines(row)
     assert texts(browser, ".told") == ["Copied. The row makes samples 0 to 2; this one is the last."]
 
 

@@ -20,7 +20,7 @@ from tasks.ledger.queries import read_job_pages
 from tasks.manifest import open_manifest
 from tasks.plan.planner import PlanOptions, plan_manifest
 from tasks.plan.reroll import REROLL_SALT
-from tasks.report.gallery.manifest_rows import manifest_lines, picture_line
+from tasks.report.gallery.manifest_rows import build_image_line, build_manifest_lines
 from tests.support.factories import START_US
 
 SALT = "2026-11-24"
@@ -48,7 +48,7 @@ async def copied_rows(jobs: list[PlannedJob]) -> dict[str, str]:
             await db.run_sync(metadata.create_all)
         await write_plan(engine, jobs, run=1, salt=SALT, whole=True, now_us=START_US)
         return {
-            row["job_id"]: manifest_lines({str(name): value for name, value in row.items()})
+            row["job_id"]: build_manifest_lines({str(name): value for name, value in row.items()})
             async for page in read_job_pages(engine)
             for row in page
         }
@@ -147,8 +147,8 @@ async def test_what_no_row_gives_again_is_copied_with_its_seed(changes: dict[str
     await write_plan(engine, jobs, run=1, salt=SALT, whole=True, now_us=START_US)
     rows = [dict(row) async for page in read_job_pages(engine) for row in page]
     await engine.dispose()
-    assert [picture_line(row) for row in rows] == [None, None]
-    copy = picture_line({**rows[1], **changes})
+    assert [build_image_line(row) for row in rows] == [None, None]
+    copy = build_image_line({**rows[1], **changes})
     assert copy is not None
     (again,) = planned(tmp_path / "n.jsonl", copy)
     assert (again.job.prompt, again.job.seed, again.job.sample) == ("a", jobs[1].job.seed, 0)

@@ -10,8 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tasks.report.gallery.page import ASSETS, SCRIPTS, page_html
-from tasks.report.gallery.scripts import script_json
+from tasks.report.gallery.page import ASSETS, SCRIPTS, encode_script_json, render_page
 
 HOSTILE = "</script><script>alert(1)</script><!--\u2028\u2029&amp;'\"\ud800"
 
@@ -37,7 +36,7 @@ class Elements(HTMLParser):
 @pytest.mark.parametrize("value", [HOSTILE, {HOSTILE: [HOSTILE]}, None, 2**53, 0.1])
 def test_json_in_a_script_comes_back_and_cannot_leave_it(value: object) -> None:
     """Whatever a text holds, the script's end and comments cannot be spelled, and no line separator stands in it."""
-    text = script_json(value)
+    text = encode_script_json(value)
     assert json.loads(text) == value
     assert "<" not in text
     assert text.isascii()
@@ -45,13 +44,13 @@ def test_json_in_a_script_comes_back_and_cannot_leave_it(value: object) -> None:
 
 def test_hostile_data_adds_no_element() -> None:
     """A page over hostile names has exactly the elements of a page over plain ones."""
-    plain, hostile = Elements(page_html("a", {"name": "a"})), Elements(page_html(HOSTILE[:-1], {"name": HOSTILE}))
+    plain, hostile = Elements(render_page("a", {"name": "a"})), Elements(render_page(HOSTILE[:-1], {"name": HOSTILE}))
     assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in plain.tags]
 
 
 def test_the_policy_names_exactly_what_stands_in_the_page() -> None:
     """Each script and the style are allowed by their own hash, nothing by a place or in general."""
-    page = Elements(page_html("a", {}))
+    page = Elements(render_page("a", {}))
     policy = next(tag["content"] or "" for _, tag in page.tags if tag.get("http-equiv") == "Content-Security-Policy")
     allowed = dict(part.split(" ", 1) for part in policy.split("; "))
     data, *scripts = [text for tag, text in page.texts if tag == "script"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image, features
 
-from tasks.report.gallery.thumbnails import FOLDER, SIDE_PX, Picture, Thumbnails
+from tasks.report.gallery.thumbnails import FOLDER, SIDE_PX, Thumbnail, Thumbnails
 from tasks.store.images import measure
 from tasks.store.output.folder import OutputFolder
 
@@ -16,7 +16,7 @@ SHA = "ab" + "0" * 62
 NAME = f"ab/{SHA}.webp"
 
 
-async def thumbnail_of(out: Path, file_name: str | None, sha256: str = SHA) -> Picture | None:
+async def thumbnail_of(out: Path, file_name: str | None, sha256: str = SHA) -> Thumbnail | None:
     """What there is to see of one job."""
     place = OutputFolder(out)
     small = Thumbnails(place, pictures=await place.names("images"), made=await place.names(FOLDER))
@@ -45,7 +45,7 @@ async def thumbnail_of(out: Path, file_name: str | None, sha256: str = SHA) -> P
 async def test_every_stored_format_has_a_thumbnail(mode: str, suffix: str, kept: str, out: Path) -> None:
     """It keeps shape and transparency, and is no larger than the grid needs."""
     Image.new(mode, (3 * SIDE_PX, SIDE_PX)).save(out / f"a.{suffix}")
-    assert await thumbnail_of(out, f"a.{suffix}") == Picture(NAME, None, made=True)
+    assert await thumbnail_of(out, f"a.{suffix}") == Thumbnail(NAME, None, made=True)
     with Image.open(out / FOLDER / NAME) as small:
         assert (small.format, small.mode) == ("WEBP", kept)
         assert abs(small.width - SIDE_PX) <= 1
@@ -84,7 +84,7 @@ async def test_the_same_picture_is_not_made_again(out: Path) -> None:
     await thumbnail_of(out, "a.png")
     (out / "a.png").rename(out / "b.png")
     before = (out / FOLDER / NAME).stat().st_mtime_ns
-    assert await thumbnail_of(out, "b.png") == Picture(NAME, None, made=False)
+    assert await thumbnail_of(out, "b.png") == Thumbnail(NAME, None, made=False)
     assert (out / FOLDER / NAME).stat().st_mtime_ns == before
 
 
@@ -107,7 +107,7 @@ async def test_damaged_exif_hides_no_picture(out: Path) -> None:
     broken[broken.index(b"Exif") + 19] = 7  # the width is a number, not some bytes
     (out / "a.jpg").write_bytes(broken)
     measure(bytes(broken))
-    assert await thumbnail_of(out, "a.jpg") == Picture(NAME, None, made=True)
+    assert await thumbnail_of(out, "a.jpg") == Thumbnail(NAME, None, made=True)
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
@@ -134,7 +134,7 @@ async def test_a_cut_picture_is_told(out: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file_name", "expected"),
-    [(None, None), ("images/gone.png", Picture(None, "the file is missing", made=False))],
+    [(None, None), ("images/gone.png", Thumbnail(None, "the file is missing", made=False))],
 )
 async def test_a_missing_picture_is_told(file_name: str | None, expected: Any, out: Path) -> None:
     """A job without a picture has none; a file that somebody took away is missing, even where its thumbnail is left."""
@@ -150,4 +150,4 @@ async def test_a_picture_that_came_after_the_look_is_not_missing(out: Path) -> N
     small = Thumbnails(place, pictures=set(), made=set())
     (first,) = await small.of_page([{"file_name": "a.png", "sha256": SHA}])
     (second,) = await small.of_page([{"file_name": "a.png", "sha256": SHA}])
-    assert (first, second) == (Picture(NAME, None, made=True), Picture(NAME, None, made=False))
+    assert (first, second) == (Thumbnail(NAME, None, made=True), Thumbnail(NAME, None, made=False))

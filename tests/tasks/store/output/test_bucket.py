@@ -12,7 +12,7 @@ from tasks.core.errors import BatchStopped, InputError, OutputError
 from tasks.core.paths import POINTER_NAME, get_ledger_path
 from tasks.store.output.base import NewFile
 from tasks.store.output.bucket import OutputBucket
-from tasks.store.output.bucket_url import bucket_url
+from tasks.store.output.bucket_url import parse_bucket_url
 from tasks.store.output.folder import OutputFolder
 from tests.support.services.object_storage import BUCKET, SECRET_KEY, ObjectStorage
 
@@ -21,7 +21,7 @@ MB = 2**20
 
 def bucket(prefix: str, name: str = BUCKET, scheme: str = "s3") -> OutputBucket:
     """The place at this prefix."""
-    url = bucket_url(f"{scheme}://{name}/{prefix}")
+    url = parse_bucket_url(f"{scheme}://{name}/{prefix}")
     assert url is not None
     return OutputBucket(url)
 

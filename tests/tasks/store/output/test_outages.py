@@ -10,7 +10,7 @@ from tasks.core.clock import Clock
 from tasks.core.records import Counts
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
-from tasks.store.output import Output, output_at
+from tasks.store.output import Output, parse_output
 from tests.support.factories import make_job
 from tests.support.scripted_backend import ScriptedBackend
 from tests.support.scripted_batch import EVERYTHING, ledger, run, scripted
@@ -24,7 +24,7 @@ PATIENCE_S = 60.0
 @pytest.fixture
 def place(prefix: str) -> Output:
     """A place in rclone's bucket; its ledger's folder is there, as a run makes it."""
-    place = output_at(f"s3://{BUCKET}/{prefix}")
+    place = parse_output(f"s3://{BUCKET}/{prefix}")
     place.home.mkdir(parents=True)
     return place
 
@@ -67,7 +67,7 @@ async def test_a_storage_that_stays_away_stops_and_keeps_what_was_paid(
     assert counts.submitted > 0
     assert counts.planned > 0
     assert backend.billed.total() == counts.succeeded + counts.submitted
-    again = await run(output_at(str(place)), backend, JOBS)
+    again = await run(parse_output(str(place)), backend, JOBS)
     assert again.succeeded == len(JOBS)
     assert (len(backend.billed), set(backend.billed.values())) == (len(JOBS), {1})
     files = {str(name) for (name,) in ledger(place.home, "SELECT file_name FROM jobs")}

@@ -7,15 +7,15 @@ import pytest
 
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.paths import get_state_folder
-from tasks.store.output import output_at
-from tasks.store.output.bucket_url import bucket_url
+from tasks.store.output import parse_output
+from tasks.store.output.bucket_url import parse_bucket_url
 from tasks.store.output.folder import OutputFolder
 
 
 @pytest.mark.parametrize("text", ["runs/foxes", "/data/s3/x", "s3:/one-slash", ".", "C:\\runs"])
 def test_what_is_no_url_is_a_folder(text: str) -> None:
     """A path stays what it was before there were buckets."""
-    place = output_at(text)
+    place = parse_output(text)
     assert isinstance(place, OutputFolder)
     assert (str(place), place.home) == (str(Path(text)), Path(text))
 
@@ -31,7 +31,7 @@ def test_what_is_no_url_is_a_folder(text: str) -> None:
 )
 def test_a_url_is_a_place_in_a_bucket(text: str, shown: str, name: str, home: str) -> None:
     """It keeps both its slashes, and has one folder on this machine, whoever asks."""
-    place = output_at(text)
+    place = parse_output(text)
     assert (str(place), place.name) == (shown, name)
     assert place.home == get_state_folder() / "outputs" / home
 
@@ -55,13 +55,15 @@ def test_a_url_is_a_place_in_a_bucket(text: str, shown: str, name: str, home: st
 def test_a_url_that_no_bucket_has_is_one_clear_error(text: str) -> None:
     """It says how to write one, and repeats no password."""
     with pytest.raises(InputError, match=r"://bucket/prefix|use a prefix") as caught:
-        output_at(text)
+        parse_output(text)
     assert "password" not in str(caught.value)
 
 
 def test_keys_are_below_the_prefix() -> None:
     """A bucket's root has no leading slash: S3 would make a folder without a name of it."""
-    keys = [place.key("images/a.png") for place in map(bucket_url, ("s3://b-1/p/q", "s3://b-1")) if place is not None]
+    keys = [
+        place.key("images/a.png") for place in map(parse_bucket_url, ("s3://b-1/p/q", "s3://b-1")) if place is not None
+    ]
     assert keys == ["p/q/images/a.png", "images/a.png"]
 
 
@@ -70,4 +72,4 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.delitem(sys.modules, "tasks.store.output.bucket", raising=False)
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(ConfigError, match=r"s3://pictures/x: .*pip install .*(obstore|s3)"):
-        output_at("s3://pictures/x")
+        parse_output("s3://pictures/x")

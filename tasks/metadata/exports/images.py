@@ -26,22 +26,22 @@ _MEND = "put it back, or take its row out of the manifest and run that again"
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ExportedImage:
     """One picture's file and the ledger's row about it."""
 
     row: RowMapping
     data: bytes
 
 
-async def pictures(engine: AsyncEngine, out: Output) -> AsyncGenerator[Picture, None]:
+async def iterate_images(engine: AsyncEngine, out: Output) -> AsyncGenerator[ExportedImage, None]:
     """Every picture of the batch in manifest order; the next ones are read meanwhile. Close it when it is left early.
 
     Raises:
         OutputError: A picture is gone, or is not the file that the ledger tells of.
     """
-    ahead: deque[asyncio.Task[Picture]] = deque()
+    ahead: deque[asyncio.Task[ExportedImage]] = deque()
     try:
-        async for row in _rows(engine):
+        async for row in _iterate_rows(engine):
             ahead.append(asyncio.create_task(asyncio.to_thread(_read, out, row)))
             if len(ahead) == READ_AHEAD:
                 yield await ahead.popleft()
@@ -53,14 +53,14 @@ async def pictures(engine: AsyncEngine, out: Output) -> AsyncGenerator[Picture, 
         await asyncio.gather(*ahead, return_exceptions=True)
 
 
-async def _rows(engine: AsyncEngine) -> AsyncIterator[RowMapping]:
+async def _iterate_rows(engine: AsyncEngine) -> AsyncIterator[RowMapping]:
     async for page in read_job_pages(engine):
         for row in page:
             if row["state"] == JobState.SUCCEEDED:
                 yield row
 
 
-def _read(out: Output, row: RowMapping) -> Picture:
+def _read(out: Output, row: RowMapping) -> ExportedImage:
     path = f"{out}/{row['file_name']}"
     try:
         data = out.read(row["file_name"])
@@ -70,4 +70,4 @@ def _read(out: Output, row: RowMapping) -> Picture:
         raise OutputError(f"{path}: the picture is gone; {_MEND}")
     if len(data) != row["bytes"]:
         raise OutputError(f"{path}: has {len(data)} bytes, was written with {row['bytes']}; {_MEND}")
-    return Picture(row, data)
+    return ExportedImage(row, data)

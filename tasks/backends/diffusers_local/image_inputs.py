@@ -14,7 +14,7 @@ from tasks.core.records import ReferenceImage
 from tasks.store.references import read_reference
 
 
-def with_pictures(call: Call) -> Call:
+def read_image_inputs(call: Call) -> Call:
     """The call with its files read. Blocks.
 
     Raises:
@@ -24,11 +24,11 @@ def with_pictures(call: Call) -> Call:
         return call
     if any(not reference.is_file for reference in call.references.values()):
         raise Rejected("an address is not asked for: a local model fetches nothing; give a file", kind="input_image")
-    pictures = {column: _fitted(reference, call, column) for column, reference in call.references.items()}
+    pictures = {column: _fit(reference, call, column) for column, reference in call.references.items()}
     return replace(call, pictures=pictures)
 
 
-def _fitted(reference: ReferenceImage, call: Call, column: str) -> Any:
+def _fit(reference: ReferenceImage, call: Call, column: str) -> Any:
     """Scaled to cover the call's size, and cut at the edges that stand out; a mask in shades of grey."""
     try:
         with Image.open(BytesIO(read_reference(reference))) as picture:

@@ -1,0 +1,147 @@
+"""Jobs that are still to be done, and the ranges of them that task runs work through."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.records import IN_FLIGHT_STATES, OPEN_STATES, Job, JobState, Prediction
+from tasks.ledger.database.schema import attempts, jobs
+from tasks.ledger.database.transactions import fetch_rows
+from tasks.ledger.jobs import job_from_row
+
+IS_OPEN = jobs.c.state.in_(OPEN_STATES) & (jobs.c.withdrawn.is_(False) | jobs.c.state.in_(IN_FLIGHT_STATES))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenJob:
+    """A job to continue, and how far it came before."""
+
+    job: Job
+    state: JobState
+    attempts: int
+    """Attempts made so far; the last one is unfinished when the state is not `planned`."""
+    prediction: Prediction | None
+    """Of the unfinished attempt, when its id is known."""
+    started_at_us: int | None
+    """When the last attempt began."""
+    reserved_micros: int | None
+    """What the budget already counts for the last attempt: its cost, or its reservation while the cost is unknown."""
+    asked_again: bool
+    """The last attempt ended without an image, may have been billed, and the user asked for another one."""
+    withdrawn: bool = False
+    """Its row left the manifest: an attempt in flight is collected, and nothing more is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A range of open jobs that one task run works through."""
+
+    number: int
+    """Starts at 1."""
+    first: int
+    """Sort key of its first job."""
+    last: int
+    """Sort key of its last job."""
+    jobs: int
+    label: str
+    """Of its first job, for people."""
+    planned_run: int | None = None
+    """Only jobs planned by this run count, though others lie between them; None: all."""
+
+    @property
+    def range_label(self) -> str:
+        """Name of the shard for people."""
+        return f"shard {self.number}: {self.jobs} jobs from {self.label}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Filter on the open jobs."""
+
+    limit: int | None = None
+    """Only the first so many, in manifest order."""
+    planned_run: int | None = None
+    """Only those that this run has planned."""
+
+
+EVERYTHING = Selection()
+
+
+async def list_shards(engine: AsyncEngine, size: int, selection: Selection) -> AsyncIterator[Shard]:
+    """The selected open jobs in manifest order, cut into ranges of `size`."""
+    number, left, after = 0, selection.limit, -1
+    while left is None or left > 0:
+        take = size if left is None else min(size, left)
+        later = _is_open(selection) & (jobs.c.position > after)
+        query = select(jobs).where(later).order_by(jobs.c.position).limit(take)
+        rows = await fetch_rows(engine, query)
+        if not rows:
+            return
+        number, after = number + 1, rows[-1].position
+        left = None if left is None else left - len(rows)
+        yield Shard(number, rows[0].position, after, len(rows), job_from_row(rows[0]).label, selection.planned_run)
+
+
+async def count_open(engine: AsyncEngine, selection: Selection) -> int:
+    """How many of the selected jobs are left to do."""
+    [(found,)] = await fetch_rows(engine, select(func.count()).select_from(jobs).where(_is_open(selection)))
+    return int(found) if selection.limit is None else min(found, selection.limit)
+
+
+async def find_open_backends(engine: AsyncEngine, selection: Selection) -> list[str]:
+    """Names of the backend instances that the selected open jobs use or fall back to; the limit is ignored."""
+    query = select(jobs.c.backend, jobs.c.fallbacks).where(_is_open(selection)).distinct()
+    routes = await fetch_rows(engine, query)
+    return list(dict.fromkeys(name for first, later in routes for name in (first, *filter(None, later.split(",")))))
+
+
+async def find_open_jobs(
+    engine: AsyncEngine, first: int, last: int, *, planned_run: int | None = None, owner: str | None = None
+) -> list[OpenJob]:
+    """The open jobs between two sort keys; a range that runs again has fewer.
+
+    Args:
+        engine: The ledger.
+        first: The first sort key.
+        last: The last sort key.
+        planned_run: Only jobs planned by this run; None: all.
+        owner: Only jobs claimed by this worker; None: all.
+    """
+    last_attempt = and_(attempts.c.job_id == jobs.c.job_id, attempts.c.number == jobs.c.attempts)
+    query = (
+        select(
+            jobs,
+            attempts.c.started_at_us,
+            attempts.c.ended_at_us,
+            func.coalesce(attempts.c.cost_micros, attempts.c.reserved_micros).label("reserved_micros"),
+        )
+        .join(attempts, last_attempt, isouter=True)
+        .where(_is_open(Selection(planned_run=planned_run)) & jobs.c.position.between(first, last))
+        .order_by(jobs.c.position)
+    )
+    if owner is not None:
+        query = query.where(jobs.c.claimed_by == owner)
+    return [_build_open_job(row) for row in await fetch_rows(engine, query)]
+
+
+def _is_open(selection: Selection) -> Any:
+    return IS_OPEN if selection.planned_run is None else IS_OPEN & (jobs.c.planned_run == selection.planned_run)
+
+
+def _build_open_job(row: Any) -> OpenJob:
+    known = row.prediction_id is not None and row.state == JobState.SUBMITTED
+    return OpenJob(
+        job=job_from_row(row),
+        state=JobState(row.state),
+        attempts=row.attempts,
+        prediction=Prediction(prediction_id=row.prediction_id, model_version=row.model_version) if known else None,
+        started_at_us=row.started_at_us,
+        reserved_micros=row.reserved_micros,
+        asked_again=row.state != JobState.PLANNED and row.ended_at_us is not None,
+        withdrawn=row.withdrawn,
+    )
