@@ -23,6 +23,7 @@ ImagenError                 everything we raise; `exit_code` is what the command
     ├── Refused             moderation: the same prompt is never sent again by itself
     ├── Rejected            the request is wrong: retrying will not help
     ├── OutputGone          it was made and paid for, and can no longer be fetched
+    ├── StatusUnreadable    the look at a known prediction broke: it says nothing, look again
     ├── Unfetched           the image's host gave no whole answer: asking again is free
     └── BadImage            bytes came, but they are not a whole image
 """
@@ -165,6 +166,12 @@ class Ambiguous(JobError):
     """Raised when a submit ended without an answer. Money may have been spent; look the job up first."""
 
     kind = "ambiguous"
+
+
+class StatusUnreadable(JobError):
+    """Raised when an answer about a known prediction cannot be understood. It is no end of the prediction: look again."""
+
+    kind = "status_unreadable"
 
 
 class Transient(JobError):

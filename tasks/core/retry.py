@@ -1,8 +1,7 @@
-"""The one retry policy of calls that cost nothing to repeat: tenacity around a single call.
+"""Retries of calls that cost nothing to repeat: tenacity around a single call, and the bounds that others share.
 
-A submit is repeated only on proof that nothing was created. A fetch is repeated with patience while the image's
-host is in trouble (the image is paid for), and a few times when the bytes come broken. A paid attempt is never
-repeated here: that is a new attempt, which `tasks.generate.jobs` decides and the budget covers.
+A fetch is repeated with patience while the image's host is in trouble, for the image is paid for, and a few times when
+the bytes come broken. Paid calls are repeated by `tasks.generate.job` alone, as `tasks.generate.decisions` says.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from tasks.core.errors import BadImage, NotCreated, Unfetched, UsageAway
+from tasks.core.errors import BadImage, Unfetched, UsageAway
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
@@ -66,11 +65,6 @@ def parse_retry_after(value: str | float | None, *, now: datetime | None = None)
 def get_attempt_pause_s(attempts_made: int) -> float:
     """Seconds to wait before another paid attempt: doubling, bounded."""
     return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(attempts_made, 10)))
-
-
-def retry_submit(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
-    """Repeats on `NotCreated` only; the last one is raised."""
-    return _retrying(NotCreated, stop_after_attempt(SUBMIT_TRIES), sleep)
 
 
 def retry_fetch(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:

@@ -1,6 +1,6 @@
 """Step 4: jobs on their way from the ledger through a backend to stored pictures.
 
-Takes open jobs, leaves each succeeded, failed, held, or open for the next run; `tasks.generate.job` is one job's way.
+Each open job ends succeeded, failed or held, or stays open for the next run. `tasks.generate.job` runs one job.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from tasks.core.errors import BatchStopped, LeaseLost
 from tasks.core.records import JobState
 from tasks.generate.batch import Batch
 from tasks.generate.job import JobRun
+from tasks.generate.limits import Slot
 from tasks.generate.stop import stop_on_error
 from tasks.ledger.open_jobs import OpenJob
 
@@ -26,19 +27,30 @@ async def generate_range(batch: Batch, first: int, last: int, planned_run: int |
 
 
 async def generate_job(batch: Batch, open_job: OpenJob) -> None:
-    """Bring one job to an end, or leave it open because the batch stops."""
-    place = batch.get_limits(open_job.job.backend).slot()
-    await place.acquire()
-    if batch.stop.requested:
-        place.release()
-        return
+    """Bring one job to an end, on one backend after the other, or leave it open because the batch stops."""
+    remaining: OpenJob | None = open_job
+    while remaining is not None:
+        slot = batch.get_limits(remaining.job.backend).slot()
+        await slot.acquire()
+        try:
+            remaining = None if batch.stop.requested else await _generate_on_backend(batch, remaining, slot)
+        finally:
+            slot.release()
+
+
+async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> OpenJob | None:
+    """Run the job at its present backend.
+
+    Returns:
+        The job as another backend goes on with it; None where it ended or stays open.
+    """
     batch.tally.in_flight += 1
-    run = JobRun(batch, open_job, place)
+    run = JobRun(batch, open_job, slot)
     try:
-        state = await run.to_the_end()
-        if state is not JobState.PLANNED:
-            batch.tally.ended(state)
-            batch.watch.note(failed=state is not JobState.SUCCEEDED)
+        end = await run.run()
+        if end.state is not JobState.PLANNED:
+            batch.tally.ended(end.state)
+            batch.watch.note(failed=end.state is not JobState.SUCCEEDED)
             if batch.holding is not None:
                 batch.holding.ended(open_job.job)
     except LeaseLost:
@@ -47,9 +59,9 @@ async def generate_job(batch: Batch, open_job: OpenJob) -> None:
                 await batch.holding.release([open_job.job])
     except BatchStopped as stopped:
         batch.stop.stop(stopped)
+    else:
+        return end.rerouted_job
     finally:
-        place.release()
-        run.let_go()
+        run.release_budget()
         batch.tally.in_flight -= 1
-    if run.handed_over is not None:
-        await generate_job(batch, run.handed_over)
+    return None

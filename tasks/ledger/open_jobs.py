@@ -134,7 +134,7 @@ def _is_open(selection: Selection) -> Any:
 
 
 def _build_open_job(row: Any) -> OpenJob:
-    known = row.prediction_id is not None and row.state == JobState.SUBMITTED
+    known = row.prediction_id is not None and row.state in IN_FLIGHT_STATES
     return OpenJob(
         job=job_from_row(row),
         state=JobState(row.state),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tasks.core.errors import Ambiguous, BadImage, JobError, OutputGone, Unfetched
+from tasks.core.errors import BadImage, OutputGone, Unfetched
 from tasks.core.records import Job
 from tasks.core.settings import Settings
 
@@ -34,13 +34,7 @@ def move_to_backend(job: Job, name: str, settings: Settings) -> Job:
     )
 
 
-def choose_fallback(job: Job, error: JobError, settings: Settings) -> Job | None:
-    """The job on its next backend, where this end says that the present one cannot serve it; else None.
-
-    Never where money may have bought a picture: a lost call is held, and a picture that was made and cannot be
-    fetched is not bought a second time elsewhere.
-    """
-    if isinstance(error, (Ambiguous, *_PICTURE_WAS_MADE)) or error.cost_micros is None:
-        return None
+def find_fallback(job: Job, settings: Settings) -> Job | None:
+    """The job on the next backend that its row names and the configuration has; None where there is none."""
     name = next((name for name in job.fallbacks if name in settings.backends), None)
     return None if name is None else move_to_backend(job, name, settings)

@@ -8,12 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tasks.core.errors import (
-    Ambiguous,
     BadImage,
     JobError,
-    NotCreated,
-    Refused,
-    Rejected,
     Unfetched,
     UsageAway,
     UsageRefused,
@@ -23,13 +19,11 @@ from tasks.core.retry import (
     FETCH_TRIES,
     LONGEST_RETRY_AFTER_S,
     LONGEST_WAIT_S,
-    SUBMIT_TRIES,
     USAGE_LONGEST_WAIT_S,
     USAGE_PATIENCE_S,
     get_attempt_pause_s,
     parse_retry_after,
     retry_fetch,
-    retry_submit,
     retry_usage,
 )
 from tests.support.factories import FakeClock
@@ -43,27 +37,6 @@ def failing(error: JobError, calls: list[int]) -> Callable[[], Awaitable[None]]:
         raise error
 
     return call
-
-
-@pytest.mark.parametrize("error", [Ambiguous("?"), Rejected("no"), Refused("no"), JobError("no")])
-async def test_a_submit_is_repeated_only_on_proof(error: JobError) -> None:
-    """Nothing but proof that nothing was created lets a paid call leave again."""
-    clock = FakeClock()
-    calls: list[int] = []
-    with pytest.raises(type(error)):
-        await retry_submit(clock.sleep)(failing(error, calls))
-    assert (len(calls), clock.slept_s) == (1, [])
-
-
-async def test_a_refused_connection_is_tried_again_with_growing_waits() -> None:
-    """The tries are bounded, the waits too, and the last error is the one that is raised."""
-    clock = FakeClock()
-    calls: list[int] = []
-    with pytest.raises(NotCreated, match="refused"):
-        await retry_submit(clock.sleep)(failing(NotCreated("refused"), calls))
-    assert len(calls) == SUBMIT_TRIES
-    assert len(clock.slept_s) == SUBMIT_TRIES - 1
-    assert all(0 <= wait <= LONGEST_WAIT_S for wait in clock.slept_s)
 
 
 async def test_broken_bytes_are_fetched_again() -> None:

@@ -21,9 +21,11 @@ from tasks.core.errors import (
     Throttled,
     Transient,
 )
-from tasks.core.records import Job, JobState, Prediction
+from tasks.core.records import EndedFilter, Job, JobState, Prediction
+from tasks.core.retry import LOOK_TRIES
 from tasks.generate.batch import build_local_limiter
 from tasks.generate.jobs import generate_range
+from tasks.ledger.jobs import reopen
 from tasks.ledger.open_jobs import Selection, list_shards
 from tasks.ledger.queries import count_jobs
 from tests.support.factories import START_US, FakeClock, batch_of, make_job, plan_jobs
@@ -179,7 +181,6 @@ async def test_a_wait_that_ends_with_an_error_of_fetching_fails_the_job_alone(ou
         (Refused("nsfw"), "moderation"),
         (Rejected("bad size"), "invalid"),
         (JobError("no"), "failed"),
-        (RuntimeError("bug"), "internal"),
     ],
 )
 async def test_final_failures_are_not_tried_again(out: Path, error: Exception, kind: str) -> None:
@@ -188,6 +189,28 @@ async def test_final_failures_are_not_tried_again(out: Path, error: Exception, k
     backend.on_wait["row-0"] = deque([error])
     counts = await run(out, backend, [make_job(0), make_job(1)])
     assert (counts.failed, counts.succeeded, dict(counts.errors)) == (1, 1, {kind: 1})
+    assert backend.calls["submit"] == 2
+
+
+async def test_a_look_that_breaks_is_no_end_of_a_prediction(out: Path) -> None:
+    """It is looked at again by its id, and the image that was made all the while is fetched; nothing is paid again."""
+    backend = ScriptedBackend()
+    backend.on_wait["row-0"] = deque([TypeError("unhashable type: 'dict'")] * LOOK_TRIES)
+    counts = await run(out, backend, [make_job()])
+    assert (counts.succeeded, backend.calls["submit"], backend.calls["wait"]) == (1, 1, LOOK_TRIES + 1)
+
+
+async def test_a_prediction_whose_state_stays_unreadable_is_held_and_not_paid_again(out: Path) -> None:
+    """Also `--retry-failed` pays nothing for it: no look has shown that it ended."""
+    backend = ScriptedBackend()
+    backend.on_wait["row-0"] = deque([TypeError("unhashable type: 'dict'")] * 100)
+    counts = await run(out, backend, [make_job(0), make_job(1)])
+    assert (counts.held, counts.succeeded, dict(counts.errors)) == (1, 1, {"status_unreadable": 1})
+    async with scripted(out, backend, [make_job(0), make_job(1)]) as batch:
+        await reopen(batch.engine, EndedFilter(frozenset({JobState.FAILED, JobState.HELD})))
+        backend.on_wait["row-0"].clear()
+        await generate_range(batch, *EVERYTHING)
+    assert ledger(out, "SELECT state FROM jobs") == [("succeeded",)] * 2
     assert backend.calls["submit"] == 2
 
 
@@ -390,7 +413,7 @@ async def test_a_full_disk_stops_and_keeps_what_was_paid(out: Path, monkeypatch:
 
     backend = ScriptedBackend()
     with monkeypatch.context() as patched:
-        patched.setattr("tasks.generate.job.store_image", full)
+        patched.setattr("tasks.generate.collect.store_image", full)
         async with scripted(out, backend, [make_job()]) as batch:
             await generate_range(batch, *EVERYTHING)
     assert ledger(out, "SELECT state FROM jobs") == [(JobState.SUBMITTED,)]

@@ -7,9 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from tasks.core.errors import Ambiguous, BadImage, JobError, OutputGone, Refused, Rejected, Transient, Unfetched
+from tasks.core.errors import Ambiguous, OutputGone, Refused, Rejected, Unfetched
 from tasks.core.records import Counts, EndedFilter, Job, JobState
 from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import Batch, open_batch
@@ -18,7 +16,7 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.jobs import reopen
 from tasks.ledger.open_jobs import Selection, find_open_backends, find_open_jobs
 from tasks.ledger.queries import count_jobs, read_job_pages
-from tasks.plan.fallback import choose_fallback, move_to_backend
+from tasks.plan.fallback import find_fallback, move_to_backend
 from tasks.runs.reroute import reroute
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import FakeClock, make_job, plan_jobs
@@ -65,25 +63,10 @@ def test_a_job_on_another_backend_keeps_what_it_is_and_takes_what_is_configured_
     assert move_to_backend(moved, "a", SETTINGS).rerouted_from is None
 
 
-@pytest.mark.parametrize(
-    ("error", "next_one"),
-    [
-        (Refused("no"), "b"),
-        (Rejected("no such size"), "b"),
-        (Transient("busy"), "b"),
-        (JobError("failed", cost_micros=3_000), "b"),
-        (JobError("failed", cost_micros=None), None),
-        (Ambiguous("lost", cost_micros=None), None),
-        (BadImage("damaged", cost_micros=3_000), None),
-        (Unfetched("away", cost_micros=3_000), None),
-        (OutputGone("late", cost_micros=3_000), None),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
-)
-def test_another_backend_is_asked_only_where_no_picture_was_bought(error: JobError, next_one: str | None) -> None:
-    """What may have been paid for, or was made and cannot be fetched, is not bought a second time elsewhere."""
-    found = choose_fallback(JOB, error, SETTINGS)
-    assert (found.backend if found else None) == next_one
+def test_the_next_configured_backend_is_the_fallback() -> None:
+    """Names that the configuration no longer has are passed over."""
+    assert find_fallback(replace(JOB, fallbacks=("gone", "c")), SETTINGS) == move_to_backend(JOB, "c", SETTINGS)
+    assert find_fallback(replace(JOB, fallbacks=("gone",)), SETTINGS) is None
 
 
 async def test_what_the_first_refuses_the_second_makes(out: Path) -> None:

@@ -1,0 +1,56 @@
+"""From a prediction that runs to an image on disk: wait, fetch, check, store."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tasks.core.errors import BadImage, BatchStopped, JobError, StatusUnreadable, Unfetched
+from tasks.core.records import Job, Prediction, StoredImage
+from tasks.core.retry import retry_fetch
+from tasks.generate.batch import Batch
+from tasks.generate.limits import Slot
+from tasks.store.images import embedded_parameters, store_image
+
+
+async def collect_image(batch: Batch, job: Job, prediction: Prediction, slot: Slot) -> tuple[Prediction, StoredImage]:
+    """Wait for the prediction's end and store its image; repeating this is free.
+
+    Args:
+        batch: The open batch.
+        job: The job it was made for.
+        prediction: Its id is enough.
+        slot: Released as soon as the provider has room for another prediction.
+
+    Returns:
+        The ended prediction with its cost, and the image on disk.
+
+    Raises:
+        JobError: There is no image; the error carries the cost as far as it is known.
+        BatchStopped: No image can be stored now. The ledger still has the prediction.
+    """
+    ended = prediction
+    try:
+        ended = await batch.backend(job.backend).wait(job, prediction)
+        async with batch.get_limits(job.backend).landing:
+            # Not before: while images cannot land, no more are to be paid for.
+            slot.release()
+            return ended, await retry_fetch(batch.clock.sleep)(_fetch_and_store, batch, job, ended)
+    except (BadImage, Unfetched) as error:
+        # The image was made, so its price is known though its bytes cannot be used.
+        error.cost_micros = ended.cost_micros
+        raise
+    except asyncio.CancelledError:
+        if batch.holding is None or batch.holding.holds(job):
+            await batch.backend(job.backend).cancel(prediction)
+        raise
+    except (JobError, BatchStopped):
+        raise
+    except Exception as exc:
+        # A look that breaks says nothing about the prediction.
+        raise StatusUnreadable(f"{type(exc).__name__}: {exc}", cost_micros=ended.cost_micros) from exc
+
+
+async def _fetch_and_store(batch: Batch, job: Job, prediction: Prediction) -> StoredImage:
+    data = await batch.backend(job.backend).fetch(job, prediction)
+    parameters = embedded_parameters(job) if batch.settings.output.embed_parameters else None
+    return await store_image(batch.out, job, data, parameters=parameters)
