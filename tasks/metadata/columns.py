@@ -28,11 +28,11 @@ class Column:
     description: str
 
 
-# No column may be called `image` (it would replace the pictures in an imagefolder), none may be a map
+# No column may be called `image` (it would replace the images in an imagefolder), none may be a map
 # (an imagefolder refuses it). Source: the `datasets` library, folder_based_builder, read 2026-11.
 COLUMNS = (
     Column("file_name", "string", "path of the image, relative to this file; null while there is none"),
-    Column("job_id", "string", "identity of the picture: sha256 of what decides it"),
+    Column("job_id", "string", "identity of the image: sha256 of what decides it"),
     Column("id", "string", "the row's own id"),
     Column("line", "int64", "line (Parquet: row) of the manifest"),
     Column("sample", "int32", "number among the row's samples, from 0"),
@@ -51,8 +51,8 @@ COLUMNS = (
     Column("height", "int32", "pixels of the image, read from its bytes"),
     Column("aspect_ratio", "string", "asked for, W:H"),
     Column("steps", "int32", "asked for"),
-    Column("input_image", "string", "path or address of the picture that it starts from"),
-    Column("input_image_sha256", "string", "of that picture's file; of its address where it is one"),
+    Column("input_image", "string", "path or address of the image that it starts from"),
+    Column("input_image_sha256", "string", "of that image's file; of its address where it is one"),
     Column("input_mask", "string", "path or address of the mask"),
     Column("input_mask_sha256", "string", "likewise"),
     Column("format", "string", "png, jpeg, webp, ..., read from the image's bytes"),

@@ -23,7 +23,7 @@ async def write_metadata(engine: AsyncEngine, out: Output) -> int:
     Raises:
         BatchStopped: The disk or the storage takes no more; the old table is still there.
     """
-    from tasks.metadata.arrow_table import open_parquet_table  # noqa: PLC0415  loads PyArrow, which no first picture waits for
+    from tasks.metadata.arrow_table import open_parquet_table  # noqa: PLC0415  loads PyArrow, which no first image waits for
 
     rows = 0
     async with out.replacing(FILE_NAME) as path:

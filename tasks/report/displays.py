@@ -118,7 +118,7 @@ class LiveDisplay:
         )
         self._task = self._bar.add_task("generating", total=None)
         self._standing: ProgressSnapshot | None = None
-        self._live = Live(get_renderable=self._picture, console=console, transient=True, refresh_per_second=8)
+        self._live = Live(get_renderable=self._image, console=console, transient=True, refresh_per_second=8)
 
     def phase(self, text: str) -> None:
         """See `Display.phase`."""
@@ -147,12 +147,12 @@ class LiveDisplay:
         self._status.stop()
         self._live.stop()
 
-    def _picture(self) -> RenderableType:
+    def _image(self) -> RenderableType:
         return Group(self._bar, *([] if self._standing is None else _build_lines(self._standing)))
 
 
 def _build_lines(standing: ProgressSnapshot) -> list[Text]:
-    """What does not fit into a narrow terminal is cut, so that the picture keeps its height."""
+    """What does not fit into a narrow terminal is cut, so that the image keeps its height."""
     line = Text("  ", overflow="ellipsis", no_wrap=True)
     line.append(f"{standing.failed} failed", style="bold red" if standing.failed else "")
     line.append(", " + ", ".join(list_progress(standing)))

@@ -18,7 +18,7 @@ from tasks.store.output import Output
 async def find_reroll(
     out: Output, wanted: str, *, seed: int | None, prompt: str | None
 ) -> tuple[Reroll, PlannedReroll]:
-    """Find the picture that is meant, and the job that would be made. Nothing is written or spent.
+    """Find the image that is meant, and the job that would be made. Nothing is written or spent.
 
     Raises:
         InputError: Nothing or several things are called so, or nothing would change.
@@ -30,7 +30,7 @@ async def find_reroll(
 
 
 async def read_reroll(out: Output, job_id: str) -> dict[str, Any]:
-    """The record of the new picture, as `imagen show` has it."""
+    """The record of the new image, as `imagen show` has it."""
     async with open_ledger(out.ledger_folder()) as engine:
         return await read_record(engine, out, job_id)
 
@@ -44,7 +44,7 @@ def format_reroll(record: dict[str, Any], summary: dict[str, Any] | None, out: O
         return [
             record["path"],
             f"{name} (from {parse_extra(record)[LINK][:12]}): seed {record['seed']}, {before}",
-            f"the old picture stays; all about this one: {format_command('show', out, '--id', name)}",
+            f"the old image stays; all about this one: {format_command('show', out, '--id', name)}",
         ]
     if record["error_kind"]:
         switch = "--retry-held" if record["status"] == "held" else "--retry-failed"
@@ -57,7 +57,7 @@ def format_reroll(record: dict[str, Any], summary: dict[str, Any] | None, out: O
 
 
 def get_reroll_status(record: dict[str, Any], summary: dict[str, Any] | None) -> int:
-    """The exit status: of this picture, whatever the rest of the batch is like."""
+    """The exit status: of this image, whatever the rest of the batch is like."""
     if record["status"] == "succeeded":
         return 0
     return 1 if summary is None or record["error_kind"] else get_exit_code(summary) or 1

@@ -1,4 +1,4 @@
-"""`imagen show`: everything that a batch knows about one picture, its attempts with their money among it."""
+"""`imagen show`: everything that a batch knows about one image, its attempts with their money among it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INDENT = " " * 18
 
 
 async def read_record(engine: AsyncEngine, out: Output, wanted: str) -> dict[str, Any]:
-    """The record of one picture: the table's columns, where the file is, and every attempt.
+    """The record of one image: the table's columns, where the file is, and every attempt.
 
     Raises:
         InputError: Nothing or several things are called so.
@@ -62,7 +62,7 @@ def format_record(record: dict[str, Any]) -> list[str]:
     """The record for people: what is not known is left out."""
     apart = {"attempt_list", "in_manifest", "path", "file_name"}
     facts = [(name, value) for name, value in record.items() if name not in apart and value not in {None, "", "{}"}]
-    file = record["path"] or "no picture"
+    file = record["path"] or "no image"
     return [
         file,
         *(_format_fact(name, value) for name, value in facts),

@@ -40,12 +40,12 @@ class Summary:
     wall_s: float
     """Of the last run; while it is alive, up to now; killed, up to its last trace."""
     generated: int | None
-    """Pictures that this run made; None where only the ledger was read."""
+    """Images that this run made; None where only the ledger was read."""
     usage_pushed: int
     usage_pending: int
     last_activity_us: int | None
     warning: str | None = None
-    """Something that went wrong without costing a picture."""
+    """Something that went wrong without costing an image."""
 
     @property
     def outcome(self) -> str | None:
@@ -118,7 +118,7 @@ def format_summary(record: dict[str, Any]) -> list[str]:
 
 
 def format_counts(record: dict[str, Any]) -> str:
-    """Pictures, failures and dollars."""
+    """Images, failures and dollars."""
     unknown = f" and {record['cost_unknown']} of unknown cost" if record["cost_unknown"] else ""
     again = f", {record['generated']} of them new" if record["generated"] not in {None, record["images"]} else ""
     return (
@@ -128,7 +128,7 @@ def format_counts(record: dict[str, Any]) -> str:
 
 
 def find_remarks(record: dict[str, Any]) -> list[str]:
-    """How the last run ended, where it did not simply complete, and what went wrong without costing a picture."""
+    """How the last run ended, where it did not simply complete, and what went wrong without costing an image."""
     rerouted = record["rerouted"]
     others = [f"{rerouted} taken over by another backend than the first"] if rerouted else []
     ended = [record["outcome"]] if record["outcome"] not in {None, COMPLETED} else []

@@ -36,7 +36,7 @@ class Chunk:
 
 
 def build_bad_image(message: str) -> BadImage:
-    """The error for bytes that are not a whole picture: what came may have been paid for, so its cost is open."""
+    """The error for bytes that are not a whole image: what came may have been paid for, so its cost is open."""
     return BadImage(message, cost_micros=None)
 
 
@@ -56,7 +56,7 @@ def detect_format(data: bytes) -> str | None:
 def parse_chunks(data: bytes) -> list[Chunk]:
     """The chunks of a whole PNG, JPEG or WebP file, in order; none for any other format.
 
-    Bytes behind the end of the picture are ignored, as every viewer does.
+    Bytes behind the end of the image are ignored, as every viewer does.
 
     Raises:
         BadImage: The file is cut off, or a checksum is wrong. Fetching again may help.

@@ -18,7 +18,7 @@ MIME_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "g
 """MIME type of every format that can be stored."""
 
 MAX_SIDE_PX = {"jpeg": 65_500, "webp": 16_383}
-"""Longest side of a picture. JPEG: `JPEG_MAX_DIMENSION` of libjpeg's jmorecfg.h; WebP: 14 bits, RFC 9649."""
+"""Longest side of an image. JPEG: `JPEG_MAX_DIMENSION` of libjpeg's jmorecfg.h; WebP: 14 bits, RFC 9649."""
 
 # 512x512 px, Pillow 13, two cores, 2026-11. A smooth drawing: level 6 8 ms and 34 KB, level 9 40 ms and 30 KB,
 # level 1 4 ms and 51 KB. A grainy photograph: 6 and 9 alike 55 ms and 404 KB, 1 22 ms and 469 KB.
@@ -34,7 +34,7 @@ def encode(image: Image.Image, *, format: str, quality: int) -> bytes:  # noqa: 
         quality: 1..100 for jpeg and webp; png is lossless and ignores it.
 
     Raises:
-        Rejected: The format does not hold a picture of this size. Retrying will not help.
+        Rejected: The format does not hold an image of this size. Retrying will not help.
     """
     _check_size(image, format)
     file = BytesIO()

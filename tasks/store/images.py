@@ -1,4 +1,4 @@
-"""Step 5: the bytes of a picture become a file: checked, measured, given its parameters, written whole.
+"""Step 5: the bytes of an image become a file: checked, measured, given its parameters, written whole.
 
 Takes a job and what its backend fetched, gives a `StoredImage`. What is written down is what the bytes are,
 whatever was asked for. Knows neither backends nor the ledger, nor whether the file goes to a folder or a bucket.
@@ -25,14 +25,14 @@ from tasks.store.output import NewFile, Output
 from tasks.store.parameters import embed
 
 IMAGES = "images"
-"""The folder of all pictures inside an output folder."""
+"""The folder of all images inside an output folder."""
 
 MAX_IMAGE_PIXELS = 200_000_000
 """Width times height that is still decoded: 0.8 GB of memory; what claims more is taken for an attack."""
 
 SLUG_CHARACTERS = 48
 
-# Pillow's own limit is lower: it would refuse or warn about pictures that we accept, here and wherever they are read.
+# Pillow's own limit is lower: it would refuse or warn about images that we accept, here and wherever they are read.
 Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
 
 # The decoder is taken by the first bytes, never by trial: Pillow knows formats that start other programs.
@@ -44,7 +44,7 @@ _DECODERS: dict[str, type[ImageFile.ImageFile]] = {
     "avif": AvifImagePlugin.AvifImageFile,
 }
 
-# What Pillow's decoders raise for bytes that they cannot read; memory that runs out is not the picture's fault.
+# What Pillow's decoders raise for bytes that they cannot read; memory that runs out is not the image's fault.
 DECODER_ERRORS = (
     ArithmeticError,
     EOFError,
@@ -61,7 +61,7 @@ DECODER_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the bytes of a picture say about themselves."""
+    """What the bytes of an image say about themselves."""
 
     width: int
     """Pixels."""
@@ -72,17 +72,17 @@ class Measured:
 
 
 def measure(data: bytes) -> Measured:
-    """Decode the whole picture (the first one of an animation) and say what it is.
+    """Decode the whole image (the first one of an animation) and say what it is.
 
     Raises:
-        BadImage: The bytes are no picture, not all of it, damaged, or too large to decode. Fetching again may
+        BadImage: The bytes are no image, not all of it, damaged, or too large to decode. Fetching again may
             help; what they cost is not known here.
     """
     if not data:
         raise build_bad_image("no bytes came")
     found = detect_format(data)
     if found is None:
-        raise build_bad_image(f"what came is not a picture ({', '.join(EXTENSIONS)}): {_describe_beginning(data)}")
+        raise build_bad_image(f"what came is not an image ({', '.join(EXTENSIONS)}): {_describe_beginning(data)}")
     parse_chunks(data)
     try:
         return _decode(data, found)
@@ -93,7 +93,7 @@ def measure(data: bytes) -> Measured:
 
 
 def build_image_path(job: Job, format: str) -> str:  # noqa: A002  what every record calls it
-    """Where the picture of `job` lies, relative to the output: `images/ab/fox-3f9a1c2b77d0.png`.
+    """Where the image of `job` lies, relative to the output: `images/ab/fox-3f9a1c2b77d0.png`.
 
     Args:
         job: Its id, else its prompt, gives the readable part.
@@ -106,7 +106,7 @@ def build_image_path(job: Job, format: str) -> str:  # noqa: A002  what every re
 
 
 def embedded_parameters(job: Job) -> dict[str, Any]:
-    """What is embedded in the picture's file: what was asked for, without what was left open."""
+    """What is embedded in the image's file: what was asked for, without what was left open."""
     asked = {
         "prompt": job.prompt,
         "negative_prompt": job.negative_prompt,
@@ -126,17 +126,17 @@ def embedded_parameters(job: Job) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class CheckedImage(NewFile):
-    """The file of a picture, checked and measured."""
+    """The file of an image, checked and measured."""
 
     image: StoredImage
 
 
 async def store_image(out: Output, job: Job, data: bytes, *, parameters: Mapping[str, Any] | None) -> StoredImage:
-    """Write the picture into the output; safe there when this returns. The same job again replaces its file.
+    """Write the image into the output; safe there when this returns. The same job again replaces its file.
 
     Args:
         out: Where the batch's files go.
-        job: Whose picture it is.
+        job: Whose image it is.
         data: The file as it was fetched.
         parameters: What to embed in the file; None leaves its bytes as they are.
 
@@ -149,7 +149,7 @@ async def store_image(out: Output, job: Job, data: bytes, *, parameters: Mapping
 
 
 def build_image_file(job: Job, data: bytes, *, parameters: Mapping[str, Any] | None) -> CheckedImage:
-    """Check, measure and name the picture; takes milliseconds of a thread, for decoding.
+    """Check, measure and name the image; takes milliseconds of a thread, for decoding.
 
     Raises:
         BadImage: As `measure` has it.

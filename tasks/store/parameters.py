@@ -1,4 +1,4 @@
-"""The parameters of a picture inside its own file, put in and read at the level of bytes.
+"""The parameters of an image inside its own file, put in and read at the level of bytes.
 
 Takes the bytes of a PNG, JPEG or WebP file and a mapping, gives the same file with the mapping in it, twice:
 as the text that Stable Diffusion web UIs show and read back, and as JSON for `read`. Pixels and all other
@@ -159,7 +159,7 @@ def _build_png_chunk(kind: bytes, body: bytes) -> bytes:
 
 def _embed_jpeg(data: bytes, chunks: Sequence[Chunk], text: str, json_text: str) -> bytes:
     if any(c.kind == JPEG_APP2 and data[c.body].startswith(_MULTI_PICTURE) for c in chunks):
-        return data  # its index counts bytes to the pictures behind the first one
+        return data  # its index counts bytes to the images behind the first one
     after_jfif = next(c.start for c in chunks if c.kind != JPEG_APP0)
     after_comments = next(c.start for c in chunks if not JPEG_APP0 <= c.kind <= JPEG_APP15 and c.kind != JPEG_COMMENT)
     has_exif = any(c.kind == JPEG_APP1 and data[c.body].startswith(_EXIF) for c in chunks)
@@ -211,7 +211,7 @@ def _build_riff_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _build_vp8x(kind: bytes, body: bytes) -> bytes:
-    """The content of the file's VP8X chunk; made from the picture's own header where there is none."""
+    """The content of the file's VP8X chunk; made from the image's own header where there is none."""
     if kind == b"VP8X" and len(body) >= 10:  # noqa: PLR2004  flags and canvas, section 2.7 of RFC 9649
         return body
     if kind == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
@@ -223,4 +223,4 @@ def _build_vp8x(kind: bytes, body: bytes) -> bytes:
         flags = _WEBP_ALPHA if bits >> 28 & 1 else 0
         width_less_one, height_less_one = bits & 0x3FFF, bits >> 14 & 0x3FFF
         return bytes([flags, 0, 0, 0]) + width_less_one.to_bytes(3, "little") + height_less_one.to_bytes(3, "little")
-    raise build_bad_image("the WebP starts with neither a picture nor its description")
+    raise build_bad_image("the WebP starts with neither an image nor its description")

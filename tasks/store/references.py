@@ -1,4 +1,4 @@
-"""Pictures that go into pictures: found when a batch is planned, read when a job is sent.
+"""Images that go into images: found when a batch is planned, read when a job is sent.
 
 Takes what stands in a manifest, gives a `ReferenceImage` whose digest belongs to the job's identity; later its bytes,
 which are those of the plan or none.
@@ -29,7 +29,7 @@ def find_reference(text: str, base: Path) -> ReferenceImage:
     """What a cell names; a path is relative to `base`, the manifest's folder.
 
     Raises:
-        ValueError: There is no such file, or it is no picture; the text says what to do.
+        ValueError: There is no such file, or it is no image; the text says what to do.
     """
     if text.startswith(("http://", "https://")):
         return ReferenceImage(text, hash_text(text))
@@ -49,17 +49,17 @@ def find_reference(text: str, base: Path) -> ReferenceImage:
 
 @lru_cache(maxsize=4_096)
 def _hash_file(path: Path, _mtime_ns: int, size: int) -> str:
-    """Of a picture's file; many rows may start from the same one."""
+    """Of an image's file; many rows may start from the same one."""
     if size > MOST_BYTES:
         raise ValueError(f"{path.name} is larger than {MOST_BYTES // 2**20} MiB")
     data = path.read_bytes()
     if detect_format(data) is None:
-        raise ValueError(f"{path.name} is no picture (png, jpeg, webp, gif, avif)")
+        raise ValueError(f"{path.name} is no image (png, jpeg, webp, gif, avif)")
     return hashlib.sha256(data).hexdigest()
 
 
 def get_references(job: Job) -> Mapping[str, ReferenceImage]:
-    """The job's pictures by column."""
+    """The job's images by column."""
     given = {"image": job.image, "mask": job.mask}
     return {name: reference for name, reference in given.items() if reference is not None}
 
@@ -87,5 +87,5 @@ def get_media_type(data: bytes) -> str:
 
 
 def build_data_address(data: bytes) -> str:
-    """The picture as a `data:` address."""
+    """The image as a `data:` address."""
     return f"data:{get_media_type(data)};base64,{base64.b64encode(data).decode()}"

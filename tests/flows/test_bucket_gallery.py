@@ -19,7 +19,7 @@ from tests.support.factories import make_job
 from tests.support.services.browser import errors_of, wait_for
 from tests.support.services.object_storage import BUCKET, ObjectStorage
 from tests.tasks.report.gallery.batches import failed, write_batch
-from tests.tasks.report.gallery.looking import pictures_loaded
+from tests.tasks.report.gallery.looking import images_loaded
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -56,7 +56,7 @@ def test_a_gallery_is_written_and_kept_up_to_date(
     url = urls[0]
     done = offline.run("gallery", url)
     assert done.stdout.splitlines() == [
-        f"{url}: 2 pictures of 3 jobs; 2 thumbnails made",
+        f"{url}: 2 images of 3 jobs; 2 thumbnails made",
         f"open it: {url}/index.html",
     ]
     before = set(rclone.files(f"{prefix}/foxes"))
@@ -83,7 +83,7 @@ def test_a_browser_shows_it(
         for page in ("foxes/index.html", "foxes/compare-owls.html"):
             browser.get(f"http://127.0.0.1:{server.server_port}/{prefix}/{page}")
             wait_for(browser, "return 'ready' in document.body.dataset")
-            assert pictures_loaded(browser, "#content img")
+            assert images_loaded(browser, "#content img")
             assert [text for text in errors_of(browser) if "favicon" not in text] == []
         server.shutdown()
 

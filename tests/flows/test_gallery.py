@@ -25,7 +25,7 @@ def test_the_page_is_written_and_told(offline: Cli, batch: Path) -> None:
     first, second = offline.run("gallery", "foxes"), offline.run("gallery", "foxes")
     assert (first.returncode, first.stderr) == (0, "")
     assert first.stdout.splitlines() == [
-        "foxes: 1 pictures of 2 jobs; 1 thumbnails made",
+        "foxes: 1 images of 2 jobs; 1 thumbnails made",
         "open it: foxes/index.html",
     ]
     assert "0 thumbnails made" in second.stdout

@@ -27,7 +27,7 @@ class Ending(StrEnum):
     LOST_BEFORE = "the connection closes before anything was created"
     LOST_AFTER = "it closes after the prediction was created"
     UNREADABLE = "the prediction was created, and the answer cannot be read"
-    FAILED = "it ends without a picture"
+    FAILED = "it ends without an image"
 
 
 @dataclass(kw_only=True)

@@ -48,8 +48,8 @@ UNCERTAIN = (Ending.LOST_BEFORE, Ending.LOST_AFTER, Ending.UNREADABLE)
 class BackendConformance:
     """The tests; a class of one's own inherits them and gives the fixture `subject`."""
 
-    async def test_a_job_becomes_a_picture(self, subject: Subject) -> None:
-        """One prediction with an id, a whole picture that may be fetched again, and a cost within the estimate."""
+    async def test_a_job_becomes_an_image(self, subject: Subject) -> None:
+        """One prediction with an id, a whole image that may be fetched again, and a cost within the estimate."""
         async with open_backend(subject) as backend:
             job = subject.job()
             ended, data = await make_image(backend, job)
@@ -154,7 +154,7 @@ class BackendConformance:
             assert found is None
             assert subject.created() == 1
 
-    async def test_an_end_without_a_picture_is_an_error(self, subject: Subject) -> None:
+    async def test_an_end_without_an_image_is_an_error(self, subject: Subject) -> None:
         """It ends the attempt, not the batch, and nothing is created in its place."""
         make_end(subject, Ending.FAILED)
         async with open_backend(subject) as backend:
@@ -166,7 +166,7 @@ class BackendConformance:
         assert_no_secret(error, subject)
 
     async def test_another_process_goes_on_from_the_id(self, subject: Subject) -> None:
-        """It gets the picture, or says that it is gone; it pays for nothing."""
+        """It gets the image, or says that it is gone; it pays for nothing."""
         async with open_backend(subject) as backend:
             sent = await backend.submit(subject.job(), attempt=1)
         async with open_backend(subject) as backend:
@@ -188,11 +188,11 @@ class BackendConformance:
                 await asyncio.wait_for(backend.cancel(prediction), PATIENCE_S)
             assert subject.created() == 2
 
-    async def test_a_picture_starts_from_the_one_that_was_planned(self, subject: Subject, tmp_path: Path) -> None:
+    async def test_an_image_starts_from_the_one_that_was_planned(self, subject: Subject, tmp_path: Path) -> None:
         """A backend that takes `image` makes a job with one; of a file that has changed since, it creates nothing."""
         async with open_backend(subject) as backend:
             if "image" not in supported_inputs(backend):
-                pytest.skip("this backend takes no pictures")
+                pytest.skip("this backend takes no images")
             (tmp_path / "start.png").write_bytes(build_square(64))
             job = subject.job(image=find_reference("start.png", tmp_path))
             assert backend.problems(job) == []
@@ -249,8 +249,8 @@ def make_end(subject: Subject, ending: Ending) -> None:
 
 
 def assert_whole(data: bytes) -> None:
-    """The bytes are a whole picture."""
-    from PIL import Image  # noqa: PLC0415  only where a picture is looked at
+    """The bytes are a whole image."""
+    from PIL import Image  # noqa: PLC0415  only where an image is looked at
 
     with Image.open(BytesIO(data)) as image:
         image.load()
@@ -258,7 +258,7 @@ def assert_whole(data: bytes) -> None:
 
 def build_square(side_px: int) -> bytes:
     """A small PNG."""
-    from PIL import Image  # noqa: PLC0415  only where a picture is made
+    from PIL import Image  # noqa: PLC0415  only where an image is made
 
     file = BytesIO()
     Image.new("RGB", (side_px, side_px), (200, 80, 40)).save(file, "PNG")

@@ -56,7 +56,7 @@ class DiffusersBackend:
         )
         # A call never waits for more jobs than can be in flight.
         self._most = min(options.batch_size, context.settings.concurrency)
-        self._picture_s = options.latency_s
+        self._image_s = options.latency_s
         self._signatures: Mapping[str, Signature] = {}
 
     def ready(self) -> str | None:
@@ -83,10 +83,10 @@ class DiffusersBackend:
         return find_problems(self._signatures, build_call(job, self._options)) if self._signatures else []
 
     def estimate(self, job: Job) -> Estimate:
-        """The price of the device's time: the configured one at first, then that of the last picture made."""
-        # The device makes one picture after another, so one that is in flight waits for all the others.
-        latency_s = self._picture_s * self._context.settings.concurrency
-        cost_micros = self._cost_micros(self._picture_s)
+        """The price of the device's time: the configured one at first, then that of the last image made."""
+        # The device makes one image after another, so one that is in flight waits for all the others.
+        latency_s = self._image_s * self._context.settings.concurrency
+        cost_micros = self._cost_micros(self._image_s)
         # Nobody bills it, so what a budget sets aside is an estimate too.
         return Estimate(cost_micros=cost_micros, most_micros=cost_micros, latency_s=latency_s)
 
@@ -106,31 +106,31 @@ class DiffusersBackend:
         return None
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
-        """Make the picture, together with others that wait; the same seed makes the same one after a restart."""
+        """Make the image, together with others that wait; the same seed makes the same one after a restart."""
         from tasks.backends.diffusers_local.image_inputs import read_image_inputs
 
         call = await asyncio.to_thread(read_image_inputs, build_call(job, self._options))
         request = self._worker.ask(call, most=self._most)
         try:
-            picture = await asyncio.wrap_future(request.picture)
+            image = await asyncio.wrap_future(request.image)
         except JobError as error:
             error.cost_micros = self._cost_micros(request.spent_s, images=0)
             raise
-        self._picture_s = request.spent_s
+        self._image_s = request.spent_s
         cost_micros = self._cost_micros(request.spent_s)
-        if picture.flagged:
-            raise Refused("the pipeline's safety checker flagged the picture", cost_micros=cost_micros)
+        if image.flagged:
+            raise Refused("the pipeline's safety checker flagged the image", cost_micros=cost_micros)
         return Prediction(
             prediction_id=prediction.prediction_id,
             model_version=self._worker.version,
-            output=picture.image,
+            output=image.image,
             predict_time_s=request.spent_s,
             cost_micros=cost_micros,
             cost_source=None if cost_micros is None else "priced" if cost_micros else "free",
         )
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
-        """Encode the picture as asked, in a thread of its own: the device goes on meanwhile."""
+        """Encode the image as asked, in a thread of its own: the device goes on meanwhile."""
         from tasks.store.encode import encode
 
         quality = self._context.output.quality

@@ -22,12 +22,12 @@ SIDES = ("width", "height")
 OURS = frozenset({"output_type", "return_dict", "callback_on_step_end", "callback_on_step_end_tensor_inputs"})
 STEPS, GUIDANCE, TRUE_GUIDANCE = "num_inference_steps", "guidance_scale", "true_cfg_scale"
 _MORE_PROMPTS = ("prompt_", "negative_prompt_")
-"""`prompt_2` and the like: the same text for every picture has to be said once for each."""
+"""`prompt_2` and the like: the same text for every image has to be said once for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One picture as a pipeline is asked for it."""
+    """One image as a pipeline is asked for it."""
 
     prompt: str
     negative_prompt: str | None
@@ -37,8 +37,8 @@ class Call:
     arguments: Mapping[str, Any]
     """Everything else, as the pipeline calls it."""
     references: Mapping[str, ReferenceImage] = field(default_factory=dict)
-    """The files of the pictures that it starts from, by column."""
-    pictures: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """The files of the images that it starts from, by column."""
+    images: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """The same as Pillow images of the call's size, when they have been read."""
 
     @property
@@ -75,7 +75,7 @@ def merge_calls(calls: Sequence[Call], takes: Collection[str] = SIDES) -> dict[s
 
     Args:
         calls: The calls.
-        takes: Arguments that the pipeline has; some take the size from the picture that they start from.
+        takes: Arguments that the pipeline has; some take the size from the image that they start from.
     """
     first = calls[0]
     arguments = {
@@ -86,7 +86,7 @@ def merge_calls(calls: Sequence[Call], takes: Collection[str] = SIDES) -> dict[s
     arguments |= {name: getattr(first, name) for name in SIDES if name in takes}
     for column, argument in ((IMAGE, "image"), (MASK, "mask_image")):
         if column in first.references:
-            arguments[argument] = [call.pictures[column] for call in calls]
+            arguments[argument] = [call.images[column] for call in calls]
     if first.negative_prompt is not None:
         arguments["negative_prompt"] = [call.negative_prompt for call in calls]
     return arguments

@@ -1,4 +1,4 @@
-"""Pictures that a local pipeline starts from: read from their files, in the size of the picture that is asked for."""
+"""Images that a local pipeline starts from: read from their files, in the size of the image that is asked for."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def read_image_inputs(call: Call) -> Call:
         return call
     if any(not reference.is_file for reference in call.references.values()):
         raise Rejected("an address is not asked for: a local model fetches nothing; give a file", kind="input_image")
-    pictures = {column: _fit(reference, call, column) for column, reference in call.references.items()}
-    return replace(call, pictures=pictures)
+    images = {column: _fit(reference, call, column) for column, reference in call.references.items()}
+    return replace(call, images=images)
 
 
 def _fit(reference: ReferenceImage, call: Call, column: str) -> Any:
     """Scaled to cover the call's size, and cut at the edges that stand out; a mask in shades of grey."""
     try:
-        with Image.open(BytesIO(read_reference(reference))) as picture:
-            plain = picture.convert("L" if column == MASK else "RGB")
+        with Image.open(BytesIO(read_reference(reference))) as image:
+            plain = image.convert("L" if column == MASK else "RGB")
     except (OSError, ValueError, Image.DecompressionBombError) as exc:
         raise Rejected(f"{column}: {reference.address} cannot be decoded ({exc})", kind="input_image") from None
     return ImageOps.fit(plain, (call.width, call.height), Image.Resampling.LANCZOS)

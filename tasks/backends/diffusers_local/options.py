@@ -26,16 +26,16 @@ class DiffusersOptions(BaseModel):
     )
     quantize: Literal["none", "int8", "float8", "int4"] = Field(
         "none",
-        description="keep the largest weights in so many bits: less of the GPU's memory, slightly other pictures; float8 and int4 "
+        description="keep the largest weights in so many bits: less of the GPU's memory, slightly other images; float8 and int4 "
         "need the CUDA toolkit and ninja",
     )
-    batch_size: int = Field(4, ge=1, le=256, description="pictures in one call at most; halved when memory is short")
+    batch_size: int = Field(4, ge=1, le=256, description="images in one call at most; halved when memory is short")
     default_width: int = Field(1024, ge=16, multiple_of=SIDE_GRID_PX, description="where the row gives no size")
     default_height: int = Field(1024, ge=16, multiple_of=SIDE_GRID_PX, description="where the row gives no size")
     default_steps: int | None = Field(None, ge=1, description="where the row gives none; null: the pipeline's own")
     default_guidance: float | None = Field(None, ge=0, description="likewise, guidance_scale")
     price_usd_per_hour: float | None = Field(None, ge=0, description="of the device; an image costs its share of time")
-    latency_s: float = Field(5.0, gt=0, description="the device's time for one picture, until the first was measured")
+    latency_s: float = Field(5.0, gt=0, description="the device's time for one image, until the first was measured")
 
     @property
     def default_size(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A loaded text-to-image pipeline: from files on disk to pictures, on the device and in the precision that were asked for."""
+"""A loaded text-to-image pipeline: from files on disk to images, on the device and in the precision that were asked for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 
 
 class Abandoned(Exception):
-    """Raised inside a pipeline's call when nobody waits for any of its pictures any more."""
+    """Raised inside a pipeline's call when nobody waits for any of its images any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class LoadedPipeline:
     version: str | None
     """The hub's commit; None for a folder."""
     other: Callable[[str], Any] = field(default=lambda _: None)
-    """The pipeline for calls that start from pictures; it has the same weights."""
+    """The pipeline for calls that start from images; it has the same weights."""
     put_back: Callable[[], None] = field(default=lambda: None)
     """Makes good what a call that ended half-way has left behind."""
 
@@ -72,7 +72,7 @@ class LoadedPipeline:
     def make(self, calls: Sequence[Call], *, abandoned: Callable[[], bool]) -> list[MadeImage]:
         """One pipeline call for calls of one group; `abandoned` is asked after each step.
 
-        Each picture has a generator of its own, on the CPU: its noise depends on its seed alone, not on its
+        Each image has a generator of its own, on the CPU: its noise depends on its seed alone, not on its
         neighbours, the batch size or the device.
 
         Raises:
@@ -83,7 +83,7 @@ class LoadedPipeline:
 
         kind = calls[0].kind
         if len(calls) > 1 and self._edits(kind):
-            return [picture for call in calls for picture in self.make([call], abandoned=abandoned)]
+            return [image for call in calls for image in self.make([call], abandoned=abandoned)]
         takes = self.signatures[kind].defaults
         arguments = merge_calls(calls, takes)
         arguments["generator"] = [torch.Generator("cpu").manual_seed(call.seed) for call in calls]
@@ -98,7 +98,7 @@ class LoadedPipeline:
         return [MadeImage(image, bool(flag)) for image, flag in zip(made.images, flagged, strict=True)]
 
     def _edits(self, kind: str) -> bool:
-        """Whether one class makes pictures of words and of pictures: such models (FLUX.2) take several as one subject."""
+        """Whether one class makes images of words and of images: such models (FLUX.2) take several as one subject."""
         return kind != TEXT and self.signatures[kind].pipeline == self.signatures[TEXT].pipeline
 
 
@@ -111,7 +111,7 @@ def find_problems(signatures: Mapping[str, Signature], call: Call) -> list[str]:
 
 
 def read_signatures(folder: Path) -> Mapping[str, Signature]:
-    """What the pipeline saved in a folder takes, and those of the same model that start from pictures.
+    """What the pipeline saved in a folder takes, and those of the same model that start from images.
 
     Its weights are not read.
 
@@ -175,7 +175,7 @@ def load_pipeline(spec: PipelineSpec) -> LoadedPipeline:
     """Read the weights from disk and put them where they are used. Blocks for seconds to minutes; no network.
 
     Raises:
-        BatchStopped: It cannot be loaded, so nobody's picture can be made.
+        BatchStopped: It cannot be loaded, so nobody's image can be made.
     """
     try:
         folder = find_local_files(spec.model)
@@ -263,7 +263,7 @@ def _restore_after_failure(pipe: Any) -> Callable[[], None]:
 
 
 def _build_other(pipe: Any, kind: str) -> Any:
-    """The pipeline that starts from pictures, around the components of the one that is loaded: no weight is twice there."""
+    """The pipeline that starts from images, around the components of the one that is loaded: no weight is twice there."""
     diffusers = quiet_diffusers()
     auto = diffusers.AutoPipelineForInpainting if kind == MASK else diffusers.AutoPipelineForImage2Image
     other = auto.from_pipe(pipe)

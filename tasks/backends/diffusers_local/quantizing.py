@@ -1,4 +1,4 @@
-"""Weights in fewer bits: what makes a large model fit a small GPU, for slightly other pictures.
+"""Weights in fewer bits: what makes a large model fit a small GPU, for slightly other images.
 
 Only the parts that hold nearly all of the memory: the denoiser, and the large text encoders. The decoder, in which a lost bit
 would be seen, keeps its precision.

@@ -1,7 +1,7 @@
 """Batches of waiting jobs through one loaded pipeline, in one thread: the device is never shared and seldom idle.
 
 What jobs wait for at the same time and is alike goes through in one call. While the event loop's other threads encode
-and store its pictures, the next call runs.
+and store its images, the next call runs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tasks.backends.diffusers_local.pipelines import (
 from tasks.core.errors import BatchStopped, JobError, Rejected
 
 GATHER_S = 0.02
-"""How long a call that is not full waits for more jobs: a few per cent of the quickest picture on the quickest GPU."""
+"""How long a call that is not full waits for more jobs: a few per cent of the quickest image on the quickest GPU."""
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -36,18 +36,18 @@ class Request:
     group: str
     """That of the call."""
     most: int
-    """Pictures in one call at most, as the asker's configuration says."""
-    picture: Future[MadeImage] = field(default_factory=Future)
+    """Images in one call at most, as the asker's configuration says."""
+    image: Future[MadeImage] = field(default_factory=Future)
     spent_s: float = 0.0
     """Its share of the device's time so far."""
 
     def end(self, outcome: MadeImage | Exception) -> None:
         """Tell who waits, unless nobody does any more."""
-        if self.picture.set_running_or_notify_cancel():
+        if self.image.set_running_or_notify_cancel():
             if isinstance(outcome, MadeImage):
-                self.picture.set_result(outcome)
+                self.image.set_result(outcome)
             else:
-                self.picture.set_exception(outcome)
+                self.image.set_exception(outcome)
 
 
 class PipelineWorker:
@@ -61,7 +61,7 @@ class PipelineWorker:
         self._waiting: list[Request] = []
         self._arrived = threading.Condition()
         self._limits: dict[tuple[int, int], int] = {}
-        """Pictures in one call at most, by their size, as memory has shown."""
+        """Images in one call at most, by their size, as memory has shown."""
 
     @property
     def version(self) -> str | None:
@@ -100,7 +100,7 @@ class PipelineWorker:
 
     def _anyone_waits(self) -> bool:
         with self._arrived:
-            self._waiting = [request for request in self._waiting if not request.picture.cancelled()]
+            self._waiting = [request for request in self._waiting if not request.image.cancelled()]
             return bool(self._waiting)
 
     def _next_batch(self) -> list[Request]:
@@ -141,7 +141,7 @@ class PipelineWorker:
             BatchStopped: The device is lost.
         """
         left = batch
-        while left := [request for request in left if not request.picture.cancelled()]:
+        while left := [request for request in left if not request.image.cancelled()]:
             part = left[: self._most(left[0])]
             failure = self._failure(pipeline, part)
             if failure is None:
@@ -166,12 +166,12 @@ class PipelineWorker:
             self._make(pipeline, [request])
 
     def _failure(self, pipeline: LoadedPipeline, batch: list[Request]) -> _Failure | None:
-        """Make one call and hand out its pictures; None when that went well."""
+        """Make one call and hand out its images; None when that went well."""
         began_s = time.perf_counter()
         try:
-            pictures = pipeline.make(
+            images = pipeline.make(
                 [request.call for request in batch],
-                abandoned=lambda: all(request.picture.cancelled() for request in batch),
+                abandoned=lambda: all(request.image.cancelled() for request in batch),
             )
         except Abandoned:
             return None
@@ -181,13 +181,13 @@ class PipelineWorker:
             share_s = (time.perf_counter() - began_s) / len(batch)
             for request in batch:
                 request.spent_s += share_s
-        for request, picture in zip(batch, pictures, strict=True):
-            request.end(picture)
+        for request, image in zip(batch, images, strict=True):
+            request.end(image)
         return None
 
     def _end(self, requests: list[Request], error: Exception) -> None:
         for request in requests:
-            if not request.picture.done():
+            if not request.image.done():
                 request.end(error)
 
     def _unload(self) -> None:
@@ -207,7 +207,7 @@ class _Failure:
     def of(cls, exc: Exception) -> _Failure:
         if is_out_of_memory(exc):
             error = JobError(
-                f"one picture alone does not fit into the device's memory ({shorten_error(exc)})", kind="out_of_memory"
+                f"one image alone does not fit into the device's memory ({shorten_error(exc)})", kind="out_of_memory"
             )
             return cls(error, out_of_memory=True)
         if is_device_lost(exc):

@@ -1,4 +1,4 @@
-"""The art of the placeholder generator `sketch`: deterministic pictures from a prompt's words and a seed.
+"""The art of the placeholder generator `sketch`: deterministic images from a prompt's words and a seed.
 
 `art` draws, `words` reads the prompt, `palette` and `canvas` are the tools, `finish` the last touch; every
 other module is a scene or two.

@@ -1,4 +1,4 @@
-"""A placeholder generator: deterministic pictures that do not understand their prompt.
+"""A placeholder generator: deterministic images that do not understand their prompt.
 
 A few known words of the prompt choose the scene, the light and the finish; its digest and the seed decide
 the rest. The same arguments give the same pixels. It needs neither network nor fonts nor files.
@@ -37,15 +37,15 @@ SCENES: Mapping[str, Callable[[Canvas], None]] = {
 MAX_DETAIL = 6
 MIN_DRAWN_SIDE_PX = 96
 MAX_DRAWN_AREA_PX = 2048 * 2048
-"""Smaller and larger pictures are drawn within these and scaled: outlines stay clear, time and memory bounded."""
+"""Smaller and larger images are drawn within these and scaled: outlines stay clear, time and memory bounded."""
 
 
 def draw(
     prompt: str, *, seed: int, width: int, height: int, steps: int = 4, negative_prompt: str | None = None
 ) -> Image.Image:
-    """An RGB picture of exactly `width` x `height` px, decided by the arguments alone.
+    """An RGB image of exactly `width` x `height` px, decided by the arguments alone.
 
-    Another seed gives another picture of the same kind.
+    Another seed gives another image of the same kind.
 
     Args:
         prompt: Known words choose scene, light and finish, the rest only stirs the dice.
@@ -73,7 +73,7 @@ def draw(
 
 
 def _choose_drawing_scale(width: int, height: int) -> float:
-    """How much larger than asked for a picture is drawn."""
+    """How much larger than asked for an image is drawn."""
     if width * height > MAX_DRAWN_AREA_PX:
         return math.sqrt(MAX_DRAWN_AREA_PX / (width * height))
     return max(1.0, MIN_DRAWN_SIDE_PX / max(width, height))

@@ -1,6 +1,6 @@
 """The embedded backend `sketch`: a placeholder generator, so that a batch can be rehearsed for nothing.
 
-It draws deterministic pictures from prompt and seed; it does not understand the prompt. It goes through
+It draws deterministic images from prompt and seed; it does not understand the prompt. It goes through
 the same states as a paid service, and its settings make it as slow and as unreliable as one.
 """
 
@@ -24,7 +24,7 @@ DEFAULT_SIZE_PX = (512, 512)
 GRID_PX = 8
 DEFAULT_STEPS = 4
 DRAWING_S = 0.07
-"""Seconds to draw and write a picture of the default size, measured on two cores; for estimates only."""
+"""Seconds to draw and write an image of the default size, measured on two cores; for estimates only."""
 
 
 class SketchOptions(BaseModel):
@@ -96,7 +96,7 @@ class SketchBackend:
         )
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
-        """Draw the picture in a thread and encode it as asked."""
+        """Draw the image in a thread and encode it as asked."""
         return await asyncio.to_thread(self._draw, job)
 
     async def cancel(self, prediction: Prediction) -> None:
@@ -106,7 +106,7 @@ class SketchBackend:
         """Nothing is open."""
 
     def _draw(self, job: Job) -> bytes:
-        # Pillow loads when the first picture is drawn: commands that only plan or list start without it.
+        # Pillow loads when the first image is drawn: commands that only plan or list start without it.
         from tasks.backends.sketch.art import draw  # noqa: PLC0415
         from tasks.store.encode import encode  # noqa: PLC0415
 

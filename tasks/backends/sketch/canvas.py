@@ -1,4 +1,4 @@
-"""The drawing board of a sketch: dice that fall the same everywhere, and smooth-edged shapes on a picture.
+"""The drawing board of a sketch: dice that fall the same everywhere, and smooth-edged shapes on an image.
 
 Everything heavy is done by Pillow on whole regions; Python only computes outlines. Only
 `random.Random.random` is used of the random module: its sequence for a seed is the one that Python promises
@@ -33,7 +33,7 @@ class Dice:
 
     def __init__(self, key: str) -> None:
         """Start the sequence that belongs to `key`."""
-        self._random = Random(int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest(), "big"))  # noqa: S311  pictures, not secrets
+        self._random = Random(int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest(), "big"))  # noqa: S311  images, not secrets
 
     def between(self, low: float, high: float) -> float:
         """A number in [low, high)."""
@@ -65,7 +65,7 @@ class Gradient:
     stops: tuple[Colour, ...]
 
     def image(self, width: int, height: int) -> Image.Image:
-        """The paint as a picture of this size."""
+        """The paint as an image of this size."""
         column = Image.new("RGB", (1, len(self.stops)))
         for y, colour in enumerate(self.stops):
             column.putpixel((0, y), colour)
@@ -77,7 +77,7 @@ Paint = Colour | Gradient
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A picture that is being drawn, with the palette and the dice that draw it."""
+    """An image that is being drawn, with the palette and the dice that draw it."""
 
     width: int
     height: int

@@ -1,6 +1,6 @@
-"""The surface of a sketch: what is done to the whole picture at the end, as film, paper, print or glow would.
+"""The surface of a sketch: what is done to the whole image at the end, as film, paper, print or glow would.
 
-Each finish takes a picture and its palette and gives a picture of the same size. Grain and paper
+Each finish takes an image and its palette and gives an image of the same size. Grain and paper
 come from a digest rather than from a generator of noise: they are the same everywhere.
 """
 

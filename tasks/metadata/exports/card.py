@@ -34,12 +34,12 @@ def build_shards_card(name: str, batch: Survey) -> str:
     return _build_card(name, batch, SHARD_FILES, features, _SAMPLES_TEXT + _COLUMNS_TEXT)
 
 
-def get_size_category(pictures: int) -> str:
+def get_size_category(images: int) -> str:
     """The Hub's name of this order of magnitude."""
     names = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
-    below = next((number for number in range(len(names)) if pictures < 10 ** (number + 3)), len(names))
+    below = next((number for number in range(len(names)) if images < 10 ** (number + 3)), len(names))
     if below == len(names):
-        return "n>1T" if pictures > 10**12 else "1B<n<10B"
+        return "n>1T" if images > 10**12 else "1B<n<10B"
     return f"{names[below - 1]}<n<{names[below]}" if below else f"n<{names[0]}"
 
 
@@ -48,28 +48,30 @@ def _build_card(name: str, batch: Survey, files: list[str], more: dict[str, Any]
         "pretty_name": name,
         "task_categories": ["text-to-image"],
         "tags": ["synthetic", "image-generation"],
-        "size_categories": [get_size_category(batch.pictures)],
+        "size_categories": [get_size_category(batch.images)],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": files}]}],
         **more,
     }
     head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    models = "".join(f"| `{model}` | {pictures} |\n" for model, pictures in batch.models.items())
+    models = "".join(f"| `{model}` | {images} |\n" for model, images in batch.models.items())
     return (
-        f"---\n{LICENSE_LINE}{head}---\n\n# {name}\n\n{batch.pictures} pictures that models made from prompts.\n\n"
-        f"| model | pictures |\n| --- | ---: |\n{models}\n"
-        f'```python\nimport datasets\n\npictures = datasets.load_dataset(".", split="train")  # or this data set\'s name\n```\n'
+        f"---\n{LICENSE_LINE}{head}---\n\n# {name}\n\n{batch.images} images that models made from prompts.\n\n"
+        f"| model | images |\n| --- | ---: |\n{models}\n"
+        f'```python\nimport datasets\n\nimages = datasets.load_dataset(".", split="train")  # or this data set\'s name\n```\n'
         f"{text}"
     )
 
 
 def _describe_rows_without_image(batch: Survey) -> str:
-    if not batch.without_picture:
+    if not batch.without_image:
         return ""
     return (
-        f"\n{batch.without_picture} more rows have no picture: `image` is null there, and `status` and "
-        '`error_kind` say why. `pictures.filter(lambda status: status == "succeeded", input_columns="status")` leaves them out.\n'
+        f"\n{batch.without_image} more rows have no image: `image` is null there, and `status` and "
+        '`error_kind` say why. `images.filter(lambda status: status == "succeeded", input_columns="status")` leaves them out.\n'
     )
 
 
-_SAMPLES_TEXT = "\nEach sample is the picture, `txt` (its prompt) and `json` (everything known about it; what is null is left out).\n"
+_SAMPLES_TEXT = (
+    "\nEach sample is the image, `txt` (its prompt) and `json` (everything known about it; what is null is left out).\n"
+)
 _COLUMNS_TEXT = "\n| column | is |\n| --- | --- |\n" + "".join(f"| `{c.name}` | {c.description} |\n" for c in COLUMNS)

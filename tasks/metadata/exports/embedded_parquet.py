@@ -1,7 +1,7 @@
-"""One Parquet file with the pictures inside: a column `image` of bytes and path, then the table's columns.
+"""One Parquet file with the images inside: a column `image` of bytes and path, then the table's columns.
 
-The schema tells the `datasets` library that `image` is a picture. A row group holds about as many bytes as a reader
-wants to load at once, whatever the size of a picture.
+The schema tells the `datasets` library that `image` is an image. A row group holds about as many bytes as a reader
+wants to load at once, whatever the size of an image.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tasks.store.output import Output
 
 ROW_GROUP_BYTES = 64_000_000
 ROW_GROUP_ROWS = 1_000
-"""Of small pictures, so that a page of them is found without reading thousands."""
+"""Of small images, so that a page of them is found without reading thousands."""
 
 _IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 _FEATURES = {"image": IMAGE} | {column.name: build_feature(column) for column in COLUMNS}
 
 
 def _build_metadata() -> dict[bytes | str, bytes | str]:
-    """The table's own, and what makes `datasets` show pictures."""
+    """The table's own, and what makes `datasets` show images."""
     return {**(SCHEMA.metadata or {}), b"huggingface": json.dumps({"info": {"features": _FEATURES}})}  # type: ignore[dict-item]  # bytes are fine
 
 
@@ -42,14 +42,14 @@ EMBEDDED_SCHEMA = pa.schema(
 
 
 async def write_embedded(engine: AsyncEngine, out: Output, path: Path) -> int:
-    """Write the file; gives the number of pictures.
+    """Write the file; gives the number of images.
 
     Raises:
-        OutputError: A picture of the batch is not there.
+        OutputError: An image of the batch is not there.
     """
     written = 0
     text = [column.name for column in COLUMNS]
-    # Pictures are compressed already, and none is like another: a dictionary would hold them all.
+    # Images are compressed already, and none is like another: a dictionary would hold them all.
     compression: Any = dict.fromkeys(text, "zstd") | {"image.bytes": "none", "image.path": "zstd"}
     dictionaries: Any = text
     with pq.ParquetWriter(path, EMBEDDED_SCHEMA, compression=compression, use_dictionary=dictionaries) as writer:
@@ -61,21 +61,21 @@ async def write_embedded(engine: AsyncEngine, out: Output, path: Path) -> int:
 
 
 async def _group_images(engine: AsyncEngine, out: Output) -> AsyncGenerator[list[ExportedImage], None]:
-    """The pictures of one row group after the other."""
+    """The images of one row group after the other."""
     group: list[ExportedImage] = []
     held_bytes = 0
     async with aclosing(iterate_images(engine, out)) as found:
-        async for picture in found:
-            if group and (held_bytes + len(picture.data) > ROW_GROUP_BYTES or len(group) == ROW_GROUP_ROWS):
+        async for image in found:
+            if group and (held_bytes + len(image.data) > ROW_GROUP_BYTES or len(group) == ROW_GROUP_ROWS):
                 yield group
                 group, held_bytes = [], 0
-            group.append(picture)
-            held_bytes += len(picture.data)
+            group.append(image)
+            held_bytes += len(image.data)
     if group:
         yield group
 
 
 def _write_group(writer: pq.ParquetWriter, group: list[ExportedImage]) -> None:
-    images = [{"bytes": picture.data, "path": picture.row["file_name"]} for picture in group]
-    columns = [pa.array(images, _IMAGE_TYPE), *build_arrow_columns([picture.row for picture in group])]
+    images = [{"bytes": image.data, "path": image.row["file_name"]} for image in group]
+    columns = [pa.array(images, _IMAGE_TYPE), *build_arrow_columns([image.row for image in group])]
     writer.write_table(pa.table(columns, schema=EMBEDDED_SCHEMA), row_group_size=len(group))

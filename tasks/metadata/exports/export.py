@@ -44,9 +44,9 @@ class Exported:
     format: str
     to: str
     rows: int
-    """Jobs in a table, pictures in the other forms."""
+    """Jobs in a table, images in the other forms."""
     left_out: int
-    """Jobs without a picture, in the forms that hold pictures."""
+    """Jobs without an image, in the forms that hold images."""
     files: int
 
     def as_dict(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Exported:
     def line(self) -> str:
         """The record for people."""
         what = "rows" if self.format in {ExportFormat.CSV, ExportFormat.JSONL} else "pictures"
-        left_out = f"; left out without a picture: {self.left_out}" if self.left_out else ""
+        left_out = f"; left out without an image: {self.left_out}" if self.left_out else ""
         number = f" in {self.files} files" if self.files > 1 else ""
         return f"wrote {self.to}: {self.rows} {what}{number}{left_out}"
 
@@ -74,7 +74,7 @@ async def export_batch(
         limits: Of tar shards.
 
     Raises:
-        InputError: `out` is no batch, the target may not be replaced or written, or a picture is gone.
+        InputError: `out` is no batch, the target may not be replaced or written, or an image is gone.
     """
     target = _check_target(out, form, target)
     async with open_ledger(out.ledger_folder()) as engine:
@@ -117,7 +117,7 @@ async def _export_shards(
         shards = sum(1 for _ in folder.iterdir())
         (folder / CARD_NAME).write_text(build_shards_card(_get_folder_name(target), batch), encoding="utf-8")
     return Exported(
-        format=ExportFormat.WEBDATASET, to=str(target), rows=rows, left_out=batch.without_picture, files=shards
+        format=ExportFormat.WEBDATASET, to=str(target), rows=rows, left_out=batch.without_image, files=shards
     )
 
 
@@ -127,7 +127,7 @@ async def _export_embedded(engine: AsyncEngine, out: Output, target: Path, overw
     batch = _require_images(await survey_batch(engine), out)
     with create_file(target, overwrite=overwrite) as path:
         rows = await write_embedded(engine, out, path)
-    return Exported(format=ExportFormat.PARQUET, to=str(target), rows=rows, left_out=batch.without_picture, files=1)
+    return Exported(format=ExportFormat.PARQUET, to=str(target), rows=rows, left_out=batch.without_image, files=1)
 
 
 async def _export_card(engine: AsyncEngine, out: Output, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
@@ -140,7 +140,7 @@ async def _export_card(engine: AsyncEngine, out: Output, overwrite: bool) -> Exp
     batch = await survey_batch(engine)
     with explain_write_errors("the card", out):
         await out.write(partial(NewFile, CARD_NAME, build_batch_card(out.name, batch).encode()))
-    return Exported(format=ExportFormat.CARD, to=card, rows=batch.pictures, left_out=0, files=1)
+    return Exported(format=ExportFormat.CARD, to=card, rows=batch.images, left_out=0, files=1)
 
 
 async def _export_table(
@@ -170,6 +170,6 @@ def _get_folder_name(folder: Path) -> str:
 
 
 def _require_images(batch: Survey, out: Output) -> Survey:
-    if not batch.pictures:
-        raise InputError(f"{out}: has no picture to export yet ({format_command('status', out)})")
+    if not batch.images:
+        raise InputError(f"{out}: has no image to export yet ({format_command('status', out)})")
     return batch

@@ -26,7 +26,7 @@ def build_sample_features(extensions: list[str]) -> list[dict[str, Any]]:
     """The fields of a sample in tar shards, as a card has them; instants are text there.
 
     Args:
-        extensions: Of the pictures, without dots.
+        extensions: Of the images, without dots.
     """
     known = [{"name": column.name, "dtype": _get_json_type(column)} for column in COLUMNS]
     return [

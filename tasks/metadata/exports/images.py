@@ -1,6 +1,6 @@
-"""The jobs of a batch that have a picture, with its bytes at hand.
+"""The jobs of a batch that have an image, with its bytes at hand.
 
-Failures are kept out: who trains on pictures wants pictures. A picture that should be there and is not stops the
+Failures are kept out: who trains on images wants images. An image that should be there and is not stops the
 export, because a data set that is silently smaller than its batch looks complete.
 """
 
@@ -20,24 +20,24 @@ from tasks.ledger.queries import read_job_pages
 from tasks.store.output import Output
 
 READ_AHEAD = 8
-"""Pictures in memory at most: in a bucket most of the time of one is its way."""
+"""Images in memory at most: in a bucket most of the time of one is its way."""
 
 _MEND = "put it back, or take its row out of the manifest and run that again"
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedImage:
-    """One picture's file and the ledger's row about it."""
+    """One image's file and the ledger's row about it."""
 
     row: RowMapping
     data: bytes
 
 
 async def iterate_images(engine: AsyncEngine, out: Output) -> AsyncGenerator[ExportedImage, None]:
-    """Every picture of the batch in manifest order; the next ones are read meanwhile. Close it when it is left early.
+    """Every image of the batch in manifest order; the next ones are read meanwhile. Close it when it is left early.
 
     Raises:
-        OutputError: A picture is gone, or is not the file that the ledger tells of.
+        OutputError: An image is gone, or is not the file that the ledger tells of.
     """
     ahead: deque[asyncio.Task[ExportedImage]] = deque()
     try:
@@ -67,7 +67,7 @@ def _read(out: Output, row: RowMapping) -> ExportedImage:
     except UnreadableFile as exc:
         raise OutputError(f"{exc}; {_MEND}") from None
     if data is None:
-        raise OutputError(f"{path}: the picture is gone; {_MEND}")
+        raise OutputError(f"{path}: the image is gone; {_MEND}")
     if len(data) != row["bytes"]:
         raise OutputError(f"{path}: has {len(data)} bytes, was written with {row['bytes']}; {_MEND}")
     return ExportedImage(row, data)

@@ -1,4 +1,4 @@
-"""What a batch holds, read before it is exported: how many pictures, by which models, in which formats."""
+"""What a batch holds, read before it is exported: how many images, by which models, in which formats."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tasks.ledger.queries import read_job_pages
 class Survey:
     """A batch in numbers."""
 
-    pictures: int
-    without_picture: int
+    images: int
+    without_image: int
     models: dict[str, int]
-    """Pictures by model, or by type of backend where it has no model; the most frequent first."""
+    """Images by model, or by type of backend where it has no model; the most frequent first."""
     extensions: list[str]
-    """Of the pictures, without dots."""
+    """Of the images, without dots."""
 
 
 async def survey_batch(engine: AsyncEngine) -> Survey:

@@ -48,7 +48,7 @@ def create_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
             raise OutputError(f"{target}: is a folder; name a file for --to")
         if _METADATA.fullmatch(target.name) and (target.parent / TABLE_NAME).exists():
             raise OutputError(
-                f"{target}: a folder of pictures may have one metadata.* only, and the batch has its own; "
+                f"{target}: a folder of images may have one metadata.* only, and the batch has its own; "
                 f"choose another name, as table{target.suffix}"
             )
         require_replaceable(target, exists=target.exists(), overwrite=overwrite)

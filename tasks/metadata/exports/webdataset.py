@@ -1,6 +1,6 @@
 """Tar shards as WebDataset reads them: the members of one sample side by side under one key.
 
-A sample is the picture under its true extension, `.json` with everything known about it, and `.txt` with its prompt.
+A sample is the image under its true extension, `.json` with everything known about it, and `.txt` with its prompt.
 The same batch gives the same bytes.
 """
 
@@ -34,16 +34,16 @@ class ShardLimits:
 
 
 async def write_shards(engine: AsyncEngine, out: Output, folder: Path, limits: ShardLimits) -> int:
-    """Fill an empty folder with shards; gives the number of pictures.
+    """Fill an empty folder with shards; gives the number of images.
 
     Raises:
-        OutputError: A picture of the batch is not there.
+        OutputError: An image of the batch is not there.
     """
     samples = 0
     with Shards(folder, limits) as shards:
         async with aclosing(iterate_images(engine, out)) as found:
-            async for picture in found:
-                shards.add(picture)
+            async for image in found:
+                shards.add(image)
                 samples += 1
     return samples
 
@@ -70,9 +70,9 @@ class Shards:
         if self._tar is not None:
             self._tar.close()
 
-    def add(self, picture: ExportedImage) -> None:
+    def add(self, image: ExportedImage) -> None:
         """Write one sample, all of it in one shard."""
-        members = build_members(picture)
+        members = build_members(image)
         size = sum(BLOCK + -(-len(data) // BLOCK) * BLOCK for data in members.values())
         tar = self._shard_for(size)
         for name, data in members.items():
@@ -92,20 +92,20 @@ class Shards:
         return self._tar
 
 
-def build_members(picture: ExportedImage) -> dict[str, bytes]:
+def build_members(image: ExportedImage) -> dict[str, bytes]:
     """The files of a sample by their names. The key ends at the first dot, so it has none."""
-    path = PurePosixPath(picture.row["file_name"])
+    path = PurePosixPath(image.row["file_name"])
     key = path.stem.replace(".", "_")
     return {
-        f"{key}{path.suffix}": picture.data,
-        f"{key}.json": _build_json(picture),
-        f"{key}.txt": picture.row["prompt"].encode(),
+        f"{key}{path.suffix}": image.data,
+        f"{key}.json": _build_json(image),
+        f"{key}.txt": image.row["prompt"].encode(),
     }
 
 
-def _build_json(picture: ExportedImage) -> bytes:
+def _build_json(image: ExportedImage) -> bytes:
     """What is known, without nulls: a loader that guesses types from the first samples stumbles over a null there."""
-    known = {name: value for name, value in build_plain_row(picture.row).items() if value is not None}
+    known = {name: value for name, value in build_plain_row(image.row).items() if value is not None}
     return json.dumps(known, ensure_ascii=False).encode()
 
 

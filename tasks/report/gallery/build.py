@@ -47,7 +47,7 @@ class Gallery:
     made: int = 0
     """Thumbnails made now; the others were there."""
     missing: int = 0
-    """Pictures that the ledger knows and the output does not hold whole."""
+    """Images that the ledger knows and the output does not hold whole."""
 
     @property
     def page(self) -> str:
@@ -80,7 +80,7 @@ class Gallery:
         }
 
     def files(self) -> set[str]:
-        """Names of everything that its page loads, beside the pictures themselves."""
+        """Names of everything that its page loads, beside the images themselves."""
         return {
             *(f"{thumbnails.FOLDER}/{name}" for name in self.used_thumbnails),
             *(f"{rows.FOLDER}/{name}" for name in self.scripts),
@@ -116,18 +116,18 @@ async def _write_jobs(engine: AsyncEngine, gallery: Gallery, before: set[str], o
         looked_at += 1
         on_progress(looked_at, total)
 
-    small = thumbnails.Thumbnails(gallery.out, pictures=await gallery.out.names(IMAGES), made=before)
+    small = thumbnails.Thumbnails(gallery.out, images=await gallery.out.names(IMAGES), made=before)
     number = 0
     async for found in read_job_pages(engine):
         page = [{str(name): value for name, value in row.items()} for row in found]
         number += 1
-        pictures = await small.of_page(page, advance)
+        images = await small.of_page(page, advance)
         gallery.figures.add(page)
         gallery.jobs += len(page)
-        gallery.made += sum(picture.made for picture in pictures if picture)
-        gallery.missing += sum(picture.trouble is not None for picture in pictures if picture)
-        gallery.used_thumbnails.update(picture.thumbnail for picture in pictures if picture and picture.thumbnail)
-        gallery.scripts.append(await rows.write_rows(gallery.out, number, page, pictures, before))
+        gallery.made += sum(image.made for image in images if image)
+        gallery.missing += sum(image.trouble is not None for image in images if image)
+        gallery.used_thumbnails.update(image.thumbnail for image in images if image and image.thumbnail)
+        gallery.scripts.append(await rows.write_rows(gallery.out, number, page, images, before))
 
 
 async def _write_page(gallery: Gallery, now_us: int) -> None:

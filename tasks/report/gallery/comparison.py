@@ -35,7 +35,7 @@ async def write_comparison(first: Gallery, second: Gallery, clock: Clock | None 
 
     Args:
         first: A gallery just written.
-        second: Another one; the page loads its pictures from where they are.
+        second: Another one; the page loads its images from where they are.
         clock: Tells when.
 
     Returns:

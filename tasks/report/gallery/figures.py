@@ -18,22 +18,22 @@ ENDED_BADLY = (JobState.FAILED, JobState.HELD)
 
 @dataclass(slots=True)
 class Cost:
-    """Pictures of one day and model, and their money."""
+    """Images of one day and model, and their money."""
 
-    pictures: int = 0
+    images: int = 0
     cost_micros: int = 0
     unknown: int = 0
-    """Pictures whose cost is not known."""
+    """Images whose cost is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Grows with `add`; some bytes for each picture."""
+    """Grows with `add`; some bytes for each image."""
 
     completed_us: array[int] = field(default_factory=lambda: array("q"))
-    """When each picture was there, in manifest order."""
+    """When each image was there, in manifest order."""
     latency_ms: dict[str, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("q")))
-    """Of each picture, by backend."""
+    """Of each image, by backend."""
     costs: dict[tuple[str, str], Cost] = field(default_factory=lambda: defaultdict(Cost))
     """By day (UTC, `2026-11-24`) and model."""
     failures: Counter[str] = field(default_factory=Counter)
@@ -43,11 +43,11 @@ class Figures:
         """Count a page of the ledger's `jobs`."""
         for job in page:
             if job["state"] == JobState.SUCCEEDED:
-                self._add_picture(job)
+                self._add_image(job)
             elif job["state"] in ENDED_BADLY:
                 self.failures[job["error_kind"] or job["state"]] += 1
 
-    def _add_picture(self, job: Mapping[str, Any]) -> None:
+    def _add_image(self, job: Mapping[str, Any]) -> None:
         day = ""
         if job["completed_at_us"] is not None:
             self.completed_us.append(job["completed_at_us"])
@@ -55,7 +55,7 @@ class Figures:
         if job["latency_ms"] is not None:
             self.latency_ms[job["backend"]].append(job["latency_ms"])
         cost = self.costs[day, job["model"] or job["backend"]]
-        cost.pictures += 1
+        cost.images += 1
         cost.cost_micros += job["cost_micros"] or 0
         cost.unknown += job["cost_micros"] is None
 
@@ -63,14 +63,14 @@ class Figures:
         """The figures as the page shows them: `latency`, `cost` and `failures`."""
         return {
             "latency": [
-                {"backend": backend, "pictures": len(values), **_measure_latency(values)}
+                {"backend": backend, "images": len(values), **_measure_latency(values)}
                 for backend, values in sorted(self.latency_ms.items())
             ],
             "cost": [
                 {
                     "day": day,
                     "model": model,
-                    "pictures": cost.pictures,
+                    "images": cost.images,
                     "cost_usd": to_usd(cost.cost_micros),
                     "unknown": cost.unknown,
                 }

@@ -1,4 +1,4 @@
-"""From a job back to a row: what to put into a manifest to get this very picture again."""
+"""From a job back to a row: what to put into a manifest to get this very image again."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def build_manifest_lines(job: Mapping[str, Any]) -> str:
 
 
 def build_image_line(job: Mapping[str, Any]) -> str | None:
-    """For a job that no row gives again, the row that makes its picture as a job of its own; None for all others.
+    """For a job that no row gives again, the row that makes its image as a job of its own; None for all others.
 
-    A reroll's identity comes from its picture, that of a job which another backend took over from the options of the
+    A reroll's identity comes from its image, that of a job which another backend took over from the options of the
     first one, which are not known any more. So the seed, which follows from the identity, has to stand in the row.
     """
     if job["rerouted_from"] is None and job["salt"] != REROLL_SALT:

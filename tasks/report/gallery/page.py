@@ -36,7 +36,7 @@ SCRIPTS = (
 def render_page(title: str, data: dict[str, Any]) -> str:
     """The whole page.
 
-    Its policy lets exactly our own scripts and style run, and what those load; pictures may come from this page's own
+    Its policy lets exactly our own scripts and style run, and what those load; images may come from this page's own
     place and from files. So a text that became markup in spite of everything would still do nothing.
 
     Args:

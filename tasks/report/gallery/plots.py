@@ -22,7 +22,7 @@ BINS = 60
 MODELS_SHOWN = 8
 """The costliest; the others are one colour."""
 LINES_SHOWN = 10
-"""Backends with the most pictures, and the most frequent kinds of failures: what fits below each other."""
+"""Backends with the most images, and the most frequent kinds of failures: what fits below each other."""
 NAME_CHARACTERS = 28
 DAY_S = 86_400
 """Matplotlib counts days since 1970."""
@@ -60,7 +60,7 @@ def get_file_name(name: str, theme: str) -> str:
 
 def _choose_plots(figures: Figures) -> Iterator[tuple[str, str, Callable[[Axes], None]]]:
     if figures.completed_us:
-        yield "throughput", "Pictures over time (UTC)", lambda axes: _draw_throughput(axes, figures)
+        yield "throughput", "Images over time (UTC)", lambda axes: _draw_throughput(axes, figures)
     if figures.latency_ms:
         yield "latency", "Latency by backend, seconds", lambda axes: _draw_latency(axes, figures)
     if any(cost.cost_micros for cost in figures.costs.values()):

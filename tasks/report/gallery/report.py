@@ -33,7 +33,7 @@ def format_gallery(record: dict[str, Any]) -> list[str]:
 def _format_line(gallery: dict[str, Any]) -> str:
     missing = f", {gallery['missing']} missing or damaged" if gallery["missing"] else ""
     return (
-        f"{gallery['out']}: {gallery['pictures']} pictures of {gallery['jobs']} jobs{missing}; "
+        f"{gallery['out']}: {gallery['pictures']} images of {gallery['jobs']} jobs{missing}; "
         f"{gallery['thumbnails_made']} thumbnails made"
     )
 

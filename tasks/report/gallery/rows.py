@@ -54,7 +54,7 @@ async def write_rows(
     out: Output,
     number: int,
     page: Sequence[Mapping[str, Any]],
-    pictures: Sequence[Thumbnail | None],
+    images: Sequence[Thumbnail | None],
     written: AbstractSet[str],
 ) -> str:
     """Write one page of jobs.
@@ -63,7 +63,7 @@ async def write_rows(
         out: Where the batch's files lie.
         number: Of the page, from 1.
         page: Rows of the ledger's `jobs`.
-        pictures: What there is to see of each; None where there is nothing yet.
+        images: What there is to see of each; None where there is nothing yet.
         written: Names of the scripts that are there already.
 
     Returns:
@@ -74,12 +74,12 @@ async def write_rows(
     """
     columns = {name: [job[name] for job in page] for name in _PLAIN} | {
         "row": [build_manifest_lines(job) for job in page],
-        "picture_row": [build_image_line(job) for job in page],
+        "image_row": [build_image_line(job) for job in page],
         # JavaScript's numbers are exact up to 2^53 only; a seed has 63 bits.
         "seed": [str(job["seed"]) for job in page],
         "cost_usd": [to_usd(job["cost_micros"]) for job in page],
-        "thumbnail": [picture and picture.thumbnail for picture in pictures],
-        "trouble": [picture and picture.trouble for picture in pictures],
+        "thumbnail": [image and image.thumbnail for image in images],
+        "trouble": [image and image.trouble for image in images],
     }
     data = encode_script_json(
         {"count": len(page), "columns": {name: _pack(values) for name, values in columns.items()}}

@@ -1,4 +1,4 @@
-"""Small pictures for the grid: WebP, made once for each picture and kept under its sha256."""
+"""Small images for the grid: WebP, made once for each image and kept under its sha256."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIDE_PX = 512
 """The longer side: sharp at the grid's usual size on a screen of double density."""
 QUALITY = 80
 IN_HAND = 8
-"""Pictures at a time where there are fewer processors: most of the time of one in a bucket is its way. Bounds memory."""
+"""Images at a time where there are fewer processors: most of the time of one in a bucket is its way. Bounds memory."""
 
 Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS  # what was stored can be shown
 _FORMATS = tuple(name.upper() for name in EXTENSIONS)
@@ -37,7 +37,7 @@ class Thumbnail:
     thumbnail: str | None
     """Path relative to the folder of thumbnails, with forward slashes."""
     trouble: str | None
-    """Why there is no picture to see, for people."""
+    """Why there is no image to see, for people."""
     made: bool
     """Whether its thumbnail was made just now."""
 
@@ -48,21 +48,21 @@ MISSING = Thumbnail(None, "the file is missing", made=False)
 class Thumbnails:
     """The thumbnails of one output."""
 
-    def __init__(self, out: Output, *, pictures: AbstractSet[str], made: Iterable[str]) -> None:
+    def __init__(self, out: Output, *, images: AbstractSet[str], made: Iterable[str]) -> None:
         """Read from the output and write into it.
 
         Args:
             out: Where the batch's files lie.
-            pictures: Names of files that were there a moment ago; a running batch adds more.
+            images: Names of files that were there a moment ago; a running batch adds more.
             made: Names of what is below `FOLDER`, likewise.
         """
-        self._out, self._pictures, self._made = out, pictures, set(made)
+        self._out, self._images, self._made = out, images, set(made)
         self._in_hand = asyncio.Semaphore(max(IN_HAND, os.cpu_count() or 1))
 
     async def of_page(
         self, page: Sequence[Mapping[str, Any]], on_each: Callable[[], None] = lambda: None
     ) -> list[Thumbnail | None]:
-        """The pictures of a page of the ledger's `jobs`, in its order; None for a job without one.
+        """The images of a page of the ledger's `jobs`, in its order; None for a job without one.
 
         Raises:
             BatchStopped: A thumbnail could not be written.
@@ -71,17 +71,17 @@ class Thumbnails:
 
         async def one(job: Mapping[str, Any]) -> Thumbnail | None:
             async with self._in_hand:
-                picture = await self._picture(job["file_name"], job["sha256"]) if job["file_name"] else None
+                image = await self._image(job["file_name"], job["sha256"]) if job["file_name"] else None
             on_each()
-            return picture
+            return image
 
         return await asyncio.gather(*(one(job) for job in page))
 
-    async def _picture(self, file_name: str, sha256: str) -> Thumbnail:
+    async def _image(self, file_name: str, sha256: str) -> Thumbnail:
         name = f"{sha256[:2]}/{sha256}.webp"
         stored = f"{FOLDER}/{name}"
         is_made = stored in self._made
-        if is_made and file_name in self._pictures:
+        if is_made and file_name in self._images:
             return Thumbnail(name, None, made=False)
         if is_made:
             there = await asyncio.to_thread(self._out.has, file_name)
@@ -98,7 +98,7 @@ class Thumbnails:
 
 
 def _encode_thumbnail(data: bytes | None) -> bytes:
-    """The thumbnail of a picture's file.
+    """The thumbnail of an image's file.
 
     Raises:
         FileNotFoundError: There is no file.
@@ -125,5 +125,5 @@ def _reduce(source: BinaryIO) -> Image.Image:
 def _turn_upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except DECODER_ERRORS:  # damaged Exif hides no picture; damaged pixels are met again
+    except DECODER_ERRORS:  # damaged Exif hides no image; damaged pixels are met again
         return image

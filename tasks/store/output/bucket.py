@@ -54,7 +54,7 @@ CONTENT_TYPES = {
 
 
 class OutputBucket:
-    """A prefix in a bucket that holds the pictures and the table; the ledger is elsewhere."""
+    """A prefix in a bucket that holds the images and the table; the ledger is elsewhere."""
 
     def __init__(self, url: BucketUrl) -> None:
         """The place at `url`; nothing is asked yet."""
@@ -183,7 +183,7 @@ class OutputBucket:
         return quote(posixpath.relpath(f"/{self._url.prefix}", f"/{seen_from.prefix}")) + "/"
 
     async def _send(self, name: str, content: bytes | Path) -> None:
-        # One that was away for a minute is not tried for a minute by each picture that is still in flight.
+        # One that was away for a minute is not tried for a minute by each image that is still in flight.
         store = self._impatient if self._is_away else self._patient
         attributes = {"Content-Type": CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")}
         try:

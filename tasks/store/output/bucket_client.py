@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 ALLOW_HTTP_VARIABLE = "AWS_ALLOW_HTTP"
 REQUEST_TIMEOUT_S = 120.0
-"""Of one request: many pictures share a slow line."""
+"""Of one request: many images share a slow line."""
 LONGEST_WAIT_S = 5.0
 
 
@@ -72,7 +72,7 @@ def _is_plain_http(name: str, endpoint: str, *, allowed: bool) -> bool:
         raise ConfigError(f"{name}: is not the address of a service; write https://host or https://host:port")
     if parts.scheme == "http" and not allowed and not _is_loopback(host):
         raise ConfigError(
-            f"{name}: plain http to {host} would send pictures unprotected; use https, or set {ALLOW_HTTP_VARIABLE}=true"
+            f"{name}: plain http to {host} would send images unprotected; use https, or set {ALLOW_HTTP_VARIABLE}=true"
         )
     return parts.scheme == "http"
 

@@ -68,7 +68,7 @@ def parse_bucket_url(text: str) -> BucketUrl | None:
     scheme = found["scheme"].lower()
     if scheme not in SCHEMES:
         # Not repeated whole: a URL of a kind that is not known here may hold a password.
-        raise InputError(f"{scheme}://...: pictures go to a folder, or to {', '.join(SCHEMES.values())}")
+        raise InputError(f"{scheme}://...: images go to a folder, or to {', '.join(SCHEMES.values())}")
     bucket, _, prefix = found["rest"].partition("/")
     if not _BUCKET.fullmatch(bucket):
         raise InputError(f"{scheme}://...: has no name of a bucket before its first slash; write {SCHEMES[scheme]}")

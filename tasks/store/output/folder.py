@@ -17,7 +17,7 @@ from tasks.store.output.base import File, Output
 
 
 class OutputFolder:
-    """A folder that holds the pictures, the table, the ledger and its lock."""
+    """A folder that holds the images, the table, the ledger and its lock."""
 
     def __init__(self, path: str | Path) -> None:
         """The folder at `path`, which need not exist yet."""
@@ -54,7 +54,7 @@ class OutputFolder:
         """Nothing: whoever takes the folder's lock has made the folder and written to it."""
 
     def claim(self, *, first: bool) -> None:
-        """Nothing: the ledger lies beside the pictures, so both go wherever the folder goes."""
+        """Nothing: the ledger lies beside the images, so both go wherever the folder goes."""
 
     async def write(self, make: Callable[[], File]) -> File:
         """Make the file and have it on disk, in one go of a thread."""
@@ -111,7 +111,7 @@ class OutputFolder:
 
     def _write(self, make: Callable[[], File]) -> File:
         file = make()
-        # Whatever the reason is, the next pictures would be paid for and meet it too.
+        # Whatever the reason is, the next images would be paid for and meet it too.
         with stop_when_full(self._path):
             write_atomically(self._path / file.name, file.data)
         return file

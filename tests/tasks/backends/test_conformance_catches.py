@@ -114,7 +114,7 @@ async def test_a_wrong_type_is_caught(provider: JsonApi) -> None:
 async def test_a_second_call_is_caught(provider: JsonApi) -> None:
     """One submit is one prediction."""
     with pytest.raises(AssertionError, match="one submit"):
-        await SUITE.test_a_job_becomes_a_picture(subject_of(SendsTwice, provider))
+        await SUITE.test_a_job_becomes_an_image(subject_of(SendsTwice, provider))
 
 
 async def test_a_secret_in_a_message_is_caught(provider: JsonApi) -> None:
@@ -129,8 +129,8 @@ async def test_a_second_payment_after_a_restart_is_caught(provider: JsonApi) -> 
         await SUITE.test_another_process_goes_on_from_the_id(subject_of(PaysAgainAfterARestart, provider))
 
 
-async def test_a_picture_of_other_bytes_is_caught(provider: JsonApi, tmp_path: Path) -> None:
+async def test_an_image_of_other_bytes_is_caught(provider: JsonApi, tmp_path: Path) -> None:
     """A file that has changed belongs to another job."""
     subject = replace(subject_of(SendsWhatIsThere, provider), instance=at_once(provider.url, "raw"))
     with pytest.raises(AssertionError, match="nothing was raised"):
-        await SUITE.test_a_picture_starts_from_the_one_that_was_planned(subject, tmp_path)
+        await SUITE.test_an_image_starts_from_the_one_that_was_planned(subject, tmp_path)

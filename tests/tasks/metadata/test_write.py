@@ -80,7 +80,7 @@ def test_sizes_come_from_the_bytes_and_instants_are_utc(written: Path) -> None:
 
 
 def test_datasets_opens_the_folder_as_it_is(written: Path, tmp_path: Path) -> None:
-    """`load_dataset("imagefolder")` pairs every picture with its row, and a failed row with none."""
+    """`load_dataset("imagefolder")` pairs every image with its row, and a failed row with none."""
     loaded = datasets.load_dataset(
         "imagefolder", data_dir=str(written), split="train", cache_dir=str(tmp_path / "cache")
     )

@@ -50,13 +50,13 @@ def screen(console: Console) -> str:
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
-def test_the_live_picture_keeps_its_lines_at_any_width(width: int) -> None:
+def test_the_live_image_keeps_its_lines_at_any_width(width: int) -> None:
     """The bar and the facts are a line each, the throttle a third one; nothing wraps."""
     console = terminal(width, color_system=None)
     display = LiveDisplay(console)
     display.update(replace(HALFWAY, slowed_to_per_min=320.0, pause_s=12.0, cost_unknown=5), 40.0)
     with console.capture() as captured:
-        console.print(display._picture())
+        console.print(display._image())
     lines = captured.get().rstrip("\n").split("\n")
     assert len(lines) == 3
     assert all(cell_len(line) <= width for line in lines)

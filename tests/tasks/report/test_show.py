@@ -1,4 +1,4 @@
-"""One picture found by whatever is at hand, with everything that is known about it."""
+"""One image found by whatever is at hand, with everything that is known about it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_an_unknown_id_is_one_clear_error(batch: Path, wanted: str) -> Non
 
 
 async def test_what_left_the_manifest_is_found_and_said(batch: Path) -> None:
-    """Its picture is on disk still; a row of the manifest with the same id goes before it."""
+    """Its image is on disk still; a row of the manifest with the same id goes before it."""
     async with open_ledger(batch) as engine:
         await plan_jobs(engine, SAMPLES, run=2)
         record = await read_record(engine, OutputFolder(batch), "fox")
@@ -105,4 +105,4 @@ async def test_people_see_parameters_attempts_and_no_escape_sequence(batch: Path
     assert "a fox\n                  and \\x1b[31mred" in text
     assert "transient: the machine\\x1b[2J went away" in text
     assert text.count("\nattempt ") == 2
-    assert held.startswith("no picture\n")
+    assert held.startswith("no image\n")

@@ -11,12 +11,12 @@ from tasks.store.encode import EXTENSIONS, MAX_SIDE_PX, MIME_TYPES, encode
 
 
 def gradient(mode: str) -> Image.Image:
-    """A picture of 256x256 px in one of Pillow's modes."""
+    """An image of 256x256 px in one of Pillow's modes."""
     return Image.radial_gradient("L").convert(mode)
 
 
 def reopened(data: bytes) -> Image.Image:
-    """The picture as Pillow decodes it."""
+    """The image as Pillow decodes it."""
     image = Image.open(BytesIO(data))
     image.load()
     return image

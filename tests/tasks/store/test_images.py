@@ -103,7 +103,7 @@ def test_size_and_format_are_those_of_the_bytes(name: str) -> None:
     assert measure(data) == Measured(61, 37, name.split(maxsplit=1)[0])
 
 
-def test_a_jpeg_of_several_pictures_is_a_jpeg() -> None:
+def test_a_jpeg_of_several_images_is_a_jpeg() -> None:
     """What Pillow calls MPO is a JPEG to every other program, and is named so."""
     assert measure(animated("MPO")) == Measured(61, 37, "jpeg")
 
@@ -112,12 +112,12 @@ def test_a_jpeg_of_several_pictures_is_a_jpeg() -> None:
     ("data", "message"),
     [
         (b"", "no bytes came"),
-        (b"<!DOCTYPE html><title>502 Bad Gateway</title>", "not a picture .*a web page.*502 Bad Gateway"),
-        (b'{"detail": "expired"}', "not a picture .*a text.*expired"),
-        ("zu spät ".encode() * 20, "not a picture .*a text.*zu spät"),
-        (b"\0\0\0\x18ftypmp42 video", "not a picture .*18 bytes that start with 00 00 00 18"),
-        (b"BM" + bytes(60), "not a picture .*62 bytes that start with 42 4d"),
-        (b"\xff\xd8", "not a picture .*2 bytes that start with ff d8"),
+        (b"<!DOCTYPE html><title>502 Bad Gateway</title>", "not an image .*a web page.*502 Bad Gateway"),
+        (b'{"detail": "expired"}', "not an image .*a text.*expired"),
+        ("zu spät ".encode() * 20, "not an image .*a text.*zu spät"),
+        (b"\0\0\0\x18ftypmp42 video", "not an image .*18 bytes that start with 00 00 00 18"),
+        (b"BM" + bytes(60), "not an image .*62 bytes that start with 42 4d"),
+        (b"\xff\xd8", "not an image .*2 bytes that start with ff d8"),
         (FILES["png"][:100], "the PNG is cut off after 100 bytes"),
         (FILES["jpeg"][:-2], "the JPEG is cut off"),
         (FILES["webp"][:-1], "the WebP is cut off"),
@@ -126,8 +126,8 @@ def test_a_jpeg_of_several_pictures_is_a_jpeg() -> None:
         (png_of_size(64, 64), "the png of .* cannot be decoded"),
     ],
 )
-def test_what_is_no_picture_is_named(data: bytes, message: str) -> None:
-    """The message says what came instead of a picture, and that it may have cost something."""
+def test_what_is_no_image_is_named(data: bytes, message: str) -> None:
+    """The message says what came instead of an image, and that it may have cost something."""
     with pytest.raises(BadImage, match=message) as caught:
         measure(data)
     assert caught.value.cost_micros is None
@@ -138,7 +138,7 @@ def test_what_is_no_picture_is_named(data: bytes, message: str) -> None:
 @example(name="jpeg progressive", left=0.999)
 @example(name="webp lossless", left=0.999)
 def test_no_truncated_file_passes(name: str, left: float) -> None:
-    """A file of which any number of last bytes is missing is never taken for a whole picture."""
+    """A file of which any number of last bytes is missing is never taken for a whole image."""
     data = FILES[name]
     with pytest.raises(BadImage):
         measure(data[: int(left * len(data))])
@@ -159,8 +159,8 @@ def test_a_rare_format_without_its_second_half_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*FILES, *OTHERS])
-def test_bytes_behind_the_picture_are_ignored(name: str) -> None:
-    """A file with something behind its end is still a whole picture."""
+def test_bytes_behind_the_image_are_ignored(name: str) -> None:
+    """A file with something behind its end is still a whole image."""
     data = (FILES | OTHERS)[name]
     assert measure(data + bytes(16)) == measure(data)
 
@@ -190,7 +190,7 @@ def test_a_damaged_file_is_measured_or_refused(name: str, place: int, junk: byte
     "size", [(MAX_IMAGE_PIXELS + 1, 1), (20_000, 10_001), (30_000, 30_000), (2**31 - 1, 2**31 - 1)]
 )
 def test_a_decompression_bomb_is_refused_undecoded(size: tuple[int, int]) -> None:
-    """A few bytes that claim a huge picture are refused by their header alone, without a warning of Pillow's."""
+    """A few bytes that claim a huge image are refused by their header alone, without a warning of Pillow's."""
     with pytest.raises(BadImage, match="larger than 200000000 pixels"):
         measure(png_of_size(*size))
 
@@ -203,8 +203,8 @@ def test_a_webp_bomb_is_refused_undecoded() -> None:
         measure(bytes(data))
 
 
-def test_a_large_picture_within_the_limit_is_measured() -> None:
-    """Pictures beyond Pillow's own limit (89 megapixels) are fine up to ours, and warn nobody."""
+def test_a_large_image_within_the_limit_is_measured() -> None:
+    """Images beyond Pillow's own limit (89 megapixels) are fine up to ours, and warn nobody."""
     file = BytesIO()
     Image.new("1", (19_000, 10_000)).save(file, format="PNG")
     assert measure(file.getvalue()) == Measured(19_000, 10_000, "png")
@@ -247,7 +247,7 @@ def test_parameters_are_what_was_asked_for() -> None:
 
 
 def stored(folder: Path, data: bytes, *, parameters: dict[str, Any] | None, job: Job = JOB) -> StoredImage:
-    """Store a picture in a folder."""
+    """Store an image in a folder."""
     return asyncio.run(store_image(OutputFolder(folder), job, data, parameters=parameters))
 
 
@@ -264,7 +264,7 @@ def test_the_record_describes_the_file(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["png", "jpeg", "webp"])
 def test_parameters_are_in_the_file(tmp_path: Path, name: str) -> None:
-    """The file on disk carries what was asked for, and is still a whole picture."""
+    """The file on disk carries what was asked for, and is still a whole image."""
     image = stored(tmp_path, FILES[name], parameters=embedded_parameters(JOB))
     on_disk = (tmp_path / image.file_name).read_bytes()
     assert read(on_disk) == embedded_parameters(JOB)
@@ -285,15 +285,15 @@ def test_the_same_job_again_replaces_its_file(tmp_path: Path) -> None:
     assert (tmp_path / image.file_name).read_bytes() == FILES["png palette"]
 
 
-def test_a_bad_picture_writes_nothing(tmp_path: Path) -> None:
-    """No file and no folder appears for bytes that are no picture."""
+def test_a_bad_image_writes_nothing(tmp_path: Path) -> None:
+    """No file and no folder appears for bytes that are no image."""
     with pytest.raises(BadImage):
         stored(tmp_path / "out", FILES["png"][:-1], parameters=None)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_cannot_be_written_stops_the_batch(tmp_path: Path) -> None:
-    """The next pictures would be paid for and lost: the batch stops, resumable, and says where and what to do."""
+    """The next images would be paid for and lost: the batch stops, resumable, and says where and what to do."""
     (tmp_path / "images").write_bytes(b"a file in the way")
     with pytest.raises(BatchStopped, match=r"cannot be written .*imagen resume") as caught:
         stored(tmp_path, FILES["png"], parameters=None)
@@ -349,7 +349,7 @@ def test_a_full_disk_stops_the_batch(tiny_disk: Path) -> None:
     assert (tiny_disk / first.file_name).read_bytes() == FILES["png"]
 
 
-def test_a_signed_picture_is_stored_as_it_came(tmp_path: Path) -> None:
+def test_a_signed_image_is_stored_as_it_came(tmp_path: Path) -> None:
     """A C2PA signature would break: the parameters stay out of the file."""
     end = parse_chunks(FILES["png"])[-1].start
     body = b"caBX" + b"jumb"

@@ -1,12 +1,12 @@
 "use strict";
-// One job as a card: its picture, or why there is none, and what it was made with.
+// One job as a card: its image, or why there is none, and what it was made with.
 
 {
   const { element, format } = Gallery;
 
   const WAITING = { planned: "to do", submitting: "being sent", submitted: "being made" };
 
-  // Why there is no picture, in a word or two and in full.
+  // Why there is no image, in a word or two and in full.
   Gallery.reasonOf = (job) => {
     if (job.trouble) return ["missing", job.trouble];
     if (job.state in WAITING) return [WAITING[job.state], ""];
@@ -19,18 +19,18 @@
     return element("span", { class: `note ${kind}` }, element("b", {}, word), element("span", {}, reason));
   };
 
-  // The small picture of a job, or a note.
+  // The small image of a job, or a note.
   Gallery.thumbnail = (job) => {
     if (!job.thumbnail) return note(job);
-    const picture = element("img", {
+    const image = element("img", {
       src: format.url(job.batch, `gallery/thumbnails/${job.thumbnail}`),
       alt: "",
       loading: "lazy",
       decoding: "async",
       draggable: "false",
-      error: () => picture.replaceWith(note({ ...job, trouble: "its thumbnail cannot be loaded" })),
+      error: () => image.replaceWith(note({ ...job, trouble: "its thumbnail cannot be loaded" })),
     });
-    return picture;
+    return image;
   };
 
   Gallery.costOf = (job) => (job.cost_source === "free" && job.cost_usd === 0 ? "free" : format.cost(job.cost_usd));
@@ -43,7 +43,7 @@
       job.state === "succeeded" || job.cost_usd ? Gallery.costOf(job) : null,
     ].filter(Boolean).join(" · ");
 
-  // A button with the picture in the given size; `choose` is called with the job.
+  // A button with the image in the given size; `choose` is called with the job.
   Gallery.card = (job, { width, height, caption = true, choose }) =>
     element(
       "button",

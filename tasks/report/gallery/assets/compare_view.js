@@ -1,5 +1,5 @@
 "use strict";
-// Two batches side by side, picture by picture.
+// Two batches side by side, image by image.
 
 {
   const { element } = Gallery;
@@ -12,7 +12,7 @@
     all: ["All", () => true],
     both: ["In both", ({ first, second }) => first && second],
     state: ["Another state", ({ first, second }) => first && second && first.outcome !== second.outcome],
-    picture: ["Another picture", ({ first, second }) => first && second && first.sha256 !== second.sha256],
+    image: ["Another image", ({ first, second }) => first && second && first.sha256 !== second.sha256],
     first: ["Only in the first", ({ second }) => !second],
     second: ["Only in the second", ({ first }) => !first],
   };
@@ -33,9 +33,9 @@
   };
 
   const half = (job, width, height) => {
-    const picture = job ? Gallery.thumbnail(job) : element("span", { class: "note waiting" }, element("b", {}, "not in this batch"));
+    const image = job ? Gallery.thumbnail(job) : element("span", { class: "note waiting" }, element("b", {}, "not in this batch"));
     return element("span", { class: "half", css: { width: `${width}px` } },
-      element("span", { class: "frame", css: { height: `${height}px` } }, picture),
+      element("span", { class: "frame", css: { height: `${height}px` } }, image),
       element("span", { class: "meta" }, job ? Gallery.metaOf(job) : ""));
   };
 

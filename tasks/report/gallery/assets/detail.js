@@ -1,5 +1,5 @@
 "use strict";
-// One job, or one pair of jobs, in full: the picture as large as it goes, and everything that is known of it.
+// One job, or one pair of jobs, in full: the image as large as it goes, and everything that is known of it.
 
 {
   const { element, format } = Gallery;
@@ -57,23 +57,23 @@
 
   const listOf = (job) => element("dl", { class: "facts" }, facts(job).flatMap(([name, value]) => term(name, value)));
 
-  const largePicture = (job) => {
+  const largeImage = (job) => {
     if (!job.thumbnail) return element("div", { class: "stage" }, Gallery.thumbnail(job));
     const href = format.url(job.batch, job.file_name);
-    const picture = element("img", {
+    const image = element("img", {
       src: href,
       alt: job.asked.prompt,
-      error: () => picture.replaceWith(element("span", { class: "note bad" }, element("b", {}, "missing"), job.file_name)),
+      error: () => image.replaceWith(element("span", { class: "note bad" }, element("b", {}, "missing"), job.file_name)),
     });
     return element(
       "div",
       { class: "stage" },
-      element("a", { href, target: "_blank", rel: "noopener", "aria-label": "Open the picture's file" }, picture),
+      element("a", { href, target: "_blank", rel: "noopener", "aria-label": "Open the image's file" }, image),
     );
   };
 
   const copyButton = (job) => {
-    const row = job.picture_row ?? job.row;
+    const row = job.image_row ?? job.row;
     const told = element("p", { class: "told", role: "status" });
     const copy = async () => {
       const copied = await Gallery.copyText(row, dialog);
@@ -86,7 +86,7 @@
   };
 
   const single = (job) => [
-    largePicture(job),
+    largeImage(job),
     element("section", { class: "about", "aria-label": "Parameters" }, copyButton(job), listOf(job)),
   ];
 
@@ -95,10 +95,10 @@
       "figure",
       {},
       element("figcaption", {}, batch.name),
-      job ? largePicture(job) : element("div", { class: "stage" }, element("span", { class: "note waiting" }, element("b", {}, "not in this batch"))),
+      job ? largeImage(job) : element("div", { class: "stage" }, element("span", { class: "note waiting" }, element("b", {}, "not in this batch"))),
     );
 
-  // Of any two pictures these differ: that tells nothing.
+  // Of any two images these differ: that tells nothing.
   const OWN = new Set(["planned", "ended", "file", "file size", "sha256", "job_id", "prediction id", "manifest line"]);
 
   // Rows of both; what differs is marked.

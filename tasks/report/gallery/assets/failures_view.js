@@ -1,5 +1,5 @@
 "use strict";
-// What did not become a picture, by kind, each with its reason and with what to do about it.
+// What did not become an image, by kind, each with its reason and with what to do about it.
 
 {
   const { element, format } = Gallery;
@@ -13,7 +13,7 @@
   const WAYS_OUT = {
     failed: (out) => `to try them again: imagen resume ${out} --retry-failed`,
     held: (out) => `they may have been paid for; to pay again: imagen resume ${out} --retry-held`,
-    missing: () => "the ledger knows these pictures, the folder does not hold them whole",
+    missing: () => "the ledger knows these images, the folder does not hold them whole",
   };
 
   const grouped = (jobs) => {

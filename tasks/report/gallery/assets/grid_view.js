@@ -1,5 +1,5 @@
 "use strict";
-// All pictures, in rows that fill the width, each as wide as its shape asks.
+// All images, in rows that fill the width, each as wide as its shape asks.
 
 {
   const { element } = Gallery;
@@ -10,7 +10,7 @@
 
   const shape = (job) => Math.min(2.4, Math.max(0.5, job.ratio || 1));
 
-  // Rows of {jobs, height}: a row is closed when its pictures, at the target height, fill the width.
+  // Rows of {jobs, height}: a row is closed when its images, at the target height, fill the width.
   const pack = (jobs, width) => {
     const target = width < NARROW_PX ? 170 : 236;
     const rows = [];
@@ -35,7 +35,7 @@
   // Put the jobs into `content`; gives what main.js handles a view with.
   Gallery.gridView = (content, jobs) => {
     if (!jobs.length) {
-      content.append(element("p", { class: "empty" }, "No picture is like that. Clear a filter, or the search."));
+      content.append(element("p", { class: "empty" }, "No image is like that. Clear a filter, or the search."));
       return { items: jobs, close: () => {} };
     }
     const style = getComputedStyle(content);
@@ -58,7 +58,7 @@
       scroller: content,
       heights: packed.map(({ height }) => height + CAPTION_PX + GAP_PX),
       render,
-      attributes: { role: "grid", "aria-label": "Pictures", "aria-rowcount": packed.length },
+      attributes: { role: "grid", "aria-label": "Images", "aria-rowcount": packed.length },
     });
     content.append(rows.list);
     rows.update();

@@ -11,7 +11,7 @@
 
   const VIEWS = comparing
     ? { compare: "Compare" }
-    : { pictures: "Pictures", matrix: "Matrix", failures: "Failures", summary: "Summary" };
+    : { images: "Images", matrix: "Matrix", failures: "Failures", summary: "Summary" };
   const viewName = () => (state.view in VIEWS ? state.view : Object.keys(VIEWS)[0]);
 
   const search = element("input", {
@@ -29,7 +29,7 @@
   const about = (batch) => {
     const { summary } = batch;
     const running = summary.outcome === "running" ? "running, " : "";
-    return `${format.number(summary.images)} pictures · ${format.cost(summary.cost_usd)} · ${running}as of ${format.instant(batch.written_at_us)}`;
+    return `${format.number(summary.images)} images · ${format.cost(summary.cost_usd)} · ${running}as of ${format.instant(batch.written_at_us)}`;
   };
   const title = comparing
     ? element("h1", {}, batches[0].name, element("span", { class: "versus" }, " and "), batches[1].name)

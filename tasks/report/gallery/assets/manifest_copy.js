@@ -1,5 +1,5 @@
 "use strict";
-// A job's manifest row on the clipboard, and what it needs beside it to make the same picture.
+// A job's manifest row on the clipboard, and what it needs beside it to make the same image.
 
 {
   // Pages from files have the clipboard in some browsers only; a selection can be copied in all.
@@ -24,7 +24,7 @@
   };
 
   Gallery.rowAdvice = (job) => {
-    if (job.picture_row) return "It makes the same picture as a job of its own: no row gives this job again.";
+    if (job.image_row) return "It makes the same image as a job of its own: no row gives this job again.";
     return [
       job.sample && `The row makes samples 0 to ${job.sample}; this one is the last.`,
       job.earlier && `${job.earlier} identical row(s) stood before it and are copied with it.`,

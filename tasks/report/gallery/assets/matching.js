@@ -1,5 +1,5 @@
 "use strict";
-// Which picture of one batch belongs to which of the other: by row id and sample; without an id, or where the other
+// Which image of one batch belongs to which of the other: by row id and sample; without an id, or where the other
 // batch does not know it, by prompt, own seed, size, the row's other columns and the sample, one after the other.
 
 {

@@ -41,7 +41,7 @@
     return { ...facet, values: facet.values.filter((value) => found.has(value)) };
   };
 
-  // How each cell is laid out: one picture, two beside each other, or four; for all cells alike.
+  // How each cell is laid out: one image, two beside each other, or four; for all cells alike.
   const layoutOf = (cells, ratio, columns, room) => {
     const most = Math.max(...cells.map((jobs) => jobs.length));
     const [across, down] = most === 1 ? [1, 1] : [2, most === 2 ? 1 : 2];
@@ -75,10 +75,10 @@
     const bar = element("div", { class: "bar" },
       picker("Rows", "rows", choices, rowKey),
       picker("Columns", "columns", choices.filter(({ key }) => key !== rowKey.key), columnKey),
-      element("span", { class: "hint" }, items.length < jobs.length ? `${format.number(items.length)} of ${format.number(jobs.length)} pictures have both` : ""));
+      element("span", { class: "hint" }, items.length < jobs.length ? `${format.number(items.length)} of ${format.number(jobs.length)} images have both` : ""));
     content.append(bar);
     if (!items.length) {
-      content.append(element("p", { class: "empty" }, "No picture has both."));
+      content.append(element("p", { class: "empty" }, "No image has both."));
       return { items, close: () => {} };
     }
 

@@ -10,21 +10,21 @@
     const left = summary.planned + summary.submitting + summary.submitted;
     const unknown = summary.cost_unknown ? ` and ${summary.cost_unknown} unknown` : "";
     return element("div", { class: "tiles" },
-      tile(`${format.number(summary.images)} of ${format.number(summary.total)}`, "pictures"),
+      tile(`${format.number(summary.images)} of ${format.number(summary.total)}`, "images"),
       tile(format.number(summary.failed), "failed"),
       summary.held ? tile(format.number(summary.held), "held") : null,
       left ? tile(format.number(left), "to do") : null,
       tile(format.cost(summary.cost_usd), `spent${unknown}`),
-      tile(`${summary.images_per_s.toFixed(2)} / s`, "pictures, in the last run"),
+      tile(`${summary.images_per_s.toFixed(2)} / s`, "images, in the last run"),
       tile(summary.outcome ?? "–", "last run"));
   };
 
   const plot = (batch, title, name) => {
-    const picture = element("img", { alt: `${title}; the figures stand below` });
+    const image = element("img", { alt: `${title}; the figures stand below` });
     Gallery.onTheme(() => {
-      picture.src = `${batch.place}gallery/plots/${name}-${Gallery.theme()}.svg`;
+      image.src = `${batch.place}gallery/plots/${name}-${Gallery.theme()}.svg`;
     });
-    return element("figure", { class: "plot" }, element("figcaption", {}, title), picture);
+    return element("figure", { class: "plot" }, element("figcaption", {}, title), image);
   };
 
   const table = (title, columns, rows) =>
@@ -42,8 +42,8 @@
       tiles(batch),
       element("div", { class: "plots" }, Object.entries(batch.plots).map(([title, name]) => plot(batch, title, name))),
       batch.can_plot ? null : element("p", { class: "hint" }, hint),
-      table("Latency", [["backend", (row) => row.backend], ["pictures", (row) => format.number(row.pictures)], ["median", (row) => format.seconds(row.median_ms)], ["95 %", (row) => format.seconds(row.p95_ms)]], latency),
-      table("Cost", [["day (UTC)", (row) => row.day], ["model", (row) => row.model], ["pictures", (row) => format.number(row.pictures)], ["cost", (row) => format.cost(row.cost_usd)], ["of unknown cost", (row) => format.number(row.unknown)]], cost),
+      table("Latency", [["backend", (row) => row.backend], ["images", (row) => format.number(row.images)], ["median", (row) => format.seconds(row.median_ms)], ["95 %", (row) => format.seconds(row.p95_ms)]], latency),
+      table("Cost", [["day (UTC)", (row) => row.day], ["model", (row) => row.model], ["images", (row) => format.number(row.images)], ["cost", (row) => format.cost(row.cost_usd)], ["of unknown cost", (row) => format.number(row.unknown)]], cost),
       table("Failures", [["kind", (row) => row.kind], ["jobs", (row) => format.number(row.jobs)]], failures)));
     return { items: [], close: () => {} };
   };

@@ -22,7 +22,7 @@ class WatchedPipe:
 
     pipe: Any
     sizes: list[int] = field(default_factory=list)
-    """Pictures of each call."""
+    """Images of each call."""
     before: Callable[[dict[str, Any]], None] = field(default=lambda _: None)
     """Called with each call's arguments; may raise."""
     flag: Callable[[str], bool] = field(default=lambda _: False)
@@ -67,5 +67,5 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loads]:
 
 @pytest.fixture
 def instance(tiny_flux: Path) -> dict[str, Any]:
-    """An instance of the tiny pipeline that makes small pictures, as `batch_of` takes it."""
+    """An instance of the tiny pipeline that makes small images, as `batch_of` takes it."""
     return {"type": "diffusers", "model": str(tiny_flux), **SMALL}

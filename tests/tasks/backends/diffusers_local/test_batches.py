@@ -49,8 +49,8 @@ def ledger(out: Path, query: str) -> list[tuple[Any, ...]]:
     return rows
 
 
-def pictures(out: Path) -> dict[str, np.ndarray[Any, np.dtype[np.int16]]]:
-    """The stored pictures' pixels by row id."""
+def images(out: Path) -> dict[str, np.ndarray[Any, np.dtype[np.int16]]]:
+    """The stored images' pixels by row id."""
     files = ledger(out, "SELECT id, file_name FROM jobs WHERE state = 'succeeded'")
     return {row_id: np.asarray(Image.open(out / name), dtype=np.int16) for row_id, name in files}
 
@@ -61,7 +61,7 @@ def jobs_of(number: int, **changes: Any) -> list[Job]:
 
 
 async def test_jobs_that_wait_together_are_made_together(out: Path, instance: dict[str, Any], loads: Loads) -> None:
-    """Alike ones in calls of up to the batch size, others apart; each picture has the size that was asked for."""
+    """Alike ones in calls of up to the batch size, others apart; each image has the size that was asked for."""
     jobs = [*jobs_of(8), make_job(8, width=48, height=64)]
     counts = await run(out, jobs, instance, batch_size=4)
     assert counts.succeeded == 9
@@ -76,7 +76,7 @@ async def test_jobs_that_wait_together_are_made_together(out: Path, instance: di
 async def test_the_weights_have_the_precision_asked_for(
     out: Path, instance: dict[str, Any], loads: Loads, dtype: str
 ) -> None:
-    """By itself a CPU computes in 32 bits; pictures come out in either precision."""
+    """By itself a CPU computes in 32 bits; images come out in either precision."""
     import torch
 
     assert (await run(out, jobs_of(2), instance, device="cpu", dtype=dtype)).succeeded == 2
@@ -84,23 +84,23 @@ async def test_the_weights_have_the_precision_asked_for(
     assert {loads.last.pipe.transformer.dtype, loads.last.pipe.text_encoder_2.dtype} == {expected}
 
 
-async def test_a_picture_does_not_depend_on_its_neighbours(
+async def test_an_image_does_not_depend_on_its_neighbours(
     tmp_path: Path, instance: dict[str, Any], loads: Loads
 ) -> None:
-    """Same prompt and seed: the same picture alone and in a batch, to rounding; another seed: another picture."""
+    """Same prompt and seed: the same image alone and in a batch, to rounding; another seed: another image."""
     jobs = jobs_of(4)
     for batch_size in (1, 4):
         (tmp_path / str(batch_size)).mkdir()
         await run(tmp_path / str(batch_size), jobs, instance, batch_size=batch_size)
     assert [pipe.sizes for pipe in loads.pipes] == [[1, 1, 1, 1], [4]]
-    alone, together = pictures(tmp_path / "1"), pictures(tmp_path / "4")
+    alone, together = images(tmp_path / "1"), images(tmp_path / "4")
     for row_id in alone:
         assert np.abs(alone[row_id] - together[row_id]).max() <= ROUNDING
     assert np.abs(alone["row-0"] - alone["row-1"]).max() > 10 * ROUNDING
 
 
 async def test_samples_of_one_prompt_are_encoded_once(out: Path, instance: dict[str, Any], loads: Loads) -> None:
-    """The text encoders run for the first of several equal calls; the pictures differ by their seeds."""
+    """The text encoders run for the first of several equal calls; the images differ by their seeds."""
     encoded = []
 
     def watch(watched: WatchedPipe) -> None:
@@ -110,11 +110,11 @@ async def test_samples_of_one_prompt_are_encoded_once(out: Path, instance: dict[
     loads.prepare = watch
     counts = await run(out, jobs_of(3, prompt="one fox"), instance, batch_size=1)
     assert (counts.succeeded, len(loads.last.sizes), len(encoded)) == (3, 3, 1)
-    assert len({pixels.tobytes() for pixels in pictures(out).values()}) == 3
+    assert len({pixels.tobytes() for pixels in images(out).values()}) == 3
 
 
 async def test_a_job_of_a_killed_run_is_made_again(tmp_path: Path, instance: dict[str, Any], loads: Loads) -> None:
-    """Submitted in a process that is gone: the job alone is enough to make the same picture, as the same attempt."""
+    """Submitted in a process that is gone: the job alone is enough to make the same image, as the same attempt."""
     job = make_job()
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
@@ -126,12 +126,12 @@ async def test_a_job_of_a_killed_run_is_made_again(tmp_path: Path, instance: dic
         batch.journal.submitted(job, number=1, prediction=prediction, retries=0, now_us=START_US)
     assert (await run(killed, [job], instance)).succeeded == 1
     assert ledger(killed, "SELECT attempts, prediction_id FROM jobs") == [(1, prediction.prediction_id)]
-    assert np.array_equal(pictures(killed)["row-0"], pictures(whole)["row-0"])
+    assert np.array_equal(images(killed)["row-0"], images(whole)["row-0"])
     assert len(loads.pipes) == 2
 
 
 async def test_memory_that_runs_out_halves_the_batch(out: Path, instance: dict[str, Any], loads: Loads) -> None:
-    """The pictures are made all the same, in smaller calls, and the next ones of the process are smaller from the start."""
+    """The images are made all the same, in smaller calls, and the next ones of the process are smaller from the start."""
     import torch
 
     def cramped(arguments: dict[str, Any]) -> None:
@@ -147,10 +147,8 @@ async def test_memory_that_runs_out_halves_the_batch(out: Path, instance: dict[s
     assert loads.last.sizes == [2, 2]
 
 
-async def test_a_picture_too_large_for_the_memory_fails_alone(
-    out: Path, instance: dict[str, Any], loads: Loads
-) -> None:
-    """Its kind says so; smaller pictures are made."""
+async def test_an_image_too_large_for_the_memory_fails_alone(out: Path, instance: dict[str, Any], loads: Loads) -> None:
+    """Its kind says so; smaller images are made."""
     import torch
 
     def cramped(arguments: dict[str, Any]) -> None:
@@ -163,7 +161,7 @@ async def test_a_picture_too_large_for_the_memory_fails_alone(
 
 
 async def test_a_failure_is_put_down_to_its_own_job(out: Path, instance: dict[str, Any], loads: Loads) -> None:
-    """One of a batch breaks the whole call; made one by one, the others have their pictures."""
+    """One of a batch breaks the whole call; made one by one, the others have their images."""
 
     def picky(arguments: dict[str, Any]) -> None:
         if any("number 2" in prompt for prompt in arguments["prompt"]):
@@ -178,8 +176,8 @@ async def test_a_failure_is_put_down_to_its_own_job(out: Path, instance: dict[st
     ]
 
 
-async def test_a_flagged_picture_is_refused(out: Path, instance: dict[str, Any], loads: Loads) -> None:
-    """The safety checker's black picture is not stored; the device's time is paid for."""
+async def test_a_flagged_image_is_refused(out: Path, instance: dict[str, Any], loads: Loads) -> None:
+    """The safety checker's black image is not stored; the device's time is paid for."""
     loads.prepare = lambda pipe: setattr(pipe, "flag", lambda prompt: "number 1" in prompt)
     counts = await run(out, jobs_of(2), instance, price_usd=0.01)
     assert (counts.succeeded, dict(counts.errors), counts.cost_micros) == (1, {"moderation": 1}, 20_000)
@@ -238,10 +236,10 @@ async def test_a_model_that_cannot_be_loaded_stops_the_batch(
     assert not loads.pipes
 
 
-async def test_the_next_call_runs_while_pictures_are_encoded(
+async def test_the_next_call_runs_while_images_are_encoded(
     out: Path, instance: dict[str, Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The encoder of the first picture waits for the second call to begin; it would wait in vain if they took turns."""
+    """The encoder of the first image waits for the second call to begin; it would wait in vain if they took turns."""
     second_began, overlapped = threading.Event(), []
     really_encode = encode.encode
 
@@ -273,14 +271,14 @@ async def test_one_model_is_loaded_once_off_the_event_loop(out: Path, instance: 
 
 
 async def wait_for_one(batch: Batch) -> Prediction:
-    """One more picture of an open batch."""
+    """One more image of an open batch."""
     return await batch.backend("sketch").wait(make_job(7), Prediction(prediction_id="local-7"))
 
 
 async def test_a_call_that_nobody_waits_for_ends_at_its_next_step(
     out: Path, instance: dict[str, Any], loads: Loads
 ) -> None:
-    """The second Ctrl-C does not have to wait for a long picture."""
+    """The second Ctrl-C does not have to wait for a long image."""
     began, steps = threading.Event(), []
 
     def watch(watched: WatchedPipe) -> None:
@@ -296,7 +294,7 @@ async def test_a_call_that_nobody_waits_for_ends_at_its_next_step(
         with pytest.raises(asyncio.CancelledError):
             await generating
         began_and_left.set()
-        # The device is free again: another picture can be made.
+        # The device is free again: another image can be made.
         loads.last.before = lambda _: None
         assert (await wait_for_one(batch)).output is not None
     assert len(steps) == 1 + 2
@@ -312,7 +310,7 @@ async def test_a_call_that_nobody_waits_for_ends_at_its_next_step(
         ({"price_usd": 0.002, "price_usd_per_hour": 36}, 2_000, "priced"),
     ],
 )
-async def test_a_picture_costs_what_the_configuration_says(
+async def test_an_image_costs_what_the_configuration_says(
     out: Path, instance: dict[str, Any], prices: dict[str, float], cost_micros: int | None, source: str | None
 ) -> None:
     """A price of an image comes first; without any price the cost is unknown, never 0 by itself."""
@@ -322,7 +320,7 @@ async def test_a_picture_costs_what_the_configuration_says(
 
 @pytest.mark.usefixtures("loads")
 async def test_a_price_of_an_hour_is_shared_by_time(out: Path, instance: dict[str, Any]) -> None:
-    """A picture costs its share of the device's time; once one is made, its time is what the next is expected to take."""
+    """An image costs its share of the device's time; once one is made, its time is what the next is expected to take."""
     job = make_job(9)
     async with batch_of(out, jobs_of(2), **instance, price_usd_per_hour=36_000, latency_s=2, concurrency=3) as batch:
         backend = batch.backend("sketch")
@@ -349,10 +347,10 @@ def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_uncompiled")
 @pytest.mark.parametrize(("bits", "most_apart"), [("int8", 6), ("float8", 40), ("int4", 60)])
-async def test_quantised_weights_make_nearly_the_same_pictures(
+async def test_quantised_weights_make_nearly_the_same_images(
     out: Path, instance: dict[str, Any], loads: Loads, bits: str, most_apart: int
 ) -> None:
-    """The large parts are kept in fewer bits, the decoder is not, and the pictures hardly change."""
+    """The large parts are kept in fewer bits, the decoder is not, and the images hardly change."""
     for name in ("whole", "fewer"):
         (out / name).mkdir()
     await run(out / "whole", jobs_of(2), instance)
@@ -361,22 +359,20 @@ async def test_quantised_weights_make_nearly_the_same_pictures(
     pipe = loads.last.pipe
     assert type(pipe.transformer.transformer_blocks[0].attn.to_q).__name__ == "QLinear"
     assert type(pipe.vae.decoder.conv_in).__name__ == "Conv2d"
-    whole, fewer = pictures(out / "whole"), pictures(out / "fewer")
+    whole, fewer = images(out / "whole"), images(out / "fewer")
     apart = max(int(np.abs(whole[name] - fewer[name]).max()) for name in whole)
     assert 0 < apart <= most_apart
 
 
-def picture_file(folder: Path, name: str, colour: tuple[int, int, int]) -> ReferenceImage:
-    """A plain picture of another size than the one that is asked for."""
+def image_file(folder: Path, name: str, colour: tuple[int, int, int]) -> ReferenceImage:
+    """A plain image of another size than the one that is asked for."""
     Image.new("RGB", (70, 50), colour).save(folder / name)
     return find_reference(name, folder)
 
 
-async def test_pictures_that_start_from_pictures(
-    out: Path, tmp_path: Path, instance: dict[str, Any], loads: Loads
-) -> None:
+async def test_images_that_start_from_images(out: Path, tmp_path: Path, instance: dict[str, Any], loads: Loads) -> None:
     """They go together with their like only, with the weights that are loaded, and what they start from is seen."""
-    red, blue = picture_file(tmp_path, "red.png", (220, 20, 20)), picture_file(tmp_path, "blue.png", (20, 20, 220))
+    red, blue = image_file(tmp_path, "red.png", (220, 20, 20)), image_file(tmp_path, "blue.png", (20, 20, 220))
     options = {"strength": 0.5}
     jobs = [
         make_job(0, image=red, backend_opts=options),
@@ -386,9 +382,9 @@ async def test_pictures_that_start_from_pictures(
     ]
     counts = await run(out, jobs, instance)
     assert counts.succeeded == 4
-    made = pictures(out)
-    assert {picture.shape for picture in made.values()} == {(32, 32, 3)}
-    assert loads.last.sizes == [1]  # the other calls went to the pipelines that start from pictures
+    made = images(out)
+    assert {image.shape for image in made.values()} == {(32, 32, 3)}
+    assert loads.last.sizes == [1]  # the other calls went to the pipelines that start from images
     alone = await run_alone(out / "alone", make_job(0, image=red, backend_opts=options), instance)
     assert np.abs(alone - made["row-0"]).max() <= ROUNDING
     other = await run_alone(out / "other", make_job(0, image=blue, backend_opts=options), instance)
@@ -397,10 +393,10 @@ async def test_pictures_that_start_from_pictures(
 
 
 async def run_alone(out: Path, job: Job, instance: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.int16]]:
-    """The one picture of a batch."""
+    """The one image of a batch."""
     out.mkdir()
     await run(out, [job], instance)
-    return pictures(out)[job.id or ""]
+    return images(out)[job.id or ""]
 
 
 async def test_an_address_is_not_fetched_for_a_local_model(out: Path, instance: dict[str, Any], loads: Loads) -> None:
@@ -436,8 +432,8 @@ async def test_a_call_that_fails_half_way_leaves_the_pipeline_as_it_was(
 
 
 @pytest.mark.usefixtures("tiny_flux")
-def test_a_model_that_takes_several_pictures_as_one_subject_is_asked_picture_by_picture() -> None:
-    """Of a whole batch it would put everybody's pictures into each (FLUX.2); such models have one class for both."""
+def test_a_model_that_takes_several_images_as_one_subject_is_asked_image_by_image() -> None:
+    """Of a whole batch it would put everybody's images into each (FLUX.2); such models have one class for both."""
     asked: list[tuple[Any, Any]] = []
 
     def editor(prompt: Any = None, image: Any = None, generator: Any = None) -> SimpleNamespace:
@@ -449,9 +445,9 @@ def test_a_model_that_takes_several_pictures_as_one_subject_is_asked_picture_by_
     loaded = LoadedPipeline(pipe=editor, signatures={TEXT: takes, IMAGE: takes}, version=None, other=lambda _: editor)
     calls = [build_call(make_job(n), DiffusersOptions()) for n in range(2)]
     references = {IMAGE: ReferenceImage("/a.png", "0")}
-    edits = [replace(call, references=references, pictures={IMAGE: n}) for n, call in enumerate(calls)]
+    edits = [replace(call, references=references, images={IMAGE: n}) for n, call in enumerate(calls)]
     made = loaded.make(edits, abandoned=lambda: False)
-    assert [picture.image for picture in made] == ["made of 0", "made of 1"]
+    assert [image.image for image in made] == ["made of 0", "made of 1"]
     assert asked == [([call.prompt], [n]) for n, call in enumerate(calls)]
     loaded.make(calls, abandoned=lambda: False)
     assert asked[-1] == ([call.prompt for call in calls], None)

@@ -70,11 +70,11 @@ def test_only_calls_alike_go_together(change: dict[str, Any]) -> None:
     assert build_call(first, OPTIONS).group != build_call(other, OPTIONS).group
 
 
-def test_every_picture_has_its_own_text() -> None:
-    """Prompts and negative prompts are said picture by picture, a second prompt as often as there are pictures."""
+def test_every_image_has_its_own_text() -> None:
+    """Prompts and negative prompts are said image by image, a second prompt as often as there are images."""
     jobs = [make_job(n, negative_prompt=f"no {n}", backend_opts={"prompt_2": "ink", "eta": 0.5}) for n in range(2)]
     assert merge_calls([build_call(job, OPTIONS) for job in jobs]) == {
-        "prompt": ["a picture of number 0", "a picture of number 1"],
+        "prompt": ["a picture of number 0", "an image of number 1"],
         "negative_prompt": ["no 0", "no 1"],
         "prompt_2": ["ink", "ink"],
         "width": 32,
@@ -102,7 +102,7 @@ def test_what_a_pipeline_does_not_take_is_named(row: dict[str, Any], problems: l
 
 @pytest.mark.parametrize(("scale", "fine"), [(None, False), (1.0, False), (4.0, True)])
 def test_a_negative_prompt_without_effect_is_a_problem(scale: float | None, fine: bool) -> None:  # noqa: FBT001  a case
-    """A FLUX pipeline ignores it unless its own guidance is on; a user would never learn that from the picture."""
+    """A FLUX pipeline ignores it unless its own guidance is on; a user would never learn that from the image."""
     job = make_job(negative_prompt="rain", backend_opts={"true_cfg_scale": scale})
     problems = Signature.of("FluxPipeline", flux_like).problems(build_call(job, OPTIONS))
     assert problems == (

@@ -21,7 +21,7 @@ A_WORD_FOR = {scene: words.split()[0] for scene, words in SCENE_WORDS.items()}
 def sketch(
     prompt: str = "a fox", *, seed: int = 7, side: int = 48, steps: int = 4, negative_prompt: str | None = None
 ) -> str:
-    """The digest of a picture's pixels."""
+    """The digest of an image's pixels."""
     image = draw(prompt, seed=seed, width=side, height=side, steps=steps, negative_prompt=negative_prompt)
     return hashlib.sha256(image.tobytes()).hexdigest()
 
@@ -51,25 +51,25 @@ def test_the_dice_fall_as_they_did_when_this_was_written() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 31), (640, 270), (270, 640), (129, 127), (16, 900), (900, 16)])
-def test_a_picture_has_exactly_the_size_asked_for(size: tuple[int, int]) -> None:
+def test_an_image_has_exactly_the_size_asked_for(size: tuple[int, int]) -> None:
     """Width and height are measured from the bytes later, and must be those of the request."""
     image = draw("sea", seed=1, width=size[0], height=size[1])
     assert (image.size, image.mode) == (size, "RGB")
 
 
-def test_a_picture_larger_than_is_drawn_is_scaled_up_to_its_size() -> None:
+def test_an_image_larger_than_is_drawn_is_scaled_up_to_its_size() -> None:
     """The bound on the drawing is no bound on the result."""
     assert draw("tile", seed=1, width=2600, height=2000).size == (2600, 2000)
 
 
 def test_every_argument_counts() -> None:
-    """Two jobs that differ in what is sent never come out as one picture."""
+    """Two jobs that differ in what is sent never come out as one image."""
     others = [sketch(), sketch("a fox!"), sketch(seed=8), sketch(steps=7), sketch(negative_prompt="blurry")]
     assert len(set(others)) == len(others)
 
 
 def test_no_two_of_many_seeds_and_prompts_look_alike() -> None:
-    """A demonstration with many rows shows as many pictures."""
+    """A demonstration with many rows shows as many images."""
     shown = [sketch(prompt, seed=seed, side=16) for prompt in ("a fox", "a city", "zzz") for seed in range(8)]
     assert len(set(shown)) == len(shown)
 
@@ -86,7 +86,7 @@ def test_every_scene_is_reached_by_its_word_and_is_no_blank(scene: str, size: tu
 
 @pytest.mark.parametrize("finish", FINISHES)
 def test_every_finish_keeps_the_size_at_the_smallest_and_at_odd_sizes(finish: str) -> None:
-    """A finish works on any picture."""
+    """A finish works on any image."""
     word = FINISH_WORDS.get(finish, "plain").split()[0]
     assert read_brief(f"sea, {word}").finish == finish
     assert draw(f"sea, {word}", seed=1, width=16, height=16).size == (16, 16)

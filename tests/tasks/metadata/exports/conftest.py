@@ -1,4 +1,4 @@
-"""A batch of pictures made by the real store, with texts that break careless writers."""
+"""A batch of images made by the real store, with texts that break careless writers."""
 
 from __future__ import annotations
 

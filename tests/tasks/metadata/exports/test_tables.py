@@ -1,4 +1,4 @@
-"""CSV, JSONL and the Parquet file with pictures inside, opened by DuckDB, `datasets` and Python's own readers."""
+"""CSV, JSONL and the Parquet file with images inside, opened by DuckDB, `datasets` and Python's own readers."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ async def test_jsonl_comes_back_as_it_was(finished: Path, tmp_path: Path) -> Non
     assert loaded["prompt"][: len(DIRTY)] == DIRTY
 
 
-async def test_datasets_shows_pictures_out_of_one_parquet_file(
+async def test_datasets_shows_images_out_of_one_parquet_file(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The schema says that `image` is a picture; row groups are cut by bytes and keep the order."""
+    """The schema says that `image` is an image; row groups are cut by bytes and keep the order."""
     monkeypatch.setattr(embedded_parquet, "ROW_GROUP_BYTES", 1_000)
-    path = tmp_path / "pictures.parquet"
+    path = tmp_path / "images.parquet"
     await export_batch(OutputFolder(finished), ExportFormat.PARQUET, path)
     rows = datasets.load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
     assert isinstance(rows.features["image"], datasets.Image)
@@ -76,7 +76,7 @@ async def test_datasets_shows_pictures_out_of_one_parquet_file(
 
 async def test_the_bytes_inside_are_the_files(finished: Path, tmp_path: Path) -> None:
     """DuckDB finds the very file in the column."""
-    path = tmp_path / "pictures.parquet"
+    path = tmp_path / "images.parquet"
     await export_batch(OutputFolder(finished), ExportFormat.PARQUET, path)
     rows = duckdb.execute(f"SELECT file_name, image.bytes, sha256, sha256(image.bytes) FROM '{path}'").fetchall()
     assert len(rows) == len(DIRTY) + 1
@@ -86,7 +86,7 @@ async def test_the_bytes_inside_are_the_files(finished: Path, tmp_path: Path) ->
 
 
 async def test_the_card_makes_the_folder_load(finished: Path, tmp_path: Path) -> None:
-    """`load_dataset(DIR)` gives pictures with their columns, other files beside them or not."""
+    """`load_dataset(DIR)` gives images with their columns, other files beside them or not."""
     for name in ("index.html", "summary.json", "notes.csv"):
         (finished / name).write_text("{}")
     await export_batch(OutputFolder(finished), ExportFormat.CARD, None)

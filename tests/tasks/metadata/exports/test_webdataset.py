@@ -40,7 +40,7 @@ def samples_of(shards: list[Path]) -> list[dict[str, Any]]:
     return list(reader)
 
 
-async def test_webdataset_reads_every_picture_with_its_prompt(finished: Path, tmp_path: Path) -> None:
+async def test_webdataset_reads_every_image_with_its_prompt(finished: Path, tmp_path: Path) -> None:
     """Prompts come back character for character; a failed job has no sample."""
     samples = samples_of(await shards_of(finished, tmp_path / "shards"))
     assert [sample["txt"] for sample in samples[:-1]] == DIRTY
@@ -99,7 +99,7 @@ async def test_keys_have_no_dots_and_members_stand_together(finished: Path, tmp_
     assert all(len({parts[0] for parts in names[at : at + 3]}) == 1 for at in range(0, len(names), 3))
 
 
-async def test_pictures_of_several_formats_load(out: Path, tmp_path: Path) -> None:
+async def test_images_of_several_formats_load(out: Path, tmp_path: Path) -> None:
     """The loader wants the same members in the first samples; the card lifts that."""
     webp = io.BytesIO()
     Image.new("RGB", (16, 16)).save(webp, "WEBP")
@@ -116,7 +116,7 @@ async def test_pictures_of_several_formats_load(out: Path, tmp_path: Path) -> No
     )
 
 
-async def test_a_missing_picture_stops_the_export(finished: Path, tmp_path: Path) -> None:
+async def test_a_missing_image_stops_the_export(finished: Path, tmp_path: Path) -> None:
     """A data set that is silently smaller than its batch looks complete; nothing of it is left."""
     next((finished / "images").rglob("row-3-*")).unlink()
     with pytest.raises(OutputError, match="row-3-"):

@@ -1,4 +1,4 @@
-"""Batches to look at: a real ledger, and real small pictures where a job has one."""
+"""Batches to look at: a real ledger, and real small images where a job has one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COST_MICROS = 3_000
 
 
 def paint(path: Path, number: int, size: tuple[int, int] = (96, 64)) -> str:
-    """A picture like no other number's; gives its sha256."""
+    """An image like no other number's; gives its sha256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (number * 37 % 256, number * 91 % 256, 160)).save(path)
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -32,7 +32,7 @@ def failed(kind: str, message: str, **changes: Any) -> dict[str, Any]:
 
 
 def succeeded(out: Path, job: Job, number: int) -> dict[str, Any]:
-    """What the ledger notes of a job whose picture is painted now."""
+    """What the ledger notes of a job whose image is painted now."""
     file_name = f"images/{job.job_id[:2]}/{number}.png"
     return {
         "state": JobState.SUCCEEDED,
@@ -55,7 +55,7 @@ async def write_batch(out: Path, endings: Iterable[tuple[Job, dict[str, Any] | N
 
     Args:
         out: Where; it is made.
-        endings: Each job and what its row holds beyond the plan; None: it succeeded, its picture is painted.
+        endings: Each job and what its row holds beyond the plan; None: it succeeded, its image is painted.
     """
     out.mkdir(parents=True, exist_ok=True)
     listed = list(endings)
@@ -69,9 +69,9 @@ async def write_batch(out: Path, endings: Iterable[tuple[Job, dict[str, Any] | N
 
 
 async def write_large_batch(out: Path, count: int) -> None:
-    """A ledger of so many jobs that all have one picture."""
+    """A ledger of so many jobs that all have one image."""
     out.mkdir(parents=True, exist_ok=True)
-    jobs = [make_job(number, prompt=f"the picture of number {number}") for number in range(count)]
+    jobs = [make_job(number, prompt=f"the image of number {number}") for number in range(count)]
     ending = succeeded(out, jobs[0], 0)
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, jobs)

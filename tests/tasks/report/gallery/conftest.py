@@ -43,7 +43,7 @@ def matrix_jobs(**changes: Any) -> list[Job]:
 
 @pytest.fixture(scope="session")
 def matrix_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six pictures of a matrix, and three jobs without one: refused, failed with another model, and to do."""
+    """Six images of a matrix, and three jobs without one: refused, failed with another model, and to do."""
     return written(
         tmp_path_factory.mktemp("matrix") / "animals",
         *((job, None) for job in matrix_jobs()),
@@ -55,7 +55,7 @@ def matrix_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures and failures whose every text would like to be code, in a folder that would too."""
+    """Images and failures whose every text would like to be code, in a folder that would too."""
     extra = {HOSTILE: HOSTILE, "kind": "<b>bold</b>", "__proto__": "<i>"}
     texts = {"prompt": HOSTILE, "negative_prompt": HOSTILE, "extra": extra, "model": HOSTILE, "backend_opts": extra}
     return written(
@@ -68,7 +68,7 @@ def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def large_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten thousand pictures."""
+    """Ten thousand images."""
     out = tmp_path_factory.mktemp("large") / "large"
     asyncio.run(write_large_batch(out, MANY))
     return Path(asyncio.run(write_gallery(OutputFolder(out))).page)

@@ -10,7 +10,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from tests.support.services.browser import wait_for
 
 TIMES = "\N{MULTIPLICATION SIGN}"
-VIEWS = ("pictures", "matrix", "failures", "summary")
+VIEWS = ("images", "matrix", "failures", "summary")
 
 
 def find(browser: Chrome, selector: str) -> WebElement:
@@ -52,8 +52,8 @@ def choose(browser: Chrome, facet: str, value: str) -> None:
     find(browser, f"[data-facet='{facet}'] [data-value='{value}'] input").click()
 
 
-def pictures_loaded(browser: Chrome, selector: str) -> bool:
-    """Whether there are such pictures and each one has pixels; waits for them."""
+def images_loaded(browser: Chrome, selector: str) -> bool:
+    """Whether there are such images and each one has pixels; waits for them."""
     script = """const all = [...document.querySelectorAll(arguments[0])];
         return all.length > 0 && all.every((one) => one.complete && one.naturalWidth > 0);"""
     return bool(wait_for(browser, script, selector))

@@ -1,4 +1,4 @@
-"""Looking through a batch in a real browser, with keys and clicks: search, filters, the detail, many pictures."""
+"""Looking through a batch in a real browser, with keys and clicks: search, filters, the detail, many images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.tasks.report.gallery.looking import (
     facts,
     find,
     focused,
-    pictures_loaded,
+    images_loaded,
     press,
     prompts,
     texts,
@@ -30,7 +30,7 @@ MOST_NODES = 1_500
 
 
 def test_the_grid_shows_every_job_with_its_facts(browser: Chrome, matrix_page: Path) -> None:
-    """Prompt, seed, size, model and cost; without a picture, why."""
+    """Prompt, seed, size, model and cost; without an image, why."""
     open_page(browser, matrix_page)
     assert prompts(browser)[0] == "a fox at dawn"
     assert len(prompts(browser)) == 9
@@ -51,7 +51,7 @@ def test_search_finds_words_of_the_prompt_and_more(browser: Chrome, matrix_page:
         find(browser, "input[type=search]").send_keys(text)
         assert prompts(browser) == [expected]
     find(browser, "input[type=search]").send_keys(" no such thing")
-    assert texts(browser, ".empty") == ["No picture is like that. Clear a filter, or the search."]
+    assert texts(browser, ".empty") == ["No image is like that. Clear a filter, or the search."]
 
 
 def test_filters_narrow_and_count(browser: Chrome, matrix_page: Path) -> None:
@@ -78,7 +78,7 @@ def test_filters_narrow_and_count(browser: Chrome, matrix_page: Path) -> None:
 
 
 def test_a_reload_brings_everything_back(browser: Chrome, matrix_page: Path) -> None:
-    """What was chosen stands in the address, the open picture too."""
+    """What was chosen stands in the address, the open image too."""
     open_page(browser, matrix_page)
     choose(browser, "x.animal", "owl")
     press(browser, "/", "night", Keys.ARROW_DOWN, Keys.ENTER)
@@ -90,7 +90,7 @@ def test_a_reload_brings_everything_back(browser: Chrome, matrix_page: Path) -> 
 
 
 def test_the_keyboard_is_enough(browser: Chrome, matrix_page: Path) -> None:
-    """Arrows go from card to card, Enter opens, arrows step through the pictures, Escape gives the focus back."""
+    """Arrows go from card to card, Enter opens, arrows step through the images, Escape gives the focus back."""
     open_page(browser, matrix_page)
     press(browser, Keys.ARROW_DOWN)
     assert "a fox at dawn" in focused(browser)
@@ -104,7 +104,7 @@ def test_the_keyboard_is_enough(browser: Chrome, matrix_page: Path) -> None:
     assert "a fox at dusk" in focused(browser) != below
     press(browser, Keys.ENTER)
     assert facts(browser)["prompt"] == "a fox at dusk"
-    assert pictures_loaded(browser, ".stage img")
+    assert images_loaded(browser, ".stage img")
     press(browser, Keys.ARROW_RIGHT)
     assert facts(browser)["prompt"] == "a fox at night"
     press(browser, Keys.ESCAPE)
@@ -117,7 +117,7 @@ def test_the_keyboard_is_enough(browser: Chrome, matrix_page: Path) -> None:
 
 
 def test_another_width_keeps_the_place(browser: Chrome, large_page: Path) -> None:
-    """A window that is made narrower, or a phone that is turned, leaves the focus on the picture it was on."""
+    """A window that is made narrower, or a phone that is turned, leaves the focus on the image it was on."""
     open_page(browser, large_page)
     press(browser, Keys.ARROW_DOWN, *[Keys.ARROW_DOWN] * 20)
     before, columns = focused(browser), len(browser.find_elements(By.CSS_SELECTOR, "[data-row='20'] .card"))
@@ -187,10 +187,10 @@ def nodes(browser: Chrome) -> int:
     return count
 
 
-def test_ten_thousand_pictures_scroll(browser: Chrome, large_page: Path) -> None:
+def test_ten_thousand_images_scroll(browser: Chrome, large_page: Path) -> None:
     """All are there, yet only what is in sight is in the document: at the top, in the middle and at the end."""
     open_page(browser, large_page)
-    assert prompts(browser)[0] == "the picture of number 0"
+    assert prompts(browser)[0] == "the image of number 0"
     seen = [nodes(browser)]
     for part, number in ((0.5, MANY // 2), (1, MANY - 1)):
         scroll = "const c = document.getElementById('content'); c.scrollTop = arguments[0] * (c.scrollHeight - c.clientHeight)"
@@ -198,16 +198,16 @@ def test_ten_thousand_pictures_scroll(browser: Chrome, large_page: Path) -> None
         wait_for(
             browser, "return document.getElementById('content').textContent.includes(arguments[0])", f"number {number}"
         )
-        assert pictures_loaded(browser, "#content img")
+        assert images_loaded(browser, "#content img")
         seen.append(nodes(browser))
     assert max(seen) < MOST_NODES
-    assert prompts(browser)[-1] == f"the picture of number {MANY - 1}"
+    assert prompts(browser)[-1] == f"the image of number {MANY - 1}"
     press(browser, "/", "row-9876")
-    assert prompts(browser) == ["the picture of number 9876"]
+    assert prompts(browser) == ["the image of number 9876"]
 
 
 def test_the_keyboard_walks_through_ten_thousand(browser: Chrome, large_page: Path) -> None:
-    """End and arrows reach pictures that were not in the document."""
+    """End and arrows reach images that were not in the document."""
     open_page(browser, large_page)
     press(browser, Keys.ARROW_DOWN, Keys.END)
     assert f"number {MANY - 1}" in focused(browser)

@@ -50,14 +50,14 @@ def files_of(out: Path) -> set[Path]:
 
 @pytest.fixture
 async def batch(out: Path) -> Path:
-    """Three pictures, a failure and a job to do."""
+    """Three images, a failure and a job to do."""
     endings = [(make_job(number), None) for number in range(3)]
     await write_batch(out, [*endings, (make_job(3), failed("moderation", "flagged")), (make_job(4), {})])
     return out
 
 
 async def test_a_gallery_tells_what_it_wrote(batch: Path) -> None:
-    """Jobs, pictures, thumbnails made, none missing, and plots of what there is."""
+    """Jobs, images, thumbnails made, none missing, and plots of what there is."""
     gallery = await write_gallery(OutputFolder(batch))
     assert gallery.as_dict() == {
         "out": str(batch),
@@ -96,15 +96,15 @@ async def test_a_living_run_is_not_disturbed(batch: Path) -> None:
 
 
 async def test_an_empty_batch_has_a_gallery(out: Path) -> None:
-    """No rows, no pictures, no plots: a page all the same."""
+    """No rows, no images, no plots: a page all the same."""
     await write_batch(out, [])
     gallery = await write_gallery(OutputFolder(out))
     assert (gallery.jobs, gallery.scripts, gallery.plots) == (0, [], {})
     assert page_data(Path(gallery.page))["batches"][0]["summary"]["total"] == 0
 
 
-async def test_missing_pictures_are_counted(batch: Path) -> None:
-    """A picture that somebody deleted or damaged is told, and the others are there."""
+async def test_missing_images_are_counted(batch: Path) -> None:
+    """An image that somebody deleted or damaged is told, and the others are there."""
     first, second, *_ = sorted((batch / "images").rglob("*.png"))
     first.unlink()
     second.write_bytes(b"")
@@ -113,13 +113,13 @@ async def test_missing_pictures_are_counted(batch: Path) -> None:
 
 
 async def test_the_folder_still_loads_as_a_data_set(batch: Path) -> None:
-    """Thumbnails beside the pictures are not taken for pictures."""
+    """Thumbnails beside the images are not taken for images."""
     async with open_ledger(batch) as engine:
         await write_metadata(engine, OutputFolder(batch))
     await write_gallery(OutputFolder(batch))
     found = datasets.load_dataset("imagefolder", data_dir=str(batch), split="train", cache_dir=str(batch.parent / "c"))
     assert found["status"] == ["succeeded"] * 3 + ["failed", "planned"]
-    assert [picture and picture.size for picture in found["image"]] == [(96, 64)] * 3 + [None, None]
+    assert [image and image.size for image in found["image"]] == [(96, 64)] * 3 + [None, None]
 
 
 async def test_a_comparison_is_a_page_of_its_own(batch: Path, tmp_path: Path) -> None:

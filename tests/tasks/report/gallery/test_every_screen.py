@@ -16,7 +16,7 @@ from tests.tasks.report.gallery.looking import (
     VIEWS,
     facts,
     find,
-    pictures_loaded,
+    images_loaded,
     prompts,
     texts,
 )
@@ -27,7 +27,7 @@ def test_it_opens_from_the_file_system_without_a_complaint(view: str, browser: C
     """Every view loads by itself: no error in the console, and nothing from anywhere but files."""
     open_page(browser, matrix_page, f"view={view}")
     if view != "failures":
-        assert pictures_loaded(browser, "#content img")
+        assert images_loaded(browser, "#content img")
     loaded = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert all(name.startswith("file:") for name in loaded)
     assert errors_of(browser) == []
@@ -38,9 +38,9 @@ def test_a_text_is_never_code(view: str, browser: Chrome, hostile_page: Path) ->
     """A prompt, column, model, error or folder that is HTML or a script is shown as it stands, in every view."""
     open_page(browser, hostile_page, f"view={view}")
     assert find(browser, "h1").text == hostile_page.parent.name.strip()
-    if view == "pictures":
+    if view == "images":
         assert prompts(browser) == [HOSTILE] * 3
-    if view in {"pictures", "failures"}:
+    if view in {"images", "failures"}:
         find(browser, "#content button.card").click()
         assert {facts(browser)[name] for name in ("prompt", "negative prompt", "model", HOSTILE)} == {HOSTILE}
     assert browser.execute_script("return window.hacked") is None
@@ -146,4 +146,4 @@ def test_odd_folder_names_are_found(browser: Chrome, tmp_path: Path) -> None:
     page = written(out, (make_job(0), None))
     assert quote("50% #1 done") in page.as_uri()
     open_page(browser, page)
-    assert pictures_loaded(browser, "#content img")
+    assert images_loaded(browser, "#content img")

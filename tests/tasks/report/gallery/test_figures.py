@@ -38,7 +38,7 @@ def figures_of(*rows: dict[str, Any]) -> Figures:
 
 
 def test_rows_add_up_by_day_model_backend_and_kind() -> None:
-    """An unknown cost is counted and is not 0; a failed job is no picture; a held one fails as held."""
+    """An unknown cost is counted and is not 0; a failed job is no image; a held one fails as held."""
     tables = figures_of(
         row(),
         row(cost_micros=None, latency_ms=3_000),
@@ -49,10 +49,10 @@ def test_rows_add_up_by_day_model_backend_and_kind() -> None:
         row(state="planned"),
     ).tables()
     assert tables == {
-        "latency": [{"backend": "b", "pictures": 2, "median_ms": 2_000, "p95_ms": 2_900}],
+        "latency": [{"backend": "b", "images": 2, "median_ms": 2_000, "p95_ms": 2_900}],
         "cost": [
-            {"day": "2026-09-21", "model": "m", "pictures": 2, "cost_usd": 0.003, "unknown": 1},
-            {"day": "2026-09-22", "model": "b", "pictures": 1, "cost_usd": 0.003, "unknown": 0},
+            {"day": "2026-09-21", "model": "m", "images": 2, "cost_usd": 0.003, "unknown": 1},
+            {"day": "2026-09-22", "model": "b", "images": 1, "cost_usd": 0.003, "unknown": 0},
         ],
         "failures": [{"kind": "moderation", "jobs": 2}, {"kind": "held", "jobs": 1}],
     }

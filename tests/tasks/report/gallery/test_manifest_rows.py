@@ -1,4 +1,4 @@
-"""What the gallery copies as a manifest row makes the same picture again."""
+"""What the gallery copies as a manifest row makes the same image again."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ async def test_any_row_can_be_copied(rows: list[dict[str, Any]], tmp_path_factor
     await check_round_trip(tmp_path_factory.mktemp("rows"), rows)
 
 
-async def test_a_row_that_starts_from_pictures_keeps_them(tmp_path: Path) -> None:
-    """Without them the copy would be a job, and a bill, of another picture."""
+async def test_a_row_that_starts_from_images_keeps_them(tmp_path: Path) -> None:
+    """Without them the copy would be a job, and a bill, of another image."""
     Image.new("RGB", (8, 8)).save(tmp_path / "fox.png")
     where = {"image": "fox.png", "mask": "https://example.com/mask.png"}
     jobs = planned(tmp_path / "m.jsonl", json.dumps({"prompt": "a", "backend": "edit", **where}))
@@ -139,7 +139,7 @@ async def test_a_row_that_starts_from_pictures_keeps_them(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("changes", [{"rerouted_from": "other"}, {"salt": REROLL_SALT}], ids=["rerouted", "rerolled"])
 async def test_what_no_row_gives_again_is_copied_with_its_seed(changes: dict[str, str], tmp_path: Path) -> None:
-    """A derived seed follows from an identity that the copy does not have: left out, the picture would be another one."""
+    """A derived seed follows from an identity that the copy does not have: left out, the image would be another one."""
     jobs = planned(tmp_path / "m.jsonl", '{"prompt": "a", "samples": 2, "mood": "calm"}')
     engine = create_async_engine("sqlite+aiosqlite://")
     async with engine.begin() as db:

@@ -1,4 +1,4 @@
-"""Small pictures of whatever was stored, made once."""
+"""Small images of whatever was stored, made once."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NAME = f"ab/{SHA}.webp"
 async def thumbnail_of(out: Path, file_name: str | None, sha256: str = SHA) -> Thumbnail | None:
     """What there is to see of one job."""
     place = OutputFolder(out)
-    small = Thumbnails(place, pictures=await place.names("images"), made=await place.names(FOLDER))
-    (picture,) = await small.of_page([{"file_name": file_name, "sha256": sha256}])
-    return picture
+    small = Thumbnails(place, images=await place.names("images"), made=await place.names(FOLDER))
+    (image,) = await small.of_page([{"file_name": file_name, "sha256": sha256}])
+    return image
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ async def test_every_stored_format_has_a_thumbnail(mode: str, suffix: str, kept:
         assert abs(small.height - SIDE_PX / 3) <= 1
 
 
-async def test_a_small_picture_is_not_blown_up(out: Path) -> None:
-    """A thumbnail is never larger than its picture."""
+async def test_a_small_image_is_not_blown_up(out: Path) -> None:
+    """A thumbnail is never larger than its image."""
     Image.new("RGB", (40, 30)).save(out / "a.png")
     await thumbnail_of(out, "a.png")
     with Image.open(out / FOLDER / NAME) as small:
@@ -78,7 +78,7 @@ async def test_a_turned_photograph_stands_upright(out: Path) -> None:
         assert small.size == (20, 60)
 
 
-async def test_the_same_picture_is_not_made_again(out: Path) -> None:
+async def test_the_same_image_is_not_made_again(out: Path) -> None:
     """A thumbnail belongs to the sha256, whatever the file is called."""
     Image.new("RGB", (40, 30)).save(out / "a.png")
     await thumbnail_of(out, "a.png")
@@ -88,18 +88,18 @@ async def test_the_same_picture_is_not_made_again(out: Path) -> None:
     assert (out / FOLDER / NAME).stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
-async def test_a_damaged_picture_is_told(content: bytes, out: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"not an image", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
+async def test_a_damaged_image_is_told(content: bytes, out: Path) -> None:
     """One file that cannot be read is a note in the gallery, never the end of it; formats that start programs are not tried."""
     (out / "a.png").write_bytes(content)
-    picture = await thumbnail_of(out, "a.png")
-    assert picture is not None
-    assert picture.thumbnail is None
-    assert (picture.trouble or "").startswith("the file cannot be read")
+    image = await thumbnail_of(out, "a.png")
+    assert image is not None
+    assert image.thumbnail is None
+    assert (image.trouble or "").startswith("the file cannot be read")
 
 
-async def test_damaged_exif_hides_no_picture(out: Path) -> None:
-    """A service may write what Pillow cannot write back; the picture itself is whole, and so was stored."""
+async def test_damaged_exif_hides_no_image(out: Path) -> None:
+    """A service may write what Pillow cannot write back; the image itself is whole, and so was stored."""
     tags = Image.Exif()
     tags[0x0112], tags[0x0100] = 6, 40
     Image.new("RGB", (40, 30)).save(out / "a.jpg", exif=tags)
@@ -116,19 +116,19 @@ async def test_a_damaged_avif_is_told(out: Path) -> None:
     Image.effect_noise((64, 64), 90).save(out / "a.avif")
     data = (out / "a.avif").read_bytes()
     (out / "a.avif").write_bytes(data.replace(b"iloc", b"free"))
-    picture = await thumbnail_of(out, "a.avif")
-    assert picture is not None
-    assert (picture.trouble or "").startswith("the file cannot be read")
+    image = await thumbnail_of(out, "a.avif")
+    assert image is not None
+    assert (image.trouble or "").startswith("the file cannot be read")
 
 
-async def test_a_cut_picture_is_told(out: Path) -> None:
-    """Half a file decodes to half a picture: that is no thumbnail."""
+async def test_a_cut_image_is_told(out: Path) -> None:
+    """Half a file decodes to half an image: that is no thumbnail."""
     Image.effect_noise((64, 64), 90).save(out / "a.png")
     data = (out / "a.png").read_bytes()
     (out / "a.png").write_bytes(data[: len(data) // 2])
-    picture = await thumbnail_of(out, "a.png")
-    assert picture is not None
-    assert picture.trouble is not None
+    image = await thumbnail_of(out, "a.png")
+    assert image is not None
+    assert image.trouble is not None
     assert not list((out / FOLDER).rglob("*"))
 
 
@@ -136,18 +136,18 @@ async def test_a_cut_picture_is_told(out: Path) -> None:
     ("file_name", "expected"),
     [(None, None), ("images/gone.png", Thumbnail(None, "the file is missing", made=False))],
 )
-async def test_a_missing_picture_is_told(file_name: str | None, expected: Any, out: Path) -> None:
-    """A job without a picture has none; a file that somebody took away is missing, even where its thumbnail is left."""
+async def test_a_missing_image_is_told(file_name: str | None, expected: Any, out: Path) -> None:
+    """A job without an image has none; a file that somebody took away is missing, even where its thumbnail is left."""
     Image.new("RGB", (8, 8)).save(out / "a.png")
     await thumbnail_of(out, "a.png")
     assert await thumbnail_of(out, file_name) == expected
 
 
-async def test_a_picture_that_came_after_the_look_is_not_missing(out: Path) -> None:
-    """A running batch adds pictures meanwhile, of which one may equal an older one and have its thumbnail already."""
+async def test_an_image_that_came_after_the_look_is_not_missing(out: Path) -> None:
+    """A running batch adds images meanwhile, of which one may equal an older one and have its thumbnail already."""
     Image.new("RGB", (8, 8)).save(out / "a.png")
     place = OutputFolder(out)
-    small = Thumbnails(place, pictures=set(), made=set())
+    small = Thumbnails(place, images=set(), made=set())
     (first,) = await small.of_page([{"file_name": "a.png", "sha256": SHA}])
     (second,) = await small.of_page([{"file_name": "a.png", "sha256": SHA}])
     assert (first, second) == (Thumbnail(NAME, None, made=True), Thumbnail(NAME, None, made=False))

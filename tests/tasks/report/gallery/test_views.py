@@ -21,7 +21,7 @@ from tests.tasks.report.gallery.looking import (
 
 
 def test_a_matrix_has_rows_and_columns_by_two_keys(browser: Chrome, matrix_page: Path) -> None:
-    """The manifest's own columns, exchangeable; each cell holds the picture of its combination, and opens it."""
+    """The manifest's own columns, exchangeable; each cell holds the image of its combination, and opens it."""
     open_page(browser, matrix_page, "view=matrix")
     assert texts(browser, "[role=rowheader]") == list(ANIMALS)
     assert texts(browser, ".matrix [role=columnheader]")[1:] == list(LIGHTS)
@@ -39,7 +39,7 @@ def test_a_matrix_has_rows_and_columns_by_two_keys(browser: Chrome, matrix_page:
 
 
 def test_a_cell_of_many_shows_some_and_leads_to_all(browser: Chrome, tmp_path: Path) -> None:
-    """Pictures that differ in a third key share a cell; a button shows all of them in the grid."""
+    """Images that differ in a third key share a cell; a button shows all of them in the grid."""
     jobs = [make_job(n, prompt=f"p{n}", extra={"a": n % 2, "b": n // 2 % 2, "c": f"c{n // 4}"}) for n in range(24)]
     open_page(browser, written(tmp_path / "b", *((job, None) for job in jobs)), "view=matrix&rows=x.a&columns=x.b")
     assert texts(browser, ".more") == ["+2"] * 4
@@ -56,7 +56,7 @@ def test_failures_are_shown_by_kind_with_reasons(browser: Chrome, matrix_page: P
     assert texts(browser, "button[data-view=failures]") == ["Failures2"]
 
 
-def test_missing_pictures_and_held_jobs_are_failures(browser: Chrome, tmp_path: Path) -> None:
+def test_missing_images_and_held_jobs_are_failures(browser: Chrome, tmp_path: Path) -> None:
     """A file that is gone, and a job that may have been paid for, are not shown as fine."""
     held = {"state": JobState.HELD, "error_kind": "ambiguous", "error_message": "it cannot be found", "attempts": 1}
     out = tmp_path / "b"
@@ -85,7 +85,7 @@ def test_a_comparison_pairs_by_row(browser: Chrome, comparison_page: Path) -> No
         "All 9",
         "In both 7",
         "Another state 1",
-        "Another picture 2",
+        "Another image 2",
         "Only in the first 1",
         "Only in the second 1",
     ]
