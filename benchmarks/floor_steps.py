@@ -19,8 +19,9 @@ from benchmarks.work import AUTHORIZATION, CREATE_HEADERS, POLL_S, Work
 from tasks.backends.base import Backend
 from tasks.core.records import Job, Prediction
 from tasks.ledger.open_jobs import find_open_jobs
+from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
-from tasks.runs.run import OpenRun, open_run, plan_run
+from tasks.runs.run import OpenRun, open_run
 from tasks.store.images import embedded_parameters, store_image
 
 BARE = "(a), the bare loop"

@@ -38,8 +38,9 @@ from tasks.backends.diffusers_local.pipelines import (
     load_pipeline,
 )
 from tasks.generate.jobs import generate_range
+from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
-from tasks.runs.run import open_run, plan_run
+from tasks.runs.run import open_run
 
 EVERYTHING = (0, 2**62)
 

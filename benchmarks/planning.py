@@ -18,8 +18,9 @@ from benchmarks.work import Work
 from tasks.core.paths import get_ledger_path
 from tasks.ledger.database.connect import open_ledger
 from tasks.metadata.write import FILE_NAME, write_metadata
+from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
-from tasks.runs.run import open_run, plan_run
+from tasks.runs.run import open_run
 from tasks.store.output.folder import OutputFolder
 
 PART = "planning"

@@ -67,7 +67,8 @@ def _make_batch(folder: Path) -> None:
     code = (
         "import asyncio\n"
         "from tasks.runs.request import RunRequest\n"
-        "from tasks.runs.run import open_run, plan_run\n"
+        "from tasks.runs.plan_run import plan_run\n"
+        "from tasks.runs.run import open_run\n"
         "async def plan():\n"
         "    async with open_run(RunRequest(out='batch', manifest='prompts.txt')) as run:\n"
         "        await plan_run(run)\n"

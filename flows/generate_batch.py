@@ -24,8 +24,10 @@ from tasks.orchestration.flow_parameters import take_fields
 from tasks.orchestration.global_limits import hold_global_limits
 from tasks.orchestration.shards import generate_open_jobs
 from tasks.report.summary import Summary, format_summary, get_exit_code
+from tasks.runs.checks import check_request
+from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
-from tasks.runs.run import check_request, conclude_run, open_run, plan_run
+from tasks.runs.run import conclude_run, open_run
 from tasks.store.output import parse_output
 from tasks.usage.push import push_usage
 

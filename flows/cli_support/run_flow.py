@@ -18,8 +18,8 @@ from tasks.core.paths import get_state_folder
 from tasks.core.text import format_command
 from tasks.orchestration.server.connection import ServerError, connect, set_quiet_defaults
 from tasks.report.summary import get_exit_code
+from tasks.runs.checks import check_ledger, check_request
 from tasks.runs.request import RunRequest
-from tasks.runs.run import check_ledger, check_request
 
 QUIET_CONSOLE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 """Prefect's own lines stay off the screen; its server still gets them."""

@@ -8,13 +8,15 @@ from tasks.ledger.open_jobs import count_open, list_shards
 from tasks.metadata.write import write_metadata
 from tasks.report.progress import show_progress
 from tasks.report.summary import Summary
+from tasks.runs.checks import check_ledger, check_request
+from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
-from tasks.runs.run import OpenRun, check_ledger, check_request, conclude_run, open_run, plan_run
+from tasks.runs.run import OpenRun, conclude_run, open_run
 from tasks.usage.push import push_usage
 
 
 async def run_directly(request: RunRequest) -> Summary:
-    """Take a request through the same steps as the flow `generate-batch`; only Prefect's records and limits are missing.
+    """Run the steps of the flow `generate-batch`, without Prefect's records and limits.
 
     Raises:
         ImagenError: The request cannot be carried out, or the run stopped. Its type says whether money was spent.

@@ -1,7 +1,7 @@
-"""What a user asks of a run: the one list of parameters of the command line, the flow, its deployments and its form.
+"""The parameters of a run: one list for the command line, the flow, its deployments and its form.
 
-Plain values, as they travel through Prefect. `{date}` in the output folder and in the salt is the day on which the
-run was to start, so that a night that starts late, or is retried, keeps its folder.
+They are plain values, because they travel through Prefect. `{date}` in the output folder and in the salt is the day on
+which the run was to start, so a night that starts late or is retried keeps its folder.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ DATE = "{date}"
 
 
 def check_time_zone(name: str) -> str:
-    """Pass for a time zone of the IANA database, such as Europe/Berlin.
+    """Check the name of a time zone of the IANA database, such as Europe/Berlin.
 
     Raises:
-        ValueError: There is none of this name.
+        ValueError: There is no such time zone.
     """
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{name!r} is no time zone; write it as Europe/Berlin or UTC") from None
+        raise ValueError(f"{name!r} is not a time zone; use a name such as Europe/Berlin or UTC") from None
     return name
 
 
@@ -45,59 +45,60 @@ class RunRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     out: str = Field(
-        description="Output folder, or the URL of a place in a bucket; an existing batch goes on. "
+        description="Output folder or bucket URL; a batch that exists there goes on. "
         "{date} in it is the day the run was to start."
     )
     manifest: str | None = Field(
-        None, description="Path of the manifest; none goes on from the output folder's ledger alone."
+        None, description="Path of the manifest; without one the run resumes from the ledger alone."
     )
     config: Path | None = Field(
-        None, description="Path of the configuration; none uses the built-in settings, on a resume the last run's."
+        None,
+        description="Path of the configuration. Default: the built-in settings; on a resume those of the last run.",
     )
     backend: str | None = Field(
         None,
         description="Backend for rows that name none; a,b tries b where a cannot serve a row. "
-        "On a resume: takes over what failed.",
+        "On a resume: the backend that makes the failed jobs.",
     )
     limit: int | None = Field(
-        None, ge=1, description="Only the manifest's first so many jobs; on a resume the first so many open jobs."
+        None, ge=1, description="Generate only the first N jobs of the manifest; on a resume the first N open jobs."
     )
     budget_usd: float | None = Field(
         None,
         ge=0,
         le=MOST_USD,
-        description="Hard cap in US dollars over the batch's whole life; none on a resume: the last run's.",
+        description="Hard cap in US dollars over the batch's whole life. Default: the cap of the batch's last run.",
     )
     concurrency: int | None = Field(
-        None, ge=1, le=10_000, description="Jobs in flight at most, for each backend; overrides every backend's own."
+        None, ge=1, le=10_000, description="Most jobs in flight for each backend; overrides the configuration."
     )
-    salt: str = Field("", description="Another salt gives new pictures for the same manifest. Takes {date}, like out.")
+    salt: str = Field("", description="Another salt makes new images from the same manifest. Takes {date}, like out.")
     timezone: TimeZone | None = Field(
-        None, description="Time zone of {date}, such as Europe/Berlin; none: that of the machine that runs it."
+        None, description="Time zone of {date}, such as Europe/Berlin. Default: that of the machine that runs it."
     )
     retry_failed: bool = Field(default=False, description="Try failed jobs again.")
     retry_held: bool = Field(
-        default=False, description="Look once more for jobs that may have been paid for, then pay again."
+        default=False,
+        description="Look once more for jobs that may have been paid for; pay again for those without an image.",
     )
     only: str | None = Field(
         None,
-        description="On a resume: nothing but what ended as failed, held, or an error kind (several with commas); "
-        "it is tried again.",
+        description="On a resume: try only the jobs that ended as failed, held or an error kind (several with commas).",
     )
 
     runner: RunnerKind | None = Field(
-        None, description="local (this process), dask or ray (worker processes); none: as configured."
+        None, description="local (this process), dask or ray (worker processes). Default: the configuration's."
     )
     workers: int | None = Field(
-        None, ge=1, le=10_000, description="Shards at once on a cluster; none: as many as it has places."
+        None, ge=1, le=10_000, description="Shards at once on a cluster. Default: as many as it has slots."
     )
     cluster: str | None = Field(
-        None, description="Address of a running cluster; none: worker processes of this machine, for the run."
+        None, description="Address of a running cluster. Default: worker processes of this machine, for this run."
     )
-    reroll: Reroll | None = Field(None, description="One picture once more, and nothing else.")
+    reroll: Reroll | None = Field(None, description="Make one image once more, and nothing else.")
 
     def on(self, start: datetime) -> RunRequest:
-        """The same with `{date}` filled in.
+        """Fill in `{date}`.
 
         Args:
             start: When the run was to start; aware.
@@ -107,22 +108,22 @@ class RunRequest(BaseModel):
         return self.model_copy(update=filled)
 
     def parameters(self) -> dict[str, Any]:
-        """What differs from the defaults, as JSON values: the flow's parameters."""
+        """The values that differ from the defaults, as JSON: the flow's parameters."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
     def plan_options(self) -> PlanOptions:
-        """The part that the planner needs.
+        """The options of the planner.
 
         Raises:
-            InputError: `backend` cannot be the name of one.
+            InputError: `backend` is not a list of names.
         """
         return PlanOptions(backends=parse_backend_option(self.backend), limit=self.limit, salt=self.salt)
 
     def reopened(self) -> EndedFilter | None:
-        """Jobs that count as open again; None: none of them.
+        """The ended jobs that are opened again; None for none.
 
         Raises:
-            InputError: `only` names nothing that a job ends as.
+            InputError: `only` is not a list of states or error kinds.
         """
         if self.only is not None:
             return _parse_only(self.only)
@@ -133,9 +134,9 @@ class RunRequest(BaseModel):
 
 
 def _parse_only(text: str) -> EndedFilter:
-    """What `--only` names: states, or error kinds of both."""
+    """Parse `--only`: either states, or error kinds of failed and held jobs."""
     names, both = {name.strip() for name in text.split(",")} - {""}, frozenset({JobState.FAILED, JobState.HELD})
     states = frozenset(state for state in both if state in names)
     if not names or (states and names - states):
-        raise InputError("--only takes failed, held, or error kinds as `imagen status` lists them, with commas between")
+        raise InputError("--only takes failed, held or error kinds (see `imagen status`), separated by commas")
     return EndedFilter(states or both, frozenset(names) - states)

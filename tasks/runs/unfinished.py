@@ -1,6 +1,6 @@
-"""Batches that did not come to their end and that nobody is working on: what a failed night leaves behind.
+"""Finding batches whose last run was stopped or killed, such as a failed night's.
 
-Read from the ledgers, not from Prefect's states: a machine that lost its power told Prefect nothing.
+The ledgers decide, not Prefect's states: a machine that lost its power has told Prefect nothing.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from tasks.store.output import parse_output
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeRule:
-    """Which batches are gone on with, and how often."""
+    """Which batches are resumed, and how often."""
 
     tries: int
-    """After so many runs without a manifest in a row a batch is left to people."""
+    """Resumes in a row after which a batch is left to people."""
     within: timedelta
-    """How long ago the batch's last run may have begun."""
+    """Age limit of the batch's last run."""
     interrupted: bool
-    """Whether Ctrl-C, a cancelled flow run or a machine that was shut down count as well."""
+    """Also resume after Ctrl-C, a cancelled flow run or a shutdown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished:
-    """A batch whose last run did not come to its end."""
+    """A batch whose last run did not complete."""
 
     out: str
     why: str
     """How its last run ended."""
     resumes: int
-    """How often it was gone on with already."""
+    """Resumes since its last run with a manifest."""
     left_alone: str | None
-    """Why it is not to be gone on with; None: it is."""
+    """The reason not to resume it; None: resume it."""
 
 
 async def find_unfinished_batches(folder: str, rule: ResumeRule, *, now_us: int) -> AsyncIterator[Unfinished]:
-    """The batches in or under a folder that were stopped or killed; none where there is no such folder yet.
+    """Yield the stopped and killed batches in or under a folder; a folder that does not exist has none.
 
-    One whose run is alive is passed over: it holds the folder's lock, or that of its ledger's server.
+    A batch whose run is alive is skipped: its run holds the lock of the folder or of the ledger's server.
     """
     oldest_us = now_us - rule.within // timedelta(microseconds=1)
     for out in parse_output(folder).below():
@@ -55,11 +55,11 @@ async def find_unfinished_batches(folder: str, rule: ResumeRule, *, now_us: int)
                 if await is_alive(engine, out.home):
                     continue
                 run, resumes = await get_last_run(engine), await count_resumes(engine)
-        except (InputError, BatchStopped) as exc:  # a ledger that cannot be read is no reason to leave the others
+        except (InputError, BatchStopped) as exc:  # one unreadable ledger must not hide the others
             yield Unfinished(out=str(out), why="unreadable", resumes=0, left_alone=str(exc))
             continue
         if run is not None and run.started_at_us >= oldest_us and (why := _get_unfinished_reason(run, rule)):
-            tried = f"gone on with {resumes} times already" if resumes >= rule.tries else None
+            tried = f"resumed {resumes} times already" if resumes >= rule.tries else None
             yield Unfinished(out=str(out), why=why, resumes=resumes, left_alone=tried)
 
 

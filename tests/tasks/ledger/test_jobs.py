@@ -18,7 +18,7 @@ from tasks.ledger.jobs import SERIES_WIDTH, get_known_states, reopen
 from tasks.ledger.journal import Journal
 from tasks.ledger.open_jobs import EVERYTHING, Selection, count_open, find_open_jobs, list_shards
 from tasks.ledger.queries import count_jobs, read_job_pages
-from tasks.runs.reroute import reroute
+from tasks.runs.reopen import reroute
 from tests.support.factories import START_US, make_job, plan_jobs
 
 IMAGE = StoredImage(file_name="images/aa/x.png", width=32, height=32, format="png", bytes=10, sha256="0" * 64)

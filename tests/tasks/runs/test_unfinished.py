@@ -99,7 +99,7 @@ async def test_a_batch_is_gone_on_with_a_bounded_number_of_times(tmp_path: Path)
     """Then it is left to people, and said so."""
     await batch(tmp_path / "once", None, "stopped: x")
     await batch(tmp_path / "twice", None, "stopped: x", "stopped: x")
-    assert [each.left_alone for each in await found(tmp_path)] == [None, "gone on with 2 times already"]
+    assert [each.left_alone for each in await found(tmp_path)] == [None, "resumed 2 times already"]
 
 
 async def test_old_batches_stay_as_they_are(tmp_path: Path) -> None:

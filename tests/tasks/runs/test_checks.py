@@ -12,10 +12,9 @@ from tasks.core.settings import RunnerSettings
 from tasks.ledger.database.location import PostgresqlSchema, SqliteFile
 from tasks.orchestration.cluster import LARGE_SHARD, choose_shard_size, start_cluster
 from tasks.orchestration.shard_window import MOST_TASK_RUNS
-from tasks.runs import runner
+from tasks.runs import checks
+from tasks.runs.checks import check_request, check_runner
 from tasks.runs.request import RunRequest
-from tasks.runs.run import check_request
-from tasks.runs.runner import check_runner
 
 OUT = Path("out")
 URL = "postgresql://me@host/ledgers"
@@ -38,7 +37,7 @@ def test_workers_need_a_ledger_that_they_reach(kind: str) -> None:
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """What to install stands in the message."""
-    monkeypatch.setitem(runner.PACKAGES, "ray", "no_such_package_at_all")
+    monkeypatch.setitem(checks.PACKAGES, "ray", "no_such_package_at_all")
     with pytest.raises(ConfigError, match=r"--runner ray: .*pip install .*ray"):
         check_runner(RunnerSettings(kind="ray"), place())
 

@@ -17,7 +17,7 @@ from tasks.ledger.jobs import reopen
 from tasks.ledger.open_jobs import Selection, find_open_backends, find_open_jobs
 from tasks.ledger.queries import count_jobs, read_job_pages
 from tasks.plan.fallback import find_fallback, move_to_backend
-from tasks.runs.reroute import reroute
+from tasks.runs.reopen import reroute
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import FakeClock, make_job, plan_jobs
 from tests.support.scripted_backend import ScriptedBackend

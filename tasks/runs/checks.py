@@ -1,0 +1,86 @@
+"""Checks of a request before anything is written or sent: manifest, settings, output, ledger, runner."""
+
+from __future__ import annotations
+
+import os
+from contextvars import ContextVar
+from importlib.util import find_spec
+from urllib.parse import urlsplit
+
+from tasks.core.errors import ConfigError
+from tasks.core.installation import install_command
+from tasks.core.settings import RunnerSettings, load_settings
+from tasks.ledger.database.connect import reach_ledger
+from tasks.ledger.database.location import LedgerPlace, SqliteFile, require_ledger
+from tasks.manifest import open_manifest
+from tasks.plan.check import PlanReport, check_manifest
+from tasks.runs.effective_settings import find_ledger, load_given_settings, override_settings
+from tasks.runs.request import RunRequest
+from tasks.store.output import parse_output
+
+PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
+"""The package that the extra of the same name installs."""
+_checked: ContextVar[tuple[RunRequest, PlanReport] | None] = ContextVar("checked", default=None)
+
+
+def check_request(request: RunRequest) -> PlanReport | None:
+    """Check the whole manifest and the output before anything is written; a second check of a request costs nothing.
+
+    Returns:
+        Counts and estimates of the manifest; None on a resume.
+
+    Raises:
+        ManifestError: The manifest has problems; they are all in it.
+        ConfigError: A setting cannot be used, or a backend that the manifest needs is not set up.
+        InputError: There is no batch to resume, or its output cannot be written.
+    """
+    out = parse_output(request.out)
+    if request.manifest is None:
+        request.reopened()
+        require_ledger(out.ledger_folder())
+        out.check()
+        return None
+    if (known := _checked.get()) is not None and known[0] == request:
+        return known[1]
+    given, options = load_settings(request.config), request.plan_options()
+    settings = override_settings(given, request)
+    check_runner(settings.runner, find_ledger(request, given))
+    with open_manifest(request.manifest) as manifest:
+        report = check_manifest(manifest, settings, options, ask=True)
+    out.check()
+    _checked.set((request, report))
+    return report
+
+
+async def check_ledger(request: RunRequest) -> None:
+    """Connect to the ledger before anything else is started.
+
+    Raises:
+        ConfigError: The ledger cannot be reached. Nothing was spent.
+    """
+    await reach_ledger(find_ledger(request, load_given_settings(request)))
+
+
+def check_runner(runner: RunnerSettings, ledger: LedgerPlace) -> None:
+    """Check that the runner is installed and that its workers can reach the ledger.
+
+    Raises:
+        ConfigError: One of the two is missing. Nothing was spent.
+    """
+    kind = runner.kind
+    if kind == "local":
+        return
+    if find_spec(PACKAGES[kind]) is None:
+        raise ConfigError(
+            f"--runner {kind}: {PACKAGES[kind]} is not installed; install it with: {install_command(kind)}"
+        )
+    if isinstance(ledger, SqliteFile):
+        raise ConfigError(
+            f"--runner {kind}: needs a ledger on PostgreSQL, because workers share its limits and cannot share a file. "
+            "Set `ledger: postgresql://user@host/database` in the configuration of a new batch"
+        )
+    if urlsplit(ledger.url).password is not None and "PGPASSWORD" not in os.environ:
+        raise ConfigError(
+            f"--runner {kind}: `ledger` contains a password, and passwords are not sent to workers. Remove it from the "
+            "URL and set PGPASSWORD or ~/.pgpass, here and where the workers run"
+        )

@@ -1,0 +1,70 @@
+"""The settings, budget and ledger that a run uses: its request over its configuration over the last run."""
+
+from __future__ import annotations
+
+from tasks.core.errors import ConfigError
+from tasks.core.money import to_micros
+from tasks.core.settings import BackendSettings, Settings, load_settings
+from tasks.ledger.database.location import LedgerPlace, locate_ledger
+from tasks.ledger.runs import RunRecord
+from tasks.runs.request import RunRequest
+from tasks.store.output import parse_output
+
+
+def load_given_settings(request: RunRequest) -> Settings | None:
+    """Load the configuration that the run names; None on a resume that names none and keeps the last run's."""
+    return None if request.manifest is None and request.config is None else load_settings(request.config)
+
+
+def find_ledger(request: RunRequest, given: Settings | None) -> LedgerPlace:
+    """Locate the batch's ledger; the configuration places the ledger of a new batch only."""
+    return locate_ledger(parse_output(request.out).home, None if given is None else given.ledger_url)
+
+
+def choose_settings_and_budget(
+    request: RunRequest, given: Settings | None, before: RunRecord | None
+) -> tuple[Settings, int | None]:
+    """Choose the settings and the cap of a run.
+
+    A cap holds over the batch's whole life: a run without a budget of its own keeps the one before it.
+
+    Args:
+        request: The user's request.
+        given: The configuration that it names.
+        before: The batch's last run; None for its first.
+
+    Returns:
+        The settings, and the cap in millionths of a dollar or None.
+    """
+    if given is not None:
+        settings = given
+    elif before is None:
+        settings = load_settings(None)
+    else:
+        settings = Settings.model_validate_json(before.start.settings)
+    inherited = None if before is None else before.start.budget_micros
+    budget_micros = inherited if request.budget_usd is None else to_micros(request.budget_usd)
+    return override_settings(settings, request), budget_micros
+
+
+def override_settings(settings: Settings, request: RunRequest) -> Settings:
+    """Put the request's runner, workers and concurrency over the configured ones.
+
+    Raises:
+        ConfigError: It asks for workers or a cluster of the local runner.
+    """
+    given = {"kind": request.runner, "workers": request.workers, "cluster": request.cluster}
+    runner = settings.runner.model_copy(update={name: value for name, value in given.items() if value is not None})
+    if runner.kind == "local" and (meaningless := [name for name in ("workers", "cluster") if given[name] is not None]):
+        raise ConfigError(f"--{meaningless[0]}: the local runner has none; add --runner dask or --runner ray")
+    return settings.model_copy(
+        update={"runner": runner, "backends": _override_concurrency(settings, request.concurrency)}
+    )
+
+
+def _override_concurrency(settings: Settings, concurrency: int | None) -> dict[str, BackendSettings]:
+    if concurrency is None:
+        return settings.backends
+    return {
+        name: instance.model_copy(update={"concurrency": concurrency}) for name, instance in settings.backends.items()
+    }

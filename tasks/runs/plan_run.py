@@ -1,0 +1,88 @@
+"""Planning of a run: write the manifest's jobs, open failed ones again, check the estimate against the budget."""
+
+from __future__ import annotations
+
+from tasks.backends import require_ready
+from tasks.core.errors import BatchStopped, ConfigError
+from tasks.core.records import Job, JobState
+from tasks.generate.batch import Batch
+from tasks.ledger.jobs import write_plan
+from tasks.ledger.open_jobs import Selection, find_open_backends, find_open_jobs, list_shards
+from tasks.manifest import open_manifest
+from tasks.plan.fallback import move_to_backend
+from tasks.plan.planner import plan_manifest
+from tasks.plan.reroll import write_reroll
+from tasks.runs.reopen import reopen_jobs
+from tasks.runs.run import OpenRun
+
+ESTIMATE_PAGE_JOBS = 2_000
+
+
+async def plan_run(run: OpenRun) -> Selection:
+    """Write the manifest's jobs into the ledger and open again the jobs that the user names.
+
+    Returns:
+        The open jobs to generate. The batch is stopped already where their estimate exceeds the budget.
+
+    Raises:
+        ConfigError: A backend that open jobs need is not set up.
+    """
+    batch, request = run.batch, run.request
+    if request.manifest is not None:
+        await _plan_manifest(run, request.manifest)
+    if request.reroll is not None:
+        await write_reroll(batch.engine, request.reroll, run=run.number, now_us=batch.clock.now_us())
+    await reopen_jobs(run)
+    selection = _select_jobs(run)
+    for name in await find_open_backends(batch.engine, selection):
+        require_ready(name, batch.backend(name))
+    if batch.budget.capped:
+        try:
+            batch.budget.check_estimate(await _sum_estimates(batch, selection))
+        except BatchStopped as stopped:
+            batch.stop.stop(stopped)
+    return selection
+
+
+async def _plan_manifest(run: OpenRun, source: str) -> None:
+    options = run.request.plan_options()
+    with open_manifest(source) as manifest:
+        await write_plan(
+            run.batch.engine,
+            plan_manifest(manifest, run.settings, options),
+            run=run.number,
+            salt=options.salt,
+            whole=options.limit is None,
+            now_us=run.batch.clock.now_us(),
+        )
+
+
+def _select_jobs(run: OpenRun) -> Selection:
+    """Select the manifest's first jobs, done or not, up to the limit; on a resume the first open ones."""
+    request = run.request
+    chosen = request.only is not None or request.reroll is not None
+    if chosen or (request.manifest is not None and request.limit is not None):
+        return Selection(planned_run=run.number, limit=request.limit if request.manifest is None else None)
+    return Selection(limit=request.limit)
+
+
+async def _sum_estimates(batch: Batch, selection: Selection) -> int:
+    """Sum the expected cost of the jobs that this run may send, in millionths of a dollar."""
+    total_micros = 0
+    async for shard in list_shards(batch.engine, ESTIMATE_PAGE_JOBS, selection):
+        for entry in await find_open_jobs(batch.engine, shard.first, shard.last, planned_run=shard.planned_run):
+            routes = (entry.job, *(move_to_backend(entry.job, name, batch.settings) for name in entry.job.fallbacks))
+            cost_micros, *_ = [_get_price_micros(batch, job) for job in routes]
+            # The ledger counts the reservations of jobs in flight already.
+            total_micros += cost_micros if entry.state is JobState.PLANNED or entry.asked_again else 0
+    return total_micros
+
+
+def _get_price_micros(batch: Batch, job: Job) -> int:
+    cost_micros = batch.backend(job.backend).estimate(job).cost_micros
+    if cost_micros is None:
+        raise ConfigError(
+            f"backend {job.backend!r} has no known price, so --budget cannot be kept: "
+            f"set backends.{job.backend}.price_usd"
+        )
+    return cost_micros

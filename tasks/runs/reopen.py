@@ -1,0 +1,67 @@
+"""Opening failed and held jobs again, also for another backend."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.backends import require_ready
+from tasks.core.errors import ConfigError, InputError
+from tasks.core.records import IN_FLIGHT_STATES, EndedFilter, JobState
+from tasks.core.settings import Settings
+from tasks.core.text import format_command
+from tasks.ledger.changes import ROUTE_UPDATE, build_route
+from tasks.ledger.database.schema import jobs
+from tasks.ledger.database.transactions import execute
+from tasks.ledger.jobs import reopen
+from tasks.ledger.queries import read_ended_pages, read_pages
+from tasks.plan.fallback import move_to_backend
+from tasks.runs.run import OpenRun
+
+
+async def reopen_jobs(run: OpenRun) -> None:
+    """Open the jobs again that the request names, and route them to its backend on a resume.
+
+    Raises:
+        InputError: No job ended as `--only` says.
+        ConfigError: The other backend cannot make one of the jobs. Nothing was spent.
+    """
+    engine, request = run.batch.engine, run.request
+    ended = request.reopened()
+    if ended is None:
+        return
+    other = request.backend if request.manifest is None else None
+    alone = request.only is not None or other is not None
+    if other is not None:
+        await _check_route(run, ended, other)
+    found = await reopen(engine, ended, run=run.number if alone else None)
+    if request.only is not None and not found:
+        raise InputError(
+            f"{request.out}: no job ended as {request.only}; see `{format_command('status', request.out)}`"
+        )
+    if other is not None:
+        await reroute(engine, run.number, other, run.settings)
+
+
+async def _check_route(run: OpenRun, ended: EndedFilter, name: str) -> None:
+    """Check the jobs against what their new backend accepts."""
+    backend = run.batch.backend(name)
+    require_ready(name, backend)
+    await asyncio.to_thread(backend.learn)
+    async for page in read_ended_pages(run.batch.engine, ended):
+        for job in page:
+            if problems := backend.problems(move_to_backend(job, name, run.settings)):
+                raise ConfigError(f"backend {name!r} cannot take over {job.label!r}: {problems[0]}")
+
+
+async def reroute(engine: AsyncEngine, run: int, name: str, settings: Settings) -> None:
+    """Route the jobs that this run has reopened to the backend `name`.
+
+    A job whose last attempt may have been paid for goes there only after a look at that attempt found no image.
+    """
+    mine = (jobs.c.planned_run == run) & jobs.c.withdrawn.is_(False)
+    await execute(engine, update(jobs).where(mine & jobs.c.state.in_(IN_FLIGHT_STATES)).values(fallbacks=name))
+    async for page in read_pages(engine, mine & (jobs.c.state == JobState.PLANNED)):
+        await execute(engine, ROUTE_UPDATE, [build_route(move_to_backend(job, name, settings)) for job in page])
