@@ -7,7 +7,7 @@ Prefect.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -23,8 +23,6 @@ from tasks.generate.budget import Budget, BudgetCap
 from tasks.generate.limits import BackendLimits, FailureWatch, OutcomeWatch
 from tasks.generate.stop import StopSignal
 from tasks.ledger.journal import Journal
-from tasks.ledger.leases import LeaseTerms
-from tasks.ledger.open_jobs import OpenJob, find_open_jobs
 from tasks.ledger.queries import sum_committed_micros
 from tasks.ledger.worker_leases import WorkerLeases
 from tasks.store.output import Output
@@ -123,18 +121,6 @@ class Batch:
             self._rates[allowance.account] = self.build_limiter(allowance)
         return self._rates[allowance.account]
 
-    @asynccontextmanager
-    async def open_jobs(self, first: int, last: int, planned_run: int | None = None) -> AsyncIterator[list[OpenJob]]:
-        """The open jobs between two sort keys; of a worker among several, those that it could claim for the block."""
-        if self.holding is None:
-            yield await find_open_jobs(self.engine, first, last, planned_run=planned_run)
-            return
-        claimed = await self.holding.claim(first, last, planned_run=planned_run)
-        try:
-            yield claimed
-        finally:
-            await self.holding.release([entry.job for entry in claimed])
-
     async def close(self) -> None:
         """Commit what is left and close the backends."""
         try:
@@ -152,35 +138,31 @@ async def open_batch(
     *,
     budget_micros: int | None,
     clock: Clock | None = None,
-    terms: LeaseTerms | None = None,
 ) -> AsyncIterator[Batch]:
     """A batch over an open ledger, made current for the duration of the block.
 
     Args:
-        out: Where its files go; where nobody else works on the batch, locked by the caller.
+        out: Where its files go. The caller holds its lock: this process works on the batch alone.
         engine: Its ledger.
         settings: The configuration.
         budget_micros: Cap over the batch's whole life, millionths of a dollar; None: no cap.
         clock: For tests.
-        terms: Of this worker, where several share the batch; None: it is the only one.
     """
     clock, stop = clock or Clock(), StopSignal()
     batch = Batch(
         out=out,
         settings=settings,
         engine=engine,
-        journal=Journal(engine, terms),
+        journal=Journal(engine),
         budget=Budget(cap_micros=budget_micros, committed_micros=await sum_committed_micros(engine)),
         watch=FailureWatch(rate=settings.stop.error_rate, window=settings.stop.error_window),
         stop=stop,
         clock=clock,
         build_limiter=lambda allowance: build_local_limiter(allowance, clock, stop),
-        holding=None if terms is None else WorkerLeases(engine, terms, clock),
     )
     with _make_current(batch):
         try:
-            async with batch.holding.renewing(batch.stop.stop) if batch.holding else nullcontext():
-                yield batch
+            yield batch
         finally:
             await batch.close()
 

@@ -13,16 +13,17 @@ from tasks.generate.batch import Batch
 from tasks.generate.job import JobRun
 from tasks.generate.limits import Slot
 from tasks.generate.stop import stop_on_error
-from tasks.ledger.open_jobs import OpenJob
+from tasks.ledger.open_jobs import OpenJob, find_open_jobs
 
 
 async def generate_range(batch: Batch, first: int, last: int, planned_run: int | None = None) -> None:
     """Bring the open jobs between two sort keys to an end; jobs that a stop leaves open stay open.
 
+    For a process that has the batch alone; workers that share one claim their jobs (`tasks.generate.workers.claims`).
     With a run only those that it has planned. Running it again goes on from the ledger and repeats nothing.
     """
-    async with batch.open_jobs(first, last, planned_run) as entries, asyncio.TaskGroup() as group:
-        for open_job in entries:
+    async with asyncio.TaskGroup() as group:
+        for open_job in await find_open_jobs(batch.engine, first, last, planned_run=planned_run):
             group.create_task(generate_job(batch, open_job))
 
 

@@ -18,7 +18,9 @@ from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import Batch, open_batch
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.jobs import write_plan
+from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms
+from tasks.ledger.worker_leases import WorkerLeases
 from tasks.store.output import Output
 from tasks.store.output.folder import OutputFolder
 
@@ -96,7 +98,6 @@ async def batch_of(
     *,
     clock: Clock | None = None,
     budget_micros: int | None = None,
-    terms: LeaseTerms | None = None,
     **backend: Any,
 ) -> AsyncIterator[Batch]:
     """An open batch over these jobs, its one backend `sketch` set up as given."""
@@ -104,7 +105,14 @@ async def batch_of(
     output = OutputFolder(out) if isinstance(out, Path) else out
     async with open_ledger(output.home, create=True) as engine:
         await plan_jobs(engine, jobs)
-        async with open_batch(
-            output, engine, settings, budget_micros=budget_micros, clock=clock or Clock(), terms=terms
-        ) as batch:
+        async with open_batch(output, engine, settings, budget_micros=budget_micros, clock=clock or Clock()) as batch:
             yield batch
+
+
+@asynccontextmanager
+async def sharing(batch: Batch, terms: LeaseTerms) -> AsyncIterator[WorkerLeases]:
+    """For the duration of the block this process is one worker of several on the batch; gives its leases."""
+    batch.holding = WorkerLeases(batch.engine, terms, batch.clock)
+    batch.journal = Journal(batch.engine, terms)
+    async with batch.holding.renewing(batch.stop.stop):
+        yield batch.holding

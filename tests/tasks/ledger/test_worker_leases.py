@@ -13,13 +13,14 @@ from tasks.core.errors import BatchLocked, BatchStopped, Throttled
 from tasks.core.paths import POINTER_NAME
 from tasks.core.records import Job
 from tasks.generate.budget import Budget
-from tasks.generate.jobs import generate_job, generate_range
+from tasks.generate.jobs import generate_job
+from tasks.generate.workers.claims import Claims
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.leases import LeaseTerms, claim
 from tasks.runs.request import RunRequest
 from tasks.runs.run import open_run
-from tests.support.factories import make_job, plan_jobs
+from tests.support.factories import FakeClock, make_job, plan_jobs, sharing
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
 from tests.support.scripted_batch import EVERYTHING, scripted
 from tests.tasks.ledger.conftest import on_disk
@@ -32,9 +33,11 @@ async def test_a_job_that_another_worker_took_is_not_sent(out: Path) -> None:
     """Its price is free again, it counts as neither done nor failed, and the others go on."""
     lost, mine = make_job(0), make_job(1)
     backend = ScriptedBackend()
-    async with scripted(out, backend, [lost, mine], terms=ANNA, clock=Clock(), budget_micros=2 * PRICE_MICROS) as batch:
-        assert batch.holding is not None
-        entries = await batch.holding.claim(*EVERYTHING)
+    async with (
+        scripted(out, backend, [lost, mine], clock=Clock(), budget_micros=2 * PRICE_MICROS) as batch,
+        sharing(batch, ANNA) as leases,
+    ):
+        entries = await leases.claim(*EVERYTHING)
         async with batch.engine.begin() as db:
             await db.execute(update(jobs).where(jobs.c.job_id == lost.job_id).values(lease_until_us=1))
         assert len(await claim(batch.engine, *EVERYTHING, BERT)) == 1
@@ -50,29 +53,31 @@ async def test_an_intent_is_not_sent_late(out: Path) -> None:
     """Its turn came when the lease was nearly over: no create leaves, and another worker may look it up at once."""
     backend = ScriptedBackend()
     backend.on_submit["row-0"].append(Throttled("later", retry_after_s=0.01))
-    async with scripted(out, backend, [make_job()], terms=ANNA, clock=Clock()) as batch:
+    async with scripted(out, backend, [make_job()], clock=Clock()) as batch, sharing(batch, ANNA) as leases:
 
         def let_the_lease_run_down(job: Job) -> None:
-            assert batch.holding is not None
-            batch.holding._until_s[job.job_id] -= ANNA.lease_s
+            leases._until_s[job.job_id] -= ANNA.lease_s
 
         backend.before_submit = let_the_lease_run_down
-        await generate_range(batch, *EVERYTHING)
+        [entry] = await leases.claim(*EVERYTHING)
+        await generate_job(batch, entry)
         assert (backend.calls["submit"], backend.billed) == (1, {})
         assert await on_disk(out, OWNERS) == [("submitting", None)]
 
 
 async def test_a_job_that_cannot_be_given_back_stops_the_batch(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger went away just then: what the others have in flight lands, and none of them is cancelled."""
-    async with scripted(out, ScriptedBackend(), [make_job(0), make_job(1)], terms=ANNA, clock=Clock()) as batch:
-        assert batch.holding is not None
-        lost, mine = await batch.holding.claim(*EVERYTHING)
-        await batch.holding.release([lost.job])
+    async with (
+        scripted(out, ScriptedBackend(), [make_job(0), make_job(1)], clock=Clock()) as batch,
+        sharing(batch, ANNA) as leases,
+    ):
+        lost, mine = await leases.claim(*EVERYTHING)
+        await leases.release([lost.job])
 
         async def away(_: object) -> None:
             raise BatchStopped("ledger", "the ledger is away")
 
-        monkeypatch.setattr(batch.holding, "release", away)
+        monkeypatch.setattr(leases, "release", away)
         await asyncio.gather(generate_job(batch, mine), generate_job(batch, lost))
         assert str(batch.stop.cause) == "the ledger is away"
         assert await on_disk(out, OWNERS) == [("planned", None), ("succeeded", "anna")]
@@ -80,21 +85,32 @@ async def test_a_job_that_cannot_be_given_back_stops_the_batch(out: Path, monkey
 
 async def test_a_worker_that_stops_gives_back_what_it_leaves_open(out: Path) -> None:
     """Nobody waits for the leases of a worker that drained."""
-    async with scripted(out, ScriptedBackend(), [make_job()], terms=ANNA, clock=Clock()) as batch:
-        batch.stop.drain()
-        await generate_range(batch, *EVERYTHING)
-        assert await on_disk(out, OWNERS) == [("planned", None)]
+    backend = ScriptedBackend()
+    async with (
+        scripted(out, backend, [make_job(0), make_job(1)], clock=Clock(), concurrency=1) as batch,
+        sharing(batch, ANNA) as leases,
+    ):
+        backend.before_submit = lambda _: batch.stop.drain()
+        await Claims(batch, leases).work(*EVERYTHING)
+        assert await on_disk(out, OWNERS) == [("succeeded", "anna"), ("planned", None)]
 
 
 async def test_leases_are_renewed_while_the_worker_lives(out: Path) -> None:
-    """A picture may take longer than a lease: nobody else gets the job meanwhile."""
-    terms = LeaseTerms(owner="anna", lease_s=2.0, send_margin_s=0.5)
-    async with scripted(out, ScriptedBackend(latency_s=4.0), [make_job()], terms=terms, clock=Clock()) as batch:
-        work = asyncio.create_task(generate_range(batch, *EVERYTHING))
-        await asyncio.sleep(3.0)
-        assert await claim(batch.engine, *EVERYTHING, BERT) == []
-        await work
-        assert batch.tally.succeeded == 1
+    """An image may take longer than a lease: the worker's lease moves on in the background, here and in the ledger."""
+    clock = FakeClock()  # whose time passes only while the renewals wait
+    until = "SELECT lease_until_us FROM jobs"
+    async with (
+        scripted(out, ScriptedBackend(), [make_job()], clock=clock.clock) as batch,
+        sharing(batch, ANNA) as leases,
+    ):
+        [entry] = await leases.claim(*EVERYTHING)
+        [(first_us,)] = await on_disk(out, until)
+        ends_s = clock.now_s + 2 * ANNA.lease_s
+        while clock.now_s < ends_s:
+            await asyncio.sleep(0)
+        assert leases.holds(entry.job)
+        [(last_us,)] = await on_disk(out, until)
+        assert last_us > first_us
 
 
 async def test_a_run_alone_waits_for_the_workers_of_a_killed_one(out: Path) -> None:

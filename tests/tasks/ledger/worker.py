@@ -11,24 +11,27 @@ from pathlib import Path
 
 from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import open_batch
-from tasks.generate.jobs import generate_range
+from tasks.generate.workers.claims import Claims
+from tasks.ledger.database import postgresql
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.leases import LeaseTerms, claim, make_owner
 from tasks.store.output.folder import OutputFolder
+from tests.support.factories import sharing
 
 LAST = 10**6
 PORTION = 7
 
 
 async def generate(out: Path, terms: LeaseTerms, latency_s: float) -> None:
-    """All that nobody else holds, two jobs at a time."""
+    """Every open job, two at a time, as soon as nobody else holds it."""
     backend = {"type": "sketch", "latency_s": latency_s, "concurrency": 2}
     settings = Settings(backends={"sketch": BackendSettings.model_validate(backend)})
     async with (
         open_ledger(out) as engine,
-        open_batch(OutputFolder(out), engine, settings, budget_micros=None, terms=terms) as batch,
+        open_batch(OutputFolder(out), engine, settings, budget_micros=None) as batch,
+        sharing(batch, terms) as leases,
     ):
-        await generate_range(batch, 0, LAST)
+        await Claims(batch, leases).work(0, LAST)
         say(f"generated {batch.tally.succeeded}")
 
 
@@ -50,6 +53,7 @@ def say(text: str) -> None:
 def main() -> None:
     """Do what the arguments say."""
     what, out, lease_s, latency_s = sys.argv[1:]
+    postgresql.STUCK_S = 2  # a worker that a test stops in a transaction keeps the others waiting for that long
     terms = LeaseTerms(owner=make_owner(), lease_s=float(lease_s), send_margin_s=float(lease_s) / 4)
     asyncio.run(generate(Path(out), terms, float(latency_s)) if what == "generate" else take(Path(out), terms))
 

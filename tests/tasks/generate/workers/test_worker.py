@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
@@ -20,6 +22,8 @@ from tasks.generate.workers import worker as shard
 from tasks.generate.workers.heartbeat import Heartbeat
 from tasks.generate.workers.start import begin_fleet
 from tasks.generate.workers.worker import ShardOrder, divide_concurrency, work_on_shard
+from tasks.ledger.database import postgresql
+from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms, claim
@@ -95,6 +99,20 @@ async def test_a_claim_whose_answer_was_lost_holds_up_nothing(
     monkeypatch.setattr(shard, "new_owner", lambda: "me")
     await asyncio.wait_for(work_on_shard(order(out, run)), 30)
     assert (await count_jobs(ledger)).succeeded == JOBS
+
+
+async def test_rows_locked_by_a_stopped_worker_are_waited_for(
+    ledger: AsyncEngine, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim passes over rows that an open transaction holds; the shard ends only when their jobs are done too."""
+    run = await begin(ledger)
+    monkeypatch.setattr(postgresql, "STUCK_S", 1)
+    async with open_ledger(out) as stopped, stopped.connect() as transaction:
+        await transaction.execute(select(jobs.c.job_id).where(jobs.c.position < 2).with_for_update())
+        await work_on_shard(order(out, run))
+        assert (await count_jobs(ledger)).succeeded == JOBS
+        with suppress(DBAPIError):  # the server has ended it
+            await transaction.rollback()
 
 
 async def test_the_cap_of_the_run_holds_at_the_workers(ledger: AsyncEngine, out: Path) -> None:
