@@ -37,7 +37,7 @@ from tests.support.factories import START_US, make_job, plan_jobs
 JOBS = 12
 
 
-async def begin(ledger: AsyncEngine, *, budget_micros: int | None = None, lease_s: float = 3, **backend: Any) -> int:
+async def begin(ledger: AsyncEngine, *, budget_micros: int | None = None, lease_s: float = 600, **backend: Any) -> int:
     """A run of a fleet over twelve jobs; its number."""
     settings = Settings(
         backends={"sketch": BackendSettings.model_validate({"type": "sketch", "concurrency": 8, **backend})},
@@ -96,7 +96,7 @@ async def test_a_claim_whose_answer_was_lost_holds_up_nothing(
     """Jobs that are the worker's in the ledger and not in its hands are free again before their leases end."""
     run = await begin(ledger)
     await claim(ledger, 0, JOBS, LeaseTerms(owner="me"))
-    monkeypatch.setattr(shard, "new_owner", lambda: "me")
+    monkeypatch.setattr(shard, "make_owner", lambda: "me")
     await asyncio.wait_for(work_on_shard(order(out, run)), 30)
     assert (await count_jobs(ledger)).succeeded == JOBS
 
@@ -141,7 +141,7 @@ async def test_an_order_of_a_run_that_is_over_does_nothing(ledger: AsyncEngine, 
 
 async def test_a_ledger_that_gives_no_more_jobs_lets_those_in_flight_land(ledger: AsyncEngine, out: Path) -> None:
     """Claims fail while a picture is being made: the worker stops and stores it, and gives back what it has not begun."""
-    run = await begin(ledger, lease_s=60, latency_s=3, concurrency=2)
+    run = await begin(ledger, latency_s=3, concurrency=2)
     work = asyncio.create_task(work_on_shard(order(out, run)))
     while not (await count_jobs(ledger)).submitted:
         await asyncio.sleep(0.05)
