@@ -6,14 +6,18 @@ Applying a group twice changes nothing, so it is repeated when the database's an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from functools import cache
+from math import isfinite
 from typing import Any
 
 from sqlalchemy import (
     Connection,
+    Float,
+    Integer,
     ScalarSelect,
+    Text,
     bindparam,
     case,
     func,
@@ -26,6 +30,7 @@ from sqlalchemy.sql.dml import Insert, Update
 
 from tasks.core.database import build_insert
 from tasks.core.records import Job, JobState
+from tasks.core.safe_text import sanitize_text
 from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.leases import LeaseTerms, is_newest, read_seconds_left
 
@@ -70,8 +75,15 @@ class Change(IntEnum):
     JOB_FAILED = 9
 
 
-Group = Mapping[Change, Sequence[Mapping[str, Any]]]
+Row = Mapping[str, Any]
+Group = Mapping[Change, Sequence[Row]]
 """Changes of one transaction; each row names its job as `a_job_id`."""
+
+_INTEGER_LIMIT = 2**63
+_NUMBERS = frozenset({"a_number"}) | {
+    column.name for table in (jobs, attempts) for column in table.c if isinstance(column.type, Integer | Float)
+}
+"""Names of the rows' values that are numbers."""
 
 INTENT = frozenset({Change.ATTEMPT_STARTED, Change.JOB_SUBMITTING})
 """Changes that are on disk before a paid call is sent."""
@@ -96,6 +108,32 @@ def apply_changes(db: Connection, group: Group, terms: LeaseTerms | None) -> fro
         if rows := group[change]:
             db.execute(_choose_statement(change, db.dialect.name), rows)
     return lost
+
+
+def group_rows(entries: Iterable[tuple[Change, Row]]) -> Group:
+    """Collect the rows of each kind of change."""
+    group: dict[Change, list[Row]] = {}
+    for change, row in entries:
+        group.setdefault(change, []).append(row)
+    return group
+
+
+def clean_row(values: Row) -> Row:
+    """Replace what no database takes, because one such value refuses the whole transaction.
+
+    Text loses what cannot be stored, and a number that its column cannot hold becomes NULL.
+    """
+    return {name: _clean_number(value) if name in _NUMBERS else _clean_text(value) for name, value in values.items()}
+
+
+def _clean_number(value: Any) -> int | float | None:
+    if isinstance(value, float) and isfinite(value):
+        return value
+    return value if isinstance(value, int) and abs(value) < _INTEGER_LIMIT else None
+
+
+def _clean_text(value: Any) -> str | None:
+    return None if value is None else sanitize_text(str(value))
 
 
 def collect_job_ids(group: Group) -> frozenset[str]:
@@ -158,7 +196,7 @@ _STATEMENTS: dict[Change, Insert | Update] = {
     Change.JOB_SUBMITTED: _update_job("prediction_id", "model_version", state=JobState.SUBMITTED),
     Change.ATTEMPT_ENDED: _update_attempt(
         "state", "predict_time_s", "cost_micros", "cost_source", "ended_at_us", *_END
-    ),
+    ).values(prediction_id=func.coalesce(bindparam("a_prediction_id", type_=Text), attempts.c.prediction_id)),
     Change.JOB_OPEN_AGAIN: _update_job(state=JobState.PLANNED),
     Change.JOB_REROUTED: ROUTE_UPDATE,
     Change.JOB_SUCCEEDED: _update_job(

@@ -7,22 +7,35 @@ jobs cost some hundred commits. A change that guards money (`submitting`) is awa
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.core.errors import JobError, LeaseLost
+from tasks.core.errors import BatchStopped, JobError, LeaseLost
 from tasks.core.records import Job, JobState, Prediction, StoredImage
-from tasks.core.safe_text import sanitize_text
-from tasks.ledger.changes import Change, apply_changes, build_route, collect_job_ids
+from tasks.core.safe_text import error_text
+from tasks.ledger.changes import Change, Row, apply_changes, build_route, clean_row, group_rows
 from tasks.ledger.database.connect import explain_failure
 from tasks.ledger.database.writer import make_writer
+from tasks.ledger.group_commit import GroupCommit
 from tasks.ledger.leases import LeaseTerms
 
-GROUPING_S = 0.002
-"""Seconds a change waits for others: short beside a provider's latency, long beside a commit."""
+Entry = tuple[Change, Row]
+_FACTS = frozenset({Change.ATTEMPT_SUBMITTED, Change.JOB_SUBMITTED})
+"""Changes that nobody waits for, and that are true whatever becomes of their group: a provider's id is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Outcome of a group."""
+
+    lost: frozenset[str] = frozenset()
+    """Jobs of which nothing was written, because their lease is another worker's."""
+    refused: dict[str, Exception] = field(default_factory=dict)
+    """Errors of the database, by the job whose rows it does not take."""
 
 
 class Journal:
@@ -36,17 +49,21 @@ class Journal:
         """
         self._writer = make_writer(engine)
         self._terms = terms
-        self._lost: frozenset[str] = frozenset()
-        self._pending: dict[Change, list[dict[str, Any]]] = defaultdict(list)
-        self._committed: asyncio.Future[None] | None = None
-        """Commit of the group that collects changes now."""
-        self._committing: asyncio.Future[None] | None = None
-        """Commit of the group that is being written now."""
-        self._flushers: set[asyncio.Task[None]] = set()
-        self._one_commit = asyncio.Lock()
+        self._groups = GroupCommit(self._write)
+        self._unwritten: list[Entry] = []
+        """Facts of groups that failed; they go with the next group."""
 
-    async def submitting(self, job: Job, *, number: int, reserved_micros: int | None, now_us: int) -> None:
+    async def submitting(
+        self, job: Job, *, number: int, reserved_micros: int | None, now_us: int, sent_at_us: int | None = None
+    ) -> None:
         """Record that attempt `number` is about to be paid for; on disk on return.
+
+        Args:
+            job: The job.
+            number: Its attempt.
+            reserved_micros: Money set aside for it, in millionths of a dollar; None: its price is unknown.
+            now_us: Microseconds since 1970 UTC by this machine's clock.
+            sent_at_us: The same instant by the service's clock, where the service has told its time.
 
         Raises:
             LeaseLost: The lease ended, or too little is left for a create. Nothing may be sent.
@@ -57,6 +74,7 @@ class Journal:
             a_number=number,
             backend=job.backend,
             started_at_us=now_us,
+            sent_at_us=sent_at_us,
             reserved_micros=reserved_micros,
         )
         self._add(Change.JOB_SUBMITTING, a_job_id=job.job_id, attempts=number)
@@ -120,7 +138,7 @@ class Journal:
             a_job_id=job.job_id,
             state=state,
             error_kind=error.error_kind,
-            error_message=sanitize_text(str(error)),
+            error_message=str(error),
             latency_ms=latency_ms,
             completed_at_us=now_us,
         )
@@ -142,6 +160,7 @@ class Journal:
             error_kind=None,
             error_message=None,
             ended_at_us=now_us,
+            a_prediction_id=prediction.prediction_id,
         )
         self._add(
             Change.JOB_SUCCEEDED,
@@ -168,19 +187,14 @@ class Journal:
             BatchStopped: The ledger cannot be written (disk full, database away). Fix that and resume; the states on
                 disk are true.
         """
-        # Groups are written one after the other, so the later one is on disk after the earlier one.
-        if (last := self._committed or self._committing) is not None:
-            await asyncio.shield(last)
-
-    async def _written(self, job: Job) -> None:
-        await self.committed()
-        if job.job_id in self._lost:
-            raise LeaseLost(f"{job.label}: another worker goes on with it")
+        await self._groups.drain()
 
     async def close(self) -> None:
         """Commit what is left."""
         try:
-            await self.committed()
+            await self._groups.drain()
+            if self._unwritten:
+                await asyncio.shield(self._groups.add())
         finally:
             await self._writer.close()
 
@@ -197,32 +211,48 @@ class Journal:
             cost_micros=error.cost_micros,
             cost_source=None,
             error_kind=error.error_kind,
-            error_message=sanitize_text(str(error)),
+            error_message=str(error),
             ended_at_us=now_us,
+            a_prediction_id=None,
         )
 
     def _add(self, change: Change, **values: Any) -> None:
-        self._pending[change].append(values)
-        if self._committed is None:
-            self._committed = asyncio.get_running_loop().create_future()
-            flusher = asyncio.create_task(self._flush_soon(self._committed))
-            self._flushers.add(flusher)
-            flusher.add_done_callback(self._flushers.discard)
+        self._groups.add((change, clean_row(values)))
 
-    async def _flush_soon(self, committed: asyncio.Future[None]) -> None:
-        await asyncio.sleep(GROUPING_S)
-        async with self._one_commit:
-            # What came while the last group was being committed joins this one; what comes now starts the next.
-            group, self._pending, self._committed = self._pending, defaultdict(list), None
-            self._committing = committed
+    async def _written(self, job: Job) -> None:
+        """Wait for the commit of what was just added for the job."""
+        outcome = await asyncio.shield(self._groups.add())
+        if job.job_id in outcome.lost:
+            raise LeaseLost(f"{job.label}: another worker goes on with it")
+        if error := outcome.refused.get(job.job_id):
+            reason = getattr(error, "orig", error)
+            raise JobError(
+                f"the ledger does not take its values ({error_text(reason)})", kind="unrecorded", cost_micros=None
+            )
+
+    async def _write(self, entries: Sequence[Entry]) -> _Written:
+        entries, self._unwritten = [*self._unwritten, *entries], []
+        try:
+            return _Written(lost=await self._apply(entries))
+        except Exception as exc:  # noqa: BLE001  raised where it stops the batch, else each job is written by itself
+            stopped = exc if isinstance(exc, BatchStopped) else explain_failure(exc)
+            if stopped is not None:
+                self._unwritten = [entry for entry in entries if entry[0] in _FACTS]
+                raise stopped from None
+        # The database refused a value. The rows beside it are right, so each job is written by itself.
+        return await self._write_each(entries)
+
+    async def _write_each(self, entries: Sequence[Entry]) -> _Written:
+        lost: frozenset[str] = frozenset()
+        refused: dict[str, Exception] = {}
+        for job_id in dict.fromkeys(row["a_job_id"] for _, row in entries):
             try:
-                lost = await self._writer.write(partial(apply_changes, group=group, terms=self._terms))
-            except Exception as exc:  # noqa: BLE001  whoever waits has to learn of it, whatever it is
-                committed.set_exception(explain_failure(exc) or exc)
-                committed.exception()  # marks it as seen: a group that nobody awaits must not warn at exit
-            else:
-                if self._terms is not None:
-                    self._lost = (self._lost - collect_job_ids(group)) | lost
-                committed.set_result(None)
-            finally:
-                self._committing = None
+                lost |= await self._apply([entry for entry in entries if entry[1]["a_job_id"] == job_id])
+            except Exception as exc:
+                if explain_failure(exc):
+                    raise
+                refused[job_id] = exc
+        return _Written(lost, refused)
+
+    async def _apply(self, entries: Iterable[Entry]) -> frozenset[str]:
+        return await self._writer.write(partial(apply_changes, group=group_rows(entries), terms=self._terms))

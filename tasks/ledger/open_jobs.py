@@ -29,6 +29,8 @@ class OpenJob:
     """Of the unfinished attempt, when its id is known."""
     started_at_us: int | None
     """When the last attempt began."""
+    sent_at_us: int | None = None
+    """When the last attempt began by the service's clock; None where the service had not told its time."""
     reserved_micros: int | None
     """What the budget already counts for the last attempt: its cost, or its reservation while the cost is unknown."""
     asked_again: bool
@@ -117,6 +119,7 @@ async def find_open_jobs(
         select(
             jobs,
             attempts.c.started_at_us,
+            attempts.c.sent_at_us,
             attempts.c.ended_at_us,
             func.coalesce(attempts.c.cost_micros, attempts.c.reserved_micros).label("reserved_micros"),
         )
@@ -141,6 +144,7 @@ def _build_open_job(row: Any) -> OpenJob:
         attempts=row.attempts,
         prediction=Prediction(prediction_id=row.prediction_id, model_version=row.model_version) if known else None,
         started_at_us=row.started_at_us,
+        sent_at_us=row.sent_at_us,
         reserved_micros=row.reserved_micros,
         asked_again=row.state != JobState.PLANNED and row.ended_at_us is not None,
         withdrawn=row.withdrawn,

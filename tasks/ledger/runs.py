@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.ledger.database.schema import runs
-from tasks.ledger.database.transactions import execute, fetch_mappings
+from tasks.ledger.database.schema import batch_identity, runs
+from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,3 +89,9 @@ async def count_resumes(engine: AsyncEngine) -> int:
     async with engine.connect() as db:
         counted = select(func.count()).where(runs.c.number > last_planned.scalar_subquery())
         return int((await db.execute(counted)).scalar_one())
+
+
+async def get_batch_identity(engine: AsyncEngine) -> str:
+    """A name of the batch that no other batch has and that stays when its folder moves; 32 hex digits."""
+    [(batch,)] = await fetch_rows(engine, select(batch_identity.c.batch))
+    return str(batch)

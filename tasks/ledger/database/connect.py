@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import BatchStopped
 from tasks.ledger.database.location import LedgerPlace, PostgresqlSchema, SqliteFile, locate_ledger, require_ledger
-from tasks.ledger.database.postgresql_errors import explain_postgresql
+from tasks.ledger.database.postgresql_errors import explain_postgresql, is_refused_value
 from tasks.ledger.database.sqlite import explain_sqlite, open_sqlite
 
 
@@ -69,6 +69,8 @@ def _open(place: LedgerPlace, *, create: bool, alone: bool) -> AbstractAsyncCont
 
 def explain_failure(exc: Exception) -> BatchStopped | None:
     """The error that a user can act on, for a database that could not be read or written; None for any other."""
+    if isinstance(exc, DBAPIError) and is_refused_value(exc):
+        return None
     if isinstance(exc, OSError) or (isinstance(exc, DBAPIError) and hasattr(exc.orig, "sqlstate")):
         return explain_postgresql(exc)
     return explain_sqlite(exc) if isinstance(exc, OperationalError) else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select, text, update
 
 from tasks.core.errors import InputError
-from tasks.ledger.database.schema import CLAIMED_INDEX, SCHEMA_VERSION, metadata
+from tasks.ledger.database.schema import CLAIMED_INDEX, PREDICTION_INDEXES, SCHEMA_VERSION, batch_identity, metadata
 
 _STEPS: dict[int, tuple[str, ...]] = {
     2: (
@@ -21,16 +22,21 @@ _STEPS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE jobs ADD COLUMN input_mask_sha256 VARCHAR(64)",
         CLAIMED_INDEX,
     ),
+    3: (
+        "ALTER TABLE attempts ADD COLUMN sent_at_us BIGINT",
+        "CREATE TABLE batch_identity (batch VARCHAR(32) NOT NULL PRIMARY KEY)",
+        *PREDICTION_INDEXES,
+    ),
 }
-"""What makes the tables of a version of those of the one before."""
+"""Statements that bring the tables of the previous version to this one."""
 
 _OLDEST = min(_STEPS) - 1
 _versions = Table("ledger_version", MetaData(), Column("version", Integer, nullable=False))
-"""SQLite keeps the number in the file's head; in PostgreSQL this table's only row has it."""
+"""PostgreSQL keeps the version in this table's only row; SQLite keeps it in the file's header."""
 
 
 def read_version(db: Connection) -> int:
-    """The version that stands in the database; 0 where there are no tables yet."""
+    """The ledger version of the database; 0 before the tables exist."""
     if db.dialect.name == "sqlite":
         return int(db.execute(text("PRAGMA user_version")).scalar_one())
     if db.execute(text("SELECT to_regclass(quote_ident(current_schema()) || '.ledger_version')")).scalar() is None:
@@ -39,7 +45,7 @@ def read_version(db: Connection) -> int:
 
 
 def require_known(version: int, place: Path | str) -> None:
-    """Pass for a version that this program can use, or make usable.
+    """Check that this program can use the version, or migrate it.
 
     Raises:
         InputError: Another version of the program wrote it.
@@ -49,7 +55,7 @@ def require_known(version: int, place: Path | str) -> None:
 
 
 def bring_up_to_date(db: Connection) -> None:
-    """Make the tables, or change those of an older version; the caller lets nobody else do it at the same time."""
+    """Create the tables, or migrate older ones; the caller keeps others from doing it at the same time."""
     version = read_version(db)
     if version == 0:
         metadata.create_all(db)
@@ -57,6 +63,8 @@ def bring_up_to_date(db: Connection) -> None:
         for step in range(version + 1, SCHEMA_VERSION + 1):
             for statement in _STEPS[step]:
                 db.execute(text(statement))
+    if db.execute(select(batch_identity.c.batch)).first() is None:
+        db.execute(insert(batch_identity).values(batch=secrets.token_hex(16)))
     if db.dialect.name == "sqlite":
         db.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
     elif version == 0:

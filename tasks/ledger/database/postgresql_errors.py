@@ -7,6 +7,8 @@ from sqlalchemy.exc import DBAPIError
 from tasks.core.database import is_away_code as means_away
 from tasks.core.errors import BatchStopped
 
+_VALUE_CLASSES = ("22", "23")
+"""Data exceptions and violated constraints (PostgreSQL's manual, Appendix A)."""
 _STOOD_STILL = "25P03"
 """The server gave up a transaction that did nothing for `STUCK_S`: its process was stopped, and may go on."""
 
@@ -21,6 +23,11 @@ def is_away(exc: BaseException) -> bool:
 def is_away_code(code: str | None) -> bool:
     """Whether a refusal with this SQLSTATE may be over later."""
     return code is not None and (code == _STOOD_STILL or means_away(code))
+
+
+def is_refused_value(exc: DBAPIError) -> bool:
+    """True where the database refused a value of the statement, so the same without that value may pass."""
+    return str(getattr(exc.orig, "sqlstate", "")).startswith(_VALUE_CLASSES)
 
 
 def explain_postgresql(exc: DBAPIError | OSError) -> BatchStopped:

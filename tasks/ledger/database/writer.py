@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.retry import retry_database
@@ -20,14 +21,14 @@ from tasks.ledger.database.postgresql_errors import is_away
 from tasks.ledger.database.sqlite import configure_sqlite
 
 Transaction = Callable[[Connection], frozenset[str]]
-"""What is done in one transaction; see `tasks.ledger.changes.apply_changes`."""
+"""Work of one transaction; see `tasks.ledger.changes.apply_changes`."""
 
 
 class LedgerWriter(Protocol):
-    """Writes to the database of a ledger's engine; one for each journal."""
+    """Writes to the database of an engine, one transaction at a time."""
 
     async def write(self, transaction: Transaction) -> frozenset[str]:
-        """One transaction; on disk when this returns what the transaction does.
+        """Run one transaction and return its result; on disk on return.
 
         Raises:
             sqlalchemy.exc.DBAPIError: Nothing of it was written.
@@ -35,11 +36,11 @@ class LedgerWriter(Protocol):
         """
 
     async def close(self) -> None:
-        """Everything that was awaited is on disk."""
+        """Release connections; everything that was awaited is on disk."""
 
 
 def make_writer(engine: AsyncEngine) -> LedgerWriter:
-    """Nothing is connected before the first transaction."""
+    """The writer for a ledger's engine; it connects with its first transaction."""
     return SqliteWriter(engine) if engine.dialect.name == "sqlite" else PostgresqlWriter(engine)
 
 
@@ -54,6 +55,10 @@ class SqliteWriter:
 
     async def write(self, transaction: Transaction) -> frozenset[str]:
         """See `LedgerWriter.write`."""
+        # Another program may hold the file longer than SQLite itself waits: a backup, a browser of databases.
+        return await retry_database(_is_locked)(self._write_in_thread, transaction)
+
+    async def _write_in_thread(self, transaction: Transaction) -> frozenset[str]:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._write, transaction)
 
     async def close(self) -> None:
@@ -64,6 +69,10 @@ class SqliteWriter:
     def _write(self, transaction: Transaction) -> frozenset[str]:
         with self.engine.begin() as db:
             return transaction(db)
+
+
+def _is_locked(exc: BaseException) -> bool:
+    return isinstance(exc, OperationalError) and "locked" in str(exc.orig)
 
 
 class PostgresqlWriter:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
 from sqlalchemy import event
 
-from tasks.core.errors import JobError
+from tasks.core import retry
+from tasks.core.errors import BatchStopped, JobError
 from tasks.core.records import Job, JobState, Prediction, StoredImage
 from tasks.ledger.open_jobs import find_open_jobs
 from tasks.ledger.queries import count_jobs
@@ -32,7 +37,7 @@ async def test_a_commit_under_way_is_waited_for_too(out: Path) -> None:
     async with batch_of(out, [job]) as batch:
         await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
         batch.journal.submitted(job, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
-        while batch.journal._committed is not None:
+        while batch.journal._groups._collected is not None:
             await asyncio.sleep(0)
         await batch.journal.close()
         assert await on_disk(out, "SELECT state, prediction_id FROM jobs") == [("submitted", "p1")]
@@ -106,3 +111,89 @@ async def test_many_changes_share_few_commits(out: Path) -> None:
         await asyncio.gather(*(intend(job) for job in jobs))
         assert await on_disk(out, "SELECT count(*) FROM attempts") == [(100,)]
         assert len(commits) <= 5
+
+
+ODD_VALUES: dict[str, Any] = {
+    "a dictionary": {"a": 1},
+    "a list": ["p1"],
+    "half a surrogate pair": "p\ud800",
+    "NUL": "p\x00",
+    "a number no column holds": 10**30,
+}
+
+
+@pytest.mark.parametrize("odd", ODD_VALUES.values(), ids=ODD_VALUES)
+async def test_a_value_that_no_database_takes_harms_no_other_job(odd: Any, out: Path) -> None:
+    """An odd version or count in one prediction: its job and those written with it all reach the disk."""
+    jobs = [make_job(number) for number in range(3)]
+    async with batch_of(out, jobs) as batch:
+        for job in jobs:
+            await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
+        ends = [
+            batch.journal.succeeded(
+                job,
+                number=1,
+                prediction=replace(PREDICTION, model_version=odd, cost_micros=odd) if job is jobs[0] else PREDICTION,
+                image=IMAGE,
+                latency_ms=5,
+                now_us=START_US,
+            )
+            for job in jobs
+        ]
+        await asyncio.gather(*ends)
+        assert await on_disk(out, "SELECT state, count(*) FROM jobs GROUP BY state") == [("succeeded", 3)]
+
+
+async def test_rows_that_the_database_refuses_end_their_own_job_only(out: Path) -> None:
+    """A file name of the wrong kind refuses the group: the job hears of it, and the others of the group are written."""
+    jobs = [make_job(number) for number in range(3)]
+    async with batch_of(out, jobs) as batch:
+        for job in jobs:
+            await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
+        broken = replace(IMAGE, sha256=None)  # type: ignore[arg-type]  # as a damaged caller would
+        if batch.engine.dialect.name == "sqlite":
+            async with batch.engine.begin() as db:
+                await db.exec_driver_sql(
+                    "CREATE TRIGGER refuse BEFORE UPDATE ON jobs WHEN NEW.state = 'succeeded' AND NEW.sha256 IS NULL "
+                    "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+                )
+        else:
+            async with batch.engine.begin() as db:
+                await db.exec_driver_sql("ALTER TABLE jobs ADD CHECK (state <> 'succeeded' OR sha256 IS NOT NULL)")
+        ends = [
+            batch.journal.succeeded(
+                job,
+                number=1,
+                prediction=PREDICTION,
+                image=broken if job is jobs[0] else IMAGE,
+                latency_ms=5,
+                now_us=START_US,
+            )
+            for job in jobs
+        ]
+        results = await asyncio.gather(*ends, return_exceptions=True)
+        assert [getattr(result, "error_kind", None) for result in results] == ["unrecorded", None, None]
+        assert await on_disk(out, "SELECT state, count(*) FROM jobs GROUP BY state ORDER BY state") == [
+            ("submitting", 1),
+            ("succeeded", 2),
+        ]
+
+
+async def test_an_id_survives_a_group_that_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another program locks the ledger for too long an id becomes known: it is on disk when the lock is gone."""
+    monkeypatch.setattr(retry, "LEDGER_PATIENCE_S", 0.0)
+    job = make_job()
+    async with batch_of(tmp_path, [job]) as batch:
+        await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
+        writer: Any = batch.journal._writer
+        event.listen(writer.engine, "begin", lambda db: db.exec_driver_sql("PRAGMA busy_timeout = 10"))
+        with sqlite3.connect(tmp_path / "ledger.db", isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+            batch.journal.submitted(job, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
+            with pytest.raises(BatchStopped, match="locked"):
+                await batch.journal.committed()
+            other.execute("ROLLBACK")
+        other.close()
+    assert await on_disk(tmp_path, "SELECT prediction_id FROM attempts") == [("p1",)]

@@ -7,7 +7,9 @@ import sqlite3
 from pathlib import Path
 
 from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.schema import SCHEMA_VERSION
 from tasks.ledger.open_jobs import EVERYTHING, count_open
+from tasks.ledger.runs import get_batch_identity
 from tests.support.factories import make_job, plan_jobs
 
 ADDED = (
@@ -27,7 +29,10 @@ async def write_version_1(out: Path) -> None:
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, [make_job()])
     with sqlite3.connect(out / "ledger.db") as db:
-        db.execute("DROP INDEX jobs_claimed_by")
+        for index in ("jobs_claimed_by", "jobs_prediction_id", "attempts_prediction_id"):
+            db.execute(f"DROP INDEX {index}")
+        db.execute("DROP TABLE batch_identity")
+        db.execute("ALTER TABLE attempts DROP COLUMN sent_at_us")
         for column in ADDED:
             db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
         db.execute("PRAGMA user_version = 1")
@@ -52,11 +57,12 @@ async def test_a_ledger_of_version_1_goes_on(tmp_path: Path) -> None:
     async with open_ledger(new):
         pass
 
-    async def look() -> int:
+    async def look() -> tuple[int, str]:
         async with open_ledger(old) as engine:
-            return await count_open(engine, EVERYTHING)
+            return await count_open(engine, EVERYTHING), await get_batch_identity(engine)
 
-    assert await asyncio.gather(*(look() for _ in range(5))) == [1] * 5
+    [(jobs, identity)] = set(await asyncio.gather(*(look() for _ in range(5))))
+    assert (jobs, len(identity)) == (1, 32)
     version, columns = facts(old)
-    assert version == 2
+    assert version == SCHEMA_VERSION
     assert tuple(columns[-len(ADDED) :]) == ADDED
