@@ -1,7 +1,6 @@
-"""An open batch: what all shards of one process share while it runs.
+"""An open batch: the state that all shards of one process share while it runs.
 
-Task runs take numbers and look the open batch up here, so no client, lock or prompt ever travels through
-Prefect.
+Task runs get numbers and look the batch up here, so no client, lock or prompt travels through Prefect.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from tasks.store.output import Output
 
 @dataclass(slots=True)
 class Tally:
-    """What happened in this run so far, for the progress display."""
+    """Counts of this run so far, for the progress display."""
 
     succeeded: int = 0
     failed: int = 0
@@ -40,7 +39,7 @@ class Tally:
 
     @property
     def done(self) -> int:
-        """Jobs that ended, one way or the other."""
+        """Jobs that ended, with or without an image."""
         return self.succeeded + self.failed
 
     def ended(self, state: JobState) -> None:
@@ -69,11 +68,11 @@ class Batch:
     stop: StopSignal
     clock: Clock
     build_limiter: Callable[[Allowance], CreateLimiter]
-    """Makes the rate of an account; asked once for each."""
+    """Builds the limiter of an account; called once for each."""
     holding: WorkerLeases | None = None
     """The leases of this process, where several workers share the batch."""
     share: float = 1.0
-    """This process's part of what the accounts allow besides creates."""
+    """This process's share of an account's calls other than creates."""
     tally: Tally = field(default_factory=Tally)
     _backends: dict[str, Backend] = field(default_factory=dict)
     _lanes: dict[str, BackendLimits] = field(default_factory=dict)
@@ -85,7 +84,7 @@ class Batch:
         return sum(instance.concurrency for instance in self.settings.backends.values())
 
     def backend(self, name: str) -> Backend:
-        """The instance called `name`, opened once.
+        """Open the backend `name`, once.
 
         Raises:
             ConfigError: It is not configured, or has bad settings.
@@ -95,7 +94,7 @@ class Batch:
         return self._backends[name]
 
     def get_limits(self, name: str) -> BackendLimits:
-        """The limits of the instance called `name`, shared by all shards."""
+        """The limits of the backend `name`, shared by all shards."""
         if name not in self._lanes:
             concurrency = self.settings.backends[name].concurrency
             self._lanes[name] = BackendLimits(
@@ -104,16 +103,16 @@ class Batch:
         return self._lanes[name]
 
     async def pause(self, seconds: float) -> None:
-        """Sleep before a submit, no longer than one may still be made.
+        """Sleep before a create, and wake up when the batch stops.
 
         Raises:
-            BatchStopped: None may be made any more.
+            BatchStopped: The batch stops, so nothing may be created.
         """
         await self.stop.pausing(self.clock.sleep)(seconds)
 
     @property
     def rate_limiters(self) -> list[RateLimiter]:
-        """The rates of creates that this process keeps by itself now, one for each account."""
+        """The limiters that this process keeps by itself, one for each account."""
         return [rate for rate in self._rates.values() if isinstance(rate, RateLimiter)]
 
     def _creates(self, allowance: Allowance) -> CreateLimiter:
@@ -122,7 +121,7 @@ class Batch:
         return self._rates[allowance.account]
 
     async def close(self) -> None:
-        """Commit what is left and close the backends."""
+        """Write the journal's last changes and close the backends."""
         try:
             await self.journal.close()
         finally:
@@ -139,13 +138,13 @@ async def open_batch(
     budget_micros: int | None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Batch]:
-    """A batch over an open ledger, made current for the duration of the block.
+    """Open a batch over a ledger and make it the current one in the block.
 
     Args:
         out: Where its files go. The caller holds its lock: this process works on the batch alone.
         engine: Its ledger.
         settings: The configuration.
-        budget_micros: Cap over the batch's whole life, millionths of a dollar; None: no cap.
+        budget_micros: Cap over the batch's whole life in millionths of a dollar; None for no cap.
         clock: For tests.
     """
     clock, stop = clock or Clock(), StopSignal()
@@ -168,7 +167,7 @@ async def open_batch(
 
 
 def build_local_limiter(allowance: Allowance, clock: Clock, stop: StopSignal) -> CreateLimiter:
-    """The rate of an account as one process keeps it alone; nobody waits for a turn that the stop takes away."""
+    """Build the limiter of an account for one process; a stop ends every wait for a turn."""
     return RateLimiter(allowance.creates_per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
 
 
@@ -185,5 +184,9 @@ def _make_current(batch: Batch) -> Iterator[None]:
 
 
 def get_current_batch() -> Batch:
-    """The batch that this code runs in; a `LookupError` outside of one is a programming error."""
+    """The batch that this code runs in.
+
+    Raises:
+        LookupError: No batch is open, which is a programming error.
+    """
     return _CURRENT.get()

@@ -1,7 +1,7 @@
-"""The hard cap: the price of each attempt is set aside before it is sent, over the batch's whole life.
+"""The hard cap over the batch's whole life: each attempt's price is reserved before it is sent.
 
-One `Budget` for each batch, shared by all shards of a process; `tasks.generate.workers.shared_budget` is one for many processes. What is set aside is the most that an attempt can cost;
-what it did not cost comes back when its end is known, so near the cap a job waits for those in flight.
+A reservation is the most that an attempt can cost. The difference comes back when its true cost is known, so near the cap
+a job waits for those in flight. `tasks.generate.workers.shared_budget` keeps one cap for many processes.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from tasks.core.money import format_micros
 
 
 class Reservation(Protocol):
-    """Money set aside for one attempt, until its end is known."""
+    """Money reserved for one attempt until its cost is known."""
 
     def settle(self, cost_micros: int | None) -> None:
-        """Put the true cost in its place; with an unknown cost it stays. Only the first call counts."""
+        """Replace the reservation by the true cost; an unknown cost keeps it. Only the first call counts."""
 
 
 class BudgetCap(Protocol):
-    """What has to be asked before money is spent: kept by one process (`Budget`), or by many together."""
+    """The cap, as one process keeps it (`Budget`) or many together."""
 
     @property
     def capped(self) -> bool:
-        """Whether there is a cap at all."""
+        """True where there is a cap."""
 
     def check_estimate(self, micros: int) -> None:
-        """Refuse a plan whose estimate goes beyond the cap, with `BatchStopped`."""
+        """Check that an estimate is within the cap; raises `BatchStopped`."""
 
     async def reserve(self, micros: int | None, *, job_id: str, number: int) -> Reservation:
-        """Set aside the most that an attempt can cost; waits while others in flight may give money back.
+        """Reserve the most that an attempt can cost; waits while jobs in flight may give money back.
 
         Raises:
-            BatchStopped: The budget does not hold it, or the price is not known while there is a cap.
+            BatchStopped: The cap does not allow it, or there is a cap and the price is not known.
         """
 
     def take_over(self, micros: int | None, *, job_id: str, number: int) -> Reservation:
-        """A reservation that is counted already: one of an earlier run, whose attempt is in flight."""
+        """Take over the reservation of an earlier run's attempt, which is counted already."""
 
 
 class Budget:
-    """So much money, of which earlier runs have spent, or may have spent, a part."""
+    """The cap as one process keeps it."""
 
     def __init__(self, *, cap_micros: int | None, committed_micros: int) -> None:
-        """Start from the cap (None: no cap) and what earlier runs have spent or may have spent."""
+        """Start from the cap (None for no cap) and the most that earlier runs can have spent."""
         self._cap_micros = cap_micros
         self._committed_micros = committed_micros
         self._in_flight = 0
@@ -53,14 +53,14 @@ class Budget:
 
     @property
     def capped(self) -> bool:
-        """Whether there is a cap at all."""
+        """True where there is a cap."""
         return self._cap_micros is not None
 
     def check_estimate(self, micros: int) -> None:
-        """Refuse a plan whose estimate goes beyond the cap.
+        """Check that an estimate is within the cap.
 
         Raises:
-            BatchStopped: It does. Nothing was spent.
+            BatchStopped: It is not. Nothing was spent.
         """
         if self._cap_micros is not None and self._committed_micros + micros > self._cap_micros:
             raise BatchStopped(
@@ -98,29 +98,29 @@ class Budget:
 
 
 class LocalReservation:
-    """Money set aside for one attempt, until its end is known."""
+    """Money reserved for one attempt until its cost is known."""
 
     def __init__(self, budget: Budget, micros: int) -> None:
-        """Hold so many millionths of a dollar of `budget`."""
+        """Reserve so many millionths of a dollar of `budget`."""
         self._budget: Budget | None = budget
         self._micros = micros
 
     def settle(self, cost_micros: int | None) -> None:
-        """Put the true cost in its place; with an unknown cost it stays. Only the first call counts."""
+        """Replace the reservation by the true cost; an unknown cost keeps it. Only the first call counts."""
         if self._budget is not None:
             self._budget._settle(self._micros, cost_micros)  # noqa: SLF001  two halves of one thing
             self._budget = None
 
 
 def build_unknown_price_stop() -> BatchStopped:
-    """Why a job without a price is not sent under a cap."""
+    """Build the stop for a job without a known price under a cap."""
     return BatchStopped("budget", "a job has no known price, so --budget cannot be kept: set price_usd")
 
 
 def build_exhausted_stop(cap_micros: int, left_micros: int, wanted_micros: int) -> BatchStopped:
-    """Why the next job is not sent."""
+    """Build the stop for a job that the rest of the cap does not allow."""
     return BatchStopped(
         "budget",
         f"of the budget of {format_micros(cap_micros)} only {format_micros(max(0, left_micros))} is left and the "
-        f"next picture may cost {format_micros(wanted_micros)}; raise --budget and resume",
+        f"next image may cost {format_micros(wanted_micros)}; raise --budget and resume",
     )

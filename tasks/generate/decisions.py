@@ -38,7 +38,7 @@ class Stage(Enum):
 
 
 class Consent(Enum):
-    """What the user allowed for an attempt that may have been paid for."""
+    """The user's permission for an attempt that may have been paid for."""
 
     NONE = auto()
     IF_ENDED = auto()
@@ -48,7 +48,7 @@ class Consent(Enum):
 
 
 class Step(Enum):
-    """What the job does next."""
+    """The next action of a job."""
 
     SEND_AGAIN = auto()
     """Send the same intent once more, as the same attempt."""

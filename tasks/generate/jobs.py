@@ -1,4 +1,4 @@
-"""Step 4: jobs on their way from the ledger through a backend to stored pictures.
+"""Step 4: jobs on their way from the ledger through a backend to stored images.
 
 Each open job ends succeeded, failed or held, or stays open for the next run. `tasks.generate.job` runs one job.
 """
@@ -17,10 +17,16 @@ from tasks.ledger.open_jobs import OpenJob, find_open_jobs
 
 
 async def generate_range(batch: Batch, first: int, last: int, planned_run: int | None = None) -> None:
-    """Bring the open jobs between two sort keys to an end; jobs that a stop leaves open stay open.
+    """Generate the open jobs between two sort keys; a stop leaves the rest open.
 
-    For a process that has the batch alone; workers that share one claim their jobs (`tasks.generate.workers.claims`).
-    With a run only those that it has planned. Running it again goes on from the ledger and repeats nothing.
+    For a process that has the batch alone; workers that share one claim jobs (`tasks.generate.workers.claims`).
+    Running it again continues from the ledger and repeats nothing.
+
+    Args:
+        batch: The open batch.
+        first: Sort key of the first job.
+        last: Sort key of the last job.
+        planned_run: Only jobs that this run has planned; None for all.
     """
     async with asyncio.TaskGroup() as group:
         for open_job in await find_open_jobs(batch.engine, first, last, planned_run=planned_run):
@@ -28,7 +34,7 @@ async def generate_range(batch: Batch, first: int, last: int, planned_run: int |
 
 
 async def generate_job(batch: Batch, open_job: OpenJob) -> None:
-    """Bring one job to an end, on one backend after the other, or leave it open because the batch stops."""
+    """Generate one job, on one backend after the other; a stop leaves it open."""
     remaining: OpenJob | None = open_job
     while remaining is not None:
         slot = batch.get_limits(remaining.job.backend).slot()

@@ -1,4 +1,4 @@
-"""What holds submits back: jobs in flight, creates a minute, and the rate of failures; `tasks.generate.budget` is the fourth.
+"""Limits on creates: jobs in flight, creates a minute, and the rate of failures. `tasks.generate.budget` adds the cap.
 
 One `BackendLimits` for each backend, shared by all shards of a process. Where several processes share a batch, `tasks.generate.workers`
 keeps the rates and the failures for all of them.
@@ -15,44 +15,44 @@ from tasks.core.errors import BatchStopped
 
 
 class BackendLimits:
-    """The way to one backend: so many predictions in flight, as many pictures landing, so many creates a minute."""
+    """Limits of one backend: predictions in flight, images being stored, creates a minute."""
 
     def __init__(self, *, concurrency: int, creates: CreateLimiter) -> None:
-        """So many in flight; `creates` is shared by all lanes to the same account."""
+        """Allow `concurrency` jobs in flight; backends of one account share `creates`."""
         self.concurrency = concurrency
         self.creates = creates
         self.landing = asyncio.Semaphore(concurrency)
-        """Held while a picture is fetched and stored, so that memory is bounded."""
+        """Held while an image is fetched and stored, which bounds memory."""
         self._places = asyncio.Semaphore(concurrency)
 
     def slot(self) -> Slot:
-        """A place among the predictions in flight, not taken yet."""
+        """Make a slot that is not acquired yet."""
         return Slot(self._places)
 
 
 class Slot:
-    """Taken while a prediction runs, and given to the next one as soon as it has ended."""
+    """One of the predictions in flight: acquired while it runs, released as soon as it has ended."""
 
     def __init__(self, places: asyncio.Semaphore) -> None:
-        """One of these."""
+        """Make a slot of this pool."""
         self._places = places
         self._is_taken = False
 
     async def acquire(self) -> None:
-        """Wait until there is one; nothing where it is taken already."""
+        """Wait for a free slot; a second call does nothing."""
         if not self._is_taken:
             await self._places.acquire()
             self._is_taken = True
 
     def release(self) -> None:
-        """Give it to the next one; nothing where it is not taken."""
+        """Free the slot for the next job; a second call does nothing."""
         if self._is_taken:
             self._places.release()
             self._is_taken = False
 
 
 class OutcomeWatch(Protocol):
-    """Told how each job ended."""
+    """Watches how jobs end."""
 
     def note(self, *, failed: bool) -> None:
         """Count one finished job.
@@ -63,10 +63,10 @@ class OutcomeWatch(Protocol):
 
 
 class FailureWatch:
-    """Notices when most of the last finished jobs failed."""
+    """Stops the batch when too many of the last finished jobs failed."""
 
     def __init__(self, *, rate: float, window: int) -> None:
-        """Trip at a share of `rate` failures over the last `window` finished jobs."""
+        """Allow a share of `rate` failures among the last `window` finished jobs."""
         self._rate = rate
         self._last: deque[bool] = deque(maxlen=window)
 
@@ -82,10 +82,10 @@ class FailureWatch:
 
 
 def check_failures(failures: int, *, of: int, rate: float) -> None:
-    """Pass while fewer than a share of `rate` of the last finished jobs failed.
+    """Check that fewer than a share of `rate` of the last finished jobs failed.
 
     Raises:
-        BatchStopped: More did.
+        BatchStopped: More failed.
     """
     if failures >= rate * of:
         raise BatchStopped(

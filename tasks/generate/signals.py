@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a batch runs: the first lets what is in flight land, the second stops now."""
+"""Ctrl-C and SIGTERM while a batch runs: the first awaits the jobs in flight, the second stops now."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tasks.generate.stop import StopSignal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_S = 5.0
-"""How long a second signal waits for an orderly end; the ledger is whole at every instant."""
+"""Seconds that a second signal waits for an orderly end; the ledger is consistent at any moment."""
 ECHO_S = 10.0
-"""A process above that gets Ctrl-C as well passes it on as SIGTERM: one wish, not two."""
+"""Seconds in which a parent process may pass the same Ctrl-C on as SIGTERM: one request, not two."""
 
 
 @asynccontextmanager
 async def handle_signals(stop: StopSignal) -> AsyncIterator[None]:
-    """Answer signals for the duration of the block; outside the main thread nothing can, and nothing does."""
+    """Handle signals in the block; Python allows it in the main thread only, so elsewhere nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""The one switch that ends a batch early: no new submits, what is in flight is awaited and stored."""
+"""The signal that ends a batch early: nothing new is created, jobs in flight are awaited and stored."""
 
 from __future__ import annotations
 
@@ -10,50 +10,47 @@ from tasks.core.errors import BatchStopped
 
 INTERRUPTED = "interrupted"
 Sleep = Callable[[float], Awaitable[None]]
-"""Waits for so many seconds."""
+"""Sleeps for a number of seconds."""
 
 
 class StopSignal:
-    """Off until somebody stops the batch; the first reason counts."""
+    """Set once, by whatever stops the batch first."""
 
     def __init__(self) -> None:
-        """Off."""
+        """Start unset."""
         self.cause: BatchStopped | None = None
         self._stopped = asyncio.Event()
 
     @property
     def requested(self) -> bool:
-        """Whether no new submit may be made."""
+        """True once nothing new may be created."""
         return self.cause is not None
 
     @property
     def interrupted(self) -> bool:
-        """Whether it was a person or the system (Ctrl-C, SIGTERM) and not the batch itself."""
+        """True where a person or the system stopped the batch (Ctrl-C, SIGTERM)."""
         return self.cause is not None and self.cause.reason == INTERRUPTED
 
     def stop(self, cause: BatchStopped) -> None:
-        """Stop the batch for this reason, if it is not stopped already."""
+        """Stop the batch for this reason, unless it has stopped already."""
         self.cause = self.cause or cause
         self._stopped.set()
 
     def drain(self) -> None:
-        """Stop it because the user or the system asked to."""
-        self.stop(BatchStopped(INTERRUPTED, "interrupted; `imagen resume` goes on from here"))
+        """Stop the batch on behalf of the user or the system."""
+        self.stop(BatchStopped(INTERRUPTED, "interrupted; continue with `imagen resume`"))
 
     def check(self) -> None:
-        """Pass while submits may be made.
+        """Check that creates may still be made.
 
         Raises:
-            BatchStopped: They may not.
+            BatchStopped: The batch stops.
         """
         if self.cause is not None:
             raise self.cause
 
     def pausing(self, sleep: Sleep) -> Sleep:
-        """The same sleep for whoever waits before a submit: no longer than one may still be made.
-
-        It raises `BatchStopped` when none may be made any more.
-        """
+        """Wrap a sleep that precedes a create: it ends with `BatchStopped` as soon as the batch stops."""
 
         async def pause(seconds: float) -> None:
             self.check()
@@ -70,7 +67,7 @@ class StopSignal:
 
 @contextmanager
 def stop_on_error(switch: StopSignal) -> Iterator[None]:
-    """Run the block; what stops the batch in it is told to the switch, and ends the block only."""
+    """Run the block; a `BatchStopped` in it sets the signal and ends the block only."""
     try:
         yield
     except BatchStopped as stopped:

@@ -1,4 +1,4 @@
-"""How fast calls may leave: evenly spaced, slowed down by the provider, and sped up again."""
+"""Rate limits of calls: evenly spaced, lowered by 429 responses, raised again afterwards."""
 
 from __future__ import annotations
 
@@ -8,55 +8,55 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 CATCH_UP_S = 0.25
-"""Lateness of the event loop that is made up for, so that the allowed rate is used in full."""
+"""Seconds of the event loop's lateness that are made up for, so the allowed rate is used in full."""
 
 
 CUT = 0.75
 
 
 STATED_SHARE = 0.97
-"""Of a rate that the provider states: room for the way there to take now longer, now shorter."""
+"""Share of a stated rate that is used: the way to the provider takes now longer, now shorter."""
 
 
 CLIMB, CLIMB_AFTER, CLIMB_AFTER_STATED = 1.1, 5, 25
-"""A step up of a tenth after so many calls that were let through; beyond a stated limit few calls probe. With 5, calls
-that are refused at random (one in twenty) do not starve the batch."""
+"""Raise the rate by a tenth after so many accepted calls; above a stated limit only few calls probe. With 5, a service
+that refuses one call in twenty at random does not starve the batch."""
 
 
 DEFAULT_PAUSE_S = 2.0
 
 
 SLOWEST_START_PER_MIN = 6_000.0
-"""What an unlimited rate counts as when it has to be cut."""
+"""The rate from which an unlimited one is lowered."""
 
 
 class CreateLimiter(Protocol):
-    """When the next create may leave: kept by one process (`RateLimiter`), or by many together."""
+    """When the next create may leave, as one process keeps it (`RateLimiter`) or many together."""
 
     async def acquire(self) -> float:
-        """Wait until one more call keeps the rate.
+        """Wait for the next turn.
 
         Returns:
-            The instant of leaving, for `throttled`.
+            The turn's instant, for `record_throttle`.
 
         Raises:
             BatchStopped: No more may be created.
         """
 
     def record_success(self) -> None:
-        """Note a call that was let through."""
+        """Note a call that the provider accepted."""
 
     def record_throttle(self, sent_at_s: float, *, retry_after_s: float | None, per_min: float | None) -> None:
-        """Note a call that came too soon, how long to wait, and the lower rate where the provider states one."""
+        """Note a 429: how long to wait, and the lower rate where the provider states one."""
 
 
 class RateLimiter:
-    """So many calls a minute: evenly spaced, cut when the provider says so, climbing back when it does not."""
+    """Calls a minute: evenly spaced, lowered by a 429, climbing back while calls are accepted."""
 
     def __init__(
         self, per_min: float | None, *, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
     ) -> None:
-        """Keep to `per_min` (None: no limit); `now` (monotonic seconds) and `sleep` are the caller's clock."""
+        """Keep to `per_min` (None for no limit); `now` (monotonic seconds) and `sleep` are the caller's clock."""
         self._most_per_min = per_min or math.inf
         self._per_min = self._most_per_min
         self._next_at = -math.inf
@@ -70,46 +70,48 @@ class RateLimiter:
 
     @property
     def per_min(self) -> float:
-        """The rate that is kept now."""
+        """The present rate."""
         return self._per_min
 
     @property
     def is_slowed(self) -> bool:
-        """Whether the provider has cut the rate, and it has not climbed back yet."""
+        """True while the rate is below its limit because of a 429."""
         return self._per_min < self._most_per_min
 
     @property
     def pause_s(self) -> float:
-        """Seconds until the provider takes calls again; 0 where it asks for no pause."""
+        """Seconds until the provider accepts calls again; 0 without a pause."""
         return max(0.0, self._paused_until - self._now())
 
     async def acquire(self) -> float:
-        """Wait until one more call keeps the rate, first come first served.
+        """Wait for the next turn, first come first served.
 
         Returns:
-            The monotonic instant of leaving, for `throttled`.
+            The turn's monotonic instant, for `record_throttle`.
         """
         async with self._turn:
-            # Asked again after each wait: meanwhile the provider may have said to come later.
+            # A 429 may have moved the next turn during the wait.
             while (wait_s := self._next_at - self._now()) > 0:
                 await self._sleep(wait_s)
             left_at_s = self._now()
-            # What the event loop was late is made up for at once; a longer pause is not saved up for a burst.
+            # The event loop's lateness is made up for at once; a longer pause must not become a burst.
             self._next_at = max(self._next_at, left_at_s - self._catch_up_s) + 60 / self._per_min
             return left_at_s
 
     def record_success(self) -> None:
-        """Note a call that was let through; after enough of them the rate climbs by a step."""
+        """Note an accepted call; enough of them raise the rate by a step."""
         self._since_cut += 1
         if self._since_cut >= self._climb_after and self._per_min < self._most_per_min:
             self._since_cut = 0
             self._per_min = min(self._most_per_min, self._per_min * CLIMB)
 
     def record_throttle(self, sent_at_s: float, *, retry_after_s: float | None, per_min: float | None) -> None:
-        """Note a call that came too soon.
+        """Note a 429: pause as the provider asks, and lower the rate once for a burst, to a stated rate if there is one.
 
-        Nothing leaves before the provider's time; the rate is cut once for a burst, to what the provider states
-        where it does.
+        Args:
+            sent_at_s: The instant that `acquire` gave for the refused call.
+            retry_after_s: Seconds to wait; None for the default.
+            per_min: The rate that the provider states; None where it states none.
         """
         now_s = self._now()
         pause_s = DEFAULT_PAUSE_S if retry_after_s is None else retry_after_s
@@ -121,6 +123,6 @@ class RateLimiter:
             if per_min is None:
                 self._per_min = min(self._per_min, SLOWEST_START_PER_MIN) * CUT
             else:
-                # A stated limit has a burst of 1: what comes a moment early is refused.
+                # A stated limit allows no burst: a call that comes a moment early is refused.
                 self._per_min, self._catch_up_s = min(self._most_per_min, per_min * STATED_SHARE), 0.0
                 self._climb_after = CLIMB_AFTER_STATED

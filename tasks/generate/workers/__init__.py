@@ -1,7 +1,10 @@
-"""What many worker processes of one batch share: limits and news, kept in the database of the batch's ledger.
+"""Many worker processes on one batch: their shared limits and news, in the database of the batch's ledger.
 
-`schema` the tables, `start` a run's beginning, `rate` the account's creates, `budget` the cap, `beat` how workers and
-the run that sent them hear of each other, `shard` a worker's way through its part of the batch, `claims` the jobs that
-it has in hand, `dask_worker` what Dask's workers load. They need PostgreSQL; a run in one process keeps the same limits
-in memory (`tasks.generate.limits`, `tasks.generate.budget`, `tasks.generate.stop`).
+They need PostgreSQL. A run in one process keeps the same limits in memory (`tasks.generate.limits`,
+`tasks.generate.budget`, `tasks.generate.stop`).
+
+- `schema`: the tables; `start`: a run's first rows in them.
+- `shared_rate`: an account's creates; `shared_budget`: the cap.
+- `heartbeat`: how workers and the run that sent them learn of each other.
+- `worker`: one worker's shard; `claims`: the jobs that it holds; `dask_preload`: set-up of Dask's worker processes.
 """

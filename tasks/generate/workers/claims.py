@@ -1,4 +1,4 @@
-"""The jobs that one worker has in hand: claimed a few at a time, so that others find the rest free."""
+"""The jobs that one worker holds: claimed a few at a time, so that others find the rest free."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tasks.ledger.open_jobs import OpenJob, find_open_jobs
 from tasks.ledger.worker_leases import WorkerLeases
 
 LOOK_AGAIN_S = 1.0
-"""How often a worker looks whether jobs of its shard that another one has claimed have come free."""
+"""Seconds between looks for jobs of the shard that another worker has given back."""
 IN_HAND = 2
-"""Claimed jobs for each place in flight: the next one is at hand when one has ended."""
+"""Claimed jobs for each slot: the next one is there when one has ended."""
 
 
 class Claims:
@@ -32,13 +32,16 @@ class Claims:
         self._ready: set[str] = set()
 
     async def work(self, first: int, last: int, planned_run: int | None = None) -> None:
-        """Claim and generate the open jobs between two sort keys until none is left, or the batch stops.
+        """Claim and generate the open jobs between two sort keys until none is left or the batch stops.
 
-        With a run only those that it has planned.
+        Args:
+            first: Sort key of the first job.
+            last: Sort key of the last job.
+            planned_run: Only jobs that this run has planned; None for all.
         """
         try:
             async with asyncio.TaskGroup() as group:
-                with stop_on_error(self._batch.stop):  # a ledger that is away: what is in flight lands all the same
+                with stop_on_error(self._batch.stop):  # the ledger is away: jobs in flight are stored all the same
                     await self._begin_all(group, first, last, planned_run)
         finally:
             await self._holding.release(self._left_open)
@@ -59,7 +62,7 @@ class Claims:
                 break
 
     def _can_do(self, job: Job) -> bool:
-        """Whether this machine has what the job's backend needs; where not, the batch stops and says who lacks what."""
+        """Check that this machine can use the job's backend; if not, stop the batch and name what is missing."""
         if job.backend not in self._ready:
             if missing := self._batch.backend(job.backend).ready():
                 lacking = f"the worker on {socket.gethostname()} cannot use backend {job.backend!r}: {missing}"
@@ -75,13 +78,13 @@ class Claims:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """What is done is not held any more; what a stop left open is given back at the end."""
+        """Forget a finished job; a job that a stop left open is released at the end."""
         job = self._in_hand.pop(task)
         if self._holding.holds(job):
             self._left_open.append(job)
 
     async def _until_there_is_room(self, *, all_claimed: bool) -> None:
-        """Wait until a quarter of the places came free, or others may have left jobs to claim."""
+        """Wait until a quarter of the slots is free, or other workers may have released jobs."""
         enough = 0 if all_claimed else self._most - max(1, self._most // 4)
         ends_s = self._batch.clock.monotonic_s() + LOOK_AGAIN_S
         while len(self._in_hand) > enough and (left_s := ends_s - self._batch.clock.monotonic_s()) > 0:

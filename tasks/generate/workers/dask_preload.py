@@ -1,9 +1,7 @@
-"""Loaded by the worker processes of a local Dask cluster when they start.
+"""Set-up of the worker processes of a local Dask cluster; Dask loads this module by name.
 
-Ctrl-C in a terminal goes to every process of the run. Workers leave it to the run that sent them, which tells them to
-let what is in flight land. (Ray's processes do so by themselves.)
-
-What Dask says of its own connections stays off the user's screen: a cluster that ends breaks them, with tracebacks.
+Ctrl-C in a terminal reaches every process of the run. Workers ignore it: the run that sent them tells them to finish.
+(Ray's processes do so by themselves.) Dask's own log stays off the screen, because a cluster that ends logs tracebacks.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import signal
 
 
 def dask_setup(_worker: object) -> None:
-    """Dask's name for what is called in the main thread of a new worker."""
+    """Called by Dask in the main thread of a new worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     for name in list(logging.root.manager.loggerDict):

@@ -1,7 +1,4 @@
-"""How the processes of a run hear of each other: each looks at the fleet's row about once a second.
-
-It leaves there what it did since, and finds there what all did, and whether the batch stops.
-"""
+"""News between the processes of a run: about once a second each adds its own to the fleet's row and reads the others'."""
 
 from __future__ import annotations
 
@@ -28,14 +25,14 @@ from tasks.ledger.leases import is_newest
 
 BEAT_EVERY_S = 1.0
 FAILED, SUCCEEDED = "F", "s"
-"""How a job ended, one letter each in `fleet.recent`."""
+"""The end of a job, one letter each in `fleet.recent`."""
 
 
 class Heartbeat:
-    """One process's news for the others, and theirs for it; the watch over failures of all workers together."""
+    """Exchanges one process's news with the others', and watches the failures of all workers together."""
 
     def __init__(self, engine: AsyncEngine, *, run: int, stop: StopSignal, limits: StopSettings) -> None:
-        """Speak for run `run`; `stop` is this process's switch."""
+        """Exchange news of the run `run`; `stop` is this process's signal."""
         self._engine = engine
         self._run = run
         self._stop = stop
@@ -46,12 +43,12 @@ class Heartbeat:
         self._one_at_a_time = asyncio.Lock()
 
     def note(self, *, failed: bool) -> None:
-        """Count one finished job; whether too many failed is decided with those of the other workers."""
+        """Count one finished job; the failures of all workers decide together."""
         self._ends += FAILED if failed else SUCCEEDED
 
     async def send(self, tally: Tally) -> None:
-        """Leave this worker's news since the last time, and stop when the batch does, or the database is away."""
-        # Whoever gives up waiting does not know whether it was written, and news must not be told twice.
+        """Write this worker's news since the last time; stop when the batch stops or the database is away."""
+        # A cancelled caller cannot know whether the news was written, and news must not be counted twice.
         await asyncio.shield(asyncio.create_task(self._tell(tally)))
 
     async def _tell(self, tally: Tally) -> None:
@@ -71,7 +68,7 @@ class Heartbeat:
         self._check(row.recent)
 
     async def receive(self, tally: Tally) -> None:
-        """Put what all workers did into `tally`, and stop when the batch does, or the database is away."""
+        """Read the counts of all workers into `tally`; stop when the batch stops or the database is away."""
         await self._pass_on()
         with stop_on_error(self._stop):
             [row] = await fetch_rows(self._engine, select(fleet))
@@ -100,11 +97,11 @@ class Heartbeat:
             check_failures(recent.count(FAILED), of=window, rate=self._limits.error_rate)
 
     async def _pass_on(self) -> None:
-        """Tell the others why this process stops; the first reason counts."""
+        """Write why this process stops; the first reason counts."""
         if self._stop.cause is None or self._has_told_stop:
             return
         cause = {"stop_reason": self._stop.cause.reason, "stop_message": str(self._stop.cause)}
-        with suppress(BatchStopped):  # then the others stop for the same reason: the database is away
+        with suppress(BatchStopped):  # the others stop for the same reason: the database is away
             mine = (fleet.c.run == self._run) & fleet.c.stop_reason.is_(None)
             telling = update(fleet).where(mine).values(cause)
             await run_transaction(self._engine, lambda db: db.execute(telling))
@@ -136,13 +133,13 @@ def _build_news_update(run: int, window: int) -> Update:
 
 @asynccontextmanager
 async def follow_workers(beat: Heartbeat, tally: Tally) -> AsyncIterator[None]:
-    """Keep the tally of the run that sent the workers true for the duration of the block, and pass stops on both ways."""
+    """Keep the tally of the run that sent the workers up to date in the block, and pass stops on both ways."""
     async with doing_again(lambda: beat.receive(tally), every_s=BEAT_EVERY_S / 2):
         yield
 
 
 @asynccontextmanager
 async def send_heartbeats(beat: Heartbeat, tally: Tally) -> AsyncIterator[None]:
-    """Tell and hear the news of a worker for the duration of the block."""
+    """Exchange the news of a worker in the block."""
     async with doing_again(lambda: beat.send(tally), every_s=BEAT_EVERY_S):
         yield

@@ -1,7 +1,7 @@
-"""The tables of a fleet, beside those of the ledger.
+"""The tables that workers share, beside those of the ledger.
 
-None of them is a record of truth: a run that begins makes them anew from the ledger. Times are seconds since 1970 of
-the database's own clock, the only one that all workers share; money is millionths of a dollar.
+None is a record of truth: a run that begins fills them from the ledger. Times are seconds since 1970 by the database's
+clock, the only one that all workers share. Money is in millionths of a dollar.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ fleet = Table(
     Column("stop_reason", Text),
     Column("stop_message", Text),
 )
-"""One row: the batch's present run, its money, how its last jobs ended, and why it stops."""
+"""One row: the batch's present run, its money, the ends of its last jobs, and its reason to stop."""
 
 rates = Table(
     "fleet_rates",
@@ -52,9 +52,9 @@ reservations = Table(
     Column("owner", Text, nullable=False),
     Column("micros", BigInteger, nullable=False),
 )
-"""Money set aside for attempts whose end is not known yet."""
+"""Money reserved for attempts whose cost is not known yet."""
 
 
 def get_now_s() -> ColumnElement[float]:
-    """The database's clock at this very moment, not at the start of the transaction."""
+    """The database's clock now, not at the start of the transaction."""
     return extract("epoch", func.clock_timestamp()).cast(Double)

@@ -1,7 +1,7 @@
-"""The hard cap over many worker processes: money is set aside by one conditional update of the fleet's row.
+"""The hard cap over many worker processes: one conditional update of the fleet's row reserves money.
 
-Each reservation is a row too, in the name of the worker that holds the job's lease. When that worker is gone, what the
-ledger says of the attempt counts, and the rest comes back: a kill between reservation and intent leaks nothing.
+Each reservation is also a row of the worker that holds the job's lease. When that worker is gone, the ledger's word on the
+attempt counts and the rest comes back, so a kill between reservation and intent loses nothing.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import run_transaction
 
 LOOK_AGAIN_S = 0.25
-"""How often a worker that waits for money looks whether some came back."""
+"""Seconds between looks of a worker that waits for money to come back."""
 
 
 class SharedBudget:
-    """The cap as one worker asks for it; the answers of `tasks.generate.budget.Budget`."""
+    """The cap as one worker uses it; behaves like `tasks.generate.budget.Budget`."""
 
     def __init__(
         self, engine: AsyncEngine, *, owner: str, cap_micros: int | None, sleep: Callable[[float], Awaitable[None]]
     ) -> None:
-        """Reserve in the name of `owner`, who holds the leases of the jobs; without a cap the database is not asked."""
+        """Reserve for `owner`, who holds the jobs' leases; without a cap the database is not asked."""
         self._engine = engine
         self._owner = owner
         self._cap_micros = cap_micros
@@ -52,11 +52,11 @@ class SharedBudget:
 
     @property
     def capped(self) -> bool:
-        """Whether there is a cap at all."""
+        """True where there is a cap."""
         return self._cap_micros is not None
 
     def check_estimate(self, micros: int) -> None:
-        """Nothing: the run that sends the workers has checked it."""
+        """Do nothing: the run that sent the workers has checked the estimate."""
 
     async def reserve(self, micros: int | None, *, job_id: str, number: int) -> SharedReservation:
         """See `tasks.generate.budget.BudgetCap.reserve`."""
@@ -79,7 +79,7 @@ class SharedBudget:
         return SharedReservation(self, job_id, number, opened=self._write(self._take_over(micros or 0, job_id, number)))
 
     async def settled(self) -> None:
-        """Wait until everything that was settled is in the database.
+        """Wait until every settled cost is in the database.
 
         Raises:
             BatchStopped: The database cannot be used.
@@ -124,12 +124,12 @@ class SharedBudget:
 
 
 class SharedReservation:
-    """Money set aside for one attempt, until its end is known."""
+    """Money reserved for one attempt until its cost is known."""
 
     def __init__(
         self, budget: SharedBudget | None, job_id: str, number: int, *, opened: asyncio.Task[None] | None = None
     ) -> None:
-        """Hold what `budget` has set aside for attempt `number` (None: nothing), once `opened` is done."""
+        """Stand for a reservation of `budget` (None for no cap), once `opened` is done."""
         self._budget = budget
         self._job_id = job_id
         self._number = number
@@ -147,7 +147,7 @@ async def _try_reserve(db: AsyncConnection, values: dict[str, Any]) -> bool:
 
 
 async def _take_over_row(db: AsyncConnection, values: dict[str, Any]) -> None:
-    """What a lost worker had set aside for the attempt is the new owner's: left there, it would come back a second time."""
+    """Take over a lost worker's reservation: left with that worker, its money would come back twice."""
     attempt = (reservations.c.job_id == values["job_id"]) & (reservations.c.number == values["number"])
     taken = await db.execute(update(reservations).where(attempt).values(owner=values["owner"]))
     if not taken.rowcount:
@@ -155,7 +155,7 @@ async def _take_over_row(db: AsyncConnection, values: dict[str, Any]) -> None:
 
 
 async def _recount(db: AsyncConnection) -> tuple[int, bool]:
-    """What is left, after lost workers' money came back, and whether more may come back."""
+    """Give lost workers' money back; then the money that is left, and True where more may come back."""
     await db.execute(select(fleet.c.id).with_for_update())
     back = (await db.execute(_GIVE_BACK_OF_LOST)).scalar_one()
     await db.execute(update(fleet).values(committed_micros=fleet.c.committed_micros - back))
@@ -165,7 +165,7 @@ async def _recount(db: AsyncConnection) -> tuple[int, bool]:
 
 
 def _build_reserve() -> CompoundSelect[Any]:
-    """A reservation, if the cap holds it; what a lost worker had set aside for the same attempt is taken over."""
+    """Build the query that reserves within the cap, or takes over a lost worker's reservation of the attempt."""
     job_id, number = bindparam("a_job_id", type_=Text), bindparam("a_number", type_=Integer)
     owner, micros = bindparam("an_owner", type_=Text), bindparam("a_micros", type_=BigInteger)
     same = (reservations.c.job_id == job_id) & (reservations.c.number == number) & (reservations.c.micros == micros)
@@ -184,7 +184,7 @@ def _build_reserve() -> CompoundSelect[Any]:
 
 
 def _build_give_back() -> Select[tuple[int]]:
-    """Forget the reservations of workers that hold the job's lease no more; what the ledger does not count comes back."""
+    """Build the query that deletes lost workers' reservations and sums the money that the ledger does not count."""
     holds = (jobs.c.claimed_by == reservations.c.owner) & (jobs.c.lease_until_us > get_now_s() * 1_000_000)
     held = exists().where((jobs.c.job_id == reservations.c.job_id) & holds).correlate(reservations)
     beyond = (reservations.c.micros - select_counted_for_reservation()).label("beyond")

@@ -1,7 +1,7 @@
 """One account's creates over all worker processes: a `RateLimiter` whose state is a row of the database.
 
-A worker takes the turns of the next moment at once and keeps to them, so the database is asked a few times a second
-and no turn waits for an answer. Turns that a killed worker held are lost: no more than `AHEAD_S` of them.
+A worker takes the turns of the next moment together, so it asks the database a few times a second and no turn waits for
+an answer. A killed worker loses its turns, which is at most `AHEAD_S` of them.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from tasks.generate.workers.schema import get_now_s, rates
 from tasks.ledger.database.transactions import run_transaction
 
 AHEAD_S = 0.25
-"""How far ahead turns are taken: long beside a question to the database, short beside the way of a 429 to everybody."""
+"""Seconds for which turns are taken ahead: long beside a query, short beside the time that a 429 takes to reach all."""
 LONGEST_WAIT_S = 5.0
-"""After this a worker asks again, for a pause that was set may have been shortened by nobody, but the batch stopped."""
+"""Seconds after which a waiting worker asks again, because the batch may have stopped."""
 
 
 class SharedRateLimiter:
-    """So many calls a minute of all workers together; the answers of `tasks.backends.client.rate_limiter.RateLimiter`."""
+    """Calls a minute of all workers together; behaves like `tasks.backends.client.rate_limiter.RateLimiter`."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class SharedRateLimiter:
         self._telling.add(telling)
 
     def _forget_what_is_long_over(self) -> None:
-        """A process that was held up does not make up for it by a burst."""
+        """Drop turns that are long past: a process that was held up must not catch up in a burst."""
         while self._turns and self._turns[0] < self._there_s() - CATCH_UP_S:
             self._turns.popleft()
 
@@ -107,7 +107,7 @@ class SharedRateLimiter:
             await telling
 
     async def _ask(self) -> float:
-        """Take turns, if there are any in the next moment; seconds until it is worth to ask again."""
+        """Take the turns of the next moment, if any; returns the seconds to wait."""
         wanted = max(1, min(self._waiting, int(self._per_min / 60 * AHEAD_S)))
         accepted, self._accepted = self._accepted, 0
         values = {"mine": self._account, "wanted": wanted, "accepted": accepted}
@@ -160,7 +160,7 @@ _MINE = rates.c.account == bindparam("mine")
 
 
 def _build_take() -> Update:
-    """Turns beginning at the first free instant; what everybody was late is made up for, a longer pause is not."""
+    """Build the query that takes turns from the first free instant on; short lateness is made up for, pauses are not."""
     since_cut = rates.c.since_cut + bindparam("accepted")
     climbs = (since_cut >= rates.c.climb_after) & (rates.c.per_min < rates.c.most_per_min)
     per_min = case((climbs, func.least(rates.c.most_per_min, rates.c.per_min * CLIMB)), else_=rates.c.per_min)
@@ -178,7 +178,7 @@ def _build_take() -> Update:
 
 
 def _build_cut(**values: ColumnElement[float] | float) -> Update:
-    """Nothing leaves before the provider's time; what left before the last cut says nothing new about the rate."""
+    """Build the query that slows everybody down; a call that left before the last cut cuts no further."""
     is_new = bindparam("sent_at", type_=Double) > rates.c.cut_at_s
     cut = {name: case((is_new, value), else_=rates.c[name]) for name, value in values.items()}
     pause_ends_s = get_now_s() + bindparam("pause", type_=Double)

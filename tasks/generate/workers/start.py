@@ -1,4 +1,4 @@
-"""The beginning of a fleet's run: its tables are there, and say what the ledger says."""
+"""Start of a run with workers: create the shared tables and fill them from the ledger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.ledger.database.transactions import run_transaction
 
 
 async def begin_fleet(engine: AsyncEngine, *, run: int) -> None:
-    """Make this run the batch's present one: workers of an earlier run that still live stop when they hear of it.
+    """Make this run the batch's present one; living workers of an earlier run stop when they read it.
 
     Args:
         engine: The ledger, on PostgreSQL.
@@ -46,20 +46,20 @@ async def begin_fleet(engine: AsyncEngine, *, run: int) -> None:
 
 
 def _count_money() -> Update:
-    """What attempts cost or may cost, and what is set aside beyond that for attempts whose intent is on its way."""
+    """Sum the cost of attempts, and reservations beyond it for attempts whose intent is being written."""
     of_attempts = select(func.coalesce(func.sum(_get_cost()), 0)).scalar_subquery()
     return update(fleet).values(committed_micros=of_attempts + select_reserved_beyond_attempts())
 
 
 def select_reserved_beyond_attempts() -> ScalarSelect[int]:
-    """By how much the reservations exceed what the ledger counts for their attempts, millionths of a dollar."""
+    """Sum the reserved money that the ledger does not count for its attempt, in millionths of a dollar."""
     return select(
         func.coalesce(func.sum(reservations.c.micros - select_counted_for_reservation()), 0)
     ).scalar_subquery()
 
 
 def select_counted_for_reservation() -> ColumnElement[Any]:
-    """What the ledger counts for a reservation's attempt: its cost, else its own reservation, else nothing."""
+    """Select the ledger's amount for a reservation's attempt: its cost, else its reservation, else 0."""
     mine = (attempts.c.job_id == reservations.c.job_id) & (attempts.c.number == reservations.c.number)
     counted = select(_get_cost()).where(mine).correlate(reservations).scalar_subquery()
     return func.coalesce(counted, 0)

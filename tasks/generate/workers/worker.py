@@ -1,7 +1,7 @@
-"""A worker's way through one shard of the batch: the ledger opened, jobs claimed little by little, the same engine.
+"""One worker on one shard of the batch: it opens the ledger, claims jobs a few at a time and generates them.
 
-Takes a `ShardOrder`, which travels as plain values; leaves every job of the shard ended, or open because the batch
-stops. What a worker that died had claimed is claimed again when its leases are over.
+A `ShardOrder` travels as plain values. Each job of the shard ends, or stays open because the batch stops. Jobs that a dead
+worker had claimed are claimed again when its leases are over.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tasks.store.output import parse_output
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardOrder:
-    """Which jobs of which batch; ids and paths only."""
+    """The jobs of one shard, as ids and paths."""
 
     out: str
     run: int
@@ -41,28 +41,28 @@ class ShardOrder:
     """Sort key of the shard's first job."""
     last: int
     places: int
-    """So many shards run at once, and share the jobs in flight."""
+    """Shards that run at once and share the jobs in flight."""
     planned_run: int | None = None
-    """Only jobs that this run has planned; None: all."""
+    """Only jobs that this run has planned; None for all."""
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """Convert to plain values."""
         return asdict(self)
 
 
 async def work_on_shard(order: ShardOrder) -> None:
-    """Bring the open jobs of the shard to an end; jobs that a stop leaves open stay open.
+    """Generate the open jobs of the shard; a stop leaves the rest open.
 
-    Running it again, also beside another worker, goes on from the ledger and repeats nothing.
+    Running it again, also beside another worker, continues from the ledger and repeats nothing.
 
     Raises:
-        ConfigError: This machine does not reach the ledger, or lacks a token that it needs. Nothing was spent here.
+        ConfigError: This machine cannot reach the ledger, or lacks a token. Nothing was spent here.
         BatchStopped: The ledger went away. The batch can be resumed.
     """
     async with open_ledger(parse_output(order.out).ledger_folder()) as engine:
         run = await get_last_run(engine)
         if run is None or run.number != order.run or run.outcome is not None:
-            return  # the run that sent this is over
+            return  # the run that sent this order is over
         settings = divide_concurrency(Settings.model_validate_json(run.start.settings), order.places)
         runner = settings.runner
         terms = LeaseTerms(
@@ -74,7 +74,7 @@ async def work_on_shard(order: ShardOrder) -> None:
 
 
 def divide_concurrency(settings: Settings, places: int) -> Settings:
-    """The settings of one of so many shards at once: each has its part of the jobs in flight."""
+    """Give each of so many shards at once its part of the jobs in flight."""
     backends = {
         name: instance.model_copy(update={"concurrency": max(1, instance.concurrency // places)})
         for name, instance in settings.backends.items()
@@ -86,13 +86,13 @@ def divide_concurrency(settings: Settings, places: int) -> Settings:
 async def open_worker(
     order: ShardOrder, engine: AsyncEngine, settings: Settings, start: RunStart, holding: WorkerLeases
 ) -> AsyncIterator[Batch]:
-    """The batch as one worker has it: its limits are those of all workers together.
+    """Open the batch for one worker; its limits are those of all workers together.
 
     Args:
-        order: What it works on.
+        order: The worker's shard.
         engine: The ledger, on PostgreSQL.
-        settings: With the shard's own part of the concurrency.
-        start: What the run that sends the workers has recorded.
+        settings: The run's, with this shard's part of the concurrency.
+        start: The record of the run that sends the workers.
         holding: This worker's leases.
     """
     clock, stop = Clock(), StopSignal()
@@ -121,7 +121,7 @@ async def open_worker(
 
 
 def _build_limiter(engine: AsyncEngine, allowance: Allowance, clock: Clock, stop: StopSignal) -> CreateLimiter:
-    """A service without a limit is asked by each worker as it likes, and slows each down by itself."""
+    """Build the limiter of an account; without a known limit each worker keeps its own."""
     if allowance.creates_per_min is None:
         return build_local_limiter(allowance, clock, stop)
     return SharedRateLimiter(

@@ -27,7 +27,7 @@ async def test_a_price_is_set_aside_until_the_cost_is_known() -> None:
     first.settle(2)
     second = await budget.reserve(5, **ATTEMPT)
     second.settle(5)
-    with pytest.raises(BatchStopped, match="next picture may cost") as stopped:
+    with pytest.raises(BatchStopped, match="next image may cost") as stopped:
         await budget.reserve(1, **ATTEMPT)
     assert (stopped.value.reason, stopped.value.exit_code) == ("budget", 3)
 

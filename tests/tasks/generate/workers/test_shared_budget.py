@@ -86,7 +86,7 @@ async def test_an_end_without_anything_in_flight_is_the_budgets_end(ledger: Asyn
     """Money that was spent does not come back, so nobody waits for it."""
     a = await worker(ledger, "a")
     (await a.reserve(8, job_id=FIRST, number=1)).settle(8)
-    with pytest.raises(BatchStopped, match="next picture may cost") as stopped:
+    with pytest.raises(BatchStopped, match="next image may cost") as stopped:
         await a.reserve(3, job_id=FIRST, number=2)
     assert stopped.value.reason == "budget"
 
