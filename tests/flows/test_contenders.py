@@ -17,6 +17,7 @@ from benchmarks.sizes import Case
 CASE = Case(jobs=8, in_flight=4, latency_s=0.1, picture_kb=20)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", CONTENDERS)
 def test_every_contender_does_the_whole_work(name: str, prefect_url: str, prefect_home: Path, tmp_path: Path) -> None:
     """Eight pictures are created and eight of full size are written, and what that took is measured."""
@@ -28,6 +29,7 @@ def test_every_contender_does_the_whole_work(name: str, prefect_url: str, prefec
     assert row.median("peak_mb") > 10
 
 
+@pytest.mark.soak
 def test_every_step_of_the_floor_does_the_whole_work(tmp_path: Path) -> None:
     """The loop without an engine makes the same eight pictures at every step, and the last one leaves them in a ledger."""
     rows = list(measure_floor(CASE, rounds=1, scratch=tmp_path))

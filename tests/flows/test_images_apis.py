@@ -32,6 +32,7 @@ async def killed(cli: Cli, query: str) -> None:
     await asyncio.to_thread(process.communicate, None, PATIENCE_S)
 
 
+@pytest.mark.soak
 @pytest.mark.server
 async def test_batches_outlive_the_run_that_sent_them(cli: Cli) -> None:
     """The next run collects them: every picture is there, and each was made once."""
@@ -48,6 +49,7 @@ async def test_batches_outlive_the_run_that_sent_them(cli: Cli) -> None:
     assert len(provider.created) == 12
 
 
+@pytest.mark.soak
 @pytest.mark.server
 async def test_calls_that_a_kill_cuts_off_are_held(cli: Cli) -> None:
     """Those under way are nobody's to know; all others are made, and none is made twice."""

@@ -86,6 +86,7 @@ def test_the_second_signal_stops_now(cli: Cli) -> None:
     assert cli.json("resume", "out", "--config", "imagen.yaml")["succeeded"] == 4
 
 
+@pytest.mark.soak
 def test_killed_at_any_moment_no_finished_job_is_done_again(cli: Cli) -> None:
     """SIGKILL again and again; at the end every row has its picture, and each was made by one attempt."""
     dice = random.Random(7)

@@ -172,6 +172,7 @@ def test_automations_are_accepted(path: Path, tmp_path: Path, prefect_service: P
     assert {each["name"] for each in yaml.safe_load(path.read_text())["automations"]} <= names
 
 
+@pytest.mark.soak
 def test_a_killed_night_is_gone_on_with_once_and_within_its_budget(nightly: Cli) -> None:
     """After a SIGKILL it comes to its end, and nothing is left to do."""
     nightly.config(latency_s=0.5, concurrency=2, price_usd=0.01)

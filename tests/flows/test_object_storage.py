@@ -124,6 +124,7 @@ def test_readers_open_it(cli: Cli, rclone: ObjectStorage, prefix: str, url: str)
     assert [(row["prompt"], row["image"].size) for row in pictures] == [(f"picture {n}", (32, 32)) for n in range(3)]
 
 
+@pytest.mark.soak
 def test_killed_at_any_moment_nothing_is_billed_twice(cli: Cli, rclone: ObjectStorage, prefix: str, url: str) -> None:
     """SIGKILL again and again: each row has one picture in the bucket, and the provider created it once."""
     dice = random.Random(11)
@@ -137,6 +138,7 @@ def test_killed_at_any_moment_nothing_is_billed_twice(cli: Cli, rclone: ObjectSt
     assert (len(rows), account["created"]) == (20, 20)
 
 
+@pytest.mark.soak
 def test_a_storage_that_stays_away_stops_resumable(cli: Cli, rclone: ObjectStorage, prefix: str, url: str) -> None:
     """One clear message and exit status 3; back again, the batch ends, and what was paid for was fetched, not made anew."""
     cli.before = SHORT_PATIENCE
@@ -162,6 +164,7 @@ def test_a_storage_that_stays_away_stops_resumable(cli: Cli, rclone: ObjectStora
     assert sum(name.startswith(PICTURE) for name in rclone.files(prefix)) == 40
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("moto")
 def test_two_machines_that_start_one_batch(cli: Cli, url: str, tmp_path: Path) -> None:
     """At the same moment: one of them runs, the other is told who has it; a resume on the other is refused too."""

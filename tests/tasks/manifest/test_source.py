@@ -193,6 +193,7 @@ def test_an_endless_line_is_neither_held_nor_the_end(tmp_path: Path, name: str, 
     assert peak_kib - idle < 10 * MEGABYTE_KIB
 
 
+@pytest.mark.soak
 def test_memory_does_not_grow_with_the_manifest(tmp_path: Path) -> None:
     """A million rows are read like ten."""
     peaks_kib = []

@@ -153,6 +153,7 @@ def test_an_empty_manifest_is_a_mistake(tmp_path: Path) -> None:
         check(written(tmp_path))
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
 def test_memory_does_not_grow_with_the_manifest(tmp_path: Path) -> None:
     """Planning ten times as many rows takes about the same memory, ids and contents included."""

@@ -101,6 +101,7 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert backend_of(model=str(tmp_path)).ready() is None
 
 
+@pytest.mark.soak
 def test_a_model_is_downloaded_once(tiny_flux: Path, tmp_path: Path) -> None:
     """From then on no network is needed; what cannot be had is one clear line each."""
     with ExitStack() as stack:

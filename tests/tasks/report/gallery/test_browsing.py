@@ -116,6 +116,7 @@ def test_the_keyboard_is_enough(browser: Chrome, matrix_page: Path) -> None:
     assert "a fox at dawn" in focused(browser)
 
 
+@pytest.mark.soak
 def test_another_width_keeps_the_place(browser: Chrome, large_page: Path) -> None:
     """A window that is made narrower, or a phone that is turned, leaves the focus on the image it was on."""
     open_page(browser, large_page)
@@ -187,6 +188,7 @@ def nodes(browser: Chrome) -> int:
     return count
 
 
+@pytest.mark.soak
 def test_ten_thousand_images_scroll(browser: Chrome, large_page: Path) -> None:
     """All are there, yet only what is in sight is in the document: at the top, in the middle and at the end."""
     open_page(browser, large_page)
@@ -206,6 +208,7 @@ def test_ten_thousand_images_scroll(browser: Chrome, large_page: Path) -> None:
     assert prompts(browser) == ["the image of number 9876"]
 
 
+@pytest.mark.soak
 def test_the_keyboard_walks_through_ten_thousand(browser: Chrome, large_page: Path) -> None:
     """End and arrows reach images that were not in the document."""
     open_page(browser, large_page)

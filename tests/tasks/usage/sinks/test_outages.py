@@ -38,6 +38,7 @@ async def _push_with_an_outage(
     assert await database.count() == (ROWS, ROWS)
 
 
+@pytest.mark.soak
 async def test_postgrest_killed_and_started_again(supabase: Supabase, tmp_path: Path) -> None:
     """SIGKILL in the middle of a push."""
     await write_batch(tmp_path, ROWS)
@@ -45,6 +46,7 @@ async def test_postgrest_killed_and_started_again(supabase: Supabase, tmp_path: 
     await _push_with_an_outage(tmp_path, sink, supabase.database, supabase.api.kill, supabase.api.start)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("sink", [UsageSettings(sink="postgres"), UsageSettings(sink="supabase", rest_path="")])
 async def test_postgresql_stopped_and_started_again(supabase: Supabase, tmp_path: Path, sink: UsageSettings) -> None:
     """The database goes away as in a crash, with and without PostgREST before it."""
