@@ -75,8 +75,8 @@ class Batch:
     """This process's share of an account's calls other than creates."""
     tally: Tally = field(default_factory=Tally)
     _backends: dict[str, Backend] = field(default_factory=dict)
-    _lanes: dict[str, BackendLimits] = field(default_factory=dict)
-    _rates: dict[str, CreateLimiter] = field(default_factory=dict)
+    _limits: dict[str, BackendLimits] = field(default_factory=dict)
+    _limiters: dict[str, CreateLimiter] = field(default_factory=dict)
 
     @property
     def concurrency(self) -> int:
@@ -95,12 +95,14 @@ class Batch:
 
     def get_limits(self, name: str) -> BackendLimits:
         """The limits of the backend `name`, shared by all shards."""
-        if name not in self._lanes:
+        if name not in self._limits:
             concurrency = self.settings.backends[name].concurrency
-            self._lanes[name] = BackendLimits(
-                concurrency=concurrency, creates=self._creates(self.backend(name).allowance())
+            self._limits[name] = BackendLimits(
+                concurrency=concurrency,
+                creates=self._get_limiter(self.backend(name).allowance()),
+                now=self.clock.monotonic_s,
             )
-        return self._lanes[name]
+        return self._limits[name]
 
     async def pause(self, seconds: float) -> None:
         """Sleep before a create, and wake up when the batch stops.
@@ -113,12 +115,12 @@ class Batch:
     @property
     def rate_limiters(self) -> list[RateLimiter]:
         """The limiters that this process keeps by itself, one for each account."""
-        return [rate for rate in self._rates.values() if isinstance(rate, RateLimiter)]
+        return [rate for rate in self._limiters.values() if isinstance(rate, RateLimiter)]
 
-    def _creates(self, allowance: Allowance) -> CreateLimiter:
-        if allowance.account not in self._rates:
-            self._rates[allowance.account] = self.build_limiter(allowance)
-        return self._rates[allowance.account]
+    def _get_limiter(self, allowance: Allowance) -> CreateLimiter:
+        if allowance.account not in self._limiters:
+            self._limiters[allowance.account] = self.build_limiter(allowance)
+        return self._limiters[allowance.account]
 
     async def close(self) -> None:
         """Write the journal's last changes and close the backends."""

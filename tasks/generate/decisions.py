@@ -23,6 +23,9 @@ from tasks.core.errors import (
 )
 from tasks.core.retry import LOOK_TRIES, SUBMIT_TRIES
 
+REFUSAL_PATIENCE_S = 300.0
+"""Seconds for which a service may answer every create with 429, or ask to wait, before the batch stops."""
+
 
 class Stage(Enum):
     """How far the present attempt has come."""
@@ -80,6 +83,8 @@ class Situation:
     looks: int = 0
     """Looks at the known prediction that broke."""
     attempts_left: int = 0
+    refused_s: float = 0.0
+    """Seconds for which the service has answered every create with 429."""
     consent: Consent = Consent.NONE
     has_fallback: bool = False
     """Another backend is named for the job."""
@@ -106,7 +111,10 @@ def decide_next(error: Trouble, at: Situation) -> Step:
 def _decide_after_create(error: JobError, at: Situation) -> Step:
     if isinstance(error, Ambiguous):
         return Step.LOOK_UP
-    if isinstance(error, Throttled) or (isinstance(error, NotCreated) and at.sends < SUBMIT_TRIES):
+    if isinstance(error, Throttled):
+        waits_long = max(at.refused_s, error.retry_after_s or 0.0) > REFUSAL_PATIENCE_S
+        return Step.STOP if waits_long else Step.SEND_AGAIN
+    if isinstance(error, NotCreated) and at.sends < SUBMIT_TRIES:
         return Step.SEND_AGAIN
     return _decide_end(error, at)
 

@@ -7,6 +7,7 @@ The intent is on disk before a paid call leaves. `tasks.generate.decisions` says
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from tasks.backends.base import Backend, check_inputs_supported
 from tasks.core.errors import (
@@ -25,7 +26,7 @@ from tasks.generate.attempt import Attempt, begin_attempt, fail_unsent, take_ove
 from tasks.generate.batch import Batch
 from tasks.generate.collect import collect_image
 from tasks.generate.decisions import Situation, Stage, Step, Trouble, decide_next
-from tasks.generate.limits import Slot
+from tasks.generate.limits import Slot, build_refused_stop
 from tasks.ledger.open_jobs import OpenJob
 from tasks.ledger.queries import find_prediction_ids
 from tasks.plan.fallback import find_fallback
@@ -50,6 +51,7 @@ class JobRun:
         self._open_job = open_job
         self._job: Job = open_job.job
         self._backend: Backend = batch.backend(self._job.backend)
+        self._limits = batch.get_limits(self._job.backend)
         self._slot = slot
         self._attempts = open_job.attempts
         self._attempts_left = batch.settings.backends[self._job.backend].max_attempts
@@ -71,6 +73,7 @@ class JobRun:
                 raise
             except Exception as exc:  # noqa: BLE001  whatever breaks ends this job and no other
                 error = _explain(exc, self._stage)
+                self._record_refusal(error)
                 end = await self._apply(decide_next(error, self._get_situation()), error)
         return end
 
@@ -93,7 +96,9 @@ class JobRun:
         elif attempt.prediction is None:
             await self._look_up(attempt)
         else:
-            await attempt.succeed(*await collect_image(self._batch, self._job, attempt.prediction, self._slot))
+            with self._limits.refusals.track_running():
+                image = await collect_image(self._batch, self._job, attempt.prediction, self._slot)
+            await attempt.succeed(*image)
             return JobEnd(JobState.SUCCEEDED)
         return None
 
@@ -112,7 +117,8 @@ class JobRun:
         check_inputs_supported(self._backend, self._job)
         attempt.sends += 1
         prediction = await self._backend.submit(self._job, attempt=attempt.number)
-        self._batch.get_limits(self._job.backend).creates.record_success()
+        self._limits.creates.record_success()
+        self._limits.refusals.record_success()
         await attempt.note_submitted(prediction)
 
     async def _look_up(self, attempt: Attempt) -> None:
@@ -129,16 +135,19 @@ class JobRun:
 
     def _get_situation(self) -> Situation:
         attempt, has_fallback = self._attempt, self._fallback is not None and not self._open_job.withdrawn
-        at = Situation(stage=self._stage, attempts_left=self._attempts_left, has_fallback=has_fallback)
+        at = Situation(
+            stage=self._stage,
+            refused_s=self._limits.refusals.lasting_s,
+            attempts_left=self._attempts_left,
+            has_fallback=has_fallback,
+        )
         return at if attempt is None else replace(at, sends=attempt.sends, looks=attempt.looks, consent=attempt.consent)
 
     async def _apply(self, step: Step, error: Trouble) -> JobEnd | None:
         """Carry a decision out; None while the job goes on."""
         attempt = self._attempt
-        if isinstance(error, BatchStopped):
-            if step is Step.STOP and attempt is not None:
-                await self._close(attempt, NotCreated(str(error)))
-            raise error
+        if isinstance(error, BatchStopped) or step is Step.STOP:
+            await self._stop(step, error)
         if attempt is None:
             await fail_unsent(self._batch, self._job, error)
             return JobEnd(JobState.FAILED)
@@ -162,20 +171,34 @@ class JobRun:
                 return JobEnd(state)
         return None
 
+    async def _stop(self, step: Step, error: Trouble) -> NoReturn:
+        """Stop the batch; an intent that never left is closed first."""
+        stopped = error
+        if isinstance(error, JobError):
+            stopped = build_refused_stop(self._job.backend, error, now_us=self._batch.clock.now_us())
+        if step is Step.STOP and self._attempt is not None:
+            await self._close(self._attempt, NotCreated(str(stopped)))
+        raise stopped
+
+    def _record_refusal(self, error: Trouble) -> None:
+        """Lower the rate for a 429, which does not count as a send."""
+        if isinstance(error, Throttled) and self._attempt is not None:
+            self._attempt.sends -= 1
+            self._limits.refusals.record_refusal()
+            self._limits.creates.record_throttle(
+                self._attempt.turn_s, retry_after_s=error.retry_after_s, per_min=error.creates_per_min
+            )
+
     async def _close(self, attempt: Attempt, error: JobError) -> None:
         await attempt.close(error)
         self._attempt = None
 
     async def _wait_to_send(self, attempt: Attempt, error: JobError) -> None:
         """Wait until the same intent may leave once more, unless the batch stops meanwhile."""
-        creates = self._batch.get_limits(self._job.backend).creates
-        if isinstance(error, Throttled):  # a 429 lowers the rate and does not count as a send
-            attempt.sends -= 1
-            creates.record_throttle(attempt.turn_s, retry_after_s=error.retry_after_s, per_min=error.creates_per_min)
         try:
             if attempt.stage is Stage.INTENDED and isinstance(error, NotCreated):
                 await self._batch.pause(get_attempt_pause_s(attempt.sends))
-            attempt.turn_s = await creates.acquire()
+            attempt.turn_s = await self._limits.creates.acquire()
             self._batch.stop.check()
         except BatchStopped:
             await self._close(attempt, error)

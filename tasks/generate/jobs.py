@@ -6,14 +6,18 @@ Each open job ends succeeded, failed or held, or stays open for the next run. `t
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from tasks.core.errors import BatchStopped, LeaseLost
 from tasks.core.records import JobState
+from tasks.core.safe_text import error_text
 from tasks.generate.batch import Batch
 from tasks.generate.job import JobRun
 from tasks.generate.limits import Slot
 from tasks.generate.stop import stop_on_error
 from tasks.ledger.open_jobs import OpenJob, find_open_jobs
+
+logger = logging.getLogger(__name__)
 
 
 async def generate_range(batch: Batch, first: int, last: int, planned_run: int | None = None) -> None:
@@ -66,6 +70,10 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
                 await batch.holding.release([open_job.job])
     except BatchStopped as stopped:
         batch.stop.stop(stopped)
+    except Exception as exc:  # noqa: BLE001  its end could not be recorded: it stays open, and no other job ends with it
+        logger.warning("job %s stays open: %s", open_job.job.job_id[:12], error_text(exc))
+        with stop_on_error(batch.stop):
+            batch.watch.note(failed=True)
     else:
         return end.rerouted_job
     finally:

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Protocol
 
 from tasks.backends.client.rate_limiter import CreateLimiter
-from tasks.core.errors import BatchStopped
+from tasks.core.clock import to_instant
+from tasks.core.errors import BatchStopped, JobError, Throttled
+from tasks.core.safe_text import error_text
+from tasks.generate.decisions import REFUSAL_PATIENCE_S
 
 
 class BackendLimits:
     """Limits of one backend: predictions in flight, images being stored, creates a minute."""
 
-    def __init__(self, *, concurrency: int, creates: CreateLimiter) -> None:
-        """Allow `concurrency` jobs in flight; backends of one account share `creates`."""
+    def __init__(self, *, concurrency: int, creates: CreateLimiter, now: Callable[[], float]) -> None:
+        """Allow `concurrency` jobs in flight; backends of one account share `creates`, `now` is monotonic seconds."""
         self.concurrency = concurrency
         self.creates = creates
+        self.refusals = Refusals(now)
         self.landing = asyncio.Semaphore(concurrency)
         """Held while an image is fetched and stored, which bounds memory."""
         self._places = asyncio.Semaphore(concurrency)
@@ -49,6 +56,53 @@ class Slot:
         if self._is_taken:
             self._places.release()
             self._is_taken = False
+
+
+class Refusals:
+    """Measures how long a service has answered every create with 429 while nothing of ours was running there."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """Start without any; `now` is monotonic seconds."""
+        self._now = now
+        self._running = 0
+        self._since_s: float | None = None
+
+    @property
+    def lasting_s(self) -> float:
+        """Seconds since the first of them; 0 while a prediction runs, because its end may make room."""
+        return 0.0 if self._since_s is None or self._running else self._now() - self._since_s
+
+    def record_success(self) -> None:
+        """Note a create that was accepted."""
+        self._since_s = None
+
+    def record_refusal(self) -> None:
+        """Note a create that was answered with 429."""
+        if self._since_s is None:
+            self._since_s = self._now()
+
+    @contextmanager
+    def track_running(self) -> Iterator[None]:
+        """Count a prediction as running in the block."""
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if self._since_s is not None:
+                self._since_s = self._now()
+
+
+def build_refused_stop(backend: str, error: JobError, *, now_us: int) -> BatchStopped:
+    """Build the stop for a service that accepts nothing, in its own words."""
+    asked_s = error.retry_after_s if isinstance(error, Throttled) else None
+    if asked_s is not None and asked_s > REFUSAL_PATIENCE_S:
+        until = to_instant(now_us) + timedelta(seconds=asked_s)
+        what = f"asks to wait until {until:%Y-%m-%d %H:%M} UTC"
+    else:
+        what = f"has accepted nothing for {REFUSAL_PATIENCE_S / 60:.0f} minutes"
+    words = error_text(error).rstrip(".")
+    return BatchStopped("throttled", f"backend {backend!r} {what} ({words}). Resume when it accepts requests again")
 
 
 class OutcomeWatch(Protocol):

@@ -174,4 +174,5 @@ def get_exit_code(record: dict[str, Any]) -> int:
         return INTERRUPTED_STATUS
     if outcome.startswith("stopped"):
         return 3
-    return 1 if record["failed"] or record["held"] else 0
+    # A job in flight after a run that was not stopped could not be recorded; the next run looks at it.
+    return 1 if any(record[state] for state in ("failed", "held", "submitting", "submitted")) else 0

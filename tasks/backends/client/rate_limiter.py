@@ -24,6 +24,8 @@ that refuses one call in twenty at random does not starve the batch."""
 
 
 DEFAULT_PAUSE_S = 2.0
+SLOWEST_PER_MIN = 1.0
+"""The rate is never lowered below this: a service that says "0 requests per minute" is asked once a minute."""
 
 
 SLOWEST_START_PER_MIN = 6_000.0
@@ -121,8 +123,14 @@ class RateLimiter:
         if sent_at_s > self._cut_at:
             self._cut_at = now_s
             if per_min is None:
-                self._per_min = min(self._per_min, SLOWEST_START_PER_MIN) * CUT
+                lowered = max(SLOWEST_PER_MIN, min(self._per_min, SLOWEST_START_PER_MIN) * CUT)
+                self._per_min = min(self._most_per_min, lowered)
             else:
                 # A stated limit allows no burst: a call that comes a moment early is refused.
-                self._per_min, self._catch_up_s = min(self._most_per_min, per_min * STATED_SHARE), 0.0
+                self._per_min, self._catch_up_s = min(self._most_per_min, bound_stated_rate(per_min)), 0.0
                 self._climb_after = CLIMB_AFTER_STATED
+
+
+def bound_stated_rate(per_min: float) -> float:
+    """The rate to keep to where a service states one, which is outside data: at least `SLOWEST_PER_MIN`."""
+    return max(SLOWEST_PER_MIN, per_min * STATED_SHARE)

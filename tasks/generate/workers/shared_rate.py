@@ -22,7 +22,8 @@ from tasks.backends.client.rate_limiter import (
     CLIMB_AFTER_STATED,
     CUT,
     DEFAULT_PAUSE_S,
-    STATED_SHARE,
+    SLOWEST_PER_MIN,
+    bound_stated_rate,
 )
 from tasks.generate.workers.schema import get_now_s, rates
 from tasks.ledger.database.transactions import run_transaction
@@ -133,7 +134,7 @@ class SharedRateLimiter:
         if per_min is None:
             await run_transaction(self._engine, lambda db: db.execute(_CUT, values))
         else:
-            values["stated"] = per_min * STATED_SHARE
+            values["stated"] = bound_stated_rate(per_min)
             await run_transaction(self._engine, lambda db: db.execute(_CUT_TO_STATED, values))
 
     def _there_s(self) -> float:
@@ -196,7 +197,7 @@ def _build_cut(**values: ColumnElement[float] | float) -> Update:
 
 _TAKE = _build_take()
 _LOOK = select(rates.c.next_at_s, get_now_s().label("now_s")).where(_MINE)
-_CUT = _build_cut(per_min=rates.c.per_min * CUT)
+_CUT = _build_cut(per_min=func.least(rates.c.most_per_min, func.greatest(SLOWEST_PER_MIN, rates.c.per_min * CUT)))
 _CUT_TO_STATED = _build_cut(
     per_min=func.least(rates.c.most_per_min, bindparam("stated", type_=Double)),
     catch_up_s=0.0,

@@ -22,7 +22,7 @@ from tasks.core.errors import (
     Unfetched,
 )
 from tasks.core.retry import LOOK_TRIES, SUBMIT_TRIES
-from tasks.generate.decisions import Consent, Situation, Stage, Step, Trouble, decide_next
+from tasks.generate.decisions import REFUSAL_PATIENCE_S, Consent, Situation, Stage, Step, Trouble, decide_next
 
 PAID, UNKNOWN, FREE = 3_000, None, 0
 INTENDED, LOST, SUBMITTED, READY = Stage.INTENDED, Stage.LOST, Stage.SUBMITTED, Stage.READY
@@ -45,6 +45,9 @@ TABLE: list[tuple[Stage, Trouble, dict[str, Any], Step]] = [
     (INTENDED, NotCreated("connection refused"), {"sends": SUBMIT_TRIES, **OTHER}, Step.HAND_OVER),
     (INTENDED, SLOWLY, {"sends": 1}, Step.SEND_AGAIN),
     (INTENDED, SLOWLY, {"sends": SUBMIT_TRIES}, Step.SEND_AGAIN),
+    (INTENDED, SLOWLY, {"refused_s": REFUSAL_PATIENCE_S - 1}, Step.SEND_AGAIN),
+    (INTENDED, SLOWLY, {"refused_s": REFUSAL_PATIENCE_S + 1}, Step.STOP),
+    (INTENDED, Throttled("tomorrow", retry_after_s=86_400), {}, Step.STOP),
     (INTENDED, cost(Ambiguous, UNKNOWN), {"sends": 1}, Step.LOOK_UP),
     (INTENDED, cost(Ambiguous, UNKNOWN), {"sends": SUBMIT_TRIES, **ONE_LEFT, **OTHER}, Step.LOOK_UP),
     (INTENDED, Rejected("422"), ONE_LEFT, Step.FAIL),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from tasks.core.errors import (
 from tasks.core.records import EndedFilter, Job, JobState, Prediction
 from tasks.core.retry import LOOK_TRIES
 from tasks.generate.batch import build_local_limiter
+from tasks.generate.decisions import REFUSAL_PATIENCE_S
 from tasks.generate.jobs import generate_range
 from tasks.ledger.jobs import reopen
 from tasks.ledger.open_jobs import Selection, list_shards
@@ -214,6 +216,75 @@ async def test_a_prediction_whose_state_stays_unreadable_is_held_and_not_paid_ag
     assert backend.calls["submit"] == 2
 
 
+@pytest.mark.parametrize("method", ["succeeded", "ended_without_image", "attempt_failed", "submitting"])
+async def test_a_job_whose_end_cannot_be_recorded_ends_alone(
+    out: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other jobs succeed, and the next run finds what was made and pays for nothing twice."""
+    backend = ScriptedBackend()
+    broken = {"ended_without_image": Refused("no"), "attempt_failed": Transient("interrupted")}
+    backend.on_wait["row-0"] = deque([broken[method]] if method in broken else [])
+    jobs = [make_job(number) for number in range(3)]
+    async with scripted(out, backend, jobs) as batch:
+        write = getattr(batch.journal, method)
+
+        async def refuse(job: Job, **values: object) -> None:
+            if job.id == "row-0":
+                raise ValueError("a value that no database takes")
+            await write(job, **values)
+
+        monkeypatch.setattr(batch.journal, method, refuse)
+        await generate_range(batch, *EVERYTHING)
+        assert batch.stop.cause is None
+        assert (await count_jobs(batch.engine)).succeeded == 2
+    await run(out, backend, jobs)
+    assert sum(backend.billed.values()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (Throttled("daily quota of 50 images reached", retry_after_s=None), "accepted nothing for 5 minutes"),
+        (Throttled("limit is 0 requests per minute", retry_after_s=1, creates_per_min=0.0), "0 requests per minute"),
+        (Throttled("no quota", retry_after_s=None, creates_per_min=1e-300), "no quota"),
+        (Throttled("come back tomorrow", retry_after_s=7 * 3_600), "2026-"),
+    ],
+)
+async def test_a_429_that_never_ends_stops_the_batch_in_the_services_words(
+    out: Path, error: Throttled, words: str
+) -> None:
+    """Nothing is spent, every job stays open, and a resume finishes once the service accepts again."""
+    backend, clock = ScriptedBackend(), FakeClock()
+    jobs = [make_job(number) for number in range(3)]
+    for job in jobs:
+        backend.on_submit[job.id or ""] = deque([error] * 10_000)
+    async with scripted(out, backend, jobs, clock=clock.clock) as batch:
+        await generate_range(batch, *EVERYTHING)
+        assert batch.stop.cause is not None
+        assert batch.stop.cause.reason == "throttled"
+        assert words in str(batch.stop.cause)
+        assert error.args[0] in str(batch.stop.cause)
+    assert clock.now_s < 2 * REFUSAL_PATIENCE_S
+    assert not backend.billed
+    backend.on_submit.clear()
+    assert (await run(out, backend, jobs)).succeeded == 3
+
+
+async def test_a_429_while_a_prediction_runs_is_waited_out(out: Path) -> None:
+    """A service that runs one at a time and refuses the next for ten minutes is at work, not closed."""
+    backend, clock = ScriptedBackend(), FakeClock()
+    backend.on_submit["row-1"] = deque([Throttled("one at a time", retry_after_s=60)] * 10)
+
+    async def run_long(job: Job, prediction: Prediction) -> Prediction:
+        while job.id == "row-0" and backend.on_submit["row-1"]:
+            await asyncio.sleep(0)
+        return replace(prediction, cost_micros=PRICE_MICROS)
+
+    backend.wait = run_long  # type: ignore[method-assign]
+    assert (await run(out, backend, [make_job(0), make_job(1)], clock=clock.clock)).succeeded == 2
+    assert clock.now_s > REFUSAL_PATIENCE_S
+
+
 async def test_passing_failures_get_new_attempts_within_the_limit(out: Path) -> None:
     """Each is an attempt of its own with growing pauses; after the last the job is failed."""
     clock = FakeClock()
@@ -311,9 +382,9 @@ async def test_a_drain_waits_for_no_turn_to_create(out: Path) -> None:
 
 
 async def test_what_came_too_soon_is_not_sent_after_a_drain(out: Path) -> None:
-    """A provider that asks for an hour does not hold up the end of the run."""
+    """A provider that asks for minutes does not hold up the end of the run."""
     backend = ScriptedBackend()
-    backend.on_submit["row-0"] = deque([Throttled("slowly", retry_after_s=3_600)])
+    backend.on_submit["row-0"] = deque([Throttled("slowly", retry_after_s=240)])
     async with scripted(out, backend, [make_job()], clock=Clock()) as batch:
         generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
         while not batch.rate_limiters or not batch.rate_limiters[0].pause_s:

@@ -102,7 +102,9 @@ async def test_the_rate_climbs_back_to_the_configured_one() -> None:
 
 async def test_no_more_than_the_cap_is_in_flight() -> None:
     """The number of jobs between submit and end never exceeds the concurrency; a place is taken and left once."""
-    lane = BackendLimits(concurrency=3, creates=RateLimiter(None, now=lambda: 0.0, sleep=asyncio.sleep))
+    lane = BackendLimits(
+        concurrency=3, creates=RateLimiter(None, now=lambda: 0.0, sleep=asyncio.sleep), now=lambda: 0.0
+    )
     inside, most = 0, 0
 
     async def job() -> None:
