@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,14 +20,15 @@ from tasks.core.retry import retry_database
 from tasks.ledger.database.postgresql_errors import is_away
 from tasks.ledger.database.sqlite import configure_sqlite
 
-Transaction = Callable[[Connection], frozenset[str]]
-"""Work of one transaction; see `tasks.ledger.changes.apply_changes`."""
+Result = TypeVar("Result")
+Transaction = Callable[[Connection], Result]
+"""Work of one transaction, such as `tasks.ledger.changes.apply_changes`."""
 
 
 class LedgerWriter(Protocol):
     """Writes to the database of an engine, one transaction at a time."""
 
-    async def write(self, transaction: Transaction) -> frozenset[str]:
+    async def write(self, transaction: Transaction[Result]) -> Result:
         """Run one transaction and return its result; on disk on return.
 
         Raises:
@@ -41,24 +42,32 @@ class LedgerWriter(Protocol):
 
 def make_writer(engine: AsyncEngine) -> LedgerWriter:
     """The writer for a ledger's engine; it connects with its first transaction."""
-    return SqliteWriter(engine) if engine.dialect.name == "sqlite" else PostgresqlWriter(engine)
+    return SqliteWriter(engine.url) if engine.dialect.name == "sqlite" else PostgresqlWriter(engine)
 
 
 class SqliteWriter:
     """In a thread, over a connection of its own."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Write where `engine` does."""
-        self.engine = create_engine(engine.url.set(drivername="sqlite"))
-        event.listen(self.engine, "connect", configure_sqlite)
+    def __init__(
+        self, database: URL, *, configure: Callable[[Any, Any], None] = configure_sqlite, options: Any = None
+    ) -> None:
+        """Write to a file.
+
+        Args:
+            database: Its URL.
+            configure: Called with each new connection.
+            options: SQLAlchemy's execution options.
+        """
+        self.engine = create_engine(database.set(drivername="sqlite"), execution_options=options or {})
+        event.listen(self.engine, "connect", configure)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
-    async def write(self, transaction: Transaction) -> frozenset[str]:
+    async def write(self, transaction: Transaction[Result]) -> Result:
         """See `LedgerWriter.write`."""
         # Another program may hold the file longer than SQLite itself waits: a backup, a browser of databases.
         return await retry_database(_is_locked)(self._write_in_thread, transaction)
 
-    async def _write_in_thread(self, transaction: Transaction) -> frozenset[str]:
+    async def _write_in_thread(self, transaction: Transaction[Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._write, transaction)
 
     async def close(self) -> None:
@@ -66,7 +75,7 @@ class SqliteWriter:
         self._thread.shutdown()
         self.engine.dispose()
 
-    def _write(self, transaction: Transaction) -> frozenset[str]:
+    def _write(self, transaction: Transaction[Result]) -> Result:
         with self.engine.begin() as db:
             return transaction(db)
 
@@ -82,13 +91,13 @@ class PostgresqlWriter:
         """Write where `engine` does."""
         self.engine = engine
 
-    async def write(self, transaction: Transaction) -> frozenset[str]:
+    async def write(self, transaction: Transaction[Result]) -> Result:
         """See `LedgerWriter.write`."""
         return await retry_database(is_away)(self._write, transaction)
 
     async def close(self) -> None:
         """See `LedgerWriter.close`."""
 
-    async def _write(self, transaction: Transaction) -> frozenset[str]:
+    async def _write(self, transaction: Transaction[Result]) -> Result:
         async with self.engine.begin() as db:
             return await db.run_sync(transaction)

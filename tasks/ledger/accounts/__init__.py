@@ -1,0 +1,8 @@
+"""What batches that share an account at a service must know of each other; one schema, one place, one lock order.
+
+Its place is `accounts.db` in the user's state folder, or the schema `imagen_accounts` of the database that holds the
+ledger, so every batch of a machine, or of a PostgreSQL database, meets there. An account is a service's address and the
+hash of its key. `schema` has the tables, `place` opens them, `predictions` says which batch a prediction belongs to.
+
+Lock order: a transaction here never runs inside one of the ledger, and takes its rows in the order of their keys.
+"""

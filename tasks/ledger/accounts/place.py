@@ -1,0 +1,92 @@
+"""Opening the tables that all batches of an account share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, delete, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.schema import CreateSchema
+
+from tasks.core.errors import BatchStopped
+from tasks.core.paths import get_state_folder
+from tasks.core.safe_text import error_text
+from tasks.ledger.accounts.predictions import PredictionRegistry
+from tasks.ledger.accounts.schema import SCHEMA, metadata, predictions
+from tasks.ledger.database.writer import LedgerWriter, PostgresqlWriter, SqliteWriter
+
+FILE_NAME = "accounts.db"
+KEPT_S = 7 * 24 * 3_600.0
+"""Services forget a prediction within days, and a batch's own ledger keeps its ids for ever."""
+
+
+@asynccontextmanager
+async def open_registry(engine: AsyncEngine, batch: str) -> AsyncIterator[PredictionRegistry]:
+    """The registry of prediction ids for a batch, during the block.
+
+    Args:
+        engine: The batch's ledger.
+        batch: Its `tasks.ledger.runs.get_batch_identity`.
+
+    Returns:
+        A registry. Where its place cannot be used, its `problem` says why and it knows nothing.
+    """
+    writer, problem = None, None
+    try:
+        writer = await _open_writer(engine)
+        await writer.write(_prepare)
+    except (DBAPIError, OSError, BatchStopped) as exc:
+        problem = error_text(getattr(exc, "orig", None) or exc)
+    registry = PredictionRegistry(None if problem else writer, batch, problem)
+    try:
+        yield registry
+    finally:
+        await registry.close()
+        if writer is not None:
+            await writer.close()
+
+
+async def _open_writer(engine: AsyncEngine) -> LedgerWriter:
+    if engine.dialect.name != "sqlite":
+        return PostgresqlWriter(engine)
+    path = await asyncio.to_thread(_make_file)
+    return SqliteWriter(
+        URL.create("sqlite", database=str(path)),
+        configure=_configure,
+        options={"schema_translate_map": {SCHEMA: None}},
+    )
+
+
+def _make_file() -> Path:
+    """The file's path; it is the user's alone, for it says which accounts are used."""
+    folder = get_state_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE_NAME
+    path.touch(mode=0o600)
+    return path
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    """Set up a connection: a commit survives the end of any process, which is what it is for, and needs no fsync."""
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _prepare(db: Connection) -> None:
+    """Make the tables where there are none, and forget what no service lists any more."""
+    if db.dialect.name == "sqlite":
+        db.execute(text("BEGIN IMMEDIATE"))
+    else:
+        db.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))"), {"name": SCHEMA})
+        db.execute(CreateSchema(SCHEMA, if_not_exists=True))
+    metadata.create_all(db)
+    oldest_us = round((time.time() - KEPT_S) * 1e6)
+    db.execute(delete(predictions).where(predictions.c.claimed_at_us < oldest_us))

@@ -1,0 +1,135 @@
+"""The registry of prediction ids: each belongs to one attempt of one batch, whoever asks first."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, select, tuple_
+from sqlalchemy.exc import DBAPIError
+
+from tasks.core.database import build_insert
+from tasks.core.errors import BatchStopped
+from tasks.core.safe_text import error_text
+from tasks.ledger.accounts.schema import predictions
+from tasks.ledger.database.writer import LedgerWriter
+from tasks.ledger.group_commit import GroupCommit
+
+IDS_PER_STATEMENT = 500
+_UNUSABLE = (DBAPIError, OSError, BatchStopped)
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Claim:
+    """An attempt that says a prediction is its own."""
+
+    account: str
+    """A service's address and the hash of its key."""
+    prediction_id: str
+    job_id: str
+    number: int
+    """Of the attempt."""
+
+
+class PredictionRegistry:
+    """Prediction ids of an account over all batches; atomic over processes."""
+
+    def __init__(self, writer: LedgerWriter | None, batch: str, problem: str | None) -> None:
+        """Write for `batch`; without a writer nothing is known, and `problem` says why."""
+        self.batch = batch
+        self.problem = problem
+        """The reason why other batches are not known; None while they are."""
+        self._writer = writer
+        self._claims = GroupCommit(self._write)
+
+    async def claim(self, claim: Claim) -> bool:
+        """True where the prediction is the attempt's from now on, or was before; False where it is another one's."""
+        if self._writer is None:
+            return True
+        try:
+            return claim not in await asyncio.shield(self._claims.add(claim))
+        except _UNUSABLE as exc:
+            self._give_up(exc)
+            return True
+
+    async def find_taken(self, account: str, ids: Collection[str], *, job_id: str, number: int) -> frozenset[str]:
+        """Those of the ids that belong to another attempt than this one, of whatever batch."""
+        mine = (self.batch, job_id, number)
+        taken: set[str] = set()
+        for start in range(0, len(ids), IDS_PER_STATEMENT):
+            listed = predictions.c.prediction_id.in_(sorted(ids)[start : start + IDS_PER_STATEMENT])
+            rows = await self._read((predictions.c.account == account) & listed)
+            taken |= {row.prediction_id for row in rows if (row.batch, row.job_id, row.number) != mine}
+        return frozenset(taken)
+
+    async def find_own(self, account: str, *, job_id: str, number: int) -> str | None:
+        """The prediction that this attempt claimed before its run was killed; None where it claimed none."""
+        mine = (predictions.c.batch == self.batch) & (predictions.c.job_id == job_id)
+        rows = await self._read(mine & (predictions.c.number == number) & (predictions.c.account == account))
+        return str(rows[-1].prediction_id) if rows else None
+
+    async def close(self) -> None:
+        """Write the claims that nobody waited for."""
+        try:
+            await self._claims.drain()
+        except _UNUSABLE as exc:
+            self._give_up(exc)
+
+    async def _read(self, condition: ColumnElement[bool]) -> Sequence[Row[Any]]:
+        if self._writer is None:
+            return ()
+        try:
+            return await self._writer.write(partial(_find, condition=condition))
+        except _UNUSABLE as exc:
+            self._give_up(exc)
+            return ()
+
+    async def _write(self, claims: Sequence[Claim]) -> frozenset[Claim]:
+        if self._writer is None:
+            return frozenset()
+        return await self._writer.write(partial(_claim, batch=self.batch, claims=sorted(claims)))
+
+    def _give_up(self, exc: BaseException) -> None:
+        """Go on without other batches: what this ledger and this process know still holds."""
+        if self.problem is None:
+            self._writer, self.problem = None, error_text(getattr(exc, "orig", None) or exc)
+            logger.warning("The registry of predictions cannot be used any more (%s).", self.problem)
+
+
+def _find(db: Connection, condition: ColumnElement[bool]) -> Sequence[Row[Any]]:
+    return db.execute(select(predictions).where(condition).order_by(predictions.c.claimed_at_us)).all()
+
+
+def _claim(db: Connection, batch: str, claims: Sequence[Claim]) -> frozenset[Claim]:
+    """Enter the claims in the order of their keys, and return those that came too late."""
+    now_us = time.time_ns() // 1_000
+    rows = [
+        {
+            "account": claim.account,
+            "prediction_id": claim.prediction_id,
+            "batch": batch,
+            "job_id": claim.job_id,
+            "number": claim.number,
+            "claimed_at_us": now_us,
+        }
+        for claim in claims
+    ]
+    if rows:
+        db.execute(build_insert(db.dialect.name, predictions).on_conflict_do_nothing(), rows)
+    owners: dict[tuple[str, str], tuple[str, str, int]] = {}
+    for start in range(0, len(claims), IDS_PER_STATEMENT):
+        keys = [(claim.account, claim.prediction_id) for claim in claims[start : start + IDS_PER_STATEMENT]]
+        asked = tuple_(predictions.c.account, predictions.c.prediction_id).in_(keys)
+        for row in db.execute(select(predictions).where(asked)):
+            owners[row.account, row.prediction_id] = (row.batch, row.job_id, row.number)
+    return frozenset(
+        claim
+        for claim in claims
+        if owners.get((claim.account, claim.prediction_id)) != (batch, claim.job_id, claim.number)
+    )

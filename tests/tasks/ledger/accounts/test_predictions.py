@@ -1,0 +1,113 @@
+"""The registry of prediction ids: each belongs to one attempt, over batches and processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from tasks.core.paths import get_state_folder
+from tasks.ledger.accounts.place import FILE_NAME, open_registry
+from tasks.ledger.accounts.predictions import Claim
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.runs import get_batch_identity
+from tests.tasks.ledger.conftest import begin_on, out, server  # noqa: F401  fixtures
+
+CLAIMING = """
+import asyncio, sys
+from pathlib import Path
+from tasks.ledger.accounts.place import open_registry
+from tasks.ledger.accounts.predictions import Claim
+from tasks.ledger.database.connect import open_ledger
+
+async def main():
+    async with open_ledger(Path(sys.argv[1])) as engine, open_registry(engine, sys.argv[2]) as registry:
+        claims = [Claim(sys.argv[3], f"p{n}", f"job {n}", 1) for n in range(200)]
+        mine = await asyncio.gather(*map(registry.claim, claims))
+        print(*[claim.prediction_id for claim, ok in zip(claims, mine) if ok])
+
+asyncio.run(main())
+"""
+
+
+def current_account() -> str:
+    """An account that no other test has: the tests share a PostgreSQL server."""
+    return os.environ["PYTEST_CURRENT_TEST"]
+
+
+def claim(prediction_id: str = "p1", *, job_id: str = "a", number: int = 1, account: str | None = None) -> Claim:
+    """A claim of one attempt."""
+    return Claim(account=account or current_account(), prediction_id=prediction_id, job_id=job_id, number=number)
+
+
+async def test_an_id_belongs_to_the_first_attempt_that_claims_it(out: Path) -> None:  # noqa: F811
+    """Another job, attempt or batch comes too late; the same attempt, and another account's id, do not."""
+    async with open_ledger(out, create=True) as engine, open_registry(engine, "1") as first:
+        assert first.problem is None
+        assert await first.claim(claim())
+        assert await first.claim(claim())
+        assert not await first.claim(claim(job_id="b"))
+        assert not await first.claim(claim(number=2))
+        assert await first.claim(claim(account="other"))
+        async with open_registry(engine, "2") as second:
+            assert not await second.claim(claim())
+            assert await second.find_taken(current_account(), ["p1", "p2"], job_id="a", number=1) == {"p1"}
+        assert await first.find_taken(current_account(), ["p1", "p2"], job_id="a", number=1) == frozenset()
+        assert await first.find_taken(current_account(), ["p1"], job_id="b", number=1) == {"p1"}
+
+
+async def test_a_claim_outlives_its_process(out: Path) -> None:  # noqa: F811
+    """An attempt whose run was killed between the answer and the ledger finds its own id."""
+    async with open_ledger(out, create=True) as engine:
+        async with open_registry(engine, "1") as registry:
+            await registry.claim(claim("p7", job_id="b", number=3))
+        async with open_registry(engine, "1") as registry:
+            assert await registry.find_own(current_account(), job_id="b", number=3) == "p7"
+            assert await registry.find_own(current_account(), job_id="b", number=2) is None
+
+
+async def test_processes_never_share_an_id(out: Path) -> None:  # noqa: F811
+    """Three batches claim the same 200 ids at once, in processes of their own: each id goes to one of them."""
+    async with open_ledger(out, create=True):
+        pass
+    command = [sys.executable, "-c", CLAIMING, str(out)]
+    processes = [
+        await asyncio.create_subprocess_exec(*command, str(n), current_account(), stdout=subprocess.PIPE)
+        for n in range(3)
+    ]
+    claimed = [text.split() for text, _ in [await process.communicate() for process in processes]]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert sorted(chain.from_iterable(claimed)) == sorted(f"p{n}".encode() for n in range(200))
+
+
+async def test_a_state_folder_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry says why it knows nothing, and a claim passes."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    async with open_ledger(tmp_path, create=True) as engine, open_registry(engine, "1") as registry:
+        assert registry.problem
+        assert await registry.claim(claim())
+        assert await registry.find_taken(current_account(), ["p1"], job_id="a", number=1) == frozenset()
+
+
+async def test_a_batch_keeps_its_identity_when_its_folder_moves(tmp_path: Path) -> None:
+    """Its own claims stay its own; another batch has another identity."""
+    names = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        async with open_ledger(tmp_path / folder, create=True) as engine:
+            names.append(await get_batch_identity(engine))
+    (tmp_path / "a").rename(tmp_path / "c")
+    async with open_ledger(tmp_path / "c") as engine:
+        assert await get_batch_identity(engine) == names[0] != names[1]
+
+
+async def test_the_file_is_its_users_alone(tmp_path: Path) -> None:
+    """It names accounts: nobody else on the machine reads it."""
+    async with open_ledger(tmp_path, create=True) as engine, open_registry(engine, "1"):
+        assert (get_state_folder() / FILE_NAME).stat().st_mode & 0o077 == 0
