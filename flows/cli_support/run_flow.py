@@ -13,13 +13,18 @@ from typing import Any
 from flows.cli_support.screen import print_result, show_progress
 from tasks.backends.prices import warn_of_old_prices
 from tasks.core.display import current_display
-from tasks.core.errors import ImagenError, Interrupted
+from tasks.core.errors import BatchStopped, ImagenError, Interrupted
 from tasks.core.paths import get_state_folder
 from tasks.core.text import format_command
+from tasks.generate.signals import handle_signals
+from tasks.generate.stop import StopSignal
 from tasks.orchestration.server.connection import ServerError, connect, set_quiet_defaults
 from tasks.report.summary import get_exit_code
 from tasks.runs.checks import check_ledger, check_request
+from tasks.runs.direct import count_left, finish_run
+from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
+from tasks.runs.run import hand_over, open_run
 
 QUIET_CONSOLE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 """Prefect's own lines stay off the screen; its server still gets them."""
@@ -49,7 +54,7 @@ def perform(request: RunRequest, *, verbose: bool, quiet: bool) -> dict[str, Any
         asyncio.run(check_ledger(request))
         for warning in [] if report is None else warn_of_old_prices(report.priced_on, datetime.now(UTC).date()):
             display.warn(warning)
-        return _run_on_server(request, verbose=verbose)
+        return _run(request, verbose=verbose)
 
 
 def find_flow_run_output(name: str, *, verbose: bool) -> str:
@@ -65,26 +70,45 @@ def find_flow_run_output(name: str, *, verbose: bool) -> str:
         return asyncio.run(find_output(name))
 
 
-def _connect(*, verbose: bool) -> None:
+def _connect(*, verbose: bool, stop: StopSignal | None = None) -> None:
+    """Find a server or start one; raises what stopped the batch while it starts."""
     display = current_display.get()
     set_quiet_defaults(os.environ)
     if not verbose:
         for name, value in QUIET_CONSOLE.items():
             os.environ.setdefault(name, value)
-    connect(
-        get_state_folder(),
-        os.environ,
-        on_wait=lambda elapsed_s: display.phase(f"starting Prefect's server ({elapsed_s:.0f} s)"),
-    )
+
+    def on_wait(elapsed_s: float) -> None:
+        display.phase(f"starting Prefect's server ({elapsed_s:.0f} s)")
+        if stop is not None:
+            stop.check()
+
+    connect(get_state_folder(), os.environ, on_wait=on_wait)
 
 
-def _run_on_server(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
-    _connect(verbose=verbose)
+def _run(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
     try:
-        return asyncio.run(_run_flow(request))
+        return asyncio.run(_plan_and_run(request, verbose=verbose))
     except asyncio.CancelledError:  # the second Ctrl-C
         again = format_command("resume", request.out)
         raise Interrupted(f"stopped at once; what was in flight is found again by: {again}") from None
+
+
+async def _plan_and_run(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
+    """Plan first: a server takes many seconds to start, and a batch with nothing left to do needs none."""
+    async with open_run(request) as run, handle_signals(run.batch.stop):
+        selection, stop = await plan_run(run), run.batch.stop
+        if await count_left(run, selection):
+            try:
+                # Off this loop, so that Ctrl-C is heard while the server starts.
+                await asyncio.to_thread(_connect, verbose=verbose, stop=stop)
+            except BatchStopped:
+                if not stop.requested:
+                    raise
+            else:
+                with hand_over(run, selection):
+                    return await _run_flow(request)
+        return (await finish_run(run)).as_dict()
 
 
 async def _run_flow(request: RunRequest) -> dict[str, Any]:

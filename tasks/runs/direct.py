@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.generate.jobs import generate_range
 from tasks.generate.signals import handle_signals
-from tasks.ledger.open_jobs import count_open, list_shards
+from tasks.ledger.open_jobs import Selection, count_open, list_shards
 from tasks.metadata.write import write_metadata
 from tasks.report.progress import show_progress
 from tasks.report.summary import Summary
@@ -25,15 +25,24 @@ async def run_directly(request: RunRequest) -> Summary:
     await check_ledger(request)
     async with open_run(request) as run, handle_signals(run.batch.stop):
         await _generate(run)
-        await write_metadata(run.batch.engine, run.batch.out)
-        usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
-        return await conclude_run(run, usage)
+        return await finish_run(run)
+
+
+async def count_left(run: OpenRun, selection: Selection) -> int:
+    """Count the jobs that the run has to generate: 0 when all are done, or its budget stopped it before the first."""
+    return 0 if run.batch.stop.requested else await count_open(run.batch.engine, selection)
+
+
+async def finish_run(run: OpenRun) -> Summary:
+    """Write the metadata table, push usage, and record how the run ended."""
+    await write_metadata(run.batch.engine, run.batch.out)
+    usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
+    return await conclude_run(run, usage)
 
 
 async def _generate(run: OpenRun) -> None:
     batch, selection = run.batch, await plan_run(run)
-    left = await count_open(batch.engine, selection)
-    if not left or batch.stop.requested:
+    if not (left := await count_left(run, selection)):
         return
     async with show_progress(batch, left=left):
         async for shard in list_shards(batch.engine, left, selection):

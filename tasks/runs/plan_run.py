@@ -13,7 +13,7 @@ from tasks.plan.fallback import move_to_backend
 from tasks.plan.planner import plan_manifest
 from tasks.plan.reroll import write_reroll
 from tasks.runs.reopen import reopen_jobs
-from tasks.runs.run import OpenRun
+from tasks.runs.run import OpenRun, handed_over
 
 ESTIMATE_PAGE_JOBS = 2_000
 
@@ -21,12 +21,16 @@ ESTIMATE_PAGE_JOBS = 2_000
 async def plan_run(run: OpenRun) -> Selection:
     """Write the manifest's jobs into the ledger and open again the jobs that the user names.
 
+    A run that was handed over is planned already.
+
     Returns:
         The open jobs to generate. The batch is stopped already where their estimate exceeds the budget.
 
     Raises:
         ConfigError: A backend that open jobs need is not set up.
     """
+    if (ready := handed_over.get()) is not None and ready[0] is run:
+        return ready[1]
     batch, request = run.batch, run.request
     if request.manifest is not None:
         await _plan_manifest(run, request.manifest)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from tasks.core.atomic_files import remove_leftovers
@@ -16,6 +17,7 @@ from tasks.generate.stop import INTERRUPTED
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.leases import list_living_leases, revoke
 from tasks.ledger.lock import lock_folder, require_no_workers
+from tasks.ledger.open_jobs import Selection
 from tasks.ledger.runs import RunStart, begin_run, end_run, get_last_run
 from tasks.report.summary import COMPLETED, Summary, summarise, write_summary
 from tasks.runs.checks import check_runner
@@ -36,16 +38,23 @@ class OpenRun:
     settings: Settings
 
 
+handed_over: ContextVar[tuple[OpenRun, Selection] | None] = ContextVar("handed_over", default=None)
+"""The run that this context has opened and planned already; see `hand_over`."""
+
+
 @asynccontextmanager
 async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncIterator[OpenRun]:
     """Lock the output folder, open its ledger and record the run.
 
     A local run needs the batch for itself and waits for workers that a killed run left behind. A run with workers
-    starts beside them, because leases keep their jobs apart.
+    starts beside them, because leases keep their jobs apart. A run that was handed over is open already.
 
     Raises:
         InputError: The output cannot be used, or another run holds it. Nothing was spent.
     """
+    if (ready := handed_over.get()) is not None and ready[0].request == request:
+        yield ready[0]
+        return
     clock, out = clock or Clock(), parse_output(request.out)
     with lock_folder(out.home, shown=request.out):
         remove_leftovers(out.home)
@@ -74,6 +83,16 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
                 except ImagenError as exc:
                     await end_run(engine, number, f"stopped: {exc}", now_us=clock.now_us())
                     raise
+
+
+@contextmanager
+def hand_over(run: OpenRun, selection: Selection) -> Iterator[None]:
+    """Let `open_run` and `plan_run` find, for the duration of the block, what this context has opened and planned."""
+    token = handed_over.set((run, selection))
+    try:
+        yield
+    finally:
+        handed_over.reset(token)
 
 
 async def conclude_run(run: OpenRun, usage: PushReport) -> Summary:
