@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from tasks.core.addresses import find_cleartext_problem
 from tasks.core.errors import ConfigError, Rejected
 from tasks.core.records import Job, Prediction
 from tasks.core.settings import BackendSettings, OutputSettings, UnitPrices, explain_setting
@@ -53,6 +54,22 @@ def read_options(context: BackendContext, options: type[Options]) -> Options:
         return options.model_validate(context.settings.options)
     except ValidationError as exc:
         raise ConfigError("\n".join(explain_setting(error, context.place) for error in exc.errors())) from None
+
+
+def check_channel(context: BackendContext, setting: str, url: str, secret_name: str | None) -> None:
+    """Pass where a key may travel to this address: over https, or on this machine.
+
+    Args:
+        context: Of the instance.
+        setting: The name of the setting that holds the address.
+        url: The address.
+        secret_name: The variable that holds the key; None where none is sent.
+
+    Raises:
+        ConfigError: The key would be sent in clear text.
+    """
+    if secret_name is not None and (problem := find_cleartext_problem(url, secret_name)):
+        raise ConfigError(f"{context.place}.{setting}: {problem}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ UNIT_NAMES = {
     "input_million_tokens": "M input tokens",
     "input_million_image_tokens": "M image tokens in",
     "output_million_tokens": "M output tokens",
+    "output_million_text_tokens": "M text tokens out",
 }
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from tasks.core.money import to_micros
+from tasks.core.outside_values import parse_number
 from tasks.core.settings import UnitPrices
 
 FILE = Path(__file__).with_name("prices.yaml")
@@ -24,6 +25,11 @@ OLD_DAYS = 180
 """An older price is worth a look before it is relied on."""
 MOST_S = 10**9
 """Of compute: more than a human life of it is a mistake."""
+MOST_TOKENS, MOST_IMAGES, MOST_MEGAPIXELS = 10**8, 1_000, 10_000.0
+"""Of one run, as its service states them: what is more is not believed, and the cost is unknown."""
+MOST_RUN_USD = 10_000.0
+MOST_TIMES_EXPECTED = 100
+"""A reported cost that is more than so many times the expected one is in another unit, or wrong."""
 CONFIGURED = "your configuration"
 
 
@@ -44,6 +50,8 @@ class Used:
     """Of all reference images."""
     output_tokens: float | None = None
     """Of all output images."""
+    output_text_tokens: float | None = 0.0
+    """Of the text that comes beside them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +78,11 @@ class Price:
             (self.usd.input_million_tokens, _to_millions(used.input_tokens)),
             (self.usd.input_million_image_tokens, _to_millions(used.input_image_tokens)),
             (self.usd.output_million_tokens, _to_millions(used.output_tokens)),
+            # A text without a price of its own is priced as the image is: rather too much than nothing.
+            (
+                self.usd.output_million_text_tokens or self.usd.output_million_tokens,
+                _to_millions(used.output_text_tokens),
+            ),
         )
         # What reference images cost is not known of every model, and never nothing where its prompts cost something.
         if self.usd.input_million_tokens and not self.usd.input_million_image_tokens and used.input_image_tokens != 0:
@@ -77,7 +90,8 @@ class Price:
         asked = [(usd, times) for usd, times in parts if usd]
         if any(times is None for _, times in asked):
             return None
-        return to_micros(sum(usd * (times or 0.0) for usd, times in asked))
+        total = sum(usd * (times or 0.0) for usd, times in asked)
+        return to_micros(parse_number(total, most=MOST_RUN_USD))
 
     def age_days(self, today: date) -> int | None:
         """Days since it was read; None for one that the user has set."""
@@ -86,8 +100,7 @@ class Price:
 
 def parse_seconds(value: Any) -> float | None:
     """Seconds as a service states them; None for what is no time, which no price, table or page could hold."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 <= value <= MOST_S else None
+    return parse_number(value, most=MOST_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +132,17 @@ class Pricing:
         if self.image_micros is not None:
             return self.image_micros * used.images
         return None if self.price is None else self.price.cost_micros(used)
+
+
+def check_reported(cost_micros: int | None, expected_micros: int | None) -> int | None:
+    """A cost that a service reports; None where it cannot be one.
+
+    Args:
+        cost_micros: As reported.
+        expected_micros: What the price table or the configuration says of the same run; None where neither does.
+    """
+    most = to_micros(MOST_RUN_USD) if not expected_micros else expected_micros * MOST_TIMES_EXPECTED
+    return None if cost_micros is None or most is None or not 0 <= cost_micros <= most else cost_micros
 
 
 def find_price(model: str, configured: Mapping[str, UnitPrices]) -> Price | None:

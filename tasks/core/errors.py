@@ -24,6 +24,7 @@ ImagenError                 everything we raise; `exit_code` is what the command
     ├── Rejected            the request is wrong: retrying will not help
     ├── OutputGone          it was made and paid for, and can no longer be fetched
     ├── StatusUnreadable    the look at a known prediction broke: it says nothing, look again
+    ├── UnreadableAnswer    it was answered and perhaps billed, and no image can be read from the answer
     ├── Unfetched           the image's host gave no whole answer: asking again is free
     └── BadImage            bytes came, but they are not a whole image
 """
@@ -225,3 +226,19 @@ class BadImage(JobError):
     """Raised when the bytes are not a whole image. Fetching again may help and costs nothing."""
 
     kind = "bad_image"
+
+
+class UnreadableAnswer(JobError):
+    """Raised when a paid call was answered and no image can be read from the answer.
+
+    It may have been billed. Another attempt would end the same way until the configuration is right, so the answer is
+    worth keeping: the backend's `reread` takes an image out of it later, without another call.
+    """
+
+    kind = "unreadable_answer"
+
+    def __init__(self, message: str, *, raw: bytes, media_type: str = "", cost_micros: int | None) -> None:
+        """Keep the answer's body as it came, decoded from its transfer, with the media type that its header states."""
+        self.raw = raw
+        self.media_type = media_type
+        super().__init__(message, cost_micros=cost_micros)

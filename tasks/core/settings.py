@@ -91,7 +91,8 @@ class UnitPrices(_Section):
     second: Price = Field(0.0, description="for each second of compute")
     input_million_tokens: Price = Field(0.0, description="for a million tokens of the prompt")
     input_million_image_tokens: Price = Field(0.0, description="for a million tokens of reference images")
-    output_million_tokens: Price = Field(0.0, description="for a million tokens of the picture")
+    output_million_tokens: Price = Field(0.0, description="for a million tokens of the image")
+    output_million_text_tokens: Price = Field(0.0, description="for a million tokens of the text beside it")
 
 
 class OutputSettings(_Section):

@@ -7,6 +7,7 @@ which puts it on one line and takes the secrets out.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
@@ -16,9 +17,11 @@ from urllib.parse import quote
 
 import httpx
 
-from tasks.backends.client.transport import NEVER_SENT, Transport
-from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, Rejected, Throttled
+from tasks.backends.client import refusals
+from tasks.backends.client.transport import MOST_BYTES, MOST_JSON_BYTES, NEVER_SENT, Transport
+from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, Refused, Rejected, Throttled
 from tasks.core.retry import parse_retry_after
+from tasks.core.safe_text import error_text
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0
@@ -31,6 +34,9 @@ HIDDEN = "***"
 
 WRONG = frozenset({400, 404, 405, 413, 415, 422})
 """The service has read the request and found it wrong (RFC 9110, section 15.5): nothing was created."""
+
+KEY_REFUSED = frozenset({401, 403})
+"""Nobody's call is allowed; nothing was created."""
 
 MOVED = frozenset({301, 307, 308})
 """The request is to be made at another address (RFC 9110, section 15.4): here it was not done."""
@@ -65,9 +71,15 @@ class HttpCalls:
 
     @asynccontextmanager
     async def open_paid(
-        self, method: str, url: str, *, timeout_s: float | None = None, **content: Any
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout_s: float | None = None,
+        most_bytes: int = MOST_JSON_BYTES,
+        **content: Any,
     ) -> AsyncIterator[httpx.Response]:
-        """One call that may cost money; its body is read inside the block.
+        """One call that may cost money; its body is read inside the block, `most_bytes` of it at most.
 
         Raises:
             Rejected: It cannot be written as a request, so it never left.
@@ -75,7 +87,7 @@ class HttpCalls:
             Ambiguous: It left, and its answer did not come, or not whole.
         """
         try:
-            request = self.http.build_request(method, url, **content)
+            request = self.http.build_request(method, url, extensions={MOST_BYTES: most_bytes}, **content)
         except (TypeError, ValueError, httpx.InvalidURL) as exc:
             raise Rejected(f"this cannot be sent ({self.describe_error(exc)})") from exc
         try:
@@ -91,22 +103,22 @@ class HttpCalls:
             )
             raise Ambiguous(f"the answer to a create was lost ({reason})", cost_micros=None) from exc
 
-    async def pay(self, method: str, url: str, *, timeout_s: float | None = None, **content: Any) -> httpx.Response:
-        """One call that may cost money, its answer read whole.
+    async def pay(self, method: str, url: str, **options: Any) -> httpx.Response:
+        """One call that may cost money, its answer read whole; options as of `open_paid`.
 
         Raises:
             Rejected, NotCreated, Ambiguous: As `open_paid`.
         """
-        async with self.open_paid(method, url, timeout_s=timeout_s, **content) as answer:
+        async with self.open_paid(method, url, **options) as answer:
             await answer.aread()
             return answer
 
     def error_text(self, text: object) -> str:
-        """The text on one line, bounded, without secrets."""
-        line = " ".join(str(text).split())
+        """The text on one line, bounded, without secrets and what a terminal would act on."""
+        line = str(text)
         for secret in self._secrets:
             line = line.replace(secret, HIDDEN)
-        return line[:LONGEST_WORDS]
+        return error_text(line, most_chars=LONGEST_WORDS)
 
     def describe_error(self, exc: BaseException) -> str:
         """The error's name and its words."""
@@ -117,33 +129,71 @@ class HttpCalls:
         await self.http.aclose()
 
 
-def build_refusal(answer: httpx.Response, detail: str, *, service: str, key_env: str) -> JobError | BatchStopped:
-    """What an answer other than 2xx to a call that costs money proves, as HTTP has it.
+def build_refusal(answer: httpx.Response, detail: str, *, service: str, key_env: str | None) -> JobError | BatchStopped:
+    """What an answer other than 2xx to a call that costs money proves, by its status, its words and its codes.
 
     Args:
         answer: The answer.
         detail: The service's own words, fit for a message.
         service: Its name, for messages.
-        key_env: The variable that holds the key or token.
+        key_env: The variable that holds the key or token; None where none is sent.
     """
-    match answer.status_code:
-        case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
-            return BatchStopped("token", f"{service} does not accept the token in {key_env} ({detail})")
-        case httpx.codes.PAYMENT_REQUIRED:
-            return BatchStopped("credit", f"{service}: {detail} Then resume; nothing is paid twice")
-        case httpx.codes.TOO_MANY_REQUESTS:
-            return Throttled(detail, retry_after_s=read_retry_after(answer))
-        case status if status in WRONG:
-            return Rejected(detail)
-        case status if status in MOVED:
-            return Rejected(f"the service is somewhere else ({status}); correct its address in the configuration")
-        case status:
-            return Ambiguous(f"the answer to a create was {status} ({detail})", cost_micros=None)
+    status, body = answer.status_code, parse_json_object(answer)
+    if (stop := _find_stop(answer, detail, service=service, key_env=key_env)) is not None:
+        return stop
+    if status in WRONG | KEY_REFUSED and refusals.is_moderation(detail, refusals.find_codes(body)):
+        return Refused(detail)
+    if status in KEY_REFUSED:
+        return _build_key_stop(answer, detail, service=service, key_env=key_env)
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return Throttled(detail, retry_after_s=read_retry_after(answer))
+    if status in WRONG | MOVED:
+        moved = f"the service is somewhere else ({status}); correct its address in the configuration"
+        return Rejected(moved if status in MOVED else detail)
+    return Ambiguous(f"the answer to a create was {status} ({detail})", cost_micros=None)
+
+
+def _find_stop(answer: httpx.Response, detail: str, *, service: str, key_env: str | None) -> BatchStopped | None:
+    """Why nobody's call can succeed now, where the words or codes say so; None where they do not."""
+    status, codes = answer.status_code, refusals.find_codes(parse_json_object(answer))
+    # A quota that comes back within a stated time is a limit, not an empty account (Google, read 2026-11).
+    is_limit = status == httpx.codes.TOO_MANY_REQUESTS and read_retry_after(answer) is not None
+    if status == httpx.codes.PAYMENT_REQUIRED or (
+        answer.is_client_error and not is_limit and refusals.is_out_of_credit(detail, codes)
+    ):
+        return build_credit_stop(service, detail)
+    if answer.is_client_error and refusals.is_blocked(detail):
+        return BatchStopped("blocked", f"{service} has blocked the account ({status}: {detail})")
+    if status in WRONG and refusals.is_bad_key(detail, codes):
+        return _build_key_stop(answer, detail, service=service, key_env=key_env)
+    return None
+
+
+def build_credit_stop(service: str, detail: str) -> BatchStopped:
+    """The end of a batch whose account is empty."""
+    return BatchStopped("credit", f"{service}: {detail} Add credit, then resume; nothing is paid twice")
+
+
+def _build_key_stop(answer: httpx.Response, detail: str, *, service: str, key_env: str | None) -> BatchStopped:
+    """Why nobody's call is allowed: the key, no key, or somebody on the way to the service."""
+    status = answer.status_code
+    if refusals.is_web_page(answer):
+        return BatchStopped(
+            "blocked",
+            f"{service} was not reached: a web page came in place of its answer ({status}), as a firewall, a proxy or a "
+            "gateway sends. Check the network and the address, then resume",
+        )
+    if key_env is None:
+        return BatchStopped(
+            "token", f"{service} refuses a call without a key ({status}: {detail}); set its key variable"
+        )
+    return BatchStopped("token", f"{service} does not accept the token in {key_env} ({detail})")
 
 
 def read_retry_after(answer: httpx.Response) -> float | None:
-    """Seconds of the answer's Retry-After header; None where it has none."""
-    return parse_retry_after(answer.headers.get("retry-after"), now=_get_date(answer))
+    """Seconds to wait as the answer's header states them, else its body; None where neither does."""
+    stated = parse_retry_after(answer.headers.get("retry-after"), now=_get_date(answer))
+    return refusals.find_retry_delay(parse_json_object(answer)) if stated is None else stated
 
 
 def _get_date(answer: httpx.Response) -> datetime | None:
@@ -155,24 +205,47 @@ def _get_date(answer: httpx.Response) -> datetime | None:
     return date if date.tzinfo else None
 
 
+def parse_json(answer: httpx.Response) -> Any:
+    """The answer's JSON.
+
+    Raises:
+        ValueError: It is none, or nested so deeply that it cannot be read.
+    """
+    return parse_json_bytes(answer.content)
+
+
+def parse_json_bytes(body: bytes) -> Any:
+    """The JSON of a body.
+
+    Raises:
+        ValueError: It is none, or nested so deeply that it cannot be read.
+    """
+    try:
+        return json.loads(body)
+    except RecursionError as exc:
+        raise ValueError("it is nested too deeply") from exc
+    except ValueError as exc:
+        raise ValueError("it is not JSON") from exc
+
+
 def parse_json_object(answer: httpx.Response) -> dict[str, Any]:
     """The answer's JSON object; an empty one where it holds none."""
     try:
-        body = answer.json()
+        body = parse_json(answer)
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
 
 
-def require_free_answer(answer: httpx.Response, *, service: str, key_env: str, detail: str) -> None:
+def require_free_answer(answer: httpx.Response, *, service: str, key_env: str | None, detail: str) -> None:
     """Pass where a call that may be repeated at will was answered.
 
     Raises:
         BatchStopped: The token is no longer accepted.
         httpx.HTTPStatusError: Any other answer than 2xx; asking again is free.
     """
-    if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-        raise build_refusal(answer, detail, service=service, key_env=key_env)
+    if answer.status_code in KEY_REFUSED:
+        raise _build_key_stop(answer, detail, service=service, key_env=key_env)
     answer.raise_for_status()
 
 

@@ -1,26 +1,23 @@
-"""Fetching pictures: without the token, from allowed hosts only, bounded, and repeatable at no cost."""
+"""Fetching images: without the token, from allowed hosts only, bounded, and repeatable at no cost."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Sequence
 from fnmatch import fnmatch
-from urllib.parse import unquote_to_bytes
 
 import httpx
 
-from tasks.backends.client.transport import Transport
+from tasks.backends.client.payloads import DATA_SCHEME, decode_data_url
+from tasks.backends.client.transport import MOST_BYTES, MOST_IMAGE_BYTES, TooLarge, Transport
 from tasks.core.errors import BadImage, JobError, OutputGone, Unfetched
 
-MOST_BYTES = 64 * 1024 * 1024
 MOST_REDIRECTS = 3
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 LONGEST_S = 180.0
-"""For one picture, so that a host that drips does not hold a job for hours."""
+"""For one image, so that a host that drips does not hold a job for hours."""
 GONE = {httpx.codes.NOT_FOUND, httpx.codes.GONE, httpx.codes.FORBIDDEN, httpx.codes.UNAUTHORIZED}
-"""A picture that is gone or refused; the token is never sent to find out more."""
+"""An image that is gone or refused; the token is never sent to find out more."""
 
 
 class Delivery:
@@ -41,17 +38,17 @@ class Delivery:
             OutputGone: They are not there any more.
             JobError: The address is not one that we fetch from.
         """
-        if address.startswith("data:"):
+        if address.startswith(DATA_SCHEME):
             return _decode_data_url(address)
         try:
             async with asyncio.timeout(LONGEST_S):
                 return await self._follow(address)
         except TimeoutError as exc:
-            raise Unfetched(f"the picture did not come within {LONGEST_S:.0f} s") from exc
+            raise Unfetched(f"the image did not come within {LONGEST_S:.0f} s") from exc
         except httpx.HTTPError as exc:
-            raise Unfetched(f"the picture could not be fetched ({type(exc).__name__}: {exc})") from exc
+            raise Unfetched(f"the image could not be fetched ({type(exc).__name__}: {exc})") from exc
         except httpx.InvalidURL as exc:
-            raise _build_host_error(f"the picture's address cannot be read ({exc})") from exc
+            raise _build_host_error(f"the image's address cannot be read ({exc})") from exc
 
     async def close(self) -> None:
         """Close the connections."""
@@ -60,17 +57,17 @@ class Delivery:
     async def _follow(self, address: str) -> bytes:
         for _ in range(MOST_REDIRECTS + 1):
             self._check(address)
-            async with self._http.stream("GET", address) as answer:
+            async with self._http.stream("GET", address, extensions={MOST_BYTES: MOST_IMAGE_BYTES}) as answer:
                 if not answer.has_redirect_location:
                     return await _read_body(answer)
                 address = str(answer.url.join(answer.headers["location"]))
-        raise _build_host_error(f"the picture's address leads on and on ({address})")
+        raise _build_host_error(f"the image's address leads on and on ({address})")
 
     def _check(self, address: str) -> None:
         url = httpx.URL(address)
         if url.scheme not in {"http", "https"} or not any(fnmatch(url.host, pattern) for pattern in self._hosts):
             raise _build_host_error(
-                f"the picture lies at {url.host or address[:60]!r}, which is not among delivery_hosts"
+                f"the image lies at {url.host or address[:60]!r}, which is not among delivery_hosts"
             )
 
 
@@ -80,23 +77,23 @@ def _build_host_error(message: str) -> JobError:
 
 async def _read_body(answer: httpx.Response) -> bytes:
     if answer.status_code in GONE:
-        raise OutputGone(f"the picture is gone ({answer.status_code})", cost_micros=None)
+        raise OutputGone(f"the image is gone ({answer.status_code})", cost_micros=None)
     if not answer.is_success:
-        raise Unfetched(f"the picture's host answered {answer.status_code}")
-    body = bytearray()
-    async for part in answer.aiter_bytes():
-        body += part
-        if len(body) > MOST_BYTES:
-            raise JobError(f"the picture is larger than {MOST_BYTES} bytes", kind="too_large", cost_micros=None)
-    expected = answer.headers.get("content-length")
-    if expected is not None and "content-encoding" not in answer.headers and len(body) != int(expected):
+        raise Unfetched(f"the image's host answered {answer.status_code}")
+    try:
+        body = await answer.aread()
+    except TooLarge as exc:
+        raise JobError(
+            f"the image is larger than {MOST_IMAGE_BYTES:,} bytes", kind="too_large", cost_micros=None
+        ) from exc
+    expected = answer.headers.get("content-length", "")
+    if expected.isdecimal() and len(body) != int(expected):
         raise Unfetched(f"only {len(body)} of {expected} bytes came")
-    return bytes(body)
+    return body
 
 
 def _decode_data_url(address: str) -> bytes:
-    head, _, payload = address.partition(",")
     try:
-        return base64.b64decode(payload, validate=True) if head.endswith(";base64") else unquote_to_bytes(payload)
-    except binascii.Error as exc:
-        raise BadImage(f"the picture's data address is damaged ({exc})") from exc
+        return decode_data_url(address)
+    except ValueError as exc:
+        raise BadImage(f"the image's data address is damaged ({exc})") from exc

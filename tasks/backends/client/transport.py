@@ -1,18 +1,158 @@
-"""How httpx's requests travel: over aiohttp, each one once, and every error is one of httpx's."""
+"""How httpx's requests travel: over aiohttp, each one once, through the environment's proxy, with a bounded answer.
+
+Every error is one of httpx's.
+"""
 
 from __future__ import annotations
+
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+from tasks.backends.client.proxies import UnusableProxy, find_proxy
+from tasks.core.errors import ConfigError
+
+NEVER_SENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+    UnusableProxy,
+)
 """Only these prove that a request never left. The transport calls a dropped connection a `ConnectTimeout` too
 (httpx-aiohttp 0.2.0), so what counts is the error underneath, never httpx's name for it."""
 
+MIB = 1024 * 1024
+MOST_JSON_BYTES = 16 * MIB
+"""Of an answer, decoded; a call that expects an image asks for more."""
+MOST_IMAGE_BYTES = 64 * MIB
+MOST_BYTES = "most_bytes"
+"""Key of a request's extensions: the most bytes that its answer may have."""
+ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+"""Content encodings that are decoded, with zlib's word for each."""
+PART_BYTES = 64 * 1024
 
-class Transport(AiohttpTransport):
-    """One connection pool; usable inside one event loop."""
+
+class TooLarge(httpx.DecodingError):
+    """Raised when an answer is longer than its bound. Reading stopped there."""
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """Connections to services, one pool for each proxy; usable inside one event loop."""
+
+    def __init__(self, *, limits: httpx.Limits) -> None:
+        """Keep to these limits.
+
+        Raises:
+            ConfigError: SSL_CERT_FILE or SSL_CERT_DIR cannot be used.
+        """
+        self._limits = limits
+        self._pools: dict[str, _Pool] = {}
+        self._ssl_context = build_ssl_context()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer. Its body is read, decoded and bounded by whoever reads it."""
+        try:
+            proxy = find_proxy(request.url)
+        except UnusableProxy as exc:
+            raise httpx.ProxyError(str(exc), request=request) from exc
+        name = "" if proxy is None else str((proxy.url, proxy.headers.raw))
+        if name not in self._pools:
+            self._pools[name] = _Pool(verify=self._ssl_context, limits=self._limits, proxy=proxy)
+        # A small part of zstd or br can decode to gigabytes at once, so neither is asked for or decoded.
+        request.headers["accept-encoding"] = "gzip"
+        return bound_answer(
+            await self._pools[name].handle_async_request(request),
+            most_bytes=request.extensions.get(MOST_BYTES, MOST_JSON_BYTES),
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for pool in self._pools.values():
+            await pool.aclose()
+
+
+def build_ssl_context() -> ssl.SSLContext:
+    """The certificates that are trusted: SSL_CERT_FILE or SSL_CERT_DIR where set, else those of certifi.
+
+    Raises:
+        ConfigError: The variable's file cannot be used.
+    """
+    try:
+        return httpx.create_ssl_context()
+    except OSError as exc:  # ssl.SSLError is one
+        raise ConfigError(f"SSL_CERT_FILE or SSL_CERT_DIR holds no certificates that can be read ({exc})") from exc
+
+
+def bound_answer(answer: httpx.Response, *, most_bytes: int) -> httpx.Response:
+    """The same answer, whose body is decoded here and never longer than `most_bytes`.
+
+    Raises:
+        httpx.DecodingError: Its content encoding is stacked, or none that was asked for.
+    """
+    encoding = answer.headers.get("content-encoding", "").strip().lower()
+    if encoding and encoding != "identity" and encoding not in ENCODINGS:
+        raise httpx.DecodingError(f"the answer's encoding is not understood ({encoding[:40]})", request=answer.request)
+    headers = answer.headers.copy()
+    if encoding in ENCODINGS:
+        # The length that is stated is that of the encoded body.
+        for name in ("content-encoding", "content-length"):
+            headers.pop(name, None)
+    return httpx.Response(
+        answer.status_code,
+        headers=headers,
+        stream=_BoundedStream(answer, encoding=encoding, most_bytes=most_bytes),
+        request=answer.request,
+        extensions=answer.extensions,
+    )
+
+
+class _BoundedStream(httpx.AsyncByteStream):
+    """The body of an answer, decoded piece by piece up to its bound."""
+
+    def __init__(self, answer: httpx.Response, *, encoding: str, most_bytes: int) -> None:
+        self._answer = answer
+        self._most_bytes = most_bytes
+        self._decoder = zlib.decompressobj(ENCODINGS[encoding]) if encoding in ENCODINGS else None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = left_encoded = self._most_bytes
+        async for encoded in self._answer.aiter_raw():
+            # An encoded body that never gives any content is endless too.
+            left_encoded -= len(encoded)
+            for part in self._decode(encoded):
+                left -= len(part)
+                if left >= 0:
+                    yield part
+                self._require_room(min(left, left_encoded))
+            self._require_room(left_encoded)
+        if self._decoder is not None and not self._decoder.eof:
+            raise httpx.DecodingError("the answer's encoded body is not whole", request=self._answer.request)
+
+    def _require_room(self, left: int) -> None:
+        if left < 0:
+            raise TooLarge(f"the answer is larger than {self._most_bytes:,} bytes", request=self._answer.request)
+
+    def _decode(self, encoded: bytes) -> Iterator[bytes]:
+        if self._decoder is None:
+            yield encoded
+            return
+        try:
+            while encoded and not self._decoder.eof:
+                yield self._decoder.decompress(encoded, PART_BYTES)
+                encoded = self._decoder.unconsumed_tail
+        except zlib.error as exc:
+            raise httpx.DecodingError(f"the answer cannot be decoded ({exc})", request=self._answer.request) from exc
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
+
+
+class _Pool(AiohttpTransport):
+    """The connections through one proxy, or through none."""
 
     def get_client(self) -> aiohttp.ClientSession:
         """The session behind it."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened, read_options
+from tasks.backends.base import Allowance, BackendContext, Estimate, check_channel, close_opened, read_options
 from tasks.backends.client.calls import parse_json_object
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import find_secret_problem, read_secret
@@ -46,6 +46,7 @@ class FalBackend:
         self._context = context
         self._clock = Clock()
         self._options = read_options(context, FalOptions)
+        check_channel(context, "queue_base", self._options.queue_base, self._options.api_key_env)
         try:
             self._model = parse_model(context.settings.model)
         except ValueError as exc:

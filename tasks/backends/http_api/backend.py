@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened, read_options
+from tasks.backends.base import Allowance, BackendContext, Estimate, check_channel, close_opened, read_options
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import read_secret
 from tasks.backends.client.polling import Polling
@@ -61,6 +61,8 @@ class HttpBackend:
         self._context = context
         self._clock = Clock()
         self._options = read_options(context, HttpOptions)
+        for setting, url, variable in self._options.secret_channels():
+            check_channel(context, setting, url, variable)
         self._pricing = Pricing(
             price=find_price(context.settings.model, context.prices), image_micros=to_micros(context.settings.price_usd)
         )

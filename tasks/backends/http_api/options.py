@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from tasks.backends.client.options import Address
+from tasks.backends.client.options import Address, read_secret
 from tasks.backends.http_api.pointers import Pointer, can_hold
-from tasks.backends.http_api.template import ENV, check, find_names
+from tasks.backends.http_api.template import ENV, check, fill_address, find_names
 from tasks.store.references import INPUTS
 
 OF_THE_JOB = frozenset(
@@ -156,6 +157,18 @@ class HttpOptions(_Section):
     def pictures(self) -> frozenset[str]:
         """The placeholders of pictures that stand in the body of `create`."""
         return OF_PICTURES.intersection(find_names(self.create.body))
+
+    def secret_channels(self) -> Iterator[tuple[str, str, str]]:
+        """Of every key that a call sends: the setting, the address it goes to, the variable that holds it."""
+        for setting, call, _ in self._calls():
+            # A variable may also be the host, and then it is no key.
+            path = urlsplit(call.url)._replace(scheme="", netloc="").geturl()
+            values = {
+                name: read_secret(name.removeprefix(ENV)) for name in find_names(call.url) if name.startswith(ENV)
+            }
+            for name in find_names([path, call.headers]):
+                if name.startswith(ENV):
+                    yield f"{setting}.url", fill_address(call.url, values), name.removeprefix(ENV)
 
     def variables(self) -> list[str]:
         """The environment variables that the calls need, in order."""

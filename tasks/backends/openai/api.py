@@ -12,19 +12,18 @@ from tasks.backends.client.calls import (
     SHORT_KEEPALIVE_S,
     HttpCalls,
     build_refusal,
+    parse_json_bytes,
     parse_json_object,
     read_retry_after,
 )
-from tasks.backends.openai.answer import ImageAnswer, UnreadableAnswer, read_answer
-from tasks.core.errors import Ambiguous, BatchStopped, JobError, Refused, Throttled
+from tasks.backends.client.payloads import MOST_ANSWER_BYTES
+from tasks.backends.client.refusals import find_codes, is_moderation
+from tasks.backends.openai.answer import ImageAnswer, RawAnswer, build_unreadable, parse_image_answer
+from tasks.core.errors import BatchStopped, JobError, Refused, Throttled
+from tasks.core.outside_values import parse_identifier
 
 GENERATIONS = "/images/generations"
 EDITS = "/images/edits"
-MODERATION = frozenset({"moderation_blocked", "content_policy_violation", "content_filter"})
-"""Codes of a refused prompt or picture (issues of public clients with captured answers, read 2026-11)."""
-NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-"""Codes of an empty account; they come with 429 or 400 (help.openai.com, "API error code guidance", read 2026-11)."""
-
 # "Rate limit exceeded for images per minute in organization ... Limit: 5/1min." and "Rate limit reached for gpt-image-1
 # ... on input-images per min: Limit 5, Used 5, Requested 1. Please try again in 12s." (captured answers, 2024-2026)
 _STATED_RATE = re.compile(r"images per min(?:ute)?\b.*?Limit:? (\d+)", re.IGNORECASE)
@@ -36,7 +35,7 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 class ImagesApi:
     """The API for one key; usable inside one event loop."""
 
-    def __init__(self, *, base: str, key: str, key_env: str, connections: int, timeout_s: float) -> None:
+    def __init__(self, *, base: str, key: str, key_env: str | None, connections: int, timeout_s: float) -> None:
         """Talk to `base` (with its /v1) with at most so many connections; `key_env` is named in messages."""
         self.service = httpx.URL(base).host
         self._key_env = key_env
@@ -50,43 +49,63 @@ class ImagesApi:
             keepalive_s=SHORT_KEEPALIVE_S,
         )
 
-    async def make(self, path: str, content: Mapping[str, Any], *, client_request_id: str) -> ImageAnswer:
-        """Make one picture. It costs money; call it once.
+    async def make(self, path: str, content: Mapping[str, Any], *, client_request_id: str) -> RawAnswer:
+        """Make one image. It costs money; call it once.
 
         Args:
-            path: `GENERATIONS`, or `EDITS` of pictures.
+            path: `GENERATIONS`, or `EDITS` of images.
             content: The request, as httpx takes it: `json`, or `data` and `files`.
             client_request_id: Our own name for it, by which the provider finds it in its logs.
 
         Raises:
             Throttled, NotCreated, Rejected, Refused: Nothing was made, or nothing that is given out.
             Ambiguous: It may have been made.
-            BatchStopped: Key or credit: nobody's picture can be made now.
+            BatchStopped: Key or credit: nobody's image can be made now.
         """
         # OpenAI's API reference, "Debugging requests", read 2026-11.
         headers = {"X-Client-Request-Id": client_request_id}
-        paid_call = self.calls.open_paid("POST", path, headers=headers, timeout_s=self._timeout_s, **content)
-        async with paid_call as answer:
-            if not answer.is_success:
-                await answer.aread()
-                raise self.refusal(answer)
-            try:
-                return await read_answer(answer.aiter_bytes(), answer.headers.get("x-request-id") or client_request_id)
-            except UnreadableAnswer as exc:
-                raise Ambiguous(f"the answer cannot be read: {exc}", cost_micros=None) from exc
+        answer = await self.calls.pay(
+            "POST", path, headers=headers, timeout_s=self._timeout_s, most_bytes=MOST_ANSWER_BYTES, **content
+        )
+        if not answer.is_success:
+            raise self.refusal(answer)
+        return RawAnswer(
+            request_id=parse_identifier(answer.headers.get("x-request-id")) or client_request_id,
+            body=answer.content,
+            media_type=answer.headers.get("content-type", ""),
+        )
+
+    def parse(self, raw: RawAnswer) -> ImageAnswer:
+        """What an answer of 2xx holds.
+
+        Raises:
+            Refused: It holds an error of moderation, or no image at all, which is how some services refuse.
+            UnreadableAnswer: It holds something else. It may have been billed.
+        """
+        try:
+            document = parse_json_bytes(raw.body)
+        except ValueError as exc:
+            raise build_unreadable(str(exc), raw.body, raw.media_type) from exc
+        if isinstance(document, dict) and document.get("error") and not document.get("data"):
+            raise self._explain_error(document, raw)
+        return parse_image_answer(document, raw.body, raw.media_type)
+
+    def _explain_error(self, document: dict[str, Any], raw: RawAnswer) -> JobError:
+        """An error that came as a success: nobody says whether it was billed."""
+        error = read_error(document)
+        words = self.calls.error_text(error.get("message") or error)
+        if is_moderation(words, find_codes(document)):
+            return Refused(words, cost_micros=None)
+        return build_unreadable(f"it holds an error ({words})", raw.body, raw.media_type)
 
     def refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
         """What an answer other than 2xx proves."""
         error = read_error(parse_json_object(answer))
         detail = self.calls.error_text(error.get("message") or answer.reason_phrase or f"status {answer.status_code}")
-        codes = {error.get("code"), error.get("type")}
-        if codes & NO_CREDIT:
-            return BatchStopped("credit", f"{self.service}: {detail} Then resume; nothing is paid twice")
-        if codes & MODERATION:
+        refusal = build_refusal(answer, detail, service=self.service, key_env=self._key_env)
+        if isinstance(refusal, Refused):
             return build_moderation_error(error, detail)
-        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            return build_throttled(answer, detail)
-        return build_refusal(answer, detail, service=self.service, key_env=self._key_env)
+        return build_throttled(answer, detail) if isinstance(refusal, Throttled) else refusal
 
     async def close(self) -> None:
         """Close the connections."""

@@ -14,17 +14,17 @@ from functools import cached_property
 
 import httpx
 
-from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened
+from tasks.backends.base import Allowance, BackendContext, Estimate, check_channel, close_opened
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import find_secret_problem, read_secret
 from tasks.backends.openai import edits
-from tasks.backends.openai.answer import ImageAnswer
+from tasks.backends.openai.answer import ImageAnswer, RawAnswer
 from tasks.backends.openai.api import EDITS, GENERATIONS, ImagesApi
 from tasks.backends.openai.costs import Costs
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.openai.request import build_body, find_problems
 from tasks.backends.prices import Pricing, find_price
-from tasks.core.errors import Ambiguous, JobError, OutputGone
+from tasks.core.errors import Ambiguous, JobError, OutputGone, Refused, UnreadableAnswer
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
 from tasks.core.records import Job, Prediction
@@ -37,7 +37,12 @@ class OpenAIBackend:
     takes: Collection[str] = INPUTS
 
     def __init__(self, context: BackendContext, options: OpenAIOptions) -> None:
-        """Take the settings; nothing is asked of the network."""
+        """Take the settings; nothing is asked of the network.
+
+        Raises:
+            ConfigError: The key would travel in clear text.
+        """
+        check_channel(context, "api_base", options.api_base, options.api_key_env)
         self._context = context
         self._options = options
         self._pricing = Pricing(
@@ -58,7 +63,7 @@ class OpenAIBackend:
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the tokens that such a picture can be."""
-        most_micros = self._costs.most_micros(build_body(job, self._options), from_pictures=job.image is not None)
+        most_micros = self._costs.most_micros(build_body(job, self._options), from_images=job.image is not None)
         return Estimate(
             cost_micros=most_micros,
             most_micros=most_micros,
@@ -93,24 +98,43 @@ class OpenAIBackend:
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
         """The answer that came with the submit; in another process there is none."""
-        answer = prediction.output
-        if not isinstance(answer, ImageAnswer):
+        raw = prediction.output
+        if not isinstance(raw, RawAnswer):
             raise OutputGone(
                 "it was made and paid for, but its run ended before it was on disk, and the images API keeps nothing",
                 cost_micros=self._pricing.image_micros,
             )
-        cost_micros, source = self._costs.of(answer, from_pictures=job.image is not None)
-        if answer.picture is None and answer.address is None:
-            raise JobError("the answer holds no picture", kind="no_output", cost_micros=cost_micros)
-        return Prediction(
-            prediction_id=prediction.prediction_id, output=answer, cost_micros=cost_micros, cost_source=source
-        )
+        return self._parse(job, prediction.prediction_id, raw)
+
+    def reread(self, job: Job, raw: bytes) -> Prediction:
+        """The image of an answer that was kept because it could not be read; see `UnreadableAnswer`.
+
+        Raises:
+            JobError: It holds none that can be read.
+        """
+        return self._parse(job, _build_log_name(job), RawAnswer(request_id=_build_log_name(job), body=raw))
+
+    def _parse(self, job: Job, prediction_id: str, raw: RawAnswer) -> Prediction:
+        try:
+            answer = self._api.parse(raw)
+        except UnreadableAnswer as error:
+            # The whole answer came, so its fixed price is known though its tokens are not.
+            error.cost_micros = self._pricing.image_micros
+            raise
+        return self._check(job, prediction_id, answer)
+
+    def _check(self, job: Job, prediction_id: str, answer: ImageAnswer) -> Prediction:
+        cost_micros, source = self._costs.price(answer, from_images=job.image is not None)
+        if answer.image is None and answer.address is None:
+            # Services without an error for it answer a refused prompt with an empty list (xAI, read 2026-11).
+            raise Refused("the answer holds no image, as if it was refused", cost_micros=cost_micros)
+        return Prediction(prediction_id=prediction_id, output=answer, cost_micros=cost_micros, cost_source=source)
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
         """The bytes that came, or those at the address that came."""
         answer: ImageAnswer = prediction.output
-        if answer.picture is not None:
-            return answer.picture
+        if answer.image is not None:
+            return answer.image
         address = str(answer.address)
         if not address.startswith("data:"):
             address = str(httpx.URL(self._options.api_base).join(address))
@@ -140,7 +164,7 @@ class OpenAIBackend:
         return ImagesApi(
             base=self._options.api_base,
             key=self._key,
-            key_env=self._options.api_key_env or "api_key_env",
+            key_env=self._options.api_key_env,
             connections=self._connections,
             timeout_s=self._options.timeout_s,
         )

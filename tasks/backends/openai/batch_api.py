@@ -36,7 +36,7 @@ class BatchLine:
 class BatchApi:
     """The Batch API for one key; usable inside one event loop."""
 
-    def __init__(self, images: ImagesApi, *, key_env: str) -> None:
+    def __init__(self, images: ImagesApi, *, key_env: str | None) -> None:
         """Talk through the connections of `images`."""
         self._images = images
         self._key_env = key_env

@@ -27,7 +27,7 @@ from tasks.backends.openai.gathering import BatchGatherer
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.openai.request import build_body
 from tasks.core.clock import Clock
-from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone
+from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone, UnreadableAnswer
 from tasks.core.records import Job, Prediction
 from tasks.core.retry import retry_look
 
@@ -100,7 +100,11 @@ class OpenAIBatchBackend(OpenAIBackend):
         await self._reading.acquire()
         try:
             answer = await asyncio.to_thread(results.answer, name)
-            ended = await super().wait(job, replace(prediction, output=answer))
+            ended = self._check(job, prediction.prediction_id, answer)
+        except UnreadableAnswer as error:
+            self._reading.release()
+            error.cost_micros = self._pricing.image_micros
+            raise
         except BaseException:
             self._reading.release()
             raise
@@ -220,7 +224,7 @@ class OpenAIBatchBackend(OpenAIBackend):
 
     @cached_property
     def _batches(self) -> BatchApi:
-        return BatchApi(self._api, key_env=self._options.api_key_env or "api_key_env")
+        return BatchApi(self._api, key_env=self._options.api_key_env)
 
     @cached_property
     def _gathering(self) -> BatchGatherer:

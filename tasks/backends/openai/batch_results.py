@@ -1,9 +1,7 @@
-"""What came of a batch's lines: kept on disk, because a batch of pictures is gigabytes, and read one by one."""
+"""What came of a batch's lines: kept on disk, because a batch of images is gigabytes, and read one by one."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +9,13 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.openai.answer import ImageAnswer, UnreadableAnswer, build_image_answer
-from tasks.backends.openai.api import MODERATION, NO_CREDIT, build_moderation_error, read_error
+from tasks.backends.client.calls import parse_json_bytes
+from tasks.backends.client.payloads import MOST_ANSWER_BYTES
+from tasks.backends.client.refusals import find_codes, is_moderation, is_out_of_credit
+from tasks.backends.openai.answer import ImageAnswer, parse_image_answer
+from tasks.backends.openai.api import build_moderation_error, read_error
 from tasks.core.errors import JobError, NoRoom, Rejected, Transient
+from tasks.core.outside_values import parse_count
 
 EXPIRED = "batch_expired"
 CANCELLED = "batch_cancelled"
@@ -34,9 +36,10 @@ class BatchResults:
         for path in paths:
             place = 0
             with path.open("rb") as file:
-                for line in file:
-                    if line.strip():
-                        self._places[str(json.loads(line).get("custom_id"))] = (path, place)
+                # A line is one image at most; a longer one is read in parts, none of which is a line.
+                while line := file.readline(MOST_ANSWER_BYTES):
+                    if name := _parse_object(line).get("custom_id"):
+                        self._places[str(name)] = (path, place)
                     place += len(line)
         self._unread = set(self._places)
 
@@ -44,7 +47,7 @@ class BatchResults:
         """What a line was answered with.
 
         Raises:
-            JobError: It ended without a picture; its type says whether another attempt may help, and its cost is 0
+            JobError: It ended without an image; its type says whether another attempt may help, and its cost is 0
                 where the batch says that the request was not done.
         """
         if custom_id not in self._places:
@@ -52,9 +55,9 @@ class BatchResults:
         path, place = self._places[custom_id]
         with path.open("rb") as file:
             file.seek(place)
-            line = file.readline()
+            line = file.readline(MOST_ANSWER_BYTES)
         self._unread.discard(custom_id)
-        return _parse_line(json.loads(line))
+        return _parse_line(_parse_object(line))
 
     def all_read(self) -> bool:
         """Whether it has lines, and each was read."""
@@ -67,13 +70,29 @@ class BatchResults:
 
     def _without_a_line(self) -> JobError:
         status = str(self._batch.get("status"))
-        problems = (self._batch.get("errors") or {}).get("data") or [{}]
-        code, words = problems[0].get("code"), str(problems[0].get("message") or f"the batch ended as {status}")
+        problem = _find_problem(self._batch.get("errors"))
+        code, words = problem.get("code"), str(problem.get("message") or f"the batch ended as {status}")
         if status == "failed":
             return NoRoom(words, retry_after_s=ROOM_PAUSE_S) if code in COME_LATER else Rejected(words)
         if status == "expired":
             return Transient("the batch expired before its turn came", kind="expired", cost_micros=None)
         return JobError(f"the batch ended as {status} without this job", kind="no_output", cost_micros=None)
+
+
+def _parse_object(line: bytes) -> dict[str, Any]:
+    """The object of a line; an empty one where it holds none."""
+    try:
+        found = parse_json_bytes(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _find_problem(errors: Any) -> Mapping[str, Any]:
+    """The first problem that a batch names; an empty one where it names none."""
+    listed = errors.get("data") if isinstance(errors, dict) else None
+    first = listed[0] if isinstance(listed, list) and listed else None
+    return first if isinstance(first, dict) else {}
 
 
 def _parse_line(line: Mapping[str, Any]) -> ImageAnswer:
@@ -82,23 +101,8 @@ def _parse_line(line: Mapping[str, Any]) -> ImageAnswer:
         raise _build_undone_error(error if isinstance(error, dict) else {})
     body = response.get("body")
     if response.get("status_code") != httpx.codes.OK:
-        raise _build_failure(response, read_error(body if isinstance(body, dict) else {}))
-    try:
-        picture = _decode_image(body)
-        return build_image_answer(body, picture, str(response.get("request_id") or line.get("id")))
-    except UnreadableAnswer as exc:
-        raise JobError(f"the batch's line cannot be read: {exc}", kind="no_output", cost_micros=None) from exc
-
-
-def _decode_image(body: Any) -> bytes | None:
-    data = body.get("data") if isinstance(body, dict) else None
-    encoded = data[0].get("b64_json") if isinstance(data, list) and data and isinstance(data[0], dict) else None
-    if not isinstance(encoded, str):
-        return None
-    try:
-        return base64.b64decode(encoded, validate=True)
-    except binascii.Error as exc:
-        raise UnreadableAnswer(f"its picture is damaged ({exc})") from exc
+        raise _build_failure(response, body if isinstance(body, dict) else {})
+    return parse_image_answer(body, json.dumps(body).encode(), "application/json")
 
 
 def _build_undone_error(error: Mapping[str, Any]) -> JobError:
@@ -109,13 +113,11 @@ def _build_undone_error(error: Mapping[str, Any]) -> JobError:
     return JobError(words, kind="canceled" if error.get("code") == CANCELLED else None)
 
 
-def _build_failure(response: Mapping[str, Any], error: Mapping[str, Any]) -> JobError:
-    status = int(response.get("status_code") or 0)
+def _build_failure(response: Mapping[str, Any], body: Mapping[str, Any]) -> JobError:
+    status, error, codes = parse_count(response.get("status_code"), most=999) or 0, read_error(body), find_codes(body)
     words = " ".join(str(error.get("message") or f"status {status}").split())
-    codes = {error.get("code"), error.get("type")}
-    if codes & MODERATION:
+    if is_moderation(words, codes):
         return build_moderation_error(error, words)
     # An empty account is not this job's fault: its next attempt stops the batch, unless somebody has paid meanwhile.
-    if codes & NO_CREDIT or status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        return Transient(words)
-    return Rejected(words)
+    is_passing = status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR
+    return Transient(words) if is_passing or is_out_of_credit(words, codes) else Rejected(words)

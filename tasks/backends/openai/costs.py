@@ -1,4 +1,4 @@
-"""What a picture costs: by the tokens that the service counts, and beforehand by those that are known of the model."""
+"""What an image costs: by the tokens that the service counts, and beforehand by those that are known of the model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 from tasks.backends.openai.answer import ImageAnswer
 from tasks.backends.openai.models import get_model_facts
 from tasks.backends.openai.options import OpenAIOptions
-from tasks.backends.prices import Pricing, Used
+from tasks.backends.prices import MOST_TOKENS, Pricing, Used
 from tasks.core.money import to_micros
+from tasks.core.outside_values import parse_number
 
 BATCH_SHARE = 0.5
 """Of the usual price, for what is made through the Batch API (OpenAI's announcement of image models there, 2026)."""
@@ -25,7 +26,7 @@ class Costs:
     pricing: Pricing
     options: OpenAIOptions
 
-    def most_micros(self, body: Mapping[str, Any], *, from_pictures: bool = False) -> int | None:
+    def most_micros(self, body: Mapping[str, Any], *, from_images: bool = False) -> int | None:
         """The most that a request can cost, millionths of a dollar; None where that is not known."""
         facts = get_model_facts(str(body.get("model", "")))
         known = facts.output_tokens(body.get("quality"), body.get("size")) if facts else None
@@ -34,31 +35,36 @@ class Costs:
             Used(
                 images=1,
                 input_tokens=prompt_tokens,
-                input_image_tokens=self.options.input_image_tokens if from_pictures else 0.0,
+                input_image_tokens=self.options.input_image_tokens if from_images else 0.0,
                 output_tokens=self.options.output_tokens or known,
+                output_text_tokens=facts.text_tokens if facts and not self.options.output_tokens else 0.0,
             )
         )
 
-    def of(self, answer: ImageAnswer, *, from_pictures: bool = False) -> tuple[int | None, str | None]:
-        """What an answer has cost, and where that is known from: `reported` tokens, a `priced` picture, or `free`."""
-        usage = answer.usage or {}
-        input_tokens, of_pictures = (
-            _parse_count(usage.get("input_tokens")),
-            0.0 if not from_pictures else _read_image_tokens(usage),
-        )
-        used = Used(
-            images=1,
-            # The service counts the pictures' tokens among the others.
-            input_tokens=None if input_tokens is None or of_pictures is None else input_tokens - of_pictures,
-            input_image_tokens=of_pictures,
-            output_tokens=_parse_count(usage.get("output_tokens")),
-        )
-        cost_micros = self._cost_micros(used)
+    def price(self, answer: ImageAnswer, *, from_images: bool = False) -> tuple[int | None, str | None]:
+        """What an answer has cost, and where that is known from: `reported` tokens, a `priced` image, or `free`."""
+        cost_micros = self._cost_micros(self._count_used(answer, from_images=from_images))
         if cost_micros is None:
             return None, None
         if self.pricing.free:
             return cost_micros, "free"
         return cost_micros, "reported" if self._by_tokens else "priced"
+
+    def _count_used(self, answer: ImageAnswer, *, from_images: bool) -> Used:
+        usage = answer.usage or {}
+        tokens, output = _count(usage, "input_tokens"), _count(usage, "output_tokens")
+        of_images = _count(usage.get("input_tokens_details"), "image_tokens") if from_images else 0.0
+        # Since 2026-08 the tokens of the output are those of the image and those of a text beside it, which has a price
+        # of its own (recorded answers). Some servers count both in one.
+        of_text = _count(usage.get("output_tokens_details"), "text_tokens") or 0.0
+        return Used(
+            images=answer.images,
+            # The service counts the reference images' tokens among the others.
+            input_tokens=_subtract(tokens, of_images),
+            input_image_tokens=of_images,
+            output_tokens=_subtract(output, of_text),
+            output_text_tokens=of_text,
+        )
 
     @property
     def _by_tokens(self) -> bool:
@@ -74,10 +80,11 @@ class Costs:
         return to_micros(full * BATCH_SHARE / 1e6)
 
 
-def _read_image_tokens(usage: Mapping[str, Any]) -> float | None:
-    details = usage.get("input_tokens_details")
-    return _parse_count(details.get("image_tokens")) if isinstance(details, dict) else None
+def _count(usage: Any, name: str) -> float | None:
+    """Tokens of one kind; None where there is no such count, or none that can be believed."""
+    return parse_number(usage.get(name), most=MOST_TOKENS) if isinstance(usage, dict) else None
 
 
-def _parse_count(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _subtract(total: float | None, part: float | None) -> float | None:
+    """What is left of a total; None where either is unknown, or the part is more than the whole."""
+    return None if total is None or part is None or part > total else total - part

@@ -33,7 +33,9 @@ class ModelFacts:
     any_size: bool = False
     """Whether sides are free within limits, or one of the standard sizes."""
     tokens: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """Output tokens by quality, of a square picture and of an oblong one of the standard sizes."""
+    """Output tokens by quality, of a square image and of an oblong one of the standard sizes."""
+    text_tokens: int = 0
+    """Tokens of the text beside an image at most, as far as it was seen."""
 
     def size_problem(self, size: str) -> str | None:
         """Why the model does not take a size; None where it does."""
@@ -69,14 +71,20 @@ def _check_free_size(size: str) -> str | None:
     return None
 
 
+TEXT_TOKENS = 400
+"""Recorded answers of 2026-08 and 2026-09 count 120 to 335 an image."""
 _FREE = ModelFacts(any_size=True)
 _FREE_5 = ModelFacts(any_size=True, qualities=frozenset({"low", "medium", "high", "xhigh", "max"}))
 _FACTS = {
     # The prices of a picture on developers.openai.com (gpt-image-1-mini, read 2026-11), at 8 dollars a million tokens.
     "gpt-image-1-mini": ModelFacts(tokens={"low": (625, 750), "medium": (1375, 1875), "high": (4500, 6500)}),
     # community.openai.com, topic 1371851, read 2026-11.
-    "gpt-image-1.5": ModelFacts(tokens={"low": (272, 408), "medium": (1056, 1584), "high": (4160, 6240)}),
-    # How many tokens a picture of these is, nobody says beforehand.
+    "gpt-image-1.5": ModelFacts(
+        tokens={"low": (272, 408), "medium": (1056, 1584), "high": (4160, 6240)}, text_tokens=TEXT_TOKENS
+    ),
+    # Still answered in 2026-08; the tokens are those of its successor.
+    "gpt-image-1": ModelFacts(tokens={"low": (272, 408), "medium": (1056, 1584), "high": (4160, 6240)}),
+    # How many tokens an image of these is, nobody says beforehand.
     "gpt-image-2": _FREE,
     "gpt-image-2.5-flare": _FREE_5,
     "gpt-image-2.5-sunburst": _FREE_5,

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-from tasks.backends.base import Allowance, BackendContext, Estimate, close_opened
+from tasks.backends.base import Allowance, BackendContext, Estimate, check_channel, close_opened
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import find_secret_problem, read_secret
 from tasks.backends.client.rate_limiter import RateLimiter
@@ -62,6 +62,7 @@ class ReplicateBackend:
             raise ConfigError("\n".join(explain_setting(error, context.place) for error in exc.errors())) from None
         except ValueError as exc:
             raise ConfigError(f"{context.place}.model: {exc}") from None
+        check_channel(context, "api_base", self._options.api_base, self._options.api_token_env)
         self._pricing = Pricing(
             price=find_price(self._model.name, context.prices), image_micros=to_micros(context.settings.price_usd)
         )

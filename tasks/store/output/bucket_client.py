@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import timedelta
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from obstore.store import ObjectStore, from_url
 
+from tasks.core.addresses import YES, is_loopback
 from tasks.core.errors import ConfigError
 from tasks.store.output.bucket_errors import STORE_ERRORS, get_reason
 from tasks.store.output.bucket_url import BucketUrl
@@ -55,7 +55,7 @@ def connect(url: BucketUrl, *, patience_s: float, environ: Mapping[str, str] | N
 
 def _check_endpoint(environ: Mapping[str, str]) -> bool:
     """Whether plain http may be used; checks the endpoint on the way."""
-    allowed = environ.get(ALLOW_HTTP_VARIABLE, "").strip().lower() in {"true", "1", "yes", "on"}
+    allowed = environ.get(ALLOW_HTTP_VARIABLE, "").strip().lower() in YES
     for name in ENDPOINT_VARIABLES:
         if endpoint := environ.get(name):
             return _is_plain_http(name, endpoint, allowed=allowed)
@@ -70,15 +70,8 @@ def _is_plain_http(name: str, endpoint: str, *, allowed: bool) -> bool:
         parts, host = urlsplit(""), None
     if parts.scheme not in {"http", "https"} or not host or parts.username:
         raise ConfigError(f"{name}: is not the address of a service; write https://host or https://host:port")
-    if parts.scheme == "http" and not allowed and not _is_loopback(host):
+    if parts.scheme == "http" and not allowed and not is_loopback(host):
         raise ConfigError(
             f"{name}: plain http to {host} would send images unprotected; use https, or set {ALLOW_HTTP_VARIABLE}=true"
         )
     return parts.scheme == "http"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

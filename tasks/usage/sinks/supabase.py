@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 from tenacity import AsyncRetrying
 
+from tasks.backends.client.transport import Transport
+from tasks.core.addresses import find_cleartext_problem
 from tasks.core.errors import UsageAway, UsageRefused
 from tasks.core.settings import UsageSettings
 from tasks.usage.groups import UsageGroup, add_up
@@ -18,6 +20,7 @@ from tasks.usage.sinks.answers import build_refusal
 from tasks.usage.sinks.refusals import PORTS, Place, read_variable
 
 CONNECT_TIMEOUT_S = 10.0
+CONNECTIONS = 4
 ANSWER_TIMEOUT_S = 30.0
 PAGE_ROWS = 1_000
 """Supabase's own limit (db-max-rows), which cuts an answer without a word; a server may have a smaller one."""
@@ -84,6 +87,8 @@ async def open_supabase(settings: UsageSettings, retrying: AsyncRetrying) -> Asy
     url = read_variable(settings.url_env, "usage.url_env", needed_by=needed_by)
     key = read_variable(settings.key_env, "usage.key_env", needed_by=needed_by)
     base = _parse_base(url, settings)
+    if problem := find_cleartext_problem(str(base), settings.key_env):
+        raise UsageRefused("setting", f"{settings.url_env}: {problem}")
     place = Place(
         f"the usage table at {base.host}", address=f"{settings.url_env} and usage.rest_path", key=settings.key_env
     )
@@ -92,7 +97,8 @@ async def open_supabase(settings: UsageSettings, retrying: AsyncRetrying) -> Asy
     bearer = {} if key.startswith("sb_") else {"Authorization": f"Bearer {key}"}
     headers = {"apikey": key, "User-Agent": "imagen", **PROFILES, **bearer}
     timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-    async with httpx.AsyncClient(base_url=base, headers=headers, timeout=timeout) as http:
+    transport = Transport(limits=httpx.Limits(max_connections=CONNECTIONS))
+    async with httpx.AsyncClient(base_url=base, headers=headers, timeout=timeout, transport=transport) as http:
         yield SupabaseSink(http, place, key=key, retrying=retrying)
 
 

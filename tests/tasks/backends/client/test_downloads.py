@@ -78,7 +78,7 @@ async def test_other_hosts_are_never_asked(address: str) -> None:
 
 async def test_a_picture_that_does_not_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded by a size cap."""
-    monkeypatch.setattr(delivery, "MOST_BYTES", 10)
+    monkeypatch.setattr(delivery, "MOST_IMAGE_BYTES", 10)
     async with raw_server(http("200 OK", "x" * 11)) as server:
         with pytest.raises(JobError, match="larger than 10 bytes"):
             await fetch(f"{server.url}/out-0.png")

@@ -1,81 +1,85 @@
-"""An answer read piece by piece: the picture decoded as it comes, whatever the pieces are."""
+"""The answer of the images API: its image however it is spelled, and what is no such answer."""
 
 from __future__ import annotations
 
 import base64
 import json
-import tracemalloc
-from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from tasks.backends.openai.answer import UnreadableAnswer, read_answer
+from tasks.backends.openai.answer import ImageAnswer, RawAnswer
+from tasks.backends.openai.api import ImagesApi
+from tasks.core.errors import JobError, Refused, UnreadableAnswer
 
-PICTURE = bytes(range(256)) * 40
+IMAGE = bytes(range(256)) * 40
+ENCODED = base64.b64encode(IMAGE).decode()
 USAGE = {"input_tokens": 3, "output_tokens": 5}
 
 
-def answer(*, escaped: bool = False) -> bytes:
-    """A whole answer."""
-    encoded = base64.b64encode(PICTURE).decode()
-    text = json.dumps({"created": 1, "data": [{"b64_json": "PICTURE", "revised_prompt": 'a "fox"'}], "usage": USAGE})
-    return text.replace("PICTURE", encoded.replace("/", r"\/") if escaped else encoded).encode()
+async def parse(document: object) -> ImageAnswer:
+    """What the backend takes an answer for."""
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    api = ImagesApi(base="http://127.0.0.1:1/v1", key="", key_env=None, connections=1, timeout_s=1)
+    try:
+        return api.parse(RawAnswer(request_id="r", body=body, media_type="application/json"))
+    finally:
+        await api.close()
 
 
-async def pieces(data: bytes, size: int) -> AsyncIterator[bytes]:
-    """The data in pieces."""
-    for start in range(0, len(data), size):
-        yield data[start : start + size]
-
-
-@pytest.mark.parametrize("size", [1, 3, 7, 64, 1000, 10**6])
-@pytest.mark.parametrize("escaped", [False, True])
-async def test_the_picture_does_not_depend_on_the_pieces(size: int, escaped: bool) -> None:  # noqa: FBT001  a case
-    """Cut anywhere, in the key or in a group of base64, it is the same, and what stands beside it too."""
-    found = await read_answer(pieces(answer(escaped=escaped), size), "r")
-    assert (found.picture, found.usage, found.address) == (PICTURE, USAGE, None)
+@pytest.mark.parametrize("encoded", [ENCODED, f"data:image/png;base64,{ENCODED}", ENCODED.rstrip("="), f"{ENCODED}\n"])
+async def test_an_image_is_decoded_however_it_is_spelled(encoded: str) -> None:
+    """Whatever the server's base64 looks like, the paid image and the tokens are taken."""
+    found = await parse({"created": 1, "data": [{"b64_json": encoded, "revised_prompt": 'a "fox"'}], "usage": USAGE})
+    assert (found.image, found.usage, found.address, found.images) == (IMAGE, USAGE, None, 1)
 
 
 @pytest.mark.parametrize(
-    "data",
+    "document",
     [
         b"<html>",
+        b"",
         b"[]",
         b'{"data": {}}',
-        answer()[:-30],
-        answer()[:200],
-        answer().replace(b"AAEC", b"A*EC", 1),
-        b'{"created": 1, "other": "' + b"x" * 1_100_000,
+        b"[" * 100_000,
+        json.dumps({"data": [{"b64_json": ENCODED}]}).encode()[:-30],
+        {"data": [{"b64_json": "A*" + ENCODED}]},
+        {"error": {"message": "worker crashed"}},
+        {"error": "out of memory"},
     ],
 )
-async def test_what_is_no_whole_answer_is_unreadable(data: bytes) -> None:
-    """It is never taken for a picture."""
-    with pytest.raises(UnreadableAnswer):
-        await read_answer(pieces(data, 1000), "r")
+async def test_what_is_no_whole_answer_is_kept_as_it_came(document: object) -> None:
+    """It may have been billed, so the error carries the answer and its cost is not called 0."""
+    with pytest.raises(UnreadableAnswer) as caught:
+        await parse(document)
+    assert caught.value.raw == (document if isinstance(document, bytes) else json.dumps(document).encode())
+    assert caught.value.cost_micros is None
 
 
-async def test_an_answer_without_a_picture_or_with_an_address() -> None:
-    """Both can be read."""
-    assert (await read_answer(pieces(b'{"data": []}', 5), "r")).picture is None
-    assert (await read_answer(pieces(b'{"data": [{"url": "http://a/b"}]}', 5), "r")).address == "http://a/b"
+async def test_an_error_of_moderation_in_a_success_is_a_refusal() -> None:
+    """A 200 can refuse too, and nobody says that it is free."""
+    with pytest.raises(Refused, match="safety") as caught:
+        await parse({"error": {"code": "moderation_blocked", "message": "rejected by the safety system"}})
+    assert caught.value.cost_micros is None
 
 
-async def test_a_large_picture_is_in_memory_about_twice_at_most() -> None:
-    """Neither its base64 nor a parsed copy of that is kept: a picture of 8 MB needs less than 18."""
-    encoded = base64.b64encode(bytes(8_000_000))
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({"data": []}, ImageAnswer(image=None, address=None)),
+        ({"data": None}, ImageAnswer(image=None, address=None)),
+        ({"data": [{"url": "http://a/b"}]}, ImageAnswer(image=None, address="http://a/b")),
+        ({"data": [{"url": 7, "b64_json": None}]}, ImageAnswer(image=None, address=None)),
+        ({"data": ["x", {"url": "http://a/b"}, {}]}, ImageAnswer(image=None, address="http://a/b", images=2)),
+        ({"data": [{"url": "u"}], "usage": [1]}, ImageAnswer(image=None, address="u")),
+    ],
+)
+async def test_answers_without_an_image_and_with_several(document: dict[str, Any], expected: ImageAnswer) -> None:
+    """All images are counted, for all of them are billed; values of a wrong type are no values."""
+    assert await parse(document) == expected
 
-    async def parts() -> AsyncIterator[bytes]:
-        yield b'{"data": [{"b64_json": "'
-        for start in range(0, len(encoded), 65_536):
-            yield encoded[start : start + 65_536]
-        yield b'"}]}'
 
-    tracemalloc.start()
-    try:
-        found = await read_answer(parts(), "r")
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert found.picture is not None
-    assert len(found.picture) == 8_000_000
-    assert peak < 18_000_000
+async def test_an_error_is_a_job_s_own() -> None:
+    """Nothing but the job ends with it."""
+    with pytest.raises(JobError):
+        await parse(b"\xff\xfe")

@@ -82,7 +82,7 @@ async def test_a_row_without_a_mask_sends_none(out: Path, tmp_path: Path, provid
     assert "mask" not in provider.created[0]
 
 
-@pytest.mark.parametrize("fault", ["drop_before", "drop_after", "server_error", "not_json", "drop_middle"])
+@pytest.mark.parametrize("fault", ["drop_before", "drop_after", "server_error", "drop_middle"])
 async def test_an_edit_without_an_answer_is_held(fault: str, out: Path, tmp_path: Path, provider: OpenAIImages) -> None:
     """As a generation: one call, never sent again by itself."""
     provider.break_(fault)
@@ -107,7 +107,7 @@ def test_the_most_that_an_edit_costs_is_known_where_its_pictures_tokens_are(
     options = OpenAIOptions(quality="low", input_image_tokens=tokens)
     costs = Costs(pricing=Pricing(price=find_price(MODEL, {}), image_micros=None), options=options)
     body = {"model": MODEL, "prompt": "a fox", "quality": "low", "size": "1024x1024"}
-    words, pictures = costs.most_micros(body), costs.most_micros(body, from_pictures=True)
+    words, pictures = costs.most_micros(body), costs.most_micros(body, from_images=True)
     assert words is not None
     assert pictures == (None if more_micros is None else words + more_micros)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks.backends.openai.answer import ImageAnswer
 from tasks.backends.openai.costs import Costs
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.openai.request import build_body, find_problems
@@ -90,8 +91,8 @@ def test_other_models_get_what_the_row_says() -> None:
     [
         ("gpt-image-1-mini", {"quality": "low"}, 625 * 8e-6),
         ("gpt-image-1-mini", {}, 4500 * 8e-6),
-        (FIXED, {"quality": "medium", "default_size": "1536x1024"}, 1584 * 32e-6),
-        (FIXED, {"quality": "medium", "mode": "batch"}, 1056 * 32e-6 / 2),
+        (FIXED, {"quality": "medium", "default_size": "1536x1024"}, 1584 * 32e-6 + 400 * 10e-6),
+        (FIXED, {"quality": "medium", "mode": "batch"}, (1056 * 32e-6 + 400 * 10e-6) / 2),
         (FREE, {"output_tokens": 2000}, 2000 * 30e-6),
         (FREE, {}, None),
         (OTHER, {}, None),
@@ -109,3 +110,34 @@ def test_the_price_beforehand_is_that_of_the_dearest_picture(
     else:
         assert most is not None
         assert dollars * 1e6 < most < dollars * 1e6 + 1_000
+
+
+@pytest.mark.parametrize(
+    ("usage", "micros"),
+    [
+        # A recorded generation: 272 tokens of the image, 10 of the prompt.
+        ({"input_tokens": 10, "output_tokens": 272}, 8_754),
+        # A recorded low edit of 2026-08: a text of 143 tokens beside the image.
+        (
+            {
+                "input_tokens": 10,
+                "output_tokens": 415,
+                "output_tokens_details": {"image_tokens": 272, "text_tokens": 143},
+            },
+            10_184,
+        ),
+        ({"input_tokens": 10, "output_tokens": 272, "output_tokens_details": None}, 8_754),
+        ({"input_tokens": 10, "output_tokens": 272, "output_tokens_details": {"text_tokens": 9_999}}, None),
+        *(
+            ({"input_tokens": 10, "output_tokens": wrong}, None)
+            for wrong in (-272, 1e308, 10**400, float("inf"), float("nan"), True, "272", None, [272])
+        ),
+        ({"input_tokens": -5, "output_tokens": 272}, None),
+        ([], None),
+    ],
+)
+def test_tokens_are_priced_by_their_kind_and_only_where_they_can_be_believed(usage: Any, micros: int | None) -> None:
+    """Text beside an image has a price of its own; a count that cannot be one makes the cost unknown, never less."""
+    costs = Costs(pricing=Pricing(price=find_price(FIXED, {}), image_micros=None), options=OpenAIOptions())
+    answer = ImageAnswer(image=b"x", address=None, usage=usage if isinstance(usage, dict) else None)
+    assert costs.price(answer)[0] == micros

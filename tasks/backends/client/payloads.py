@@ -1,0 +1,55 @@
+"""Images inside an answer: base64 as services spell it, and bodies that are a text in place of an image."""
+
+from __future__ import annotations
+
+import base64
+from urllib.parse import unquote_to_bytes
+
+from tasks.backends.client.transport import MOST_IMAGE_BYTES, MOST_JSON_BYTES
+
+DATA_SCHEME = "data:"
+GROUP = 4
+MOST_ANSWER_BYTES = MOST_IMAGE_BYTES * GROUP // 3 + MOST_JSON_BYTES
+"""Of a JSON answer that holds the largest image in base64."""
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+def decode_base64(text: str) -> bytes:
+    """The bytes of base64, however a service spells it.
+
+    A `data:` head, white space, the URL-safe alphabet and missing padding are all understood.
+
+    Raises:
+        ValueError: It is not base64, not whole, or too large.
+    """
+    if text.lstrip()[: len(DATA_SCHEME)].lower() == DATA_SCHEME:
+        return decode_data_url(text)
+    digits = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
+    if len(digits) % GROUP == 1:
+        raise ValueError("its base64 is not whole")
+    if len(digits) > MOST_IMAGE_BYTES * GROUP // 3:
+        raise ValueError(f"it is larger than {MOST_IMAGE_BYTES:,} bytes")
+    try:
+        return base64.b64decode(digits + "=" * (-len(digits) % GROUP), validate=True)
+    except ValueError as exc:  # binascii.Error is one
+        raise ValueError(f"its base64 is damaged ({exc})") from exc
+
+
+def decode_data_url(address: str) -> bytes:
+    """The bytes of a `data:` address.
+
+    Raises:
+        ValueError: It has no comma, or its base64 cannot be decoded.
+    """
+    head, comma, payload = address.partition(",")
+    if not comma:
+        raise ValueError("it is a data address without a comma")
+    if head.rstrip().lower().endswith(";base64"):
+        return decode_base64(unquote_to_bytes(payload).decode("ascii", "replace"))
+    return unquote_to_bytes(payload)
+
+
+def is_text(body: bytes) -> bool:
+    """Whether a body is JSON, XML or a page in place of an image; SVG is one too."""
+    beginning = body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    return beginning in {b"", b"{", b"[", b"<", b'"'}

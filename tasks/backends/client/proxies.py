@@ -1,0 +1,73 @@
+"""Which proxy a request goes through: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case, as curl reads them."""
+
+from __future__ import annotations
+
+import base64
+from ipaddress import ip_address, ip_network
+from urllib.request import getproxies_environment
+
+import httpx
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+"""By the scheme of an address, and of a proxy. What a SOCKS proxy would need is not installed."""
+
+
+class UnusableProxy(Exception):
+    """Raised when the environment names a proxy that cannot be used. The request never left."""
+
+
+def find_proxy(url: httpx.URL) -> httpx.Proxy | None:
+    """The proxy for an address; None where the request goes there directly.
+
+    Raises:
+        UnusableProxy: The variable holds no address of an HTTP proxy.
+    """
+    proxies = getproxies_environment()
+    address = proxies.get(url.scheme) or proxies.get("all")
+    if not address or url.scheme not in DEFAULT_PORTS or _is_exempt(url, proxies.get("no", "")):
+        return None
+    try:
+        # A proxy is often written without its scheme.
+        proxy = httpx.URL(address if "://" in address else f"http://{address}")
+        usable = proxy.scheme in DEFAULT_PORTS and bool(proxy.host)
+    except (httpx.InvalidURL, UnicodeError):
+        usable = False
+    if not usable:
+        # The address may hold a password, so it is not shown.
+        named = f"{url.scheme.upper()}_PROXY" if proxies.get(url.scheme) else "ALL_PROXY"
+        raise UnusableProxy(f"{named} is not the address of an HTTP proxy (http://host:port); SOCKS is not supported")
+    return _build_proxy(httpx.Proxy(proxy))
+
+
+def _build_proxy(proxy: httpx.Proxy) -> httpx.Proxy:
+    """The proxy with its login as a header; aiohttp renames it, and sends it to the proxy only."""
+    if proxy.auth is None:
+        return proxy
+    login = base64.b64encode(":".join(proxy.auth).encode()).decode()
+    return httpx.Proxy(proxy.url, headers={"Authorization": f"Basic {login}"})
+
+
+def _is_exempt(url: httpx.URL, no_proxy: str) -> bool:
+    """Whether NO_PROXY names the host: as a name, with its port, as the end of a name, or as a network of addresses."""
+    port = url.port or DEFAULT_PORTS[url.scheme]
+    parts = [part.strip().lower() for part in no_proxy.split(",") if part.strip()]
+    return any(part == "*" or _names(part, url.host.lower(), port) for part in parts)
+
+
+def _names(part: str, host: str, port: int) -> bool:
+    if "/" in part:
+        return _is_inside(host, part)
+    name, _, digits = part.rpartition(":")
+    if name and digits.isdecimal() and ":" not in name.strip("[]"):
+        if int(digits) != port:
+            return False
+        part = name
+    part = part.removeprefix("*").strip("[]").removeprefix(".")
+    return host == part or host.endswith(f".{part}")
+
+
+def _is_inside(host: str, network: str) -> bool:
+    try:
+        return ip_address(host) in ip_network(network, strict=False)
+    except ValueError:
+        return False

@@ -1,0 +1,41 @@
+"""Addresses of services: which are on this machine, and where a secret may travel."""
+
+from __future__ import annotations
+
+import os
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+ALLOW_HTTP_VARIABLE = "IMAGEN_ALLOW_HTTP"
+"""Environment variable that lets keys travel over plain http: `true` for a network that the user trusts."""
+YES = frozenset({"true", "1", "yes", "on"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def find_cleartext_problem(url: str, secret_name: str) -> str | None:
+    """Why a secret may not travel to this address; None where it may.
+
+    Args:
+        url: Of the service; checked already.
+        secret_name: The variable that holds the secret, for the message.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if (
+        parts.scheme != "http"
+        or not host
+        or is_loopback(host)
+        or os.environ.get(ALLOW_HTTP_VARIABLE, "").strip().lower() in YES
+    ):
+        return None
+    return (
+        f"plain http to {host} would send the key in {secret_name} unprotected; use https, or set "
+        f"{ALLOW_HTTP_VARIABLE}=true where you trust the network"
+    )

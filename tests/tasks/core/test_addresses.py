@@ -1,0 +1,32 @@
+"""Where a key may travel."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.core.addresses import ALLOW_HTTP_VARIABLE, find_cleartext_problem, is_loopback
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "api.localhost"])
+def test_addresses_of_this_machine(host: str) -> None:
+    """Loopback is known by address and by name."""
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "0.0.0.0", "localhost.evil.example", "127.0.0.1.evil.example", ""])  # noqa: S104
+def test_addresses_of_others(host: str) -> None:
+    """A name that only looks like this machine's is another's."""
+    assert not is_loopback(host)
+
+
+def test_a_key_travels_over_https_or_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain http to another machine is refused, with the variable's name and the way out."""
+    monkeypatch.delenv(ALLOW_HTTP_VARIABLE, raising=False)
+    for url in ("https://api.example/v1", "http://127.0.0.1:8000/v1", "http://[::1]:80/"):
+        assert find_cleartext_problem(url, "MY_KEY") is None
+    problem = find_cleartext_problem("http://api.example/v1", "MY_KEY")
+    assert problem is not None
+    assert "MY_KEY" in problem
+    assert ALLOW_HTTP_VARIABLE in problem
+    monkeypatch.setenv(ALLOW_HTTP_VARIABLE, "true")
+    assert find_cleartext_problem("http://api.example/v1", "MY_KEY") is None
