@@ -76,9 +76,6 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 def _write(found: Results, docs: Path) -> None:
     (docs / "benchmarks.md").write_text(report.document(found))
     plot.draw(found, docs / "benchmarks")
-    if docs == DOCS:
-        readme = ROOT / "README.md"
-        readme.write_text(report.with_main_table(readme.read_text(), found))
 
 
 def _say(row: Row) -> None:

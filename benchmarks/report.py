@@ -1,4 +1,4 @@
-"""The figures as tables: the whole of them for `docs/benchmarks.md`, the main one for the README."""
+"""The figures as the tables of `docs/benchmarks.md`."""
 
 from __future__ import annotations
 
@@ -10,28 +10,33 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.results import Results, Row
 from benchmarks.targets import Held, held
 
-BEGIN, END = "<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->"
 METHOD = """\
-Each line is a process of its own. CPU (user and system) and the highest resident memory are the process's own; the simulator of Replicate
-(`imagen simulate`) and Prefect's server run in other processes on the same cores and are not counted. Figures are the median and, in brackets,
-the least and the most of the runs; one number is one run. What only the tests' libraries bring (numpy, pandas, tornado, trio) is hidden from the measured processes.
+Each line of a table is a process of its own. CPU (user and system) and peak resident memory are those of that process.
+The simulator of Replicate (`imagen simulate`) and Prefect's server run in other processes on the same cores and are not counted.
+Figures are the median and, in brackets, the least and the most of the runs. A single number is one run.
+Libraries that only the tests need (numpy, pandas, tornado, trio) are hidden from the measured processes.
 
-All five contenders do the same work: create, wait until the prediction has ended, download, check that all bytes came and that they are a picture
-(decoded), write the file. The files have the size that is named, but few pixels (64x64): what is compared is the way of the bytes,
-not the decoder. The account's limits are lifted. (a) to (d) let the service hold each create open until the picture is ready (`Prefer: wait`; (c) is
-`replicate.async_run` as it comes): nothing is quicker, and who is killed meanwhile has paid for predictions whose ids it never learned. imagen takes the id at once,
-puts it on disk, and asks for lists of what should be ready. (a) to (d) retry nothing, remember nothing and flush nothing to the disk; imagen does all of that,
-embeds the parameters into each file and writes a table and usage rows.
+All five programs do the same work. They create a prediction, wait for its end, download the image, check it and write the file.
+To check it they decode it, and compare the number of bytes. The files have the named size but few pixels (64x64).
+So the way of the bytes is compared, and not the decoder. The account's limits are lifted.
 
-*Generation* goes from the first create that reaches the service to the last file written, *CPU per image* from the first create to the end of
-the process, *total* from the start of the process to its end. No run can be faster than pictures x latency / in flight."""
+(a) to (d) let the service hold each create open until the image is ready (`Prefer: wait`). (c) is `replicate.async_run` as it comes.
+Nothing is quicker, but a killed program has paid for predictions whose ids it never learned.
+imagen takes the id at once, puts it on disk, and asks for lists of what should be ready.
+(a) to (d) retry nothing, remember nothing and flush nothing to the disk.
+imagen does all of that, embeds the parameters into each file, and writes a table and usage rows.
+
+*Generation* goes from the first create that reaches the service to the last file written.
+*CPU per image* goes from the first create to the end of the process, and *total* from the start of the process to its end.
+No run can be faster than images x latency / in flight."""
 
 FLOOR = """\
-What each promise costs, added one after the other to the bare loop of (a). The last line keeps what imagen keeps on disk, but has no engine around
-it: no limits, no retries, no budget, no resume, no display, no Prefect. (a) itself cannot be reached by anything that keeps these promises."""
+The cost of each promise, added one after the other to the bare loop of (a).
+The last line keeps on disk what imagen keeps, but has no limits, retries, budget, resume, display or Prefect around it.
+(a) itself cannot be reached by anything that keeps these promises."""
 STARTUP = """\
-`{libraries}` is the minimal flow in a process that has imported the libraries that imagen stands on (SQLAlchemy, aiohttp, jsonschema, Pillow, typer): with
-a server running already, nothing that uses them can begin before."""
+`{libraries}` is the minimal flow in a process that has imported imagen's libraries (SQLAlchemy, aiohttp, jsonschema, Pillow, typer).
+With a running server, nothing that uses them can begin before."""
 
 
 def document(results: Results) -> str:
@@ -51,18 +56,6 @@ def document(results: Results) -> str:
         "## Missed\n\n" + ("\n".join(missed) or "Nothing."),
     ]
     return "\n\n".join(sections) + "\n"
-
-
-def main_table(results: Results) -> str:
-    """What the README shows: the contenders at every case, and the machine."""
-    cases = [f"**{case}**\n\n{_contenders(rows)}" for case, rows in _by_case(results.of(COMPARED))]
-    return "\n\n".join([*cases, f"Median (least to most). Measured on {results.machine}."])
-
-
-def with_main_table(readme: str, results: Results) -> str:
-    """The README with its table written anew."""
-    before, _, rest = readme.partition(BEGIN)
-    return f"{before}{BEGIN}\n{main_table(results)}\n{END}{rest.partition(END)[2]}"
 
 
 def _contenders(rows: Sequence[Row]) -> str:

@@ -11,7 +11,7 @@ from benchmarks.compare import PART as CONTENDERS_PART
 from benchmarks.contenders import CONTENDERS
 from benchmarks.floor_steps import STEPS
 from benchmarks.plot import draw
-from benchmarks.report import BEGIN, END, document, main_table, with_main_table
+from benchmarks.report import document
 from benchmarks.results import Results, Row, joined
 from benchmarks.targets import held
 
@@ -89,15 +89,7 @@ def test_figures_survive_their_file_and_newer_ones_replace_older(measured: Resul
     assert found.find(*newer.key) == newer
 
 
-def test_only_the_readme_s_table_is_written_anew(measured: Results) -> None:
-    """What stands around it stays."""
-    text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    assert with_main_table(text, measured) == f"before\n{BEGIN}\n{main_table(measured)}\n{END}\nafter\n"
-
-
-def test_the_documents_are_those_of_the_figures() -> None:
-    """Nobody has written a figure by hand: README and docs/benchmarks.md are what the kept figures give."""
+def test_the_document_is_that_of_the_figures() -> None:
+    """Nobody has written a figure by hand: docs/benchmarks.md is what the kept figures give."""
     found = results.load(ROOT / "docs" / "benchmarks.json")
-    readme = (ROOT / "README.md").read_text()
-    assert with_main_table(readme, found) == readme
     assert document(found) == (ROOT / "docs" / "benchmarks.md").read_text()

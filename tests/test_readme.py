@@ -25,7 +25,7 @@ PAGES = {
 REFERENCE = PAGES["docs/reference.md"]
 EVERYTHING = "\n".join(PAGES.values())
 OTHERS = re.compile(
-    r"\b(aws|prefect|dask|ray|pip|rclone|moto_server|psql|createdb|createuser|systemctl|hf|docker|npm|apt-get) "
+    r"\b(aws|uv|pipx|sudo|prefect|dask|ray|pip|rclone|moto_server|psql|createdb|createuser|systemctl|hf|docker|npm|apt-get) "
 )
 """Lines that call other programs, with options of their own."""
 UNDOCUMENTED = {"--help", "--version", "--install-completion", "--show-completion"}
