@@ -132,6 +132,20 @@ def test_links_lead_somewhere(page: str, link: str) -> None:
     assert ((ROOT / page).parent / link).exists()
 
 
+def sentences(text: str) -> list[str]:
+    """The sentences of a page, without its code blocks, tables and headings."""
+    prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+    blocks = re.split(r"\n\s*\n|\n(?= *(?:[-*]|\d+\.|#|\|) )", prose)
+    kept = [" ".join(block.split()) for block in blocks if not block.lstrip().startswith(("|", "#", "!["))]
+    return [sentence for block in kept for sentence in re.split(r"(?<=[.!?:])\s+(?=[A-Z*`\[(])", block)]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_sentences_are_short(page: str) -> None:
+    """Nobody reads a sentence of more than 30 words twice."""
+    assert [sentence for sentence in sentences(PAGES[page]) if len(sentence.split()) > 30] == []
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "README.md"])
 def test_every_page_can_be_reached_from_the_readme(page: str) -> None:
     """A page that nobody links is not read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -94,6 +95,39 @@ def test_the_commands_of_a_page_work_one_after_the_other(page: Path, shell: Cli)
             )
             assert done.returncode == 0, f"{command}: {done.stderr or done.stdout}"
             assert "Traceback" not in done.stderr
+
+
+def console_session(page: Path) -> list[tuple[str, list[str]]]:
+    """The commands of a page's `console` blocks, each with the lines that it is shown to print."""
+    lines = [
+        line
+        for language, text in BLOCK.findall(page.read_text())
+        if language == "console"
+        for line in text.splitlines()
+    ]
+    session: list[tuple[str, list[str]]] = []
+    for line in lines:
+        if line.startswith("$ "):
+            session.append((line.removeprefix("$ "), []))
+        else:
+            session[-1][1].append(line)
+    return session
+
+
+def shape(text: str) -> str:
+    """A text without the digits that differ from machine to machine."""
+    return re.sub(r"\b[0-9a-f]{2,}\b", "#", text)
+
+
+def test_the_readme_s_first_session_prints_what_it_shows(cli: Cli) -> None:
+    """Each command of it works in an empty folder and prints the lines below it, hashes aside."""
+    session = console_session(ROOT / "README.md")
+    assert len(session) >= 5
+    for command, shown in session:
+        done = cli.run(*shlex.split(command)[1:])
+        assert done.returncode == 0, done.stderr
+        printed = {shape(line) for line in done.stdout.splitlines()}
+        assert {shape(line) for line in shown} <= printed, command
 
 
 def test_commands_that_are_run_elsewhere_are_shown_and_tested() -> None:

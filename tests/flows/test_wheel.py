@@ -63,7 +63,7 @@ def test_the_demo_runs_from_the_wheel(run: Run, tmp_path: Path) -> None:
     run("imagen init --demo --deployments")
     run("imagen run manifests/demo.yaml")
     assert len(list((tmp_path / "runs/demo/images").rglob("*.png"))) >= 20
-    where = run('python -c "import tasks.core.starter as s; print(s.__file__, s.find_shipped(\'docs\'))"').stdout
+    where = run("python -c \"import tasks.core.starter as s; print(s.__file__, s.find_shipped('docs'))\"").stdout
     assert str(ROOT) not in where
     assert (Path(where.split()[1]) / "install.md").is_file()
     loads = "from prefect.flows import load_flow_from_entrypoint as load; print(load('flows.generate_batch.generate_batch').name)"
