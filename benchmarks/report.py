@@ -8,7 +8,7 @@ from benchmarks import floor, planning, rate, scale, startup
 from benchmarks.compare import PART as COMPARED
 from benchmarks.contenders import CONTENDERS
 from benchmarks.results import Results, Row
-from benchmarks.targets import Held, held
+from benchmarks.targets import held
 
 METHOD = """\
 Each line of a table is a process of its own. CPU (user and system) and peak resident memory are those of that process.
@@ -41,7 +41,7 @@ With a running server, nothing that uses them can begin before."""
 
 def document(results: Results) -> str:
     """`docs/benchmarks.md`."""
-    missed = [_missed(one) for one in held(results) if not one.met]
+    missed = [(one.promise, one.case, one.measured, one.floor or "") for one in held(results) if not one.met]
     sections = [
         "# Speed",
         f"Written by `make bench`. Measured on {results.machine}.",
@@ -53,7 +53,7 @@ def document(results: Results) -> str:
         "## imagen alone\n\nAt zero latency, with its Replicate backend.\n\n" + _alone(results),
         f"## Start-up\n\n{STARTUP.format(libraries=startup.LIBRARIES)}\n\n{_startup(results)}",
         f"## What was promised\n\n{_promises(results)}",
-        "## Missed\n\n" + ("\n".join(missed) or "Nothing."),
+        "## Missed\n\n" + (_table(("", "", "measured", "floor"), missed, words=2) if missed else "Nothing."),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -96,11 +96,6 @@ def _startup(results: Results) -> str:
 def _promises(results: Results) -> str:
     lines = ((one.promise, one.case, one.measured, "yes" if one.met else "**no**") for one in held(results))
     return _table(("", "", "measured", "kept"), lines, words=2)
-
-
-def _missed(one: Held) -> str:
-    floor = f"; the floor is {one.floor}" if one.floor else ""
-    return f"- {one.promise} ({one.case}): {one.measured}{floor}"
 
 
 def _figures(row: Row, names: Iterable[str]) -> list[str]:

@@ -55,7 +55,7 @@ def test_the_floor_is_held_beside_the_limit(measured: Results) -> None:
     assert found["CPU per image after start-up ≤ 1.5 of a bare loop with the same promises"].measured == "1.28"
     text = document(measured.with_row(last))
     assert f"| {STEPS[-1]} | 16.0 |" in text
-    assert "(10 pictures): 1.02; the floor is 0.80 (a bare loop with the same promises)" in text.split("## Missed")[1]
+    assert "| 10 pictures | 1.02 | 0.80 (a bare loop with the same promises) |" in text.split("## Missed")[1]
 
 
 def test_promises_compare_a_size_with_the_one_before() -> None:

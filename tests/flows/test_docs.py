@@ -37,7 +37,6 @@ ELSEWHERE = {
     "imagen run prompts.yaml --out /shared": "test_many_workers.py",
     "imagen gallery runs/foxes --open": "test_gallery.py",
     "imagen export runs/foxes --format jsonl --to - | jq": "test_export.py",
-    'imagen reroll runs/foxes --id ID --prompt "..."': "test_reroll.py",
 }
 """How a command begins that needs a key, a server, another program or a person, and the file whose tests run it."""
 
