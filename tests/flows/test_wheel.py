@@ -24,11 +24,11 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment that holds the wheel and whatever an index gives with it today."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT]
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
     subprocess.run(build, check=True, timeout=INSTALL_TIMEOUT_S)
     [wheel] = folder.glob(f"{DISTRIBUTION.replace('-', '_')}-*.whl")
     subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True, timeout=INSTALL_TIMEOUT_S)
-    pip = [folder / "env/bin/python", "-m", "pip", "install", "--quiet", wheel]
+    pip = [str(folder / "env/bin/python"), "-m", "pip", "install", "--quiet", str(wheel)]
     done = subprocess.run(pip, capture_output=True, text=True, check=False, timeout=INSTALL_TIMEOUT_S)
     if done.returncode and "No matching distribution" in done.stderr:
         pytest.skip("NOT RUN: the package index cannot be reached")
