@@ -220,6 +220,8 @@ class Counts:
     """Jobs that another backend has taken over from the one that was asked first."""
     duplicates: int = 0
     """Jobs whose row's content stands earlier in the manifest too."""
+    unwanted: int = 0
+    """Planned jobs of an earlier plan that the last manifest does not want; no run or resume sends them."""
     errors: Mapping[str, int] = field(default_factory=dict)
     """Failed and held jobs by error kind."""
     cost_micros: int = 0

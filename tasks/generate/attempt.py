@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from tasks.backends.base import Backend
 from tasks.core.clock import to_instant
 from tasks.core.errors import BatchStopped, JobError, LeaseLost
 from tasks.core.records import Job, JobState, Prediction, StoredImage
@@ -31,10 +32,18 @@ class Attempt:
     """Known from `Stage.SUBMITTED` on."""
     turn_s: float = 0.0
     """The instant of its last turn to create, for `CreateLimiter.record_throttle`."""
+    is_inherited: bool = False
+    """An earlier run began it."""
     sends: int = 0
     """Calls that left in this run; those answered with 429 do not count."""
     looks: int = 0
     """Looks at the prediction that broke."""
+
+    async def find_backend(self) -> Backend:
+        """The backend that it was sent to, with the prices of that time."""
+        if not self.is_inherited:
+            return self.batch.backend(self.job.backend)
+        return await self.batch.find_backend_as_sent(self.job.backend, self.started_us)
 
     @property
     def started_at(self) -> datetime:
@@ -157,6 +166,7 @@ def take_over_attempt(batch: Batch, open_job: OpenJob) -> Attempt | None:
         stage=Stage.LOST if prediction is None else Stage.SUBMITTED,
         consent=_get_consent(open_job),
         prediction=prediction,
+        is_inherited=True,
     )
 
 

@@ -20,6 +20,7 @@ from tasks.core.records import JobState
 from tasks.core.settings import Settings
 from tasks.generate.budget import Budget, BudgetCap
 from tasks.generate.limits import BackendLimits, FailureWatch, OutcomeWatch
+from tasks.generate.sent_prices import SentPrices
 from tasks.generate.stop import StopSignal
 from tasks.ledger.journal import Journal
 from tasks.ledger.queries import sum_committed_micros
@@ -74,6 +75,7 @@ class Batch:
     share: float = 1.0
     """This process's share of an account's calls other than creates."""
     tally: Tally = field(default_factory=Tally)
+    _sent_prices: SentPrices | None = None
     _backends: dict[str, Backend] = field(default_factory=dict)
     _limits: dict[str, BackendLimits] = field(default_factory=dict)
     _limiters: dict[str, CreateLimiter] = field(default_factory=dict)
@@ -92,6 +94,12 @@ class Batch:
         if name not in self._backends:
             self._backends[name] = build_backend(name, self.settings, share=self.share)
         return self._backends[name]
+
+    async def find_backend_as_sent(self, name: str, started_us: int) -> Backend:
+        """The backend `name` with the prices at which an attempt was sent that began at `started_us`."""
+        if self._sent_prices is None:
+            self._sent_prices = SentPrices(self.engine, self.settings, is_alone=self.holding is None)
+        return await self._sent_prices.find_backend(name, started_us) or self.backend(name)
 
     def get_limits(self, name: str) -> BackendLimits:
         """The limits of the backend `name`, shared by all shards."""
@@ -127,6 +135,8 @@ class Batch:
         try:
             await self.journal.close()
         finally:
+            if self._sent_prices is not None:
+                await self._sent_prices.close()
             for backend in self._backends.values():
                 await backend.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from tasks.backends.base import Backend
 from tasks.core.errors import BadImage, BatchStopped, JobError, StatusUnreadable, Unfetched
 from tasks.core.records import Job, Prediction, StoredImage
 from tasks.core.retry import retry_fetch
@@ -12,11 +13,14 @@ from tasks.generate.limits import Slot
 from tasks.store.images import embedded_parameters, store_image
 
 
-async def collect_image(batch: Batch, job: Job, prediction: Prediction, slot: Slot) -> tuple[Prediction, StoredImage]:
+async def collect_image(
+    batch: Batch, backend: Backend, job: Job, prediction: Prediction, slot: Slot
+) -> tuple[Prediction, StoredImage]:
     """Wait for the prediction's end and store its image; repeating this is free.
 
     Args:
         batch: The open batch.
+        backend: The backend that it was sent to, with the prices of that time.
         job: The job it was made for.
         prediction: Its id is enough.
         slot: Released as soon as the provider has room for another prediction.
@@ -30,18 +34,18 @@ async def collect_image(batch: Batch, job: Job, prediction: Prediction, slot: Sl
     """
     ended = prediction
     try:
-        ended = await batch.backend(job.backend).wait(job, prediction)
+        ended = await backend.wait(job, prediction)
         async with batch.get_limits(job.backend).landing:
             # Not before: while images cannot land, no more are to be paid for.
             slot.release()
-            return ended, await retry_fetch(batch.clock.sleep)(_fetch_and_store, batch, job, ended)
+            return ended, await retry_fetch(batch.clock.sleep)(_fetch_and_store, batch, backend, job, ended)
     except (BadImage, Unfetched) as error:
         # The image was made, so its price is known though its bytes cannot be used.
         error.cost_micros = ended.cost_micros
         raise
     except asyncio.CancelledError:
         if batch.holding is None or batch.holding.holds(job):
-            await batch.backend(job.backend).cancel(prediction)
+            await backend.cancel(prediction)
         raise
     except (JobError, BatchStopped):
         raise
@@ -50,7 +54,7 @@ async def collect_image(batch: Batch, job: Job, prediction: Prediction, slot: Sl
         raise StatusUnreadable(f"{type(exc).__name__}: {exc}", cost_micros=ended.cost_micros) from exc
 
 
-async def _fetch_and_store(batch: Batch, job: Job, prediction: Prediction) -> StoredImage:
-    data = await batch.backend(job.backend).fetch(job, prediction)
+async def _fetch_and_store(batch: Batch, backend: Backend, job: Job, prediction: Prediction) -> StoredImage:
+    data = await backend.fetch(job, prediction)
     parameters = embedded_parameters(job) if batch.settings.output.embed_parameters else None
     return await store_image(batch.out, job, data, parameters=parameters)

@@ -96,8 +96,9 @@ class JobRun:
         elif attempt.prediction is None:
             await self._look_up(attempt)
         else:
+            backend = await attempt.find_backend()
             with self._limits.refusals.track_running():
-                image = await collect_image(self._batch, self._job, attempt.prediction, self._slot)
+                image = await collect_image(self._batch, backend, self._job, attempt.prediction, self._slot)
             await attempt.succeed(*image)
             return JobEnd(JobState.SUCCEEDED)
         return None

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.database import build_insert
 from tasks.core.records import EndedFilter, Job, JobState, PlannedJob, ReferenceImage
-from tasks.ledger.database.schema import attempts, jobs
+from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import execute, fetch_rows
 
 ROWS_PER_COMMIT = 2_000
@@ -67,9 +67,15 @@ async def reopen(engine: AsyncEngine, ended: EndedFilter, *, run: int | None = N
     return await execute(engine, update(jobs).where(match_ended(ended)).values(opened | forgotten | mine))
 
 
+def is_wanted() -> ColumnElement[bool]:
+    """Condition: the batch's last manifest wants the job, or a later run has asked for it. Nothing else may be sent."""
+    last_plan = select(func.coalesce(func.max(runs.c.number), 0)).where(runs.c.manifest.is_not(None))
+    return jobs.c.withdrawn.is_(False) & (jobs.c.planned_run >= last_plan.scalar_subquery())
+
+
 def match_ended(ended: EndedFilter) -> ColumnElement[bool]:
     """Condition for the jobs that match the filter."""
-    chosen = jobs.c.state.in_(ended.states) & jobs.c.withdrawn.is_(False)
+    chosen = jobs.c.state.in_(ended.states) & is_wanted()
     return chosen & jobs.c.error_kind.in_(ended.kinds) if ended.kinds else chosen
 
 

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.records import IN_FLIGHT_STATES, OPEN_STATES, Job, JobState, Prediction
 from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.database.transactions import fetch_rows
-from tasks.ledger.jobs import job_from_row
+from tasks.ledger.jobs import is_wanted, job_from_row
 
-IS_OPEN = jobs.c.state.in_(OPEN_STATES) & (jobs.c.withdrawn.is_(False) | jobs.c.state.in_(IN_FLIGHT_STATES))
+IS_OPEN = jobs.c.state.in_(OPEN_STATES) & (is_wanted() | jobs.c.state.in_(IN_FLIGHT_STATES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class OpenJob:
     asked_again: bool
     """The last attempt ended without an image, may have been billed, and the user asked for another one."""
     withdrawn: bool = False
-    """Its row left the manifest: an attempt in flight is collected, and nothing more is sent."""
+    """The last manifest does not want it: an attempt in flight is collected, and nothing more is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,7 @@ async def find_open_jobs(
             attempts.c.sent_at_us,
             attempts.c.ended_at_us,
             func.coalesce(attempts.c.cost_micros, attempts.c.reserved_micros).label("reserved_micros"),
+            is_wanted().label("is_wanted"),
         )
         .join(attempts, last_attempt, isouter=True)
         .where(_is_open(Selection(planned_run=planned_run)) & jobs.c.position.between(first, last))
@@ -147,5 +148,5 @@ def _build_open_job(row: Any) -> OpenJob:
         sent_at_us=row.sent_at_us,
         reserved_micros=row.reserved_micros,
         asked_again=row.state != JobState.PLANNED and row.ended_at_us is not None,
-        withdrawn=row.withdrawn,
+        withdrawn=not row.is_wanted,
     )

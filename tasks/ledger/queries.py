@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.records import Counts, EndedFilter, Job, JobState
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import fetch_mappings, fetch_rows
-from tasks.ledger.jobs import job_from_row, match_ended
+from tasks.ledger.jobs import is_wanted, job_from_row, match_ended
 
 IN_ORDER = (jobs.c.position, jobs.c.job_id)
 """Manifest order. Jobs can share a position after a partial run of an edited manifest, so `job_id` decides there."""
@@ -48,12 +48,15 @@ async def count_jobs(engine: AsyncEngine) -> Counts:
     [(duplicates,)] = await fetch_rows(engine, repeats)
     moved = select(func.count()).select_from(jobs).where(mine & jobs.c.rerouted_from.is_not(None))
     [(rerouted,)] = await fetch_rows(engine, moved)
+    stale = select(func.count()).select_from(jobs).where(mine & (jobs.c.state == JobState.PLANNED) & ~is_wanted())
+    [(unwanted,)] = await fetch_rows(engine, stale)
     [(cost, unknown)] = await fetch_rows(engine, money)
     by_state = {JobState(state).value: number for state, number in states}
     return Counts(
         total=sum(by_state.values()),
         duplicates=duplicates,
         rerouted=rerouted,
+        unwanted=unwanted,
         errors={kind: number for kind, number in errors},  # noqa: C416  rows are not pairs to mypy
         cost_micros=int(cost),
         cost_unknown=int(unknown),

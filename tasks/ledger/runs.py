@@ -6,7 +6,7 @@ import os
 import socket
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.database.schema import batch_identity, runs
@@ -68,11 +68,17 @@ async def end_run(engine: AsyncEngine, number: int, outcome: str, *, now_us: int
 
 
 async def get_last_run(engine: AsyncEngine) -> RunRecord | None:
-    """The batch's newest run; None before the first."""
+    """The newest run of the batch; None before the first."""
     found = await fetch_mappings(engine, select(runs).order_by(runs.c.number.desc()).limit(1))
-    if not found:
-        return None
-    row = found[0]
+    return _build_record(found[0]) if found else None
+
+
+async def list_runs(engine: AsyncEngine) -> list[RunRecord]:
+    """All runs of the batch, the first one first."""
+    return [_build_record(row) for row in await fetch_mappings(engine, select(runs).order_by(runs.c.number))]
+
+
+def _build_record(row: RowMapping) -> RunRecord:
     start = RunStart(**{name: row[name] for name in ("manifest", "salt", "budget_micros", "settings", "caller")})
     return RunRecord(
         number=row["number"],

@@ -66,6 +66,7 @@ class Summary:
             **{state.value: getattr(counts, state.value) for state in JobState},
             "duplicates": counts.duplicates,
             "rerouted": counts.rerouted,
+            "unwanted": counts.unwanted,
             "images": counts.succeeded,
             "generated": self.generated,
             "cost_usd": to_usd(counts.cost_micros),
@@ -132,7 +133,9 @@ def find_remarks(record: dict[str, Any]) -> list[str]:
     rerouted = record["rerouted"]
     others = [f"{rerouted} taken over by another backend than the first"] if rerouted else []
     ended = [record["outcome"]] if record["outcome"] not in {None, COMPLETED} else []
-    return [*others, *ended, *([f"warning: {record['warning']}"] if record["warning"] else [])]
+    unwanted = record["unwanted"]
+    stale = [f"{unwanted} of an earlier plan are not sent: the last manifest does not have them"] if unwanted else []
+    return [*others, *stale, *ended, *([f"warning: {record['warning']}"] if record["warning"] else [])]
 
 
 def find_next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
@@ -153,7 +156,7 @@ def find_next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _count_left(record: dict[str, Any]) -> int:
-    left: int = record["planned"] + record["submitting"] + record["submitted"]
+    left: int = record["planned"] + record["submitting"] + record["submitted"] - record["unwanted"]
     return left
 
 

@@ -23,6 +23,7 @@ from tasks.report.summary import COMPLETED, Summary, summarise, write_summary
 from tasks.runs.checks import check_runner
 from tasks.runs.effective_settings import choose_settings_and_budget, find_ledger, load_given_settings
 from tasks.runs.request import RunRequest
+from tasks.runs.unknown_costs import bound_unknown_costs
 from tasks.store.output import parse_output
 from tasks.usage.caller import resolve_caller
 from tasks.usage.push import PushReport
@@ -74,6 +75,8 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
                 settings=settings.model_dump_json(),
                 caller=resolve_caller(os.environ),
             )
+            if budget_micros is not None:
+                await bound_unknown_costs(engine, settings)
             number = await begin_run(engine, start, now_us=clock.now_us())
             if settings.runner.kind == "local":
                 await revoke(engine)

@@ -18,6 +18,7 @@ from tasks.ledger.jobs import SERIES_WIDTH, get_known_states, reopen
 from tasks.ledger.journal import Journal
 from tasks.ledger.open_jobs import EVERYTHING, Selection, count_open, find_open_jobs, list_shards
 from tasks.ledger.queries import count_jobs, read_job_pages
+from tasks.ledger.runs import RunStart, begin_run
 from tasks.runs.reopen import reroute
 from tests.support.factories import START_US, make_job, plan_jobs
 
@@ -107,6 +108,48 @@ async def test_another_salt_is_added_behind(out: Path) -> None:
         assert await order(engine) == ["row-0", "row-1", "row-10"]
         [last] = await find_open_jobs(engine, SERIES_WIDTH, 2 * SERIES_WIDTH)
         assert last.job.position == SERIES_WIDTH
+
+
+async def begin(engine: AsyncEngine, manifest: str | None) -> int:
+    """Record the start of a run, with a manifest or as a resume."""
+    start = RunStart(manifest=manifest, salt="", budget_micros=None, settings=Settings().model_dump_json(), caller="me")
+    return await begin_run(engine, start, now_us=START_US)
+
+
+@pytest.mark.parametrize(("salt", "whole"), [("tuesday", True), ("monday", False)])
+async def test_a_resume_sends_what_the_last_manifest_wanted(out: Path, salt: str, whole: bool) -> None:  # noqa: FBT001  a case
+    """Rows of an earlier salt, or behind a limit of a replaced manifest, are counted as unwanted and never sent."""
+    async with open_ledger(out, create=True) as engine:
+        first = await begin(engine, "prompts.csv")
+        await plan_jobs(engine, [make_job(number) for number in range(4)], run=first, salt="monday")
+        second = await begin(engine, "replaced.csv")
+        await plan_jobs(engine, [make_job(9, position=0)], run=second, salt=salt, whole=whole)
+        await begin(engine, None)
+        found = await find_open_jobs(engine, 0, 2 * SERIES_WIDTH)
+        assert [entry.job.id for entry in found] == ["row-9"]
+        assert await count_open(engine, EVERYTHING) == 1
+        assert (await count_jobs(engine)).unwanted == 4
+
+
+async def test_what_is_in_flight_of_an_earlier_plan_is_collected_and_not_sent_again(out: Path) -> None:
+    """It may have been paid for; another attempt would be for a row that nobody wants."""
+    async with open_ledger(out, create=True) as engine:
+        await plan_jobs(engine, [make_job(0)], run=await begin(engine, "prompts.csv"), salt="monday")
+        await Journal(engine).submitting(make_job(0), number=1, reserved_micros=0, now_us=START_US)
+        await plan_jobs(engine, [make_job(1)], run=await begin(engine, "prompts.csv"), salt="tuesday")
+        found = {entry.job.id: entry.withdrawn for entry in await find_open_jobs(engine, 0, 2 * SERIES_WIDTH)}
+        assert found == {"row-0": True, "row-1": False}
+
+
+async def test_failed_jobs_of_an_earlier_plan_stay_failed(out: Path) -> None:
+    """`--retry-failed` pays for nothing that the last manifest does not want."""
+    async with open_ledger(out, create=True) as engine:
+        await plan_jobs(engine, [make_job(0)], run=await begin(engine, "prompts.csv"), salt="monday")
+        await Journal(engine).ended_without_image(
+            make_job(0), number=None, state=JobState.FAILED, error=JobError("no"), latency_ms=0, now_us=START_US
+        )
+        await plan_jobs(engine, [make_job(1)], run=await begin(engine, "prompts.csv"), salt="tuesday")
+        assert await reopen(engine, EndedFilter(frozenset({JobState.FAILED}))) == 0
 
 
 async def test_failed_jobs_open_again_only_when_asked(out: Path) -> None:

@@ -25,6 +25,7 @@ RECORD: dict[str, Any] = {
     "failed": 2,
     "held": 1,
     "rerouted": 0,
+    "unwanted": 0,
     "images": 5,
     "generated": 5,
     "cost_usd": 0.05,

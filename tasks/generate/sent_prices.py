@@ -1,0 +1,64 @@
+"""Prices at sending: an attempt that an earlier run sent is charged at the prices of that run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.backends import build_backend
+from tasks.backends.base import Backend
+from tasks.core.settings import Settings
+from tasks.ledger.runs import RunRecord, list_runs
+
+
+@dataclass(slots=True)
+class SentPrices:
+    """Backends as earlier runs priced them; opened where a price has changed since."""
+
+    engine: AsyncEngine
+    settings: Settings
+    is_alone: bool
+    """No other process works on the batch, so an attempt of another process is one of an earlier run."""
+    _runs: list[RunRecord] | None = None
+    _backends: dict[tuple[str, int], Backend | None] = field(default_factory=dict)
+
+    async def find_backend(self, name: str, started_us: int) -> Backend | None:
+        """The backend `name` with the prices of the run that began an attempt; None where they are today's.
+
+        Args:
+            name: The backend instance.
+            started_us: When the attempt began, in microseconds since 1970 UTC.
+        """
+        if self._runs is None:
+            runs = await list_runs(self.engine)
+            # The present run began after every inherited attempt, whatever the clock says.
+            self._runs = runs[:-1] if self.is_alone else runs
+        run = next((run for run in reversed(self._runs) if run.started_at_us <= started_us), None)
+        if run is None:
+            return None
+        key = (name, run.number)
+        if key not in self._backends:
+            self._backends[key] = self._build(name, run)
+        return self._backends[key]
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        for backend in self._backends.values():
+            if backend is not None:
+                await backend.close()
+
+    def _build(self, name: str, run: RunRecord) -> Backend | None:
+        try:
+            before = Settings.model_validate_json(run.start.settings)
+        except ValidationError:  # written by another version
+            return None
+        now, old = self.settings.backends[name], before.backends.get(name)
+        if old is None or (old.price_usd, before.prices) == (now.price_usd, self.settings.prices):
+            return None
+        priced = now.model_copy(update={"price_usd": old.price_usd})
+        settings = self.settings.model_copy(
+            update={"backends": {**self.settings.backends, name: priced}, "prices": before.prices}
+        )
+        return build_backend(name, settings)
