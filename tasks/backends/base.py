@@ -121,11 +121,42 @@ def check_inputs_supported(backend: Backend, job: Job) -> None:
             raise Rejected(f"backend {job.backend!r} takes no {name}, as it is configured now", kind="input_image")
 
 
+async def find_taken(known: Collection[str], ids: Collection[str]) -> frozenset[str]:
+    """Those of the ids that belong to another attempt: of this batch, or of another one on the same account.
+
+    Args:
+        known: As `Backend.find` got it. The engine's asks the ledger and other batches; any other collection is a list.
+        ids: Ids that the service lists.
+    """
+    ask = getattr(known, "find_taken", None)
+    return frozenset(set(ids).intersection(known)) if ask is None else frozenset(await ask(ids))
+
+
+async def find_sent(known: Collection[str], ids: Collection[str]) -> frozenset[str]:
+    """Those of the ids that are in this batch's ledger as attempts of the same model."""
+    ask = getattr(known, "find_sent", None)
+    return frozenset() if ask is None else frozenset(await ask(ids))
+
+
+async def read_service_time_us(backend: Backend) -> int | None:
+    """The time at the service, in microseconds since 1970 UTC; None where the backend does not tell it."""
+    read = getattr(backend, "read_service_time_us", None)
+    return None if read is None else await read()
+
+
+def keeps_list(backend: Backend) -> bool:
+    """True where lost predictions are found in a list that other batches of the account share."""
+    return bool(getattr(backend, "keeps_list", False))
+
+
 class Backend(Protocol):
     """One configured image service. Built by `cls(context)`, which raises `ConfigError` on bad settings.
 
     One into whose pictures others can go has an attribute `takes` beside these methods, with `image` or also `mask` in
     it, and finds them in the job (see `tasks.store.references`).
+
+    One that finds lost predictions in a list of the account has `keeps_list = True`: each id then belongs to one
+    attempt, over all batches of the account. It may have `async def read_service_time_us(self) -> int | None`.
     """
 
     def ready(self) -> str | None:
@@ -157,9 +188,12 @@ class Backend(Protocol):
         """
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
-        """Look for the prediction of a submit (made at `since`) whose answer was lost.
+        """Look for the prediction of a submit whose answer was lost.
 
-        `known` are ids that are some attempt's already: not the one that is looked for.
+        Args:
+            job: The job.
+            since: When it was sent, by the service's clock where the backend tells it, else by this machine's.
+            known: Ids that belong to other attempts; ask `find_taken` about those that the service lists.
 
         Returns:
             The one prediction that is this job's, or None when it is certain that there is none.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from tasks.backends.base import Backend
+from tasks.backends.base import Backend, read_service_time_us
 from tasks.core.clock import to_instant
 from tasks.core.errors import BatchStopped, JobError, LeaseLost
 from tasks.core.records import Job, JobState, Prediction, StoredImage
@@ -13,6 +13,9 @@ from tasks.generate.batch import Batch
 from tasks.generate.budget import Reservation
 from tasks.generate.decisions import Consent, Stage
 from tasks.ledger.open_jobs import OpenJob
+
+CLOCK_SKEW = timedelta(seconds=60)
+"""By how much a service's clock may differ from this machine's, where the service has not told its time."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,6 +30,8 @@ class Attempt:
     started_us: int
     """Microseconds since 1970 UTC at which the intent was written."""
     stage: Stage
+    sent_us: int | None = None
+    """`started_us` by the service's clock; None where the service had not told its time."""
     consent: Consent = Consent.NONE
     prediction: Prediction | None = None
     """Known from `Stage.SUBMITTED` on."""
@@ -46,9 +51,11 @@ class Attempt:
         return await self.batch.find_backend_as_sent(self.job.backend, self.started_us)
 
     @property
-    def started_at(self) -> datetime:
-        """`started_us` as an instant."""
-        return to_instant(self.started_us)
+    def looked_for_since(self) -> datetime:
+        """The instant from which on the service may have made its prediction."""
+        if self.sent_us is not None:
+            return to_instant(self.sent_us)
+        return to_instant(self.started_us) - CLOCK_SKEW
 
     async def note_submitted(self, prediction: Prediction) -> None:
         """Put the provider's id into the ledger."""
@@ -133,8 +140,11 @@ async def begin_attempt(batch: Batch, job: Job, *, number: int) -> Attempt:
     try:
         turn_s = await batch.get_limits(job.backend).creates.acquire()
         batch.stop.check()
+        sent_us = await read_service_time_us(batch.backend(job.backend))
         now_us = batch.clock.now_us()
-        await batch.journal.submitting(job, number=number, reserved_micros=most_micros, now_us=now_us)
+        await batch.journal.submitting(
+            job, number=number, reserved_micros=most_micros, now_us=now_us, sent_at_us=sent_us
+        )
     except (BatchStopped, LeaseLost):
         reservation.settle(0)
         raise
@@ -147,6 +157,7 @@ async def begin_attempt(batch: Batch, job: Job, *, number: int) -> Attempt:
         number=number,
         reservation=reservation,
         started_us=now_us,
+        sent_us=sent_us,
         stage=Stage.INTENDED,
         turn_s=turn_s,
     )
@@ -163,6 +174,7 @@ def take_over_attempt(batch: Batch, open_job: OpenJob) -> Attempt | None:
         number=open_job.attempts,
         reservation=batch.budget.take_over(open_job.reserved_micros, job_id=job.job_id, number=open_job.attempts),
         started_us=open_job.started_at_us or batch.clock.now_us(),
+        sent_us=open_job.sent_at_us,
         stage=Stage.LOST if prediction is None else Stage.SUBMITTED,
         consent=_get_consent(open_job),
         prediction=prediction,

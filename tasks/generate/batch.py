@@ -20,6 +20,7 @@ from tasks.core.records import JobState
 from tasks.core.settings import Settings
 from tasks.generate.budget import Budget, BudgetCap
 from tasks.generate.limits import BackendLimits, FailureWatch, OutcomeWatch
+from tasks.generate.prediction_ids import PredictionIds, open_prediction_ids
 from tasks.generate.sent_prices import SentPrices
 from tasks.generate.stop import StopSignal
 from tasks.ledger.journal import Journal
@@ -68,6 +69,8 @@ class Batch:
     watch: OutcomeWatch
     stop: StopSignal
     clock: Clock
+    ids: PredictionIds
+    """Claims of this process on the services' predictions."""
     build_limiter: Callable[[Allowance], CreateLimiter]
     """Builds the limiter of an account; called once for each."""
     holding: WorkerLeases | None = None
@@ -160,22 +163,24 @@ async def open_batch(
         clock: For tests.
     """
     clock, stop = clock or Clock(), StopSignal()
-    batch = Batch(
-        out=out,
-        settings=settings,
-        engine=engine,
-        journal=Journal(engine),
-        budget=Budget(cap_micros=budget_micros, committed_micros=await sum_committed_micros(engine)),
-        watch=FailureWatch(rate=settings.stop.error_rate, window=settings.stop.error_window),
-        stop=stop,
-        clock=clock,
-        build_limiter=lambda allowance: build_local_limiter(allowance, clock, stop),
-    )
-    with _make_current(batch):
-        try:
-            yield batch
-        finally:
-            await batch.close()
+    async with open_prediction_ids(engine) as ids:
+        batch = Batch(
+            out=out,
+            settings=settings,
+            engine=engine,
+            journal=Journal(engine),
+            budget=Budget(cap_micros=budget_micros, committed_micros=await sum_committed_micros(engine)),
+            watch=FailureWatch(rate=settings.stop.error_rate, window=settings.stop.error_window),
+            stop=stop,
+            clock=clock,
+            ids=ids,
+            build_limiter=lambda allowance: build_local_limiter(allowance, clock, stop),
+        )
+        with _make_current(batch):
+            try:
+                yield batch
+            finally:
+                await batch.close()
 
 
 def build_local_limiter(allowance: Allowance, clock: Clock, stop: StopSignal) -> CreateLimiter:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from tasks.backends.base import Backend, check_inputs_supported
+from tasks.backends.base import Backend, check_inputs_supported, keeps_list
 from tasks.core.errors import (
     Ambiguous,
     BatchStopped,
@@ -20,15 +20,15 @@ from tasks.core.errors import (
     StatusUnreadable,
     Throttled,
 )
-from tasks.core.records import Job, JobState
+from tasks.core.records import Job, JobState, Prediction
 from tasks.core.retry import get_attempt_pause_s
 from tasks.generate.attempt import Attempt, begin_attempt, fail_unsent, take_over_attempt
 from tasks.generate.batch import Batch
 from tasks.generate.collect import collect_image
 from tasks.generate.decisions import Situation, Stage, Step, Trouble, decide_next
 from tasks.generate.limits import Slot, build_refused_stop
+from tasks.generate.prediction_ids import KnownPredictions, list_known
 from tasks.ledger.open_jobs import OpenJob
-from tasks.ledger.queries import find_prediction_ids
 from tasks.plan.fallback import find_fallback
 
 
@@ -120,12 +120,28 @@ class JobRun:
         prediction = await self._backend.submit(self._job, attempt=attempt.number)
         self._limits.creates.record_success()
         self._limits.refusals.record_success()
+        if not await self._claim(attempt, prediction):
+            # A look-up of an equal input took it for its own; there is another one for this attempt, or none.
+            raise Ambiguous("its prediction went to another attempt of the same input", cost_micros=None)
         await attempt.note_submitted(prediction)
 
+    async def _claim(self, attempt: Attempt, prediction: Prediction) -> bool:
+        """True where the prediction is this attempt's; a backend without a shared list hands out no other's."""
+        if not keeps_list(self._backend):
+            return True
+        return await self._batch.ids.claim(self._know(attempt).build_claim(prediction.prediction_id))
+
+    def _know(self, attempt: Attempt) -> KnownPredictions:
+        account = self._backend.allowance().account
+        return KnownPredictions(ids=self._batch.ids, account=account, job=self._job, number=attempt.number)
+
     async def _look_up(self, attempt: Attempt) -> None:
-        known = await find_prediction_ids(self._batch.engine, self._job)
+        known = self._know(attempt)
         try:
-            found = await self._backend.find(self._job, since=attempt.started_at, known=known)
+            found = await self._find(attempt, known)
+            while found is not None and not await self._claim(attempt, found):
+                known.listed.add(found.prediction_id)
+                found = await self._find(attempt, known)
         except (Ambiguous, BatchStopped):
             raise
         except Exception as exc:  # only None is certainty that there is none
@@ -133,6 +149,14 @@ class JobRun:
         if found is None:
             raise NotCreated("the answer to its create was lost, and the service has no such prediction")
         await attempt.note_submitted(found)
+
+    async def _find(self, attempt: Attempt, known: KnownPredictions) -> Prediction | None:
+        if keeps_list(self._backend):
+            if own := await known.find_own():
+                return Prediction(prediction_id=own)
+        else:
+            await list_known(known)
+        return await self._backend.find(self._job, since=attempt.looked_for_since, known=known)
 
     def _get_situation(self) -> Situation:
         attempt, has_fallback = self._attempt, self._fallback is not None and not self._open_job.withdrawn

@@ -5,7 +5,7 @@ Pages follow the sort key, so memory does not grow with the batch.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from sqlalchemy import ColumnElement, RowMapping, func, select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,17 +20,41 @@ IN_ORDER = (jobs.c.position, jobs.c.job_id)
 
 
 PAGE_ROWS = 2_000
+IDS_PER_STATEMENT = 500
 
 
 async def find_prediction_ids(engine: AsyncEngine, job: Job) -> frozenset[str]:
-    """The provider's ids that are some attempt's already, among all jobs that may have sent the same input.
-
-    Rows that repeat with a seed of their own, and models that take no seed, make jobs of equal inputs.
-    """
+    """Ids of all attempts whose jobs have the model and prompt of this one: they may have sent the same input."""
     alike = (jobs.c.model == job.model) & (jobs.c.prompt == job.prompt)
     query = select(attempts.c.prediction_id).join(jobs, jobs.c.job_id == attempts.c.job_id)
     known = await fetch_rows(engine, query.where(alike & attempts.c.prediction_id.is_not(None)))
     return frozenset(prediction_id for (prediction_id,) in known)
+
+
+async def find_attempts_by_id(
+    engine: AsyncEngine, ids: Collection[str], *, model: str | None = None
+) -> dict[str, set[tuple[str, int]]]:
+    """Attempts (job_id, number) that have these prediction ids, whatever their model and prompt.
+
+    Args:
+        engine: The ledger.
+        ids: Ids of a service.
+        model: Only attempts of this model; None: all.
+    """
+    found: dict[str, set[tuple[str, int]]] = {}
+    wanted = sorted(ids)
+    for start in range(0, len(wanted), IDS_PER_STATEMENT):
+        chunk = wanted[start : start + IDS_PER_STATEMENT]
+        of_attempts = select(attempts.c.prediction_id, attempts.c.job_id, attempts.c.number)
+        of_attempts = of_attempts.where(attempts.c.prediction_id.in_(chunk))
+        # A ledger of an earlier version may hold an id with the job only.
+        of_jobs = select(jobs.c.prediction_id, jobs.c.job_id, jobs.c.attempts).where(jobs.c.prediction_id.in_(chunk))
+        if model is not None:
+            of_attempts = of_attempts.join(jobs, jobs.c.job_id == attempts.c.job_id).where(jobs.c.model == model)
+            of_jobs = of_jobs.where(jobs.c.model == model)
+        for prediction_id, job_id, number in await fetch_rows(engine, of_attempts.union(of_jobs)):
+            found.setdefault(prediction_id, set()).add((job_id, number))
+    return found
 
 
 async def count_jobs(engine: AsyncEngine) -> Counts:

@@ -192,11 +192,11 @@ def _build_key_stop(answer: httpx.Response, detail: str, *, service: str, key_en
 
 def read_retry_after(answer: httpx.Response) -> float | None:
     """Seconds to wait as the answer's header states them, else its body; None where neither does."""
-    stated = parse_retry_after(answer.headers.get("retry-after"), now=_get_date(answer))
+    stated = parse_retry_after(answer.headers.get("retry-after"), now=get_date(answer))
     return refusals.find_retry_delay(parse_json_object(answer)) if stated is None else stated
 
 
-def _get_date(answer: httpx.Response) -> datetime | None:
+def get_date(answer: httpx.Response) -> datetime | None:
     """The service's own time: a date in its header counts from that, whatever this machine's clock says."""
     try:
         date = parsedate_to_datetime(answer.headers.get("date", ""))

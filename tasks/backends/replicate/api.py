@@ -1,4 +1,4 @@
-"""Replicate's HTTP API: one method for each call, and what each answer proves, decided here once."""
+"""Calls of Replicate's HTTP API: each answer is checked here, and what it proves is decided once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -17,6 +18,7 @@ from tasks.backends.client.calls import (
     read_retry_after,
     require_free_answer,
 )
+from tasks.backends.client.service_clock import ServiceClock
 from tasks.backends.replicate.options import ModelReference
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, OutputGone, Throttled
 from tasks.core.retry import parse_retry_after
@@ -24,18 +26,32 @@ from tasks.store.references import get_media_type
 
 SERVICE = "Replicate"
 ANSWER_TIMEOUT_S = 30.0
+MOST_PAGES = 1_000
+"""Of one reading of the list: more predictions than an account can make in its retention of an hour."""
 
 # "Your rate limit for creating predictions is reduced to 6 requests per minute with a burst of 1 requests while you
 # have less than $5.0 in credit. Your rate limit resets in ~7s." (captured answer, 2025-2026)
 _STATED_RATE = re.compile(r"reduced to (\d+) requests per minute")
 _RESETS_IN = re.compile(r"resets in ~?(\d+(?:\.\d+)?)s")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:~-]{0,199}")
+"""Replicate's have 26 lower-case letters and digits; any that a ledger and an address can hold is taken."""
 
 
 class ReplicateApi:
     """The API for one token; usable inside one event loop."""
 
-    def __init__(self, *, base: str, token: str, token_env: str, connections: int) -> None:
-        """Talk to `base` (without /v1) with at most so many connections; `token_env` is named in messages."""
+    def __init__(
+        self, *, base: str, token: str, token_env: str, connections: int, service_clock: ServiceClock | None = None
+    ) -> None:
+        """Open no connection yet.
+
+        Args:
+            base: Address of the service, without /v1.
+            token: Sent with every call.
+            token_env: Name of its variable, for messages.
+            connections: Most connections at once.
+            service_clock: Hears the time of every answer.
+        """
         self._token_env = token_env
         self._calls = HttpCalls(
             base=f"{base}/v1",
@@ -45,6 +61,8 @@ class ReplicateApi:
             answer_timeout_s=ANSWER_TIMEOUT_S,
         )
         self._http = self._calls.http
+        if service_clock is not None:
+            self._http.event_hooks["response"].append(service_clock.hear)
 
     async def create(
         self, model: ModelReference, values: Mapping[str, Any], *, cancel_after_s: float
@@ -64,7 +82,7 @@ class ReplicateApi:
         return _parse_prediction(answer)
 
     async def upload(self, data: bytes, *, name: str) -> str:
-        """Keep a picture at the service for a day, for predictions to start from. Free.
+        """Store an image at the service for a day, for predictions to start from. Free.
 
         Returns:
             The address that an input takes.
@@ -77,13 +95,13 @@ class ReplicateApi:
         try:
             answer = await self._http.post("/files", files=part)
         except httpx.HTTPError as exc:
-            raise NotCreated(f"a picture could not be uploaded ({self._calls.describe_error(exc)})") from exc
+            raise NotCreated(f"an image could not be uploaded ({self._calls.describe_error(exc)})") from exc
         if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS}:
             raise self._refusal(answer)
         address = (parse_json_object(answer).get("urls") or {}).get("get")
         if not answer.is_success or not isinstance(address, str):
             raise NotCreated(
-                f"a picture could not be uploaded ({answer.status_code}: {self._calls.error_text(_get_detail(answer))})"
+                f"an image could not be uploaded ({answer.status_code}: {self._calls.error_text(_get_detail(answer))})"
             )
         return address
 
@@ -95,29 +113,53 @@ class ReplicateApi:
             BatchStopped: The token is no longer accepted.
             httpx.HTTPError: No answer, an answer of 429 or 5xx, or one that cannot be read; asking again is free.
         """
-        answer = await self._http.get(f"/predictions/{prediction_id}")
+        answer = await self._http.get(f"/predictions/{quote(prediction_id, safe='')}")
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise OutputGone("the provider knows no such prediction any more", cost_micros=None)
-        return self._free(answer, "status")
+        return self._read(answer, "status", str)
 
     async def list_created(
         self, since: datetime, *, before: datetime | None = None
     ) -> AsyncIterator[list[dict[str, Any]]]:
         """Pages of predictions created at or after an instant, perhaps before another one, the newest first.
 
+        Entries without a readable id are left out.
+
         Raises:
-            httpx.HTTPError: As `get`.
+            httpx.HTTPError: As `get`; also where the list never ends.
         """
         window = {"created_after": since} | ({} if before is None else {"created_before": before})
         instants = {name: moment.astimezone(UTC).isoformat() for name, moment in window.items()}
         url: str | None = str(httpx.URL("/predictions", params=instants))
+        read: set[str] = set()
         while url:
-            page = self._free(await self._http.get(url), "results")
-            yield page["results"]
-            url = page.get("next")
-            if url and get_origin(httpx.URL(url)) != get_origin(self._http.base_url):
-                # The token goes nowhere else, also not to the same host without encryption.
-                raise httpx.DecodingError(f"the list goes on somewhere else ({url})")
+            read.add(url)
+            page = self._read(await self._http.get(url), "results", list)
+            yield [entry for entry in page["results"] if isinstance(entry, dict) and is_id(entry.get("id"))]
+            url = self._get_next(page)
+            if url in read or len(read) >= MOST_PAGES:
+                raise httpx.DecodingError("the list has no end")
+
+    def _get_next(self, page: Mapping[str, Any]) -> str | None:
+        """The address of the page that follows; the token goes nowhere else, also not to the host without encryption."""
+        url = page.get("next")
+        if not url:
+            return None
+        try:
+            is_ours = get_origin(httpx.URL(url)) == get_origin(self._http.base_url)
+        except (TypeError, httpx.InvalidURL):
+            is_ours = False
+        if not is_ours:
+            raise httpx.DecodingError(f"the list goes on somewhere else ({self._calls.error_text(url)})")
+        return str(url)
+
+    async def ask_time(self) -> None:
+        """Make the cheapest call that there is: its answer tells the service's time.
+
+        Raises:
+            httpx.HTTPError: No answer.
+        """
+        await self._http.get("/account")
 
     async def cancel(self, prediction_id: str) -> dict[str, Any]:
         """Stop a prediction; the answer says how it ended.
@@ -125,23 +167,24 @@ class ReplicateApi:
         Raises:
             httpx.HTTPError: As `get`.
         """
-        return self._free(await self._http.post(f"/predictions/{prediction_id}/cancel"), "status")
+        answer = await self._http.post(f"/predictions/{quote(prediction_id, safe='')}/cancel")
+        return self._read(answer, "status", str)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._calls.close()
 
-    def _free(self, answer: httpx.Response, needed: str) -> dict[str, Any]:
-        """The body of an answer to a call that may be repeated at will; it says `needed`, or says nothing."""
+    def _read(self, answer: httpx.Response, needed: str, kind: type) -> dict[str, Any]:
+        """The body of an answer to a call that may be repeated at will; without `needed` it says nothing."""
         detail = self._calls.error_text(_get_detail(answer))
         require_free_answer(answer, service=SERVICE, key_env=self._token_env, detail=detail)
         body = parse_json_object(answer)
-        if not isinstance(body.get(needed), str | list):
+        if not isinstance(body.get(needed), kind):
             raise httpx.DecodingError("the answer cannot be read", request=answer.request)
         return body
 
     def _refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
-        """What an answer other than 2xx proves."""
+        """The error that an answer other than 2xx to a create is."""
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
             return parse_throttled(answer)
         return build_refusal(
@@ -150,7 +193,7 @@ class ReplicateApi:
 
 
 def parse_throttled(answer: httpx.Response) -> Throttled:
-    """What a 429 says about when to come again: its header first, then its body, then its words."""
+    """The pause and rate that a 429 states: in its header, else its body, else its words."""
     body, detail = parse_json_object(answer), _get_detail(answer)
     stated = _STATED_RATE.search(detail)
     words = _RESETS_IN.search(detail)
@@ -170,9 +213,14 @@ def _build_create(model: ModelReference, values: Mapping[str, Any]) -> tuple[str
 
 def _parse_prediction(answer: httpx.Response) -> dict[str, Any]:
     body = parse_json_object(answer)
-    if not isinstance(body.get("id"), str):
+    if not is_id(body.get("id")):
         raise Ambiguous("the answer to a create could not be read", cost_micros=None)
     return body
+
+
+def is_id(value: object) -> bool:
+    """True for a prediction's id that can be kept and asked about."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def _get_detail(answer: httpx.Response) -> str:

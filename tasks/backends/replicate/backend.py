@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import asyncio
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -17,13 +17,16 @@ from tasks.backends.base import Allowance, BackendContext, Estimate, check_chann
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import find_secret_problem, read_secret
 from tasks.backends.client.rate_limiter import RateLimiter
+from tasks.backends.client.service_clock import ServiceClock
 from tasks.backends.prices import Pricing, Used, find_price
 from tasks.backends.replicate.api import ReplicateApi
-from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
+from tasks.backends.replicate.input_schema import fetch_schema
 from tasks.backends.replicate.inputs import build_input, count_images, get_megapixels, has_reference_images
+from tasks.backends.replicate.likeness import Comparison, SentInput
+from tasks.backends.replicate.lost_creates import LostCreates
 from tasks.backends.replicate.models import get_model_facts
-from tasks.backends.replicate.options import CREATES_PER_MIN, ModelReference, ReplicateOptions, parse_model
-from tasks.backends.replicate.predictions import has_ended, parse_created, parse_ended
+from tasks.backends.replicate.options import CREATES_PER_MIN, ReplicateOptions, parse_model
+from tasks.backends.replicate.predictions import find_addresses, has_ended, parse_created, parse_ended
 from tasks.backends.replicate.reference_inputs import ReferenceInputs
 from tasks.backends.replicate.watcher import Watcher
 from tasks.core.clock import Clock
@@ -31,21 +34,19 @@ from tasks.core.errors import Ambiguous, BatchStopped, ConfigError, JobError, Tr
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
 from tasks.core.records import Job, Prediction
-from tasks.core.retry import retry_look
 from tasks.core.settings import explain_setting
 from tasks.store.references import get_media_type, get_references
 
 RETENTION_S = 3_600.0
 """Inputs and outputs of API predictions are deleted after an hour (Replicate docs, "Data retention", read 2026-11)."""
-INTERNAL_OWNER = "replicate-internal/"
-CLOCK_SKEW_S = 60.0
-"""By how much the provider's clock may differ from ours, for predictions of which it has told us nothing."""
-LOOKUPS = 4
-"""How often a lost prediction is looked for before it counts as never created."""
+RETENTION_MARGIN_S = 60.0
+"""Time for a look-up before what it looks for is deleted."""
 
 
 class ReplicateBackend:
     """One model on Replicate."""
+
+    keeps_list = True
 
     def __init__(self, context: BackendContext) -> None:
         """Read the settings; nothing is asked of the network.
@@ -68,19 +69,23 @@ class ReplicateBackend:
         )
         self._facts = get_model_facts(self._model.name)
         self._timeout_s = self._options.timeout_s or self._facts.timeout_s
-        self._pictures = ReferenceInputs.of(self._facts, self._options)
-        self.takes = frozenset(self._pictures.names)
-        self._schema: InputSchema | None = None
+        self._references = ReferenceInputs.of(self._facts, self._options)
+        self.takes = frozenset(self._references.names)
+        self._comparison = Comparison(self._model)
+        self._one_question = asyncio.Lock()
+        self._asked_for_schema = False
+        self._sent: dict[str, SentInput] = {}
+        """Inputs of creates that were not answered yet, by job."""
 
     def ready(self) -> str | None:
-        """Whether there is a token."""
+        """What there is to do before jobs can be sent; None where the token is there."""
         return find_secret_problem(self._options.api_token_env)
 
     def learn(self) -> None:
         """Fetch the model's input schema."""
-        if self.ready() is None and self._options.check_inputs and self._schema is None:
+        if self.ready() is None and self._options.check_inputs and self._comparison.schema is None:
             try:
-                self._schema = fetch_schema(
+                self._comparison.schema = fetch_schema(
                     self._model,
                     base=self._options.api_base,
                     token=self._token,
@@ -90,12 +95,12 @@ class ReplicateBackend:
                 raise ConfigError(f"{self._context.place}: {exc}") from None
 
     def problems(self, job: Job) -> list[str]:
-        """What the model would refuse, as far as its schema is known, and pictures that would be paid for and dropped."""
-        values = self._input(job)
-        several = ["num_outputs: one picture is kept of each prediction; ask for more with samples"] * (
+        """Inputs that the model would refuse, as far as its schema is known, and images that would be paid for and dropped."""
+        values, schema = self._input(job), self._comparison.schema
+        several = ["num_outputs: one image is kept of each prediction; ask for more with samples"] * (
             count_images(values) > 1
         )
-        return several + ([] if self._schema is None else self._schema.problems(values))
+        return several + ([] if schema is None else schema.problems(values))
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the price table's; a price by time counts the usual time, at most the time-out."""
@@ -109,35 +114,39 @@ class ReplicateBackend:
         )
 
     def allowance(self) -> Allowance:
-        """The account's: instances with the same token share it."""
+        """The account's rate: instances with the same token share it."""
         return Allowance(
             account=f"{self._options.api_base} {hash_text(self._token)}",
             creates_per_min=self._context.settings.creates_per_min or CREATES_PER_MIN,
         )
 
+    async def read_service_time_us(self) -> int | None:
+        """The provider's time; the first caller asks for it, which is free."""
+        async with self._one_question:
+            if self._service_clock.now_us() is None:
+                with suppress(httpx.HTTPError):
+                    await self._api.ask_time()
+        return self._service_clock.now_us()
+
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One create; every end that proves nothing is `Ambiguous`."""
-        values = self._input(job) | await self._pictures.sent(job, self._upload)
-        answer = await self._api.create(self._model, values, cancel_after_s=self._timeout_s)
+        values = self._input(job) | await self._references.build_sent(job, self._upload)
+        sent = self._sent[job.job_id] = SentInput(values=values)
+        with self._lost_creates.sending(sent):
+            answer = await self._api.create(self._model, values, cancel_after_s=self._timeout_s)
+        del self._sent[job.job_id]
+        self._comparison.learn(answer, sent)
         return parse_created(answer)
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Look through the list for this model and this whole input; wait for a list that lags."""
-        age_s = self._clock.now_us() / 1e6 - since.timestamp()
-        if age_s > RETENTION_S - CLOCK_SKEW_S:
+        now_us = await self.read_service_time_us() or self._clock.now_us()
+        if now_us / 1e6 - since.timestamp() > RETENTION_S - RETENTION_MARGIN_S:
             raise Ambiguous("it was sent more than an hour ago; the provider has forgotten its input", cost_micros=None)
-        # Always with patience: the intent may be old and the last send recent (a 429 is waited for in between), and
-        # nobody knows how long before its end a killed run sent it.
-        pause_s = self._options.lookup_patience_s / (LOOKUPS - 1)
-        for look in range(LOOKUPS):
-            if look:
-                await self._clock.sleep(pause_s)
-            matches = await self._matches(job, since, known)
-            if len(matches) > 1:
-                raise Ambiguous(f"{len(matches)} predictions have this input", cost_micros=None)
-            if matches:
-                return parse_created(matches[0])
-        return None
+        await self._load_schema()
+        sent = self._sent.get(job.job_id) or await self._recall(job)
+        found = await self._lost_creates.find(sent, since=since, known=known)
+        return None if found is None else parse_created(found)
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
         """Watch the prediction until it ends, or cancel it when it takes too long."""
@@ -147,14 +156,18 @@ class ReplicateBackend:
             )
         except TimeoutError:
             answer = await self._give_up(prediction)
-        return parse_ended(answer, self._pricing, self._used(job, None))
+        if len(list(find_addresses(answer.get("output")))) > 1:
+            await self._load_schema()
+        schema = self._comparison.schema
+        lists_frames = schema is not None and schema.lists_frames
+        return parse_ended(answer, self._pricing, self._used(job, None), lists_frames=lists_frames)
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
-        """Fetch the first output."""
+        """Fetch the image at the output's address."""
         try:
             return await self._delivery.fetch(prediction.output)
         except JobError as error:
-            # The prediction succeeded, so its price is known, whatever became of its picture.
+            # The prediction succeeded, so its price is known, whatever became of its image.
             error.cost_micros = prediction.cost_micros
             raise
 
@@ -165,41 +178,33 @@ class ReplicateBackend:
 
     async def close(self) -> None:
         """Close what was opened."""
-        await close_opened(self, "_watcher", "_api", "_delivery")
+        await close_opened(self, "_watcher", "_lost_creates", "_api", "_delivery")
 
     async def _give_up(self, prediction: Prediction) -> dict[str, Any]:
         """Cancel a prediction that takes too long; it may have ended just now."""
         try:
             answer = await self._api.cancel(prediction.prediction_id)
         except httpx.HTTPError as exc:
-            raise Transient(f"no picture within {self._timeout_s:.0f} s", kind="timeout", cost_micros=None) from exc
+            raise Transient(f"no image within {self._timeout_s:.0f} s", kind="timeout", cost_micros=None) from exc
         if not has_ended(answer):
-            raise Transient(f"no picture within {self._timeout_s:.0f} s", kind="timeout", cost_micros=None)
+            raise Transient(f"no image within {self._timeout_s:.0f} s", kind="timeout", cost_micros=None)
         return answer
 
-    async def _matches(self, job: Job, since: datetime, known: Collection[str]) -> list[dict[str, Any]]:
-        """Listed predictions of this job's input that are none of its earlier attempts."""
-        changing = self._pictures.uploaded(job)
-        wanted = {name: value for name, value in self._input(job).items() if name not in changing}
-        try:
-            alike: list[dict[str, Any]] = await retry_look(httpx.HTTPError, self._clock.sleep)(
-                self._listed, since, wanted
-            )
-        except httpx.HTTPError as exc:
-            raise Ambiguous(f"the provider cannot be asked for it ({type(exc).__name__})", cost_micros=None) from exc
-        return [answer for answer in alike if answer["id"] not in known]
+    async def _recall(self, job: Job) -> SentInput:
+        """The input that an earlier run sent for the job."""
+        references, uploads = await self._references.recall(job)
+        values = {name: value for name, value in (self._input(job) | references).items() if name not in uploads}
+        return SentInput(values=values, unknown=frozenset(uploads), files=tuple(sorted(uploads.values())))
 
-    async def _listed(self, since: datetime, wanted: dict[str, Any]) -> list[dict[str, Any]]:
-        """Of an hour's list, which may hold tens of thousands with their inputs, no more is kept than what is wanted."""
-        found: list[dict[str, Any]] = []
-        await self._limiter.acquire()
-        async for page in self._api.list_created(since - timedelta(seconds=CLOCK_SKEW_S)):
-            found += [answer for answer in page if _is_this(answer, self._model, wanted)]
-            await self._limiter.acquire()
-        return found
+    async def _load_schema(self) -> None:
+        """Learn the model's schema where no plan of this process did: it tells defaults and frames apart."""
+        if self._comparison.schema is None and not self._asked_for_schema:
+            self._asked_for_schema = True
+            with suppress(ConfigError):
+                await asyncio.to_thread(self.learn)
 
     def _input(self, job: Job) -> dict[str, Any]:
-        return build_input(job, self._options, lacks=self._facts.lacks) | self._pictures.standing(job)
+        return build_input(job, self._options, lacks=self._facts.lacks) | self._references.standing(job)
 
     async def _upload(self, data: bytes, sha256: str) -> str:
         await self._limiter.acquire()
@@ -229,6 +234,22 @@ class ReplicateBackend:
             token=self._token,
             token_env=self._options.api_token_env,
             connections=self._connections,
+            service_clock=self._service_clock,
+        )
+
+    @cached_property
+    def _service_clock(self) -> ServiceClock:
+        return ServiceClock(self._clock.monotonic_s)
+
+    @cached_property
+    def _lost_creates(self) -> LostCreates:
+        return LostCreates(
+            self._api,
+            self._comparison,
+            limiter=self._limiter,
+            clock=self._clock,
+            patience_s=self._options.lookup_patience_s,
+            requests_per_min=self._context.share * self._options.requests_per_min,
         )
 
     @cached_property
@@ -244,23 +265,3 @@ class ReplicateBackend:
     @cached_property
     def _watcher(self) -> Watcher:
         return Watcher(api=self._api, limiter=self._limiter, clock=self._clock, usual_s=self._facts.usual_latency_s)
-
-
-def _is_this(answer: dict[str, Any], model: ModelReference, wanted: dict[str, Any]) -> bool:
-    """Whether a listed prediction is of this model and this whole input; the provider may have added defaults."""
-    listed = answer.get("input") or {}
-    return _is_of(answer, model) and all(name in listed and listed[name] == value for name, value in wanted.items())
-
-
-def _is_of(answer: dict[str, Any], model: ModelReference) -> bool:
-    # The service may answer with a name of its own for the model that was asked for, and with "hidden" for its
-    # version (captured answers of 2024-2026): such a prediction is told by its input alone.
-    name, version = str(answer.get("model", "")), answer.get("version")
-    if name.startswith(INTERNAL_OWNER):
-        return True
-    other_version = model.version is not None and _is_hash(version) and version != model.version
-    return name.partition(":")[0] == model.name and not other_version
-
-
-def _is_hash(version: object) -> bool:
-    return isinstance(version, str) and re.fullmatch(r"[0-9a-f]{64}", version) is not None

@@ -26,7 +26,16 @@ class InputSchema:
         components: Mapping[str, Any] = document["components"]
         schema = components["schemas"]["Input"]
         Draft202012Validator.check_schema(schema)
-        self.names = frozenset(schema["properties"])
+        properties: Mapping[str, Any] = schema["properties"]
+        self.names = frozenset(properties)
+        self.defaults = {
+            name: found["default"]
+            for name, found in properties.items()
+            if isinstance(found, dict) and "default" in found
+        }
+        output = components["schemas"].get("Output")
+        self.lists_frames = isinstance(output, dict) and output.get("x-cog-array-type") == "iterator"
+        """The model's outputs are frames of one image on its way; the last one is the image."""
         # An enum stands as a reference to its own component.
         self._validator = Draft202012Validator({**schema, "components": components})
 

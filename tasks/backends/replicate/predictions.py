@@ -1,8 +1,9 @@
-"""What a prediction object says: its state, its output, why it failed, what it cost."""
+"""Reading a prediction object: its state, its output, its error and its cost."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,9 @@ from tasks.core.records import Prediction
 RUNNING = frozenset({"starting", "processing"})
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"
+MOST_COUNTED = 1_000
+"""Images, or megapixels, of one prediction at most: what is reported beyond that is no count."""
+_ADDRESS_SCHEMES = frozenset({"http", "https", "data"})
 
 # Captured and documented error texts (Replicate docs, "Error codes"; production logs of other clients, read 2026-11).
 _MODERATION = re.compile(r"\(E005\)|flagged as sensitive|NSFW", re.IGNORECASE)
@@ -23,59 +27,65 @@ _PASSING = re.compile(
 )
 
 
+def is_readable(answer: dict[str, Any]) -> bool:
+    """True where the answer states a state."""
+    return isinstance(answer.get("status"), str)
+
+
 def has_ended(answer: dict[str, Any]) -> bool:
-    """Whether the prediction is in a terminal state, or one that we do not know; an answer without one says nothing."""
-    return answer.get("status") is not None and answer["status"] not in RUNNING
+    """True in a terminal state, or one that is not known; an answer without a readable state says nothing."""
+    status = answer.get("status")
+    return isinstance(status, str) and bool(status) and status not in RUNNING
 
 
-def parse_ended(answer: dict[str, Any], pricing: Pricing, asked: Used) -> Prediction:
+def parse_ended(answer: dict[str, Any], pricing: Pricing, asked: Used, *, lists_frames: bool = False) -> Prediction:
     """The prediction of an answer in a terminal state.
 
     Args:
         answer: A prediction object as the API sends it; optional keys may be absent or null.
         pricing: The instance's prices.
-        asked: What the input asks for; the provider's own figures come in its place where there are any.
+        asked: Counts and sizes of the input; the provider's own figures replace them where it states some.
+        lists_frames: The model lists frames of one image: the last one is the image.
 
     Raises:
-        Refused, Transient, OutputGone, JobError: It ended without a picture.
+        Refused, Transient, OutputGone, JobError: It ended without an image.
     """
-    metrics = answer.get("metrics") or {}
-    used = replace(asked, images=_count_images(answer), seconds=parse_seconds(metrics.get("predict_time")))
+    addresses = list(find_addresses(answer.get("output")))
+    used = _measure(answer, asked, images=1 if lists_frames else _count_images(answer, addresses))
     if answer["status"] != SUCCEEDED:
         raise _build_failure(answer, pricing, used)
     cost_micros = pricing.cost_micros(used)
-    output = find_first_output(answer.get("output"))
-    if output is None:
+    if not addresses:
         raise _explain_missing_output(answer, cost_micros)
     return Prediction(
         prediction_id=answer["id"],
-        model_version=answer.get("version"),
-        output=output,
+        model_version=_get_text(answer, "version"),
+        output=addresses[-1 if lists_frames else 0],
         predict_time_s=used.seconds,
         cost_micros=cost_micros,
         cost_source=None if cost_micros is None else "priced",
     )
 
 
-def find_first_output(output: Any) -> str | None:
-    """The first picture's address, whether the model answers with a string, a list or a dictionary."""
+def find_addresses(output: Any) -> Iterator[str]:
+    """Addresses in an output, in their order, whether it is a string, a list or a dictionary; text is text."""
     if isinstance(output, str):
-        return output or None
-    if isinstance(output, dict):
-        output = list(output.values())
-    if isinstance(output, list):
-        return next((found for item in output if (found := find_first_output(item))), None)
-    return None
+        if output.partition(":")[0].lower() in _ADDRESS_SCHEMES:
+            yield output
+    elif isinstance(output, dict | list):
+        for item in output.values() if isinstance(output, dict) else output:
+            yield from find_addresses(item)
 
 
 def parse_created(answer: dict[str, Any]) -> Prediction:
-    """The prediction of an answer to a create, or of a list: all that is known while it runs."""
+    """The prediction of an answer to a create, or of a list entry: its facts while it runs."""
     created_at = _parse_instant(answer, "created_at")
-    return Prediction(prediction_id=answer["id"], model_version=answer.get("version"), created_at=created_at)
+    version = _get_text(answer, "version")
+    return Prediction(prediction_id=answer["id"], model_version=version, created_at=created_at)
 
 
 def measure_seconds(answer: dict[str, Any]) -> float | None:
-    """From creation to the end, as the provider's clock has it."""
+    """Seconds from creation to the end by the provider's clock."""
     begun, ended = _parse_instant(answer, "created_at"), _parse_instant(answer, "completed_at")
     return None if begun is None or ended is None else max(0.0, (ended - begun).total_seconds())
 
@@ -115,18 +125,43 @@ def _classify_failure(answer: dict[str, Any]) -> JobError:
 
 def _explain_missing_output(answer: dict[str, Any], cost_micros: int | None) -> JobError:
     if answer.get("data_removed"):
-        return OutputGone(
-            "the provider has deleted the picture (it keeps outputs for an hour)", cost_micros=cost_micros
-        )
+        return OutputGone("the provider has deleted the image (it keeps outputs for an hour)", cost_micros=cost_micros)
     if _MODERATION.search(str(answer.get("logs") or "")):
-        return Refused("the picture was flagged and left out", cost_micros=cost_micros)
-    return JobError("the prediction succeeded without a picture", kind="no_output", cost_micros=cost_micros)
+        return Refused("the image was flagged and left out", cost_micros=cost_micros)
+    return JobError("the prediction succeeded without an image", kind="no_output", cost_micros=cost_micros)
 
 
-def _count_images(answer: dict[str, Any]) -> int:
-    metrics = answer.get("metrics") or {}
-    reported = metrics.get("image_output_count", metrics.get("image_count"))
-    if isinstance(reported, int):
-        return reported
-    output = answer.get("output")
-    return len(output) if isinstance(output, list) else 1
+def _count_images(answer: dict[str, Any], addresses: Sequence[str]) -> int:
+    return len(addresses) or int(answer.get("output") != [])
+
+
+def _measure(answer: dict[str, Any], asked: Used, *, images: int) -> Used:
+    """Figures of a prediction as the provider states them, where they are figures; else those of the input."""
+    metrics = answer.get("metrics")
+    metrics = metrics if isinstance(metrics, dict) else {}
+    counted = _get_figure(metrics, "image_output_count", "image_count")
+    megapixels = _get_figure(metrics, "image_output_megapixel_count")
+    sent = _get_figure(metrics, "image_input_megapixel_count")
+    if counted is not None:
+        images = max(int(counted), min(images, 1))
+    return replace(
+        asked,
+        images=images,
+        megapixels=asked.megapixels if megapixels is None else megapixels / max(1, images),
+        input_megapixels=asked.input_megapixels if sent is None else sent,
+        seconds=parse_seconds(metrics.get("predict_time")),
+    )
+
+
+def _get_figure(metrics: dict[str, Any], *names: str) -> float | None:
+    """The first of the metrics that is a believable count."""
+    for name in names:
+        value = metrics.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST_COUNTED:
+            return float(value)
+    return None
+
+
+def _get_text(answer: dict[str, Any], key: str) -> str | None:
+    value = answer.get(key)
+    return value if isinstance(value, str) else None

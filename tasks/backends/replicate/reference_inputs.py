@@ -1,18 +1,20 @@
-"""Pictures that go into a prediction: as addresses in its input, small files as data, larger ones uploaded before.
+"""Reference images of a prediction: addresses in its input, small files as data, larger ones uploaded before.
 
 An upload is free and is kept for a day (Replicate docs, "Input files", read 2026-11), so each send makes its own. Its
-address differs from send to send: a lost prediction is told by the rest of its input.
+address differs from send to send: only the process that sent it knows it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from tasks.backends.replicate.models import ModelFacts
 from tasks.backends.replicate.options import ReplicateOptions
+from tasks.core.errors import JobError
 from tasks.core.records import Job, ReferenceImage
 from tasks.store.references import build_data_address, get_references, read_reference
 
@@ -25,29 +27,33 @@ Upload = Callable[[bytes, str], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True)
 class ReferenceInputs:
-    """Names of a model's inputs for pictures, by column."""
+    """Names of a model's inputs for reference images, by column."""
 
     names: Mapping[str, str]
 
     @classmethod
     def of(cls, facts: ModelFacts, options: ReplicateOptions) -> ReferenceInputs:
-        """What the configuration says, else what is known of the model."""
+        """Names from the configuration, else those known of the model."""
         names = {"image": options.image_input or facts.image, "mask": options.mask_input or facts.mask}
         return cls({column: name for column, name in names.items() if name is not None})
 
-    def uploaded(self, job: Job) -> frozenset[str]:
-        """Inputs of the job whose value differs from send to send."""
-        return frozenset(
-            self.names[column].removesuffix(LIST)
-            for column, reference in get_references(job).items()
-            if column in self.names and reference.is_file
-        )
-
     def standing(self, job: Job) -> dict[str, Any]:
-        """The inputs as they stand in every send, an upload by its file's name."""
+        """The inputs as they are known before a send: an upload is its file's name."""
         return self._values(job, {column: found.address for column, found in get_references(job).items()})
 
-    async def sent(self, job: Job, upload: Upload) -> dict[str, Any]:
+    async def recall(self, job: Job) -> tuple[dict[str, Any], dict[str, str]]:
+        """The inputs as an earlier run sent them, and the sha256 of each file whose address only that run knew."""
+        uploads: dict[str, str] = {}
+        addresses: dict[str, str] = {}
+        for column, found in get_references(job).items():
+            with suppress(_Uploaded, JobError):
+                addresses[column] = await _prepare_address(found, _refuse_upload)
+                continue
+            if name := self.names.get(column):
+                uploads[name.removesuffix(LIST)] = found.sha256
+        return self._values(job, addresses), uploads
+
+    async def build_sent(self, job: Job, upload: Upload) -> dict[str, Any]:
         """The inputs as they are sent now.
 
         Raises:
@@ -62,6 +68,14 @@ class ReferenceInputs:
             if name := self.names.get(column):
                 values[name.removesuffix(LIST)] = [address] if name.endswith(LIST) else address
         return values
+
+
+class _Uploaded(Exception):
+    """Raised in place of an upload."""
+
+
+async def _refuse_upload(_data: bytes, _sha256: str) -> str:
+    raise _Uploaded
 
 
 async def _prepare_address(reference: ReferenceImage, upload: Upload) -> str:

@@ -1,9 +1,9 @@
 """Waiting for many predictions at little cost.
 
-One loop watches everything in flight. It looks for the first time when a prediction may have ended, and so seldom that
-the looks stay below about one a picture: with few in flight each is asked for by its id, with many one list call shows
-those that were created in the window of what may have ended, outputs included. Looks that many pictures shared are
-saved up for when fewer are in flight, so that the last ones of a batch are not waited for long.
+One loop watches everything in flight. Its first look at a prediction comes when it may have ended, and looks stay below
+about one per image. Few predictions are asked for by their ids; of many, one list call shows those that may have ended,
+outputs included. Looks that many images shared are saved up for when fewer are in flight, so the last ones of a batch
+are not waited for long. A look that breaks harms only the prediction that it was about.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import httpx
 
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate.api import ReplicateApi, parse_throttled
-from tasks.backends.replicate.predictions import has_ended, measure_seconds
+from tasks.backends.replicate.predictions import has_ended, is_readable, measure_seconds
 from tasks.core.clock import Clock
-from tasks.core.errors import BatchStopped, JobError
+from tasks.core.errors import BatchStopped, JobError, StatusUnreadable
 
 FEWEST_FOR_A_LIST = 8
 """From so many predictions in flight on, lists are cheaper than a look at each."""
@@ -28,7 +28,7 @@ PAGE = 100
 LISTS_LAG_S = 2.0
 """A prediction that lists have not shown for so long is asked for by its id from then on."""
 LIST_PAUSE_S = 0.03
-"""Between two lists at least: they are short, and a picture that is ready does not wait long."""
+"""Between two lists at least: they are short, and an image that is ready does not wait long."""
 ALONE_PAUSE_S = 0.25
 """Between two looks at single predictions at most."""
 FIRST_LOOK_SHARE = 1.1
@@ -48,6 +48,8 @@ MOST_SAVED = 40
 """Looks that are saved up, or owed, at most."""
 FEWEST_SAVED_FOR_A_LIST = 5
 TROUBLE_PAUSE_S = 2.0
+MOST_BROKEN = 5
+"""Answers in a row about one prediction that cannot be understood."""
 
 
 @dataclass(slots=True)
@@ -64,7 +66,9 @@ class _Watched:
     missed_since_s: float | None = None
     """Monotonic instant of the first list in a row that did not show it."""
     is_alone: bool = False
-    """Whether it is asked for by its id, because lists do not show it."""
+    """It is asked for by its id, because lists do not show it, or not readably."""
+    broken: int = 0
+    """Answers in a row that could not be understood."""
 
 
 @dataclass(slots=True)
@@ -79,7 +83,7 @@ class Watcher:
     _quick_s: float = field(init=False)
     """Running estimate of the quickest prediction's time."""
     _saved: int = 0
-    """Pictures that have ended less the looks that it took."""
+    """Images that have ended less the looks that it took."""
     _watched: dict[str, _Watched] = field(default_factory=dict)
     _loop: asyncio.Task[None] | None = None
 
@@ -91,13 +95,14 @@ class Watcher:
         """The prediction's answer in a terminal state.
 
         Args:
-            prediction_id: Which one.
-            created_at: When, by the provider's clock; None where that is not known, and then it is asked for by its id.
-            timeout_s: How long to wait.
+            prediction_id: Id of the prediction.
+            created_at: Its creation by the provider's clock; None: unknown, so it is asked for by its id.
+            timeout_s: Seconds to wait.
 
         Raises:
             TimeoutError: It has not ended after so many seconds.
             OutputGone: There is no such prediction any more.
+            StatusUnreadable: Answers about it cannot be understood.
             BatchStopped: The token is no longer accepted.
         """
         now_s = self.clock.monotonic_s()
@@ -135,11 +140,15 @@ class Watcher:
                 await self._back_off(exc.response)
             except httpx.HTTPError:
                 await self.clock.sleep(TROUBLE_PAUSE_S)
-            except Exception as exc:  # noqa: BLE001  whoever waits has to learn of it, whatever it is
-                self._fail(looked_at, exc)
+            except BatchStopped as stopped:
+                self._fail(looked_at, stopped)
+            except Exception:  # noqa: BLE001  a list broke; asked for by their ids, each answer breaks for itself
+                for item in looked_at:
+                    item.is_alone = True
+                await self.clock.sleep(TROUBLE_PAUSE_S)
 
     def _pause_s(self) -> float:
-        """Until the next look: about one list a picture on the average, and never before one is due."""
+        """Seconds until the next look: about one list per image on the average, and never before one is due."""
         if self._many:
             return LIST_PAUSE_S if self._saved > 0 else max(LIST_PAUSE_S, self.usual_s / len(self._watched))
         now_s = self.clock.monotonic_s()
@@ -147,7 +156,7 @@ class Watcher:
         return max(ALONE_PAUSE_S / 10, min(first_due_s, ALONE_PAUSE_S))
 
     def _due(self) -> tuple[list[_Watched], list[_Watched]]:
-        """What to look at now: in a list, and each by its id."""
+        """Predictions to look at now: in a list, and each by its id."""
         now_s, many = self.clock.monotonic_s(), self._many
         listed, single = [], []
         for item in self._waiting():
@@ -181,28 +190,42 @@ class Watcher:
         item.next_look_s = now_s + max(self.usual_s * NEXT_LOOK_SHARE, (now_s - item.since_s) * NEXT_LOOK_AGE_SHARE)
         try:
             self._see(item, await self.api.get(item.prediction_id))
+            item.broken = 0
         except (JobError, BatchStopped) as exc:
             self._fail([item], exc)
+        except (httpx.HTTPStatusError, httpx.TransportError):
+            raise  # the service is in trouble, which says nothing about this prediction
+        except Exception as exc:  # noqa: BLE001  an answer about this one breaks, whatever it is, and no other's
+            item.broken += 1
+            if item.broken >= MOST_BROKEN:
+                reason = f"answers about the prediction cannot be read ({type(exc).__name__})"
+                self._fail([item], StatusUnreadable(reason, cost_micros=None))
 
     async def _look_at_list(self, due: list[_Watched]) -> list[_Watched]:
         """Read what was created between the oldest and the newest that is due, a page more than they fill.
 
         Returns:
-            What the lists have failed to show so often that it is asked for by its id now.
+            Predictions that are asked for by their ids now: lists have not shown them for some time, or are broken.
         """
         missing = {item.prediction_id: item for item in due}
         created = [item.created_at for item in due if item.created_at]
         pages_left = ceil(len(due) / PAGE) + 1
         await self._turn()
-        async for page in self.api.list_created(min(created), before=max(created) + INSTANT):
-            for answer in page:
-                if item := missing.pop(str(answer.get("id")), None):
-                    item.missed_since_s = None
-                    self._see(item, answer)
-            pages_left -= 1
-            if not missing or not pages_left:
-                break
-            await self._turn()
+        try:
+            async for page in self.api.list_created(min(created), before=max(created) + INSTANT):
+                for answer in page:
+                    if item := missing.pop(str(answer.get("id")), None):
+                        item.missed_since_s = None
+                        item.is_alone = not is_readable(answer)
+                        self._see(item, answer)
+                pages_left -= 1
+                if not missing or not pages_left:
+                    break
+                await self._turn()
+        except httpx.DecodingError:  # this list has no end, or is no list
+            for item in missing.values():
+                item.is_alone = True
+            return list(missing.values())
         now_s = self.clock.monotonic_s()
         for item in missing.values():
             item.missed_since_s = now_s if item.missed_since_s is None else item.missed_since_s
@@ -212,7 +235,8 @@ class Watcher:
     def _see(self, item: _Watched, answer: dict[str, Any]) -> None:
         if has_ended(answer) and not item.answer.done():
             if (seconds := measure_seconds(answer)) is not None:
-                self.learn(seconds)
+                waited_s = self.clock.monotonic_s() - item.since_s
+                self.learn(seconds if item.created_at is None else min(seconds, waited_s))
             item.answer.set_result(answer)
             self._saved = min(MOST_SAVED, self._saved + 1)
 
@@ -230,5 +254,5 @@ class Watcher:
 
 
 def _is_listable(item: _Watched) -> bool:
-    """Whether lists show it, as far as known."""
+    """True where lists show it, as far as known."""
     return item.created_at is not None and not item.is_alone

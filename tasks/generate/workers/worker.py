@@ -18,6 +18,7 @@ from tasks.backends.client.rate_limiter import CreateLimiter
 from tasks.core.clock import Clock
 from tasks.core.settings import Settings
 from tasks.generate.batch import Batch, build_local_limiter
+from tasks.generate.prediction_ids import open_prediction_ids
 from tasks.generate.stop import StopSignal
 from tasks.generate.workers.claims import Claims
 from tasks.generate.workers.heartbeat import Heartbeat, send_heartbeats
@@ -99,25 +100,27 @@ async def open_worker(
     beat = Heartbeat(engine, run=order.run, stop=stop, limits=settings.stop)
     cap_micros = start.budget_micros
     budget = SharedBudget(engine, owner=holding.terms.owner, cap_micros=cap_micros, sleep=clock.sleep)
-    batch = Batch(
-        out=parse_output(order.out),
-        settings=settings,
-        engine=engine,
-        journal=Journal(engine, holding.terms),
-        budget=budget,
-        watch=beat,
-        stop=stop,
-        clock=clock,
-        share=1 / order.places,
-        holding=holding,
-        build_limiter=lambda allowance: _build_limiter(engine, allowance, clock, stop),
-    )
-    try:
-        async with holding.renewing(stop.stop), send_heartbeats(beat, batch.tally):
-            yield batch
-            await budget.settled()
-    finally:
-        await batch.close()
+    async with open_prediction_ids(engine) as ids:
+        batch = Batch(
+            out=parse_output(order.out),
+            settings=settings,
+            engine=engine,
+            journal=Journal(engine, holding.terms),
+            budget=budget,
+            watch=beat,
+            stop=stop,
+            clock=clock,
+            ids=ids,
+            share=1 / order.places,
+            holding=holding,
+            build_limiter=lambda allowance: _build_limiter(engine, allowance, clock, stop),
+        )
+        try:
+            async with holding.renewing(stop.stop), send_heartbeats(beat, batch.tally):
+                yield batch
+                await budget.settled()
+        finally:
+            await batch.close()
 
 
 def _build_limiter(engine: AsyncEngine, allowance: Allowance, clock: Clock, stop: StopSignal) -> CreateLimiter:

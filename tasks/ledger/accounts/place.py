@@ -84,7 +84,7 @@ def _prepare(db: Connection) -> None:
     """Make the tables where there are none, and forget what no service lists any more."""
     if db.dialect.name == "sqlite":
         db.execute(text("BEGIN IMMEDIATE"))
-    else:
+    elif db.execute(text(f"SELECT to_regclass('{SCHEMA}.{predictions.name}')")).scalar() is None:
         db.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))"), {"name": SCHEMA})
         db.execute(CreateSchema(SCHEMA, if_not_exists=True))
     metadata.create_all(db)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.backends.prices import Pricing, Used, find_price
-from tasks.backends.replicate.predictions import find_first_output, has_ended, measure_seconds, parse_ended
+from tasks.backends.replicate.predictions import find_addresses, has_ended, measure_seconds, parse_ended
 from tasks.core.errors import JobError, OutputGone, Refused, Transient
 from tasks.core.records import Prediction
 
@@ -36,11 +36,50 @@ def ended(
         ("", None),
         ({}, None),
         (17, None),
+        (["a red fox in snow", "https://a"], "https://a"),
+        ({"code": "print(1)", "image": "HTTPS://a"}, "HTTPS://a"),
+        ({"caption": "see http: it is", "deep": [{"image": ["https://b"]}]}, "https://b"),
+        ("a caption", None),
     ],
 )
 def test_output_in_every_shape(output: Any, expected: str | None) -> None:
-    """A string, a list, a dictionary, nothing."""
-    assert find_first_output(output) == expected
+    """Addresses are found in a string, a list or a dictionary; text beside them is text."""
+    assert next(find_addresses(output), None) == expected
+
+
+def test_text_beside_an_image_is_no_second_image() -> None:
+    """A caption in the output neither becomes the image nor a part of the price."""
+    prediction = ended({"output": ["a caption", "https://a"]}, image_micros=1_000)
+    assert (prediction.output, prediction.cost_micros) == ("https://a", 1_000)
+
+
+def test_frames_of_an_iterator_are_one_image() -> None:
+    """The last frame is the image, and one image is billed."""
+    answer = {"id": "p", "status": "succeeded", "output": ["https://a", "https://b", "https://c"]}
+    pricing, asked = Pricing(price=None, image_micros=1_000), Used(images=1)
+    prediction = parse_ended(answer, pricing, asked, lists_frames=True)
+    assert (prediction.output, prediction.cost_micros) == ("https://c", 1_000)
+
+
+@pytest.mark.parametrize("count", [-1_000, 10**9, float("inf"), True, "7", {}, None])
+def test_a_reported_count_that_is_none_is_not_believed(count: Any) -> None:
+    """It neither gives money back nor books a fortune: the images that came are counted."""
+    answer = {"output": ["https://a"], "metrics": {"image_output_count": count}}
+    assert ended(answer, image_micros=1_000).cost_micros == 1_000
+
+
+def test_reported_megapixels_are_billed() -> None:
+    """flux-2-pro reports 1 for 1024x1024, which is 1.05 by its sides (recorded answer of 2026-05)."""
+    model = "black-forest-labs/flux-2-pro"
+    metrics = {"image_output_count": 1, "image_output_megapixel_count": 1, "image_input_megapixel_count": 0}
+    answer = {"output": "https://a", "metrics": metrics}
+    assert ended(answer, model, megapixels=1.048576).cost_micros == ended({"output": "https://a"}, model).cost_micros
+
+
+@pytest.mark.parametrize("version", [{"a": 1}, ["v"], 7])
+def test_a_version_that_is_no_text_is_left_out(version: Any) -> None:
+    """A ledger stores text there."""
+    assert ended({"output": "https://a", "version": version}).model_version is None
 
 
 @pytest.mark.parametrize(
@@ -91,26 +130,30 @@ def test_what_was_cancelled_while_it_ran_may_have_cost_something() -> None:
 
 def test_a_success_is_priced_by_its_images() -> None:
     """By the count that the provider reports, else by the outputs; a configured price wins; unknown stays unknown."""
-    answer = {"output": ["a", "b"], "version": "hidden", "metrics": {"predict_time": 1.5, "image_output_count": 3}}
+    answer = {
+        "output": ["https://a", "https://b"],
+        "version": "hidden",
+        "metrics": {"predict_time": 1.5, "image_output_count": 3},
+    }
     prediction = ended(answer)
     assert (prediction.cost_micros, prediction.cost_source) == (9_000, "priced")
     assert (prediction.model_version, prediction.predict_time_s) == ("hidden", 1.5)
-    assert ended({"output": ["a", "b"]}).cost_micros == 6_000
-    assert ended({"output": "a"}, image_micros=500).cost_micros == 500
-    unknown = ended({"output": "a"}, "nobody/knows-it")
+    assert ended({"output": ["https://a", "https://b"]}).cost_micros == 6_000
+    assert ended({"output": "https://a"}, image_micros=500).cost_micros == 500
+    unknown = ended({"output": "https://a"}, "nobody/knows-it")
     assert (unknown.cost_micros, unknown.cost_source) == (None, None)
 
 
 def test_megapixels_are_billed_whole() -> None:
     """A begun megapixel counts, beside the price of the run."""
     flux_2 = "black-forest-labs/flux-2-pro:some-version"
-    assert ended({"output": "a"}, flux_2, megapixels=2.25).cost_micros == 15_000 + 3 * 15_000
+    assert ended({"output": "https://a"}, flux_2, megapixels=2.25).cost_micros == 15_000 + 3 * 15_000
 
 
 def test_a_price_by_time_counts_what_ran() -> None:
     """A success by its seconds; a failure or a cancel by its seconds too, nothing before it started, unknown without a figure."""
     sdxl = "stability-ai/sdxl"
-    assert ended({"output": "a", "metrics": {"predict_time": 4.0}}, sdxl).cost_micros == 3_900
+    assert ended({"output": "https://a", "metrics": {"predict_time": 4.0}}, sdxl).cost_micros == 3_900
     failed = {"status": "failed", "error": "interrupted (code: PA)"}
     started = {**failed, "started_at": "2026-11-24T10:00:01Z"}
     measured = {**started, "metrics": {"predict_time": 2.0}}

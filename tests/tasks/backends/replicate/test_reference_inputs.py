@@ -52,7 +52,7 @@ async def test_each_model_has_its_own_name_for_a_picture(
     """An address goes as it is, to the input that is known or configured, alone or in a list."""
     references = {name: find_reference(f"https://x/{name[0]}.png", Path()) for name in ("image", "mask")}
     job = replace(make_job(), image=replace(references["image"], address="https://x/a.png"), mask=references["mask"])
-    assert await inputs(model, **options).sent(job, never) == expected
+    assert await inputs(model, **options).build_sent(job, never) == expected
 
 
 async def test_small_files_go_in_the_input_and_large_ones_are_uploaded(tmp_path: Path) -> None:
@@ -66,10 +66,11 @@ async def test_small_files_go_in_the_input_and_large_ones_are_uploaded(tmp_path:
         return "https://api/files/1"
 
     small, large = (make_job(image=find_reference(name, tmp_path)) for name in ("a.png", "large.png"))
-    assert (await inputs().sent(small, upload))["image"].startswith("data:image/png;base64,")
-    assert await inputs().sent(large, upload) == {"image": "https://api/files/1"}
+    assert (await inputs().build_sent(small, upload))["image"].startswith("data:image/png;base64,")
+    assert await inputs().build_sent(large, upload) == {"image": "https://api/files/1"}
     assert uploads == [len(picture()) + MOST_DATA_BYTES]
-    assert set(inputs().uploaded(large)) == {"image"}
+    assert await inputs().recall(small) == (await inputs().build_sent(small, upload), {})
+    assert await inputs().recall(large) == ({}, {"image": large.image.sha256 if large.image else ""})
 
 
 def test_a_model_without_such_an_input_takes_none() -> None:
@@ -115,4 +116,4 @@ async def test_a_picture_that_is_gone_fails_its_job_before_anything_is_paid(tmp_
     job = make_job(image=find_reference("a.png", tmp_path))
     (tmp_path / "a.png").unlink()
     with pytest.raises(Rejected, match="cannot be read"):
-        await inputs().sent(job, never)
+        await inputs().build_sent(job, never)

@@ -1,0 +1,31 @@
+"""The service's clock, read from the `Date` of its answers: this machine's clock may be wrong, or be put right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+
+from tasks.backends.client.calls import get_date
+
+
+class ServiceClock:
+    """Time at a service; it goes on with a monotonic clock between two answers."""
+
+    def __init__(self, monotonic_s: Callable[[], float]) -> None:
+        """Know nothing until the first answer."""
+        self._monotonic_s = monotonic_s
+        self._offset_s: float | None = None
+
+    async def hear(self, answer: httpx.Response) -> None:
+        """Take the time of an answer; an event hook of httpx."""
+        self.take(answer)
+
+    def take(self, answer: httpx.Response) -> None:
+        """Take the time of an answer. `Date` has whole seconds, so the clock is late by up to one of them."""
+        if (date := get_date(answer)) is not None:
+            self._offset_s = date.timestamp() - self._monotonic_s()
+
+    def now_us(self) -> int | None:
+        """Microseconds since 1970 UTC, never early; None before an answer told the time."""
+        return None if self._offset_s is None else round((self._monotonic_s() + self._offset_s) * 1e6)

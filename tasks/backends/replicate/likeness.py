@@ -1,0 +1,117 @@
+"""Comparison of a listed prediction with what was sent: the same model and the whole input, or not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from tasks.backends.replicate.input_schema import InputSchema
+from tasks.backends.replicate.options import ModelReference
+from tasks.core.identity import to_canonical_json
+
+
+class Likeness(Enum):
+    """How a listed prediction compares with what was sent."""
+
+    OTHER = auto()
+    """It was made by another create."""
+    SAME = auto()
+    """Its model and its whole input are what was sent."""
+    UNSURE = auto()
+    """It may be ours, and what would tell is missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentInput:
+    """The input of a create."""
+
+    values: Mapping[str, Any]
+    """Every input whose value is known, as it was sent."""
+    unknown: frozenset[str] = frozenset()
+    """Inputs whose value an earlier run knew: the addresses of its uploads."""
+    files: tuple[str, ...] = ()
+    """sha256 of the files behind `unknown`."""
+
+    @property
+    def key(self) -> str:
+        """Equal for inputs that the list cannot tell apart."""
+        return to_canonical_json([self.values, sorted(self.unknown)])
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What is known of how the service writes down the creates of one model."""
+
+    model: ModelReference
+    schema: InputSchema | None = None
+    """The model's published schema: it says which further inputs are defaults."""
+    names: set[str] = field(default_factory=set)
+    """Names with which the service answered creates of this model; it may use names and owners of its own."""
+    _added: dict[str, Any] = field(default_factory=dict)
+    """Inputs that the service added to creates of this model by itself."""
+
+    def learn(self, answer: Mapping[str, Any], sent: SentInput) -> None:
+        """Take from the answer to an own create how the service writes it down."""
+        self.names.add(get_model_name(answer))
+        listed = answer.get("input")
+        if isinstance(listed, dict):
+            self._added |= {name: value for name, value in listed.items() if name not in sent.values}
+
+    def is_known(self, name: str) -> bool:
+        """True where a prediction of this name may be one of this model."""
+        return name == self.model.name or name in self.names
+
+    def compare(self, answer: Mapping[str, Any], sent: SentInput) -> Likeness:
+        """How a listed prediction compares with `sent`."""
+        is_known_name = self.is_known(get_model_name(answer))
+        if (self.names and not is_known_name) or self._is_other_version(answer.get("version")):
+            return Likeness.OTHER
+        likeness = self._compare_input(answer, sent)
+        return Likeness.UNSURE if likeness is Likeness.SAME and not is_known_name else likeness
+
+    def _compare_input(self, answer: Mapping[str, Any], sent: SentInput) -> Likeness:
+        listed = answer.get("input")
+        if answer.get("data_removed") or not isinstance(listed, dict) or not listed:
+            return Likeness.UNSURE
+        if any(name not in listed or not is_same(listed[name], value) for name, value in sent.values.items()):
+            return Likeness.OTHER
+        if any(name not in listed for name in sent.unknown):
+            return Likeness.OTHER
+        further = listed.keys() - sent.values.keys() - sent.unknown
+        return min((self._judge(name, listed[name]) for name in further), key=_WORST.index, default=Likeness.SAME)
+
+    def _judge(self, name: str, value: Any) -> Likeness:
+        """What an input that was not sent says: a default says nothing, any other value that somebody else sent it."""
+        if value is None or (name in self._added and is_same(self._added[name], value)):
+            return Likeness.SAME
+        if self.schema is None or name not in self.schema.names:
+            return Likeness.UNSURE
+        is_default = name in self.schema.defaults and is_same(self.schema.defaults[name], value)
+        return Likeness.SAME if is_default else Likeness.OTHER
+
+    def _is_other_version(self, version: object) -> bool:
+        # "hidden" and "dp-..." stand for a version that the service keeps to itself (captured answers of 2024-2026).
+        is_hash = isinstance(version, str) and re.fullmatch(r"[0-9a-f]{64}", version) is not None
+        return self.model.version is not None and is_hash and version != self.model.version
+
+
+_WORST = (Likeness.OTHER, Likeness.UNSURE, Likeness.SAME)
+
+
+def get_model_name(answer: Mapping[str, Any]) -> str:
+    """`owner/name` of a prediction, without its version."""
+    return str(answer.get("model") or "").partition(":")[0]
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Equality of JSON values: 1 is 1.0, but not true."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return bool(one == other)
