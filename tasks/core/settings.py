@@ -32,6 +32,7 @@ from tasks.core.values import find_json_problem, parse_backend_names
 Document = TypeVar("Document", bound=BaseModel)
 
 ImageFormat = Literal["png", "jpeg", "webp"]
+Verify = Literal["auto", "decode"]
 
 
 def _sendable(options: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +102,7 @@ class OutputSettings(_Section):
     format: ImageFormat = Field("png", description="where neither the row nor the backend says otherwise")
     quality: int = Field(90, ge=1, le=100, description="for jpeg and webp")
     embed_parameters: bool = Field(True, description="write prompt, seed and model into the image file")
+    verify: Verify = Field("auto", description="auto: by checksums and lengths; decode: decode every image too")
 
 
 class StopSettings(_Section):

@@ -56,5 +56,6 @@ async def collect_image(
 
 async def _fetch_and_store(batch: Batch, backend: Backend, job: Job, prediction: Prediction) -> StoredImage:
     data = await backend.fetch(job, prediction)
-    parameters = embedded_parameters(job) if batch.settings.output.embed_parameters else None
-    return await store_image(batch.out, job, data, parameters=parameters)
+    output = batch.settings.output
+    parameters = embedded_parameters(job) if output.embed_parameters else None
+    return await store_image(batch.out, job, data, parameters=parameters, verify=output.verify)

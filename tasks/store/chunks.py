@@ -1,13 +1,14 @@
-"""How image files are built: their format by the first bytes, and the chunks of PNG, JPEG and WebP.
+"""Chunks of PNG, JPEG and WebP files, and the format of a file by its first bytes.
 
-Takes the bytes of a file, gives its chunks (JPEG calls them segments) with their places, or says where
-the file is cut off. Decodes no pixels.
+Takes the bytes of a file, gives its chunks (JPEG calls them segments) one after the other, or says where the file is cut
+off. Decodes no pixels, and holds one chunk at a time however many a hostile file has.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tasks.core.errors import BadImage
@@ -17,9 +18,13 @@ RIFF_HEADER_BYTES = 12
 
 JPEG_APP0, JPEG_APP1, JPEG_APP2, JPEG_APP11, JPEG_APP15 = b"\xe0", b"\xe1", b"\xe2", b"\xeb", b"\xef"
 JPEG_COMMENT = b"\xfe"
+JPEG_SCAN = b"\xda"
 JPEG_END = b"\xd9"
 
-# What starts a segment: not a stuffed byte (00), not filling (FF), not one of the restarts inside a scan (D0-D7).
+MAX_CHUNKS = 65_536
+"""Chunks of one file. A 64 MB PNG in pieces of 1 KB has as many; five million empty ones would take minutes."""
+
+# Starts a segment: not a stuffed byte (00), not filling (FF), not one of the restarts inside a scan (D0-D7).
 _JPEG_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 
 
@@ -30,13 +35,18 @@ class Chunk:
     kind: bytes
     """Four letters (PNG, WebP) or the marker's second byte (JPEG)."""
     start: int
-    """Where its header starts; another chunk can be put in here."""
+    """Place of its header; another chunk can be put in here."""
     body: slice
-    """Where its content lies, without header, checksum and padding."""
+    """Place of its content, without header, checksum and padding."""
+
+    @property
+    def length(self) -> int:
+        """Bytes of the content."""
+        return int(self.body.stop - self.body.start)
 
 
 def build_bad_image(message: str) -> BadImage:
-    """The error for bytes that are not a whole image: what came may have been paid for, so its cost is open."""
+    """The error for bytes that are not a whole image. They may have been paid for, so their cost is open."""
     return BadImage(message, cost_micros=None)
 
 
@@ -53,70 +63,86 @@ def detect_format(data: bytes) -> str | None:
     return "avif" if data[4:12] in {b"ftypavif", b"ftypavis"} else None
 
 
-def parse_chunks(data: bytes) -> list[Chunk]:
-    """The chunks of a whole PNG, JPEG or WebP file, in order; none for any other format.
+def iterate_chunks(data: bytes, *, verify: bool = True) -> Iterator[Chunk]:
+    """The chunks of a PNG, JPEG or WebP file, in order; none for any other format.
 
     Bytes behind the end of the image are ignored, as every viewer does.
 
+    Args:
+        data: The file.
+        verify: Compare the checksums of a PNG.
+
     Raises:
-        BadImage: The file is cut off, or a checksum is wrong. Fetching again may help.
+        BadImage: The file is cut off, a checksum is wrong, or it has more than `MAX_CHUNKS` chunks. Fetching again may
+            help.
     """
     match detect_format(data):
         case "png":
-            return _parse_png(data)
+            chunks = _iterate_png(data, verify=verify)
         case "jpeg":
-            return _parse_jpeg(data)
+            chunks = _iterate_jpeg(data)
         case "webp":
-            return _parse_webp(data)
+            chunks = _iterate_webp(data)
         case _:
-            return []
+            return
+    for number, chunk in enumerate(chunks):
+        check_count(number)
+        yield chunk
+
+
+def check_count(number: int) -> None:
+    """Pass while a file has few enough chunks.
+
+    Raises:
+        BadImage: It has more than `MAX_CHUNKS`.
+    """
+    if number >= MAX_CHUNKS:
+        raise build_bad_image(f"the file has more than {MAX_CHUNKS} chunks, which no image needs")
 
 
 def get_riff_end(data: bytes) -> int:
-    """Where a WebP file says that it ends, in bytes from its start."""
+    """Place where a WebP file says that it ends, in bytes from its start."""
     return 8 + int.from_bytes(data[4:8], "little")
 
 
-def _parse_png(data: bytes) -> list[Chunk]:
-    chunks: list[Chunk] = []
-    start = len(PNG_SIGNATURE)
-    while not chunks or chunks[-1].kind != b"IEND":
+def _iterate_png(data: bytes, *, verify: bool) -> Iterator[Chunk]:
+    view = memoryview(data)  # slices of it copy nothing
+    start, kind = len(PNG_SIGNATURE), b""
+    while kind != b"IEND":
         kind = data[start + 4 : start + 8]
         body = slice(start + 8, start + 8 + int.from_bytes(data[start : start + 4]))
         end = body.stop + 4
         if end > len(data):
             raise build_bad_image(f"the PNG is cut off after {len(data)} bytes")
-        if zlib.crc32(data[start + 4 : body.stop]) != int.from_bytes(data[body.stop : end]):
+        if verify and zlib.crc32(view[start + 4 : body.stop]) != int.from_bytes(data[body.stop : end]):
             raise build_bad_image(f"the PNG is damaged: the checksum at byte {body.stop} is wrong")
-        chunks.append(Chunk(kind, start, body))
+        yield Chunk(kind, start, body)
         start = end
-    return chunks
 
 
-def _parse_jpeg(data: bytes) -> list[Chunk]:
-    chunks: list[Chunk] = []
+def _iterate_jpeg(data: bytes) -> Iterator[Chunk]:
     position = 2
     while marker := _JPEG_MARKER.search(data, position):
         start = marker.start()
         kind = data[start + 1 : start + 2]
         if kind == JPEG_END:
-            return [*chunks, Chunk(kind, start, slice(marker.end(), marker.end()))]
+            yield Chunk(kind, start, slice(marker.end(), marker.end()))
+            return
         # The two length bytes count themselves.
         position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
-        chunks.append(Chunk(kind, start, slice(marker.end() + 2, position)))
+        yield Chunk(kind, start, slice(marker.end() + 2, position))
     raise build_bad_image(f"the JPEG is cut off after {len(data)} bytes")
 
 
-def _parse_webp(data: bytes) -> list[Chunk]:
+def _iterate_webp(data: bytes) -> Iterator[Chunk]:
     whole = get_riff_end(data)
     if whole > len(data):
         raise build_bad_image(f"the WebP is cut off: {len(data)} of {whole} bytes")
-    chunks: list[Chunk] = []
     start = RIFF_HEADER_BYTES
     while start + 8 <= whole:
         body = slice(start + 8, start + 8 + int.from_bytes(data[start + 4 : start + 8], "little"))
-        chunks.append(Chunk(data[start : start + 4], start, body))
-        start = body.stop + body.stop % 2
-        if start > whole:
-            raise build_bad_image(f"the WebP is damaged: its last chunk ends at byte {start}, the file at {whole}")
-    return chunks
+        end = body.stop + body.stop % 2
+        if end > whole:
+            raise build_bad_image(f"the WebP is damaged: its last chunk ends at byte {end}, the file at {whole}")
+        yield Chunk(data[start : start + 4], start, body)
+        start = end

@@ -19,10 +19,14 @@ from PIL import AvifImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlug
 from slugify import slugify
 
 from tasks.core.records import Job, StoredImage
-from tasks.store.chunks import build_bad_image, detect_format, parse_chunks
+from tasks.core.settings import Verify
+from tasks.store.chunks import build_bad_image, detect_format
+from tasks.store.decoding import budget
 from tasks.store.encode import EXTENSIONS
 from tasks.store.output import NewFile, Output
 from tasks.store.parameters import embed
+from tasks.store.structure import is_proven_whole
+from tasks.store.webp import read_webp_header
 
 IMAGES = "images"
 """The folder of all images inside an output folder."""
@@ -30,7 +34,14 @@ IMAGES = "images"
 MAX_IMAGE_PIXELS = 200_000_000
 """Width times height that is still decoded: 0.8 GB of memory; what claims more is taken for an attack."""
 
+SMALL_IMAGE_PIXELS = 256 * 256
+"""An image of so many pixels is always decoded: it takes a millisecond."""
+
 SLUG_CHARACTERS = 48
+
+_ORIENTATION = 0x0112
+_QUARTER_TURNS = frozenset({5, 6, 7, 8})
+"""Values of the Exif orientation that exchange width and height."""
 
 # Pillow's own limit is lower: it would refuse or warn about images that we accept, here and wherever they are read.
 Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
@@ -64,15 +75,20 @@ class Measured:
     """What the bytes of an image say about themselves."""
 
     width: int
-    """Pixels."""
+    """Pixels, as a viewer shows the image: an Exif orientation that turns it is applied."""
     height: int
-    """Pixels."""
+    """Pixels, likewise."""
     format: str
     """A key of `tasks.store.encode.EXTENSIONS`."""
 
 
-def measure(data: bytes) -> Measured:
-    """Decode the whole image (the first one of an animation) and say what it is.
+def measure(data: bytes, *, verify: Verify = "auto") -> Measured:
+    """Prove that the whole image is there, and read what it is.
+
+    Args:
+        data: The file.
+        verify: `auto` goes by the container, and decodes small images and what the container does not prove; `decode`
+            decodes every image (of an animation, the first one).
 
     Raises:
         BadImage: The bytes are no image, not all of it, damaged, or too large to decode. Fetching again may
@@ -83,9 +99,9 @@ def measure(data: bytes) -> Measured:
     found = detect_format(data)
     if found is None:
         raise build_bad_image(f"what came is not an image ({', '.join(EXTENSIONS)}): {_describe_beginning(data)}")
-    parse_chunks(data)
+    must_decode = not is_proven_whole(data, found) or verify == "decode"
     try:
-        return _decode(data, found)
+        return _read(data, found, must_decode=must_decode)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise build_bad_image(f"the {found} is larger than {MAX_IMAGE_PIXELS} pixels") from None
     except DECODER_ERRORS as exc:
@@ -131,7 +147,9 @@ class CheckedImage(NewFile):
     image: StoredImage
 
 
-async def store_image(out: Output, job: Job, data: bytes, *, parameters: Mapping[str, Any] | None) -> StoredImage:
+async def store_image(
+    out: Output, job: Job, data: bytes, *, parameters: Mapping[str, Any] | None, verify: Verify = "auto"
+) -> StoredImage:
     """Write the image into the output; safe there when this returns. The same job again replaces its file.
 
     Args:
@@ -139,22 +157,25 @@ async def store_image(out: Output, job: Job, data: bytes, *, parameters: Mapping
         job: Whose image it is.
         data: The file as it was fetched.
         parameters: What to embed in the file; None leaves its bytes as they are.
+        verify: As `measure` has it.
 
     Raises:
         BadImage: As `measure` has it; nothing was written.
         BatchStopped: The disk or the storage takes no more (`disk`, `storage`); no part of the file is left.
     """
-    file = await out.write(partial(build_image_file, job, data, parameters=parameters))
+    file = await out.write(partial(build_image_file, job, data, parameters=parameters, verify=verify))
     return file.image
 
 
-def build_image_file(job: Job, data: bytes, *, parameters: Mapping[str, Any] | None) -> CheckedImage:
-    """Check, measure and name the image; takes milliseconds of a thread, for decoding.
+def build_image_file(
+    job: Job, data: bytes, *, parameters: Mapping[str, Any] | None, verify: Verify = "auto"
+) -> CheckedImage:
+    """Check, measure and name the image. It takes milliseconds of a thread where it has to be decoded.
 
     Raises:
         BadImage: As `measure` has it.
     """
-    measured = measure(data)
+    measured = measure(data, verify=verify)
     final = data if parameters is None else embed(data, parameters)
     file_name = build_image_path(job, measured.format)
     image = StoredImage(
@@ -168,13 +189,37 @@ def build_image_file(job: Job, data: bytes, *, parameters: Mapping[str, Any] | N
     return CheckedImage(file_name, final, image)
 
 
-def _decode(data: bytes, found: str) -> Measured:
+def _read(data: bytes, found: str, *, must_decode: bool) -> Measured:
+    width, height, exif = _read_header(data, found)
+    # Not left to `Image.open`: it checks the size only after the decoder was made, and with a warning.
+    if width * height > MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError
+    if must_decode or width * height <= SMALL_IMAGE_PIXELS:
+        with budget.reserve(width, height), _DECODERS[found](BytesIO(data)) as image:
+            image.load()
+    return Measured(height, width, found) if _is_turned(exif) else Measured(width, height, found)
+
+
+def _read_header(data: bytes, found: str) -> tuple[int, int, object]:
+    """Width, height and Exif data, without decoding."""
+    if found == "webp":
+        # Pillow's reader takes the memory of the whole canvas, twice, as soon as it is opened.
+        header = read_webp_header(data)
+        return header.width, header.height, header.exif
     with _DECODERS[found](BytesIO(data)) as image:
-        # Not `Image.open`: it checks the size only after the decoder was made, and with a warning.
-        if image.width * image.height > MAX_IMAGE_PIXELS:
-            raise Image.DecompressionBombError
-        image.load()
-        return Measured(image.width, image.height, found)
+        return image.width, image.height, image.info.get("exif")
+
+
+def _is_turned(exif: object) -> bool:
+    """Whether viewers show an image with its sides exchanged, by its Exif orientation."""
+    if not isinstance(exif, bytes):
+        return False
+    tags = Image.Exif()
+    try:
+        tags.load(exif)
+        return tags.get(_ORIENTATION) in _QUARTER_TURNS
+    except DECODER_ERRORS:  # a viewer shows an image with damaged Exif as its pixels are
+        return False
 
 
 def _describe_beginning(data: bytes) -> str:

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
 from tasks.core.errors import BadImage
@@ -31,13 +32,16 @@ from tasks.store.chunks import (
     JPEG_APP11,
     JPEG_APP15,
     JPEG_COMMENT,
+    JPEG_END,
+    JPEG_SCAN,
     RIFF_HEADER_BYTES,
     Chunk,
     build_bad_image,
     detect_format,
     get_riff_end,
-    parse_chunks,
+    iterate_chunks,
 )
+from tasks.store.webp import EXIF_FLAG, build_vp8x
 
 _PNG_TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
 _ITXT_PLAIN = b"\0\0\0\0\0"  # end of keyword, not compressed, method 0, no language, no translated keyword
@@ -45,28 +49,28 @@ _PNG_JSON = b"imagen" + _ITXT_PLAIN
 
 _JPEG_JSON = b"imagen:"
 _JPEG_MAX_BODY_BYTES = 65_533
+_JPEG_END_MARKER = b"\xff" + JPEG_END
 _EXIF = b"Exif\0\0"
 _MULTI_PICTURE = b"MPF\0"
 
 _WEBP_JSON = b"IMGN"
-# Bits of the VP8X chunk, section 2.7 of RFC 9649.
-_WEBP_ALPHA, _WEBP_EXIF = 0x10, 0x08
 
 
 def embed(data: bytes, parameters: Mapping[str, Any]) -> bytes:
-    """The file with `parameters` (values of JSON) in it, or `data` itself where nothing may be put in."""
-    json_text = to_canonical_json(parameters)
+    """The file with `parameters` (values of JSON) in it, or `data` itself where nothing may be put in.
+
+    Checksums are not compared again: whoever stores a file has done so.
+    """
     try:
-        chunks = parse_chunks(data)
-        if _has_signature(data, chunks):
+        if is_signed(data):
             return data
         match detect_format(data):
             case "png":
-                return _embed_png(data, chunks, _build_text(parameters), json_text)
+                return _embed_png(data, parameters)
             case "jpeg":
-                return _embed_jpeg(data, chunks, _build_text(parameters), json_text)
+                return _embed_jpeg(data, parameters)
             case "webp":
-                return _embed_webp(data, chunks, _build_text(parameters), json_text)
+                return _embed_webp(data, parameters)
             case _:
                 return data
     except BadImage:
@@ -75,11 +79,12 @@ def embed(data: bytes, parameters: Mapping[str, Any]) -> bytes:
 
 def read(data: bytes) -> dict[str, Any] | None:
     """The mapping that `embed` put in last; None where there is none, or the file is damaged."""
+    carried = None
     try:
-        carried = [
-            text for chunk in parse_chunks(data) if (text := _find_json(chunk.kind, data[chunk.body])) is not None
-        ]
-        parameters = json.loads(carried[-1]) if carried else None
+        for chunk in iterate_chunks(data):
+            if (text := _find_json(chunk.kind, data[chunk.body])) is not None:
+                carried = text
+        parameters = None if carried is None else json.loads(carried)
     except (BadImage, ValueError, RecursionError):
         return None
     return parameters if isinstance(parameters, dict) else None
@@ -88,18 +93,17 @@ def read(data: bytes) -> dict[str, Any] | None:
 def is_signed(data: bytes) -> bool:
     """Whether a PNG, JPEG or WebP file carries a C2PA manifest, which any change to the file would break."""
     try:
-        return _has_signature(data, parse_chunks(data))
+        # A JPEG's segments about the file stand before its first scan, which is most of the file.
+        about = takewhile(lambda chunk: chunk.kind != JPEG_SCAN, iterate_chunks(data, verify=False))
+        return any(_is_signature(data, chunk) for chunk in about)
     except BadImage:
         return False
 
 
-def _has_signature(data: bytes, chunks: Sequence[Chunk]) -> bool:
+def _is_signature(data: bytes, chunk: Chunk) -> bool:
     # `caBX`: PNG, APP11 with JUMBF: JPEG (C2PA specification, "Embedding manifests"); `C2PA`: WebP
     # (contentauth/c2pa-rs, sdk/src/asset_handlers/riff_io.rs at d830954, read 2026-11).
-    return any(
-        chunk.kind in {b"caBX", b"C2PA"} or (chunk.kind == JPEG_APP11 and data[chunk.body].startswith(b"JP"))
-        for chunk in chunks
-    )
+    return chunk.kind in {b"caBX", b"C2PA"} or (chunk.kind == JPEG_APP11 and data.startswith(b"JP", chunk.body.start))
 
 
 def _find_json(kind: bytes, body: bytes) -> bytes | None:
@@ -138,34 +142,54 @@ def _quote(value: Any) -> str:
     return to_canonical_json(text) if any(mark in text for mark in ",:\n") else text
 
 
-def _encode_json(json_text: str) -> bytes:
+def _encode_json(parameters: Mapping[str, Any]) -> bytes:
     # A lone surrogate has no UTF-8; written with a backslash it is the JSON escape of the same character.
-    return json_text.encode("utf-8", "backslashreplace")
+    return to_canonical_json(parameters).encode("utf-8", "backslashreplace")
 
 
-def _embed_png(data: bytes, chunks: Sequence[Chunk], text: str, json_text: str) -> bytes:
-    place = next((chunk.start for chunk in chunks if chunk.kind == b"IDAT"), None)
+def _embed_png(data: bytes, parameters: Mapping[str, Any]) -> bytes:
+    place, has_text = None, False
+    for chunk in iterate_chunks(data, verify=False):
+        if place is None and chunk.kind == b"IDAT":
+            place = chunk.start
+        is_text = chunk.kind in _PNG_TEXT_KINDS
+        has_text = has_text or (is_text and data.startswith(b"parameters\0", chunk.body.start))
     if place is None:
         raise build_bad_image("the PNG has no pixels")
-    added = _build_png_chunk(b"iTXt", _PNG_JSON + _encode_json(json_text))
-    if not any(c.kind in _PNG_TEXT_KINDS and data[c.body].startswith(b"parameters\0") for c in chunks):
-        added += _build_png_chunk(b"iTXt", b"parameters" + _ITXT_PLAIN + text.encode("utf-8", "replace"))
-    return data[:place] + added + data[place:]
+    added = _build_png_chunk(b"iTXt", _PNG_JSON + _encode_json(parameters))
+    if not has_text:
+        text = _build_text(parameters).encode("utf-8", "replace")
+        added += _build_png_chunk(b"iTXt", b"parameters" + _ITXT_PLAIN + text)
+    return _join(data, (0, place), added, (place, len(data)))
+
+
+def _join(data: bytes, *parts: bytes | tuple[int, int]) -> bytes:
+    """The parts behind each other; a pair stands for these bytes of `data`, which are copied once."""
+    view = memoryview(data)
+    return b"".join(view[slice(*part)] if isinstance(part, tuple) else part for part in parts)
 
 
 def _build_png_chunk(kind: bytes, body: bytes) -> bytes:
     return len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
 
 
-def _embed_jpeg(data: bytes, chunks: Sequence[Chunk], text: str, json_text: str) -> bytes:
-    if any(c.kind == JPEG_APP2 and data[c.body].startswith(_MULTI_PICTURE) for c in chunks):
-        return data  # its index counts bytes to the images behind the first one
-    after_jfif = next(c.start for c in chunks if c.kind != JPEG_APP0)
-    after_comments = next(c.start for c in chunks if not JPEG_APP0 <= c.kind <= JPEG_APP15 and c.kind != JPEG_COMMENT)
-    has_exif = any(c.kind == JPEG_APP1 and data[c.body].startswith(_EXIF) for c in chunks)
-    exif = b"" if has_exif else _build_jpeg_segment(JPEG_APP1, _EXIF + _build_exif(text))
-    comment = _build_jpeg_segment(JPEG_COMMENT, _JPEG_JSON + _encode_json(json_text))
-    return data[:after_jfif] + exif + data[after_jfif:after_comments] + comment + data[after_comments:]
+def _embed_jpeg(data: bytes, parameters: Mapping[str, Any]) -> bytes:
+    after_jfif = after_comments = None
+    has_exif = False
+    for chunk in iterate_chunks(data):
+        if chunk.kind == JPEG_APP2 and data.startswith(_MULTI_PICTURE, chunk.body.start):
+            return data  # its index counts bytes to the images behind the first one
+        if after_jfif is None and chunk.kind != JPEG_APP0:
+            after_jfif = chunk.start
+        has_exif = has_exif or (chunk.kind == JPEG_APP1 and data.startswith(_EXIF, chunk.body.start))
+        if not JPEG_APP0 <= chunk.kind <= JPEG_APP15 and chunk.kind != JPEG_COMMENT:
+            after_comments = chunk.start
+            break
+    if after_jfif is None or after_comments is None or data.rfind(_JPEG_END_MARKER) < after_comments:
+        return data  # cut off
+    exif = b"" if has_exif else _build_jpeg_segment(JPEG_APP1, _EXIF + _build_exif(_build_text(parameters)))
+    comment = _build_jpeg_segment(JPEG_COMMENT, _JPEG_JSON + _encode_json(parameters))
+    return _join(data, (0, after_jfif), exif, (after_jfif, after_comments), comment, (after_comments, len(data)))
 
 
 def _build_jpeg_segment(kind: bytes, body: bytes) -> bytes:
@@ -191,36 +215,25 @@ def _build_directory(*, tag: int, type_: int, count: int, value: int) -> bytes:
     return (1).to_bytes(2) + entry + bytes(4)
 
 
-def _embed_webp(data: bytes, chunks: Sequence[Chunk], text: str, json_text: str) -> bytes:
-    if not chunks:
+def _embed_webp(data: bytes, parameters: Mapping[str, Any]) -> bytes:
+    first, has_exif = None, False
+    for chunk in iterate_chunks(data):
+        first = first or chunk
+        has_exif = has_exif or chunk.kind == b"EXIF"
+    if first is None:
         raise build_bad_image("the WebP has no pixels")
-    header = bytearray(_build_vp8x(chunks[0].kind, data[chunks[0].body]))
-    has_header = chunks[0].kind == b"VP8X"
-    kept = data[chunks[0].body.stop + len(header) % 2 if has_header else RIFF_HEADER_BYTES : get_riff_end(data)]
+    header = bytearray(build_vp8x(first.kind, data[first.body]))
+    kept_from = first.body.stop + len(header) % 2 if first.kind == b"VP8X" else RIFF_HEADER_BYTES
     added = b""
-    if not any(chunk.kind == b"EXIF" for chunk in chunks):
-        header[0] |= _WEBP_EXIF
-        added = _build_riff_chunk(b"EXIF", _build_exif(text))
-    added += _build_riff_chunk(_WEBP_JSON, _encode_json(json_text))
-    body = b"WEBP" + _build_riff_chunk(b"VP8X", bytes(header)) + kept + added
-    return b"RIFF" + len(body).to_bytes(4, "little") + body + data[get_riff_end(data) :]
+    if not has_exif:
+        header[0] |= EXIF_FLAG
+        added = _build_riff_chunk(b"EXIF", _build_exif(_build_text(parameters)))
+    added += _build_riff_chunk(_WEBP_JSON, _encode_json(parameters))
+    head, end = _build_riff_chunk(b"VP8X", bytes(header)), get_riff_end(data)
+    size = len(b"WEBP") + len(head) + end - kept_from + len(added)
+    front = b"RIFF" + size.to_bytes(4, "little") + b"WEBP" + head
+    return _join(data, front, (kept_from, end), added, (end, len(data)))
 
 
 def _build_riff_chunk(kind: bytes, body: bytes) -> bytes:
     return kind + len(body).to_bytes(4, "little") + body + bytes(len(body) % 2)
-
-
-def _build_vp8x(kind: bytes, body: bytes) -> bytes:
-    """The content of the file's VP8X chunk; made from the image's own header where there is none."""
-    if kind == b"VP8X" and len(body) >= 10:  # noqa: PLR2004  flags and canvas, section 2.7 of RFC 9649
-        return body
-    if kind == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
-        width, height = (int.from_bytes(body[place : place + 2], "little") & 0x3FFF for place in (6, 8))
-        if width and height:
-            return bytes(4) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-    if kind == b"VP8L" and body[:1] == b"\x2f":
-        bits = int.from_bytes(body[1:5], "little")
-        flags = _WEBP_ALPHA if bits >> 28 & 1 else 0
-        width_less_one, height_less_one = bits & 0x3FFF, bits >> 14 & 0x3FFF
-        return bytes([flags, 0, 0, 0]) + width_less_one.to_bytes(3, "little") + height_less_one.to_bytes(3, "little")
-    raise build_bad_image("the WebP starts with neither an image nor its description")

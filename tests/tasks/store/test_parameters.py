@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from tasks.store.chunks import parse_chunks
+from tasks.store.chunks import iterate_chunks
 from tasks.store.parameters import embed, is_signed, read
 
 PARAMETERS = {
@@ -95,7 +95,7 @@ def user_comment(data: bytes) -> str | None:
 def without_parameters(data: bytes) -> list[tuple[bytes, bytes]]:
     """The chunks that are not ours; the flags of VP8X without the one for Exif."""
     kept = []
-    for chunk in parse_chunks(data):
+    for chunk in iterate_chunks(data):
         body = data[chunk.body]
         ours = (b"imagen", b"parameters\0", b"Exif\0\0MM\0*", b"MM\0*")
         if chunk.kind != b"IMGN" and not body.startswith(ours):
@@ -169,13 +169,13 @@ def test_the_settings_line_is_one_that_web_uis_recognise() -> None:
 
 def test_text_chunks_lie_before_the_pixels() -> None:
     """A reader that stops at the pixels has seen the parameters."""
-    kinds = [chunk.kind for chunk in parse_chunks(embed(FILES["png"], PARAMETERS))]
+    kinds = [chunk.kind for chunk in iterate_chunks(embed(FILES["png"], PARAMETERS))]
     assert kinds == [b"IHDR", b"iTXt", b"iTXt", b"IDAT", b"IEND"]
 
 
 def test_exif_follows_the_jfif_header() -> None:
     """The JFIF header stays the first segment, as its specification asks."""
-    kinds = [chunk.kind for chunk in parse_chunks(embed(FILES["jpeg"], PARAMETERS))]
+    kinds = [chunk.kind for chunk in iterate_chunks(embed(FILES["jpeg"], PARAMETERS))]
     assert kinds[:3] == [b"\xe0", b"\xe1", b"\xfe"]
 
 
@@ -208,7 +208,7 @@ def test_a_text_from_the_backend_is_kept(name: str) -> None:
 def test_the_extended_header_is_right(name: str, alpha: bool) -> None:  # noqa: FBT001  a column of the table above
     """The VP8X chunk has the picture's size, its alpha flag and the Exif flag."""
     data = embed(FILES[name], PARAMETERS)
-    first = parse_chunks(data)[0]
+    first = next(iterate_chunks(data))
     header = data[first.body]
     assert first.kind == b"VP8X"
     assert (header[0] & 0x10 != 0, header[0] & 0x08 != 0) == (alpha, True)
@@ -221,13 +221,13 @@ def test_the_riff_size_covers_the_file() -> None:
     for parameters in (PARAMETERS, {"prompt": "x"}, {"prompt": "xy"}):
         data = embed(FILES["webp lossy odd"], parameters)
         assert int.from_bytes(data[4:8], "little") + 8 == len(data)
-        assert all(chunk.start % 2 == 0 for chunk in parse_chunks(data))
+        assert all(chunk.start % 2 == 0 for chunk in iterate_chunks(data))
 
 
 def test_a_webp_without_its_last_padding_is_left_untouched() -> None:
     """Decoders refuse a file whose last padding byte is missing: it is damaged, and comes back as it is."""
     sides = (saved(picture(size=(side, side)), "WEBP", lossless=True) for side in range(1, 40))
-    data = next(data for data in sides if parse_chunks(data)[-1].body.stop % 2)
+    data = next(data for data in sides if list(iterate_chunks(data))[-1].body.stop % 2)
     data = b"RIFF" + (len(data) - 9).to_bytes(4, "little") + data[8:-1]
     assert embed(data, PARAMETERS) == data
 
@@ -338,7 +338,7 @@ def test_any_text_survives(name: str, prompt: str, negative: str | None) -> None
 def test_a_webp_that_claims_no_size_is_left_untouched() -> None:
     """A picture header with a side of 0 pixels cannot be described in VP8X: the file is damaged."""
     data = bytearray(FILES["webp lossy"])
-    body = parse_chunks(bytes(data))[0].body
+    body = next(iterate_chunks(bytes(data))).body
     data[body.start + 6 : body.start + 10] = bytes(4)
     assert embed(bytes(data), PARAMETERS) == data
 
@@ -346,7 +346,7 @@ def test_a_webp_that_claims_no_size_is_left_untouched() -> None:
 def test_a_keyword_that_only_starts_like_ours_is_foreign() -> None:
     """Another program's text chunk is not read as our JSON, even behind it."""
     data = embed(FILES["png"], PARAMETERS)
-    end = parse_chunks(data)[-1].start
+    end = list(iterate_chunks(data))[-1].start
     assert read(data[:end] + png_chunk(b"iTXt", b"imagen2\0\0\0\0\0{}") + data[end:]) == PARAMETERS
 
 
