@@ -23,6 +23,7 @@ from tasks.core.settings import Verify
 from tasks.store.chunks import build_bad_image, detect_format
 from tasks.store.decoding import budget
 from tasks.store.encode import EXTENSIONS
+from tasks.store.exif import is_turned
 from tasks.store.output import NewFile, Output
 from tasks.store.parameters import embed
 from tasks.store.structure import is_proven_whole
@@ -39,10 +40,6 @@ SMALL_IMAGE_PIXELS = 256 * 256
 
 SLUG_CHARACTERS = 48
 
-_ORIENTATION = 0x0112
-_QUARTER_TURNS = frozenset({5, 6, 7, 8})
-"""Values of the Exif orientation that exchange width and height."""
-
 # Pillow's own limit is lower: it would refuse or warn about images that we accept, here and wherever they are read.
 Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
 
@@ -54,6 +51,9 @@ _DECODERS: dict[str, type[ImageFile.ImageFile]] = {
     "gif": GifImagePlugin.GifImageFile,
     "avif": AvifImagePlugin.AvifImageFile,
 }
+
+# Of ten damages of a GIF its decoder sees seven, its container one; tests/tasks/store/test_structure.py counts them.
+_ALWAYS_DECODED = frozenset({"gif"})
 
 # What Pillow's decoders raise for bytes that they cannot read; memory that runs out is not the image's fault.
 DECODER_ERRORS = (
@@ -99,7 +99,7 @@ def measure(data: bytes, *, verify: Verify = "auto") -> Measured:
     found = detect_format(data)
     if found is None:
         raise build_bad_image(f"what came is not an image ({', '.join(EXTENSIONS)}): {_describe_beginning(data)}")
-    must_decode = not is_proven_whole(data, found) or verify == "decode"
+    must_decode = not is_proven_whole(data, found) or found in _ALWAYS_DECODED or verify == "decode"
     try:
         return _read(data, found, must_decode=must_decode)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -197,29 +197,17 @@ def _read(data: bytes, found: str, *, must_decode: bool) -> Measured:
     if must_decode or width * height <= SMALL_IMAGE_PIXELS:
         with budget.reserve(width, height), _DECODERS[found](BytesIO(data)) as image:
             image.load()
-    return Measured(height, width, found) if _is_turned(exif) else Measured(width, height, found)
+    return Measured(height, width, found) if is_turned(exif) else Measured(width, height, found)
 
 
-def _read_header(data: bytes, found: str) -> tuple[int, int, object]:
+def _read_header(data: bytes, found: str) -> tuple[int, int, bytes]:
     """Width, height and Exif data, without decoding."""
     if found == "webp":
         # Pillow's reader takes the memory of the whole canvas, twice, as soon as it is opened.
         header = read_webp_header(data)
-        return header.width, header.height, header.exif
+        return header.width, header.height, header.exif or b""
     with _DECODERS[found](BytesIO(data)) as image:
-        return image.width, image.height, image.info.get("exif")
-
-
-def _is_turned(exif: object) -> bool:
-    """Whether viewers show an image with its sides exchanged, by its Exif orientation."""
-    if not isinstance(exif, bytes):
-        return False
-    tags = Image.Exif()
-    try:
-        tags.load(exif)
-        return tags.get(_ORIENTATION) in _QUARTER_TURNS
-    except DECODER_ERRORS:  # a viewer shows an image with damaged Exif as its pixels are
-        return False
+        return image.width, image.height, image.info.get("exif") or b""
 
 
 def _describe_beginning(data: bytes) -> str:

@@ -1,7 +1,7 @@
 """Proof that an image file is whole, from its container alone: what it promises about its length is kept to the last byte.
 
 It costs a hundredth of decoding. A container that is odd but not cut off proves nothing either way: the decoder decides then.
-What each format's container shows is in the table of docs/guarantees.md.
+What each format's container shows is in the table of docs/images.md.
 """
 
 from __future__ import annotations

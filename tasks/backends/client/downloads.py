@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 
 import httpx
 
+from tasks.backends.client.digests import check_digest
 from tasks.backends.client.payloads import DATA_SCHEME, decode_data_url
 from tasks.backends.client.transport import MOST_BYTES, MOST_IMAGE_BYTES, TooLarge, Transport
 from tasks.core.errors import BadImage, JobError, OutputGone, Unfetched
@@ -89,6 +90,7 @@ async def _read_body(answer: httpx.Response) -> bytes:
     expected = answer.headers.get("content-length", "")
     if expected.isdecimal() and len(body) != int(expected):
         raise Unfetched(f"only {len(body)} of {expected} bytes came")
+    await check_digest(answer.headers, body)
     return body
 
 

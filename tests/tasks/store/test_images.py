@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from PIL import Image, features
+from PIL import Image, ImageOps, features
 
 from tasks.core.errors import BadImage, BatchStopped
 from tasks.core.records import Job, StoredImage
 from tasks.store.chunks import iterate_chunks
+from tasks.store.exif import is_turned
 from tasks.store.images import MAX_IMAGE_PIXELS, Measured, build_image_path, embedded_parameters, measure, store_image
 from tasks.store.output.folder import OutputFolder
 from tasks.store.parameters import read
@@ -101,6 +102,27 @@ def test_size_and_format_are_those_of_the_bytes(name: str) -> None:
     """What is written down is read from the file, for every format that can be stored."""
     data = (FILES | OTHERS)[name]
     assert measure(data) == Measured(61, 37, name.split(maxsplit=1)[0])
+
+
+@pytest.mark.parametrize(
+    ("orientation", "size"), [(1, (61, 37)), (3, (61, 37)), (5, (37, 61)), (6, (37, 61)), (8, (37, 61))]
+)
+@pytest.mark.parametrize("format_", ["JPEG", "WEBP", "PNG", "AVIF"])
+def test_sides_are_those_that_a_viewer_shows(format_: str, orientation: int, size: tuple[int, int]) -> None:
+    """An Exif orientation that turns the image by a quarter exchanges width and height."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(format_, exif=exif.tobytes())
+    measured = measure(data)
+    with Image.open(BytesIO(data)) as image:
+        assert ImageOps.exif_transpose(image).size == (measured.width, measured.height) == size
+
+
+@given(junk=st.binary(max_size=60))
+def test_damaged_exif_turns_nothing(junk: bytes) -> None:
+    """Any bytes may stand there."""
+    assert is_turned(b"MM\0*" + junk) in {True, False}
+    assert not is_turned(junk[:20])
 
 
 def test_a_jpeg_of_several_images_is_a_jpeg() -> None:
