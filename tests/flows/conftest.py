@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from tasks.orchestration.server.connection import connect, set_quiet_defaults
+from tests.support import preloaded
+from tests.support.preloaded import ForkedProcess
 
 NOWHERE = "http://127.0.0.1:1/api"
 TIMEOUT_S = 120
@@ -49,21 +51,20 @@ class Cli:
 
     def start(self, *arguments: str | Path, stdin: int | None = None, session: bool = False) -> subprocess.Popen[str]:
         """Start a command and leave it running; with `session` as a terminal does, whose Ctrl-C its children get too."""
-        main = f"{self.before}\nfrom flows.cli import main; main()"
-        return self.start_program(sys.executable, "-c", main, *map(str, arguments), stdin=stdin, session=session)
+        code, words = f"{self.before}\nfrom flows.cli import main; main()", [str(argument) for argument in arguments]
+        if preloaded.may_fork({**os.environ, **self.environ}):
+            return ForkedProcess(code, words, **self._options(stdin, session=session))
+        return self.start_program(sys.executable, "-c", code, *words, stdin=stdin, session=session)
 
     def start_program(self, *command: str, stdin: int | None = None, session: bool = False) -> subprocess.Popen[str]:
         """Start any program in this folder, with these settings, and leave it running."""
-        return subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env={**os.environ, **self.environ},
-            stdin=stdin if stdin is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=session,
-        )
+        process: subprocess.Popen[str] = subprocess.Popen(command, text=True, **self._options(stdin, session=session))
+        return process
+
+    def _options(self, stdin: int | None, *, session: bool) -> dict[str, Any]:
+        pipes = {"stdin": subprocess.DEVNULL if stdin is None else stdin, "stdout": subprocess.PIPE}
+        environ = {**os.environ, **self.environ}
+        return {"cwd": self.folder, "env": environ, **pipes, "stderr": subprocess.PIPE, "start_new_session": session}
 
     def run(self, *arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; it never shows a traceback."""
