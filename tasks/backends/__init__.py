@@ -44,13 +44,14 @@ def require_ready(name: str, backend: Backend) -> None:
         raise ConfigError(f"backend {name!r} is not configured: {missing}")
 
 
-def build_backend(name: str, settings: Settings, *, share: float = 1.0) -> Backend:
+def build_backend(name: str, settings: Settings, *, share: float = 1.0, batch: str = "") -> Backend:
     """The configured instance called `name`, ready to be used inside one event loop.
 
     Args:
         name: As the configuration calls it.
         settings: The configuration.
         share: Of what the account allows besides creates, where several processes ask at the same time.
+        batch: Identity of the batch whose jobs are sent; empty where none are.
 
     Raises:
         ConfigError: There is no such instance or type, its package is broken, or the type refuses a setting.
@@ -67,7 +68,13 @@ def build_backend(name: str, settings: Settings, *, share: float = 1.0) -> Backe
         )
     base = import_module("tasks.backends.base")
     context = base.BackendContext(
-        name=name, settings=instance, output=settings.output, prices=settings.prices, file=settings.file, share=share
+        name=name,
+        settings=instance,
+        output=settings.output,
+        prices=settings.prices,
+        file=settings.file,
+        share=share,
+        batch=batch,
     )
     try:
         backend_class = types[instance.type].load()

@@ -38,6 +38,9 @@ class BackendContext:
     share: float = 1.0
     """Of what the account allows besides creates: less than 1 where several processes ask at the same time."""
 
+    batch: str = ""
+    """Identity of the batch, which no other one has: names that go to the service begin with it."""
+
     @property
     def place(self) -> str:
         """How a message begins that is about one of this instance's settings."""

@@ -50,12 +50,14 @@ class Attempt:
             return self.batch.backend(self.job.backend)
         return await self.batch.find_backend_as_sent(self.job.backend, self.started_us)
 
-    @property
-    def looked_for_since(self) -> datetime:
-        """The instant from which on the service may have made its prediction."""
+    async def find_since(self) -> datetime:
+        """The instant from which on the service may have made its prediction, by the service's clock."""
         if self.sent_us is not None:
             return to_instant(self.sent_us)
-        return to_instant(self.started_us) - CLOCK_SKEW
+        # Sent by this machine's clock, which may have been ahead of the service's then as it is now.
+        service_us = await read_service_time_us(self.batch.backend(self.job.backend))
+        ahead_us = 0 if service_us is None else max(0, self.batch.clock.now_us() - service_us)
+        return to_instant(self.started_us - ahead_us) - CLOCK_SKEW
 
     async def note_submitted(self, prediction: Prediction) -> None:
         """Put the provider's id into the ledger."""

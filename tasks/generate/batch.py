@@ -95,7 +95,7 @@ class Batch:
             ConfigError: It is not configured, or has bad settings.
         """
         if name not in self._backends:
-            self._backends[name] = build_backend(name, self.settings, share=self.share)
+            self._backends[name] = build_backend(name, self.settings, share=self.share, batch=self.ids.registry.batch)
         return self._backends[name]
 
     async def find_backend_as_sent(self, name: str, started_us: int) -> Backend:

@@ -156,7 +156,7 @@ class JobRun:
                 return Prediction(prediction_id=own)
         else:
             await list_known(known)
-        return await self._backend.find(self._job, since=attempt.looked_for_since, known=known)
+        return await self._backend.find(self._job, since=await attempt.find_since(), known=known)
 
     def _get_situation(self) -> Situation:
         attempt, has_fallback = self._attempt, self._fallback is not None and not self._open_job.withdrawn

@@ -22,8 +22,11 @@ from tasks.core.records import Job
 class DescribedApi:
     """One API with its secrets; usable inside one event loop."""
 
-    def __init__(self, options: HttpOptions, *, model: str, secrets: Mapping[str, str], connections: int) -> None:
-        """Talk as `options` says; `secrets` are the values of its environment variables."""
+    def __init__(
+        self, options: HttpOptions, *, model: str, secrets: Mapping[str, str], connections: int, batch: str = ""
+    ) -> None:
+        """Talk as `options` says; `secrets` are the values of its environment variables, `batch` names the batch."""
+        self._batch = batch
         self._options = options
         self._model = model
         self._env = {f"env:{name}": value for name, value in secrets.items()}
@@ -49,12 +52,12 @@ class DescribedApi:
         for problem in find_image_problems(job, options):
             raise Rejected(problem, kind="input_image")
         pictures = await asyncio.to_thread(build_image_values, job, options)
-        values = {**build_values(job, options), **pictures, "attempt": attempt, **self._env}
+        values = {**self._build_values(job), **pictures, "attempt": attempt, **self._env}
         request = _build_request(options.create, values)
         if "json" in request:
             merge_into(request["json"], options.opts_at, dict(job.backend_opts))
         if options.idempotency_header is not None:
-            request["headers"][options.idempotency_header] = f"imagen-{job.job_id[:32]}-{attempt}"
+            request["headers"][options.idempotency_header] = build_key(self._batch, job, attempt)
         answer = await self.calls.pay(options.create.method, timeout_s=options.timeout_s, **request)
         if answer.is_success:
             return answer
@@ -81,11 +84,22 @@ class DescribedApi:
         find = self._options.find
         if find is None:
             return []
-        values = {**build_values(job, self._options), "since": since.astimezone(UTC).isoformat()}
+        values = {**self._build_values(job), "since": since.astimezone(UTC).isoformat()}
         items = read(_parse_document(await self.ask(find, values)), find.items)
         if not isinstance(items, list):
             raise httpx.DecodingError("the look-up's answer holds no list")
         return [str(found) for item in items if (found := read(item, find.id)) is not None]
+
+    def _build_values(self, job: Job) -> dict[str, Any]:
+        return {**build_values(job, self._options), "batch": self._batch}
+
+    async def ask_time(self) -> None:
+        """Ask the service for nothing: the answer tells its time.
+
+        Raises:
+            httpx.HTTPError: No answer.
+        """
+        await self.calls.http.head(str(self._place.join("/")))
 
     async def ask(self, call: Call, values: Mapping[str, Any]) -> httpx.Response:
         """The answer to a call that may be repeated at will.
@@ -115,6 +129,11 @@ class DescribedApi:
     async def close(self) -> None:
         """Close the connections."""
         await self.calls.close()
+
+
+def build_key(batch: str, job: Job, attempt: int) -> str:
+    """The key of an attempt: the same for each send of it, and no other attempt of any batch has it."""
+    return "-".join(part for part in ("imagen", batch[:16], job.job_id[:32], str(attempt)) if part)
 
 
 def parse_id(answer: httpx.Response, options: HttpOptions) -> str:

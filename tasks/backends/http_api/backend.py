@@ -7,6 +7,7 @@ unless the configuration says how to look for it (`find`), that equal requests m
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
@@ -15,11 +16,20 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.base import Allowance, BackendContext, Estimate, check_channel, close_opened, read_options
+from tasks.backends.base import (
+    Allowance,
+    BackendContext,
+    Estimate,
+    check_channel,
+    close_opened,
+    find_taken,
+    read_options,
+)
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import read_secret
 from tasks.backends.client.polling import Polling
 from tasks.backends.client.rate_limiter import RateLimiter
+from tasks.backends.client.service_clock import ServiceClock
 from tasks.backends.http_api import answers
 from tasks.backends.http_api.answers import CreateAnswer, ImageOutput
 from tasks.backends.http_api.api import DescribedApi, parse_id
@@ -67,6 +77,7 @@ class HttpBackend:
             price=find_price(context.settings.model, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
         self.takes = frozenset(name.removesuffix(BASE64) for name in self._options.pictures())
+        self._one_question = asyncio.Lock()
         self._unanswered: dict[str, int] = {}
         """Attempts of this process whose create was not answered yet, by job."""
 
@@ -101,6 +112,21 @@ class HttpBackend:
             account=f"{httpx.URL(fill_address(self._options.create.url, {})).host} {hash_text(keys)}",
             creates_per_min=self._context.settings.creates_per_min,
         )
+
+    @property
+    def keeps_list(self) -> bool:
+        """True where `find` lists predictions that are polled by their ids."""
+        return self._options.find is not None and self._options.poll is not None
+
+    async def read_service_time_us(self) -> int | None:
+        """The service's time, where a look-up will need it; the first caller asks for it."""
+        if self._options.find is None:
+            return None
+        async with self._one_question:
+            if self._service_clock.now_us() is None:
+                with suppress(httpx.HTTPError):
+                    await self._api.ask_time()
+        return self._service_clock.now_us()
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One create; every end that proves nothing is `Ambiguous`."""
@@ -242,8 +268,10 @@ class HttpBackend:
                 listed: list[str] = await retry_look(httpx.HTTPError, self._clock.sleep)(self._api.listed, job, since)
             except (httpx.HTTPError, OutputGone) as exc:
                 raise Ambiguous(f"the look-up gives no answer ({type(exc).__name__})", cost_micros=None) from exc
-            found = [prediction_id for prediction_id in listed if prediction_id not in known]
-            if len(found) > 1:
+            taken = await find_taken(known, listed)
+            found = [prediction_id for prediction_id in dict.fromkeys(listed) if prediction_id not in taken]
+            # A list by job holds the other batches' predictions of the same job, so any that is free is as good.
+            if len(found) > 1 and not (getattr(known, "is_complete", False) and self._options.finds_by_job()):
                 raise Ambiguous(f"the look-up shows {len(found)} predictions of this job", cost_micros=None)
             if found:
                 return Prediction(prediction_id=found[0])
@@ -287,7 +315,14 @@ class HttpBackend:
             model=self._context.settings.model,
             secrets={name: read_secret(name) for name in self._options.variables()},
             connections=self._connections,
+            batch=self._context.batch,
         )
+
+    @cached_property
+    def _service_clock(self) -> ServiceClock:
+        clock = ServiceClock(self._clock.monotonic_s)
+        self._api.calls.http.event_hooks["response"].append(clock.hear)
+        return clock
 
     @cached_property
     def _delivery(self) -> Delivery:

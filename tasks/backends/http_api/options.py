@@ -27,6 +27,7 @@ OF_THE_JOB = frozenset(
         "format",
         "model",
         "job_id",
+        "batch",
     }
 )
 BASE64 = "_base64"
@@ -35,7 +36,7 @@ OF_PICTURES = frozenset(name + form for name in INPUTS for form in ("", BASE64))
 OF_A_CREATE = OF_THE_JOB | {"attempt"}
 OF_A_PREDICTION = frozenset({"id", "model"})
 OF_A_LOOKUP = OF_THE_JOB | {"since"}
-OF_A_HEADER = frozenset({"job_id", "attempt", "model", "id"})
+OF_A_HEADER = frozenset({"job_id", "batch", "attempt", "model", "id"})
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -169,6 +170,10 @@ class HttpOptions(_Section):
             for name in find_names([path, call.headers]):
                 if name.startswith(ENV):
                     yield f"{setting}.url", fill_address(call.url, values), name.removeprefix(ENV)
+
+    def finds_by_job(self) -> bool:
+        """True where `find` asks for the predictions of one job."""
+        return self.find is not None and "job_id" in find_names([self.find.url, self.find.headers, self.find.body])
 
     def variables(self) -> list[str]:
         """The environment variables that the calls need, in order."""

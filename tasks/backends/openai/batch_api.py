@@ -98,6 +98,14 @@ class BatchApi:
             raise OutputGone("the provider knows no such batch any more", cost_micros=None)
         return self._free(answer, "status")
 
+    async def ask_time(self) -> None:
+        """Ask for one batch: the answer tells the service's time.
+
+        Raises:
+            httpx.HTTPError: No answer.
+        """
+        await self._http.get("/batches", params={"limit": 1})
+
     async def created_since(self, since: datetime) -> list[dict[str, Any]]:
         """Batches of this program that were created at or after an instant, the newest first; free.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -19,7 +20,8 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.base import BackendContext, Estimate, read_options
+from tasks.backends.base import BackendContext, Estimate, find_taken, read_options
+from tasks.backends.client.service_clock import ServiceClock
 from tasks.backends.openai.backend import OpenAIBackend
 from tasks.backends.openai.batch_api import ENDED, BatchApi, BatchLine
 from tasks.backends.openai.batch_results import BatchResults
@@ -31,6 +33,7 @@ from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone, Unr
 from tasks.core.records import Job, Prediction
 from tasks.core.retry import retry_look
 
+BATCH_DIGITS = 12
 NAME_DIGITS = 40
 """Of the job's identity, in its name in a batch (64 characters at most)."""
 CLOCK_SKEW = timedelta(seconds=60)
@@ -55,6 +58,7 @@ class OpenAIBatchBackend(OpenAIBackend):
     """One model behind the Batch API; edits are batches of their own there, which are not made here."""
 
     takes = ()
+    keeps_list = True
 
     def __init__(self, context: BackendContext, options: OpenAIOptions) -> None:
         """Read the settings; nothing is asked of the network."""
@@ -73,7 +77,7 @@ class OpenAIBatchBackend(OpenAIBackend):
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """Wait until the batch that holds the job is created."""
-        name = f"{_get_name_stem(job)}{attempt}"
+        name = f"{self._name_stem(job)}{attempt}"
         batch_id = await self._gathering.add(BatchLine(name, build_body(job, self._options)))
         return Prediction(prediction_id=f"{batch_id}/{name}")
 
@@ -82,16 +86,30 @@ class OpenAIBatchBackend(OpenAIBackend):
         for look in range(LOOKUPS):
             if look:
                 await self._clock.sleep(LOOKUP_PATIENCE_S / (LOOKUPS - 1))
-            found = [
-                prediction_id
-                for prediction_id in await self._named(_get_name_stem(job), since - CLOCK_SKEW)
-                if prediction_id not in known
-            ]
+            named = await self._named((self._name_stem(job), _get_name_stem(job)), since - CLOCK_SKEW)
+            taken = await find_taken(known, named)
+            found = [prediction_id for prediction_id in named if prediction_id not in taken]
             if len(found) > 1:
                 raise Ambiguous(f"{len(found)} batches hold this job", cost_micros=None)
             if found:
                 return Prediction(prediction_id=found[0])
         return None
+
+    def _name_stem(self, job: Job) -> str:
+        """Start of the job's names at the service: those of another batch with the same job begin differently."""
+        return (
+            f"{self._context.batch[:BATCH_DIGITS]}-{_get_name_stem(job)}"
+            if self._context.batch
+            else _get_name_stem(job)
+        )
+
+    async def read_service_time_us(self) -> int | None:
+        """The provider's time; the first caller asks for it, which is free."""
+        async with self._one_look:
+            if self._service_clock.now_us() is None:
+                with suppress(httpx.HTTPError, BatchStopped):
+                    await self._batches.ask_time()
+        return self._service_clock.now_us()
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
         """Wait until the batch has ended and its files are here; then read the job's own line."""
@@ -192,15 +210,15 @@ class OpenAIBatchBackend(OpenAIBackend):
             except httpx.HTTPError:
                 await self._clock.sleep(self._options.batch_poll_s)
 
-    async def _named(self, stem: str, since: datetime) -> list[str]:
-        """Ids of predictions whose name in a batch begins so."""
+    async def _named(self, stems: tuple[str, ...], since: datetime) -> list[str]:
+        """Ids of predictions whose name in a batch begins with one of the stems."""
         try:
             listed = await self._listed(since)
         except httpx.HTTPError as exc:
             reason = f"the provider cannot be asked for its batches ({type(exc).__name__})"
             raise Ambiguous(reason, cost_micros=None) from exc
         return [
-            f"{batch['id']}/{name}" for batch in listed for name in self._names[batch["id"]] if name.startswith(stem)
+            f"{batch['id']}/{name}" for batch in listed for name in self._names[batch["id"]] if name.startswith(stems)
         ]
 
     async def _listed(self, since: datetime) -> list[dict[str, Any]]:
@@ -223,6 +241,12 @@ class OpenAIBatchBackend(OpenAIBackend):
         return _Look(begun_s=begun_s, since=since, batches=listed)
 
     @cached_property
+    def _service_clock(self) -> ServiceClock:
+        clock = ServiceClock(self._clock.monotonic_s)
+        self._api.calls.http.event_hooks["response"].append(clock.hear)
+        return clock
+
+    @cached_property
     def _batches(self) -> BatchApi:
         return BatchApi(self._api, key_env=self._options.api_key_env)
 
@@ -241,6 +265,7 @@ class OpenAIBatchBackend(OpenAIBackend):
 
 
 def _get_name_stem(job: Job) -> str:
+    """Start of the names that version 1 gave; its open batches are found too."""
     return f"{job.job_id[:NAME_DIGITS]}-"
 
 
