@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_support.help import GroupedCommands, SingleUseCommand
 from flows.commands import (
     backends,
     export,
@@ -38,7 +39,7 @@ INTERNAL_ERROR_STATUS = 1
 
 app = typer.Typer(
     name="imagen",
-    help="Turn a manifest of prompts into images, one Parquet table and one usage row per image.",
+    cls=GroupedCommands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -62,12 +63,12 @@ for command in (
     *(try_prompt, run, resume, serve, server, plan, status, gallery, show, reroll, export),
     *(backends, prices, init, simulate),
 ):
-    app.command(command.NAME)(command.command)
+    app.command(command.NAME, cls=SingleUseCommand)(command.command)
 app.add_typer(usage.app, name=usage.NAME)
 
 
 def main() -> None:
-    """Run the command line; exits with 0, 1, 2, 3 or 130 (see the README)."""
+    """Run the command line; exits with 0, 1, 2, 3 or 130 (see docs/reference.md)."""
     try:
         _check_text(sys.argv[1:])
         app(prog_name="imagen")

@@ -1,39 +1,93 @@
-"""What the shell offers behind Tab, beside commands and options: batches, and the names of backends.
+"""Values that the shell offers after Tab, beside commands and options.
 
-Whatever goes wrong here, nothing is offered and nothing is said: a shell has no place for it.
+Whatever goes wrong here, nothing is offered and nothing is said, because a shell has no place for it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import typer
 
 MOST_FOLDERS = 2_000
-"""Looked into before the search for batches ends, so that Tab answers at once in a folder of any size."""
+"""Folders that the search for batches looks into, so that Tab answers at once anywhere."""
 DEEPEST = 4
+MOST_IDS = 500
+USAGE_KEYS = ("backend", "model", "caller", "day")
 
 
-def batches(incomplete: str) -> list[str]:
-    """Output folders at or below what was typed so far; with none, the shell's own completion of paths goes on."""
+def complete_batches(incomplete: str) -> list[str]:
+    """Output folders at or below what was typed so far; with none, the shell completes paths as usual."""
     with suppress(OSError):
-        return [name for name in _batches_below(incomplete) if name.startswith(incomplete)]
+        return [name for name in _find_batches(incomplete) if name.startswith(incomplete)]
     return []
 
 
-def backends(incomplete: str) -> list[str]:
-    """Configured backends."""
+def complete_backends(incomplete: str) -> list[str]:
+    """Configured backends; after a comma, the next one of a list."""
     from tasks.core.errors import ImagenError
     from tasks.core.paths import locate_config
     from tasks.core.settings import load_settings
 
     with suppress(ImagenError):
-        return [name for name in load_settings(locate_config(None)).backends if name.startswith(incomplete)]
+        return _complete_list(load_settings(locate_config(None)).backends, incomplete)
     return []
 
 
-def _batches_below(incomplete: str) -> Iterator[str]:
+def complete_ids(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Row ids of the batch that was named before."""
+    from tasks.ledger.lookup import find_ids_by_prefix
+
+    return sorted(_ask_ledger(ctx, lambda engine: find_ids_by_prefix(engine, incomplete, limit=MOST_IDS)))
+
+
+def complete_error_kinds(ctx: typer.Context, incomplete: str) -> list[str]:
+    """`failed`, `held`, and the error kinds of the batch that was named before."""
+    from tasks.ledger.queries import count_jobs
+
+    async def read(engine: Any) -> Iterable[str]:
+        return (await count_jobs(engine)).errors
+
+    return _complete_list(["failed", "held", *_ask_ledger(ctx, read)], incomplete)
+
+
+def complete_usage_keys(incomplete: str) -> list[str]:
+    """Keys that usage is added up by."""
+    return _complete_list(USAGE_KEYS, incomplete)
+
+
+def complete_faults(incomplete: str) -> list[str]:
+    """Faults that the simulator knows."""
+    from tasks.backends.replicate_simulator.faults import FAULTS
+
+    return [name for name in FAULTS if name.startswith(incomplete)]
+
+
+def _complete_list(names: Iterable[str], incomplete: str) -> list[str]:
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
+
+
+def _ask_ledger(ctx: typer.Context, question: Callable[[Any], Coroutine[Any, Any, Iterable[str]]]) -> Iterable[str]:
+    import asyncio
+
+    from tasks.ledger.database.connect import open_ledger
+    from tasks.store.output import parse_output
+
+    async def read() -> Iterable[str]:
+        async with open_ledger(parse_output(ctx.params["folder"]).ledger_folder()) as engine:
+            return await question(engine)
+
+    with suppress(Exception):
+        return asyncio.run(read())
+    return ()
+
+
+def _find_batches(incomplete: str) -> Iterator[str]:
     from tasks.core.paths import LEDGER_NAME
 
     typed = os.path.dirname(incomplete)  # noqa: PTH120  keeps `./` as it was typed

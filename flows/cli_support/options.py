@@ -1,4 +1,4 @@
-"""Options that several commands share, each written once."""
+"""Options that several commands share, each declared once."""
 
 from __future__ import annotations
 
@@ -8,70 +8,137 @@ from typing import Annotated
 import typer
 
 from flows.cli_support import completion
+from flows.cli_support.values import expand_path, in_range
 from tasks.core.money import MOST_USD
 from tasks.core.records import RunnerKind
 
+MOST_IN_FLIGHT = 10_000
+
 Config = Annotated[
     Path | None,
-    typer.Option("--config", help="Configuration file; else ./imagen.yaml, else the user's, else built in."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Configuration file. Without it: ./imagen.yaml, then the user's, then the built-in settings.",
+        callback=expand_path,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show logs and, on an error, the traceback.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show nothing but errors and the result.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show only errors and the result.")]
 
 Manifest = Annotated[
-    str, typer.Argument(help="YAML, JSONL, CSV, TSV, Parquet or text file of prompts; - reads standard input.")
+    str,
+    typer.Argument(
+        metavar="MANIFEST",
+        help="File of prompts: YAML, JSONL, CSV, TSV, Parquet or text. - reads standard input.",
+        callback=expand_path,
+    ),
 ]
 Folder = Annotated[
     str,
-    typer.Argument(help="Output folder of a batch, or its URL in a bucket.", autocompletion=completion.batches),
+    typer.Argument(
+        metavar="DIR",
+        help="Output folder of a batch, or its URL in a bucket.",
+        autocompletion=completion.complete_batches,
+        callback=expand_path,
+    ),
 ]
 Out = Annotated[
     str | None,
-    typer.Option("--out", help="Output folder, or s3://bucket/prefix (gs://, az://); default runs/<manifest name>."),
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Output folder, or s3://bucket/prefix (also gs://, az://). The default is runs/<manifest name>.",
+        callback=expand_path,
+    ),
 ]
 
 Backend = Annotated[
     str | None,
     typer.Option(
         "--backend",
-        help="Backend for rows that name none; a,b tries b where a cannot serve.",
-        autocompletion=completion.backends,
+        metavar="NAME",
+        help="Backend for rows that name none. With a,b backend b is asked where a cannot serve a row.",
+        autocompletion=completion.complete_backends,
     ),
 ]
 OtherBackend = Annotated[
     str | None,
-    typer.Option("--backend", help="Backend that takes over what failed.", autocompletion=completion.backends),
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="Send what failed to this backend.",
+        autocompletion=completion.complete_backends,
+    ),
 ]
 Only = Annotated[
     str | None,
-    typer.Option("--only", help="Nothing but what ended as `failed`, `held` or an error kind; it is tried again."),
+    typer.Option(
+        "--only",
+        metavar="KIND",
+        help="Try again only what ended as failed, held or this error kind. Separate several with commas.",
+        autocompletion=completion.complete_error_kinds,
+    ),
 ]
 Budget = Annotated[
     float | None,
-    typer.Option("--budget", min=0, max=MOST_USD, help="Hard cap in US dollars over the batch's whole life."),
+    typer.Option(
+        "--budget",
+        metavar="USD",
+        help="Hard cap in US dollars over all runs of the batch.",
+        callback=in_range(0, MOST_USD),
+    ),
 ]
 Concurrency = Annotated[
-    int | None, typer.Option("--concurrency", min=1, max=10_000, help="Jobs in flight at most, for each backend.")
+    int | None,
+    typer.Option(
+        "--concurrency",
+        metavar="N",
+        help="Maximum number of jobs in flight, for each backend.",
+        callback=in_range(1, MOST_IN_FLIGHT),
+    ),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N jobs.")]
-Salt = Annotated[str, typer.Option("--salt", help="Another salt gives new pictures for the same manifest.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="N", help="Take only the first N jobs.", callback=in_range(1))
+]
+Salt = Annotated[
+    str, typer.Option("--salt", metavar="TEXT", help="Another salt gives new images for the same manifest.")
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed jobs again.")]
 RetryHeld = Annotated[
     bool, typer.Option("--retry-held", help="Pay again for jobs that may have been paid for and cannot be found.")
 ]
 Id = Annotated[
-    str, typer.Option("--id", help="The row's id, the picture's job_id or its first digits, or its file name.")
+    str,
+    typer.Option(
+        "--id",
+        metavar="ID",
+        help="Row id, job_id (or its first digits), or file name of the image.",
+        autocompletion=completion.complete_ids,
+    ),
 ]
 
 Runner = Annotated[
     RunnerKind | None,
-    typer.Option("--runner", help="local: this process; dask, ray: worker processes that share a PostgreSQL ledger."),
+    typer.Option(
+        "--runner", help="Where shards run: this process, or worker processes that share a PostgreSQL ledger."
+    ),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, max=10_000, help="Of dask and ray: how many shards run at once.")
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="Number of shards that run at once, with dask or ray.",
+        callback=in_range(1, MOST_IN_FLIGHT),
+    ),
 ]
 Cluster = Annotated[
     str | None,
-    typer.Option("--cluster", help="Of dask and ray: address of a running cluster; else one on this machine."),
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Running cluster of dask or ray. Without it, workers start on this machine.",
+    ),
 ]

@@ -8,7 +8,10 @@ NAME = "backends"
 
 
 def command(json: options.Json = False, config: options.Config = None, verbose: options.Verbose = False) -> None:
-    """List the configured backends: ok, or what is missing."""
+    """List the configured backends, and what each one still needs.
+
+    Example: imagen backends
+    """
     from json import dumps
 
     from tasks.backends.listings import format_backends, list_backends

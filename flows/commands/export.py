@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_support import options
+from flows.cli_support.values import expand_path, in_range
 from tasks.metadata.exports.targets import ExportFormat
 
 NAME = "export"
@@ -15,17 +16,27 @@ Format = Annotated[
     ExportFormat,
     typer.Option(
         "--format",
-        help="webdataset: tar shards; parquet: one file with the pictures inside; csv, jsonl: the table; "
+        help="webdataset: tar shards. parquet: one file with the images inside. csv, jsonl: the table. "
         "card: README.md for the Hugging Face Hub.",
     ),
 ]
 To = Annotated[
     str | None,
-    typer.Option("--to", help="Folder (webdataset) or file to write; - is standard output for csv and jsonl."),
+    typer.Option(
+        "--to",
+        metavar="PATH",
+        help="Folder (webdataset) or file to write. - is standard output, for csv and jsonl.",
+        callback=expand_path,
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")]
-ShardImages = Annotated[int, typer.Option("--shard-images", min=1, help="Pictures in a tar shard at most.")]
-ShardMb = Annotated[int, typer.Option("--shard-mb", min=1, help="Megabytes of a tar shard at most.")]
+ShardImages = Annotated[
+    int,
+    typer.Option("--shard-images", metavar="N", help="Maximum number of images in a tar shard.", callback=in_range(1)),
+]
+ShardMb = Annotated[
+    int, typer.Option("--shard-mb", metavar="N", help="Maximum size of a tar shard in MB.", callback=in_range(1))
+]
 
 
 def command(
@@ -38,7 +49,10 @@ def command(
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write a batch as tar shards, as one Parquet file with its pictures, as CSV or JSONL, or its dataset card."""
+    """Write a batch as tar shards, Parquet with images, CSV, JSONL or a dataset card.
+
+    Example: imagen export runs/foxes --format webdataset --to shards
+    """
     import asyncio
     import sys
     from json import dumps

@@ -1,4 +1,4 @@
-"""`imagen gallery`: a page over a batch's pictures, opened from the file, without a server."""
+"""`imagen gallery`: a page over a batch's images, opened from the file, without a server."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from flows.cli_support import options
+from flows.cli_support.values import expand_path
 
 NAME = "gallery"
 
 Other = Annotated[
-    str | None, typer.Argument(metavar="[OTHER]", help="A second batch, to be compared with it side by side.")
+    str | None,
+    typer.Argument(metavar="OTHER", help="A second batch, to compare both side by side.", callback=expand_path),
 ]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 
@@ -24,9 +26,11 @@ def command(
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write DIR/index.html, a page to look through a batch; again, it is brought up to date.
+    """Write DIR/index.html, a page to look through a batch without a server.
 
-    With OTHER it also writes DIR/compare-OTHER.html. It may be run while the batch is being made.
+    With OTHER it also writes DIR/compare-OTHER.html. Run it again, also during a run, to bring the page up to date.
+
+    Example: imagen gallery runs/foxes --open
     """
     import asyncio
     import webbrowser

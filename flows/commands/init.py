@@ -7,9 +7,14 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_support.values import expand_path
+
 NAME = "init"
 
-Target = Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder to write into. It is made if it does not exist.")]
+Target = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="Folder to write into. It is made if it does not exist.", callback=expand_path),
+]
 Demo = Annotated[bool, typer.Option("--demo", help="Also write the demo manifest and the schema for editors.")]
 Deployments = Annotated[
     bool, typer.Option("--deployments", help="Also write prefect.yaml and Prefect automations, for nightly runs.")
@@ -17,7 +22,12 @@ Deployments = Annotated[
 
 
 def command(folder: Target = Path(), demo: Demo = False, deployments: Deployments = False) -> None:
-    """Write a commented imagen.yaml and a small manifest. Existing files are kept."""
+    """Write a commented imagen.yaml and a small manifest to start from.
+
+    Existing files are kept.
+
+    Example: imagen init --demo
+    """
     from tasks.core.starter import BASICS, DEMO, DEPLOYMENTS, write_starter
     from tasks.core.text import format_command
 

@@ -18,7 +18,12 @@ def command(
     config: options.Config = None,
     verbose: options.Verbose = False,
 ) -> None:
-    """Validate a manifest and show counts, cost, time and what is done already. No server, no network, no spend."""
+    """Check a manifest, and show counts, cost and time of a run.
+
+    It sends nothing, spends nothing and needs no server.
+
+    Example: imagen plan prompts.yaml --out runs/foxes --budget 5
+    """
     from datetime import UTC, datetime
     from json import dumps
 

@@ -8,7 +8,10 @@ NAME = "prices"
 
 
 def command(json: options.Json = False, config: options.Config = None, verbose: options.Verbose = False) -> None:
-    """List the known prices with source and age."""
+    """List the known prices with their source and age.
+
+    Example: imagen prices
+    """
     from datetime import UTC, datetime
     from json import dumps
 

@@ -7,14 +7,23 @@ from typing import Annotated
 import typer
 
 from flows.cli_support import options
+from flows.cli_support.values import in_range
 
 NAME = "reroll"
+MOST_SEED = 2**63 - 1
 
 Seed = Annotated[
-    int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="The new picture's seed; else a new one is derived.")
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        help="Seed of the new image. Without it, a new one is derived.",
+        callback=in_range(0, MOST_SEED),
+    ),
 ]
 Prompt = Annotated[
-    str | None, typer.Option("--prompt", help="Another prompt; without --seed under the old picture's seed.")
+    str | None,
+    typer.Option("--prompt", metavar="TEXT", help="Another prompt. Without --seed, the old image's seed is kept."),
 ]
 
 
@@ -29,7 +38,12 @@ def command(
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Make one picture of a batch once more; the old one stays, and the batch's budget holds."""
+    """Make one image of a batch once more, with another seed or prompt.
+
+    The old image stays, and the batch's budget holds.
+
+    Example: imagen reroll runs/foxes --id fox --prompt "a red fox at night"
+    """
     import asyncio
     import sys
     from json import dumps

@@ -7,15 +7,22 @@ from typing import Annotated
 import typer
 
 from flows.cli_support import completion, options
+from flows.cli_support.values import expand_path
 
 NAME = "resume"
 
 Folder = Annotated[
     str | None,
-    typer.Argument(help="Output folder of a batch, or its URL in a bucket.", autocompletion=completion.batches),
+    typer.Argument(
+        metavar="DIR",
+        help="Output folder of a batch, or its URL in a bucket.",
+        autocompletion=completion.complete_batches,
+        callback=expand_path,
+    ),
 ]
 FlowRun = Annotated[
-    str | None, typer.Option("--flow-run", help="Id of a flow run of Prefect's, instead of the folder it wrote to.")
+    str | None,
+    typer.Option("--flow-run", metavar="ID", help="Resume the folder that this Prefect flow run wrote to."),
 ]
 
 
@@ -37,7 +44,12 @@ def command(
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Go on with a batch from its output folder; needs neither the manifest nor the configuration."""
+    """Go on with a batch that was stopped or killed.
+
+    It needs the output folder only, neither the manifest nor the configuration.
+
+    Example: imagen resume runs/foxes --retry-failed
+    """
     from flows.cli_support.run_flow import execute, find_flow_run_output
     from tasks.core.errors import InputError
     from tasks.runs.request import RunRequest

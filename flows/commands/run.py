@@ -25,7 +25,12 @@ def command(
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Generate the images of a manifest; the same --out again goes on and pays for nothing twice."""
+    """Generate the images of a manifest.
+
+    With the same --out again it goes on where it was, and pays for nothing twice.
+
+    Example: imagen run prompts.yaml --out runs/foxes --budget 5
+    """
     from flows.cli_support.run_flow import execute
     from tasks.core.paths import get_default_out, locate_config
     from tasks.manifest import open_manifest

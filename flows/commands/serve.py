@@ -8,21 +8,49 @@ from typing import Annotated
 import typer
 
 from flows.cli_support import options
+from flows.cli_support.values import expand_path
 
 NAME = "serve"
 
-Manifest = Annotated[str | None, typer.Argument(help="File of prompts; read anew at each run.")]
-Cron = Annotated[str | None, typer.Option("--cron", help='When, as a cron line: "0 2 * * *" is two every night.')]
-TimeZone = Annotated[str | None, typer.Option("--timezone", help="Of the cron line and of {date}; default UTC.")]
-Name = Annotated[str | None, typer.Option("--name", help="Name of the deployment; default the manifest's.")]
+Manifest = Annotated[
+    str | None,
+    typer.Argument(metavar="MANIFEST", help="File of prompts. It is read anew at each run.", callback=expand_path),
+]
+Cron = Annotated[
+    str | None,
+    typer.Option("--cron", metavar="LINE", help='Cron line of five fields. "0 2 * * *" is two o\'clock every night.'),
+]
+TimeZone = Annotated[
+    str | None,
+    typer.Option("--timezone", metavar="ZONE", help="Time zone of the cron line and of {date}.  [default: UTC]"),
+]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Name of the deployment. The default is the manifest's name."),
+]
 Schedules = Annotated[
-    Path | None, typer.Option("--schedules", help="YAML file of several schedules, instead of the other options.")
+    Path | None,
+    typer.Option(
+        "--schedules",
+        metavar="FILE",
+        help="YAML file of several schedules, instead of the other options.",
+        callback=expand_path,
+    ),
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Output folder; {date} is the night's. Default runs/<name>/{date}.")
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Output folder. {date} is the day of the run. The default is runs/<name>/{date}.",
+        callback=expand_path,
+    ),
 ]
 Salt = Annotated[
-    str | None, typer.Option("--salt", help="Default {date}: new pictures each night; '' only what is new.")
+    str | None,
+    typer.Option(
+        "--salt", metavar="TEXT", help="The default is {date}: new images each night. '' makes only what is new."
+    ),
 ]
 
 
@@ -40,7 +68,12 @@ def command(
     config: options.Config = None,
     verbose: options.Verbose = False,
 ) -> None:
-    """Run a manifest on a schedule until Ctrl-C; the schedule stays, and goes on with the next `imagen serve`."""
+    """Run a manifest on a schedule, until Ctrl-C.
+
+    The schedule stays on the server and goes on with the next `imagen serve`.
+
+    Example: imagen serve prompts.yaml --cron "0 2 * * *" --budget 5
+    """
     import os
     import sys
 

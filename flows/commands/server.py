@@ -6,16 +6,26 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_support.values import in_range
+
 NAME = "server"
 
-Host = Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 lets other machines in.")]
-Port = Annotated[int, typer.Option("--port", min=1, max=65_535, help="Port of Prefect's API and pages.")]
+MOST_PORT = 65_535
+Host = Annotated[
+    str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on. 0.0.0.0 lets other machines in.")
+]
+Port = Annotated[
+    int,
+    typer.Option("--port", metavar="N", help="Port of Prefect's API and pages.", callback=in_range(1, MOST_PORT)),
+]
 
 
 def command(host: Host = "127.0.0.1", port: Port = 4200) -> None:
-    """Run Prefect's server until Ctrl-C; schedules need one that stays.
+    """Run Prefect's server until Ctrl-C, because schedules need one that stays.
 
     It is `prefect server start` with analytics off.
+
+    Example: imagen server
     """
     import os
     import sys

@@ -1,4 +1,4 @@
-"""`imagen show`: one picture and everything known about it."""
+"""`imagen show`: one image and everything known about it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ def command(
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show one picture's parameters, its file, and its attempts with their costs and errors."""
+    """Show everything about one image: parameters, file, attempts, costs and errors.
+
+    Example: imagen show runs/foxes --id fox
+    """
     import asyncio
     from json import dumps
     from typing import Any

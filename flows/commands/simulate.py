@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
+from textwrap import wrap
 from typing import Annotated
 
 import typer
 
+from flows.cli_support import completion
+from flows.cli_support.values import in_range
 from tasks.backends.replicate_simulator.faults import fault_lines
 
 NAME = "simulate"
+MOST_PORT = 65_535
+HELP_COLUMNS = 76
 
-Port = Annotated[int, typer.Option("--port", min=0, max=65_535, help="Port of the API; 0 takes a free one.")]
+Port = Annotated[
+    int,
+    typer.Option("--port", metavar="N", help="Port of the API. 0 takes a free one.", callback=in_range(0, MOST_PORT)),
+]
 Fault = Annotated[
     list[str] | None,
-    typer.Option("--fault", metavar="NAME[:NUMBER]", help="What goes wrong, see above; once for each fault."),
+    typer.Option(
+        "--fault",
+        metavar="NAME[:NUMBER]",
+        help="A fault of the list above. Give the option once for each.",
+        autocompletion=completion.complete_faults,
+    ),
 ]
-Latency = Annotated[float, typer.Option("--latency", min=0, help="Seconds that a prediction takes on the average.")]
-Seed = Annotated[int, typer.Option("--seed", help="The same seed and the same requests meet the same faults.")]
+Latency = Annotated[
+    float, typer.Option("--latency", metavar="SECONDS", help="Mean duration of a prediction.", callback=in_range(0))
+]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="N", help="The same seed and the same requests meet the same faults.")
+]
 
 
 def command(port: Port = 8765, fault: Fault = None, latency: Latency = 1.0, seed: Seed = 0) -> None:
-    """Simulate Replicate's API until Ctrl-C, then show what was really created and billed."""
+    """Serve Replicate's API on this machine, to rehearse a paid batch for nothing.
+
+    Ctrl-C ends it, and it shows what was really created and billed.
+
+    Example: imagen simulate --fault drop_after_create:0.1
+    """
     from tasks.backends.replicate_simulator.rehearsal import rehearse
 
     def say(text: str) -> None:
@@ -29,5 +52,12 @@ def command(port: Port = 8765, fault: Fault = None, latency: Latency = 1.0, seed
     say(rehearse(port=port, faults=fault or [], latency_s=latency, seed=seed, say=say))
 
 
-# The help lists the faults from their one table; after the mark, lines are shown as they are.
-command.__doc__ = f"{command.__doc__}\n\n\b\n" + "\n".join(fault_lines())
+def _list_faults() -> list[str]:
+    """The table of faults, for a terminal of 80 columns."""
+    lines = fault_lines()
+    indent = " " * lines[0].index("shows")
+    return [part for line in lines for part in wrap(line, HELP_COLUMNS, subsequent_indent=indent)]
+
+
+# After the mark \b, help shows lines as they are.
+command.__doc__ = f"{cleandoc(command.__doc__ or '')}\n\n\b\n" + "\n".join(_list_faults())

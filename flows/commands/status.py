@@ -16,14 +16,19 @@ if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
 NAME = "status"
 
 Watch = Annotated[
-    bool, typer.Option("--watch", help="Keep on until the run ends; with --json, one JSON value a line and second.")
+    bool, typer.Option("--watch", help="Go on until the run ends. With --json it prints one JSON value a second.")
 ]
 
 
 def command(
     folder: options.Folder, watch: Watch = False, json: options.Json = False, verbose: options.Verbose = False
 ) -> None:
-    """Show counts by state and error kind, the cost, and when anything last happened."""
+    """Show counts by state and error kind, cost, and last activity of a batch.
+
+    It reads the ledger, also during a run. For a folder above several batches it shows a line for each.
+
+    Example: imagen status runs/foxes --watch
+    """
     import asyncio
     import sys
 

@@ -7,12 +7,19 @@ from typing import Annotated
 import typer
 
 from flows.cli_support import options
+from flows.cli_support.values import expand_path, in_range
 
 NAME = "try"
+MOST_SAMPLES = 1_000
 
 Words = Annotated[list[str], typer.Argument(metavar="PROMPT", help="The prompt, in quotes.")]
-Samples = Annotated[int, typer.Option("--samples", min=1, max=1_000, help="How many images to make.")]
-TrialOut = Annotated[str | None, typer.Option("--out", help="Output folder. The default is runs/try/<prompt>.")]
+Samples = Annotated[
+    int, typer.Option("--samples", metavar="N", help="Number of images.", callback=in_range(1, MOST_SAMPLES))
+]
+TrialOut = Annotated[
+    str | None,
+    typer.Option("--out", metavar="DIR", help="Output folder. The default is runs/try/<prompt>.", callback=expand_path),
+]
 
 
 def command(
@@ -28,7 +35,7 @@ def command(
 ) -> None:
     """Make an image of one prompt and print its path.
 
-    It keeps the same ledger, budget and usage row as a run. The same prompt again finds its image and costs nothing.
+    It needs no manifest and no server, and keeps the same ledger, budget and usage row as a run. The same prompt again finds its image and costs nothing.
 
     Example: imagen try "a red fox in the snow" --samples 2
     """

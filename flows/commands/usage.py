@@ -6,26 +6,46 @@ from typing import Annotated
 
 import typer
 
-from flows.cli_support import options
+from flows.cli_support import completion, options
+from flows.cli_support.help import SingleUseCommand, SingleUseGroup
+from flows.cli_support.values import expand_path
 
 NAME = "usage"
-app = typer.Typer(help="Show the usage table, grouped or row by row, with totals.", rich_markup_mode=None)
+app = typer.Typer(cls=SingleUseGroup, rich_markup_mode=None)
 
 Since = Annotated[
-    str | None, typer.Option("--since", help="From a date (2026-11-24), a date and time, or an age: 7d, 12h, 30m.")
+    str | None,
+    typer.Option(
+        "--since", metavar="TIME", help="Start: a date (2026-11-24), a date and time, or an age (7d, 12h, 30m)."
+    ),
 ]
-Until = Annotated[str | None, typer.Option("--until", help="Up to such an instant, which does not count any more.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="End of the period (exclusive).")]
 By = Annotated[
     list[str] | None,
-    typer.Option("--by", help="Add up by backend, model, caller or day (UTC); several with commas.", metavar="KEY"),
+    typer.Option(
+        "--by",
+        metavar="KEY",
+        help="Add up by backend, model, caller or day (UTC). Separate several with commas.",
+        autocompletion=completion.complete_usage_keys,
+    ),
 ]
-Raw = Annotated[bool, typer.Option("--raw", help="Row by row, the newest first.")]
-Csv = Annotated[bool, typer.Option("--csv", help="Print CSV; an unknown cost is an empty cell.")]
+Raw = Annotated[bool, typer.Option("--raw", help="Show row by row, the newest first.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV. An unknown cost is an empty cell.")]
 Batches = Annotated[
-    str, typer.Argument(help="Output folder of a batch, or a folder above several; or a URL of such in a bucket.")
+    str,
+    typer.Argument(
+        metavar="DIR",
+        help="Output folder of a batch, a folder above several, or the URL of either in a bucket.",
+        callback=expand_path,
+    ),
 ]
 Url = Annotated[
-    str | None, typer.Option("--url", help="postgresql://user:password@host/database; else usage.database_url_env's.")
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="postgresql://user:password@host/database. Without it: the variable that usage.database_url_env names.",
+    ),
 ]
 Print = Annotated[bool, typer.Option("--print", help="Print the SQL and apply nothing.")]
 
@@ -42,17 +62,23 @@ def command(
     config: options.Config = None,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show the usage table, grouped or row by row, with totals."""
+    """Show what was generated, by whom and for how much.
+
+    Example: imagen usage --since 7d --by model,caller
+    """
     if context.invoked_subcommand is not None:
         return
     import asyncio
     from datetime import UTC, datetime
 
+    from tasks.core.errors import InputError
     from tasks.core.paths import locate_config
     from tasks.core.settings import load_settings
     from tasks.usage.query import parse_query
     from tasks.usage.report import Form, render_groups, render_rows
 
+    if csv and json:
+        raise InputError("--csv and --json exclude each other. Leave one out.")
     settings = load_settings(locate_config(config)).usage
     query = parse_query(since=since, until=until, by=by or (), now=datetime.now(UTC))
 
@@ -64,13 +90,15 @@ def command(
     asyncio.run(show())
 
 
-@app.command("push")
+@app.command("push", cls=SingleUseCommand)
 def push(
     folder: Batches, json: options.Json = False, config: options.Config = None, verbose: options.Verbose = False
 ) -> None:
     """Push the usage rows that are pending.
 
-    It may go on beside a living run, be stopped at any moment and be repeated.
+    It may run beside a living run, be stopped at any moment and be repeated.
+
+    Example: imagen usage push runs
     """
     import asyncio
     import sys
@@ -88,13 +116,15 @@ def push(
         sys.exit("\n".join(f"imagen: {warning}" for warning in warnings))
 
 
-@app.command("migrate")
+@app.command("migrate", cls=SingleUseCommand)
 def migrate(
     url: Url = None, print_only: Print = False, config: options.Config = None, verbose: options.Verbose = False
 ) -> None:
     """Make the usage table in PostgreSQL or Supabase.
 
-    The table is mai.imagen_usage; applied again, nothing changes.
+    The table is mai.imagen_usage. Applied again, it changes nothing.
+
+    Example: imagen usage migrate --print
     """
     import asyncio
 

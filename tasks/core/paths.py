@@ -65,3 +65,15 @@ def locate_config(given: Path | None) -> Path | None:
         return find_config(given, cwd=Path.cwd())
     except FileNotFoundError:
         raise InputError("the current folder is not there any more; go to another one") from None
+
+
+def expand_home(text: str) -> str:
+    """The path with the home folder in place of a leading `~` or `~user`; URLs and names like `~backup` stay.
+
+    Raises:
+        InputError: `~` stands for a home folder that nobody knows.
+    """
+    expanded = os.path.expanduser(text)  # noqa: PTH111  leaves what it does not know, `Path.expanduser` raises
+    if expanded == "~" or expanded.startswith("~/"):
+        raise InputError(f"{text}: this user has no home folder. Set HOME, or write the whole path.")
+    return expanded

@@ -64,11 +64,12 @@ async def find_jobs_by_salt(engine: AsyncEngine, salt: str) -> Sequence[Row[Any]
         return (await db.execute(select(jobs).where(jobs.c.salt == salt))).all()
 
 
-async def find_ids_by_prefix(engine: AsyncEngine, start: str) -> frozenset[str]:
-    """Row ids that begin with `start`."""
+async def find_ids_by_prefix(engine: AsyncEngine, start: str, *, limit: int | None = None) -> frozenset[str]:
+    """Ids of rows that begin with this text; of many, so many at most."""
     async with engine.connect() as db:
         begins = jobs.c.id.startswith(start, autoescape=True)
-        return frozenset((await db.execute(select(jobs.c.id).where(begins))).scalars())
+        query = select(jobs.c.id).where(begins).distinct().limit(limit)
+        return frozenset((await db.execute(query)).scalars())
 
 
 async def get_attempts(engine: AsyncEngine, job_id: str) -> Sequence[RowMapping]:

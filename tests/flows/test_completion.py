@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
-from flows.cli_support.completion import backends, batches
+from flows.cli_support.completion import complete_backends, complete_batches
+from tasks.ledger.database.schema import jobs
+from tests.support.factories import batch_of, make_job
 
 
 @pytest.fixture(autouse=True)
@@ -32,16 +36,16 @@ def _somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_batches_are_offered_as_they_are_typed(typed: str, offered: list[str]) -> None:
     """Only folders that are one, none inside another."""
-    assert batches(typed) == offered
+    assert complete_batches(typed) == offered
 
 
 def test_backends_are_those_of_the_configuration() -> None:
     """A configuration that cannot be read offers none and says nothing."""
-    assert backends("") == ["sketch"]
+    assert complete_backends("") == ["sketch"]
     Path("imagen.yaml").write_text("backends: {sketch: {type: sketch}, shark: {type: sketch}, fox: {type: sketch}}")
-    assert backends("s") == ["sketch", "shark"]
+    assert complete_backends("s") == ["sketch", "shark"]
     Path("imagen.yaml").write_text("nonsense: [")
-    assert backends("") == []
+    assert complete_backends("") == []
 
 
 @pytest.mark.parametrize(
@@ -74,3 +78,28 @@ def test_the_shells_get_them(environ: dict[str, str]) -> None:
     assert "runs/owls" in done.stdout
     assert "foxes" not in done.stdout
     assert done.stderr.endswith("heavy: set()\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("reroll here --id ro", "row-0"),
+        ("resume here --only modera", "moderation"),
+        ("resume here --only held,modera", "held,moderation"),
+        ("usage --by model,cal", "model,caller"),
+        ("simulate --fault drop", "drop_after_create"),
+    ],
+)
+async def test_values_are_offered(words: str, offered: str) -> None:
+    """Ids and error kinds come from the ledger of the batch that was named; lists go on after a comma."""
+    Path("here").mkdir()
+    async with batch_of(Path("here"), [make_job(0)]) as batch, batch.engine.begin() as db:
+        await db.execute(update(jobs).values(state="failed", error_kind="moderation"))
+    count = str(len(words.split()))
+    environ = {"_IMAGEN_COMPLETE": "complete_bash", "COMP_WORDS": f"imagen {words}", "COMP_CWORD": count}
+    code = "from flows.cli import app; app(prog_name='imagen')"
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", code], env=environ | path, capture_output=True, text=True, check=False
+    )
+    assert offered in done.stdout.split(), done.stderr

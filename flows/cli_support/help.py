@@ -1,0 +1,69 @@
+"""How commands are listed and parsed: help in groups with whole sentences, and no option that silently wins over itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+GROUPS = {
+    "Run": ("init", "try", "plan", "run", "resume", "reroll"),
+    "Look": ("status", "show", "gallery", "export"),
+    "Manage": ("backends", "prices", "usage"),
+    "Serve": ("serve", "server", "simulate"),
+}
+
+
+class SingleUseCommand(TyperCommand):
+    """A command that refuses an option which is given twice and takes one value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse as usual, after a look for repetitions."""
+        _refuse_repeated_options(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class SingleUseGroup(TyperGroup):
+    """The same for a group with options of its own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse as usual, after a look for repetitions."""
+        _refuse_repeated_options(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class GroupedCommands(TyperGroup):
+    """A group whose help lists commands by what people want to do."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Commands in the order of the groups."""
+        return [name for names in GROUPS.values() for name in names]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each group."""
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, _summarize(self.commands[name].help)) for name in names])
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write where the pages are: beside the code, so they fit this version."""
+        from tasks.core.starter import find_shipped
+
+        with formatter.section("Documentation"):
+            formatter.write_text(str(find_shipped("docs")))
+
+
+def _summarize(text: str | None) -> str:
+    """The first paragraph as one line."""
+    return " ".join((text or "").partition("\n\n")[0].split())
+
+
+def _refuse_repeated_options(command: TyperCommand | TyperGroup, ctx: Any, args: list[str]) -> None:
+    """Without this the last value would win, and the others be ignored in silence."""
+    if ctx.resilient_parsing:  # the shell asks for completions
+        return
+    _, _, given = command.make_parser(ctx).parse_args(args=list(args))
+    for parameter, times in Counter(given).items():
+        if times > 1 and isinstance(parameter, TyperOption) and not (parameter.is_flag or parameter.multiple):
+            ctx.fail(f"{parameter.opts[-1]} is given {times} times and takes one value. Run the command once for each.")
