@@ -79,7 +79,9 @@ def _ask_ledger(ctx: typer.Context, question: Callable[[Any], Coroutine[Any, Any
     from tasks.store.output import parse_output
 
     async def read() -> Iterable[str]:
-        async with open_ledger(parse_output(ctx.params["folder"]).ledger_folder()) as engine:
+        # An option that waits for its value ends the parsing before arguments get their names.
+        folder = ctx.params.get("folder") or ctx.args[0]
+        async with open_ledger(parse_output(folder).ledger_folder()) as engine:
             return await question(engine)
 
     with suppress(Exception):
