@@ -69,6 +69,7 @@ async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
         selection = await plan_run(run)
         async with hold_global_limits(run.batch, selection):
             await generate_open_jobs(run.batch, selection, run=run.number)
+        run.batch.out.check_in_place()
         await write_metadata(run.batch.engine, run.batch.out)
         usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
         summary = await conclude_run(run, usage)

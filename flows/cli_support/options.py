@@ -109,6 +109,12 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed jo
 RetryHeld = Annotated[
     bool, typer.Option("--retry-held", help="Pay again for jobs that may have been paid for and cannot be found.")
 ]
+Missing = Annotated[
+    bool, typer.Option("--missing", help="Only images whose files are gone: make and pay for them again, same seeds.")
+]
+Reread = Annotated[
+    bool, typer.Option("--reread", help="Only read kept answers again that could not be read; pays for nothing.")
+]
 Id = Annotated[
     str,
     typer.Option(

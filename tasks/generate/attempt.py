@@ -142,6 +142,7 @@ async def begin_attempt(batch: Batch, job: Job, *, number: int) -> Attempt:
     try:
         turn_s = await batch.get_limits(job.backend).creates.acquire()
         batch.stop.check()
+        batch.out.check_in_place()
         sent_us = await read_service_time_us(batch.backend(job.backend))
         now_us = batch.clock.now_us()
         await batch.journal.submitting(

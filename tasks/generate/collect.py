@@ -38,7 +38,7 @@ async def collect_image(
         async with batch.get_limits(job.backend).landing:
             # Not before: while images cannot land, no more are to be paid for.
             slot.release()
-            return ended, await retry_fetch(batch.clock.sleep)(_fetch_and_store, batch, backend, job, ended)
+            return ended, await retry_fetch(batch.clock.sleep)(fetch_and_store, batch, backend, job, ended)
     except (BadImage, Unfetched) as error:
         # The image was made, so its price is known though its bytes cannot be used.
         error.cost_micros = ended.cost_micros
@@ -54,7 +54,13 @@ async def collect_image(
         raise StatusUnreadable(f"{type(exc).__name__}: {exc}", cost_micros=ended.cost_micros) from exc
 
 
-async def _fetch_and_store(batch: Batch, backend: Backend, job: Job, prediction: Prediction) -> StoredImage:
+async def fetch_and_store(batch: Batch, backend: Backend, job: Job, prediction: Prediction) -> StoredImage:
+    """Fetch the bytes of an ended prediction, check and write them.
+
+    Raises:
+        JobError: They do not come, or are no whole image.
+        BatchStopped: They cannot be written.
+    """
     data = await backend.fetch(job, prediction)
     output = batch.settings.output
     parameters = embedded_parameters(job) if output.embed_parameters else None

@@ -20,6 +20,7 @@ from tasks.core.errors import (
     Throttled,
     Transient,
     Unfetched,
+    UnreadableAnswer,
 )
 from tasks.core.retry import LOOK_TRIES, SUBMIT_TRIES
 
@@ -66,6 +67,8 @@ class Step(Enum):
     HAND_OVER = auto()
     """Close this attempt; the next backend makes the job."""
     FAIL = auto()
+    FAIL_AND_STOP = auto()
+    """Keep the answer, fail the job, and stop the batch: the next answers would be like it."""
     HOLD = auto()
     STOP = auto()
     """Close this attempt as never sent and stop the batch."""
@@ -128,7 +131,7 @@ def _decide_after_look_up(error: JobError, at: Situation) -> Step:
 
 
 def _decide_after_look(error: JobError, at: Situation) -> Step:
-    is_unclear = isinstance(error, (StatusUnreadable, Ambiguous))
+    is_unclear = isinstance(error, (StatusUnreadable, UnreadableAnswer, Ambiguous))
     if isinstance(error, StatusUnreadable) and at.looks < LOOK_TRIES:
         return Step.LOOK_AGAIN
     if at.consent is Consent.ANYWAY or (at.consent is Consent.IF_ENDED and not is_unclear):
@@ -139,6 +142,8 @@ def _decide_after_look(error: JobError, at: Situation) -> Step:
 def _decide_end(error: JobError, at: Situation) -> Step:
     if isinstance(error, Ambiguous) or (isinstance(error, StatusUnreadable) and error.cost_micros is None):
         return Step.HOLD
+    if isinstance(error, UnreadableAnswer) and error.cost_micros != 0:
+        return Step.FAIL_AND_STOP
     # A new attempt is made without asking only where this one cost nothing.
     has_another = isinstance(error, NoRoom) or (isinstance(error, Transient) and at.attempts_left > 0)
     if has_another and error.cost_micros == 0:
@@ -148,3 +153,14 @@ def _decide_end(error: JobError, at: Situation) -> Step:
 
 def _may_have_bought_image(error: JobError) -> bool:
     return error.cost_micros is None or isinstance(error, (BadImage, OutputGone, StatusUnreadable, Unfetched))
+
+
+def explain_exception(exc: Exception, stage: Stage) -> Trouble:
+    """Turn an unexpected exception into the error that says what it means for the money."""
+    if isinstance(exc, (JobError, BatchStopped)):
+        return exc
+    message = f"{type(exc).__name__}: {exc}"
+    if stage is Stage.READY:
+        return JobError(message, kind="internal")
+    unclear = StatusUnreadable if stage is Stage.SUBMITTED else Ambiguous
+    return unclear(message, cost_micros=None)

@@ -17,19 +17,21 @@ from tasks.core.errors import (
     LeaseLost,
     NoRoom,
     NotCreated,
-    StatusUnreadable,
     Throttled,
+    UnreadableAnswer,
 )
 from tasks.core.records import Job, JobState, Prediction
 from tasks.core.retry import get_attempt_pause_s
 from tasks.generate.attempt import Attempt, begin_attempt, fail_unsent, take_over_attempt
 from tasks.generate.batch import Batch
 from tasks.generate.collect import collect_image
-from tasks.generate.decisions import Situation, Stage, Step, Trouble, decide_next
+from tasks.generate.decisions import Situation, Stage, Step, Trouble, decide_next, explain_exception
+from tasks.generate.kept_answers import build_answer_name, build_unreadable_stop
 from tasks.generate.limits import Slot, build_refused_stop
 from tasks.generate.prediction_ids import KnownPredictions, list_known
 from tasks.ledger.open_jobs import OpenJob
 from tasks.plan.fallback import find_fallback
+from tasks.store.output.base import NewFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class JobRun:
             except LeaseLost:
                 raise
             except Exception as exc:  # noqa: BLE001  whatever breaks ends this job and no other
-                error = _explain(exc, self._stage)
+                error = explain_exception(exc, self._stage)
                 self._record_refusal(error)
                 end = await self._apply(decide_next(error, self._get_situation()), error)
         return end
@@ -190,6 +192,8 @@ class JobRun:
                 return await self._pay_again(attempt)
             case Step.HAND_OVER if self._fallback is not None:
                 return await self._hand_over(attempt, self._fallback, ended=error)
+            case Step.FAIL_AND_STOP if isinstance(error, UnreadableAnswer):
+                return await self._fail_unreadable(attempt, error)
             case _:
                 state = JobState.HELD if step is Step.HOLD else JobState.FAILED
                 await attempt.end_job(state, error)
@@ -204,6 +208,15 @@ class JobRun:
         if step is Step.STOP and self._attempt is not None:
             await self._close(self._attempt, NotCreated(str(stopped)))
         raise stopped
+
+    async def _fail_unreadable(self, attempt: Attempt, error: UnreadableAnswer) -> JobEnd:
+        name = build_answer_name(self._job, attempt.number)
+        # First of all: the next create may be about to leave.
+        self._batch.stop.stop(build_unreadable_stop(self._batch, self._job, error, name=name))
+        await self._batch.out.write(lambda: NewFile(name, error.raw))
+        kept = JobError(f"{error}; the answer is kept in {name}", kind=error.error_kind, cost_micros=error.cost_micros)
+        await attempt.end_job(JobState.FAILED, kept)
+        return JobEnd(JobState.FAILED)
 
     def _record_refusal(self, error: Trouble) -> None:
         """Lower the rate for a 429, which does not count as a send."""
@@ -261,14 +274,3 @@ class JobRun:
                 asked_again=False,
             ),
         )
-
-
-def _explain(exc: Exception, stage: Stage) -> Trouble:
-    """Turn an unexpected exception into the error that says what it means for the money."""
-    if isinstance(exc, (JobError, BatchStopped)):
-        return exc
-    message = f"{type(exc).__name__}: {exc}"
-    if stage is Stage.READY:
-        return JobError(message, kind="internal")
-    unclear = StatusUnreadable if stage is Stage.SUBMITTED else Ambiguous
-    return unclear(message, cost_micros=None)

@@ -69,7 +69,7 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
             with stop_on_error(batch.stop):
                 await batch.holding.release([open_job.job])
     except BatchStopped as stopped:
-        batch.stop.stop(stopped)
+        batch.stop.stop(_explain_stop(batch, stopped))
     except Exception as exc:  # noqa: BLE001  its end could not be recorded: it stays open, and no other job ends with it
         logger.warning("job %s stays open: %s", open_job.job.job_id[:12], error_text(exc))
         with stop_on_error(batch.stop):
@@ -80,3 +80,12 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
         run.release_budget()
         batch.tally.in_flight -= 1
     return None
+
+
+def _explain_stop(batch: Batch, stopped: BatchStopped) -> BatchStopped:
+    """The cause of a stop: a ledger in a folder that was moved away cannot be written either."""
+    try:
+        batch.out.check_in_place()
+    except BatchStopped as moved:
+        return moved
+    return stopped

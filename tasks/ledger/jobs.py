@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, UpdateBase, case, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,6 +17,8 @@ from tasks.core.database import build_insert
 from tasks.core.records import EndedFilter, Job, JobState, PlannedJob, ReferenceImage
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import execute, fetch_rows
+
+T = TypeVar("T")
 
 ROWS_PER_COMMIT = 2_000
 SERIES_WIDTH = 2**40
@@ -67,6 +69,14 @@ async def reopen(engine: AsyncEngine, ended: EndedFilter, *, run: int | None = N
     return await execute(engine, update(jobs).where(match_ended(ended)).values(opened | forgotten | mine))
 
 
+async def reopen_made(engine: AsyncEngine, job_ids: Sequence[str], *, run: int) -> None:
+    """Reopen succeeded jobs for another paid attempt, because their files are gone; `run` selects them for itself."""
+    made = ("file_name", "width", "height", "format", "bytes", "sha256", "completed_at_us", "latency_ms")
+    again = {"state": JobState.PLANNED, "planned_run": run, **dict.fromkeys(made)}
+    for chunk in _split_chunks(job_ids):
+        await execute(engine, update(jobs).where(jobs.c.job_id.in_(chunk)).values(again))
+
+
 def is_wanted() -> ColumnElement[bool]:
     """Condition: the batch's last manifest wants the job, or a later run has asked for it. Nothing else may be sent."""
     last_plan = select(func.coalesce(func.max(runs.c.number), 0)).where(runs.c.manifest.is_not(None))
@@ -102,7 +112,7 @@ async def _find_series_base(engine: AsyncEngine, salt: str) -> int:
     return 0 if last is None else (int(last) + 1) * SERIES_WIDTH
 
 
-def _split_chunks(planned: Iterable[PlannedJob]) -> Iterator[list[PlannedJob]]:
+def _split_chunks(planned: Iterable[T]) -> Iterator[list[T]]:
     rest = iter(planned)
     while chunk := list(islice(rest, ROWS_PER_COMMIT)):
         yield chunk

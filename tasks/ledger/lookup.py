@@ -50,6 +50,12 @@ async def get_job_row(engine: AsyncEngine, job_id: str) -> Row[Any]:
         return (await db.execute(select(jobs).where(jobs.c.job_id == job_id))).one()
 
 
+async def find_job_row(engine: AsyncEngine, job_id: str) -> Row[Any] | None:
+    """The job with this job_id; None where there is none."""
+    async with engine.connect() as db:
+        return (await db.execute(select(jobs).where(jobs.c.job_id == job_id))).one_or_none()
+
+
 async def find_jobs_by_run(engine: AsyncEngine, run: int) -> Sequence[RowMapping]:
     """Where each job that this run planned ended, in manifest order; for runs of a few jobs."""
     async with engine.connect() as db:

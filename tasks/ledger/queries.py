@@ -114,6 +114,19 @@ async def read_job_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[RowMappi
         yield rows
 
 
+async def read_made_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[tuple[str, str]]]:
+    """Job id and file name of every image that the last manifest wants, `PAGE_ROWS` at a time."""
+    later: ColumnElement[bool] = true()
+    columns = (jobs.c.job_id, jobs.c.file_name, jobs.c.position)
+    while True:
+        made = is_wanted() & (jobs.c.state == JobState.SUCCEEDED) & later
+        rows = await fetch_rows(engine, select(*columns).where(made).order_by(*IN_ORDER).limit(PAGE_ROWS))
+        if not rows:
+            return
+        later = come_after(rows[-1].position, rows[-1].job_id)
+        yield [(row.job_id, row.file_name) for row in rows]
+
+
 async def find_failures(engine: AsyncEngine, limit: int) -> Sequence[RowMapping]:
     """The first failed or held jobs in manifest order, with what a person needs to find them."""
     columns = (jobs.c.id, jobs.c.line, jobs.c.state, jobs.c.error_kind, jobs.c.error_message, jobs.c.prompt)

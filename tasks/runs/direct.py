@@ -35,6 +35,7 @@ async def count_left(run: OpenRun, selection: Selection) -> int:
 
 async def finish_run(run: OpenRun) -> Summary:
     """Write the metadata table, push usage, and record how the run ended."""
+    run.batch.out.check_in_place()
     await write_metadata(run.batch.engine, run.batch.out)
     usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
     return await conclude_run(run, usage)

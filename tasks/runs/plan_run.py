@@ -64,7 +64,7 @@ async def _plan_manifest(run: OpenRun, source: str) -> None:
 def _select_jobs(run: OpenRun) -> Selection:
     """Select the manifest's first jobs, done or not, up to the limit; on a resume the first open ones."""
     request = run.request
-    chosen = request.only is not None or request.reroll is not None
+    chosen = request.only is not None or request.reroll is not None or request.missing or request.reread
     if chosen or (request.manifest is not None and request.limit is not None):
         return Selection(planned_run=run.number, limit=request.limit if request.manifest is None else None)
     return Selection(limit=request.limit)

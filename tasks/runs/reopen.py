@@ -12,13 +12,15 @@ from tasks.core.errors import ConfigError, InputError
 from tasks.core.records import IN_FLIGHT_STATES, EndedFilter, JobState
 from tasks.core.settings import Settings
 from tasks.core.text import format_command
+from tasks.generate.kept_answers import reread_answers
 from tasks.ledger.changes import ROUTE_UPDATE, build_route
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import execute
-from tasks.ledger.jobs import reopen
-from tasks.ledger.queries import read_ended_pages, read_pages
+from tasks.ledger.jobs import reopen, reopen_made
+from tasks.ledger.queries import read_ended_pages, read_made_pages, read_pages
 from tasks.plan.fallback import move_to_backend
 from tasks.runs.run import OpenRun
+from tasks.store.images import IMAGES
 
 
 async def reopen_jobs(run: OpenRun) -> None:
@@ -29,11 +31,15 @@ async def reopen_jobs(run: OpenRun) -> None:
         ConfigError: The other backend cannot make one of the jobs. Nothing was spent.
     """
     engine, request = run.batch.engine, run.request
+    if request.reread or request.retry_failed:  # what can be read for nothing is not paid for again
+        await reread_answers(run.batch)
+    if request.missing:
+        await _reopen_missing(run)
     ended = request.reopened()
     if ended is None:
         return
     other = request.backend if request.manifest is None else None
-    alone = request.only is not None or other is not None
+    alone = request.only is not None or other is not None or request.missing
     if other is not None:
         await _check_route(run, ended, other)
     found = await reopen(engine, ended, run=run.number if alone else None)
@@ -43,6 +49,14 @@ async def reopen_jobs(run: OpenRun) -> None:
         )
     if other is not None:
         await reroute(engine, run.number, other, run.settings)
+
+
+async def _reopen_missing(run: OpenRun) -> None:
+    """Open the jobs again that succeeded and whose files are gone; the user asks to pay for them once more."""
+    batch, here = run.batch, await run.batch.out.names(IMAGES)
+    async for page in read_made_pages(batch.engine):
+        gone = [job_id for job_id, file_name in page if file_name not in here]
+        await reopen_made(batch.engine, gone, run=run.number)
 
 
 async def _check_route(run: OpenRun, ended: EndedFilter, name: str) -> None:

@@ -95,6 +95,13 @@ class RunRequest(BaseModel):
     cluster: str | None = Field(
         None, description="Address of a running cluster. Default: worker processes of this machine, for this run."
     )
+    missing: bool = Field(
+        default=False,
+        description="On a resume: only the images whose files are gone; they are made and paid for again.",
+    )
+    reread: bool = Field(
+        default=False, description="On a resume: only read kept answers again that could not be read; pays for nothing."
+    )
     reroll: Reroll | None = Field(None, description="Make one image once more, and nothing else.")
 
     def on(self, start: datetime) -> RunRequest:

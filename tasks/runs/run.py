@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -84,7 +84,8 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
                 try:
                     yield OpenRun(request=request, batch=batch, number=number, settings=settings)
                 except ImagenError as exc:
-                    await end_run(engine, number, f"stopped: {exc}", now_us=clock.now_us())
+                    with suppress(ImagenError):  # the ledger may be what is away
+                        await end_run(engine, number, f"stopped: {exc}", now_us=clock.now_us())
                     raise
 
 

@@ -70,6 +70,13 @@ class Output(Protocol):
             OutputError: The batch belongs to another machine, or its claim is gone. Nothing was spent.
         """
 
+    def check_in_place(self) -> None:
+        """Pass while the output is where the run began; a folder can be renamed or replaced meanwhile.
+
+        Raises:
+            BatchStopped: It is not. Nothing more may be sent or written; the ledger went along and can be resumed there.
+        """
+
     async def write(self, make: Callable[[], File]) -> File:
         """Make a file in a thread and write it, whole or not at all; it is safe when this returns.
 

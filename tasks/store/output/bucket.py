@@ -128,6 +128,9 @@ class OutputBucket:
         await self._send(file.name, file.data)
         return file
 
+    def check_in_place(self) -> None:
+        """Nothing: a bucket is not renamed."""
+
     @asynccontextmanager
     async def replacing(self, name: str) -> AsyncIterator[Path]:
         """A temporary file on this machine, sent in parts; it is seen when all of them have arrived."""

@@ -10,8 +10,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tasks.core.atomic_files import replace_atomically, write_atomically
-from tasks.core.errors import UnreadableFile
+from tasks.core.errors import BatchStopped, UnreadableFile
 from tasks.core.paths import find_batches
+from tasks.core.text import format_command
 from tasks.store.disk import stop_when_full
 from tasks.store.output.base import File, Output
 
@@ -22,6 +23,7 @@ class OutputFolder:
     def __init__(self, path: str | Path) -> None:
         """The folder at `path`, which need not exist yet."""
         self._path = Path(path)
+        self._inode: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         """The path as the user gave it."""
@@ -54,7 +56,17 @@ class OutputFolder:
         """Nothing: whoever takes the folder's lock has made the folder and written to it."""
 
     def claim(self, *, first: bool) -> None:
-        """Nothing: the ledger lies beside the images, so both go wherever the folder goes."""
+        """Remember which folder this is; the ledger lies beside the images, so both go wherever it goes."""
+        self._inode = self._find_inode()
+
+    def check_in_place(self) -> None:
+        """See `Output.check_in_place`."""
+        if self._inode is not None and self._find_inode() != self._inode:
+            raise BatchStopped(
+                "moved",
+                f"the folder {self._path} was renamed, replaced or deleted while the batch ran, so nothing more is sent "
+                f"or written there; find it and run `{format_command('resume', 'NEW_FOLDER')}`",
+            )
 
     async def write(self, make: Callable[[], File]) -> File:
         """Make the file and have it on disk, in one go of a thread."""
@@ -63,6 +75,7 @@ class OutputFolder:
     @asynccontextmanager
     async def replacing(self, name: str) -> AsyncIterator[Path]:
         """A temporary name beside the file."""
+        self.check_in_place()
         with stop_when_full(self._path), replace_atomically(self._path / name) as temporary:
             yield temporary
 
@@ -99,6 +112,13 @@ class OutputFolder:
         except ValueError:
             return here.as_uri() + "/"
 
+    def _find_inode(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def _names(self, folder: str) -> Iterator[str]:
         for parent, _, names in os.walk(self._path / folder):
             below = Path(parent).relative_to(self._path).as_posix()
@@ -111,6 +131,7 @@ class OutputFolder:
 
     def _write(self, make: Callable[[], File]) -> File:
         file = make()
+        self.check_in_place()
         # Whatever the reason is, the next images would be paid for and meet it too.
         with stop_when_full(self._path):
             write_atomically(self._path / file.name, file.data)
