@@ -30,6 +30,9 @@ To = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")]
+RawCells = Annotated[
+    bool, typer.Option("--raw-cells", help="In csv: leave texts as they are that a spreadsheet takes for formulas.")
+]
 ShardImages = Annotated[
     int,
     typer.Option("--shard-images", metavar="N", help="Maximum number of images in a tar shard.", callback=in_range(1)),
@@ -44,6 +47,7 @@ def command(
     format: Format,  # noqa: A002  the option's name
     to: To = None,
     overwrite: Overwrite = False,
+    raw_cells: RawCells = False,
     shard_images: ShardImages = 10_000,
     shard_mb: ShardMb = 1_000,
     json: options.Json = False,
@@ -63,7 +67,8 @@ def command(
 
     limits = ShardLimits(samples=shard_images, bytes=shard_mb * 1_000_000)
     target = None if to is None else parse_local_path(to)
-    done = asyncio.run(export_batch(parse_output(folder), format, target, overwrite=overwrite, limits=limits))
+    out = parse_output(folder)
+    done = asyncio.run(export_batch(out, format, target, overwrite=overwrite, limits=limits, raw_cells=raw_cells))
     # Where the table itself went to standard output, it stays alone there.
     file = sys.stderr if target == STDOUT else sys.stdout
     print(dumps(done.as_dict(), ensure_ascii=False) if json else done.line(), file=file)

@@ -6,6 +6,7 @@ ledger does not load it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +52,9 @@ COLUMNS = (
     Column("height", "int32", "pixels of the image, read from its bytes"),
     Column("aspect_ratio", "string", "asked for, W:H"),
     Column("steps", "int32", "asked for"),
-    Column("input_image", "string", "path or address of the image that it starts from"),
+    Column("input_image", "string", "file name or address of the image that it starts from"),
     Column("input_image_sha256", "string", "of that image's file; of its address where it is one"),
-    Column("input_mask", "string", "path or address of the mask"),
+    Column("input_mask", "string", "file name or address of the mask"),
     Column("input_mask_sha256", "string", "likewise"),
     Column("format", "string", "png, jpeg, webp, ..., read from the image's bytes"),
     Column("bytes", "int64", "size of the image file"),
@@ -83,8 +84,17 @@ def get_value(row: RowMapping, column: Column) -> Any:
             return hash_prompt(row["prompt"])
         case "cost_usd":
             return to_usd(row["cost_micros"])
+        case "input_image" | "input_mask":
+            return hide_folder(row[column.name])
         case name:
             return row[_RENAMED.get(name, name)]
+
+
+def hide_folder(reference: str | None) -> str | None:
+    """An address as it is; of a path on this machine the file's name, since a table travels and folders tell of people."""
+    if reference is None or reference.startswith(("http://", "https://")):
+        return reference
+    return re.split(r"[/\\]", reference)[-1]
 
 
 def build_plain_row(row: RowMapping) -> dict[str, Any]:

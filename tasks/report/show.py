@@ -28,6 +28,8 @@ async def read_record(engine: AsyncEngine, out: Output, wanted: str) -> dict[str
     row = await find_job(engine, out, wanted)
     return {
         **build_plain_row(row),
+        # This record stays on the machine, where the whole path is of use.
+        **{name: row[name] for name in ("input_image", "input_mask")},
         "path": None if row["file_name"] is None else f"{out}/{row['file_name']}",
         "in_manifest": not row["withdrawn"],
         "attempt_list": [_build_attempt(attempt) for attempt in await get_attempts(engine, row["job_id"])],

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -18,6 +19,7 @@ from typing import Any
 from PIL import AvifImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from slugify import slugify
 
+from tasks.core.errors import BadImage
 from tasks.core.records import Job, StoredImage
 from tasks.core.settings import Verify
 from tasks.store.chunks import build_bad_image, detect_format
@@ -94,18 +96,42 @@ def measure(data: bytes, *, verify: Verify = "auto") -> Measured:
         BadImage: The bytes are no image, not all of it, damaged, or too large to decode. Fetching again may
             help; what they cost is not known here.
     """
-    if not data:
-        raise build_bad_image("no bytes came")
-    found = detect_format(data)
-    if found is None:
-        raise build_bad_image(f"what came is not an image ({', '.join(EXTENSIONS)}): {_describe_beginning(data)}")
+    found = _detect(data)
     must_decode = not is_proven_whole(data, found) or found in _ALWAYS_DECODED or verify == "decode"
     try:
         return _read(data, found, must_decode=must_decode)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise build_bad_image(f"the {found} is larger than {MAX_IMAGE_PIXELS} pixels") from None
+        raise _build_too_large(found) from None
     except DECODER_ERRORS as exc:
         raise build_bad_image(f"the {found} of {len(data)} bytes cannot be decoded: {exc}") from exc
+
+
+@contextmanager
+def open_image(data: bytes) -> Iterator[Image.Image]:
+    """The image of a file, within the process' budget for decoding while the block runs.
+
+    Raises:
+        BadImage: It is no image, cut off, or too large to decode.
+    """
+    found = _detect(data)
+    is_proven_whole(data, found)
+    width, height, _ = _read_header(data, found)
+    if width * height > MAX_IMAGE_PIXELS:
+        raise _build_too_large(found)
+    with budget.reserve(width, height), _DECODERS[found](BytesIO(data)) as image:
+        yield image
+
+
+def _detect(data: bytes) -> str:
+    if not data:
+        raise build_bad_image("no bytes came")
+    if (found := detect_format(data)) is None:
+        raise build_bad_image(f"what came is not an image ({', '.join(EXTENSIONS)}): {_describe_beginning(data)}")
+    return found
+
+
+def _build_too_large(found: str) -> BadImage:
+    return build_bad_image(f"the {found} is larger than {MAX_IMAGE_PIXELS} pixels")
 
 
 def build_image_path(job: Job, format: str) -> str:  # noqa: A002  what every record calls it

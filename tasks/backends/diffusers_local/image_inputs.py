@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from io import BytesIO
 from typing import Any
 
 from PIL import Image, ImageOps
 
 from tasks.backends.diffusers_local.calls import MASK, Call
-from tasks.core.errors import Rejected
+from tasks.core.errors import BadImage, Rejected
 from tasks.core.records import ReferenceImage
+from tasks.store.images import DECODER_ERRORS, open_image
 from tasks.store.references import read_reference
 
 
@@ -31,8 +31,8 @@ def read_image_inputs(call: Call) -> Call:
 def _fit(reference: ReferenceImage, call: Call, column: str) -> Any:
     """Scaled to cover the call's size, and cut at the edges that stand out; a mask in shades of grey."""
     try:
-        with Image.open(BytesIO(read_reference(reference))) as image:
+        with open_image(read_reference(reference)) as image:
             plain = image.convert("L" if column == MASK else "RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as exc:
+    except (BadImage, *DECODER_ERRORS) as exc:
         raise Rejected(f"{column}: {reference.address} cannot be decoded ({exc})", kind="input_image") from None
     return ImageOps.fit(plain, (call.width, call.height), Image.Resampling.LANCZOS)

@@ -62,7 +62,13 @@ class Exported:
 
 
 async def export_batch(
-    out: Output, form: ExportFormat, target: Path | None, *, overwrite: bool = False, limits: ShardLimits | None = None
+    out: Output,
+    form: ExportFormat,
+    target: Path | None,
+    *,
+    overwrite: bool = False,
+    limits: ShardLimits | None = None,
+    raw_cells: bool = False,
 ) -> Exported:
     """Export the batch in `out`.
 
@@ -72,6 +78,7 @@ async def export_batch(
         target: Where; `-` is standard output for the tables. None: a card goes into the batch's output.
         overwrite: Replace an earlier export.
         limits: Of tar shards.
+        raw_cells: Of CSV: write texts that a spreadsheet takes for formulas as they are.
 
     Raises:
         InputError: `out` is no batch, the target may not be replaced or written, or an image is gone.
@@ -86,7 +93,7 @@ async def export_batch(
             case ExportFormat.CARD:
                 return await _export_card(engine, out, overwrite)
             case ExportFormat.CSV:
-                return await _export_table(engine, write_csv, form, target, overwrite)
+                return await _export_table(engine, partial(write_csv, raw_cells=raw_cells), form, target, overwrite)
             case ExportFormat.JSONL:
                 return await _export_table(engine, write_jsonl, form, target, overwrite)
 

@@ -8,24 +8,43 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import TextIO
+from collections.abc import Callable
+from typing import Any, TextIO
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.queries import read_job_pages
 from tasks.metadata.columns import COLUMNS, build_plain_row
 
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""A spreadsheet takes a cell that begins so for a formula, which may send the sheet's content anywhere."""
 
-async def write_csv(engine: AsyncEngine, file: TextIO) -> int:
-    """Write a header and one line for each job, as RFC 4180 has it; gives the number of jobs."""
+
+async def write_csv(engine: AsyncEngine, file: TextIO, *, raw_cells: bool = False) -> int:
+    """Write a header and one line for each job, as RFC 4180 has it.
+
+    Args:
+        engine: The batch's ledger.
+        file: Where to.
+        raw_cells: Write texts as they are; otherwise those that a spreadsheet takes for formulas begin with an apostrophe.
+
+    Returns:
+        The number of jobs.
+    """
+    guard: Callable[[Any], Any] = (lambda value: value) if raw_cells else disarm_formula
     # Line ends of RFC 4180: with them a lone carriage return in a prompt is quoted too.
     writer = csv.DictWriter(file, [column.name for column in COLUMNS], lineterminator="\r\n")
     writer.writeheader()
     rows = 0
     async for page in read_job_pages(engine):
-        writer.writerows(build_plain_row(row) for row in page)
+        writer.writerows({name: guard(value) for name, value in build_plain_row(row).items()} for row in page)
         rows += len(page)
     return rows
+
+
+def disarm_formula(value: Any) -> Any:
+    """The cell with an apostrophe in front where a spreadsheet would take it for a formula; numbers stay numbers."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
 async def write_jsonl(engine: AsyncEngine, file: TextIO) -> int:

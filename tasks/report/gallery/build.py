@@ -116,12 +116,12 @@ async def _write_jobs(engine: AsyncEngine, gallery: Gallery, before: set[str], o
         looked_at += 1
         on_progress(looked_at, total)
 
-    small = thumbnails.Thumbnails(gallery.out, images=await gallery.out.names(IMAGES), made=before)
+    small = thumbnails.Thumbnails(gallery.out, sizes=await gallery.out.sizes(IMAGES), made=before)
     number = 0
     async for found in read_job_pages(engine):
         page = [{str(name): value for name, value in row.items()} for row in found]
         number += 1
-        images = await small.of_page(page, advance)
+        images = await small.make_page(page, advance)
         gallery.figures.add(page)
         gallery.jobs += len(page)
         gallery.made += sum(image.made for image in images if image)

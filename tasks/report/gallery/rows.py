@@ -15,7 +15,7 @@ from tasks.core.money import to_usd
 from tasks.report.gallery.manifest_rows import build_image_line, build_manifest_lines
 from tasks.report.gallery.page import encode_script_json
 from tasks.report.gallery.thumbnails import Thumbnail
-from tasks.store.output import NewFile, Output
+from tasks.store.output import NewFile, Output, is_contained
 
 FOLDER = "gallery/rows"
 DIGEST_CHARACTERS = 12
@@ -31,7 +31,6 @@ _PLAIN = (
     "model",
     "model_version",
     "prediction_id",
-    "file_name",
     "width",
     "height",
     "format",
@@ -78,6 +77,7 @@ async def write_rows(
         # JavaScript's numbers are exact up to 2^53 only; a seed has 63 bits.
         "seed": [str(job["seed"]) for job in page],
         "cost_usd": [to_usd(job["cost_micros"]) for job in page],
+        "file_name": [job["file_name"] if is_contained(job["file_name"]) else None for job in page],
         "thumbnail": [image and image.thumbnail for image in images],
         "trouble": [image and image.trouble for image in images],
     }

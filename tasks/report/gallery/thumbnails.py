@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import Any
 
 from PIL import Image, ImageOps
 
-from tasks.core.errors import UnreadableFile
-from tasks.store.encode import EXTENSIONS
-from tasks.store.images import DECODER_ERRORS, MAX_IMAGE_PIXELS
-from tasks.store.output import NewFile, Output
+from tasks.core.errors import BadImage, UnreadableFile
+from tasks.store.images import DECODER_ERRORS, open_image
+from tasks.store.output import NewFile, Output, is_contained
 
 FOLDER = "gallery/thumbnails"
 SIDE_PX = 512
@@ -24,9 +24,8 @@ QUALITY = 80
 IN_HAND = 8
 """Images at a time where there are fewer processors: most of the time of one in a bucket is its way. Bounds memory."""
 
-Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS  # what was stored can be shown
-_FORMATS = tuple(name.upper() for name in EXTENSIONS)
-_DAMAGED = (UnreadableFile, Image.DecompressionBombError, *DECODER_ERRORS)
+_DAMAGED = (UnreadableFile, BadImage, *DECODER_ERRORS)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODES = {"L": "L", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}
 
 
@@ -42,76 +41,96 @@ class Thumbnail:
     """Whether its thumbnail was made just now."""
 
 
+CHANGED = "the file is not the one that was made: it was changed afterwards"
+FOREIGN = Thumbnail(None, "the ledger names no file of this folder", made=False)
 MISSING = Thumbnail(None, "the file is missing", made=False)
 
 
 class Thumbnails:
     """The thumbnails of one output."""
 
-    def __init__(self, out: Output, *, images: AbstractSet[str], made: Iterable[str]) -> None:
+    def __init__(self, out: Output, *, sizes: Mapping[str, int], made: Iterable[str]) -> None:
         """Read from the output and write into it.
 
         Args:
             out: Where the batch's files lie.
-            images: Names of files that were there a moment ago; a running batch adds more.
+            sizes: Bytes of the files that were there a moment ago, by name; a running batch adds more.
             made: Names of what is below `FOLDER`, likewise.
         """
-        self._out, self._images, self._made = out, images, set(made)
+        self._out, self._sizes, self._made = out, sizes, set(made)
         self._in_hand = asyncio.Semaphore(max(IN_HAND, os.cpu_count() or 1))
 
-    async def of_page(
+    async def make_page(
         self, page: Sequence[Mapping[str, Any]], on_each: Callable[[], None] = lambda: None
     ) -> list[Thumbnail | None]:
-        """The images of a page of the ledger's `jobs`, in its order; None for a job without one.
+        """The thumbnails of a page of the ledger's `jobs`, in its order; None for a job without an image.
 
         Raises:
             BatchStopped: A thumbnail could not be written.
             OutputError: The storage cannot be reached.
         """
 
-        async def one(job: Mapping[str, Any]) -> Thumbnail | None:
+        async def make(job: Mapping[str, Any]) -> Thumbnail | None:
             async with self._in_hand:
-                image = await self._image(job["file_name"], job["sha256"]) if job["file_name"] else None
+                image = await self._find_or_make(job) if job["file_name"] else None
             on_each()
             return image
 
-        return await asyncio.gather(*(one(job) for job in page))
+        return await asyncio.gather(*(make(job) for job in page))
 
-    async def _image(self, file_name: str, sha256: str) -> Thumbnail:
-        name = f"{sha256[:2]}/{sha256}.webp"
-        stored = f"{FOLDER}/{name}"
-        is_made = stored in self._made
-        if is_made and file_name in self._images:
-            return Thumbnail(name, None, made=False)
-        if is_made:
-            there = await asyncio.to_thread(self._out.has, file_name)
-            return Thumbnail(name, None, made=False) if there else MISSING
+    async def _find_or_make(self, job: Mapping[str, Any]) -> Thumbnail:
+        file_name, sha256 = job["file_name"], str(job["sha256"])
+        if not is_contained(file_name) or not _SHA256.fullmatch(sha256):
+            return FOREIGN
+        if self._sizes.get(file_name) == job["bytes"] and _get_stored_name(sha256) in self._made:
+            return Thumbnail(_get_name(sha256), None, made=False)
         try:
-            # Reading, shrinking and encoding happen in a thread; Pillow's C code lets others run meanwhile.
-            await self._out.write(lambda: NewFile(stored, _encode_thumbnail(self._out.read(file_name))))
+            return await self._make(file_name, sha256)
         except FileNotFoundError:
             return MISSING
         except _DAMAGED as exc:
             return Thumbnail(None, f"the file cannot be read: {exc}", made=False)
+
+    async def _make(self, file_name: str, sha256: str) -> Thumbnail:
+        """Look at the file itself: it may be another one than the ledger tells of."""
+        data, actual = await asyncio.to_thread(_read_hashed, self._out, file_name)
+        trouble = None if actual == sha256 else CHANGED
+        stored = _get_stored_name(actual)
+        if stored in self._made:
+            return Thumbnail(_get_name(actual), trouble, made=False)
+        # Shrinking and encoding happen in a thread; Pillow's C code lets others run meanwhile.
+        await self._out.write(lambda: NewFile(stored, _encode_thumbnail(data)))
         self._made.add(stored)
-        return Thumbnail(name, None, made=True)
+        return Thumbnail(_get_name(actual), trouble, made=True)
 
 
-def _encode_thumbnail(data: bytes | None) -> bytes:
-    """The thumbnail of an image's file.
+def _get_name(sha256: str) -> str:
+    return f"{sha256[:2]}/{sha256}.webp"
+
+
+def _get_stored_name(sha256: str) -> str:
+    return f"{FOLDER}/{_get_name(sha256)}"
+
+
+def _read_hashed(out: Output, file_name: str) -> tuple[bytes, str]:
+    """An image's bytes and their sha256.
 
     Raises:
         FileNotFoundError: There is no file.
     """
-    if data is None:
+    if (data := out.read(file_name)) is None:
         raise FileNotFoundError
-    small, file = _reduce(BytesIO(data)), BytesIO()
+    return data, hashlib.sha256(data).hexdigest()
+
+
+def _encode_thumbnail(data: bytes) -> bytes:
+    small, file = _reduce(data), BytesIO()
     small.save(file, "WEBP", quality=QUALITY, icc_profile=small.info.get("icc_profile"))
     return file.getvalue()
 
 
-def _reduce(source: BinaryIO) -> Image.Image:
-    with Image.open(source, formats=_FORMATS) as image:
+def _reduce(data: bytes) -> Image.Image:
+    with open_image(data) as image:
         image.draft("RGB", (SIDE_PX, SIDE_PX))  # a JPEG is decoded at a fraction of its size
         upright = _turn_upright(image)
         profile = upright.info.get("icc_profile")

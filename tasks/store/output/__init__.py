@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.installation import install_command
-from tasks.store.output.base import NewFile, Output
+from tasks.store.output.base import NewFile, Output, is_contained
 from tasks.store.output.bucket_url import BucketUrl, parse_bucket_url
 from tasks.store.output.folder import OutputFolder
 
-__all__ = ["NewFile", "Output", "parse_local_path", "parse_output"]
+__all__ = ["NewFile", "Output", "is_contained", "parse_local_path", "parse_output"]
 
 
 def parse_output(text: str) -> Output:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Protocol, TypeVar
+
+from tasks.core.errors import UnreadableFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,24 @@ class NewFile:
     name: str
     """Relative to the output, with slashes: `images/3f/fox-3f9a1c2b77d0.png`."""
     data: bytes
+
+
+def is_contained(name: object) -> bool:
+    """Whether this is the name of a file inside of an output, on any system; a ledger may come from a stranger."""
+    if not isinstance(name, str) or not name or "\0" in name:
+        return False
+    path = PureWindowsPath(name)  # it knows both kinds of slashes, and drives
+    return not path.anchor and ".." not in path.parts
+
+
+def check_contained(name: str, out: object) -> None:
+    """Pass when the file lies inside of the output.
+
+    Raises:
+        UnreadableFile: It does not; nothing was read or written.
+    """
+    if not is_contained(name):
+        raise UnreadableFile(f"{name!r}: the ledger names a file outside of {out}; this is not touched")
 
 
 File = TypeVar("File", bound=NewFile)
@@ -108,6 +128,13 @@ class Output(Protocol):
 
     async def names(self, folder: str) -> set[str]:
         """Every file in `folder` and below it, by its name in the output; empty where there is no such folder.
+
+        Raises:
+            OutputError: The storage cannot be reached, or does not let us list.
+        """
+
+    async def sizes(self, folder: str) -> dict[str, int]:
+        """Bytes of every file in `folder` and below it, by its name in the output.
 
         Raises:
             OutputError: The storage cannot be reached, or does not let us list.

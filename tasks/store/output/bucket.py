@@ -23,7 +23,7 @@ from tasks.core.errors import BatchStopped, OutputError
 from tasks.core.paths import POINTER_NAME, find_batches
 from tasks.core.text import format_command
 from tasks.store.disk import stop_when_full
-from tasks.store.output.base import File, Output
+from tasks.store.output.base import File, Output, check_contained
 from tasks.store.output.bucket_client import connect
 from tasks.store.output.bucket_errors import STORE_ERRORS, get_reason
 from tasks.store.output.bucket_url import BucketUrl, parse_bucket_url
@@ -125,6 +125,7 @@ class OutputBucket:
     async def write(self, make: Callable[[], File]) -> File:
         """Make the file in a thread, and send it from the event loop."""
         file = await asyncio.to_thread(make)
+        check_contained(file.name, self)
         await self._send(file.name, file.data)
         return file
 
@@ -145,6 +146,7 @@ class OutputBucket:
 
     def read(self, name: str) -> bytes | None:
         """The object's bytes."""
+        check_contained(name, self)
         with self._refused_before_start():
             try:
                 return obstore.get(self._impatient, self._key(name)).bytes().to_bytes()
@@ -164,10 +166,14 @@ class OutputBucket:
 
     async def names(self, folder: str) -> set[str]:
         """One request for a thousand objects."""
-        found: set[str] = set()
+        return set(await self.sizes(folder))
+
+    async def sizes(self, folder: str) -> dict[str, int]:
+        """One request for a thousand objects."""
+        found: dict[str, int] = {}
         with self._refused_before_start():
             async for objects in obstore.list(self._impatient, self._key(folder), chunk_size=LISTED_AT_ONCE):
-                found.update(self._url.name(each["path"]) for each in objects)
+                found.update((self._url.name(each["path"]), each["size"]) for each in objects)
         return found
 
     async def remove(self, names: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from tasks.core.errors import BatchStopped, UnreadableFile
 from tasks.core.paths import find_batches
 from tasks.core.text import format_command
 from tasks.store.disk import stop_when_full
-from tasks.store.output.base import File, Output
+from tasks.store.output.base import File, Output, check_contained, is_contained
 
 
 class OutputFolder:
@@ -81,6 +81,7 @@ class OutputFolder:
 
     def read(self, name: str) -> bytes | None:
         """The file's bytes."""
+        self._check_place(name)
         try:
             return (self._path / name).read_bytes()
         except FileNotFoundError:
@@ -90,11 +91,15 @@ class OutputFolder:
 
     def has(self, name: str) -> bool:
         """Whether it is a file."""
-        return (self._path / name).is_file()
+        return is_contained(name) and (self._path / name).is_file()
 
     async def names(self, folder: str) -> set[str]:
         """Whatever is no folder, leftovers of killed writers too."""
         return await asyncio.to_thread(lambda: set(self._names(folder)))
+
+    async def sizes(self, folder: str) -> dict[str, int]:
+        """A file that goes meanwhile is left out."""
+        return await asyncio.to_thread(lambda: dict(self._sizes(folder)))
 
     async def remove(self, names: Iterable[str]) -> None:
         """Unlink them; the folders stay."""
@@ -124,13 +129,30 @@ class OutputFolder:
             below = Path(parent).relative_to(self._path).as_posix()
             yield from (f"{below}/{name}" for name in names)
 
+    def _sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        for name in self._names(folder):
+            with suppress(OSError):
+                yield name, (self._path / name).stat().st_size
+
     def _remove(self, names: list[str]) -> None:
         for name in names:
             with suppress(OSError):
                 (self._path / name).unlink()
 
+    def _check_place(self, name: str) -> None:
+        """Pass when the file lies in this folder; a link in the folder of a stranger may lead anywhere.
+
+        Raises:
+            UnreadableFile: It does not.
+        """
+        check_contained(name, self)
+        path = self._path / name
+        if path.is_symlink() and not path.resolve().is_relative_to(self._path.resolve()):
+            raise UnreadableFile(f"{path}: is a link that leads out of {self}; this is not read")
+
     def _write(self, make: Callable[[], File]) -> File:
         file = make()
+        check_contained(file.name, self)
         self.check_in_place()
         # Whatever the reason is, the next images would be paid for and meet it too.
         with stop_when_full(self._path):

@@ -11,11 +11,14 @@ import datasets
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.core.errors import InputError, OutputError
-from tasks.metadata.columns import COLUMNS
+from tasks.metadata.columns import COLUMNS, hide_folder
 from tasks.metadata.exports import embedded_parquet
 from tasks.metadata.exports.export import STDOUT, export_batch
+from tasks.metadata.exports.tables import disarm_formula
 from tasks.metadata.exports.targets import ExportFormat
 from tasks.store.output.folder import OutputFolder
 from tests.tasks.metadata.exports.conftest import DIRTY
@@ -28,16 +31,43 @@ def column_of(path: Path, name: str) -> list[Any]:
     return [row[0] for row in duckdb.execute(f"SELECT {name} FROM '{path}' ORDER BY line").fetchall()]
 
 
-async def test_csv_comes_back_as_it_was(finished: Path, tmp_path: Path) -> None:
-    """Quotes, commas, newlines and lone carriage returns of prompts survive, for Python's reader and for DuckDB."""
+@pytest.mark.parametrize("raw", [True, False])
+async def test_csv_comes_back_as_it_was(raw: bool, finished: Path, tmp_path: Path) -> None:  # noqa: FBT001  a case
+    """Quotes, commas, newlines and lone carriage returns of prompts survive, for Python's reader and for DuckDB.
+
+    Only what a spreadsheet would run as a formula gets an apostrophe in front, unless cells are asked for raw.
+    """
     path = tmp_path / "table.csv"
-    await export_batch(OutputFolder(finished), ExportFormat.CSV, path)
+    await export_batch(OutputFolder(finished), ExportFormat.CSV, path, raw_cells=raw)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    expected = DIRTY if raw else [f"'{text}" if text.startswith("=") else text for text in DIRTY]
     assert list(rows[0]) == NAMES
-    assert [row["prompt"] for row in rows[: len(DIRTY)]] == DIRTY
+    assert [row["prompt"] for row in rows[: len(DIRTY)]] == expected
     assert [row["status"] for row in rows].count("failed") == 1
-    assert column_of(path, "prompt")[: len(DIRTY)] == DIRTY
+    assert column_of(path, "prompt")[: len(DIRTY)] == expected
+
+
+@given(text=st.text(), start=st.sampled_from(["=", "+", "-", "@", "\t", "\r", "\n"]))
+def test_no_cell_is_a_formula(text: str, start: str) -> None:
+    """Whatever begins as a formula does not any more; everything else, numbers too, is left alone."""
+    assert disarm_formula(start + text) == f"'{start}{text}"
+    assert disarm_formula(f"a{text}") == f"a{text}"
+    assert disarm_formula(-1) == -1
+
+
+@pytest.mark.parametrize(
+    ("reference", "shown"),
+    [
+        ("/home/ann/secret project/start.png", "start.png"),
+        ("C:\\Users\\ann\\start.png", "start.png"),
+        ("https://example.org/a/start.png", "https://example.org/a/start.png"),
+        (None, None),
+    ],
+)
+def test_folders_of_this_machine_stay_here(reference: str | None, shown: str | None) -> None:
+    """A table names an image that a row starts from by its file, not by the way to it."""
+    assert hide_folder(reference) == shown
 
 
 async def test_jsonl_comes_back_as_it_was(finished: Path, tmp_path: Path) -> None:

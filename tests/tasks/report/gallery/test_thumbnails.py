@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, features
 
-from tasks.report.gallery.thumbnails import FOLDER, SIDE_PX, Thumbnail, Thumbnails
+from tasks.report.gallery.thumbnails import CHANGED, FOLDER, FOREIGN, SIDE_PX, Thumbnail, Thumbnails
 from tasks.store.images import measure
 from tasks.store.output.folder import OutputFolder
 
-SHA = "ab" + "0" * 62
-NAME = f"ab/{SHA}.webp"
+
+def job_of(out: Path, file_name: str | None) -> dict[str, Any]:
+    """The ledger's row of a file, as the store has written it."""
+    path = out / (file_name or "")
+    data = path.read_bytes() if path.is_file() else b""
+    return {"file_name": file_name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
-async def thumbnail_of(out: Path, file_name: str | None, sha256: str = SHA) -> Thumbnail | None:
+def name_of(out: Path, file_name: str) -> str:
+    """Its thumbnail's name."""
+    sha256 = job_of(out, file_name)["sha256"]
+    return f"{sha256[:2]}/{sha256}.webp"
+
+
+async def thumbnail_of(out: Path, file_name: str | None, changes: Mapping[str, Any] | None = None) -> Thumbnail | None:
     """What there is to see of one job."""
     place = OutputFolder(out)
-    small = Thumbnails(place, images=await place.names("images"), made=await place.names(FOLDER))
-    (image,) = await small.of_page([{"file_name": file_name, "sha256": sha256}])
+    small = Thumbnails(place, sizes=await place.sizes(""), made=await place.names(FOLDER))
+    (image,) = await small.make_page([{**job_of(out, file_name), **(changes or {})}])
     return image
 
 
@@ -45,8 +58,8 @@ async def thumbnail_of(out: Path, file_name: str | None, sha256: str = SHA) -> T
 async def test_every_stored_format_has_a_thumbnail(mode: str, suffix: str, kept: str, out: Path) -> None:
     """It keeps shape and transparency, and is no larger than the grid needs."""
     Image.new(mode, (3 * SIDE_PX, SIDE_PX)).save(out / f"a.{suffix}")
-    assert await thumbnail_of(out, f"a.{suffix}") == Thumbnail(NAME, None, made=True)
-    with Image.open(out / FOLDER / NAME) as small:
+    assert await thumbnail_of(out, f"a.{suffix}") == Thumbnail(name_of(out, f"a.{suffix}"), None, made=True)
+    with Image.open(out / FOLDER / name_of(out, f"a.{suffix}")) as small:
         assert (small.format, small.mode) == ("WEBP", kept)
         assert abs(small.width - SIDE_PX) <= 1
         assert abs(small.height - SIDE_PX / 3) <= 1
@@ -56,7 +69,7 @@ async def test_a_small_image_is_not_blown_up(out: Path) -> None:
     """A thumbnail is never larger than its image."""
     Image.new("RGB", (40, 30)).save(out / "a.png")
     await thumbnail_of(out, "a.png")
-    with Image.open(out / FOLDER / NAME) as small:
+    with Image.open(out / FOLDER / name_of(out, "a.png")) as small:
         assert small.size == (40, 30)
 
 
@@ -64,7 +77,7 @@ async def test_transparency_of_a_palette_is_kept(out: Path) -> None:
     """A palette may hold a transparent colour beside the pixels."""
     Image.new("P", (8, 8)).save(out / "a.png", transparency=0)
     await thumbnail_of(out, "a.png")
-    with Image.open(out / FOLDER / NAME) as small:
+    with Image.open(out / FOLDER / name_of(out, "a.png")) as small:
         assert small.mode == "RGBA"
 
 
@@ -74,7 +87,7 @@ async def test_a_turned_photograph_stands_upright(out: Path) -> None:
     exif[0x0112] = 6
     Image.new("RGB", (60, 20)).save(out / "a.jpg", exif=exif)
     await thumbnail_of(out, "a.jpg")
-    with Image.open(out / FOLDER / NAME) as small:
+    with Image.open(out / FOLDER / name_of(out, "a.jpg")) as small:
         assert small.size == (20, 60)
 
 
@@ -83,9 +96,9 @@ async def test_the_same_image_is_not_made_again(out: Path) -> None:
     Image.new("RGB", (40, 30)).save(out / "a.png")
     await thumbnail_of(out, "a.png")
     (out / "a.png").rename(out / "b.png")
-    before = (out / FOLDER / NAME).stat().st_mtime_ns
-    assert await thumbnail_of(out, "b.png") == Thumbnail(NAME, None, made=False)
-    assert (out / FOLDER / NAME).stat().st_mtime_ns == before
+    before = (out / FOLDER / name_of(out, "b.png")).stat().st_mtime_ns
+    assert await thumbnail_of(out, "b.png") == Thumbnail(name_of(out, "b.png"), None, made=False)
+    assert (out / FOLDER / name_of(out, "b.png")).stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
@@ -107,7 +120,7 @@ async def test_damaged_exif_hides_no_image(out: Path) -> None:
     broken[broken.index(b"Exif") + 19] = 7  # the width is a number, not some bytes
     (out / "a.jpg").write_bytes(broken)
     measure(bytes(broken))
-    assert await thumbnail_of(out, "a.jpg") == Thumbnail(NAME, None, made=True)
+    assert await thumbnail_of(out, "a.jpg") == Thumbnail(name_of(out, "a.jpg"), None, made=True)
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
@@ -147,7 +160,51 @@ async def test_an_image_that_came_after_the_look_is_not_missing(out: Path) -> No
     """A running batch adds images meanwhile, of which one may equal an older one and have its thumbnail already."""
     Image.new("RGB", (8, 8)).save(out / "a.png")
     place = OutputFolder(out)
-    small = Thumbnails(place, images=set(), made=set())
-    (first,) = await small.of_page([{"file_name": "a.png", "sha256": SHA}])
-    (second,) = await small.of_page([{"file_name": "a.png", "sha256": SHA}])
-    assert (first, second) == (Thumbnail(NAME, None, made=True), Thumbnail(NAME, None, made=False))
+    small = Thumbnails(place, sizes={}, made=set())
+    (first,) = await small.make_page([job_of(out, "a.png")])
+    (second,) = await small.make_page([job_of(out, "a.png")])
+    assert (first, second) == (
+        Thumbnail(name_of(out, "a.png"), None, made=True),
+        Thumbnail(name_of(out, "a.png"), None, made=False),
+    )
+
+
+async def test_an_overwritten_image_is_shown_and_told(out: Path) -> None:
+    """A file that is not the one of the ledger is shown as it is now, whether or not the old one had a thumbnail."""
+    Image.new("RGB", (8, 8), "red").save(out / "a.png")
+    made = job_of(out, "a.png")
+    await thumbnail_of(out, "a.png")
+    Image.new("RGB", (9, 9), "blue").save(out / "a.png")
+    expected = Thumbnail(name_of(out, "a.png"), CHANGED, made=True)
+    assert await thumbnail_of(out, "a.png", made) == expected
+    assert await thumbnail_of(out, "a.png", made) == replace(expected, made=False)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"file_name": "/etc/hostname"},
+        {"file_name": "../secret.png"},
+        {"file_name": "images/../../secret.png"},
+        {"file_name": "C:\\secret.png"},
+        {"sha256": "../../../../x"},
+        {"sha256": None},
+    ],
+)
+async def test_a_ledger_leads_nowhere_else(changes: dict[str, Any], out: Path) -> None:
+    """Names out of a stranger's ledger neither read nor write anything outside of the folder."""
+    Image.new("RGB", (8, 8)).save(out / "a.png")
+    Image.new("RGB", (8, 8)).save(out.parent / "secret.png")
+    before = set(out.parent.rglob("*"))
+    assert await thumbnail_of(out, "a.png", changes) == FOREIGN
+    assert set(out.parent.rglob("*")) == before
+
+
+async def test_a_link_that_leads_out_is_not_followed(out: Path) -> None:
+    """A folder that came from somebody else may hold links to this machine's files."""
+    Image.new("RGB", (8, 8)).save(out.parent / "secret.png")
+    (out / "a.png").symlink_to(out.parent / "secret.png")
+    image = await thumbnail_of(out, "a.png")
+    assert image is not None
+    assert "leads out" in (image.trouble or "")
+    assert image.thumbnail is None
