@@ -129,6 +129,25 @@ async def test_under_an_idempotency_key_the_same_create_is_repeated(fault: str, 
     assert provider.requests["create"] == 3
 
 
+@pytest.mark.parametrize(
+    "told_by", [{"idempotency_header": "Idempotency-Key"}, {"find": {}}], ids=["idempotency key", "look-up by job"]
+)
+async def test_two_folders_of_one_manifest_share_no_task(
+    told_by: dict[str, Any], tmp_path: Path, provider: JsonApi
+) -> None:
+    """Equal jobs on one account with lost answers: each folder has tasks of its own, and each was made once."""
+    instance = polled(provider.url, **({"find": lookup(provider.url)} if "find" in told_by else told_by))
+    provider.break_("drop_after", 5)
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    jobs = [job_of(instance, number) for number in range(4)]
+    counts = await asyncio.gather(*(generate(folder, instance, jobs, clock=HASTY) for folder in folders))
+    ids = [{row[0] for row in ledger(folder, "SELECT prediction_id FROM attempts")} for folder in folders]
+    assert [count.succeeded for count in counts] == [4, 4]
+    assert (len(ids[0] | ids[1]), len(provider.created)) == (8, 8)
+
+
 async def test_a_refused_repetition_says_nothing_of_the_first_create(out: Path, provider: JsonApi) -> None:
     """It may have been made and billed: held, not failed at no cost."""
     provider.break_("drop_after", 1)

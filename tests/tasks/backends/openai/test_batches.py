@@ -68,6 +68,20 @@ async def test_a_batch_that_was_not_answered_is_found_again(fault: str, out: Pat
     assert (counts.succeeded, len(provider.created)) == (6, 6)
 
 
+async def test_two_folders_of_one_manifest_share_no_batch(tmp_path: Path, provider: OpenAIBatches) -> None:
+    """Equal jobs on one key, every create of a batch unanswered: each folder finds its own lines, and no others."""
+    provider.break_("batch_drop_after", 2)
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    chosen = instance(provider.url)
+    jobs = [job_of(chosen, number) for number in range(3)]
+    counts = await asyncio.gather(*(generate(folder, chosen, jobs, clock=SLOWER) for folder in folders))
+    ids = [{row[0] for row in ledger(folder, "SELECT prediction_id FROM attempts")} for folder in folders]
+    assert [count.succeeded for count in counts] == [3, 3]
+    assert (len(ids[0] | ids[1]), len(provider.created)) == (6, 6)
+
+
 async def test_a_list_that_cannot_be_read_holds(out: Path, provider: OpenAIBatches) -> None:
     """Nobody knows, so nothing is sent again."""
     provider.break_("batch_drop_after", 1)
