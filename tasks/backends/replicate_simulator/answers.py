@@ -21,7 +21,7 @@ GATEWAY_TIMEOUT_PAGE = BAD_GATEWAY_PAGE.replace("502", "504").replace("Bad gatew
 def as_json(body: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """An answer with a body of JSON."""
     return web.Response(
-        body=json.dumps(body, ensure_ascii=False).encode(),
+        body=json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"),
         status=status,
         headers=headers,
         content_type="application/json",

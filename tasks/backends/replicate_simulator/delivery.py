@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64encode
+
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 from tasks.backends.replicate_simulator.answers import as_page, dropped
 from tasks.backends.replicate_simulator.outcomes import SUCCEEDED, Request
@@ -11,6 +15,8 @@ from tasks.backends.replicate_simulator.predictions import Prediction
 from tasks.backends.replicate_simulator.provider import Provider
 
 PAGE = "<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body></body></html>\n"
+CRC_BYTES = 16_384
+"""Largest file with a CRC-32C: Python computes some megabytes of it a second, and the simulator must not be slow."""
 REDIRECTED = "again"
 """Query of an address that was redirected to; it is not redirected another time."""
 
@@ -65,7 +71,7 @@ class Delivery:
 
     async def _picture(self, request: web.Request, made: Request, index: int) -> web.StreamResponse:
         data = made.picture(index)
-        kind = made.kind
+        kind, hashes = made.kind, build_hash_headers(data)
         if self._strikes("wrong_content_type", made):
             kind = "webp" if kind == "png" else "png"
         if self._strikes("truncated_file", made):
@@ -74,14 +80,22 @@ class Delivery:
         is_dropped = self._strikes("dropped_file", made)
         if slow or is_dropped:
             return await self._in_halves(
-                request, data, kind, pause_s=slow.seconds if slow else 0, is_dropped=is_dropped
+                request, data, kind, hashes, pause_s=slow.seconds if slow else 0, is_dropped=is_dropped
             )
-        return web.Response(body=data, content_type=CONTENT_TYPES[kind])
+        return web.Response(body=data, content_type=CONTENT_TYPES[kind], headers=hashes)
 
     async def _in_halves(
-        self, request: web.Request, data: bytes, kind: str, *, pause_s: float, is_dropped: bool
+        self,
+        request: web.Request,
+        data: bytes,
+        kind: str,
+        hashes: CIMultiDict[str],
+        *,
+        pause_s: float,
+        is_dropped: bool,
     ) -> web.StreamResponse:
-        answer = web.StreamResponse(headers={"Content-Type": CONTENT_TYPES[kind], "Content-Length": str(len(data))})
+        answer = web.StreamResponse(headers=hashes)
+        answer.headers.update({"Content-Type": CONTENT_TYPES[kind], "Content-Length": str(len(data))})
         await answer.prepare(request)
         half = len(data) // 2
         await answer.write(data[:half])
@@ -91,6 +105,37 @@ class Delivery:
         await answer.write(data[half:])
         await answer.write_eof()
         return answer
+
+
+def build_hash_headers(data: bytes) -> CIMultiDict[str]:
+    """Headers of Replicate's storage about a whole file (recorded in 2024-08): ETag, and a line for each hash."""
+    md5 = hashlib.md5(data, usedforsecurity=False)
+    headers = CIMultiDict({"ETag": f'"{md5.hexdigest()}"', "Cache-Control": "public,max-age=3600"})
+    if len(data) <= CRC_BYTES:
+        headers.add("x-goog-hash", f"crc32c={_to_base64(compute_crc32c(data).to_bytes(4))}")
+    headers.add("x-goog-hash", f"md5={_to_base64(md5.digest())}")
+    return headers
+
+
+def compute_crc32c(data: bytes) -> int:
+    """The CRC-32C of RFC 3720, byte by byte."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = _CRC_TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    return crc ^ 0xFFFFFFFF
+
+
+def _build_crc_entry(byte: int) -> int:
+    for _ in range(8):
+        byte = (byte >> 1) ^ (0x82F63B78 if byte & 1 else 0)
+    return byte
+
+
+_CRC_TABLE = tuple(map(_build_crc_entry, range(256)))
+
+
+def _to_base64(digest: bytes) -> str:
+    return b64encode(digest).decode()
 
 
 def _redirect(url: str) -> web.Response:

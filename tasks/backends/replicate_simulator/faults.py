@@ -14,7 +14,7 @@ from tasks.core.text import align_columns
 
 
 class Meaning(StrEnum):
-    """What the number after a fault's name says."""
+    """Meaning of the number after a fault's name."""
 
     SHARE = "share"
     SECONDS = "seconds"
@@ -23,7 +23,7 @@ class Meaning(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What can go wrong."""
+    """One kind of trouble."""
 
     name: str
     shows: str
@@ -50,6 +50,13 @@ FAULTS: Mapping[str, Fault] = {
         Fault("hang_after_create", "create: never answered, though it was created"),
         Fault("unreadable_2xx_after_create", "create: 201 with half of its JSON"),
         Fault("list_lag", "list: a prediction shows up after so many seconds", Meaning.SECONDS, 5),
+        Fault("list_without_data", "list: a prediction's input and output are gone already"),
+        Fault("list_loops", "list: `next` leads to the same page"),
+        Fault("list_odd_entries", "list: null, numbers and entries with unreadable ids among the predictions"),
+        Fault("renamed_owner", "any call: the model has a name of the service's own"),
+        Fault("clock_skew", "any call: the service's clock is so many seconds behind", Meaning.SECONDS, 600),
+        Fault("poll_odd_status", "get and list: the state is an object"),
+        Fault("poll_deep_json", "get and list: JSON nested 100,000 deep"),
         Fault("poll_429", "get and list: 429"),
         Fault("poll_500", "get and list: 500"),
         Fault("failed_pa", "prediction: failed, interrupted (code: PA)"),

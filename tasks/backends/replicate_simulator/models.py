@@ -57,8 +57,13 @@ class Model:
 
     def cost_micros(self, *, images: int, pixels: int) -> int:
         """Millionths of a dollar for so many pictures of so many pixels each."""
-        megapixels = math.ceil(pixels / 1e6)
+        megapixels = self.count_megapixels(pixels)
         return to_micros(self.run_usd + images * (self.image_usd + megapixels * self.megapixel_usd)) or 0
+
+    @staticmethod
+    def count_megapixels(pixels: int) -> int:
+        """Megapixels that are billed: of 1024x1024, which is 1.05, one (recorded answer of 2026-05)."""
+        return max(1, math.floor(pixels / 2**20 + 0.5))
 
     def default(self, name: str) -> Any:
         """What the model takes where the input says nothing."""

@@ -12,6 +12,7 @@ from tasks.backends.replicate_simulator.outcomes import ABORTED, CANCELED, SUCCE
 from tasks.backends.replicate_simulator.simulated_time import rfc3339
 
 STARTING, PROCESSING = "starting", "processing"
+INTERNAL_OWNER = "replicate-internal"
 NEVER = math.inf
 
 
@@ -31,6 +32,16 @@ class Prediction:
     """From when on the list shows it."""
     deployment: str | None = None
     canceled_s: float = NEVER
+    is_renamed: bool = False
+    """Answers name its model as the service does."""
+    is_listed_bare: bool = False
+    """The list has lost its data before its time."""
+
+    @property
+    def model_name(self) -> str:
+        """Its model in answers."""
+        model = self.request.model
+        return f"{INTERNAL_OWNER}/{model.name}" if self.is_renamed else model.slug
 
     @property
     def prediction_id(self) -> str:
@@ -119,7 +130,7 @@ def _head(prediction: Prediction, api_url: str, order: list[str]) -> dict[str, A
     deployment = {} if prediction.deployment is None else {"deployment": prediction.deployment}
     return {
         "id": prediction.prediction_id,
-        "model": prediction.request.model.slug,
+        "model": prediction.model_name,
         "version": HIDDEN_VERSION,
         "input": {name: prediction.request.values[name] for name in order},
         "error": None,
@@ -165,7 +176,8 @@ def _metrics(prediction: Prediction, status: str) -> Mapping[str, Any]:
     images = prediction.outcome.images
     counts: dict[str, float] = {"image_count": images, "image_output_count": images}
     if prediction.request.model.reports_megapixels:
-        # Such a metric is known to exist; its name is not, so this one is made up.
+        # flux-2-pro reported 1 and 0 for an image of 1024x1024 (recorded answer of 2026-05).
         width, height = prediction.request.size
-        counts["image_output_megapixel_count"] = round(images * width * height / 1e6, 3)
+        counts["image_output_megapixel_count"] = images * prediction.request.model.count_megapixels(width * height)
+        counts["image_input_megapixel_count"] = 0
     return {**times, **counts}

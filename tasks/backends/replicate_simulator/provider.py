@@ -41,14 +41,16 @@ class Provider:
         self._warm_from_s: dict[str, float] = {}
 
     def now_s(self) -> float:
-        """Simulated seconds since 1970 UTC."""
-        return self.clock.now_us() / 1e6
+        """Seconds since 1970 UTC by the service's clock."""
+        skew = self.plan.rules.get("clock_skew")
+        return self.clock.now_us() / 1e6 - (skew.seconds if skew else 0.0)
 
     def create(
         self, model: Model, values: Mapping[str, Any], *, deadline_after_s: float, deployment: str | None
     ) -> Prediction:
         """A new prediction; nothing can go wrong any more."""
         now_s = self.now_s()
+        self.plan.strikes("clock_skew", model.slug)
         request = self._request(model, values)
         outcome = decide(request, self.plan)
         starts_s, ends_s = self._times(request, outcome, now_s)
@@ -62,6 +64,8 @@ class Provider:
             deadline_s=now_s + deadline_after_s,
             listed_s=now_s + (lag.seconds if lag else 0),
             deployment=deployment,
+            is_renamed=self.plan.strikes("renamed_owner", model.slug, request.prompt) is not None,
+            is_listed_bare=self.plan.strikes("list_without_data", request.content, request.prompt) is not None,
         )
         self._predictions.append(prediction)
         self._by_id[prediction.prediction_id] = prediction

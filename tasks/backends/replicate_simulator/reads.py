@@ -20,6 +20,7 @@ from tasks.backends.replicate_simulator.problems import Problem, internal_error,
 from tasks.backends.replicate_simulator.provider import Provider
 
 PAGE = 100
+DEPTH = 100_000
 
 
 class Reads:
@@ -31,8 +32,9 @@ class Reads:
 
     async def get(self, request: web.Request) -> web.Response:
         """`/v1/predictions/{id}`."""
-        self._perhaps_fail(request.match_info["id"])
-        return self._full(self._known(request))
+        subject = request.match_info["id"]
+        self._perhaps_fail(subject)
+        return self._break(subject) or self._full(self._known(request), subject=subject)
 
     async def cancel(self, request: web.Request) -> web.Response:
         """`POST /v1/predictions/{id}/cancel`."""
@@ -43,6 +45,8 @@ class Reads:
     async def list(self, request: web.Request) -> web.Response:
         """`/v1/predictions`: a page, the newest first."""
         self._perhaps_fail("list")
+        if broken := self._break("list"):
+            return broken
         query = request.query
         after_s = _instant_s(query.get("created_after"), -NEVER)
         before_s = _instant_s(query.get("created_before"), NEVER)
@@ -52,7 +56,11 @@ class Reads:
         if len(found) > PAGE:
             cut = urlencode({**query, "cursor": _cursor(found[PAGE - 1][0])})
             following = f"{self._provider.api_url}{request.path}?{cut}"
-        results = [self._listed(prediction) for _, prediction in found[:PAGE]]
+        if found and self._provider.plan.strikes("list_loops", "list"):
+            following = f"{self._provider.api_url}{request.path_qs}"
+        results: list[Any] = [self._listed(prediction) for _, prediction in found[:PAGE]]
+        if self._provider.plan.strikes("list_odd_entries", "list"):
+            results = [None, 7, {"id": None}, {"id": {"a": 1}}, {"id": "half a \ud800 pair"}, *results]
         return as_json({"next": following, "previous": None, "results": results})
 
     async def model(self, request: web.Request) -> web.Response:
@@ -84,14 +92,27 @@ class Reads:
         if self._provider.plan.strikes("poll_500", subject):
             raise internal_error()
 
-    def _full(self, prediction: Prediction) -> web.Response:
+    def _break(self, subject: str) -> web.Response | None:
+        """An answer that no client can read."""
+        if self._provider.plan.strikes("poll_deep_json", subject):
+            return web.Response(body=b"[" * DEPTH + b"]" * DEPTH, content_type="application/json")
+        return None
+
+    def _full(self, prediction: Prediction, *, subject: str | None = None) -> web.Response:
         provider = self._provider
         is_gone = provider.is_gone(prediction)
-        return as_json(full_json(prediction, provider.api_url, provider.now_s(), is_gone=is_gone))
+        body = full_json(prediction, provider.api_url, provider.now_s(), is_gone=is_gone)
+        if subject is not None and provider.plan.strikes("poll_odd_status", subject):
+            body = {**body, "status": {"is": body["status"]}}
+        return as_json(body)
 
     def _listed(self, prediction: Prediction) -> dict[str, Any]:
         provider = self._provider
-        return listed_json(prediction, provider.api_url, provider.now_s(), is_gone=provider.is_gone(prediction))
+        is_gone = provider.is_gone(prediction) or prediction.is_listed_bare
+        body = listed_json(prediction, provider.api_url, provider.now_s(), is_gone=is_gone)
+        if provider.plan.strikes("poll_odd_status", prediction.prediction_id):
+            body = {**body, "status": {"is": body["status"]}}
+        return body
 
 
 def _model(request: web.Request) -> Model:

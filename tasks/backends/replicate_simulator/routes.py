@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 
 from aiohttp import hdrs, web
 
@@ -85,8 +86,9 @@ class Guard:
             except Problem as problem:
                 if problem.status == web.HTTPTooManyRequests.status_code:
                     self._provider.tally.throttled[kind] += 1
-                return as_error(problem)
-            answer.headers.update(headers)
+                answer, headers = as_error(problem), {}
+            date = formatdate(self._provider.now_s(), usegmt=True)
+            answer.headers.update({**headers, hdrs.DATE: date})
             return answer
 
         return guarded

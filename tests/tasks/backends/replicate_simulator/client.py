@@ -77,9 +77,8 @@ class Rehearsal:
             prediction = answer.json()
         except ValueError:
             return "create unreadable"
-        looked = await self.http.get(prediction["urls"]["get"], headers=TOKEN)
-        if looked.status_code != httpx.codes.OK:
-            return f"get {looked.status_code}"
+        if oddity := _find_oddity(await self.http.get(prediction["urls"]["get"], headers=TOKEN)):
+            return f"get {oddity}"
         body = await self.ended(prediction)
         return await self._picture(body["output"]) if body["status"] == "succeeded" else _failure(body)
 
@@ -98,6 +97,16 @@ class Rehearsal:
             return f"file {answer.status_code}"
         kind = answer.headers["content-type"].partition(";")[0]
         return f"{len(output)} {output[0].rpartition('.')[2]} of {kind} with {inside(answer.content)}"
+
+
+def _find_oddity(answer: httpx.Response) -> str | None:
+    """Why no client understands the answer to a get; None where it is one."""
+    if answer.status_code != httpx.codes.OK:
+        return str(answer.status_code)
+    try:
+        return None if isinstance(answer.json()["status"], str) else "an odd state"
+    except RecursionError:
+        return "too deep"
 
 
 def _failure(body: Mapping[str, Any]) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import pytest
 
+from tasks.backends.replicate_simulator.delivery import compute_crc32c
 from tasks.backends.replicate_simulator.faults import FAULTS, parse_rule, rule
 from tests.tasks.backends.replicate_simulator.client import QUICK, TOKEN, inside, rehearsal, seeds
 
@@ -30,6 +34,13 @@ SEES: dict[str, tuple[str, int, int]] = {
     "hang_after_create": ("create unanswered", 1, 1),
     "unreadable_2xx_after_create": ("create unreadable", 1, 1),
     "list_lag": (GOOD, 1, 1),
+    "list_without_data": (GOOD, 1, 1),
+    "list_loops": (GOOD, 1, 1),
+    "list_odd_entries": (GOOD, 1, 1),
+    "renamed_owner": (GOOD, 1, 1),
+    "clock_skew": (GOOD, 1, 1),
+    "poll_odd_status": ("get an odd state", 1, 1),
+    "poll_deep_json": ("get too deep", 1, 1),
     "poll_429": ("get 429", 1, 1),
     "poll_500": ("get 500", 1, 1),
     "failed_pa": ("failed: Prediction interrupted; please retry (code: PA)", 1, 0),
@@ -74,6 +85,8 @@ async def test_each_fault_is_seen_and_accounted_for(fault: str) -> None:
     async with rehearsal(QUICK, parse_rule(fault), timeout_s=0.3) as here:
         values = {"prompt": "a fox", "output_format": "png", **INPUTS.get(name, {})}
         assert await here.attempt(values) == sees
+        if name.startswith("list_"):
+            await here.get("/v1/predictions")
         here.simulator.set_faults([])
         for prediction in (await here.listed())["results"]:
             await here.ended(prediction)
@@ -135,6 +148,61 @@ async def test_after_the_retention_data_and_files_are_gone() -> None:
         gone = await here.ended(prediction)
         assert [gone[key] for key in ("status", "output", "input", "data_removed")] == ["succeeded", None, {}, True]
         assert (await here.http.get(prediction["output"][0])).status_code == 404
+
+
+async def test_a_list_may_have_lost_an_input_that_a_get_still_has() -> None:
+    """It says so, and the prediction stays listed."""
+    async with rehearsal(QUICK, rule("list_without_data")) as here:
+        prediction = (await here.post()).json()
+        [listed] = (await here.listed())["results"]
+        assert [listed[key] for key in ("id", "input", "data_removed")] == [prediction["id"], {}, True]
+        assert (await here.get(f"/v1/predictions/{prediction['id']}")).json()["input"] == {"prompt": "a fox"}
+
+
+async def test_a_list_may_lead_to_itself() -> None:
+    """`next` is the address of the page that it stands on."""
+    async with rehearsal(QUICK, rule("list_loops")) as here:
+        await here.post()
+        page = await here.listed()
+        assert (await here.http.get(page["next"], headers=TOKEN)).json()["next"] == page["next"]
+
+
+async def test_odd_entries_stand_beside_the_predictions() -> None:
+    """Null, a number, ids that are none; the prediction is there."""
+    async with rehearsal(QUICK, rule("list_odd_entries")) as here:
+        prediction = (await here.post()).json()
+        results = (await here.listed())["results"]
+    assert [results[0], results[1], results[-1]["id"]] == [None, 7, prediction["id"]]
+
+
+async def test_a_model_may_have_a_name_of_the_services_own() -> None:
+    """In the answer to the create, in the list and to a get alike."""
+    async with rehearsal(QUICK, rule("renamed_owner")) as here:
+        created = (await here.post()).json()
+        [listed] = (await here.listed())["results"]
+        got = await here.ended(created)
+    assert {answer["model"] for answer in (created, listed, got)} == {"replicate-internal/flux-schnell"}
+
+
+async def test_the_services_clock_may_be_behind() -> None:
+    """Its `Date` and its instants tell the same time, which is not this machine's."""
+    async with rehearsal(replace(QUICK, speed=1), rule("clock_skew", 3_600)) as here:
+        answer = await here.post()
+    date = parsedate_to_datetime(answer.headers["date"])
+    assert timedelta(minutes=59) < datetime.now(UTC) - date < timedelta(minutes=61)
+    assert abs(datetime.fromisoformat(answer.json()["created_at"]) - date) < timedelta(seconds=2)
+
+
+async def test_files_come_with_the_storages_hashes() -> None:
+    """MD5 in the ETag and in base64, and CRC-32C, of the whole file (recorded in 2024-08)."""
+    async with rehearsal() as here:
+        body = await here.ended((await here.post()).json())
+        answer = await here.http.get(body["output"][0])
+    md5 = hashlib.md5(answer.content, usedforsecurity=False)
+    assert answer.headers["etag"] == f'"{md5.hexdigest()}"'
+    crc = b64encode(compute_crc32c(answer.content).to_bytes(4)).decode()
+    assert answer.headers.get_list("x-goog-hash") == [f"crc32c={crc}", f"md5={b64encode(md5.digest()).decode()}"]
+    assert compute_crc32c(b"123456789") == 0xE3069283
 
 
 async def test_a_hanging_start_hangs_until_its_deadline() -> None:

@@ -166,7 +166,8 @@ def test_an_ended_prediction_has_its_times_and_counts() -> None:
         "total_time": 10.0,
         "image_count": 1,
         "image_output_count": 1,
-        "image_output_megapixel_count": 2.072,
+        "image_output_megapixel_count": 2,
+        "image_input_megapixel_count": 0,
     }
     begun, ended = (datetime.fromisoformat(body[key]) for key in ("created_at", "completed_at"))
     assert (ended - begun).total_seconds() == pytest.approx(10, abs=0.02)
