@@ -62,8 +62,8 @@ class Model:
 
     @staticmethod
     def count_megapixels(pixels: int) -> int:
-        """Megapixels that are billed: of 1024x1024, which is 1.05, one (recorded answer of 2026-05)."""
-        return max(1, math.floor(pixels / 2**20 + 0.5))
+        """Begun megapixels, as they are billed: 1024x1024 is one of them (recorded answer of 2026-05)."""
+        return math.ceil(pixels / 2**20)
 
     def default(self, name: str) -> Any:
         """What the model takes where the input says nothing."""

@@ -172,8 +172,8 @@ def test_an_ended_prediction_has_its_times_and_counts() -> None:
     begun, ended = (datetime.fromisoformat(body[key]) for key in ("created_at", "completed_at"))
     assert (ended - begun).total_seconds() == pytest.approx(10, abs=0.02)
     assert isinstance(body["output"], str)
-    # 0.015 for the run and 0.015 for each of three begun megapixels.
-    assert prediction.cost_micros(prediction.created_s + 11) == 60_000
+    # 0.015 for the run and 0.015 for each of two begun megapixels of 1024x1024 pixels.
+    assert prediction.cost_micros(prediction.created_s + 11) == 45_000
 
 
 def test_data_goes_an_hour_after_the_end() -> None:
