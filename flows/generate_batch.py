@@ -11,6 +11,7 @@ from typing import Any
 from prefect import Flow, flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
+from prefect.runtime import deployment as this_deployment
 from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelled, Completed, Failed
 
@@ -65,7 +66,7 @@ async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
     """
     request = _fill_in_date(request)
     check_request(request)
-    async with open_run(request) as run, handle_signals(run.batch.stop):
+    async with open_run(request, deployment=this_deployment.name) as run, handle_signals(run.batch.stop):
         selection = await plan_run(run)
         async with hold_global_limits(run.batch, selection):
             await generate_open_jobs(run.batch, selection, run=run.number)

@@ -16,7 +16,10 @@ app = typer.Typer(cls=SingleUseGroup, rich_markup_mode=None)
 Since = Annotated[
     str | None,
     typer.Option(
-        "--since", metavar="TIME", help="Start: a date (2026-11-24), a date and time, or an age (7d, 12h, 30m)."
+        "--since",
+        metavar="TIME",
+        help="Start: a date (2026-11-24), a month (2026-11), a date and time, an age (7d, 12h, 30m), or today, yesterday, "
+        "week, month, year.",
     ),
 ]
 Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="End of the period (exclusive).")]
@@ -25,7 +28,7 @@ By = Annotated[
     typer.Option(
         "--by",
         metavar="KEY",
-        help="Add up by backend, model, caller or day (UTC). Separate several with commas.",
+        help="Add up by backend, model, caller, batch, status, day or month (local time). Separate several with commas.",
         autocompletion=completion.complete_usage_keys,
     ),
 ]

@@ -33,6 +33,7 @@ from tasks.core.records import Job, JobState
 from tasks.core.safe_text import sanitize_text
 from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.leases import LeaseTerms, is_newest, read_seconds_left
+from tasks.ledger.usage import CHANGED
 
 
 def build_route(job: Job) -> dict[str, Any]:
@@ -196,7 +197,11 @@ _STATEMENTS: dict[Change, Insert | Update] = {
     Change.JOB_SUBMITTED: _update_job("prediction_id", "model_version", state=JobState.SUBMITTED),
     Change.ATTEMPT_ENDED: _update_attempt(
         "state", "predict_time_s", "cost_micros", "cost_source", "ended_at_us", *_END
-    ).values(prediction_id=func.coalesce(bindparam("a_prediction_id", type_=Text), attempts.c.prediction_id)),
+    ).values(
+        prediction_id=func.coalesce(bindparam("a_prediction_id", type_=Text), attempts.c.prediction_id),
+        # A usage row that was pushed for an earlier end is pushed again.
+        usage_pushed_at_us=case((attempts.c.usage_pushed_at_us.is_not(None), CHANGED)),
+    ),
     Change.JOB_OPEN_AGAIN: _update_job(state=JobState.PLANNED),
     Change.JOB_REROUTED: ROUTE_UPDATE,
     Change.JOB_SUCCEEDED: _update_job(

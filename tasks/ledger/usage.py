@@ -4,45 +4,48 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
 
-from sqlalchemy import RowMapping, and_, func, select, tuple_, update
+from sqlalchemy import ColumnElement, RowMapping, and_, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.core.records import JobState
+from tasks.core.records import ENDED_STATES, JobState
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
 
 AttemptKey = tuple[str, int]
 """Of an attempt: job_id and number."""
+CHANGED = 0
+"""`usage_pushed_at_us` of an attempt whose row is in the sink as it was before the attempt ended anew."""
 
 
 async def read_usage_pages(
     engine: AsyncEngine, size: int, *, without: Collection[AttemptKey] = ()
 ) -> AsyncIterator[Sequence[RowMapping]]:
-    """Successful attempts whose usage row has not been pushed.
+    """Ended attempts whose usage row has not been pushed: with an image, or billed, or perhaps billed, without one.
 
     Mark a page, or add its rows to `without`, before asking for the next one.
 
     The caller is that of the run in which the attempt began. Runs of one folder never overlap, so that run paid.
     """
-    pending = and_(attempts.c.state == JobState.SUCCEEDED, attempts.c.usage_pushed_at_us.is_(None))
     began = runs.c.started_at_us <= attempts.c.started_at_us
     caller = select(runs.c.caller).where(began).order_by(runs.c.number.desc()).limit(1).scalar_subquery()
     query = (
         select(
             attempts.c.job_id,
             attempts.c.number,
+            attempts.c.state,
             attempts.c.started_at_us,
             attempts.c.ended_at_us,
             attempts.c.latency_ms,
             attempts.c.cost_micros,
-            jobs.c.backend,
+            attempts.c.backend,
+            jobs.c.backend.label("job_backend"),
             jobs.c.model,
             jobs.c.seed,
             jobs.c.prompt,
             caller.label("caller"),
         )
         .join(jobs, jobs.c.job_id == attempts.c.job_id)
-        .where(pending)
+        .where(_is_pending())
         .limit(size)
     )
     key = tuple_(attempts.c.job_id, attempts.c.number)
@@ -53,15 +56,23 @@ async def read_usage_pages(
         yield rows
 
 
-async def mark_pushed(engine: AsyncEngine, keys: Sequence[AttemptKey], *, now_us: int) -> None:
-    """Note that the usage rows of these attempts are in the sink."""
-    mine = tuple_(attempts.c.job_id, attempts.c.number).in_(keys)
+async def mark_pushed(engine: AsyncEngine, rows: Sequence[RowMapping], *, now_us: int) -> None:
+    """Note that the usage rows of these attempts are in the sink; one that has ended anew meanwhile stays pending."""
+    pushed = [(row["job_id"], row["number"], row["ended_at_us"]) for row in rows]
+    mine = tuple_(attempts.c.job_id, attempts.c.number, attempts.c.ended_at_us).in_(pushed)
     await execute(engine, update(attempts).where(mine).values(usage_pushed_at_us=now_us))
 
 
 async def count_usage(engine: AsyncEngine) -> tuple[int, int]:
     """How many usage rows are pushed, and how many are pending."""
-    succeeded = attempts.c.state == JobState.SUCCEEDED
-    pushed = func.count(attempts.c.usage_pushed_at_us)
-    [(done, total)] = await fetch_rows(engine, select(pushed, func.count()).where(succeeded))
-    return int(done), int(total) - int(done)
+    done = func.count().filter(attempts.c.usage_pushed_at_us > CHANGED)
+    [(pushed, pending)] = await fetch_rows(engine, select(done, func.count().filter(_is_pending())))
+    return int(pushed), int(pending)
+
+
+def _is_pending() -> ColumnElement[bool]:
+    """Condition: the attempt has a row that the sink does not have, or has as it was before."""
+    pushed_at, cost = attempts.c.usage_pushed_at_us, attempts.c.cost_micros
+    costs = or_(attempts.c.state == JobState.SUCCEEDED, cost.is_(None), cost != 0)
+    has_ended = attempts.c.state.in_(ENDED_STATES) & attempts.c.ended_at_us.is_not(None)
+    return and_(has_ended, or_(pushed_at == CHANGED, and_(pushed_at.is_(None), costs)))

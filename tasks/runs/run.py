@@ -44,11 +44,18 @@ handed_over: ContextVar[tuple[OpenRun, Selection] | None] = ContextVar("handed_o
 
 
 @asynccontextmanager
-async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncIterator[OpenRun]:
+async def open_run(
+    request: RunRequest, *, clock: Clock | None = None, deployment: str | None = None
+) -> AsyncIterator[OpenRun]:
     """Lock the output folder, open its ledger and record the run.
 
     A local run needs the batch for itself and waits for workers that a killed run left behind. A run with workers
     starts beside them, because leases keep their jobs apart. A run that was handed over is open already.
+
+    Args:
+        request: Its parameters.
+        clock: Its clock.
+        deployment: Name of the deployment that started it; the usage table names it as the caller.
 
     Raises:
         InputError: The output cannot be used, or another run holds it. Nothing was spent.
@@ -73,7 +80,7 @@ async def open_run(request: RunRequest, *, clock: Clock | None = None) -> AsyncI
                 salt=None if request.manifest is None else request.salt,
                 budget_micros=budget_micros,
                 settings=settings.model_dump_json(),
-                caller=resolve_caller(os.environ),
+                caller=resolve_caller(os.environ, deployment=deployment),
             )
             if budget_micros is not None:
                 await bound_unknown_costs(engine, settings)

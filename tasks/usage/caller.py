@@ -1,7 +1,13 @@
-"""On whose behalf a batch runs: `MAI_FROM_ID`, else the tmux pane's `@mai-name`, else `unknown`."""
+"""On whose behalf a batch runs.
+
+The first that is known of: `MAI_FROM_ID`, the tmux pane's `@mai-name`, the deployment of a scheduled run, the login as
+user@host. `unknown` stands only where nothing is known.
+"""
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 from collections.abc import Mapping
 
@@ -11,15 +17,33 @@ LONGEST = 200
 TMUX_TIMEOUT_S = 2.0
 
 
-def resolve_caller(environ: Mapping[str, str]) -> str:
-    """The caller's name; never empty, never an error."""
-    name = environ.get("MAI_FROM_ID", "").strip() or _read_pane_name(environ) or UNKNOWN
+def resolve_caller(environ: Mapping[str, str], *, deployment: str | None = None) -> str:
+    """The caller's name; never empty, never an error.
+
+    Args:
+        environ: The environment of the run.
+        deployment: Name of the deployment that started the run; None where a person did.
+    """
+    name = environ.get("MAI_FROM_ID", "").strip() or _read_pane_name(environ) or (deployment or "").strip()
     # Bytes that are no UTF-8 come out of the environment as half characters, which no database takes.
-    return name[:LONGEST].encode(errors="replace").decode()
+    return (name or _read_login(environ) or UNKNOWN)[:LONGEST].encode(errors="replace").decode()
+
+
+def _read_login(environ: Mapping[str, str]) -> str:
+    """`user@host`; empty where the user has no name (a container without a passwd entry)."""
+    user = next((name for key in ("LOGNAME", "USER", "USERNAME") if (name := environ.get(key, "").strip())), "")
+    if not user:
+        try:
+            import pwd  # noqa: PLC0415  not on every system
+
+            user = pwd.getpwuid(os.getuid()).pw_name
+        except (ImportError, KeyError, AttributeError):
+            return ""
+    return f"{user}@{socket.gethostname()}"
 
 
 def _read_pane_name(environ: Mapping[str, str]) -> str:
-    """What tmux knows of the pane; empty outside of tmux and where the option is not set.
+    """The tmux pane's option; empty outside of tmux and where it is not set.
 
     tmux answers with an empty line and exit status 0 for an unset option or a pane that is gone, so only the
     text counts (seen with tmux 3.3a, 2026-11).

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from typing import Self
 
 from tasks.core.clock import to_instant
+from tasks.usage.query import DATED_KEYS, format_date
 from tasks.usage.rows import UsageRow
 
 
@@ -16,49 +18,61 @@ class UsageGroup:
     key: tuple[str, ...]
     """The values that its rows share, in the order of `UsageQuery.by`; empty for the total of everything."""
     images: int
+    failures: int = 0
+    """Attempts without an image that were billed, or may have been."""
     cost_micros: int
-    """Sum of the known costs."""
+    """Sum of the known costs, of failures too."""
     cost_unknown: int
-    """Images whose cost is not known."""
+    """Rows whose cost is not known."""
     latency_ms: float | None
     """Mean over the images whose latency is known."""
 
 
-@dataclass(slots=True)
-class _Sums:
+@dataclass(slots=True, kw_only=True)
+class Sums:
+    """What is added up of one group; `+=` adds another part of it."""
+
     images: int = 0
+    failures: int = 0
     cost_micros: int = 0
     cost_unknown: int = 0
-    latency_ms: int = 0
+    latency_ms: float = 0
     timed: int = 0
+    """Images whose latency is known."""
 
-    def add(self, row: UsageRow) -> None:
-        self.images += 1
-        self.cost_micros += row.cost_micros or 0
-        self.cost_unknown += row.cost_micros is None
-        self.latency_ms += row.latency_ms or 0
-        self.timed += row.latency_ms is not None
+    def __iadd__(self, other: Sums) -> Self:
+        """Add the other's sums to these."""
+        self.images += other.images
+        self.failures += other.failures
+        self.cost_micros += other.cost_micros
+        self.cost_unknown += other.cost_unknown
+        self.latency_ms += other.latency_ms
+        self.timed += other.timed
+        return self
 
 
 async def add_up(rows: AsyncIterator[UsageRow], by: tuple[str, ...]) -> list[UsageGroup]:
     """Add rows up; memory grows with the groups, never with the rows."""
-    sums: dict[tuple[str, ...], _Sums] = {}
+    sums: dict[tuple[str, ...], Sums] = {}
     async for row in rows:
-        sums.setdefault(_build_key(row, by), _Sums()).add(row)
-    return sort_groups(
+        group = sums.setdefault(_build_key(row, by), Sums())
+        group += _sum_row(row)
+    return build_groups(sums.items())
+
+
+def build_groups(sums: Iterable[tuple[tuple[str, ...], Sums]]) -> list[UsageGroup]:
+    """The groups, the dearest first."""
+    groups = (
         UsageGroup(
             key=key,
             images=total.images,
+            failures=total.failures,
             cost_micros=total.cost_micros,
             cost_unknown=total.cost_unknown,
             latency_ms=total.latency_ms / total.timed if total.timed else None,
         )
-        for key, total in sums.items()
+        for key, total in sums
     )
-
-
-def sort_groups(groups: Iterable[UsageGroup]) -> list[UsageGroup]:
-    """The dearest first."""
     return sorted(groups, key=lambda group: (-group.cost_micros, -group.images, group.key))
 
 
@@ -68,13 +82,27 @@ def sum_groups(groups: Iterable[UsageGroup]) -> UsageGroup:
     return UsageGroup(
         key=(),
         images=sum(group.images for group in groups),
+        failures=sum(group.failures for group in groups),
         cost_micros=sum(group.cost_micros for group in groups),
         cost_unknown=sum(group.cost_unknown for group in groups),
         latency_ms=None,
     )
 
 
+def _sum_row(row: UsageRow) -> Sums:
+    is_timed = row.has_image and row.latency_ms is not None
+    return Sums(
+        images=int(row.has_image),
+        failures=int(not row.has_image),
+        cost_micros=row.cost_micros or 0,
+        cost_unknown=int(row.cost_micros is None),
+        latency_ms=(row.latency_ms or 0) if is_timed else 0,
+        timed=int(is_timed),
+    )
+
+
 def _build_key(row: UsageRow, by: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
-        f"{to_instant(row.created_at_us):%Y-%m-%d}" if name == "day" else str(getattr(row, name)) for name in by
+        format_date(name, to_instant(row.created_at_us)) if name in DATED_KEYS else str(getattr(row, name))
+        for name in by
     )

@@ -13,6 +13,9 @@ from tasks.usage.sinks.postgres import Database
 from tasks.usage.sinks.refusals import read_variable
 from tasks.usage.sinks.sql import imagen_usage
 
+_COLUMNS = (
+    "SELECT column_name FROM information_schema.columns WHERE table_schema = 'mai' AND table_name = 'imagen_usage'"
+)
 EXPOSE = "on Supabase, add `mai` to the exposed schemas (Project Settings, Data API), or the REST API does not show the table"
 
 
@@ -25,10 +28,14 @@ class MigrationReport:
     """Names of the migrations, in the order in which they were applied."""
     created: bool
     """Whether the table was made; else it was there already."""
+    added: tuple[str, ...] = ()
+    """Columns that a table of an older version got."""
 
     def lines(self) -> list[str]:
         """The report for people."""
         did = "made mai.imagen_usage" if self.created else "mai.imagen_usage is there already; nothing changed"
+        if self.added:
+            did = f"added {', '.join(self.added)} to mai.imagen_usage"
         return [f"{self.place}: {did} ({', '.join(self.files)})", EXPOSE]
 
 
@@ -61,7 +68,7 @@ async def apply_migrations(database: Database) -> MigrationReport:
     try:
         with database.explained():
             async with database.engine() as engine, engine.begin() as db:
-                existed = (await db.execute(text("SELECT to_regclass('mai.imagen_usage') IS NOT NULL"))).scalar_one()
+                before = set((await db.execute(text(_COLUMNS))).scalars())
                 driver = (await db.get_raw_connection()).driver_connection
                 for script in scripts.values():
                     # A script of several statements goes past SQLAlchemy, which prepares one at a time.
@@ -74,4 +81,5 @@ async def apply_migrations(database: Database) -> MigrationReport:
             "schema",
             f"{database.place.name}: mai.imagen_usage is there, but is not imagen's; rename it and migrate again",
         ) from exc
-    return MigrationReport(place=database.place.name, files=tuple(scripts), created=not existed)
+    added = tuple(column.name for column in imagen_usage.columns if before and column.name not in before)
+    return MigrationReport(place=database.place.name, files=tuple(scripts), created=not before, added=added)

@@ -1,16 +1,17 @@
 """From the ledger to the sink: what is pending is pushed, and marked only when the sink has it.
 
-Needs no lock on the output folder: only pictures that are done are read, and nothing but their mark is written,
-so a push may go on beside a living run of the same batch.
+Needs no lock on the output folder: only attempts that have ended are read, and nothing but their mark is written, so a
+push may go on beside a living run of the same batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying
@@ -19,14 +20,14 @@ from tasks.core.clock import Clock
 from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped, InputError, UsageError, UsageRefused
 from tasks.core.retry import retry_usage
-from tasks.core.settings import Settings, UsageSettings, load_settings
+from tasks.core.settings import BackendSettings, Settings, UsageSettings, load_settings
 from tasks.core.text import format_command
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import find_ledger
-from tasks.ledger.runs import get_last_run
+from tasks.ledger.runs import get_batch_identity, get_last_run
 from tasks.ledger.usage import AttemptKey, count_usage, mark_pushed, read_usage_pages
 from tasks.store.output import parse_output
-from tasks.usage.rows import build_usage_row
+from tasks.usage.rows import build_batch_name, build_usage_row
 from tasks.usage.sinks import open_sink
 from tasks.usage.sinks.base import UsageSink
 
@@ -77,7 +78,9 @@ async def push_usage(
     try:
         async with open_sink(settings, retrying=retrying or retry_usage(clock.sleep)) as sink:
             if sink is not None:
-                await _Push(engine, sink, clock).everything()
+                batch = build_batch_name(out, await get_batch_identity(engine))
+                models = {name: instance.model for name, instance in (await _read_backends(engine)).items()}
+                await _Push(engine, sink, clock, batch=batch, models=models).everything()
     except UsageError as exc:
         warning = f"{exc}. The usage rows stay pending; push them with: {format_command('usage', 'push', out)}"
     pushed, pending = await count_usage(engine)
@@ -91,6 +94,8 @@ class _Push:
     engine: AsyncEngine
     sink: UsageSink
     clock: Clock
+    batch: str
+    models: Mapping[str, str]
     refused: dict[AttemptKey, UsageRefused] = field(default_factory=dict)
 
     async def everything(self) -> None:
@@ -107,7 +112,7 @@ class _Push:
     async def _push(self, page: Sequence[RowMapping]) -> None:
         keys = [(attempt["job_id"], attempt["number"]) for attempt in page]
         try:
-            await self.sink.push([build_usage_row(attempt) for attempt in page])
+            await self.sink.push([build_usage_row(attempt, batch=self.batch, models=self.models) for attempt in page])
         except UsageRefused as exc:
             if exc.reason != "data" or len(self.refused) == MOST_REFUSED:
                 raise
@@ -118,7 +123,7 @@ class _Push:
             await self._push(page[:half])
             await self._push(page[half:])
         else:
-            await mark_pushed(self.engine, keys, now_us=self.clock.now_us())
+            await mark_pushed(self.engine, page, now_us=self.clock.now_us())
 
 
 async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushReport]:
@@ -138,7 +143,7 @@ async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushRe
         found = True
         try:
             async with open_ledger(find_ledger(out.home, None if given is None else given.ledger_url)) as engine:
-                settings = given or await _settings_of_last_run(engine)
+                settings = given or await _read_last_settings(engine)
                 yield await push_usage(engine, settings.usage, out=out, clock=clock, retrying=retrying)
         except (InputError, BatchStopped) as exc:  # a ledger that cannot be read is no reason to leave the others
             yield PushReport(out=str(out), pushed=0, pending=0, warning=str(exc))
@@ -146,6 +151,14 @@ async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushRe
         raise InputError(f"{folder}: holds no batch")
 
 
-async def _settings_of_last_run(engine: AsyncEngine) -> Settings:
+async def _read_backends(engine: AsyncEngine) -> Mapping[str, BackendSettings]:
+    """The instances as the last run had them; none where its settings can no longer be read."""
+    try:
+        return (await _read_last_settings(engine)).backends
+    except ValidationError:
+        return {}
+
+
+async def _read_last_settings(engine: AsyncEngine) -> Settings:
     run = await get_last_run(engine)
     return Settings() if run is None else Settings.model_validate_json(run.start.settings)

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from tasks.core.clock import to_instant
@@ -15,14 +16,26 @@ from tasks.core.retry import retry_usage
 from tasks.core.settings import UsageSettings
 from tasks.core.text import align_columns
 from tasks.usage.groups import UsageGroup, sum_groups
-from tasks.usage.query import UsageQuery
+from tasks.usage.query import DATED_KEYS, UsageQuery, describe_time_zone
 from tasks.usage.rows import COLUMNS, UsageRow
 from tasks.usage.sinks import open_sink
 
 Form = Literal["table", "json", "csv"]
 
-SUMS = ("images", "cost_usd", "unknown", "latency_ms")
-RAW_HEADER = ("created_at", "backend", "model", "seed", "prompt_hash", "latency_ms", "cost_usd", "caller", "id")
+SUMS = ("images", "failures", "cost_usd", "unknown", "latency_ms")
+CSV_SUMS = ("images", "cost_usd", "cost_unknown", "latency_ms", "failures")
+RAW_COLUMNS = (
+    "backend",
+    "model",
+    "seed",
+    "prompt_hash",
+    "latency_ms",
+    "cost_usd",
+    "status",
+    "batch",
+    "caller",
+    "id",
+)
 
 
 async def render_groups(settings: UsageSettings, query: UsageQuery, form: Form) -> AsyncIterator[str]:
@@ -35,10 +48,12 @@ async def render_groups(settings: UsageSettings, query: UsageQuery, form: Form) 
     match form:
         case "table":
             yield format_group_table(groups, query.by)
+            if DATED_KEYS.keys() & set(query.by):
+                yield f"Days and months are those of {describe_time_zone(datetime.now(UTC))}."
         case "json":
             yield json.dumps(build_report(groups, query.by), ensure_ascii=False)
         case "csv":
-            yield _format_csv_line((*query.by, "images", "cost_usd", "cost_unknown", "latency_ms"))
+            yield _format_csv_line((*query.by, *CSV_SUMS))
             for group in groups:
                 yield _format_csv_line(build_group_record(group, query.by).values())
 
@@ -91,6 +106,7 @@ def build_group_record(group: UsageGroup, by: Sequence[str]) -> dict[str, Any]:
         "cost_usd": None if _has_no_known_cost(group) else to_usd(group.cost_micros),
         "cost_unknown": group.cost_unknown,
         "latency_ms": None if group.latency_ms is None else round(group.latency_ms),
+        "failures": group.failures,
     }
 
 
@@ -116,29 +132,33 @@ def format_raw_table(rows: Iterable[UsageRow]) -> str:
         lines.append(_format_raw_line(row))
     cost = "unknown" if lines and unknown == len(lines) else _format_dollars(known)
     some = f" and {unknown} unknown" if 0 < unknown < len(lines) else ""
-    total = (f"total {len(lines)}", "", "", "", "", "", f"{cost}{some}", "", "")
-    return align_columns([RAW_HEADER, *lines, total], numbers=("seed", "latency_ms", "cost_usd"))
+    total = (f"total {len(lines)}", "", "", "", "", "", f"{cost}{some}", *[""] * (len(RAW_COLUMNS) - 6))
+    # Instants are shown in the reader's time, so the header says which that is.
+    header = (f"created_at {describe_time_zone(datetime.now(UTC))}", *RAW_COLUMNS)
+    return align_columns([header, *lines, total], numbers=("seed", "latency_ms", "cost_usd"))
 
 
 def _format_sums(group: UsageGroup) -> tuple[str, ...]:
     cost = "unknown" if _has_no_known_cost(group) else _format_dollars(group.cost_micros)
     latency = "" if group.latency_ms is None else f"{group.latency_ms:.0f}"
-    return str(group.images), cost, str(group.cost_unknown), latency
+    return str(group.images), str(group.failures), cost, str(group.cost_unknown), latency
 
 
 def _has_no_known_cost(group: UsageGroup) -> bool:
-    return group.images > 0 and group.cost_unknown == group.images
+    return group.cost_unknown > 0 and group.cost_unknown == group.images + group.failures
 
 
 def _format_raw_line(row: UsageRow) -> tuple[str, ...]:
     return (
-        to_instant(row.created_at_us).strftime("%Y-%m-%d %H:%M:%S"),
+        f"{to_instant(row.created_at_us).astimezone():%Y-%m-%d %H:%M:%S}",
         row.backend,
         row.model or "-",
         str(row.seed),
         row.prompt_hash[:12],
         "" if row.latency_ms is None else str(row.latency_ms),
         "unknown" if row.cost_micros is None else _format_dollars(row.cost_micros),
+        row.status,
+        row.batch or "-",
         row.caller,
         row.id,
     )

@@ -1,4 +1,4 @@
-"""One usage row: what the usage table learns of a picture. The prompt itself is not among it."""
+"""One usage row: what the usage table learns of an attempt. The prompt itself is not among it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from sqlalchemy import RowMapping
 from tasks.core.clock import to_instant
 from tasks.core.identity import hash_prompt
 from tasks.core.money import to_micros, to_usd
+from tasks.core.records import JobState
 from tasks.usage.caller import UNKNOWN
 
 COLUMNS = (
@@ -26,8 +28,14 @@ COLUMNS = (
     "latency_ms",
     "cost_usd_estimate",
     "caller",
+    "status",
+    "batch",
 )
 """Of `mai.imagen_usage`, in order."""
+
+
+LONGEST_FOLDER, IDENTITY_DIGITS = 100, 8
+"""Characters of a batch's name: of its folder, and of its identity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +45,7 @@ class UsageRow:
     id: str
     """UUID derived from job and attempt: pushing a row twice adds nothing."""
     created_at_us: int
-    """When the picture was done, microseconds since 1970 UTC."""
+    """When the attempt ended, microseconds since 1970 UTC."""
     backend: str
     model: str
     seed: int
@@ -48,6 +56,15 @@ class UsageRow:
     cost_micros: int | None
     """Millionths of a dollar; None when it is not known."""
     caller: str
+    status: str = JobState.SUCCEEDED.value
+    """`succeeded`; or `failed` or `held`, where an attempt without an image was billed or may have been."""
+    batch: str = ""
+    """The output folder's name and the first digits of the batch's identity; empty in rows of older versions."""
+
+    @property
+    def has_image(self) -> bool:
+        """Whether the attempt ended with an image."""
+        return self.status == JobState.SUCCEEDED
 
     def as_dict(self) -> dict[str, Any]:
         """The row as JSON has it: the table's columns, the instant in ISO form with microseconds."""
@@ -72,6 +89,8 @@ def parse_row(record: Mapping[str, Any]) -> UsageRow:
         latency_ms=record["latency_ms"],
         cost_micros=to_micros(record["cost_usd_estimate"]),
         caller=record["caller"],
+        status=record["status"],
+        batch=record["batch"],
     )
 
 
@@ -84,16 +103,32 @@ def build_usage_id(job_id: str, attempt: int, started_at_us: int) -> str:
     return str(UUID(bytes=hashlib.sha256(f"{job_id}:{attempt}:{started_at_us}".encode()).digest()[:16]))
 
 
-def build_usage_row(attempt: RowMapping) -> UsageRow:
-    """The usage row of a successful attempt as `tasks.ledger.usage.read_usage_pages` gives it."""
+def build_usage_row(attempt: RowMapping, *, batch: str, models: Mapping[str, str]) -> UsageRow:
+    """The usage row of an ended attempt.
+
+    Args:
+        attempt: As `tasks.ledger.usage.read_usage_pages` gives it.
+        batch: The batch's name.
+        models: Models by backend instance, for attempts of a job that another instance has taken over since.
+    """
+    is_rerouted = attempt["backend"] != attempt["job_backend"]
     return UsageRow(
         id=build_usage_id(attempt["job_id"], attempt["number"], attempt["started_at_us"]),
         created_at_us=attempt["ended_at_us"],
         backend=attempt["backend"],
-        model=attempt["model"],
+        model=models.get(attempt["backend"], "") if is_rerouted else attempt["model"],
         seed=attempt["seed"],
         prompt_hash=hash_prompt(attempt["prompt"]),
         latency_ms=attempt["latency_ms"],
         cost_micros=attempt["cost_micros"],
         caller=attempt["caller"] or UNKNOWN,
+        status=attempt["state"],
+        batch=batch,
     )
+
+
+def build_batch_name(out: object, identity: str) -> str:
+    """A batch's name in the table: for people the folder's, and enough of its identity to tell two of one name apart."""
+    text = str(out)
+    name = text.rstrip("/").rpartition("/")[2] if "://" in text else Path(text).resolve().name
+    return f"{name[:LONGEST_FOLDER]}-{identity[:IDENTITY_DIGITS]}"

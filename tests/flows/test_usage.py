@@ -95,10 +95,10 @@ def test_the_table_is_read_back(offline: Cli, supabase: Supabase) -> None:
     assert asyncio.run(supabase.database.count()) == (5, 5)
     table = offline.run("usage", "--by", "caller,backend").stdout.splitlines()
     assert [line.split() for line in table] == [
-        ["caller", "backend", "images", "cost_usd", "unknown", "latency_ms"],
-        ["ann", "flux", "3", "0.0060", "1", "1000"],
-        ["bob", "flux", "2", "0.0030", "1", "1000"],
-        ["total", "5", "0.0090", "2"],
+        ["caller", "backend", "images", "failures", "cost_usd", "unknown", "latency_ms"],
+        ["ann", "flux", "3", "0", "0.0060", "1", "1000"],
+        ["bob", "flux", "2", "0", "0.0030", "1", "1000"],
+        ["total", "5", "0", "0.0090", "2"],
     ]
     day = offline.json("usage", "--by", "day", "--since", "2026-01-01", "--until", "2027-01-01")
     assert [group["images"] for group in day["groups"]] == [5]

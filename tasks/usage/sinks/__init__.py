@@ -1,7 +1,7 @@
 """Where usage rows go, and how they are read back: one file for each sink, behind one protocol.
 
-One table of the same shape everywhere, `mai.imagen_usage` where the database has schemas. A row whose id is
-there already is left alone, so a push may be repeated after any failure.
+One table of the same shape everywhere, `mai.imagen_usage` where the database has schemas. A row whose id is there
+already is replaced, so a push may be repeated after any failure.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ class UsageSink(Protocol):
     """Something that keeps usage rows; each of its methods raises `UsageError` where it cannot be used."""
 
     async def push(self, rows: Sequence[UsageRow]) -> None:
-        """Keep these rows; known ids are left alone.
+        """Keep these rows; one whose id is known replaces that row.
 
         Raises:
             UsageAway, UsageRefused: Nothing or something was kept, and pushing again is safe.

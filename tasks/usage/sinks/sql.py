@@ -31,11 +31,14 @@ from tenacity import AsyncRetrying, stop_after_attempt
 from tasks.core.clock import to_instant
 from tasks.core.database import build_insert
 from tasks.core.money import MICROS_PER_USD
-from tasks.usage.groups import UsageGroup, sort_groups
-from tasks.usage.query import UsageQuery
+from tasks.core.records import JobState
+from tasks.usage.groups import Sums, UsageGroup, build_groups
+from tasks.usage.query import DATED_KEYS, UsageQuery, format_date
 from tasks.usage.rows import UsageRow, parse_row
 
 SCHEMA = "mai"
+CHANGING = ("created_at", "latency_ms", "cost_usd_estimate", "status", "batch")
+"""Columns of a row that can be another when it is pushed again."""
 
 
 class _Instant(TypeDecorator[datetime]):
@@ -73,6 +76,8 @@ imagen_usage = Table(
     Column("latency_ms", BigInteger),
     Column("cost_usd_estimate", Numeric(12, 6, asdecimal=False)),
     Column("caller", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default=JobState.SUCCEEDED.value),
+    Column("batch", Text, nullable=False, server_default=""),
 )
 """In PostgreSQL the migrations make it; in SQLite it has no schema and is made when the file is opened."""
 Index("imagen_usage_created_at", imagen_usage.c.created_at.desc())
@@ -102,22 +107,24 @@ class SqlSink:
     async def groups(self, query: UsageQuery) -> list[UsageGroup]:
         """See `UsageSink.groups`."""
         table = imagen_usage.c
-        keys = [self._day() if name == "day" else table[name] for name in query.by]
-        unknown = func.count() - func.count(table.cost_usd_estimate)
-        sums = (func.count(), func.sum(table.cost_usd_estimate), unknown, func.avg(table.latency_ms))
-        statement = _filter_window(select(*keys, *sums).group_by(*keys), query)
-        width = len(keys)
-        found: Sequence[Any] = await self._retrying(self._all, statement)
-        return sort_groups(
-            UsageGroup(
-                key=tuple(str(value) for value in row[:width]),
-                images=row[width],
-                cost_micros=round((row[width + 1] or 0) * MICROS_PER_USD),
-                cost_unknown=row[width + 2],
-                latency_ms=None if row[width + 3] is None else float(row[width + 3]),
-            )
-            for row in found
+        keys = [self._minute() if name in DATED_KEYS else table[name] for name in query.by]
+        has_image = table.status == JobState.SUCCEEDED
+        sums = (
+            func.count().filter(has_image),
+            func.count().filter(~has_image),
+            func.sum(table.cost_usd_estimate),
+            func.count() - func.count(table.cost_usd_estimate),
+            func.sum(table.latency_ms).filter(has_image),
+            func.count(table.latency_ms).filter(has_image),
         )
+        statement = _filter_window(select(*keys, *sums).group_by(*keys), query)
+        found: Sequence[Any] = await self._retrying(self._all, statement)
+        groups: dict[tuple[str, ...], Sums] = {}
+        for row in found:
+            key = tuple(_format_key(name, value) for name, value in zip(query.by, row, strict=False))
+            group = groups.setdefault(key, Sums())
+            group += _parse_sums(row[len(keys) :])
+        return build_groups(groups.items())
 
     async def rows(self, query: UsageQuery) -> AsyncIterator[UsageRow]:
         """See `UsageSink.rows`."""
@@ -129,7 +136,10 @@ class SqlSink:
 
     async def _insert(self, values: list[dict[str, object]]) -> None:
         insert = build_insert(self._engine.dialect.name, imagen_usage)
-        statement = insert.on_conflict_do_nothing(index_elements=["id"])
+        # An attempt that has ended anew since it was pushed replaces its row; one that was pushed twice stays as it is.
+        statement = insert.on_conflict_do_update(
+            index_elements=["id"], set_={name: insert.excluded[name] for name in CHANGING}
+        )
         with self._explained():
             async with self._engine.begin() as db:
                 await db.execute(statement, values)
@@ -140,11 +150,28 @@ class SqlSink:
                 rows: Sequence[Any] = (await db.execute(statement)).all()
         return rows
 
-    def _day(self) -> Any:
+    def _minute(self) -> Any:
+        """The minute of UTC: every time zone's days begin with one."""
         created_at = imagen_usage.c.created_at
         if self._native:
-            return func.to_char(func.timezone("UTC", created_at), "YYYY-MM-DD")
-        return func.substr(created_at, 1, 10, type_=String)
+            return func.to_char(func.timezone("UTC", created_at), 'YYYY-MM-DD"T"HH24:MI')
+        return func.substr(created_at, 1, 16, type_=String)
+
+
+def _format_key(name: str, value: Any) -> str:
+    return format_date(name, datetime.fromisoformat(f"{value}+00:00")) if name in DATED_KEYS else str(value)
+
+
+def _parse_sums(row: Sequence[Any]) -> Sums:
+    images, failures, cost_usd, unknown, latency_ms, timed = row
+    return Sums(
+        images=images,
+        failures=failures,
+        cost_micros=round((cost_usd or 0) * MICROS_PER_USD),
+        cost_unknown=unknown,
+        latency_ms=float(latency_ms or 0),
+        timed=timed,
+    )
 
 
 def _filter_window(statement: Select[Any], query: UsageQuery) -> Select[Any]:

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from tasks.core.errors import UsageError
-from tasks.usage.sinks.sql import SCHEMA, SqlSink, metadata
+from tasks.usage.sinks.sql import SCHEMA, SqlSink, imagen_usage
 
 BUSY_S = 30
 
@@ -39,11 +40,27 @@ async def open_sqlite(path: Path) -> AsyncIterator[SqlSink]:
 
     try:
         with explained():
-            async with engine.begin() as db:
-                await db.run_sync(metadata.create_all)
+            async with engine.connect() as db:
+                await db.run_sync(_prepare_table)
         yield SqlSink(engine, explained=explained)
     finally:
         await engine.dispose()
+
+
+def _prepare_table(db: Connection) -> None:
+    """Make the table, or add to an older one what it lacks; one process at a time, others wait for it."""
+    db = db.execution_options(isolation_level="AUTOCOMMIT")
+    # A transaction that begins with a read cannot wait for another's write: two first runs would refuse each other.
+    db.exec_driver_sql("BEGIN IMMEDIATE")
+    db.execute(CreateTable(imagen_usage, if_not_exists=True))
+    there = {column["name"] for column in inspect(db).get_columns(imagen_usage.name)}
+    for column in imagen_usage.columns:
+        if column.name not in there:
+            default = str(column.server_default.arg)  # type: ignore[union-attr]  # every column that came later has one
+            db.exec_driver_sql(f"ALTER TABLE imagen_usage ADD COLUMN {column.name} TEXT NOT NULL DEFAULT '{default}'")
+    for index in imagen_usage.indexes:
+        db.execute(CreateIndex(index, if_not_exists=True))
+    db.exec_driver_sql("COMMIT")
 
 
 def _prepare_folder(path: Path) -> Path:

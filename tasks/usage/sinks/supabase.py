@@ -26,7 +26,8 @@ PAGE_ROWS = 1_000
 """Supabase's own limit (db-max-rows), which cuts an answer without a word; a server may have a smaller one."""
 TABLE = "imagen_usage"
 PROFILES = {"Accept-Profile": "mai", "Content-Profile": "mai"}
-IGNORE_KNOWN = {"Prefer": "resolution=ignore-duplicates,return=minimal"}
+REPLACE_KNOWN = {"Prefer": "resolution=merge-duplicates,return=minimal"}
+"""An attempt that has ended anew since it was pushed replaces its row."""
 
 
 class SupabaseSink:
@@ -42,7 +43,7 @@ class SupabaseSink:
     async def push(self, rows: Sequence[UsageRow]) -> None:
         """See `UsageSink.push`."""
         body = [row.as_dict() for row in rows]
-        await self._send("POST", {"on_conflict": "id"}, json=body, headers=IGNORE_KNOWN)
+        await self._send("POST", {"on_conflict": "id"}, json=body, headers=REPLACE_KNOWN)
 
     async def groups(self, query: UsageQuery) -> list[UsageGroup]:
         """See `UsageSink.groups`. Added up here: servers have aggregates switched off unless told otherwise."""

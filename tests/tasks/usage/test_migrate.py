@@ -55,9 +55,12 @@ async def test_plain_postgresql_takes_it_and_takes_it_again(plain: Postgresql, m
         ("latency_ms", "bigint"),
         ("cost_usd_estimate", "numeric"),
         ("caller", "text"),
+        ("status", "text"),
+        ("batch", "text"),
     ]
     assert before[0][7][2:4] == (12, 6)
     assert [definition.partition(" USING ")[2] for (definition,) in before[1]] == [
+        "btree (batch)",
         "btree (caller)",
         "btree (created_at DESC)",
         "btree (id)",
@@ -67,8 +70,29 @@ async def test_plain_postgresql_takes_it_and_takes_it_again(plain: Postgresql, m
     assert await rows_in(UsageSettings(sink="postgres")) == [make_row(1)]
 
 
+async def test_a_table_of_an_older_version_gets_the_new_columns(
+    plain: Postgresql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows and the readers of its nine columns go on; the report names what was added."""
+    await plain.fetch("create database older")
+    await plain.fetch(read_migrations()["0001_imagen_usage.sql"], "older")
+    nine = "id, created_at, backend, model, seed, prompt_hash, latency_ms, cost_usd_estimate, caller"
+    await plain.fetch(
+        f"insert into mai.imagen_usage ({nine}) values (gen_random_uuid(), now(), 'b', 'm', 1, 'h', 2, 0.003, 'c')",
+        "older",
+    )
+    report = await apply_migrations(Database(plain.url("older"), named="--url"))
+    assert (report.created, report.added) == (False, ("status", "batch"))
+    assert "added status, batch" in report.lines()[0]
+    monkeypatch.setenv("IMAGEN_USAGE_DATABASE_URL", plain.url("older"))
+    await keep([make_row(0, status="failed", batch="b-1")], UsageSettings(sink="postgres"))
+    rows = await rows_in(UsageSettings(sink="postgres"))
+    assert sorted((row.status, row.batch) for row in rows) == [("failed", "b-1"), ("succeeded", "")]
+    assert len(await plain.fetch(f"select {nine} from mai.imagen_usage", "older")) == 2
+
+
 async def test_on_supabase_only_the_service_role_gets_at_it(usage_database: UsageDatabase) -> None:
-    """Row level security is on, the service role reads and adds, everybody's roles get nothing; twice is once."""
+    """Row level security is on, the service role reads, adds and replaces, everybody's roles get nothing; twice is once."""
     before = [await usage_database.fetch(query) for query in CATALOGUE]
     await apply_migrations(Database(usage_database.url, named="--url"))
     assert [await usage_database.fetch(query) for query in CATALOGUE] == before
@@ -76,7 +100,7 @@ async def test_on_supabase_only_the_service_role_gets_at_it(usage_database: Usag
         FROM unnest(array['anon', 'authenticated', 'service_role']) AS role,
              unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS privilege"""
     allowed = {(role, privilege) for role, privilege, has in await usage_database.fetch(granted) if has}
-    assert allowed == {("service_role", "SELECT"), ("service_role", "INSERT")}
+    assert allowed == {("service_role", right) for right in ("SELECT", "INSERT", "UPDATE")}
     assert before[2][0][0] is True
 
 
@@ -108,4 +132,4 @@ def test_without_a_url_the_variable_is_asked_for() -> None:
 
 def test_migrations_ship_with_the_program_in_order() -> None:
     """Numbered SQL files beside the code."""
-    assert list(read_migrations()) == ["0001_imagen_usage.sql"]
+    assert list(read_migrations()) == ["0001_imagen_usage.sql", "0002_status_and_batch.sql"]

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tasks.core.clock import Clock
-from tasks.core.errors import InputError, UsageError
+from tasks.core.errors import InputError, JobError, UsageError
 from tasks.core.identity import hash_prompt
+from tasks.core.records import JobState
 from tasks.core.settings import UsageSettings
 from tasks.generate.jobs import generate_range
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.journal import Journal
+from tasks.ledger.queries import count_jobs
+from tasks.ledger.usage import count_usage, mark_pushed, read_usage_pages
 from tasks.usage.push import PushReport, push_folders, push_usage
+from tasks.usage.query import UsageQuery
 from tasks.usage.report import read_groups
-from tests.support.factories import batch_of, make_job
+from tests.support.factories import START_US, batch_of, make_job
 from tests.tasks.usage.ledgers import EVERYTHING, keep, make_row, push, rows_in, write_batch
 
 
@@ -154,3 +162,87 @@ async def test_a_folder_without_a_batch_is_one_clear_error(tmp_path: Path) -> No
     """Nothing was there to push: that is a mistake, not a success."""
     with pytest.raises(InputError, match="holds no batch"):
         _ = [report async for report in push_folders(str(tmp_path), None)]
+
+
+async def end_attempt(out: Path, number: int, state: JobState, cost_micros: int | None, *, ended_us: int) -> None:
+    """End the job's first attempt, as the engine writes it."""
+    job = make_job(number)
+    async with open_ledger(out) as engine:
+        journal, error = Journal(engine), JobError("no image", cost_micros=cost_micros)
+        await journal.ended_without_image(job, number=1, state=state, error=error, latency_ms=5, now_us=ended_us)
+        await journal.close()
+
+
+async def test_attempts_that_may_have_been_billed_without_an_image_are_rows_too(out: Path, tmp_path: Path) -> None:
+    """The sum of the table is the bill: what failed for nothing has no row, what cost or may have cost has one."""
+    settings = sink_in(tmp_path)
+    await write_batch(out, 4)
+    for number, (state, cost) in enumerate([(JobState.FAILED, 0), (JobState.FAILED, 2_000), (JobState.HELD, None)]):
+        await end_attempt(out, number, state, cost, ended_us=START_US + 1)
+    report = await push(out, settings)
+    assert (report.pushed, report.pending) == (3, 0)
+    rows = {row.seed: (row.status, row.cost_micros) for row in await rows_in(settings)}
+    assert sorted(rows.values(), key=str) == [("failed", 2_000), ("held", None), ("succeeded", 3_000)]
+    async with open_ledger(out) as engine:
+        counts = await count_jobs(engine)
+    [total] = await read_groups(settings, UsageQuery(by=("caller",)))
+    assert (total.cost_micros, total.cost_unknown) == (counts.cost_micros, counts.cost_unknown)
+    assert {row.batch.rpartition("-")[0] for row in await rows_in(settings)} == {out.name}
+
+
+async def test_a_row_follows_an_attempt_that_is_settled_later(out: Path, tmp_path: Path) -> None:
+    """What was held, and is found to have cost nothing, costs nothing in the table too: one row, replaced."""
+    settings = sink_in(tmp_path)
+    await write_batch(out, 1)
+    await end_attempt(out, 0, JobState.HELD, None, ended_us=START_US + 1)
+    assert (await push(out, settings)).pushed == 1
+    await end_attempt(out, 0, JobState.FAILED, 0, ended_us=START_US + 2)
+    async with open_ledger(out) as engine:
+        assert await count_usage(engine) == (0, 1)
+    assert (await push(out, settings)).pending == 0
+    [row] = await rows_in(settings)
+    assert (row.status, row.cost_micros) == ("failed", 0)
+
+
+async def test_an_attempt_that_ends_anew_while_it_is_pushed_stays_pending(out: Path) -> None:
+    """Only the end that the sink has is marked as pushed."""
+    await write_batch(out, 1)
+    await end_attempt(out, 0, JobState.HELD, None, ended_us=START_US + 1)
+    async with open_ledger(out) as engine:
+        page = await anext(read_usage_pages(engine, 10))
+        await end_attempt(out, 0, JobState.FAILED, 2_000, ended_us=START_US + 2)
+        await mark_pushed(engine, page, now_us=START_US + 3)
+        assert await count_usage(engine) == (0, 1)
+
+
+async def test_a_file_of_an_older_version_gets_the_new_columns(tmp_path: Path) -> None:
+    """Its rows stay, as images of no named batch."""
+    with sqlite3.connect(tmp_path / "usage.db") as db:
+        db.execute(
+            "CREATE TABLE imagen_usage (id VARCHAR(36) PRIMARY KEY, created_at VARCHAR(32) NOT NULL, backend TEXT NOT NULL,"
+            " model TEXT NOT NULL, seed BIGINT, prompt_hash TEXT NOT NULL, latency_ms BIGINT,"
+            " cost_usd_estimate NUMERIC(12, 6), caller TEXT NOT NULL)"
+        )
+        db.execute(
+            "INSERT INTO imagen_usage VALUES ('00000000-0000-0000-0000-000000000000', '2026-11-24T00:00:00.000000+00:00',"
+            " 'b', 'm', 1, 'h', 2, 0.003, 'c')"
+        )
+    db.close()
+    await keep([make_row(0, status="held", batch="b-1")], sink_in(tmp_path))
+    rows = await rows_in(sink_in(tmp_path))
+    assert sorted((row.status, row.batch) for row in rows) == [("held", "b-1"), ("succeeded", "")]
+
+
+def test_first_runs_at_once_share_a_new_file(tmp_path: Path) -> None:
+    """Processes that all find no file make one table, and each keeps its row."""
+    code = (
+        "import asyncio, sys; from pathlib import Path; from tests.tasks.usage.ledgers import keep, make_row; "
+        "from tasks.core.settings import UsageSettings; "
+        "asyncio.run(keep([make_row(int(sys.argv[2]))], UsageSettings(path=sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "new" / "usage.db")]
+    started = [subprocess.Popen([*command, str(number)], stderr=subprocess.PIPE) for number in range(4)]
+    assert [(process.communicate()[1], process.returncode) for process in started] == [(b"", 0)] * 4
+    with sqlite3.connect(tmp_path / "new" / "usage.db") as db:
+        assert db.execute("SELECT count(*) FROM imagen_usage").fetchone() == (4,)
+    db.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.usage.query import DEFAULT_KEYS, UsageQuery, parse_query
+from tasks.usage.query import DEFAULT_KEYS, UsageQuery, describe_time_zone, format_date, parse_query
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -34,7 +36,7 @@ def test_instants_are_dates_times_and_ages(text: str, expected: datetime) -> Non
     assert parsed(since=text).since == parsed(until=text).until == expected
 
 
-@pytest.mark.parametrize("text", ["last tuesday", "7w", "", "99999999999d", "0001-01-01T00:00+14:00"])
+@pytest.mark.parametrize("text", ["last tuesday", "7w", "", "2026-13", "99999999999d", "0001-01-01T00:00+14:00"])
 @pytest.mark.parametrize("option", ["since", "until"])
 def test_a_wrong_instant_says_what_is_right(option: str, text: str) -> None:
     """Exit status 2, the option and the accepted forms."""
@@ -46,5 +48,35 @@ def test_keys_come_one_by_one_or_with_commas() -> None:
     """In the order given, each once; none given means the usual three."""
     assert parsed(by=("day,model", "caller", "day")).by == ("day", "model", "caller")
     assert parsed().by == DEFAULT_KEYS
-    with pytest.raises(InputError, match="--by: 'prompt' is not one of backend, model, caller, day"):
+    with pytest.raises(
+        InputError, match="--by: 'prompt' is not one of backend, model, caller, batch, status, day, month"
+    ):
         parsed(by=("prompt",))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("today", (2026, 11, 24)),
+        ("yesterday", (2026, 11, 23)),
+        ("week", (2026, 11, 23)),
+        ("month", (2026, 11, 1)),
+        ("year", (2026, 1, 1)),
+        ("2026-10", (2026, 10, 1)),
+    ],
+)
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/St_Johns", "UTC"])
+def test_periods_begin_in_the_machine_s_time_zone(
+    text: str, expected: tuple[int, int, int], zone: str, time_zone: Callable[[str], None]
+) -> None:
+    """A month begins at the local midnight of its first day, also across a change of the clocks."""
+    time_zone(zone)
+    assert parsed(since=text).since == datetime(*expected, tzinfo=ZoneInfo(zone))
+
+
+def test_the_time_zone_is_named(time_zone: Callable[[str], None]) -> None:
+    """By its name and offset, so that nobody has to guess what a day is."""
+    time_zone("Europe/Berlin")
+    assert describe_time_zone(NOW) == "CET (UTC+01:00)"
+    assert format_date("day", datetime(2026, 11, 24, 23, 30, tzinfo=UTC)) == "2026-11-25"
+    assert format_date("month", datetime(2026, 11, 30, 23, 30, tzinfo=UTC)) == "2026-12"

@@ -44,11 +44,12 @@ async def test_rows_come_back_as_they_went() -> None:
 
 
 @pytest.mark.usefixtures("usage_database")
-async def test_a_push_repeated_adds_nothing_and_changes_nothing() -> None:
-    """Known ids are left alone, among new ones too."""
-    await keep([make_row(1), make_row(2)], SINK)
-    await keep([make_row(2, caller="somebody else"), make_row(3)], SINK)
-    assert [(row.seed, row.caller) for row in await rows_in(SINK)] == [(3, "tester"), (2, "tester"), (1, "tester")]
+async def test_a_push_repeated_adds_nothing_and_one_that_changed_replaces() -> None:
+    """An attempt is one row: the same row changes nothing, and its later end takes the place of the earlier one."""
+    await keep([make_row(1), make_row(2, status="held", cost_micros=None)], SINK)
+    await keep([make_row(1), make_row(2, status="failed", cost_micros=0), make_row(3)], SINK)
+    rows = [(row.seed, row.status, row.cost_micros) for row in await rows_in(SINK)]
+    assert rows == [(3, "succeeded", None), (2, "failed", 0), (1, "succeeded", None)]
 
 
 @pytest.mark.usefixtures("usage_database")
