@@ -17,7 +17,7 @@ MOST_FOLDERS = 2_000
 """Folders that the search for batches looks into, so that Tab answers at once anywhere."""
 DEEPEST = 4
 MOST_IDS = 500
-USAGE_KEYS = ("backend", "model", "caller", "day")
+USAGE_KEYS = ("backend", "model", "caller", "batch", "status", "day", "month")
 
 
 def complete_batches(incomplete: str) -> list[str]:
