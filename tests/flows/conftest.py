@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ import pytest
 from tasks.orchestration.server.connection import connect, set_quiet_defaults
 from tests.support import preloaded
 from tests.support.preloaded import ForkedProcess
+from tests.support.services.sharing import share
+from tests.support.waiting import PATIENCE_S
 
 NOWHERE = "http://127.0.0.1:1/api"
-TIMEOUT_S = 120
 
 
 @pytest.fixture(scope="session")
@@ -30,14 +32,20 @@ def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prefect_url(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) -> Iterator[str]:
-    """The API of a server that lives as long as the session."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environ["PREFECT_HOME"] = str(prefect_home)
-    set_quiet_defaults(environ)
-    state = tmp_path_factory.mktemp("state")
-    server = connect(state, environ, on_wait=lambda _: None, default_api_url=NOWHERE)
-    yield server.api_url
-    server.stop()
+    """The API of a server for all processes of the test run."""
+
+    @contextmanager
+    def start() -> Iterator[str]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        environ["PREFECT_HOME"] = str(prefect_home)
+        set_quiet_defaults(environ)
+        state = tmp_path_factory.mktemp("state")
+        server = connect(state, environ, on_wait=lambda _: None, startup_timeout_s=PATIENCE_S, default_api_url=NOWHERE)
+        yield server.api_url
+        server.stop()
+
+    with share(tmp_path_factory, "prefect", start) as url:
+        yield url
 
 
 @dataclass
@@ -69,7 +77,7 @@ class Cli:
     def run(self, *arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; it never shows a traceback."""
         process = self.start(*arguments, stdin=None if stdin is None else subprocess.PIPE)
-        out, err = process.communicate(stdin, timeout=TIMEOUT_S)
+        out, err = process.communicate(stdin, timeout=PATIENCE_S)
         assert "Traceback" not in out + err, err
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 

@@ -11,6 +11,7 @@ from threading import Thread
 import pytest
 
 from tests.flows.conftest import Cli
+from tests.support.waiting import PATIENCE_S
 
 GOOD_ROW = '{"prompt": "a fox"}\n'
 
@@ -153,7 +154,7 @@ def test_ctrl_c_while_the_command_line_is_loaded_shows_no_traceback(offline: Cli
     interrupting = "class Finder:\n def find_spec(self, name, *_):\n  if name == 'flows.cli': raise KeyboardInterrupt\n"
     program = f"import sys\n{interrupting}sys.meta_path.insert(0, Finder())\nfrom flows.start import main; main()"
     process = offline.start_program(sys.executable, "-c", program, "backends")
-    assert process.communicate(timeout=60) == ("", "")
+    assert process.communicate(timeout=PATIENCE_S) == ("", "")
     assert process.returncode == 130
 
 

@@ -16,6 +16,7 @@ import pytest
 from tests.flows.conftest import Cli
 from tests.flows.test_run import images_of, rows_of
 from tests.support.killing import killed_run
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.server, pytest.mark.soak]
 
@@ -34,7 +35,7 @@ def simulator(cli: Cli) -> Iterator[str]:
     address = next(word for line in process.stdout for word in line.split() if word.startswith("http://127.0.0.1"))
     yield address.strip("'\",")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_S)
 
 
 def truth(url: str) -> dict[str, Any]:

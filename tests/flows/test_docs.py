@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import Cli
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.server
 
@@ -83,17 +84,17 @@ def test_the_commands_of_a_page_work_one_after_the_other(page: Path, shell: Cli)
     """As they stand there, in the folder of somebody who has run `imagen init` and a batch."""
     for command in commands(page):
         if elsewhere(command) is None:
-            environ = {**os.environ, **shell.environ}
-            done = subprocess.run(
-                ["bash", "-c", f"{command}\nexit $?"],
-                cwd=shell.folder,
-                env=environ,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            is_plain = not set(command) & set("|<>&;$*`~")
+            done = shell.run(*shlex.split(command)[1:]) if is_plain else run_in_bash(shell, command)
             assert done.returncode == 0, f"{command}: {done.stderr or done.stdout}"
             assert "Traceback" not in done.stderr
+
+
+def run_in_bash(shell: Cli, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that needs a shell: a pipe, a redirection, a variable."""
+    process = shell.start_program("bash", "-c", f"{command}\nexit $?")
+    out, err = process.communicate(timeout=PATIENCE_S)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def console_session(page: Path) -> list[tuple[str, list[str]]]:

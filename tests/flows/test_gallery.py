@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import TIMEOUT_S, Cli
+from tests.flows.conftest import Cli
 from tests.support.factories import make_job
+from tests.support.waiting import PATIENCE_S
 from tests.tasks.report.gallery.batches import failed, write_batch
 
 
@@ -67,7 +68,7 @@ def test_the_page_opens_when_asked(offline: Cli, batch: Path, tmp_path: Path) ->
 def test_two_who_write_it_at_once_wait_for_each_other(offline: Cli, batch: Path) -> None:
     """Each process ends well, the thumbnail is made once, and the page names what is there."""
     processes = [offline.start("gallery", "foxes", "--json") for _ in range(3)]
-    records = [json.loads(process.communicate(timeout=TIMEOUT_S)[0]) for process in processes]
+    records = [json.loads(process.communicate(timeout=PATIENCE_S)[0]) for process in processes]
     assert sorted(record["galleries"][0]["thumbnails_made"] for record in records) == [0, 0, 1]
     (script,) = (batch / "gallery/rows").iterdir()
     assert script.name in (batch / "index.html").read_text()

@@ -17,21 +17,15 @@ import pytest
 from tests.flows.conftest import Cli
 from tests.flows.test_run import images_of, rows_of
 from tests.support.killing import killed_until_done
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.server
-
-PATIENCE_S = 60.0
 
 
 def wait_until(folder: Path, query: str, process: subprocess.Popen[str]) -> None:
     """Wait until a query of the folder's ledger finds something."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline and process.poll() is None:
-        if _found(folder / "ledger.db", query):
-            return
-        time.sleep(0.02)
-    process.kill()
-    pytest.fail(f"never came true: {query}; {process.communicate()}")
+    eventually(lambda: _found(folder / "ledger.db", query) or process.poll() is not None)
+    assert _found(folder / "ledger.db", query), f"never came true: {query}; {process.communicate()}"
 
 
 def _found(ledger: Path, query: str) -> bool:
@@ -78,7 +72,7 @@ def test_the_second_signal_stops_now(cli: Cli) -> None:
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "imagen resume out" in err

@@ -26,6 +26,7 @@ from tasks.store.output import parse_output
 from tests.flows.conftest import Cli
 from tests.support.services.object_storage import BUCKET, ObjectStorage
 from tests.support.services.postgresql import PASSWORD, Postgresql
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.server, pytest.mark.soak]
 
@@ -38,7 +39,7 @@ BURST = 60
 """Of creates; Replicate has 600, and a smaller one forgives less. What a busy machine holds up for seconds it forgives."""
 WORKERS = {"dask": 3, "ray": 2}
 LEASE_S = 20 if JOBS >= 1_000 else 6
-PATIENCE_S = 300.0 + JOBS / 5
+MOST_S = PATIENCE_S + JOBS
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def done(out: str, postgresql: Postgresql) -> int:
 
 def kill_one_worker(process: subprocess.Popen[str], out: str, postgresql: Postgresql, *, after: int) -> int:
     """SIGKILL for a worker that has predictions in flight, once so many jobs are done; gives its id."""
-    ends = time.monotonic() + PATIENCE_S
+    ends = time.monotonic() + MOST_S
     while time.monotonic() < ends and process.poll() is None:
         if done(out, postgresql) >= after and len(workers := living_workers(out, postgresql)) > 1:
             os.kill(victim := workers.pop(), signal.SIGKILL)
@@ -114,7 +115,7 @@ def kill_one_worker(process: subprocess.Popen[str], out: str, postgresql: Postgr
 
 def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
     """What the run printed with --json, when it ended well."""
-    out, err = process.communicate(timeout=PATIENCE_S)
+    out, err = process.communicate(timeout=MOST_S)
     assert process.returncode == 0, out + err
     assert "Traceback" not in out + err
     result: dict[str, Any] = json.loads(out)
@@ -173,11 +174,11 @@ def test_ctrl_c_in_a_terminal_drains_the_workers(cli: Cli, postgresql: Postgresq
     cli.environ["PGPASSWORD"] = PASSWORD
     out, options = str(cli.folder / "out"), ("--runner", "dask", "--workers", "2", "--quiet")
     process = cli.start("run", cli.manifest(24), "--out", out, *options, session=True)
-    ends = time.monotonic() + PATIENCE_S
+    ends = time.monotonic() + MOST_S
     while not done(out, postgresql) and process.poll() is None and time.monotonic() < ends:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=PATIENCE_S)
+    _, err = process.communicate(timeout=MOST_S)
     assert (process.returncode, "Traceback" in err) == (130, False), err
     status = cli.json("status", out)
     assert (status["outcome"], status["submitted"], status["failed"]) == ("interrupted", 0, 0)

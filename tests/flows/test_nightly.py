@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from tests.flows.conftest import Cli
-from tests.support.services.prefect_service import ROOT, PrefectService, eventually, prefect
+from tests.support.services.prefect_service import ROOT, PrefectService, prefect
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.server
 
@@ -196,7 +197,7 @@ def go_on(cli: Cli) -> str:
         "print(f'{state.name}: {state.message}')"
     )
     process = cli.start_program(sys.executable, "-c", code)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     return out
 
@@ -214,9 +215,9 @@ def test_runs_share_prefects_limit_of_a_backend_where_there_is_one(
     second = nightly.start("run", "m.jsonl", "--out", "second")
     is_up(second, "waiting for imagen-shared")
     second.send_signal(signal.SIGINT)
-    second.communicate(timeout=60)
+    second.communicate(timeout=PATIENCE_S)
     first.send_signal(signal.SIGINT)
-    first.communicate(timeout=60)
+    first.communicate(timeout=PATIENCE_S)
     assert (first.returncode, second.returncode) == (130, 130)
     assert pictures(nightly.folder / "first") >= 2
     assert pictures(nightly.folder / "second") == 0

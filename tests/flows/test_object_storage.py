@@ -27,10 +27,10 @@ from tests.flows.test_killed import SOME_DONE, wait_until
 from tests.flows.test_simulate import instructions
 from tests.support.killing import killed_until_done
 from tests.support.services.object_storage import ACCESS_KEY, BUCKET, SECRET_KEY, ObjectStorage
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.server
 
-PATIENCE_S = 120
 SHORT_PATIENCE = "import tasks.store.output.bucket as bucket; bucket.PATIENCE_S = 1.0"
 PICTURE = "images/"
 
@@ -63,7 +63,7 @@ def rehearsal(cli: Cli) -> Iterator[str]:
         yield address
     finally:
         interrupt(process)
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def billed(address: str) -> dict[str, Any]:

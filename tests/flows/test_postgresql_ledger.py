@@ -15,8 +15,7 @@ from tests.flows.conftest import Cli
 from tests.flows.test_run import images_of, rows_of
 from tests.support.services.postgresql import PASSWORD, Postgresql
 from tests.support.services.processes import free_port
-
-PATIENCE_S = 60.0
+from tests.support.waiting import PATIENCE_S, eventually
 
 
 def use(cli: Cli, url: str, **backend: Any) -> None:
@@ -32,14 +31,12 @@ def schema_of(folder: Path) -> str:
 
 def wait_for(server: Postgresql, folder: Path, state: str) -> None:
     """Wait until a job of the folder's batch is in this state."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if (folder / "ledger.json").exists() and asyncio.run(
-            server.fetch(f"SELECT 1 FROM {schema_of(folder)}.jobs WHERE state = '{state}' LIMIT 1")
-        ):
-            return
-        time.sleep(0.05)
-    pytest.fail(f"no job was ever {state}")
+
+    def is_there() -> bool:
+        query = f"SELECT 1 FROM {schema_of(folder)}.jobs WHERE state = '{state}' LIMIT 1"
+        return bool(asyncio.run(server.fetch(query)))
+
+    eventually(lambda: (folder / "ledger.json").exists() and is_there())
 
 
 @pytest.mark.server

@@ -13,6 +13,7 @@ import pytest
 
 from tests.flows.conftest import Cli, interrupt
 from tests.flows.test_killed import wait_until
+from tests.support.waiting import PATIENCE_S
 
 TOKEN = {"REPLICATE_API_TOKEN": "r8_rehearsal"}
 
@@ -33,7 +34,7 @@ def simulated(cli: Cli, latency_s: float = 1.0) -> Iterator[str]:
         yield next(word for word in line.split() if word.startswith("http://127.0.0.1"))
     finally:
         interrupt(process)
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def test_backends_says_what_is_missing(offline: Cli) -> None:
@@ -113,7 +114,7 @@ def test_the_second_interrupt_cancels_at_the_provider(cli: Cli) -> None:
         interrupt(process)
         time.sleep(0.5)
         interrupt(process)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=PATIENCE_S)
         truth = httpx.get(f"{url}/_simulator/truth").json()
         assert process.returncode == 130, err
         assert truth["by_status"] == {"canceled": 3}

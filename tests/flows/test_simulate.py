@@ -13,6 +13,7 @@ import pytest
 from tasks.backends.replicate_simulator.faults import FAULTS
 from tasks.core.settings import load_settings
 from tests.flows.conftest import Cli, interrupt
+from tests.support.waiting import PATIENCE_S
 
 CREATE = "/v1/models/black-forest-labs/flux-schnell/predictions"
 
@@ -42,7 +43,7 @@ def test_it_serves_until_a_signal_and_shows_the_truth(offline: Cli, number: int)
     created = httpx.post(f"{options['api_base']}{CREATE}", json={"input": {"prompt": "a fox"}}, headers=headers)
     assert httpx.get(created.json()["urls"]["get"], headers=headers).status_code == 500
     interrupt(process, number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, err) == (0, "")
     table = dict(line.rsplit(maxsplit=1) for line in out.strip().splitlines())
     assert [table[row] for row in ("created", "billed", "cost_usd", "poll_500")] == ["1", "1", "0.0030", "1"]
@@ -77,7 +78,7 @@ def test_a_port_that_is_taken_is_one_clear_line(offline: Cli) -> None:
     assert port is not None
     done = offline.run("simulate", "--port", port[1])
     interrupt(first)
-    first.communicate(timeout=20)
+    first.communicate(timeout=PATIENCE_S)
     assert done.returncode == 2
     assert done.stderr == f"imagen: --port {port[1]}: cannot be used (Address already in use); give another one, or 0\n"
 

@@ -9,6 +9,7 @@ import pytest
 
 from flows.start import refuse_windows
 from tests.flows.conftest import Cli
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +25,7 @@ def test_the_version_and_the_environment_are_printed(offline: Cli) -> None:
 def test_python_can_run_it_as_a_module(offline: Cli) -> None:
     """`python -m flows` is for environments whose programs are not on the PATH."""
     process = offline.start_program(sys.executable, "-m", "flows", "--help")
-    assert "Usage: imagen " in process.communicate(timeout=60)[0]
+    assert "Usage: imagen " in process.communicate(timeout=PATIENCE_S)[0]
 
 
 def test_windows_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:

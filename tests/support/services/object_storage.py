@@ -20,11 +20,11 @@ import httpx
 import pytest
 
 from tests.support.services.processes import Account, free_port, reachable, service_folder, unprivileged
+from tests.support.waiting import PATIENCE_S
 
 ACCESS_KEY = "access-key-of-a-test"
 SECRET_KEY = "secret-key-of-a-test"
 BUCKET = "pictures"
-START_S = 30
 
 
 @dataclass
@@ -56,7 +56,7 @@ class ObjectStorage:
                 env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "PYTHONPATH": os.pathsep.join(sys.path)},
                 **self.account.popen,
             )  # type: ignore[call-overload]  # fmt: skip
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + PATIENCE_S
         while not self._answers():
             assert time.monotonic() < deadline, (self.folder / "log").read_text(errors="replace")
             time.sleep(0.05)

@@ -15,9 +15,9 @@ import asyncpg
 import pytest
 
 from tests.support.services.processes import Account, free_port, service_folder, unprivileged
+from tests.support.waiting import PATIENCE_S
 
 PASSWORD = "secret-of-a-test"
-START_S = 60
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Postgresql:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         options = f"-c listen_addresses=127.0.0.1 -p {self.port} -k {self.folder} -c fsync=off -c log_statement=all"
-        self._call("pg_ctl", "-w", "-t", str(START_S), "-l", str(self.folder / "log"), "-o", options, "start")
+        self._call("pg_ctl", "-w", "-t", str(round(PATIENCE_S)), "-l", str(self.folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:
         """End the server as a crash would, connections and all."""

@@ -20,9 +20,9 @@ import pytest
 
 from tests.support.services.postgresql import PASSWORD, Postgresql
 from tests.support.services.processes import Account, free_port, reachable, service_folder, unprivileged
+from tests.support.waiting import PATIENCE_S
 
 SECRET = "a-secret-that-only-this-test-run-knows-0123456789"
-START_S = 30
 MAX_ROWS = 1_000
 """Supabase's own limit."""
 PROGRAM = Path(sys.prefix) / "postgrest" / "postgrest"
@@ -63,7 +63,7 @@ class Postgrest:
                 [str(self.program)], env={**environ, "PATH": os.environ["PATH"]}, stdout=log, stderr=log,
                 cwd=self.folder, **self.account.popen,
             )  # type: ignore[call-overload]  # fmt: skip
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + PATIENCE_S
         while not self._is_ready():
             assert time.monotonic() < deadline, self.log
             time.sleep(0.05)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,9 @@ import httpx
 import pytest
 
 from tests.support.services.processes import free_port
+from tests.support.waiting import PATIENCE_S, eventually
 
 ROOT = Path(__file__).parents[3]
-PATIENCE_S = 90.0
-LOOK_S = 0.2
 QUICK = {
     "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
     "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "1",
@@ -67,16 +65,6 @@ class PrefectService:
 
         found: dict[str, Any] = eventually(final)
         return found
-
-
-def eventually(look: Callable[[], Any]) -> Any:
-    """What `look` gives as soon as it gives something."""
-    ends_at = time.monotonic() + PATIENCE_S
-    while time.monotonic() < ends_at:
-        if (found := look()) is not None and found is not False:
-            return found
-        time.sleep(LOOK_S)
-    raise AssertionError(f"not within {PATIENCE_S:.0f} s")
 
 
 def prefect(service: PrefectService, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -16,6 +16,7 @@ from tasks.ledger.queries import count_jobs
 from tests.support.factories import make_job
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
 from tests.support.scripted_batch import EVERYTHING, ledger, run, scripted
+from tests.support.waiting import PATIENCE_S
 
 ATTEMPT: Any = {"job_id": "a", "number": 1}
 
@@ -107,5 +108,5 @@ async def test_a_job_that_a_stop_leaves_in_flight_keeps_nobody_waiting(out: Path
     backend.on_fetch["row-0"] = deque([BatchStopped("token", "refused")])
     jobs = [make_job(0), make_job(1)]
     async with scripted(out, backend, jobs, concurrency=2, budget_micros=PRICE_MICROS) as batch:
-        await asyncio.wait_for(generate_range(batch, *EVERYTHING), timeout=20)
+        await asyncio.wait_for(generate_range(batch, *EVERYTHING), timeout=PATIENCE_S)
     assert backend.calls["submit"] == 1

@@ -25,6 +25,7 @@ from tasks.ledger.leases import LeaseTerms, claim, list_living_leases, release, 
 from tasks.ledger.lock import require_no_workers
 from tasks.ledger.worker_leases import WorkerLeases
 from tests.support.factories import START_US, FakeClock, make_job, plan_jobs
+from tests.support.waiting import PATIENCE_S
 from tests.tasks.ledger.conftest import on_disk
 
 ROOT = Path(__file__).parents[3]
@@ -88,7 +89,7 @@ def test_processes_at_once_get_each_job_exactly_once(out: Path) -> None:
         assert worker.stdin is not None
         worker.stdin.close()
         worker.stdin = None
-    shares = [worker.communicate(timeout=60)[0].split() for worker in workers]
+    shares = [worker.communicate(timeout=PATIENCE_S)[0].split() for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0, 0]
     claimed = [job_id for share in shares for job_id in share]
     assert len(claimed) == len(wanted)

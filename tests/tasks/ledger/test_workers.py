@@ -6,7 +6,6 @@ import asyncio
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,13 @@ from sqlalchemy import update
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs
 from tests.support.factories import make_job, plan_jobs
+from tests.support.waiting import PATIENCE_S, eventually
 from tests.tasks.ledger.conftest import on_disk
 
 Start = Callable[[float], subprocess.Popen[str]]
 """Starts a worker, given the seconds that an image takes."""
 ROOT = Path(__file__).parents[3]
 JOBS = 40
-PATIENCE_S = 120.0
 LEASE_S = 3600
 """Longer than any test: a lease ends when the test ends it, however slow the machine is."""
 HELD = "SELECT job_id, claimed_by, state FROM jobs WHERE state IN ('planned', 'submitting', 'submitted') AND claimed_by IS NOT NULL ORDER BY position"
@@ -56,13 +55,8 @@ def look(out: Path, query: str) -> list[tuple[Any, ...]]:
 
 def wait_until(out: Path, query: str, worker: subprocess.Popen[str]) -> None:
     """Wait until the query finds something."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline and worker.poll() is None:
-        if look(out, query):
-            return
-        time.sleep(0.02)
-    worker.kill()
-    pytest.fail(f"never came true: {query}; {worker.communicate()}")
+    eventually(lambda: look(out, query) or worker.poll())
+    assert look(out, query), f"never came true: {query}; {worker.communicate()}"
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from tasks.ledger.queries import count_jobs
 from tasks.store import encode
 from tasks.store.references import find_reference
 from tests.support.factories import START_US, batch_of, make_job
+from tests.support.waiting import PATIENCE_S
 from tests.tasks.backends.diffusers_local.conftest import Loads, WatchedPipe
 
 EVERYTHING = (0, 2**62)
@@ -244,7 +245,7 @@ async def test_the_next_call_runs_while_images_are_encoded(
     really_encode = encode.encode
 
     def slow(*arguments: Any, **named: Any) -> bytes:
-        overlapped.append(second_began.wait(timeout=20))
+        overlapped.append(second_began.wait(timeout=PATIENCE_S))
         return really_encode(*arguments, **named)
 
     monkeypatch.setattr(encode, "encode", slow)

@@ -17,6 +17,7 @@ from tasks.generate.workers.start import begin_fleet
 from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.leases import LeaseTerms, claim, renew
 from tests.support.factories import START_US, make_job, plan_jobs
+from tests.support.waiting import PATIENCE_S
 from tests.tasks.generate.workers.conftest import CAP_MICROS, RUN
 
 JOBS = [make_job(number) for number in range(4)]
@@ -77,7 +78,7 @@ async def test_what_an_attempt_did_not_cost_comes_back_to_another_worker(ledger:
     assert not waiting.done()
     held.settle(2)
     held.settle(0)
-    (await asyncio.wait_for(waiting, timeout=10)).settle(None)
+    (await asyncio.wait_for(waiting, timeout=PATIENCE_S)).settle(None)
     await b.settled()
     assert await committed(ledger) == 10
 
@@ -96,7 +97,7 @@ async def test_a_kill_before_the_intent_leaks_nothing(ledger: AsyncEngine) -> No
     a, b = await worker(ledger, "a"), await worker(ledger, "b")
     await a.reserve(8, job_id=FIRST, number=1)
     await kill(ledger, "a")
-    await asyncio.wait_for(b.reserve(8, job_id=SECOND, number=1), timeout=10)
+    await asyncio.wait_for(b.reserve(8, job_id=SECOND, number=1), timeout=PATIENCE_S)
     assert await committed(ledger) == 8
 
 
@@ -134,7 +135,7 @@ async def test_an_attempt_that_another_worker_did_not_get_to_send_is_paid_for_on
     a, b = await worker(ledger, "a"), await worker(ledger, "b")
     await a.reserve(8, job_id=FIRST, number=1)
     await kill(ledger, "a")
-    held = await asyncio.wait_for(b.reserve(8, job_id=FIRST, number=1), timeout=10)
+    held = await asyncio.wait_for(b.reserve(8, job_id=FIRST, number=1), timeout=PATIENCE_S)
     await intend(ledger, FIRST, 8)
     assert await committed(ledger) == 8
     held.settle(3)

@@ -10,7 +10,6 @@ from typing import Any
 
 import datasets
 import pytest
-import webdataset
 from PIL import Image
 
 from tasks.core.errors import OutputError
@@ -36,6 +35,8 @@ async def shards_of(out: Path, target: Path, **limits: int) -> list[Path]:
 
 def samples_of(shards: list[Path]) -> list[dict[str, Any]]:
     """What the webdataset library makes of the shards."""
+    import webdataset  # noqa: PLC0415  it imports torch, which takes seconds
+
     reader = webdataset.WebDataset([str(path) for path in shards], shardshuffle=False).decode("pil")
     return list(reader)
 

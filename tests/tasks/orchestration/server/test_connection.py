@@ -36,6 +36,7 @@ PARENT = f"""
 import os, sys
 from pathlib import Path
 from tasks.orchestration.server.connection import connect
+from tests.support.waiting import PATIENCE_S
 handle = connect(Path(sys.argv[1]), os.environ, on_wait=lambda elapsed_s: None, default_api_url="{NOWHERE}")
 if len(sys.argv) > 2:
     sys.stdin.read()
@@ -309,7 +310,7 @@ def first_runs(tmp_path_factory: pytest.TempPathFactory) -> FirstRuns:
     home.mkdir()
     _set_revision(home / "prefect.db", "of-a-newer-prefect")
     runs = [_run(state, _environ(home)) for _ in range(2)]
-    outputs = [run.communicate(timeout=120)[0] for run in runs]
+    outputs = [run.communicate(timeout=PATIENCE_S)[0] for run in runs]
     ends = [(run.returncode, output, _files(state)) for run, output in zip(runs, outputs, strict=True)]
     return FirstRuns(home, get_database_file(get_servers_folder(state)), ends)
 

@@ -15,10 +15,10 @@ from tests.support.factories import make_job
 from tests.support.scripted_backend import ScriptedBackend
 from tests.support.scripted_batch import EVERYTHING, ledger, run, scripted
 from tests.support.services.object_storage import BUCKET, ObjectStorage
+from tests.support.waiting import PATIENCE_S
 
 JOBS = [make_job(number) for number in range(60)]
 AWAY_S = 1.0
-PATIENCE_S = 60.0
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import pytest
 
 from tasks.core.settings import UsageSettings
 from tests.support.services.supabase import Supabase, UsageDatabase
+from tests.support.waiting import PATIENCE_S
 from tests.tasks.usage.ledgers import push, write_batch
 
 ROWS = 10_000
 PART = 3_000
 AWAY_S = 1.0
-PATIENCE_S = 60
 
 
 async def _push_with_an_outage(

@@ -22,9 +22,9 @@ from tests.support.factories import START_US, FakeClock
 from tests.support.raw_server import http, raw_server
 from tests.support.services.postgrest import MAX_ROWS, key, running_postgrest
 from tests.support.services.supabase import Supabase
+from tests.support.waiting import PATIENCE_S
 from tests.tasks.usage.ledgers import EVERYTHING, keep, make_row, push, rows_in, write_batch
 
-PATIENCE_S = 20
 SINK = UsageSettings(sink="supabase", rest_path="")
 
 
