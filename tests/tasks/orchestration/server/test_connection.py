@@ -29,6 +29,7 @@ from tasks.orchestration.server.connection import ServerError, ServerHandle, con
 from tasks.orchestration.server.health import is_healthy
 from tasks.orchestration.server.launch import find_cause, get_database_file
 from tasks.orchestration.server.server_records import get_servers_folder, read_start_time
+from tests.support.waiting import PATIENCE_S
 
 NOWHERE = "http://127.0.0.1:1/api"
 """Stands for the default port: the tests neither need it free nor use what listens there."""
@@ -36,7 +37,6 @@ PARENT = f"""
 import os, sys
 from pathlib import Path
 from tasks.orchestration.server.connection import connect
-from tests.support.waiting import PATIENCE_S
 handle = connect(Path(sys.argv[1]), os.environ, on_wait=lambda elapsed_s: None, default_api_url="{NOWHERE}")
 if len(sys.argv) > 2:
     sys.stdin.read()
