@@ -15,11 +15,12 @@ from tasks.core.clock import to_instant
 from tasks.core.errors import INTERRUPTED_STATUS, Refused, Rejected
 from tasks.core.money import format_usd, to_usd
 from tasks.core.records import Counts, JobState
-from tasks.core.text import format_command
+from tasks.core.text import format_command, format_count
 from tasks.ledger.lock import is_alive
 from tasks.ledger.queries import count_jobs, find_last_activity_us
 from tasks.ledger.runs import RunRecord, get_last_run
 from tasks.ledger.usage import count_usage
+from tasks.report.image_facts import NOT_RESIZED, Resized, count_missing, find_resized
 from tasks.store.output import NewFile, Output
 
 FILE_NAME = "summary.json"
@@ -46,6 +47,9 @@ class Summary:
     last_activity_us: int | None
     warning: str | None = None
     """Something that went wrong without costing an image."""
+    missing: int | None = None
+    """Images whose files are gone; None where nobody looked."""
+    resized: Resized = NOT_RESIZED
 
     @property
     def outcome(self) -> str | None:
@@ -68,6 +72,9 @@ class Summary:
             "rerouted": counts.rerouted,
             "unwanted": counts.unwanted,
             "images": counts.succeeded,
+            "missing": self.missing,
+            "resized": self.resized.images,
+            "resized_example": self.resized.example,
             "generated": self.generated,
             "cost_usd": to_usd(counts.cost_micros),
             "cost_unknown": counts.cost_unknown,
@@ -86,7 +93,10 @@ class Summary:
 async def summarise(
     engine: AsyncEngine, out: Output, *, now_us: int, generated: int | None = None, warning: str | None = None
 ) -> Summary:
-    """Read the summary of the batch in `out` from its ledger."""
+    """Read the summary of the batch in `out` from its ledger, and look whether its images are there.
+
+    While a run of another process is alive, the images are not looked for: it is asked for every second.
+    """
     run, last_us = await get_last_run(engine), await find_last_activity_us(engine)
     alive = await is_alive(engine, out.home)
     pushed, pending = await count_usage(engine)
@@ -104,6 +114,8 @@ async def summarise(
         usage_pending=pending,
         last_activity_us=last_us,
         warning=warning,
+        missing=None if alive and generated is None else await count_missing(engine, out),
+        resized=await find_resized(engine),
     )
 
 
@@ -135,7 +147,22 @@ def find_remarks(record: dict[str, Any]) -> list[str]:
     ended = [record["outcome"]] if record["outcome"] not in {None, COMPLETED} else []
     unwanted = record["unwanted"]
     stale = [f"{unwanted} of an earlier plan are not sent: the last manifest does not have them"] if unwanted else []
-    return [*others, *stale, *ended, *([f"warning: {record['warning']}"] if record["warning"] else [])]
+    return [
+        *others,
+        *stale,
+        *_find_image_remarks(record),
+        *ended,
+        *([f"warning: {record['warning']}"] if record["warning"] else []),
+    ]
+
+
+def _find_image_remarks(record: dict[str, Any]) -> list[str]:
+    """What is other than asked for of images that were made."""
+    gone, resized = record["missing"], record["resized"]
+    lines = [f"the files of {format_count(gone, 'image')} are gone"] if gone else []
+    if resized:
+        lines.append(f"{format_count(resized, 'image')} of another size than asked for ({record['resized_example']})")
+    return lines
 
 
 def find_next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
@@ -144,6 +171,9 @@ def find_next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
     steps = [("to look through them", format_command("gallery", out))] if record["images"] else []
     if _count_left(record) and record["outcome"] != RUNNING:
         steps.append(("to go on", format_command("resume", out)))
+    if record["missing"]:
+        why = "to make and pay for those again whose files are gone"
+        steps.append((why, format_command("resume", out, "--missing")))
     if record["failed"]:
         steps.append(("to try what failed again", format_command("resume", out, "--retry-failed")))
     if record["held"]:

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from tasks.core.errors import InputError, OutputError
 from tasks.metadata.columns import COLUMNS, hide_folder
 from tasks.metadata.exports import embedded_parquet
+from tasks.metadata.exports.card import build_batch_card
 from tasks.metadata.exports.export import STDOUT, export_batch
+from tasks.metadata.exports.survey import Survey
 from tasks.metadata.exports.tables import disarm_formula
 from tasks.metadata.exports.targets import ExportFormat
 from tasks.store.output.folder import OutputFolder
@@ -160,3 +162,14 @@ async def test_what_cannot_be_exported_is_said_at_once(finished: Path, tmp_path:
         await export_batch(OutputFolder(finished), ExportFormat.WEBDATASET, STDOUT)
     with pytest.raises(InputError, match="not the output folder"):
         await export_batch(OutputFolder(tmp_path), ExportFormat.CSV, tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(
+    "name", ["![x](http://evil.example/p.png)", "a|b", "<img src=x>", "\x1b]0;title\x07", "\u202egnp"]
+)
+def test_a_card_holds_no_markup_of_others(name: str) -> None:
+    """Names of folders and models come from others: a card shows them, and loads or hides nothing for them."""
+    card = build_batch_card(name, Survey(images=1, without_image=0, models={name: 1}, extensions=["png"]))
+    text = card.split("---\n", 2)[2]
+    assert name not in text
+    assert not {"\x1b", "\x07", "\u202e"} & set(text)

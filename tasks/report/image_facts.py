@@ -1,0 +1,55 @@
+"""Facts about the images of a batch that a summary tells: files that are gone, and sizes that were not kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.errors import OutputError
+from tasks.core.records import JobState
+from tasks.ledger.database.schema import jobs
+from tasks.ledger.database.transactions import fetch_rows
+from tasks.ledger.queries import read_made_pages
+from tasks.store.images import IMAGES
+from tasks.store.output import Output
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """Images of another size than their row asks for."""
+
+    images: int
+    example: str | None
+    """The first one: `1344x768 asked, 64x64 came`."""
+
+
+NOT_RESIZED = Resized(0, None)
+
+
+async def count_missing(engine: AsyncEngine, out: Output) -> int | None:
+    """Images that the ledger has and the output has not; None where the storage does not let us look."""
+    try:
+        here = await out.names(IMAGES)
+    except OutputError:
+        return None
+    gone = 0
+    async for page in read_made_pages(engine):
+        gone += sum(file_name not in here for _, file_name in page)
+    return gone
+
+
+async def find_resized(engine: AsyncEngine) -> Resized:
+    """Count the images whose width or height is not that of their row."""
+    differs = (jobs.c.width != jobs.c.requested_width) | (jobs.c.height != jobs.c.requested_height)
+    mine = differs & (jobs.c.state == JobState.SUCCEEDED) & jobs.c.withdrawn.is_(False)
+    [(number,)] = await fetch_rows(engine, select(func.count()).select_from(jobs).where(mine))
+    if not number:
+        return NOT_RESIZED
+    sizes = select(jobs.c.requested_width, jobs.c.requested_height, jobs.c.width, jobs.c.height)
+    [(asked_width, asked_height, width, height)] = await fetch_rows(
+        engine, sizes.where(mine).order_by(jobs.c.position).limit(1)
+    )
+    asked = f"{asked_width or 'any'}x{asked_height or 'any'}"
+    return Resized(number, f"{asked} asked, {width}x{height} came")
