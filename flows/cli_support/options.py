@@ -31,7 +31,7 @@ Manifest = Annotated[
     str,
     typer.Argument(
         metavar="MANIFEST",
-        help="File of prompts: YAML, JSONL, CSV, TSV, Parquet or text. - reads standard input.",
+        help="Prompts: a YAML, JSON(L), CSV, Excel, Parquet or text file, a folder of them, an address, or - for standard input.",
         callback=expand_path,
     ),
 ]
@@ -52,6 +52,22 @@ Out = Annotated[
         help="Output folder, or s3://bucket/prefix (also gs://, az://). The default is runs/<manifest name>.",
         callback=expand_path,
     ),
+]
+
+IgnoreColumns = Annotated[
+    str | None,
+    typer.Option(
+        "--ignore-columns", help="Columns of the manifest to leave out, as a,b; the others are used or carried."
+    ),
+]
+PromptColumn = Annotated[
+    str | None, typer.Option("--prompt-column", help="Column of the manifest that holds the prompts.")
+]
+Literal = Annotated[
+    bool, typer.Option("--literal", help="Every line of a text manifest is a prompt: no comments, bullets, options.")
+]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", help="Encoding of a text manifest, such as cp1252; else found out.")
 ]
 
 Backend = Annotated[

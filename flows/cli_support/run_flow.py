@@ -12,13 +12,15 @@ from typing import Any
 
 from flows.cli_support.screen import print_result, show_progress
 from tasks.backends.prices import warn_of_old_prices
-from tasks.core.display import current_display
+from tasks.core.display import Display, current_display
 from tasks.core.errors import BatchStopped, ImagenError, Interrupted
 from tasks.core.paths import get_state_folder
 from tasks.core.text import format_command
 from tasks.generate.signals import handle_signals
 from tasks.generate.stop import StopSignal
+from tasks.manifest.reading import describe_columns
 from tasks.orchestration.server.connection import ServerError, connect, set_quiet_defaults
+from tasks.plan.check import PlanReport
 from tasks.report.summary import get_exit_code
 from tasks.runs.checks import check_ledger, check_request
 from tasks.runs.direct import count_left, finish_run
@@ -52,9 +54,17 @@ def perform(request: RunRequest, *, verbose: bool, quiet: bool) -> dict[str, Any
         display.phase("reading the manifest" if request.manifest else "reading the ledger")
         report = check_request(request)
         asyncio.run(check_ledger(request))
-        for warning in [] if report is None else warn_of_old_prices(report.priced_on, datetime.now(UTC).date()):
-            display.warn(warning)
-        return _run(request, verbose=verbose)
+        told = {} if report is None else _tell_findings(report, display)
+        return _run(request, verbose=verbose) | told
+
+
+def _tell_findings(report: PlanReport, display: Display) -> dict[str, Any]:
+    """Say before anything is paid how the manifest was read; gives the same for programs."""
+    warnings = [*report.notes, *warn_of_old_prices(report.priced_on, datetime.now(UTC).date())]
+    display.note(describe_columns(report.columns))
+    for line in warnings:
+        display.warn(line)
+    return {"columns": dict(report.columns), "warnings": warnings}
 
 
 def find_flow_run_output(name: str, *, verbose: bool) -> str:

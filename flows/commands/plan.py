@@ -14,6 +14,10 @@ def command(
     limit: options.Limit = None,
     budget: options.Budget = None,
     salt: options.Salt = "",
+    ignore_columns: options.IgnoreColumns = None,
+    prompt_column: options.PromptColumn = None,
+    literal: options.Literal = False,
+    encoding: options.Encoding = None,
     json: options.Json = False,
     config: options.Config = None,
     verbose: options.Verbose = False,
@@ -31,12 +35,16 @@ def command(
     from tasks.core.settings import load_settings
     from tasks.core.values import parse_backend_option
     from tasks.manifest import open_manifest
+    from tasks.manifest.reading import build_read_options
     from tasks.plan.planner import PlanOptions
     from tasks.plan.preview import format_preview, preview_plan
     from tasks.store.output import parse_output
 
     settings = load_settings(locate_config(config))
-    with open_manifest(manifest) as opened:
+    read_options = build_read_options(
+        settings.columns, ignore=ignore_columns, prompt_column=prompt_column, literal=literal, encoding=encoding
+    )
+    with open_manifest(manifest, options=read_options) as opened:
         plan_options = PlanOptions(backends=parse_backend_option(backend), limit=limit, salt=salt)
         record = preview_plan(
             opened,

@@ -17,6 +17,10 @@ def command(
     salt: options.Salt = "",
     retry_failed: options.RetryFailed = False,
     retry_held: options.RetryHeld = False,
+    ignore_columns: options.IgnoreColumns = None,
+    prompt_column: options.PromptColumn = None,
+    literal: options.Literal = False,
+    encoding: options.Encoding = None,
     runner: options.Runner = None,
     workers: options.Workers = None,
     cluster: options.Cluster = None,
@@ -33,13 +37,13 @@ def command(
     """
     from flows.cli_support.run_flow import execute
     from tasks.core.paths import get_default_out, locate_config
-    from tasks.manifest import open_manifest
+    from tasks.manifest import ReadOptions, open_manifest
     from tasks.runs.request import RunRequest
 
-    with open_manifest(manifest) as opened:
+    with open_manifest(manifest, options=ReadOptions(encoding=encoding)) as opened:
         request = RunRequest(
             # Standard input can be read once, so the flow gets the file that it was put into.
-            manifest=str(opened.path),
+            manifest=opened.source,
             out=out or get_default_out(opened.name),
             config=locate_config(config),
             backend=backend,
@@ -49,6 +53,10 @@ def command(
             salt=salt,
             retry_failed=retry_failed,
             retry_held=retry_held,
+            ignore_columns=ignore_columns,
+            prompt_column=prompt_column,
+            literal=literal,
+            encoding=encoding,
             runner=runner,
             workers=workers,
             cluster=cluster,

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ValidationError
 from tasks.core.addresses import find_cleartext_problem
 from tasks.core.errors import ConfigError, Rejected
 from tasks.core.records import Job, Prediction
-from tasks.core.settings import BackendSettings, OutputSettings, UnitPrices, explain_setting
+from tasks.core.settings import BackendSettings, OutputSettings, UnitPrices
+from tasks.core.yaml_file import explain_setting
 from tasks.store.references import get_references
 
 Options = TypeVar("Options", bound=BaseModel)

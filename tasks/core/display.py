@@ -74,6 +74,9 @@ class Display(Protocol):
     def warn(self, text: str) -> None:
         """Say something that stays on the screen."""
 
+    def note(self, text: str) -> None:
+        """Say something that stays on the screen and is no reason to worry."""
+
     def start(self, left: int) -> None:
         """Generation of so many jobs begins."""
 
@@ -92,6 +95,9 @@ class SilentDisplay:
 
     def warn(self, text: str) -> None:
         """See `Display.warn`."""
+
+    def note(self, text: str) -> None:
+        """See `Display.note`."""
 
     def start(self, left: int) -> None:
         """See `Display.start`."""

@@ -111,6 +111,10 @@ class Prompt:
     """Likewise, of the part of it that is to change."""
     samples: int = 1
     """How many images of this row."""
+    model: str | None = None
+    """The model that the row was written for; a backend with another one is refused."""
+    file: str = ""
+    """The file it stands in, as the user named it; a manifest can be several files."""
     format: str | None = None
     """`png`, `jpeg` or `webp`; None is the configuration's."""
     backend_opts: Mapping[str, Any] = field(default_factory=dict)

@@ -6,11 +6,9 @@ type understands beyond the common keys is validated by that type, when the back
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -19,17 +17,14 @@ from pydantic import (
     PlainSerializer,
     PrivateAttr,
     SecretStr,
-    ValidationError,
     model_validator,
 )
 
 from tasks.core.database import check_database_url, hide_password
-from tasks.core.errors import ConfigError
 from tasks.core.paths import get_state_folder
 from tasks.core.records import RunnerKind
 from tasks.core.values import find_json_problem, parse_backend_names
-
-Document = TypeVar("Document", bound=BaseModel)
+from tasks.core.yaml_file import read_yaml
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 Verify = Literal["auto", "decode"]
@@ -152,6 +147,9 @@ class Settings(_Section):
     default_backend: str | list[str] = "sketch"
     backends: dict[str, BackendSettings] = Field(default_factory=lambda: {"sketch": BackendSettings(type="sketch")})
     prices: dict[str, UnitPrices] = Field(default_factory=dict, description="by model; override the price table")
+    columns: dict[str, str | None] = Field(
+        default_factory=dict, description="what a manifest's columns mean: a column, option, carry, or ignore (null)"
+    )
     output: OutputSettings = OutputSettings()
     runner: RunnerSettings = RunnerSettings()
     stop: StopSettings = StopSettings()
@@ -195,78 +193,3 @@ def load_settings(path: Path | None) -> Settings:
     settings = read_yaml(path, Settings, missing="there is no such configuration file; `imagen init` writes one")
     settings._file = str(path)  # noqa: SLF001  its own module
     return settings
-
-
-def read_yaml(path: Path, model: type[Document], *, missing: str) -> Document:
-    """Read a YAML file of one model.
-
-    Args:
-        path: The file; an empty one is the model's defaults.
-        model: What it has to hold.
-        missing: What to say where there is no such file.
-
-    Raises:
-        ConfigError: It cannot be read or used; every problem with its line and key.
-    """
-    text = _text(path, missing)
-    try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.SafeLoader("").construct_document(tree) if tree else {}
-    except yaml.YAMLError as exc:
-        raise ConfigError(f"{path}: {_reason(exc)}") from None
-    except ValueError as exc:  # a date without such a day, a number that Python does not read
-        raise ConfigError(f"{path}: holds a value that cannot be read: {exc}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: is nested too deeply") from None
-    try:
-        return model.model_validate(values)
-    except ValidationError as exc:
-        raise ConfigError("\n".join(_explain(path, tree, exc))) from None
-
-
-def _text(path: Path, missing: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: {missing}") from None
-    except OSError as exc:
-        raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text; convert it to UTF-8") from None
-
-
-def _reason(exc: yaml.YAMLError) -> str:
-    mark = getattr(exc, "problem_mark", None)
-    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return f"{place}is not valid YAML: {getattr(exc, 'problem', None) or 'unreadable'}"
-
-
-def _explain(path: Path, tree: yaml.Node | None, exc: ValidationError) -> list[str]:
-    return [explain_setting(error, f"{path}:{_line_of(tree, error['loc'])}") for error in exc.errors()]
-
-
-def explain_setting(error: Any, place: str) -> str:
-    """One line for one pydantic error: the place, the dotted setting, what it must be."""
-    setting = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"{place}: {setting}: there is no such setting"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{place}: {setting}: {message}" if setting else f"{place}: {message}"
-
-
-def _line_of(node: yaml.Node | None, path: Sequence[str | int]) -> int:
-    """The 1-based line of the deepest part of `path` that stands in the file."""
-    line = 1
-    for part in path:
-        if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-            continue
-        if not isinstance(node, yaml.MappingNode):
-            break
-        match = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-        if match is None:
-            break
-        key, node = match
-        line = key.start_mark.line + 1
-    return line

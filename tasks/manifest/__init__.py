@@ -1,8 +1,9 @@
 """Step 1: a manifest's rows become prompts, row by row, with every problem placed.
 
-`source` finds the file and its format, `lines` reads text safely, `text_rows`, `yaml_rows`, `template` and
-`parquet_rows` give raw rows, `columns` knows names and aliases, `rows` validates. No format is ever held
-whole in memory, and a manifest can be read more than once.
+`source` finds the files (`remote` fetches them, `plain_copy` unpacks and decodes them, `detect` knows their format).
+A module for each format gives raw rows. `names` and `columns` decide what each column means, `requests` looks into
+request files, and `rows` validates. No format that can be read row by row is ever held whole in memory, and a
+manifest can be read more than once.
 """
 
 from __future__ import annotations
@@ -11,24 +12,37 @@ from collections.abc import Iterator
 from importlib import import_module
 
 from tasks.core.records import Problem, Prompt
-from tasks.manifest.columns import RawRow
+from tasks.manifest.columns import ColumnSorter, RawRow
+from tasks.manifest.detect import FORMATS
+from tasks.manifest.reading import Findings, ReadOptions
 from tasks.manifest.rows import parse_row
-from tasks.manifest.source import FORMATS, Manifest, open_manifest
+from tasks.manifest.source import Manifest, ManifestFile, open_manifest
 
-__all__ = ["Manifest", "open_manifest", "read_prompts"]
-
-
-def read_prompts(manifest: Manifest) -> Iterator[Prompt | Problem]:
-    """The manifest's prompts in order; a row that cannot be used is its problems instead."""
-    for row in _rows(manifest):
-        if isinstance(row, Problem):
-            yield row
-        else:
-            yield from parse_row(row, manifest.display)
+__all__ = ["Findings", "Manifest", "ReadOptions", "open_manifest", "read_prompts"]
 
 
-def _rows(manifest: Manifest) -> Iterator[RawRow | Problem]:
+def read_prompts(manifest: Manifest, findings: Findings | None = None) -> Iterator[Prompt | Problem]:
+    """The manifest's prompts in order; a row that cannot be used is its problems instead.
+
+    Args:
+        manifest: An open manifest.
+        findings: Filled while the rows are read: what became of each column, and what there is to tell about the file.
+    """
+    findings = Findings() if findings is None else findings
+    findings.notes |= dict.fromkeys(manifest.notes)
+    for file in manifest.files:
+        findings.columns.clear()
+        sorter = ColumnSorter(manifest.options, findings)
+        for row in _read_rows(file, manifest.options, findings):
+            if isinstance(row, Problem):
+                yield row
+            else:
+                yield from parse_row(row, file.display, sorter)
+        findings.close_counts(file.display)
+
+
+def _read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:
     try:
-        yield from import_module(FORMATS[manifest.format]).read_rows(manifest)
+        yield from import_module(FORMATS[file.format]).read_rows(file, options, findings)
     except OSError as exc:  # gone since it was opened, or its disk fails
-        yield Problem(manifest.display, None, None, f"cannot be read ({exc.strerror or exc})")
+        yield Problem(file.display, None, None, f"cannot be read ({exc.strerror or exc})")

@@ -1,40 +1,54 @@
-"""The columns of a row: which names mean which, and where the others go.
+"""The columns of a row: which are used, which are carried along, and which the user has to be asked about.
 
-The aliases are the spellings of real prompt collections and tools (PartiPrompts, DrawBench, DSG, TIFA,
-DiffusionDB, open-prompts, OpenAI batch files; columns read 2026-11).
+No column is dropped in silence. A name that looks like a column of ours, or is a setting of another tool, is a
+problem until the user renames it, gives it a meaning (`columns:`), or leaves it out (`--ignore-columns`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from math import isnan
 from typing import Any
 
 from tasks.core.records import Problem
+from tasks.manifest.names import (
+    NAMES,
+    SETTINGS,
+    TEXT_COLUMNS,
+    TOGETHER,
+    find_alias,
+    fold_name,
+    guess_column,
+    holds_prompts,
+)
+from tasks.manifest.reading import CARRY, IGNORE, MOST_LISTED, OPTION, Findings, ReadOptions
 
-NAMES = {
-    "id": ("id", "custom_id", "item_id", "uid"),
-    "prompt": ("prompt", "Prompt", "Prompts", "prompts", "caption", "text", "p"),
-    "negative_prompt": ("negative_prompt",),
-    "backend": ("backend",),
-    "width": ("width",),
-    "height": ("height",),
-    "aspect_ratio": ("aspect_ratio",),
-    "steps": ("steps", "step", "num_step", "num_inference_steps", "st"),
-    "seed": ("seed", "se"),
-    "image": ("image",),
-    "mask": ("mask",),
-    "samples": ("samples",),
-    "format": ("format",),
-    "guidance": ("guidance", "guidance_scale", "cfg", "cfg_scale", "c"),
-    "backend_opts": ("backend_opts",),
+MOST_COLUMNS = 2_000
+"""Of one row. A table with more has its rows and columns swapped, or keys for columns."""
+NULL_WORDS = frozenset(
+    {"nan", "-nan", "none", "null", "nil", "na", "n/a", "<na>", "#n/a", "#na", "nat", "(null)", "\\n", "1.#qnan"}
+)
+"""Ways in which pandas, R, databases and spreadsheets write that there is no value."""
+ASK = "ask"
+ALSO = "also"
+"""A second name of a column: it counts where the first gives nothing, and asks where the two differ."""
+MOST_LAYOUTS = 256
+
+_OWN_TABLE = frozenset({"job_id", "sample", "backend_type", "prompt_hash"})
+_OWN_MEANINGS = {
+    **{name: name for name in ("id", "prompt", "negative_prompt", "backend", "aspect_ratio", "steps", "seed", "extra")},
+    "requestedwidth": "width",
+    "requestedheight": "height",
+    "backendopts": "backend_opts",
+    "negativeprompt": "negative_prompt",
+    "aspectratio": "aspect_ratio",
+    "inputimage": "image",
+    "inputmask": "mask",
+    "sample": "sample",
 }
-"""Every column with its aliases. Where a row has several names of one column the first one here counts and
-the others are carried as extra columns."""
-
-PROMPT_NAMES = frozenset(NAMES["prompt"])
+"""Columns of a batch's own table that make the same image again; the others record what came of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,57 +61,183 @@ class RawRow:
     """Lines of single cells, where the format spreads a row over several."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Cells for columns that the row does not give."""
+    is_table: bool = False
+    """From a table of texts, where a missing value is a word such as `NaN`."""
+    confirmed: frozenset[str] = frozenset()
+    """Names whose values are used in the row's texts already."""
 
 
-def is_column(name: str) -> bool:
-    """Whether this name, or alias, has a meaning of its own."""
-    return any(name in names for names in NAMES.values())
+@dataclass(slots=True)
+class Cells:
+    """A row's cells, sorted."""
+
+    known: dict[str, Any] = field(default_factory=dict)
+    """By column; cells that give nothing are left out, except the prompt's."""
+    options: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    spelled: Mapping[str, str] = field(default_factory=dict)
+    """The name in the file of each known column."""
 
 
-def check_header(names: Sequence[str], file: str, line: int | None) -> Problem | None:
+def check_header(names: Sequence[str], file: str, line: int | None, options: ReadOptions) -> Problem | None:
     """What is wrong with the names of a table's columns."""
-    if twice := {name for name in names if name and names.count(name) > 1}:
-        return Problem(file, line, min(twice), "names two columns")
-    if not PROMPT_NAMES & set(names):
-        found, wanted = ", ".join(names), ", ".join(sorted(PROMPT_NAMES))
-        return Problem(file, line, None, f"no column holds the prompts; found: {found}; it may be called {wanted}")
+    if len(names) > MOST_COLUMNS:
+        return Problem(file, line, None, f"has {len(names):,} columns; at most {MOST_COLUMNS:,} are read")
+    if twice := {name for name, times in Counter(names).items() if name and times > 1}:
+        return Problem(file, line, min(twice), "This column appears twice; rename or delete one of them")
+    if not (holds_prompts(names) or any(options.columns.get(fold_name(name)) == "prompt" for name in names)):
+        return _explain_lack(names, file, line)
     return None
 
 
-def split_cells(cells: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Mapping[str, str]]:
-    """Sort a row's cells.
-
-    Returns:
-        Cells by canonical column, the extra cells, and the spelling in the file of each canonical column.
-        Cells that give nothing (null, NaN, an empty text) are left out of the first.
-    """
-    meanings, spelled = _layout(tuple(cells))
-    known: dict[str, Any] = {}
-    extra: dict[str, Any] = {}
-    for (name, value), column in zip(cells.items(), meanings, strict=True):
-        if column is None:
-            extra[name] = None if _is_nan(value) else value
-        elif not _gives_nothing(value) or column == "prompt":
-            known[column] = value
-    return known, extra, spelled
+def _explain_lack(names: Sequence[str], file: str, line: int | None) -> Problem:
+    found, wanted = ", ".join(names[:20]), ", ".join(NAMES["prompt"])
+    message = f"no column holds the prompts; found: {found}; call one {wanted}, or name it with --prompt-column"
+    return Problem(file, line, None, message)
 
 
-@lru_cache(maxsize=256)
-def _layout(names: tuple[str, ...]) -> tuple[tuple[str | None, ...], Mapping[str, str]]:
-    """What each cell of a row with these names means; rows of one file mostly share it."""
-    # DiffusionDB's one-letter names come together; a `c` on its own is somebody's category.
-    known = names if "p" in names else tuple(name for name in names if name != "c")
-    spelled = {
-        column: next(alias for alias in aliases if alias in known)
-        for column, aliases in NAMES.items()
-        if any(alias in known for alias in aliases)
-    }
-    meaning = {name: column for column, name in spelled.items()}
-    return tuple(meaning.get(name) for name in names), spelled
+class ColumnSorter:
+    """Sorts the cells of one manifest's rows, and asks once about each name that needs an answer."""
+
+    def __init__(self, options: ReadOptions, findings: Findings) -> None:
+        """Sort as `options` say; what becomes of each column is noted in `findings`."""
+        self._options = options
+        self._findings = findings
+        self._layouts: dict[tuple[str, ...], dict[str, str]] = {}
+        self._questions: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+
+    def sort(self, cells: Mapping[str, Any]) -> Cells:
+        """The cells by what their columns mean."""
+        meanings = self._layout(tuple(cells))
+        sorted_cells = Cells(spelled={meaning: name for name, meaning in meanings.items() if meaning in NAMES})
+        seconds: dict[str, Any] = {}
+        for name, meaning in meanings.items():
+            value = cells[name]
+            if meaning in NAMES or meaning in _OWN_MEANINGS.values():
+                if meaning == "prompt" or not is_missing(value):
+                    sorted_cells.known[meaning] = value
+                if meaning == "model":  # checked against the backend, and kept beside the image
+                    sorted_cells.extra[name] = value
+            elif meaning.startswith(ALSO):
+                if not is_missing(value):
+                    seconds[meaning.partition(":")[2]] = value
+            elif meaning.startswith(OPTION):
+                if not is_missing(value):
+                    sorted_cells.options[meaning.partition(":")[2]] = value
+            elif not meaning.startswith(IGNORE):
+                sorted_cells.extra[name] = None if _is_nan(value) else value
+        sorted_cells.known = {**seconds, **sorted_cells.known}
+        return sorted_cells
+
+    def find_questions(self, row: RawRow, cells: Mapping[str, Any], file: str) -> list[Problem]:
+        """Problems for the columns that must be confirmed; each name is asked about once."""
+        problems: list[Problem] = []
+        layout = self._layout(tuple(cells))
+        for name, meaning in self._questions[tuple(cells)]:
+            if is_missing(cells[name]) or name in row.confirmed:
+                continue
+            kind, _, detail = meaning.partition(":")
+            if kind == ALSO:
+                first = next(other for other, its_meaning in layout.items() if its_meaning == detail)
+                if is_missing(cells[first]) or str(cells[first]) == str(cells[name]):
+                    continue
+                detail = f"means {detail}, as the column {first!r} does, and says something else"
+            if fold_name(name) not in self._findings.asked:
+                self._findings.asked.add(fold_name(name))
+                line = row.cell_lines.get(name, row.line)
+                problems.append(Problem(file, line, name, _ask(name, detail)))
+        return problems
+
+    def find_lack(self, row: RawRow, cells: Mapping[str, Any], file: str) -> list[Problem] | None:
+        """What to say of a row whose columns hold no prompt, once for all rows with these names; None where one does."""
+        if any("prompt" in self._layout(tuple(part)).values() for part in (cells, row.defaults)):
+            return None
+        key = f"no prompt in {tuple(cells)}"
+        if key in self._findings.asked or len(self._findings.asked) >= MOST_LISTED:
+            return []
+        self._findings.asked.add(key)
+        return [_explain_lack(tuple(cells), file, row.line)]
+
+    def _layout(self, names: tuple[str, ...]) -> dict[str, str]:
+        """What each name of a row means; rows of one file mostly share it."""
+        if (known := self._layouts.get(names)) is not None:
+            return known
+        meanings = _find_meanings(names, {**self._findings.columns, **self._options.columns})
+        if len(self._layouts) >= MOST_LAYOUTS:
+            self._layouts.clear()
+            self._questions.clear()
+        self._layouts[names] = meanings
+        self._questions[names] = [item for item in meanings.items() if item[1].startswith((f"{ASK}:", f"{ALSO}:"))]
+        for name, meaning in meanings.items():
+            self._findings.note_column(name, _get_listed(meaning))
+        return meanings
 
 
-def _gives_nothing(value: Any) -> bool:
-    return value is None or value == "" or _is_nan(value)
+def _find_meanings(names: tuple[str, ...], given_columns: Mapping[str, str]) -> dict[str, str]:
+    """By name: a column, `option:NAME`, `carry`, `ignore:WHY` or `ask:WHY`."""
+    if names and set(names) >= _OWN_TABLE:
+        return {name: _get_given(name, given_columns) or _get_own(name) for name in names}
+    folded = {fold_name(name) for name in names}
+    meanings: dict[str, str] = {}
+    ranks: dict[str, tuple[int, str]] = {}
+    for name in names:
+        if given := _get_given(name, given_columns):
+            meanings[name] = given
+            if given in NAMES:
+                ranks[given] = (-1, name)
+            continue
+        alias = find_alias(name)
+        needs = TOGETHER.get(fold_name(name))
+        if alias is None or (needs is not None and needs not in folded):
+            meanings[name] = _judge_unknown(name)
+            continue
+        column, rank = alias
+        if (best := ranks.get(column)) is None or rank < best[0]:
+            ranks[column] = (rank, name)
+        meanings[name] = column
+    for name, meaning in meanings.items():
+        if meaning in NAMES and ranks[meaning][1] != name:
+            meanings[name] = CARRY if meaning in TEXT_COLUMNS else f"{ALSO}:{meaning}"
+    return meanings
+
+
+def _get_listed(meaning: str) -> str:
+    """The meaning as it is listed for people."""
+    kind, _, detail = meaning.partition(":")
+    return {ASK: CARRY, ALSO: detail}.get(kind, meaning)
+
+
+def _get_given(name: str, given_columns: Mapping[str, str]) -> str | None:
+    meaning = given_columns.get(fold_name(name))
+    return f"{OPTION}:{name}" if meaning == OPTION else meaning
+
+
+def _get_own(name: str) -> str:
+    meaning = _OWN_MEANINGS.get(fold_name(name))
+    return meaning or f"{IGNORE}:a record of the batch that this table is of"
+
+
+def _judge_unknown(name: str) -> str:
+    if fold_name(name) in SETTINGS:
+        return f"{ASK}:is a setting of other tools and does nothing here"
+    if name.startswith("--"):
+        return f"{ASK}:is an option that nothing here reads"
+    near = guess_column(name)
+    return CARRY if near is None else f"{ASK}:looks like {near}"
+
+
+def _ask(name: str, reason: str) -> str:
+    return (
+        f"This column {reason}. Rename it, leave it out with --ignore-columns {name!r}, "
+        f"or say under `columns:` what it means (a column's name, option, carry)"
+    )
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell gives nothing: null, NaN, an empty text, or a word for a missing value."""
+    if isinstance(value, str):
+        return not value or (len(value) < 12 and value.strip().casefold() in NULL_WORDS)  # noqa: PLR2004  longer than any
+    return value is None or _is_nan(value)
 
 
 def _is_nan(value: Any) -> bool:

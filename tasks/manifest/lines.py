@@ -12,8 +12,6 @@ from tasks.core.records import Problem
 LINE_BYTES = 1024 * 1024
 """A longer line is not a row that anybody wrote; it is skipped without being held in memory."""
 
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
 
 def read_lines(path: Path, file: str) -> Iterator[tuple[int, str | Problem]]:
     """The lines of a UTF-8 file with their numbers, line ends kept; a line that cannot be read is a problem."""
@@ -25,9 +23,6 @@ def read_lines(path: Path, file: str) -> Iterator[tuple[int, str | Problem]]:
                 yield number, Problem(file, number, None, f"is longer than {LINE_BYTES} bytes; is it one row?")
                 continue
             if number == 1:
-                if raw.startswith(_UTF16):
-                    yield number, Problem(file, number, None, "the file is UTF-16; convert it to UTF-8")
-                    return
                 raw = raw.removeprefix(codecs.BOM_UTF8)
             yield number, _decoded(raw, file, number)
 
@@ -49,5 +44,8 @@ def _decoded(raw: bytes, file: str, number: int) -> str | Problem:
         return raw.decode()
     except UnicodeDecodeError as exc:
         return Problem(
-            file, number, None, f"is not UTF-8 (byte {exc.start + 1} of the line); convert the file to UTF-8"
+            file,
+            number,
+            None,
+            f"is not UTF-8 (byte {exc.start + 1} of the line); convert the file to UTF-8, or say --encoding",
         )

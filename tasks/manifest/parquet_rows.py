@@ -1,4 +1,4 @@
-"""Rows of Parquet files, read in record batches."""
+"""Rows of Parquet files, read in record batches; columns that are left out are not read at all."""
 
 from __future__ import annotations
 
@@ -9,24 +9,72 @@ import pyarrow.parquet as pq
 
 from tasks.core.records import Problem
 from tasks.manifest.columns import RawRow, check_header
-from tasks.manifest.source import Manifest
+from tasks.manifest.names import find_alias, fold_name
+from tasks.manifest.reading import IGNORE, Findings, ReadOptions
+from tasks.manifest.source import ManifestFile
 
 BATCH_ROWS = 1_000
+HOLDS_BYTES = f"{IGNORE}:it holds bytes, which are not carried along"
 
 
-def read_rows(manifest: Manifest) -> Iterator[RawRow | Problem]:
+def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:
     """The rows of a Parquet manifest; a line is the number of a row, from 1."""
     number = 0
     try:
-        with pq.ParquetFile(manifest.path) as table:
-            if problem := check_header(table.schema_arrow.names, manifest.display, None):
+        with pq.ParquetFile(file.path) as table:
+            schema = table.schema_arrow
+            if problem := check_header(schema.names, file.display, None, options):
                 yield problem
                 return
-            for batch in table.iter_batches(batch_size=BATCH_ROWS):
+            if problem := _find_images(schema, file.display, options):
+                yield problem
+                return
+            wanted = _choose_columns(schema, options, findings)
+            for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
                 for cells in batch.to_pylist():
                     number += 1
                     yield RawRow(number, cells)
     except (pa.ArrowException, OSError, ValueError, ArithmeticError, LookupError) as exc:
         # Beside damage: text that is no text, a date or a time zone that Python does not know.
         reason = next(iter(str(exc).splitlines()), type(exc).__name__)
-        yield Problem(manifest.display, number + 1 if number else None, None, f"is not readable Parquet ({reason})")
+        yield Problem(file.display, number + 1 if number else None, None, f"is not readable Parquet ({reason})")
+
+
+def _find_images(schema: pa.Schema, file: str, options: ReadOptions) -> Problem | None:
+    """A column of ours that holds images themselves, as data sets keep them; only the user knows what it is for."""
+    for field in schema:
+        if find_alias(field.name) and fold_name(field.name) not in options.columns and _holds_bytes(field.type):
+            return Problem(
+                file,
+                None,
+                field.name,
+                f"holds images or other bytes, not texts or paths; leave it out with --ignore-columns {field.name}",
+            )
+    return None
+
+
+def _choose_columns(schema: pa.Schema, options: ReadOptions, findings: Findings) -> list[str]:
+    wanted = []
+    for field in schema:
+        meaning = options.columns.get(fold_name(field.name), "")
+        if _holds_bytes(field.type):
+            findings.note_column(field.name, meaning if meaning.startswith(IGNORE) else HOLDS_BYTES)
+        elif meaning.startswith(IGNORE):
+            findings.note_column(field.name, meaning)
+        else:
+            wanted.append(field.name)
+    return wanted
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    """Whether bytes are anywhere in a value: they would be written out as text, at several times their size."""
+    if (
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    ):
+        return True
+    if pa.types.is_dictionary(kind):
+        return _holds_bytes(kind.value_type)
+    return any(_holds_bytes(kind.field(index).type) for index in range(kind.num_fields))

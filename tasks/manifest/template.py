@@ -7,7 +7,7 @@ from itertools import product
 from string import Formatter
 from typing import Any
 
-from tasks.manifest.columns import is_column
+from tasks.manifest.names import is_column
 
 SCALARS = (str, int, float, bool)
 
@@ -28,18 +28,18 @@ def expand_template(template: Mapping[str, Any], matrix: Any) -> Iterator[dict[s
     """
     if not isinstance(matrix, dict):
         raise TemplateProblem("the matrix is not a set of named lists")
-    lists = {str(key): _values(key, values) for key, values in matrix.items()}
-    used = _placeholders(template)
+    lists = {str(key): _check_values(key, values) for key, values in matrix.items()}
+    used = _find_placeholders(template)
     if unknown := sorted(used - lists.keys()):
         raise TemplateProblem(f"{{{unknown[0]}}} has no values in the matrix; write {{{{ and }}}} for plain braces")
     if unused := [key for key in lists if key not in used and not is_column(key)]:
         raise TemplateProblem(f"{unused[0]} of the matrix is not used; write {{{unused[0]}}} in the template")
     for values in product(*lists.values()):
         combination = dict(zip(lists, values, strict=True))
-        yield {**combination, **{name: _filled(value, combination) for name, value in template.items()}}
+        yield {**combination, **{name: _fill(value, combination) for name, value in template.items()}}
 
 
-def _values(key: str, values: Any) -> list[Any]:
+def _check_values(key: str, values: Any) -> list[Any]:
     if not isinstance(values, list) or not values:
         raise TemplateProblem(f"{key} of the matrix needs a list of values")
     if odd := [value for value in values if not isinstance(value, SCALARS)]:
@@ -47,7 +47,7 @@ def _values(key: str, values: Any) -> list[Any]:
     return values
 
 
-def _placeholders(value: Any) -> set[str]:
+def _find_placeholders(value: Any) -> set[str]:
     if isinstance(value, str):
         try:
             fields = [field[1:] for field in Formatter().parse(value) if field[1] is not None]
@@ -58,17 +58,17 @@ def _placeholders(value: Any) -> set[str]:
             raise TemplateProblem(f"{plain} stands with a format in {value!r}; only {plain} itself is filled in")
         return {str(name) for name, _, _ in fields}
     if isinstance(value, dict):
-        return set().union(*(_placeholders(part) for part in value.values()))
+        return set().union(*(_find_placeholders(part) for part in value.values()))
     if isinstance(value, list):
-        return set().union(*(_placeholders(part) for part in value))
+        return set().union(*(_find_placeholders(part) for part in value))
     return set()
 
 
-def _filled(value: Any, combination: Mapping[str, Any]) -> Any:
+def _fill(value: Any, combination: Mapping[str, Any]) -> Any:
     if isinstance(value, dict):
-        return {name: _filled(part, combination) for name, part in value.items()}
+        return {name: _fill(part, combination) for name, part in value.items()}
     if isinstance(value, list):
-        return [_filled(part, combination) for part in value]
+        return [_fill(part, combination) for part in value]
     if not isinstance(value, str):
         return value
     parts = list(Formatter().parse(value))

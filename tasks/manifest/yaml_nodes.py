@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import yaml
+
+from tasks.core.yaml_file import MISFITS, count_nodes
 
 MOST_NODES = 100_000
 """In one row, aliases followed: no row is that large, an alias bomb is."""
@@ -16,7 +19,15 @@ MOST_LEVELS = 100
 MOST_DIGITS = 1_000
 """Of a number: Python spells out no longer ones."""
 
+MOST_ALIASED_NODES = 20_000_000
+"""In one file, aliases followed: rows may repeat each other, but not without end."""
+
+STR = "tag:yaml.org,2002:str"
 _INT = "tag:yaml.org,2002:int"
+_FLOAT = "tag:yaml.org,2002:float"
+_RESOLVED = frozenset({_INT, _FLOAT, "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"})
+# YAML 1.1 takes 0010 for 8 (octal) and 1:30 for 90 (minutes); nobody who writes a manifest means that.
+_MISREAD = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
 _END = yaml.SequenceEndEvent | yaml.MappingEndEvent
 
 
@@ -38,6 +49,7 @@ class NodeReader:
         self._resolve: Callable[..., str] = self._loader.resolve
         self._anchors: dict[str, yaml.Node] = {}
         self._left = MOST_NODES
+        self._aliased_left = MOST_ALIASED_NODES
         self._level = 0
 
     def start(self) -> Any:
@@ -66,7 +78,7 @@ class NodeReader:
             line = node.start_mark.line + 1
             key = str(node.value) if isinstance(node, yaml.ScalarNode) else "?"
             if key in seen:
-                raise YamlProblem(line, f"{key}: stands here a second time")
+                raise YamlProblem(line, f"{key}: appears here a second time")
             seen.add(key)
             yield key, line
         self._next()
@@ -108,7 +120,7 @@ class NodeReader:
         if self._level == MOST_LEVELS:
             raise YamlProblem(event.start_mark.line + 1, "is nested too deeply")
         self._level += 1
-        node = self._node_of(event)
+        node = self._build_node(event)
         self._level -= 1
         if event.anchor is not None:
             self._anchors[event.anchor] = node
@@ -119,24 +131,30 @@ class NodeReader:
         if event.anchor not in self._anchors:
             raise YamlProblem(line, f"*{event.anchor}: there is no such anchor before this line")
         node = self._anchors[event.anchor]
-        self._left -= _size(node, self._left)
+        size = count_nodes(node, self._left)
+        self._left -= size
+        self._aliased_left -= size
         if self._left <= 0:
             raise YamlProblem(line, "is too large for one row")
+        if self._aliased_left <= 0:
+            raise YamlProblem(line, "the aliases of this file repeat too much; write the rows out")
         return node
 
-    def _node_of(self, event: Any) -> yaml.Node:
+    def _build_node(self, event: Any) -> yaml.Node:
         resolve: Callable[..., str] = self._resolve
         start: Any = event.start_mark
         end: Any = event.end_mark
         if isinstance(event, yaml.ScalarEvent):
-            tag = _tag(event.tag) or resolve(yaml.ScalarNode, event.value, event.implicit)
+            tag = _get_tag(event.tag) or resolve(yaml.ScalarNode, event.value, event.implicit)
+            if tag in {_INT, _FLOAT} and not event.style and _MISREAD.fullmatch(event.value):
+                tag = STR
             if tag == _INT and len(event.value) > MOST_DIGITS:
                 raise YamlProblem(start.line + 1, f"holds a number of {len(event.value)} digits; put it in quotes")
             return yaml.ScalarNode(tag, event.value, start, end, style=event.style)
         if isinstance(event, yaml.SequenceStartEvent):
-            tag = _tag(event.tag) or resolve(yaml.SequenceNode, None, event.implicit)
+            tag = _get_tag(event.tag) or resolve(yaml.SequenceNode, None, event.implicit)
             return yaml.SequenceNode(tag, list(self._children()), start, end)
-        tag = _tag(event.tag) or resolve(yaml.MappingNode, None, event.implicit)
+        tag = _get_tag(event.tag) or resolve(yaml.MappingNode, None, event.implicit)
         return yaml.MappingNode(tag, self._pairs(), start, end)
 
     def _children(self) -> Iterator[yaml.Node]:
@@ -151,7 +169,7 @@ class NodeReader:
         for key in children:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise YamlProblem(key.start_mark.line + 1, f"{key.value}: stands here a second time")
+                    raise YamlProblem(key.start_mark.line + 1, f"{key.value}: appears here a second time")
                 seen.add(key.value)
             pairs.append((key, next(children)))
         return pairs
@@ -177,7 +195,7 @@ def construct_value(node: yaml.Node) -> Any:
         raise YamlProblem(mark.line + 1, getattr(exc, "problem", None) or str(exc)) from None
     except RecursionError:  # aliases of aliases
         raise YamlProblem(node.start_mark.line + 1, "is nested too deeply") from None
-    except (ArithmeticError, AttributeError, LookupError, TypeError):  # how PyYAML fails at `!!int ""` and the like
+    except MISFITS:
         raise YamlProblem(node.start_mark.line + 1, "holds a value that is not what its tag says") from None
 
 
@@ -188,18 +206,21 @@ def get_key_lines(node: yaml.Node) -> dict[str, int]:
     return {key.value: key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
 
 
-def _tag(tag: str | None) -> str | None:
+def _get_tag(tag: str | None) -> str | None:
     return None if tag == "!" else tag
 
 
-def _size(node: yaml.Node, most: int) -> int:
-    """Nodes under `node`, counted through aliases, not beyond `most`."""
-    size, stack = 0, [node]
-    while stack and size <= most:
-        size += 1
-        current = stack.pop()
-        if isinstance(current, yaml.SequenceNode):
-            stack.extend(current.value)
-        elif isinstance(current, yaml.MappingNode):
-            stack.extend(part for pair in current.value for part in pair)
-    return size
+def keep_texts(node: yaml.Node, is_text: Callable[[str], bool]) -> yaml.Node:
+    """Give plain values under names of texts back as the text that stands there: 0010, 1.10, yes, 2026-11-24."""
+    if isinstance(node, yaml.MappingNode):
+        for index, (key, value) in enumerate(node.value):
+            if (
+                isinstance(key, yaml.ScalarNode)
+                and isinstance(value, yaml.ScalarNode)
+                and not value.style
+                and value.tag in _RESOLVED
+                and is_text(key.value)
+            ):
+                text = yaml.ScalarNode(STR, value.value, value.start_mark, value.end_mark)
+                node.value[index] = (key, text)
+    return node

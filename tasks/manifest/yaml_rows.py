@@ -6,7 +6,6 @@ rows, in the order in which they stand.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -16,15 +15,18 @@ import yaml
 
 from tasks.core.records import Problem
 from tasks.manifest.columns import RawRow
-from tasks.manifest.lines import read_lines
-from tasks.manifest.source import Manifest
+from tasks.manifest.names import find_alias
+from tasks.manifest.reading import Findings, ReadOptions, parse_columns
+from tasks.manifest.source import ManifestFile
 from tasks.manifest.template import TemplateProblem, expand_template
-from tasks.manifest.yaml_nodes import NodeReader, YamlProblem, construct_value, get_key_lines
+from tasks.manifest.yaml_nodes import NodeReader, YamlProblem, construct_value, get_key_lines, keep_texts
+from tasks.manifest.yaml_text import YamlText, explain_error
 
-UNCLOSED = {"while parsing a flow sequence", "while parsing a flow mapping", "while scanning a quoted scalar"}
-"""The parser's words for what it was in the middle of (libyaml 0.2.5)."""
-_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-KEYS = ("defaults", "template", "matrix", "prompts")
+KEYS = ("columns", "defaults", "template", "matrix", "prompts")
+TEXT_COLUMNS = frozenset(
+    {"id", "prompt", "negative_prompt", "backend", "aspect_ratio", "size", "image", "mask", "model"}
+)
+"""Columns whose plain values are the text that stands there: 0010, 16:9 and 1.10 are not numbers."""
 
 
 @dataclass(slots=True)
@@ -35,49 +37,44 @@ class _Header:
     default_lines: dict[str, int] = field(default_factory=dict)
     matrix: dict[str, Any] = field(default_factory=dict)
     matrix_line: int | None = None
+    columns: dict[str, str] = field(default_factory=dict)
 
 
-def read_rows(manifest: Manifest) -> Iterator[RawRow | Problem]:
+def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:
     """The rows of a YAML manifest; what breaks the file itself is one problem, and the rows before it count."""
-    if unreadable := list(_unreadable_lines(manifest)):
+    text = YamlText(file.path, file.display)
+    if unreadable := list(text.survey()):
         yield from unreadable
         return
     try:
-        header = _read_header(manifest)
-        with manifest.path.open("rb") as stream:
-            yield from _rows(NodeReader(stream), header, manifest.display)
+        header = _read_header(file)
+        findings.columns.update(header.columns)
+        with file.path.open("rb") as stream:
+            yield from _Rows(header, text, findings).read(NodeReader(stream))
     except YamlProblem as exc:
-        yield Problem(manifest.display, exc.line, None, str(exc))
+        yield Problem(file.display, exc.line, None, str(exc))
     except yaml.YAMLError as exc:
-        yield _broken(exc, manifest.display)
+        yield explain_error(exc, text)
 
 
-def _unreadable_lines(manifest: Manifest) -> Iterator[Problem]:
-    """Lines that are no text, or hold characters of which the parser would not say where they stand."""
-    for number, line in read_lines(manifest.path, manifest.display):
-        if isinstance(line, Problem):
-            yield line
-        elif odd := _NOT_YAML.search(line):
-            reason = f"column {odd.start() + 1}: the character {odd[0]!a} is not allowed; write it so, in double quotes"
-            yield Problem(manifest.display, number, None, f"is not YAML ({reason})")
-
-
-def _read_header(manifest: Manifest) -> _Header:
+def _read_header(file: ManifestFile) -> _Header:
     header = _Header()
-    with manifest.path.open("rb") as stream:
+    with file.path.open("rb") as stream:
         reader = NodeReader(stream)
         if not isinstance(reader.start(), yaml.MappingStartEvent):
             return header
         templates = False
         for key, line in reader.entries():
             if key not in KEYS:
-                raise YamlProblem(line, _unknown_key(key))
+                raise YamlProblem(line, _explain_key(key))
             templates |= key == "template"
             if key == "defaults":
-                node = reader.node()
-                header.defaults, header.default_lines = _mapping(node, "defaults", "columns"), get_key_lines(node)
+                node = keep_texts(reader.node(), _is_text_column)
+                header.defaults, header.default_lines = _get_mapping(node, "defaults", "columns"), get_key_lines(node)
             elif key == "matrix":
-                header.matrix, header.matrix_line = _mapping(reader.node(), "matrix", "lists of values"), line
+                header.matrix, header.matrix_line = _get_mapping(reader.node(), "matrix", "lists of values"), line
+            elif key == "columns":
+                header.columns = _get_columns(reader.node())
             elif key == "prompts":
                 reader.skip()
             else:
@@ -87,81 +84,102 @@ def _read_header(manifest: Manifest) -> _Header:
     return header
 
 
-def _rows(reader: NodeReader, header: _Header, file: str) -> Iterator[RawRow | Problem]:
-    start = reader.start()
-    if isinstance(start, yaml.DocumentEndEvent):
-        return
-    if isinstance(start, yaml.SequenceStartEvent):
-        for node in reader.items():
-            yield _row(node, header, file)
+class _Rows:
+    """Makes rows of a document's nodes."""
+
+    def __init__(self, header: _Header, text: YamlText, findings: Findings) -> None:
+        self._header = header
+        self._text = text
+        self._findings = findings
+
+    def read(self, reader: NodeReader) -> Iterator[RawRow | Problem]:
+        start = reader.start()
+        if isinstance(start, yaml.DocumentEndEvent):
+            return
+        if isinstance(start, yaml.SequenceStartEvent):
+            for node in reader.items():
+                yield self._build_row(node)
+            reader.finish()
+            return
+        if not isinstance(start, yaml.MappingStartEvent):
+            raise YamlProblem(start.start_mark.line + 1, f"holds neither rows nor any of {', '.join(KEYS)}")
+        for key, line in reader.entries():
+            if key == "prompts":
+                yield from self._read_prompts(reader, line)
+            elif key == "template":
+                yield from self._expand_templates(reader.node())
+            else:
+                reader.node()
         reader.finish()
-        return
-    if not isinstance(start, yaml.MappingStartEvent):
-        raise YamlProblem(start.start_mark.line + 1, f"holds neither rows nor any of {', '.join(KEYS)}")
-    for key, line in reader.entries():
-        if key == "prompts":
-            yield from _prompts(reader, header, file, line)
-        elif key == "template":
-            yield from _templates(reader.node(), header, file)
-        else:
+
+    def _read_prompts(self, reader: NodeReader, line: int) -> Iterator[RawRow | Problem]:
+        if not reader.enter_sequence():
             reader.node()
-    reader.finish()
+            yield self._problem(line, "is not a list of rows; begin each with a dash", "prompts")
+            return
+        for node in reader.items():
+            yield self._build_row(node)
 
-
-def _prompts(reader: NodeReader, header: _Header, file: str, line: int) -> Iterator[RawRow | Problem]:
-    if not reader.enter_sequence():
-        reader.node()
-        yield Problem(file, line, "prompts", "is not a list of rows; begin each with a dash")
-        return
-    for node in reader.items():
-        yield _row(node, header, file)
-
-
-def _row(node: yaml.Node, header: _Header, file: str) -> RawRow | Problem:
-    line = node.start_mark.line + 1
-    try:
-        value = construct_value(node)
-    except YamlProblem as exc:
-        return Problem(file, exc.line, None, str(exc))
-    if isinstance(value, str):
-        return RawRow(line, {"prompt": value}, header.default_lines, header.defaults)
-    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
-        return RawRow(line, value, header.default_lines | get_key_lines(node), header.defaults)
-    return Problem(file, line, None, "is neither a text nor a row of named columns (a text with a colon needs quotes)")
-
-
-def _templates(node: yaml.Node, header: _Header, file: str) -> Iterator[RawRow | Problem]:
-    entries = node.value if isinstance(node, yaml.SequenceNode) else [node]
-    for entry in entries:
-        line = entry.start_mark.line + 1
+    def _build_row(self, node: yaml.Node) -> RawRow | Problem:
+        line = node.start_mark.line + 1
+        header = self._header
         try:
-            template = _mapping(entry, "template", "columns")
-            lines = header.default_lines | get_key_lines(entry)
-            for cells in expand_template(template, template.pop("matrix", header.matrix)):
-                yield RawRow(line, cells, lines, header.defaults)
-        except TemplateProblem as exc:
-            yield Problem(file, line, "template", str(exc))
+            value = construct_value(keep_texts(node, _is_text_column))
+        except YamlProblem as exc:
+            return self._problem(exc.line, str(exc))
+        if cut := self._text.find_cut(node, _is_text_column, self._findings):
+            return cut
+        if isinstance(value, str):
+            return RawRow(line, {"prompt": value}, header.default_lines, header.defaults)
+        if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+            if not any(map(find_alias, value)) and (quoted := self._text.quote_line(line)):
+                return self._problem(
+                    line, f"names no column that is known; if it is a text, write it in quotes: {quoted}", "prompt"
+                )
+            return RawRow(line, value, header.default_lines | get_key_lines(node), header.defaults)
+        quoted = self._text.quote_line(line)
+        hint = f": {quoted}" if quoted else ""
+        return self._problem(line, f"is neither a text nor a row of named columns; a text like this needs quotes{hint}")
+
+    def _expand_templates(self, node: yaml.Node) -> Iterator[RawRow | Problem]:
+        entries = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        header = self._header
+        for entry in entries:
+            line = entry.start_mark.line + 1
+            try:
+                template = _get_mapping(keep_texts(entry, _is_text_column), "template", "columns")
+                matrix = template.pop("matrix", header.matrix)
+                lines = header.default_lines | get_key_lines(entry)
+                filled = frozenset(map(str, matrix)) if isinstance(matrix, dict) else frozenset()
+                for cells in expand_template(template, matrix):
+                    yield RawRow(line, cells, lines, header.defaults, confirmed=filled)
+            except TemplateProblem as exc:
+                yield self._problem(line, str(exc), "template")
+
+    def _problem(self, line: int, message: str, column: str | None = None) -> Problem:
+        return Problem(self._text.display, line, column, message)
 
 
-def _mapping(node: yaml.Node, name: str, of_what: str) -> dict[str, Any]:
+def _is_text_column(name: str) -> bool:
+    alias = find_alias(name)
+    return alias is not None and alias[0] in TEXT_COLUMNS
+
+
+def _get_mapping(node: yaml.Node, name: str, of_what: str) -> dict[str, Any]:
     value = construct_value(node)
     if not isinstance(value, dict):
         raise YamlProblem(node.start_mark.line + 1, f"{name}: is not a set of named {of_what}")
     return {str(key): part for key, part in value.items()}
 
 
-def _unknown_key(key: str) -> str:
+def _get_columns(node: yaml.Node) -> dict[str, str]:
+    try:
+        return parse_columns(_get_mapping(node, "columns", "meanings"))
+    except ValueError as exc:
+        raise YamlProblem(node.start_mark.line + 1, f"columns: {exc}") from None
+
+
+def _explain_key(key: str) -> str:
     near = get_close_matches(key, KEYS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KEYS)}"
     return f"{key}: is not known here; {hint}"
-
-
-def _broken(exc: yaml.YAMLError, file: str) -> Problem:
-    mark, begun = getattr(exc, "problem_mark", None), getattr(exc, "context_mark", None)
-    reason = getattr(exc, "problem", None) or str(exc).splitlines()[0]
-    if mark is None:
-        return Problem(file, None, None, f"is not YAML ({reason})")
-    if begun is not None and getattr(exc, "context", None) in UNCLOSED:
-        # Where an open bracket or quote stands says more than where the parser gave up.
-        return Problem(file, begun.line + 1, None, f"is not YAML (not closed until line {mark.line + 1}: {reason})")
-    return Problem(file, mark.line + 1, None, f"is not YAML (column {mark.column + 1}: {reason})")

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from tasks.core.errors import ConfigError, ImagenError
 from tasks.core.paths import get_default_out, locate_config
-from tasks.core.settings import explain_setting, read_yaml
+from tasks.core.yaml_file import explain_setting, read_yaml
 from tasks.runs.checks import check_request
 from tasks.runs.request import DATE, RunRequest, TimeZone
 from tasks.store.output.bucket_url import parse_bucket_url

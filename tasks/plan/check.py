@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any
 
 from tasks.backends import require_ready
 from tasks.core.errors import ManifestError
 from tasks.core.records import PlannedJob, Problem
 from tasks.core.settings import Settings
-from tasks.manifest import Manifest, read_prompts
+from tasks.core.text import format_count
+from tasks.manifest import Findings, Manifest, read_prompts
 from tasks.plan.planner import Planner, PlanOptions
 
 PROBLEMS_SHOWN = 50
@@ -24,7 +26,7 @@ class PlanReport:
     rows: int = 0
     jobs: int = 0
     duplicates: int = 0
-    """Jobs whose row's content stands earlier in the manifest too; they get pictures of their own."""
+    """Jobs whose row's content stands earlier in the manifest too; they get images of their own."""
     estimate_micros: int = 0
     """Sum of the known prices, in millionths of a dollar."""
     unpriced: int = 0
@@ -34,6 +36,12 @@ class PlanReport:
     by_backend: Mapping[str, int] = field(default_factory=dict)
     priced_on: Mapping[str, date] = field(default_factory=dict)
     """When the price of each backend instance was read, where it is of the price table."""
+    unpriced_models: Mapping[str, str] = field(default_factory=dict)
+    """By backend instance: the model of jobs without a known price."""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """`used` (by name in the file: the column), `carried` (names), `ignored` (by name: why)."""
+    notes: tuple[str, ...] = ()
+    """What the user should know about the manifest before anything is paid."""
 
 
 def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions, *, ask: bool = False) -> PlanReport:
@@ -46,14 +54,27 @@ def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions,
         ConfigError: The default backend cannot be used; with `ask`, a backend that a job needs is not set up.
     """
     planner = Planner(settings, options, manifest, ask=ask)
+    findings = Findings()
     tally = _Tally(planner)
-    for item in planner.plan(read_prompts(manifest)):
+    for item in planner.plan(read_prompts(manifest, findings)):
         tally.add(item)
-    report = tally.report(settings)
+    report = replace(
+        tally.report(settings), columns=findings.to_record(), notes=(*findings.notes, *_note_repeated(planner))
+    )
     if ask:
         for name in tally.may_be_asked:
             require_ready(name, planner.backend(name))
     return report
+
+
+def _note_repeated(planner: Planner) -> Iterator[str]:
+    if planner.first_repeated is not None:
+        line, first, seed = planner.first_repeated
+        images = format_count(planner.repeated, "image")
+        yield (
+            f"{planner.file}: {images} repeat the prompt, settings and seed of an earlier one (line {line}: seed {seed}, "
+            f"as line {first}); each is paid for and looks like the other"
+        )
 
 
 class _Tally:
@@ -68,6 +89,7 @@ class _Tally:
         self._duplicates = 0
         self._estimate_micros = 0
         self._unpriced = 0
+        self._unpriced_models: dict[str, str] = {}
         self._by_backend: Counter[str] = Counter()
         self.may_be_asked: dict[str, None] = {}
         """Instances that a job needs, or falls back to; in the order in which they first came."""
@@ -87,6 +109,8 @@ class _Tally:
         self._rows += job.sample == 0
         self._jobs += 1
         self._duplicates += item.duplicate_number > 0
+        if estimate.cost_micros is None:
+            self._unpriced_models[job.backend] = job.model
         self._estimate_micros += estimate.cost_micros or 0
         self._unpriced += estimate.cost_micros is None
         self._by_backend[job.backend] += 1
@@ -110,6 +134,7 @@ class _Tally:
             duration_s=max((self._duration_s(name, settings) for name in self._by_backend), default=0.0),
             by_backend=dict(self._by_backend),
             priced_on=self._priced_on,
+            unpriced_models=self._unpriced_models,
         )
 
     def _duration_s(self, name: str, settings: Settings) -> float:

@@ -1,13 +1,13 @@
 """Step 2: prompts become jobs, and problems stay where they stand.
 
 Takes prompts in manifest order, gives jobs in the same order, with everything settled that decides the
-picture. `tasks.plan.check` adds them up.
+image. `tasks.plan.check` adds them up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.backends import build_backend
@@ -17,6 +17,7 @@ from tasks.core.identity import compute_job_id, derive_seed, hash_row, normalize
 from tasks.core.records import Job, PlannedJob, Problem, Prompt, ReferenceImage
 from tasks.core.settings import Settings
 from tasks.manifest import Manifest, read_prompts
+from tasks.manifest.source import get_base_folder
 from tasks.plan.fallback import move_to_backend
 from tasks.plan.row_registry import RowRegistry
 from tasks.store.references import INPUTS, find_reference
@@ -54,9 +55,12 @@ class Planner:
         self._settings = settings
         self._options = options
         self.file = manifest.display
-        self._base = manifest.base
         self._ask = ask
         self._backends: dict[str, Backend] = {}
+        self.repeated = 0
+        """Images that have everything in common with an earlier one, the seed too."""
+        self.first_repeated: tuple[int, int, int] | None = None
+        """Of the first of them: its line, the earlier line, the seed."""
         self._default = options.backends or settings.default_backends
         for name in self._default:
             self.backend(name)
@@ -86,12 +90,14 @@ class Planner:
                     yield prompt
                 elif problem := self._check(prompt, rows):
                     yield problem
-                elif isinstance(found := self._references(prompt), Problem):
+                elif isinstance(routed := self._route_by_model(prompt), Problem):
+                    yield routed
+                elif isinstance(found := self._find_references(routed), Problem):
                     yield found
                 else:
-                    for planned in self._expand(prompt, found, position, rows):
+                    for planned in self._expand(routed, found, position, rows):
                         position += 1
-                        yield from self._refusals(planned.job)
+                        yield from self._find_refusals(planned.job, routed.file)
                         yield planned
                         if position == self._options.limit:
                             return
@@ -101,46 +107,68 @@ class Planner:
             try:
                 self.backend(name)
             except ConfigError as exc:
-                return Problem(self.file, prompt.line, "backend", str(exc))
+                return Problem(prompt.file, prompt.line, "backend", str(exc))
         if prompt.id is not None and (first := rows.find_first_line(prompt.id, prompt.line)):
-            return Problem(self.file, prompt.line, "id", f"{prompt.id!r} stands on line {first} too; ids are unique")
+            return Problem(prompt.file, prompt.line, "id", f"Duplicate id {prompt.id!r} (first used on line {first})")
         return None
 
-    def _references(self, prompt: Prompt) -> Mapping[str, ReferenceImage] | Problem:
-        """The pictures that the row starts from, by column; or why they cannot be used."""
+    def _route_by_model(self, prompt: Prompt) -> Prompt | Problem:
+        """The row on the backend of the model that it names; a problem where none of its backends has it."""
+        if prompt.model is None:
+            return prompt
+        wanted = simplify_model(prompt.model)
+        models = {name: self._settings.backends[name].model for name in prompt.backends or self._default}
+        if any(simplify_model(model) == wanted for model in models.values()):
+            return prompt
+        others = [name for name, it in self._settings.backends.items() if simplify_model(it.model) == wanted]
+        if len(others) == 1 and not prompt.backends:
+            self.backend(others[0])
+            return replace(prompt, backends=(others[0],))
+        has = ", ".join(f"{name!r} makes images with {model or 'no model'}" for name, model in models.items())
+        return Problem(
+            prompt.file,
+            prompt.line,
+            "model",
+            f"{prompt.model!r} is asked for, but backend {has}; name a backend of that model"
+            + (f" ({', '.join(others)})" if others else "")
+            + ", or leave the column out with --ignore-columns model",
+        )
+
+    def _find_references(self, prompt: Prompt) -> Mapping[str, ReferenceImage] | Problem:
+        """The images that the row starts from, by column; or why they cannot be used."""
         found: dict[str, ReferenceImage] = {}
         for name in INPUTS:
             if (text := getattr(prompt, name)) is None:
                 continue
             for backend in prompt.backends or self._default:
                 if name not in supported_inputs(self.backend(backend)):
-                    return Problem(self.file, prompt.line, name, f"backend {backend!r} takes no {name}")
+                    return Problem(prompt.file, prompt.line, name, f"backend {backend!r} takes no {name}")
             try:
-                found[name] = find_reference(text, self._base)
+                found[name] = find_reference(text, get_base_folder(prompt.file))
             except ValueError as exc:
-                return Problem(self.file, prompt.line, name, str(exc))
+                return Problem(prompt.file, prompt.line, name, str(exc))
         return found
 
-    def _refusals(self, job: Job) -> Iterator[Problem]:
+    def _find_refusals(self, job: Job, file: str) -> Iterator[Problem]:
         """What the job's services would refuse; the samples of a row differ in their seed only."""
         if not self._ask or job.sample:
             return
         for tried in (job, *(move_to_backend(job, name, self._settings) for name in job.fallbacks)):
             for problem in self.backend(tried.backend).problems(tried):
                 name, _, reason = problem.partition(": ")
-                yield Problem(self.file, job.line, name, f"{reason} (model {tried.model})")
+                yield Problem(file, job.line, name, f"{reason} (model {tried.model})")
 
     def _expand(
         self, prompt: Prompt, references: Mapping[str, ReferenceImage], position: int, rows: RowRegistry
     ) -> Iterator[PlannedJob]:
         name, *fallbacks = prompt.backends or self._default
-        # Rows without pictures keep the identity that they had before there were any.
-        content = self._content(prompt, name) | {name: found.sha256 for name, found in references.items()}
+        # Rows without images keep the identity that they had before there were any.
+        content = self._build_content(prompt, name) | {name: found.sha256 for name, found in references.items()}
         row = hash_row(content)
         number = rows.count_before(row)
         for sample in range(prompt.samples):
             identity = compute_job_id(row, sample=sample, duplicate_number=number, salt=self._options.salt)
-            job = self._job(
+            job = self._build_job(
                 prompt,
                 name,
                 fallbacks=tuple(fallbacks),
@@ -150,10 +178,19 @@ class Planner:
                 sample=sample,
                 position=position + sample,
             )
+            if prompt.seed is not None:
+                self._note_repeated(content, job, prompt, rows)
             yield PlannedJob(job, number)
 
-    def _content(self, prompt: Prompt, name: str) -> dict[str, Any]:
-        """What decides the picture, sample, repetition and salt aside."""
+    def _note_repeated(self, content: dict[str, Any], job: Job, prompt: Prompt, rows: RowRegistry) -> None:
+        """Count an image that an earlier row makes with the very same seed: two rows of two samples may share one."""
+        first = rows.find_first_image(hash_row({**content, "seed": job.seed}), prompt.line)
+        if first is not None:
+            self.repeated += 1
+            self.first_repeated = self.first_repeated or (prompt.line, first, job.seed)
+
+    def _build_content(self, prompt: Prompt, name: str) -> dict[str, Any]:
+        """What decides the image, sample, repetition and salt aside."""
         instance = self._settings.backends[name]
         return {
             "backend_type": instance.type,
@@ -168,7 +205,7 @@ class Planner:
             "backend_opts": {**instance.backend_opts, **prompt.backend_opts},
         }
 
-    def _job(
+    def _build_job(
         self,
         prompt: Prompt,
         name: str,
@@ -226,3 +263,8 @@ def plan_manifest(manifest: Manifest, settings: Settings, options: PlanOptions) 
         if isinstance(item, Problem):
             raise ManifestError([item], 1)
         yield item
+
+
+def simplify_model(model: str) -> str:
+    """A model's name without its owner and version: `black-forest-labs/flux-schnell:abc` is `flux-schnell`."""
+    return model.strip().casefold().rpartition("/")[2].partition(":")[0]

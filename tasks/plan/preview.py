@@ -14,7 +14,9 @@ from tasks.core.money import format_usd, to_micros, to_usd
 from tasks.core.paths import has_ledger
 from tasks.core.records import ENDED_STATES
 from tasks.core.settings import Settings
+from tasks.core.text import format_count
 from tasks.manifest import Manifest
+from tasks.manifest.reading import describe_columns
 from tasks.plan.check import PlanReport, check_manifest
 from tasks.plan.planner import PlanOptions, build_planner, plan_manifest
 from tasks.store.output import Output
@@ -75,7 +77,8 @@ def preview_plan(
         "budget_left_usd": left,
         "within_budget": None if left is None else to_do_micros <= (to_micros(left) or 0) and not to_do_unpriced,
         "duration_s": round(_left_s(report, known), 1),
-        "warnings": list(warn_of_old_prices(report.priced_on, today)),
+        "columns": dict(report.columns),
+        "warnings": [*report.notes, *warn_of_old_prices(report.priced_on, today)],
     }
 
 
@@ -84,11 +87,13 @@ def format_preview(record: dict[str, Any]) -> list[str]:
     backends = ", ".join(f"{number} on {name}" for name, number in record["backends"].items())
     duplicates = f", {record['duplicates']} of them repeat an earlier row" if record["duplicates"] else ""
     unpriced, to_do_unpriced = (_unpriced(record[name]) for name in ("unpriced", "to_do_unpriced"))
+    rows, images = format_count(record["rows"], "row"), format_count(record["jobs"], "image")
     at_least = timedelta(seconds=round(record["duration_s"]))
     lines = [
-        f"{record['manifest']}: {record['rows']} rows, {record['jobs']} images ({backends}){duplicates}",
+        f"{record['manifest']}: {rows}, {images} ({backends}){duplicates}",
+        describe_columns(record["columns"]),
         f"all of them: {format_usd(record['estimate_usd'])}{unpriced}",
-        f"to do: {record['to_do']} images, {format_usd(record['to_do_usd'])}{to_do_unpriced}, at least {at_least}",
+        f"to do: {format_count(record['to_do'], 'image')}, {format_usd(record['to_do_usd'])}{to_do_unpriced}, at least {at_least}",
     ]
     if record["done"] or record["failed"] or record["held"] or record["spent_usd"]:
         counts = f"{record['done']} done, {record['failed']} failed, {record['held']} held"
@@ -99,7 +104,7 @@ def format_preview(record: dict[str, Any]) -> list[str]:
 
 
 def _unpriced(images: int) -> str:
-    return f" and {images} images of unknown price" if images else ""
+    return f" and {format_count(images, 'image')} of unknown price" if images else ""
 
 
 def _budget_line(record: dict[str, Any]) -> str:

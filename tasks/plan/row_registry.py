@@ -18,6 +18,7 @@ class RowRegistry:
             f"""
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{self._CACHE_KIB};
             CREATE TABLE contents (digest BLOB PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;
+            CREATE TABLE images (digest BLOB PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID;
             CREATE TABLE ids (id TEXT PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID;
             BEGIN;
             """
@@ -35,6 +36,13 @@ class RowRegistry:
             (bytes.fromhex(row),),
         )
         return int(counted.fetchone()[0])
+
+    def find_first_image(self, image: str, line: int) -> int | None:
+        """The line that asks for this very image (a hash, seed included) already; None for a new one."""
+        digest = bytes.fromhex(image)
+        if self._db.execute("INSERT OR IGNORE INTO images VALUES (?, ?)", (digest, line)).rowcount:
+            return None
+        return int(self._db.execute("SELECT line FROM images WHERE digest = ?", (digest,)).fetchone()[0])
 
     def find_first_line(self, row_id: str, line: int) -> int | None:
         """The line that has this id already; None for a new id, which is remembered."""

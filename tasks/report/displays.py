@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from tasks.core.display import ProgressSnapshot, describe_progress, describe_slowdown, list_progress
+from tasks.core.safe_text import escape_control_characters
 
 LINE_EVERY_S = 10.0
 _COUNTER = re.compile(r" \(\d+ s\)$")
@@ -76,8 +77,12 @@ class LineDisplay:
 
     def warn(self, text: str) -> None:
         """See `Display.warn`."""
+        self.note(f"warning: {text}")
+
+    def note(self, text: str) -> None:
+        """See `Display.note`."""
         self.finish()
-        self._print(f"warning: {text}")
+        self._print(escape_control_characters(text))
 
     def start(self, left: int) -> None:
         """See `Display.start`."""
@@ -128,7 +133,11 @@ class LiveDisplay:
 
     def warn(self, text: str) -> None:
         """See `Display.warn`."""
-        self._console.print(Text(f"warning: {text}", style="yellow"))
+        self._console.print(Text(f"warning: {escape_control_characters(text)}", style="yellow"))
+
+    def note(self, text: str) -> None:
+        """See `Display.note`."""
+        self._console.print(Text(escape_control_characters(text)))
 
     def start(self, left: int) -> None:
         """See `Display.start`."""

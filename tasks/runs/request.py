@@ -6,6 +6,7 @@ which the run was to start, so a night that starts late or is retried keeps its 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from tasks.core.errors import InputError
 from tasks.core.money import MOST_USD
 from tasks.core.records import EndedFilter, JobState, RunnerKind
 from tasks.core.values import parse_backend_option
+from tasks.manifest.reading import ReadOptions, build_read_options
 from tasks.plan.planner import PlanOptions
 from tasks.plan.reroll import Reroll
 
@@ -81,6 +83,12 @@ class RunRequest(BaseModel):
         default=False,
         description="Look once more for jobs that may have been paid for; pay again for those without an image.",
     )
+    ignore_columns: str | None = Field(
+        None, description="Columns of the manifest to leave out, with commas between them."
+    )
+    prompt_column: str | None = Field(None, description="Column of the manifest that holds the prompts.")
+    literal: bool = Field(default=False, description="Every line of a text manifest is a prompt as it stands.")
+    encoding: str | None = Field(None, description="Encoding of a text manifest; none: found out.")
     only: str | None = Field(
         None,
         description="On a resume: try only the jobs that ended as failed, held or an error kind (several with commas).",
@@ -125,6 +133,20 @@ class RunRequest(BaseModel):
             InputError: `backend` is not a list of names.
         """
         return PlanOptions(backends=parse_backend_option(self.backend), limit=self.limit, salt=self.salt)
+
+    def read_options(self, columns: Mapping[str, str | None]) -> ReadOptions:
+        """How the manifest is read; `columns` are the configuration's.
+
+        Raises:
+            InputError: A column is given a meaning that there is not, or there is no such encoding.
+        """
+        return build_read_options(
+            columns,
+            ignore=self.ignore_columns,
+            prompt_column=self.prompt_column,
+            literal=self.literal,
+            encoding=self.encoding,
+        )
 
     def reopened(self) -> EndedFilter | None:
         """The ended jobs that are opened again; None for none.

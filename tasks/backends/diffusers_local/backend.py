@@ -20,7 +20,7 @@ from tasks.backends.diffusers_local.worker import PipelineWorker
 from tasks.core.errors import ConfigError, JobError, Refused
 from tasks.core.money import to_micros
 from tasks.core.records import Job, Prediction
-from tasks.core.settings import explain_setting
+from tasks.core.yaml_file import explain_setting
 from tasks.store.references import get_references, read_reference
 
 S_PER_HOUR = 3_600.0

@@ -34,7 +34,7 @@ from tasks.core.errors import Ambiguous, BatchStopped, ConfigError, JobError, Tr
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
 from tasks.core.records import Job, Prediction
-from tasks.core.settings import explain_setting
+from tasks.core.yaml_file import explain_setting
 from tasks.store.references import get_media_type, get_references
 
 RETENTION_S = 3_600.0

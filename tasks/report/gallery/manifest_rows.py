@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.core.identity import derive_seed
-from tasks.manifest.columns import NAMES
+from tasks.manifest.names import NAMES
 from tasks.plan.planner import SEEDS
 from tasks.plan.reroll import REROLL_SALT
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.core.records import Problem, Prompt
-from tasks.manifest.columns import NAMES
+from tasks.manifest.names import NAMES
 from tests.tasks.manifest.reading import good, problems, read
 
 MAX_SEED = 2**63 - 1
@@ -23,11 +23,14 @@ def nested(levels: int) -> dict[str, Any]:
     return {"a": nested(levels - 1)} if levels > 1 else {"a": 1}
 
 
-def rest(column: str, alias: str) -> dict[str, str]:
+def rest(column: str, alias: str) -> dict[str, Any]:
     """What a row needs beside the column; `c` is guidance only in the company of `p`, a mask belongs to a picture."""
     if column == "prompt":
         return {}
-    return {"p" if alias == "c" else "prompt": "a cat"} | ({"image": "a.png"} if column == "mask" else {})
+    company: dict[str, Any] = {"w": {"h": 96}, "h": {"w": 64}}.get(
+        alias, {"image": "a.png"} if column == "mask" else {}
+    )
+    return {"p" if alias == "c" else "prompt": "a cat", **company}
 
 
 BAD_CELLS = [
@@ -163,6 +166,7 @@ def test_a_good_cell_is_read(tmp_path: Path, column: str, value: Any, read_as: A
     assert getattr(prompt, "backend_opts" if column == "guidance" else column) == read_as
 
 
+ALIASES = [(column, alias) for column, names in NAMES.items() for alias in names]
 SAMPLE_VALUES: dict[str, Any] = {
     "id": "fox",
     "prompt": "a fox",
@@ -175,6 +179,7 @@ SAMPLE_VALUES: dict[str, Any] = {
     "seed": 11,
     "image": "a.png",
     "mask": "m.png",
+    "model": "flux-dev",
     "samples": 2,
     "format": "webp",
     "guidance": 2.5,
@@ -188,21 +193,22 @@ def test_several_backends_are_named_in_a_list_or_with_commas(tmp_path: Path, cel
     assert good(tmp_path, "m.jsonl", row(backend=cell))[0].backends == ("a", "b")
 
 
-@pytest.mark.parametrize(("column", "alias"), [(column, alias) for column, names in NAMES.items() for alias in names])
+@pytest.mark.parametrize(("column", "alias"), [place for place in ALIASES if place[0] != "size"])
 def test_every_alias_is_its_column(tmp_path: Path, column: str, alias: str) -> None:
     """Prompt collections and other tools' files are read without renaming a column."""
     [prompt] = good(tmp_path, "m.jsonl", json.dumps({**rest(column, alias), alias: SAMPLE_VALUES[column]}))
     record = {"guidance": "backend_opts", "backend": "backends"}
     expected = {"guidance": {"guidance": 2.5}, "backend": ("sketch",)}.get(column, SAMPLE_VALUES[column])
     assert getattr(prompt, record.get(column, column)) == expected
-    assert prompt.extra == {}
+    assert prompt.extra == ({alias: "flux-dev"} if column == "model" else {})
 
 
-@pytest.mark.parametrize(("column", "alias"), [(column, alias) for column, names in NAMES.items() for alias in names])
+@pytest.mark.parametrize(("column", "alias"), [place for place in ALIASES if place[0] != "model"])
 def test_a_problem_names_the_column_as_the_file_does(tmp_path: Path, column: str, alias: str) -> None:
     """A user looks for the name that stands in the file."""
-    [(_, named, _)] = problems(tmp_path, "m.jsonl", json.dumps({**rest(column, alias), alias: [[]]}))
-    assert named == alias
+    row = json.dumps({**rest(column, alias), alias: [[]]})
+    [(line, named, _)] = problems(tmp_path, "m.jsonl", f'"a cat"\n{row}')
+    assert (line, named) == (2, alias)
 
 
 def test_a_category_column_is_no_guidance(tmp_path: Path) -> None:
@@ -264,7 +270,7 @@ def test_an_automatic_openai_size_asks_for_none(tmp_path: Path) -> None:
 def test_bad_openai_lines_are_problems(tmp_path: Path) -> None:
     """A batch line is checked like any other row."""
     found = problems(tmp_path, "batch.jsonl", json.dumps({"custom_id": "a", "body": {"size": "big", "n": 0}}))
-    assert sorted(str(column) for _, column, _ in found) == ["prompt", "samples", "width"]
+    assert sorted(str(column) for _, column, _ in found) == ["None", "n", "size"]
 
 
 def test_a_body_without_an_id_is_an_ordinary_column(tmp_path: Path) -> None:

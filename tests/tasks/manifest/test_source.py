@@ -10,7 +10,7 @@ import pytest
 from tasks.core.errors import ManifestError
 from tasks.core.records import Prompt
 from tasks.manifest import open_manifest, read_prompts
-from tasks.manifest.source import EXTENSIONS
+from tasks.manifest.detect import EXTENSIONS
 from tests.tasks.manifest.reading import piped, read
 
 MEASURE = """
@@ -43,7 +43,7 @@ def refused(source: str) -> str:
     return problem.message
 
 
-@pytest.mark.parametrize("name", ["m.docx", "m", "m.yaml.bak", "m.jsonl.gz"])
+@pytest.mark.parametrize("name", ["m.docx", "m", "m.yaml.bak", "m.pdf"])
 def test_an_unknown_extension_lists_the_known_ones(tmp_path: Path, name: str) -> None:
     """A user sees at once what the file could be called."""
     (tmp_path / name).write_text("a cat\n")
@@ -57,10 +57,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert refused(str(tmp_path / "m.yaml")) == "cannot be read (No such file or directory)"
 
 
-def test_a_folder_is_no_manifest(tmp_path: Path) -> None:
+def test_an_empty_folder_is_no_manifest(tmp_path: Path) -> None:
     """Not even one that is called like one."""
     (tmp_path / "m.csv").mkdir()
-    assert refused(str(tmp_path / "m.csv")) == "cannot be read (Is a directory)"
+    assert refused(str(tmp_path / "m.csv")).startswith("holds no manifest")
 
 
 def test_a_pipe_is_no_manifest(tmp_path: Path) -> None:

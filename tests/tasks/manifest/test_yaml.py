@@ -15,12 +15,12 @@ BAD_FILES = [
     ("prompts:\n- a\n\tb: c\n", 3, None, "found a tab character"),
     ("- a\n- 'never closed\n", None, None, "is not YAML"),
     ("- a\n- b\x07\n", 2, None, "is not YAML (column 4: the character '\\x07' is not allowed"),
-    ("- prompt: a\n  seed: 1\n  prompt: b\n", 3, None, "prompt: stands here a second time"),
-    ("prompts:\n- a\ndefaults: {width: 64}\nprompts:\n- b\n", 4, None, "prompts: stands here a second time"),
-    ("prompts:\n- a\ndefaults: {width: 64, width: 65}\n", 3, None, "width: stands here a second time"),
+    ("- prompt: a\n  seed: 1\n  prompt: b\n", 3, None, "prompt: appears here a second time"),
+    ("prompts:\n- a\ndefaults: {width: 64}\nprompts:\n- b\n", 4, None, "prompts: appears here a second time"),
+    ("prompts:\n- a\ndefaults: {width: 64, width: 65}\n", 3, None, "width: appears here a second time"),
     ("# rows\nprompt:\n- a\n", 2, None, "prompt: is not known here; did you mean prompts?"),
     ("default:\n  width: 64\nprompts: [a]\n", 1, None, "default: is not known here; did you mean defaults?"),
-    ("images:\n- a\n", 1, None, "images: is not known here; there are defaults, template, matrix, prompts"),
+    ("images:\n- a\n", 1, None, "images: is not known here; there are columns, defaults, template, matrix, prompts"),
     ("? [a, b]\n: c\n", 1, None, "?: is not known here"),
     ("- prompt: x\n  ? [a, b]\n  : c\n", 2, None, "found unhashable key"),
     ("- a\n- " + "[" * 5_000, 2, None, "is nested too deeply"),
@@ -30,7 +30,7 @@ BAD_FILES = [
     ('- a\n- prompt: x\n  note: !!int ""\n', 2, None, "holds a value that is not what its tag says"),
     ("- a\n- {prompt: x, note: !!timestamp soon}\n", 2, None, "holds a value that is not what its tag says"),
     ("- *nowhere\n", 1, None, "*nowhere: there is no such anchor before this line"),
-    ("just a text\n", 1, None, "holds neither rows nor any of defaults, template, matrix, prompts"),
+    ("just a text\n", 1, None, "holds neither rows nor any of columns, defaults, template, matrix, prompts"),
     ("prompts: a cat\n", 1, "prompts", "is not a list of rows; begin each with a dash"),
     ("prompts:\n", 1, "prompts", "is not a list of rows"),
     ("prompts: [a]\ndefaults: 5\n", 2, None, "defaults: is not a set of named columns"),
@@ -38,9 +38,8 @@ BAD_FILES = [
     ("- a\n-\n", 2, None, "is neither a text nor a row"),
     ("- a\n- [b]\n", 2, None, "is neither a text nor a row"),
     ("- a\n- 1: x\n", 2, None, "is neither a text nor a row"),
-    ("- a cat: on a mat\n", 1, "prompt", "is empty"),
-    ("- prompt: 2024-01-01\n", 1, "prompt", "is not text; put it in quotes"),
-    ("- prompt: x\n  seed: 1\n  aspect_ratio: 16:9\n", 3, "aspect_ratio", "write it as 16:9 (in YAML in quotes)"),
+    ("- a cat: on a mat\n", 1, "prompt", '- "a cat: on a mat"'),
+    ("- prompt: x\n  seed: 1\n  aspect_ratio: 1.78\n", 3, "aspect_ratio", "write it as 16:9 (in YAML in quotes)"),
     ("- prompt: x\n  backend_opts:\n    at: 2024-01-01\n", 2, "backend_opts", "cannot be sent as JSON"),
     ("- prompt: x\n  extra: !!python/object:os.system x\n", 2, None, "python/object:os.system"),
     ("- a\n---\n- b\n", 2, None, "a second document begins here"),
@@ -70,7 +69,7 @@ def test_an_alias_bomb_is_not_unfolded(tmp_path: Path) -> None:
     assert found[-1] == (5, None, "is too large for one row")
 
 
-@pytest.mark.parametrize(("content", "encoding"), [("- é\n", "latin-1"), ("- a\n", "utf-16")])
+@pytest.mark.parametrize(("content", "encoding"), [("- é\n", "latin-1"), ("- żółw\n", "cp1250")])
 def test_only_utf8_is_read(tmp_path: Path, content: str, encoding: str) -> None:
     """A file in another encoding is named, not misread."""
     [(line, _, message)] = problems(tmp_path, "m.yaml", content.encode(encoding))

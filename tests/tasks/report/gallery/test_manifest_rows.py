@@ -110,7 +110,6 @@ ROWS = st.fixed_dictionaries(
         "format": st.sampled_from(["png", "jpg"]),
         "backend_opts": st.dictionaries(TEXTS, VALUES.filter(lambda value: value not in {float("inf"), float("-inf")})),
         "animal": st.sampled_from(["fox", "owl", 1, None]),
-        "se": st.integers(0, 9),
         "text": TEXTS,
     },
 )

@@ -1,0 +1,134 @@
+"""One YAML file of one model: bounded, and every mistake named with its line.
+
+Takes a path and a pydantic model, gives the model or a `ConfigError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tasks.core.errors import ConfigError
+
+Document = TypeVar("Document", bound=BaseModel)
+
+MOST_NODES = 100_000
+"""In one file, aliases followed: no configuration is that large, an alias bomb is."""
+MOST_CHARS = 4_000_000
+MISFITS = (ArithmeticError, AttributeError, LookupError, TypeError)
+"""How PyYAML fails at `!!int ""`, `!!bool x` and the like."""
+
+
+def read_yaml(path: Path, model: type[Document], *, missing: str) -> Document:
+    """Read a YAML file of one model.
+
+    Args:
+        path: The file; an empty one is the model's defaults.
+        model: What it has to hold.
+        missing: What to say where there is no such file.
+
+    Raises:
+        ConfigError: It cannot be read or used; every problem with its line and key.
+    """
+    tree = _compose(path, _read_text(path, missing))
+    values = {} if tree is None else _construct(path, tree)
+    try:
+        return model.model_validate(values)
+    except ValidationError as exc:
+        raise ConfigError("\n".join(_explain(path, tree, exc))) from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
+
+
+def _compose(path: Path, text: str) -> yaml.Node | None:
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{path}: {_format_reason(exc)}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
+    if tree is not None and count_nodes(tree, MOST_NODES) > MOST_NODES:
+        raise ConfigError(f"{path}: holds more than {MOST_NODES:,} values, aliases followed")
+    return tree
+
+
+def _construct(path: Path, tree: yaml.Node) -> Any:
+    try:
+        return yaml.SafeLoader("").construct_document(tree)
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{path}: {_format_reason(exc)}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
+    except ValueError as exc:  # a date without such a day, a number that Python does not read
+        raise ConfigError(f"{path}: holds a value that cannot be read: {exc}") from None
+    except MISFITS as exc:
+        raise ConfigError(f"{path}: holds a value that is not what its tag says ({exc})") from None
+
+
+def count_nodes(node: yaml.Node, most: int) -> int:
+    """Nodes under `node`, counted through aliases, not far beyond `most`."""
+    size, stack = 0, [node]
+    while stack and size <= most:
+        size += 1
+        current = stack.pop()
+        if isinstance(current, yaml.SequenceNode):
+            stack.extend(current.value)
+        elif isinstance(current, yaml.MappingNode):
+            stack.extend(part for pair in current.value for part in pair)
+    return size
+
+
+def _read_text(path: Path, missing: str) -> str:
+    try:
+        with path.open(encoding="utf-8-sig") as file:  # a device may have no end
+            text = file.read(MOST_CHARS + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: {missing}") from None
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text; convert it to UTF-8") from None
+    if len(text) > MOST_CHARS:
+        raise ConfigError(f"{path}: is longer than {MOST_CHARS:,} characters; is it a configuration?")
+    return text
+
+
+def _format_reason(exc: yaml.YAMLError) -> str:
+    mark = getattr(exc, "problem_mark", None)
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{place}is not valid YAML: {getattr(exc, 'problem', None) or 'unreadable'}"
+
+
+def _explain(path: Path, tree: yaml.Node | None, exc: ValidationError) -> list[str]:
+    return [explain_setting(error, f"{path}:{_find_line(tree, error['loc'])}") for error in exc.errors()]
+
+
+def explain_setting(error: Any, place: str) -> str:
+    """One line for one pydantic error: the place, the dotted setting, what it must be."""
+    setting = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{place}: {setting}: there is no such setting"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{place}: {setting}: {message}" if setting else f"{place}: {message}"
+
+
+def _find_line(node: yaml.Node | None, path: Sequence[str | int]) -> int:
+    """The 1-based line of the deepest part of `path` that stands in the file."""
+    line = 1
+    for part in path:
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+            continue
+        if not isinstance(node, yaml.MappingNode):
+            break
+        match = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+        if match is None:
+            break
+        key, node = match
+        line = key.start_mark.line + 1
+    return line

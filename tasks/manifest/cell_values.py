@@ -1,0 +1,177 @@
+"""The values that each column takes: outside data in, one value of ours out, or a `ValueError` that says what to write."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from math import gcd, isfinite, nan
+from typing import Any
+
+from tasks.core.values import find_json_problem
+
+SIZE_PX = (16, 16_384)
+STEPS = (1, 1_000)
+SAMPLES = (1, 1_000)
+SEED = (0, 2**63 - 1)
+"""What a usage table's bigint holds."""
+PROMPT_CHARS = 32 * 1024
+ID_CHARS = 200
+ADDRESS_CHARS = 2_048
+RATIO_PART = 100
+SIZE_NAMES = {
+    "square_hd": (1024, 1024),
+    "square": (512, 512),
+    "portrait_4_3": (768, 1024),
+    "portrait_16_9": (576, 1024),
+    "landscape_4_3": (1024, 768),
+    "landscape_16_9": (1024, 576),
+}
+"""fal's names of sizes (its model pages, read 2026-11)."""
+
+_WHOLE = re.compile(r"[+-]?\d{1,40}(\.0+)?")
+_RATIO = re.compile(r"(\d{1,3}):(\d{1,3})")
+_SIDES = re.compile(r"(\d{1,6})\s*[x\u00d7*]\s*(\d{1,6})", re.IGNORECASE)
+_UNFIT_FOR_ID = re.compile(r"[/\\\x00-\x1f\x7f]")
+
+
+def make_whole_number(what: str, limits: tuple[int, int], unit: str = "") -> Callable[[Any], int]:
+    """A parser of whole numbers between two limits."""
+    low, high = limits
+    allowed = f"give a whole number from {low} to {high}{unit}"
+
+    def parse(value: Any) -> int:
+        if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+            number = int(value.split(".")[0])
+        elif isinstance(value, int | float | Decimal) and not isinstance(value, bool) and _is_whole(value):
+            number = int(value)
+        else:
+            raise ValueError(f"{show(value)} is not {what}; {allowed}")
+        if not low <= number <= high:
+            raise ValueError(f"{number} is not {what}; {allowed}")
+        return number
+
+    return parse
+
+
+def _is_whole(value: float | Decimal) -> bool:
+    return (value.is_finite() if isinstance(value, Decimal) else isfinite(value)) and value == value // 1
+
+
+def parse_text(value: Any) -> str:
+    """A text as it stands."""
+    if not isinstance(value, str):
+        raise ValueError(f"{show(value)} is not text; put it in quotes")  # noqa: TRY004  pydantic reads ValueError
+    if "\0" in value:
+        raise ValueError("holds a NUL character; remove it")
+    if len(value) > PROMPT_CHARS:
+        raise ValueError(f"is {len(value)} characters long; at most {PROMPT_CHARS} are sent")
+    return value
+
+
+def parse_prompt(value: Any) -> str:
+    """The text of an image; one with nothing to see in it is none."""
+    if value is None or not "".join(filter(str.isprintable, parse_text(value))).strip():
+        raise ValueError("is empty; give the text of the image or delete the row")
+    return str(value)
+
+
+def parse_id(value: Any) -> str:
+    """A text that can be a part of a file name. Whole numbers of any type are written without a point."""
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool) and _is_whole(value):
+        value = str(int(value))
+    text = parse_text(value).strip()
+    if not text or len(text) > ID_CHARS or text in {".", ".."} or _UNFIT_FOR_ID.search(text):
+        raise ValueError(
+            f"{show(value)} cannot be a part of a file name; use 1 to {ID_CHARS} characters without / or \\"
+        )
+    return text
+
+
+def parse_aspect_ratio(value: Any) -> str:
+    """`W:H` in lowest terms."""
+    match = _RATIO.fullmatch(value.strip()) if isinstance(value, str) else None
+    across, down = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not (0 < across <= RATIO_PART and 0 < down <= RATIO_PART):
+        raise ValueError(f"{show(value)} is not an aspect ratio; write it as 16:9 (in YAML in quotes)")
+    shared = gcd(across, down)
+    return f"{across // shared}:{down // shared}"
+
+
+def parse_size(value: Any) -> dict[str, Any]:
+    """Width and height, or the aspect ratio, of a `size` cell; nothing for `auto`."""
+    if isinstance(value, Mapping) and {"width", "height"} <= value.keys():
+        return {"width": value["width"], "height": value["height"]}
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if text in {"auto", "default"}:
+        return {}
+    if text in SIZE_NAMES:
+        return dict(zip(("width", "height"), SIZE_NAMES[text], strict=True))
+    if sides := _SIDES.fullmatch(text.removesuffix("px").strip()):
+        return {"width": int(sides[1]), "height": int(sides[2])}
+    if _RATIO.fullmatch(text):
+        return {"aspect_ratio": text}
+    raise ValueError(f"{show(value)} is not a size; write it as 1024x768, or give width and height")
+
+
+def parse_format(value: Any) -> str:
+    """`png`, `jpeg` or `webp`."""
+    name = value.strip().lower() if isinstance(value, str) else ""
+    if (name := {"jpg": "jpeg"}.get(name, name)) not in {"png", "jpeg", "webp"}:
+        raise ValueError(f"{show(value)} is not an image format; there are png, jpeg and webp")
+    return name
+
+
+def parse_address(value: Any) -> str:
+    """The path or address of an image."""
+    if isinstance(value, bytes) or (isinstance(value, Mapping) and "bytes" in value):
+        raise ValueError(
+            "holds images themselves, not their paths; leave the column out with --ignore-columns, "
+            "or write the images to files and give their paths"
+        )
+    if not isinstance(value, str) or not value.strip() or "\0" in value or len(value) > ADDRESS_CHARS:
+        raise ValueError(f"{show(value)} is neither the path nor the address of an image")
+    return value.strip()
+
+
+def parse_options(value: Any) -> dict[str, Any]:
+    """Named options, as an object or as its JSON."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError(f'{show(value)} is not JSON; write an object, as {{"go_fast": false}}') from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{show(value)} is not a set of named options")  # noqa: TRY004  pydantic reads ValueError
+    if reason := find_json_problem(value):
+        raise ValueError(f"{show(value)} cannot be sent as JSON ({reason})")
+    return value
+
+
+def parse_option_text(value: Any) -> Any:
+    """An option's value out of a table: `0.8` and `true` are what they look like, anything else is text."""
+    if not isinstance(value, str):
+        return int(value) if isinstance(value, Decimal) and _is_whole(value) else value
+    try:
+        parsed = json.loads(value.lower() if value.lower() in {"true", "false"} else value)
+    except (ValueError, RecursionError):
+        return value
+    return parsed if isinstance(parsed, bool | int | float) and isfinite(parsed) else value
+
+
+def parse_guidance(value: Any) -> float:
+    """A finite number."""
+    try:
+        number = float("nan" if isinstance(value, bool) else value)
+    except (TypeError, ValueError, OverflowError):
+        number = nan
+    if not isfinite(number):
+        raise ValueError(f"{show(value)} is not a number")
+    return number
+
+
+def show(value: Any) -> str:
+    """The value in a message, short enough for a line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004  fits on a line beside the rest

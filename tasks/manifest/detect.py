@@ -1,0 +1,110 @@
+"""The format of a manifest: by the end of its name, corrected by what stands in it; on standard input by that alone."""
+
+from __future__ import annotations
+
+import re
+
+from tasks.manifest.names import holds_prompts
+
+FORMATS = {
+    "yaml": "tasks.manifest.yaml_rows",
+    "jsonl": "tasks.manifest.json_rows",
+    "json": "tasks.manifest.json_rows",
+    "csv": "tasks.manifest.table_rows",
+    "tsv": "tasks.manifest.table_rows",
+    "text": "tasks.manifest.plain_text",
+    "parquet": "tasks.manifest.parquet_rows",
+    "excel": "tasks.manifest.excel_rows",
+}
+"""The module that reads each format; loaded when a manifest of it is read."""
+TEXT_FORMATS = frozenset({"yaml", "jsonl", "json", "csv", "tsv", "text"})
+
+EXTENSIONS = {
+    ".yaml": "yaml",
+    ".yml": "yaml",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".txt": "text",
+    ".md": "text",
+    ".parquet": "parquet",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
+    ".xls": "excel",
+    ".ods": "excel",
+}
+SNIFFED_CHARS = 64_000
+LONGEST_HEADER_NAME = 40
+DELIMITERS = (",", ";", "\t", "|")
+SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+"""Excel's own first line, which says what separates the cells."""
+
+_YAML = re.compile(r"(---|%YAML|-)(\s|$)|[\"']?(defaults|template|matrix|prompts|columns)[\"']?\s*:")
+_NESTED = re.compile(r":\s*[\[{]")
+_EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+
+
+def detect_format(head: bytes, named: str | None) -> str:
+    """The format of a file that begins with `head`, decoded text aside.
+
+    Args:
+        head: Its first bytes.
+        named: The format that its name says; None for standard input, where text is what remains when in doubt.
+    """
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(_EXCEL):
+        return "excel"
+    if named in {"json", "jsonl"}:
+        return _detect_json(head.decode("utf-8-sig", "replace"), named)
+    if named is None:
+        return _sniff(head.decode("utf-8-sig", "replace").lstrip("\ufeff"))
+    return named
+
+
+def _detect_json(text: str, named: str) -> str:
+    """JSON Lines are often called .json, and a JSON list .jsonl."""
+    text = text.lstrip("\ufeff \t\r\n")
+    if text.startswith("["):
+        # A line of its own that begins so is no row, so this is a list.
+        return "json"
+    first, _, rest = text.partition("\n")
+    if named == "jsonl":
+        # One line that holds lists or objects may be all of the rows.
+        is_whole = len(text) < SNIFFED_CHARS and not rest.strip() and bool(_NESTED.search(first))
+        return "json" if is_whole or first.strip() == "{" else "jsonl"
+    is_line = first.rstrip().endswith(("}", '"')) and rest.lstrip().startswith(("{", '"'))
+    return "jsonl" if is_line and first.count("{") == first.count("}") else "json"
+
+
+def _sniff(text: str) -> str:
+    lines = (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+    first = next(lines, "").strip("\r\n")
+    if first.lstrip().startswith("{"):
+        return _detect_json(text, "jsonl")
+    if first.lstrip().startswith("["):
+        return "json"
+    if _YAML.match(first):
+        return "yaml"
+    if SEPARATOR_LINE.fullmatch(first):
+        return "csv"
+    if delimiter := find_delimiter(first):
+        return "tsv" if delimiter == "\t" else "csv"
+    return "text"
+
+
+def find_delimiter(header: str) -> str | None:
+    """What separates the names of a line that is the header of a table of prompts; None where it is none."""
+    for delimiter in DELIMITERS:
+        names = [cell.strip(' "') for cell in header.split(delimiter)]
+        if len(names) > 1 and holds_prompts(names) and all(map(_is_name, names)):
+            return delimiter
+    return None
+
+
+def _is_name(cell: str) -> bool:
+    """Whether a cell can be the name of a column, and is not a part of a sentence."""
+    return len(cell) <= LONGEST_HEADER_NAME and len(cell.split()) <= 3  # noqa: PLR2004  as `Number of images`

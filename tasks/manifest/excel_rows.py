@@ -1,0 +1,86 @@
+"""Rows of spreadsheets (.xlsx, .xls, .ods): the first sheet that has a column of prompts. Needs the extra `excel`."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from tasks.core.installation import install_command
+from tasks.core.records import Problem
+from tasks.manifest.columns import RawRow, check_header
+from tasks.manifest.reading import Findings, ReadOptions
+from tasks.manifest.source import ManifestFile
+
+MOST_BYTES = 64 * 1024 * 1024
+MOST_UNPACKED_BYTES = 1024 * 1024 * 1024
+"""A spreadsheet is a packed file that is read whole."""
+MOST_CELLS = 20_000_000
+
+
+def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:
+    """The rows of a spreadsheet; a line is the number of a row, as the spreadsheet counts."""
+    try:
+        from python_calamine import CalamineError, CalamineWorkbook  # noqa: PLC0415  of an extra
+    except ImportError:
+        missing = f"needs python-calamine; install it: {install_command('excel')}; or save the sheet as CSV"
+        yield Problem(file.display, None, None, missing)
+        return
+    if reason := _find_excess(file):
+        yield Problem(file.display, None, None, reason)
+        return
+    try:
+        workbook = CalamineWorkbook.from_path(str(file.path))
+        yield from _read_workbook(workbook, file.display, options, findings)
+    except (CalamineError, ValueError, OverflowError) as exc:
+        reason = next(iter(str(exc).splitlines()), type(exc).__name__)
+        yield Problem(file.display, None, None, f"is not a readable spreadsheet ({reason}); save it as .xlsx or CSV")
+
+
+def _find_excess(file: ManifestFile) -> str | None:
+    if file.path.stat().st_size > MOST_BYTES:
+        return f"is larger than {MOST_BYTES // 2**20} MiB; save the sheet as CSV"
+    if zipfile.is_zipfile(file.path):
+        with zipfile.ZipFile(file.path) as packed:
+            if sum(member.file_size for member in packed.infolist()) > MOST_UNPACKED_BYTES:
+                return f"unpacks to more than {MOST_UNPACKED_BYTES // 2**20} MiB; save the sheet as CSV"
+    return None
+
+
+def _read_workbook(workbook: Any, file: str, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:
+    problem: Problem | None = None
+    for name in workbook.sheet_names:
+        sheet = workbook.get_sheet_by_name(name)
+        if not sheet.total_height:
+            continue
+        if sheet.total_height * max(1, sheet.total_width) > MOST_CELLS:
+            problem = problem or Problem(file, None, None, f"sheet {name!r} holds more than {MOST_CELLS:,} cells")
+            continue
+        rows = enumerate(sheet.to_python(skip_empty_area=False), start=1)
+        number, header = next(((number, row) for number, row in rows if any(cell != "" for cell in row)), (1, []))
+        names = [str(cell).strip() for cell in header]
+        if found := check_header(names, file, number, options):
+            problem = problem or found
+            continue
+        if len(workbook.sheet_names) > 1:
+            others = ", ".join(other for other in workbook.sheet_names if other != name)
+            findings.notes[f"{file}: the sheet {name!r} was read; left out: {others}"] = None
+        for line, row in rows:
+            cells = [_convert(cell) for cell in row]
+            if any(cell not in {"", None} for cell in cells):
+                yield RawRow(
+                    line, dict(zip(names, [*cells, *[""] * (len(names) - len(cells))], strict=False)), is_table=True
+                )
+        return
+    if problem is not None:
+        yield problem
+
+
+def _convert(cell: Any) -> Any:
+    """A cell as a row holds it: whole numbers without a point, dates as text."""
+    if isinstance(cell, float) and cell.is_integer():
+        return int(cell)
+    if isinstance(cell, datetime | date | time):
+        return cell.isoformat()
+    return str(cell) if isinstance(cell, timedelta) else cell

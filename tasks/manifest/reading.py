@@ -1,0 +1,160 @@
+"""How the user wants a manifest to be read, and what was found while it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.core.errors import InputError
+from tasks.core.text import format_count
+from tasks.manifest.names import NAMES, find_alias, fold_name
+
+CARRY, IGNORE, OPTION = "carry", "ignore", "option"
+MEANINGS = (*NAMES, CARRY, IGNORE, OPTION)
+LINES_SHOWN = 3
+MOST_LISTED = 500
+"""Names of columns that are listed; a file of rows with keys of their own each could have millions."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What the user says about columns and text."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """By folded name: a column of ours, `carry`, `ignore`, `option` or `option:NAME`."""
+    literal: bool = False
+    """Every line of a text file is a prompt as it stands."""
+    encoding: str | None = None
+    """Of text files; None: UTF-8, UTF-16 with its mark, and what is plainly Windows-1252."""
+
+    def with_columns(self, columns: Mapping[str, str]) -> ReadOptions:
+        """The same with these meanings where none is given yet."""
+        return ReadOptions({**columns, **self.columns}, self.literal, self.encoding)
+
+
+def parse_columns(columns: Mapping[Any, Any]) -> dict[str, str]:
+    """A `columns:` mapping as `ReadOptions` holds it; null means `ignore`.
+
+    Raises:
+        ValueError: A meaning is none.
+    """
+    parsed = {}
+    for name, meaning in columns.items():
+        text = IGNORE if meaning is None else str(meaning).strip()
+        known = find_alias(text)
+        if text.partition(":")[0] in {CARRY, IGNORE, OPTION}:
+            parsed[fold_name(str(name))] = text
+        elif known is not None:
+            parsed[fold_name(str(name))] = known[0]
+        else:
+            raise ValueError(f"{str(name)!r}: {text!r} is not a meaning of a column; there are {', '.join(MEANINGS)}")
+    return parsed
+
+
+def build_read_options(
+    configured: Mapping[str, str | None],
+    *,
+    ignore: str | None = None,
+    prompt_column: str | None = None,
+    literal: bool = False,
+    encoding: str | None = None,
+) -> ReadOptions:
+    """What the configuration and the command line say together; the command line wins.
+
+    Args:
+        configured: `columns` of the configuration.
+        ignore: Names with commas between them.
+        prompt_column: The column that holds the prompts.
+        literal: See `ReadOptions`.
+        encoding: See `ReadOptions`.
+
+    Raises:
+        InputError: The configuration gives a column a meaning that there is not, or there is no such encoding.
+    """
+    try:
+        columns = parse_columns(configured)
+    except ValueError as exc:
+        raise InputError(f"columns: {exc}") from None
+    if encoding is not None:
+        _check_encoding(encoding)
+    if prompt_column is not None:
+        columns = {name: meaning for name, meaning in columns.items() if meaning != "prompt"}
+        columns[fold_name(prompt_column)] = "prompt"
+    columns |= dict.fromkeys(filter(None, map(fold_name, (ignore or "").split(","))), IGNORE)
+    return ReadOptions(columns, literal, encoding)
+
+
+def _check_encoding(name: str) -> None:
+    try:
+        "".encode(name)
+    except (LookupError, UnicodeError):
+        raise InputError(
+            f"--encoding: there is no encoding {name!r}; usual ones are utf-8, cp1252, cp1251, utf-16"
+        ) from None
+
+
+@dataclass(slots=True)
+class Findings:
+    """What reading found out about the file, beside its rows."""
+
+    used: dict[str, str] = field(default_factory=dict)
+    """By the name in the file: the column, or `option:NAME`."""
+    carried: dict[str, None] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
+    """By the name in the file: why."""
+    notes: dict[str, None] = field(default_factory=dict)
+    """Sentences for people, each once."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """The file's own `columns:`, as `ReadOptions` holds them."""
+    asked: set[str] = field(default_factory=set)
+    """Folded names of the columns that the user was asked about."""
+    _counted: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
+
+    def count(self, message: str, line: int) -> None:
+        """Add a line to a note that names the number of lines and the first few: `message` follows `3 lines`."""
+        number, first = self._counted.get(message, (0, []))
+        self._counted[message] = (number + 1, [*first, line] if number < LINES_SHOWN else first)
+
+    def close_counts(self, file: str) -> None:
+        """Make notes of what was counted in a file."""
+        for message, (number, first) in self._counted.items():
+            lines = ", ".join(map(str, first)) + (", ..." if number > len(first) else "")
+            self.notes[f"{file}: {format_count(number, 'line')} {message} (line {lines})"] = None
+        self._counted.clear()
+
+    def note_column(self, name: str, meaning: str) -> None:
+        """List a column of the file under what is done with it."""
+        if len(self.used) + len(self.carried) + len(self.ignored) >= MOST_LISTED:
+            return
+        if meaning == CARRY:
+            self.carried[name] = None
+        elif meaning.partition(":")[0] == IGNORE:
+            self.ignored[name] = meaning.partition(":")[2] or "left out as asked"
+        else:
+            self.used[name] = meaning
+
+    def to_record(self) -> dict[str, Any]:
+        """The columns as programs read them."""
+        return {"used": dict(self.used), "carried": list(self.carried), "ignored": dict(self.ignored)}
+
+
+def describe_columns(columns: Mapping[str, Any]) -> str:
+    """One line for people: which columns are used, carried along and left out."""
+    parts = [f"columns used: {_list_used(columns['used'])}"]
+    if columns["carried"]:
+        parts.append(f"carried along: {_list_names(columns['carried'])}")
+    if columns["ignored"]:
+        parts.append(f"left out: {_list_names(columns['ignored'])}")
+    return "; ".join(parts)
+
+
+def _list_used(used: Mapping[str, str]) -> str:
+    return ", ".join(
+        name if fold_name(name) == fold_name(column) else f"{name} as {column}" for name, column in used.items()
+    )
+
+
+def _list_names(names: Iterable[str]) -> str:
+    shown = list(names)
+    return ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "")  # noqa: PLR2004  a line's worth

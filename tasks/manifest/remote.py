@@ -1,0 +1,183 @@
+"""Manifests at an address: https, a bucket (s3, gs, az), or a data set of Hugging Face; fetched into a folder.
+
+Credentials, endpoints and proxies come from the environment, as the libraries read them: httpx, obstore (the extra
+`s3`) and huggingface-hub (the extra `hf`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from tasks.core.installation import install_command
+from tasks.manifest.detect import EXTENSIONS
+from tasks.manifest.plain_copy import get_unpacked_name
+
+WEB = ("https://", "http://")
+BUCKETS = ("s3://", "gs://", "gcs://", "az://", "abfs://", "abfss://")
+HUB = "hf://"
+MOST_BYTES = 4 * 1024**3
+MOST_FILES = 1_000
+TIMEOUT_S = 60.0
+CHUNK_BYTES = 1024 * 1024
+_TYPES = {
+    "text/csv": ".csv",
+    "text/tab-separated-values": ".tsv",
+    "application/json": ".json",
+    "application/x-ndjson": ".jsonl",
+    "application/jsonl": ".jsonl",
+    "application/yaml": ".yaml",
+    "text/plain": ".txt",
+}
+
+
+def is_remote(source: str) -> bool:
+    """Whether this is an address and no path."""
+    return source.startswith((*WEB, *BUCKETS, HUB))
+
+
+def fetch(source: str, folder: Path) -> list[tuple[Path, str]]:
+    """The files at an address, as copies in `folder`, each with its own address.
+
+    Raises:
+        ValueError: There is nothing at the address, or a library for it is missing; the text says what to do.
+        OSError: It cannot be reached, or the copy cannot be written.
+    """
+    if source.startswith(WEB):
+        return [(_fetch_web(source, folder), source)]
+    return _fetch_hub(source, folder) if source.startswith(HUB) else _fetch_bucket(source, folder)
+
+
+def _fetch_web(address: str, folder: Path) -> Path:
+    import httpx  # noqa: PLC0415  takes a while to load, and most manifests are files
+
+    name = PurePosixPath(unquote(urlsplit(address).path)).name or "manifest"
+    try:
+        with httpx.stream("GET", address, follow_redirects=True, timeout=TIMEOUT_S) as answer:
+            if not answer.is_success:
+                raise ValueError(f"cannot be fetched (the server answered {answer.status_code})")
+            kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind == "text/html" and not _has_ending(name):
+                raise ValueError(
+                    "is a web page and not a file; give the address of the file itself (raw, or export?format=csv)"
+                )
+            if not _has_ending(name):
+                name += _TYPES.get(kind, "")
+            path = folder / f"fetched-{name[-100:]}"
+            _write(path, answer.iter_bytes(CHUNK_BYTES))
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        raise ValueError(f"cannot be fetched ({str(exc) or type(exc).__name__})") from None
+    with path.open("rb") as file:
+        head = file.read(64).lstrip().lower()
+    if head.startswith((b"<!doctype html", b"<html")):
+        raise ValueError(
+            "is a web page and not a file; give the address of the file itself (raw, or export?format=csv)"
+        )
+    return path
+
+
+def _has_ending(name: str) -> bool:
+    return Path(get_unpacked_name(name)).suffix.lower() in EXTENSIONS
+
+
+def _write(path: Path, chunks: Any) -> None:
+    written = 0
+    with path.open("wb") as file:
+        for chunk in chunks:
+            written += len(chunk)
+            if written > MOST_BYTES:
+                raise ValueError(f"is larger than {MOST_BYTES // 2**30} GiB; is it a manifest?")
+            file.write(chunk)
+
+
+def _fetch_bucket(address: str, folder: Path) -> list[tuple[Path, str]]:
+    try:
+        from obstore.exceptions import BaseError  # noqa: PLC0415  of an extra
+        from obstore.store import from_url  # noqa: PLC0415
+    except ImportError:
+        raise ValueError(f"needs obstore; install it: {install_command('s3')}") from None
+    parts = urlsplit(address)
+    root, key = f"{parts.scheme}://{parts.netloc}", unquote(parts.path.strip("/"))
+    try:
+        store = from_url(root, client_options={"timeout": timedelta(seconds=TIMEOUT_S), "allow_http": _allows_http()})
+        keys = [key] if _has_ending(key) and not re.search(r"[*?]", key) else _list_bucket(store, key)
+        copies = []
+        for number, found in enumerate(keys):
+            path = folder / f"{number:04}-{PurePosixPath(found).name[-100:]}"
+            _write(path, store.get(found).stream(min_chunk_size=CHUNK_BYTES))
+            copies.append((path, f"{root}/{found}"))
+    except (BaseError, OSError) as exc:
+        reason = next(iter(str(exc).splitlines()), type(exc).__name__)
+        raise ValueError(f"cannot be fetched ({reason[:300]})") from None
+    return copies
+
+
+def _allows_http() -> bool:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
+    host = urlsplit(endpoint).hostname or ""
+    return host in {"localhost", "127.0.0.1", "::1"} or os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"true", "1"}
+
+
+def _list_bucket(store: Any, key: str) -> list[str]:
+    """Keys of the part files under a prefix, or of those that match a pattern."""
+    prefix = re.split(r"[*?]", key)[0].rpartition("/")[0] if re.search(r"[*?]", key) else key
+    found = [item["path"] for page in store.list(prefix or None) for item in page]
+    return _choose_parts(found, key, prefix)
+
+
+def _choose_parts(found: list[str], wanted: str, prefix: str) -> list[str]:
+    if re.search(r"[*?]", wanted):
+        pattern = re.escape(wanted).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+        parts = [path for path in found if re.fullmatch(pattern, path)]
+    else:
+        parts = [path for path in found if path == prefix or not prefix or path.startswith(prefix.rstrip("/") + "/")]
+    parts = sorted(path for path in parts if _has_ending(path) and not PurePosixPath(path).name.startswith((".", "_")))
+    if not parts:
+        raise ValueError(f"holds no manifest; its files would end in one of {' '.join(EXTENSIONS)}")
+    endings = {Path(get_unpacked_name(path)).suffix.lower() for path in parts} - {".md", ".txt"}
+    parts = [path for path in parts if not endings or Path(get_unpacked_name(path)).suffix.lower() in endings]
+    if len(endings) > 1:
+        raise ValueError(
+            f"holds files of several kinds ({' '.join(sorted(endings))}); name those of one, as {wanted or ''}/*.parquet"
+        )
+    if len(parts) > MOST_FILES:
+        raise ValueError(f"holds {len(parts):,} files; at most {MOST_FILES:,} are fetched as one manifest")
+    return parts
+
+
+def _fetch_hub(address: str, folder: Path) -> list[tuple[Path, str]]:
+    match = re.fullmatch(r"hf://datasets/([\w.-]+/[\w.-]+)(?:@([^/]+))?(?:/(.*))?", address)
+    if match is None:
+        raise ValueError(
+            "is not the address of a data set; write hf://datasets/owner/name or hf://datasets/owner/name/file"
+        )
+    try:
+        from huggingface_hub import HfApi, hf_hub_download  # noqa: PLC0415  of an extra
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
+    except ImportError:
+        raise ValueError(f"needs huggingface-hub; install it: {install_command('hf')}") from None
+    repository, revision, inside = match[1], match[2], unquote(match[3] or "").strip("/")
+    import httpx  # noqa: PLC0415
+
+    try:
+        if _has_ending(inside) and not re.search(r"[*?]", inside):
+            wanted = [inside]
+        else:
+            files = HfApi().list_repo_files(repository, repo_type="dataset", revision=revision)
+            wanted = _choose_parts(files, inside, inside)
+        return [
+            (
+                Path(
+                    hf_hub_download(repository, name, repo_type="dataset", revision=revision, local_dir=folder / "hub")
+                ),
+                f"hf://datasets/{repository}/{name}",
+            )
+            for name in wanted
+        ]
+    except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError) as exc:
+        reason = next(iter(str(exc).splitlines()), type(exc).__name__)
+        raise ValueError(f"cannot be fetched ({reason[:300]})") from None
