@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from ipaddress import ip_address, ip_network
 from urllib.request import getproxies_environment
 
@@ -36,15 +35,7 @@ def find_proxy(url: httpx.URL) -> httpx.Proxy | None:
         # The address may hold a password, so it is not shown.
         named = f"{url.scheme.upper()}_PROXY" if proxies.get(url.scheme) else "ALL_PROXY"
         raise UnusableProxy(f"{named} is not the address of an HTTP proxy (http://host:port); SOCKS is not supported")
-    return _build_proxy(httpx.Proxy(proxy))
-
-
-def _build_proxy(proxy: httpx.Proxy) -> httpx.Proxy:
-    """The proxy with its login as a header; aiohttp renames it, and sends it to the proxy only."""
-    if proxy.auth is None:
-        return proxy
-    login = base64.b64encode(":".join(proxy.auth).encode()).decode()
-    return httpx.Proxy(proxy.url, headers={"Authorization": f"Basic {login}"})
+    return httpx.Proxy(proxy)
 
 
 def _is_exempt(url: httpx.URL, no_proxy: str) -> bool:

@@ -5,6 +5,7 @@ Every error is one of httpx's.
 
 from __future__ import annotations
 
+import base64
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Iterator
@@ -59,8 +60,9 @@ class Transport(httpx.AsyncBaseTransport):
             proxy = find_proxy(request.url)
         except UnusableProxy as exc:
             raise httpx.ProxyError(str(exc), request=request) from exc
-        name = "" if proxy is None else str((proxy.url, proxy.headers.raw))
+        name = "" if proxy is None else str((proxy.url, proxy.raw_auth))
         if name not in self._pools:
+            proxy = None if proxy is None else _move_login(proxy)
             self._pools[name] = _Pool(verify=self._ssl_context, limits=self._limits, proxy=proxy)
         # A small part of zstd or br can decode to gigabytes at once, so neither is asked for or decoded.
         request.headers["accept-encoding"] = "gzip"
@@ -85,6 +87,14 @@ def build_ssl_context() -> ssl.SSLContext:
         return httpx.create_ssl_context()
     except OSError as exc:  # ssl.SSLError is one
         raise ConfigError(f"SSL_CERT_FILE or SSL_CERT_DIR holds no certificates that can be read ({exc})") from exc
+
+
+def _move_login(proxy: httpx.Proxy) -> httpx.Proxy:
+    """The proxy with its login as a header; aiohttp renames it, and sends it to the proxy only."""
+    if proxy.auth is None:
+        return proxy
+    login = base64.b64encode(":".join(proxy.auth).encode()).decode()
+    return httpx.Proxy(proxy.url, headers={"Authorization": f"Basic {login}"})
 
 
 def bound_answer(answer: httpx.Response, *, most_bytes: int) -> httpx.Response:

@@ -14,17 +14,18 @@ import httpx
 from tasks.backends.client.calls import (
     SHORT_KEEPALIVE_S,
     HttpCalls,
+    build_credit_stop,
     build_refusal,
     parse_json_object,
     require_free_answer,
 )
+from tasks.backends.client.refusals import is_out_of_credit
 from tasks.backends.fal.options import FalOptions, get_app
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone
+from tasks.core.outside_values import parse_identifier
 
 SERVICE = "fal.ai"
 COMPLETED = "COMPLETED"
-_LOCKED = re.compile(r"exhausted balance|top.?up", re.IGNORECASE)
-"""Of "User is locked. Reason: Exhausted balance. ...", which comes with 403 (public issues of fal-ai/fal, read 2026-11)."""
 _FOREIGN = re.compile(r"[^\w-]")
 
 
@@ -59,8 +60,8 @@ class FalApi:
         answer = await self.calls.pay("POST", f"/{self._model}", json=dict(values), headers=headers)
         if not answer.is_success:
             raise self._refusal(answer)
-        request_id = parse_json_object(answer).get("request_id")
-        if not isinstance(request_id, str) or not request_id:
+        request_id = parse_identifier(parse_json_object(answer).get("request_id"))
+        if request_id is None:
             raise Ambiguous("the answer to a submit could not be read", cost_micros=None)
         return request_id
 
@@ -117,13 +118,12 @@ class FalApi:
         if answer.status_code in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
             raise OutputGone("fal.ai knows no such request any more (it keeps results for an hour)", cost_micros=None)
         detail = self.error_text(answer)
+        if answer.status_code == httpx.codes.FORBIDDEN and is_out_of_credit(detail):
+            raise build_credit_stop(SERVICE, detail)
         require_free_answer(answer, service=SERVICE, key_env=self._options.api_key_env, detail=detail)
 
     def _refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
-        detail = self.error_text(answer)
-        if answer.status_code == httpx.codes.FORBIDDEN and _LOCKED.search(detail):
-            return BatchStopped("credit", f"{SERVICE}: {detail} Then resume; nothing is paid twice")
-        return build_refusal(answer, detail, service=SERVICE, key_env=self._options.api_key_env)
+        return build_refusal(answer, self.error_text(answer), service=SERVICE, key_env=self._options.api_key_env)
 
 
 def is_model_error(answer: httpx.Response) -> bool:

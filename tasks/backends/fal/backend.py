@@ -25,7 +25,7 @@ from tasks.backends.fal.api import COMPLETED, FalApi
 from tasks.backends.fal.inputs import MOST_MEGAPIXELS, build_input, estimate_megapixels, find_problems
 from tasks.backends.fal.options import FalOptions, parse_model
 from tasks.backends.fal.reference_images import build_image_inputs, get_image_inputs
-from tasks.backends.fal.results import build_failure, find_image, is_flagged, read_megapixels
+from tasks.backends.fal.results import build_failure, find_images, is_flagged, read_megapixels
 from tasks.backends.prices import Pricing, Used, find_price, parse_seconds
 from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import Ambiguous, ConfigError, JobError, Refused, Transient
@@ -135,24 +135,25 @@ class FalBackend:
         return (status, await self._api.result(request_id)) if status["status"] == COMPLETED else None
 
     def _ended(self, job: Job, prediction: Prediction, status: dict[str, Any], body: dict[str, Any]) -> Prediction:
-        picture = find_image(body)
-        size = read_megapixels(picture or {}) or estimate_megapixels(job, self._options)
-        seconds = parse_seconds((status.get("metrics") or {}).get("inference_time"))
-        cost_micros = self._pricing.cost_micros(self._used(job, size, seconds))
+        images = find_images(body)
+        size = (read_megapixels(images[0]) if images else None) or estimate_megapixels(job, self._options)
+        metrics = status.get("metrics")
+        seconds = parse_seconds(metrics.get("inference_time")) if isinstance(metrics, dict) else None
+        cost_micros = self._pricing.cost_micros(self._used(job, size, seconds, images=max(1, len(images))))
         if is_flagged(body):
-            raise Refused("the picture was flagged and blackened", cost_micros=cost_micros)
-        if picture is None:
-            raise JobError("the request ended without a picture", kind="no_output", cost_micros=cost_micros)
+            raise Refused("the image was flagged and blackened", cost_micros=cost_micros)
+        if not images:
+            raise JobError("the request ended without an image", kind="no_output", cost_micros=cost_micros)
         return Prediction(
             prediction_id=prediction.prediction_id,
-            output=picture["url"],
+            output=images[0]["url"],
             predict_time_s=seconds,
             cost_micros=cost_micros,
             cost_source=None if cost_micros is None else "free" if self._pricing.free else "priced",
         )
 
-    def _used(self, job: Job, size: float | None, seconds: float | None = None) -> Used:
-        return Used(images=1, megapixels=size, input_megapixels=None if job.image else 0.0, seconds=seconds)
+    def _used(self, job: Job, size: float | None, seconds: float | None = None, *, images: int = 1) -> Used:
+        return Used(images=images, megapixels=size, input_megapixels=None if job.image else 0.0, seconds=seconds)
 
     @property
     def _key(self) -> str:

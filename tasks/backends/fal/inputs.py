@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.backends.fal.options import FalOptions
+from tasks.backends.image_counts import explain_several
 from tasks.backends.sizes import resolve_requested_size
 from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
@@ -41,9 +42,7 @@ def build_input(job: Job, options: FalOptions) -> dict[str, Any]:
 
 def find_problems(job: Job, options: FalOptions) -> list[str]:
     """What cannot be sent, and pictures that would be paid for and dropped; each `input: reason`."""
-    found = []
-    if build_input(job, options).get("num_images", 1) != 1:
-        found.append("num_images: one picture is kept of each request; ask for more with samples")
+    found = explain_several(build_input(job, options))
     if options.size_as == "none" and (job.width or job.height or job.aspect_ratio):
         found.append("size: this instance sends none; set size_as, or leave it out")
     if options.size_as == "aspect_ratio" and (job.width or job.height):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import gcd
 from typing import Any
 
+from tasks.backends.image_counts import explain_several
 from tasks.backends.openai.models import (
     AUTO,
     FORMATS,
@@ -63,8 +64,7 @@ def find_problems(job: Job, options: OpenAIOptions) -> list[str]:
         for name in ("negative_prompt", "steps")
         if getattr(job, name) is not None and name not in options.extra_inputs.values()
     ]
-    if body.get("n") != 1:
-        found.append("n: one picture is kept of each request; ask for more with samples")
+    found += explain_several(body)
     if body.get("stream"):
         found.append("stream: is not understood here")
     if not isinstance(body.get("prompt"), str):

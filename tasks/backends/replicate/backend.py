@@ -18,10 +18,11 @@ from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import find_secret_problem, read_secret
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.client.service_clock import ServiceClock
+from tasks.backends.image_counts import count_images, explain_several
 from tasks.backends.prices import Pricing, Used, find_price
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.input_schema import fetch_schema
-from tasks.backends.replicate.inputs import build_input, count_images, get_megapixels, has_reference_images
+from tasks.backends.replicate.inputs import build_input, get_megapixels, has_reference_images
 from tasks.backends.replicate.likeness import Comparison, SentInput
 from tasks.backends.replicate.lost_creates import LostCreates
 from tasks.backends.replicate.models import get_model_facts
@@ -97,10 +98,7 @@ class ReplicateBackend:
     def problems(self, job: Job) -> list[str]:
         """Inputs that the model would refuse, as far as its schema is known, and images that would be paid for and dropped."""
         values, schema = self._input(job), self._comparison.schema
-        several = ["num_outputs: one image is kept of each prediction; ask for more with samples"] * (
-            count_images(values) > 1
-        )
-        return several + ([] if schema is None else schema.problems(values))
+        return explain_several(values) + ([] if schema is None else schema.problems(values))
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the price table's; a price by time counts the usual time, at most the time-out."""

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import httpx
 from jsonschema import Draft202012Validator, SchemaError
+from jsonschema.validators import extend
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
+from tasks.backends.client.proxies import UnusableProxy, find_proxy
+from tasks.backends.client.transport import MOST_JSON_BYTES, build_ssl_context
+from tasks.backends.image_counts import find_image_counts
 from tasks.backends.replicate.options import ModelReference
+from tasks.core.display import current_display
 from tasks.core.errors import ConfigError
 
 TIMEOUT_S = 15.0
+LONGEST_S = 60.0
+"""For the whole page, so that a server that drips holds up no plan."""
+LONGEST_REASON = 500
+MOST_PROBLEMS = 20
+_NO_SCHEMA = (
+    httpx.HTTPError,
+    UnusableProxy,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    SchemaError,
+    TypeError,
+    ValueError,
+)
+# A published pattern can take longer than anybody waits (catastrophic backtracking), so the service checks it alone.
+_Validator = extend(Draft202012Validator, {"pattern": None, "patternProperties": None})
 
 
 class InputSchema:
@@ -34,23 +60,38 @@ class InputSchema:
             if isinstance(found, dict) and "default" in found
         }
         output = components["schemas"].get("Output")
+        self._too_many = {
+            name: count for name, default in self.defaults.items() for _, count in find_image_counts({name: default})
+        }
+        """Inputs that make several images where they are not sent, with their number."""
         self.lists_frames = isinstance(output, dict) and output.get("x-cog-array-type") == "iterator"
         """The model's outputs are frames of one image on its way; the last one is the image."""
-        # An enum stands as a reference to its own component.
-        self._validator = Draft202012Validator({**schema, "components": components})
+        # An enum stands as a reference to its own component. References to anywhere else are not followed.
+        self._validator = _Validator({**schema, "components": components}, registry=Registry())
 
     def problems(self, values: Mapping[str, Any]) -> list[str]:
-        """What the model would refuse, as `name: reason`; empty when it takes the input."""
+        """What the model would refuse, as `name: reason`; empty when it takes the input, or its schema cannot be followed."""
         unknown = [
             f"{name}: the model has no such input; take it away with backend_opts: {{{name}: null}}"
             for name in values
             if name not in self.names
         ]
-        invalid = [
-            f"{error.path[0] if error.path else 'input'}: {error.message}"
-            for error in self._validator.iter_errors(dict(values))
+        several = [
+            f"{name}: the model makes {count} images where it is not sent; add backend_opts: {{{name}: 1}}"
+            for name, count in self._too_many.items()
+            if name not in values
         ]
-        return unknown + invalid
+        return several + unknown + self._find_invalid(values)
+
+    def _find_invalid(self, values: Mapping[str, Any]) -> list[str]:
+        try:
+            return [
+                f"{error.path[0] if error.path else 'input'}: {error.message[:LONGEST_REASON]}"
+                for error in islice(self._validator.iter_errors(dict(values)), MOST_PROBLEMS)
+            ]
+        except (RecursionError, Unresolvable, ValueError, TypeError, LookupError, AttributeError):
+            # A schema that refers to itself or to elsewhere is as good as none: the service checks the input itself.
+            return []
 
 
 def fetch_schema(model: ModelReference, *, base: str, token: str, token_env: str) -> InputSchema | None:
@@ -63,16 +104,39 @@ def fetch_schema(model: ModelReference, *, base: str, token: str, token_env: str
     if model.version is not None:
         url += f"/versions/{model.version}"
     try:
-        answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S)
-        if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+        status, page = _fetch_page(url, token)
+        if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             raise ConfigError(f"Replicate does not accept the token in {token_env}")
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        if status == httpx.codes.NOT_FOUND:
             raise ConfigError(f"model: Replicate knows no model {model}")
-        answer.raise_for_status()
-        page = answer.json()
         version = page if model.version is not None else page["latest_version"]
         if model.version is None and page.get("is_official") is False:
             raise ConfigError(f"model: {model} is a community model, which needs its version: {model}:{version['id']}")
         return InputSchema(version["openapi_schema"])
-    except (httpx.HTTPError, ValueError, LookupError, TypeError, SchemaError):
+    except _NO_SCHEMA as exc:
+        current_display.get().warn(
+            f"{model}: its input schema cannot be read ({type(exc).__name__}); rows are not held against it"
+        )
         return None
+
+
+def _fetch_page(url: str, token: str) -> tuple[int, Any]:
+    """Status and JSON of the model's page, bounded in size and time.
+
+    Raises:
+        httpx.HTTPError, UnusableProxy, ValueError, RecursionError: There is none that can be read.
+    """
+    headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity", "User-Agent": "imagen"}
+    proxy, deadline_s = find_proxy(httpx.URL(url)), time.monotonic() + LONGEST_S
+    body = bytearray()
+    with (
+        httpx.Client(proxy=proxy, verify=build_ssl_context(), trust_env=False, timeout=TIMEOUT_S) as http,
+        http.stream("GET", url, headers=headers) as answer,
+    ):
+        for part in answer.iter_raw():
+            body += part
+            if len(body) > MOST_JSON_BYTES or time.monotonic() > deadline_s:
+                raise httpx.ReadError("the page is too long, or takes too long")
+        if answer.is_server_error or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            answer.raise_for_status()
+        return answer.status_code, json.loads(body) if answer.is_success else {}

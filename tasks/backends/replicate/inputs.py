@@ -16,7 +16,6 @@ ASPECT_RATIOS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3"
 SIDES_APART = 0.05
 """Sides are usually rounded to multiples of 16 or 64: those that people give SDXL are within 4 % of one of these."""
 
-IMAGE_COUNTS = ("num_outputs", "max_images", "number_of_images")
 REFERENCE_IMAGES = ("image", "images", "input_image", "input_images", "image_input", "image_prompt")
 """Names of such inputs in the schemas of image models on Replicate (read 2026-11)."""
 
@@ -80,18 +79,9 @@ def _measure_distance(known: str, across: int, down: int) -> float:
     return max(wide, narrow) / min(wide, narrow) - 1
 
 
-def count_images(values: Mapping[str, Any]) -> int:
-    """How many pictures an input asks for."""
-    return max((int(values[name]) for name in IMAGE_COUNTS if _is_count(values.get(name))), default=1)
-
-
 def has_reference_images(values: Mapping[str, Any]) -> bool:
     """Whether pictures go in: their size is not known here, and some models bill it."""
     return any(values.get(name) for name in REFERENCE_IMAGES)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def get_megapixels(values: Mapping[str, Any]) -> float:

@@ -53,7 +53,7 @@ def test_the_size_follows_the_row(model: str, changes: dict[str, Any], size: str
         (FIXED, {}, {"quality": "max"}, "quality: 'max'"),
         (FIXED, {"backend_opts": {"quality": "hd"}}, {}, "quality"),
         (FIXED, {"backend_opts": {"output_format": "gif"}}, {}, "output_format"),
-        (FIXED, {"backend_opts": {"n": 2}}, {}, "n: one picture"),
+        (FIXED, {"backend_opts": {"n": 2}}, {}, "n: 2 images"),
         (FREE, {"backend_opts": {"size": "large"}}, {}, "size: large is no size"),
         (FREE, {"backend_opts": {"size": "1024x1024x3"}}, {}, "size"),
         (FIXED, {"backend_opts": {"quality": ["low"]}}, {}, "quality"),

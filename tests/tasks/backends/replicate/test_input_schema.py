@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
 from tasks.backends.replicate.options import ModelReference
+from tasks.core.display import SilentDisplay, current_display
 from tasks.core.errors import ConfigError
 from tests.support.raw_server import http, raw_server
 
@@ -98,3 +100,72 @@ async def test_what_can_never_work_is_said_before_anything_is_sent(status: str, 
     """A refused token or an unknown model."""
     with pytest.raises(ConfigError, match=fragment):
         await fetched({}, status=status)
+
+
+def schema_of(properties: dict[str, Any], **components: Any) -> InputSchema:
+    """A schema with these inputs."""
+    inputs = {"type": "object", "properties": properties}
+    return InputSchema({"components": {"schemas": {"Input": inputs, **components}}})
+
+
+async def test_a_schema_leads_nowhere_else() -> None:
+    """A reference to another address or to a file is not followed: nobody is asked, and nothing is read."""
+    async with raw_server(http("200 OK", '{"type": "string"}')) as server:
+        for elsewhere in (f"{server.url}/x.json", "file:///etc/passwd", "#/components/schemas/none"):
+            schema = schema_of({"prompt": {"$ref": elsewhere}})
+            assert await asyncio.to_thread(schema.problems, {"prompt": 7}) == []
+    assert server.requests == []
+
+
+def test_a_schema_that_refers_to_itself_is_as_good_as_none() -> None:
+    """It crashes nothing; the service checks the input."""
+    schema = schema_of({"prompt": {"$ref": "#/components/schemas/loop"}}, loop={"$ref": "#/components/schemas/loop"})
+    assert schema.problems({"prompt": "a fox"}) == []
+
+
+def test_a_published_pattern_holds_up_nobody() -> None:
+    """One that takes exponential time is not tried here."""
+    schema = schema_of({"prompt": {"type": "string", "pattern": "^(a+)+$"}})
+    assert schema.problems({"prompt": "a" * 50_000 + "!"}) == []
+    assert schema.problems({"prompt": 7}) != []
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"latest_version": {"openapi_schema": None}},
+        {"latest_version": {"openapi_schema": {"components": {"schemas": {"Input": [1]}}}}},
+        {"latest_version": {"openapi_schema": {"components": {"schemas": {"Input": {"properties": 5}}}}}},
+        {"latest_version": {"openapi_schema": {"components": {"schemas": {"Input": {"type": 5, "properties": {}}}}}}},
+        {"latest_version": ["x"]},
+        [],
+        "x" * 17_000_000,
+    ],
+)
+async def test_trouble_with_a_schema_is_said_once_and_stops_nothing(page: Any, display: list[str]) -> None:
+    """Whatever the page holds, and however long it is."""
+    assert (await fetched(page))[0] is None
+    assert len(display) == 1
+    assert "schema cannot be read" in display[0]
+
+
+@pytest.fixture
+def display() -> Iterator[list[str]]:
+    """Warnings that stay on the screen."""
+    shown: list[str] = []
+
+    class Screen(SilentDisplay):
+        def warn(self, text: str) -> None:
+            shown.append(text)
+
+    token = current_display.set(Screen())
+    yield shown
+    current_display.reset(token)
+
+
+def test_several_images_by_default_are_said_before_anything_is_paid() -> None:
+    """A model that makes four images unless it is told otherwise would bill four and one would be kept."""
+    schema = schema_of({"prompt": {"type": "string"}, "Num-Images": {"type": "integer", "default": 4}})
+    [problem] = schema.problems({"prompt": "a fox"})
+    assert problem.startswith("Num-Images: the model makes 4 images")
+    assert schema.problems({"prompt": "a fox", "Num-Images": 1}) == []
