@@ -1,0 +1,101 @@
+"""Two batches of one manifest at once on one account, killed again and again: four accounts of the money agree."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import Cli
+from tests.flows.test_chaos import truth
+from tests.flows.test_run import rows_of
+from tests.support.killing import killed_run
+from tests.support.scripted_batch import ledger
+from tests.support.waiting import PATIENCE_S
+
+pytestmark = [pytest.mark.server, pytest.mark.soak]
+
+KILLS = int(os.environ.get("IMAGEN_TWO_BATCHES_KILLS", "50"))
+"""Over both batches."""
+JOBS = int(os.environ.get("IMAGEN_TWO_BATCHES_JOBS", "200"))
+"""Of each batch; 50000 makes 100,000 creates of both."""
+FOLDERS = ("one", "two")
+LAST_RUN_S = 3_600.0
+FAULTS = (
+    "drop_before_create",
+    "drop_after_create",
+    "timeout_504_after_create",
+    "unreadable_2xx_after_create",
+    "server_error_500",
+    "poll_500",
+    "poll_odd_status",
+    "list_odd_entries",
+    "failed_pa",
+    "dropped_file",
+)
+"""At 2 % each; every image can be had in spite of them."""
+
+
+@pytest.fixture
+def simulator(cli: Cli) -> Iterator[str]:
+    """`imagen simulate` in a process of its own, with the faults; its API's address."""
+    faults = [argument for fault in FAULTS for argument in ("--fault", f"{fault}:0.02")]
+    process = cli.start("simulate", "--port", "0", "--latency", "0.6", "--fault", "list_lag:0.3", *faults)
+    assert process.stdout is not None
+    address = next(word for line in process.stdout for word in line.split() if word.startswith("http://127.0.0.1"))
+    yield address.strip("'\",")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE_S)
+
+
+def run_killed(cli: Cli, manifest: Path, out: str, kills: int) -> int:
+    """Run a batch to its end, killed so many times at random moments before; gives how often it was."""
+    dice = random.Random(f"{out} {kills}")
+    done = 0
+    while killed_run(cli, manifest, out, dice.uniform(1.5, 4.0) if done < kills else LAST_RUN_S):
+        done += 1
+    return done
+
+
+def test_two_batches_on_one_account_agree_with_the_bill(cli: Cli, simulator: str) -> None:
+    """Bill, ledgers, usage rows and tables have the same sum; no prediction is in two ledgers, or made for nothing."""
+    cli.environ["REPLICATE_API_TOKEN"] = "r8_rehearsal"
+    instance = {
+        "type": "replicate",
+        "model": "black-forest-labs/flux-schnell",
+        "api_base": simulator,
+        "delivery_hosts": ["localhost"],
+        "lookup_patience_s": 2.0,
+        "concurrency": 4 if JOBS < 10_000 else 64,
+        "creates_per_min": 300 if JOBS < 10_000 else 60_000,
+        "max_attempts": 6,
+    }
+    (cli.folder / "imagen.yaml").write_text(json.dumps({"default_backend": "flux", "backends": {"flux": instance}}))
+    manifest = cli.manifest(JOBS)
+    with ThreadPoolExecutor(len(FOLDERS)) as threads:
+        runs = [threads.submit(run_killed, cli, manifest, out, KILLS // len(FOLDERS)) for out in FOLDERS]
+        kills = sum(run.result() for run in runs)
+    account = truth(simulator)
+    status = [cli.json("status", out) for out in FOLDERS]
+    tables = [rows_of(cli.folder / out) for out in FOLDERS]
+    usage = cli.json("usage")
+    query = "SELECT prediction_id FROM attempts WHERE state = 'succeeded'"
+    ids = [row[0] for out in FOLDERS for row in ledger(cli.folder / out, query)]
+    sums = {
+        "bill": account["cost_usd"],
+        "ledger": sum(batch["cost_usd"] for batch in status),
+        "tables": sum(row["cost_usd"] for table in tables for row in table),
+        "usage": usage["total"]["cost_usd"],
+    }
+    sys.stderr.write(f"{kills} kills, {account['created']} created, {account['billed']} billed, {sums}\n")
+    assert [(batch["succeeded"], batch["held"], batch["failed"]) for batch in status] == [(JOBS, 0, 0)] * 2
+    assert (len(ids), len(set(ids)), account["billed"]) == (2 * JOBS,) * 3
+    assert {name: round(total * 1e6) for name, total in sums.items()} == dict.fromkeys(sums, 2 * JOBS * 3_000)
+    assert account["token_leaks"] == 0
