@@ -71,8 +71,8 @@ def parse_text(value: Any) -> str:
 
 
 def parse_prompt(value: Any) -> str:
-    """The text of an image; one with nothing to see in it is none."""
-    if value is None or not "".join(filter(str.isprintable, parse_text(value))).strip():
+    """The text of an image."""
+    if value is None or not parse_text(value).strip():
         raise ValueError("is empty; give the text of the image or delete the row")
     return str(value)
 

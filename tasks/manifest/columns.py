@@ -6,6 +6,7 @@ problem until the user renames it, gives it a meaning (`columns:`), or leaves it
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -228,7 +229,7 @@ def _judge_unknown(name: str) -> str:
 
 def _ask(name: str, reason: str) -> str:
     return (
-        f"This column {reason}. Rename it, leave it out with --ignore-columns {name!r}, "
+        f"This column {reason}. Rename it, leave it out with --ignore-columns {shlex.quote(name.lstrip('-'))}, "
         f"or say under `columns:` what it means (a column's name, option, carry)"
     )
 

@@ -117,7 +117,7 @@ def _take_settings(whole: dict[str, Any], key: str, findings: Findings) -> dict[
 def _read_map(whole: dict[str, Any], lines: dict[str, int], line: int, file: str) -> Iterator[RawRow | Problem]:
     if not whole:
         return
-    if holds_prompts(whole) or any(isinstance(whole.get(name), dict) for name in (*ENVELOPES, "messages")):
+    if holds_prompts(whole) or "messages" in whole or any(isinstance(whole.get(name), dict) for name in ENVELOPES):
         yield RawRow(line, whole)
     elif all(value is None or isinstance(value, dict) for value in whole.values()):
         for name, facts in whole.items():
@@ -185,14 +185,13 @@ class _Scanner:
 
     def read_key_lines(self, start: int) -> dict[str, int]:
         """The line of each key of an object that was read; the position stays."""
-        end, line = self.position, self.line
+        end = self.position
         self.go_to(start)
         lines = {}
         for key in self.read_keys():
             lines[key] = self.line
             self.read_value()
         self.go_to(end)
-        self.line = line
         return lines
 
     def _read_key(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -11,6 +12,16 @@ from tasks.core.records import Problem
 
 LINE_BYTES = 1024 * 1024
 """A longer line is not a row that anybody wrote; it is skipped without being held in memory."""
+
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
+_BLANK = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")
+"""Fillers that fonts draw as nothing."""
+
+
+def is_visible(text: str) -> bool:
+    """Whether a text holds anything to see: not only spaces, zero-width and control characters."""
+    return any(unicodedata.category(char) not in _INVISIBLE and char not in _BLANK for char in text)
 
 
 def read_lines(path: Path, file: str) -> Iterator[tuple[int, str | Problem]]:

@@ -32,11 +32,13 @@ _MARKS = (
 _UTF8_PART = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 # What Western text has beyond ASCII in Windows-1252: letters beside letters, and typographic signs (quotes, dashes,
 # dots, euro, degree, fractions). Runs of other bytes are another alphabet, or no text.
+_LETTERS = rb"[\xc0-\xd6\xd8-\xf6\xf8-\xff\x8a\x8c\x8e\x9a\x9c\x9e\x9f]"
+_SIGNS = rb"[\x80\x82\x84\x85\x91-\x97\x99\xa0\xa3\xa7\xa9\xab\xae\xb0-\xb5\xb7\xb9-\xbe\xd7]"
 _LATIN_PART = re.compile(
-    rb"(?<=[A-Za-z])[\xc0-\xd6\xd8-\xf6\xf8-\xff\x8a\x8c\x8e\x9a\x9c\x9e\x9f]{1,2}(?![\x80-\xff])"
-    rb"|(?<![\x80-\xff])[\xc0-\xd6\xd8-\xf6\xf8-\xff\x8a\x8c\x8e\x9a\x9c\x9e\x9f](?=[A-Za-z])"
-    rb"|(?<=[A-Za-z] )[\xc0\xc8\xc9\xd3\xe0\xe8\xe9\xf3](?= [A-Za-z])"
-    rb"|[\x80\x85\x91-\x97\x99\xa0\xa3\xa7\xa9\xab\xae\xb0\xb1\xb2\xb3\xb4\xb5\xb7\xb9\xba\xbb\xbc\xbd\xbe\xd7]"
+    rb"(?<=[A-Za-z])" + _LETTERS + rb"{1,2}(?!" + _LETTERS + rb")"
+    rb"|(?<!" + _LETTERS + rb")" + _LETTERS + rb"{1,2}(?=[A-Za-z])"
+    rb"|(?<=[A-Za-z\xc0-\xff] )" + _LETTERS + rb"(?= [A-Za-z\xc0-\xff])"
+    rb"|" + _SIGNS
 )
 _HIGH = re.compile(rb"[\x80-\xff]")
 

@@ -16,7 +16,7 @@ from typing import Any
 from tasks.core.records import Problem
 from tasks.manifest.columns import RawRow
 from tasks.manifest.detect import find_delimiter
-from tasks.manifest.lines import read_lines
+from tasks.manifest.lines import is_visible, read_lines
 from tasks.manifest.names import find_alias
 from tasks.manifest.reading import Findings, ReadOptions
 from tasks.manifest.source import ManifestFile
@@ -86,19 +86,14 @@ def _survey_lines(file: ManifestFile) -> _Survey:
     return survey
 
 
-def is_visible(line: str) -> bool:
-    """Whether a line holds anything to see: not only spaces, zero-width and control characters."""
-    return any(char.isprintable() and not char.isspace() and char not in "\u00ad\u2800\u3164\ufe0f" for char in line)
-
-
 def _skip_reason(line: str) -> str | None:
     """Why a line is no prompt; None where it is one."""
     if _FENCE.fullmatch(line):
-        return f"fence code and were left out; {LITERAL}"
+        return f"code fences were left out; {LITERAL}"
     if _COMMENT.match(line):
-        return f"begin with # or // and were left out as comments; {LITERAL}"
+        return f"comments (# or //) were left out; {LITERAL}"
     if _RULE.fullmatch(line):
-        return f"are rules between prompts and were left out; {LITERAL}"
+        return f"rules between prompts were left out; {LITERAL}"
     return None
 
 
@@ -111,7 +106,7 @@ def _read_prompts(file: ManifestFile, survey: _Survey, findings: Findings) -> It
         text = line.rstrip("\r\n")
         if not is_visible(text):
             if text.strip():
-                findings.count("hold nothing that can be seen and were left out", number)
+                findings.count("lines with nothing to see (zero-width or control characters) were left out", number)
         elif reason := _skip_reason(text):
             findings.count(reason, number)
         else:
@@ -124,14 +119,14 @@ def _read_prompts(file: ManifestFile, survey: _Survey, findings: Findings) -> It
 
 def _tell_bullet(*, is_list: bool) -> str:
     if is_list:
-        return f"begin with a bullet or a number, which was left out; {LITERAL}"
-    return "begin with a bullet or a number, which is a part of the prompt, since other lines have none"
+        return f"bullets and numbers before prompts were left out; {LITERAL}"
+    return "a bullet or number is kept as a part of the prompt, since other lines have none"
 
 
 def _read_line(text: str, number: int, file: str, findings: Findings) -> RawRow | Problem:
     if not _OPTION.search(text):
         return RawRow(number, {"prompt": text})
-    findings.count(f"hold options as --steps and were read so; {LITERAL}", number)
+    findings.count(f"options such as --steps were read as columns; {LITERAL}", number)
     try:
         cells = _split_options(text)
     except ValueError as exc:
@@ -155,7 +150,7 @@ def _split_options(text: str) -> dict[str, Any]:
         name = _name_option(match[1])
         if name in cells:
             raise ValueError(f"--{match[1]} stands twice")
-        cells[name] = value
+        cells[name] = value or True  # an option without a value is switched on
     return cells
 
 
@@ -197,7 +192,7 @@ def _read_block(block: list[tuple[int, str]], file: str, findings: Findings) -> 
     if not parameters and begin == len(texts):
         yield from (RawRow(number, {"prompt": text}) for number, text in block)
         return
-    findings.count(f"begin a block of A1111's parameters, which was read as one row; {LITERAL}", first)
+    findings.count(f"A1111's parameters were read as columns of the prompt before them; {LITERAL}", first)
     cells: dict[str, Any] = {}
     if begin < len(texts):
         cells["negative_prompt"] = _NEGATIVE.sub("", "\n".join(texts[begin:]), count=1)
@@ -208,5 +203,5 @@ def _read_block(block: list[tuple[int, str]], file: str, findings: Findings) -> 
     yield (
         RawRow(first, cells, is_table=True)
         if begin
-        else Problem(file, first, None, f"are the parameters of an image without its prompt; {LITERAL}")
+        else Problem(file, first, None, f"holds the parameters of an image without its prompt; {LITERAL}")
     )

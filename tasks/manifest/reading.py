@@ -112,7 +112,7 @@ class Findings:
     _counted: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
 
     def count(self, message: str, line: int) -> None:
-        """Add a line to a note that names the number of lines and the first few: `message` follows `3 lines`."""
+        """Count a line of which `message` tells; the note gives the number of such lines and the first few."""
         number, first = self._counted.get(message, (0, []))
         self._counted[message] = (number + 1, [*first, line] if number < LINES_SHOWN else first)
 
@@ -120,7 +120,7 @@ class Findings:
         """Make notes of what was counted in a file."""
         for message, (number, first) in self._counted.items():
             lines = ", ".join(map(str, first)) + (", ..." if number > len(first) else "")
-            self.notes[f"{file}: {format_count(number, 'line')} {message} (line {lines})"] = None
+            self.notes[f"{file}: {message} ({format_count(number, 'line')}: {lines})"] = None
         self._counted.clear()
 
     def note_column(self, name: str, meaning: str) -> None:

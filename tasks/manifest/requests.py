@@ -46,6 +46,8 @@ def _unwrap(
     cells: Mapping[str, Any], envelope: str, inner: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     row = {name: value for name, value in cells.items() if name != envelope}
+    if isinstance(version := row.get("version"), str) and "/" in version:  # Replicate: owner/name:version
+        row.setdefault("model", version)
     options: dict[str, Any] = {}
     for name, value in inner.items():
         if name == "messages" and not holds_prompts(inner):

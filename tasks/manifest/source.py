@@ -30,8 +30,8 @@ NAMELESS = "manifest"
 """Name of a manifest that is called `..csv`: an output folder `runs/.` would be that of all batches."""
 SNIFFED_BYTES = 64 * 1024
 MOST_FILES = 10_000
-LATIN_FORMATS = frozenset({"csv", "tsv", "text"})
-"""What spreadsheets and old editors write in Windows-1252."""
+LATIN_FORMATS = frozenset({"csv", "tsv"})
+"""What spreadsheets write in Windows-1252."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ def _open_file(
         if kind not in TEXT_FORMATS:
             return ManifestFile(path, display, kind), ()
         # What is sniffed may be in another encoding, so it is looked at again when it is decoded.
-        copy = decode(path, folder, encoding=options.encoding, may_be_latin=named is None or kind in LATIN_FORMATS)
+        copy = decode(path, folder, encoding=options.encoding, may_be_latin=kind in LATIN_FORMATS)
         if copy.path != path:
             with copy.path.open("rb") as file:
                 kind = detect_format(file.read(SNIFFED_BYTES), named)

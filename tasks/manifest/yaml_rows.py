@@ -7,6 +7,7 @@ rows, in the order in which they stand.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -15,7 +16,7 @@ import yaml
 
 from tasks.core.records import Problem
 from tasks.manifest.columns import RawRow
-from tasks.manifest.names import find_alias
+from tasks.manifest.names import find_alias, fold_name
 from tasks.manifest.reading import Findings, ReadOptions, parse_columns
 from tasks.manifest.source import ManifestFile
 from tasks.manifest.template import TemplateProblem, expand_template
@@ -50,7 +51,8 @@ def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> I
         header = _read_header(file)
         findings.columns.update(header.columns)
         with file.path.open("rb") as stream:
-            yield from _Rows(header, text, findings).read(NodeReader(stream))
+            known = header.columns.keys() | options.columns.keys()
+            yield from _Rows(header, text, findings, known).read(NodeReader(stream))
     except YamlProblem as exc:
         yield Problem(file.display, exc.line, None, str(exc))
     except yaml.YAMLError as exc:
@@ -87,10 +89,11 @@ def _read_header(file: ManifestFile) -> _Header:
 class _Rows:
     """Makes rows of a document's nodes."""
 
-    def __init__(self, header: _Header, text: YamlText, findings: Findings) -> None:
+    def __init__(self, header: _Header, text: YamlText, findings: Findings, known: AbstractSet[str]) -> None:
         self._header = header
         self._text = text
         self._findings = findings
+        self._known = known
 
     def read(self, reader: NodeReader) -> Iterator[RawRow | Problem]:
         start = reader.start()
@@ -132,7 +135,7 @@ class _Rows:
         if isinstance(value, str):
             return RawRow(line, {"prompt": value}, header.default_lines, header.defaults)
         if isinstance(value, dict) and all(isinstance(name, str) for name in value):
-            if not any(map(find_alias, value)) and (quoted := self._text.quote_line(line)):
+            if not any(map(self._is_known, value)) and (quoted := self._text.quote_line(line)):
                 return self._problem(
                     line, f"names no column that is known; if it is a text, write it in quotes: {quoted}", "prompt"
                 )
@@ -140,6 +143,9 @@ class _Rows:
         quoted = self._text.quote_line(line)
         hint = f": {quoted}" if quoted else ""
         return self._problem(line, f"is neither a text nor a row of named columns; a text like this needs quotes{hint}")
+
+    def _is_known(self, name: str) -> bool:
+        return find_alias(name) is not None or fold_name(name) in self._known
 
     def _expand_templates(self, node: yaml.Node) -> Iterator[RawRow | Problem]:
         entries = node.value if isinstance(node, yaml.SequenceNode) else [node]

@@ -65,7 +65,7 @@ class YamlText:
                     name,
                     f"is cut at ' #', where YAML begins a comment; in quotes it is whole: {whole}",
                 )
-            findings.count("end in a comment (' # ...'), which is no part of the text; in quotes it would be", line)
+            findings.count("a comment (' # ...') behind a text is no part of it; in quotes it would be", line)
         return None
 
     def quote_line(self, number: int) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ BAD_CONFIGS = {
     "a price that no ledger holds": ("prices:\n  m: {image: 1.0e+300}\n", ":2", "prices.m.image", "100000"),
     "a day that there is not": ("default_backend: 2026-13-45\n", "imagen.yaml", "cannot be read", "month"),
     "a number that is none": ("default_backend: !!int abc\n", "imagen.yaml", "cannot be read", "'abc'"),
+    "a truth that is none": ("default_backend: !!bool maybe\n", "imagen.yaml", "not what its tag says"),
+    "an empty number": ('default_backend: !!int ""\n', "imagen.yaml", "not what its tag says"),
+    "a bomb of aliases": (
+        "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        + "".join(f"{n}: &{n} [{', '.join([f'*{b}'] * 10)}]\n" for b, n in pairwise("abcdefgh")),
+        "imagen.yaml",
+        "aliases followed",
+    ),
+    "a list in itself": ("prices: &a [*a]\n", "imagen.yaml", "aliases followed"),
+    "text without end": ("# " + "x" * 4_000_001, "imagen.yaml", "is it a configuration"),
     "nested without end": ("[" * 3_000, "imagen.yaml", "nested too deeply"),
     "type missing": ("backends:\n  sketch:\n    model: x\n", ":2", "backends.sketch.type", "required"),
 }

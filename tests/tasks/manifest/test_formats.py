@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasks.core.records import Prompt
 from tasks.manifest import ReadOptions
-from tasks.manifest.plain_text import is_visible
+from tasks.manifest.lines import is_visible
 from tasks.manifest.rows import MISSING_PROMPTS
 from tests.tasks.manifest.reading import good, problems, read
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.core.records import Prompt
-from tasks.manifest.plain_text import is_visible
+from tasks.manifest.lines import is_visible
 from tests.tasks.manifest.reading import good, piped, problems, read
 
 

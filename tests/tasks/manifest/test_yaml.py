@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.core.records import Problem, Prompt
+from tasks.manifest import Findings, yaml_nodes
 from tests.tasks.manifest.reading import good, piped, problems, read
 
 BAD_FILES = [
@@ -272,3 +273,52 @@ def test_two_passes_are_equal(tmp_path: Path) -> None:
     """A manifest is planned twice: for its check, then for the ledger."""
     content = "prompts: [a, {prompt: b, seed: x}]\ntemplate: {prompt: '{m}'}\nmatrix: {m: [1, d]}\n"
     assert read(tmp_path, "m.yaml", content) == read(tmp_path, "m.yaml", content)
+
+
+def test_texts_keep_what_is_written(tmp_path: Path) -> None:
+    """YAML 1.1 takes 0010 for eight, 1:30 for ninety and 1.10 for 1.1; a manifest does not."""
+    content = (
+        "- {id: 0010, prompt: 007}\n- {id: 1:30, prompt: yes, aspect_ratio: 16:9}\n"
+        "- {id: 1.10, prompt: 2026-11-24, seed: 0019}\n- {id: 2026-11-24, prompt: x, seed: 0o17, note: 1:30}\n"
+    )
+    items = read(tmp_path, "m.yaml", content)
+    rows = [item for item in items if isinstance(item, Prompt)]
+    assert [row.id for row in rows] == ["0010", "1:30", "1.10"]
+    assert [row.prompt for row in rows] == ["007", "yes", "2026-11-24"]
+    assert (rows[1].aspect_ratio, rows[2].seed) == ("16:9", 19)
+    assert [(item.line, item.column) for item in items if isinstance(item, Problem)] == [(4, "seed")]
+
+
+@pytest.mark.parametrize(
+    ("content", "quoted"),
+    [
+        ("- a fox, style: ink\n", '- "a fox, style: ink"'),
+        ("- {red|blue} fox\n", '- "{red|blue} fox"'),
+        ("- [best], fox\n", '- "[best], fox"'),
+        ("- prompt: a fox: in snow\n", '- prompt: "a fox: in snow"'),
+        ("prompts:\n- prompt: x\n- @fox\n", '- "@fox"'),
+        ("- a fox #1 of 2\n", '"a fox #1 of 2"'),
+    ],
+)
+def test_a_text_that_needs_quotes_is_shown_with_them(tmp_path: Path, content: str, quoted: str) -> None:
+    """The message has the line as it can be pasted."""
+    found = problems(tmp_path, "m.yaml", content)
+    assert any(quoted in message for _, _, message in found)
+    assert {line for line, _, _ in found} == {content.rstrip("\n").count("\n") + 1}
+
+
+def test_a_comment_behind_a_text_is_told(tmp_path: Path) -> None:
+    """It may be a comment, or the rest of the prompt: the lines are named once for the file."""
+    findings = Findings()
+    rows = good(tmp_path, "m.yaml", '- a fox # first\n- "b # c"\n- prompt: d # e\n  seed: 1 # f\n', None, findings)
+    assert [row.prompt for row in rows] == ["a fox", "b # c", "d"]
+    [note] = findings.notes
+    assert "2 lines: 1, 3" in note
+
+
+def test_aliases_of_a_file_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that repeat a large one without end are a problem, though each alone is small enough."""
+    monkeypatch.setattr(yaml_nodes, "MOST_ALIASED_NODES", 5_000)
+    content = "- &a {prompt: x, tags: [" + ", ".join(["1"] * 100) + "]}\n" + "- *a\n" * 100
+    [(line, _, message)] = problems(tmp_path, "m.yaml", content)
+    assert (line, "aliases" in message) == (49, True)
