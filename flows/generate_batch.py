@@ -13,18 +13,17 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 from prefect.runtime import deployment as this_deployment
 from prefect.runtime import flow_run as this_run
-from prefect.states import Cancelled, Completed, Failed
 
-from tasks.core.errors import INTERRUPTED_STATUS
 from tasks.core.paths import has_ledger
 from tasks.core.text import format_command
 from tasks.generate.signals import handle_signals
 from tasks.metadata.write import write_metadata
 from tasks.orchestration.artifacts import write_report_artifacts
+from tasks.orchestration.cancellation import heed_cancellation
 from tasks.orchestration.flow_parameters import take_fields
 from tasks.orchestration.global_limits import hold_global_limits
 from tasks.orchestration.shards import generate_open_jobs
-from tasks.report.summary import Summary, format_summary, get_exit_code
+from tasks.orchestration.states import build_flow_state
 from tasks.runs.checks import check_request
 from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
@@ -67,30 +66,18 @@ async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
     request = _fill_in_date(request)
     check_request(request)
     async with open_run(request, deployment=this_deployment.name) as run, handle_signals(run.batch.stop):
-        selection = await plan_run(run)
-        async with hold_global_limits(run.batch, selection):
-            await generate_open_jobs(run.batch, selection, run=run.number)
+        async with heed_cancellation(run):
+            selection = await plan_run(run)
+            async with hold_global_limits(run.batch, selection):
+                await generate_open_jobs(run.batch, selection, run=run.number)
         run.batch.out.check_in_place()
         await write_metadata(run.batch.engine, run.batch.out)
         usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
         summary = await conclude_run(run, usage)
         await write_report_artifacts(run.batch, summary)
-    return _build_final_state(summary)
+    return build_flow_state(summary.as_dict())
 
 
 def _fill_in_date(request: RunRequest) -> RunRequest:
     """By the day of the schedule, on which a late or retried run was to start."""
     return request.on(this_run.scheduled_start_time)
-
-
-def _build_final_state(summary: Summary) -> State[dict[str, Any]]:
-    """What Prefect's automations act on: completed only when every job succeeded."""
-    record = summary.as_dict()
-    message = "; ".join(format_summary(record))
-    match get_exit_code(record):
-        case 0:
-            return Completed(message=message, data=record)
-        case status if status == INTERRUPTED_STATUS:
-            return Cancelled(message=message, data=record)
-        case _:
-            return Failed(message=message, data=record)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from flows.generate_batch import generate_batch
 from tasks.core.clock import Clock
+from tasks.orchestration.cancellation import find_cancelled_outputs, normalize_output
 from tasks.runs.request import RunRequest
 from tasks.runs.unfinished import ResumeRule, find_unfinished_batches
 
@@ -30,7 +31,7 @@ async def resume_failed(
         folder: An output folder, or one above output folders.
         tries: A batch that was gone on with so often is left to people.
         within_hours: Only batches whose last run began in the last so many hours.
-        interrupted: Also batches that were interrupted: Ctrl-C, cancelled, the machine shut down.
+        interrupted: Also batches that were interrupted: Ctrl-C, or the machine shut down. Never cancelled ones.
 
     Returns:
         Completed when nothing was left to do or all of it succeeded; its data says for each batch how it ended.
@@ -38,8 +39,13 @@ async def resume_failed(
     rule = ResumeRule(tries=tries, within=timedelta(hours=within_hours), interrupted=interrupted)
     ends: dict[str, str] = {}
     states: list[State[Any]] = []
-    # Found before the first of them is gone on with, which changes what is there.
+    cancelled = await find_cancelled_outputs(generate_batch.name)
+    # Found before the first of them is resumed, which changes what is there.
     for batch in [batch async for batch in find_unfinished_batches(folder, rule, now_us=Clock().now_us())]:
+        decided_at = cancelled.get(normalize_output(batch.out))
+        if decided_at is not None and decided_at >= batch.began_at:
+            ends[batch.out] = "left alone: cancelled in Prefect"
+            continue
         if batch.left_alone:
             ends[batch.out] = f"left alone: {batch.left_alone}"
             continue

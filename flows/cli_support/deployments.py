@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from prefect import Flow, get_client
+from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
@@ -23,17 +29,24 @@ from prefect.schedules import Cron
 from prefect.schedules import Schedule as Times
 from prefect.types.entrypoint import EntrypointType
 
+import flows
+import tasks
 from flows.generate_batch import generate_batch
 from flows.resume_failed import resume_failed
-from tasks.core.errors import ImagenError
+from tasks.core.errors import ConfigError, ImagenError
+from tasks.core.installation import get_version
 from tasks.generate.signals import SIGNALS
+from tasks.orchestration.late_runs import put_newest_first
+from tasks.orchestration.pauses import Pause, read_pause
 from tasks.orchestration.schedules import Schedule
 
 SCHEDULER_PATIENCE_S = 60.0
 """Prefect's scheduler looks for new deployments every 5 s, unless it is told otherwise."""
 LOOK_S = 1.0
+ENTRYPOINT = Path(flows.__file__).with_name("served") / "entrypoint.py"
+STRATEGIES = {"queue": ConcurrencyLimitStrategy.ENQUEUE, "cancel": ConcurrencyLimitStrategy.CANCEL_NEW}
 RESUME_CRON = "*/15 * * * *"
-TAGS = ["imagen", "nightly"]
+NIGHT_TAGS, UPKEEP_TAGS = ["imagen", "nightly"], ["imagen", "upkeep"]
 
 
 def serve_schedules(schedules: list[Schedule], api_url: str) -> None:
@@ -45,14 +58,57 @@ def serve_schedules(schedules: list[Schedule], api_url: str) -> None:
     asyncio.run(_serve(schedules, api_url))
 
 
+def require_own_packages(environ: Mapping[str, str]) -> None:
+    """Check that a run started from here finds our packages and no others of their names.
+
+    Raises:
+        ConfigError: `PYTHONPATH` or the environment puts another `flows` or `tasks` before ours. Nothing was started.
+    """
+    code = "import flows, tasks; print(flows.__file__, tasks.__file__, sep='\\n')"
+    found = subprocess.run([sys.executable, "-c", f"{code}"], env=environ, capture_output=True, text=True, check=False)  # noqa: S603  our own interpreter
+    ours = [flows.__file__, tasks.__file__]
+    if found.stdout.split("\n")[:2] != ours:
+        other = found.stdout.strip().replace("\n", ", ") or found.stderr.strip().rpartition("\n")[2]
+        raise ConfigError(
+            f"scheduled runs would not find imagen's packages `flows` and `tasks` but: {other}. "
+            "Take the folder with packages of these names out of PYTHONPATH"
+        )
+
+
 async def _serve(schedules: list[Schedule], api_url: str) -> None:
+    # Runs are `python -m prefect.engine`: without this, any module where the user works may hide one that they need.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    require_own_packages(os.environ)
     runner = Runner(pause_on_shutdown=False)
-    ids = [await runner.aadd_deployment(_build_nightly(schedule)) for schedule in schedules]
+    served = [await _add(runner, schedule) for schedule in schedules]
     for schedule in schedules:
-        await runner.aadd_deployment(_build_resumer(schedule))
-    starts = await asyncio.gather(*map(_find_first_start, ids))
+        await _register(runner, await _build_resumer(schedule))
+    starts = await asyncio.gather(*(_find_first_start(each.deployment, each.pause) for each in served))
     sys.stderr.write("\n".join(_format_lines(schedules, starts, api_url)) + "\n")
+    for each in served:
+        await put_newest_first(each.deployment)
     await _serve_until_told(runner)
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A deployment of this process, and what was paused of it before."""
+
+    deployment: UUID
+    pause: Pause
+
+
+async def _add(runner: Runner, schedule: Schedule) -> _Served:
+    pause = await read_pause(f"{generate_batch.name}/{schedule.name}")
+    return _Served(await _register(runner, _build_nightly(schedule, pause)), pause)
+
+
+async def _register(runner: Runner, deployment: RunnerDeployment) -> UUID:
+    added = await runner.aadd_deployment(deployment)
+    async with get_client() as client:
+        # Prefect keeps the path that a deployment was created with, and copies files from it where it is another folder.
+        await client.update_deployment(added, DeploymentUpdate(path="."))
+    return added
 
 
 async def _serve_until_told(runner: Runner) -> None:
@@ -70,46 +126,76 @@ async def _serve_until_told(runner: Runner) -> None:
     await serving
 
 
-def _format_lines(schedules: list[Schedule], starts: list[datetime], api_url: str) -> list[str]:
+def _format_lines(schedules: list[Schedule], starts: list[datetime | None], api_url: str) -> list[str]:
     lines = [f"serving on {api_url}; Ctrl-C ends it"]
     for schedule, start in zip(schedules, starts, strict=True):
-        lines += [
-            f"  {schedule.line()}",
-            f"    next: {start:%Y-%m-%d %H:%M %Z}; now: prefect deployment run '{generate_batch.name}/{schedule.name}'",
-        ]
-    return [*lines, "While this does not run, no night does; its schedules stay."]
+        name = f"{generate_batch.name}/{schedule.name}"
+        if start is None:
+            when = f"paused, and stays so; resume it in Prefect's pages or with: prefect deployment resume '{name}'"
+        else:
+            when = f"next: {start:%Y-%m-%d %H:%M %Z}"
+        lines += [f"  {schedule.line()}", f"    {when}; now: prefect deployment run '{name}'"]
+    return [*lines, "Scheduled runs start only while this process runs. The schedules stay on the server."]
 
 
-def _build_nightly(schedule: Schedule) -> RunnerDeployment:
+def _build_nightly(schedule: Schedule, pause: Pause) -> RunnerDeployment:
+    """Build the deployment of a manifest. A run that comes while the last one is busy waits, unless asked otherwise."""
     return _build_deployment(
         generate_batch,
         schedule.name,
-        Cron(schedule.cron, timezone=schedule.timezone),
+        Cron(schedule.cron, timezone=schedule.timezone, active=not pause.schedule),
         schedule.request().parameters(),
+        paused=pause.deployment,
+        strategy=STRATEGIES[schedule.when_busy],
+        tags=NIGHT_TAGS,
     )
 
 
-def _build_resumer(schedule: Schedule) -> RunnerDeployment:
-    """A night that was stopped or killed comes back by itself, or after this process was ended and started again."""
-    parameters = {"folder": str(schedule.folder), "interrupted": True}
-    return _build_deployment(resume_failed, schedule.name, Cron(RESUME_CRON), parameters)
+async def _build_resumer(schedule: Schedule) -> RunnerDeployment:
+    """Build the deployment that resumes runs which were stopped or killed, or were ended together with this process."""
+    pause = await read_pause(f"{resume_failed.name}/{schedule.name}")
+    return _build_deployment(
+        resume_failed,
+        schedule.name,
+        Cron(RESUME_CRON, active=not pause.schedule),
+        {"folder": str(schedule.folder), "interrupted": True},
+        paused=pause.deployment,
+        # The next look comes in a quarter of an hour: none has to wait for this one.
+        strategy=ConcurrencyLimitStrategy.CANCEL_NEW,
+        tags=UPKEEP_TAGS,
+    )
 
 
-def _build_deployment(flow: Flow[..., Any], name: str, schedule: Times, parameters: dict[str, Any]) -> RunnerDeployment:
-    return RunnerDeployment.from_flow(
+def _build_deployment(
+    flow: Flow[..., Any],
+    name: str,
+    schedule: Times,
+    parameters: dict[str, Any],
+    *,
+    paused: bool,
+    strategy: ConcurrencyLimitStrategy,
+    tags: list[str],
+) -> RunnerDeployment:
+    deployment = RunnerDeployment.from_flow(
         flow,
         name=name,
         schedule=schedule,
+        paused=paused,
         parameters=parameters,
-        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
-        tags=TAGS,
-        # By its name, not by a path: it is found wherever imagen is installed.
-        entrypoint_type=EntrypointType.MODULE_PATH,
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=strategy),
+        tags=tags,
+        version=get_version(),
+        entrypoint_type=EntrypointType.FILE_PATH,
     )
+    # Written anew at each start, so it is that of the installation which serves.
+    deployment.entrypoint = f"{ENTRYPOINT}:{flow.fn.__name__}"
+    return deployment
 
 
-async def _find_first_start(deployment: UUID) -> datetime:
-    """When it runs next; a server without a working scheduler is found out here, and not tomorrow."""
+async def _find_first_start(deployment: UUID, pause: Pause) -> datetime | None:
+    """Find when it runs next; None where it is paused. A server without a working scheduler is found out here."""
+    if pause.is_on:
+        return None
     now = datetime.now(UTC)
     async with get_client() as client:
         for _ in range(int(SCHEDULER_PATIENCE_S / LOOK_S)):

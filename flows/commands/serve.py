@@ -52,6 +52,14 @@ Salt = Annotated[
         "--salt", metavar="TEXT", help="The default is {date}: new images each night. '' makes only what is new."
     ),
 ]
+WhenBusy = Annotated[
+    str | None,
+    typer.Option(
+        "--when-busy",
+        metavar="queue|cancel",
+        help="What becomes of a run that comes while the last one is busy.  [default: queue]",
+    ),
+]
 
 
 def command(
@@ -65,6 +73,7 @@ def command(
     budget: options.Budget = None,
     concurrency: options.Concurrency = None,
     salt: Salt = None,
+    when_busy: WhenBusy = None,
     config: options.Config = None,
     verbose: options.Verbose = False,
 ) -> None:
@@ -91,6 +100,7 @@ def command(
         "budget_usd": ("--budget", budget),
         "concurrency": ("--concurrency", concurrency),
         "salt": ("--salt", salt),
+        "when_busy": ("--when-busy", when_busy),
         "config": ("--config", config),
     }
     said = [option for option, value in given.values() if value is not None]

@@ -12,7 +12,10 @@ NAME = "server"
 
 MOST_PORT = 65_535
 Host = Annotated[
-    str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on. 0.0.0.0 lets other machines in.")
+    str,
+    typer.Option(
+        "--host", metavar="ADDRESS", help="Address to listen on. 0.0.0.0 lets other machines in, with a login."
+    ),
 ]
 Port = Annotated[
     int,
@@ -23,7 +26,8 @@ Port = Annotated[
 def command(host: Host = "127.0.0.1", port: Port = 4200) -> None:
     """Run Prefect's server until Ctrl-C, because schedules need one that stays.
 
-    It is `prefect server start` with analytics off.
+    It is `prefect server start` with analytics off, pages and notifications that link to this host and port, and no
+    answers to other web pages. It listens to other machines only with a login.
 
     Example: imagen server
     """
@@ -31,8 +35,11 @@ def command(host: Host = "127.0.0.1", port: Port = 4200) -> None:
     import sys
 
     from tasks.orchestration.server.connection import set_quiet_defaults
+    from tasks.orchestration.server.public_server import require_login, set_server_defaults
 
+    require_login(host, os.environ)
     set_quiet_defaults(os.environ)
+    set_server_defaults(host, port, os.environ)
     # Prefect reads its settings when it is imported.
     from prefect.cli import app
 

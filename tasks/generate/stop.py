@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from tasks.core.errors import BatchStopped
 
-INTERRUPTED = "interrupted"
+INTERRUPTED, CANCELLED = "interrupted", "cancelled"
 Sleep = Callable[[float], Awaitable[None]]
 """Sleeps for a number of seconds."""
 
@@ -28,8 +28,8 @@ class StopSignal:
 
     @property
     def interrupted(self) -> bool:
-        """True where a person or the system stopped the batch (Ctrl-C, SIGTERM)."""
-        return self.cause is not None and self.cause.reason == INTERRUPTED
+        """True where a person or the system stopped the batch (Ctrl-C, SIGTERM, a cancelled flow run)."""
+        return self.cause is not None and self.cause.reason in {INTERRUPTED, CANCELLED}
 
     def stop(self, cause: BatchStopped) -> None:
         """Stop the batch for this reason, unless it has stopped already."""
@@ -39,6 +39,15 @@ class StopSignal:
     def drain(self) -> None:
         """Stop the batch on behalf of the user or the system."""
         self.stop(BatchStopped(INTERRUPTED, "interrupted; continue with `imagen resume`"))
+
+    def cancel(self) -> None:
+        """Record that somebody cancelled the run on purpose; a batch that stopped for another reason keeps it."""
+        if self.interrupted:
+            self.cause = BatchStopped(CANCELLED, "cancelled; continue with `imagen resume`")
+
+    async def wait(self) -> None:
+        """Return once nothing new may be created."""
+        await self._stopped.wait()
 
     def check(self) -> None:
         """Check that creates may still be made.

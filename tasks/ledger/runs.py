@@ -63,7 +63,7 @@ async def begin_run(engine: AsyncEngine, start: RunStart, *, now_us: int) -> int
 
 
 async def end_run(engine: AsyncEngine, number: int, outcome: str, *, now_us: int) -> None:
-    """Record how a run ended: `completed`, `stopped: ...`, `interrupted`."""
+    """Record how a run ended: `completed`, `stopped: ...`, `interrupted`, `cancelled`."""
     await execute(engine, update(runs).where(runs.c.number == number).values(outcome=outcome, ended_at_us=now_us))
 
 

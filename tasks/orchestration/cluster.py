@@ -17,6 +17,7 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
 
@@ -31,20 +32,25 @@ from tasks.generate.workers.worker import ShardOrder, work_on_shard
 from tasks.ledger.open_jobs import Selection, Shard, find_open_backends
 from tasks.ledger.queries import count_jobs
 from tasks.orchestration.shard_window import MOST_TASK_RUNS, run_shards
+from tasks.orchestration.shards import raise_what_broke
+from tasks.orchestration.states import build_shard_state
 
 LARGE_SHARD = 100
 SHARDS_A_PLACE = 4
 
 
 @task(name="generate-shard", task_run_name="{label}", cache_policy=NO_CACHE)
-def generate_remote_shard(label: str, order: dict[str, Any]) -> None:  # noqa: ARG001  `label` names the run
+def generate_remote_shard(label: str, order: dict[str, Any]) -> State[dict[str, int]]:  # noqa: ARG001  `label` names the run
     """Generate the open jobs of one shard in this worker process, in an event loop of their own.
 
     Args:
         label: The name that the run carries in the UI.
         order: A `ShardOrder` as plain values.
+
+    Returns:
+        The state of the task run; its data is the number of jobs by their end.
     """
-    asyncio.run(work_on_shard(ShardOrder(**order)))
+    return build_shard_state(asyncio.run(work_on_shard(ShardOrder(**order))))
 
 
 async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: int) -> None:
@@ -115,7 +121,7 @@ async def _wait_for_result(future: PrefectFuture[Any]) -> None:
 
     future.add_done_callback(tell)
     await ended.wait()
-    await asyncio.to_thread(future.result)
+    raise_what_broke(await asyncio.to_thread(future.result, raise_on_failure=False))
 
 
 @asynccontextmanager

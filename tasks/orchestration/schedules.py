@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from prefect.client.schemas.schedules import CronSchedule
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -38,6 +38,9 @@ class Schedule(RunRequest):
 
     cron: Annotated[str, AfterValidator(check_cron)]
     timezone: TimeZone | None = UTC_ZONE
+    when_busy: Literal["queue", "cancel"] = Field(
+        "queue", description="A run that comes while the last one is busy waits for it, or is cancelled."
+    )
     name: str = Field("", description="Name of the deployment; default the manifest's.", pattern=r"^[^/%&><]*$")
 
     @model_validator(mode="before")

@@ -6,12 +6,15 @@ from math import ceil
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 
 from tasks.generate.batch import Batch, get_current_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.open_jobs import Selection, Shard, count_open
+from tasks.ledger.shard_counts import count_shard
 from tasks.orchestration.artifacts import keep_progress_artifact
 from tasks.orchestration.shard_window import MOST_TASK_RUNS, run_shards
+from tasks.orchestration.states import build_shard_state
 from tasks.report.progress import show_progress
 
 MOST_SINGLE_JOB_SHARDS = 200
@@ -20,7 +23,7 @@ SMALLEST_LARGE_SHARD = 50
 
 
 @task(task_run_name="{label}", cache_policy=NO_CACHE)
-async def generate_shard(label: str, first: int, last: int, planned_run: int | None) -> None:  # noqa: ARG001  `label` names the run
+async def generate_shard(label: str, first: int, last: int, planned_run: int | None) -> State[dict[str, int]]:  # noqa: ARG001  `label` names the run
     """Generate the open jobs between two sort keys of the current batch.
 
     Prefect never retries it: what may be paid again is decided job by job, in `tasks.generate.jobs`.
@@ -30,8 +33,13 @@ async def generate_shard(label: str, first: int, last: int, planned_run: int | N
         first: Sort key of the shard's first job.
         last: Sort key of the shard's last job.
         planned_run: Only jobs that this run has planned; None: all.
+
+    Returns:
+        The state of the task run; its data is the number of jobs by their end.
     """
-    await generate_range(get_current_batch(), first, last, planned_run)
+    batch = get_current_batch()
+    await generate_range(batch, first, last, planned_run)
+    return build_shard_state(await count_shard(batch.engine, first, last, planned_run=planned_run))
 
 
 async def generate_open_jobs(batch: Batch, selection: Selection, *, run: int) -> None:
@@ -56,10 +64,18 @@ async def generate_open_jobs(batch: Batch, selection: Selection, *, run: int) ->
             await run_on_cluster(batch, selection, run=run, left=left)
 
 
+def raise_what_broke(outcome: object) -> None:
+    """Raise what a task run raised. One that failed because of its jobs has done its work: the ledger has them."""
+    if isinstance(outcome, BaseException):
+        raise outcome
+
+
 async def _run_locally(batch: Batch, selection: Selection, *, size: int) -> None:
     async def run(shard: Shard) -> None:
         label = shard.label if size == 1 else shard.range_label
-        await generate_shard(label, shard.first, shard.last, shard.planned_run)
+        shard_run = generate_shard(label, shard.first, shard.last, shard.planned_run, return_state=True)
+        state: State[dict[str, int]] = await shard_run  # type: ignore[misc]  # Prefect types it as not awaitable
+        raise_what_broke(await state.aresult(raise_on_failure=False))
 
     await run_shards(batch, selection, run, size=size, places=choose_window(size, batch.concurrency))
 

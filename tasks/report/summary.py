@@ -16,6 +16,7 @@ from tasks.core.errors import INTERRUPTED_STATUS, Refused, Rejected
 from tasks.core.money import format_usd, to_usd
 from tasks.core.records import Counts, JobState
 from tasks.core.text import format_command, format_count
+from tasks.generate.stop import CANCELLED, INTERRUPTED
 from tasks.ledger.lock import is_alive
 from tasks.ledger.queries import count_jobs, find_last_activity_us
 from tasks.ledger.runs import RunRecord, get_last_run
@@ -203,7 +204,7 @@ def _to_iso(us: int | None) -> str | None:
 def get_exit_code(record: dict[str, Any]) -> int:
     """The exit status that a finished run's record means: 0, 1, 3 or 130."""
     outcome = record["outcome"] or ""
-    if outcome == "interrupted":
+    if outcome in {INTERRUPTED, CANCELLED}:
         return INTERRUPTED_STATUS
     if outcome.startswith("stopped"):
         return 3

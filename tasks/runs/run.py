@@ -13,7 +13,6 @@ from tasks.core.clock import Clock
 from tasks.core.errors import ImagenError
 from tasks.core.settings import Settings
 from tasks.generate.batch import Batch, open_batch
-from tasks.generate.stop import INTERRUPTED
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.leases import list_living_leases, revoke
 from tasks.ledger.lock import lock_folder, require_no_workers
@@ -109,7 +108,9 @@ def hand_over(run: OpenRun, selection: Selection) -> Iterator[None]:
 async def conclude_run(run: OpenRun, usage: PushReport) -> Summary:
     """Record how the run ended and write `summary.json`."""
     batch, stop = run.batch, run.batch.stop
-    outcome = COMPLETED if stop.cause is None else INTERRUPTED if stop.interrupted else f"stopped: {stop.cause}"
+    outcome = COMPLETED
+    if stop.cause is not None:
+        outcome = stop.cause.reason if stop.interrupted else f"stopped: {stop.cause}"
     await end_run(batch.engine, run.number, outcome, now_us=batch.clock.now_us())
     now_us, generated = batch.clock.now_us(), batch.tally.succeeded
     summary = await summarise(batch.engine, batch.out, now_us=now_us, generated=generated, warning=usage.warning)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from tasks.core.clock import to_instant
 from tasks.core.errors import BatchStopped, InputError
 from tasks.generate.stop import INTERRUPTED
 from tasks.ledger.database.connect import open_ledger
@@ -27,7 +28,7 @@ class ResumeRule:
     within: timedelta
     """Age limit of the batch's last run."""
     interrupted: bool
-    """Also resume after Ctrl-C, a cancelled flow run or a shutdown."""
+    """Also resume after Ctrl-C or a shutdown. A run that was cancelled in Prefect is never resumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,8 @@ class Unfinished:
     out: str
     why: str
     """How its last run ended."""
+    began_at: datetime
+    """When its last run began."""
     resumes: int
     """Resumes since its last run with a manifest."""
     left_alone: str | None
@@ -56,11 +59,15 @@ async def find_unfinished_batches(folder: str, rule: ResumeRule, *, now_us: int)
                     continue
                 run, resumes = await get_last_run(engine), await count_resumes(engine)
         except (InputError, BatchStopped) as exc:  # one unreadable ledger must not hide the others
-            yield Unfinished(out=str(out), why="unreadable", resumes=0, left_alone=str(exc))
+            yield Unfinished(
+                out=str(out), why="unreadable", began_at=to_instant(now_us), resumes=0, left_alone=str(exc)
+            )
             continue
         if run is not None and run.started_at_us >= oldest_us and (why := _get_unfinished_reason(run, rule)):
             tried = f"resumed {resumes} times already" if resumes >= rule.tries else None
-            yield Unfinished(out=str(out), why=why, resumes=resumes, left_alone=tried)
+            yield Unfinished(
+                out=str(out), why=why, began_at=to_instant(run.started_at_us), resumes=resumes, left_alone=tried
+            )
 
 
 def _get_unfinished_reason(run: RunRecord, rule: ResumeRule) -> str | None:

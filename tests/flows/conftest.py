@@ -64,6 +64,10 @@ class Cli:
             return ForkedProcess(code, words, **self._options(stdin, session=session))
         return self.start_program(sys.executable, "-c", code, *words, stdin=stdin, session=session)
 
+    def start_installed(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the installed command, which does not look for packages in the working folder."""
+        return self.start_program(sys.executable, "-P", "-c", "from flows.cli import main; main()", *arguments)
+
     def start_program(self, *command: str, stdin: int | None = None, session: bool = False) -> subprocess.Popen[str]:
         """Start any program in this folder, with these settings, and leave it running."""
         process: subprocess.Popen[str] = subprocess.Popen(command, text=True, **self._options(stdin, session=session))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -58,6 +59,13 @@ def is_up(process: subprocess.Popen[str], said: str) -> None:
     raise AssertionError("".join(lines))
 
 
+def make_packages(folder: Path) -> None:
+    """Give a folder packages of the names of ours."""
+    for name in ("flows", "tasks"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("")
+
+
 def pictures(out: Path) -> int:
     """How many are there already."""
     return len(list(out.glob("images/*/*.*")))
@@ -79,31 +87,42 @@ def first_completed(service: PrefectService, deployment: str) -> dict[str, Any] 
 def test_a_schedule_fires_and_outlives_the_process_that_serves_it(
     nightly: Cli, prefect_service: PrefectService
 ) -> None:
-    """The night's pictures are in the folder of its day; ended, the schedule is neither paused nor gone."""
+    """The night's images are in the folder of its day; ended, the schedule is neither paused nor gone.
+
+    The working folder has packages `flows` and `tasks` of its own, as most repositories with Prefect flows do.
+    """
     nightly.manifest(3)
-    with going_on(nightly.start("serve", "m.jsonl", "--cron", OFTEN, "--name", "soon", "--budget", "1")) as serve:
-        is_up(serve, "its schedules stay")
+    make_packages(nightly.folder)
+    serving = nightly.start_installed("serve", "m.jsonl", "--cron", OFTEN, "--name", "soon", "--budget", "1")
+    with going_on(serving) as serve:
+        is_up(serve, "The schedules stay")
         run = eventually(lambda: first_completed(prefect_service, "soon"))
     assert (run["state_name"], run["auto_scheduled"]) == ("Completed", True), run["state"]
     day = datetime.fromisoformat(run["expected_start_time"]).astimezone(UTC).date().isoformat()
     assert pictures(nightly.folder / "runs/soon" / day) == 3
     deployment = prefect_service.ask("GET", "/deployments/name/generate-batch/soon")
     assert (deployment["paused"], [each["active"] for each in deployment["schedules"]]) == (False, [True])
-    assert nightly.json("status", nightly.folder / "runs/soon" / day)["outcome"] == "completed"
+    summary = json.loads((nightly.folder / "runs/soon" / day / "summary.json").read_text())
+    assert summary["outcome"] == "completed"
 
 
 def test_cancelled_or_told_to_end_a_run_drains(nightly: Cli, prefect_service: PrefectService) -> None:
-    """Cancelled by Prefect's API, or SIGTERM to `imagen serve`: what is in flight lands, the batch goes on by its id."""
+    """Cancelled by Prefect's API, or SIGTERM to `imagen serve`: what is in flight lands, the batch goes on by its id.
+
+    The two are told apart: what was cancelled is resumed by people only.
+    """
     nightly.config(latency_s=1, concurrency=2)
     nightly.manifest(30)
-    with going_on(nightly.start("serve", "m.jsonl", "--cron", "0 2 * * *", "--name", "cut", "--out", "out")) as serve:
-        is_up(serve, "its schedules stay")
+    with going_on(nightly.start("serve", "m.jsonl", "--cron", "0 2 * * *", "--name", "cut")) as serve:
+        is_up(serve, "The schedules stay")
         cancelled = busy_run(nightly, prefect_service, "cut")
         prefect_service.ask("POST", f"/flow_runs/{cancelled}/set_state", state={"type": "CANCELLING"})
-        drained(nightly, prefect_service, cancelled, "cut")
+        cut = drained(nightly, prefect_service, cancelled, "cut", ("Cancelled", "cancelled"))
         ended = busy_run(nightly, prefect_service, "end")
     assert serve.returncode == 0
-    drained(nightly, prefect_service, ended, "end")
+    drained(nightly, prefect_service, ended, "end", ("Cancelled", "interrupted"))
+    assert "out/cut" not in go_on(nightly, "out", interrupted=True)
+    assert (nightly.json("status", "out/cut")["images"], nightly.json("status", "out/end")["images"]) == (cut, 30)
     assert nightly.json("resume", "--flow-run", cancelled)["images"] == 30
     missing = nightly.run("resume", "--flow-run", "11111111-1111-1111-1111-111111111111")
     assert (missing.returncode, "knows no flow run" in missing.stderr) == (2, True)
@@ -111,17 +130,18 @@ def test_cancelled_or_told_to_end_a_run_drains(nightly: Cli, prefect_service: Pr
 
 def busy_run(cli: Cli, service: PrefectService, out: str) -> str:
     """Start a run and wait until it has its first pictures."""
-    run = service.start("generate-batch/cut", out=out, salt=out)
-    eventually(lambda: pictures(cli.folder / out) >= 2)
+    run = service.start("generate-batch/cut", out=f"out/{out}", salt=out)
+    eventually(lambda: pictures(cli.folder / "out" / out) >= 2)
     return run
 
 
-def drained(cli: Cli, service: PrefectService, run: str, out: str) -> None:
-    """It ended as cancelled, early, and nothing is in flight."""
-    assert service.ended(run)["state_name"] == "Cancelled"
-    record = cli.json("status", out)
-    assert (record["outcome"], record["submitting"], record["submitted"]) == ("interrupted", 0, 0)
+def drained(cli: Cli, service: PrefectService, run: str, out: str, names: tuple[str, str]) -> int:
+    """It ended early with this state and outcome, and nothing is in flight; gives its images."""
+    state = service.ended(run)["state_name"]
+    record = cli.json("status", f"out/{out}")
+    assert (state, record["outcome"], record["submitting"], record["submitted"]) == (*names, 0, 0)
     assert 0 < record["images"] < 30
+    return int(record["images"])
 
 
 @pytest.fixture
@@ -151,7 +171,7 @@ def test_deployments_run_on_a_process_worker(checkout: Path, prefect_service: Pr
 
 
 def test_all_deployments_are_accepted(checkout: Path, prefect_service: PrefectService) -> None:
-    """`prefect --no-prompt deploy --all` makes the four of prefect.yaml, with schedules and limits."""
+    """`prefect --no-prompt deploy --all` makes the four of prefect.yaml; deployed again, what was paused starts nothing."""
     prefect(prefect_service, checkout, "work-pool", "create", "imagen", "--type", "process")
     done = prefect(prefect_service, checkout, "--no-prompt", "deploy", "--all")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -159,7 +179,13 @@ def test_all_deployments_are_accepted(checkout: Path, prefect_service: PrefectSe
     assert set(wanted) == {"generate", "nightly", "resume-failed", "push-usage"}
     night = prefect_service.ask("GET", "/deployments/name/generate-batch/nightly")
     assert [each["schedule"]["cron"] for each in night["schedules"]] == ["0 2 * * *"]
-    assert night["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert night["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+    assert [each["active"] for each in night["schedules"]] == [True]
+    prefect_service.ask("POST", f"/deployments/{night['id']}/pause_deployment")
+    again = prefect(prefect_service, checkout, "--no-prompt", "deploy", "-n", "nightly")
+    assert again.returncode == 0, again.stdout + again.stderr
+    night = prefect_service.ask("GET", "/deployments/name/generate-batch/nightly")
+    assert [each["active"] for each in night["schedules"]] == [False]
 
 
 @pytest.mark.parametrize("path", AUTOMATIONS, ids=lambda path: path.stem)
@@ -174,8 +200,10 @@ def test_automations_are_accepted(path: Path, tmp_path: Path, prefect_service: P
 
 
 @pytest.mark.soak
-def test_a_killed_night_is_gone_on_with_once_and_within_its_budget(nightly: Cli) -> None:
-    """After a SIGKILL it comes to its end, and nothing is left to do."""
+def test_a_killed_night_is_gone_on_with_once_and_within_its_budget(
+    nightly: Cli, prefect_service: PrefectService
+) -> None:
+    """After a SIGKILL it comes to its end, and nothing is left to do; not where somebody cancelled it in Prefect."""
     nightly.config(latency_s=0.5, concurrency=2, price_usd=0.01)
     out = nightly.folder / "runs/night"
     night = nightly.start("run", nightly.manifest(20), "--out", out, "--budget", "0.2")
@@ -183,17 +211,22 @@ def test_a_killed_night_is_gone_on_with_once_and_within_its_budget(nightly: Cli)
     night.send_signal(signal.SIGKILL)
     night.communicate()
     assert nightly.json("status", out)["outcome"] == "killed"
+    [run] = prefect_service.ask("POST", "/flow_runs/filter", flow_runs={"name": {"like_": str(out)}})
+    set_state = f"/flow_runs/{run['id']}/set_state"
+    prefect_service.ask("POST", set_state, state={"type": "CANCELLED"}, force=True)
+    assert "left alone: cancelled in Prefect" in go_on(nightly)
+    prefect_service.ask("POST", set_state, state={"type": "CRASHED"}, force=True)
     assert go_on(nightly).startswith("Completed: runs/night: Completed: 20 of 20 images")
     record = nightly.json("status", out)
     assert (record["images"], record["cost_usd"], record["outcome"]) == (20, 0.2, "completed")
     assert go_on(nightly).startswith("Completed: nothing to go on with")
 
 
-def go_on(cli: Cli) -> str:
-    """Run the flow `resume-failed` on the folder of the runs, in a process of its own; gives its state."""
+def go_on(cli: Cli, folder: str = "runs", *, interrupted: bool = False) -> str:
+    """Run the flow `resume-failed` on a folder, in a process of its own; gives its state."""
     code = (
         "from flows.resume_failed import resume_failed; import asyncio\n"
-        "state = asyncio.run(resume_failed('runs', return_state=True))\n"
+        f"state = asyncio.run(resume_failed({folder!r}, interrupted={interrupted}, return_state=True))\n"
         "print(f'{state.name}: {state.message}')"
     )
     process = cli.start_program(sys.executable, "-c", code)

@@ -28,6 +28,7 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms, make_owner
 from tasks.ledger.runs import RunStart, get_last_run
+from tasks.ledger.shard_counts import ShardCounts, count_shard
 from tasks.ledger.worker_leases import WorkerLeases
 from tasks.store.output import parse_output
 
@@ -51,10 +52,13 @@ class ShardOrder:
         return asdict(self)
 
 
-async def work_on_shard(order: ShardOrder) -> None:
+async def work_on_shard(order: ShardOrder) -> ShardCounts:
     """Generate the open jobs of the shard; a stop leaves the rest open.
 
     Running it again, also beside another worker, continues from the ledger and repeats nothing.
+
+    Returns:
+        How the jobs of the shard stand now.
 
     Raises:
         ConfigError: This machine cannot reach the ledger, or lacks a token. Nothing was spent here.
@@ -62,8 +66,8 @@ async def work_on_shard(order: ShardOrder) -> None:
     """
     async with open_ledger(parse_output(order.out).ledger_folder()) as engine:
         run = await get_last_run(engine)
-        if run is None or run.number != order.run or run.outcome is not None:
-            return  # the run that sent this order is over
+        if run is None or run.number != order.run or run.outcome is not None:  # the run that sent this order is over
+            return await count_shard(engine, order.first, order.last, planned_run=order.planned_run)
         settings = divide_concurrency(Settings.model_validate_json(run.start.settings), order.places)
         runner = settings.runner
         terms = LeaseTerms(
@@ -72,6 +76,7 @@ async def work_on_shard(order: ShardOrder) -> None:
         holding = WorkerLeases(engine, terms, Clock())
         async with open_worker(order, engine, settings, run.start, holding) as batch:
             await Claims(batch, holding).work(order.first, order.last, order.planned_run)
+        return await count_shard(engine, order.first, order.last, planned_run=order.planned_run)
 
 
 def divide_concurrency(settings: Settings, places: int) -> Settings:

@@ -1,4 +1,4 @@
-"""A real Prefect server with its scheduler, as `imagen server` runs it, and what is asked of it."""
+"""A real Prefect server with its scheduler, as `prefect server start` runs it, and what is asked of it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def prefect(service: PrefectService, folder: Path, *arguments: str) -> subproces
 
 @pytest.fixture(scope="session")
 def prefect_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectService]:
-    """A server of the session's own, started by `imagen server`."""
+    """A server of the session's own, started by Prefect's own command: schedules need nothing of ours."""
     port, home = free_port(), tmp_path_factory.mktemp("prefect-service")
     url = f"http://127.0.0.1:{port}/api"
     environ = {
@@ -95,7 +95,7 @@ def prefect_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefec
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     with (home / "server.log").open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-c", "from flows.cli import main; main()", "server", "--port", str(port)],
+            [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
             env={**inherited, **environ},
             stdout=log,
             stderr=log,

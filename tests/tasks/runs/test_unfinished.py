@@ -57,8 +57,9 @@ async def test_stopped_and_killed_batches_are_unfinished(tmp_path: Path, outcome
 
 
 async def test_interrupted_batches_are_if_so_wished(tmp_path: Path) -> None:
-    """Where the machine is shut down at night, that is no person's wish."""
+    """Where the machine is shut down at night, that is no person's wish; a run that was cancelled is left alone."""
     await batch(tmp_path / "a", "interrupted")
+    await batch(tmp_path / "b", "cancelled")
     rule = ResumeRule(tries=2, within=timedelta(days=2), interrupted=True)
     assert [each.why for each in await found(tmp_path, rule)] == ["interrupted"]
 

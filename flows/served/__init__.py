@@ -1,0 +1,1 @@
+"""What Prefect loads by its path when `imagen serve` runs a flow."""

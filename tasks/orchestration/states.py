@@ -1,0 +1,52 @@
+"""States of flow runs and task runs. Their names are events that automations act on: `prefect.flow-run.Stopped`.
+
+| flow run | type | when |
+| --- | --- | --- |
+| Completed | COMPLETED | every job has its image |
+| Refused | FAILED | the run came to its end, and what failed was refused by moderation only |
+| Failed | FAILED | other jobs failed or are held, or the run could not be carried out |
+| Stopped | FAILED | credit, token, budget, error rate, full disk: a person has to act, then it can be resumed |
+| Interrupted | CANCELLED | Ctrl-C or SIGTERM, such as a shutdown |
+| Cancelled | CANCELLED | somebody cancelled it in Prefect; it is never resumed by itself |
+
+A task run is Refused with the type COMPLETED: the service has given its answer and nothing is broken.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+
+from tasks.core.errors import INTERRUPTED_STATUS, Refused
+from tasks.generate.stop import CANCELLED
+from tasks.ledger.shard_counts import ShardCounts
+from tasks.report.summary import format_summary, get_exit_code
+
+REFUSED, STOPPED, INTERRUPTED = "Refused", "Stopped", "Interrupted"
+STOPPED_STATUS = 3
+
+
+def build_flow_state(record: dict[str, Any]) -> State[dict[str, Any]]:
+    """Build the final state of a run from its summary, which is the state's data."""
+    message, status = "; ".join(format_summary(record)), get_exit_code(record)
+    if status == 0:
+        return Completed(message=message, data=record)
+    if status == INTERRUPTED_STATUS:
+        name = "Cancelled" if record["outcome"] == CANCELLED else INTERRUPTED
+        return Cancelled(name=name, message=message, data=record)
+    if status == STOPPED_STATUS:
+        return Failed(name=STOPPED, message=message, data=record)
+    only_refused = not record["held"] and set(record["errors"]) == {Refused.kind}
+    return Failed(name=REFUSED if only_refused else "Failed", message=message, data=record)
+
+
+def build_shard_state(counts: ShardCounts) -> State[dict[str, int]]:
+    """Build the state of a task run from the states of its jobs; its data is their number by state or error kind."""
+    data = {"succeeded": counts.succeeded, "open": counts.left_open, **counts.errors}
+    if counts.errors and set(counts.errors) != {Refused.kind}:
+        return Failed(message=counts.describe(), data=data)
+    if counts.left_open:
+        return Cancelled(name=STOPPED, message=counts.describe(), data=data)
+    return Completed(name=REFUSED if counts.errors else "Completed", message=counts.describe(), data=data)
