@@ -5,8 +5,11 @@ A database's dialect is imported when its first such statement is made, so nobod
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, unquote
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -14,8 +17,14 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 5432
 FORM = "postgresql://user@host:port/database"
-_SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
 _SECRETS = ("password", "sslpassword")
+LAST_PORT = 65_535
+_URL = re.compile(
+    r"(?:postgresql(?:\+asyncpg)?|postgres)://"
+    r"(?:(?P<login>.*)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]*)(?::(?P<port>[0-9]{1,5}))?"
+    r"/(?P<database>[^/?#@\s]+)/?(?:\?(?P<query>[^@\s]*))?",
+    re.DOTALL,
+)
 
 # Appendix A of PostgreSQL's manual (version 15, read 2026-11-24): the server shuts down, starts, has no connection
 # left, or gave way to another transaction.
@@ -23,35 +32,111 @@ _AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "40001", "40P01"})
 _AWAY_CLASSES = frozenset({"08", "53"})
 
 
-def check_database_url(text: str) -> str:
-    """The URL in libpq's form.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseUrl:
+    """The URL of a PostgreSQL database, taken apart; as text it shows no secret."""
+
+    user: str | None
+    password: str | None = field(repr=False)
+    host: str
+    """Empty where `query` names it."""
+    port: int | None
+    database: str
+    query: str = field(repr=False)
+
+    @property
+    def dsn(self) -> str:
+        """The URL as drivers read it, with every part quoted; it holds the password."""
+        secret = "" if self.password is None else f":{quote(self.password, safe='')}"
+        return self._build(secret)
+
+    @property
+    def place(self) -> tuple[str, int, str]:
+        """Host, port and name of the database: what makes two URLs lead to the same one."""
+        return self.host.lower(), self.port or DEFAULT_PORT, self.database
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """True where nothing that is sent leaves this machine."""
+        if self.host.strip("[]").lower() == "localhost":
+            return True
+        try:
+            return ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    def get_option(self, name: str) -> str | None:
+        """A parameter behind the question mark."""
+        return parse_qs(self.query).get(name, [None])[0]
+
+    def __str__(self) -> str:
+        """The URL as anybody may see it: without its password."""
+        return self._build("")
+
+    def _build(self, secret: str) -> str:
+        user = "" if self.user is None else f"{quote(self.user, safe='')}{secret}@"
+        port = "" if self.port is None else f":{self.port}"
+        query = f"?{self.query}" if self.query else ""
+        return f"postgresql://{user}{self.host}{port}/{quote(self.database, safe='')}{query}"
+
+
+def parse_database_url(text: str) -> DatabaseUrl:
+    """Take a URL apart. A password needs no quoting: whatever stands before the last @ of the host is user and password.
 
     Raises:
-        ValueError: It is not a URL of a PostgreSQL database; the text never shows it.
+        ValueError: It is not a URL of a PostgreSQL database; the message shows no part of it.
     """
-    parts = urlsplit(text.strip())
-    try:
-        complete = parts.scheme in _SCHEMES and bool(parts.hostname) and bool(parts.path.strip("/")) and parts.port != 0
-    except ValueError:  # a port that is no number
-        complete = False
-    if not complete:
+    match = _URL.fullmatch(text.strip())
+    port = int(match["port"]) if match and match["port"] else None
+    if (
+        match is None
+        or port == 0
+        or (port or 0) > LAST_PORT
+        or not (match["host"] or "host=" in (match["query"] or ""))
+    ):
         raise ValueError(f"is not the URL of a PostgreSQL database; write {FORM}")
-    if secret := next((name for name in _SECRETS if name in parse_qs(parts.query)), None):
+    user, colon, password = (match["login"] or "").partition(":")
+    return DatabaseUrl(
+        user=unquote(user) or None,
+        password=unquote(password) if colon else None,
+        host=match["host"],
+        port=port,
+        database=unquote(match["database"]),
+        query=match["query"] or "",
+    )
+
+
+def _names_host(match: re.Match[str]) -> bool:
+    if not match["host"]:
+        return "host=" in (match["query"] or "")
+    try:
+        return match["host"].startswith("[") or bool(match["host"].encode("idna"))
+    except UnicodeError:
+        return False
+
+
+def check_database_url(text: str) -> str:
+    """The URL of a ledger in libpq's form, every part of it quoted.
+
+    Raises:
+        ValueError: It is not a URL of a PostgreSQL database; the message shows no part of it.
+    """
+    url = parse_database_url(text)
+    if not url.host:
+        raise ValueError(f"is not the URL of a PostgreSQL database; write {FORM}")
+    if secret := next((name for name in _SECRETS if url.get_option(name) is not None), None):
         raise ValueError(f"holds `{secret}` behind the question mark; use the variable PGPASSWORD or ~/.pgpass")
-    return parts._replace(scheme=_SCHEMES[0]).geturl()
+    return url.dsn
 
 
 def hide_password(url: str) -> str:
     """The URL as anybody may see it."""
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=user.partition(":")[0] + at + host).geturl()
+    return str(parse_database_url(url))
 
 
 def parse_database(url: str) -> tuple[str, int, str]:
     """Host, port and name of the database: what makes two URLs lead to the same one."""
-    parts = urlsplit(url)
-    return (parts.hostname or "").lower(), parts.port or DEFAULT_PORT, parts.path.strip("/")
+    return parse_database_url(url).place
 
 
 def is_away_code(code: str) -> bool:

@@ -7,20 +7,18 @@ from contextlib import asynccontextmanager, contextmanager
 from uuid import uuid4
 
 import asyncpg
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tenacity import AsyncRetrying
 
-from tasks.core.database import is_away_code
+from tasks.core.database import is_away_code, parse_database_url
 from tasks.core.errors import UsageAway, UsageError, UsageRefused
 from tasks.core.settings import UsageSettings
-from tasks.usage.sinks.refusals import PORTS, Place, find_reason, read_variable
+from tasks.usage.sinks.refusals import Place, find_reason, read_variable
 from tasks.usage.sinks.sql import SqlSink
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 60.0
-SCHEMES = ("postgresql://", "postgres://")
 
 
 class Database:
@@ -32,22 +30,15 @@ class Database:
         Raises:
             UsageRefused: It is not such a URL.
         """
-        self._url = url.replace("postgresql+asyncpg://", SCHEMES[0], 1)
         try:
-            parts = make_url(self._url)
-        except (ArgumentError, ValueError):
-            parts = None
-        if (
-            parts is None
-            or not self._url.startswith(SCHEMES)
-            or (parts.port or PORTS[0]) not in PORTS
-            or not _is_host(parts.host or "")
-        ):
+            parts = parse_database_url(url)
+        except ValueError:
             raise UsageRefused(
                 "setting", f"{named} is not a PostgreSQL URL; write postgresql://user:password@host/database"
-            )
-        host = parts.host or parts.query.get("host", "localhost")
-        self.place = Place(f"PostgreSQL at {host}/{parts.database or ''}", address=named, key=named)
+            ) from None
+        self._url = parts.dsn
+        host = parts.host or parts.get_option("host")
+        self.place = Place(f"PostgreSQL at {host}/{parts.database}", address=named, key=named)
 
     @asynccontextmanager
     async def engine(self) -> AsyncIterator[AsyncEngine]:
@@ -97,15 +88,6 @@ class Database:
         return await asyncpg.connect(
             self._url, timeout=CONNECT_TIMEOUT_S, command_timeout=ANSWER_TIMEOUT_S, statement_cache_size=0
         )
-
-
-def _is_host(name: str) -> bool:
-    """Whether it can be one; an unescaped @ of a password would make the rest of that a part of it."""
-    try:
-        name.encode("idna")
-    except UnicodeError:
-        return False
-    return "@" not in name
 
 
 @asynccontextmanager

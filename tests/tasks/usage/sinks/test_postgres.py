@@ -127,7 +127,6 @@ async def test_a_table_that_takes_no_row_is_not_asked_for_each(usage_database: U
         "mysql://root:secret@h/d",
         "postgresql://u:secret@h:port/d",
         "postgresql://h:99999/d",
-        "postgresql://u:a@secret@h/d",
         "postgresql://u:secret@h..example/d",
         "http://h",
         "nonsense",
