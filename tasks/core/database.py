@@ -88,12 +88,7 @@ def parse_database_url(text: str) -> DatabaseUrl:
     """
     match = _URL.fullmatch(text.strip())
     port = int(match["port"]) if match and match["port"] else None
-    if (
-        match is None
-        or port == 0
-        or (port or 0) > LAST_PORT
-        or not (match["host"] or "host=" in (match["query"] or ""))
-    ):
+    if match is None or port == 0 or (port or 0) > LAST_PORT or not _names_host(match):
         raise ValueError(f"is not the URL of a PostgreSQL database; write {FORM}")
     user, colon, password = (match["login"] or "").partition(":")
     return DatabaseUrl(
