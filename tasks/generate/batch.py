@@ -23,6 +23,7 @@ from tasks.generate.limits import BackendLimits, FailureWatch, OutcomeWatch
 from tasks.generate.prediction_ids import PredictionIds, open_prediction_ids
 from tasks.generate.sent_prices import SentPrices
 from tasks.generate.stop import StopSignal
+from tasks.generate.window import JobWindow
 from tasks.ledger.journal import Journal
 from tasks.ledger.queries import sum_committed_micros
 from tasks.ledger.worker_leases import WorkerLeases
@@ -78,6 +79,9 @@ class Batch:
     share: float = 1.0
     """This process's share of an account's calls other than creates."""
     tally: Tally = field(default_factory=Tally)
+    rerouted: set[str] = field(default_factory=set)
+    """Jobs that this process hands to another backend: whoever has one in hand goes on with it, and no other shard."""
+    _windows: dict[str | None, JobWindow] = field(default_factory=dict)
     _sent_prices: SentPrices | None = None
     _backends: dict[str, Backend] = field(default_factory=dict)
     _limits: dict[str, BackendLimits] = field(default_factory=dict)
@@ -97,6 +101,10 @@ class Batch:
         if name not in self._backends:
             self._backends[name] = build_backend(name, self.settings, share=self.share, batch=self.ids.registry.batch)
         return self._backends[name]
+
+    def get_window(self, name: str | None) -> JobWindow:
+        """The bound on the open jobs of the backend `name`; None for shards of all backends."""
+        return self._windows.setdefault(name, JobWindow())
 
     async def find_backend_as_sent(self, name: str, started_us: int) -> Backend:
         """The backend `name` with the prices at which an attempt was sent that began at `started_us`."""

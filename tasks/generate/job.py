@@ -158,7 +158,10 @@ class JobRun:
                 return Prediction(prediction_id=own)
         else:
             await list_known(known)
-        return await self._backend.find(self._job, since=await attempt.find_since(), known=known)
+        since = await attempt.find_since()
+        usual_s = self._backend.estimate(self._job).latency_s
+        async with self._limits.lend_slot(self._slot, after_s=usual_s, sleep=self._batch.clock.sleep):
+            return await self._backend.find(self._job, since=since, known=known)
 
     def _get_situation(self) -> Situation:
         attempt, has_fallback = self._attempt, self._fallback is not None and not self._open_job.withdrawn
@@ -236,6 +239,7 @@ class JobRun:
         try:
             if attempt.stage is Stage.INTENDED and isinstance(error, NotCreated):
                 await self._batch.pause(get_attempt_pause_s(attempt.sends))
+            await self._slot.acquire()
             attempt.turn_s = await self._limits.creates.acquire()
             self._batch.stop.check()
         except BatchStopped:
@@ -261,6 +265,7 @@ class JobRun:
 
     async def _hand_over(self, attempt: Attempt, other: Job, *, ended: JobError | None) -> JobEnd:
         """Leave the job to its next backend, and with it the end of the present attempt, in one commit."""
+        self._batch.rerouted.add(other.job_id)  # before the ledger shows it to the other backend's shards
         await attempt.reroute_job(other, ended)
         return JobEnd(
             JobState.PLANNED,

@@ -20,7 +20,9 @@ from tasks.ledger.open_jobs import OpenJob, find_open_jobs
 logger = logging.getLogger(__name__)
 
 
-async def generate_range(batch: Batch, first: int, last: int, planned_run: int | None = None) -> None:
+async def generate_range(
+    batch: Batch, first: int, last: int, planned_run: int | None = None, backend: str | None = None
+) -> None:
     """Generate the open jobs between two sort keys; a stop leaves the rest open.
 
     For a process that has the batch alone; workers that share one claim jobs (`tasks.generate.workers.claims`).
@@ -31,10 +33,14 @@ async def generate_range(batch: Batch, first: int, last: int, planned_run: int |
         first: Sort key of the first job.
         last: Sort key of the last job.
         planned_run: Only jobs that this run has planned; None for all.
+        backend: Only jobs of this backend; None for all.
     """
+    window = batch.get_window(backend)
     async with asyncio.TaskGroup() as group:
-        for open_job in await find_open_jobs(batch.engine, first, last, planned_run=planned_run):
-            group.create_task(generate_job(batch, open_job))
+        for open_job in await find_open_jobs(batch.engine, first, last, planned_run=planned_run, backend=backend):
+            if open_job.job.job_id not in batch.rerouted:
+                task = group.create_task(generate_job(batch, open_job))
+                task.add_done_callback(lambda _: window.end_job(first))
 
 
 async def generate_job(batch: Batch, open_job: OpenJob) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Protocol
 
@@ -31,6 +31,30 @@ class BackendLimits:
         self.landing = asyncio.Semaphore(concurrency)
         """Held while an image is fetched and stored, which bounds memory."""
         self._places = asyncio.Semaphore(concurrency)
+        self._lookups = asyncio.Semaphore(concurrency)
+
+    @asynccontextmanager
+    async def lend_slot(
+        self, slot: Slot, *, after_s: float, sleep: Callable[[float], Awaitable[None]]
+    ) -> AsyncIterator[None]:
+        """Free a job's slot while its lost create is looked for in the block, which takes many times a prediction's time.
+
+        Args:
+            slot: The job's; whoever sends again acquires it again.
+            after_s: Seconds for which the lost prediction may run, and counts as in flight.
+            sleep: The caller's clock.
+        """
+        lending = asyncio.create_task(self._lend(slot, after_s, sleep))
+        try:
+            yield
+        finally:
+            lending.cancel()
+
+    async def _lend(self, slot: Slot, after_s: float, sleep: Callable[[float], Awaitable[None]]) -> None:
+        await sleep(after_s)
+        async with self._lookups:  # a service in trouble loses every create: no more of them than slots
+            slot.release()
+            await asyncio.Event().wait()
 
     def slot(self) -> Slot:
         """Make a slot that is not acquired yet."""

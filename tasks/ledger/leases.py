@@ -83,6 +83,7 @@ async def claim(
     *,
     at_most: int | None = None,
     planned_run: int | None = None,
+    backend: str | None = None,
 ) -> list[OpenJob]:
     """Claim the open jobs between two sort keys that have no living lease, in manifest order.
 
@@ -96,8 +97,11 @@ async def claim(
         terms: Of the worker.
         at_most: Maximum number of jobs; None: all.
         planned_run: Only jobs planned by this run; None: all.
+        backend: Only jobs of this backend; None: all.
     """
     meant = IS_OPEN if planned_run is None else IS_OPEN & (jobs.c.planned_run == planned_run)
+    if backend is not None:
+        meant &= jobs.c.backend == backend
     if terms.run is not None:
         meant &= is_newest(terms.run)
     free = (

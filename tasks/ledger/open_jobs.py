@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.records import IN_FLIGHT_STATES, OPEN_STATES, Job, JobState, Prediction
@@ -54,6 +54,8 @@ class Shard:
     """Of its first job, for people."""
     planned_run: int | None = None
     """Only jobs planned by this run count, though others lie between them; None: all."""
+    backend: str | None = None
+    """Only jobs of this backend count, though others lie between them; None: all."""
 
     @property
     def range_label(self) -> str:
@@ -69,9 +71,22 @@ class Selection:
     """Only the first so many, in manifest order."""
     planned_run: int | None = None
     """Only those that this run has planned."""
+    backend: str | None = None
+    """Only those of this backend."""
+    last: int | None = None
+    """Only those up to this sort key."""
 
 
 EVERYTHING = Selection()
+
+
+async def bound_selection(engine: AsyncEngine, selection: Selection) -> Selection:
+    """Turn a limit into the sort key of its last job, so that parts of the selection can be read apart."""
+    if selection.limit is None:
+        return selection
+    query = select(jobs.c.position).where(_is_open(selection)).order_by(jobs.c.position).limit(selection.limit)
+    positions = await fetch_rows(engine, query)
+    return replace(selection, limit=None, last=positions[-1].position if positions else -1)
 
 
 async def list_shards(engine: AsyncEngine, size: int, selection: Selection) -> AsyncIterator[Shard]:
@@ -86,7 +101,15 @@ async def list_shards(engine: AsyncEngine, size: int, selection: Selection) -> A
             return
         number, after = number + 1, rows[-1].position
         left = None if left is None else left - len(rows)
-        yield Shard(number, rows[0].position, after, len(rows), job_from_row(rows[0]).label, selection.planned_run)
+        yield Shard(
+            number,
+            rows[0].position,
+            after,
+            len(rows),
+            job_from_row(rows[0]).label,
+            selection.planned_run,
+            selection.backend,
+        )
 
 
 async def count_open(engine: AsyncEngine, selection: Selection) -> int:
@@ -103,7 +126,13 @@ async def find_open_backends(engine: AsyncEngine, selection: Selection) -> list[
 
 
 async def find_open_jobs(
-    engine: AsyncEngine, first: int, last: int, *, planned_run: int | None = None, owner: str | None = None
+    engine: AsyncEngine,
+    first: int,
+    last: int,
+    *,
+    planned_run: int | None = None,
+    backend: str | None = None,
+    owner: str | None = None,
 ) -> list[OpenJob]:
     """The open jobs between two sort keys; a range that runs again has fewer.
 
@@ -112,6 +141,7 @@ async def find_open_jobs(
         first: The first sort key.
         last: The last sort key.
         planned_run: Only jobs planned by this run; None: all.
+        backend: Only jobs of this backend; None: all.
         owner: Only jobs claimed by this worker; None: all.
     """
     last_attempt = and_(attempts.c.job_id == jobs.c.job_id, attempts.c.number == jobs.c.attempts)
@@ -125,7 +155,7 @@ async def find_open_jobs(
             is_wanted().label("is_wanted"),
         )
         .join(attempts, last_attempt, isouter=True)
-        .where(_is_open(Selection(planned_run=planned_run)) & jobs.c.position.between(first, last))
+        .where(_is_open(Selection(planned_run=planned_run, backend=backend)) & jobs.c.position.between(first, last))
         .order_by(jobs.c.position)
     )
     if owner is not None:
@@ -133,8 +163,13 @@ async def find_open_jobs(
     return [_build_open_job(row) for row in await fetch_rows(engine, query)]
 
 
-def _is_open(selection: Selection) -> Any:
-    return IS_OPEN if selection.planned_run is None else IS_OPEN & (jobs.c.planned_run == selection.planned_run)
+def _is_open(selection: Selection) -> ColumnElement[bool]:
+    meant = IS_OPEN
+    if selection.planned_run is not None:
+        meant &= jobs.c.planned_run == selection.planned_run
+    if selection.backend is not None:
+        meant &= jobs.c.backend == selection.backend
+    return meant if selection.last is None else meant & (jobs.c.position <= selection.last)
 
 
 def _build_open_job(row: Any) -> OpenJob:

@@ -37,7 +37,9 @@ class ShardCounts:
         return "; ".join([f"{self.succeeded} of {total}", *errors, *left])
 
 
-async def count_shard(engine: AsyncEngine, first: int, last: int, *, planned_run: int | None = None) -> ShardCounts:
+async def count_shard(
+    engine: AsyncEngine, first: int, last: int, *, planned_run: int | None = None, backend: str | None = None
+) -> ShardCounts:
     """Count the jobs between two sort keys.
 
     Args:
@@ -45,10 +47,13 @@ async def count_shard(engine: AsyncEngine, first: int, last: int, *, planned_run
         first: The first sort key.
         last: The last sort key.
         planned_run: Only jobs planned by this run; None: all.
+        backend: Only jobs that this backend has or had; None: all.
     """
     mine = jobs.c.position.between(first, last) & jobs.c.withdrawn.is_(False)
     if planned_run is not None:
         mine &= jobs.c.planned_run == planned_run
+    if backend is not None:
+        mine &= (jobs.c.backend == backend) | (jobs.c.rerouted_from == backend)
     grouped = select(jobs.c.state, jobs.c.error_kind, func.count(), func.max(jobs.c.error_message)).where(mine)
     succeeded, left_open = 0, 0
     example: str | None = None

@@ -29,11 +29,19 @@ class WorkerLeases:
         self._until_s: dict[str, float] = {}
 
     async def claim(
-        self, first: int, last: int, *, at_most: int | None = None, planned_run: int | None = None
+        self,
+        first: int,
+        last: int,
+        *,
+        at_most: int | None = None,
+        planned_run: int | None = None,
+        backend: str | None = None,
     ) -> list[OpenJob]:
         """See `tasks.ledger.leases.claim`."""
         until_s = self._end_of_a_lease()
-        claimed = await claim(self._engine, first, last, self.terms, at_most=at_most, planned_run=planned_run)
+        claimed = await claim(
+            self._engine, first, last, self.terms, at_most=at_most, planned_run=planned_run, backend=backend
+        )
         self._until_s |= {entry.job.job_id: until_s for entry in claimed}
         return claimed
 

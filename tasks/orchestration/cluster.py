@@ -29,7 +29,7 @@ from tasks.generate.workers import dask_preload as dask_worker
 from tasks.generate.workers.heartbeat import Heartbeat, follow_workers
 from tasks.generate.workers.start import begin_fleet
 from tasks.generate.workers.worker import ShardOrder, work_on_shard
-from tasks.ledger.open_jobs import Selection, Shard, find_open_backends
+from tasks.ledger.open_jobs import Selection, Shard, bound_selection, find_open_backends
 from tasks.ledger.queries import count_jobs
 from tasks.orchestration.shard_window import MOST_TASK_RUNS, run_shards
 from tasks.orchestration.shards import raise_what_broke
@@ -37,6 +37,8 @@ from tasks.orchestration.states import build_shard_state
 
 LARGE_SHARD = 100
 SHARDS_A_PLACE = 4
+LAST_SORT_KEY = 2**62
+"""Beyond the sort key of every job."""
 
 
 @task(name="generate-shard", task_run_name="{label}", cache_policy=NO_CACHE)
@@ -92,12 +94,16 @@ def choose_shard_size(left: int, places: int) -> int:
 async def _send_all(
     batch: Batch, selection: Selection, runner: TaskRunner[Any], *, run: int, size: int, places: int
 ) -> None:
+    meant = await bound_selection(batch.engine, selection)
+    ahead = LAST_SORT_KEY if meant.last is None else meant.last
+
     async def send(shard: Shard) -> None:
         order = ShardOrder(
             out=batch.out.address,
             run=run,
             first=shard.first,
             last=shard.last,
+            ahead=ahead,
             places=places,
             planned_run=shard.planned_run,
         )
@@ -108,7 +114,7 @@ async def _send_all(
         except Exception as exc:  # noqa: BLE001  whatever broke on a worker, the others land, and a resume goes on
             batch.stop.stop(BatchStopped("workers", f"{label} broke on its worker ({type(exc).__name__}: {exc})"))
 
-    await run_shards(batch, selection, send, size=size, places=places)
+    await run_shards(batch, meant, send, size=size, most_open=size * places)
 
 
 async def _wait_for_result(future: PrefectFuture[Any]) -> None:

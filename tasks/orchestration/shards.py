@@ -13,7 +13,7 @@ from tasks.generate.jobs import generate_range
 from tasks.ledger.open_jobs import Selection, Shard, count_open
 from tasks.ledger.shard_counts import count_shard
 from tasks.orchestration.artifacts import keep_progress_artifact
-from tasks.orchestration.shard_window import MOST_TASK_RUNS, run_shards
+from tasks.orchestration.shard_window import MOST_TASK_RUNS, run_backends
 from tasks.orchestration.states import build_shard_state
 from tasks.report.progress import show_progress
 
@@ -23,7 +23,13 @@ SMALLEST_LARGE_SHARD = 50
 
 
 @task(task_run_name="{label}", cache_policy=NO_CACHE)
-async def generate_shard(label: str, first: int, last: int, planned_run: int | None) -> State[dict[str, int]]:  # noqa: ARG001  `label` names the run
+async def generate_shard(
+    label: str,  # noqa: ARG001  it names the run
+    first: int,
+    last: int,
+    planned_run: int | None,
+    backend: str | None,
+) -> State[dict[str, int]]:
     """Generate the open jobs between two sort keys of the current batch.
 
     Prefect never retries it: what may be paid again is decided job by job, in `tasks.generate.jobs`.
@@ -33,13 +39,15 @@ async def generate_shard(label: str, first: int, last: int, planned_run: int | N
         first: Sort key of the shard's first job.
         last: Sort key of the shard's last job.
         planned_run: Only jobs that this run has planned; None: all.
+        backend: Only jobs of this backend; None: all.
 
     Returns:
         The state of the task run; its data is the number of jobs by their end.
     """
     batch = get_current_batch()
-    await generate_range(batch, first, last, planned_run)
-    return build_shard_state(await count_shard(batch.engine, first, last, planned_run=planned_run))
+    await generate_range(batch, first, last, planned_run, backend)
+    counts = await count_shard(batch.engine, first, last, planned_run=planned_run, backend=backend)
+    return build_shard_state(counts)
 
 
 async def generate_open_jobs(batch: Batch, selection: Selection, *, run: int) -> None:
@@ -73,11 +81,11 @@ def raise_what_broke(outcome: object) -> None:
 async def _run_locally(batch: Batch, selection: Selection, *, size: int) -> None:
     async def run(shard: Shard) -> None:
         label = shard.label if size == 1 else shard.range_label
-        shard_run = generate_shard(label, shard.first, shard.last, shard.planned_run, return_state=True)
+        shard_run = generate_shard(label, shard.first, shard.last, shard.planned_run, shard.backend, return_state=True)
         state: State[dict[str, int]] = await shard_run  # type: ignore[misc]  # Prefect types it as not awaitable
         raise_what_broke(await state.aresult(raise_on_failure=False))
 
-    await run_shards(batch, selection, run, size=size, places=choose_window(size, batch.concurrency))
+    await run_backends(batch, selection, run, size=size)
 
 
 def choose_shard_size(open_count: int) -> int:
@@ -85,8 +93,3 @@ def choose_shard_size(open_count: int) -> int:
     if open_count <= MOST_SINGLE_JOB_SHARDS:
         return 1
     return max(SMALLEST_LARGE_SHARD, ceil(open_count / MOST_TASK_RUNS))
-
-
-def choose_window(size: int, concurrency: int) -> int:
-    """Shards side by side: enough to keep every place of the backends taken while others land or one runs out."""
-    return ceil(2 * concurrency / size) + 1

@@ -20,7 +20,7 @@ from tasks.core.settings import Settings
 from tasks.generate.batch import Batch, build_local_limiter
 from tasks.generate.prediction_ids import open_prediction_ids
 from tasks.generate.stop import StopSignal
-from tasks.generate.workers.claims import Claims
+from tasks.generate.workers.claims import ClaimRange, Claims
 from tasks.generate.workers.heartbeat import Heartbeat, send_heartbeats
 from tasks.generate.workers.shared_budget import SharedBudget
 from tasks.generate.workers.shared_rate import SharedRateLimiter
@@ -44,6 +44,8 @@ class ShardOrder:
     last: int
     places: int
     """Shards that run at once and share the jobs in flight."""
+    ahead: int | None = None
+    """Sort key up to which the worker claims jobs of later shards, while its own has none that is free."""
     planned_run: int | None = None
     """Only jobs that this run has planned; None for all."""
 
@@ -75,7 +77,8 @@ async def work_on_shard(order: ShardOrder) -> ShardCounts:
         )
         holding = WorkerLeases(engine, terms, Clock())
         async with open_worker(order, engine, settings, run.start, holding) as batch:
-            await Claims(batch, holding).work(order.first, order.last, order.planned_run)
+            meant = ClaimRange(first=order.first, last=order.last, ahead=order.ahead, planned_run=order.planned_run)
+            await Claims(batch, holding).work(meant)
         return await count_shard(engine, order.first, order.last, planned_run=order.planned_run)
 
 

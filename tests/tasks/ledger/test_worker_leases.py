@@ -14,7 +14,7 @@ from tasks.core.paths import POINTER_NAME
 from tasks.core.records import Job
 from tasks.generate.budget import Budget
 from tasks.generate.jobs import generate_job
-from tasks.generate.workers.claims import Claims
+from tasks.generate.workers.claims import ClaimRange, Claims
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.leases import LeaseTerms, claim
@@ -91,7 +91,7 @@ async def test_a_worker_that_stops_gives_back_what_it_leaves_open(out: Path) -> 
         sharing(batch, ANNA) as leases,
     ):
         backend.before_submit = lambda _: batch.stop.drain()
-        await Claims(batch, leases).work(*EVERYTHING)
+        await Claims(batch, leases).work(ClaimRange(first=0, last=EVERYTHING[1]))
         assert await on_disk(out, OWNERS) == [("succeeded", "anna"), ("planned", None)]
 
 

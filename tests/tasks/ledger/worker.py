@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import open_batch
-from tasks.generate.workers.claims import Claims
+from tasks.generate.workers.claims import ClaimRange, Claims
 from tasks.ledger.database import postgresql
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.leases import LeaseTerms, claim, make_owner
@@ -31,7 +31,7 @@ async def generate(out: Path, terms: LeaseTerms, latency_s: float) -> None:
         open_batch(OutputFolder(out), engine, settings, budget_micros=None) as batch,
         sharing(batch, terms) as leases,
     ):
-        await Claims(batch, leases).work(0, LAST)
+        await Claims(batch, leases).work(ClaimRange(first=0, last=LAST))
         say(f"generated {batch.tally.succeeded}")
 
 

@@ -45,7 +45,7 @@ async def begin(ledger: AsyncEngine, *, budget_micros: int | None = None, lease_
     )
     await plan_jobs(ledger, [make_job(number) for number in range(JOBS)])
     start = RunStart(
-        manifest="m", salt="", budget_micros=budget_micros, settings=settings.model_dump_json(), caller="test"
+        manifest=None, salt="", budget_micros=budget_micros, settings=settings.model_dump_json(), caller="test"
     )
     number = await begin_run(ledger, start, now_us=START_US)
     await begin_fleet(ledger, run=number)
@@ -88,6 +88,16 @@ async def test_a_worker_claims_nothing_but_what_the_run_has_planned(ledger: Asyn
     await work_on_shard(replace(order(out, run), planned_run=run))
     counts = await count_jobs(ledger)
     assert (counts.succeeded, counts.planned) == (2, JOBS - 2)
+
+
+async def test_a_worker_claims_ahead_while_its_last_jobs_take_long(ledger: AsyncEngine, out: Path) -> None:
+    """A shard of one job does not keep a worker idle: it makes the others' jobs too, which are then done for them."""
+    run = await begin(ledger)
+    await work_on_shard(replace(order(out, run), last=0, ahead=JOBS))
+    assert (await count_jobs(ledger)).succeeded > 1
+    await work_on_shard(order(out, run))
+    assert (await count_jobs(ledger)).succeeded == JOBS
+    assert await attempts(ledger) == JOBS
 
 
 async def test_a_claim_whose_answer_was_lost_holds_up_nothing(
@@ -142,7 +152,7 @@ async def test_an_order_of_a_run_that_is_over_does_nothing(ledger: AsyncEngine, 
 async def test_a_ledger_that_gives_no_more_jobs_lets_those_in_flight_land(ledger: AsyncEngine, out: Path) -> None:
     """Claims fail while a picture is being made: the worker stops and stores it, and gives back what it has not begun."""
     run = await begin(ledger, latency_s=3, concurrency=2)
-    work = asyncio.create_task(work_on_shard(order(out, run)))
+    work = asyncio.create_task(work_on_shard(replace(order(out, run), last=1)))
     while not (await count_jobs(ledger)).submitted:
         await asyncio.sleep(0.05)
     async with ledger.begin() as db:
