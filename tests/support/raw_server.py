@@ -26,7 +26,7 @@ class RawServer:
                     (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
                 )
                 body = await reader.readexactly(length)
-                self.requests.append((head + body).decode())
+                self.requests.append((head + body).decode(errors="replace"))
                 data = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
                 if data is None:
                     break

@@ -59,15 +59,21 @@ class HttpCalls:
         limits = httpx.Limits(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=keepalive_s
         )
-        # A secret in an address is quoted there. The longest first, for one may be a part of another.
-        forms = {form for secret in secrets if secret for form in (secret, quote(secret, safe=""))}
-        self._secrets = sorted(forms, key=len, reverse=True)
+        self._secrets: list[str] = []
+        for secret in secrets:
+            self.hide(secret)
         self.http = httpx.AsyncClient(
             base_url=base,
             headers={"User-Agent": "imagen", **(headers or {})},
             timeout=httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S),
             transport=Transport(limits=limits),
         )
+
+    def hide(self, secret: str) -> None:
+        """Keep one more secret out of every message."""
+        # A secret in an address is quoted there. The longest first, for one may be a part of another.
+        forms = {form for form in (secret, quote(secret, safe="")) if secret}
+        self._secrets = sorted({*self._secrets, *forms}, key=len, reverse=True)
 
     @asynccontextmanager
     async def open_paid(

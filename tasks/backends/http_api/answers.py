@@ -1,127 +1,218 @@
-"""What an answer says: how a prediction is, where its picture is, what it cost, what went wrong."""
+"""What an answer says: how a prediction is, where its image is, what it cost, what went wrong."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.backends.client.payloads import decode_base64, is_text
+from tasks.backends.client.refusals import find_codes, find_words, is_moderation
 from tasks.backends.http_api.options import HttpOptions
-from tasks.backends.http_api.pointers import read
-from tasks.core.errors import BadImage, JobError, Refused, Transient
+from tasks.backends.http_api.places import read_all, read_first
+from tasks.backends.http_api.sections import Condition, Cost
+from tasks.backends.prices import MOST_RUN_USD, MOST_TOKENS
+from tasks.core.errors import JobError, Refused, Transient, UnreadableAnswer
 from tasks.core.money import to_micros
+from tasks.core.outside_values import parse_number
 
-USUAL_PLACES = ("/error/message", "/error", "/detail", "/message", "/errors/0")
-"""Where APIs say what went wrong, for a configuration that does not."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One answer of the service, as far as it is looked at."""
+
+    document: Any = None
+    """Its JSON; None where it holds none."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    raw: bytes = b""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """For placeholders in places: the prediction's id."""
+
+    def read(self, place: str | list[str] | None) -> Any:
+        """What stands there first."""
+        return read_first(self.document, place, self.values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageOutput:
-    """A prediction that ended well."""
+    """The image of a prediction that ended well."""
 
-    picture: bytes | None = None
+    image: bytes | None = None
     address: str | None = None
-    cost_micros: int | None = None
-    """As the answer says it."""
+    images: int = 1
+    """How many the answer holds; the first one is kept."""
+    reported_micros: int | None = None
+    """Cost as the answers say it."""
+    input_tokens: float | None = None
+    output_tokens: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateAnswer:
-    """The answer to a create that is not polled."""
-
-    document: Any
-
-
-def has_ended(document: Any, options: HttpOptions) -> bool:
+def has_ended(answer: Answer, options: HttpOptions) -> bool:
     """Whether the state is one of the configured ends; any other one is taken for running."""
     state = options.state
-    return state is None or str(read(document, state.at)) in {*state.succeeded, *state.failed}
+    if state is None or is_refused(answer, options) or _any_holds(options.failed_when, answer):
+        return True
+    return _spell(answer.read(state.at)) in {*state.succeeded, *state.failed}
 
 
-def has_succeeded(document: Any, options: HttpOptions) -> bool:
+def has_succeeded(answer: Answer, options: HttpOptions) -> bool:
     """Whether it ended well."""
     state = options.state
-    return state is None or str(read(document, state.at)) in state.succeeded
+    if is_refused(answer, options) or _any_holds(options.failed_when, answer):
+        return False
+    return state is None or _spell(answer.read(state.at)) in state.succeeded
 
 
-def read_error_text(document: Any, options: HttpOptions) -> str:
-    """The service's own words on what went wrong; empty where there are none."""
-    places = [options.error] if options.error is not None else USUAL_PLACES
-    return next((str(words) for place in places if (words := read(document, place))), "")
+def is_refused(answer: Answer, options: HttpOptions) -> bool:
+    """Whether a value of the answer means that the prompt, or its image, was refused."""
+    return _any_holds(options.refused_when, answer)
 
 
-def build_failure(document: Any, options: HttpOptions, words: str) -> JobError:
-    """Why a prediction ended without a picture.
+def read_error_text(answer: Answer, options: HttpOptions, *, is_error: bool = False) -> str:
+    """The service's own words on what went wrong; empty where there are none.
 
     Args:
-        document: The answer that says so.
+        answer: The answer.
+        options: The instance's settings.
+        is_error: It is a 4xx or 5xx: their words rarely stand where a prediction's do, so the usual places count too.
+    """
+    words = answer.read(options.error)
+    if words is None and (is_error or options.error is None):
+        return find_words(answer.document)
+    return find_words(words) or ("" if words is None else str(words))
+
+
+def build_failure(answer: Answer, options: HttpOptions, words: str) -> JobError:
+    """Why a prediction ended without an image.
+
+    Args:
+        answer: The answer that says so.
         options: The instance's settings.
         words: The service's own, fit for a message.
     """
-    reported = read_cost_micros(document, options)
+    reported = read_cost_micros(answer, options)
     cost_micros = 0 if options.failures_are_free else reported
     message = words or "the prediction failed"
-    if is_refusal(words, options):
-        return Refused(message, cost_micros=cost_micros)
+    if is_refused(answer, options) or is_refusal(words, options) or is_moderation(words, find_codes(answer.document)):
+        return Refused(message, cost_micros=0 if options.refusals_are_billed is False else cost_micros)
     if _contains_any(options.passing, words):
         return Transient(message, cost_micros=cost_micros)
     return JobError(message, cost_micros=cost_micros)
 
 
 def is_refusal(words: str, options: HttpOptions) -> bool:
-    """Whether the words mean that the prompt, or its picture, was refused."""
+    """Whether the words mean that the prompt, or its image, was refused."""
     return _contains_any(options.moderation, words)
 
 
-def read_output(document: Any, options: HttpOptions, words: str) -> ImageOutput:
-    """The picture of an answer.
+def is_quota(words: str, options: HttpOptions) -> bool:
+    """Whether the words mean that nothing more is made today, or before somebody has paid."""
+    return _contains_any(options.quota, words)
+
+
+def read_output(answer: Answer, options: HttpOptions, words: str) -> ImageOutput:
+    """The image of an answer.
 
     Args:
-        document: The answer.
+        answer: The answer.
         options: The instance's settings.
         words: What it says went wrong, fit for a message.
 
     Raises:
         JobError: There is none, or none that can be read. What it cost stands in the error as far as it is known.
     """
-    cost_micros, kind = read_cost_micros(document, options), options.output.kind
-    output = _find_text(read(document, options.output.at))
-    if output is None:
+    if options.output.kind == "bytes":
+        return read_bytes(answer, options, words)
+    cost_micros = read_cost_micros(answer, options)
+    found = [
+        text for value in read_all(answer.document, options.output.at, answer.values) for text in _list_texts(value)
+    ]
+    if not found:
         if words:
-            raise build_failure(document, options, words)
-        raise JobError("the answer holds no picture", kind="no_output", cost_micros=cost_micros)
-    if kind == "url":
-        return ImageOutput(address=output, cost_micros=cost_micros)
+            raise build_failure(answer, options, words)
+        # What is wrong may be the configuration's place, and the answer has been paid for.
+        raise UnreadableAnswer(
+            f"the answer holds no image at {options.output.at!r}", raw=answer.raw, cost_micros=cost_micros
+        )
+    usage = {"reported_micros": cost_micros, "images": len(found), **_read_tokens(answer, options)}
+    if options.output.kind == "url":
+        return ImageOutput(address=found[0], **usage)
     try:
-        return ImageOutput(picture=_decode_base64(output), cost_micros=cost_micros)
-    except binascii.Error as exc:
-        message = f"the picture's base64 is damaged ({exc})"
-        raise JobError(message, kind=BadImage.kind, cost_micros=cost_micros) from exc
+        return ImageOutput(image=decode_base64(found[0]), **usage)
+    except ValueError as exc:
+        raise UnreadableAnswer(f"the image cannot be decoded: {exc}", raw=answer.raw, cost_micros=cost_micros) from exc
 
 
-def read_cost_micros(document: Any, options: HttpOptions) -> int | None:
-    """What the answer says it cost, in millionths of a dollar; None where it says nothing, or nothing that is a price."""
+def read_bytes(answer: Answer, options: HttpOptions, words: str) -> ImageOutput:
+    """The image that is the answer itself.
+
+    Raises:
+        JobError: It is a text in place of an image.
+    """
+    if not is_text(answer.raw):
+        return ImageOutput(image=answer.raw, reported_micros=read_cost_micros(answer, options))
+    if words and (is_refusal(words, options) or is_moderation(words, find_codes(answer.document))):
+        raise build_failure(answer, options, words)
+    raise UnreadableAnswer(
+        f"a text came in place of an image ({words or 'no words'})",
+        raw=answer.raw,
+        media_type=answer.headers.get("content-type", ""),
+        cost_micros=read_cost_micros(answer, options),
+    )
+
+
+def read_cost_micros(answer: Answer, options: HttpOptions) -> int | None:
+    """What the last answer says it cost, in millionths of a dollar; None where it says no price."""
+    cost = options.cost
+    return None if cost is None or cost.where != "last" else read_cost(answer, cost)
+
+
+def read_cost(answer: Answer, cost: Cost) -> int | None:
+    """A cost as an answer states it, in millionths of a dollar; None for what is no price."""
+    stated = answer.headers.get(cost.header) if cost.header is not None else answer.read(cost.at)
     try:
-        cost_usd = float(read(document, options.cost))
-    except (TypeError, ValueError):
+        amount = float(stated) * cost.times if isinstance(stated, int | float | str) else None
+    except (ValueError, OverflowError):
         return None
-    return to_micros(cost_usd) if isfinite(cost_usd) and cost_usd >= 0 else None
+    return None if isinstance(stated, bool) else to_micros(parse_number(amount, most=MOST_RUN_USD))
 
 
-def _decode_base64(text: str) -> bytes:
-    # Some APIs answer with a data address.
-    head, comma, payload = text.partition(",")
-    return base64.b64decode(payload if comma and head.startswith("data:") else text, validate=True)
+def _read_tokens(answer: Answer, options: HttpOptions) -> dict[str, Any]:
+    tokens = options.tokens
+    if tokens is None:
+        return {}
+    return {
+        "input_tokens": parse_number(answer.read(tokens.input), most=MOST_TOKENS),
+        "output_tokens": parse_number(answer.read(tokens.output), most=MOST_TOKENS),
+    }
 
 
-def _find_text(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value or None
+def _any_holds(conditions: list[Condition], answer: Answer) -> bool:
+    return any(_holds(condition, answer) for condition in conditions)
+
+
+def _holds(condition: Condition, answer: Answer) -> bool:
+    if condition.header is not None:
+        found = [answer.headers[condition.header]] if condition.header in answer.headers else []
+    else:
+        found = list(read_all(answer.document, condition.at, answer.values))
+    return any(_is_one_of(value, condition.equals) or _contains_any(condition.contains, str(value)) for value in found)
+
+
+def _is_one_of(value: Any, wanted: list[Any]) -> bool:
+    # A boolean is no number here, though Python takes True for 1.
+    return any(type(value) is type(one) and value == one for one in wanted)
+
+
+def _spell(value: Any) -> str:
+    """A state as the configuration spells it: YAML's true and false are JSON's."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _list_texts(value: Any) -> list[str]:
     if isinstance(value, list):
-        return next((found for item in value if (found := _find_text(item))), None)
-    return None
+        return [text for item in value for text in _list_texts(item)]
+    return [value] if isinstance(value, str) and value else []
 
 
 def _contains_any(parts: list[str], words: str) -> bool:

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from typing import Any
 
 import httpx
 
-from tasks.backends.client.calls import SHORT_KEEPALIVE_S, HttpCalls, build_refusal, require_free_answer
+from tasks.backends.client.calls import (
+    SHORT_KEEPALIVE_S,
+    HttpCalls,
+    build_credit_stop,
+    build_refusal,
+    parse_json,
+    require_free_answer,
+)
+from tasks.backends.client.payloads import MOST_ANSWER_BYTES
+from tasks.backends.client.transport import MOST_BYTES
 from tasks.backends.http_api import answers
-from tasks.backends.http_api.options import Call, HttpOptions
-from tasks.backends.http_api.pointers import merge_into, read
-from tasks.backends.http_api.template import fill, fill_address, fill_text
+from tasks.backends.http_api.answers import Answer
+from tasks.backends.http_api.options import HttpOptions
+from tasks.backends.http_api.places import read_all, read_first
+from tasks.backends.http_api.requests import build_request, read_places
+from tasks.backends.http_api.sections import Call
+from tasks.backends.http_api.template import TOKEN, fill_address
+from tasks.backends.http_api.tokens import TokenSource, run_token_command
 from tasks.backends.http_api.values import build_image_values, build_values, find_image_problems
-from tasks.core.errors import Ambiguous, OutputGone, Refused, Rejected
+from tasks.core.addresses import is_loopback
+from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone, Refused, Rejected
+from tasks.core.outside_values import parse_identifier
 from tasks.core.records import Job
 
 
@@ -30,8 +47,8 @@ class DescribedApi:
         self._options = options
         self._model = model
         self._env = {f"env:{name}": value for name, value in secrets.items()}
-        self._keys = ", ".join(secrets) or "no variable"
-        self._place = httpx.URL(fill_address(options.create.url, self._env))
+        self._keys = ", ".join(secrets) or ("token_command" if options.has_token else None)
+        self._place = httpx.URL(fill_address(options.create.url or "", self._env))
         self.service = self._place.host
         self.calls = HttpCalls(
             secrets=list(secrets.values()),
@@ -39,6 +56,8 @@ class DescribedApi:
             answer_timeout_s=options.timeout_s,
             keepalive_s=SHORT_KEEPALIVE_S,
         )
+        lasts_s = options.token_lasts_s if options.before is None else options.before.lasts_s
+        self._tokens = TokenSource(self._ask_token, lasts_s=lasts_s, now_s=time.monotonic)
 
     async def create(self, job: Job, *, attempt: int) -> httpx.Response:
         """Make one prediction. It costs money; call it once.
@@ -48,24 +67,40 @@ class DescribedApi:
             Ambiguous: It may have been created.
             BatchStopped: Key or credit: nobody's prediction can be created now.
         """
-        options = self._options
-        for problem in find_image_problems(job, options):
+        for problem in find_image_problems(job, self._options):
             raise Rejected(problem, kind="input_image")
-        pictures = await asyncio.to_thread(build_image_values, job, options)
-        values = {**self._build_values(job), **pictures, "attempt": attempt, **self._env}
-        request = _build_request(options.create, values)
-        if "json" in request:
-            merge_into(request["json"], options.opts_at, dict(job.backend_opts))
-        if options.idempotency_header is not None:
-            request["headers"][options.idempotency_header] = build_key(self._batch, job, attempt)
-        answer = await self.calls.pay(options.create.method, timeout_s=options.timeout_s, **request)
+        images = await asyncio.to_thread(build_image_values, job, self._options)
+        values = {**self._build_values(job), **images, "attempt": attempt}
+        token = await self._get_token()
+        answer = await self._pay(job, attempt, {**values, TOKEN: token})
+        if answer.status_code == httpx.codes.UNAUTHORIZED and token is not None:
+            # The service has refused the token, so nothing was created: once more with a new one.
+            self._tokens.forget(token)
+            answer = await self._pay(job, attempt, {**values, TOKEN: await self._get_token()})
         if answer.is_success:
             return answer
-        words = self.error_text(answer)
-        error = build_refusal(answer, words, service=self.service, key_env=self._keys)
-        raise Refused(words) if answer.is_client_error and answers.is_refusal(words, options) else error
+        raise self._build_refusal(answer)
 
-    async def poll(self, call: Call, prediction_id: str) -> Any:
+    async def _pay(self, job: Job, attempt: int, values: Mapping[str, Any]) -> httpx.Response:
+        options = self._options
+        request = build_request(options.create, {**values, **self._env}, opts_at=options.opts_at, opts=job.backend_opts)
+        if options.idempotency_header is not None:
+            request["headers"][options.idempotency_header] = build_key(self._batch, job, attempt)
+        return await self.calls.pay(
+            options.create.method, timeout_s=options.timeout_s, most_bytes=MOST_ANSWER_BYTES, **request
+        )
+
+    def _build_refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
+        parsed, words = self.parse(answer), self.error_text(answer)
+        if answer.is_client_error and answers.is_quota(words, self._options):
+            return build_credit_stop(self.service, words)
+        if answer.is_client_error and (
+            answers.is_refusal(words, self._options) or answers.is_refused(parsed, self._options)
+        ):
+            return Refused(words)
+        return build_refusal(answer, words, service=self.service, key_env=self._keys)
+
+    async def poll(self, call: Call, prediction_id: str) -> Answer:
         """The answer to a call about a prediction; free.
 
         Raises:
@@ -73,7 +108,21 @@ class DescribedApi:
             BatchStopped: The key is no longer accepted.
             httpx.HTTPError: No answer, or one that says nothing; asking again is free.
         """
-        return _parse_document(await self.ask(call, {"id": prediction_id, "model": self._model}))
+        # Where an answer has given the address, the id is that address.
+        url = None if call.at is None else self.check_address(prediction_id)
+        answer = await self.ask(call, {"id": prediction_id, "model": self._model}, url=url)
+        return self.parse(answer, prediction_id, needs_json=True)
+
+    async def ask_result(self, call: Call, prediction_id: str, last: Answer) -> Answer:
+        """The answer to the call that gives the image of a prediction that ended; free.
+
+        Raises:
+            OutputGone, BatchStopped, httpx.HTTPError: As `poll`.
+            JobError: The last answer gives an address that is not the service's.
+        """
+        url = None if call.at is None else self.check_address(str(last.read(call.at)))
+        values = {"id": prediction_id, "model": self._model, **read_places(call, last.document)}
+        return self.parse(await self.ask(call, values, url=url), prediction_id)
 
     async def listed(self, job: Job, since: datetime) -> list[str]:
         """Ids of the predictions that the look-up shows for a job.
@@ -85,10 +134,22 @@ class DescribedApi:
         if find is None:
             return []
         values = {**self._build_values(job), "since": since.astimezone(UTC).isoformat()}
-        items = read(_parse_document(await self.ask(find, values)), find.items)
-        if not isinstance(items, list):
+        if find.items is None:
+            try:
+                found = self.parse(await self.ask(find, values), needs_json=True)
+            except OutputGone:
+                return []
+            return self._parse_ids([found.document], find.id)
+        document = self.parse(await self.ask(find, values), needs_json=True).document
+        items = list(read_all(document, find.items))
+        items = items[0] if len(items) == 1 and isinstance(items[0], list) else items
+        if not items and read_first(document, find.items) is None:
             raise httpx.DecodingError("the look-up's answer holds no list")
-        return [str(found) for item in items if (found := read(item, find.id)) is not None]
+        return self._parse_ids(items, find.id)
+
+    def _parse_ids(self, items: Sequence[Any], place: str | list[str]) -> list[str]:
+        found = (parse_identifier(read_first(item, place)) for item in items)
+        return [prediction_id for prediction_id in found if prediction_id is not None]
 
     def _build_values(self, job: Job) -> dict[str, Any]:
         return {**build_values(job, self._options), "batch": self._batch}
@@ -101,29 +162,88 @@ class DescribedApi:
         """
         await self.calls.http.head(str(self._place.join("/")))
 
-    async def ask(self, call: Call, values: Mapping[str, Any]) -> httpx.Response:
+    async def ask(self, call: Call, values: Mapping[str, Any], *, url: str | None = None) -> httpx.Response:
         """The answer to a call that may be repeated at will.
 
         Raises:
             OutputGone, BatchStopped, httpx.HTTPError: As `poll`.
         """
-        answer = await self.calls.http.request(call.method, **_build_request(call, {**values, **self._env}))
+        token = await self._get_token()
+        request = build_request(call, {**values, **self._env, TOKEN: token}, url=url)
+        answer = await self.calls.http.request(call.method, extensions={MOST_BYTES: MOST_ANSWER_BYTES}, **request)
+        if answer.status_code == httpx.codes.UNAUTHORIZED and token is not None:
+            self._tokens.forget(token)
+            request = build_request(call, {**values, **self._env, TOKEN: await self._get_token()}, url=url)
+            answer = await self.calls.http.request(call.method, extensions={MOST_BYTES: MOST_ANSWER_BYTES}, **request)
         if answer.status_code in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
             raise OutputGone("the service knows no such prediction any more", cost_micros=None)
         require_free_answer(answer, service=self.service, key_env=self._keys, detail=self.error_text(answer))
         return answer
 
-    def address_of(self, picture: str) -> str:
-        """Where a picture lies; one without a host lies where it was made."""
-        return picture if picture.startswith("data:") else str(self._place.join(picture))
+    async def _get_token(self) -> str | None:
+        if not self._options.has_token:
+            return None
+        token = await self._tokens.get()
+        self.calls.hide(token)
+        return token
+
+    async def _ask_token(self) -> str:
+        before = self._options.before
+        if before is None:
+            return await run_token_command(self._options.token_command or [])
+        try:
+            answer = await self.calls.http.request(
+                before.method, **build_request(before, {"model": self._model, **self._env})
+            )
+            require_free_answer(answer, service=self.service, key_env=self._keys, detail=self.error_text(answer))
+            return str(read_first(parse_json(answer), before.value) or "")
+        except (httpx.HTTPError, ValueError) as exc:
+            reason = self.calls.describe_error(exc)
+            raise BatchStopped("token", f"the call `before` gives no token ({reason}); nothing was sent") from exc
+
+    def check_address(self, address: str) -> str:
+        """An address that an answer has given, where it is the service's own: keys go nowhere else.
+
+        Raises:
+            JobError: It is another host's, or would be asked in clear text.
+        """
+        try:
+            url = self._place.join(address)
+        except httpx.InvalidURL:
+            url = httpx.URL()
+        hosts = (self.service, *self._options.api_hosts)
+        is_safe = url.scheme == "https" or is_loopback(url.host) or url.scheme == self._place.scheme == "http"
+        if not is_safe or not any(fnmatch(url.host, pattern) for pattern in hosts):
+            shown = self.calls.error_text(url.host or address[:60])
+            raise JobError(
+                f"the answer leads to {shown!r}, which is not among api_hosts", kind="foreign_host", cost_micros=None
+            )
+        return str(url)
+
+    def address_of(self, image: str) -> str:
+        """Where an image lies; an address without a host is relative to `output.base`, else to where it was made."""
+        if image[:5].lower() == "data:":
+            return image
+        base = self._place if self._options.output.base is None else httpx.URL(self._options.output.base)
+        return str(base.join(image))
+
+    def parse(self, answer: httpx.Response, prediction_id: str = "", *, needs_json: bool = False) -> Answer:
+        """The answer, as far as it is looked at.
+
+        Raises:
+            httpx.DecodingError: It has to be JSON and is none.
+        """
+        try:
+            document = parse_json(answer)
+        except ValueError as exc:
+            if needs_json:
+                raise httpx.DecodingError("the answer is not JSON", request=answer.request) from exc
+            document = None
+        return Answer(document=document, headers=answer.headers, raw=answer.content, values={"id": prediction_id})
 
     def error_text(self, answer: httpx.Response) -> str:
         """What an answer says went wrong, fit for a message."""
-        try:
-            document = answer.json()
-        except ValueError:
-            document = None
-        said = answers.read_error_text(document, self._options)
+        said = answers.read_error_text(self.parse(answer), self._options, is_error=not answer.is_success)
         return self.calls.error_text(said or answer.reason_phrase or f"status {answer.status_code}")
 
     async def close(self) -> None:
@@ -136,31 +256,13 @@ def build_key(batch: str, job: Job, attempt: int) -> str:
     return "-".join(part for part in ("imagen", batch[:16], job.job_id[:32], str(attempt)) if part)
 
 
-def parse_id(answer: httpx.Response, options: HttpOptions) -> str:
+def parse_id(answer: Answer, options: HttpOptions) -> str:
     """The id in the answer to a create that is to be polled.
 
     Raises:
         Ambiguous: It cannot be read; the prediction may have been created.
     """
-    try:
-        found = read(answer.json(), options.id)
-    except ValueError:
-        found = None
-    if not isinstance(found, str | int) or isinstance(found, bool) or found == "":
+    found = parse_identifier(answer.read(options.id_place))
+    if found is None:
         raise Ambiguous("the answer to a create could not be read: there is no id in it", cost_micros=None)
-    return str(found)
-
-
-def _build_request(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
-    request: dict[str, Any] = {
-        "url": fill_address(call.url, values),
-        "headers": {name: fill_text(text, values) for name, text in call.headers.items()},
-    }
-    return request if call.body is None else {**request, "json": fill(call.body, values)}
-
-
-def _parse_document(answer: httpx.Response) -> Any:
-    try:
-        return answer.json()
-    except ValueError as exc:
-        raise httpx.DecodingError("the answer is not JSON", request=answer.request) from exc
+    return found

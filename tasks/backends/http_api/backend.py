@@ -8,11 +8,13 @@ unless the configuration says how to look for it (`find`), that equal requests m
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from pathlib import Path
 
 import httpx
 
@@ -25,22 +27,26 @@ from tasks.backends.base import (
     find_taken,
     read_options,
 )
+from tasks.backends.client.calls import parse_json_bytes
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import read_secret
 from tasks.backends.client.polling import Polling
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.client.service_clock import ServiceClock
 from tasks.backends.http_api import answers
-from tasks.backends.http_api.answers import CreateAnswer, ImageOutput
+from tasks.backends.http_api.answers import Answer, ImageOutput
 from tasks.backends.http_api.api import DescribedApi, parse_id
 from tasks.backends.http_api.options import BASE64, HttpOptions
+from tasks.backends.http_api.sections import Call
 from tasks.backends.http_api.template import fill_address
 from tasks.backends.http_api.values import find_image_problems, resolve_size
-from tasks.backends.prices import Pricing, Used, find_price
+from tasks.backends.image_counts import explain_several
+from tasks.backends.prices import Pricing, Used, check_reported, find_price
 from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import (
     Ambiguous,
     BatchStopped,
+    ConfigError,
     JobError,
     NotCreated,
     OutputGone,
@@ -48,9 +54,11 @@ from tasks.core.errors import (
     Rejected,
     Throttled,
     Transient,
+    UnreadableAnswer,
 )
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
+from tasks.core.outside_values import parse_identifier
 from tasks.core.records import Job, Prediction
 from tasks.core.retry import retry_look
 
@@ -73,6 +81,9 @@ class HttpBackend:
         self._options = read_options(context, HttpOptions)
         for setting, url, variable in self._options.secret_channels():
             check_channel(context, setting, url, variable)
+        if self._options.token_command is not None and not Path(context.file).is_file():
+            # The settings of a batch's last run may be somebody else's: what they name is not run.
+            raise ConfigError(f"{context.place}.token_command: is run only where a configuration file names it")
         self._pricing = Pricing(
             price=find_price(context.settings.model, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
@@ -84,6 +95,9 @@ class HttpBackend:
     def ready(self) -> str | None:
         """Whether every variable that the calls name is set."""
         missing = [name for name in self._options.variables() if not read_secret(name)]
+        command = self._options.token_command
+        if not missing and command is not None and shutil.which(command[0]) is None:
+            return f"install {command[0]}, which token_command names"
         return f"set {', '.join(missing)}" if missing else None
 
     def learn(self) -> None:
@@ -91,9 +105,13 @@ class HttpBackend:
 
     def problems(self, job: Job) -> list[str]:
         """Nothing is known of what the API takes; but what cannot be sent at all is said."""
-        lost = bool(job.backend_opts) and self._options.create.body is None
+        create = self._options.create
+        content = create.form if create.body is None else create.body
+        lost = bool(job.backend_opts) and content is None
         found = ["backend_opts: create has no body that they could be sent in"] * lost
-        return found + find_image_problems(job, self._options)
+        return (
+            found + explain_several({**(content or {}), **job.backend_opts}) + find_image_problems(job, self._options)
+        )
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, or one from the price table."""
@@ -109,7 +127,7 @@ class HttpBackend:
         """Instances that create at the same address with the same keys share it."""
         keys = "".join(read_secret(name) for name in self._options.variables())
         return Allowance(
-            account=f"{httpx.URL(fill_address(self._options.create.url, {})).host} {hash_text(keys)}",
+            account=f"{httpx.URL(fill_address(self._options.create.url or '', {})).host} {hash_text(keys)}",
             creates_per_min=self._context.settings.creates_per_min,
         )
 
@@ -153,16 +171,42 @@ class HttpBackend:
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
         """The answer that came with the create, or the one that polling ends with."""
-        made = await self._polled(prediction) if self._options.poll is not None else self._answered(prediction)
-        return self._ended(job, prediction, made)
+        created = prediction.output if isinstance(prediction.output, Answer) else None
+        try:
+            if self._options.poll is not None:
+                output = await self._wait_polled(prediction)
+            else:
+                output = self._read_answer(created)
+        except JobError as error:
+            self._price_error(job, error)
+            raise
+        return self._end(job, prediction, output, created)
+
+    def reread(self, job: Job, raw: bytes) -> Prediction:
+        """The image of an answer that was kept because it could not be read; see `UnreadableAnswer`.
+
+        Raises:
+            JobError: It holds none that can be read.
+        """
+        try:
+            document = parse_json_bytes(raw)
+        except ValueError:
+            document = None
+        answer = Answer(document=document, raw=raw)
+        try:
+            output = self._read_answer(answer)
+        except JobError as error:
+            self._price_error(job, error)
+            raise
+        return self._end(job, Prediction(prediction_id=f"imagen-{job.job_id[:32]}"), output, answer)
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
         """The bytes that came, those at the address that came, or those of the call `result`."""
-        made: ImageOutput = prediction.output
-        if made.picture is not None:
-            return made.picture
+        output: ImageOutput = prediction.output
+        if output.image is not None:
+            return output.image
         try:
-            return await self._delivery.fetch(self._api.address_of(made.address or ""))
+            return await self._delivery.fetch(self._api.address_of(output.address or ""))
         except JobError as error:
             error.cost_micros = prediction.cost_micros
             raise
@@ -179,85 +223,90 @@ class HttpBackend:
         """Close what was opened."""
         await close_opened(self, "_api", "_delivery")
 
-    def _created(self, job: Job, answer: httpx.Response) -> Prediction:
-        options = self._options
-        if options.poll is not None:
-            return Prediction(prediction_id=parse_id(answer, options), created_at=to_instant(self._clock.now_us()))
-        name = answer.headers.get("x-request-id") or f"imagen-{job.job_id[:32]}"
-        if options.output.kind == "bytes":
-            return Prediction(prediction_id=name, output=ImageOutput(picture=answer.content))
-        try:
-            return Prediction(prediction_id=name, output=CreateAnswer(document=answer.json()))
-        except ValueError as exc:
-            raise Ambiguous("the answer to a create could not be read: it is not JSON", cost_micros=None) from exc
+    def _created(self, job: Job, response: httpx.Response) -> Prediction:
+        answer = self._api.parse(response)
+        if self._options.poll is not None:
+            prediction_id = parse_id(answer, self._options)
+            return Prediction(prediction_id=prediction_id, created_at=to_instant(self._clock.now_us()), output=answer)
+        name = parse_identifier(response.headers.get("x-request-id")) or f"imagen-{job.job_id[:32]}"
+        return Prediction(prediction_id=name, output=answer)
 
-    def _answered(self, prediction: Prediction) -> ImageOutput:
-        """The picture of an answer that came with the create; in another process there is none."""
-        match prediction.output:
-            case ImageOutput() as made:
-                return made
-            case CreateAnswer(document=document):
-                return answers.read_output(document, self._options, self._words(document))
-        raise OutputGone(
-            "it was made and paid for, but its run ended before it was on disk, and its service cannot be asked",
-            cost_micros=self._pricing.image_micros,
+    def _read_answer(self, answer: Answer | None) -> ImageOutput:
+        """The image of an answer that came with the create; in another process there is none."""
+        if answer is None:
+            raise OutputGone(
+                "it was made and paid for, but its run ended before it was on disk, and its service cannot be asked",
+                cost_micros=self._pricing.image_micros,
+            )
+        words = self._read_words(answer)
+        if not answers.has_succeeded(answer, self._options):
+            raise answers.build_failure(answer, self._options, words)
+        return answers.read_output(answer, self._options, words)
+
+    def _price_error(self, job: Job, error: JobError) -> None:
+        """Give an error of a whole answer the price of the image, where the service has stated none."""
+        is_billed = isinstance(error, Refused) and self._options.refusals_are_billed
+        if error.cost_micros is None and (isinstance(error, UnreadableAnswer) or is_billed):
+            error.cost_micros = self._pricing.cost_micros(self._used(job))
+
+    def _end(self, job: Job, prediction: Prediction, output: ImageOutput, created: Answer | None) -> Prediction:
+        used = replace(
+            self._used(job), images=output.images, input_tokens=output.input_tokens, output_tokens=output.output_tokens
         )
-
-    def _ended(self, job: Job, prediction: Prediction, made: ImageOutput) -> Prediction:
-        priced = self._pricing.cost_micros(self._used(job))
-        cost_micros = priced if made.cost_micros is None else made.cost_micros
-        source = "free" if self._pricing.free else "priced" if made.cost_micros is None else "reported"
+        priced, cost = self._pricing.cost_micros(used), self._options.cost
+        reported = output.reported_micros
+        if created is not None and cost is not None and cost.where == "create":
+            reported = answers.read_cost(created, cost)
+        # A cost in another unit than it is read in is no cost: then nothing is known.
+        believed = check_reported(reported, priced)
+        cost_micros = 0 if self._pricing.free else priced if reported is None else believed
+        source = "free" if self._pricing.free else "priced" if reported is None else "reported"
         return Prediction(
             prediction_id=prediction.prediction_id,
-            output=made,
+            output=output,
             cost_micros=cost_micros,
             cost_source=None if cost_micros is None else source,
         )
 
-    async def _polled(self, prediction: Prediction) -> ImageOutput:
+    async def _wait_polled(self, prediction: Prediction) -> ImageOutput:
         options = self._options
 
-        async def look() -> Any:
+        async def look() -> Answer | None:
             if options.poll is None:
                 return None
-            document = await self._api.poll(options.poll, prediction.prediction_id)
-            return document if answers.has_ended(document, options) else None
+            answer = await self._api.poll(options.poll, prediction.prediction_id)
+            return answer if answers.has_ended(answer, options) else None
 
         try:
-            document = await self._polling.until(
+            last = await self._polling.until(
                 look, timeout_s=options.timeout_s, is_fresh=prediction.created_at is not None
             )
         except TimeoutError:
             await self.cancel(prediction)
-            raise Transient(f"no picture within {options.timeout_s:.0f} s", kind="timeout", cost_micros=None) from None
-        if not answers.has_succeeded(document, options):
-            raise answers.build_failure(document, options, self._words(document))
-        return await self._result(document, prediction)
-
-    async def _result(self, document: Any, prediction: Prediction) -> ImageOutput:
-        """The picture, from the last poll or from a call of its own."""
-        options = self._options
+            raise Transient(f"no image within {options.timeout_s:.0f} s", kind="timeout", cost_micros=None) from None
+        words = self._read_words(last)
+        if not answers.has_succeeded(last, options):
+            raise answers.build_failure(last, options, words)
         if options.result is None:
-            return answers.read_output(document, options, self._words(document))
-        values = {"id": prediction.prediction_id, "model": self._context.settings.model}
+            return answers.read_output(last, options, words)
+        return await self._ask_result(options.result, prediction, last)
+
+    async def _ask_result(self, call: Call, prediction: Prediction, last: Answer) -> ImageOutput:
         try:
-            answer: httpx.Response = await retry_look(httpx.HTTPError, self._clock.sleep)(
-                self._api.ask, options.result, values
+            answer: Answer = await retry_look(httpx.HTTPError, self._clock.sleep)(
+                self._api.ask_result, call, prediction.prediction_id, last
             )
         except httpx.HTTPError as exc:
             raise JobError(
                 f"its result cannot be had ({self._api.calls.describe_error(exc)})", cost_micros=None
             ) from exc
-        if options.output.kind == "bytes":
-            return ImageOutput(picture=answer.content, cost_micros=answers.read_cost_micros(document, options))
-        try:
-            document = answer.json()
-        except ValueError as exc:
-            raise JobError("its result cannot be read", kind="no_output", cost_micros=None) from exc
-        return answers.read_output(document, options, self._words(document))
+        output = answers.read_output(answer, self._options, self._read_words(answer))
+        if output.reported_micros is None:
+            return replace(output, reported_micros=answers.read_cost_micros(last, self._options))
+        return output
 
-    def _words(self, document: Any) -> str:
-        return self._api.calls.error_text(answers.read_error_text(document, self._options))
+    def _read_words(self, answer: Answer) -> str:
+        return self._api.calls.error_text(answers.read_error_text(answer, self._options))
 
     async def _look_up(self, job: Job, since: datetime, known: Collection[str], *, pause_s: float) -> Prediction | None:
         for look in range(LOOKUPS):

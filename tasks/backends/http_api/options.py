@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from tasks.backends.client.options import Address, read_secret
+from tasks.backends.client.options import read_secret
+from tasks.backends.http_api.places import Place
 from tasks.backends.http_api.pointers import Pointer, can_hold
-from tasks.backends.http_api.template import ENV, check, fill_address, find_names
+from tasks.backends.http_api.sections import (
+    Before,
+    Call,
+    Condition,
+    Cost,
+    HeaderName,
+    Lookup,
+    Output,
+    Section,
+    States,
+    Tokens,
+)
+from tasks.backends.http_api.template import ENV, TOKEN, check, fill_address, find_names
 from tasks.store.references import INPUTS
 
 OF_THE_JOB = frozenset(
@@ -32,95 +44,69 @@ OF_THE_JOB = frozenset(
 )
 BASE64 = "_base64"
 OF_PICTURES = frozenset(name + form for name in INPUTS for form in ("", BASE64))
-"""Of the pictures that a job starts from; they are large, so they stand in the body only."""
-OF_A_CREATE = OF_THE_JOB | {"attempt"}
-OF_A_PREDICTION = frozenset({"id", "model"})
-OF_A_LOOKUP = OF_THE_JOB | {"since"}
-OF_A_HEADER = frozenset({"job_id", "batch", "attempt", "model", "id"})
-
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""Of the images that a job starts from; they are large, so they stand in the body only."""
+OF_A_CREATE = OF_THE_JOB | {"attempt", TOKEN}
+OF_A_PREDICTION = frozenset({"id", "model", TOKEN})
+OF_A_LOOKUP = OF_THE_JOB | {"since", TOKEN}
+OF_A_HEADER = frozenset({"job_id", "batch", "attempt", "model", "id", TOKEN})
 
 
-def _check_header_name(value: str) -> str:
-    if not _HEADER.fullmatch(value):
-        raise ValueError(f"{value!r} is not the name of a header")
-    return value
+def _name_cost(value: Any) -> Any:
+    """A cost that is written as its place alone."""
+    return {"at": value} if isinstance(value, str | list) else value
 
 
-HeaderName = Annotated[str, AfterValidator(_check_header_name)]
+CostSetting = Annotated[Cost | None, BeforeValidator(_name_cost)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Call(_Section):
-    """One request."""
-
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = Field("GET", description="how it is asked")
-    url: Address = Field(description="where; with placeholders")
-    headers: dict[HeaderName, str] = Field(
-        default_factory=dict, description="keys belong here, as Bearer {env:MY_API_KEY}"
-    )
-    body: dict[str, Any] | None = Field(None, description="sent as JSON; with placeholders; null: none")
-
-
-class Lookup(Call):
-    """How a prediction is looked for whose create was not answered."""
-
-    items: Pointer = Field("", description="where the list stands in the answer")
-    id: Pointer = Field("/id", description="where the id stands in an item")
-    patience_s: float = Field(20.0, ge=0, le=600, description="how long one may take to show up there")
-
-
-class States(_Section):
-    """How an answer says whether a prediction has ended."""
-
-    at: Pointer = Field(description="where the state stands")
-    succeeded: list[str] = Field(min_length=1, description="names of the state of one that ended well")
-    failed: list[str] = Field(min_length=1, description="names of the states of those that ended otherwise")
-
-
-class Output(_Section):
-    """Where the picture is."""
-
-    kind: Literal["url", "base64", "bytes"] = Field("url", description="bytes: the answer itself is the picture")
-    at: Pointer | None = Field(None, description="where it stands; null for bytes")
-
-    @model_validator(mode="after")
-    def _has_a_place(self) -> Output:
-        if (self.kind == "bytes") != (self.at is None):
-            raise ValueError("at: say where the picture stands, as /images/0/url; only for kind: bytes there is none")
-        return self
-
-
-class HttpOptions(_Section):
+class HttpOptions(Section):
     """What the type understands beyond the common keys."""
 
     create: Call = Field(description="makes a prediction; this is what costs money")
-    id: Pointer | None = Field(None, description="where a prediction's id stands in the answer to create")
-    poll: Call | None = Field(None, description="asks how a prediction is; null: create answers with the picture")
+    id: Place | None = Field(None, description="where a prediction's id stands in the answer to create")
+    poll: Call | None = Field(None, description="asks how a prediction is; null: create answers with the image")
     state: States | None = Field(None, description="with poll: how its answer says the state")
-    result: Call | None = Field(None, description="gives the picture of one that ended, where poll does not")
-    output: Output = Field(description="where the picture is in the last of these answers")
-    error: Pointer | None = Field(None, description="where an answer says what went wrong")
+    result: Call | None = Field(None, description="gives the image of one that ended, where poll does not")
+    output: Output = Field(description="where the image is in the last of these answers")
+    error: Place | None = Field(None, description="where an answer says what went wrong")
     moderation: list[str] = Field(default_factory=list, description="parts of such words that mean a refused prompt")
     passing: list[str] = Field(default_factory=list, description="parts of such words that mean a passing failure")
+    quota: list[str] = Field(
+        default_factory=list, description="parts of such words that mean an empty account or a day's quota"
+    )
+    refused_when: list[Condition] = Field(
+        default_factory=list, description="values of an answer that mean a refused prompt"
+    )
+    failed_when: list[Condition] = Field(default_factory=list, description="values of an answer that mean a failure")
+    refusals_are_billed: bool | None = Field(None, description="whether a refused prompt is billed; null: nobody knows")
     failures_are_free: bool = Field(False, description="one that failed is not billed, so it may be tried again")
-    cost: Pointer | None = Field(None, description="where the last answer says the price in dollars")
+    cost: CostSetting = Field(
+        None, description="where the last answer says the price in dollars, or {at or header, times, in}"
+    )
+    tokens: Tokens | None = Field(None, description="where the last answer counts tokens; the price table prices them")
     cancel: Call | None = Field(None, description="stops a prediction")
     find: Lookup | None = Field(None, description="looks for one whose create was not answered")
+    before: Before | None = Field(None, description="a call whose answer gives {token}: a session, an OAuth token")
+    token_command: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="a program that prints {token}, with its arguments; only from a configuration file",
+    )
+    token_lasts_s: float = Field(3_000.0, gt=0, description="seconds until that program is asked anew")
     idempotency_header: HeaderName | None = Field(
         None, description="the service makes one prediction for equal values of this header, however often it is sent"
     )
-    opts_at: Pointer = Field("", description="object of create.body into which backend_opts are merged")
+    opts_at: Pointer = Field("", description="object of create.body or create.form into which backend_opts are merged")
     default_width: int | None = Field(None, ge=16, description="where the row gives no size; null: none is sent")
     default_height: int | None = Field(None, ge=16, description="likewise")
     timeout_s: float = Field(300.0, gt=0, le=86_400, description="for one prediction")
     usual_latency_s: float = Field(10.0, ge=0, le=86_400, description="seconds that one takes")
     requests_per_min: float = Field(600.0, gt=0, description="polls, look-ups and cancels at most")
+    api_hosts: list[str] = Field(
+        default_factory=list, description="hosts of addresses for calls that an answer gives, besides create's own"
+    )
     delivery_hosts: list[str] = Field(
-        default_factory=list, description="hosts of pictures that come as addresses, besides create's own"
+        default_factory=list, description="hosts of images that come as addresses, besides create's own"
     )
 
     @model_validator(mode="after")
@@ -132,20 +118,44 @@ class HttpOptions(_Section):
         return self
 
     def _problems(self) -> Iterator[str]:
-        if "prompt" not in find_names([self.create.url, self.create.body]):
+        content = self.create.form if self.create.body is None else self.create.body
+        if self.create.url is None:
+            yield "create: needs a url"
+        if "prompt" not in find_names([self.create.url, content]):
             yield 'create: {prompt} stands nowhere in it; write body: {prompt: "{prompt}"}'
-        if self.poll is not None and (self.id is None or self.state is None):
+        if self.poll is not None and (self.id_place is None or self.state is None):
             yield "poll: needs id and state"
         if self.poll is None and (self.state or self.result or self.cancel or self.find):
             yield "poll: is needed for state, result, cancel and find"
-        if self.create.method == "GET" and self.create.body is not None:
+        if self.create.method == "GET" and content is not None:
             yield "create.method: a GET has no body; write method: POST"
         if self.poll is not None and self.output.kind == "bytes" and self.result is None:
             yield "result: is needed for output.kind: bytes"
-        if self.create.body is not None and not can_hold(self.create.body, self.opts_at):
-            yield f"opts_at: in create.body stands no object at {self.opts_at!r}"
+        if content is not None and not can_hold(content, self.opts_at):
+            yield f"opts_at: in create stands no object at {self.opts_at!r}"
         if (self.default_width is None) != (self.default_height is None):
             yield "default_width: needs default_height, and the other way round"
+        yield from self._token_problems()
+
+    def _token_problems(self) -> Iterator[str]:
+        if self.before is not None and self.token_command is not None:
+            yield "before: gives {token}, and so does token_command; write one of them"
+        calls = [(name, call) for name, call, _ in self._calls() if name != "before"]
+        used = [name for name, call in calls if TOKEN in find_names([call.url, call.headers, call.body, call.form])]
+        if used and not self.has_token:
+            yield f"{used[0]}: nothing gives {{token}}; write before or token_command"
+        if self.has_token and not used:
+            yield 'before, token_command: no call sends {token}; write headers: {Authorization: "Bearer {token}"}'
+
+    @property
+    def has_token(self) -> bool:
+        """Whether calls carry a token that is asked for."""
+        return self.before is not None or self.token_command is not None
+
+    @property
+    def id_place(self) -> Place | None:
+        """Where the answer to a create says what the prediction is asked for by: its id, or its address."""
+        return self.id if self.id is not None else self.poll.at if self.poll is not None else None
 
     def _calls(self) -> Iterator[tuple[str, Call, frozenset[str]]]:
         yield "create", self.create, OF_A_CREATE
@@ -154,39 +164,47 @@ class HttpOptions(_Section):
                 yield name, call, OF_A_PREDICTION
         if self.find is not None:
             yield "find", self.find, OF_A_LOOKUP
+        if self.before is not None:
+            yield "before", self.before, frozenset({"model"})
+
+    def finds_by_job(self) -> bool:
+        """True where the look-up shows the predictions of one job only."""
+        return self.find is not None and "job_id" in find_names([self.find.url, self.find.headers, self.find.body])
 
     def pictures(self) -> frozenset[str]:
-        """The placeholders of pictures that stand in the body of `create`."""
-        return OF_PICTURES.intersection(find_names(self.create.body))
+        """The placeholders of images that stand in the body or the form of `create`."""
+        return OF_PICTURES.intersection(find_names([self.create.body, self.create.form]))
 
     def secret_channels(self) -> Iterator[tuple[str, str, str]]:
         """Of every key that a call sends: the setting, the address it goes to, the variable that holds it."""
         for setting, call, _ in self._calls():
             # A variable may also be the host, and then it is no key.
-            path = urlsplit(call.url)._replace(scheme="", netloc="").geturl()
-            values = {
-                name: read_secret(name.removeprefix(ENV)) for name in find_names(call.url) if name.startswith(ENV)
-            }
-            for name in find_names([path, call.headers]):
+            url = call.url or ""
+            path = urlsplit(url)._replace(scheme="", netloc="").geturl()
+            values = {name: read_secret(name.removeprefix(ENV)) for name in find_names(url) if name.startswith(ENV)}
+            for name in find_names([path, call.headers, call.body if setting == "before" else None]):
                 if name.startswith(ENV):
-                    yield f"{setting}.url", fill_address(call.url, values), name.removeprefix(ENV)
-
-    def finds_by_job(self) -> bool:
-        """True where `find` asks for the predictions of one job."""
-        return self.find is not None and "job_id" in find_names([self.find.url, self.find.headers, self.find.body])
+                    yield f"{setting}.url", fill_address(url, values), name.removeprefix(ENV)
 
     def variables(self) -> list[str]:
         """The environment variables that the calls need, in order."""
-        calls = [call for _, call, _ in self._calls()]
-        names = (name for call in calls for name in find_names([call.url, call.headers]))
+        contents = [[call.url, call.headers, call.body, call.form] for _, call, _ in self._calls()]
+        names = (name for content in contents for name in find_names(content))
         return list(dict.fromkeys(name.removeprefix(ENV) for name in names if name.startswith(ENV)))
 
 
 def _check_call(name: str, call: Call, allowed: frozenset[str]) -> None:
-    parts = (("url", call.url, allowed, True), ("headers", call.headers, allowed & OF_A_HEADER, True))
     of_body = allowed | (OF_PICTURES if name == "create" else frozenset())
-    for part, tree, names, env in (*parts, ("body", call.body, of_body, False)):
+    from_answer = name == "result"
+    parts = (
+        ("url", call.url, allowed, True),
+        ("headers", call.headers, allowed & OF_A_HEADER, True),
+        # A secret in a body would travel with what is logged of it; a login has nowhere else to be.
+        ("body", call.body, of_body, name == "before"),
+        ("form", call.form, of_body, name == "before"),
+    )
+    for part, tree, names, env in parts:
         try:
-            check(tree, names, env=env)
+            check(tree, names, env=env, from_answer=from_answer)
         except ValueError as exc:
             raise ValueError(f"{name}.{part}: {exc}") from None

@@ -1,4 +1,4 @@
-"""Where something stands in an answer: JSON pointers (RFC 6901), as `/images/0/url`."""
+"""Objects of a request into which values are merged, by JSON pointers (RFC 6901)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,6 @@ def _check_pointer(value: str) -> str:
 
 Pointer = Annotated[str, AfterValidator(_check_pointer)]
 """A JSON pointer; an empty one is the whole answer."""
-
-
-def read(document: Any, pointer: str | None) -> Any:
-    """What stands there; None where nothing does, or there is no pointer."""
-    if pointer is None:
-        return None
-    try:
-        return JsonPointer(pointer).resolve(document, None)
-    except (JsonPointerException, TypeError):
-        return None
 
 
 def can_hold(document: Any, pointer: str) -> bool:

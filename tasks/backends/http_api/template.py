@@ -13,6 +13,8 @@ from urllib.parse import quote
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 ENV = "env:"
+TOKEN = "token"  # noqa: S105  the name of a placeholder
+"""What a call before, or a program, gives for all other calls."""
 _ENV_NAME = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 _KEEPS_SLASHES = frozenset({"model"})
 
@@ -30,14 +32,19 @@ def find_names(tree: Any) -> Iterator[str]:
             yield from find_names(item)
 
 
-def check(tree: Any, allowed: Collection[str], *, env: bool) -> None:
-    """Pass where every placeholder is one of `allowed`, or with `env` a variable.
+def is_place(name: str) -> bool:
+    """Whether a placeholder is a place in the last answer: `{/outputs/0/name}` or `{$.outputs[0].name}`."""
+    return name.startswith(("/", "$"))
+
+
+def check(tree: Any, allowed: Collection[str], *, env: bool, from_answer: bool = False) -> None:
+    """Pass where every placeholder is one of `allowed`, or with `env` a variable, or with `from_answer` a place.
 
     Raises:
         ValueError: One is not; names it and those that there are.
     """
     for name in find_names(tree):
-        if name in allowed or (env and _ENV_NAME.fullmatch(name)):
+        if name in allowed or (env and _ENV_NAME.fullmatch(name)) or (from_answer and is_place(name)):
             continue
         if name.startswith(ENV):
             where = "write {env:NAME}" if env else "a secret belongs into a header or an address"

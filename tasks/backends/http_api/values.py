@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 from tasks.backends.http_api.options import BASE64, HttpOptions
+from tasks.backends.http_api.requests import FILE
 from tasks.backends.sizes import resolve_requested_size
 from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
@@ -39,19 +40,24 @@ def build_values(job: Job, options: HttpOptions) -> dict[str, Any]:
     }
 
 
-def build_image_values(job: Job, options: HttpOptions) -> dict[str, str]:
-    """The placeholders of the job's pictures, as far as the template names them. Blocks: it reads files.
+def build_image_values(job: Job, options: HttpOptions) -> dict[str, str | bytes]:
+    """The placeholders of the job's images, as far as the template names them, and their bytes. Blocks: it reads files.
 
     Raises:
         Rejected: A file is gone or has changed since the plan. Nothing was sent.
     """
-    values, named = {}, options.pictures()
+    values: dict[str, str | bytes] = {}
+    named = options.pictures()
     for name, picture in get_references(job).items():
         if not picture.is_file:
             values[name] = picture.address
         elif named & {name, name + BASE64}:
             data = read_reference(picture)
-            values |= {name: build_data_address(data), name + BASE64: base64.b64encode(data).decode()}
+            values |= {
+                name: build_data_address(data),
+                name + BASE64: base64.b64encode(data).decode(),
+                name + FILE: data,
+            }
     return values
 
 

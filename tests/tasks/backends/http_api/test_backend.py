@@ -91,8 +91,13 @@ async def test_a_row_s_own_options_are_merged_where_the_configuration_says(out: 
     assert provider.created[0]["options"] == {"cfg": 3.5}
 
 
-@pytest.mark.parametrize("fault", ["drop_before", "drop_after", "server_error", "not_json"])
-@pytest.mark.parametrize("kind", ["at once", "polled"])
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        *((fault, kind) for fault in ("drop_before", "drop_after", "server_error") for kind in ("at once", "polled")),
+        ("not_json", "polled"),
+    ],
+)
 async def test_without_a_look_up_what_was_not_answered_is_held(
     fault: str, kind: str, out: Path, provider: JsonApi
 ) -> None:
@@ -178,7 +183,6 @@ REASONS = {
     "task_failed": ("failed", 2),
     "task_flagged": ("moderation", 2),
     "task_passing": ("transient", 2),
-    "no_output": ("no_output", 2),
     "task_forgotten": ("output_gone", 2),
 }
 """Faults that two jobs do not survive: the kind of error, and how many tasks were made, whose cost is unknown then."""
@@ -191,6 +195,18 @@ async def test_ends_without_a_picture(fault: str, out: Path, provider: JsonApi) 
     provider.break_(fault)
     counts = await run(out, polled(provider.url), 2)
     assert (dict(counts.errors), counts.cost_unknown, len(provider.created)) == ({kind: 2}, made, made)
+
+
+@pytest.mark.parametrize(("fault", "kind"), [("no_output", "polled"), ("no_output", "base64"), ("not_json", "base64")])
+async def test_a_paid_answer_without_an_image_costs_its_price_once(
+    fault: str, kind: str, out: Path, provider: JsonApi
+) -> None:
+    """The whole answer came, so its price is known; it is kept, and nothing is paid again by itself."""
+    instance = polled(provider.url) if kind == "polled" else at_once(provider.url, kind)
+    provider.break_(fault)
+    counts, again = await run(out, instance, 1), await run(out, instance, 1)
+    assert (dict(counts.errors), counts.cost_micros, counts.cost_unknown) == ({"unreadable_answer": 1}, 20_000, 0)
+    assert (again.succeeded, len(provider.created)) == (0, 1)
 
 
 async def test_a_passing_failure_that_is_free_is_tried_again(out: Path, provider: JsonApi) -> None:

@@ -30,13 +30,27 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "no prompt": ({"create": {**CREATE, "body": {"text": "a fox"}}}, "create: {prompt} stands nowhere in it"),
     "no address": ({"create": {**CREATE, "url": "example.com"}}, "create.url: 'example.com' is not an address"),
     "a bad header": ({"create": {**CREATE, "headers": {"X Key": "a"}}}, "'X Key' is not the name of a header"),
-    "no pointer": ({"output": {"kind": "url", "at": "images.0"}}, "output.at: 'images.0' is not a JSON pointer"),
-    "no place": ({"output": {"kind": "url"}}, "output: at: say where the picture stands"),
+    "no pointer": ({"output": {"kind": "url", "at": "images.0"}}, "output.at: 'images.0' is no place in an answer"),
+    "no place": ({"output": {"kind": "url"}}, "output: at: say where the image stands"),
     "poll without a state": ({"poll": {"url": URL}, "id": "/id"}, "poll: needs id and state"),
     "a state without poll": ({"state": {"at": "/s", "succeeded": ["a"], "failed": ["b"]}}, "poll: is needed for state"),
     "a GET with a body": ({"create": {**CREATE, "method": "GET"}}, "create.method: a GET has no body"),
     "half a size": ({"default_width": 512}, "default_width: needs default_height"),
-    "options in a text": ({"opts_at": "/text"}, "opts_at: in create.body stands no object at '/text'"),
+    "options in a text": ({"opts_at": "/text"}, "opts_at: in create stands no object at '/text'"),
+    "no JSONPath": ({"output": {"kind": "url", "at": "$.["}}, "output.at: '$.[' is no place in an answer"),
+    "an address in two ways": ({"create": {**CREATE, "at": "/x"}}, "create: url: write the address, or at"),
+    "a body and a form": ({"create": {**CREATE, "form": {"p": "{prompt}"}}}, "create: form: is sent in place of body"),
+    "a condition of nothing": ({"refused_when": [{"at": "/x"}]}, "refused_when.0: is: say which values count"),
+    "a cost from nowhere": ({"cost": {"times": 0.001}}, "at: name a place in the answer, or a header"),
+    "a token from nowhere": (
+        {"create": {**CREATE, "headers": {"Authorization": "Bearer {token}"}}},
+        "create: nothing gives {token}; write before or token_command",
+    ),
+    "a token that nobody sends": ({"token_command": ["true"]}, "before, token_command: no call sends {token}"),
+    "a program named by a ledger": (
+        {"token_command": ["true"], "create": {**CREATE, "headers": {"Authorization": "Bearer {token}"}}},
+        ": is run only where a configuration file names it",
+    ),
     "unknown": ({"ouput": {}}, "ouput: there is no such setting"),
     "a placeholder of a job in poll": (
         polled(URL, poll={"url": URL + "/{prompt}"}),
@@ -51,7 +65,7 @@ def test_every_mistake_is_named_with_its_setting(case: str) -> None:
     changes, message = MISTAKES[case]
     with pytest.raises(ConfigError) as caught:
         backend_of({**at_once(URL, "raw"), **changes})
-    assert "backends.api: " in str(caught.value)
+    assert "backends.api" in str(caught.value)
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 

@@ -1,0 +1,132 @@
+"""Parts of the settings of the type `http`: calls, places, conditions, costs."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from tasks.backends.client.options import Address
+from tasks.backends.http_api.places import Place
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _check_header_name(value: str) -> str:
+    if not _HEADER.fullmatch(value):
+        raise ValueError(f"{value!r} is not the name of a header")
+    return value
+
+
+HeaderName = Annotated[str, AfterValidator(_check_header_name)]
+Scalar = str | int | float | bool | None
+Scalars = Annotated[list[Scalar], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+"""One value, or a list of them."""
+
+
+class Section(BaseModel):
+    """A part of the settings: nothing unknown in it, nothing converted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+
+class Call(Section):
+    """One request."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = Field("GET", description="how it is asked")
+    url: Address | None = Field(None, description="where; with placeholders")
+    at: Place | None = Field(None, description="where the last answer gives the address, in place of url")
+    headers: dict[HeaderName, str] = Field(
+        default_factory=dict, description="keys belong here, as Bearer {env:MY_API_KEY}"
+    )
+    body: dict[str, Any] | None = Field(None, description="sent as JSON; with placeholders; null: none")
+    form: dict[str, Any] | None = Field(
+        None, description="sent as a multipart form in place of body; {image} is a file"
+    )
+
+    @model_validator(mode="after")
+    def _has_one_address(self) -> Call:
+        if (self.url is None) == (self.at is None):
+            raise ValueError("url: write the address, or at: where the last answer gives it")
+        if self.body is not None and self.form is not None:
+            raise ValueError("form: is sent in place of body; write one of them")
+        return self
+
+
+class Before(Call):
+    """A call whose answer gives a session or a token, for all others."""
+
+    value: Place = Field(description="where the answer gives it")
+    lasts_s: float = Field(3_000.0, gt=0, description="seconds until it is asked for anew")
+
+
+class Lookup(Call):
+    """How a prediction is looked for whose create was not answered."""
+
+    items: Place | None = Field(
+        "", description="where the list stands; null: the answer is the prediction itself, or 404"
+    )
+    id: Place = Field("/id", description="where the id stands in an item")
+    patience_s: float = Field(20.0, ge=0, le=600, description="how long one may take to show up there")
+
+
+class States(Section):
+    """How an answer says whether a prediction has ended."""
+
+    at: Place = Field(description="where the state stands")
+    succeeded: list[str] = Field(min_length=1, description="names of the state of one that ended well")
+    failed: list[str] = Field(min_length=1, description="names of the states of those that ended otherwise")
+
+
+class Output(Section):
+    """Where the image is."""
+
+    kind: Literal["url", "base64", "bytes"] = Field("url", description="bytes: the answer itself is the image")
+    at: Place | None = Field(None, description="where it stands; null for bytes")
+    base: Address | None = Field(None, description="of addresses without a host; null: that of create")
+
+    @model_validator(mode="after")
+    def _has_a_place(self) -> Output:
+        if (self.kind == "bytes") != (self.at is None):
+            raise ValueError("at: say where the image stands, as /images/0/url; only for kind: bytes there is none")
+        return self
+
+
+class Condition(Section):
+    """Something that an answer says by a value: at a place of its JSON, or in a header."""
+
+    at: Place | None = Field(None, description="a place in the answer")
+    header: HeaderName | None = Field(None, description="or the name of a header")
+    equals: Scalars = Field(default_factory=list, alias="is", description="one of these values: false, BLOCKED, 7, ...")
+    contains: list[str] = Field(default_factory=list, description="or a text with one of these parts, in any case")
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Condition:
+        if (self.at is None) == (self.header is None):
+            raise ValueError("at: name a place in the answer, or a header")
+        if not self.equals and not self.contains:
+            raise ValueError("is: say which values count, or contains: which parts of a text")
+        return self
+
+
+class Cost(Section):
+    """What an answer says that it cost."""
+
+    at: Place | None = Field(None, description="where the price stands")
+    header: HeaderName | None = Field(None, description="or the header that holds it")
+    times: float = Field(1.0, gt=0, le=1e6, allow_inf_nan=False, description="dollars of one unit of it: 0.001")
+    where: Literal["create", "last"] = Field("last", alias="in", description="in which answer")
+
+    @model_validator(mode="after")
+    def _has_a_place(self) -> Cost:
+        if (self.at is None) == (self.header is None):
+            raise ValueError("at: name a place in the answer, or a header")
+        return self
+
+
+class Tokens(Section):
+    """Where an answer counts tokens, which the price table prices."""
+
+    input: Place | None = Field(None, description="of the prompt")
+    output: Place | None = Field(None, description="of the image")
