@@ -24,6 +24,7 @@ RECORD: dict[str, Any] = {
     "cost_unknown": 0,
     "errors": {},
     "rerouted": 0,
+    "unwanted": 0,
     "outcome": "completed",
     "warning": None,
     "out": "out",
