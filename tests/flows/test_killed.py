@@ -16,7 +16,7 @@ import pytest
 
 from tests.flows.conftest import Cli
 from tests.flows.test_run import images_of, rows_of
-from tests.support.killing import killed_until_done
+from tests.support.killing import kill_until_done
 from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.server
@@ -86,7 +86,7 @@ def test_killed_at_any_moment_no_finished_job_is_done_again(cli: Cli) -> None:
     dice = random.Random(7)
     cli.config(latency_s=0.2, concurrency=8)
     manifest = cli.manifest(60)
-    kills = killed_until_done(cli, manifest, "out", seconds=(1.0, 3.5), dice=dice)
+    kills = kill_until_done(cli, manifest, "out", cli.folder / "out", dice, most=6)
     assert kills >= 1
     rows = rows_of(cli.folder / "out")
     assert [row["id"] for row in rows] == [f"row-{number}" for number in range(60)]

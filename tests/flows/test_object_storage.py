@@ -25,7 +25,7 @@ from tasks.store.output import parse_output
 from tests.flows.conftest import Cli, interrupt
 from tests.flows.test_killed import SOME_DONE, wait_until
 from tests.flows.test_simulate import instructions
-from tests.support.killing import killed_until_done
+from tests.support.killing import kill_until_done
 from tests.support.services.object_storage import ACCESS_KEY, BUCKET, SECRET_KEY, ObjectStorage
 from tests.support.waiting import PATIENCE_S
 
@@ -130,7 +130,7 @@ def test_killed_at_any_moment_nothing_is_billed_twice(cli: Cli, rclone: ObjectSt
     dice = random.Random(11)
     manifest = cli.manifest(20)
     with rehearsal(cli) as address:
-        kills = killed_until_done(cli, manifest, url, seconds=(1.5, 4.0), dice=dice)
+        kills = kill_until_done(cli, manifest, url, parse_output(url).home, dice, most=5)
         account = billed(address)
     assert kills >= 1
     rows = pq.read_table(rclone.files(prefix)["metadata.parquet"]).to_pylist()

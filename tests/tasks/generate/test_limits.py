@@ -8,29 +8,64 @@ from itertools import pairwise
 import pytest
 
 from tasks.backends.client.rate_limiter import RateLimiter
+from tasks.backends.replicate_simulator.rates import Bucket
 from tasks.core.errors import BatchStopped
 from tasks.generate.limits import BackendLimits, FailureWatch
 from tests.support.factories import FakeClock
 
 
-def pace(per_min: float | None, clock: FakeClock) -> RateLimiter:
-    """A pace in recorded time."""
+def build_limiter(per_min: float | None, clock: FakeClock) -> RateLimiter:
+    """A rate limiter in recorded time."""
     return RateLimiter(per_min, now=clock.monotonic_s, sleep=clock.sleep)
 
 
 async def test_creates_are_spaced_evenly() -> None:
     """600 creates a minute leave one every tenth of a second; what the loop may be late is let through at once."""
     clock = FakeClock()
-    limited = pace(600, clock)
+    limited = build_limiter(600, clock)
     for _ in range(8):
         await limited.acquire()
     assert clock.slept_s == pytest.approx([0.05, 0.1, 0.1, 0.1, 0.1])
 
 
+@pytest.mark.parametrize("late_s", [0.0, 0.2])
+async def test_the_allowed_rate_is_used_in_full(late_s: float) -> None:
+    """Over two minutes at 600 a minute, 97 % leaves though the loop wakes late each time, and the account refuses nothing."""
+    clock = FakeClock()
+    account = Bucket(600, 10, clock.monotonic_s)
+
+    async def sleep_late(seconds: float) -> None:
+        await clock.sleep(seconds + late_s)
+
+    limiter = RateLimiter(600, now=clock.monotonic_s, sleep=sleep_late)
+    refused = 0
+    for _ in range(1_200):
+        await limiter.acquire()
+        refused += account.take() is not None
+    assert refused == 0
+    assert 1_200 / (clock.now_s / 60) >= 0.97 * 600
+
+
+async def test_a_low_stated_rate_costs_few_refused_calls() -> None:
+    """An account of 6 creates a minute without a burst: at most one call in ten is sent in vain."""
+    clock = FakeClock()
+    account, limiter = Bucket(6, 1, clock.monotonic_s), build_limiter(600, clock)
+    created = refused = 0
+    while created < 40:
+        sent_at_s = await limiter.acquire()
+        if (wait_s := account.take()) is None:
+            limiter.record_success()
+            created += 1
+        else:
+            limiter.record_throttle(sent_at_s, retry_after_s=wait_s, per_min=6)
+            refused += 1
+    assert refused <= 4
+
+
 async def test_idle_time_is_not_saved_up() -> None:
     """After a pause the rate holds again at once: no burst beyond the catching up."""
     clock = FakeClock()
-    limited = pace(60, clock)
+    limited = build_limiter(60, clock)
     await limited.acquire()
     clock.now_s += 100
     await limited.acquire()
@@ -41,7 +76,7 @@ async def test_idle_time_is_not_saved_up() -> None:
 async def test_no_limit_never_waits() -> None:
     """An unlimited backend is not slowed down."""
     clock = FakeClock()
-    unlimited = pace(None, clock)
+    unlimited = build_limiter(None, clock)
     for _ in range(1_000):
         await unlimited.acquire()
     assert clock.slept_s == []
@@ -50,7 +85,7 @@ async def test_no_limit_never_waits() -> None:
 async def test_nothing_leaves_before_the_providers_time() -> None:
     """After a 429 the next call waits as long as it was told, also one that was waiting already."""
     clock = FakeClock()
-    limited = pace(600, clock)
+    limited = build_limiter(600, clock)
     limited.record_throttle(await limited.acquire(), retry_after_s=7, per_min=None)
     assert await limited.acquire() == pytest.approx(7.0)
 
@@ -58,7 +93,7 @@ async def test_nothing_leaves_before_the_providers_time() -> None:
 async def test_a_stated_rate_is_kept_and_probed_seldom() -> None:
     """Low credit, "6 requests per minute": that rate is kept, and only after 25 calls a little more is tried."""
     clock = FakeClock()
-    limited = pace(600, clock)
+    limited = build_limiter(600, clock)
     limited.record_throttle(await limited.acquire(), retry_after_s=7, per_min=6)
     left = []
     for _ in range(26):
@@ -71,7 +106,7 @@ async def test_a_stated_rate_is_kept_and_probed_seldom() -> None:
 async def test_a_stated_rate_never_goes_beyond_the_configured_one() -> None:
     """The provider's limit of another kind (all requests, not pictures) does not lift the user's own."""
     clock = FakeClock()
-    limited = pace(5, clock)
+    limited = build_limiter(5, clock)
     limited.record_throttle(await limited.acquire(), retry_after_s=7, per_min=500)
     assert limited.per_min == 5
 
@@ -79,7 +114,7 @@ async def test_a_stated_rate_never_goes_beyond_the_configured_one() -> None:
 async def test_a_burst_of_429_cuts_once() -> None:
     """Calls that left before the cut say nothing new; the next one that is refused does."""
     clock = FakeClock()
-    limited = pace(600, clock)
+    limited = build_limiter(600, clock)
     sent = [await limited.acquire() for _ in range(3)]
     clock.now_s += 0.1
     for at_s in sent:
@@ -93,7 +128,7 @@ async def test_a_burst_of_429_cuts_once() -> None:
 async def test_the_rate_climbs_back_to_the_configured_one() -> None:
     """Steps of a tenth, and never beyond."""
     clock = FakeClock()
-    limited = pace(600, clock)
+    limited = build_limiter(600, clock)
     limited.record_throttle(await limited.acquire(), retry_after_s=0, per_min=None)
     for _ in range(200):
         limited.record_success()
@@ -144,7 +179,7 @@ def test_the_watch_forgets_what_is_long_ago() -> None:
 async def test_a_pace_tells_that_the_provider_slows_it() -> None:
     """While the rate is cut, and for how long a pause is asked for; with the full rate again, no more."""
     clock = FakeClock()
-    limited = pace(600, clock)
+    limited = build_limiter(600, clock)
     assert (limited.is_slowed, limited.pause_s) == (False, 0.0)
     limited.record_throttle(await limited.acquire(), retry_after_s=7, per_min=None)
     assert (limited.is_slowed, limited.pause_s, limited.per_min) == (True, 7.0, 450)

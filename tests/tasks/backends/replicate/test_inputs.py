@@ -52,6 +52,18 @@ def test_sides_become_the_ratio_that_is_meant(sides: dict[str, Any], expected: s
     assert build_input(make_job(**sides), OPTIONS)["aspect_ratio"] == expected
 
 
+@pytest.mark.parametrize(("row", "sent"), [({}, 28), ({"steps": 4}, 4)])
+def test_default_steps_are_sent_where_the_row_gives_none(row: dict[str, Any], sent: int) -> None:
+    """`default_steps` goes out as `num_inference_steps`, and a row's own steps win over it."""
+    options = ReplicateOptions.model_validate({"default_steps": 28})
+    assert build_input(make_job(**row), options)["num_inference_steps"] == sent
+
+
+def test_no_steps_at_all_leave_the_choice_to_the_model() -> None:
+    """Without `default_steps` and steps in the row no `num_inference_steps` is sent."""
+    assert "num_inference_steps" not in build_input(make_job(), OPTIONS)
+
+
 def test_options_are_merged_last_and_null_takes_away() -> None:
     """Every input of every model can be reached, and a default can be left out."""
     job = make_job(backend_opts={"go_fast": False, "num_outputs": None, "aspect_ratio": "custom"})
