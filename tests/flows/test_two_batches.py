@@ -16,7 +16,7 @@ import pytest
 from tests.flows.conftest import Cli
 from tests.flows.test_chaos import truth
 from tests.flows.test_run import rows_of
-from tests.support.killing import killed_run
+from tests.support.killing import kill_until_done
 from tests.support.scripted_batch import ledger
 from tests.support.waiting import PATIENCE_S
 
@@ -58,10 +58,7 @@ def simulator(cli: Cli) -> Iterator[str]:
 def run_killed(cli: Cli, manifest: Path, out: str, kills: int) -> int:
     """Run a batch to its end, killed so many times at random moments before; gives how often it was."""
     dice = random.Random(f"{out} {kills}")
-    done = 0
-    while killed_run(cli, manifest, out, dice.uniform(1.5, 4.0) if done < kills else LAST_RUN_S):
-        done += 1
-    return done
+    return kill_until_done(cli, manifest, out, cli.folder / out, dice, most=kills, last_run_s=LAST_RUN_S)
 
 
 def test_two_batches_on_one_account_agree_with_the_bill(cli: Cli, simulator: str) -> None:

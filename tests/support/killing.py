@@ -37,14 +37,16 @@ def run_and_kill(cli: Cli, manifest: Path, out: str, home: Path, dice: random.Ra
     return finish(cli, process, out)
 
 
-def finish(cli: Cli, process: subprocess.Popen[str], out: str) -> bool:
+def finish(cli: Cli, process: subprocess.Popen[str], out: str, patience_s: float = PATIENCE_S) -> bool:
     """Wait for the run's good end; gives False, as `run_and_kill` does then."""
-    _, err = process.communicate(timeout=PATIENCE_S)
+    _, err = process.communicate(timeout=patience_s)
     assert process.returncode == 0, (err, cli.run("status", out).stdout)
     return False
 
 
-def kill_until_done(cli: Cli, manifest: Path, out: str, home: Path, dice: random.Random, *, most: int = 1_000) -> int:
+def kill_until_done(
+    cli: Cli, manifest: Path, out: str, home: Path, dice: random.Random, *, most: int, last_run_s: float = PATIENCE_S
+) -> int:
     """Kill the batch at random moments, `most` times at most, until a run ends well; gives how often it was killed.
 
     Args:
@@ -54,9 +56,10 @@ def kill_until_done(cli: Cli, manifest: Path, out: str, home: Path, dice: random
         home: The folder of its ledger.
         dice: Chooses the moments.
         most: After so many kills the next run is left to end.
+        last_run_s: How long that one may take.
     """
     for kills in range(most):
         if not run_and_kill(cli, manifest, out, home, dice):
             return kills
-    finish(cli, cli.start("run", manifest, "--out", out, "--quiet"), out)
+    finish(cli, cli.start("run", manifest, "--out", out, "--quiet"), out, last_run_s)
     return most

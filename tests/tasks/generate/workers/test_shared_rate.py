@@ -9,7 +9,6 @@ from itertools import chain, pairwise
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.backends.client.rate_limiter import CATCH_UP_S
 from tasks.generate.workers.schema import rates
 from tasks.generate.workers.shared_rate import AHEAD_S, SharedRateLimiter
 
@@ -42,14 +41,12 @@ async def per_min_of(ledger: AsyncEngine) -> float:
 
 
 async def test_no_two_workers_have_the_same_turn(ledger: AsyncEngine) -> None:
-    """The turns of all workers together are one even sequence: none nearer than the rate allows, none left out."""
+    """The turns of all workers together are one sequence, and no two of them are nearer than the rate allows."""
     await worker(ledger).acquire()
     of_each = await asyncio.gather(*(turns(worker(ledger), 60) for _ in range(3)))
     taken = sorted(chain.from_iterable(of_each))
     assert len(taken) == 180
     assert all(later - earlier > 0.99 * STEP_S for earlier, later in pairwise(taken))
-    # What is late is made up for; what is not asked for in time is lost, so a gap may only come from a busy machine.
-    assert taken[-1] - taken[0] < 180 * STEP_S + 2 * CATCH_UP_S
 
 
 async def test_a_killed_workers_turns_are_few(ledger: AsyncEngine) -> None:

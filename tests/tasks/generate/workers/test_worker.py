@@ -35,13 +35,14 @@ from tasks.runs.run import open_run
 from tests.support.factories import START_US, make_job, plan_jobs
 
 JOBS = 12
+LEASE_S = 600
 
 
-async def begin(ledger: AsyncEngine, *, budget_micros: int | None = None, lease_s: float = 600, **backend: Any) -> int:
+async def begin(ledger: AsyncEngine, *, budget_micros: int | None = None, **backend: Any) -> int:
     """A run of a fleet over twelve jobs; its number."""
     settings = Settings(
         backends={"sketch": BackendSettings.model_validate({"type": "sketch", "concurrency": 8, **backend})},
-        runner=RunnerSettings(kind="dask", lease_s=lease_s),
+        runner=RunnerSettings(kind="dask", lease_s=LEASE_S),
     )
     await plan_jobs(ledger, [make_job(number) for number in range(JOBS)])
     start = RunStart(
@@ -151,7 +152,7 @@ async def test_an_order_of_a_run_that_is_over_does_nothing(ledger: AsyncEngine, 
 
 async def test_a_ledger_that_gives_no_more_jobs_lets_those_in_flight_land(ledger: AsyncEngine, out: Path) -> None:
     """Claims fail while a picture is being made: the worker stops and stores it, and gives back what it has not begun."""
-    run = await begin(ledger, latency_s=3, concurrency=2)
+    run = await begin(ledger, latency_s=6, concurrency=2)
     work = asyncio.create_task(work_on_shard(replace(order(out, run), last=1)))
     while not (await count_jobs(ledger)).submitted:
         await asyncio.sleep(0.05)
