@@ -8,10 +8,13 @@ from slugify import slugify
 
 from tasks.core.clock import Clock
 from tasks.core.errors import InputError
+from tasks.core.identity import hash_text
 from tasks.report.gallery.build import WHAT, Gallery
-from tasks.report.gallery.page import render_page
+from tasks.report.gallery.page import encode_script_json, render_page
 from tasks.store.output import NewFile, Output
 from tasks.store.output.write_errors import explain_write_errors
+
+DIGEST_CHARACTERS = 8
 
 
 def find_address(second: Output, first: Output) -> str:
@@ -28,6 +31,15 @@ def find_address(second: Output, first: Output) -> str:
     if not address:
         raise InputError(f"{first}: is compared with itself; name two batches")
     return address
+
+
+def _choose_name(out: Output, other: str, address: str) -> str:
+    """Name of the page: by the other batch's name, and by its place too where that name is another batch's page."""
+    stem = f"compare-{slugify(other) or 'batch'}"
+    page = out.read(f"{stem}.html")
+    if page is None or encode_script_json({"place": address})[1:-1].encode() in page:
+        return f"{stem}.html"
+    return f"{stem}-{hash_text(address)[:DIGEST_CHARACTERS]}.html"
 
 
 async def write_comparison(first: Gallery, second: Gallery, clock: Clock | None = None) -> str:
@@ -48,7 +60,7 @@ async def write_comparison(first: Gallery, second: Gallery, clock: Clock | None 
     address, now_us = find_address(second.out, first.out), (clock or Clock()).now_us()
     here, there = first.page_data("", now_us), second.page_data(address, now_us)
     page = render_page(f"{here['name']} and {there['name']}", {"batches": [here, there]})
-    name = f"compare-{slugify(there['name']) or 'batch'}.html"
     with explain_write_errors(WHAT, first.out):
+        name = _choose_name(first.out, there["name"], address)
         await first.out.write(partial(NewFile, name, page.encode()))
     return f"{first.out}/{name}"

@@ -38,20 +38,39 @@
   const understand = (job) => {
     const asked = JSON.parse(job.row.slice(job.row.lastIndexOf("\n") + 1));
     job.asked = asked;
-    job.extra = new Map(Object.entries(asked).filter(([name, value]) => !COLUMNS.has(name)));
-    job.outcome = job.trouble ? "missing" : job.state;
+    job.extra = new Map();
+    for (const name of Object.keys(asked)) if (!COLUMNS.has(name)) job.extra.set(name, asked[name]);
+    job.outcome = job.trouble ? (job.thumbnail ? "changed" : "missing") : job.state;
     job.ratio = ratioOf(job);
     job.model ||= job.backend_type;
     job.name = (asked.id ?? "") + (job.sample ? ` #${job.sample}` : "");
-    job.searched = [asked.prompt, job.name, job.seed, job.model, job.error_kind, job.error_message, job.trouble]
-      .concat([...job.extra.values()].map(Gallery.format.value)).join("\n").toLowerCase();
+    const texts = [asked.prompt, job.name, job.seed, job.model, job.error_kind, job.error_message, job.trouble];
+    for (const value of job.extra.values()) texts.push(Gallery.format.value(value));
+    job.searched = Gallery.searchable(texts.join("\n"));
+  };
+
+  const AT_ONCE_MS = 30;
+
+  // In short pieces: the page answers while fifty thousand jobs are read.
+  const understandAll = async (jobs) => {
+    let begun = performance.now();
+    for (const job of jobs) {
+      understand(job);
+      if (performance.now() - begun < AT_ONCE_MS) continue;
+      await Gallery.pause();
+      begun = performance.now();
+    }
   };
 
   // Two batches are loaded one after the other: equal scripts have equal names.
   Gallery.loadJobs = async (batch) => {
     const parts = await Promise.all(batch.scripts.map((name) => load(batch, name)));
-    const jobs = parts.flatMap((part) => jobsOf(batch, part));
-    jobs.forEach(understand);
+    const jobs = [];
+    for (const part of parts) {
+      const read = jobsOf(batch, part);
+      await understandAll(read);
+      for (const job of read) jobs.push(job);
+    }
     return jobs;
   };
 }

@@ -8,7 +8,7 @@
 
   // Why there is no image, in a word or two and in full.
   Gallery.reasonOf = (job) => {
-    if (job.trouble) return ["missing", job.trouble];
+    if (job.trouble) return [job.thumbnail ? "changed" : "missing", job.trouble];
     if (job.state in WAITING) return [WAITING[job.state], ""];
     return [job.error_kind ?? job.state, job.error_message ?? ""];
   };
@@ -16,16 +16,16 @@
   const note = (job) => {
     const [word, reason] = Gallery.reasonOf(job);
     const kind = job.state in WAITING && !job.trouble ? "waiting" : "bad";
-    return element("span", { class: `note ${kind}` }, element("b", {}, word), element("span", {}, reason));
+    return element("span", { class: `note ${kind}` }, element("b", {}, word), element("span", { dir: "auto" }, reason));
   };
 
   // The small image of a job, or a note.
   Gallery.thumbnail = (job) => {
     if (!job.thumbnail) return note(job);
     const image = element("img", {
-      src: format.url(job.batch, `gallery/thumbnails/${job.thumbnail}`),
+      // virtual_rows.js lets it load once scrolling rests.
+      "data-src": format.url(job.batch, `gallery/thumbnails/${job.thumbnail}`),
       alt: "",
-      loading: "lazy",
       decoding: "async",
       draggable: "false",
       error: () => image.replaceWith(note({ ...job, trouble: "its thumbnail cannot be loaded" })),
@@ -53,11 +53,12 @@
         "data-job": job.job_id,
         "aria-label": caption ? null : job.asked.prompt,
         title: caption ? null : job.name || job.asked.prompt,
+        tabindex: -1,
         css: { width: `${width}px` },
         click: () => choose(job),
       },
       element("span", { class: "frame", css: { height: `${height}px` } }, Gallery.thumbnail(job)),
-      caption && element("span", { class: "prompt" }, job.asked.prompt),
+      caption && element("span", { class: "prompt", dir: "auto" }, job.asked.prompt),
       caption && element("span", { class: "meta" }, Gallery.metaOf(job)),
     );
 }

@@ -64,9 +64,9 @@
     const card = (pair) => {
       const job = pair.first ?? pair.second;
       return element("div", { role: "gridcell" },
-        element("button", { class: "card pair", type: "button", "data-job": job.job_id, css: { width: `${width}px` }, click: () => open(pair) },
+        element("button", { class: "card pair", type: "button", tabindex: -1, "data-job": job.job_id, css: { width: `${width}px` }, click: () => open(pair) },
           element("span", { class: "halves" }, half(pair.first, side, height), half(pair.second, side, height)),
-          element("span", { class: "prompt" }, job.asked.prompt)));
+          element("span", { class: "prompt", dir: "auto" }, job.asked.prompt)));
     };
     const count = Math.ceil(items.length / across);
     const rows = Gallery.virtualRows({

@@ -3,6 +3,7 @@
 
 {
   const { element, format } = Gallery;
+  const ID_CHARACTERS = 12;
 
   const facts = (job) => {
     const { asked } = job;
@@ -52,7 +53,7 @@
 
   const term = (name, ...values) => [
     element("dt", {}, name),
-    ...values.map((value) => element("dd", { class: LONG.has(name) ? "long" : null }, String(value ?? "–"))),
+    ...values.map((value) => element("dd", { class: LONG.has(name) ? "long" : null, dir: "auto" }, String(value ?? "–"))),
   ];
 
   const listOf = (job) => element("dl", { class: "facts" }, facts(job).flatMap(([name, value]) => term(name, value)));
@@ -72,22 +73,38 @@
     );
   };
 
-  const copyButton = (job) => {
-    const row = job.image_row ?? job.row;
-    const told = element("p", { class: "told", role: "status" });
-    const copy = async () => {
-      const copied = await Gallery.copyText(row, dialog);
-      told.textContent = copied ? `Copied. ${Gallery.rowAdvice(job)}` : "Copying is not allowed here; the row stands below.";
-      if (!copied) shown.open = true;
+  const FILE_LINKS = [
+    ["Open original", (job) => ({ class: "main open", target: "_blank", rel: "noopener", href: format.url(job.batch, job.file_name) })],
+    ["Download", (job) => ({ class: "side download", download: "", href: format.url(job.batch, job.file_name) })],
+  ];
+
+  // What can be done with a job: its file, the command that makes another image of its row, and the row itself.
+  const actions = (job) => {
+    const texts = {
+      "Copy reroll command": [Gallery.command("reroll", job.batch.summary.out, "--id", job.job_id.slice(0, ID_CHARACTERS)), "the command", "reroll"],
+      "Copy as manifest row": [job.image_row ?? job.row, "the row", "copy"],
     };
-    const shown = element("details", {}, element("summary", {}, "the row"), element("pre", { class: "row" }, row));
-    const button = element("button", { class: "main copy", type: "button", click: copy }, "Copy as manifest row");
-    return element("div", { class: "copying" }, button, told, shown);
+    const told = element("p", { class: "told", role: "status" });
+    const shown = element("details", { hidden: true }, element("summary"), element("pre", { class: "row", dir: "auto" }));
+    const copy = async (label) => {
+      const [text, name] = texts[label];
+      shown.hidden = false;
+      shown.firstChild.textContent = name;
+      shown.lastChild.textContent = text;
+      const copied = await Gallery.copyText(text, dialog);
+      const advice = name === "the row" ? Gallery.rowAdvice(job) : "";
+      told.textContent = copied ? `Copied. ${advice}`.trim() : `Copying is not allowed here; ${name} stands below.`;
+      shown.open = !copied;
+    };
+    const links = job.thumbnail ? FILE_LINKS.map(([label, attributes]) => element("a", attributes(job), label)) : [];
+    const buttons = Object.entries(texts).map(([label, [, , name]]) =>
+      element("button", { class: `side ${name}`, type: "button", click: () => copy(label) }, label));
+    return element("div", { class: "copying" }, element("div", { class: "actions" }, links, buttons), told, shown);
   };
 
   const single = (job) => [
     largeImage(job),
-    element("section", { class: "about", "aria-label": "Parameters" }, copyButton(job), listOf(job)),
+    element("section", { class: "about", "aria-label": "Parameters" }, actions(job), listOf(job)),
   ];
 
   const side = (job, batch) =>
@@ -115,7 +132,7 @@
 
   const double = (pair) => {
     const [here, there] = Gallery.page.batches;
-    const copies = [pair.first, pair.second].map((job) => element("div", {}, job && copyButton(job)));
+    const copies = [pair.first, pair.second].map((job) => element("div", {}, job && actions(job)));
     return [
       element("div", { class: "sides" }, side(pair.first, here), side(pair.second, there)),
       comparison(pair),
@@ -135,7 +152,7 @@
   const previous = element("button", { class: "quiet", type: "button", "aria-label": "Previous", click: () => step(-1) }, "←");
   const next = element("button", { class: "quiet", type: "button", "aria-label": "Next", click: () => step(1) }, "→");
   const close = element("button", { class: "quiet", type: "button", "aria-label": "Close", click: () => dialog.close() }, "✕");
-  const title = element("h2", { id: "detail-title" });
+  const title = element("h2", { id: "detail-title", dir: "auto" });
   const place = element("span", { class: "place" });
   const body = element("div", { class: "detail-body" });
   const dialog = element(
@@ -149,7 +166,9 @@
       },
       click: (event) => event.target === dialog && dialog.close(),
       close: () => {
-        Gallery.change({ job: "" });
+        // Back does the same as the cross: what was pushed when this opened is taken back.
+        if (Gallery.state.job && history.state?.pushed) history.back();
+        else if (Gallery.state.job) Gallery.change({ job: "" });
         onClose(items[at]);
       },
     },
@@ -160,26 +179,31 @@
 
   const jobOf = (item) => item.first ?? item.second ?? item;
 
-  const show = (index) => {
+  const show = (index, { push = false } = {}) => {
     at = index;
     const item = items[at];
     const job = jobOf(item);
     title.textContent = job.name || job.asked.prompt;
     place.textContent = `${format.number(at + 1)} of ${format.number(items.length)}`;
-    previous.disabled = at === 0;
-    next.disabled = at === items.length - 1;
+    // Not `disabled`, which would take the focus away, and the arrow keys with it.
+    previous.setAttribute("aria-disabled", at === 0);
+    next.setAttribute("aria-disabled", at === items.length - 1);
     const pair = "first" in item;
     dialog.classList.toggle("pair", pair);
     body.replaceChildren(...(pair ? double(item) : single(item)));
     body.scrollTop = 0;
-    Gallery.change({ job: job.job_id });
+    Gallery.change({ job: job.job_id }, { push: push && Gallery.state.job !== job.job_id });
   };
 
   // Show one of the items (jobs, or pairs of them); the arrows go through all. `closed` is called with the last one seen.
   Gallery.openDetail = (item, among, closed = () => {}) => {
     items = among;
     onClose = closed;
-    show(items.indexOf(item));
-    if (!dialog.open) dialog.showModal();
+    const isNew = !dialog.open;
+    if (!isNew && items[at] && jobOf(items[at]) === jobOf(item)) return;
+    if (isNew) dialog.showModal();
+    show(items.indexOf(item), { push: isNew });
   };
+
+  Gallery.onChange((changed) => changed.includes("job") && !Gallery.state.job && dialog.open && dialog.close());
 }

@@ -6,14 +6,15 @@
   const HEADING_PX = 74;
   const LINE_PX = 92;
 
-  const ENDED_BADLY = new Set(["failed", "held", "missing"]);
+  const ENDED_BADLY = new Set(["failed", "held", "missing", "changed"]);
 
   Gallery.isFailure = (job) => ENDED_BADLY.has(job.outcome);
 
   const WAYS_OUT = {
-    failed: (out) => `to try them again: imagen resume ${out} --retry-failed`,
-    held: (out) => `they may have been paid for; to pay again: imagen resume ${out} --retry-held`,
-    missing: () => "the ledger knows these images, the folder does not hold them whole",
+    failed: (out) => `to try them again: ${Gallery.command("resume", out, "--retry-failed")}`,
+    held: (out) => `they may have been paid for; to pay again: ${Gallery.command("resume", out, "--retry-held")}`,
+    missing: (out) => `their files are gone or damaged; to make and pay for those that are gone: ${Gallery.command("resume", out, "--missing")}`,
+    changed: () => "their files were changed after they were made; they are shown as they are now",
   };
 
   const grouped = (jobs) => {
@@ -30,16 +31,16 @@
   const heading = ({ kind, outcome, jobs }) =>
     element("div", { class: "failure-kind", role: "row" }, element("div", { role: "gridcell" },
       element("h2", {}, kind, " ", element("span", { class: "count" }, format.number(jobs.length))),
-      element("p", {}, WAYS_OUT[outcome](jobs[0].batch.summary.out))));
+      element("p", { dir: "auto" }, WAYS_OUT[outcome](jobs[0].batch.summary.out))));
 
   const line = (job, open) => {
     const [, reason] = Gallery.reasonOf(job);
     const money = job.cost_usd === 0 ? "cost nothing" : format.cost(job.cost_usd);
     const meta = [job.name, `line ${job.line}`, job.model, `${job.attempts} attempt(s)`, job.attempts ? money : null].filter(Boolean).join(" · ");
     return element("div", { class: "failure", role: "row" }, element("div", { role: "gridcell" },
-      element("button", { class: "card", type: "button", "data-job": job.job_id, click: () => open(job) },
-        element("span", { class: "reason" }, reason || job.state),
-        element("span", { class: "prompt" }, job.asked.prompt),
+      element("button", { class: "card", type: "button", tabindex: -1, "data-job": job.job_id, click: () => open(job) },
+        element("span", { class: "reason", dir: "auto" }, reason || job.state),
+        element("span", { class: "prompt", dir: "auto" }, job.asked.prompt),
         element("span", { class: "meta" }, meta))));
   };
 

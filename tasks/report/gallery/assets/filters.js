@@ -1,5 +1,5 @@
 "use strict";
-// By what jobs can be told apart, and which of them are meant.
+// By what jobs can be told apart, and which of them are meant: one pass over the jobs for each choice.
 
 {
   const EXTRA = "x.";
@@ -20,48 +20,83 @@
     of: (job) => (job.extra.has(name) ? Gallery.format.value(job.extra.get(name)) : null),
   });
 
-  const count = (jobs, facet) => {
-    const counts = new Map();
-    for (const job of jobs) {
-      const value = facet.of(job);
-      if (value !== null && value !== undefined) counts.set(value, (counts.get(value) ?? 0) + 1);
+  // The facet with its values in the order of the manifest, and the place of each job's value among them (-1: none).
+  // Null where there are too many values for a filter.
+  const indexed = (jobs, facet) => {
+    const places = new Map();
+    const at = new Int32Array(jobs.length).fill(-1);
+    for (let i = 0; i < jobs.length; i += 1) {
+      const value = facet.of(jobs[i]);
+      if (value === null || value === undefined) continue;
+      let place = places.get(value);
+      if (place === undefined) {
+        if (places.size === MANY) return null;
+        place = places.size;
+        places.set(value, place);
+      }
+      at[i] = place;
     }
-    return counts;
+    return { ...facet, values: [...places.keys()], places, at };
   };
 
   // A column with a value of its own for nearly every job is a note, which search finds; it is no filter.
-  const tellsApart = (values, jobs) => values > 1 && values <= MANY && (values <= FEW || values * 2 <= jobs);
+  const tellsApart = ({ key, values }, jobs) =>
+    key === "error" ? values.length > 0 : values.length > 1 && (values.length <= FEW || values.length * 2 <= jobs);
 
-  // Every facet with its values in the order of the manifest.
-  Gallery.facetsOf = (jobs) => {
-    const names = new Set(jobs.flatMap((job) => [...job.extra.keys()]));
+  Gallery.facetsOf = async (jobs) => {
+    const names = new Set();
+    for (const job of jobs) for (const name of job.extra.keys()) names.add(name);
     const facets = [];
     for (const facet of [...FIXED, ...[...names].map(extraFacet)]) {
-      const values = [...count(jobs, facet).keys()];
-      const telling = facet.key === "error" ? values.length > 0 : tellsApart(values.length, jobs.length);
-      if (telling) facets.push({ ...facet, values });
+      const found = indexed(jobs, facet);
+      if (found && tellsApart(found, jobs.length)) facets.push(found);
+      await Gallery.pause();
     }
     return facets;
   };
 
-  const words = () => Gallery.state.text.toLowerCase().split(/\s+/).filter(Boolean);
-
-  const passes = (job, facets, except) =>
-    facets.every((facet) => {
-      const chosen = Gallery.state.filters.get(facet.key);
-      return !chosen || facet === except || chosen.has(facet.of(job));
-    });
-
-  // The jobs that the search and every filter let through.
-  Gallery.chosen = (jobs, facets) => {
-    const wanted = words();
-    return jobs.filter((job) => wanted.every((word) => job.searched.includes(word)) && passes(job, facets, null));
+  // The places of the chosen values of each facet; null where nothing is chosen.
+  const wantedPlaces = ({ key, places, values }) => {
+    const chosen = Gallery.state.filters.get(key);
+    if (!chosen) return null;
+    const wanted = new Uint8Array(values.length);
+    for (const value of chosen) if (places.has(value)) wanted[places.get(value)] = 1;
+    return wanted;
   };
 
-  // How many there would be with each value, were this facet alone not chosen from.
-  Gallery.countsFor = (jobs, facets, facet) => {
-    const wanted = words();
-    const others = jobs.filter((job) => wanted.every((word) => job.searched.includes(word)) && passes(job, facets, facet));
-    return count(others, facet);
+  const survey = (jobs, facets) => {
+    const words = Gallery.searchable(Gallery.state.text).split(/\s+/).filter(Boolean);
+    const wanted = facets.map(wantedPlaces);
+    const limiting = facets.map((_, index) => index).filter((index) => wanted[index]);
+    const counts = facets.map(({ values }) => new Uint32Array(values.length));
+    const chosen = [];
+    const add = (facet, i) => {
+      const place = facets[facet].at[i];
+      if (place >= 0) counts[facet][place] += 1;
+    };
+    for (let i = 0; i < jobs.length; i += 1) {
+      if (!words.every((word) => jobs[i].searched.includes(word))) continue;
+      const against = limiting.filter((index) => facets[index].at[i] < 0 || !wanted[index][facets[index].at[i]]);
+      if (against.length === 0) {
+        chosen.push(jobs[i]);
+        for (let facet = 0; facet < facets.length; facet += 1) add(facet, i);
+      } else if (against.length === 1) {
+        // It would be there were this one facet not chosen from.
+        add(against[0], i);
+      }
+    }
+    return { chosen, counts };
+  };
+
+  let last = {};
+
+  // The jobs that the search and every filter let through, and for each facet how many there would be with each value,
+  // were that facet alone not chosen from.
+  Gallery.survey = (jobs, facets) => {
+    const { text, filters } = Gallery.state;
+    if (last.jobs !== jobs || last.text !== text || last.filters !== filters) {
+      last = { jobs, text, filters, found: survey(jobs, facets) };
+    }
+    return last.found;
   };
 }

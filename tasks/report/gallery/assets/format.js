@@ -27,3 +27,14 @@ Gallery.format = {
   // A file of a batch; the batch's place is a URL already.
   url: (batch, path) => batch.place + path.split("/").map(encodeURIComponent).join("/"),
 };
+
+// As the search compares texts: without case, accents and the two ways to write one letter.
+Gallery.searchable = (text) => {
+  // Most prompts are ASCII, for which half of the work is nothing.
+  const plain = /^[\x00-\x7f]*$/.test(text) ? text : text.normalize("NFKD").replace(/\p{M}/gu, "");
+  return plain.toLowerCase();
+};
+
+// A command with these words for a shell of this batch's machine.
+Gallery.command = (...words) =>
+  ["imagen", ...words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`))].join(" ");

@@ -8,6 +8,9 @@
   const NARROW_PX = 640;
   const LEAST_PX = 132;
 
+  // How wide a card is in a row of this height: a narrow image still has room for its caption.
+  const widthOf = (job, height) => Math.max(Math.floor(shape(job) * height), Math.min(LEAST_PX, height));
+
   const shape = (job) => Math.min(2.4, Math.max(0.5, job.ratio || 1));
 
   // Rows of {jobs, height}: a row is closed when its images, at the target height, fill the width.
@@ -23,7 +26,12 @@
       row = [];
       shapes = 0;
     };
+    const fits = (job) => {
+      const height = Math.min(target, (width - GAP_PX * row.length) / (shapes + shape(job)));
+      return [...row, job].every((each) => shape(each) * height >= Math.min(LEAST_PX, height));
+    };
     for (const job of jobs) {
+      if (row.length && !fits(job)) close(false);
       row.push(job);
       shapes += shape(job);
       if (shapes * target + GAP_PX * (row.length - 1) >= width) close(true);
@@ -49,8 +57,7 @@
     const render = (index) => {
       const { jobs: inRow, height } = packed[index];
       const cells = inRow.map((job) => {
-        const width = Math.max(Math.floor(shape(job) * height), Math.min(LEAST_PX, height));
-        return element("div", { role: "gridcell" }, Gallery.card(job, { width, height, choose: open }));
+        return element("div", { role: "gridcell" }, Gallery.card(job, { width: widthOf(job, height), height, choose: open }));
       });
       return element("div", { class: "cards", role: "row" }, cells);
     };

@@ -32,9 +32,12 @@
     return `${format.number(summary.images)} images · ${format.cost(summary.cost_usd)} · ${running}as of ${format.instant(batch.written_at_us)}`;
   };
   const title = comparing
-    ? element("h1", {}, batches[0].name, element("span", { class: "versus" }, " and "), batches[1].name)
-    : element("h1", {}, batches[0].name);
+    ? element("h1", { dir: "auto" }, batches[0].name, element("span", { class: "versus" }, " and "), batches[1].name)
+    : element("h1", { dir: "auto" }, batches[0].name);
   const line = comparing ? "the first on the left, the second on the right" : about(batches[0]);
+
+  const skip = element("a", { class: "skip", href: "#content", click: (event) => { event.preventDefault(); intoContent(); } }, "Skip to the images");
+  document.body.prepend(skip);
 
   top.append(
     element("div", { class: "title" }, title, element("p", { class: "about-line" }, line)),
@@ -77,7 +80,7 @@
       else tab.removeAttribute("aria-current");
     }
     if (search.value !== state.text) search.value = state.text;
-    const chosen = Gallery.chosen(jobs, facets);
+    const { chosen } = Gallery.survey(jobs, facets);
     document.body.dataset.view = viewName();
     width = content.clientWidth;
     counted.textContent = chosen.length === jobs.length ? "" : `${format.number(chosen.length)} of ${format.number(jobs.length)}`;
@@ -87,9 +90,15 @@
     if (focused && itemOf(focused)) view.focus?.(itemOf(focused));
   };
 
+  // Opens what a link or Forward leads to; the detail itself sees when Back leads out of it.
   const openFromAddress = () => {
-    const item = itemOf(state.job);
+    const item = state.job && itemOf(state.job);
     if (item) view.open?.(item);
+  };
+
+  const intoContent = () => {
+    const card = content.querySelector("button.card[tabindex='0']");
+    (card ?? content).focus();
   };
 
   document.addEventListener("keydown", (event) => {
@@ -100,7 +109,7 @@
       search.select();
     } else if (event.key === "ArrowDown" && (event.target === search || event.target === document.body || event.target === content)) {
       event.preventDefault();
-      content.querySelector("button.card")?.focus();
+      content.querySelector("button.card[tabindex='0']")?.focus();
     }
   });
 
@@ -114,19 +123,20 @@
     for (const batch of batches) loaded.push(await Gallery.loadJobs(batch));
     jobs = loaded.flat();
     if (comparing) pairs = Gallery.match(...loaded);
-    facets = Gallery.facetsOf(jobs);
+    facets = await Gallery.facetsOf(jobs);
     const failed = jobs.filter(Gallery.isFailure).length;
     const tab = tabs.find(({ dataset }) => dataset.view === "failures");
     if (tab && failed) tab.append(element("span", { class: "count" }, format.number(failed)));
     Gallery.showFilters(sidebar, jobs, facets);
     Gallery.onChange((changed) => changed.some((key) => key !== "job") && show());
+    Gallery.onChange((changed) => changed.includes("job") && openFromAddress());
     show();
     openFromAddress();
     document.body.dataset.ready = "";
   };
 
   start().catch((error) => {
-    const command = `imagen gallery ${batches.map((batch) => batch.summary.out).join(" ")}`;
+    const command = Gallery.command("gallery", ...batches.map((batch) => batch.summary.out));
     content.replaceChildren(element("p", { class: "empty" }, `${error.message}. Write the page anew: ${command}`));
   });
 }

@@ -10,9 +10,8 @@
       change: () => Gallery.toggleFilter(facet.key, value, box.checked),
     });
     const count = element("span", { class: "count" });
-    const line = element("label", { "data-value": value }, box, element("span", { class: "value" }, value), count);
-    const update = (counts) => {
-      const number = counts.get(value) ?? 0;
+    const line = element("label", { "data-value": value }, box, element("span", { class: "value", dir: "auto" }, value), count);
+    const update = (number) => {
       box.checked = Gallery.state.filters.get(facet.key)?.has(value) ?? false;
       count.textContent = format.number(number);
       line.classList.toggle("none", number === 0 && !box.checked);
@@ -22,13 +21,13 @@
 
   // Fill the sidebar, and keep it up to date with every choice.
   Gallery.showFilters = (sidebar, jobs, facets) => {
-    const groups = facets.map((facet) => {
+    const groups = facets.map((facet, index) => {
       const lines = facet.values.map((value) => valueLine(facet, value));
       const legend = element("legend", { class: facet.extra ? "extra" : null }, facet.title);
       const set = element("fieldset", { "data-facet": facet.key }, legend, element("div", { class: "values" }, lines.map(({ line }) => line)));
       const update = () => {
-        const counts = Gallery.countsFor(jobs, facets, facet);
-        lines.forEach((line) => line.update(counts));
+        const counts = Gallery.survey(jobs, facets).counts[index];
+        lines.forEach((line, place) => line.update(counts[place]));
       };
       return { set, update };
     });

@@ -27,11 +27,16 @@
 
   Gallery.state = read();
 
-  // Take over new values, then tell everyone which ones.
-  Gallery.change = (patch) => {
+  const tell = (keys) => {
+    for (const listener of listeners) listener(keys);
+  };
+
+  // Take over new values, then tell everyone which ones. With `push`, the browser's Back takes them back.
+  Gallery.change = (patch, { push = false } = {}) => {
     Object.assign(Gallery.state, patch);
-    history.replaceState(null, "", write(Gallery.state));
-    for (const listener of listeners) listener(Object.keys(patch));
+    if (push) history.pushState({ pushed: true }, "", write(Gallery.state));
+    else history.replaceState(history.state, "", write(Gallery.state));
+    tell(Object.keys(patch));
   };
 
   Gallery.onChange = (listener) => listeners.push(listener);
@@ -47,5 +52,13 @@
     Gallery.change({ filters });
   };
 
-  window.addEventListener("hashchange", () => Gallery.change(read()));
+  const shown = (state, key) => (key === "filters" ? write({ ...TEXTS, filters: state.filters }) : state[key]);
+
+  // Back, Forward, or another address: what stays the same keeps its place.
+  window.addEventListener("hashchange", () => {
+    const found = read();
+    const changed = Object.keys(found).filter((key) => shown(found, key) !== shown(Gallery.state, key));
+    for (const key of changed) Gallery.state[key] = found[key];
+    if (changed.length) tell(changed);
+  });
 }

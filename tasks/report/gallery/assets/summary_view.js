@@ -37,14 +37,14 @@
 
   Gallery.summaryView = (content, batch) => {
     const { latency, cost, failures } = batch.tables;
-    const hint = "Plots need matplotlib: install the extra `gallery` and write the gallery again.";
     content.append(element("div", { class: "summary" },
       tiles(batch),
       element("div", { class: "plots" }, Object.entries(batch.plots).map(([title, name]) => plot(batch, title, name))),
-      batch.can_plot ? null : element("p", { class: "hint" }, hint),
       table("Latency", [["backend", (row) => row.backend], ["images", (row) => format.number(row.images)], ["median", (row) => format.seconds(row.median_ms)], ["95 %", (row) => format.seconds(row.p95_ms)]], latency),
       table("Cost", [["day (UTC)", (row) => row.day], ["model", (row) => row.model], ["images", (row) => format.number(row.images)], ["cost", (row) => format.cost(row.cost_usd)], ["of unknown cost", (row) => format.number(row.unknown)]], cost),
       table("Failures", [["kind", (row) => row.kind], ["jobs", (row) => format.number(row.jobs)]], failures)));
-    return { items: [], close: () => {} };
+    // There is nothing in it to tab to, so the keys need the part that scrolls.
+    content.tabIndex = 0;
+    return { items: [], close: () => (content.tabIndex = -1) };
   };
 }

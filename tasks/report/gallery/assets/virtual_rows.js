@@ -3,6 +3,10 @@
 
 {
   const AHEAD_PX = 600;
+  const REST_MS = 90;
+  // Browsers cut elements off: Firefox at 17.9 million pixels, Chromium and WebKit at 33.5 million.
+  const HIGHEST_PX = 15_000_000;
+  const LINE_PX = 40;
 
   // The first index whose row ends below `y`; `ends` grows.
   const firstBelow = (ends, y) => {
@@ -16,6 +20,38 @@
     return low;
   };
 
+  // Where a list of `total` pixels stands that `scroller` moves through: pixel by pixel, or, where no browser holds a list as
+  // high, by the share of it that is scrolled past.
+  const position = (scroller, list, total) => {
+    const height = Math.min(total, HIGHEST_PX);
+    const isMapped = total > height;
+    const ranges = () => [Math.max(1, height - scroller.clientHeight), Math.max(1, total - scroller.clientHeight)];
+    let top = 0;
+    let seen = 0;
+    const real = () => scroller.scrollTop - list.offsetTop;
+
+    // The first pixel of the list that is in sight; negative while something above it is.
+    const read = () => {
+      const now = real();
+      if (!isMapped || now < 0) return now;
+      const [scrolled, all] = ranges();
+      if (Math.abs(now - seen) > 1) top = Math.min(all, (now / scrolled) * all);
+      seen = now;
+      return top;
+    };
+    const move = (to) => {
+      if (!isMapped) {
+        scroller.scrollTop = to + list.offsetTop;
+        return;
+      }
+      const [scrolled, all] = ranges();
+      top = Math.min(all, Math.max(0, to));
+      scroller.scrollTop = (top / all) * scrolled + list.offsetTop;
+      seen = real();
+    };
+    return { height, isMapped, read, move, shift: () => (isMapped ? Math.max(0, real()) - Math.max(0, read()) : 0) };
+  };
+
   // Rows of the given heights in pixels; `render(index)` makes one. `scroller` is what scrolls.
   Gallery.virtualRows = ({ scroller, heights, render, attributes = {} }) => {
     const ends = new Float64Array(heights.length);
@@ -25,24 +61,41 @@
       ends[index] = sum;
     });
     const start = (index) => (index ? ends[index - 1] : 0);
-    const list = Gallery.element("div", { ...attributes, css: { position: "relative", height: `${sum}px` } });
+    const list = Gallery.element("div", { ...attributes, css: { position: "relative" } });
+    const place = position(scroller, list, sum);
+    list.style.height = `${place.height}px`;
     const shown = new Map();
+    let current = null;
 
-    const place = (index) => {
+    const put = (index) => {
       if (shown.has(index)) return;
       const row = render(index);
       row.classList.add("virtual-row");
       row.dataset.row = index;
       row.setAttribute("aria-rowindex", index + 1);
-      Object.assign(row.style, { transform: `translateY(${start(index)}px)`, height: `${heights[index]}px` });
+      row.style.height = `${heights[index]}px`;
       const next = [...list.children].find((other) => Number(other.dataset.row) > index);
       list.insertBefore(row, next ?? null);
       shown.set(index, row);
     };
 
+    // One card is on the way of the Tab key; the arrows lead to the others.
+    const keepTabStop = () => {
+      const all = [...list.querySelectorAll("button.card")];
+      const stop = all.find((card) => card.dataset.job === current) ?? all[0];
+      for (const card of all) card.tabIndex = card === stop ? 0 : -1;
+    };
+
+    const load = () => {
+      for (const image of list.querySelectorAll("img[data-src]")) {
+        image.src = image.dataset.src;
+        delete image.dataset.src;
+      }
+    };
+
     // The row that has the focus stays: without it the keyboard would be nowhere.
-    const update = () => {
-      const top = scroller.scrollTop - list.offsetTop;
+    const update = ({ rests = true } = {}) => {
+      const top = place.read();
       const first = firstBelow(ends, top - AHEAD_PX);
       const last = Math.min(heights.length - 1, firstBelow(ends, top + scroller.clientHeight + AHEAD_PX));
       for (const [index, row] of shown) {
@@ -51,33 +104,61 @@
           shown.delete(index);
         }
       }
-      for (let index = first; index <= last; index += 1) place(index);
+      for (let index = first; index <= last; index += 1) put(index);
+      const shift = place.shift();
+      for (const [index, row] of shown) row.style.transform = `translateY(${start(index) + shift}px)`;
+      keepTabStop();
+      if (rests) load();
     };
 
     // Bring a row into sight, and give it.
     const show = (index) => {
-      const top = start(index) + list.offsetTop;
-      const bottom = ends[index] + list.offsetTop;
       const covered = list.previousElementSibling?.classList.contains("sticky") ? list.previousElementSibling.offsetHeight : 0;
-      if (top - covered < scroller.scrollTop) scroller.scrollTop = top - covered;
-      else if (bottom > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = bottom - scroller.clientHeight;
+      const top = place.read();
+      if (start(index) - covered < top) place.move(start(index) - covered);
+      else if (ends[index] > top + scroller.clientHeight) place.move(ends[index] - scroller.clientHeight);
       update();
       return shown.get(index);
     };
 
+    // A drag through thousands of rows asks for no image on its way: only once it rests, or goes at a reader's pace.
     let asked = false;
+    let timer = 0;
+    let before = scroller.scrollTop;
     const onScroll = () => {
+      clearTimeout(timer);
+      timer = setTimeout(load, REST_MS);
       if (asked) return;
       asked = true;
       requestAnimationFrame(() => {
         asked = false;
-        update();
+        const slow = Math.abs(scroller.scrollTop - before) < scroller.clientHeight / 2;
+        before = scroller.scrollTop;
+        update({ rests: slow });
       });
     };
+    // A mapped list moves by what the wheel says, not by what the bar's share of it would be.
+    const onWheel = (event) => {
+      if (event.ctrlKey || event.shiftKey || place.read() < 0) return;
+      const by = event.deltaY * (event.deltaMode === 1 ? LINE_PX : event.deltaMode === 2 ? scroller.clientHeight : 1);
+      if (place.read() + by < 0) return;
+      event.preventDefault();
+      place.move(place.read() + by);
+      update();
+    };
     scroller.addEventListener("scroll", onScroll, { passive: true });
-    const close = () => scroller.removeEventListener("scroll", onScroll);
+    if (place.isMapped) scroller.addEventListener("wheel", onWheel, { passive: false });
+    const close = () => {
+      clearTimeout(timer);
+      scroller.removeEventListener("scroll", onScroll);
+      scroller.removeEventListener("wheel", onWheel);
+    };
     const rows = { list, count: heights.length, update, show, close };
     list.addEventListener("keydown", (event) => move(rows, event));
+    list.addEventListener("focusin", (event) => {
+      current = event.target.closest("button.card")?.dataset.job ?? current;
+      keepTabStop();
+    });
     return rows;
   };
 

@@ -13,7 +13,7 @@ from tasks.report.gallery.build import write_gallery
 from tasks.report.gallery.comparison import write_comparison
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import make_job
-from tests.tasks.report.gallery.batches import failed, write_batch, write_large_batch
+from tests.tasks.report.gallery.batches import failed, succeeded, write_batch, write_large_batch
 
 ANIMALS, LIGHTS = ("fox", "owl"), ("dawn", "dusk", "night")
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>\u2028<!--"
@@ -51,6 +51,19 @@ def matrix_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (make_job(11, prompt="a calm", model="other", backend="second"), failed("timeout", "no answer in 60 s")),
         (make_job(12, prompt="a breeze", id=None), {}),
     )
+
+
+@pytest.fixture(scope="session")
+def tall_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty images of many shapes: portraits, squares, panoramas."""
+    shapes = [(256, 1024), (1024, 256), (512, 512), (768, 1344), (400, 900)]
+    jobs = [make_job(number) for number in range(60)]
+    out = tmp_path_factory.mktemp("tall") / "tall"
+    endings = []
+    for number, job in enumerate(jobs):
+        width, height = shapes[number * number % len(shapes)]
+        endings.append((job, {**succeeded(out, job, number), "width": width, "height": height}))
+    return written(out, *endings)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,97 @@ def test_the_keyboard_walks_through_ten_thousand(browser: Chrome, large_page: Pa
     row = browser.execute_script("return Number(document.activeElement.closest('.virtual-row').dataset.row)")
     assert row == 30
     assert nodes(browser) < MOST_NODES
+
+
+def test_search_minds_neither_case_nor_accents(browser: Chrome, tmp_path: Path) -> None:
+    """A letter is found however it is written: composed or not, with its accent or without."""
+    jobs = [make_job(0, prompt="a Café in Zu\u0308rich"), make_job(1, prompt="a cave")]
+    open_page(browser, written(tmp_path / "b", *((job, None) for job in jobs)))
+    for text in ("cafe", "CAFÉ", "cafe\u0301", "zürich"):
+        browser.execute_script("Gallery.change({ text: arguments[0] })", text)
+        assert prompts(browser) == [jobs[0].prompt]
+
+
+def test_back_closes_the_detail(browser: Chrome, matrix_page: Path) -> None:
+    """As the cross does; Forward opens it again, and the list stays where it was."""
+    open_page(browser, matrix_page)
+    press(browser, Keys.ARROW_DOWN, Keys.ENTER)
+    wait_for(browser, "return document.querySelector('dialog').open")
+    browser.back()
+    wait_for(browser, "return !document.querySelector('dialog').open && !location.hash.includes('job=')")
+    browser.forward()
+    wait_for(browser, "return document.querySelector('dialog').open")
+    find(browser, "[aria-label=Close]").click()
+    wait_for(browser, "return !document.querySelector('dialog').open && !location.hash.includes('job=')")
+
+
+def test_the_arrows_live_at_both_ends(browser: Chrome, matrix_page: Path) -> None:
+    """A button at the end of the way keeps the focus, so the keys go on to work."""
+    open_page(browser, matrix_page, f"job={make_job(1).job_id}")
+    find(browser, "[aria-label=Previous]").click()
+    assert facts(browser)["prompt"] == "a fox at dawn"
+    press(browser, Keys.ARROW_LEFT, Keys.ARROW_RIGHT)
+    assert facts(browser)["prompt"] == "a fox at dusk"
+
+
+def test_one_tab_leads_to_the_images(browser: Chrome, matrix_page: Path) -> None:
+    """The first Tab stop skips head and filters; among the cards one is a stop, and the arrows move it."""
+    open_page(browser, matrix_page)
+    press(browser, Keys.TAB)
+    assert focused(browser) == "Skip to the images"
+    press(browser, Keys.ENTER)
+    assert "a fox at dawn" in focused(browser)
+    press(browser, Keys.ARROW_RIGHT)
+    stops = "return [...document.querySelectorAll('#content [tabindex=\"0\"]')].map((one) => one.textContent)"
+    (stop,) = browser.execute_script(stops)
+    assert "a fox at dusk" in stop
+
+
+def test_a_command_makes_another_image_of_the_row(browser: Chrome, tmp_path: Path) -> None:
+    """The original opens first; the copied command names the folder as a shell needs it."""
+    page = written(tmp_path / "it's mine", (make_job(0), None))
+    open_page(browser, page, f"job={make_job(0).job_id}")
+    assert texts(browser, ".actions > *") == [
+        "Open original",
+        "Download",
+        "Copy reroll command",
+        "Copy as manifest row",
+    ]
+    find(browser, "button.reroll").click()
+    wait_for(browser, "return document.querySelector('.told').textContent.startsWith('Copied.')")
+    words = shlex.split(texts(browser, ".copying pre")[0])
+    assert words == ["imagen", "reroll", str(page.parent), "--id", make_job(0).job_id[:12]]
+
+
+HUGE = """
+const scroller = document.createElement("div");
+scroller.style.cssText = "height: 600px; overflow: auto; position: relative";
+document.body.append(scroller);
+const rows = Gallery.virtualRows({ scroller, heights: new Array(1000000).fill(300),
+  render: (index) => Gallery.element("div", {}, Gallery.element("button", { class: "card", "data-job": index }, `row ${index}`)) });
+scroller.append(rows.list);
+rows.update();
+window.huge = { scroller, rows, seen: () => [...scroller.querySelectorAll(".virtual-row")].filter((row) => {
+  const [box, frame] = [row.getBoundingClientRect(), scroller.getBoundingClientRect()];
+  return box.bottom > frame.top && box.top < frame.bottom;
+}).map((row) => Number(row.dataset.row)) };
+"""
+
+
+def test_a_million_rows_can_be_reached(browser: Chrome, matrix_page: Path) -> None:
+    """A list higher than any browser draws is gone through by its share; keys and wheel still move by what they say."""
+    open_page(browser, matrix_page)
+    browser.execute_script(HUGE)
+    assert browser.execute_script("return huge.seen()") == [0, 1]
+    browser.execute_script("huge.scroller.scrollTop = huge.scroller.scrollHeight")
+    wait_for(browser, "return huge.seen().at(-1) === 999999")
+    browser.execute_script("huge.scroller.scrollTop = (huge.scroller.scrollHeight - huge.scroller.clientHeight) / 2")
+    middle = wait_for(browser, "return Math.abs(huge.seen()[0] - 500000) < 3 && huge.seen()[0]")
+    browser.execute_script(
+        "huge.scroller.dispatchEvent(new WheelEvent('wheel', { deltaY: 300, cancelable: true })); huge.rows.update()"
+    )
+    assert browser.execute_script("return huge.seen()[0]") == middle + 1
+    browser.execute_script("huge.rows.show(123456).querySelector('button').focus()")
+    press(browser, Keys.ARROW_DOWN)
+    assert focused(browser) == "row 123457"
+    assert 123457 in browser.execute_script("return huge.seen()")

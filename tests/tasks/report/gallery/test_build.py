@@ -170,3 +170,15 @@ async def test_without_matplotlib_there_are_no_plots(batch: Path, monkeypatch: p
     gallery = await write_gallery(OutputFolder(batch))
     assert gallery.as_dict()["can_plot"] is False
     assert not list((batch / "gallery/plots").iterdir())
+
+
+async def test_two_batches_of_one_name_have_a_comparison_each(tmp_path: Path) -> None:
+    """A second comparison replaces the page of the same two batches only."""
+    galleries = []
+    for place in ("first", "a/foxes", "b/foxes"):
+        await write_batch(tmp_path / place, [])
+        galleries.append(await write_gallery(OutputFolder(tmp_path / place)))
+    first, one, other = galleries
+    pages = [await write_comparison(first, second) for second in (one, other, one, other)]
+    assert pages[0] == pages[2] == f"{first.out}/compare-foxes.html"
+    assert pages[1] == pages[3] != pages[0]

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from selenium.webdriver import Chrome
+from selenium.webdriver import Chrome, Keys
 
+from tasks.report.gallery.build import write_gallery
+from tasks.store.output.folder import OutputFolder
 from tests.support.factories import make_job
 from tests.support.services.browser import PHONE_PX, errors_of, open_page, prefer_theme, resize, wait_for
+from tests.tasks.report.gallery.batches import paint
 from tests.tasks.report.gallery.conftest import HOSTILE, written
 from tests.tasks.report.gallery.looking import (
     VIEWS,
     facts,
     find,
     images_loaded,
+    press,
     prompts,
     texts,
 )
@@ -147,3 +152,33 @@ def test_odd_folder_names_are_found(browser: Chrome, tmp_path: Path) -> None:
     assert quote("50% #1 done") in page.as_uri()
     open_page(browser, page)
     assert images_loaded(browser, "#content img")
+
+
+@pytest.mark.parametrize("width", [320, 360, 390, 430, 540, 640, 768, 1024])
+def test_narrow_images_never_make_a_row_too_wide(width: int, browser: Chrome, tall_page: Path) -> None:
+    """Portraits, panoramas and squares in one batch: no row is wider than its screen."""
+    resize(browser, (width, 800))
+    open_page(browser, tall_page)
+    widths = "const c = document.getElementById('content'); return [c.scrollWidth - c.clientWidth, document.documentElement.scrollWidth - innerWidth]"
+    assert browser.execute_script(widths) == [0, 0]
+
+
+def test_the_summary_scrolls_by_keys(browser: Chrome, matrix_page: Path) -> None:
+    """It has nothing to press, so the part that scrolls takes the focus."""
+    resize(browser, (900, 300))
+    open_page(browser, matrix_page, "view=summary")
+    browser.execute_script("document.getElementById('content').focus()")
+    assert find(browser, "#content").get_attribute("tabindex") == "0"
+    press(browser, Keys.END)
+    wait_for(browser, "return document.getElementById('content').scrollTop > 0")
+
+
+def test_a_changed_file_is_shown_and_told(browser: Chrome, tmp_path: Path) -> None:
+    """An image that was overwritten is seen as it is now, and stands among what went wrong."""
+    out = tmp_path / "b"
+    written(out, (make_job(0), None))
+    paint(next((out / "images").rglob("*.png")), 7, size=(33, 44))
+    open_page(browser, Path(asyncio.run(write_gallery(OutputFolder(out))).page), "view=failures")
+    assert "changed" in texts(browser, ".failure-kind h2")[0]
+    find(browser, "#content button.card").click()
+    assert images_loaded(browser, ".stage img")
