@@ -76,13 +76,20 @@
     };
     for (let i = 0; i < jobs.length; i += 1) {
       if (!words.every((word) => jobs[i].searched.includes(word))) continue;
-      const against = limiting.filter((index) => facets[index].at[i] < 0 || !wanted[index][facets[index].at[i]]);
-      if (against.length === 0) {
+      let against = 0;
+      let last = -1;
+      for (const index of limiting) {
+        const place = facets[index].at[i];
+        if (place >= 0 && wanted[index][place]) continue;
+        against += 1;
+        last = index;
+      }
+      if (against === 0) {
         chosen.push(jobs[i]);
         for (let facet = 0; facet < facets.length; facet += 1) add(facet, i);
-      } else if (against.length === 1) {
+      } else if (against === 1) {
         // It would be there were this one facet not chosen from.
-        add(against[0], i);
+        add(last, i);
       }
     }
     return { chosen, counts };

@@ -19,21 +19,23 @@
     const rows = [];
     let row = [];
     let shapes = 0;
+    let narrowest = Infinity;
     const close = (full) => {
       const fitting = (width - GAP_PX * (row.length - 1)) / shapes;
       const height = Math.floor(full ? fitting : Math.min(target, fitting));
       rows.push({ jobs: row, height });
       row = [];
       shapes = 0;
-    };
-    const fits = (job) => {
-      const height = Math.min(target, (width - GAP_PX * row.length) / (shapes + shape(job)));
-      return [...row, job].every((each) => shape(each) * height >= Math.min(LEAST_PX, height));
+      narrowest = Infinity;
     };
     for (const job of jobs) {
-      if (row.length && !fits(job)) close(false);
+      const own = shape(job);
+      const height = Math.min(target, (width - GAP_PX * row.length) / (shapes + own));
+      // One more would leave the narrowest without room for its caption.
+      if (row.length && Math.min(narrowest, own) * height < Math.min(LEAST_PX, height)) close(false);
       row.push(job);
-      shapes += shape(job);
+      shapes += own;
+      narrowest = Math.min(narrowest, own);
       if (shapes * target + GAP_PX * (row.length - 1) >= width) close(true);
     }
     if (row.length) close(false);
@@ -48,9 +50,8 @@
     }
     const style = getComputedStyle(content);
     const packed = pack(jobs, content.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight));
-    const rowOf = new Map(packed.flatMap(({ jobs: inRow }, index) => inRow.map((job) => [job, index])));
     const focus = (job) => {
-      const row = rows.show(rowOf.get(job));
+      const row = rows.show(packed.findIndex(({ jobs: inRow }) => inRow.includes(job)));
       row?.querySelector(`[data-job="${job.job_id}"]`)?.focus({ preventScroll: true });
     };
     const open = (job) => Gallery.openDetail(job, jobs, focus);
