@@ -1,1 +1,1 @@
-"""What several commands share: options, shell completion, running a flow, and Prefect deployments."""
+"""Code that several commands share: options, shell completion, running a flow, and Prefect deployments."""

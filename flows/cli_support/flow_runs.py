@@ -1,4 +1,4 @@
-"""What Prefect knows of earlier flow runs."""
+"""Earlier flow runs, as Prefect's server knows them."""
 
 from __future__ import annotations
 

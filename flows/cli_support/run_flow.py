@@ -1,4 +1,4 @@
-"""What `run` and `resume` share: a Prefect server, the flow, the screen, the exit status."""
+"""The steps that `run` and `resume` share: a Prefect server, the flow, the screen, the exit status."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What Prefect loads by its path when `imagen serve` runs a flow."""
+"""Entry points that Prefect loads by path when `imagen serve` runs a flow."""

@@ -26,14 +26,14 @@ Options = TypeVar("Options", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendContext:
-    """What a backend is built from."""
+    """Everything that a backend is built from."""
 
     name: str
     """The instance's name in the configuration."""
     settings: BackendSettings
     output: OutputSettings
     prices: Mapping[str, UnitPrices]
-    """What the configuration says of prices, by model."""
+    """Prices from the configuration, by model."""
     file: str
     """Where the settings stand, for messages."""
     share: float = 1.0
@@ -78,7 +78,7 @@ def check_channel(context: BackendContext, setting: str, url: str, secret_name: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What one attempt is expected to take."""
+    """Expected time and cost of one attempt."""
 
     cost_micros: int | None
     """Millionths of a dollar; None when no price is known."""
@@ -174,7 +174,7 @@ class Backend(Protocol):
         """
 
     def problems(self, job: Job) -> list[str]:
-        """What the service would refuse in this job, as far as `learn` knows; each `input: reason`."""
+        """List the inputs that the service would refuse, as far as `learn` knows; each `input: reason`."""
 
     def estimate(self, job: Job) -> Estimate:
         """Price and time of one attempt. Pure: no network."""

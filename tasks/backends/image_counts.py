@@ -38,7 +38,7 @@ COUNT_NAMES = frozenset(
 
 
 def is_count_name(name: str) -> bool:
-    """Whether an input of this name says how many images are made."""
+    """True if an input of this name says how many images are made."""
     return re.sub(r"[^a-z0-9]", "", name.lower()) in COUNT_NAMES
 
 

@@ -1,4 +1,4 @@
-"""What a run of a model costs: dated data, and what of it is too old to be relied on.
+"""The price of a model's run: dated data, and the entries that are too old to rely on.
 
 Takes a model's name and what a run used, gives millionths of a dollar, or None where the price is not known. No
 provider's API tells its prices (Replicate's, read 2026-11), so they are read by people and carry a date.
@@ -35,7 +35,7 @@ CONFIGURED = "your configuration"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """What one run used; None where that is not known."""
+    """The quantities that one run used; None where unknown."""
 
     images: int
     megapixels: float | None = None
@@ -114,12 +114,12 @@ class Pricing:
 
     @property
     def free(self) -> bool:
-        """Whether nothing that is sent can cost anything, because the user says so."""
+        """True if nothing that is sent can cost anything, because the user says so."""
         return self.image_micros == 0
 
     @property
     def by_time(self) -> bool:
-        """Whether a run costs something that gives no picture."""
+        """True if a run costs something that gives no picture."""
         return self.image_micros is None and self.price is not None and self.price.usd.second > 0
 
     @property

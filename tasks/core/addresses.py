@@ -12,7 +12,7 @@ YES = frozenset({"true", "1", "yes", "on"})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
+    """True if a host name or address is this machine's own."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""What every user of a database needs: addresses without their secrets, error codes, and inserts that may meet a row.
+"""Database code that several rooms need: addresses without secrets, error codes, and inserts that may meet a row.
 
 A database's dialect is imported when its first such statement is made, so nobody waits for the one that is not used.
 """

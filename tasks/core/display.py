@@ -45,7 +45,7 @@ class ProgressSnapshot:
 
     @property
     def projected_micros(self) -> int | None:
-        """What all of it will cost, if the rest costs what the jobs so far did."""
+        """Project the cost of the whole batch from the jobs so far."""
         return self.cost_micros * self.total // self.done if self.cost_micros and self.done else None
 
 
@@ -143,7 +143,7 @@ def format_cost(progress: ProgressSnapshot) -> str:
 
 
 def describe_slowdown(progress: ProgressSnapshot) -> list[str]:
-    """What the provider holds back, while it does."""
+    """Describe the provider's slowdown, while it lasts."""
     parts = []
     if progress.slowed_to_per_min is not None:
         parts.append(f"slowed to {progress.slowed_to_per_min:,.0f}/min by the provider")

@@ -1,4 +1,4 @@
-"""What makes a job the same job: content hashes, derived seeds and the prompt hash of the usage table.
+"""The identity of a job: content hashes, derived seeds and the prompt hash of the usage table.
 
 A job is identified by what decides its image, never by its place in the manifest or by its `id`, so a
 manifest can be reordered, extended or edited and only the difference is new.

@@ -29,7 +29,7 @@ def get_ledger_path(out: Path) -> Path:
 
 
 def has_ledger(out: Path) -> bool:
-    """Whether the folder is a batch's."""
+    """True if the folder is a batch's."""
     # Not `Path.is_file`, which raises where a name is too long.
     return any(os.path.isfile(out / name) for name in (LEDGER_NAME, POINTER_NAME))  # noqa: PTH113
 

@@ -29,7 +29,7 @@ class JobState(StrEnum):
 
     @property
     def is_open(self) -> bool:
-        """Whether there is still something to do: send it, wait for it or look for it."""
+        """True if there is still something to do: send it, wait for it or look for it."""
         return self in OPEN_STATES
 
 
@@ -60,7 +60,7 @@ class Problem:
     column: str | None
     """The column, as the file spells it; None when it concerns the whole row."""
     message: str
-    """What is wrong and what to do."""
+    """The problem, and what to do."""
 
     def __str__(self) -> str:
         """`file:line: column: message`, leaving out what is not known."""
@@ -79,7 +79,7 @@ class ReferenceImage:
 
     @property
     def is_file(self) -> bool:
-        """Whether it lies on this machine."""
+        """True if it lies on this machine."""
         return not self.address.startswith(("http://", "https://"))
 
 
@@ -146,7 +146,7 @@ class Job:
     aspect_ratio: str | None
     steps: int | None
     seed: int
-    """What is sent: the row's own, or one derived from `job_id`."""
+    """The seed that is sent: the row's own, or one derived from `job_id`."""
     format: str
     backend_opts: Mapping[str, Any]
     extra: Mapping[str, Any]
@@ -203,7 +203,7 @@ class StoredImage:
     width: int
     height: int
     format: str
-    """What the bytes are (`png`, `jpeg`, `webp`, ...), whatever was asked for."""
+    """The format of the bytes (`png`, `jpeg`, `webp`, ...), whatever was asked for."""
     bytes: int
     sha256: str
     """Of the file as it lies on disk, 64 hex digits."""

@@ -121,7 +121,7 @@ class RunnerSettings(_Section):
 
     @property
     def send_margin_s(self) -> float:
-        """What must be left of a lease when a paid call leaves."""
+        """The part of a lease that must be left when a paid call leaves."""
         return self.lease_s / 3
 
 

@@ -32,7 +32,7 @@ class OpenJob:
     sent_at_us: int | None = None
     """When the last attempt began by the service's clock; None where the service had not told its time."""
     reserved_micros: int | None
-    """What the budget already counts for the last attempt: its cost, or its reservation while the cost is unknown."""
+    """The budget's amount for the last attempt: its cost, or its reservation while that is unknown."""
     asked_again: bool
     """The last attempt ended without an image, may have been billed, and the user asked for another one."""
     withdrawn: bool = False

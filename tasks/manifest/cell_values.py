@@ -15,7 +15,7 @@ SIZE_PX = (16, 16_384)
 STEPS = (1, 1_000)
 SAMPLES = (1, 1_000)
 SEED = (0, 2**63 - 1)
-"""What a usage table's bigint holds."""
+"""Range of a usage table's bigint."""
 PROMPT_CHARS = 32 * 1024
 ID_CHARS = 200
 ADDRESS_CHARS = 2_048

@@ -81,7 +81,7 @@ class Cells:
 
 
 def check_header(names: Sequence[str], file: str, line: int | None, options: ReadOptions) -> Problem | None:
-    """What is wrong with the names of a table's columns."""
+    """Find what is wrong with the names of a table's columns."""
     if len(names) > MOST_COLUMNS:
         return Problem(file, line, None, f"has {len(names):,} columns; at most {MOST_COLUMNS:,} are read")
     if twice := {name for name, times in Counter(names).items() if name and times > 1}:
@@ -150,7 +150,7 @@ class ColumnSorter:
         return problems
 
     def find_lack(self, row: RawRow, cells: Mapping[str, Any], file: str) -> list[Problem] | None:
-        """What to say of a row whose columns hold no prompt, once for all rows with these names; None where one does."""
+        """Explain, once for all rows with these names, that no column holds a prompt; None where one does."""
         if any("prompt" in self._layout(tuple(part)).values() for part in (cells, row.defaults)):
             return None
         key = f"no prompt in {tuple(cells)}"
@@ -160,7 +160,7 @@ class ColumnSorter:
         return [_explain_lack(tuple(cells), file, row.line)]
 
     def _layout(self, names: tuple[str, ...]) -> dict[str, str]:
-        """What each name of a row means; rows of one file mostly share it."""
+        """Map each name of a row to its meaning; rows of one file mostly share it."""
         if (known := self._layouts.get(names)) is not None:
             return known
         meanings = _find_meanings(names, {**self._findings.columns, **self._options.columns})
@@ -235,7 +235,7 @@ def _ask(name: str, reason: str) -> str:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a cell gives nothing: null, NaN, an empty text, or a word for a missing value."""
+    """True if a cell gives nothing: null, NaN, an empty text, or a word for a missing value."""
     if isinstance(value, str):
         return not value or (len(value) < 12 and value.strip().casefold() in NULL_WORDS)  # noqa: PLR2004  longer than any
     return value is None or _is_nan(value)

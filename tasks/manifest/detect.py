@@ -97,7 +97,7 @@ def _sniff(text: str) -> str:
 
 
 def find_delimiter(header: str) -> str | None:
-    """What separates the names of a line that is the header of a table of prompts; None where it is none."""
+    """Find the delimiter of a line that is the header of a table of prompts; None where it is none."""
     for delimiter in DELIMITERS:
         names = [cell.strip(' "') for cell in header.split(delimiter)]
         if len(names) > 1 and holds_prompts(names) and all(map(_is_name, names)):
@@ -106,5 +106,5 @@ def find_delimiter(header: str) -> str | None:
 
 
 def _is_name(cell: str) -> bool:
-    """Whether a cell can be the name of a column, and is not a part of a sentence."""
+    """True if a cell can be the name of a column, and is not a part of a sentence."""
     return len(cell) <= LONGEST_HEADER_NAME and len(cell.split()) <= 3  # noqa: PLR2004  as `Number of images`

@@ -20,7 +20,7 @@ _BLANK = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")
 
 
 def is_visible(text: str) -> bool:
-    """Whether a text holds anything to see: not only spaces, zero-width and control characters."""
+    """True if a text holds anything to see: not only spaces, zero-width and control characters."""
     return any(unicodedata.category(char) not in _INVISIBLE and char not in _BLANK for char in text)
 
 

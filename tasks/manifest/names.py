@@ -110,12 +110,12 @@ def find_alias(name: str) -> tuple[str, int] | None:
 
 
 def is_column(name: str) -> bool:
-    """Whether this name, or alias, has a meaning of its own."""
+    """True if this name, or alias, has a meaning of its own."""
     return find_alias(name) is not None
 
 
 def holds_prompts(names: Iterable[str]) -> bool:
-    """Whether one of these names means the prompt."""
+    """True if one of these names means the prompt."""
     return any(fold_name(name) in PROMPT_NAMES for name in names)
 
 
@@ -133,7 +133,7 @@ def guess_column(name: str) -> str | None:
 
 
 def _is_near(one: str, other: str, allowed: int) -> bool:
-    """Whether so many letters added, dropped, replaced or swapped with their neighbour make one of the other."""
+    """True if so many letters added, dropped, replaced or swapped with their neighbour make one of the other."""
     if abs(len(one) - len(other)) > allowed:
         return False
     before: list[int] = []

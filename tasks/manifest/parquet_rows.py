@@ -67,7 +67,7 @@ def _choose_columns(schema: pa.Schema, options: ReadOptions, findings: Findings)
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
-    """Whether bytes are anywhere in a value: they would be written out as text, at several times their size."""
+    """True if bytes are anywhere in a value: they would be written out as text, at several times their size."""
     if (
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)

@@ -53,7 +53,7 @@ class PlainCopy:
 
     path: Path
     note: str | None = None
-    """What the user should know about how it was read."""
+    """Notes for the user about how it was read."""
 
 
 def get_unpacked_name(name: str) -> str:
@@ -127,7 +127,7 @@ def _find_unmarked_utf16(head: bytes) -> str | None:
 
 
 def _survey(path: Path) -> tuple[bool, bool, bool]:
-    """Whether lines end in bare returns, bytes are no UTF-8, and all of these could be Windows-1252."""
+    """True if lines end in bare returns, bytes are no UTF-8, and all of these could be Windows-1252."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     feeds = returns = damaged = False
     is_latin = True

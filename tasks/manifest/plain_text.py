@@ -37,7 +37,7 @@ _MIDJOURNEY = {"no": "negative_prompt", "ar": "aspect_ratio", "seed": "seed", "a
 
 @dataclass(slots=True)
 class _Survey:
-    """What a first pass over the file saw; it decides about marks that single lines leave open."""
+    """Findings of a first pass over the file; they decide about marks that single lines leave open."""
 
     prompts: int = 0
     bulleted: int = 0

@@ -19,7 +19,7 @@ MOST_LISTED = 500
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What the user says about columns and text."""
+    """The user's wishes about columns and text."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     """By folded name: a column of ours, `carry`, `ignore`, `option` or `option:NAME`."""
@@ -60,7 +60,7 @@ def build_read_options(
     literal: bool = False,
     encoding: str | None = None,
 ) -> ReadOptions:
-    """What the configuration and the command line say together; the command line wins.
+    """Combine the configuration and the command line; the command line wins.
 
     Args:
         configured: `columns` of the configuration.
@@ -96,7 +96,7 @@ def _check_encoding(name: str) -> None:
 
 @dataclass(slots=True)
 class Findings:
-    """What reading found out about the file, beside its rows."""
+    """Facts about the file that reading found, beside its rows."""
 
     used: dict[str, str] = field(default_factory=dict)
     """By the name in the file: the column, or `option:NAME`."""

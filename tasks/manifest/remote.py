@@ -36,7 +36,7 @@ _TYPES = {
 
 
 def is_remote(source: str) -> bool:
-    """Whether this is an address and no path."""
+    """True if this is an address and no path."""
     return source.startswith((*WEB, *BUCKETS, HUB))
 
 

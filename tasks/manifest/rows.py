@@ -37,7 +37,7 @@ from tasks.manifest.columns import Cells, ColumnSorter, RawRow
 from tasks.manifest.requests import NotAPrompt, unwrap_request
 
 MISSING_PROMPTS = frozenset({"nan", "<na>", "none", "null"})
-"""What pandas writes into a table for a prompt that is not there."""
+"""Words that pandas writes for a missing prompt."""
 _PYDANTIC = "Value error, "
 
 

@@ -31,7 +31,7 @@ NAMELESS = "manifest"
 SNIFFED_BYTES = 64 * 1024
 MOST_FILES = 10_000
 LATIN_FORMATS = frozenset({"csv", "tsv"})
-"""What spreadsheets write in Windows-1252."""
+"""Formats that spreadsheets write in Windows-1252."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class Manifest:
     display: str
     """As the user gave it."""
     source: str
-    """What opens this manifest again, also from inside the block in which it is open."""
+    """Return the source that opens this manifest again, also while it is open."""
     options: ReadOptions = field(default_factory=ReadOptions)
     notes: tuple[str, ...] = ()
-    """What the user should know about how its files were found and decoded."""
+    """Notes for the user about how its files were found and decoded."""
 
     @property
     def path(self) -> Path:
@@ -145,7 +145,7 @@ def _fetch(source: str, folder: Path) -> list[tuple[Path, str]]:
 
 
 def _name(source: str) -> str:
-    """What the batch of this manifest is called."""
+    """Return the batch name of this manifest."""
     plain = re.split(r"[?#]", source)[0] if is_remote(source) else source
     stem = Path(get_unpacked_name(Path(plain.rstrip("/")).name)).stem
     stem = re.sub(r"[*?\[\]]+", "", stem)
@@ -179,7 +179,7 @@ def _list_folder(folder: Path, source: str) -> list[Path]:
 
 
 def _is_hidden(path: Path) -> bool:
-    """Whether it is a mark or a log that other programs leave beside part files."""
+    """True if it is a mark or a log that other programs leave beside part files."""
     return any(part.startswith((".", "_")) for part in path.parts)
 
 

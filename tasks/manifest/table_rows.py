@@ -43,7 +43,7 @@ def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> I
 
 
 def _choose_delimiter(header: str, kind: str, options: ReadOptions) -> str:
-    """What the name of the file says, unless only another one makes a column of prompts."""
+    """Choose the delimiter that the file's name implies, unless only another one gives a column of prompts."""
     usual = "\t" if kind == "tsv" else ","
     wanted = {name for name, meaning in options.columns.items() if meaning == "prompt"}
     names = {delimiter: _split_header(header, delimiter) for delimiter in (usual, *DELIMITERS)}

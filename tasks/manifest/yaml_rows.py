@@ -32,7 +32,7 @@ TEXT_COLUMNS = frozenset(
 
 @dataclass(slots=True)
 class _Header:
-    """What stands beside the prompts."""
+    """The parts of the file beside its prompts."""
 
     defaults: dict[str, Any] = field(default_factory=dict)
     default_lines: dict[str, int] = field(default_factory=dict)

@@ -103,7 +103,7 @@ def _list_texts(node: yaml.Node, is_text: Callable[[str], bool]) -> Iterator[tup
 
 
 def explain_error(exc: yaml.YAMLError, text: YamlText) -> Problem:
-    """What the parser found, with the line in quotes where quotes may be what is missing."""
+    """Explain the parser's error, and show the line in quotes where quotes may be missing."""
     mark, begun = getattr(exc, "problem_mark", None), getattr(exc, "context_mark", None)
     reason = getattr(exc, "problem", None) or str(exc).splitlines()[0]
     if mark is None:

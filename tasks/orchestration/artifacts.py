@@ -1,4 +1,4 @@
-"""What Prefect's UI shows of a batch: its progress, its summary and its failures.
+"""Artifacts in Prefect's pages: progress, summary and failures of a batch.
 
 Artifacts are for people. One that cannot be written is logged and forgotten: it never costs a picture.
 """

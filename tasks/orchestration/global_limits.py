@@ -21,7 +21,7 @@ from tasks.ledger.open_jobs import Selection, find_open_backends
 PREFIX = "imagen-"
 NOISY_LOGGER = "prefect._internal.concurrency"
 LOOK_S = 5.0
-"""So long one try to get a slot takes, and a batch that is told to stop meanwhile."""
+"""Seconds of one try to get a slot; a batch that is told to stop waits no longer."""
 
 
 @asynccontextmanager

@@ -66,7 +66,7 @@ class Schedule(RunRequest):
         return values
 
     def request(self) -> RunRequest:
-        """What each run is asked for; `{date}` is still to be filled in."""
+        """The parameters of each run; `{date}` is still to be filled in."""
         return RunRequest.model_validate(self.model_dump(include=set(RunRequest.model_fields)))
 
     @property

@@ -21,7 +21,7 @@ PROBLEMS_SHOWN = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanReport:
-    """What a manifest comes to."""
+    """The totals of a manifest."""
 
     rows: int = 0
     jobs: int = 0
@@ -41,7 +41,7 @@ class PlanReport:
     columns: Mapping[str, Any] = field(default_factory=dict)
     """`used` (by name in the file: the column), `carried` (names), `ignored` (by name: why)."""
     notes: tuple[str, ...] = ()
-    """What the user should know about the manifest before anything is paid."""
+    """Notes for the user about the manifest, before anything is paid."""
 
 
 def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions, *, ask: bool = False) -> PlanReport:

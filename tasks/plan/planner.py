@@ -28,7 +28,7 @@ SEEDS = 2**63
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions:
-    """What a run says about its plan, beside the manifest and the configuration."""
+    """A run's options for its plan, beside the manifest and the configuration."""
 
     backends: tuple[str, ...] = ()
     """Instances for rows that name none, in the order in which they are tried; none: the configuration's default."""
@@ -150,7 +150,7 @@ class Planner:
         return found
 
     def _find_refusals(self, job: Job, file: str) -> Iterator[Problem]:
-        """What the job's services would refuse; the samples of a row differ in their seed only."""
+        """Find the inputs that the job's services would refuse; the samples of a row differ in their seed only."""
         if not self._ask or job.sample:
             return
         for tried in (job, *(move_to_backend(job, name, self._settings) for name in job.fallbacks)):
@@ -190,7 +190,7 @@ class Planner:
             self.first_repeated = self.first_repeated or (prompt.line, first, job.seed)
 
     def _build_content(self, prompt: Prompt, name: str) -> dict[str, Any]:
-        """What decides the image, sample, repetition and salt aside."""
+        """Build the content that decides the image, apart from sample, repetition and salt."""
         instance = self._settings.backends[name]
         return {
             "backend_type": instance.type,

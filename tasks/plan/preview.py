@@ -1,4 +1,4 @@
-"""What `imagen plan` shows: what a manifest comes to, and how much of it an output folder has already."""
+"""The preview of `imagen plan`: a manifest's totals, and how much of it an output folder has already."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOOKUP_JOBS = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the output folder's ledger has of the manifest already."""
+    """The part of the manifest that the output folder's ledger has already."""
 
     states: Counter[str] = field(default_factory=Counter)
     spent_micros: int = 0

@@ -28,7 +28,7 @@ LINK = "rerolled_from"
 
 @dataclass(frozen=True, slots=True)
 class Reroll:
-    """What the user asked for; plain values, as they travel through Prefect."""
+    """The user's request; plain values, as they travel through Prefect."""
 
     source: str
     """The job_id of the picture that it comes from."""
@@ -46,7 +46,7 @@ class PlannedReroll:
 
     @property
     def is_to_do(self) -> bool:
-        """Whether there is anything to make; what has ended is not paid for again."""
+        """True if there is anything to make; what has ended is not paid for again."""
         return self.state is None or self.state.is_open
 
 
@@ -111,7 +111,7 @@ def _identity_of(reroll: Reroll, known: Mapping[str, Row[Any]]) -> str:
 
 
 def _identity(reroll: Reroll, number: int) -> str:
-    """What it came from decides everything that the reroll does not change."""
+    """Build the identity: the original decides everything that the reroll does not change."""
     prompt = None if reroll.prompt is None else normalize_prompt(reroll.prompt)
     return hash_text(to_canonical_json({LINK: reroll.source, "seed": reroll.seed, "prompt": prompt, "number": number}))
 

@@ -30,7 +30,7 @@ def open_lasting_console(stream: TextIO | None) -> Console:
 
 
 class _Lasting:
-    """What a console writes to: once the stream takes nothing any more, nobody looks on, and the work goes on."""
+    """A console's stream. Once it takes nothing any more, nobody looks on, and the work goes on."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -161,7 +161,7 @@ class LiveDisplay:
 
 
 def _build_lines(standing: ProgressSnapshot) -> list[Text]:
-    """What does not fit into a narrow terminal is cut, so that the image keeps its height."""
+    """Build the lines, cut to a narrow terminal's width so that the display keeps its height."""
     line = Text("  ", overflow="ellipsis", no_wrap=True)
     line.append(f"{standing.failed} failed", style="bold red" if standing.failed else "")
     line.append(", " + ", ".join(list_progress(standing)))

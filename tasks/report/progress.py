@@ -1,4 +1,4 @@
-"""What a person sees while a batch runs, on standard error: a live bar, plain lines, or nothing.
+"""The progress of a running batch on standard error: a live bar, plain lines, or nothing.
 
 The engine only keeps a `Tally`; a display reads it a few times a second. Which display is used is decided by
 the command line and found here through `current_display`.

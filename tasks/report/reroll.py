@@ -1,4 +1,4 @@
-"""What `imagen reroll` asks for and tells: from what the user typed to a `Reroll`, and from its job to lines."""
+"""The command `imagen reroll`: from the user's words to a `Reroll`, and from its job to lines."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def read_reroll(out: Output, job_id: str) -> dict[str, Any]:
 
 
 def format_reroll(record: dict[str, Any], summary: dict[str, Any] | None, out: Output) -> list[str]:
-    """What came of it, for people; `summary` is None where it had been made before."""
+    """Format the result for people; `summary` is None where it had been made before."""
     name = record["id"]
     if record["status"] == "succeeded":
         cost = "unknown cost" if record["cost_usd"] is None else format_usd(record["cost_usd"])

@@ -38,7 +38,7 @@ class Summary:
     counts: Counts
     run: RunRecord | None
     alive: bool
-    """Whether a run holds the batch now."""
+    """True if a run holds the batch now."""
     wall_s: float
     """Of the last run; while it is alive, up to now; killed, up to its last trace."""
     generated: int | None
@@ -158,7 +158,7 @@ def find_remarks(record: dict[str, Any]) -> list[str]:
 
 
 def _find_image_remarks(record: dict[str, Any]) -> list[str]:
-    """What is other than asked for of images that were made."""
+    """Find remarks about images that differ from what was asked for."""
     gone, resized = record["missing"], record["resized"]
     lines = [f"the files of {format_count(gone, 'image')} are gone"] if gone else []
     if resized:
@@ -167,7 +167,7 @@ def _find_image_remarks(record: dict[str, Any]) -> list[str]:
 
 
 def find_next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """What to do now: why, and the very command."""
+    """Find the next steps: the reason, and the command."""
     out = record["out"]
     steps = [("to look through them", format_command("gallery", out))] if record["images"] else []
     if _count_left(record) and record["outcome"] != RUNNING:

@@ -12,7 +12,7 @@ _ORDERS: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": 
 
 
 def is_turned(exif: bytes) -> bool:
-    """Whether viewers show the image with its sides exchanged.
+    """True if viewers show the image with its sides exchanged.
 
     Args:
         exif: A TIFF header and its directories; the six bytes that precede them in a JPEG may be there.

@@ -74,7 +74,7 @@ DECODER_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the bytes of an image say about themselves."""
+    """Facts that the bytes of an image tell about themselves."""
 
     width: int
     """Pixels, as a viewer shows the image: an Exif orientation that turns it is applied."""
@@ -148,7 +148,7 @@ def build_image_path(job: Job, format: str) -> str:  # noqa: A002  what every re
 
 
 def embedded_parameters(job: Job) -> dict[str, Any]:
-    """What is embedded in the image's file: what was asked for, without what was left open."""
+    """Return the parameters to embed in the image's file: those asked for, without those left open."""
     asked = {
         "prompt": job.prompt,
         "negative_prompt": job.negative_prompt,

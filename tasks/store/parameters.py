@@ -91,7 +91,7 @@ def read(data: bytes) -> dict[str, Any] | None:
 
 
 def is_signed(data: bytes) -> bool:
-    """Whether a PNG, JPEG or WebP file carries a C2PA manifest, which any change to the file would break."""
+    """True if a PNG, JPEG or WebP file carries a C2PA manifest, which any change to the file would break."""
     try:
         # A JPEG's segments about the file stand before its first scan, which is most of the file.
         about = takewhile(lambda chunk: chunk.kind != JPEG_SCAN, iterate_chunks(data, verify=False))
@@ -115,7 +115,7 @@ def _find_json(kind: bytes, body: bytes) -> bytes | None:
 
 
 def _build_text(parameters: Mapping[str, Any]) -> str:
-    """What web UIs show: the prompt, the negative prompt, and one line of settings.
+    """Build the text that web UIs show: the prompt, the negative prompt, and one line of settings.
 
     They take the last line for settings only if it has three of them, which seed, model and backend ensure
     (AUTOMATIC1111/stable-diffusion-webui, modules/infotext_utils.py at 0365002, read 2026-11).

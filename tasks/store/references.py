@@ -26,7 +26,7 @@ HEAD_BYTES = 64
 
 
 def find_reference(text: str, base: Path) -> ReferenceImage:
-    """What a cell names; a path is relative to `base`, the manifest's folder.
+    """Find the image that a cell names; a path is relative to `base`, the manifest's folder.
 
     Raises:
         ValueError: There is no such file, or it is no image; the text says what to do.

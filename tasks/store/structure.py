@@ -36,7 +36,7 @@ _BOX_HEADER_BYTES, _LARGE_BOX_HEADER_BYTES = 8, 16
 
 
 def is_proven_whole(data: bytes, format: str) -> bool:  # noqa: A002  what every record calls it
-    """Whether the container proves that all of the file is there; False leaves it to the decoder.
+    """True if the container proves that all of the file is there; False leaves it to the decoder.
 
     Args:
         data: The file.
@@ -94,7 +94,7 @@ def _is_whole_webp(data: bytes) -> bool:
 
 
 def _is_sound_frame(data: bytes, chunk: Chunk, canvas: WebpHeader) -> bool:
-    """Whether the header of a frame fits its chunk and the canvas: RFC 6386 section 9.1, RFC 9649 section 3.4."""
+    """True if the header of a frame fits its chunk and the canvas: RFC 6386 section 9.1, RFC 9649 section 3.4."""
     if chunk.kind == b"ANMF":
         return True  # a frame of an animation; its chunks lie inside of it
     head = data[chunk.body.start : chunk.body.start + 10]

@@ -30,7 +30,7 @@ class UsageGroup:
 
 @dataclass(slots=True, kw_only=True)
 class Sums:
-    """What is added up of one group; `+=` adds another part of it."""
+    """The sums of one group; `+=` adds another part of it."""
 
     images: int = 0
     failures: int = 0

@@ -21,13 +21,13 @@ EXPOSE = "on Supabase, add `mai` to the exposed schemas (Project Settings, Data 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationReport:
-    """What applying the migrations did."""
+    """The result of applying the migrations."""
 
     place: str
     files: tuple[str, ...]
     """Names of the migrations, in the order in which they were applied."""
     created: bool
-    """Whether the table was made; else it was there already."""
+    """True if the table was made; else it was there already."""
     added: tuple[str, ...] = ()
     """Columns that a table of an older version got."""
 

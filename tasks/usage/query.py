@@ -1,4 +1,4 @@
-"""What part of the usage table is asked for: from when to when, and added up by what.
+"""A selection of the usage table: from when to when, and added up by what.
 
 Days and months are those of the machine's time zone; instants without an offset are too.
 """
@@ -14,7 +14,7 @@ from tasks.core.errors import InputError
 
 DATED_KEYS = {"day": "%Y-%m-%d", "month": "%Y-%m"}
 KEYS = ("backend", "model", "caller", "batch", "status", *DATED_KEYS)
-"""What usage can be added up by."""
+"""Keys by which usage can be added up."""
 DEFAULT_KEYS = KEYS[:3]
 
 _AGE = re.compile(r"(\d+)([dhm])")

@@ -1,4 +1,4 @@
-"""What people and programs read of the usage table: columns that line up, JSON, CSV; unknown costs stay unknown."""
+"""The usage table for people and programs: aligned columns, JSON, CSV; unknown costs stay unknown."""
 
 from __future__ import annotations
 

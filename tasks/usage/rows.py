@@ -63,7 +63,7 @@ class UsageRow:
 
     @property
     def has_image(self) -> bool:
-        """Whether the attempt ended with an image."""
+        """True if the attempt ended with an image."""
         return self.status == JobState.SUCCEEDED
 
     def as_dict(self) -> dict[str, Any]:

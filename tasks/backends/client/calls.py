@@ -1,4 +1,4 @@
-"""What the HTTP backends share: one client, and what the end of a call that costs money proves.
+"""The client that the HTTP backends share, and what the end of a paid call proves.
 
 A backend adds what only its service knows: its own codes and words. Whatever ends up in a message goes through `error_text`,
 which puts it on one line and takes the secrets out.
@@ -136,7 +136,7 @@ class HttpCalls:
 
 
 def build_refusal(answer: httpx.Response, detail: str, *, service: str, key_env: str | None) -> JobError | BatchStopped:
-    """What an answer other than 2xx to a call that costs money proves, by its status, its words and its codes.
+    """Build the error of an answer other than 2xx to a paid call, from its status, words and codes.
 
     Args:
         answer: The answer.

@@ -25,12 +25,12 @@ def _check_address(value: str) -> str:
 
 
 def read_secret(name: str) -> str:
-    """What the environment variable holds, without white space around it; empty where it is not set."""
+    """Read the environment variable without white space around it; empty where it is not set."""
     return os.environ.get(name, "").strip()
 
 
 def find_secret_problem(name: str) -> str | None:
-    """What there is to do before the secret in the variable can be sent; None where nothing is."""
+    """Explain why the secret in the variable cannot be sent; None where it can."""
     if not read_secret(name):
         return f"set {name}"
     if not (read_secret(name).isascii() and read_secret(name).isprintable()):

@@ -50,6 +50,6 @@ def decode_data_url(address: str) -> bytes:
 
 
 def is_text(body: bytes) -> bool:
-    """Whether a body is JSON, XML or a page in place of an image; SVG is one too."""
+    """True if a body is JSON, XML or a page in place of an image; SVG is one too."""
     beginning = body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     return beginning in {b"", b"{", b"[", b"<", b'"'}

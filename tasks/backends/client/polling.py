@@ -27,7 +27,7 @@ TROUBLE_PAUSE_S = 2.0
 LEARNING = 0.1
 """Weight of one prediction in the running estimate of the usual time."""
 QUICKER_AT_FIRST, QUICKER = 0.8, 0.97
-"""What the estimate shrinks by when the first look finds an end, which may be old: boldly until a look was too early."""
+"""Factors by which the estimate shrinks when the first look finds an end: boldly until a look was too early."""
 
 Ended = TypeVar("Ended")
 
@@ -41,10 +41,10 @@ class Polling:
     usual_s: float
     """Running estimate of a prediction's time."""
     _was_early: bool = False
-    """Whether a look at a new prediction has found it running."""
+    """True if a look at a new prediction has found it running."""
 
     async def until(self, look: Callable[[], Awaitable[Ended | None]], *, timeout_s: float, is_fresh: bool) -> Ended:
-        """What `look` gives when the prediction has ended; it gives None while it runs.
+        """Poll until `look` returns something other than None, and return it.
 
         Args:
             look: Asks once. Of its errors httpx's own mean that nothing is known; any other one ends the waiting.

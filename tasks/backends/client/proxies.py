@@ -39,7 +39,7 @@ def find_proxy(url: httpx.URL) -> httpx.Proxy | None:
 
 
 def _is_exempt(url: httpx.URL, no_proxy: str) -> bool:
-    """Whether NO_PROXY names the host: as a name, with its port, as the end of a name, or as a network of addresses."""
+    """True if NO_PROXY names the host: as a name, with its port, as the end of a name, or as a network of addresses."""
     port = url.port or DEFAULT_PORTS[url.scheme]
     parts = [part.strip().lower() for part in no_proxy.split(",") if part.strip()]
     return any(part == "*" or _names(part, url.host.lower(), port) for part in parts)

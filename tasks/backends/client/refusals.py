@@ -1,4 +1,4 @@
-"""What a service's own words and codes mean when it says no: read from the usual places of many APIs.
+"""The meaning of a service's own words and codes when it refuses, read from the usual places of many APIs.
 
 Sources: captured answers of OpenAI, Google, xAI, fal, Azure, OpenRouter and LiteLLM's proxy 1.108.7, read 2026-11.
 """
@@ -43,7 +43,7 @@ _BLOCKED = re.compile(r"(temporarily|has been|account is) (blocked|suspended|dis
 
 
 def find_words(document: Any) -> str:
-    """What an answer says went wrong; empty where it says nothing."""
+    """Find the error text of an answer; empty where there is none."""
     return next(_walk_words(document, DEEPEST), "")
 
 
@@ -53,27 +53,27 @@ def find_codes(document: Any) -> frozenset[str]:
 
 
 def is_out_of_credit(words: str, codes: frozenset[str] = frozenset()) -> bool:
-    """Whether the account is empty, or its billing is not active."""
+    """True if the account is empty, or its billing is not active."""
     return _matches(_NO_CREDIT, words, codes)
 
 
 def is_bad_key(words: str, codes: frozenset[str] = frozenset()) -> bool:
-    """Whether the key is refused; some services say so with 400."""
+    """True if the key is refused; some services say so with 400."""
     return _matches(_BAD_KEY, words, codes)
 
 
 def is_moderation(words: str, codes: frozenset[str] = frozenset()) -> bool:
-    """Whether the prompt or its image was refused for what it shows."""
+    """True if the prompt or its image was refused for what it shows."""
     return _matches(_MODERATION, words, codes)
 
 
 def is_blocked(words: str) -> bool:
-    """Whether the account itself is barred, whatever its key."""
+    """True if the account itself is barred, whatever its key."""
     return bool(_BLOCKED.search(words))
 
 
 def is_web_page(answer: httpx.Response) -> bool:
-    """Whether a page for people came: something between here and the service has answered."""
+    """True if a page for people came: something between here and the service has answered."""
     return "html" in answer.headers.get("content-type", "") or (
         is_text(answer.content) and answer.content.lstrip()[:1] == b"<"
     )

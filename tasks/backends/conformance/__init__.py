@@ -1,4 +1,4 @@
-"""What every backend owes the engine, as tests that any package runs against its own.
+"""The duties of every backend, as tests that any package runs against its own.
 
 A package's tests make a `Subject` of its backend and of a server that stands in for its service, and inherit the rest
 (pytest and pytest-asyncio; the marker is on the class):

@@ -1,4 +1,4 @@
-"""What the suite is run against: a backend, a stand-in for its service, and how the next job of it can end."""
+"""The subject of the suite: a backend, a stand-in for its service, and how its next job can end."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Subject:
     created: Callable[[], int]
     """How many predictions the service has really created, and would bill."""
     endings: Mapping[Ending, Callable[[], object]] = field(default_factory=dict)
-    """What to call so that the next job ends so."""
+    """The call that makes the next job end so."""
     unreachable: Mapping[str, Any] | None = None
     """Settings with which nobody listens at the other end; None: there is no other end."""
     variable: str | None = None
     """The environment variable without which the backend is not ready."""
     secrets: tuple[str, ...] = ()
-    """What no message may hold."""
+    """Values that no message may hold."""
 
     def backend(self, **changes: Any) -> Backend:
         """A new instance, as another process builds it."""
@@ -58,7 +58,7 @@ class Subject:
 
 
 def build_context(instance: Mapping[str, Any]) -> BackendContext:
-    """What a backend is built from, for an instance as it stands in a configuration."""
+    """Build the context of an instance as it stands in a configuration."""
     return BackendContext(
         name=NAME,
         settings=BackendSettings.model_validate(dict(instance)),

@@ -243,7 +243,7 @@ async def submit_and_wait(backend: Backend, job: Job) -> Prediction:
 
 
 async def catch_error(call: Awaitable[object]) -> ImagenError:
-    """What the call raises."""
+    """Return the error that the call raises."""
     try:
         await call
     except ImagenError as error:

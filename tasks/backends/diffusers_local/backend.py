@@ -30,7 +30,7 @@ class DiffusersBackend:
     """One model on this machine's device. Nothing outlives the process: what a kill interrupted is made again."""
 
     takes = (IMAGE, MASK)
-    """Whether the model's family has a pipeline for them is known when its index has been read."""
+    """True if the model's family has a pipeline for them is known when its index has been read."""
 
     def __init__(self, context: BackendContext) -> None:
         """Read the settings; neither torch nor the model is loaded.
@@ -60,7 +60,7 @@ class DiffusersBackend:
         self._signatures: Mapping[str, Signature] = {}
 
     def ready(self) -> str | None:
-        """Whether the libraries and the model's folder are here."""
+        """True if the libraries and the model's folder are here."""
         return find_missing(self._spec.model, quantize=self._spec.quantize != UNQUANTIZED)
 
     def learn(self) -> None:
@@ -77,7 +77,7 @@ class DiffusersBackend:
             raise ConfigError(f"{self._context.place}: default_guidance: {pipeline} takes no {GUIDANCE}")
 
     def problems(self, job: Job) -> list[str]:
-        """What the pipeline would refuse or ignore."""
+        """List the inputs that the pipeline would refuse or ignore."""
         if job.image is not None and self._options.offload != RESIDENT:
             return [f"image: goes with offload: {RESIDENT} only; the offloaded pipeline cannot be shared"]
         return find_problems(self._signatures, build_call(job, self._options)) if self._signatures else []

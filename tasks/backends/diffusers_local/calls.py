@@ -1,4 +1,4 @@
-"""What a job becomes, and what a pipeline takes: pure functions, the same call for the same job always."""
+"""Pure functions from a job to a pipeline's call: the same call for the same job, always."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FROM_THE_ROW = frozenset(
     {"prompt", "negative_prompt", "width", "height", "generator", "num_images_per_prompt", "image", "mask_image"}
 )
 TEXT, IMAGE, MASK = "text", "image", "mask"
-"""What a call starts from; each has a pipeline of its own, all with the same weights."""
+"""The starting points of a call; each has a pipeline of its own, all with the same weights."""
 SIDES = ("width", "height")
 OURS = frozenset({"output_type", "return_dict", "callback_on_step_end", "callback_on_step_end_tensor_inputs"})
 STEPS, GUIDANCE, TRUE_GUIDANCE = "num_inference_steps", "guidance_scale", "true_cfg_scale"
@@ -43,7 +43,7 @@ class Call:
 
     @property
     def kind(self) -> str:
-        """What it starts from."""
+        """The starting point of the call."""
         return MASK if MASK in self.references else IMAGE if IMAGE in self.references else TEXT
 
     @property
@@ -108,7 +108,7 @@ class Signature:
         return cls(name, {each.name: each.default for each in named if each.kind is not each.VAR_KEYWORD})
 
     def problems(self, call: Call) -> list[str]:
-        """What the pipeline would refuse or silently ignore, each as `input: reason`."""
+        """List the inputs that the pipeline would refuse or silently ignore, each as `input: reason`."""
         return [*self._size(call), *self._references(call), *self._negative_prompt(call), *self._arguments(call)]
 
     def _references(self, call: Call) -> list[str]:

@@ -15,9 +15,9 @@ from tasks.core.errors import ConfigError
 from tasks.core.installation import install_command
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
-"""What loading a pipeline needs; the extra `local` brings them."""
+"""Packages that loading a pipeline needs; the extra `local` brings them."""
 QUANTIZER = "optimum.quanto"
-"""What `quantize` needs beside them, from the same extra."""
+"""The package that `quantize` needs beside them, from the same extra."""
 INDEX_NAME = "model_index.json"
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -33,7 +33,7 @@ class ModelReference:
 
 
 def parse_model(text: str) -> ModelReference:
-    """What a model reference means: a folder that exists, else an id on the hub.
+    """Resolve a model reference: a folder that exists, else an id on the hub.
 
     Raises:
         ValueError: It can be neither.
@@ -52,7 +52,7 @@ def parse_model(text: str) -> ModelReference:
 
 
 def find_missing(model: ModelReference, *, quantize: bool = False) -> str | None:
-    """What is not here without which nothing can be made; None when there is nothing. Imports nothing, asks nobody."""
+    """Name the missing part without which nothing can be made; None when all is here. Imports nothing, asks nobody."""
     if any(find_spec(package) is None for package in PACKAGES) or (quantize and not _has_quantizer()):
         return f"install what it needs with: {install_command('local')}"
     if not model.is_folder:

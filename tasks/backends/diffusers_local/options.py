@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 RESIDENT: Literal["none"] = "none"
 """Of `offload`: all weights stay on the device."""
 SIDE_GRID_PX = 8
-"""What every latent diffusion model asks of its sides; some round to 16 by themselves."""
+"""Every latent diffusion model needs sides that are multiples of this; some round to 16 by themselves."""
 
 
 class DiffusersOptions(BaseModel):
-    """What the type understands beyond the common keys."""
+    """Settings of this type beyond the common keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

@@ -32,17 +32,17 @@ class Abandoned(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MadeImage:
-    """What a pipeline made for one call."""
+    """The image that a pipeline made for one call."""
 
     image: Any
     """A Pillow image."""
     flagged: bool
-    """Whether the pipeline's own safety checker blanked it."""
+    """True if the pipeline's own safety checker blanked it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineSpec:
-    """What is loaded, and where to; equal ones share one loaded pipeline."""
+    """The weights to load, and the device; equal specs share one loaded pipeline."""
 
     model: ModelReference
     device: str
@@ -66,7 +66,7 @@ class LoadedPipeline:
     """Makes good what a call that ended half-way has left behind."""
 
     def problems(self, call: Call) -> list[str]:
-        """What would be refused or ignored, each as `input: reason`."""
+        """List the inputs that would be refused or ignored, each as `input: reason`."""
         return find_problems(self.signatures, call)
 
     def make(self, calls: Sequence[Call], *, abandoned: Callable[[], bool]) -> list[MadeImage]:
@@ -98,12 +98,12 @@ class LoadedPipeline:
         return [MadeImage(image, bool(flag)) for image, flag in zip(made.images, flagged, strict=True)]
 
     def _edits(self, kind: str) -> bool:
-        """Whether one class makes images of words and of images: such models (FLUX.2) take several as one subject."""
+        """True if one class makes images of words and of images: such models (FLUX.2) take several as one subject."""
         return kind != TEXT and self.signatures[kind].pipeline == self.signatures[TEXT].pipeline
 
 
 def find_problems(signatures: Mapping[str, Signature], call: Call) -> list[str]:
-    """What the pipelines would refuse or ignore of a call, each as `input: reason`."""
+    """List the inputs of a call that the pipelines would refuse or ignore, each as `input: reason`."""
     signature = signatures.get(call.kind)
     if signature is None:
         return [f"{call.kind}: {signatures[TEXT].pipeline} has no pipeline that starts from one"]
@@ -111,7 +111,7 @@ def find_problems(signatures: Mapping[str, Signature], call: Call) -> list[str]:
 
 
 def read_signatures(folder: Path) -> Mapping[str, Signature]:
-    """What the pipeline saved in a folder takes, and those of the same model that start from images.
+    """Read the inputs of the pipeline saved in a folder, and of those of the same model that start from images.
 
     Its weights are not read.
 
@@ -199,7 +199,7 @@ def load_pipeline(spec: PipelineSpec) -> LoadedPipeline:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on whatever device."""
+    """True if memory ran out, on whatever device."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -209,7 +209,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_device_lost(error: BaseException) -> bool:
-    """Whether the device failed in a way that spoils it for the rest of the process."""
+    """True if the device failed in a way that spoils it for the rest of the process."""
     import torch
 
     return isinstance(error, torch.AcceleratorError)
@@ -246,7 +246,7 @@ def _load(folder: Path, spec: PipelineSpec, device: str) -> Any:
 
 
 def _restore_after_failure(pipe: Any) -> Callable[[], None]:
-    """What a pipeline does at the end of a call and, in diffusers 0.42, only when that goes well.
+    """Clean up as a pipeline does at the end of a call; diffusers 0.42 does so only after success.
 
     Without it an offloaded part stays on the device, beside the next call's first one, and a decoder that was given more
     bits for its work keeps them, and fits the rest no more.

@@ -57,7 +57,7 @@ def _freeze(value: Any) -> Hashable | None:
 
 
 def _count_bytes(answer: Any) -> int:
-    """What the tensors of an answer hold."""
+    """Count the bytes in the tensors of an answer."""
     import torch
 
     if isinstance(answer, torch.Tensor):

@@ -10,13 +10,13 @@ from typing import Any
 
 UNQUANTIZED = "none"
 COMPILED = ("float8", "int4")
-"""What optimum-quanto 0.2.7 compiles its own GPU code for, when the weights arrive there."""
+"""Formats for which optimum-quanto 0.2.7 compiles its own GPU code, when the weights arrive there."""
 PARTS = ("transformer", "unet", "text_encoder_2", "text_encoder_3")
-"""What FLUX, Stable Diffusion 3 and their kin call them; a pipeline has some of these."""
+"""Names of the parts in FLUX, Stable Diffusion 3 and their kin; a pipeline has some of these."""
 
 
 def can_compile() -> bool:
-    """Whether this machine can build GPU code: with a compiler of the GPU's maker, and ninja."""
+    """True if this machine can build GPU code: with a compiler of the GPU's maker, and ninja."""
     from torch.utils import cpp_extension
 
     compiler = cpp_extension.CUDA_HOME or cpp_extension.ROCM_HOME

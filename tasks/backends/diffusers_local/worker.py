@@ -198,7 +198,7 @@ class PipelineWorker:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """What an exception of a pipeline means; holds nothing of the exception itself."""
+    """The meaning of a pipeline's exception; holds nothing of the exception itself."""
 
     error: JobError | BatchStopped
     out_of_memory: bool = False

@@ -105,7 +105,7 @@ class FalApi:
         await self.calls.close()
 
     def error_text(self, answer: httpx.Response) -> str:
-        """What an answer says, fit for a message."""
+        """Find the error text of an answer, fit for a message."""
         return self.calls.error_text(
             read_error_text(parse_json_object(answer)) or answer.reason_phrase or f"status {answer.status_code}"
         )
@@ -127,7 +127,7 @@ class FalApi:
 
 
 def is_model_error(answer: httpx.Response) -> bool:
-    """Whether an error is the model's own, or the queue's word on the request, and no trouble on the way to it."""
+    """True if an error is the model's own, or the queue's word on the request, and no trouble on the way to it."""
     if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND, httpx.codes.GONE}:
         return False
     return answer.is_success or "detail" in parse_json_object(answer) or "x-fal-error-type" in answer.headers

@@ -57,14 +57,14 @@ class FalBackend:
         )
 
     def ready(self) -> str | None:
-        """Whether there is a key."""
+        """True if there is a key."""
         return find_secret_problem(self._options.api_key_env)
 
     def learn(self) -> None:
         """A model refuses a wrong input itself, and most do so before they cost anything."""
 
     def problems(self, job: Job) -> list[str]:
-        """What cannot be sent, and pictures that would be dropped."""
+        """List the inputs that cannot be sent, and images that would be dropped."""
         return find_problems(job, self._options)
 
     def estimate(self, job: Job) -> Estimate:

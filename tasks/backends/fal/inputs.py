@@ -1,4 +1,4 @@
-"""What a job becomes in the body of a submit: a pure function."""
+"""The body of a submit, a pure function of the job."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build_input(job: Job, options: FalOptions) -> dict[str, Any]:
 
 
 def find_problems(job: Job, options: FalOptions) -> list[str]:
-    """What cannot be sent, and pictures that would be paid for and dropped; each `input: reason`."""
+    """List the inputs that cannot be sent, and images that would be paid for and dropped; each `input: reason`."""
     found = explain_several(build_input(job, options))
     if options.size_as == "none" and (job.width or job.height or job.aspect_ratio):
         found.append("size: this instance sends none; set size_as, or leave it out")

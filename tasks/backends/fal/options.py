@@ -21,7 +21,7 @@ _MODEL = re.compile(r"(?:(?:workflows|comfy)/)?[\w.-]+/[\w.-]+(?:/[\w./-]+)?")
 
 
 class FalOptions(BaseModel):
-    """What the type understands beyond the common keys."""
+    """Settings of this type beyond the common keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

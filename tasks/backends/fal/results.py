@@ -1,4 +1,4 @@
-"""What the result of a request says: its images, or why there is none and what that costs."""
+"""The result of a request: its images, or why there is none and what that costs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def find_images(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def is_flagged(body: Mapping[str, Any]) -> bool:
-    """Whether the first image was blackened by the model's safety checker."""
+    """True if the first image was blackened by the model's safety checker."""
     return any(_is_true_first(body.get(name)) for name in ("has_nsfw_concepts", "nsfw_content_detected"))
 
 

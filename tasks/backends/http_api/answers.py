@@ -1,4 +1,4 @@
-"""What an answer says: how a prediction is, where its image is, what it cost, what went wrong."""
+"""Answers of a configured API: state, image, cost and error of a prediction."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Answer:
     """For placeholders in places: the prediction's id."""
 
     def read(self, place: str | list[str] | None) -> Any:
-        """What stands there first."""
+        """Read the first value there."""
         return read_first(self.document, place, self.values)
 
 
@@ -48,7 +48,7 @@ class ImageOutput:
 
 
 def has_ended(answer: Answer, options: HttpOptions) -> bool:
-    """Whether the state is one of the configured ends; any other one is taken for running."""
+    """True if the state is one of the configured ends; any other one is taken for running."""
     state = options.state
     if state is None or is_refused(answer, options) or _any_holds(options.failed_when, answer):
         return True
@@ -56,7 +56,7 @@ def has_ended(answer: Answer, options: HttpOptions) -> bool:
 
 
 def has_succeeded(answer: Answer, options: HttpOptions) -> bool:
-    """Whether it ended well."""
+    """True if it ended well."""
     state = options.state
     if is_refused(answer, options) or _any_holds(options.failed_when, answer):
         return False
@@ -64,7 +64,7 @@ def has_succeeded(answer: Answer, options: HttpOptions) -> bool:
 
 
 def is_refused(answer: Answer, options: HttpOptions) -> bool:
-    """Whether a value of the answer means that the prompt, or its image, was refused."""
+    """True if a value of the answer means that the prompt, or its image, was refused."""
     return _any_holds(options.refused_when, answer)
 
 
@@ -101,12 +101,12 @@ def build_failure(answer: Answer, options: HttpOptions, words: str) -> JobError:
 
 
 def is_refusal(words: str, options: HttpOptions) -> bool:
-    """Whether the words mean that the prompt, or its image, was refused."""
+    """True if the words mean that the prompt, or its image, was refused."""
     return _contains_any(options.moderation, words)
 
 
 def is_quota(words: str, options: HttpOptions) -> bool:
-    """Whether the words mean that nothing more is made today, or before somebody has paid."""
+    """True if the words mean that nothing more is made today, or before somebody has paid."""
     return _contains_any(options.quota, words)
 
 
@@ -162,7 +162,7 @@ def read_bytes(answer: Answer, options: HttpOptions, words: str) -> ImageOutput:
 
 
 def read_cost_micros(answer: Answer, options: HttpOptions) -> int | None:
-    """What the last answer says it cost, in millionths of a dollar; None where it says no price."""
+    """Read the cost from the last answer, in millionths of a dollar; None where it names no price."""
     cost = options.cost
     return None if cost is None or cost.where != "last" else read_cost(answer, cost)
 

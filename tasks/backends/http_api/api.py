@@ -242,7 +242,7 @@ class DescribedApi:
         return Answer(document=document, headers=answer.headers, raw=answer.content, values={"id": prediction_id})
 
     def error_text(self, answer: httpx.Response) -> str:
-        """What an answer says went wrong, fit for a message."""
+        """Find the error text of an answer, fit for a message."""
         said = answers.read_error_text(self.parse(answer), self._options, is_error=not answer.is_success)
         return self.calls.error_text(said or answer.reason_phrase or f"status {answer.status_code}")
 

@@ -93,7 +93,7 @@ class HttpBackend:
         """Attempts of this process whose create was not answered yet, by job."""
 
     def ready(self) -> str | None:
-        """Whether every variable that the calls name is set."""
+        """True if every variable that the calls name is set."""
         missing = [name for name in self._options.variables() if not read_secret(name)]
         command = self._options.token_command
         if not missing and command is not None and shutil.which(command[0]) is None:
@@ -160,7 +160,7 @@ class HttpBackend:
         return prediction
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
-        """What the configuration says: nothing to lose, a look-up, the same create once more; else nobody knows."""
+        """Find a lost prediction as configured: a look-up, or the same create once more; else nobody knows."""
         if self._pricing.free:
             return None
         if self._options.find is not None:

@@ -60,7 +60,7 @@ CostSetting = Annotated[Cost | None, BeforeValidator(_name_cost)]
 
 
 class HttpOptions(Section):
-    """What the type understands beyond the common keys."""
+    """Settings of this type beyond the common keys."""
 
     create: Call = Field(description="makes a prediction; this is what costs money")
     id: Place | None = Field(None, description="where a prediction's id stands in the answer to create")
@@ -149,7 +149,7 @@ class HttpOptions(Section):
 
     @property
     def has_token(self) -> bool:
-        """Whether calls carry a token that is asked for."""
+        """True if calls carry a token that is asked for."""
         return self.before is not None or self.token_command is not None
 
     @property

@@ -40,7 +40,7 @@ Place = Annotated[str | list[str], AfterValidator(_check_place)]
 
 
 def read_first(document: Any, place: str | list[str] | None, values: Mapping[str, Any] | None = None) -> Any:
-    """What stands there first; None where nothing does, or there is no place."""
+    """Read the first value there; None where there is none, or no place."""
     return next(read_all(document, place, values), None)
 
 

@@ -21,7 +21,7 @@ Pointer = Annotated[str, AfterValidator(_check_pointer)]
 
 
 def can_hold(document: Any, pointer: str) -> bool:
-    """Whether an object stands there, or nothing that is in the way of one."""
+    """True if an object stands there, or nothing that is in the way of one."""
     for part in JsonPointer(pointer).parts:
         if not isinstance(document, dict):
             return False

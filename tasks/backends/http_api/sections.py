@@ -111,7 +111,7 @@ class Condition(Section):
 
 
 class Cost(Section):
-    """What an answer says that it cost."""
+    """The place and unit of a cost in an answer."""
 
     at: Place | None = Field(None, description="where the price stands")
     header: HeaderName | None = Field(None, description="or the header that holds it")

@@ -14,7 +14,7 @@ from urllib.parse import quote
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 ENV = "env:"
 TOKEN = "token"  # noqa: S105  the name of a placeholder
-"""What a call before, or a program, gives for all other calls."""
+"""The token that an earlier call, or a program, gives for all other calls."""
 _ENV_NAME = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 _KEEPS_SLASHES = frozenset({"model"})
 
@@ -33,7 +33,7 @@ def find_names(tree: Any) -> Iterator[str]:
 
 
 def is_place(name: str) -> bool:
-    """Whether a placeholder is a place in the last answer: `{/outputs/0/name}` or `{$.outputs[0].name}`."""
+    """True if a placeholder is a place in the last answer: `{/outputs/0/name}` or `{$.outputs[0].name}`."""
     return name.startswith(("/", "$"))
 
 

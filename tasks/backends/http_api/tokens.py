@@ -57,7 +57,7 @@ def check_token(text: str) -> str:
 
 
 async def run_token_command(command: Sequence[str]) -> str:
-    """What the program prints. It runs without a shell, and what it prints is never shown.
+    """Return the token that the program prints. It runs without a shell, and its output is never shown.
 
     Raises:
         BatchStopped: It cannot be run, fails, or takes too long.

@@ -1,4 +1,4 @@
-"""What a job gives the placeholders of a template."""
+"""Values of a job for the placeholders of a template."""
 
 from __future__ import annotations
 

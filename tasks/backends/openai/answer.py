@@ -21,7 +21,7 @@ class RawAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageAnswer:
-    """What one request came to."""
+    """The outcome of one request."""
 
     image: bytes | None
     """The image itself, where the answer holds it."""

@@ -76,7 +76,7 @@ class ImagesApi:
         )
 
     def parse(self, raw: RawAnswer) -> ImageAnswer:
-        """What an answer of 2xx holds.
+        """Parse an answer of 2xx.
 
         Raises:
             Refused: It holds an error of moderation, or no image at all, which is how some services refuse.
@@ -99,7 +99,7 @@ class ImagesApi:
         return build_unreadable(f"it holds an error ({words})", raw.body, raw.media_type)
 
     def refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
-        """What an answer other than 2xx proves."""
+        """Build the error that an answer other than 2xx proves."""
         error = read_error(parse_json_object(answer))
         detail = self.calls.error_text(error.get("message") or answer.reason_phrase or f"status {answer.status_code}")
         refusal = build_refusal(answer, detail, service=self.service, key_env=self._key_env)
@@ -128,7 +128,7 @@ def build_moderation_error(error: Mapping[str, Any], detail: str) -> Refused:
 
 
 def build_throttled(answer: httpx.Response, detail: str) -> Throttled:
-    """What a 429 says about when to come again: its headers first, then its words."""
+    """Build the error of a 429: the pause comes from its headers first, then from its words."""
     after_s = read_retry_after(answer)
     if after_s is None:
         after_s = parse_duration(answer.headers.get("x-ratelimit-reset-requests", ""))

@@ -51,14 +51,14 @@ class OpenAIBackend:
         self._costs = Costs(pricing=self._pricing, options=self._options)
 
     def ready(self) -> str | None:
-        """Whether there is a key."""
+        """True if there is a key."""
         return None if self._options.api_key_env is None else find_secret_problem(self._options.api_key_env)
 
     def learn(self) -> None:
         """There is nothing to ask: the API has no description of a model's inputs."""
 
     def problems(self, job: Job) -> list[str]:
-        """What cannot be sent, or what one of OpenAI's own models would refuse."""
+        """List the inputs that cannot be sent, or that one of OpenAI's own models would refuse."""
         return find_problems(job, self._options) + edits.find_problems(job, build_body(job, self._options))
 
     def estimate(self, job: Job) -> Estimate:
@@ -145,7 +145,7 @@ class OpenAIBackend:
             raise
 
     async def cancel(self, prediction: Prediction) -> None:
-        """What was answered has ended."""
+        """Do nothing: an answered request has ended."""
 
     async def close(self) -> None:
         """Close what was opened."""

@@ -1,4 +1,4 @@
-"""What came of a batch's lines: kept on disk, because a batch of images is gigabytes, and read one by one."""
+"""Results of a batch's lines: kept on disk, because a batch of images is gigabytes, and read one by one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class BatchResults:
         self._unread = set(self._places)
 
     def answer(self, custom_id: str) -> ImageAnswer:
-        """What a line was answered with.
+        """Return the answer to a line.
 
         Raises:
             JobError: It ended without an image; its type says whether another attempt may help, and its cost is 0
@@ -60,7 +60,7 @@ class BatchResults:
         return _parse_line(_parse_object(line))
 
     def all_read(self) -> bool:
-        """Whether it has lines, and each was read."""
+        """True if it has lines, and each was read."""
         return bool(self._places) and not self._unread
 
     def remove(self) -> None:

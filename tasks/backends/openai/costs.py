@@ -1,4 +1,4 @@
-"""What an image costs: by the tokens that the service counts, and beforehand by those that are known of the model."""
+"""The cost of an image: by the tokens that the service counts, and beforehand by those known of the model."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Costs:
         )
 
     def price(self, answer: ImageAnswer, *, from_images: bool = False) -> tuple[int | None, str | None]:
-        """What an answer has cost, and where that is known from: `reported` tokens, a `priced` image, or `free`."""
+        """Price an answer, and name the source: `reported` tokens, a `priced` image, or `free`."""
         cost_micros = self._cost_micros(self._count_used(answer, from_images=from_images))
         if cost_micros is None:
             return None, None
@@ -86,5 +86,5 @@ def _count(usage: Any, name: str) -> float | None:
 
 
 def _subtract(total: float | None, part: float | None) -> float | None:
-    """What is left of a total; None where either is unknown, or the part is more than the whole."""
+    """Subtract a part from a total; None where either is unknown, or the part is more than the whole."""
     return None if total is None or part is None or part > total else total - part

@@ -1,4 +1,4 @@
-"""What a job that starts from a picture becomes: the content of a request for `/images/edits`.
+"""The content of a request for `/images/edits`, from a job that starts from an image.
 
 Files travel as a form, which every server that speaks the API knows. Where one of the pictures is an address, all of it
 travels as JSON: the service fetches the address itself (OpenAI's API description, `EditImageBodyJsonParam`, read 2026-11).
@@ -14,7 +14,7 @@ from tasks.core.records import Job, ReferenceImage
 from tasks.store.references import build_data_address, get_media_type, get_references, read_reference
 
 AS_TEXT = (str, int, float)
-"""What a field of a form can hold."""
+"""Types that a field of a form can hold."""
 
 
 def build_content(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def build_content(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def find_problems(job: Job, body: Mapping[str, Any]) -> list[str]:
-    """What cannot stand beside a picture; each `input: reason`."""
+    """List the inputs that cannot stand beside an input image; each `input: reason`."""
     if not get_references(job):
         return []
     return [

@@ -1,4 +1,4 @@
-"""What is known of OpenAI's image models: what they take, and how many tokens a picture is.
+"""Facts about OpenAI's image models: the inputs they take, and the tokens of an image.
 
 It is data of this file: nothing of a request depends on an answer of the service. Models that are not here, those of
 other servers among them, get what the row says, unchecked.
@@ -31,7 +31,7 @@ class ModelFacts:
 
     qualities: frozenset[str] = frozenset({"low", "medium", "high"})
     any_size: bool = False
-    """Whether sides are free within limits, or one of the standard sizes."""
+    """True if sides are free within limits, or one of the standard sizes."""
     tokens: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Output tokens by quality, of a square image and of an oblong one of the standard sizes."""
     text_tokens: int = 0
@@ -54,7 +54,7 @@ class ModelFacts:
 
 
 def get_model_facts(model: str) -> ModelFacts | None:
-    """What is known of a model, whatever its snapshot; None for another's."""
+    """Return the facts about a model, whatever its snapshot; None for somebody else's model."""
     return _FACTS.get(_SNAPSHOT.sub("", model))
 
 

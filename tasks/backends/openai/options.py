@@ -14,7 +14,7 @@ SIZE = r"^(auto|\d+x\d+)$"
 
 
 class OpenAIOptions(BaseModel):
-    """What the type understands beyond the common keys."""
+    """Settings of this type beyond the common keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

@@ -1,4 +1,4 @@
-"""What a job becomes in the body of a request: a pure function, and what the model would not take of it."""
+"""The body of a request as a pure function of the job, and the inputs that the model would not take."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def choose_size(job: Job, options: OpenAIOptions, facts: ModelFacts | None) -> s
 
 
 def find_problems(job: Job, options: OpenAIOptions) -> list[str]:
-    """What the request could not carry, or the model would refuse as far as it is known; each `input: reason`."""
+    """List the inputs that the request cannot carry, or that the model is known to refuse; each `input: reason`."""
     body = build_body(job, options)
     found = [
         f"{name}: is not sent; name it in extra_inputs if the server takes it, or leave it out"

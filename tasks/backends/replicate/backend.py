@@ -79,7 +79,7 @@ class ReplicateBackend:
         """Inputs of creates that were not answered yet, by job."""
 
     def ready(self) -> str | None:
-        """What there is to do before jobs can be sent; None where the token is there."""
+        """Explain what is missing before jobs can be sent; None where the token is there."""
         return find_secret_problem(self._options.api_token_env)
 
     def learn(self) -> None:

@@ -1,4 +1,4 @@
-"""What a model takes: its published input schema, fetched once, held against every job before money is spent."""
+"""A model's published input schema, fetched once and held against every job before money is spent."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class InputSchema:
         self._validator = _Validator({**schema, "components": components}, registry=Registry())
 
     def problems(self, values: Mapping[str, Any]) -> list[str]:
-        """What the model would refuse, as `name: reason`; empty when it takes the input, or its schema cannot be followed."""
+        """List the inputs that the model would refuse, as `name: reason`; empty where its schema cannot be followed."""
         unknown = [
             f"{name}: the model has no such input; take it away with backend_opts: {{{name}: null}}"
             for name in values

@@ -1,4 +1,4 @@
-"""What a job becomes in the body of a create: a pure function, the same input for the same job always."""
+"""The body of a create, a pure function: the same input for the same job, always."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
 
 ASPECT_RATIOS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21")
-"""What the FLUX models take (replicate/cog-flux, predict.py, read 2026-11)."""
+"""Aspect ratios that the FLUX models take (replicate/cog-flux, predict.py, read 2026-11)."""
 SIDES_APART = 0.05
 """Sides are usually rounded to multiples of 16 or 64: those that people give SDXL are within 4 % of one of these."""
 
@@ -80,7 +80,7 @@ def _measure_distance(known: str, across: int, down: int) -> float:
 
 
 def has_reference_images(values: Mapping[str, Any]) -> bool:
-    """Whether pictures go in: their size is not known here, and some models bill it."""
+    """True if pictures go in: their size is not known here, and some models bill it."""
     return any(values.get(name) for name in REFERENCE_IMAGES)
 
 

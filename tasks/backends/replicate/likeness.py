@@ -43,7 +43,7 @@ class SentInput:
 
 @dataclass(slots=True)
 class Comparison:
-    """What is known of how the service writes down the creates of one model."""
+    """How the service writes down the creates of one model, as far as known."""
 
     model: ModelReference
     schema: InputSchema | None = None
@@ -84,7 +84,7 @@ class Comparison:
         return min((self._judge(name, listed[name]) for name in further), key=_WORST.index, default=Likeness.SAME)
 
     def _judge(self, name: str, value: Any) -> Likeness:
-        """What an input that was not sent says: a default says nothing, any other value that somebody else sent it."""
+        """Judge an input that we did not send: a default says nothing; any other value is somebody else's."""
         if value is None or (name in self._added and is_same(self._added[name], value)):
             return Likeness.SAME
         if self.schema is None or name not in self.schema.names:

@@ -47,7 +47,7 @@ class _Lost:
 
 @dataclass(slots=True)
 class _Seen:
-    """What a sweep found of one input."""
+    """The findings of one sweep about one input."""
 
     same: list[dict[str, Any]] = field(default_factory=list)
     unsure: list[str] = field(default_factory=list)
@@ -56,7 +56,7 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What the list shows."""
+    """The contents of the list."""
 
     seen: Mapping[str, _Seen]
     """By input."""

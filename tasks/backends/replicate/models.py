@@ -1,4 +1,4 @@
-"""What is known of single models beforehand: how long they take, and how their inputs differ from the usual ones.
+"""Facts about single models: how long they take, and how their inputs differ from the usual ones.
 
 It is data of this file, not asked of the service, so that a job's input is the same in every run: that is how a lost
 prediction is found again. Source: the models' API pages on replicate.com, read 2026-11.
@@ -43,7 +43,7 @@ _FACTS = {
 
 
 def get_model_facts(model: str) -> ModelFacts:
-    """What is known of `owner/name`; for other models the usual."""
+    """Return the facts about `owner/name`; the usual ones for other models."""
     return _FACTS.get(model, _OTHER)
 
 

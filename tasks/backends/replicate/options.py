@@ -33,7 +33,7 @@ class ModelReference:
 
 
 class ReplicateOptions(BaseModel):
-    """What the type understands beyond the common keys."""
+    """Settings of this type beyond the common keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

@@ -1,4 +1,4 @@
-"""What only a rehearsal asks: the truth, and other faults from now on. Not part of Replicate's API, and not counted."""
+"""Endpoints for rehearsals only: the truth, and other faults from now on. Not part of Replicate's API, not counted."""
 
 from __future__ import annotations
 

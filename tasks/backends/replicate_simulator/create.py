@@ -139,7 +139,7 @@ class Creates:
         )
 
     async def _wait(self, prediction: Prediction, patience_s: float) -> bool:
-        """Whether the prediction ended in time; a cancel by another call ends it too."""
+        """True if the prediction ended in time; a cancel by another call ends it too."""
         until_s = self._provider.now_s() + patience_s
         while not prediction.has_ended(now_s := self._provider.now_s()):
             if now_s >= until_s:

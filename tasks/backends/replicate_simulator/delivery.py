@@ -39,7 +39,7 @@ class Delivery:
         return self._replaced(request, made) or await self._picture(request, made, index)
 
     async def foreign(self, request: web.Request) -> web.StreamResponse:
-        """What a redirect to another host leads to."""
+        """The target of a redirect to another host."""
         self._count("foreign", request)
         return as_page(PAGE, 200)
 
@@ -55,7 +55,7 @@ class Delivery:
         return self._provider.plan.strikes(name, made.prediction_id, made.prompt) is not None
 
     def _replaced(self, request: web.Request, made: Request) -> web.StreamResponse | None:
-        """What a fault answers instead of a picture."""
+        """Return the answer of a fault in place of an image."""
         for name, status in (("file_404", 404), ("file_500", 500)):
             if self._strikes(name, made):
                 return web.Response(status=status)

@@ -27,7 +27,7 @@ class Fault:
 
     name: str
     shows: str
-    """What a client sees."""
+    """The symptom that a client sees."""
     number: Meaning = Meaning.SHARE
     usual: float = 1.0
     """The number where none is given."""

@@ -1,4 +1,4 @@
-"""What a create is refused for: unknown keys of its body, and inputs that the model's schema does not allow."""
+"""Reasons to refuse a create: unknown keys of its body, and inputs that the model's schema does not allow."""
 
 from __future__ import annotations
 

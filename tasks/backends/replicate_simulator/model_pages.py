@@ -1,4 +1,4 @@
-"""What the API tells about a model: its page as JSON, with the OpenAPI schema of its input and output."""
+"""A model's page as JSON, with the OpenAPI schema of its input and output."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from tasks.backends.replicate_simulator.sizes import CUSTOM, SIDES_PX
 from tasks.core.money import to_micros
 
 HIDDEN_VERSION = "hidden"
-"""What official models give as a prediction's version (observed by other clients, read 2026-11)."""
+"""The version that official models give for a prediction (observed by other clients, read 2026-11)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Field:
     minimum: float | None = None
     maximum: float | None = None
     is_address: bool = False
-    """Whether it is an address: of the web, or the data itself."""
+    """True if it is an address: of the web, or the data itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,7 +38,7 @@ class Model:
     name: str
     fields: Mapping[str, Field]
     answers_list: bool
-    """Whether the output is a list of addresses or a single one."""
+    """True if the output is a list of addresses or a single one."""
     run_usd: float = 0.0
     image_usd: float = 0.0
     megapixel_usd: float = 0.0
@@ -66,7 +66,7 @@ class Model:
         return math.ceil(pixels / 2**20)
 
     def default(self, name: str) -> Any:
-        """What the model takes where the input says nothing."""
+        """The value that the model uses where the input names none."""
         return self.fields[name].default if name in self.fields else None
 
 
@@ -82,7 +82,7 @@ PRO_RATIO = Field(
 
 
 def _common(steps: Field) -> dict[str, Field]:
-    """What flux-schnell and flux-dev share (their API pages on replicate.com, read 2026-11)."""
+    """Return the inputs that flux-schnell and flux-dev share (their API pages on replicate.com, read 2026-11)."""
     return {
         "prompt": PROMPT,
         "aspect_ratio": RATIO,

@@ -1,4 +1,4 @@
-"""What becomes of a prediction when nobody stops it: decided when it is created, by its input and the faults."""
+"""The outcome of a prediction that nobody stops: decided when it is created, by its input and the faults."""
 
 from __future__ import annotations
 

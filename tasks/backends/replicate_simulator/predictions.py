@@ -18,7 +18,7 @@ NEVER = math.inf
 
 @dataclass(slots=True, kw_only=True)
 class Prediction:
-    """What was created. Instants are seconds since 1970 UTC, simulated."""
+    """A created prediction. Instants are seconds since 1970 UTC, simulated."""
 
     request: Request
     outcome: Outcome
@@ -55,7 +55,7 @@ class Prediction:
 
     @property
     def ran(self) -> bool:
-        """Whether it starts before it ends."""
+        """True if it starts before it ends."""
         return self.starts_s <= self.ended_s
 
     def status(self, now_s: float) -> str:
@@ -65,7 +65,7 @@ class Prediction:
         return PROCESSING if now_s < self.ended_s else self._end
 
     def has_ended(self, now_s: float) -> bool:
-        """Whether its state will not change any more."""
+        """True if its state will not change any more."""
         return now_s >= self.ended_s
 
     def cancel(self, now_s: float) -> None:
@@ -74,7 +74,7 @@ class Prediction:
             self.canceled_s = now_s
 
     def cost_micros(self, now_s: float) -> int:
-        """What was billed for it so far.
+        """Return the amount billed for it so far.
 
         Public models bill what ran before a cancel and nothing for what never started (Replicate changelog,
         2025-10-16); whether failed runs are billed is not stated, and taken as free.
@@ -147,7 +147,7 @@ def _head(prediction: Prediction, api_url: str, order: list[str]) -> dict[str, A
 
 
 def _end_of(prediction: Prediction, now_s: float, *, is_gone: bool) -> dict[str, Any]:
-    """What changes while a prediction goes on."""
+    """Return the fields that change while a prediction goes on."""
     status = prediction.status(now_s)
     has_ended = prediction.has_ended(now_s)
     started = prediction.ran and now_s >= prediction.starts_s

@@ -85,7 +85,7 @@ class Provider:
                 yield place, self._predictions[place]
 
     def is_gone(self, prediction: Prediction) -> bool:
-        """Whether the provider has deleted the prediction's data; the fault holds for all predictions, old ones too."""
+        """True if the provider has deleted the prediction's data; the fault holds for all predictions, old ones too."""
         rule = self.plan.rules.get("retention")
         gone = self.now_s() >= prediction.ended_s + (rule.seconds if rule else RETENTION_S)
         if rule and gone:

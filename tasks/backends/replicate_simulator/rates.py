@@ -38,7 +38,7 @@ class Bucket:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What an answer says about the bucket; the names are as captured."""
+        """Return the rate headers of an answer; the names are as captured."""
         tokens = self._refill()
         reset_s = max(1, math.ceil((1 - tokens) * 60 / self.per_min))
         return {"ratelimit-remaining": str(int(tokens)), "ratelimit-reset": str(reset_s)}

@@ -40,7 +40,7 @@ def rehearse(*, port: int, faults: Sequence[str], latency_s: float, seed: int, s
 
 
 def instructions(simulator: Simulator) -> str:
-    """What a rehearsal needs in `imagen.yaml` and in the environment."""
+    """List the lines that a rehearsal needs in `imagen.yaml` and in the environment."""
     host = simulator.delivery_url.removeprefix("http://").partition(":")[0]
     return (
         f"Replicate is simulated at {simulator.url} until Ctrl-C. An imagen.yaml for it:\n\n"
@@ -56,7 +56,7 @@ def instructions(simulator: Simulator) -> str:
 
 
 def truth_table(truth: Truth) -> str:
-    """What was really created and billed, as lines for people."""
+    """Format what was really created and billed, as lines for people."""
     rows = {
         "created": truth.created,
         "billed": truth.billed,

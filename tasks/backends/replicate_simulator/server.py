@@ -48,7 +48,7 @@ class Simulator:
         self.provider.plan.replace(rules)
 
     def truth(self) -> Truth:
-        """What was really created and billed."""
+        """Return the predictions that were really created and billed."""
         return self.provider.truth()
 
 

@@ -1,4 +1,4 @@
-"""What really happened: created, billed, created twice, and who asked for what."""
+"""The truth of a rehearsal: created, billed, created twice, and who asked for what."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.core.money import MICROS_PER_USD
 
 @dataclass(slots=True)
 class Tally:
-    """What is counted while requests come in."""
+    """Counts that grow while requests come in."""
 
     requests: Counter[str] = field(default_factory=Counter)
     """By kind: create, get, list, cancel, model, account, delivery, foreign, other."""

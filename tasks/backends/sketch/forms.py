@@ -228,7 +228,7 @@ def _draw_motif(dice: Dice, place: Point, wide: float, tall: float) -> list[Shap
 
 
 def _trace_leaf(near: Point, far: Point) -> list[Point]:
-    """What two quarter rounds around opposite corners have in common."""
+    """Trace the area that two quarter circles around opposite corners share."""
     across, down = far[0] - near[0], far[1] - near[1]
     edge = [(math.sin(math.tau * step / 96), 1 - math.cos(math.tau * step / 96)) for step in range(25)]
     there = [(near[0] + across * a, near[1] + down * d) for a, d in edge]

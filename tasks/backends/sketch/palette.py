@@ -23,11 +23,11 @@ class Palette:
     light: Colour
     """Sun, moon, lamps, paper."""
     accents: tuple[Colour, ...]
-    """What may catch the eye: petals, tiles, planets, ribbons."""
+    """Colours that may catch the eye: petals, tiles, planets, ribbons."""
 
     @property
     def haze(self) -> Colour:
-        """What distance fades into."""
+        """The colour that distance fades into."""
         return self.sky[-1]
 
     def distant(self, near: float) -> Colour:
@@ -37,7 +37,7 @@ class Palette:
 
     @property
     def dark(self) -> bool:
-        """Whether the sky is dark enough for stars."""
+        """True if the sky is dark enough for stars."""
         return get_brightness(self.sky[0]) + get_brightness(self.sky[1]) < 150  # noqa: PLR2004  found by looking at all of them
 
 

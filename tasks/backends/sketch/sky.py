@@ -1,4 +1,4 @@
-"""What stands above every landscape of a sketch: the sky, its light, stars, clouds and birds."""
+"""The sky above every landscape of a sketch: its light, stars, clouds and birds."""
 
 from __future__ import annotations
 

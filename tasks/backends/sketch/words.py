@@ -76,7 +76,7 @@ FINISH_PALETTES = {"brush": ("ink",), "drafting": ("blueprint",)}
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What a prompt asks for, as far as a sketch can tell."""
+    """A prompt's wishes, as far as a sketch can tell."""
 
     scene: str
     palettes: tuple[str, ...]
@@ -85,7 +85,7 @@ class Brief:
 
 
 def read_brief(prompt: str, *, negative_prompt: str | None = None) -> Brief:
-    """What the known words ask for; where there are none, the prompt's digest decides the scene."""
+    """Read the scene from the known words; where there are none, the prompt's digest decides."""
     unwanted = set(_split_words(negative_prompt or ""))
     words = [word for word in _split_words(prompt) if word not in unwanted]
     subjects = {word: names for word, names in _build_index("scene").items() if names[0] not in MANNERS}

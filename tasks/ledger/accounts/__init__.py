@@ -1,4 +1,4 @@
-"""What batches that share an account at a service must know of each other; one schema, one place, one lock order.
+"""Records that batches on one account share: one schema, one place, one lock order.
 
 Its place is `accounts.db` in the user's state folder, or the schema `imagen_accounts` of the database that holds the
 ledger, so every batch of a machine, or of a PostgreSQL database, meets there. An account is a service's address and the

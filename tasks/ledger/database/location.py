@@ -111,7 +111,7 @@ def make_schema_name(out: Path) -> str:
 
 
 def read_pointer(out: Path) -> PostgresqlSchema | None:
-    """What the folder's pointer leads to; None where it has none.
+    """Read where the folder's pointer leads; None where it has none.
 
     Raises:
         InputError: It cannot be read.

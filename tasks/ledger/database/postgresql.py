@@ -81,7 +81,7 @@ class Connector:
     def __init__(self, place: PostgresqlSchema) -> None:
         """Connect to nothing yet."""
         self.patient = False
-        """Whether a server that is away is waited for."""
+        """True if a server that is away is waited for."""
         self._place = place
         self._session: asyncpg.Connection | None = None
         """Holds the lock."""
@@ -190,7 +190,7 @@ async def _is_alive(session: asyncpg.Connection) -> bool:
 
 
 def _explain_code(exc: Exception, database: str) -> str:
-    """What a refusal means and what to do, by its SQLSTATE."""
+    """Explain a refusal and what to do, by its SQLSTATE."""
     code = getattr(exc, "sqlstate", None) or ""
     words = (str(exc) or type(exc).__name__).partition("\n")[0]
     if code == "3D000":

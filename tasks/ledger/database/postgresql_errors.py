@@ -1,4 +1,4 @@
-"""What a PostgreSQL ledger's refusals mean; what a server's driver brings is not needed to tell."""
+"""The meaning of a PostgreSQL ledger's refusals, told without loading the server's driver."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _STOOD_STILL = "25P03"
 
 
 def is_away(exc: BaseException) -> bool:
-    """Whether the server could not be reached or lost the connection, so that the same may help later."""
+    """True if the server could not be reached or lost the connection, so that the same may help later."""
     if isinstance(exc, DBAPIError):
         return exc.connection_invalidated or is_away_code(getattr(exc.orig, "sqlstate", None))
     return isinstance(exc, OSError) or is_away_code(getattr(exc, "sqlstate", None))
 
 
 def is_away_code(code: str | None) -> bool:
-    """Whether a refusal with this SQLSTATE may be over later."""
+    """True if a refusal with this SQLSTATE may be over later."""
     return code is not None and (code == _STOOD_STILL or means_away(code))
 
 

@@ -16,6 +16,6 @@ END_SESSION = f"SELECT pg_terminate_backend(pid) {_HELD} AND pid = $1"
 
 
 async def is_held(engine: AsyncEngine) -> bool:
-    """Whether a living run holds the ledger that `engine` opens, wherever it runs."""
+    """True if a living run holds the ledger that `engine` opens, wherever it runs."""
     async with engine.connect() as db:
         return bool((await db.execute(text(f"SELECT count(*) {_HELD}"))).scalar())

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 async def run_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """What `work` gives, in one transaction of its own; it must be harmless to do twice.
+    """Run `work` in one transaction of its own and return its result; it must be harmless to do twice.
 
     Raises:
         BatchStopped: The disk is full, or the server stayed away or refuses.

@@ -39,7 +39,7 @@ STDOUT = Path("-")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """What an export wrote."""
+    """The files and counts of an export."""
 
     format: str
     to: str

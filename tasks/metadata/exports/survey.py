@@ -1,4 +1,4 @@
-"""What a batch holds, read before it is exported: how many images, by which models, in which formats."""
+"""A survey of a batch before its export: how many images, by which models, in which formats."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _METADATA = re.compile(r"metadata\.(csv|jsonl|parquet)")
 
 
 class ExportFormat(StrEnum):
-    """What `imagen export --format` takes."""
+    """Formats of `imagen export --format`."""
 
     WEBDATASET = "webdataset"
     PARQUET = "parquet"

@@ -104,7 +104,7 @@ def build_members(image: ExportedImage) -> dict[str, bytes]:
 
 
 def _build_json(image: ExportedImage) -> bytes:
-    """What is known, without nulls: a loader that guesses types from the first samples stumbles over a null there."""
+    """Build the JSON without nulls: a loader that guesses types from the first samples stumbles over a null there."""
     known = {name: value for name, value in build_plain_row(image.row).items() if value is not None}
     return json.dumps(known, ensure_ascii=False).encode()
 

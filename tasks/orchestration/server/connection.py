@@ -57,7 +57,7 @@ class ServerHandle:
 
     @property
     def embedded(self) -> bool:
-        """Whether the server is a temporary one of ours, and still running as far as we know."""
+        """True if the server is a temporary one of ours, and still running as far as we know."""
         return self._server is not None
 
     def stop(self) -> None:

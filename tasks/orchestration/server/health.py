@@ -17,7 +17,7 @@ class ServerError(ImagenError):
 
 
 def is_healthy(api_url: str, *, timeout_s: float) -> bool:
-    """Whether a Prefect API answers here. Another program on the port does not count, whatever it answers."""
+    """True if a Prefect API answers here. Another program on the port does not count, whatever it answers."""
     parts = urlsplit(api_url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
     try:

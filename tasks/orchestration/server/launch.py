@@ -37,7 +37,7 @@ SERVER_ENVIRONMENT = {
 OWN_SETTINGS = re.compile(
     r"PREFECT_(SERVER|API)_(DATABASE|CORS|AUTH_STRING|API_CORS|API_AUTH_STRING)\w*", re.IGNORECASE
 )
-"""What the user has set for a server of theirs: its database, its login, and the pages that may ask it."""
+"""Settings that users make for a server of their own: its database, its login, and the pages that may ask it."""
 HEALTH_TIMEOUT_S = 2.0
 POLL_S = 0.05
 REPORT_S = 1.0
@@ -81,7 +81,7 @@ class TemporaryServer:
 
     @property
     def api_url(self) -> str:
-        """What `PREFECT_API_URL` is to be."""
+        """The value for `PREFECT_API_URL`."""
         return f"http://127.0.0.1:{self.record.port}/api"
 
     def stop(self) -> None:

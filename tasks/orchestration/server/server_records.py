@@ -36,12 +36,12 @@ class ServerRecord:
 
     @property
     def server_lives(self) -> bool:
-        """Whether the very process that was recorded is running."""
+        """True if the very process that was recorded is running."""
         return read_start_time(self.pid) == self.start_time and self.token in read_command_line(self.pid)
 
     @property
     def parent_lives(self) -> bool:
-        """Whether the very process that started the server is running."""
+        """True if the very process that started the server is running."""
         return read_start_time(self.parent_pid) == self.parent_start_time
 
     def write(self, folder: Path) -> None:
@@ -97,7 +97,7 @@ def _unlink(path: Path) -> None:
 
 
 def _end(record: ServerRecord, term_grace_s: float) -> bool:
-    """Whether there was a server to end."""
+    """True if there was a server to end."""
     if not record.server_lives:
         return False
     for number, grace_s in ((signal.SIGTERM, term_grace_s), (signal.SIGKILL, KILL_GRACE_S)):

@@ -1,4 +1,4 @@
-"""What the user has set for Prefect, read without importing Prefect, which takes seconds.
+"""The user's Prefect settings, read without importing Prefect, which takes seconds.
 
 Takes an environment and the current folder; gives the value Prefect itself would use, looking where Prefect 3.9
 looks and in its order: environment, `.env`, `prefect.toml`, `pyproject.toml`, the active profile. It knows no defaults

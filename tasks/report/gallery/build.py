@@ -27,7 +27,7 @@ PAGE_NAME = "index.html"
 WHAT = "the gallery"
 LOCK_NAME = "gallery/gallery.lock"
 FOLDERS = (thumbnails.FOLDER, rows.FOLDER, plots.FOLDER)
-"""What the page loads; only a gallery writes there."""
+"""Folders that the page loads from; only a gallery writes there."""
 
 OnProgress = Callable[[int, int], None]
 """Takes how many jobs are looked at, and of how many."""
@@ -55,7 +55,7 @@ class Gallery:
         return f"{self.out}/{PAGE_NAME}"
 
     def page_data(self, place: str, now_us: int) -> dict[str, Any]:
-        """What a page finds of this batch, looked at from `place`, its output as a relative URL."""
+        """Build the page's data about this batch, seen from `place`, its output as a relative URL."""
         return {
             "name": self.out.name,
             "place": place,

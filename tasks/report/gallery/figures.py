@@ -1,4 +1,4 @@
-"""What a batch's rows add up to: the numbers of the summary, collected in one pass over the ledger."""
+"""The numbers of the summary, collected in one pass over the ledger."""
 
 from __future__ import annotations
 

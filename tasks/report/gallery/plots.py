@@ -31,7 +31,7 @@ INK = {"light": "#4a4d57", "dark": "#b9bdc9"}
 
 
 def can_plot() -> bool:
-    """Whether matplotlib is there: it comes with the extra `gallery`."""
+    """True if matplotlib is there: it comes with the extra `gallery`."""
     return find_spec("matplotlib") is not None
 
 

@@ -1,4 +1,4 @@
-"""What `imagen gallery` tells people: how far it is, and what it wrote."""
+"""Messages of `imagen gallery`: its progress, and the files that it wrote."""
 
 from __future__ import annotations
 

@@ -31,14 +31,14 @@ _MODES = {"L": "L", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """What there is to see of a job that succeeded."""
+    """The thumbnail of a job that succeeded, or the reason why there is none."""
 
     thumbnail: str | None
     """Path relative to the folder of thumbnails, with forward slashes."""
     trouble: str | None
     """Why there is no image to see, for people."""
     made: bool
-    """Whether its thumbnail was made just now."""
+    """True if its thumbnail was made just now."""
 
 
 CHANGED = "the file is not the one that was made: it was changed afterwards"

@@ -21,7 +21,7 @@ class NewFile:
 
 
 def is_contained(name: object) -> bool:
-    """Whether this is the name of a file inside of an output, on any system; a ledger may come from a stranger."""
+    """True if this is the name of a file inside of an output, on any system; a ledger may come from a stranger."""
     if not isinstance(name, str) or not name or "\0" in name:
         return False
     path = PureWindowsPath(name)  # it knows both kinds of slashes, and drives
@@ -120,7 +120,7 @@ class Output(Protocol):
         """
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file.
+        """True if there is such a file.
 
         Raises:
             OutputError: The storage cannot be reached, or does not let us read.

@@ -156,7 +156,7 @@ class OutputBucket:
                 return None
 
     def has(self, name: str) -> bool:
-        """Whether there is such an object; its bytes stay where they are."""
+        """True if there is such an object; its bytes stay where they are."""
         with self._refused_before_start():
             try:
                 obstore.head(self._impatient, self._key(name))

@@ -54,7 +54,7 @@ def connect(url: BucketUrl, *, patience_s: float, environ: Mapping[str, str] | N
 
 
 def _check_endpoint(environ: Mapping[str, str]) -> bool:
-    """Whether plain http may be used; checks the endpoint on the way."""
+    """True if plain http may be used; checks the endpoint on the way."""
     allowed = environ.get(ALLOW_HTTP_VARIABLE, "").strip().lower() in YES
     for name in ENDPOINT_VARIABLES:
         if endpoint := environ.get(name):

@@ -1,4 +1,4 @@
-"""What object storage says when it does not do what it was asked to, in words for a user.
+"""Refusals of object storage, in words for a user.
 
 The texts of the errors hold requests, answers and a dump of the client's state. Only the service's own error code and
 the reason of a broken connection are repeated: nothing of a key or a signature gets out.
@@ -13,7 +13,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from tasks.store.output.bucket_url import BucketUrl
 
 STORE_ERRORS = (BaseError, FileNotFoundError)
-"""What obstore raises for an answer, or for none; a missing object is a `FileNotFoundError`."""
+"""Exceptions that obstore raises for an answer, or for none; a missing object is a `FileNotFoundError`."""
 
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"Server returned non-2xx status code: (\d{3} [A-Za-z ]+)")

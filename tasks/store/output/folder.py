@@ -90,7 +90,7 @@ class OutputFolder:
             raise UnreadableFile(f"{self._path / name}: cannot be read ({exc.strerror})") from None
 
     def has(self, name: str) -> bool:
-        """Whether it is a file."""
+        """True if it is a file."""
         return is_contained(name) and (self._path / name).is_file()
 
     async def names(self, folder: str) -> set[str]:

@@ -40,21 +40,21 @@ class Claim:
 
     @property
     def is_of_this_host(self) -> bool:
-        """Whether a machine of this name has made it."""
+        """True if a machine of this name has made it."""
         return self.host == socket.gethostname()
 
     def as_bytes(self) -> bytes:
-        """What is written to the bucket."""
+        """The bytes that are written to the bucket."""
         return json.dumps(asdict(self), indent=2).encode() + b"\n"
 
 
 def is_database_pointer(data: bytes) -> bool:
-    """Whether this `ledger.json` is no machine's claim."""
+    """True if this `ledger.json` is no machine's claim."""
     return "url" in _parse_record(data)
 
 
 def read_kept(home: Path) -> bytes | None:
-    """What this machine takes for the batch's `ledger.json`; None where it does not know the batch."""
+    """Read this machine's copy of the batch's `ledger.json`; None where it does not know the batch."""
     names = [POINTER_NAME, CLAIM_NAME] if get_ledger_path(home).is_file() else [POINTER_NAME]
     return next((path.read_bytes() for path in map(home.joinpath, names) if path.is_file()), None)
 

@@ -1,4 +1,4 @@
-"""What writes into a batch's output and is no run: nothing of it has to be resumed, it is done again."""
+"""Writers into a batch's output that are no run: nothing has to be resumed, the work is done again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an answer of PostgREST, or of the gateway before it, means: by its status, then by its code."""
+"""The meaning of an answer of PostgREST, or of the gateway before it: by its status, then by its code."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _find_reason(answer: httpx.Response, *, key: str) -> str:
 
 
 def _has_lost_database(answer: httpx.Response) -> bool:
-    """Whether PostgREST gives an error without a code, which no error of PostgreSQL's or of its own is.
+    """True if PostgREST gives an error without a code, which no error of PostgreSQL's or of its own is.
 
     It answers 400 so when the database's process dies under a running statement (seen with version 12.0.2, 2026-11).
     """
@@ -69,7 +69,7 @@ def _read_code(answer: httpx.Response) -> str:
 
 
 def _has_expired(key: str) -> bool:
-    """Whether the key is a JWT whose time is over: PostgREST before version 13 tells it in words only."""
+    """True if the key is a JWT whose time is over: PostgREST before version 13 tells it in words only."""
     try:
         claims = json.loads(base64.urlsafe_b64decode(key.split(".")[1] + "=="))
         return bool(claims["exp"] <= datetime.now(UTC).timestamp())

@@ -1,4 +1,4 @@
-"""What a usage sink does."""
+"""The protocol of a usage sink."""
 
 from __future__ import annotations
 

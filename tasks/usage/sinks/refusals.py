@@ -1,4 +1,4 @@
-"""What a sink's refusal means and what to do about it: read from codes, never from words.
+"""The meaning of a sink's refusal and what to do about it, read from codes, never from words.
 
 SQLSTATEs are those of PostgreSQL's manual (Appendix A, version 15), codes with PGRST those of PostgREST's
 (versions 12 to 14, read 2026-11-24).
@@ -69,7 +69,7 @@ def find_reason(code: str) -> str:
 
 
 def read_variable(name: str, setting: str, *, needed_by: str) -> str:
-    """What the variable holds, edge spaces aside; the message never shows it.
+    """Read the variable without edge spaces; the message never shows it.
 
     Raises:
         UsageRefused: It is not set, or holds what no URL and no key holds.

@@ -53,13 +53,13 @@ class _Instant(TypeDecorator[datetime]):
         return dialect.type_descriptor(TIMESTAMP(timezone=True) if native else String(32))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """What is written."""
+        """Convert for writing."""
         if value is None or dialect.name == "postgresql":
             return value
         return value.astimezone(UTC).isoformat(timespec="microseconds")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """What is read."""
+        """Convert after reading."""
         return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
@@ -182,6 +182,6 @@ def _filter_window(statement: Select[Any], query: UsageQuery) -> Select[Any]:
 
 
 def _build_values(row: UsageRow) -> dict[str, object]:
-    """What the columns take, the cost exact to the millionth."""
+    """Build the values of the columns, the cost exact to the millionth."""
     cost = None if row.cost_micros is None else Decimal(row.cost_micros) / MICROS_PER_USD
     return row.as_dict() | {"created_at": to_instant(row.created_at_us), "cost_usd_estimate": cost}
