@@ -8,37 +8,36 @@
   const NARROW_PX = 640;
   const LEAST_PX = 132;
 
-  // How wide a card is in a row of this height: a narrow image still has room for its caption.
-  const widthOf = (job, height) => Math.max(Math.floor(shape(job) * height), Math.min(LEAST_PX, height));
+  const MOST_STRETCH = 1.5;
 
-  const shape = (job) => Math.min(2.4, Math.max(0.5, job.ratio || 1));
+  // Width by height of a card: a narrow image still has room for its caption.
+  const shapeOf = (job, target) => Math.max(LEAST_PX / target, Math.min(2.4, job.ratio || 1));
 
-  // Rows of {jobs, height}: a row is closed when its images, at the target height, fill the width.
+  // Rows of {jobs, height, shapes}: each fills the width, as near to the target height as its jobs allow.
   const pack = (jobs, width) => {
     const target = width < NARROW_PX ? 170 : 236;
     const rows = [];
     let row = [];
-    let shapes = 0;
-    let narrowest = Infinity;
-    const close = (full) => {
-      const fitting = (width - GAP_PX * (row.length - 1)) / shapes;
-      const height = Math.floor(full ? fitting : Math.min(target, fitting));
-      rows.push({ jobs: row, height });
+    let shapes = [];
+    let sum = 0;
+    const fitting = (count, total) => (width - GAP_PX * (count - 1)) / total;
+    const close = (most) => {
+      rows.push({ jobs: row, shapes, height: Math.floor(Math.min(most, fitting(row.length, sum))) });
       row = [];
-      shapes = 0;
-      narrowest = Infinity;
+      shapes = [];
+      sum = 0;
     };
     for (const job of jobs) {
-      const own = shape(job);
-      const height = Math.min(target, (width - GAP_PX * row.length) / (shapes + own));
-      // One more would leave the narrowest without room for its caption.
-      if (row.length && Math.min(narrowest, own) * height < Math.min(LEAST_PX, height)) close(false);
+      const own = shapeOf(job, target);
+      const fewer = row.length ? fitting(row.length, sum) : Infinity;
+      // Taller without this one may be nearer to the target than lower with it.
+      if (fewer <= target * MOST_STRETCH && fewer - target < target - fitting(row.length + 1, sum + own)) close(Infinity);
       row.push(job);
-      shapes += own;
-      narrowest = Math.min(narrowest, own);
-      if (shapes * target + GAP_PX * (row.length - 1) >= width) close(true);
+      shapes.push(own);
+      sum += own;
+      if (fitting(row.length, sum) <= target) close(Infinity);
     }
-    if (row.length) close(false);
+    if (row.length) close(target);
     return rows;
   };
 
@@ -56,9 +55,10 @@
     };
     const open = (job) => Gallery.openDetail(job, jobs, focus);
     const render = (index) => {
-      const { jobs: inRow, height } = packed[index];
-      const cells = inRow.map((job) => {
-        return element("div", { role: "gridcell" }, Gallery.card(job, { width: widthOf(job, height), height, choose: open }));
+      const { jobs: inRow, shapes, height } = packed[index];
+      const cells = inRow.map((job, place) => {
+        const width = Math.floor(shapes[place] * height);
+        return element("div", { role: "gridcell" }, Gallery.card(job, { width, height, choose: open }));
       });
       return element("div", { class: "cards", role: "row" }, cells);
     };
