@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -83,24 +82,17 @@ async def _serve(schedules: list[Schedule], api_url: str) -> None:
     served = [await _add(runner, schedule) for schedule in schedules]
     for schedule in schedules:
         await _register(runner, await _build_resumer(schedule))
-    starts = await asyncio.gather(*(_find_first_start(each.deployment, each.pause) for each in served))
+    starts = await asyncio.gather(*(_find_first_start(deployment, pause) for deployment, pause in served))
     sys.stderr.write("\n".join(_format_lines(schedules, starts, api_url)) + "\n")
-    for each in served:
-        await put_newest_first(each.deployment)
+    for deployment, _ in served:
+        await put_newest_first(deployment)
     await _serve_until_told(runner)
 
 
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """A deployment of this process, and what was paused of it before."""
-
-    deployment: UUID
-    pause: Pause
-
-
-async def _add(runner: Runner, schedule: Schedule) -> _Served:
+async def _add(runner: Runner, schedule: Schedule) -> tuple[UUID, Pause]:
+    """Add a deployment, and return it with the pause that it had before."""
     pause = await read_pause(f"{generate_batch.name}/{schedule.name}")
-    return _Served(await _register(runner, _build_nightly(schedule, pause)), pause)
+    return await _register(runner, _build_nightly(schedule, pause)), pause
 
 
 async def _register(runner: Runner, deployment: RunnerDeployment) -> UUID:
@@ -121,7 +113,7 @@ async def _serve_until_told(runner: Runner) -> None:
     waiting = asyncio.create_task(told.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if told.is_set():
-        sys.stderr.write("ending; a run that is busy gets 30 s to let its pictures land\n")
+        sys.stderr.write("ending; a run that is busy gets 30 s to let its images land\n")
         await runner.astop()
     await serving
 
