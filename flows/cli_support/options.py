@@ -54,6 +54,15 @@ Out = Annotated[
     ),
 ]
 
+CheckPrices = Annotated[
+    str | None,
+    typer.Option(
+        "--check",
+        metavar="MANIFEST",
+        help="Tell which models of this manifest have no known price; exit code 2 where one has none.",
+        callback=expand_path,
+    ),
+]
 IgnoreColumns = Annotated[
     str | None,
     typer.Option(

@@ -1,16 +1,26 @@
-"""`imagen prices`: what each model costs, where that was read and when."""
+"""`imagen prices`: what each model costs, where that was read and when; or which prices a manifest lacks."""
 
 from __future__ import annotations
+
+import typer
 
 from flows.cli_support import options
 
 NAME = "prices"
+UNPRICED_STATUS = 2
 
 
-def command(json: options.Json = False, config: options.Config = None, verbose: options.Verbose = False) -> None:
-    """List the known prices with their source and age.
+def command(
+    check: options.CheckPrices = None,
+    backend: options.Backend = None,
+    ignore_columns: options.IgnoreColumns = None,
+    json: options.Json = False,
+    config: options.Config = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """List the known prices with their source and age, or check that a manifest's models have one.
 
-    Example: imagen prices
+    Example: imagen prices --check prompts.csv
     """
     from datetime import UTC, datetime
     from json import dumps
@@ -18,6 +28,20 @@ def command(json: options.Json = False, config: options.Config = None, verbose: 
     from tasks.backends.price_list import format_prices, list_prices
     from tasks.core.paths import locate_config
     from tasks.core.settings import load_settings
+    from tasks.core.values import parse_backend_option
+    from tasks.manifest import open_manifest
+    from tasks.manifest.reading import build_read_options
+    from tasks.plan.planner import PlanOptions
+    from tasks.plan.price_check import check_prices, format_price_check
 
-    listing = list_prices(load_settings(locate_config(config)), datetime.now(UTC).date())
-    print(dumps(listing, ensure_ascii=False) if json else "\n".join(format_prices(listing)))
+    settings, today = load_settings(locate_config(config)), datetime.now(UTC).date()
+    if check is None:
+        listing = list_prices(settings, today)
+        print(dumps(listing, ensure_ascii=False) if json else "\n".join(format_prices(listing)))
+        return
+    reading = build_read_options(settings.columns, ignore=ignore_columns)
+    with open_manifest(check, options=reading) as manifest:
+        records = check_prices(manifest, settings, PlanOptions(backends=parse_backend_option(backend)), today)
+    print(dumps(records, ensure_ascii=False) if json else "\n".join(format_price_check(records)))
+    if not all(record["priced"] for record in records):
+        raise typer.Exit(UNPRICED_STATUS)

@@ -42,9 +42,13 @@ def _find_excess(file: ManifestFile) -> str | None:
     if file.path.stat().st_size > MOST_BYTES:
         return f"is larger than {MOST_BYTES // 2**20} MiB; save the sheet as CSV"
     if zipfile.is_zipfile(file.path):
-        with zipfile.ZipFile(file.path) as packed:
-            if sum(member.file_size for member in packed.infolist()) > MOST_UNPACKED_BYTES:
-                return f"unpacks to more than {MOST_UNPACKED_BYTES // 2**20} MiB; save the sheet as CSV"
+        try:
+            with zipfile.ZipFile(file.path) as packed:
+                unpacked = sum(member.file_size for member in packed.infolist())
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as exc:
+            return f"is not a readable spreadsheet ({exc}); save it as .xlsx or CSV"
+        if unpacked > MOST_UNPACKED_BYTES:
+            return f"unpacks to more than {MOST_UNPACKED_BYTES // 2**20} MiB; save the sheet as CSV"
     return None
 
 

@@ -10,7 +10,7 @@ import json
 import lzma
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -119,7 +119,7 @@ def test_half_a_packed_file_is_refused(tmp_path: Path, ending: str) -> None:
     assert "cannot be unpacked" in refuse(str(path))
 
 
-def build_spreadsheet(sheets: dict[str, list[list[str | int | float | None]]]) -> bytes:
+def build_spreadsheet(sheets: Mapping[str, Sequence[Sequence[str | float | None]]]) -> bytes:
     """A minimal .xlsx with its texts inline."""
 
     def cell(row: int, column: int, value: str | float | None) -> str:

@@ -173,3 +173,45 @@ def test_memory_does_not_grow_with_the_manifest(tmp_path: Path) -> None:
         )
         peaks_kib.append(int(answer.stdout))
     assert peaks_kib[1] - peaks_kib[0] < 40 * 1024
+
+
+MODELS = Settings(
+    default_backend="fast",
+    backends={
+        "fast": BackendSettings(type="sketch", model="owner/flux-schnell"),
+        "good": BackendSettings(type="sketch", model="gpt-image-1.5"),
+    },
+)
+
+
+def test_a_rows_model_chooses_its_backend(tmp_path: Path) -> None:
+    """The model that a row names makes its image, or nothing is made at all."""
+    rows = [
+        {"prompt": "a", "model": "flux-schnell"},
+        {"prompt": "b", "Model": "openai/gpt-image-1.5:1"},
+        {"prompt": "c"},
+    ]
+    assert [job.backend for job in jobs(written(tmp_path, *rows), MODELS)] == ["fast", "good", "fast"]
+
+
+@pytest.mark.parametrize("row", [{"model": "dall-e-3"}, {"model": "gpt-image-1.5", "backend": "fast"}])
+def test_a_model_that_no_backend_of_the_row_has_is_refused(tmp_path: Path, row: dict[str, Any]) -> None:
+    """No other model is paid for than the one that was named."""
+    with pytest.raises(ManifestError, match="--ignore-columns model") as caught:
+        check(written(tmp_path, {"prompt": "a"}, {"prompt": "b", **row}), MODELS)
+    assert [(problem.line, problem.column) for problem in caught.value.problems] == [(2, "model")]
+
+
+def test_seeds_that_overlap_are_told(tmp_path: Path) -> None:
+    """Two samples from seed 1 and two from seed 2 share an image, which would be paid for twice."""
+    rows = [{"prompt": "a", "seed": seed, "samples": 2} for seed in (1, 2)]
+    [note] = check(written(tmp_path, *rows)).notes
+    assert "1 image " in note
+    assert "line 2: seed 2, as line 1" in note
+    assert check(written(tmp_path, {**rows[0]}, {**rows[1], "seed": 3})).notes == ()
+
+
+def test_the_report_lists_the_columns(tmp_path: Path) -> None:
+    """Used, carried along and left out: what a person checks before paying."""
+    report = check(written(tmp_path, {"Prompt": "a", "Num Images": 2, "mood": "calm"}))
+    assert report.columns == {"used": {"Prompt": "prompt", "Num Images": "samples"}, "carried": ["mood"], "ignored": {}}
