@@ -52,11 +52,13 @@ def one_run(name: str, case: Case, environ: Mapping[str, str], place: Path) -> R
         if name == "imagen":
             imagen.prepare(work)
         measured = measure(f"benchmarks.contenders.{name}", work.as_text(), environ=environ, folder=folder)
-        figures = figures_of(measured, case, service.truth(), folder)
+        figures = compute_figures(measured, case, service.truth(), folder)
     return Row(part=PART, case=case.title, subject=name, figures=figures)
 
 
-def figures_of(measured: Measured, case: Case, truth: Mapping[str, Any], folder: Path) -> Mapping[str, list[float]]:
+def compute_figures(
+    measured: Measured, case: Case, truth: Mapping[str, Any], folder: Path
+) -> Mapping[str, list[float]]:
     """What a run comes to; the stage of generation goes from the first create at the service to the last file.
 
     Raises:

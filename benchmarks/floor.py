@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.compare import figures_of, in_rounds
+from benchmarks.compare import compute_figures, in_rounds
 from benchmarks.contenders import imagen
 from benchmarks.floor_steps import STEPS
 from benchmarks.measuring import measure
@@ -30,5 +30,5 @@ def _one_run(step: str, case: Case, scratch: Path) -> Row:
         work = Work(jobs=case.jobs, in_flight=case.in_flight, api_url=service.url, folder=str(folder))
         imagen.prepare(work)
         measured = measure("benchmarks.floor_steps", work.as_text(), step, environ=environ, folder=folder)
-        figures = figures_of(measured, case, service.truth(), folder)
+        figures = compute_figures(measured, case, service.truth(), folder)
     return Row(part=PART, case=case.title, subject=step, figures=figures)

@@ -44,7 +44,7 @@ def run(work: str, step: str) -> None:
         asyncio.run(_with_our_parts(todo, STEPS.index(step)))
 
 
-async def _all_of(work: Work, picture: Picture) -> None:
+async def _make_all(work: Work, picture: Picture) -> None:
     slots = asyncio.Semaphore(work.in_flight)
 
     async def one(number: int) -> None:
@@ -68,7 +68,7 @@ async def _through_httpx(work: Work) -> None:
         work.keep(number, answer.content, length=int(answer.headers["content-length"]))
 
     async with httpx.AsyncClient(transport=AiohttpTransport(limits=limits), timeout=httpx.Timeout(120.0)) as http:
-        await _all_of(work, picture)
+        await _make_all(work, picture)
 
 
 async def _with_our_parts(work: Work, level: int) -> None:
@@ -80,7 +80,7 @@ async def _with_our_parts(work: Work, level: int) -> None:
         await plan_run(run_)
         jobs = [found.job for found in await find_open_jobs(run_.batch.engine, 0, work.jobs)]
         steps = _OurParts(work, run_, level)
-        await _all_of(work, lambda number: steps.picture(number, jobs[number]))
+        await _make_all(work, lambda number: steps.picture(number, jobs[number]))
 
 
 class _OurParts:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.compare import figures_of
+from benchmarks.compare import compute_figures
 from benchmarks.contenders import imagen
 from benchmarks.measuring import Measured, measure
 from benchmarks.results import Row, joined
@@ -42,7 +42,7 @@ def _batch(part: str, case: Case, scratch: Path) -> Iterator[Row]:
         work = Work(jobs=case.jobs, in_flight=case.in_flight, api_url=service.url, folder=str(folder))
         imagen.prepare(work)
         made = measure("benchmarks.contenders.imagen", work.as_text(), environ=environ, folder=folder)
-        figures = figures_of(made, case, service.truth(), folder)
+        figures = compute_figures(made, case, service.truth(), folder)
         yield Row(part=part, case=case.title, subject=GENERATED, figures=figures)
         again = {
             RUN_AGAIN: imagen.run_arguments(work),

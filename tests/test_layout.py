@@ -14,7 +14,7 @@ import flows
 import tasks
 from tasks.core.installation import DISTRIBUTION
 from tasks.core.starter import find_shipped
-from tests.support.factories import batch_of, make_job
+from tests.support.factories import make_job, open_batch_with
 
 ROOT = Path(__file__).parents[1]
 FLOW_FILES = sorted((ROOT / "flows").rglob("*.py"))
@@ -25,7 +25,7 @@ HEAVY = ("prefect", "pyarrow", "sqlalchemy", "PIL", "httpx", "torch", "diffusers
 async def make_batch(folder: Path) -> None:
     """An output folder with one job in its ledger."""
     folder.mkdir()
-    async with batch_of(folder, [make_job(0)]):
+    async with open_batch_with(folder, [make_job(0)]):
         pass
 
 

@@ -22,7 +22,7 @@ MANIFESTS = Path(__file__).parents[1] / "manifests"
 SCHEMA = MANIFESTS / "manifest.schema.json"
 
 
-def _prompts_of(name: str) -> list[Prompt]:
+def _read_prompts(name: str) -> list[Prompt]:
     with open_manifest(str(MANIFESTS / name)) as manifest:
         rows = list(read_prompts(manifest))
     assert [row for row in rows if isinstance(row, Problem)] == []
@@ -130,14 +130,14 @@ def test_a_shipped_manifest_plans_without_a_problem(name: str) -> None:
 
 def test_the_demo_is_a_glance() -> None:
     """The first run is over in seconds: two dozen pictures at most."""
-    assert 20 <= sum(prompt.samples for prompt in _prompts_of("demo.yaml")) <= 24
+    assert 20 <= sum(prompt.samples for prompt in _read_prompts("demo.yaml")) <= 24
 
 
 def test_the_catalogue_expands_to_its_jsonl() -> None:
     """The grammar and its expansion are one catalogue, so either can be measured."""
     expanded = [
         {"id": prompt.id, "prompt": prompt.prompt, "aspect_ratio": prompt.aspect_ratio, **prompt.extra}
-        for prompt in _prompts_of("catalogue.yaml")
+        for prompt in _read_prompts("catalogue.yaml")
     ]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in expanded)
     assert (MANIFESTS / "catalogue.jsonl").read_text(encoding="utf-8") == lines
@@ -145,7 +145,7 @@ def test_the_catalogue_expands_to_its_jsonl() -> None:
 
 def test_the_catalogue_holds_thousands_of_different_prompts() -> None:
     """Ids and prompts are unique, or the batch would be smaller than it says."""
-    prompts = _prompts_of("catalogue.jsonl")
+    prompts = _read_prompts("catalogue.jsonl")
     assert 3000 <= len(prompts) <= 5000
     assert len({prompt.id for prompt in prompts}) == len(prompts)
     assert len({prompt.prompt for prompt in prompts}) == len(prompts)

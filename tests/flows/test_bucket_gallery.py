@@ -16,7 +16,7 @@ from tasks.metadata.write import write_metadata
 from tasks.store.output import NewFile, Output, parse_output
 from tests.flows.conftest import Cli
 from tests.support.factories import make_job
-from tests.support.services.browser import errors_of, wait_for
+from tests.support.services.browser import read_errors, wait_for
 from tests.support.services.object_storage import BUCKET, ObjectStorage
 from tests.tasks.report.gallery.batches import failed, write_batch
 from tests.tasks.report.gallery.looking import images_loaded
@@ -84,7 +84,7 @@ def test_a_browser_shows_it(
             browser.get(f"http://127.0.0.1:{server.server_port}/{prefix}/{page}")
             wait_for(browser, "return 'ready' in document.body.dataset")
             assert images_loaded(browser, "#content img")
-            assert [text for text in errors_of(browser) if "favicon" not in text] == []
+            assert [text for text in read_errors(browser) if "favicon" not in text] == []
         server.shutdown()
 
 

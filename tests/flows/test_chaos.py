@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.flows.conftest import Cli
-from tests.flows.test_run import images_of, rows_of
+from tests.flows.test_run import list_images, read_rows
 from tests.support.killing import kill_until_done
 from tests.support.waiting import PATIENCE_S
 
@@ -65,5 +65,5 @@ def test_killed_again_and_again_nothing_is_billed_twice(cli: Cli, simulator: str
     assert (status["succeeded"], status["held"], status["failed"]) == (JOBS, 0, 0)
     assert (account["duplicates_billed"], account["billed"], account["token_leaks"]) == (0, JOBS, 0)
     assert status["cost_usd"] == pytest.approx(account["cost_usd"])
-    assert {row["file_name"] for row in rows_of(cli.folder / "out")} == images_of(cli.folder / "out")
-    assert len(images_of(cli.folder / "out")) == JOBS
+    assert {row["file_name"] for row in read_rows(cli.folder / "out")} == list_images(cli.folder / "out")
+    assert len(list_images(cli.folder / "out")) == JOBS

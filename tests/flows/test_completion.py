@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from flows.cli_support.completion import complete_backends, complete_batches
 from tasks.ledger.database.schema import jobs
-from tests.support.factories import batch_of, make_job
+from tests.support.factories import make_job, open_batch_with
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +93,7 @@ def test_the_shells_get_them(environ: dict[str, str]) -> None:
 async def test_values_are_offered(words: str, offered: str) -> None:
     """Ids and error kinds come from the ledger of the batch that was named; lists go on after a comma."""
     Path("here").mkdir()
-    async with batch_of(Path("here"), [make_job(0)]) as batch, batch.engine.begin() as db:
+    async with open_batch_with(Path("here"), [make_job(0)]) as batch, batch.engine.begin() as db:
         await db.execute(update(jobs).values(state="failed", error_kind="moderation"))
     count = str(len(words.split()))
     environ = {"_IMAGEN_COMPLETE": "complete_bash", "COMP_WORDS": f"imagen {words}", "COMP_CWORD": count}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.compare import figures_of, one_run
+from benchmarks.compare import compute_figures, one_run
 from benchmarks.contenders import CONTENDERS
 from benchmarks.floor import measure_floor
 from benchmarks.floor_steps import LEDGER, STEPS
@@ -46,6 +46,6 @@ def test_work_that_is_not_whole_is_no_measurement(tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(bytes(1_000))
     (tmp_path / "1.png").write_bytes(bytes(999))
     with pytest.raises(RuntimeError, match="of 2 pictures 2 were made and 1 written"):
-        figures_of(measured, case, truth, tmp_path)
+        compute_figures(measured, case, truth, tmp_path)
     (tmp_path / "1.png").write_bytes(bytes(1_000))
-    assert figures_of(measured, case, truth, tmp_path)["requests_per_image"] == [2.0]
+    assert compute_figures(measured, case, truth, tmp_path)["requests_per_image"] == [2.0]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import Cli
-from tests.flows.test_run import images_of, rows_of
+from tests.flows.test_run import list_images, read_rows
 from tests.support.killing import kill_until_done
 from tests.support.waiting import PATIENCE_S, eventually
 
@@ -58,7 +58,7 @@ def test_the_first_signal_drains(cli: Cli, number: int) -> None:
     assert (status["submitting"], status["submitted"], status["outcome"]) == (0, 0, "interrupted")
     assert 0 < status["succeeded"] < 40
     assert status["usage_pushed"] == status["succeeded"]
-    assert sum(row["status"] == "succeeded" for row in rows_of(cli.folder / "out")) == status["succeeded"]
+    assert sum(row["status"] == "succeeded" for row in read_rows(cli.folder / "out")) == status["succeeded"]
     cli.config()
     done = cli.json("run", "m.jsonl", "--out", "out")
     assert (done["succeeded"], done["generated"]) == (40, 40 - status["succeeded"])
@@ -88,10 +88,10 @@ def test_killed_at_any_moment_no_finished_job_is_done_again(cli: Cli) -> None:
     manifest = cli.manifest(60)
     kills = kill_until_done(cli, manifest, "out", cli.folder / "out", dice, most=6)
     assert kills >= 1
-    rows = rows_of(cli.folder / "out")
+    rows = read_rows(cli.folder / "out")
     assert [row["id"] for row in rows] == [f"row-{number}" for number in range(60)]
-    assert {row["file_name"] for row in rows} == images_of(cli.folder / "out")
-    assert len(images_of(cli.folder / "out")) == 60
+    assert {row["file_name"] for row in rows} == list_images(cli.folder / "out")
+    assert len(list_images(cli.folder / "out")) == 60
     with sqlite3.connect(cli.folder / "out/ledger.db") as db:
         finished = db.execute("SELECT count(*) FROM attempts WHERE state = 'succeeded' GROUP BY job_id").fetchall()
     db.close()

@@ -113,7 +113,7 @@ def kill_one_worker(process: subprocess.Popen[str], out: str, postgresql: Postgr
     return pytest.fail(f"there was no worker to kill: {process.communicate()}")
 
 
-def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
+def read_result(process: subprocess.Popen[str]) -> dict[str, Any]:
     """What the run printed with --json, when it ended well."""
     out, err = process.communicate(timeout=MOST_S)
     assert process.returncode == 0, out + err
@@ -152,7 +152,7 @@ def test_a_killed_worker_costs_nothing(
     options = ["--runner", runner, "--workers", str(WORKERS[runner]), "--budget", "100", "--json"]
     process = shared.start("run", shared.manifest(jobs), "--out", out, *options)
     kill_one_worker(process, out, postgresql, after=jobs // 4)
-    status, truth = result_of(process), service.truth()
+    status, truth = read_result(process), service.truth()
     sys.stderr.write(f"{runner}, {WORKERS[runner]} workers, one killed: {figures(truth)}\n")
     assert (status["succeeded"], status["generated"], status["failed"], status["held"]) == (jobs, jobs, 0, 0)
     assert (truth["billed"], truth["duplicates_billed"], truth["token_leaks"]) == (jobs, 0, 0)

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.core.database import hide_password
 from tests.flows.conftest import Cli
-from tests.flows.test_run import images_of, rows_of
+from tests.flows.test_run import list_images, read_rows
 from tests.support.services.postgresql import PASSWORD, Postgresql
 from tests.support.services.processes import free_port
 from tests.support.waiting import PATIENCE_S, eventually
@@ -24,7 +24,7 @@ def use(cli: Cli, url: str, **backend: Any) -> None:
     (cli.folder / "imagen.yaml").write_text(json.dumps(settings))
 
 
-def schema_of(folder: Path) -> str:
+def read_schema(folder: Path) -> str:
     """The schema that a folder's pointer names."""
     return str(json.loads((folder / "ledger.json").read_text())["schema"])
 
@@ -33,7 +33,7 @@ def wait_for(server: Postgresql, folder: Path, state: str) -> None:
     """Wait until a job of the folder's batch is in this state."""
 
     def is_there() -> bool:
-        query = f"SELECT 1 FROM {schema_of(folder)}.jobs WHERE state = '{state}' LIMIT 1"
+        query = f"SELECT 1 FROM {read_schema(folder)}.jobs WHERE state = '{state}' LIMIT 1"
         return bool(asyncio.run(server.fetch(query)))
 
     eventually(lambda: (folder / "ledger.json").exists() and is_there())
@@ -57,12 +57,12 @@ def test_killed_and_resumed_from_the_folder_alone(cli: Cli, postgresql: Postgres
     assert (before["outcome"], 0 < before["succeeded"] < 30) == ("killed", True)
     done = cli.json("resume", "out", "--concurrency", "30")
     assert (done["succeeded"], done["generated"]) == (30, 30 - before["succeeded"])
-    assert {row["file_name"] for row in rows_of(out)} == images_of(out)
-    assert len(images_of(out)) == 30
+    assert {row["file_name"] for row in read_rows(out)} == list_images(out)
+    assert len(list_images(out)) == 30
     assert cli.json("plan", "m.jsonl", "--out", "out")["to_do"] == 0
     assert cli.json("usage", "push", "out")[0]["pushed"] == 30
 
-    kept = asyncio.run(postgresql.fetch(f"SELECT settings FROM {schema_of(out)}.runs"))
+    kept = asyncio.run(postgresql.fetch(f"SELECT settings FROM {read_schema(out)}.runs"))
     assert len(kept) == 2
     texts = [second.stdout + second.stderr, *(row[0] for row in kept)]
     texts += [path.read_text(errors="replace") for path in out.rglob("*") if path.is_file()]

@@ -40,13 +40,13 @@ CONTRACT = [
 ]
 
 
-def rows_of(out: Path) -> list[dict[str, Any]]:
+def read_rows(out: Path) -> list[dict[str, Any]]:
     """The metadata table."""
     rows: list[dict[str, Any]] = pq.read_table(out / "metadata.parquet").to_pylist()
     return rows
 
 
-def images_of(out: Path) -> set[str]:
+def list_images(out: Path) -> set[str]:
     """The image files, relative to the folder."""
     return {str(path.relative_to(out)) for path in (out / "images").rglob("*.*")}
 
@@ -70,9 +70,9 @@ def test_a_manifest_becomes_images_a_table_and_usage_rows(cli: Cli) -> None:
     assert (record["batch"], record["errors"]) == ("out", {})
     assert json.loads((cli.folder / "out/summary.json").read_text()) == record
 
-    rows = rows_of(cli.folder / "out")
+    rows = read_rows(cli.folder / "out")
     assert [row["id"] for row in rows] == ["fox-dawn", "fox-dusk", "owl-dawn", "owl-dusk", None, "many", "many", "wide"]
-    assert {row["file_name"] for row in rows} == images_of(cli.folder / "out")
+    assert {row["file_name"] for row in rows} == list_images(cli.folder / "out")
     for row in rows:
         with Image.open(cli.folder / "out" / row["file_name"]) as image:
             assert (image.width, image.height, image.format) == (row["width"], row["height"], row["format"].upper())
@@ -93,7 +93,7 @@ def test_a_manifest_becomes_images_a_table_and_usage_rows(cli: Cli) -> None:
 def test_only_the_difference_is_generated(cli: Cli) -> None:
     """The same again costs nothing; a longer, reordered, edited manifest costs what is new; files stay."""
     cli.json("run", cli.manifest(4), "--out", "out")
-    before = {name: (cli.folder / "out" / name).stat().st_mtime_ns for name in images_of(cli.folder / "out")}
+    before = {name: (cli.folder / "out" / name).stat().st_mtime_ns for name in list_images(cli.folder / "out")}
     assert cli.json("run", "m.jsonl", "--out", "out")["generated"] == 0
 
     lines = (cli.folder / "m.jsonl").read_text().splitlines()
@@ -103,7 +103,7 @@ def test_only_the_difference_is_generated(cli: Cli) -> None:
     assert (plan["jobs"], plan["done"], plan["to_do"], plan["duplicates"]) == (5, 3, 2, 1)
     record = cli.json("run", "m.jsonl", "--out", "out")
     assert (record["generated"], record["total"], record["duplicates"]) == (2, 5, 1)
-    assert [row["id"] for row in rows_of(cli.folder / "out")] == ["row-3", "new", "row-0", "row-1", "again"]
+    assert [row["id"] for row in read_rows(cli.folder / "out")] == ["row-3", "new", "row-0", "row-1", "again"]
     assert {name: (cli.folder / "out" / name).stat().st_mtime_ns for name in before} == before
 
 
@@ -112,7 +112,7 @@ def test_a_salt_gives_new_pictures_and_keeps_the_old(cli: Cli) -> None:
     cli.json("run", cli.manifest(2), "--out", "out", "--salt", "monday")
     record = cli.json("run", "m.jsonl", "--out", "out", "--salt", "tuesday")
     assert (record["generated"], record["images"]) == (2, 4)
-    rows = rows_of(cli.folder / "out")
+    rows = read_rows(cli.folder / "out")
     assert [row["id"] for row in rows] == ["row-0", "row-1"] * 2
     assert len({row["sha256"] for row in rows}) == 4
 
@@ -132,7 +132,7 @@ def test_a_limit_leaves_other_open_jobs_alone(cli: Cli) -> None:
     cli.config()
     assert cli.json("run", "m.jsonl", "--out", "out", "--limit", "2")["generated"] == 2
     assert cli.json("run", "m.jsonl", "--out", "out", "--limit", "2")["generated"] == 0
-    assert [row["status"] for row in rows_of(cli.folder / "out")] == ["succeeded"] * 2 + ["planned"] * 3
+    assert [row["status"] for row in read_rows(cli.folder / "out")] == ["succeeded"] * 2 + ["planned"] * 3
 
 
 def test_failures_are_reported_and_tried_again_when_asked(cli: Cli) -> None:
@@ -145,7 +145,7 @@ def test_failures_are_reported_and_tried_again_when_asked(cli: Cli) -> None:
     assert record["failed"] > 0
     assert record["errors"] == {"moderation": record["failed"]}
     assert record["succeeded"] + record["failed"] == record["total"] == 12
-    failed = [row for row in rows_of(cli.folder / "out") if row["status"] == "failed"]
+    failed = [row for row in read_rows(cli.folder / "out") if row["status"] == "failed"]
     assert {(row["file_name"], row["error_kind"]) for row in failed} == {(None, "moderation")}
 
     cli.config()
@@ -221,8 +221,8 @@ def test_standard_input_is_a_manifest(cli: Cli) -> None:
     done = cli.run("run", "-", "--out", "out", "--json", stdin="a fox\nan owl\n")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["images"] == 2
-    assert [row["prompt"] for row in rows_of(cli.folder / "out")] == ["a fox", "an owl"]
-    assert {read((cli.folder / "out" / name).read_bytes()) for name in images_of(cli.folder / "out")} == {None}
+    assert [row["prompt"] for row in read_rows(cli.folder / "out")] == ["a fox", "an owl"]
+    assert {read((cli.folder / "out" / name).read_bytes()) for name in list_images(cli.folder / "out")} == {None}
 
 
 def test_the_prompt_stays_out_of_the_usage_database(cli: Cli) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.flows.conftest import Cli
 from tests.flows.test_chaos import truth
-from tests.flows.test_run import rows_of
+from tests.flows.test_run import read_rows
 from tests.support.killing import kill_until_done
 from tests.support.scripted_batch import ledger
 from tests.support.waiting import PATIENCE_S
@@ -81,7 +81,7 @@ def test_two_batches_on_one_account_agree_with_the_bill(cli: Cli, simulator: str
         kills = sum(run.result() for run in runs)
     account = truth(simulator)
     status = [cli.json("status", out) for out in FOLDERS]
-    tables = [rows_of(cli.folder / out) for out in FOLDERS]
+    tables = [read_rows(cli.folder / out) for out in FOLDERS]
     usage = cli.json("usage")
     query = "SELECT prediction_id FROM attempts WHERE state = 'succeeded'"
     ids = [row[0] for out in FOLDERS for row in ledger(cli.folder / out, query)]

@@ -92,7 +92,7 @@ async def plan_jobs(
 
 
 @asynccontextmanager
-async def batch_of(
+async def open_batch_with(
     out: Path | Output,
     jobs: Iterable[Job],
     *,
@@ -110,7 +110,7 @@ async def batch_of(
 
 
 @asynccontextmanager
-async def sharing(batch: Batch, terms: LeaseTerms) -> AsyncIterator[WorkerLeases]:
+async def share_batch(batch: Batch, terms: LeaseTerms) -> AsyncIterator[WorkerLeases]:
     """For the duration of the block this process is one worker of several on the batch; gives its leases."""
     batch.holding = WorkerLeases(batch.engine, terms, batch.clock)
     batch.journal = Journal(batch.engine, terms)

@@ -13,26 +13,26 @@ from tasks.generate.batch import Batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
 from tasks.store.output import Output
-from tests.support.factories import FakeClock, batch_of
+from tests.support.factories import FakeClock, open_batch_with
 from tests.support.scripted_backend import ScriptedBackend
 
 EVERYTHING = (0, 2**62)
 
 
 @asynccontextmanager
-async def scripted(
+async def open_scripted(
     out: Path | Output, backend: ScriptedBackend, jobs: list[Job], **options: Any
 ) -> AsyncIterator[Batch]:
     """A batch whose backend is the scripted one, in time that only passes when somebody sleeps."""
     options.setdefault("clock", FakeClock().clock)
-    async with batch_of(out, jobs, **options) as batch:
+    async with open_batch_with(out, jobs, **options) as batch:
         batch._backends["sketch"] = backend
         yield batch
 
 
 async def run(out: Path | Output, backend: ScriptedBackend, jobs: list[Job], **options: Any) -> Counts:
     """Generate everything that is open and count."""
-    async with scripted(out, backend, jobs, **options) as batch:
+    async with open_scripted(out, backend, jobs, **options) as batch:
         await generate_range(batch, *EVERYTHING)
         return await count_jobs(batch.engine)
 

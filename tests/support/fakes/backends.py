@@ -23,7 +23,7 @@ NAME = "api"
 EVERYTHING = (0, 2**62)
 
 
-def settings_of(instance: Mapping[str, Any]) -> Settings:
+def build_settings(instance: Mapping[str, Any]) -> Settings:
     """A configuration with this one instance, which never stops for failures."""
     return Settings(
         default_backend=NAME,
@@ -32,12 +32,12 @@ def settings_of(instance: Mapping[str, Any]) -> Settings:
     )
 
 
-def backend_of(instance: Mapping[str, Any]) -> Backend:
+def open_backend(instance: Mapping[str, Any]) -> Backend:
     """The instance, as a run builds it."""
-    return build_backend(NAME, settings_of(instance))
+    return build_backend(NAME, build_settings(instance))
 
 
-def job_of(instance: Mapping[str, Any], number: int = 0, **changes: Any) -> Job:
+def make_instance_job(instance: Mapping[str, Any], number: int = 0, **changes: Any) -> Job:
     """A job for the instance, of no size of its own."""
     of_instance = {"backend": NAME, "backend_type": instance["type"], "model": instance.get("model", "")}
     return make_job(number, **{**of_instance, "width": None, "height": None, **changes})
@@ -55,7 +55,7 @@ async def batch_at(
     """An open batch of these jobs."""
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, jobs)
-        settings = settings_of(instance)
+        settings = build_settings(instance)
         async with open_batch(OutputFolder(out), engine, settings, budget_micros=budget_micros, clock=clock) as batch:
             backend = batch.backend(NAME)
             if clock is not None and hasattr(backend, "_clock"):

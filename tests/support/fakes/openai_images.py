@@ -74,7 +74,7 @@ class OpenAIImages(Provider):
         """`POST /v1/images/edits`: a form with files, or JSON with addresses."""
         self.requests["edit"] += 1
         self.client_request_ids.append(request.headers.get("X-Client-Request-Id", ""))
-        body = await request.json() if request.content_type == "application/json" else await form_of(request)
+        body = await request.json() if request.content_type == "application/json" else await read_form(request)
         if not (body.get("image") or body.get("images")):
             return error(400, "Missing required parameter: 'image'.", code="missing_required_parameter")
         return await self.made(request, body)
@@ -181,7 +181,7 @@ _REFUSALS = {
 }
 
 
-async def form_of(request: web.Request) -> dict[str, Any]:
+async def read_form(request: web.Request) -> dict[str, Any]:
     """The fields of a form; a file as its name, type and bytes."""
     form = await request.post()
     files = {name: part for name, part in form.items() if isinstance(part, web.FileField)}

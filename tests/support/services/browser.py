@@ -75,7 +75,7 @@ def wait_for(driver: Chrome, script: str, *arguments: Any) -> Any:
     return WebDriverWait(driver, WAIT_S).until(lambda _: driver.execute_script(script, *arguments))
 
 
-def errors_of(driver: Chrome) -> list[str]:
+def read_errors(driver: Chrome) -> list[str]:
     """What the page's console has complained of since it was asked last, violations of the policy among them."""
     entries: list[dict[str, Any]] = driver.get_log("browser")  # type: ignore[no-untyped-call]
     return [entry["message"] for entry in entries if entry["level"] in {"SEVERE", "WARNING"}]
@@ -96,5 +96,5 @@ def browser(_chromium: Chrome) -> Chrome:
     resize(_chromium, DESKTOP_PX)
     prefer_theme(_chromium, "light")
     _chromium.get("about:blank")
-    errors_of(_chromium)
+    read_errors(_chromium)
     return _chromium

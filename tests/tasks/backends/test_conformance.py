@@ -30,7 +30,7 @@ from tests.support.fakes.serving import Provider, serving
 NOBODY = "http://127.0.0.1:1"
 
 
-def endings_of(provider: Provider, faults: Mapping[Ending, str]) -> dict[Ending, Callable[[], object]]:
+def build_endings(provider: Provider, faults: Mapping[Ending, str]) -> dict[Ending, Callable[[], object]]:
     """Each end by the fault of that name, once."""
     return {ending: partial(provider.break_, fault, 1) for ending, fault in faults.items()}
 
@@ -124,7 +124,7 @@ class TestOpenAI(BackendConformance):
                 build=open_backend,
                 instance={"type": "openai", "model": "gpt-image-1.5", "api_base": f"{url}/v1", "quality": "low"},
                 created=lambda: len(provider.created),
-                endings=endings_of(provider, faults),
+                endings=build_endings(provider, faults),
                 unreachable={"api_base": NOBODY},
                 variable="OPENAI_API_KEY",
                 secrets=(provider.key,),
@@ -156,7 +156,7 @@ class TestOpenAIBatch(BackendConformance):
                 build=open_backend,
                 instance=openai_batches.instance(url),
                 created=lambda: len(provider.created),
-                endings=endings_of(provider, faults),
+                endings=build_endings(provider, faults),
                 unreachable={"api_base": NOBODY},
                 variable="OPENAI_API_KEY",
                 secrets=(provider.key,),
@@ -187,7 +187,7 @@ class TestFal(BackendConformance):
                 build=FalBackend,
                 instance=fal_queue.instance(url, image_input="image_url"),
                 created=lambda: len(provider.created),
-                endings=endings_of(provider, faults),
+                endings=build_endings(provider, faults),
                 unreachable={"queue_base": NOBODY},
                 variable="FAL_KEY",
                 secrets=(provider.key,),
@@ -227,7 +227,7 @@ class TestHttp(BackendConformance):
                 build=HttpBackend,
                 instance=instance,
                 created=lambda: len(provider.created),
-                endings=endings_of(provider, HTTP_FAULTS),
+                endings=build_endings(provider, HTTP_FAULTS),
                 unreachable={"create": {**instance["create"], "url": f"{NOBODY}/x"}},
                 variable="ANY_KEY",
                 secrets=(provider.key,),

@@ -85,7 +85,7 @@ async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[JsonApi]:
         yield service
 
 
-def subject_of(backend: type[HttpBackend], provider: JsonApi) -> Subject:
+def build_subject(backend: type[HttpBackend], provider: JsonApi) -> Subject:
     """A broken backend as a subject."""
     return Subject(
         build=backend,
@@ -102,35 +102,39 @@ def subject_of(backend: type[HttpBackend], provider: JsonApi) -> Subject:
 async def test_a_guess_is_caught(provider: JsonApi) -> None:
     """None without certainty would be paid twice."""
     with pytest.raises(AssertionError, match="certainty"):
-        await SUITE.test_what_is_uncertain_is_never_paid_twice(Ending.LOST_AFTER, subject_of(SaysNoneByGuess, provider))
+        await SUITE.test_what_is_uncertain_is_never_paid_twice(
+            Ending.LOST_AFTER, build_subject(SaysNoneByGuess, provider)
+        )
 
 
 async def test_a_wrong_type_is_caught(provider: JsonApi) -> None:
     """A lost answer proves nothing."""
     with pytest.raises(AssertionError, match="Rejected"):
-        await SUITE.test_what_is_uncertain_is_never_paid_twice(Ending.LOST_AFTER, subject_of(CallsItRejected, provider))
+        await SUITE.test_what_is_uncertain_is_never_paid_twice(
+            Ending.LOST_AFTER, build_subject(CallsItRejected, provider)
+        )
 
 
 async def test_a_second_call_is_caught(provider: JsonApi) -> None:
     """One submit is one prediction."""
     with pytest.raises(AssertionError, match="one submit"):
-        await SUITE.test_a_job_becomes_an_image(subject_of(SendsTwice, provider))
+        await SUITE.test_a_job_becomes_an_image(build_subject(SendsTwice, provider))
 
 
 async def test_a_secret_in_a_message_is_caught(provider: JsonApi) -> None:
     """Wherever the message comes from."""
     with pytest.raises(AssertionError, match="logs, ledgers and screens"):
-        await SUITE.test_proof_that_nothing_was_created_is_a_type(Ending.INVALID, subject_of(TellsTheKey, provider))
+        await SUITE.test_proof_that_nothing_was_created_is_a_type(Ending.INVALID, build_subject(TellsTheKey, provider))
 
 
 async def test_a_second_payment_after_a_restart_is_caught(provider: JsonApi) -> None:
     """Going on from an id creates nothing."""
     with pytest.raises(AssertionError):
-        await SUITE.test_another_process_goes_on_from_the_id(subject_of(PaysAgainAfterARestart, provider))
+        await SUITE.test_another_process_goes_on_from_the_id(build_subject(PaysAgainAfterARestart, provider))
 
 
 async def test_an_image_of_other_bytes_is_caught(provider: JsonApi, tmp_path: Path) -> None:
     """A file that has changed belongs to another job."""
-    subject = replace(subject_of(SendsWhatIsThere, provider), instance=at_once(provider.url, "raw"))
+    subject = replace(build_subject(SendsWhatIsThere, provider), instance=at_once(provider.url, "raw"))
     with pytest.raises(AssertionError, match="nothing was raised"):
         await SUITE.test_an_image_starts_from_the_one_that_was_planned(subject, tmp_path)

@@ -20,7 +20,7 @@ from tests.support.fakes.serving import serving
 from tests.support.scripted_backend import picture as png
 
 
-def size_of(data: bytes) -> tuple[int, int]:
+def measure_size(data: bytes) -> tuple[int, int]:
     """A picture's size in pixels; whole pictures only."""
     with Image.open(BytesIO(data)) as image:
         image.load()
@@ -47,7 +47,7 @@ async def test_openai_makes_a_picture(images: tuple[OpenAIImages, openai.AsyncOp
     assert answer.data is not None
     assert answer.usage is not None
     assert answer.usage.output_tokens == OUTPUT_TOKENS
-    assert size_of(base64.b64decode(answer.data[0].b64_json or "")) == (64, 64)
+    assert measure_size(base64.b64decode(answer.data[0].b64_json or "")) == (64, 64)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ async def test_openai_edits_a_picture(images: tuple[OpenAIImages, openai.AsyncOp
     assert answer.data is not None
     assert answer.usage is not None
     assert answer.usage.input_tokens_details.image_tokens == IMAGE_TOKENS
-    assert size_of(base64.b64decode(answer.data[0].b64_json or ""))
+    assert measure_size(base64.b64decode(answer.data[0].b64_json or ""))
     [body] = service.created
     assert (body["image"], body["mask"], body["n"]) == (read, read, 1)
 
@@ -121,7 +121,7 @@ async def test_openai_runs_a_batch(batches: tuple[OpenAIBatches, openai.AsyncOpe
     ended = await client.batches.retrieve(created.id)
     output = json.loads((await client.files.content(ended.output_file_id or "")).content)
     picture = output["response"]["body"]["data"][0]["b64_json"]
-    assert (output["custom_id"], size_of(base64.b64decode(picture))) == ("a", (64, 64))
+    assert (output["custom_id"], measure_size(base64.b64decode(picture))) == ("a", (64, 64))
 
 
 async def test_openai_pages_through_batches(batches: tuple[OpenAIBatches, openai.AsyncOpenAI]) -> None:

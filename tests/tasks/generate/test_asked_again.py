@@ -14,7 +14,7 @@ from tasks.ledger.jobs import reopen
 from tasks.ledger.queries import count_jobs
 from tests.support.factories import make_job
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
-from tests.support.scripted_batch import EVERYTHING, ledger, run, scripted
+from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted, run
 
 COSTLY = [
     (Transient("canceled while it ran", cost_micros=None), None),
@@ -26,7 +26,7 @@ COSTLY = [
 
 async def retry(out: Path, backend: ScriptedBackend, state: JobState, budget_micros: int | None = None) -> Counts:
     """Open the one job again, as the user asked, and run it."""
-    async with scripted(out, backend, [make_job()], budget_micros=budget_micros) as batch:
+    async with open_scripted(out, backend, [make_job()], budget_micros=budget_micros) as batch:
         await reopen(batch.engine, EndedFilter(frozenset({state})))
         await generate_range(batch, *EVERYTHING)
         return await count_jobs(batch.engine)
@@ -101,7 +101,7 @@ async def test_the_users_word_outlives_a_kill(out: Path) -> None:
     error = OutputGone("too late", cost_micros=PRICE_MICROS)
     backend.on_wait["row-0"] = deque([error, error])
     await run(out, backend, [make_job()])
-    async with scripted(out, backend, [make_job()]) as batch:
+    async with open_scripted(out, backend, [make_job()]) as batch:
         await reopen(batch.engine, EndedFilter(frozenset({JobState.FAILED})))
     assert (await run(out, backend, [make_job()])).succeeded == 1
     assert backend.calls["submit"] == 2

@@ -15,7 +15,7 @@ from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
 from tests.support.factories import make_job
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
-from tests.support.scripted_batch import EVERYTHING, ledger, run, scripted
+from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted, run
 from tests.support.waiting import PATIENCE_S
 
 ATTEMPT: Any = {"job_id": "a", "number": 1}
@@ -80,7 +80,7 @@ async def test_the_budget_is_kept_to_the_cent_and_used_in_full(out: Path, concur
         backend.on_wait[f"row-{number}"] = deque([JobError("no")])
     # The last picture leaves one price: less than the most that the next may cost.
     cap_micros = 80 * PRICE_MICROS
-    async with scripted(out, backend, jobs, concurrency=concurrency, budget_micros=cap_micros) as batch:
+    async with open_scripted(out, backend, jobs, concurrency=concurrency, budget_micros=cap_micros) as batch:
         await generate_range(batch, *EVERYTHING)
         counts = await count_jobs(batch.engine)
         assert batch.stop.cause is not None
@@ -107,6 +107,6 @@ async def test_a_job_that_a_stop_leaves_in_flight_keeps_nobody_waiting(out: Path
     backend = ScriptedBackend(latency_s=0.01)
     backend.on_fetch["row-0"] = deque([BatchStopped("token", "refused")])
     jobs = [make_job(0), make_job(1)]
-    async with scripted(out, backend, jobs, concurrency=2, budget_micros=PRICE_MICROS) as batch:
+    async with open_scripted(out, backend, jobs, concurrency=2, budget_micros=PRICE_MICROS) as batch:
         await asyncio.wait_for(generate_range(batch, *EVERYTHING), timeout=PATIENCE_S)
     assert backend.calls["submit"] == 1

@@ -30,9 +30,9 @@ from tasks.generate.jobs import generate_range
 from tasks.ledger.jobs import reopen
 from tasks.ledger.open_jobs import Selection, list_shards
 from tasks.ledger.queries import count_jobs
-from tests.support.factories import START_US, FakeClock, batch_of, make_job, plan_jobs
+from tests.support.factories import START_US, FakeClock, make_job, open_batch_with, plan_jobs
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend, picture
-from tests.support.scripted_batch import EVERYTHING, ledger, run, scripted
+from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted, run
 
 
 async def test_a_job_ends_with_its_picture_and_its_price(out: Path) -> None:
@@ -102,7 +102,7 @@ async def test_a_lost_request_is_not_sent_again_while_the_batch_drains(out: Path
     """Ctrl-C between a lost create and its second sending: nothing new is created, and the job stays open."""
     backend = ScriptedBackend()
     backend.on_submit["row-0"] = deque([Ambiguous("dropped")])
-    async with scripted(out, backend, [make_job()]) as batch:
+    async with open_scripted(out, backend, [make_job()]) as batch:
 
         def drain(_: Job) -> None:
             batch.stop.drain()
@@ -118,10 +118,10 @@ async def test_a_lost_request_is_not_sent_again_while_the_batch_drains(out: Path
 async def test_what_was_in_flight_when_its_row_left_is_collected_and_not_sent(out: Path, created: int) -> None:
     """A kill in the middle of a create, then an edited manifest: what was paid for is fetched, and nothing is paid for a row that is gone."""
     gone, backend = make_job(0), ScriptedBackend()
-    async with scripted(out, backend, [gone]) as batch:
+    async with open_scripted(out, backend, [gone]) as batch:
         await batch.journal.submitting(gone, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
     backend.billed[gone.job_id] = created
-    async with scripted(out, backend, []) as batch:
+    async with open_scripted(out, backend, []) as batch:
         await plan_jobs(batch.engine, [], run=2)
         await generate_range(batch, *EVERYTHING)
         assert (await count_jobs(batch.engine)).total == 0
@@ -135,11 +135,11 @@ async def test_what_was_in_flight_when_its_row_left_is_collected_and_not_sent(ou
 async def test_a_failure_that_cost_nothing_is_not_tried_again_for_a_row_that_left(out: Path) -> None:
     """It was collected for its money's sake; another attempt would be for nobody."""
     gone, backend = make_job(0), ScriptedBackend()
-    async with scripted(out, backend, [gone]) as batch:
+    async with open_scripted(out, backend, [gone]) as batch:
         await batch.journal.submitting(gone, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
     backend.billed[gone.job_id] = 1
     backend.on_wait["row-0"] = deque([Transient("interrupted")])
-    async with scripted(out, backend, []) as batch:
+    async with open_scripted(out, backend, []) as batch:
         await plan_jobs(batch.engine, [], run=2)
         await generate_range(batch, *EVERYTHING)
     assert backend.calls["submit"] == 0
@@ -208,7 +208,7 @@ async def test_a_prediction_whose_state_stays_unreadable_is_held_and_not_paid_ag
     backend.on_wait["row-0"] = deque([TypeError("unhashable type: 'dict'")] * 100)
     counts = await run(out, backend, [make_job(0), make_job(1)])
     assert (counts.held, counts.succeeded, dict(counts.errors)) == (1, 1, {"status_unreadable": 1})
-    async with scripted(out, backend, [make_job(0), make_job(1)]) as batch:
+    async with open_scripted(out, backend, [make_job(0), make_job(1)]) as batch:
         await reopen(batch.engine, EndedFilter(frozenset({JobState.FAILED, JobState.HELD})))
         backend.on_wait["row-0"].clear()
         await generate_range(batch, *EVERYTHING)
@@ -225,7 +225,7 @@ async def test_a_job_whose_end_cannot_be_recorded_ends_alone(
     broken = {"ended_without_image": Refused("no"), "attempt_failed": Transient("interrupted")}
     backend.on_wait["row-0"] = deque([broken[method]] if method in broken else [])
     jobs = [make_job(number) for number in range(3)]
-    async with scripted(out, backend, jobs) as batch:
+    async with open_scripted(out, backend, jobs) as batch:
         write = getattr(batch.journal, method)
 
         async def refuse(job: Job, **values: object) -> None:
@@ -258,7 +258,7 @@ async def test_a_429_that_never_ends_stops_the_batch_in_the_services_words(
     jobs = [make_job(number) for number in range(3)]
     for job in jobs:
         backend.on_submit[job.id or ""] = deque([error] * 10_000)
-    async with scripted(out, backend, jobs, clock=clock.clock) as batch:
+    async with open_scripted(out, backend, jobs, clock=clock.clock) as batch:
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is not None
         assert batch.stop.cause.reason == "throttled"
@@ -311,7 +311,7 @@ async def test_a_broken_download_is_fetched_again_and_not_paid_again(out: Path) 
 async def test_a_submitted_job_of_a_killed_run_is_waited_for(out: Path) -> None:
     """Resume polls the known prediction; nothing is sent."""
     job = make_job()
-    async with batch_of(out, [job]) as batch:
+    async with open_batch_with(out, [job]) as batch:
         await batch.journal.submitting(job, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
         prediction = await ScriptedBackend().submit(job, attempt=1)
         batch.journal.submitted(job, number=1, prediction=prediction, retries=0, now_us=START_US)
@@ -325,7 +325,7 @@ async def test_a_submitted_job_of_a_killed_run_is_waited_for(out: Path) -> None:
 async def test_an_intent_of_a_killed_run_is_looked_up(out: Path, was_created: bool) -> None:  # noqa: FBT001  a case
     """Killed around the call: adopted where it was created, a new attempt where it was not."""
     job = make_job()
-    async with batch_of(out, [job]) as batch:
+    async with open_batch_with(out, [job]) as batch:
         await batch.journal.submitting(job, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
     backend = ScriptedBackend()
     backend.billed[job.job_id] += was_created
@@ -341,7 +341,7 @@ async def test_a_stop_leaves_the_rest_open(out: Path) -> None:
     backend = ScriptedBackend()
     backend.on_submit["row-1"] = deque([BatchStopped("credit", "no credit")])
     jobs = [make_job(number) for number in range(5)]
-    async with scripted(out, backend, jobs, concurrency=1) as batch:
+    async with open_scripted(out, backend, jobs, concurrency=1) as batch:
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is not None
         assert batch.stop.cause.reason == "credit"
@@ -354,7 +354,7 @@ async def test_a_drain_lands_what_is_in_flight(out: Path) -> None:
     """After the first Ctrl-C no new submit leaves, and every prediction in flight becomes a picture."""
     backend = ScriptedBackend(latency_s=0.05)
     jobs = [make_job(number) for number in range(12)]
-    async with scripted(out, backend, jobs, concurrency=4) as batch:
+    async with open_scripted(out, backend, jobs, concurrency=4) as batch:
         generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
         while backend.in_flight < 4:
             await asyncio.sleep(0.001)
@@ -369,7 +369,7 @@ async def test_a_drain_waits_for_no_turn_to_create(out: Path) -> None:
     """At one create a minute: the jobs that wait for theirs stay open at once, not in an hour."""
     backend = ScriptedBackend()
     jobs = [make_job(number) for number in range(8)]
-    async with scripted(out, backend, jobs, concurrency=8, clock=Clock()) as batch:
+    async with open_scripted(out, backend, jobs, concurrency=8, clock=Clock()) as batch:
         allowance = Allowance(account="slow", creates_per_min=1.0)
         batch.get_limits("sketch").creates = build_local_limiter(allowance, batch.clock, batch.stop)
         generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
@@ -385,7 +385,7 @@ async def test_what_came_too_soon_is_not_sent_after_a_drain(out: Path) -> None:
     """A provider that asks for minutes does not hold up the end of the run."""
     backend = ScriptedBackend()
     backend.on_submit["row-0"] = deque([Throttled("slowly", retry_after_s=240)])
-    async with scripted(out, backend, [make_job()], clock=Clock()) as batch:
+    async with open_scripted(out, backend, [make_job()], clock=Clock()) as batch:
         generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
         while not batch.rate_limiters or not batch.rate_limiters[0].pause_s:
             await asyncio.sleep(0.001)
@@ -399,7 +399,7 @@ async def test_what_was_not_created_is_not_sent_again_while_the_batch_drains(out
     """A connection that was refused is tried again, but not after a stop: it would be a new submit."""
     backend = ScriptedBackend()
     backend.on_submit["row-0"] = deque([NotCreated("refused")])
-    async with scripted(out, backend, [make_job()]) as batch:
+    async with open_scripted(out, backend, [make_job()]) as batch:
         backend.before_submit = lambda _: batch.stop.drain()
         await generate_range(batch, *EVERYTHING)
         assert (await count_jobs(batch.engine)).planned == 1
@@ -410,7 +410,7 @@ async def test_what_was_not_created_is_not_sent_again_while_the_batch_drains(out
 async def test_the_second_interrupt_cancels_known_predictions(out: Path) -> None:
     """Stopping now cancels what is in flight at the provider; the ledger still has it as submitted."""
     backend = ScriptedBackend(latency_s=60)
-    async with scripted(out, backend, [make_job()]) as batch:
+    async with open_scripted(out, backend, [make_job()]) as batch:
         generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
         while not backend.in_flight:
             await asyncio.sleep(0.001)
@@ -426,7 +426,7 @@ async def test_what_a_killed_run_reserved_is_counted_once(out: Path, was_sent: b
     """A resume spends its whole budget: the reservation of an unfinished attempt becomes that attempt's cost."""
     jobs = [make_job(0), make_job(1)]
     backend = ScriptedBackend()
-    async with batch_of(out, jobs) as batch:
+    async with open_batch_with(out, jobs) as batch:
         await batch.journal.submitting(jobs[0], number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
         if was_sent:
             prediction = await backend.submit(jobs[0], attempt=1)
@@ -441,7 +441,7 @@ async def test_too_many_failures_stop_the_batch(out: Path) -> None:
     jobs = [make_job(number) for number in range(60)]
     for job in jobs:
         backend.on_wait[str(job.id)] = deque([JobError("no")])
-    async with scripted(out, backend, jobs, concurrency=1) as batch:
+    async with open_scripted(out, backend, jobs, concurrency=1) as batch:
         await generate_range(batch, *EVERYTHING)
         counts = await count_jobs(batch.engine)
     assert (counts.failed, counts.planned) == (20, 40)
@@ -465,7 +465,7 @@ async def test_while_pictures_cannot_land_no_more_are_paid_for(out: Path) -> Non
 
     backend.fetch = fetch_later  # type: ignore[method-assign]  # the host is away
     jobs = [make_job(number) for number in range(30)]
-    async with scripted(out, backend, jobs, concurrency=4) as batch:
+    async with open_scripted(out, backend, jobs, concurrency=4) as batch:
         generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
         while backend.calls["submit"] < 8:
             await asyncio.sleep(0.01)
@@ -485,7 +485,7 @@ async def test_a_full_disk_stops_and_keeps_what_was_paid(out: Path, monkeypatch:
     backend = ScriptedBackend()
     with monkeypatch.context() as patched:
         patched.setattr("tasks.generate.collect.store_image", full)
-        async with scripted(out, backend, [make_job()]) as batch:
+        async with open_scripted(out, backend, [make_job()]) as batch:
             await generate_range(batch, *EVERYTHING)
     assert ledger(out, "SELECT state FROM jobs") == [(JobState.SUBMITTED,)]
     counts = await run(out, backend, [make_job()])
@@ -495,7 +495,7 @@ async def test_a_full_disk_stops_and_keeps_what_was_paid(out: Path, monkeypatch:
 async def test_what_lies_between_the_jobs_that_are_meant_stays_open(out: Path) -> None:
     """A shard of what this run has planned is a range, and nothing else in it is paid for."""
     backend = ScriptedBackend()
-    async with scripted(out, backend, [make_job(number) for number in range(3)]) as batch:
+    async with open_scripted(out, backend, [make_job(number) for number in range(3)]) as batch:
         await plan_jobs(batch.engine, [make_job(0), make_job(2)], run=2, whole=False)
         [shard] = [shard async for shard in list_shards(batch.engine, 50, Selection(planned_run=2))]
         await generate_range(batch, shard.first, shard.last, shard.planned_run)

@@ -14,7 +14,7 @@ from tasks.generate.kept_answers import reread_answers
 from tasks.ledger.queries import count_jobs
 from tests.support.factories import make_job
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
-from tests.support.scripted_batch import EVERYTHING, ledger, run, scripted
+from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted, run
 
 RAW = b'{"data": [{"picture": "iVBORw0K"}]}'
 JOBS = [make_job(number) for number in range(5)]
@@ -42,7 +42,7 @@ async def test_the_first_unreadable_answer_stops_the_batch_and_is_kept(out: Path
     """One image is paid for, not twenty: the reason, the place of the answer and the command are in the message."""
     backend = ScriptedBackend(created_anyway={job.id or "" for job in JOBS})
     getattr(backend, call)["row-0"] = deque([build_error()])
-    async with scripted(out, backend, JOBS, concurrency=1) as batch:
+    async with open_scripted(out, backend, JOBS, concurrency=1) as batch:
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is not None
         assert (batch.stop.cause.exit_code, batch.stop.cause.reason) == (3, "unreadable_answer")
@@ -62,7 +62,7 @@ async def test_what_is_kept_is_read_again_without_paying(out: Path) -> None:
     backend = RereadingBackend()
     backend.on_wait["row-0"] = deque([build_error()])
     await run(out, backend, JOBS[:1])
-    async with scripted(out, backend, JOBS[:1]) as batch:
+    async with open_scripted(out, backend, JOBS[:1]) as batch:
         backend.is_right = False
         assert await reread_answers(batch) == 0
         assert ledger(out, "SELECT state, error_kind FROM jobs") == [("failed", "unreadable_answer")]
@@ -83,7 +83,7 @@ async def test_an_answer_of_an_attempt_that_is_not_the_last_is_left_alone(out: P
     (out / "answers").mkdir()
     for name in (f"{JOBS[0].job_id}-1.bin", f"{'0' * 64}-1.bin", "../../notes.bin".replace("/", "_"), "x.bin"):
         (out / "answers" / name).write_bytes(b"garbage")
-    async with scripted(out, backend, JOBS[:1]) as batch:
+    async with open_scripted(out, backend, JOBS[:1]) as batch:
         assert await reread_answers(batch) == 0
     assert backend.calls["fetch"] == 1
 

@@ -16,7 +16,7 @@ from tasks.core.errors import BatchStopped, JobError
 from tasks.core.records import Job, JobState, Prediction, StoredImage
 from tasks.ledger.open_jobs import find_open_jobs
 from tasks.ledger.queries import count_jobs
-from tests.support.factories import START_US, batch_of, make_job
+from tests.support.factories import START_US, make_job, open_batch_with
 from tests.tasks.ledger.conftest import on_disk
 
 PREDICTION = Prediction(prediction_id="p1", model_version="v1", cost_micros=3_000, cost_source="priced")
@@ -25,7 +25,7 @@ IMAGE = StoredImage(file_name="images/aa/x.png", width=32, height=32, format="pn
 
 async def test_the_intent_is_on_disk_when_submitting_returns(out: Path) -> None:
     """A paid call leaves only after its intent can survive the process."""
-    async with batch_of(out, [make_job()]) as batch:
+    async with open_batch_with(out, [make_job()]) as batch:
         await batch.journal.submitting(make_job(), number=1, reserved_micros=3_000, now_us=START_US)
         assert await on_disk(out, "SELECT state, attempts FROM jobs") == [("submitting", 1)]
         assert await on_disk(out, "SELECT state, reserved_micros FROM attempts") == [("submitting", 3_000)]
@@ -34,7 +34,7 @@ async def test_the_intent_is_on_disk_when_submitting_returns(out: Path) -> None:
 async def test_a_commit_under_way_is_waited_for_too(out: Path) -> None:
     """What is noted is on disk when the journal closes, also when its group is being written just then."""
     job = make_job()
-    async with batch_of(out, [job]) as batch:
+    async with open_batch_with(out, [job]) as batch:
         await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
         batch.journal.submitted(job, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
         while batch.journal._groups._collected is not None:
@@ -46,7 +46,7 @@ async def test_a_commit_under_way_is_waited_for_too(out: Path) -> None:
 async def test_a_whole_life_leaves_every_fact(out: Path) -> None:
     """Submitting, submitted and succeeded are written in this order, also when one commit holds them all."""
     job = make_job()
-    async with batch_of(out, [job]) as batch:
+    async with open_batch_with(out, [job]) as batch:
         await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
         batch.journal.submitted(job, number=1, prediction=PREDICTION, retries=2, now_us=START_US + 1)
         await batch.journal.succeeded(
@@ -63,7 +63,7 @@ async def test_a_whole_life_leaves_every_fact(out: Path) -> None:
 async def test_the_cost_of_a_job_is_that_of_all_its_attempts(out: Path) -> None:
     """Failed attempts that cost money count; an unknown one makes the job's cost unknown."""
     known, unknown = make_job(0), make_job(1)
-    async with batch_of(out, [known, unknown]) as batch:
+    async with open_batch_with(out, [known, unknown]) as batch:
         for job, first_cost in ((known, 1_000), (unknown, None)):
             await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
             error = JobError("no", cost_micros=first_cost)
@@ -80,7 +80,7 @@ async def test_the_cost_of_a_job_is_that_of_all_its_attempts(out: Path) -> None:
 async def test_any_words_of_a_provider_can_be_kept(out: Path) -> None:
     """NUL and half a surrogate pair are what PostgreSQL refuses: they must not keep the jobs beside from their ends."""
     job = make_job()
-    async with batch_of(out, [job]) as batch:
+    async with open_batch_with(out, [job]) as batch:
         await batch.journal.ended_without_image(
             job, number=None, state=JobState.FAILED, error=JobError("a\0b\ud800c"), latency_ms=5, now_us=START_US
         )
@@ -90,7 +90,7 @@ async def test_any_words_of_a_provider_can_be_kept(out: Path) -> None:
 async def test_a_failed_attempt_leaves_the_job_open(out: Path) -> None:
     """Killed between two attempts, a job is simply planned."""
     job = make_job()
-    async with batch_of(out, [job]) as batch:
+    async with open_batch_with(out, [job]) as batch:
         await batch.journal.submitting(job, number=1, reserved_micros=None, now_us=START_US)
         await batch.journal.attempt_failed(job, number=1, error=JobError("no"), latency_ms=5, now_us=START_US)
         [entry] = await find_open_jobs(batch.engine, 0, 10)
@@ -100,7 +100,7 @@ async def test_a_failed_attempt_leaves_the_job_open(out: Path) -> None:
 async def test_many_changes_share_few_commits(out: Path) -> None:
     """A hundred intents at once cost a handful of transactions, not a hundred."""
     jobs = [make_job(number) for number in range(100)]
-    async with batch_of(out, jobs) as batch:
+    async with open_batch_with(out, jobs) as batch:
         commits: list[object] = []
         writes_through = getattr(batch.journal._writer.engine, "sync_engine", batch.journal._writer.engine)  # type: ignore[attr-defined]
         event.listen(writes_through, "commit", commits.append)
@@ -126,7 +126,7 @@ ODD_VALUES: dict[str, Any] = {
 async def test_a_value_that_no_database_takes_harms_no_other_job(odd: Any, out: Path) -> None:
     """An odd version or count in one prediction: its job and those written with it all reach the disk."""
     jobs = [make_job(number) for number in range(3)]
-    async with batch_of(out, jobs) as batch:
+    async with open_batch_with(out, jobs) as batch:
         for job in jobs:
             await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
         ends = [
@@ -147,7 +147,7 @@ async def test_a_value_that_no_database_takes_harms_no_other_job(odd: Any, out: 
 async def test_rows_that_the_database_refuses_end_their_own_job_only(out: Path) -> None:
     """A file name of the wrong kind refuses the group: the job hears of it, and the others of the group are written."""
     jobs = [make_job(number) for number in range(3)]
-    async with batch_of(out, jobs) as batch:
+    async with open_batch_with(out, jobs) as batch:
         for job in jobs:
             await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
         broken = replace(IMAGE, sha256=None)  # type: ignore[arg-type]  # as a damaged caller would
@@ -185,7 +185,7 @@ async def test_an_id_survives_a_group_that_could_not_be_written(
     """While another program locks the ledger for too long an id becomes known: it is on disk when the lock is gone."""
     monkeypatch.setattr(retry, "LEDGER_PATIENCE_S", 0.0)
     job = make_job()
-    async with batch_of(tmp_path, [job]) as batch:
+    async with open_batch_with(tmp_path, [job]) as batch:
         await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
         writer: Any = batch.journal._writer
         event.listen(writer.engine, "begin", lambda db: db.exec_driver_sql("PRAGMA busy_timeout = 10"))

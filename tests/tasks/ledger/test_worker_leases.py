@@ -20,9 +20,9 @@ from tasks.ledger.database.schema import jobs
 from tasks.ledger.leases import LeaseTerms, claim
 from tasks.runs.request import RunRequest
 from tasks.runs.run import open_run
-from tests.support.factories import FakeClock, make_job, plan_jobs, sharing
+from tests.support.factories import FakeClock, make_job, plan_jobs, share_batch
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
-from tests.support.scripted_batch import EVERYTHING, scripted
+from tests.support.scripted_batch import EVERYTHING, open_scripted
 from tests.tasks.ledger.conftest import on_disk
 
 ANNA, BERT = LeaseTerms(owner="anna"), LeaseTerms(owner="bert")
@@ -34,8 +34,8 @@ async def test_a_job_that_another_worker_took_is_not_sent(out: Path) -> None:
     lost, mine = make_job(0), make_job(1)
     backend = ScriptedBackend()
     async with (
-        scripted(out, backend, [lost, mine], clock=Clock(), budget_micros=2 * PRICE_MICROS) as batch,
-        sharing(batch, ANNA) as leases,
+        open_scripted(out, backend, [lost, mine], clock=Clock(), budget_micros=2 * PRICE_MICROS) as batch,
+        share_batch(batch, ANNA) as leases,
     ):
         entries = await leases.claim(*EVERYTHING)
         async with batch.engine.begin() as db:
@@ -53,7 +53,7 @@ async def test_an_intent_is_not_sent_late(out: Path) -> None:
     """Its turn came when the lease was nearly over: no create leaves, and another worker may look it up at once."""
     backend = ScriptedBackend()
     backend.on_submit["row-0"].append(Throttled("later", retry_after_s=0.01))
-    async with scripted(out, backend, [make_job()], clock=Clock()) as batch, sharing(batch, ANNA) as leases:
+    async with open_scripted(out, backend, [make_job()], clock=Clock()) as batch, share_batch(batch, ANNA) as leases:
 
         def let_the_lease_run_down(job: Job) -> None:
             leases._until_s[job.job_id] -= ANNA.lease_s
@@ -68,8 +68,8 @@ async def test_an_intent_is_not_sent_late(out: Path) -> None:
 async def test_a_job_that_cannot_be_given_back_stops_the_batch(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger went away just then: what the others have in flight lands, and none of them is cancelled."""
     async with (
-        scripted(out, ScriptedBackend(), [make_job(0), make_job(1)], clock=Clock()) as batch,
-        sharing(batch, ANNA) as leases,
+        open_scripted(out, ScriptedBackend(), [make_job(0), make_job(1)], clock=Clock()) as batch,
+        share_batch(batch, ANNA) as leases,
     ):
         lost, mine = await leases.claim(*EVERYTHING)
         await leases.release([lost.job])
@@ -87,8 +87,8 @@ async def test_a_worker_that_stops_gives_back_what_it_leaves_open(out: Path) -> 
     """Nobody waits for the leases of a worker that drained."""
     backend = ScriptedBackend()
     async with (
-        scripted(out, backend, [make_job(0), make_job(1)], clock=Clock(), concurrency=1) as batch,
-        sharing(batch, ANNA) as leases,
+        open_scripted(out, backend, [make_job(0), make_job(1)], clock=Clock(), concurrency=1) as batch,
+        share_batch(batch, ANNA) as leases,
     ):
         backend.before_submit = lambda _: batch.stop.drain()
         await Claims(batch, leases).work(ClaimRange(first=0, last=EVERYTHING[1]))
@@ -100,8 +100,8 @@ async def test_leases_are_renewed_while_the_worker_lives(out: Path) -> None:
     clock = FakeClock()  # whose time passes only while the renewals wait
     until = "SELECT lease_until_us FROM jobs"
     async with (
-        scripted(out, ScriptedBackend(), [make_job()], clock=clock.clock) as batch,
-        sharing(batch, ANNA) as leases,
+        open_scripted(out, ScriptedBackend(), [make_job()], clock=clock.clock) as batch,
+        share_batch(batch, ANNA) as leases,
     ):
         [entry] = await leases.claim(*EVERYTHING)
         [(first_us,)] = await on_disk(out, until)

@@ -16,7 +16,7 @@ from tasks.ledger.database import postgresql
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.leases import LeaseTerms, claim, make_owner
 from tasks.store.output.folder import OutputFolder
-from tests.support.factories import sharing
+from tests.support.factories import share_batch
 
 LAST = 10**6
 PORTION = 7
@@ -29,7 +29,7 @@ async def generate(out: Path, terms: LeaseTerms, latency_s: float) -> None:
     async with (
         open_ledger(out) as engine,
         open_batch(OutputFolder(out), engine, settings, budget_micros=None) as batch,
-        sharing(batch, terms) as leases,
+        share_batch(batch, terms) as leases,
     ):
         await Claims(batch, leases).work(ClaimRange(first=0, last=LAST))
         say(f"generated {batch.tally.succeeded}")

@@ -19,7 +19,7 @@ from tasks.ledger.queries import PAGE_ROWS
 from tasks.metadata.arrow_table import SCHEMA
 from tasks.metadata.columns import COLUMNS
 from tasks.metadata.write import write_metadata
-from tests.support.factories import START_US, FakeClock, batch_of, make_job
+from tests.support.factories import START_US, FakeClock, make_job, open_batch_with
 from tests.support.scripted_backend import ScriptedBackend
 
 PROMPT = '  "G I G G L E" painted,\nin ünïcode 🦊\t'
@@ -35,7 +35,7 @@ async def written(out: Path) -> Path:
     ]
     backend = ScriptedBackend()
     backend.on_wait[""] = deque([Refused("flagged")])
-    async with batch_of(out, jobs, clock=FakeClock().clock) as batch:
+    async with open_batch_with(out, jobs, clock=FakeClock().clock) as batch:
         batch._backends["sketch"] = backend
         await generate_range(batch, 0, 10)
         assert await write_metadata(batch.engine, batch.out) == 3
@@ -98,6 +98,6 @@ def test_duckdb_opens_the_table_as_it_is(written: Path) -> None:
 
 async def test_the_table_of_a_long_batch_is_written_in_row_groups(out: Path) -> None:
     """Memory does not grow with the batch: a page of the ledger is a row group."""
-    async with batch_of(out, [make_job(number) for number in range(PAGE_ROWS + 5)]) as batch:
+    async with open_batch_with(out, [make_job(number) for number in range(PAGE_ROWS + 5)]) as batch:
         assert await write_metadata(batch.engine, batch.out) == PAGE_ROWS + 5
     assert pq.ParquetFile(out / "metadata.parquet").num_row_groups == 2

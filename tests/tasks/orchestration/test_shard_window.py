@@ -19,9 +19,9 @@ from tasks.ledger.open_jobs import Selection, Shard
 from tasks.ledger.queries import count_jobs
 from tasks.orchestration.shard_window import run_backends, run_shards
 from tasks.store.output.folder import OutputFolder
-from tests.support.factories import FakeClock, batch_of, make_job, plan_jobs
+from tests.support.factories import FakeClock, make_job, open_batch_with, plan_jobs
 from tests.support.scripted_backend import ScriptedBackend
-from tests.support.scripted_batch import scripted
+from tests.support.scripted_batch import open_scripted
 
 
 @asynccontextmanager
@@ -57,7 +57,7 @@ async def test_a_shard_that_cannot_be_read_lets_the_others_land(out: Path) -> No
         await asyncio.sleep(0.2)
         landed.append(shard.number)
 
-    async with batch_of(out, [make_job(number) for number in range(3)]) as batch:
+    async with open_batch_with(out, [make_job(number) for number in range(3)]) as batch:
         await run_shards(batch, Selection(), work, size=1, most_open=2)
         assert str(batch.stop.cause) == "the ledger is away"
     assert landed == [1]
@@ -67,7 +67,7 @@ async def test_a_ledger_that_names_no_further_shard_lets_the_others_land(out: Pa
     """It broke while a shard was in flight: no traceback, and the shard is not cancelled."""
     landed = []
 
-    async with batch_of(out, [make_job(number) for number in range(3)]) as batch:
+    async with open_batch_with(out, [make_job(number) for number in range(3)]) as batch:
 
         async def work(shard: Shard) -> None:
             if shard.number == 1:
@@ -87,7 +87,7 @@ async def test_a_straggler_holds_up_no_other_shard(out: Path) -> None:
     """The jobs that are open are counted, not the shards: while one job of the first is looked for, all others end."""
     backend, found = ScriptedBackend(), asyncio.Event()
     jobs = [make_job(number) for number in range(40)]
-    async with scripted(out, backend, jobs, concurrency=4) as batch:
+    async with open_scripted(out, backend, jobs, concurrency=4) as batch:
         wait = backend.wait
 
         async def wait_long(job: Job, prediction: Prediction) -> Prediction:

@@ -17,9 +17,9 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs as jobs_table
 from tasks.ledger.queries import count_jobs
 from tasks.plan.reroll import Reroll, plan_reroll, write_reroll
-from tests.support.factories import START_US, FakeClock, batch_of, make_job, plan_jobs
+from tests.support.factories import START_US, FakeClock, make_job, open_batch_with, plan_jobs
 from tests.support.scripted_backend import ScriptedBackend
-from tests.support.scripted_batch import EVERYTHING, ledger, scripted
+from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted
 
 FOX = make_job(0, id="fox", prompt="a fox", extra={"tag": "x"})
 JOBS = [FOX, make_job(1)]
@@ -37,7 +37,7 @@ async def reroll(batch: Batch, run: int = 2, *, source: str = FOX.job_id, **chan
 async def test_a_reroll_is_a_job_of_its_own_beside_the_old_one(out: Path) -> None:
     """New seed, own record and file, a link; the old picture keeps its row and its file."""
     backend = ScriptedBackend()
-    async with scripted(out, backend, JOBS) as batch:
+    async with open_scripted(out, backend, JOBS) as batch:
         await generate_range(batch, *EVERYTHING)
         new = await reroll(batch)
     rows = ledger(out, "SELECT job_id, id, seed, prompt, state, attempts, extra, file_name FROM jobs ORDER BY position")
@@ -52,7 +52,7 @@ async def test_a_reroll_is_a_job_of_its_own_beside_the_old_one(out: Path) -> Non
 
 async def test_without_a_seed_each_time_another_picture(out: Path) -> None:
     """Names count on, whichever of them is asked for again."""
-    async with scripted(out, ScriptedBackend(), JOBS) as batch:
+    async with open_scripted(out, ScriptedBackend(), JOBS) as batch:
         await generate_range(batch, *EVERYTHING)
         first = await reroll(batch)
         second = await reroll(batch, run=3)
@@ -65,7 +65,7 @@ async def test_without_a_seed_each_time_another_picture(out: Path) -> None:
 async def test_the_same_seed_and_prompt_again_are_the_same_job(out: Path) -> None:
     """Asked for twice, paid for once."""
     backend = ScriptedBackend()
-    async with scripted(out, backend, JOBS) as batch:
+    async with open_scripted(out, backend, JOBS) as batch:
         await generate_range(batch, *EVERYTHING)
         new = await reroll(batch, seed=5, prompt="a  blue fox")
         again = await plan_reroll(batch.engine, Reroll(FOX.job_id, seed=5, prompt="a blue fox"))
@@ -76,7 +76,7 @@ async def test_the_same_seed_and_prompt_again_are_the_same_job(out: Path) -> Non
 
 async def test_another_prompt_keeps_the_seed(out: Path) -> None:
     """The difference between two pictures is then that of their words."""
-    async with scripted(out, ScriptedBackend(), JOBS) as batch:
+    async with open_scripted(out, ScriptedBackend(), JOBS) as batch:
         await generate_range(batch, *EVERYTHING)
         planned = await plan_reroll(batch.engine, Reroll(FOX.job_id, prompt="a wolf"))
     assert (planned.job.prompt, planned.job.seed, planned.job.backend) == ("a wolf", FOX.seed, FOX.backend)
@@ -84,7 +84,7 @@ async def test_another_prompt_keeps_the_seed(out: Path) -> None:
 
 async def test_a_reroll_that_was_interrupted_is_gone_on_with(out: Path) -> None:
     """Asked for again after a kill, it is the same job, not a second one."""
-    async with scripted(out, ScriptedBackend(), JOBS) as batch:
+    async with open_scripted(out, ScriptedBackend(), JOBS) as batch:
         await generate_range(batch, *EVERYTHING)
         await write_reroll(batch.engine, Reroll(FOX.job_id), run=2, now_us=START_US)
         interrupted = await plan_reroll(batch.engine, Reroll(FOX.job_id))
@@ -96,7 +96,7 @@ async def test_a_reroll_that_was_interrupted_is_gone_on_with(out: Path) -> None:
 async def test_a_run_of_the_manifest_neither_withdraws_nor_repeats_it(out: Path) -> None:
     """The manifest does not hold the reroll, and its whole plan leaves it alone."""
     backend = ScriptedBackend()
-    async with scripted(out, backend, JOBS) as batch:
+    async with open_scripted(out, backend, JOBS) as batch:
         await generate_range(batch, *EVERYTHING)
         new = await reroll(batch)
         await plan_jobs(batch.engine, [make_job(2), FOX], run=3)
@@ -109,7 +109,7 @@ async def test_a_run_of_the_manifest_neither_withdraws_nor_repeats_it(out: Path)
 async def test_the_budget_of_the_batch_holds(out: Path) -> None:
     """What earlier pictures cost counts; a reroll beyond the cap is not sent."""
     backend = ScriptedBackend()
-    async with scripted(out, backend, JOBS, budget_micros=2 * (backend.price_micros or 0)) as batch:
+    async with open_scripted(out, backend, JOBS, budget_micros=2 * (backend.price_micros or 0)) as batch:
         await generate_range(batch, *EVERYTHING)
         new = await reroll(batch)
         assert batch.stop.cause is not None
@@ -121,7 +121,7 @@ async def test_a_failed_picture_can_be_rerolled(out: Path) -> None:
     """With another seed or prompt a refusal may be over; the failure stays on record."""
     backend = ScriptedBackend()
     backend.on_wait["fox"] = deque([Refused("flagged")])
-    async with scripted(out, backend, JOBS) as batch:
+    async with open_scripted(out, backend, JOBS) as batch:
         await generate_range(batch, *EVERYTHING)
         await reroll(batch, prompt="a tame fox")
     assert ledger(out, "SELECT state FROM jobs ORDER BY position") == [("failed",), ("succeeded",), ("succeeded",)]
@@ -146,7 +146,7 @@ async def prepared(engine: AsyncEngine, state: str) -> None:
 )
 async def test_what_makes_no_sense_is_refused(out: Path, state: str, changes: dict[str, object], message: str) -> None:
     """Before anything is written or spent."""
-    async with batch_of(out, JOBS, clock=FakeClock().clock) as batch:
+    async with open_batch_with(out, JOBS, clock=FakeClock().clock) as batch:
         await prepared(batch.engine, state)
         with pytest.raises(InputError, match=message):
             await plan_reroll(batch.engine, Reroll(FOX.job_id, **changes))  # type: ignore[arg-type]  # seed and prompt

@@ -8,14 +8,14 @@ from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger
 from tasks.report.summary import find_next_steps, find_remarks, summarise
 from tasks.store.output.folder import OutputFolder
-from tests.support.factories import FakeClock, batch_of, make_job
+from tests.support.factories import FakeClock, make_job, open_batch_with
 from tests.support.scripted_backend import ScriptedBackend
 
 
 async def made(out: Path) -> dict[str, object]:
     """The record of a batch of three images, of which one was asked for in another size."""
     jobs = [make_job(0), make_job(1, width=1344, height=768), make_job(2, width=None, height=None)]
-    async with batch_of(out, jobs, clock=FakeClock().clock) as batch:
+    async with open_batch_with(out, jobs, clock=FakeClock().clock) as batch:
         batch._backends["sketch"] = ScriptedBackend()
         await generate_range(batch, 0, 10)
     return await read(out)

@@ -13,7 +13,7 @@ from tasks.report.watch import watch_run
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import START_US, make_job
 from tests.support.scripted_backend import ScriptedBackend
-from tests.support.scripted_batch import EVERYTHING, scripted
+from tests.support.scripted_batch import EVERYTHING, open_scripted
 
 
 @dataclass
@@ -34,7 +34,7 @@ async def test_a_living_run_is_shown_until_it_ends(out: Path) -> None:
     """Counts, money and rate come from the ledger; what stood at the end is shown too."""
     jobs = [make_job(number) for number in range(4)]
     display, now_s = SeenDisplay(), 0.0
-    async with scripted(out, ScriptedBackend(), jobs) as batch:
+    async with open_scripted(out, ScriptedBackend(), jobs) as batch:
         lock = lock_folder(out)
         lock.__enter__()
 
@@ -54,6 +54,6 @@ async def test_a_living_run_is_shown_until_it_ends(out: Path) -> None:
 async def test_without_a_living_run_it_ends_at_once(out: Path) -> None:
     """And says that there was none."""
     display = SeenDisplay()
-    async with scripted(out, ScriptedBackend(), [make_job()]):
+    async with open_scripted(out, ScriptedBackend(), [make_job()]):
         summary, was_alive = await watch_run(OutputFolder(out), display)
     assert (was_alive, summary.counts.planned, display.seen) == (False, 1, [])

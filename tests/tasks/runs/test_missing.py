@@ -14,7 +14,7 @@ from tasks.runs.direct import run_directly
 from tasks.runs.request import RunRequest
 from tests.support.factories import make_job
 from tests.support.scripted_backend import ScriptedBackend
-from tests.support.scripted_batch import EVERYTHING, ledger, run, scripted
+from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted, run
 
 ROWS = 4
 
@@ -81,7 +81,7 @@ async def test_a_folder_that_moves_while_the_batch_runs_stops_it(out: Path, repl
 
     backend.before_submit = move
     jobs = [make_job(number) for number in range(5)]
-    async with scripted(out, backend, jobs, concurrency=1) as batch:
+    async with open_scripted(out, backend, jobs, concurrency=1) as batch:
         batch.out.claim(first=True)
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is not None

@@ -22,7 +22,7 @@ from tasks.ledger.usage import count_usage, mark_pushed, read_usage_pages
 from tasks.usage.push import PushReport, push_folders, push_usage
 from tasks.usage.query import UsageQuery
 from tasks.usage.report import read_groups
-from tests.support.factories import START_US, batch_of, make_job
+from tests.support.factories import START_US, make_job, open_batch_with
 from tests.tasks.usage.ledgers import EVERYTHING, keep, make_row, push, rows_in, write_batch
 
 
@@ -33,7 +33,7 @@ def sink_in(folder: Path) -> UsageSettings:
 
 async def generate_and_push(out: Path, settings: UsageSettings, jobs: int = 3) -> PushReport:
     """A batch of sketches, pushed."""
-    async with batch_of(out, [make_job(number) for number in range(jobs)]) as batch:
+    async with open_batch_with(out, [make_job(number) for number in range(jobs)]) as batch:
         await generate_range(batch, 0, jobs)
         return await push_usage(batch.engine, settings, out=out, clock=Clock())
 
@@ -55,7 +55,7 @@ async def test_a_push_whose_answer_was_lost_adds_nothing(out: Path, tmp_path: Pa
     with sqlite3.connect(out / "ledger.db") as db:
         db.execute("UPDATE attempts SET usage_pushed_at_us = NULL")
     db.close()
-    async with batch_of(out, [make_job(number) for number in range(3)]) as batch:
+    async with open_batch_with(out, [make_job(number) for number in range(3)]) as batch:
         report = await push_usage(batch.engine, settings, out=out, clock=Clock())
     assert report == PushReport(out=str(out), pushed=3, pending=0)
     assert len(await rows_in(settings)) == 3
@@ -77,7 +77,7 @@ async def test_a_sink_that_fails_keeps_the_rows_pending(out: Path, tmp_path: Pat
     assert (report.pushed, report.pending) == (0, 3)
     assert report.warning is not None
     assert report.warning.endswith(f"imagen usage push {out}")
-    async with batch_of(out, [make_job(number) for number in range(3)]) as batch:
+    async with open_batch_with(out, [make_job(number) for number in range(3)]) as batch:
         again = await push_usage(batch.engine, sink_in(tmp_path), out=out, clock=Clock())
     assert (again.pushed, again.pending) == (3, 0)
 
@@ -122,7 +122,7 @@ async def test_a_row_carries_the_caller_of_the_run_that_paid(out: Path, tmp_path
 async def test_a_push_needs_no_lock_and_leaves_the_run_alone(out: Path, tmp_path: Path) -> None:
     """Beside a living run it pushes what is done, and the run goes on to its end."""
     jobs = [make_job(number) for number in range(6)]
-    async with batch_of(out, jobs) as batch:
+    async with open_batch_with(out, jobs) as batch:
         await generate_range(batch, 0, 2)
         beside = await push(out, sink_in(tmp_path))
         await generate_range(batch, 3, 5)

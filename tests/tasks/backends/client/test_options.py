@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.core.errors import ConfigError
-from tests.support.fakes.backends import backend_of
+from tests.support.fakes.backends import open_backend
 from tests.support.fakes.json_api import at_once
 
 KEYS = {"openai": "OPENAI_API_KEY", "fal": "FAL_KEY", "replicate": "REPLICATE_API_TOKEN"}
@@ -31,7 +31,7 @@ def test_what_is_no_address_is_a_mistake_in_the_configuration(instance: dict[str
     if "create" in wrong:
         wrong["create"] = {**wrong["create"], "url": address}
     with pytest.raises(ConfigError, match="is not an address"):
-        backend_of(wrong)
+        open_backend(wrong)
 
 
 def test_a_part_of_an_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ def test_a_part_of_an_address_may_come_from_the_environment(monkeypatch: pytest.
     instance["create"]["url"] = "http://{env:HOST}:{env:PORT}/v1?key={env:KEY}"
     for name in ("HOST", "PORT", "KEY"):
         monkeypatch.delenv(name, raising=False)
-    missing = (backend_of(instance).ready() or "").removeprefix("set ").split(", ")
+    missing = (open_backend(instance).ready() or "").removeprefix("set ").split(", ")
     assert {"HOST", "PORT", "KEY"} <= set(missing)
 
 
@@ -49,6 +49,6 @@ def test_a_part_of_an_address_may_come_from_the_environment(monkeypatch: pytest.
 def test_a_key_that_no_header_can_carry_is_named(kind: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was copied together with something else; nobody is asked anything with it."""
     monkeypatch.setenv(KEYS[kind], key)
-    backend = backend_of({"type": kind, "model": "a/b"})
+    backend = open_backend({"type": kind, "model": "a/b"})
     backend.learn()
     assert (backend.ready() or "").startswith(f"set {KEYS[kind]} again")

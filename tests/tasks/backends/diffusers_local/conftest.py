@@ -67,5 +67,5 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loads]:
 
 @pytest.fixture
 def instance(tiny_flux: Path) -> dict[str, Any]:
-    """An instance of the tiny pipeline that makes small images, as `batch_of` takes it."""
+    """An instance of the tiny pipeline that makes small images, as `open_batch_with` takes it."""
     return {"type": "diffusers", "model": str(tiny_flux), **SMALL}

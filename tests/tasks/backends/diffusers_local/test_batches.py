@@ -25,7 +25,7 @@ from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
 from tasks.store import encode
 from tasks.store.references import find_reference
-from tests.support.factories import START_US, batch_of, make_job
+from tests.support.factories import START_US, make_job, open_batch_with
 from tests.support.waiting import PATIENCE_S
 from tests.tasks.backends.diffusers_local.conftest import Loads, WatchedPipe
 
@@ -36,7 +36,7 @@ ROUNDING = 2
 
 async def run(out: Path, jobs: list[Job], instance: dict[str, Any], **changes: Any) -> Counts:
     """Generate everything that is open and count."""
-    async with batch_of(out, jobs, **{**instance, **changes}) as batch:
+    async with open_batch_with(out, jobs, **{**instance, **changes}) as batch:
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is None, batch.stop.cause
         return await count_jobs(batch.engine)
@@ -56,14 +56,14 @@ def images(out: Path) -> dict[str, np.ndarray[Any, np.dtype[np.int16]]]:
     return {row_id: np.asarray(Image.open(out / name), dtype=np.int16) for row_id, name in files}
 
 
-def jobs_of(number: int, **changes: Any) -> list[Job]:
+def build_jobs(number: int, **changes: Any) -> list[Job]:
     """So many jobs alike, but for prompt and seed."""
     return [make_job(each, **changes) for each in range(number)]
 
 
 async def test_jobs_that_wait_together_are_made_together(out: Path, instance: dict[str, Any], loads: Loads) -> None:
     """Alike ones in calls of up to the batch size, others apart; each image has the size that was asked for."""
-    jobs = [*jobs_of(8), make_job(8, width=48, height=64)]
+    jobs = [*build_jobs(8), make_job(8, width=48, height=64)]
     counts = await run(out, jobs, instance, batch_size=4)
     assert counts.succeeded == 9
     assert sorted(loads.last.sizes) == [1, 4, 4]
@@ -80,7 +80,7 @@ async def test_the_weights_have_the_precision_asked_for(
     """By itself a CPU computes in 32 bits; images come out in either precision."""
     import torch
 
-    assert (await run(out, jobs_of(2), instance, device="cpu", dtype=dtype)).succeeded == 2
+    assert (await run(out, build_jobs(2), instance, device="cpu", dtype=dtype)).succeeded == 2
     expected = {"auto": torch.float32, "bfloat16": torch.bfloat16}[dtype]
     assert {loads.last.pipe.transformer.dtype, loads.last.pipe.text_encoder_2.dtype} == {expected}
 
@@ -89,7 +89,7 @@ async def test_an_image_does_not_depend_on_its_neighbours(
     tmp_path: Path, instance: dict[str, Any], loads: Loads
 ) -> None:
     """Same prompt and seed: the same image alone and in a batch, to rounding; another seed: another image."""
-    jobs = jobs_of(4)
+    jobs = build_jobs(4)
     for batch_size in (1, 4):
         (tmp_path / str(batch_size)).mkdir()
         await run(tmp_path / str(batch_size), jobs, instance, batch_size=batch_size)
@@ -109,7 +109,7 @@ async def test_samples_of_one_prompt_are_encoded_once(out: Path, instance: dict[
         encoder.register_forward_hook(lambda *_: encoded.append(1))
 
     loads.prepare = watch
-    counts = await run(out, jobs_of(3, prompt="one fox"), instance, batch_size=1)
+    counts = await run(out, build_jobs(3, prompt="one fox"), instance, batch_size=1)
     assert (counts.succeeded, len(loads.last.sizes), len(encoded)) == (3, 3, 1)
     assert len({pixels.tobytes() for pixels in images(out).values()}) == 3
 
@@ -121,7 +121,7 @@ async def test_a_job_of_a_killed_run_is_made_again(tmp_path: Path, instance: dic
     for folder in (whole, killed):
         folder.mkdir()
     await run(whole, [job], instance)
-    async with batch_of(killed, [job], **instance) as batch:
+    async with open_batch_with(killed, [job], **instance) as batch:
         await batch.journal.submitting(job, number=1, reserved_micros=None, now_us=START_US)
         prediction = await batch.backend("sketch").submit(job, attempt=1)
         batch.journal.submitted(job, number=1, prediction=prediction, retries=0, now_us=START_US)
@@ -140,11 +140,11 @@ async def test_memory_that_runs_out_halves_the_batch(out: Path, instance: dict[s
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     loads.prepare = lambda pipe: setattr(pipe, "before", cramped)
-    counts = await run(out, jobs_of(16), instance, batch_size=8)
+    counts = await run(out, build_jobs(16), instance, batch_size=8)
     assert counts.succeeded == 16
     assert loads.last.sizes == [8, 4, *[2] * 8]
     (out / "next").mkdir()
-    await run(out / "next", jobs_of(4), instance, batch_size=8)
+    await run(out / "next", build_jobs(4), instance, batch_size=8)
     assert loads.last.sizes == [2, 2]
 
 
@@ -157,7 +157,7 @@ async def test_an_image_too_large_for_the_memory_fails_alone(out: Path, instance
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     loads.prepare = lambda pipe: setattr(pipe, "before", cramped)
-    counts = await run(out, [*jobs_of(2), make_job(2, width=64, height=64)], instance)
+    counts = await run(out, [*build_jobs(2), make_job(2, width=64, height=64)], instance)
     assert (counts.succeeded, dict(counts.errors)) == (2, {"out_of_memory": 1})
 
 
@@ -169,7 +169,7 @@ async def test_a_failure_is_put_down_to_its_own_job(out: Path, instance: dict[st
             raise RuntimeError("cannot make number 2")
 
     loads.prepare = lambda pipe: setattr(pipe, "before", picky)
-    counts = await run(out, jobs_of(4), instance, batch_size=4)
+    counts = await run(out, build_jobs(4), instance, batch_size=4)
     assert (counts.succeeded, counts.failed) == (3, 1)
     assert loads.last.sizes == [4, 1, 1, 1, 1]
     assert ledger(out, "SELECT id, error_message FROM jobs WHERE state = 'failed'") == [
@@ -180,7 +180,7 @@ async def test_a_failure_is_put_down_to_its_own_job(out: Path, instance: dict[st
 async def test_a_flagged_image_is_refused(out: Path, instance: dict[str, Any], loads: Loads) -> None:
     """The safety checker's black image is not stored; the device's time is paid for."""
     loads.prepare = lambda pipe: setattr(pipe, "flag", lambda prompt: "number 1" in prompt)
-    counts = await run(out, jobs_of(2), instance, price_usd=0.01)
+    counts = await run(out, build_jobs(2), instance, price_usd=0.01)
     assert (counts.succeeded, dict(counts.errors), counts.cost_micros) == (1, {"moderation": 1}, 20_000)
 
 
@@ -212,7 +212,7 @@ async def test_a_lost_device_stops_the_batch(
         raise RuntimeError("CUDNN_STATUS_EXECUTION_FAILED")
 
     loads.prepare = lambda pipe: setattr(pipe, "before", lost)
-    async with batch_of(out, jobs_of(9), **instance, batch_size=2, concurrency=4) as batch:
+    async with open_batch_with(out, build_jobs(9), **instance, batch_size=2, concurrency=4) as batch:
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is not None
         assert batch.stop.cause.reason == "device"
@@ -227,7 +227,7 @@ async def test_a_model_that_cannot_be_loaded_stops_the_batch(
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "model_index.json").write_text((tiny_flux / "model_index.json").read_text())
-    async with batch_of(out, jobs_of(30), **{**instance, "model": str(broken)}) as batch:
+    async with open_batch_with(out, build_jobs(30), **{**instance, "model": str(broken)}) as batch:
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is not None
         assert batch.stop.cause.reason == "model"
@@ -250,7 +250,7 @@ async def test_the_next_call_runs_while_images_are_encoded(
 
     monkeypatch.setattr(encode, "encode", slow)
     loads.prepare = lambda pipe: setattr(pipe, "before", lambda _: second_began.set() if len(pipe.sizes) == 2 else None)
-    assert (await run(out, jobs_of(2), instance, batch_size=1)).succeeded == 2
+    assert (await run(out, build_jobs(2), instance, batch_size=1)).succeeded == 2
     assert overlapped == [True, True]
 
 
@@ -258,15 +258,15 @@ async def test_one_model_is_loaded_once_off_the_event_loop(out: Path, instance: 
     """Two instances that differ in other settings share it; it goes when the last is closed."""
     places: list[threading.Thread] = []
     loads.prepare = lambda _: places.append(threading.current_thread())
-    async with batch_of(out, jobs_of(2), **instance) as first:
+    async with open_batch_with(out, build_jobs(2), **instance) as first:
         await generate_range(first, *EVERYTHING)
         second = out / "second"
         second.mkdir()
-        assert (await run(second, jobs_of(1), instance, default_steps=1)).succeeded == 1
+        assert (await run(second, build_jobs(1), instance, default_steps=1)).succeeded == 1
         assert await wait_for_one(first) is not None
     assert len(loads.pipes) == 1
     (out / "third").mkdir()
-    await run(out / "third", jobs_of(1), instance)
+    await run(out / "third", build_jobs(1), instance)
     assert [pipe.sizes for pipe in loads.pipes] == [[2, 1, 1], [1]]
     assert threading.main_thread() not in places
 
@@ -288,7 +288,7 @@ async def test_a_call_that_nobody_waits_for_ends_at_its_next_step(
 
     began_and_left = threading.Event()
     loads.prepare = watch
-    async with batch_of(out, [make_job(steps=40)], **instance) as batch:
+    async with open_batch_with(out, [make_job(steps=40)], **instance) as batch:
         generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
         await asyncio.to_thread(began.wait, 20)
         generating.cancel()
@@ -315,7 +315,7 @@ async def test_an_image_costs_what_the_configuration_says(
     out: Path, instance: dict[str, Any], prices: dict[str, float], cost_micros: int | None, source: str | None
 ) -> None:
     """A price of an image comes first; without any price the cost is unknown, never 0 by itself."""
-    await run(out, jobs_of(2), instance, **prices)
+    await run(out, build_jobs(2), instance, **prices)
     assert ledger(out, "SELECT cost_micros, cost_source FROM jobs") == [(cost_micros, source)] * 2
 
 
@@ -323,7 +323,9 @@ async def test_an_image_costs_what_the_configuration_says(
 async def test_a_price_of_an_hour_is_shared_by_time(out: Path, instance: dict[str, Any]) -> None:
     """An image costs its share of the device's time; once one is made, its time is what the next is expected to take."""
     job = make_job(9)
-    async with batch_of(out, jobs_of(2), **instance, price_usd_per_hour=36_000, latency_s=2, concurrency=3) as batch:
+    async with open_batch_with(
+        out, build_jobs(2), **instance, price_usd_per_hour=36_000, latency_s=2, concurrency=3
+    ) as batch:
         backend = batch.backend("sketch")
         assert backend.estimate(job).cost_micros == 2 * 10_000_000
         assert backend.estimate(job).latency_s == 2 * 3
@@ -354,8 +356,8 @@ async def test_quantised_weights_make_nearly_the_same_images(
     """The large parts are kept in fewer bits, the decoder is not, and the images hardly change."""
     for name in ("whole", "fewer"):
         (out / name).mkdir()
-    await run(out / "whole", jobs_of(2), instance)
-    counts = await run(out / "fewer", jobs_of(2), instance, quantize=bits)
+    await run(out / "whole", build_jobs(2), instance)
+    counts = await run(out / "fewer", build_jobs(2), instance, quantize=bits)
     assert counts.succeeded == 2
     pipe = loads.last.pipe
     assert type(pipe.transformer.transformer_blocks[0].attn.to_q).__name__ == "QLinear"
@@ -427,7 +429,7 @@ async def test_a_call_that_fails_half_way_leaves_the_pipeline_as_it_was(
         watched.pipe.maybe_free_model_hooks = lambda: gone_back.append(len(watched.sizes))
 
     loads.prepare = prepare
-    assert (await run(out, jobs_of(2), instance, batch_size=2)).succeeded == 2
+    assert (await run(out, build_jobs(2), instance, batch_size=2)).succeeded == 2
     assert loads.last.sizes == [2, 1, 1]
     assert gone_back == [1, 2, 3]
 

@@ -51,7 +51,7 @@ def fetching(hub: str, cache: Path) -> Iterator[Callable[[str], str]]:
         yield fetch
 
 
-def backend_of(**options: Any) -> Backend:
+def open_backend(**options: Any) -> Backend:
     """The instance `mine` with these settings."""
     settings = BackendSettings.model_validate({"type": "diffusers", **options})
     return build_backend("mine", Settings(default_backend="mine", backends={"mine": settings}))
@@ -81,24 +81,24 @@ def test_a_model_is_a_folder_or_a_hub_id(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_bad_setting_is_named(options: dict[str, Any], fragment: str) -> None:
     """When the instance is built, before torch or any file is touched."""
     with pytest.raises(ConfigError, match=r"backends\.mine") as caught:
-        backend_of(**options)
+        open_backend(**options)
     assert fragment in str(caught.value)
 
 
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra first, then the folder, then its contents; an id on the hub may still be downloaded."""
     monkeypatch.setattr(model_files, "find_spec", lambda _: None)
-    hint = backend_of(model="owner/name").ready() or ""
+    hint = open_backend(model="owner/name").ready() or ""
     assert "pip install" in hint
     assert "diffusers" in hint or "local" in hint
     monkeypatch.setattr(model_files, "find_spec", lambda _: importlib.util.find_spec("json"))
-    assert backend_of(model="owner/name").ready() is None
-    assert backend_of(model="./nowhere/at").ready() == f"there is no folder {Path('./nowhere/at').absolute()}"
+    assert open_backend(model="owner/name").ready() is None
+    assert open_backend(model="./nowhere/at").ready() == f"there is no folder {Path('./nowhere/at').absolute()}"
     assert (
-        backend_of(model=str(tmp_path)).ready() == f"{tmp_path} holds no model_index.json: it is not a saved pipeline"
+        open_backend(model=str(tmp_path)).ready() == f"{tmp_path} holds no model_index.json: it is not a saved pipeline"
     )
     (tmp_path / "model_index.json").write_text("{}")
-    assert backend_of(model=str(tmp_path)).ready() is None
+    assert open_backend(model=str(tmp_path)).ready() is None
 
 
 @pytest.mark.soak
@@ -120,7 +120,7 @@ def test_a_model_is_downloaded_once(tiny_flux: Path, tmp_path: Path) -> None:
 
 def test_the_rows_are_held_against_the_pipeline(tiny_flux: Path) -> None:
     """What the pipeline takes is known from its class, before its weights are read; `learn` may be asked twice."""
-    backend = backend_of(model=str(tiny_flux))
+    backend = open_backend(model=str(tiny_flux))
     job = make_job(width=30, negative_prompt="rain", backend_opts={"guidance": 2, "eta": 1})
     assert backend.problems(job) == []
     backend.learn()
@@ -139,7 +139,7 @@ def test_the_rows_are_held_against_the_pipeline(tiny_flux: Path) -> None:
 def test_a_device_that_is_not_there_is_named(tiny_flux: Path, options: dict[str, Any], fragment: str) -> None:
     """Before anything is sent, with the place of the setting."""
     with pytest.raises(ConfigError, match=r"^the built-in settings: backends\.mine: ") as caught:
-        backend_of(model=str(tiny_flux), **options).learn()
+        open_backend(model=str(tiny_flux), **options).learn()
     assert fragment in str(caught.value)
 
 
@@ -156,7 +156,7 @@ def test_bits_that_need_a_compiler_are_refused_without_one(
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(cpp_extension, "CUDA_HOME", None)
-    backend = backend_of(model=str(tiny_flux), quantize=bits)
+    backend = open_backend(model=str(tiny_flux), quantize=bits)
     with nullcontext() if fine else pytest.raises(ConfigError, match="quantize: int8 needs neither"):
         backend.learn()
 
@@ -176,5 +176,5 @@ def test_what_is_no_text_to_image_pipeline_is_refused(tmp_path: Path, index: str
     """Before anything is sent, by the name in its index."""
     (tmp_path / "model_index.json").write_text(index)
     with pytest.raises(ConfigError, match=r"backends\.mine") as caught:
-        backend_of(model=str(tmp_path), device="cpu").learn()
+        open_backend(model=str(tmp_path), device="cpu").learn()
     assert fragment in str(caught.value)

@@ -15,7 +15,7 @@ from tasks.core.clock import Clock
 from tasks.core.errors import ConfigError
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
-from tests.support.fakes.backends import EVERYTHING, backend_of, batch_at, generate, job_of
+from tests.support.fakes.backends import EVERYTHING, batch_at, generate, make_instance_job, open_backend
 from tests.support.fakes.fal_queue import FalQueue, instance
 from tests.support.fakes.serving import serving
 
@@ -35,7 +35,7 @@ async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FalQueue]:
 async def run(out: Path, provider: FalQueue, jobs: int = 3, **changes: Any) -> Any:
     """Generate so many jobs and count."""
     chosen = instance(provider.url, **changes)
-    return await generate(out, chosen, [job_of(chosen, number) for number in range(jobs)], clock=HASTY)
+    return await generate(out, chosen, [make_instance_job(chosen, number) for number in range(jobs)], clock=HASTY)
 
 
 async def test_a_batch_without_faults(out: Path, provider: FalQueue) -> None:
@@ -107,7 +107,7 @@ async def test_what_concerns_the_account_stops_the_batch(
     """Resumable, and nobody's job is failed for it."""
     provider.break_(fault)
     chosen = instance(provider.url)
-    async with batch_at(out, chosen, [job_of(chosen)]) as batch:
+    async with batch_at(out, chosen, [make_instance_job(chosen)]) as batch:
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is not None
         assert batch.stop.cause.reason == reason
@@ -116,14 +116,16 @@ async def test_what_concerns_the_account_stops_the_batch(
 
 def test_what_a_job_becomes() -> None:
     """Sizes as the model is told them, and a row's own options last."""
-    job = job_of(instance(""), width=640, height=480, steps=4, backend_opts={"guidance_scale": 3.5, "seed": None})
+    job = make_instance_job(
+        instance(""), width=640, height=480, steps=4, backend_opts={"guidance_scale": 3.5, "seed": None}
+    )
     sent = build_input(job, FalOptions())
     assert sent["image_size"] == {"width": 640, "height": 480}
     assert (sent["num_inference_steps"], sent["guidance_scale"], "seed" in sent) == (4, 3.5, False)
-    wide = job_of(instance(""), aspect_ratio="16:9")
+    wide = make_instance_job(instance(""), aspect_ratio="16:9")
     assert build_input(wide, FalOptions(size_as="aspect_ratio"))["aspect_ratio"] == "16:9"
     assert build_input(wide, FalOptions())["image_size"] == {"width": 1360, "height": 768}
-    assert set(build_input(job_of(instance("")), FalOptions(sends=[]))) == {"prompt"}
+    assert set(build_input(make_instance_job(instance("")), FalOptions(sends=[]))) == {"prompt"}
 
 
 @pytest.mark.parametrize(
@@ -139,18 +141,20 @@ def test_what_a_job_becomes() -> None:
 def test_a_budget_sets_aside_the_most_that_a_size_can_cost(size: Any, usual: int | None, most: int | None) -> None:
     """By the begun megapixel, also of a size by its name; of a name that is not known here the price is unknown."""
     chosen = instance("http://localhost")
-    estimate = backend_of(chosen).estimate(job_of(chosen, backend_opts={} if size is None else {"image_size": size}))
+    estimate = open_backend(chosen).estimate(
+        make_instance_job(chosen, backend_opts={} if size is None else {"image_size": size})
+    )
     assert estimate.cost_micros == (usual and usual * PRICE_MICROS)
     assert estimate.most_micros == (most and most * PRICE_MICROS)
 
 
 def test_what_cannot_be_sent_is_a_problem() -> None:
     """By its input."""
-    sized = job_of(instance(""), width=640, height=480)
+    sized = make_instance_job(instance(""), width=640, height=480)
     assert find_problems(sized, FalOptions()) == []
     assert find_problems(sized, FalOptions(size_as="none"))[0].startswith("size: ")
     assert find_problems(sized, FalOptions(size_as="aspect_ratio"))[0].startswith("size: ")
-    assert find_problems(job_of(instance(""), backend_opts={"num_images": 2}), FalOptions())[0].startswith(
+    assert find_problems(make_instance_job(instance(""), backend_opts={"num_images": 2}), FalOptions())[0].startswith(
         "num_images: "
     )
 
@@ -159,7 +163,7 @@ def test_what_cannot_be_sent_is_a_problem() -> None:
 def test_a_model_is_an_id(model: str) -> None:
     """It stands in an address, so nothing else passes."""
     with pytest.raises(ConfigError, match=r"backends\.api\.model: .* is not a model"):
-        backend_of(instance("http://127.0.0.1:1", model=model))
+        open_backend(instance("http://127.0.0.1:1", model=model))
 
 
 @pytest.mark.parametrize(

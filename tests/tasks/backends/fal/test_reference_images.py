@@ -14,7 +14,7 @@ from tasks.backends.fal.options import FalOptions
 from tasks.backends.fal.reference_images import build_image_inputs
 from tasks.core.errors import Rejected
 from tasks.store.references import build_data_address, find_reference
-from tests.support.fakes.backends import backend_of, generate, job_of
+from tests.support.fakes.backends import generate, make_instance_job, open_backend
 from tests.support.fakes.fal_queue import FalQueue, instance
 from tests.support.fakes.serving import serving
 from tests.support.scripted_backend import picture
@@ -35,7 +35,7 @@ async def provider(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIter
 def job(folder: Path, **changes: Any) -> Any:
     """A job that starts from a file, and whose mask is an address."""
     mask = find_reference("https://example.com/mask.png", folder)
-    return job_of(instance(""), **{"image": find_reference("a.png", folder), "mask": mask, **changes})
+    return make_instance_job(instance(""), **{"image": find_reference("a.png", folder), "mask": mask, **changes})
 
 
 async def test_files_travel_as_data_and_addresses_as_they_are(out: Path, tmp_path: Path, provider: FalQueue) -> None:
@@ -56,8 +56,8 @@ async def test_a_lost_submit_with_a_picture_is_held(out: Path, tmp_path: Path, p
 
 def test_a_model_takes_the_pictures_that_the_configuration_names(provider: FalQueue) -> None:
     """None by itself: a model drops an input that it does not know, and the picture would be paid for."""
-    assert not supported_inputs(backend_of(instance(provider.url)))
-    assert set(supported_inputs(backend_of(instance(provider.url, image_input="image_url")))) == {"image"}
+    assert not supported_inputs(open_backend(instance(provider.url)))
+    assert set(supported_inputs(open_backend(instance(provider.url, image_input="image_url")))) == {"image"}
 
 
 async def test_settings_that_take_no_picture_any_more_send_nothing(

@@ -15,7 +15,7 @@ from tasks.core.errors import Throttled
 from tasks.core.records import Prediction
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
-from tests.support.fakes.backends import EVERYTHING, backend_of, batch_at, generate, job_of
+from tests.support.fakes.backends import EVERYTHING, batch_at, generate, make_instance_job, open_backend
 from tests.support.fakes.json_api import JsonApi, at_once, lookup, polled
 from tests.support.fakes.serving import serving
 from tests.support.scripted_batch import ledger
@@ -35,7 +35,7 @@ async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[JsonApi]:
 
 async def run(out: Path, instance: dict[str, Any], jobs: int = 3) -> Any:
     """Generate so many jobs and count."""
-    return await generate(out, instance, [job_of(instance, number) for number in range(jobs)], clock=HASTY)
+    return await generate(out, instance, [make_instance_job(instance, number) for number in range(jobs)], clock=HASTY)
 
 
 @pytest.mark.parametrize("kind", ["raw", "base64", "url"])
@@ -86,7 +86,7 @@ async def test_an_address_without_a_host_is_the_services(out: Path, provider: Js
 async def test_a_row_s_own_options_are_merged_where_the_configuration_says(out: Path, provider: JsonApi) -> None:
     """They win over the template, and null takes an input away."""
     instance = at_once(provider.url, "raw", opts_at="/options")
-    job = job_of(instance, steps=4, backend_opts={"cfg": 3.5, "steps": None})
+    job = make_instance_job(instance, steps=4, backend_opts={"cfg": 3.5, "steps": None})
     await generate(out, instance, [job])
     assert provider.created[0]["options"] == {"cfg": 3.5}
 
@@ -146,7 +146,7 @@ async def test_two_folders_of_one_manifest_share_no_task(
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
         folder.mkdir()
-    jobs = [job_of(instance, number) for number in range(4)]
+    jobs = [make_instance_job(instance, number) for number in range(4)]
     counts = await asyncio.gather(*(generate(folder, instance, jobs, clock=HASTY) for folder in folders))
     ids = [{row[0] for row in ledger(folder, "SELECT prediction_id FROM attempts")} for folder in folders]
     assert [count.succeeded for count in counts] == [4, 4]
@@ -157,7 +157,7 @@ async def test_a_refused_repetition_says_nothing_of_the_first_create(out: Path, 
     """It may have been made and billed: held, not failed at no cost."""
     provider.break_("drop_after", 1)
     instance = polled(provider.url, idempotency_header="Idempotency-Key")
-    async with batch_at(out, instance, [job_of(instance)], clock=HASTY) as batch:
+    async with batch_at(out, instance, [make_instance_job(instance)], clock=HASTY) as batch:
         running = asyncio.create_task(generate_range(batch, *EVERYTHING))
         while not provider.created:
             await asyncio.sleep(0)
@@ -170,7 +170,7 @@ async def test_a_refused_repetition_says_nothing_of_the_first_create(out: Path, 
 async def test_after_a_kill_an_idempotency_key_is_not_relied_on(out: Path, provider: JsonApi) -> None:
     """The next run would send another attempt's key: the job is held."""
     instance = polled(provider.url, idempotency_header="Idempotency-Key")
-    job = job_of(instance)
+    job = make_instance_job(instance)
     async with batch_at(out, instance, [job]) as batch:
         await batch.journal.submitting(job, number=1, reserved_micros=20_000, now_us=batch.clock.now_us())
     assert (await generate(out, instance, [job])).held == 1
@@ -234,7 +234,7 @@ async def test_what_concerns_the_account_stops_the_batch(fault: str, reason: str
     """Resumable, and nobody's job is failed for it."""
     provider.break_(fault)
     instance = polled(provider.url)
-    async with batch_at(out, instance, [job_of(instance)]) as batch:
+    async with batch_at(out, instance, [make_instance_job(instance)]) as batch:
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is not None
         assert batch.stop.cause.reason == reason
@@ -244,9 +244,9 @@ async def test_what_concerns_the_account_stops_the_batch(fault: str, reason: str
 async def test_a_429_says_when_to_come_again(provider: JsonApi) -> None:
     """By its header."""
     provider.break_("throttled")
-    backend = backend_of(polled(provider.url))
+    backend = open_backend(polled(provider.url))
     with pytest.raises(Throttled) as caught:
-        await backend.submit(job_of(polled(provider.url)), attempt=1)
+        await backend.submit(make_instance_job(polled(provider.url)), attempt=1)
     await backend.close()
     assert caught.value.retry_after_s == 7.0
 
@@ -254,8 +254,8 @@ async def test_a_429_says_when_to_come_again(provider: JsonApi) -> None:
 async def test_a_task_is_waited_for_from_its_id_alone(provider: JsonApi) -> None:
     """As after a restart."""
     instance = polled(provider.url)
-    first, second = backend_of(instance), backend_of(instance)
-    job = job_of(instance)
+    first, second = open_backend(instance), open_backend(instance)
+    job = make_instance_job(instance)
     sent = await first.submit(job, attempt=1)
     ended = await second.wait(job, Prediction(prediction_id=sent.prediction_id))
     assert len(await second.fetch(job, ended)) > 100

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.backends.http_api.template import fill, fill_address
 from tasks.core.errors import ConfigError
-from tests.support.fakes.backends import backend_of, job_of
+from tests.support.fakes.backends import make_instance_job, open_backend
 from tests.support.fakes.json_api import at_once, lookup, polled
 
 URL = "http://127.0.0.1:1"
@@ -64,7 +64,7 @@ def test_every_mistake_is_named_with_its_setting(case: str) -> None:
     """One line: the instance, the setting, what is wrong and what there is instead."""
     changes, message = MISTAKES[case]
     with pytest.raises(ConfigError) as caught:
-        backend_of({**at_once(URL, "raw"), **changes})
+        open_backend({**at_once(URL, "raw"), **changes})
     assert "backends.api" in str(caught.value)
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
@@ -73,10 +73,10 @@ def test_every_mistake_is_named_with_its_setting(case: str) -> None:
 def test_missing_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each one that a header or an address needs, whatever call it stands in."""
     instance = polled(URL, find={**lookup(URL), "url": URL + "/?key={env:OTHER_KEY}"})
-    assert backend_of(instance).ready() == "set ANY_KEY, OTHER_KEY"
+    assert open_backend(instance).ready() == "set ANY_KEY, OTHER_KEY"
     monkeypatch.setenv("ANY_KEY", "a")
     monkeypatch.setenv("OTHER_KEY", "b")
-    assert backend_of(instance).ready() is None
+    assert open_backend(instance).ready() is None
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,6 @@ def test_a_value_in_an_address_leads_nowhere_else() -> None:
 def test_options_of_a_row_that_cannot_be_sent_are_a_problem() -> None:
     """A create without a body has no room for them."""
     instance = at_once(URL, "raw", create={"url": URL + "/?p={prompt}"})
-    [problem] = backend_of(instance).problems(job_of(instance, backend_opts={"cfg": 3}))
+    [problem] = open_backend(instance).problems(make_instance_job(instance, backend_opts={"cfg": 3}))
     assert problem.startswith("backend_opts: ")
-    assert backend_of(instance).problems(job_of(instance)) == []
+    assert open_backend(instance).problems(make_instance_job(instance)) == []

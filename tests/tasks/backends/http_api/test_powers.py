@@ -28,7 +28,7 @@ from tasks.core.errors import (
 )
 from tasks.core.records import Job, Prediction, ReferenceImage
 from tasks.core.settings import load_settings
-from tests.support.fakes.backends import NAME, backend_of, job_of
+from tests.support.fakes.backends import NAME, make_instance_job, open_backend
 from tests.support.raw_server import RawServer, http, raw_server
 from tests.support.scripted_backend import picture
 
@@ -63,10 +63,10 @@ def polled(server: RawServer, **changes: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def opened(instance: dict[str, Any]) -> AsyncIterator[tuple[HttpBackend, Job]]:
     """The backend of an instance, and a job for it."""
-    backend = backend_of(instance)
+    backend = open_backend(instance)
     assert isinstance(backend, HttpBackend)
     try:
-        yield backend, job_of(instance)
+        yield backend, make_instance_job(instance)
     finally:
         await backend.close()
 
@@ -216,15 +216,15 @@ async def test_a_program_prints_the_token(tmp_path: Path) -> None:
         config = tmp_path / "imagen.yaml"
         config.write_text(json.dumps({"default_backend": NAME, "backends": {NAME: instance}}))
         backend = build_backend(NAME, load_settings(config))
-        await backend.submit(job_of(instance), attempt=1)
+        await backend.submit(make_instance_job(instance), attempt=1)
         with pytest.raises(Rejected, match=r"bad \*\*\*"):
-            await backend.submit(job_of(instance), attempt=1)
+            await backend.submit(make_instance_job(instance), attempt=1)
         await backend.close()
         assert "authorization: bearer ya29.secret\r\n" in server.requests[0].lower()
         program.write_text("#!/bin/sh\necho 'not logged in' >&2; exit 3\n")
         backend = build_backend(NAME, load_settings(config))
         with pytest.raises(BatchStopped, match="not logged in"):
-            await backend.submit(job_of(instance), attempt=1)
+            await backend.submit(make_instance_job(instance), attempt=1)
         await backend.close()
 
 

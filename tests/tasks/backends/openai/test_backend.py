@@ -14,7 +14,7 @@ from tasks.core.records import EndedFilter, JobState
 from tasks.generate.jobs import generate_range
 from tasks.ledger.jobs import reopen
 from tasks.ledger.queries import count_jobs
-from tests.support.fakes.backends import EVERYTHING, backend_of, batch_at, generate, job_of
+from tests.support.fakes.backends import EVERYTHING, batch_at, generate, make_instance_job, open_backend
 from tests.support.fakes.openai_images import INPUT_TOKENS, OUTPUT_TOKENS, OpenAIImages
 from tests.support.fakes.serving import serving
 from tests.support.scripted_batch import ledger
@@ -45,7 +45,7 @@ def instance(provider: OpenAIImages, **changes: Any) -> dict[str, Any]:
 async def run(out: Path, provider: OpenAIImages, jobs: int = 3, **changes: Any) -> Any:
     """Generate so many jobs and count."""
     chosen = instance(provider, **changes)
-    return await generate(out, chosen, [job_of(chosen, number) for number in range(jobs)])
+    return await generate(out, chosen, [make_instance_job(chosen, number) for number in range(jobs)])
 
 
 async def test_a_batch_without_faults(out: Path, provider: OpenAIImages) -> None:
@@ -80,9 +80,9 @@ async def test_the_users_own_price_wins_over_tokens(
 async def test_a_429_is_no_attempt(fault: str, provider: OpenAIImages) -> None:
     """It says when to come again and how often, by its headers or in words."""
     provider.break_(fault)
-    backend = backend_of(instance(provider))
+    backend = open_backend(instance(provider))
     with pytest.raises(Throttled) as caught:
-        await backend.submit(job_of(instance(provider)), attempt=1)
+        await backend.submit(make_instance_job(instance(provider)), attempt=1)
     await backend.close()
     expected = (90.0, 50.0) if fault == "throttled" else (12.0, 5.0)
     assert (caught.value.retry_after_s, caught.value.creates_per_min) == expected
@@ -101,7 +101,7 @@ async def test_what_ends_without_a_whole_answer_is_held(fault: str, out: Path, p
     assert (counts.held, again.held, provider.requests["generate"]) == (1, 1, 1)
     [(message,)] = ledger(out, "SELECT error_message FROM jobs")
     assert "keeps no list" in str(message)
-    async with batch_at(out, instance(provider), [job_of(instance(provider))]) as batch:
+    async with batch_at(out, instance(provider), [make_instance_job(instance(provider))]) as batch:
         await reopen(batch.engine, EndedFilter(frozenset({JobState.HELD})))
         await generate_range(batch, *EVERYTHING)
         assert (await count_jobs(batch.engine)).succeeded == 1
@@ -123,10 +123,13 @@ async def test_an_answer_that_cannot_be_read_is_never_paid_again_by_itself(
 async def test_a_kept_answer_is_read_again_without_a_call(provider: OpenAIImages) -> None:
     """What was paid for is taken out of the answer as it came, and priced as it would have been."""
     chosen = instance(provider)
-    backend = backend_of(chosen)
+    backend = open_backend(chosen)
     raw = json.dumps(provider.image({"prompt": "a fox"})).encode()
-    ended = backend.reread(job_of(chosen), raw)  # type: ignore[attr-defined]  # not every backend has it
-    assert (await backend.fetch(job_of(chosen), ended), ended.cost_micros) == (ended.output.image, COST_MICROS)
+    ended = backend.reread(make_instance_job(chosen), raw)  # type: ignore[attr-defined]  # not every backend has it
+    assert (await backend.fetch(make_instance_job(chosen), ended), ended.cost_micros) == (
+        ended.output.image,
+        COST_MICROS,
+    )
     await backend.close()
     assert provider.requests["generate"] == 0
 
@@ -175,7 +178,7 @@ async def test_what_concerns_the_account_stops_the_batch(
 ) -> None:
     """Nobody's job is failed for it; with the account in order the batch goes on."""
     provider.break_(fault)
-    jobs = [job_of(instance(provider), number) for number in range(5)]
+    jobs = [make_instance_job(instance(provider), number) for number in range(5)]
     async with batch_at(out, instance(provider, concurrency=1), jobs) as batch:
         await generate_range(batch, *EVERYTHING)
         assert batch.stop.cause is not None
@@ -189,7 +192,7 @@ async def test_a_picture_whose_run_was_killed_before_it_was_stored_is_said_to_be
     out: Path, provider: OpenAIImages
 ) -> None:
     """The id is in the ledger, the picture nowhere: failed as `output_gone`, and paid again only when asked for."""
-    chosen, job = instance(provider), job_of(instance(provider))
+    chosen, job = instance(provider), make_instance_job(instance(provider))
     async with batch_at(out, chosen, [job]) as batch:
         await batch.journal.submitting(job, number=1, reserved_micros=9_000, now_us=batch.clock.now_us())
         sent = await batch.backend("api").submit(job, attempt=1)
@@ -200,7 +203,7 @@ async def test_a_picture_whose_run_was_killed_before_it_was_stored_is_said_to_be
 
 async def test_a_call_that_a_kill_interrupted_is_held(out: Path, provider: OpenAIImages) -> None:
     """Its intent is in the ledger and no answer."""
-    chosen, job = instance(provider), job_of(instance(provider))
+    chosen, job = instance(provider), make_instance_job(instance(provider))
     async with batch_at(out, chosen, [job]) as batch:
         await batch.journal.submitting(job, number=1, reserved_micros=9_000, now_us=batch.clock.now_us())
     counts = await generate(out, chosen, [job])
@@ -210,7 +213,7 @@ async def test_a_call_that_a_kill_interrupted_is_held(out: Path, provider: OpenA
 async def test_a_budget_is_kept(out: Path, provider: OpenAIImages) -> None:
     """What is set aside is the dearest picture of this quality; what was not used comes back."""
     chosen = instance(provider)
-    jobs = [job_of(chosen, number) for number in range(10)]
+    jobs = [make_instance_job(chosen, number) for number in range(10)]
     async with batch_at(out, chosen, jobs, budget_micros=3 * COST_MICROS + 3_000) as batch:
         await generate_range(batch, *EVERYTHING)
         counts = await count_jobs(batch.engine)

@@ -16,7 +16,7 @@ from tasks.backends.openai.gathering import BatchGatherer
 from tasks.core.clock import Clock
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
-from tests.support.fakes.backends import EVERYTHING, backend_of, batch_at, generate, job_of
+from tests.support.fakes.backends import EVERYTHING, batch_at, generate, make_instance_job, open_backend
 from tests.support.fakes.openai_batches import OpenAIBatches, instance
 from tests.support.fakes.openai_images import INPUT_TOKENS, OUTPUT_TOKENS
 from tests.support.fakes.serving import serving
@@ -39,7 +39,7 @@ async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenAIBatch
 async def run(out: Path, provider: OpenAIBatches, jobs: int = 4, **changes: Any) -> Any:
     """Generate so many jobs and count."""
     chosen = instance(provider.url, **changes)
-    return await generate(out, chosen, [job_of(chosen, number) for number in range(jobs)], clock=SLOWER)
+    return await generate(out, chosen, [make_instance_job(chosen, number) for number in range(jobs)], clock=SLOWER)
 
 
 async def test_jobs_go_in_batches_of_a_bounded_size(out: Path, provider: OpenAIBatches) -> None:
@@ -75,7 +75,7 @@ async def test_two_folders_of_one_manifest_share_no_batch(tmp_path: Path, provid
     for folder in folders:
         folder.mkdir()
     chosen = instance(provider.url)
-    jobs = [job_of(chosen, number) for number in range(3)]
+    jobs = [make_instance_job(chosen, number) for number in range(3)]
     counts = await asyncio.gather(*(generate(folder, chosen, jobs, clock=SLOWER) for folder in folders))
     ids = [{row[0] for row in ledger(folder, "SELECT prediction_id FROM attempts")} for folder in folders]
     assert [count.succeeded for count in counts] == [3, 3]
@@ -87,7 +87,7 @@ async def test_a_list_that_cannot_be_read_holds(out: Path, provider: OpenAIBatch
     provider.break_("batch_drop_after", 1)
     provider.break_("batch_list_error")
     chosen = instance(provider.url)
-    counts = await generate(out, chosen, [job_of(chosen, number) for number in range(2)], clock=HASTY)
+    counts = await generate(out, chosen, [make_instance_job(chosen, number) for number in range(2)], clock=HASTY)
     assert (counts.held, len(provider.created)) == (2, 2)
 
 
@@ -153,7 +153,7 @@ async def test_an_account_that_is_empty_in_the_middle_stops_the_batch(out: Path,
     """Nobody's job is failed for it: the lines that were not done go into a batch that is refused."""
     provider.break_("line_no_credit", 3)
     chosen = instance(provider.url)
-    async with batch_at(out, chosen, [job_of(chosen, number) for number in range(3)], clock=SLOWER) as batch:
+    async with batch_at(out, chosen, [make_instance_job(chosen, number) for number in range(3)], clock=SLOWER) as batch:
         running = asyncio.create_task(generate_range(batch, *EVERYTHING))
         while not provider.batches:
             await asyncio.sleep(0.01)
@@ -171,7 +171,7 @@ async def test_a_batch_that_was_read_lies_on_disk_no_longer(
     """Its files go when its last line was read, not when the run ends: a long run needs the room of a few batches."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     chosen = instance(provider.url, batch_jobs=3)
-    async with batch_at(out, chosen, [job_of(chosen, number) for number in range(9)], clock=SLOWER) as batch:
+    async with batch_at(out, chosen, [make_instance_job(chosen, number) for number in range(9)], clock=SLOWER) as batch:
         await generate_range(batch, *EVERYTHING)
         assert (await count_jobs(batch.engine)).succeeded == 9
         assert list(tmp_path.glob("imagen-batch-*/*")) == []
@@ -183,7 +183,7 @@ async def test_a_full_folder_for_temporary_files_stops_and_loses_nothing(
 ) -> None:
     """A batch that cannot be downloaded is no failed job: it is collected when there is room."""
     chosen = instance(provider.url)
-    jobs = [job_of(chosen, number) for number in range(3)]
+    jobs = [make_instance_job(chosen, number) for number in range(3)]
     with monkeypatch.context() as patched:
         patched.setattr("tempfile.tempdir", str(tmp_path / "gone"))
         async with batch_at(out, chosen, jobs, clock=SLOWER) as batch:
@@ -201,7 +201,7 @@ async def test_a_run_that_ends_early_leaves_its_batches_and_the_next_one_collect
     """A second Ctrl-C cancels nothing at the provider: the ids are in the ledger, for days."""
     provider.looks = 10**6
     chosen = instance(provider.url)
-    jobs = [job_of(chosen, number) for number in range(8)]
+    jobs = [make_instance_job(chosen, number) for number in range(8)]
     async with batch_at(out, chosen, jobs) as batch:
         running = asyncio.create_task(generate_range(batch, *EVERYTHING))
         while not provider.requests["get"]:
@@ -220,7 +220,7 @@ async def test_a_run_that_ends_early_leaves_its_batches_and_the_next_one_collect
 async def test_what_a_kill_left_without_an_id_is_found_by_its_name(out: Path, provider: OpenAIBatches) -> None:
     """The intents are in the ledger, the batch is in the list: adopted, not sent again."""
     chosen = instance(provider.url)
-    jobs = [job_of(chosen, number) for number in range(3)]
+    jobs = [make_instance_job(chosen, number) for number in range(3)]
     async with batch_at(out, chosen, jobs) as batch:
         for job in jobs:
             await batch.journal.submitting(job, number=1, reserved_micros=9_000, now_us=batch.clock.now_us())
@@ -250,8 +250,8 @@ async def test_what_nobody_waits_for_any_more_is_not_sent() -> None:
 async def test_a_line_is_the_request_of_the_images_api(provider: OpenAIBatches) -> None:
     """Under a name of at most 64 characters."""
     chosen = instance(provider.url)
-    backend = backend_of(chosen)
-    await backend.submit(job_of(chosen), attempt=12)
+    backend = open_backend(chosen)
+    await backend.submit(make_instance_job(chosen), attempt=12)
     await backend.close()
     [line] = [json.loads(line) for line in provider.files["file-1"].splitlines()]
     assert (line["method"], line["url"]) == ("POST", "/v1/images/generations")

@@ -13,7 +13,7 @@ from tasks.backends.openai.costs import Costs
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.prices import Pricing, find_price
 from tasks.store.references import build_data_address, find_reference
-from tests.support.fakes.backends import backend_of, generate, job_of
+from tests.support.fakes.backends import generate, make_instance_job, open_backend
 from tests.support.fakes.openai_images import IMAGE_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, OpenAIImages
 from tests.support.fakes.serving import serving
 from tests.support.scripted_backend import picture
@@ -43,7 +43,7 @@ def job(number: int, folder: Path, image: str = "a.png", mask: str | None = "mas
     """A job that starts from a picture."""
     found = None if mask is None else find_reference(mask, folder)
     chosen = {"type": "openai", "model": MODEL}
-    return job_of(chosen, number, **{"image": find_reference(image, folder), "mask": found, **changes})
+    return make_instance_job(chosen, number, **{"image": find_reference(image, folder), "mask": found, **changes})
 
 
 async def test_files_travel_as_a_form(out: Path, tmp_path: Path, provider: OpenAIImages) -> None:
@@ -114,7 +114,7 @@ def test_the_most_that_an_edit_costs_is_known_where_its_pictures_tokens_are(
 
 def test_what_a_form_cannot_hold_is_said_beforehand(tmp_path: Path, provider: OpenAIImages) -> None:
     """A list or an object of a row's options."""
-    backend = backend_of(instance(provider))
+    backend = open_backend(instance(provider))
     [problem] = backend.problems(job(0, tmp_path, backend_opts={"svg": {"a": 1}}))
     assert problem.startswith("svg: only a text")
     assert backend.problems(job(0, tmp_path, backend_opts={"background": "opaque"})) == []
@@ -122,5 +122,5 @@ def test_what_a_form_cannot_hold_is_said_beforehand(tmp_path: Path, provider: Op
 
 def test_batches_take_no_pictures(provider: OpenAIImages) -> None:
     """So a row with one is refused when it is planned."""
-    assert set(supported_inputs(backend_of(instance(provider)))) == {"image", "mask"}
-    assert not supported_inputs(backend_of(instance(provider, mode="batch")))
+    assert set(supported_inputs(open_backend(instance(provider)))) == {"image", "mask"}
+    assert not supported_inputs(open_backend(instance(provider, mode="batch")))

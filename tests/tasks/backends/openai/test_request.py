@@ -11,7 +11,7 @@ from tasks.backends.openai.costs import Costs
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.openai.request import build_body, find_problems
 from tasks.backends.prices import Pricing, find_price
-from tests.support.fakes.backends import job_of
+from tests.support.fakes.backends import make_instance_job
 
 FIXED = "gpt-image-1.5"
 FREE = "gpt-image-2.5-flare"
@@ -20,7 +20,7 @@ OTHER = "somebody/else"
 
 def job(model: str, **changes: Any) -> Any:
     """A job for a model."""
-    return job_of({"type": "openai", "model": model}, **changes)
+    return make_instance_job({"type": "openai", "model": model}, **changes)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ LOW_CREDIT = (
 
 
 @asynccontextmanager
-async def api_of(base: str) -> AsyncIterator[ReplicateApi]:
+async def open_api(base: str) -> AsyncIterator[ReplicateApi]:
     """The API at an address, closed at the end."""
     api = ReplicateApi(base=base, token="r8_secret", token_env="MY_TOKEN", connections=4)
     try:
@@ -50,7 +50,7 @@ async def api_of(base: str) -> AsyncIterator[ReplicateApi]:
 
 async def create(base: str, model: ModelReference = SCHNELL) -> dict[str, object]:
     """One create."""
-    async with api_of(base) as api:
+    async with open_api(base) as api:
         return await api.create(model, {"prompt": "a fox", "seed": 7}, cancel_after_s=60)
 
 
@@ -144,7 +144,7 @@ async def test_the_list_is_followed_to_its_end_and_never_elsewhere(elsewhere: st
         async for page in api.list_created(datetime(2026, 11, 24, 10, tzinfo=UTC)):
             seen.extend(item["id"] for item in page)
 
-    async with raw_server() as server, api_of(server.url) as api:
+    async with raw_server() as server, open_api(server.url) as api:
         first = {"results": [{"id": "a"}], "next": f"{server.url}/v1/predictions?cursor=x"}
         foreign = {"results": [{"id": "b"}], "next": f"{elsewhere}/v1/predictions?cursor=y"}
         server.answers = [http("200 OK", json.dumps(first)), http("200 OK", json.dumps(foreign))]
@@ -170,7 +170,7 @@ async def test_the_list_is_followed_to_its_end_and_never_elsewhere(elsewhere: st
 )
 async def test_what_an_answer_to_a_look_says(answer: bytes | None, error: type[Exception]) -> None:
     """Trouble with a look says nothing about the prediction, except that it is not known any more."""
-    async with raw_server(answer) as server, api_of(server.url) as api:
+    async with raw_server(answer) as server, open_api(server.url) as api:
         with pytest.raises(error) as caught:
             await api.get("p")
     assert not isinstance(caught.value, JobError) or caught.value.cost_micros is None

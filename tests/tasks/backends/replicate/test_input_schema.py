@@ -102,7 +102,7 @@ async def test_what_can_never_work_is_said_before_anything_is_sent(status: str, 
         await fetched({}, status=status)
 
 
-def schema_of(properties: dict[str, Any], **components: Any) -> InputSchema:
+def build_schema(properties: dict[str, Any], **components: Any) -> InputSchema:
     """A schema with these inputs."""
     inputs = {"type": "object", "properties": properties}
     return InputSchema({"components": {"schemas": {"Input": inputs, **components}}})
@@ -112,20 +112,20 @@ async def test_a_schema_leads_nowhere_else() -> None:
     """A reference to another address or to a file is not followed: nobody is asked, and nothing is read."""
     async with raw_server(http("200 OK", '{"type": "string"}')) as server:
         for elsewhere in (f"{server.url}/x.json", "file:///etc/passwd", "#/components/schemas/none"):
-            schema = schema_of({"prompt": {"$ref": elsewhere}})
+            schema = build_schema({"prompt": {"$ref": elsewhere}})
             assert await asyncio.to_thread(schema.problems, {"prompt": 7}) == []
     assert server.requests == []
 
 
 def test_a_schema_that_refers_to_itself_is_as_good_as_none() -> None:
     """It crashes nothing; the service checks the input."""
-    schema = schema_of({"prompt": {"$ref": "#/components/schemas/loop"}}, loop={"$ref": "#/components/schemas/loop"})
+    schema = build_schema({"prompt": {"$ref": "#/components/schemas/loop"}}, loop={"$ref": "#/components/schemas/loop"})
     assert schema.problems({"prompt": "a fox"}) == []
 
 
 def test_a_published_pattern_holds_up_nobody() -> None:
     """One that takes exponential time is not tried here."""
-    schema = schema_of({"prompt": {"type": "string", "pattern": "^(a+)+$"}})
+    schema = build_schema({"prompt": {"type": "string", "pattern": "^(a+)+$"}})
     assert schema.problems({"prompt": "a" * 50_000 + "!"}) == []
     assert schema.problems({"prompt": 7}) != []
 
@@ -165,7 +165,7 @@ def display() -> Iterator[list[str]]:
 
 def test_several_images_by_default_are_said_before_anything_is_paid() -> None:
     """A model that makes four images unless it is told otherwise would bill four and one would be kept."""
-    schema = schema_of({"prompt": {"type": "string"}, "Num-Images": {"type": "integer", "default": 4}})
+    schema = build_schema({"prompt": {"type": "string"}, "Num-Images": {"type": "integer", "default": 4}})
     [problem] = schema.problems({"prompt": "a fox"})
     assert problem.startswith("Num-Images: the model makes 4 images")
     assert schema.problems({"prompt": "a fox", "Num-Images": 1}) == []

@@ -34,7 +34,7 @@ async def turns(pace: SharedRateLimiter, number: int, *, callers: int = 8) -> li
     return taken
 
 
-async def per_min_of(ledger: AsyncEngine) -> float:
+async def read_rate(ledger: AsyncEngine) -> float:
     """The rate that all workers keep now."""
     async with ledger.connect() as db:
         return float((await db.execute(select(rates.c.per_min))).scalar_one())
@@ -69,7 +69,7 @@ async def test_a_429_holds_up_every_worker_and_cuts_once(ledger: AsyncEngine) ->
     await first._told()
     second.record_throttle(sent[1], retry_after_s=0.1, per_min=None)
     await second._told()
-    assert await per_min_of(ledger) == 0.75 * PER_MIN
+    assert await read_rate(ledger) == 0.75 * PER_MIN
     assert min(await asyncio.gather(worker(ledger).acquire(), second.acquire())) > max(sent) + 0.6 - STEP_S
 
 
@@ -80,7 +80,7 @@ async def test_the_common_rate_climbs_with_what_any_worker_was_let_through(ledge
     for pace in [first, second] * 20:
         await pace.acquire()
         pace.record_success()
-    assert await per_min_of(ledger) == PER_MIN
+    assert await read_rate(ledger) == PER_MIN
 
 
 async def test_a_stated_rate_never_goes_beyond_the_configured_one(ledger: AsyncEngine) -> None:
@@ -88,7 +88,7 @@ async def test_a_stated_rate_never_goes_beyond_the_configured_one(ledger: AsyncE
     pace = worker(ledger)
     pace.record_throttle(await pace.acquire(), retry_after_s=0, per_min=10 * PER_MIN)
     await pace.acquire()
-    assert await per_min_of(ledger) == PER_MIN
+    assert await read_rate(ledger) == PER_MIN
 
 
 async def test_a_stated_rate_is_kept_by_all(ledger: AsyncEngine) -> None:
@@ -98,5 +98,5 @@ async def test_a_stated_rate_is_kept_by_all(ledger: AsyncEngine) -> None:
     await pace._told()
     other = worker(ledger)
     taken = [await other.acquire() for _ in range(4)]
-    assert await per_min_of(ledger) == 0.97 * 600
+    assert await read_rate(ledger) == 0.97 * 600
     assert all(later - earlier > 0.1 for earlier, later in pairwise(taken))

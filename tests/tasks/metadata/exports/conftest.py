@@ -13,7 +13,7 @@ from tasks.core.records import Job
 from tasks.generate.jobs import generate_range
 from tasks.metadata.write import write_metadata
 from tasks.store.output.folder import OutputFolder
-from tests.support.factories import FakeClock, batch_of, make_job
+from tests.support.factories import FakeClock, make_job, open_batch_with
 from tests.support.scripted_backend import ScriptedBackend
 
 DIRTY = [
@@ -42,7 +42,7 @@ async def make_batch(out: Path, jobs: list[Job], fetched: Mapping[str, bytes] | 
     for name, data in (fetched or {}).items():
         backend.on_fetch[name].append(data)
     backend.on_wait["refused"] = deque([Refused("flagged")])
-    async with batch_of(out, jobs, clock=FakeClock().clock) as batch:
+    async with open_batch_with(out, jobs, clock=FakeClock().clock) as batch:
         batch._backends["sketch"] = backend
         await generate_range(batch, 0, 100)
         await write_metadata(batch.engine, OutputFolder(out))

@@ -28,7 +28,7 @@ from tests.tasks.metadata.exports.conftest import DIRTY
 NAMES = [column.name for column in COLUMNS]
 
 
-def column_of(path: Path, name: str) -> list[Any]:
+def read_column(path: Path, name: str) -> list[Any]:
     """A column as DuckDB reads it, in the order of the file."""
     return [row[0] for row in duckdb.execute(f"SELECT {name} FROM '{path}' ORDER BY line").fetchall()]
 
@@ -47,7 +47,7 @@ async def test_csv_comes_back_as_it_was(raw: bool, finished: Path, tmp_path: Pat
     assert list(rows[0]) == NAMES
     assert [row["prompt"] for row in rows[: len(DIRTY)]] == expected
     assert [row["status"] for row in rows].count("failed") == 1
-    assert column_of(path, "prompt")[: len(DIRTY)] == expected
+    assert read_column(path, "prompt")[: len(DIRTY)] == expected
 
 
 @given(text=st.text(), start=st.sampled_from(["=", "+", "-", "@", "\t", "\r", "\n"]))
@@ -81,7 +81,7 @@ async def test_jsonl_comes_back_as_it_was(finished: Path, tmp_path: Path) -> Non
     assert [row["prompt"] for row in rows[: len(DIRTY)]] == DIRTY
     assert (rows[-2]["file_name"], rows[-2]["error_kind"], rows[-1]["steps"]) == (None, "moderation", 4)
     assert rows[0]["created_at"].endswith("+00:00")
-    assert column_of(path, "prompt")[: len(DIRTY)] == DIRTY
+    assert read_column(path, "prompt")[: len(DIRTY)] == DIRTY
     loaded = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded["prompt"][: len(DIRTY)] == DIRTY
 

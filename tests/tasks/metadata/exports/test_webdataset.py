@@ -27,13 +27,13 @@ pytestmark = [
 ]
 
 
-async def shards_of(out: Path, target: Path, **limits: int) -> list[Path]:
+async def write_shards(out: Path, target: Path, **limits: int) -> list[Path]:
     """The shards of an export, in order."""
     await export_batch(OutputFolder(out), ExportFormat.WEBDATASET, target, limits=ShardLimits(**limits))
     return sorted(target.glob("*.tar"))
 
 
-def samples_of(shards: list[Path]) -> list[dict[str, Any]]:
+def read_samples(shards: list[Path]) -> list[dict[str, Any]]:
     """What the webdataset library makes of the shards."""
     import webdataset  # noqa: PLC0415  it imports torch, which takes seconds
 
@@ -43,7 +43,7 @@ def samples_of(shards: list[Path]) -> list[dict[str, Any]]:
 
 async def test_webdataset_reads_every_image_with_its_prompt(finished: Path, tmp_path: Path) -> None:
     """Prompts come back character for character; a failed job has no sample."""
-    samples = samples_of(await shards_of(finished, tmp_path / "shards"))
+    samples = read_samples(await write_shards(finished, tmp_path / "shards"))
     assert [sample["txt"] for sample in samples[:-1]] == DIRTY
     assert [sample["json"]["prompt"] for sample in samples[:-1]] == DIRTY
     assert {sample["png"].size for sample in samples} == {(32, 32)}
@@ -54,7 +54,7 @@ async def test_webdataset_reads_every_image_with_its_prompt(finished: Path, tmp_
 
 async def test_datasets_reads_what_only_late_samples_have(finished: Path, tmp_path: Path) -> None:
     """The card spells the types out, so a value that the first five samples lack is neither lost nor an error."""
-    await shards_of(finished, tmp_path / "shards")
+    await write_shards(finished, tmp_path / "shards")
     rows = datasets.load_dataset(str(tmp_path / "shards"), split="train", cache_dir=str(tmp_path / "cache"))
     assert [row["txt"] for row in rows][:-1] == DIRTY
     assert (rows[0]["json"]["steps"], rows[-1]["json"]["steps"]) == (None, 4)
@@ -64,27 +64,27 @@ async def test_datasets_reads_what_only_late_samples_have(finished: Path, tmp_pa
 async def test_a_loader_that_guesses_the_types_does_not_fail(finished: Path, tmp_path: Path) -> None:
     """`load_dataset("webdataset")` does not read the card."""
     folder = str(tmp_path / "shards")
-    await shards_of(finished, tmp_path / "shards")
+    await write_shards(finished, tmp_path / "shards")
     rows = datasets.load_dataset("webdataset", data_dir=folder, split="train", cache_dir=str(tmp_path / "cache"))
     assert [row["txt"] for row in rows][:-1] == DIRTY
 
 
 async def test_shards_end_at_their_limits(finished: Path, tmp_path: Path) -> None:
     """So many samples, or so many bytes, none of them cut; one sample may be larger than a shard."""
-    by_count = await shards_of(finished, tmp_path / "count", samples=3)
+    by_count = await write_shards(finished, tmp_path / "count", samples=3)
     assert [path.name for path in by_count] == ["shard-000000.tar", "shard-000001.tar", "shard-000002.tar"]
-    assert [len(samples_of([path])) for path in by_count] == [3, 3, 2]
-    whole = await shards_of(finished, tmp_path / "whole")
+    assert [len(read_samples([path])) for path in by_count] == [3, 3, 2]
+    whole = await write_shards(finished, tmp_path / "whole")
     limit = whole[0].stat().st_size // 2
-    by_bytes = await shards_of(finished, tmp_path / "bytes", bytes=limit)
+    by_bytes = await write_shards(finished, tmp_path / "bytes", bytes=limit)
     assert len(by_bytes) > 1
     assert all(path.stat().st_size <= limit + tarfile.RECORDSIZE for path in by_bytes)
-    assert len(await shards_of(finished, tmp_path / "tiny", bytes=1)) == len(DIRTY) + 1
+    assert len(await write_shards(finished, tmp_path / "tiny", bytes=1)) == len(DIRTY) + 1
 
 
 async def test_the_same_batch_gives_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     """Nothing of the clock, the user or the machine gets into a shard."""
-    first, again = [await shards_of(finished, tmp_path / name) for name in ("first", "again")]
+    first, again = [await write_shards(finished, tmp_path / name) for name in ("first", "again")]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
     with tarfile.open(first[0]) as tar:
         assert {(member.mtime, member.uid, member.uname, member.mode) for member in tar} == {(0, 0, "", 0o644)}
@@ -92,7 +92,7 @@ async def test_the_same_batch_gives_the_same_bytes(finished: Path, tmp_path: Pat
 
 async def test_keys_have_no_dots_and_members_stand_together(finished: Path, tmp_path: Path) -> None:
     """A key ends at the first dot, and a sample at the next key."""
-    (shard,) = await shards_of(finished, tmp_path / "shards")
+    (shard,) = await write_shards(finished, tmp_path / "shards")
     with tarfile.open(shard) as tar:
         names = [name.split(".") for name in tar.getnames()]
     assert {len(parts) for parts in names} == {2}
@@ -106,7 +106,7 @@ async def test_images_of_several_formats_load(out: Path, tmp_path: Path) -> None
     Image.new("RGB", (16, 16)).save(webp, "WEBP")
     jobs = [make_job(0), make_job(1, format="webp")]
     mixed = await make_batch(out, jobs, {"row-1": webp.getvalue()})
-    await shards_of(mixed, tmp_path / "shards")
+    await write_shards(mixed, tmp_path / "shards")
     rows = datasets.load_dataset(str(tmp_path / "shards"), split="train", cache_dir=str(tmp_path / "cache"))
     assert [row["txt"] for row in rows] == [job.prompt for job in jobs]
     assert (rows[0]["png"].size, rows[0]["webp"], rows[1]["png"], rows[1]["webp"].size) == (
@@ -121,14 +121,14 @@ async def test_a_missing_image_stops_the_export(finished: Path, tmp_path: Path) 
     """A data set that is silently smaller than its batch looks complete; nothing of it is left."""
     next((finished / "images").rglob("row-3-*")).unlink()
     with pytest.raises(OutputError, match="row-3-"):
-        await shards_of(finished, tmp_path / "shards")
+        await write_shards(finished, tmp_path / "shards")
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
 
 
 async def test_only_an_earlier_export_is_replaced(finished: Path, tmp_path: Path) -> None:
     """And only when asked; a folder with anything else in it stays as it is."""
     target = tmp_path / "shards"
-    await shards_of(finished, target, samples=2)
+    await write_shards(finished, target, samples=2)
     with pytest.raises(OutputError, match="--overwrite"):
         await export_batch(OutputFolder(finished), ExportFormat.WEBDATASET, target)
     await export_batch(OutputFolder(finished), ExportFormat.WEBDATASET, target, overwrite=True)

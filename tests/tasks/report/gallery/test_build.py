@@ -43,7 +43,7 @@ def values(column: dict[str, Any]) -> list[Any]:
     return [column["values"][place] for place in column["at"]] if "at" in column else column["values"]
 
 
-def files_of(out: Path) -> set[Path]:
+def list_files(out: Path) -> set[Path]:
     """What the page loads, and whatever lies beside that."""
     return {path for path in (out / "gallery").rglob("*") if path.is_file() and path != out / LOCK_NAME}
 
@@ -76,16 +76,16 @@ async def test_a_gallery_tells_what_it_wrote(batch: Path) -> None:
 async def test_written_again_nothing_is_made_twice_and_nothing_is_left_over(batch: Path) -> None:
     """A second gallery of the same batch writes the same files; of a changed one, the difference."""
     await write_gallery(OutputFolder(batch))
-    before = files_of(batch)
+    before = list_files(batch)
     assert (await write_gallery(OutputFolder(batch))).made == 0
-    assert files_of(batch) == before
+    assert list_files(batch) == before
 
     async with open_ledger(batch) as engine, engine.begin() as db:
         sha256 = paint(batch / "images/new.png", 99)
         change = f"UPDATE jobs SET file_name = 'images/new.png', sha256 = '{sha256}' WHERE position = 0"
         await db.exec_driver_sql(change)
     assert (await write_gallery(OutputFolder(batch))).made == 1
-    assert len(files_of(batch)) == len(before)
+    assert len(list_files(batch)) == len(before)
 
 
 async def test_a_living_run_is_not_disturbed(batch: Path) -> None:

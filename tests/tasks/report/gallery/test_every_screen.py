@@ -13,7 +13,7 @@ from selenium.webdriver import Chrome, Keys
 from tasks.report.gallery.build import write_gallery
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import make_job
-from tests.support.services.browser import PHONE_PX, errors_of, open_page, prefer_theme, resize, wait_for
+from tests.support.services.browser import PHONE_PX, open_page, prefer_theme, read_errors, resize, wait_for
 from tests.tasks.report.gallery.batches import paint
 from tests.tasks.report.gallery.conftest import HOSTILE, written
 from tests.tasks.report.gallery.looking import (
@@ -35,7 +35,7 @@ def test_it_opens_from_the_file_system_without_a_complaint(view: str, browser: C
         assert images_loaded(browser, "#content img")
     loaded = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert all(name.startswith("file:") for name in loaded)
-    assert errors_of(browser) == []
+    assert read_errors(browser) == []
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -50,7 +50,7 @@ def test_a_text_is_never_code(view: str, browser: Chrome, hostile_page: Path) ->
         assert {facts(browser)[name] for name in ("prompt", "negative prompt", "model", HOSTILE)} == {HOSTILE}
     assert browser.execute_script("return window.hacked") is None
     assert browser.execute_script("return document.querySelectorAll('img[onerror], b b, i').length") == 0
-    assert errors_of(browser) == []
+    assert read_errors(browser) == []
 
 
 def test_markup_would_not_run_either(browser: Chrome, hostile_page: Path) -> None:
@@ -64,7 +64,7 @@ def test_markup_would_not_run_either(browser: Chrome, hostile_page: Path) -> Non
     )
     wait_for(browser, "return document.querySelector('body > img').complete")
     assert browser.execute_script("return window.hacked") is None
-    assert any("Content Security Policy" in error for error in errors_of(browser))
+    assert any("Content Security Policy" in error for error in read_errors(browser))
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -72,7 +72,7 @@ def test_an_empty_batch_says_so(view: str, browser: Chrome, tmp_path: Path) -> N
     """No rows is no error."""
     open_page(browser, written(tmp_path / "b"), f"view={view}")
     assert texts(browser, ".empty") == ["This batch has no jobs yet."]
-    assert errors_of(browser) == []
+    assert read_errors(browser) == []
 
 
 def test_a_script_that_is_gone_is_told(browser: Chrome, tmp_path: Path) -> None:

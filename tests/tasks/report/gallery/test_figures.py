@@ -30,7 +30,7 @@ def row(**changes: Any) -> dict[str, Any]:
     return values | changes
 
 
-def figures_of(*rows: dict[str, Any]) -> Figures:
+def draw_figures(*rows: dict[str, Any]) -> Figures:
     """What these rows add up to."""
     figures = Figures()
     figures.add(rows)
@@ -39,7 +39,7 @@ def figures_of(*rows: dict[str, Any]) -> Figures:
 
 def test_rows_add_up_by_day_model_backend_and_kind() -> None:
     """An unknown cost is counted and is not 0; a failed job is no image; a held one fails as held."""
-    tables = figures_of(
+    tables = draw_figures(
         row(),
         row(cost_micros=None, latency_ms=3_000),
         row(completed_at_us=START_US + DAY_US, model="", latency_ms=None),
@@ -67,7 +67,7 @@ async def test_plots_are_drawn_for_both_themes(tmp_path: Path) -> None:
     """One drawing for each question that has an answer, each in a light and a dark dress, with the names in it."""
     hostile = "$a_b$ <i>& 春 co</i>"
     kinds = [row(state="failed", error_kind=kind) for kind in ("odd", "x" * 99 + "1", "x" * 99 + "2")]
-    figures = figures_of(row(), row(model=hostile), row(backend="c\x00\u2028d"), *kinds)
+    figures = draw_figures(row(), row(model=hostile), row(backend="c\x00\u2028d"), *kinds)
     drawn = await write_plots(figures, OutputFolder(tmp_path))
     assert sorted(drawn.values()) == ["cost", "failures", "latency", "throughput"]
     assert {path.name for path in (tmp_path / FOLDER).iterdir()} == {
@@ -81,7 +81,7 @@ async def test_plots_are_drawn_for_both_themes(tmp_path: Path) -> None:
 async def test_equal_figures_give_equal_files(tmp_path: Path) -> None:
     """A gallery that is written again changes no file for nothing."""
     for name in ("one", "two"):
-        await write_plots(figures_of(row()), OutputFolder(tmp_path / name))
+        await write_plots(draw_figures(row()), OutputFolder(tmp_path / name))
     for path in (tmp_path / "one" / FOLDER).iterdir():
         assert path.read_bytes() == (tmp_path / "two" / FOLDER / path.name).read_bytes()
 
@@ -96,13 +96,13 @@ async def test_equal_figures_give_equal_files(tmp_path: Path) -> None:
 )
 async def test_nothing_is_drawn_of_nothing(rows: list[dict[str, Any]], drawn: list[str], tmp_path: Path) -> None:
     """A plot without a value would be an empty frame."""
-    assert sorted((await write_plots(figures_of(*rows), OutputFolder(tmp_path))).values()) == drawn
+    assert sorted((await write_plots(draw_figures(*rows), OutputFolder(tmp_path))).values()) == drawn
 
 
 async def test_many_models_stay_readable(tmp_path: Path) -> None:
     """The costliest models have names, the others are one part of the bar."""
     rows = [row(model=f"model-{number}", cost_micros=number * 1000) for number in range(1, MODELS_SHOWN + 6)]
-    await write_plots(figures_of(*rows), OutputFolder(tmp_path))
+    await write_plots(draw_figures(*rows), OutputFolder(tmp_path))
     named = {text for text in texts(tmp_path / FOLDER / "cost-light.svg") if "model-" in text}
     assert named == {f"model-{number}" for number in range(6, MODELS_SHOWN + 6)}
     assert "5 others" in texts(tmp_path / FOLDER / "cost-light.svg")

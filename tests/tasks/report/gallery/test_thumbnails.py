@@ -16,24 +16,26 @@ from tasks.store.images import measure
 from tasks.store.output.folder import OutputFolder
 
 
-def job_of(out: Path, file_name: str | None) -> dict[str, Any]:
+def build_job(out: Path, file_name: str | None) -> dict[str, Any]:
     """The ledger's row of a file, as the store has written it."""
     path = out / (file_name or "")
     data = path.read_bytes() if path.is_file() else b""
     return {"file_name": file_name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
-def name_of(out: Path, file_name: str) -> str:
+def get_thumbnail_name(out: Path, file_name: str) -> str:
     """Its thumbnail's name."""
-    sha256 = job_of(out, file_name)["sha256"]
+    sha256 = build_job(out, file_name)["sha256"]
     return f"{sha256[:2]}/{sha256}.webp"
 
 
-async def thumbnail_of(out: Path, file_name: str | None, changes: Mapping[str, Any] | None = None) -> Thumbnail | None:
+async def make_thumbnail(
+    out: Path, file_name: str | None, changes: Mapping[str, Any] | None = None
+) -> Thumbnail | None:
     """What there is to see of one job."""
     place = OutputFolder(out)
     small = Thumbnails(place, sizes=await place.sizes(""), made=await place.names(FOLDER))
-    (image,) = await small.make_page([{**job_of(out, file_name), **(changes or {})}])
+    (image,) = await small.make_page([{**build_job(out, file_name), **(changes or {})}])
     return image
 
 
@@ -58,8 +60,10 @@ async def thumbnail_of(out: Path, file_name: str | None, changes: Mapping[str, A
 async def test_every_stored_format_has_a_thumbnail(mode: str, suffix: str, kept: str, out: Path) -> None:
     """It keeps shape and transparency, and is no larger than the grid needs."""
     Image.new(mode, (3 * SIDE_PX, SIDE_PX)).save(out / f"a.{suffix}")
-    assert await thumbnail_of(out, f"a.{suffix}") == Thumbnail(name_of(out, f"a.{suffix}"), None, made=True)
-    with Image.open(out / FOLDER / name_of(out, f"a.{suffix}")) as small:
+    assert await make_thumbnail(out, f"a.{suffix}") == Thumbnail(
+        get_thumbnail_name(out, f"a.{suffix}"), None, made=True
+    )
+    with Image.open(out / FOLDER / get_thumbnail_name(out, f"a.{suffix}")) as small:
         assert (small.format, small.mode) == ("WEBP", kept)
         assert abs(small.width - SIDE_PX) <= 1
         assert abs(small.height - SIDE_PX / 3) <= 1
@@ -68,16 +72,16 @@ async def test_every_stored_format_has_a_thumbnail(mode: str, suffix: str, kept:
 async def test_a_small_image_is_not_blown_up(out: Path) -> None:
     """A thumbnail is never larger than its image."""
     Image.new("RGB", (40, 30)).save(out / "a.png")
-    await thumbnail_of(out, "a.png")
-    with Image.open(out / FOLDER / name_of(out, "a.png")) as small:
+    await make_thumbnail(out, "a.png")
+    with Image.open(out / FOLDER / get_thumbnail_name(out, "a.png")) as small:
         assert small.size == (40, 30)
 
 
 async def test_transparency_of_a_palette_is_kept(out: Path) -> None:
     """A palette may hold a transparent colour beside the pixels."""
     Image.new("P", (8, 8)).save(out / "a.png", transparency=0)
-    await thumbnail_of(out, "a.png")
-    with Image.open(out / FOLDER / name_of(out, "a.png")) as small:
+    await make_thumbnail(out, "a.png")
+    with Image.open(out / FOLDER / get_thumbnail_name(out, "a.png")) as small:
         assert small.mode == "RGBA"
 
 
@@ -86,26 +90,26 @@ async def test_a_turned_photograph_stands_upright(out: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (60, 20)).save(out / "a.jpg", exif=exif)
-    await thumbnail_of(out, "a.jpg")
-    with Image.open(out / FOLDER / name_of(out, "a.jpg")) as small:
+    await make_thumbnail(out, "a.jpg")
+    with Image.open(out / FOLDER / get_thumbnail_name(out, "a.jpg")) as small:
         assert small.size == (20, 60)
 
 
 async def test_the_same_image_is_not_made_again(out: Path) -> None:
     """A thumbnail belongs to the sha256, whatever the file is called."""
     Image.new("RGB", (40, 30)).save(out / "a.png")
-    await thumbnail_of(out, "a.png")
+    await make_thumbnail(out, "a.png")
     (out / "a.png").rename(out / "b.png")
-    before = (out / FOLDER / name_of(out, "b.png")).stat().st_mtime_ns
-    assert await thumbnail_of(out, "b.png") == Thumbnail(name_of(out, "b.png"), None, made=False)
-    assert (out / FOLDER / name_of(out, "b.png")).stat().st_mtime_ns == before
+    before = (out / FOLDER / get_thumbnail_name(out, "b.png")).stat().st_mtime_ns
+    assert await make_thumbnail(out, "b.png") == Thumbnail(get_thumbnail_name(out, "b.png"), None, made=False)
+    assert (out / FOLDER / get_thumbnail_name(out, "b.png")).stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
 async def test_a_damaged_image_is_told(content: bytes, out: Path) -> None:
     """One file that cannot be read is a note in the gallery, never the end of it; formats that start programs are not tried."""
     (out / "a.png").write_bytes(content)
-    image = await thumbnail_of(out, "a.png")
+    image = await make_thumbnail(out, "a.png")
     assert image is not None
     assert image.thumbnail is None
     assert (image.trouble or "").startswith("the file cannot be read")
@@ -120,7 +124,7 @@ async def test_damaged_exif_hides_no_image(out: Path) -> None:
     broken[broken.index(b"Exif") + 19] = 7  # the width is a number, not some bytes
     (out / "a.jpg").write_bytes(broken)
     measure(bytes(broken))
-    assert await thumbnail_of(out, "a.jpg") == Thumbnail(name_of(out, "a.jpg"), None, made=True)
+    assert await make_thumbnail(out, "a.jpg") == Thumbnail(get_thumbnail_name(out, "a.jpg"), None, made=True)
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
@@ -129,7 +133,7 @@ async def test_a_damaged_avif_is_told(out: Path) -> None:
     Image.effect_noise((64, 64), 90).save(out / "a.avif")
     data = (out / "a.avif").read_bytes()
     (out / "a.avif").write_bytes(data.replace(b"iloc", b"free"))
-    image = await thumbnail_of(out, "a.avif")
+    image = await make_thumbnail(out, "a.avif")
     assert image is not None
     assert (image.trouble or "").startswith("the file cannot be read")
 
@@ -139,7 +143,7 @@ async def test_a_cut_image_is_told(out: Path) -> None:
     Image.effect_noise((64, 64), 90).save(out / "a.png")
     data = (out / "a.png").read_bytes()
     (out / "a.png").write_bytes(data[: len(data) // 2])
-    image = await thumbnail_of(out, "a.png")
+    image = await make_thumbnail(out, "a.png")
     assert image is not None
     assert image.trouble is not None
     assert not list((out / FOLDER).rglob("*"))
@@ -152,8 +156,8 @@ async def test_a_cut_image_is_told(out: Path) -> None:
 async def test_a_missing_image_is_told(file_name: str | None, expected: Any, out: Path) -> None:
     """A job without an image has none; a file that somebody took away is missing, even where its thumbnail is left."""
     Image.new("RGB", (8, 8)).save(out / "a.png")
-    await thumbnail_of(out, "a.png")
-    assert await thumbnail_of(out, file_name) == expected
+    await make_thumbnail(out, "a.png")
+    assert await make_thumbnail(out, file_name) == expected
 
 
 async def test_an_image_that_came_after_the_look_is_not_missing(out: Path) -> None:
@@ -161,23 +165,23 @@ async def test_an_image_that_came_after_the_look_is_not_missing(out: Path) -> No
     Image.new("RGB", (8, 8)).save(out / "a.png")
     place = OutputFolder(out)
     small = Thumbnails(place, sizes={}, made=set())
-    (first,) = await small.make_page([job_of(out, "a.png")])
-    (second,) = await small.make_page([job_of(out, "a.png")])
+    (first,) = await small.make_page([build_job(out, "a.png")])
+    (second,) = await small.make_page([build_job(out, "a.png")])
     assert (first, second) == (
-        Thumbnail(name_of(out, "a.png"), None, made=True),
-        Thumbnail(name_of(out, "a.png"), None, made=False),
+        Thumbnail(get_thumbnail_name(out, "a.png"), None, made=True),
+        Thumbnail(get_thumbnail_name(out, "a.png"), None, made=False),
     )
 
 
 async def test_an_overwritten_image_is_shown_and_told(out: Path) -> None:
     """A file that is not the one of the ledger is shown as it is now, whether or not the old one had a thumbnail."""
     Image.new("RGB", (8, 8), "red").save(out / "a.png")
-    made = job_of(out, "a.png")
-    await thumbnail_of(out, "a.png")
+    made = build_job(out, "a.png")
+    await make_thumbnail(out, "a.png")
     Image.new("RGB", (9, 9), "blue").save(out / "a.png")
-    expected = Thumbnail(name_of(out, "a.png"), CHANGED, made=True)
-    assert await thumbnail_of(out, "a.png", made) == expected
-    assert await thumbnail_of(out, "a.png", made) == replace(expected, made=False)
+    expected = Thumbnail(get_thumbnail_name(out, "a.png"), CHANGED, made=True)
+    assert await make_thumbnail(out, "a.png", made) == expected
+    assert await make_thumbnail(out, "a.png", made) == replace(expected, made=False)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +200,7 @@ async def test_a_ledger_leads_nowhere_else(changes: dict[str, Any], out: Path) -
     Image.new("RGB", (8, 8)).save(out / "a.png")
     Image.new("RGB", (8, 8)).save(out.parent / "secret.png")
     before = set(out.parent.rglob("*"))
-    assert await thumbnail_of(out, "a.png", changes) == FOREIGN
+    assert await make_thumbnail(out, "a.png", changes) == FOREIGN
     assert set(out.parent.rglob("*")) == before
 
 
@@ -204,7 +208,7 @@ async def test_a_link_that_leads_out_is_not_followed(out: Path) -> None:
     """A folder that came from somebody else may hold links to this machine's files."""
     Image.new("RGB", (8, 8)).save(out.parent / "secret.png")
     (out / "a.png").symlink_to(out.parent / "secret.png")
-    image = await thumbnail_of(out, "a.png")
+    image = await make_thumbnail(out, "a.png")
     assert image is not None
     assert "leads out" in (image.trouble or "")
     assert image.thumbnail is None

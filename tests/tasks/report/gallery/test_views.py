@@ -9,7 +9,7 @@ from selenium.webdriver.common.by import By
 
 from tasks.core.records import JobState
 from tests.support.factories import make_job
-from tests.support.services.browser import errors_of, open_page
+from tests.support.services.browser import open_page, read_errors
 from tests.tasks.report.gallery.conftest import ANIMALS, LIGHTS, written
 from tests.tasks.report.gallery.looking import (
     facts,
@@ -96,7 +96,7 @@ def test_a_comparison_pairs_by_row(browser: Chrome, comparison_page: Path) -> No
     assert {"status", "model", "seed", "reason"} <= marked
     assert not {"prompt", "animal", "id", "job_id"} & marked
     assert texts(browser, "figcaption") == ["one", "two"]
-    assert errors_of(browser) == []
+    assert read_errors(browser) == []
 
 
 def test_the_page_follows_a_run(browser: Chrome, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tasks.ledger.queries import count_jobs
 from tasks.store.output import Output, parse_output
 from tests.support.factories import make_job
 from tests.support.scripted_backend import ScriptedBackend
-from tests.support.scripted_batch import EVERYTHING, ledger, run, scripted
+from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted, run
 from tests.support.services.object_storage import BUCKET, ObjectStorage
 from tests.support.waiting import PATIENCE_S
 
@@ -34,7 +34,7 @@ async def generate_with_an_outage(
 ) -> Counts:
     """Generate; with some pictures there, kill the storage, and start it again after so long."""
     prefix = str(place).removeprefix(f"s3://{BUCKET}/")
-    async with scripted(place, backend, JOBS, clock=Clock(), concurrency=8) as batch:
+    async with open_scripted(place, backend, JOBS, clock=Clock(), concurrency=8) as batch:
         generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
         async with asyncio.timeout(PATIENCE_S):
             while len(storage.files(prefix)) < 10:
