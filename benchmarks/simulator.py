@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tasks.backends.replicate_simulator.faults import parse_rule
 from tasks.backends.replicate_simulator.server import serve
 from tasks.backends.replicate_simulator.settings import Settings
 
@@ -47,10 +48,10 @@ def unlimited(*, latency_s: float, picture_kb: int) -> Settings:
 
 
 @contextmanager
-def simulated(settings: Settings) -> Iterator[Service]:
-    """A simulator for the duration of the block."""
+def simulated(settings: Settings, *faults: str) -> Iterator[Service]:
+    """A simulator for the duration of the block; each fault as `imagen simulate --fault` takes it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.simulator", json.dumps(asdict(settings))],
+        [sys.executable, "-m", "benchmarks.simulator", json.dumps(asdict(settings)), *faults],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -64,7 +65,7 @@ def simulated(settings: Settings) -> Iterator[Service]:
 if __name__ == "__main__":
     serve(
         Settings(**json.loads(sys.argv[1])),
-        faults=[],
+        faults=map(parse_rule, sys.argv[2:]),
         port=0,
         ready=lambda simulator: print(simulator.url, flush=True),  # noqa: T201  its parent reads it
     )

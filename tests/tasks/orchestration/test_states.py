@@ -25,6 +25,8 @@ RECORD: dict[str, Any] = {
     "errors": {},
     "rerouted": 0,
     "unwanted": 0,
+    "missing": 0,
+    "resized": 0,
     "outcome": "completed",
     "warning": None,
     "out": "out",
