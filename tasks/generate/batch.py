@@ -74,7 +74,7 @@ class Batch:
     """Claims of this process on the services' predictions."""
     build_limiter: Callable[[Allowance], CreateLimiter]
     """Builds the limiter of an account; called once for each."""
-    holding: WorkerLeases | None = None
+    leases: WorkerLeases | None = None
     """The leases of this process, where several workers share the batch."""
     share: float = 1.0
     """This process's share of an account's calls other than creates."""
@@ -109,7 +109,7 @@ class Batch:
     async def find_backend_as_sent(self, name: str, started_us: int) -> Backend:
         """The backend `name` with the prices at which an attempt was sent that began at `started_us`."""
         if self._sent_prices is None:
-            self._sent_prices = SentPrices(self.engine, self.settings, is_alone=self.holding is None)
+            self._sent_prices = SentPrices(self.engine, self.settings, is_alone=self.leases is None)
         return await self._sent_prices.find_backend(name, started_us) or self.backend(name)
 
     def get_limits(self, name: str) -> BackendLimits:

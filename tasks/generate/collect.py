@@ -44,7 +44,7 @@ async def collect_image(
         error.cost_micros = ended.cost_micros
         raise
     except asyncio.CancelledError:
-        if batch.holding is None or batch.holding.holds(job):
+        if batch.leases is None or batch.leases.holds(job):
             await backend.cancel(prediction)
         raise
     except (JobError, BatchStopped):

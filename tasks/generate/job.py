@@ -115,8 +115,8 @@ class JobRun:
         return None
 
     async def _send(self, attempt: Attempt) -> None:
-        if self._batch.holding is not None:
-            self._batch.holding.check(self._job)
+        if self._batch.leases is not None:
+            self._batch.leases.check(self._job)
         check_inputs_supported(self._backend, self._job)
         attempt.sends += 1
         prediction = await self._backend.submit(self._job, attempt=attempt.number)

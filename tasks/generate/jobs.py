@@ -68,12 +68,12 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
         if end.state is not JobState.PLANNED:
             batch.tally.ended(end.state)
             batch.watch.note(failed=end.state is not JobState.SUCCEEDED)
-            if batch.holding is not None:
-                batch.holding.ended(open_job.job)
+            if batch.leases is not None:
+                batch.leases.ended(open_job.job)
     except LeaseLost:
-        if batch.holding is not None:
+        if batch.leases is not None:
             with stop_on_error(batch.stop):
-                await batch.holding.release([open_job.job])
+                await batch.leases.release([open_job.job])
     except BatchStopped as stopped:
         batch.stop.stop(_explain_stop(batch, stopped))
     except Exception as exc:  # noqa: BLE001  its end could not be recorded: it stays open, and no other job ends with it

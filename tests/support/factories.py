@@ -112,7 +112,7 @@ async def open_batch_with(
 @asynccontextmanager
 async def share_batch(batch: Batch, terms: LeaseTerms) -> AsyncIterator[WorkerLeases]:
     """For the duration of the block this process is one worker of several on the batch; gives its leases."""
-    batch.holding = WorkerLeases(batch.engine, terms, batch.clock)
+    batch.leases = WorkerLeases(batch.engine, terms, batch.clock)
     batch.journal = Journal(batch.engine, terms)
-    async with batch.holding.renewing(batch.stop.stop):
-        yield batch.holding
+    async with batch.leases.renewing(batch.stop.stop):
+        yield batch.leases

@@ -37,10 +37,10 @@ class ClaimRange:
 class Claims:
     """A worker's claims on a range of jobs; each backend has its own share, so that none waits for another."""
 
-    def __init__(self, batch: Batch, holding: WorkerLeases) -> None:
-        """Claim by `holding`, and generate in `batch`."""
+    def __init__(self, batch: Batch, leases: WorkerLeases) -> None:
+        """Claim by `leases`, and generate in `batch`."""
         self._batch = batch
-        self._holding = holding
+        self._leases = leases
         self._in_hand: dict[asyncio.Task[None], Job] = {}
         self._left_open: list[Job] = []
         self._ready: set[str] = set()
@@ -52,7 +52,7 @@ class Claims:
                 with stop_on_error(self._batch.stop):  # the ledger is away: jobs in flight are stored all the same
                     await self._begin_all(group, meant)
         finally:
-            await self._holding.release(self._left_open)
+            await self._leases.release(self._left_open)
 
     async def _begin_all(self, group: asyncio.TaskGroup, meant: ClaimRange) -> None:
         engine = self._batch.engine
@@ -62,7 +62,7 @@ class Claims:
             if self._in_hand:
                 await self._wait_for_room(wants_more)
             elif await find_open_jobs(engine, meant.first, meant.last, planned_run=meant.planned_run):
-                await self._holding.release_all()  # a claim whose answer was lost
+                await self._leases.release_all()  # a claim whose answer was lost
                 await self._batch.clock.sleep(LOOK_AGAIN_S)
             else:
                 break
@@ -75,7 +75,7 @@ class Claims:
             ranges.append((meant.last + 1, meant.ahead))
         for first, last in ranges:
             if room > 0:
-                claimed = await self._holding.claim(
+                claimed = await self._leases.claim(
                     first, last, at_most=room, planned_run=meant.planned_run, backend=name
                 )
                 room -= len(claimed)
@@ -109,7 +109,7 @@ class Claims:
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Forget a finished job; a job that a stop left open is released at the end."""
         job = self._in_hand.pop(task)
-        if self._holding.holds(job):
+        if self._leases.holds(job):
             self._left_open.append(job)
 
     async def _wait_for_room(self, names: Collection[str]) -> None:

@@ -75,10 +75,10 @@ async def work_on_shard(order: ShardOrder) -> ShardCounts:
         terms = LeaseTerms(
             owner=make_owner(), lease_s=runner.lease_s, send_margin_s=runner.send_margin_s, run=order.run
         )
-        holding = WorkerLeases(engine, terms, Clock())
-        async with open_worker(order, engine, settings, run.start, holding) as batch:
+        leases = WorkerLeases(engine, terms, Clock())
+        async with open_worker(order, engine, settings, run.start, leases) as batch:
             meant = ClaimRange(first=order.first, last=order.last, ahead=order.ahead, planned_run=order.planned_run)
-            await Claims(batch, holding).work(meant)
+            await Claims(batch, leases).work(meant)
         return await count_shard(engine, order.first, order.last, planned_run=order.planned_run)
 
 
@@ -93,7 +93,7 @@ def divide_concurrency(settings: Settings, places: int) -> Settings:
 
 @asynccontextmanager
 async def open_worker(
-    order: ShardOrder, engine: AsyncEngine, settings: Settings, start: RunStart, holding: WorkerLeases
+    order: ShardOrder, engine: AsyncEngine, settings: Settings, start: RunStart, leases: WorkerLeases
 ) -> AsyncIterator[Batch]:
     """Open the batch for one worker; its limits are those of all workers together.
 
@@ -102,29 +102,29 @@ async def open_worker(
         engine: The ledger, on PostgreSQL.
         settings: The run's, with this shard's part of the concurrency.
         start: The record of the run that sends the workers.
-        holding: This worker's leases.
+        leases: This worker's leases.
     """
     clock, stop = Clock(), StopSignal()
     beat = Heartbeat(engine, run=order.run, stop=stop, limits=settings.stop)
     cap_micros = start.budget_micros
-    budget = SharedBudget(engine, owner=holding.terms.owner, cap_micros=cap_micros, sleep=clock.sleep)
+    budget = SharedBudget(engine, owner=leases.terms.owner, cap_micros=cap_micros, sleep=clock.sleep)
     async with open_prediction_ids(engine) as ids:
         batch = Batch(
             out=parse_output(order.out),
             settings=settings,
             engine=engine,
-            journal=Journal(engine, holding.terms),
+            journal=Journal(engine, leases.terms),
             budget=budget,
             watch=beat,
             stop=stop,
             clock=clock,
             ids=ids,
             share=1 / order.places,
-            holding=holding,
+            leases=leases,
             build_limiter=lambda allowance: _build_limiter(engine, allowance, clock, stop),
         )
         try:
-            async with holding.renewing(stop.stop), send_heartbeats(beat, batch.tally):
+            async with leases.renewing(stop.stop), send_heartbeats(beat, batch.tally):
                 yield batch
                 await budget.settled()
         finally:
