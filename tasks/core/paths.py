@@ -8,9 +8,10 @@ from pathlib import Path
 
 from platformdirs import user_config_path, user_state_path
 
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, OutputError
 
 APP = "imagen"
+SHOWN_CHARACTERS = 120
 CONFIG_NAME = "imagen.yaml"
 RUNS_FOLDER = "runs"
 LEDGER_NAME = "ledger.db"
@@ -77,3 +78,25 @@ def expand_home(text: str) -> str:
     if expanded == "~" or expanded.startswith("~/"):
         raise InputError(f"{text}: this user has no home folder. Set HOME, or write the whole path.")
     return expanded
+
+
+def require_folder(out: Path) -> None:
+    """Pass for a folder, and for a path where one can be made.
+
+    Raises:
+        OutputError: A file is in its place, or above it, or the name is too long.
+    """
+    try:
+        for path in (out, *out.parents):
+            if path.exists():
+                if not path.is_dir():
+                    raise OutputError(f"{path} is a file, not a folder. Choose another --out.")
+                return
+    except OSError as exc:
+        raise OutputError(f"{shorten_path(out)}: {exc.strerror}. Choose another --out.") from None
+
+
+def shorten_path(path: Path) -> str:
+    """The path for a message; of a very long one, its start."""
+    text = str(path)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."

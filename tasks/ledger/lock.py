@@ -5,6 +5,7 @@ The operating system holds the lock, so a killed run releases it. The holder's n
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import BatchLocked, OutputError
+from tasks.core.paths import require_folder
 from tasks.ledger.database.postgresql_lock import is_held
 from tasks.ledger.leases import LivingLease
 
@@ -37,6 +39,7 @@ def lock_folder(out: Path, *, shown: str | None = None) -> Iterator[None]:
         OutputError: The folder cannot be made or written.
     """
     lock = FileLock(out / LOCK_NAME)
+    require_folder(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
@@ -84,8 +87,21 @@ def is_locked(out: Path) -> bool:
     try:
         with lock.acquire(blocking=False):
             return False
-    except (Timeout, OSError):
+    except Timeout:
         return True
+    except OSError:  # another user's, or read-only: it cannot be taken, but it can be asked
+        return _is_locked_by_another(out / LOCK_NAME)
+
+
+def _is_locked_by_another(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 async def is_alive(engine: AsyncEngine, out: Path) -> bool:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.errors import BatchStopped
 from tasks.ledger.database.location import LedgerPlace, PostgresqlSchema, SqliteFile, locate_ledger, require_ledger
 from tasks.ledger.database.postgresql_errors import explain_postgresql, is_refused_value
-from tasks.ledger.database.sqlite import explain_sqlite, open_sqlite
+from tasks.ledger.database.sqlite import explain_sqlite, is_writable, open_sqlite, read_sqlite
 
 
 @asynccontextmanager
@@ -61,7 +61,7 @@ async def reach_ledger(place: LedgerPlace) -> None:
 
 def _open(place: LedgerPlace, *, create: bool, alone: bool) -> AbstractAsyncContextManager[AsyncEngine]:
     if isinstance(place, SqliteFile):
-        return open_sqlite(place)
+        return open_sqlite(place) if create or alone or is_writable(place.path) else read_sqlite(place)
     from tasks.ledger.database.postgresql import open_postgresql  # noqa: PLC0415  its driver would slow down every command
 
     return open_postgresql(place, create=create, alone=alone)

@@ -15,7 +15,7 @@ from pathlib import Path
 from tasks.core.atomic_files import write_atomically
 from tasks.core.database import check_database_url, hide_password, parse_database
 from tasks.core.errors import ConfigError, InputError, OutputError
-from tasks.core.paths import LEDGER_NAME, POINTER_NAME, get_ledger_path, has_ledger
+from tasks.core.paths import LEDGER_NAME, POINTER_NAME, get_ledger_path, has_ledger, require_folder
 
 NAME_CHARACTERS = 40
 """Of the output folder's name in that of its schema; PostgreSQL's names have 63 at most."""
@@ -116,6 +116,7 @@ def read_pointer(out: Path) -> PostgresqlSchema | None:
     Raises:
         InputError: It cannot be read.
     """
+    require_folder(out)
     path = out / POINTER_NAME
     try:
         record = json.loads(path.read_text(encoding="utf-8"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +19,7 @@ from tasks.ledger.database.location import SqliteFile
 from tasks.ledger.database.migrations import bring_up_to_date, read_version, require_known
 from tasks.ledger.database.schema import SCHEMA_VERSION
 
+DRIVER = "sqlite+aiosqlite"
 FULL_DISK_HINT = "free some space and run `imagen resume` on it; nothing is paid twice"
 
 
@@ -26,13 +30,66 @@ async def open_sqlite(place: SqliteFile) -> AsyncIterator[AsyncEngine]:
     Raises:
         InputError: It is not a ledger of ours, or another version wrote it.
     """
-    engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(place.path)))
+    engine = create_async_engine(URL.create(DRIVER, database=str(place.path)))
     event.listen(engine.sync_engine, "connect", configure_sqlite)
     try:
         await _prepare(engine, place.path)
         yield engine
     finally:
         await engine.dispose()
+
+
+@asynccontextmanager
+async def read_sqlite(place: SqliteFile) -> AsyncIterator[AsyncEngine]:
+    """The engine of a ledger that may only be read: another user's batch, a snapshot, a read-only mount.
+
+    SQLite cannot open such a file as usual, because readers of a write-ahead log write beside it. A file without a log
+    is read in place. One with a log, or of an older version, is read from a private copy.
+
+    Raises:
+        InputError: It is not a ledger of ours, another version wrote it, or this user may not read it.
+    """
+    with tempfile.TemporaryDirectory(prefix="imagen-") as folder:
+        try:
+            if _read_version(place.path) == SCHEMA_VERSION and not _has_log(place.path):
+                url = URL.create(
+                    DRIVER, database=place.path.absolute().as_uri(), query={"immutable": "1", "uri": "true"}
+                )
+            else:
+                url = URL.create(DRIVER, database=str(_copy(place.path, Path(folder))))
+        except OSError as exc:
+            raise InputError(f"{place.path}: cannot be read ({exc.strerror})") from None
+        engine = create_async_engine(url)
+        try:
+            await _prepare(engine, place.path)
+            yield engine
+        finally:
+            await engine.dispose()
+
+
+def is_writable(path: Path) -> bool:
+    """True where SQLite can open the file as usual: it writes beside it even to read."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _read_version(path: Path) -> int:
+    """The number that `PRAGMA user_version` gives, from the head of the file (sqlite.org/fileformat.html, 1.3)."""
+    with path.open("rb") as file:
+        file.seek(60)
+        return int.from_bytes(file.read(4), "big")
+
+
+def _has_log(path: Path) -> bool:
+    log = path.with_name(f"{path.name}-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _copy(path: Path, folder: Path) -> Path:
+    for suffix in ("", "-wal"):
+        source = path.with_name(path.name + suffix)
+        if source.exists():
+            shutil.copyfile(source, folder / source.name)
+    return folder / path.name
 
 
 def configure_sqlite(connection: Any, _record: Any) -> None:
@@ -62,4 +119,7 @@ def explain_sqlite(exc: OperationalError) -> BatchStopped:
     reason = str(exc.orig)
     if "full" in reason or "disk I/O" in reason:
         return BatchStopped("disk", f"the ledger cannot be written, the disk is full ({reason}); {FULL_DISK_HINT}")
-    return BatchStopped("disk", f"the ledger cannot be used ({reason}); mend that and resume")
+    return BatchStopped(
+        "disk",
+        f"Cannot use ledger.db ({reason}). Free disk space or check permissions, then run the same command again.",
+    )

@@ -10,11 +10,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tasks.core.atomic_files import replace_atomically, write_atomically
-from tasks.core.errors import BatchStopped, UnreadableFile
-from tasks.core.paths import find_batches
+from tasks.core.errors import BatchStopped, OutputError, UnreadableFile
+from tasks.core.paths import find_batches, require_folder
 from tasks.core.text import format_command
 from tasks.store.disk import stop_when_full
 from tasks.store.output.base import File, Output, check_contained, is_contained
+
+OTHER_TABLES = ("metadata.csv", "metadata.jsonl")
+"""Tables that `datasets` looks for beside `metadata.parquet`; it refuses a folder with two of them."""
 
 
 class OutputFolder:
@@ -53,7 +56,18 @@ class OutputFolder:
         return map(OutputFolder, find_batches(self._path))
 
     def check(self) -> None:
-        """Nothing: whoever takes the folder's lock has made the folder and written to it."""
+        """Check that it is no other program's data set; whoever takes its lock has made it and written to it.
+
+        Raises:
+            OutputError: It holds a table beside which `datasets` could not open ours.
+        """
+        require_folder(self._path)
+        for name in OTHER_TABLES:
+            if (self._path / name).exists():
+                raise OutputError(
+                    f"{self._path}: holds {name}, the table of another data set. With two tables `datasets` cannot open "
+                    "the folder. Choose another --out."
+                )
 
     def claim(self, *, first: bool) -> None:
         """Remember which folder this is; the ledger lies beside the images, so both go wherever it goes."""
