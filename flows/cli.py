@@ -6,15 +6,16 @@ command imports what it needs when it runs.
 
 from __future__ import annotations
 
+import errno
 import platform
 import sys
 import traceback
-from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from flows.cli_support.help import GroupedCommands, SingleUseCommand
+from flows.cli_support.streams import cut_off, flush_output, prepare_streams
 from flows.commands import (
     backends,
     export,
@@ -35,7 +36,8 @@ from flows.commands import (
 )
 from tasks.core.errors import ImagenError, InputError
 
-INTERNAL_ERROR_STATUS = 1
+INTERNAL_ERROR_STATUS = 3
+UNWRITABLE_STATUS = 3
 
 app = typer.Typer(
     name="imagen",
@@ -69,11 +71,22 @@ app.add_typer(usage.app, name=usage.NAME)
 
 def main() -> None:
     """Run the command line; exits with 0, 1, 2, 3 or 130 (see docs/reference.md)."""
+    prepare_streams()
+    try:
+        _run_command()
+    finally:
+        if (reason := flush_output()) is not None:
+            fail(f"imagen: Cannot write to standard output ({reason}).", UNWRITABLE_STATUS)
+
+
+def _run_command() -> None:
     try:
         _check_text(sys.argv[1:])
         app(prog_name="imagen")
     except ImagenError as exc:
         fail(f"imagen: {exc}", exc.exit_code)
+    except OSError as exc:  # of the system, which has its own words for it
+        fail(f"imagen: {_explain(exc)}", UNWRITABLE_STATUS)
     except Exception as exc:  # noqa: BLE001  no traceback reaches a user who did not ask for it
         if "-v" in sys.argv or "--verbose" in sys.argv:
             traceback.print_exc()
@@ -82,9 +95,19 @@ def main() -> None:
 
 def fail(message: str, status: int) -> None:
     """Say what is wrong on standard error and leave with this exit status."""
-    with suppress(OSError, AttributeError):  # closed, or nobody reads it any more: the status still tells
+    try:
         sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):  # full, closed, or nobody reads it any more: the status still tells
+        cut_off(sys.stderr)
     sys.exit(status)
+
+
+def _explain(exc: OSError) -> str:
+    words = exc.strerror or str(exc) or type(exc).__name__
+    if exc.errno in {errno.EMFILE, errno.ENFILE}:
+        words += ". Raise the limit (ulimit -n 1024) or lower --concurrency"
+    return f"{exc.filename}: {words}." if exc.filename else f"{words}."
 
 
 def _check_text(arguments: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import warnings
 
 GARBAGE_AFTER_OBJECTS = 50_000
 """Python looks for garbage after 700 new objects. What a run loads makes 300,000 that stay: an eighth of the way to the first submit."""
@@ -20,6 +21,7 @@ UNSUPPORTED_STATUS = 2
 def main() -> None:
     """Load the command line and run it; see `flows.cli.main`."""
     refuse_windows(os.name)
+    ignore_warnings()
     gc.set_threshold(GARBAGE_AFTER_OBJECTS, *gc.get_threshold()[1:])
     try:
         from flows.cli import main as run_command  # noqa: PLC0415  it takes a quarter of a second
@@ -35,3 +37,9 @@ def refuse_windows(system: str) -> None:
     if system == "nt":
         sys.stderr.write(UNSUPPORTED)
         sys.exit(UNSUPPORTED_STATUS)
+
+
+def ignore_warnings() -> None:
+    """Keep warnings of libraries from users' screens; PYTHONWARNINGS=error would end a run for one of them."""
+    warnings.simplefilter("ignore")
+    os.environ.pop("PYTHONWARNINGS", None)  # a Prefect server that we start reads it too

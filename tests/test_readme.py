@@ -97,7 +97,14 @@ def test_the_columns_are_those_of_the_table() -> None:
 def test_the_exit_statuses_are_those_of_the_errors() -> None:
     """Each documented one is some error's or an end's, and each error's is documented."""
     documented = {int(row[0]) for row in table("exit status")}
-    assert documented == {0, ImagenError.exit_code, InputError.exit_code, BatchStopped.exit_code, Interrupted.exit_code}
+    assert documented == {
+        0,
+        1,
+        ImagenError.exit_code,
+        InputError.exit_code,
+        BatchStopped.exit_code,
+        Interrupted.exit_code,
+    }
 
 
 def test_the_keys_of_the_summary_are_documented(tmp_path: Path) -> None:

@@ -83,6 +83,9 @@ def find_flow_run_output(name: str, *, verbose: bool) -> str:
 def _connect(*, verbose: bool, stop: StopSignal | None = None) -> None:
     """Find a server or start one; raises what stopped the batch while it starts."""
     display = current_display.get()
+    state = get_state_folder()
+    if os.path.expanduser("~") == "~":  # noqa: PTH111  Prefect needs a home folder, and containers may have none
+        os.environ["HOME"] = str(state)
     set_quiet_defaults(os.environ)
     if not verbose:
         for name, value in QUIET_CONSOLE.items():
@@ -93,7 +96,7 @@ def _connect(*, verbose: bool, stop: StopSignal | None = None) -> None:
         if stop is not None:
             stop.check()
 
-    connect(get_state_folder(), os.environ, on_wait=on_wait)
+    connect(state, os.environ, on_wait=on_wait)
 
 
 def _run(request: RunRequest, *, verbose: bool) -> dict[str, Any]:

@@ -16,12 +16,22 @@ Other = Annotated[
     str | None,
     typer.Argument(metavar="OTHER", help="A second batch, to compare both side by side.", callback=expand_path),
 ]
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="FOLDER",
+        help="Write the page into this folder, for a batch that you may only read.",
+        callback=expand_path,
+    ),
+]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 
 
 def command(
     folder: options.Folder,
     other: Other = None,
+    to: To = None,
     open_page: Open = False,
     json: options.Json = False,
     verbose: options.Verbose = False,
@@ -39,6 +49,7 @@ def command(
     from tasks.core.errors import InputError
     from tasks.report.gallery.build import Gallery, write_gallery
     from tasks.report.gallery.comparison import find_address, write_comparison
+    from tasks.report.gallery.elsewhere import link_batch
     from tasks.report.gallery.report import format_gallery, show_progress
     from tasks.store.output import parse_output
     from tasks.store.output.bucket_url import parse_bucket_url
@@ -46,12 +57,17 @@ def command(
     # What cannot be done is said before thousands of thumbnails are made.
     if open_page and parse_bucket_url(folder):
         raise InputError(f"{folder}: --open shows pages of this machine; open this one by the bucket's web address")
+    if to is not None and other is not None:
+        raise InputError("--to and a second batch exclude each other. Leave one out.")
     outs = [parse_output(text) for text in (folder, other) if text is not None]
     if len(outs) > 1:
         find_address(outs[1], outs[0])
 
     async def write() -> tuple[str, list[Gallery]]:
         with show_progress() as progress:
+            if to is not None:
+                gallery = await write_gallery(link_batch(outs[0], to), progress, batch=outs[0])
+                return gallery.page, [gallery]
             galleries = [await write_gallery(out, progress) for out in outs]
         first, *second = galleries
         return (await write_comparison(first, second[0]) if second else first.page), galleries

@@ -11,6 +11,8 @@ from flows.cli_support.help import SingleUseCommand, SingleUseGroup
 from flows.cli_support.values import expand_path
 
 NAME = "usage"
+PENDING_STATUS = 3
+"""Rows stay pending: push again when what the warning names is mended."""
 app = typer.Typer(cls=SingleUseGroup, rich_markup_mode=None)
 
 Since = Annotated[
@@ -116,7 +118,8 @@ def push(
     reports = asyncio.run(push_all())
     print(dumps([report.as_dict() for report in reports]) if json else "\n".join(report.line() for report in reports))
     if warnings := [report.warning for report in reports if report.warning]:
-        sys.exit("\n".join(f"imagen: {warning}" for warning in warnings))
+        print("\n".join(f"imagen: {warning}" for warning in warnings), file=sys.stderr)
+        sys.exit(PENDING_STATUS)
 
 
 @app.command("migrate", cls=SingleUseCommand)

@@ -43,7 +43,8 @@ INTERRUPTED_STATUS = 130
 class ImagenError(Exception):
     """Base of everything we raise on purpose; its text is fit for a user's screen."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[int] = 3
+    """Of the process. 1 is for batches that finished with failed or held jobs."""
 
 
 class InputError(ImagenError):
@@ -126,6 +127,8 @@ class UsageAway(UsageError):
 
 class UsageRefused(UsageError):
     """Raised when the sink answers no. Trying again does not help before somebody has mended what `reason` names."""
+
+    exit_code = 2
 
     def __init__(self, reason: str, message: str) -> None:
         """Keep `reason` (`setting`, `key`, `expired`, `schema`, `permission`, `data`, `other`) beside the text."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import user_config_path, user_state_path
@@ -45,15 +46,25 @@ def find_batches(folder: Path) -> Iterator[Path]:
 
 
 def get_state_folder() -> Path:
-    """The user's state folder of this program (usage database, server logs); not made here."""
-    return user_state_path(APP)
+    """The user's state folder of this program (usage database, server logs); not made here.
+
+    Raises:
+        InputError: This user has no home folder.
+    """
+    try:
+        return Path(expand_home(str(user_state_path(APP))))
+    except RuntimeError:  # no HOME, and no entry in the system's list of users
+        raise InputError("This user has no home folder. Set HOME, or XDG_STATE_HOME for the state folder.") from None
 
 
 def find_config(given: Path | None, *, cwd: Path) -> Path | None:
     """The configuration file that counts: the given one, `./imagen.yaml`, the user's; None: built in."""
     if given is not None:
         return given
-    return next((path for path in (cwd / CONFIG_NAME, user_config_path(APP) / CONFIG_NAME) if path.is_file()), None)
+    candidates = [cwd / CONFIG_NAME]
+    with suppress(RuntimeError):  # a user without a home folder has no configuration there
+        candidates.append(user_config_path(APP) / CONFIG_NAME)
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def locate_config(given: Path | None) -> Path | None:

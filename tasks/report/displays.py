@@ -20,8 +20,19 @@ _COUNTER = re.compile(r" \(\d+ s\)$")
 
 
 def choose_display(console: Console) -> LineDisplay | LiveDisplay:
-    """The one that fits: a terminal can be drawn on, anything else gets lines."""
-    return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
+    """The display that fits: a terminal can be drawn on, anything else gets lines.
+
+    The stream is asked, not rich: FORCE_COLOR makes rich take a log for a terminal, and it would be full of spinners.
+    """
+    return LiveDisplay(console) if can_move(console) else LineDisplay(console)
+
+
+def can_move(console: Console) -> bool:
+    """True where lines can be drawn over."""
+    try:
+        return console.file.isatty() and not console.is_dumb_terminal
+    except (AttributeError, ValueError):  # no stream, or a closed one
+        return False
 
 
 def open_lasting_console(stream: TextIO | None) -> Console:

@@ -122,7 +122,7 @@ def test_a_server_that_is_none_of_prefects_is_one_clear_error(offline: Cli) -> N
         offline.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{server.server_port}/api"
         done = offline.run("run", "m.jsonl", "--out", "out", "--quiet")
         server.shutdown()
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "internal error" not in done.stderr
     assert "PREFECT_API_URL" in done.stderr
     assert not list(offline.folder.glob("out/images/*/*"))

@@ -88,20 +88,29 @@ class Gallery:
         }
 
 
-async def write_gallery(out: Output, on_progress: OnProgress = lambda *_: None, clock: Clock | None = None) -> Gallery:
+async def write_gallery(
+    out: Output,
+    on_progress: OnProgress = lambda *_: None,
+    clock: Clock | None = None,
+    *,
+    batch: Output | None = None,
+) -> Gallery:
     """Write, or write anew, `index.html` and what it loads into the output; also while a run is alive.
+
+    With `batch`, the page shows that batch, whose images the output only links to.
 
     Raises:
         InputError: There is no batch.
         OutputError: It could not be written; the old page still works.
     """
     now_us = (clock or Clock()).now_us()
-    home = out.ledger_folder()
+    batch = batch or out
+    home = batch.ledger_folder()
     require_ledger(home)
     with explain_write_errors(WHAT, out), _lock_gallery(out):
         before = {name for folder in FOLDERS for name in await out.names(folder)}
         async with open_ledger(home) as engine:
-            gallery = Gallery(out=out, summary=await summarise(engine, out, now_us=now_us))
+            gallery = Gallery(out=out, summary=await summarise(engine, batch, now_us=now_us))
             await _write_jobs(engine, gallery, before, on_progress)
         await _write_page(gallery, now_us)
         await out.remove(before - gallery.files())

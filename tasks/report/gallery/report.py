@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tasks.core.installation import install_command
+from tasks.report.displays import can_move
 
 
 @contextmanager
 def show_progress() -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, where that is a terminal; the block gets what advances it."""
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(console=console, transient=True, disable=not can_move(console)) as progress:
         bar = progress.add_task("thumbnails", total=None)
         yield lambda done, total: progress.update(bar, completed=done, total=total)
 

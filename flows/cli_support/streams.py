@@ -1,0 +1,63 @@
+"""Standard streams that may be closed, full, or of an encoding that cannot spell what is printed."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import sys
+from contextlib import suppress
+from typing import IO, TextIO
+
+STANDARD_FDS = 3
+ESCAPE = "imagen-escape"
+
+
+def prepare_streams() -> None:
+    """Give every closed stream a place to go to, and let none fail over a character."""
+    # A closed descriptor would be given to the next file, and that be written into by whoever prints.
+    while (fd := os.open(os.devnull, os.O_RDWR)) < STANDARD_FDS:
+        pass
+    os.close(fd)
+    sys.stdout = sys.stdout or _open_nowhere()
+    sys.stderr = sys.stderr or _open_nowhere()
+    codecs.register_error(ESCAPE, _escape)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # a stand-in for a stream
+            stream.reconfigure(errors=ESCAPE)  # type: ignore[union-attr]  # see above
+
+
+def flush_output() -> str | None:
+    """Write what is buffered; gives the reason where standard output takes no more.
+
+    The stream is then cut off, because the interpreter would complain when it flushes it once more at its end.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        cut_off(sys.stdout)
+    except OSError as exc:
+        cut_off(sys.stdout)
+        return exc.strerror
+    except ValueError:  # closed by the command itself
+        return None
+    return None
+
+
+def cut_off(stream: IO[str]) -> None:
+    """Let whatever is still buffered go nowhere."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _open_nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  it stays open to the end
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    r"""Spell a character as JSON does (`\u72d0`), so that JSON stays JSON and a person sees that something is there."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
