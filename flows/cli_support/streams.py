@@ -23,7 +23,7 @@ def prepare_streams() -> None:
     sys.stderr = sys.stderr or _open_nowhere()
     codecs.register_error(ESCAPE, _escape)
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError):  # a stand-in for a stream
+        with suppress(AttributeError, OSError, ValueError):  # a stand-in, a pipe that cannot seek, a closed one
             stream.reconfigure(errors=ESCAPE)  # type: ignore[union-attr]  # see above
 
 
