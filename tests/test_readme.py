@@ -25,9 +25,10 @@ PAGES = {
 REFERENCE = PAGES["docs/reference.md"]
 EVERYTHING = "\n".join(PAGES.values())
 OTHERS = re.compile(
-    r"\b(aws|uv|pipx|sudo|prefect|dask|ray|pip|rclone|moto_server|psql|createdb|createuser|systemctl|hf|docker|npm|apt-get) "
+    r"\b(aws|uv|pipx|sudo|prefect|dask|ray|pip|rclone|moto_server|psql|createdb|createuser|systemctl|hf|docker|npm|apt-get) |"
+    r"as Midjourney|that the options name"
 )
-"""Lines that call other programs, with options of their own."""
+"""Lines that call other programs, or show prompts of other programs, with options of their own."""
 UNDOCUMENTED = {"--help", "--version", "--install-completion", "--show-completion"}
 
 
