@@ -18,7 +18,7 @@ from tasks.report.gallery.build import write_gallery
 from tasks.report.gallery.elsewhere import link_batch
 from tasks.report.summary import summarise
 from tasks.store.output.folder import OutputFolder
-from tests.support.factories import batch_of, make_job
+from tests.support.factories import open_batch_with, make_job
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ async def batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A batch of two jobs whose folder is taken for a read-only one, whoever runs the tests."""
     folder = tmp_path / "b"
     folder.mkdir()
-    async with batch_of(folder, [make_job(0), make_job(1)]):
+    async with open_batch_with(folder, [make_job(0), make_job(1)]):
         pass
     monkeypatch.setattr(connect, "is_writable", lambda _: False)
     return folder
