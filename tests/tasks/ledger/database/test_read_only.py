@@ -18,7 +18,7 @@ from tasks.report.gallery.build import write_gallery
 from tasks.report.gallery.elsewhere import link_batch
 from tasks.report.summary import summarise
 from tasks.store.output.folder import OutputFolder
-from tests.support.factories import open_batch_with, make_job
+from tests.support.factories import make_job, open_batch_with
 
 
 @pytest.fixture
