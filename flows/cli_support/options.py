@@ -140,6 +140,12 @@ Missing = Annotated[
 Reread = Annotated[
     bool, typer.Option("--reread", help="Only read kept answers again that could not be read; pays for nothing.")
 ]
+TrustLedger = Annotated[
+    bool,
+    typer.Option(
+        "--trust-ledger", help="The ledger is yours: use the addresses, variables and database that it names."
+    ),
+]
 Id = Annotated[
     str,
     typer.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import environ
 from typing import Annotated
 
 import typer
@@ -36,6 +37,7 @@ def command(
     retry_held: options.RetryHeld = False,
     missing: options.Missing = False,
     reread: options.Reread = False,
+    trust_ledger: options.TrustLedger = False,
     only: options.Only = None,
     backend: options.OtherBackend = None,
     runner: options.Runner = None,
@@ -54,8 +56,11 @@ def command(
     """
     from flows.cli_support.run_flow import execute, find_flow_run_output
     from tasks.core.errors import InputError
+    from tasks.core.trust import TRUST_VARIABLE
     from tasks.runs.request import RunRequest
 
+    if trust_ledger:
+        environ[TRUST_VARIABLE] = "true"
     if (folder is None) == (flow_run is None):
         raise InputError("name the output folder of a batch, or the --flow-run that wrote to it")
     request = RunRequest(

@@ -5,6 +5,7 @@ A database's dialect is imported when its first such statement is made, so nobod
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -58,12 +59,19 @@ class DatabaseUrl:
     @property
     def is_on_this_machine(self) -> bool:
         """True where nothing that is sent leaves this machine."""
-        if self.host.strip("[]").lower() == "localhost":
+        host = (self.host or self.get_option("host") or "").strip("[]").lower()
+        if host == "localhost" or host.startswith("/"):  # a socket in a folder
             return True
         try:
-            return ip_address(self.host.strip("[]")).is_loopback
+            return ip_address(host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def needs_tls(self) -> bool:
+        """True where a password would cross a network in clear, and neither the URL nor PGSSLMODE says that it may."""
+        is_stated = self.get_option("sslmode") is not None or "PGSSLMODE" in os.environ
+        return not (is_stated or self.is_on_this_machine)
 
     def get_option(self, name: str) -> str | None:
         """A parameter behind the question mark."""

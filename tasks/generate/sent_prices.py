@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.backends import build_backend
 from tasks.backends.base import Backend
+from tasks.core.errors import InputError
 from tasks.core.settings import Settings
-from tasks.ledger.runs import RunRecord, list_runs
+from tasks.ledger.runs import RunRecord, list_runs, parse_settings
 
 
 @dataclass(slots=True)
@@ -51,8 +51,8 @@ class SentPrices:
 
     def _build(self, name: str, run: RunRecord) -> Backend | None:
         try:
-            before = Settings.model_validate_json(run.start.settings)
-        except ValidationError:  # written by another version
+            before = parse_settings(run)
+        except InputError:  # written by another version
             return None
         now, old = self.settings.backends[name], before.backends.get(name)
         if old is None or (old.price_usd, before.prices) == (now.price_usd, self.settings.prices):

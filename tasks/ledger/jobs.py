@@ -14,7 +14,9 @@ from sqlalchemy import ColumnElement, UpdateBase, case, exists, func, select, up
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.database import build_insert
+from tasks.core.errors import InputError
 from tasks.core.records import EndedFilter, Job, JobState, PlannedJob, ReferenceImage
+from tasks.core.safe_text import error_text
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import execute, fetch_rows
 
@@ -100,7 +102,7 @@ def _may_have_cost() -> ColumnElement[bool]:
 async def get_known_states(engine: AsyncEngine, job_ids: Sequence[str]) -> dict[str, JobState]:
     """States of the jobs that the ledger knows; pass at most some thousands of ids."""
     query = select(jobs.c.job_id, jobs.c.state).where(jobs.c.job_id.in_(job_ids))
-    return {job_id: JobState(state) for job_id, state in await fetch_rows(engine, query)}
+    return {job_id: read_state(state) for job_id, state in await fetch_rows(engine, query)}
 
 
 async def _find_series_base(engine: AsyncEngine, salt: str) -> int:
@@ -155,7 +157,38 @@ def _build_row(item: PlannedJob, *, base: int, run: int, salt: str, now_us: int)
 
 
 def job_from_row(row: Any) -> Job:
-    """Build a job from a row of `jobs`."""
+    """Build a job from a row of `jobs`.
+
+    Raises:
+        InputError: The row holds values that no run writes: the ledger is damaged.
+    """
+    try:
+        return _build_job(row)
+    except (ValueError, TypeError, AttributeError, RecursionError) as exc:
+        raise build_damage(f"jobs of {row.job_id}", exc) from None
+
+
+def read_state(text: str) -> JobState:
+    """The state of a job as the ledger has it.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        return JobState(text)
+    except ValueError as exc:
+        raise build_damage("the state of a job", exc) from None
+
+
+def build_damage(where: str, exc: Exception) -> InputError:
+    """The error for a value of the ledger that cannot be read."""
+    return InputError(
+        f"the ledger is damaged: {error_text(where, most_chars=100)} cannot be read ({error_text(exc, most_chars=200)}). "
+        "Restore it from a copy of its folder or database"
+    )
+
+
+def _build_job(row: Any) -> Job:
     return Job(
         job_id=row.job_id,
         position=row.position,

@@ -16,14 +16,17 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.core.atomic_files import write_atomically
 from tasks.core.errors import BatchLocked, OutputError
 from tasks.core.paths import require_folder
+from tasks.core.safe_text import error_text
 from tasks.ledger.database.postgresql_lock import is_held
 from tasks.ledger.leases import LivingLease
 
 LOCK_NAME = "ledger.lock"
 HOLDER_NAME = "ledger.lock.holder"
 MOST_NAMES = 3
+MOST_HOLDER_CHARS = 200
 
 
 @contextmanager
@@ -43,7 +46,8 @@ def lock_folder(out: Path, *, shown: str | None = None) -> Iterator[None]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
-        (out / HOLDER_NAME).write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        # Replaced, never written through: a link of that name would lead out of the folder.
+        write_atomically(out / HOLDER_NAME, f"process {os.getpid()} on {socket.gethostname()}".encode())
     except Timeout:
         raise BatchLocked(
             f"{shown or out}: another run is writing to it ({_read_holder(out)}); wait for it or stop it"
@@ -73,10 +77,12 @@ def require_no_workers(out: str, leases: Sequence[LivingLease]) -> None:
 
 
 def _read_holder(out: Path) -> str:
+    path = out / HOLDER_NAME
     try:
-        return (out / HOLDER_NAME).read_text()
+        text = "" if path.is_symlink() else path.read_text(errors="replace")
     except OSError:
-        return "it did not say who"
+        text = ""
+    return error_text(text, most_chars=MOST_HOLDER_CHARS) or "it did not say who"
 
 
 def is_locked(out: Path) -> bool:

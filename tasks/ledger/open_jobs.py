@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.records import IN_FLIGHT_STATES, OPEN_STATES, Job, JobState, Prediction
 from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.database.transactions import fetch_rows
-from tasks.ledger.jobs import is_wanted, job_from_row
+from tasks.ledger.jobs import is_wanted, job_from_row, read_state
 
 IS_OPEN = jobs.c.state.in_(OPEN_STATES) & (is_wanted() | jobs.c.state.in_(IN_FLIGHT_STATES))
 
@@ -176,7 +176,7 @@ def _build_open_job(row: Any) -> OpenJob:
     known = row.prediction_id is not None and row.state in IN_FLIGHT_STATES
     return OpenJob(
         job=job_from_row(row),
-        state=JobState(row.state),
+        state=read_state(row.state),
         attempts=row.attempts,
         prediction=Prediction(prediction_id=row.prediction_id, model_version=row.model_version) if known else None,
         started_at_us=row.started_at_us,

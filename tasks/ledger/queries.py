@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.records import Counts, EndedFilter, Job, JobState
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import fetch_mappings, fetch_rows
-from tasks.ledger.jobs import is_wanted, job_from_row, match_ended
+from tasks.ledger.jobs import is_wanted, job_from_row, match_ended, read_state
 
 IN_ORDER = (jobs.c.position, jobs.c.job_id)
 """Manifest order. Jobs can share a position after a partial run of an edited manifest, so `job_id` decides there."""
@@ -75,7 +75,7 @@ async def count_jobs(engine: AsyncEngine) -> Counts:
     stale = select(func.count()).select_from(jobs).where(mine & (jobs.c.state == JobState.PLANNED) & ~is_wanted())
     [(unwanted,)] = await fetch_rows(engine, stale)
     [(cost, unknown)] = await fetch_rows(engine, money)
-    by_state = {JobState(state).value: number for state, number in states}
+    by_state = {read_state(state).value: number for state, number in states}
     return Counts(
         total=sum(by_state.values()),
         duplicates=duplicates,

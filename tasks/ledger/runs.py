@@ -6,9 +6,12 @@ import os
 import socket
 from dataclasses import dataclass
 
+from pydantic import ValidationError
 from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.core.errors import InputError
+from tasks.core.settings import Settings
 from tasks.ledger.database.schema import batch_identity, runs
 from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
 
@@ -87,6 +90,21 @@ def _build_record(row: RowMapping) -> RunRecord:
         ended_at_us=row["ended_at_us"],
         outcome=row["outcome"],
     )
+
+
+def parse_settings(run: RunRecord) -> Settings:
+    """The settings that a run recorded.
+
+    Raises:
+        InputError: The ledger holds none that can be read.
+    """
+    try:
+        return Settings.model_validate_json(run.start.settings)
+    except ValidationError as exc:
+        where = ".".join(map(str, exc.errors()[0]["loc"])) or "all of them"
+        raise InputError(
+            f"the settings of run {run.number} in the ledger cannot be read ({where}); give yours with --config"
+        ) from None
 
 
 async def count_resumes(engine: AsyncEngine) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from tasks.core.errors import ConfigError
 from tasks.core.money import to_micros
 from tasks.core.settings import BackendSettings, Settings, load_settings
+from tasks.core.trusted_settings import remember_settings, require_trusted_settings
 from tasks.ledger.database.location import LedgerPlace, locate_ledger
-from tasks.ledger.runs import RunRecord
+from tasks.ledger.runs import RunRecord, parse_settings
 from tasks.runs.request import RunRequest
 from tasks.store.output import parse_output
 
@@ -38,10 +39,12 @@ def choose_settings_and_budget(
     """
     if given is not None:
         settings = given
+        remember_settings(settings)
     elif before is None:
         settings = load_settings(None)
     else:
-        settings = Settings.model_validate_json(before.start.settings)
+        settings = parse_settings(before)
+        require_trusted_settings(settings)
     inherited = None if before is None else before.start.budget_micros
     budget_micros = inherited if request.budget_usd is None else to_micros(request.budget_usd)
     return override_settings(settings, request), budget_micros

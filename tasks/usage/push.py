@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying
@@ -22,9 +21,10 @@ from tasks.core.errors import BatchStopped, InputError, UsageError, UsageRefused
 from tasks.core.retry import retry_usage
 from tasks.core.settings import BackendSettings, Settings, UsageSettings, load_settings
 from tasks.core.text import format_command
+from tasks.core.trusted_settings import require_trusted_settings
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import find_ledger
-from tasks.ledger.runs import get_batch_identity, get_last_run
+from tasks.ledger.runs import get_batch_identity, get_last_run, parse_settings
 from tasks.ledger.usage import AttemptKey, count_usage, mark_pushed, read_usage_pages
 from tasks.store.output import parse_output
 from tasks.usage.rows import build_batch_name, build_usage_row
@@ -144,6 +144,8 @@ async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushRe
         try:
             async with open_ledger(find_ledger(out.home, None if given is None else given.ledger_url)) as engine:
                 settings = given or await _read_last_settings(engine)
+                if given is None:
+                    require_trusted_settings(settings, parts=["usage"])
                 yield await push_usage(engine, settings.usage, out=out, clock=clock, retrying=retrying)
         except (InputError, BatchStopped) as exc:  # a ledger that cannot be read is no reason to leave the others
             yield PushReport(out=str(out), pushed=0, pending=0, warning=str(exc))
@@ -155,10 +157,10 @@ async def _read_backends(engine: AsyncEngine) -> Mapping[str, BackendSettings]:
     """The instances as the last run had them; none where its settings can no longer be read."""
     try:
         return (await _read_last_settings(engine)).backends
-    except ValidationError:
+    except InputError:
         return {}
 
 
 async def _read_last_settings(engine: AsyncEngine) -> Settings:
     run = await get_last_run(engine)
-    return Settings() if run is None else Settings.model_validate_json(run.start.settings)
+    return Settings() if run is None else parse_settings(run)

@@ -25,9 +25,10 @@ from tasks.generate.workers.heartbeat import Heartbeat, send_heartbeats
 from tasks.generate.workers.shared_budget import SharedBudget
 from tasks.generate.workers.shared_rate import SharedRateLimiter
 from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.location import find_ledger
 from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms, make_owner
-from tasks.ledger.runs import RunStart, get_last_run
+from tasks.ledger.runs import RunStart, get_last_run, parse_settings
 from tasks.ledger.shard_counts import ShardCounts, count_shard
 from tasks.ledger.worker_leases import WorkerLeases
 from tasks.store.output import parse_output
@@ -66,11 +67,13 @@ async def work_on_shard(order: ShardOrder) -> ShardCounts:
         ConfigError: This machine cannot reach the ledger, or lacks a token. Nothing was spent here.
         BatchStopped: The ledger went away. The batch can be resumed.
     """
-    async with open_ledger(parse_output(order.out).ledger_folder()) as engine:
+    # The order comes from a run of this user's, perhaps on another machine.
+    place = find_ledger(parse_output(order.out).ledger_folder(), is_trusted=True)
+    async with open_ledger(place) as engine:
         run = await get_last_run(engine)
         if run is None or run.number != order.run or run.outcome is not None:  # the run that sent this order is over
             return await count_shard(engine, order.first, order.last, planned_run=order.planned_run)
-        settings = divide_concurrency(Settings.model_validate_json(run.start.settings), order.places)
+        settings = divide_concurrency(parse_settings(run), order.places)
         runner = settings.runner
         terms = LeaseTerms(
             owner=make_owner(), lease_s=runner.lease_s, send_margin_s=runner.send_margin_s, run=order.run

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import BatchStopped
@@ -73,4 +73,6 @@ def explain_failure(exc: Exception) -> BatchStopped | None:
         return None
     if isinstance(exc, OSError) or (isinstance(exc, DBAPIError) and hasattr(exc.orig, "sqlstate")):
         return explain_postgresql(exc)
+    if type(exc) is DatabaseError:  # "database disk image is malformed" is of no class of its own
+        return BatchStopped("ledger", f"the ledger is damaged ({exc.orig}). Restore it from a copy of its folder")
     return explain_sqlite(exc) if isinstance(exc, OperationalError) else None

@@ -12,8 +12,9 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tasks.core import trust
 from tasks.core.atomic_files import write_atomically
-from tasks.core.database import check_database_url, hide_password, parse_database
+from tasks.core.database import check_database_url, hide_password, parse_database, parse_database_url
 from tasks.core.errors import ConfigError, InputError, OutputError
 from tasks.core.paths import LEDGER_NAME, POINTER_NAME, get_ledger_path, has_ledger, require_folder
 
@@ -52,35 +53,41 @@ class PostgresqlSchema:
 LedgerPlace = SqliteFile | PostgresqlSchema
 
 
-def find_ledger(out: Path, setting: str | None = None) -> LedgerPlace:
+def find_ledger(out: Path, setting: str | None = None, *, is_trusted: bool = False) -> LedgerPlace:
     """Where the ledger of the batch in `out` is.
 
     Args:
         out: The output folder.
         setting: `ledger` of the configuration, which may hold the password; it has to lead to the same database.
+        is_trusted: The caller got the folder from a run of this user's.
 
     Raises:
         InputError: The folder holds no batch, or one whose ledger is somewhere else than the setting says.
+        ConfigError: As `locate_ledger`.
     """
     require_ledger(out)
-    return locate_ledger(out, setting)
+    return locate_ledger(out, setting, is_trusted=is_trusted)
 
 
-def locate_ledger(out: Path, setting: str | None) -> LedgerPlace:
+def locate_ledger(out: Path, setting: str | None, *, is_trusted: bool = False) -> LedgerPlace:
     """Where the ledger of `out` is, or where a new batch's is to be made.
 
     Raises:
-        ConfigError: The batch has its ledger somewhere else than the setting says.
+        ConfigError: The batch has its ledger somewhere else than the setting says, or on a server that this user has
+            never named: it would get the user's password.
     """
     known = read_pointer(out)
     if known is not None:
         if setting is None:
+            if not is_trusted:
+                _require_trusted(known)
             return known
         if parse_database(setting) != parse_database(known.url):
             raise ConfigError(
                 f"ledger: leads to {hide_password(setting)}, but the batch in {out} has its ledger in "
                 f"{known}; use another output folder or that database (a database that moved: mend {POINTER_NAME})"
             )
+        trust.remember("databases", _name_database(setting))
         return PostgresqlSchema(out=out, url=setting, schema=known.schema)
     if setting is None:
         return SqliteFile(out=out)
@@ -89,7 +96,28 @@ def locate_ledger(out: Path, setting: str | None) -> LedgerPlace:
             f"ledger: leads to {hide_password(setting)}, but the batch in {out} has its ledger in "
             f"{LEDGER_NAME} there; use another output folder or take the setting away"
         )
+    trust.remember("databases", _name_database(setting))
     return PostgresqlSchema(out=out, url=setting, schema=make_schema_name(out))
+
+
+def _require_trusted(place: PostgresqlSchema) -> None:
+    """Check that the user has named the database before; a server on this machine needs no trust."""
+    if parse_database_url(place.url).is_on_this_machine:
+        return
+    own = trust.load_own_settings().ledger_url
+    if own is not None and parse_database(own) == parse_database(place.url):
+        return
+    if not trust.is_trusted("databases", _name_database(place.url)):
+        raise ConfigError(
+            f"{place.out / POINTER_NAME} leads to {place}, which you have not used on this machine: nothing was sent "
+            f"there. Name it as `ledger` in your configuration; {trust.HOW_TO_TRUST}"
+        )
+    trust.remember("databases", _name_database(place.url))
+
+
+def _name_database(url: str) -> str:
+    host, port, database = parse_database(url)
+    return f"{host}:{port}/{database}"
 
 
 def require_ledger(out: Path) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from tasks.core.database import parse_database
+from tasks.core.database import parse_database, parse_database_url
 from tasks.core.errors import BatchLocked, BatchStopped, ConfigError, ImagenError, InputError
 from tasks.core.paths import POINTER_NAME
 from tasks.core.retry import retry_database
@@ -35,6 +35,9 @@ ANSWER_TIMEOUT_S = 300.0
 STUCK_S = 30
 """A process that is stopped in the middle of a transaction keeps others from its rows no longer than that."""
 
+NO_TLS = "rejected SSL upgrade"
+"""asyncpg's words for a server that does not speak TLS."""
+LEDGER_SETTING = "ledger"
 _REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 
@@ -162,8 +165,10 @@ class Connector:
         return connection
 
     async def _connect_once(self) -> asyncpg.Connection:
+        url = parse_database_url(self._place.url)
         return await asyncpg.connect(
-            self._place.url,
+            url.dsn,
+            **({"ssl": "require"} if url.needs_tls else {}),
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=ANSWER_TIMEOUT_S,
             server_settings={
@@ -197,6 +202,8 @@ def _explain_code(exc: Exception, database: str) -> str:
         return f"has no database {database!r}: create it (createdb {database}) or mend the URL"
     if code.startswith("28"):
         return f"refuses ({words}): put the password into PGPASSWORD or ~/.pgpass, or mend the user in the URL"
+    if NO_TLS in words:
+        return f"has no TLS, and a password may go there: add ?sslmode=disable to `{LEDGER_SETTING}` if its network is safe"
     if isinstance(exc, OSError) or is_away_code(code):
         return f"cannot be reached ({words}): start it or mend the URL"
     return f"refuses ({words}): mend that"

@@ -36,7 +36,7 @@ class Database:
             raise UsageRefused(
                 "setting", f"{named} is not a PostgreSQL URL; write postgresql://user:password@host/database"
             ) from None
-        self._url = parts.dsn
+        self._url, self._needs_tls = parts.dsn, parts.needs_tls
         host = parts.host or parts.get_option("host")
         self.place = Place(f"PostgreSQL at {host}/{parts.database}", address=named, key=named)
 
@@ -86,7 +86,11 @@ class Database:
 
     async def _connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(
-            self._url, timeout=CONNECT_TIMEOUT_S, command_timeout=ANSWER_TIMEOUT_S, statement_cache_size=0
+            self._url,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=ANSWER_TIMEOUT_S,
+            statement_cache_size=0,
+            **({"ssl": "require"} if self._needs_tls else {}),
         )
 
 

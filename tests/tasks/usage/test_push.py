@@ -14,6 +14,7 @@ from tasks.core.errors import InputError, JobError, UsageError
 from tasks.core.identity import hash_prompt
 from tasks.core.records import JobState
 from tasks.core.settings import UsageSettings
+from tasks.core.trust import TRUST_VARIABLE
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.journal import Journal
@@ -132,8 +133,9 @@ async def test_a_push_needs_no_lock_and_leaves_the_run_alone(out: Path, tmp_path
     assert len(await rows_in(sink_in(tmp_path))) == 6
 
 
-async def test_every_batch_under_a_folder_is_pushed(tmp_path: Path) -> None:
+async def test_every_batch_under_a_folder_is_pushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each to the sink of its own last run where no configuration is given; a broken one is reported, not in the way."""
+    monkeypatch.setenv(TRUST_VARIABLE, "true")
     sinks = [sink_in(tmp_path / name) for name in ("one", "two")]
     await write_batch(tmp_path / "runs/a", 2, usage=sinks[0])
     await write_batch(tmp_path / "runs/deep/b", 3, usage=sinks[1])

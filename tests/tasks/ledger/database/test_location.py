@@ -10,6 +10,7 @@ import pytest
 from tasks.core.database import check_database_url, hide_password
 from tasks.core.errors import ConfigError, ImagenError, InputError
 from tasks.core.settings import Settings, load_settings
+from tasks.core.trust import TRUST_VARIABLE
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import (
     PostgresqlSchema,
@@ -118,6 +119,37 @@ def test_a_batch_keeps_the_ledger_that_it_began_with(folder: Path, server: Postg
     assert find_ledger(folder, other_user) == PostgresqlSchema(out=folder, url=other_user, schema=known.schema)
     with pytest.raises(ConfigError, match=f"elsewhere/db.*{server.port}/postgres"):
         find_ledger(folder, "postgresql://elsewhere/db")
+
+
+def write_foreign_pointer(folder: Path, url: str = "postgresql://evil.example/db") -> None:
+    """A pointer that somebody else made."""
+    (folder / "ledger.json").write_text(json.dumps({"url": url, "schema": "imagen_x"}))
+
+
+def test_a_strangers_server_gets_nothing(folder: Path) -> None:
+    """A pointer to a server that this user has never named is refused before anything is connected."""
+    write_foreign_pointer(folder)
+    with pytest.raises(ConfigError, match=r"evil\.example.*nothing was sent.*--trust-ledger"):
+        find_ledger(folder)
+
+
+def test_a_server_of_the_users_is_remembered(folder: Path) -> None:
+    """Named once in a configuration, it needs no configuration any more."""
+    write_foreign_pointer(folder, "postgresql://db.example/ledgers")
+    assert isinstance(find_ledger(folder, "postgresql://me@db.example/ledgers"), PostgresqlSchema)
+    assert isinstance(find_ledger(folder), PostgresqlSchema)
+    write_foreign_pointer(folder, "postgresql://db.example/other")
+    with pytest.raises(ConfigError, match="other"):
+        find_ledger(folder)
+
+
+def test_a_trusted_server_is_remembered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user says so once, for this database."""
+    write_foreign_pointer(folder)
+    monkeypatch.setenv(TRUST_VARIABLE, "true")
+    assert isinstance(find_ledger(folder), PostgresqlSchema)
+    monkeypatch.delenv(TRUST_VARIABLE)
+    assert isinstance(find_ledger(folder), PostgresqlSchema)
 
 
 def test_a_sqlite_batch_is_not_begun_again_on_postgresql(folder: Path) -> None:

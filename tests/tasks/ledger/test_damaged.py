@@ -1,0 +1,78 @@
+"""A ledger that somebody else made, or that is damaged: one clear error, and nothing outside its folder is touched."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tasks.core.errors import BatchStopped, InputError
+from tasks.core.records import EndedFilter, JobState
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.lock import HOLDER_NAME, lock_folder
+from tasks.ledger.open_jobs import find_open_jobs
+from tasks.ledger.queries import count_jobs, read_ended_pages
+from tasks.ledger.runs import RunRecord, RunStart, parse_settings
+from tests.support.factories import make_job, plan_jobs
+
+DAMAGES = {
+    "a state": "UPDATE jobs SET state = 'gone'",
+    "options that are no JSON": "UPDATE jobs SET backend_opts = '{'",
+    "options nested too deep": f"UPDATE jobs SET backend_opts = '{'[' * 100_000}'",
+    "no options": "UPDATE jobs SET backend_opts = x'ff'",
+}
+
+
+async def read_all(out: Path) -> None:
+    """Read what commands read."""
+    async with open_ledger(out) as engine:
+        await count_jobs(engine)
+        await find_open_jobs(engine, 0, 2**62)
+        [_ async for _ in read_ended_pages(engine, EndedFilter(frozenset(JobState)))]
+
+
+@pytest.mark.parametrize("statement", DAMAGES.values(), ids=DAMAGES)
+async def test_damaged_values_are_one_clear_error(statement: str, tmp_path: Path) -> None:
+    """No traceback: the message says that the ledger is damaged."""
+    async with open_ledger(tmp_path, create=True) as engine:
+        await plan_jobs(engine, [make_job()])
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        db.execute(statement)
+    db.close()
+    with pytest.raises(InputError, match="the ledger is damaged"):
+        await read_all(tmp_path)
+
+
+async def test_a_file_with_damaged_pages_is_one_clear_error(tmp_path: Path) -> None:
+    """SQLite calls it malformed."""
+    async with open_ledger(tmp_path, create=True) as engine:
+        await plan_jobs(engine, [make_job(n) for n in range(200)])
+    path = tmp_path / "ledger.db"
+    for name in ("ledger.db-wal", "ledger.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    data = bytearray(path.read_bytes())
+    data[4096:] = bytes(byte ^ 0x5A for byte in data[4096:])
+    path.write_bytes(data)
+    with pytest.raises((InputError, BatchStopped), match=r"damaged|not a ledger"):
+        await read_all(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"default_backend": "none"}', '{"backends": 7}'])
+def test_damaged_settings_are_one_clear_error(text: str) -> None:
+    """The message says to give a configuration."""
+    start = RunStart(manifest=None, salt=None, budget_micros=None, settings=text, caller="me")
+    run = RunRecord(number=3, start=start, started_at_us=0, ended_at_us=None, outcome=None)
+    with pytest.raises(InputError, match=r"settings of run 3.*--config"):
+        parse_settings(run)
+
+
+def test_the_holders_name_is_not_written_through_a_link(tmp_path: Path) -> None:
+    """A folder that somebody else made leads to a file of the user's: the file stays as it is, and is not shown."""
+    out, victim = tmp_path / "out", tmp_path / "victim"
+    out.mkdir()
+    victim.write_text("mine")
+    (out / HOLDER_NAME).symlink_to(victim)
+    with lock_folder(out):
+        assert not (out / HOLDER_NAME).is_symlink()
+    assert victim.read_text() == "mine"
