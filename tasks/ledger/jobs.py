@@ -80,8 +80,11 @@ async def reopen_made(engine: AsyncEngine, job_ids: Sequence[str], *, run: int) 
 
 
 def is_wanted() -> ColumnElement[bool]:
-    """Condition: the batch's last manifest wants the job, or a later run has asked for it. Nothing else may be sent."""
-    last_plan = select(func.coalesce(func.max(runs.c.number), 0)).where(runs.c.manifest.is_not(None))
+    """Condition: the last plan that was written whole wants the job, or a later run. Nothing else may be sent.
+
+    A run that is killed while it plans takes nothing away from the plan before it.
+    """
+    last_plan = select(func.coalesce(func.max(runs.c.number), 0)).where(runs.c.salt.is_not(None))
     return jobs.c.withdrawn.is_(False) & (jobs.c.planned_run >= last_plan.scalar_subquery())
 
 

@@ -23,7 +23,7 @@ class RunStart:
     manifest: str | None
     """As the user gave it; None on a resume."""
     salt: str | None
-    """None on a resume."""
+    """Salt of its plan; None on a resume, and until the whole plan is in the ledger."""
     budget_micros: int | None
     """Cap over the batch's whole life in millionths of a dollar; None: no cap."""
     settings: str
@@ -63,6 +63,11 @@ async def begin_run(engine: AsyncEngine, start: RunStart, *, now_us: int) -> int
         }
         await db.execute(insert(runs).values(values))
     return int(number)
+
+
+async def record_plan(engine: AsyncEngine, number: int, salt: str) -> None:
+    """Record that the run's whole plan is in the ledger: from now on it says which jobs are wanted."""
+    await execute(engine, update(runs).where(runs.c.number == number).values(salt=salt))
 
 
 async def end_run(engine: AsyncEngine, number: int, outcome: str, *, now_us: int) -> None:

@@ -8,6 +8,7 @@ from tasks.core.records import Job, JobState
 from tasks.generate.batch import Batch
 from tasks.ledger.jobs import write_plan
 from tasks.ledger.open_jobs import Selection, find_open_backends, find_open_jobs, list_shards
+from tasks.ledger.runs import record_plan
 from tasks.manifest import open_manifest
 from tasks.plan.fallback import move_to_backend
 from tasks.plan.planner import plan_manifest
@@ -59,6 +60,7 @@ async def _plan_manifest(run: OpenRun, source: str) -> None:
             whole=options.limit is None,
             now_us=run.batch.clock.now_us(),
         )
+    await record_plan(run.batch.engine, run.number, options.salt)
 
 
 def _select_jobs(run: OpenRun) -> Selection:

@@ -76,7 +76,7 @@ async def open_run(
                 require_no_workers(request.out, await list_living_leases(engine))
             start = RunStart(
                 manifest=request.manifest,
-                salt=None if request.manifest is None else request.salt,
+                salt=None,
                 budget_micros=budget_micros,
                 settings=settings.model_dump_json(),
                 caller=resolve_caller(os.environ, deployment=deployment),

@@ -18,7 +18,7 @@ from tasks.ledger.jobs import SERIES_WIDTH, get_known_states, reopen
 from tasks.ledger.journal import Journal
 from tasks.ledger.open_jobs import EVERYTHING, Selection, count_open, find_open_jobs, list_shards
 from tasks.ledger.queries import count_jobs, read_job_pages
-from tasks.ledger.runs import RunStart, begin_run
+from tasks.ledger.runs import RunStart, begin_run, record_plan
 from tasks.runs.reopen import reroute
 from tests.support.factories import START_US, make_job, plan_jobs
 
@@ -112,8 +112,13 @@ async def test_another_salt_is_added_behind(out: Path) -> None:
 
 async def begin(engine: AsyncEngine, manifest: str | None) -> int:
     """Record the start of a run, with a manifest or as a resume."""
-    start = RunStart(manifest=manifest, salt="", budget_micros=None, settings=Settings().model_dump_json(), caller="me")
-    return await begin_run(engine, start, now_us=START_US)
+    start = RunStart(
+        manifest=manifest, salt=None, budget_micros=None, settings=Settings().model_dump_json(), caller="me"
+    )
+    number = await begin_run(engine, start, now_us=START_US)
+    if manifest is not None:
+        await record_plan(engine, number, "")
+    return number
 
 
 @pytest.mark.parametrize(("salt", "whole"), [("tuesday", True), ("monday", False)])
@@ -129,6 +134,17 @@ async def test_a_resume_sends_what_the_last_manifest_wanted(out: Path, salt: str
         assert [entry.job.id for entry in found] == ["row-9"]
         assert await count_open(engine, EVERYTHING) == 1
         assert (await count_jobs(engine)).unwanted == 4
+
+
+async def test_a_run_that_is_killed_while_it_plans_takes_nothing_away(out: Path) -> None:
+    """A resume goes on with the plan before it, and with what the killed run had planned already."""
+    async with open_ledger(out, create=True) as engine:
+        await plan_jobs(engine, [make_job(0), make_job(1)], run=await begin(engine, "prompts.csv"))
+        start = RunStart(manifest="longer.csv", salt=None, budget_micros=None, settings="{}", caller="me")
+        killed = await begin_run(engine, start, now_us=START_US)
+        await plan_jobs(engine, [make_job(0), make_job(2)], run=killed, whole=False)
+        assert await count_open(engine, EVERYTHING) == 3
+        assert (await count_jobs(engine)).unwanted == 0
 
 
 async def test_what_is_in_flight_of_an_earlier_plan_is_collected_and_not_sent_again(out: Path) -> None:

@@ -54,7 +54,7 @@ async def test_an_attempt_keeps_the_price_at_which_it_was_sent(out: Path, clock_
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, jobs)
         start = RunStart(
-            manifest="m", salt="", budget_micros=None, settings=priced(0.01).model_dump_json(), caller="me"
+            manifest="m", salt=None, budget_micros=None, settings=priced(0.01).model_dump_json(), caller="me"
         )
         await begin_run(engine, start, now_us=START_US)
         journal = Journal(engine)

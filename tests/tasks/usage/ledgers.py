@@ -54,7 +54,7 @@ async def write_batch(
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, planned)
         for number, caller in enumerate(callers):
-            start = RunStart(manifest="m.txt", salt="", budget_micros=None, settings=settings, caller=caller)
+            start = RunStart(manifest="m.txt", salt=None, budget_micros=None, settings=settings, caller=caller)
             begun_us = START_US + number * count * SECOND_US
             run = await begin_run(engine, start, now_us=begun_us)
             await end_run(engine, run, "completed", now_us=begun_us + 1)

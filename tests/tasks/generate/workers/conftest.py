@@ -24,7 +24,7 @@ async def ledger(out: Path, postgresql: Postgresql, monkeypatch: pytest.MonkeyPa
     """The ledger of a batch with a cap of ten millionths of a dollar."""
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
     place = PostgresqlSchema(out=out, url=postgresql.url(), schema=make_schema_name(out))
-    start = RunStart(manifest="m", salt="", budget_micros=CAP_MICROS, settings="{}", caller="test")
+    start = RunStart(manifest="m", salt=None, budget_micros=CAP_MICROS, settings="{}", caller="test")
     async with open_ledger(place, create=True) as engine:
         assert await begin_run(engine, start, now_us=START_US) == RUN
         await begin_fleet(engine, run=RUN)

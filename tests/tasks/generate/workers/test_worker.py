@@ -46,7 +46,7 @@ async def begin(ledger: AsyncEngine, *, budget_micros: int | None = None, **back
     )
     await plan_jobs(ledger, [make_job(number) for number in range(JOBS)])
     start = RunStart(
-        manifest=None, salt="", budget_micros=budget_micros, settings=settings.model_dump_json(), caller="test"
+        manifest=None, salt=None, budget_micros=budget_micros, settings=settings.model_dump_json(), caller="test"
     )
     number = await begin_run(ledger, start, now_us=START_US)
     await begin_fleet(ledger, run=number)
