@@ -53,6 +53,13 @@ class _Seen:
     unsure: list[str] = field(default_factory=list)
     """Ids."""
 
+    def take(self, answer: dict[str, Any], likeness: Likeness) -> None:
+        """Note a listed prediction."""
+        if likeness is Likeness.SAME:
+            self.same.append(answer)
+        elif likeness is Likeness.UNSURE:
+            self.unsure.append(answer["id"])
+
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
@@ -62,6 +69,8 @@ class _Reading:
     """By input."""
     others: Mapping[str, Sequence[str]]
     """Some ids for each name that the model may have at the service."""
+    is_whole: bool
+    """The list was read to its end."""
 
 
 class LostCreates:
@@ -167,7 +176,7 @@ class LostCreates:
             if await find_sent(asked[0].known, ids):
                 self._comparison.names.add(name)
         for key, group in groups.items():
-            await self._settle(group, reading.seen[key], begun_s)
+            await self._settle(group, reading.seen[key], begun_s, is_whole=reading.is_whole)
 
     async def _read(self, groups: dict[str, list[_Lost]], since: datetime) -> _Reading:
         """Read the list, which may hold tens of thousands of predictions; no more is kept than what may be wanted."""
@@ -177,26 +186,26 @@ class LostCreates:
             by_prompt[sent.values.get("prompt")].append(key)
         seen = {key: _Seen() for key in groups}
         others: defaultdict[str, list[str]] = defaultdict(list)
+        is_whole = True
         await self._turn()
-        async for page in self._api.list_created(since - SKEW):
-            for answer in page:
-                name = get_model_name(answer)
-                if not self._comparison.is_known(name) and len(others[name]) < IDS_PER_NAME:
-                    others[name].append(answer["id"])
-                for key in _get_possible_keys(answer, by_prompt, inputs):
-                    match self._comparison.compare(answer, inputs[key]):
-                        case Likeness.SAME:
-                            seen[key].same.append(answer)
-                        case Likeness.UNSURE:
-                            seen[key].unsure.append(answer["id"])
-            await self._turn()
-        return _Reading(seen, others)
+        try:
+            async for page in self._api.list_created(since - SKEW):
+                for answer in page:
+                    name = get_model_name(answer)
+                    if not self._comparison.is_known(name) and len(others[name]) < IDS_PER_NAME:
+                        others[name].append(answer["id"])
+                    for key in _get_possible_keys(answer, by_prompt, inputs):
+                        seen[key].take(answer, self._comparison.compare(answer, inputs[key]))
+                await self._turn()
+        except httpx.DecodingError:  # it has no end, or goes on elsewhere: what it has shown is there all the same
+            is_whole = False
+        return _Reading(seen, others, is_whole)
 
     async def _turn(self) -> None:
         await self._limiter.acquire()
         self._pages += 1
 
-    async def _settle(self, group: list[_Lost], seen: _Seen, begun_s: float) -> None:
+    async def _settle(self, group: list[_Lost], seen: _Seen, begun_s: float, *, is_whole: bool) -> None:
         """Give the free predictions of one input to the lost creates of that input, one to one."""
         known = group[0].known
         taken = await find_taken(known, [*(answer["id"] for answer in seen.same), *seen.unsure])
@@ -211,6 +220,8 @@ class LostCreates:
             self._assigned.add(answer["id"])
             lost.found.set_result(answer)
         rest = [lost for lost in waiting[len(free) :] if lost not in patient]
+        if not is_whole:
+            _fail(rest, lambda: Ambiguous("the provider's list cannot be read to its end", cost_micros=None))
         if any(prediction_id not in taken for prediction_id in seen.unsure):
             reason = "a prediction of that time cannot be told from this one"
             _fail(rest, lambda: Ambiguous(reason, cost_micros=None))

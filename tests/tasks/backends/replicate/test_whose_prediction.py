@@ -1,0 +1,226 @@
+"""Whose prediction it is: over equal inputs, models, folders, clocks and kills each belongs to one attempt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.backends.base import read_service_time_us
+from tasks.backends.replicate_simulator.faults import rule
+from tasks.backends.replicate_simulator.server import Simulator, running
+from tasks.core.records import Counts, Job
+from tasks.core.settings import BackendSettings, Settings, StopSettings
+from tasks.generate.batch import Batch, open_batch
+from tasks.generate.jobs import generate_range
+from tasks.ledger.accounts.predictions import Claim
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.queries import count_jobs
+from tasks.store.output.folder import OutputFolder
+from tests.support.factories import make_job, plan_jobs
+from tests.support.scripted_batch import ledger
+from tests.tasks.backends.replicate.test_never_twice import EVERYTHING, QUICK, SPEED
+
+SCHNELL, DEV = "black-forest-labs/flux-schnell", "black-forest-labs/flux-dev"
+LOST = ("drop_before_create", "drop_after_create")
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_rehearsal")
+
+
+def job_for(number: int, *, model: str = SCHNELL, **changes: Any) -> Job:
+    """A job of one of the two instances; `number` makes it another job, whatever its input."""
+    name = "schnell" if model == SCHNELL else "dev"
+    sides = {"width": None, "height": None}
+    return make_job(number, **{"backend": name, "backend_type": "replicate", "model": model, **sides, **changes})
+
+
+@asynccontextmanager
+async def open_at(out: Path, simulator: Simulator, jobs: Sequence[Job], **options: Any) -> AsyncIterator[Batch]:
+    """An open batch of these jobs at the simulator."""
+    out.mkdir(exist_ok=True)
+    common = {
+        "type": "replicate",
+        "api_base": simulator.url,
+        "delivery_hosts": ["localhost"],
+        "lookup_patience_s": 0.6 * SPEED,
+        "concurrency": 64,
+        "creates_per_min": 60_000 / SPEED,
+        "max_attempts": 6,
+        **options,
+    }
+    backends = {
+        name: BackendSettings.model_validate({**common, "model": model})
+        for name, model in (("schnell", SCHNELL), ("dev", DEV))
+    }
+    stop = StopSettings(error_rate=1.0, error_window=10_000)
+    settings = Settings(default_backend="schnell", backends=backends, stop=stop)
+    clock = simulator.provider.clock
+    async with open_ledger(out, create=True) as engine:
+        await plan_jobs(engine, jobs)
+        async with open_batch(OutputFolder(out), engine, settings, budget_micros=None, clock=clock) as batch:
+            for name in backends:
+                batch.backend(name)._clock = clock  # type: ignore[attr-defined]  # Replicate's own
+            yield batch
+
+
+async def generate(out: Path, simulator: Simulator, jobs: Sequence[Job], **options: Any) -> Counts:
+    """Generate what is open and count."""
+    async with open_at(out, simulator, jobs, **options) as batch:
+        await generate_range(batch, *EVERYTHING)
+        return await count_jobs(batch.engine)
+
+
+async def leave_lost(batch: Batch, job: Job, *, clock_ahead_s: float = 0.0) -> str:
+    """Make its prediction and forget the answer, as a run that was killed then; gives the id."""
+    backend = batch.backend(job.backend)
+    sent_us = await read_service_time_us(backend)
+    now_us = batch.clock.now_us() + round(clock_ahead_s * 1e6)
+    await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=now_us, sent_at_us=sent_us)
+    return (await backend.submit(job, attempt=1)).prediction_id
+
+
+def list_ids(*folders: Path) -> list[str]:
+    """Ids in the ledgers, each as often as an attempt has it."""
+    query = "SELECT prediction_id FROM attempts WHERE prediction_id IS NOT NULL"
+    return [str(row[0]) for folder in folders for row in ledger(folder, query)]
+
+
+async def test_two_models_of_one_prompt_and_seed_stay_apart(out: Path) -> None:
+    """The service names both by names of its own: a lost create of one adopts no prediction of the other."""
+    twin = {"prompt": "a fox", "seed": 7}
+    jobs = [job_for(n, model=model, **twin) for n, model in enumerate([SCHNELL, DEV])]
+    async with running(QUICK, [rule("renamed_owner")]) as simulator:
+        await generate(out, simulator, jobs[:1])
+        simulator.set_faults([rule("renamed_owner"), rule("drop_before_create", first=1)])
+        counts, truth = await generate(out, simulator, jobs), simulator.truth()
+    assert (counts.succeeded, truth.created) == (2, 2)
+    assert counts.cost_micros == round(truth.cost_usd * 1e6)
+
+
+@pytest.mark.parametrize("fault", LOST)
+@pytest.mark.parametrize("prompts", [["a red fox"], ["a red fox", "a red  fox", " a red fox"]], ids=["equal", "twins"])
+async def test_equal_inputs_share_no_prediction(fault: str, prompts: list[str], out: Path) -> None:
+    """Rows of one seed, and those that differ in white space: each has a prediction of its own, made once."""
+    jobs = [job_for(n, prompt=prompts[n % len(prompts)], seed=7) for n in range(9)]
+    async with running(QUICK, [rule(fault, first=4)]) as simulator:
+        counts, truth = await generate(out, simulator, jobs), simulator.truth()
+    assert (counts.succeeded, counts.held, truth.created) == (9, 0, 9)
+    assert len(set(list_ids(out))) == 9
+    assert counts.cost_micros == round(truth.cost_usd * 1e6)
+
+
+async def test_a_part_of_an_input_is_no_match(tmp_path: Path) -> None:
+    """A row without steps adopts no prediction of the same row with two steps, of whatever folder."""
+    steps, plain = job_for(0, prompt="a fox", seed=7, steps=2), job_for(1, prompt="a fox", seed=7)
+    async with running(QUICK) as simulator:
+        await generate(tmp_path / "a", simulator, [steps])
+        simulator.set_faults([rule("drop_before_create", first=1)])
+        counts, truth = await generate(tmp_path / "b", simulator, [plain]), simulator.truth()
+    assert (counts.succeeded, truth.created) == (1, 2)
+    assert len(set(list_ids(tmp_path / "a", tmp_path / "b"))) == 2
+
+
+@pytest.mark.parametrize("fault", LOST)
+async def test_two_folders_of_one_manifest_pay_and_own_apart(fault: str, tmp_path: Path) -> None:
+    """At once, on one account, with lost answers: no id in both ledgers, none held, the bill is both ledgers' sum."""
+    folders, jobs = [tmp_path / "a", tmp_path / "b"], [job_for(n) for n in range(16)]
+    async with running(QUICK, [rule(fault, 0.3)]) as simulator:
+        counts = await asyncio.gather(*(generate(folder, simulator, jobs) for folder in folders))
+        truth = simulator.truth()
+    assert [(count.succeeded, count.held) for count in counts] == [(16, 0)] * 2
+    assert truth.created == len(set(list_ids(*folders))) == len(list_ids(*folders)) == 32
+    assert sum(count.cost_micros for count in counts) == round(truth.cost_usd * 1e6)
+
+
+@pytest.mark.parametrize("fault", LOST)
+async def test_a_clock_that_is_ahead_pays_nothing_twice(fault: str, out: Path) -> None:
+    """The service's clock is ten minutes behind this machine's."""
+    async with running(QUICK, [rule("clock_skew", 600), rule(fault, 0.3)]) as simulator:
+        counts, truth = await generate(out, simulator, [job_for(n) for n in range(20)]), simulator.truth()
+    assert (counts.succeeded, truth.created) == (20, 20)
+
+
+@pytest.mark.parametrize("clock_ahead_s", [-7_200.0, 7_200.0])
+async def test_a_clock_put_right_between_kill_and_resume_pays_nothing_twice(clock_ahead_s: float, out: Path) -> None:
+    """The intent has the service's time, so the look-up does not depend on this machine's clock at all."""
+    job = job_for(0)
+    async with running(QUICK) as simulator:
+        async with open_at(out, simulator, [job]) as batch:
+            lost = await leave_lost(batch, job, clock_ahead_s=clock_ahead_s)
+        counts, truth = await generate(out, simulator, [job]), simulator.truth()
+    assert (counts.succeeded, truth.created, list_ids(out)) == (1, 1, [lost])
+
+
+async def test_a_prediction_without_data_is_never_taken_for_none(out: Path) -> None:
+    """The list has lost what would tell whose it is: held, not paid for again."""
+    job = job_for(0)
+    faults = [rule("list_without_data"), rule("drop_after_create", first=1)]
+    async with running(QUICK, faults) as simulator:
+        counts, truth = await generate(out, simulator, [job]), simulator.truth()
+    assert (counts.held, truth.created) == (1, 1)
+
+
+async def test_after_a_kill_equal_jobs_find_their_predictions_one_to_one(out: Path) -> None:
+    """Three lost predictions of one input for three jobs: none is held, none made again."""
+    jobs = [job_for(n, prompt="a fox", seed=7) for n in range(3)]
+    async with running(QUICK) as simulator:
+        async with open_at(out, simulator, jobs) as batch:
+            lost = [await leave_lost(batch, job) for job in jobs]
+        counts, truth = await generate(out, simulator, jobs), simulator.truth()
+    assert (counts.succeeded, truth.created) == (3, 3)
+    assert sorted(list_ids(out)) == sorted(lost)
+
+
+async def test_after_a_kill_a_renamed_model_is_found(out: Path) -> None:
+    """Earlier predictions of the ledger show the service's name for the model."""
+    jobs = [job_for(n) for n in range(3)]
+    async with running(QUICK, [rule("renamed_owner")]) as simulator:
+        await generate(out, simulator, jobs[:2])
+        async with open_at(out, simulator, jobs) as batch:
+            lost = await leave_lost(batch, jobs[2])
+        counts, truth = await generate(out, simulator, jobs), simulator.truth()
+    assert (counts.succeeded, truth.created) == (3, 3)
+    assert lost in list_ids(out)
+
+
+async def test_a_claim_finds_what_the_ledger_did_not_hear_of(out: Path) -> None:
+    """The run was killed between the claim and the ledger; the list shows nothing of it any more."""
+    job = job_for(0)
+    async with running(QUICK) as simulator:
+        async with open_at(out, simulator, [job]) as batch:
+            lost = await leave_lost(batch, job)
+            account = batch.backend(job.backend).allowance().account
+            claim = Claim(account=account, prediction_id=lost, job_id=job.job_id, number=1)
+            assert await batch.ids.claim(claim)
+        simulator.set_faults([rule("poll_500", first=1)])
+        counts, truth = await generate(out, simulator, [job]), simulator.truth()
+    assert (counts.succeeded, truth.created, truth.requests.get("list", 0)) == (1, 1, 0)
+
+
+ODD = {
+    "list_odd_entries": 0.5,
+    "list_loops": 0.5,
+    "poll_odd_status": 0.2,
+    "poll_deep_json": 0.2,
+}
+
+
+@pytest.mark.parametrize("fault", ODD)
+async def test_an_odd_answer_harms_nothing_but_itself(fault: str, out: Path) -> None:
+    """A look that breaks is no end of a prediction: all succeed, each paid for once."""
+    quick = replace(QUICK, speed=SPEED)
+    async with running(quick, [rule(fault, ODD[fault]), rule("drop_before_create", 0.1)]) as simulator:
+        counts, truth = await generate(out, simulator, [job_for(n) for n in range(40)]), simulator.truth()
+    assert truth.faults[fault] > 0
+    assert counts.failed == 0
+    assert truth.created == counts.succeeded
+    assert counts.succeeded + counts.held == 40
+    assert counts.succeeded >= 30
