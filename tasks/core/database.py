@@ -28,8 +28,8 @@ _URL = re.compile(
 )
 
 # Appendix A of PostgreSQL's manual (version 15, read 2026-11-24): the server shuts down, starts, has no connection
-# left, or gave way to another transaction.
-_AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "40001", "40P01"})
+# left, gave way to another transaction, cancelled a statement that took too long, or takes no writes while it fails over.
+_AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "57014", "25006", "40001", "40P01"})
 _AWAY_CLASSES = frozenset({"08", "53"})
 
 

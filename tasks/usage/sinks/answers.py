@@ -9,19 +9,27 @@ from typing import Any
 
 import httpx
 
+from tasks.backends.client.refusals import is_web_page
 from tasks.core.database import is_away_code
 from tasks.core.errors import UsageAway, UsageError
 from tasks.core.retry import parse_retry_after
 from tasks.usage.sinks.refusals import Place, find_reason
 
-AWAY_STATUSES = frozenset({429, 502, 503, 504})
+AWAY_STATUSES = frozenset({408, 425, 429, 502, 503, 504, *range(520, 526), 530, 540, 544})
+"""Besides HTTP's own: Cloudflare's of a server behind it (520 to 525, 530), Supabase's of a paused project (540) and of a
+connection that took too long (544); supabase.com/docs, "HTTP status codes", read 2026-11."""
+PAUSED = 540
 
 
 def build_refusal(answer: httpx.Response, place: Place, *, key: str) -> UsageError:
     """The error that an answer other than the expected one stands for; `key` is never shown."""
     status, code = answer.status_code, _read_code(answer)
     words = _format_detail(answer).replace(key, "***")
-    if status in AWAY_STATUSES or is_away_code(code) or _has_lost_database(answer):
+    if status == PAUSED:
+        words = f"{words}: the project is paused; restore it in Supabase's dashboard"
+    # A 500 without a code of PostgreSQL's is a gateway's trouble, not an answer.
+    is_bare = status == httpx.codes.INTERNAL_SERVER_ERROR and not code
+    if status in AWAY_STATUSES or is_bare or is_away_code(code) or _has_lost_database(answer):
         return UsageAway(
             f"{place.name} is away ({words})", retry_after_s=parse_retry_after(answer.headers.get("retry-after"))
         )
@@ -31,6 +39,8 @@ def build_refusal(answer: httpx.Response, place: Place, *, key: str) -> UsageErr
 def _find_reason(answer: httpx.Response, *, key: str) -> str:
     known = find_reason(_read_code(answer))
     match answer.status_code:
+        case httpx.codes.FORBIDDEN if is_web_page(answer):
+            return "blocked"
         case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN if known != "permission":
             return "expired" if _has_expired(key) else "key"
         case httpx.codes.NOT_FOUND if known != "schema":

@@ -41,6 +41,9 @@ _ADVICE = {
         "whoever {key} stands for may not use mai.imagen_usage: put the service role's key there, and let "
         "`imagen usage migrate` grant it what it needs"
     ),
+    "blocked": (
+        "a web page came in place of its answer, as a firewall, a proxy or a gateway sends: look at the network and {address}"
+    ),
     "data": "the table does not take a row: compare it with the one of `imagen usage migrate`",
     "other": "mend that",
 }
@@ -59,7 +62,7 @@ class Place:
     def refused(self, reason: str, detail: str) -> UsageRefused:
         """The error for a reason, with what to do; `detail` is the sink's own words."""
         advice = _ADVICE[reason].format(address=self.address, key=self.key)
-        known = "schema" if reason in {"absence", "exposure"} else reason
+        known = {"absence": "schema", "exposure": "schema", "blocked": "other"}.get(reason, reason)
         return UsageRefused(known, f"{self.name} says no ({detail[:DETAIL_CHARACTERS]}); {advice}")
 
 

@@ -27,7 +27,11 @@ def test_a_wait_that_is_asked_for_is_kept() -> None:
         httpx.Response(502, text="<html>Bad Gateway"),
         httpx.Response(503, json={"code": "PGRST000"}),
         httpx.Response(504, json={"code": "PGRST003"}),
+        *(httpx.Response(status) for status in (408, 500, 520, 521, 522, 523, 524, 525, 530, 540, 544)),
+        httpx.Response(500, text="<html>Internal Server Error"),
         httpx.Response(500, json={"code": "57P01"}),
+        httpx.Response(500, json={"code": "57014"}),
+        httpx.Response(405, json={"code": "25006"}),
         httpx.Response(400, json={"code": "08006"}),
         httpx.Response(400, json={"code": "", "details": None, "hint": None, "message": ""}),
     ],
@@ -62,6 +66,19 @@ def test_refusals_are_told_apart(status: int, code: str, reason: str) -> None:
     error = build_refusal(httpx.Response(status, json=body), PLACE, key="k")
     assert isinstance(error, UsageRefused)
     assert error.reason == reason
+
+
+def test_a_web_page_with_403_is_not_the_key_s_fault() -> None:
+    """A firewall has answered: the message speaks of the network, not of the key."""
+    error = build_refusal(httpx.Response(403, html="<html>Access denied"), PLACE, key="k")
+    assert isinstance(error, UsageRefused)
+    assert "web page" in str(error)
+    assert "KEY_VARIABLE" not in str(error)
+
+
+def test_a_paused_project_says_so() -> None:
+    """It comes back when somebody restores it, so the rows stay pending."""
+    assert "paused" in str(build_refusal(httpx.Response(540), PLACE, key="k"))
 
 
 def test_a_key_past_its_time_is_expired_in_every_version() -> None:
