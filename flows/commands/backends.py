@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from flows.cli_support import options
 
 NAME = "backends"
 
 
-def command(json: options.Json = False, config: options.Config = None, verbose: options.Verbose = False) -> None:
+Everything = Annotated[bool, typer.Option("--all", help="List the image services that can be used by name.")]
+
+
+def command(
+    everything: Everything = False,
+    json: options.Json = False,
+    config: options.Config = None,
+    verbose: options.Verbose = False,
+) -> None:
     """List the configured backends, and what each one still needs.
 
     Example: imagen backends
     """
     from json import dumps
 
-    from tasks.backends.listings import format_backends, list_backends
+    from tasks.backends.listings import format_backends, format_services, list_backends, list_services
     from tasks.core.paths import locate_config
     from tasks.core.settings import load_settings
 
-    listing = list_backends(load_settings(locate_config(config)))
-    print(dumps(listing, ensure_ascii=False) if json else "\n".join(format_backends(listing)))
+    settings = load_settings(locate_config(config))
+    listing = list_services(settings) if everything else list_backends(settings)
+    lines = format_services(listing) if everything else format_backends(listing)
+    print(dumps(listing, ensure_ascii=False) if json else "\n".join(lines))

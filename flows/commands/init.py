@@ -20,18 +20,36 @@ Deployments = Annotated[
     bool, typer.Option("--deployments", help="Also write prefect.yaml and Prefect automations, for nightly runs.")
 ]
 
+Service = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="Also put this image service into imagen.yaml; `imagen backends --all` lists them.",
+    ),
+]
 
-def command(folder: Target = Path(), demo: Demo = False, deployments: Deployments = False) -> None:
+
+def command(
+    folder: Target = Path(), demo: Demo = False, deployments: Deployments = False, backend: Service = None
+) -> None:
     """Write a commented imagen.yaml and a small manifest to start from.
 
     Existing files are kept.
 
     Example: imagen init --demo
     """
+    from tasks.core.paths import CONFIG_NAME
+    from tasks.core.presets.blocks import add_block, build_block
     from tasks.core.starter import BASICS, DEMO, DEPLOYMENTS, write_starter
     from tasks.core.text import format_command
 
+    for name in backend or ():
+        build_block(name)  # a wrong name is an error before anything is written
     names = dict.fromkeys([*BASICS, *(DEMO if demo else ()), *(DEPLOYMENTS if deployments else ())])
     written, kept = write_starter(folder, names)
     lines = [*(f"wrote {path}" for path in written), *(f"kept {path}: it exists already" for path in kept)]
+    for name in backend or ():
+        add_block(folder / CONFIG_NAME, name)
+        lines.append(f"added the backend {name} to {folder / CONFIG_NAME}")
     print("\n".join([*lines, f"try it: {format_command('run', folder / (DEMO[0] if demo else 'prompts.yaml'))}"]))

@@ -22,6 +22,7 @@ from pydantic import (
 
 from tasks.core.database import check_database_url, hide_password
 from tasks.core.paths import get_state_folder
+from tasks.core.presets import expand_preset
 from tasks.core.records import RunnerKind
 from tasks.core.values import find_json_problem, parse_backend_names
 from tasks.core.yaml_file import read_yaml
@@ -70,6 +71,12 @@ class BackendSettings(BaseModel):
     backend_opts: Annotated[dict[str, Any], AfterValidator(_sendable)] = Field(
         default_factory=dict, description="sent with every job; a row's own win"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_service(cls, values: Any) -> Any:
+        """An image service by its name is a description of another type."""
+        return expand_preset(values)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -196,7 +196,12 @@ def _holds(condition: Condition, answer: Answer) -> bool:
         found = [answer.headers[condition.header]] if condition.header in answer.headers else []
     else:
         found = list(read_all(answer.document, condition.at, answer.values))
-    return any(_is_one_of(value, condition.equals) or _contains_any(condition.contains, str(value)) for value in found)
+    return any(
+        _is_one_of(value, condition.equals)
+        or _contains_any(condition.contains, str(value))
+        or (condition.is_empty and value in ([], {}, ""))
+        for value in found
+    )
 
 
 def _is_one_of(value: Any, wanted: list[Any]) -> bool:

@@ -59,6 +59,7 @@ from tasks.core.errors import (
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
 from tasks.core.outside_values import parse_identifier
+from tasks.core.presets import find_key_source
 from tasks.core.records import Job, Prediction
 from tasks.core.retry import retry_look
 
@@ -98,7 +99,9 @@ class HttpBackend:
         command = self._options.token_command
         if not missing and command is not None and shutil.which(command[0]) is None:
             return f"install {command[0]}, which token_command names"
-        return f"set {', '.join(missing)}" if missing else None
+        source = find_key_source(missing[0]) if missing else None
+        made = f" (a key is made at {source})" if source else ""
+        return f"set {', '.join(missing)}{made}" if missing else None
 
     def learn(self) -> None:
         """There is nobody to ask what the API takes."""

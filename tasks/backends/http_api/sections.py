@@ -25,6 +25,14 @@ Scalars = Annotated[list[Scalar], BeforeValidator(lambda value: value if isinsta
 """One value, or a list of them."""
 
 
+def _parse_factor(value: Any) -> Any:
+    """YAML takes 1e-10 for a text, for it has no point."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 class Section(BaseModel):
     """A part of the settings: nothing unknown in it, nothing converted."""
 
@@ -100,12 +108,13 @@ class Condition(Section):
     header: HeaderName | None = Field(None, description="or the name of a header")
     equals: Scalars = Field(default_factory=list, alias="is", description="one of these values: false, BLOCKED, 7, ...")
     contains: list[str] = Field(default_factory=list, description="or a text with one of these parts, in any case")
+    is_empty: bool = Field(False, description="or an empty list, object or text")
 
     @model_validator(mode="after")
     def _asks_something(self) -> Condition:
         if (self.at is None) == (self.header is None):
             raise ValueError("at: name a place in the answer, or a header")
-        if not self.equals and not self.contains:
+        if not self.equals and not self.contains and not self.is_empty:
             raise ValueError("is: say which values count, or contains: which parts of a text")
         return self
 
@@ -115,7 +124,9 @@ class Cost(Section):
 
     at: Place | None = Field(None, description="where the price stands")
     header: HeaderName | None = Field(None, description="or the header that holds it")
-    times: float = Field(1.0, gt=0, le=1e6, allow_inf_nan=False, description="dollars of one unit of it: 0.001")
+    times: Annotated[float, BeforeValidator(_parse_factor)] = Field(
+        1.0, gt=0, le=1e6, allow_inf_nan=False, description="dollars of one unit of it: 0.001"
+    )
     where: Literal["create", "last"] = Field("last", alias="in", description="in which answer")
 
     @model_validator(mode="after")

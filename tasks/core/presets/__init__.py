@@ -1,0 +1,60 @@
+"""Image services by name: each a data file here, which describes an instance of the type `http` or `openai`.
+
+`type: gemini` in the configuration is such a description with what the user writes beside it put over it. To add a
+service, write a file of the same keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+FOLDER = Path(__file__).parent
+SUFFIX = ".yaml"
+
+
+class Preset(BaseModel):
+    """One service."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    title: str = Field(description="the service and its models, for people")
+    key: str | None = Field(description="variable that holds its key; null: none is needed")
+    key_at: str | None = Field(description="where a key is made")
+    refused: str = Field(description="how a refused prompt is told, and whether it is billed")
+    lost: str = Field(description="what becomes of a create whose answer was lost")
+    kept: str = Field(description="how long an image can be fetched")
+    checked: str = Field(description="what its shape was held against, and when")
+    price: str = Field(description="how it is billed; a number is an example to look up, never taken by itself")
+    instance: dict[str, Any] = Field(description="the settings, under their engine's type")
+
+
+@cache
+def list_presets() -> tuple[str, ...]:
+    """Names of the services, in order."""
+    return tuple(sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}")))
+
+
+@cache
+def load_preset(name: str) -> Preset:
+    """The service of that name, which is one of `list_presets`."""
+    return Preset.model_validate(yaml.safe_load((FOLDER / f"{name}{SUFFIX}").read_text(encoding="utf-8")))
+
+
+def expand_preset(values: Any) -> Any:
+    """The settings of an instance; where its type is a service's name, with that service's description under them."""
+    if not isinstance(values, Mapping) or values.get("type") not in list_presets():
+        return values
+    own = {name: value for name, value in values.items() if name != "type"}
+    return {**load_preset(str(values["type"])).instance, **own}
+
+
+def find_key_source(variable: str) -> str | None:
+    """Where the key of this variable is made; None where no service names it."""
+    presets = map(load_preset, list_presets())
+    return next((preset.key_at for preset in presets if preset.key == variable), None)

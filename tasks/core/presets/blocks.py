@@ -1,0 +1,68 @@
+"""The commented block of a service, and putting it into a configuration file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from tasks.core.atomic_files import write_atomically
+from tasks.core.errors import InputError
+from tasks.core.presets import list_presets, load_preset
+
+_BACKENDS = re.compile(r"^backends:[ \t]*(?:#[^\n]*)?$", re.MULTILINE)
+
+
+def build_block(name: str) -> str:
+    """The lines of an instance of the service, to stand under `backends`.
+
+    Raises:
+        InputError: There is no service of that name.
+    """
+    if name not in list_presets():
+        raise InputError(f"--backend {name}: no such service; there are: {', '.join(list_presets())}")
+    preset = load_preset(name)
+    key = "no key is needed" if preset.key is None else f"key: {preset.key}, made at {preset.key_at}"
+    lines = [
+        f"  {name}: # {preset.title}; {key}",
+        f"    type: {name}",
+        f"    # model: {preset.instance.get('model', '')}",
+        *(
+            ["    # price_usd: 0.04 # what --budget counts; " + preset.price]
+            if "price_usd" not in preset.instance
+            else []
+        ),
+        f"    # Refused: {preset.refused}.",
+        f"    # An answer that is lost: {preset.lost}. Images are kept: {preset.kept}.",
+        f"    # Shape: {preset.checked}. Every setting of the type {preset.instance['type']} may stand here too.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def add_block(path: Path, name: str) -> None:
+    """Write the service's block into the `backends` of a configuration file.
+
+    Raises:
+        InputError: There is no such service, the file has an instance of that name, or no place for one.
+    """
+    block = build_block(name)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        values = yaml.safe_load(text) or {}
+    except (OSError, ValueError, yaml.YAMLError) as exc:
+        raise InputError(f"{path}: cannot be read ({type(exc).__name__}); paste under `backends`:\n{block}") from None
+    backends = values.get("backends") if isinstance(values, dict) else None
+    if isinstance(backends, dict) and name in backends:
+        raise InputError(f"{path}: has a backend {name!r} already")
+    if backends is None and isinstance(values, dict) and not _BACKENDS.search(text):
+        text = f"{text.rstrip()}\n\nbackends:\n".lstrip()
+    if (place := _BACKENDS.search(text)) is None or _indents_otherwise(text, place.end()):
+        raise InputError(f"{path}: `backends` is not written as a block of two spaces; paste under it:\n{block}")
+    write_atomically(path, f"{text[: place.end()]}\n{block}{text[place.end() :].removeprefix(chr(10))}".encode())
+
+
+def _indents_otherwise(text: str, start: int) -> bool:
+    """Whether the first entry after the line stands deeper or less deep than by two spaces."""
+    entry = next((line for line in text[start:].splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
+    return entry.startswith(" ") and not re.match(r"  [^ ]", entry)
