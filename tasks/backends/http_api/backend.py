@@ -24,7 +24,6 @@ from tasks.backends.base import (
     Estimate,
     check_channel,
     close_opened,
-    find_taken,
     read_options,
 )
 from tasks.backends.client.calls import parse_json_bytes
@@ -36,25 +35,22 @@ from tasks.backends.client.service_clock import ServiceClock
 from tasks.backends.http_api import answers
 from tasks.backends.http_api.answers import Answer, ImageOutput
 from tasks.backends.http_api.api import DescribedApi, parse_id
+from tasks.backends.http_api.costs import Costs
+from tasks.backends.http_api.lost_creates import LostCreates
 from tasks.backends.http_api.options import BASE64, HttpOptions
 from tasks.backends.http_api.sections import Call
 from tasks.backends.http_api.template import fill_address
-from tasks.backends.http_api.values import find_image_problems, resolve_size
+from tasks.backends.http_api.values import find_image_problems
 from tasks.backends.image_counts import explain_several
-from tasks.backends.prices import Pricing, Used, check_reported, find_price
+from tasks.backends.prices import Pricing, find_price
 from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import (
     Ambiguous,
     BatchStopped,
     ConfigError,
     JobError,
-    NotCreated,
     OutputGone,
-    Refused,
-    Rejected,
-    Throttled,
     Transient,
-    UnreadableAnswer,
 )
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
@@ -62,10 +58,6 @@ from tasks.core.outside_values import parse_identifier
 from tasks.core.presets import find_key_source
 from tasks.core.records import Job, Prediction
 from tasks.core.retry import retry_look
-
-LOOKUPS = 4
-"""How often a lost prediction is looked for before it counts as never created, or a create is repeated under its key."""
-REPEAT_PAUSE_S = 2.0
 
 
 class HttpBackend:
@@ -88,6 +80,7 @@ class HttpBackend:
         self._pricing = Pricing(
             price=find_price(context.settings.model, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
+        self._costs = Costs(pricing=self._pricing, options=self._options)
         self.takes = frozenset(name.removesuffix(BASE64) for name in self._options.pictures())
         self._one_question = asyncio.Lock()
         self._unanswered: dict[str, int] = {}
@@ -118,7 +111,7 @@ class HttpBackend:
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, or one from the price table."""
-        cost_micros = self._pricing.cost_micros(self._used(job))
+        cost_micros = self._costs.estimate(job)
         return Estimate(
             cost_micros=cost_micros,
             most_micros=cost_micros,
@@ -167,9 +160,9 @@ class HttpBackend:
         if self._pricing.free:
             return None
         if self._options.find is not None:
-            return await self._look_up(job, since, known, pause_s=self._options.find.patience_s / (LOOKUPS - 1))
+            return await self._lost.look_up(job, since, known)
         if self._options.idempotency_header is not None and job.job_id in self._unanswered:
-            return await self._repeat(job)
+            return await self._lost.repeat(job, self._unanswered, self.submit)
         raise Ambiguous("the configuration names no look-up (find), so nobody knows", cost_micros=None)
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
@@ -181,9 +174,9 @@ class HttpBackend:
             else:
                 output = self._read_answer(created)
         except JobError as error:
-            self._price_error(job, error)
+            self._costs.price_error(job, error)
             raise
-        return self._end(job, prediction, output, created)
+        return self._costs.end(job, prediction, output, created)
 
     def reread(self, job: Job, raw: bytes) -> Prediction:
         """The image of an answer that was kept because it could not be read; see `UnreadableAnswer`.
@@ -199,9 +192,9 @@ class HttpBackend:
         try:
             output = self._read_answer(answer)
         except JobError as error:
-            self._price_error(job, error)
+            self._costs.price_error(job, error)
             raise
-        return self._end(job, Prediction(prediction_id=f"imagen-{job.job_id[:32]}"), output, answer)
+        return self._costs.end(job, Prediction(prediction_id=f"imagen-{job.job_id[:32]}"), output, answer)
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
         """The bytes that came, those at the address that came, or those of the call `result`."""
@@ -246,31 +239,6 @@ class HttpBackend:
             raise answers.build_failure(answer, self._options, words)
         return answers.read_output(answer, self._options, words)
 
-    def _price_error(self, job: Job, error: JobError) -> None:
-        """Give an error of a whole answer the price of the image, where the service has stated none."""
-        is_billed = isinstance(error, Refused) and self._options.refusals_are_billed
-        if error.cost_micros is None and (isinstance(error, UnreadableAnswer) or is_billed):
-            error.cost_micros = self._pricing.cost_micros(self._used(job))
-
-    def _end(self, job: Job, prediction: Prediction, output: ImageOutput, created: Answer | None) -> Prediction:
-        used = replace(
-            self._used(job), images=output.images, input_tokens=output.input_tokens, output_tokens=output.output_tokens
-        )
-        priced, cost = self._pricing.cost_micros(used), self._options.cost
-        reported = output.reported_micros
-        if created is not None and cost is not None and cost.where == "create":
-            reported = answers.read_cost(created, cost)
-        # A cost in another unit than it is read in is no cost: then nothing is known.
-        believed = check_reported(reported, priced)
-        cost_micros = 0 if self._pricing.free else priced if reported is None else believed
-        source = "free" if self._pricing.free else "priced" if reported is None else "reported"
-        return Prediction(
-            prediction_id=prediction.prediction_id,
-            output=output,
-            cost_micros=cost_micros,
-            cost_source=None if cost_micros is None else source,
-        )
-
     async def _wait_polled(self, prediction: Prediction) -> ImageOutput:
         options = self._options
 
@@ -311,51 +279,6 @@ class HttpBackend:
     def _read_words(self, answer: Answer) -> str:
         return self._api.calls.error_text(answers.read_error_text(answer, self._options))
 
-    async def _look_up(self, job: Job, since: datetime, known: Collection[str], *, pause_s: float) -> Prediction | None:
-        for look in range(LOOKUPS):
-            if look:
-                await self._clock.sleep(pause_s)
-            await self._limiter.acquire()
-            try:
-                listed: list[str] = await retry_look(httpx.HTTPError, self._clock.sleep)(self._api.listed, job, since)
-            except (httpx.HTTPError, OutputGone) as exc:
-                raise Ambiguous(f"the look-up gives no answer ({type(exc).__name__})", cost_micros=None) from exc
-            taken = await find_taken(known, listed)
-            found = [prediction_id for prediction_id in dict.fromkeys(listed) if prediction_id not in taken]
-            # A list by job holds the other batches' predictions of the same job, so any that is free is as good.
-            if len(found) > 1 and not (getattr(known, "is_complete", False) and self._options.finds_by_job()):
-                raise Ambiguous(f"the look-up shows {len(found)} predictions of this job", cost_micros=None)
-            if found:
-                return Prediction(prediction_id=found[0])
-        return None
-
-    async def _repeat(self, job: Job) -> Prediction:
-        """The same create under the same key, which the service answers with the same prediction."""
-        attempt = self._unanswered[job.job_id]
-        for _ in range(LOOKUPS):
-            await self._clock.sleep(REPEAT_PAUSE_S)
-            try:
-                return await self.submit(job, attempt=attempt)
-            except Throttled as error:
-                self._unanswered[job.job_id] = attempt
-                await self._clock.sleep(error.retry_after_s or REPEAT_PAUSE_S)
-            except (Ambiguous, NotCreated):
-                self._unanswered[job.job_id] = attempt
-            except (Rejected, Refused) as error:
-                # It says no to the repetition; what became of the first one, it does not say.
-                raise Ambiguous(
-                    f"the same create under the same key was refused ({error})", cost_micros=None
-                ) from error
-        raise Ambiguous("the same create under the same key was not answered either", cost_micros=None)
-
-    def _used(self, job: Job) -> Used:
-        width, height = resolve_size(job, self._options)
-        return Used(
-            images=1,
-            megapixels=width * height / 1e6 if width and height else None,
-            input_megapixels=None if job.image else 0.0,
-        )
-
     @cached_property
     def _connections(self) -> int:
         return self._context.settings.concurrency + 8
@@ -369,6 +292,10 @@ class HttpBackend:
             connections=self._connections,
             batch=self._context.batch,
         )
+
+    @cached_property
+    def _lost(self) -> LostCreates:
+        return LostCreates(options=self._options, api=self._api, clock=self._clock, limiter=self._limiter)
 
     @cached_property
     def _service_clock(self) -> ServiceClock:

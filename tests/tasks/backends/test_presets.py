@@ -20,7 +20,7 @@ from tasks.core.errors import BatchStopped, ConfigError, InputError, JobError, R
 from tasks.core.presets import list_presets, load_preset
 from tasks.core.presets.blocks import add_block
 from tasks.core.settings import Settings, load_settings
-from tests.support.fakes.backends import NAME, job_of
+from tests.support.fakes.backends import NAME, make_instance_job
 from tests.support.raw_server import RawServer, http, raw_server
 from tests.support.scripted_backend import picture
 
@@ -195,7 +195,7 @@ async def run(name: str, answers: list[Any], folder: Path) -> tuple[bytes, int |
         server.answers = [spell(answer, server) for answer in answers]
         backend = build_preset(name, server, folder)
         assert backend.ready() is None
-        job = job_of(load_preset(name).instance, width=1024, height=1024)
+        job = make_instance_job(load_preset(name).instance, width=1024, height=1024)
         try:
             ended = await backend.wait(job, await backend.submit(job, attempt=1))
             return await backend.fetch(job, ended), ended.cost_micros, server

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.http_api import backend as http_backend
+from tasks.backends.http_api import lost_creates
 from tasks.core.clock import Clock
 from tasks.core.errors import Throttled
 from tasks.core.records import Prediction
@@ -28,7 +28,7 @@ async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[JsonApi]:
     """The service, and its key where the instances look for it."""
     service = JsonApi()
     monkeypatch.setenv("ANY_KEY", service.key)
-    monkeypatch.setattr(http_backend, "REPEAT_PAUSE_S", 0.01)
+    monkeypatch.setattr(lost_creates, "REPEAT_PAUSE_S", 0.01)
     async with serving(service):
         yield service
 

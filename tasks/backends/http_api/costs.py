@@ -1,0 +1,59 @@
+"""What an image costs: the price beforehand, and what the answers say afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tasks.backends.http_api import answers
+from tasks.backends.http_api.answers import Answer, ImageOutput
+from tasks.backends.http_api.options import HttpOptions
+from tasks.backends.http_api.values import resolve_size
+from tasks.backends.prices import Pricing, Used, check_reported
+from tasks.core.errors import JobError, Refused, UnreadableAnswer
+from tasks.core.records import Job, Prediction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """The prices of one instance."""
+
+    pricing: Pricing
+    options: HttpOptions
+
+    def estimate(self, job: Job) -> int | None:
+        """Millionths of a dollar for one image; None where no price is known."""
+        return self.pricing.cost_micros(self._used(job))
+
+    def price_error(self, job: Job, error: JobError) -> None:
+        """Give an error of a whole answer the price of the image, where the service has stated none."""
+        is_billed = isinstance(error, Refused) and self.options.refusals_are_billed
+        if error.cost_micros is None and (isinstance(error, UnreadableAnswer) or is_billed):
+            error.cost_micros = self.estimate(job)
+
+    def end(self, job: Job, prediction: Prediction, output: ImageOutput, created: Answer | None) -> Prediction:
+        """The ended prediction with its cost: as the answers state it, where that can be, else the price."""
+        used = replace(
+            self._used(job), images=output.images, input_tokens=output.input_tokens, output_tokens=output.output_tokens
+        )
+        priced, cost = self.pricing.cost_micros(used), self.options.cost
+        reported = output.reported_micros
+        if created is not None and cost is not None and cost.where == "create":
+            reported = answers.read_cost(created, cost)
+        # A cost in another unit than it is read in is no cost: then nothing is known.
+        believed = check_reported(reported, priced)
+        cost_micros = 0 if self.pricing.free else priced if reported is None else believed
+        source = "free" if self.pricing.free else "priced" if reported is None else "reported"
+        return Prediction(
+            prediction_id=prediction.prediction_id,
+            output=output,
+            cost_micros=cost_micros,
+            cost_source=None if cost_micros is None else source,
+        )
+
+    def _used(self, job: Job) -> Used:
+        width, height = resolve_size(job, self.options)
+        return Used(
+            images=1,
+            megapixels=width * height / 1e6 if width and height else None,
+            input_megapixels=None if job.image else 0.0,
+        )

@@ -1,0 +1,87 @@
+"""Creates that were not answered: looked up, or repeated under their key, as the configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import httpx
+
+from tasks.backends.base import find_taken
+from tasks.backends.client.rate_limiter import RateLimiter
+from tasks.backends.http_api.api import DescribedApi
+from tasks.backends.http_api.options import HttpOptions
+from tasks.core.clock import Clock
+from tasks.core.errors import Ambiguous, NotCreated, OutputGone, Refused, Rejected, Throttled
+from tasks.core.records import Job, Prediction
+from tasks.core.retry import retry_look
+
+LOOKUPS = 4
+"""How often a lost prediction is looked for before it counts as never created, or a create is repeated under its key."""
+REPEAT_PAUSE_S = 2.0
+
+
+class Submit(Protocol):
+    """Sends a create."""
+
+    async def __call__(self, job: Job, *, attempt: int) -> Prediction:
+        """See `tasks.backends.base.Backend.submit`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostCreates:
+    """Finds what became of the creates of one instance."""
+
+    options: HttpOptions
+    api: DescribedApi
+    clock: Clock
+    limiter: RateLimiter
+
+    async def look_up(self, job: Job, since: datetime, known: Collection[str]) -> Prediction | None:
+        """The job's prediction in the list of the configured look-up; None where it is certain that there is none.
+
+        Raises:
+            Ambiguous: The list cannot be read, or shows several.
+        """
+        pause_s = self.options.find.patience_s / (LOOKUPS - 1) if self.options.find else 0.0
+        for look in range(LOOKUPS):
+            if look:
+                await self.clock.sleep(pause_s)
+            await self.limiter.acquire()
+            try:
+                listed: list[str] = await retry_look(httpx.HTTPError, self.clock.sleep)(self.api.listed, job, since)
+            except (httpx.HTTPError, OutputGone) as exc:
+                raise Ambiguous(f"the look-up gives no answer ({type(exc).__name__})", cost_micros=None) from exc
+            taken = await find_taken(known, listed)
+            found = [prediction_id for prediction_id in dict.fromkeys(listed) if prediction_id not in taken]
+            # A list by job holds the other batches' predictions of the same job, so any that is free is as good.
+            if len(found) > 1 and not (getattr(known, "is_complete", False) and self.options.finds_by_job()):
+                raise Ambiguous(f"the look-up shows {len(found)} predictions of this job", cost_micros=None)
+            if found:
+                return Prediction(prediction_id=found[0])
+        return None
+
+    async def repeat(self, job: Job, unanswered: dict[str, int], submit: Submit) -> Prediction:
+        """The same create under the same key, which the service answers with the same prediction.
+
+        Raises:
+            Ambiguous: It is not answered either, or refused.
+        """
+        attempt = unanswered[job.job_id]
+        for _ in range(LOOKUPS):
+            await self.clock.sleep(REPEAT_PAUSE_S)
+            try:
+                return await submit(job, attempt=attempt)
+            except Throttled as error:
+                unanswered[job.job_id] = attempt
+                await self.clock.sleep(error.retry_after_s or REPEAT_PAUSE_S)
+            except (Ambiguous, NotCreated):
+                unanswered[job.job_id] = attempt
+            except (Rejected, Refused) as error:
+                # It says no to the repetition; what became of the first one, it does not say.
+                raise Ambiguous(
+                    f"the same create under the same key was refused ({error})", cost_micros=None
+                ) from error
+        raise Ambiguous("the same create under the same key was not answered either", cost_micros=None)
