@@ -29,7 +29,7 @@ FIGURES = "benchmarks.json"
 Part = Callable[[Size, Path], Iterable[Row]]
 
 
-def _at_each_case(measure: Callable[..., Iterable[Row]]) -> Part:
+def _measure_each_case(measure: Callable[..., Iterable[Row]]) -> Part:
     """The cases of the contenders, one after the other."""
 
     def part(size: Size, scratch: Path) -> Iterable[Row]:
@@ -40,8 +40,8 @@ def _at_each_case(measure: Callable[..., Iterable[Row]]) -> Part:
 
 
 PARTS: Mapping[str, Part] = {
-    "contenders": _at_each_case(compare),
-    "floor": _at_each_case(measure_floor),
+    "contenders": _measure_each_case(compare),
+    "floor": _measure_each_case(measure_floor),
     "engine": lambda size, scratch: measure_engine(size.engine, rounds=size.rounds, scratch=scratch),
     "scale": lambda size, scratch: measure_scale(size.scale, scratch=scratch),
     "planning": lambda size, scratch: measure_planning(size.rows, scratch=scratch),
@@ -52,7 +52,7 @@ PARTS: Mapping[str, Part] = {
 
 def main(arguments: Sequence[str]) -> None:
     """Measure, and write figures and documents as they come: what follows may fail."""
-    options = _options(arguments)
+    options = _parse_options(arguments)
     docs = SCRATCH / "small" if options.size == "small" else DOCS
     if not options.only:
         (docs / FIGURES).unlink(missing_ok=True)
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
         _write(results.load(docs / FIGURES), docs)
 
 
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
+def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--only", choices=PARTS, action="append", help="a part; once for each; default: all of them")
@@ -74,7 +74,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _write(found: Results, docs: Path) -> None:
-    (docs / "benchmarks.md").write_text(report.document(found))
+    (docs / "benchmarks.md").write_text(report.build_document(found))
     plot.draw(found, docs / "benchmarks")
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from benchmarks.contenders import CONTENDERS, imagen
 from benchmarks.measuring import Measured, measure
 from benchmarks.results import Row, joined
-from benchmarks.services import emptied, prefect_server, private_environ
-from benchmarks.simulator import simulated, unlimited
+from benchmarks.services import build_private_environ, make_empty_folder, start_prefect_server
+from benchmarks.simulator import build_unlimited_settings, start_simulator
 from benchmarks.sizes import Case
 from benchmarks.work import Work
 
@@ -20,10 +20,10 @@ PART = "contenders"
 
 def compare(case: Case, *, rounds: int, scratch: Path) -> Iterator[Row]:
     """Measure every contender at a case; one row each, with a value of every round."""
-    yield from in_rounds(CONTENDERS, rounds, lambda name: contend(name, case, scratch))
+    yield from run_rounds(CONTENDERS, rounds, lambda name: contend(name, case, scratch))
 
 
-def in_rounds(names: Iterable[str], rounds: int, measure_one: Callable[[str], Row]) -> Iterator[Row]:
+def run_rounds(names: Iterable[str], rounds: int, measure_one: Callable[[str], Row]) -> Iterator[Row]:
     """Each in turn, so often: what the machine does meanwhile meets all of them. One row each, with a value of every round."""
     rows: dict[str, list[Row]] = {name: [] for name in names}
     for _ in range(rounds):
@@ -39,15 +39,15 @@ def contend(name: str, case: Case, scratch: Path) -> Row:
         RuntimeError: It failed, or has not done the work.
     """
     home = scratch / "home"
-    served = prefect_server(home) if CONTENDERS[name].on_prefect else nullcontext(private_environ(home))
+    served = start_prefect_server(home) if CONTENDERS[name].on_prefect else nullcontext(build_private_environ(home))
     with served as environ:
-        return one_run(name, case, environ, scratch / "work")
+        return run_once(name, case, environ, scratch / "work")
 
 
-def one_run(name: str, case: Case, environ: Mapping[str, str], place: Path) -> Row:
+def run_once(name: str, case: Case, environ: Mapping[str, str], place: Path) -> Row:
     """One contender once, in an environment that leads to what it needs; see `contend`."""
-    settings = unlimited(latency_s=case.latency_s, picture_kb=case.picture_kb)
-    with emptied(place) as folder, simulated(settings) as service:
+    settings = build_unlimited_settings(latency_s=case.latency_s, picture_kb=case.picture_kb)
+    with make_empty_folder(place) as folder, start_simulator(settings) as service:
         work = Work(jobs=case.jobs, in_flight=case.in_flight, api_url=service.url, folder=str(folder))
         if name == "imagen":
             imagen.prepare(work)
@@ -64,7 +64,7 @@ def compute_figures(
     Raises:
         RuntimeError: The pictures are not all there, or the service made others.
     """
-    written_s = _written_s(folder, at_least_bytes=case.picture_kb * 1_000)
+    written_s = _get_written_s(folder, at_least_bytes=case.picture_kb * 1_000)
     if (len(written_s), truth["created"], truth["duplicates"]) != (case.jobs, case.jobs, 0):
         raise RuntimeError(f"of {case.jobs} pictures {truth['created']} were made and {len(written_s)} written")
     first_s = min(truth["created_at_s"])
@@ -80,7 +80,7 @@ def compute_figures(
     }
 
 
-def _written_s(folder: Path, *, at_least_bytes: int) -> list[float]:
+def _get_written_s(folder: Path, *, at_least_bytes: int) -> list[float]:
     """When each whole picture was written, seconds since 1970."""
     found = [path.stat() for path in folder.rglob("*.png")]
     return [status.st_mtime for status in found if status.st_size >= at_least_bytes]

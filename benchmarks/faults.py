@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import select
 
 from benchmarks.contenders import imagen
-from benchmarks.simulator import simulated, unlimited
+from benchmarks.simulator import build_unlimited_settings, start_simulator
 from benchmarks.work import TOKEN, Work
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.schema import jobs
@@ -57,11 +57,11 @@ def measure(number: int, faults: Sequence[str]) -> Mapping[str, Any]:
     """Generate so many jobs once; images a second, list calls a minute, and what became of the jobs."""
     with (
         tempfile.TemporaryDirectory(prefix="imagen-") as folder,
-        simulated(unlimited(latency_s=LATENCY_S, picture_kb=20), *faults) as service,
+        start_simulator(build_unlimited_settings(latency_s=LATENCY_S, picture_kb=20), *faults) as service,
     ):
         work = Work(jobs=number, in_flight=IN_FLIGHT, api_url=service.url, folder=folder)
         imagen.prepare(work)
-        config = imagen.config(Path(folder))
+        config = imagen.get_config(Path(folder))
         settings = json.loads(config.read_text()) | {"stop": {"error_rate": 1.0, "error_window": 10_000}}
         config.write_text(json.dumps(settings))
         wall_s, steady_per_s, states = asyncio.run(_generate(work))
@@ -78,7 +78,7 @@ def measure(number: int, faults: Sequence[str]) -> Mapping[str, Any]:
 async def _generate(work: Work) -> tuple[float, float, dict[str, int]]:
     folder = Path(work.folder)
     request = RunRequest(
-        out=str(imagen.out(folder)), manifest=str(imagen.manifest(folder)), config=imagen.config(folder)
+        out=str(imagen.get_out(folder)), manifest=str(imagen.get_manifest(folder)), config=imagen.get_config(folder)
     )
     async with open_run(request) as run:
         selection = await plan_run(run)

@@ -74,7 +74,7 @@ async def _through_httpx(work: Work) -> None:
 async def _with_our_parts(work: Work, level: int) -> None:
     folder = Path(work.folder)
     request = RunRequest(
-        out=str(imagen.out(folder)), manifest=str(imagen.manifest(folder)), config=imagen.config(folder)
+        out=str(imagen.get_out(folder)), manifest=str(imagen.get_manifest(folder)), config=imagen.get_config(folder)
     )
     async with open_run(request) as run_:
         await plan_run(run_)

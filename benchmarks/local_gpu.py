@@ -91,7 +91,7 @@ def pretending(image_s: float) -> Callable[[PipelineSpec], LoadedPipeline]:
     return lambda spec: replace(load_pipeline(spec), pipe=PretendedPipe(image_s))
 
 
-def bare_loop(pipeline: LoadedPipeline, load: Load, occasion: str, folder: Path | None = None) -> Measured:
+def run_bare_loop(pipeline: LoadedPipeline, load: Load, occasion: str, folder: Path | None = None) -> Measured:
     """Call after call in one thread; with a folder, the pictures of each are saved before the next."""
     import torch  # noqa: PLC0415  after the arguments are read
 
@@ -115,7 +115,7 @@ def bare_loop(pipeline: LoadedPipeline, load: Load, occasion: str, folder: Path 
     return Measured(name, time.perf_counter() - began_s, busy_s)
 
 
-async def engine(load: Load, folder: Path) -> Measured:
+async def run_engine(load: Load, folder: Path) -> Measured:
     """The same by imagen's engine, its model warm: another batch that is open has made pictures with it already."""
     config = folder / "imagen.yaml"
     instance = {
@@ -139,10 +139,12 @@ async def engine(load: Load, folder: Path) -> Measured:
     async with open_run(request("warm")) as first:
         await plan_run(first)
         await generate_range(first.batch, *EVERYTHING)
-        return fastest([await engine_round(load, request(f"engine-{number}")) for number in range(load.rounds)])
+        return find_fastest(
+            [await run_engine_round(load, request(f"engine-{number}")) for number in range(load.rounds)]
+        )
 
 
-async def engine_round(load: Load, request: RunRequest) -> Measured:
+async def run_engine_round(load: Load, request: RunRequest) -> Measured:
     """One batch by the engine; the plan is not measured."""
     async with open_run(request) as run:
         await plan_run(run)
@@ -157,12 +159,12 @@ async def engine_round(load: Load, request: RunRequest) -> Measured:
     return Measured("imagen (engine, ledger, stored PNG)", wall_s, busy_s)
 
 
-def fastest(rounds: Iterable[Measured]) -> Measured:
+def find_fastest(rounds: Iterable[Measured]) -> Measured:
     """The round that was disturbed least."""
     return min(rounds, key=lambda each: each.wall_s)
 
 
-def table(load: Load, results: Sequence[Measured], device: str) -> str:
+def build_table(load: Load, results: Sequence[Measured], device: str) -> str:
     """The figures as Markdown."""
     what = f"{load.images} images of {load.side_px}x{load.side_px}, {load.steps} steps, batch size {load.batch_size}"
     rows = [
@@ -219,18 +221,18 @@ def main() -> None:
         fetch_model(spec.model)
         loading = pretending(given.pretend) if given.pretend else load_pipeline
         pipeline = loading(spec)
-        bare_loop(pipeline, load, "warm")
+        run_bare_loop(pipeline, load, "warm")
         saved = folder / "saved"
         saved.mkdir()
         results = [
-            fastest(bare_loop(pipeline, load, f"{occasion}-{number}", where) for number in range(load.rounds))
+            find_fastest(run_bare_loop(pipeline, load, f"{occasion}-{number}", where) for number in range(load.rounds))
             for occasion, where in (("bare", None), ("saving", saved))
         ]
         del pipeline  # The engine loads its own, which may not fit beside it.
         free_memory()
         with patch.object(sharing, "load_pipeline", loading):
-            results.append(asyncio.run(engine(load, folder)))
-        print(table(load, results, choose_device(spec)))
+            results.append(asyncio.run(run_engine(load, folder)))
+        print(build_table(load, results, choose_device(spec)))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from benchmarks.contenders import imagen
 from benchmarks.measuring import measure
 from benchmarks.results import Row
-from benchmarks.services import emptied, private_environ
+from benchmarks.services import build_private_environ, make_empty_folder
 from benchmarks.work import Work
 from tasks.core.paths import get_ledger_path
 from tasks.ledger.database.connect import open_ledger
@@ -37,11 +37,11 @@ UPDATE jobs SET state = 'succeeded', attempts = 1, latency_ms = 1000, cost_micro
 
 def measure_planning(rows: int, *, scratch: Path) -> Iterator[Row]:
     """One row for each of the three steps."""
-    with emptied(scratch / "work") as folder:
-        environ = private_environ(scratch / "home")
+    with make_empty_folder(scratch / "work") as folder:
+        environ = build_private_environ(scratch / "home")
         imagen.prepare(Work(jobs=rows, in_flight=64, api_url=NOBODY, folder=str(folder)))
-        out = imagen.out(folder)
-        manifest, config = str(imagen.manifest(folder)), str(imagen.config(folder))
+        out = imagen.get_out(folder)
+        manifest, config = str(imagen.get_manifest(folder)), str(imagen.get_config(folder))
         steps = {
             PLAN: ("benchmarks.command", "plan", manifest, "--config", config, "--json"),
             LEDGER: (__name__, LEDGER, str(out), manifest, config),

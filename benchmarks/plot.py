@@ -41,7 +41,7 @@ def draw(results: Results, stem: Path) -> list[Path]:
         found = [row for row in rows if row.case == case]
         for place, (name, title) in enumerate(PANELS.items()):
             axes = figure.add_subplot(len(cases), len(PANELS), line * len(PANELS) + place + 1)
-            _bars(axes, found, name, names_shown=place == 0)
+            _draw_bars(axes, found, name, names_shown=place == 0)
             axes.set_title(f"{case}\n{title}" if place == 0 else title, fontsize=9, loc="left")
     files = [stem.with_suffix(f".{suffix}") for suffix in FORMATS]
     # No date and no random ids inside: the same figures give the same file.
@@ -51,7 +51,7 @@ def draw(results: Results, stem: Path) -> list[Path]:
     return files
 
 
-def _bars(axes: Axes, rows: Sequence[Row], name: str, *, names_shown: bool) -> None:
+def _draw_bars(axes: Axes, rows: Sequence[Row], name: str, *, names_shown: bool) -> None:
     places = range(len(rows))
     middles = [row.median(name) for row in rows]
     least = [row.median(name) - min(row.figures[name]) for row in rows]

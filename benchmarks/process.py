@@ -21,13 +21,13 @@ SAMPLE_EVERY_S = 0.05
 KIB = 1024
 
 
-def used_s() -> float:
+def read_used_s() -> float:
     """CPU seconds of this process so far, user and system, without its children's."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
-def peak_bytes() -> int:
+def read_peak_bytes() -> int:
     """The most memory that was resident.
 
     Linux hands `ru_maxrss` on from the parent to the programs that it starts, so there the kernel's own mark is read.
@@ -51,12 +51,12 @@ class Samples:
 
     def _keep_on(self) -> None:
         while True:
-            self._samples.append((time.time(), used_s()))
+            self._samples.append((time.time(), read_used_s()))
             time.sleep(SAMPLE_EVERY_S)
 
     def _write(self) -> None:
-        samples = [*self._samples, (time.time(), used_s())]
-        self._report.write_text(json.dumps({"samples": samples, "peak_bytes": peak_bytes()}))
+        samples = [*self._samples, (time.time(), read_used_s())]
+        self._report.write_text(json.dumps({"samples": samples, "peak_bytes": read_peak_bytes()}))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from pathlib import Path
 from benchmarks.contenders import imagen
 from benchmarks.measuring import measure
 from benchmarks.results import Row
-from benchmarks.services import emptied, prefect_server
-from benchmarks.simulator import SHRINK, simulated
+from benchmarks.services import make_empty_folder, start_prefect_server
+from benchmarks.simulator import SHRINK, start_simulator
 from benchmarks.work import Work
 from tasks.backends.replicate_simulator.settings import Settings
 
@@ -34,9 +34,9 @@ def measure_rate(minutes: float, *, scratch: Path) -> Iterator[Row]:
         shrink=SHRINK,
     )
     with (
-        emptied(scratch / "work") as folder,
-        prefect_server(scratch / "home") as environ,
-        simulated(settings) as service,
+        make_empty_folder(scratch / "work") as folder,
+        start_prefect_server(scratch / "home") as environ,
+        start_simulator(settings) as service,
     ):
         work = Work(jobs=jobs, in_flight=64, api_url=service.url, folder=str(folder))
         imagen.prepare(work, creates_per_min=CREATES_PER_MIN, requests_per_min=READS_PER_MIN)

@@ -76,7 +76,7 @@ def joined(rows: Sequence[Row]) -> Row:
 def load(path: Path) -> Results:
     """What was measured before; nothing where there is no file."""
     if not path.exists():
-        return Results(machine=this_machine(), rows=[])
+        return Results(machine=describe_machine(), rows=[])
     record = json.loads(path.read_text())
     return Results(machine=record["machine"], rows=[Row(**row) for row in record["rows"]])
 
@@ -84,23 +84,23 @@ def load(path: Path) -> Results:
 def save(results: Results, path: Path) -> None:
     """Write them down."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"machine": results.machine, "rows": [asdict(row) | {"figures": _short(row)} for row in results.rows]}
+    record = {"machine": results.machine, "rows": [asdict(row) | {"figures": _shorten(row)} for row in results.rows]}
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
-def this_machine() -> str:
+def describe_machine() -> str:
     """Processor, cores and versions, for the reader of the figures."""
     names = ("prefect", "aiohttp", "httpx", "replicate")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"{os.cpu_count()} shared cores ({_processor()}), Python {platform.python_version()}, {versions}"
+    return f"{os.cpu_count()} shared cores ({_read_processor()}), Python {platform.python_version()}, {versions}"
 
 
-def _processor() -> str:
+def _read_processor() -> str:
     info = Path("/proc/cpuinfo")
     lines: Iterable[str] = info.read_text().splitlines() if info.exists() else ()
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.machine())
 
 
-def _short(row: Row) -> dict[str, list[float]]:
+def _shorten(row: Row) -> dict[str, list[float]]:
     return {name: [round(value, 4) for value in values] for name, values in row.figures.items()}

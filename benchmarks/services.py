@@ -16,7 +16,7 @@ NOWHERE = "http://127.0.0.1:1/api"
 """Stands for the default port, so that no server of the machine's user is taken."""
 
 
-def private_environ(home: Path) -> dict[str, str]:
+def build_private_environ(home: Path) -> dict[str, str]:
     """An environment with none of the user's settings, whose home, Prefect's data included, is `home`."""
     home.mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PERSONAL_PREFIXES)}
@@ -26,7 +26,7 @@ def private_environ(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def emptied(folder: Path) -> Iterator[Path]:
+def make_empty_folder(folder: Path) -> Iterator[Path]:
     """The folder, empty at the beginning of the block and gone at its end."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -37,13 +37,13 @@ def emptied(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def prefect_server(home: Path) -> Iterator[Mapping[str, str]]:
+def start_prefect_server(home: Path) -> Iterator[Mapping[str, str]]:
     """A Prefect server for the duration of the block.
 
     Returns:
         The environment of `home` that leads to it.
     """
-    environ = private_environ(home)
+    environ = build_private_environ(home)
     handle = connect(home / "state", environ, on_wait=lambda _: None, default_api_url=NOWHERE)
     try:
         yield dict(environ)

@@ -34,7 +34,7 @@ class Service:
         return truth
 
 
-def unlimited(*, latency_s: float, picture_kb: int) -> Settings:
+def build_unlimited_settings(*, latency_s: float, picture_kb: int) -> Settings:
     """A service without limits: they would decide everything else."""
     return Settings(
         latency_s=latency_s,
@@ -48,7 +48,7 @@ def unlimited(*, latency_s: float, picture_kb: int) -> Settings:
 
 
 @contextmanager
-def simulated(settings: Settings, *faults: str) -> Iterator[Service]:
+def start_simulator(settings: Settings, *faults: str) -> Iterator[Service]:
     """A simulator for the duration of the block; each fault as `imagen simulate --fault` takes it."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.simulator", json.dumps(asdict(settings)), *faults],

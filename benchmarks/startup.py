@@ -14,8 +14,8 @@ from pathlib import Path
 from benchmarks.contenders import imagen
 from benchmarks.measuring import ROOT
 from benchmarks.results import Row
-from benchmarks.services import emptied, prefect_server, private_environ
-from benchmarks.simulator import simulated, unlimited
+from benchmarks.services import build_private_environ, make_empty_folder, start_prefect_server
+from benchmarks.simulator import build_unlimited_settings, start_simulator
 from benchmarks.work import Work
 
 PART = "startup"
@@ -36,14 +36,14 @@ PATIENCE = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "240"}
 
 def measure_startup(*, rounds: int, scratch: Path) -> Iterator[Row]:
     """The reading commands, then the way to the first submit in the three states that a server can be in."""
-    yield from _reading_commands(rounds, scratch)
+    yield from _measure_reading_commands(rounds, scratch)
     for state in (RUNNING, WARM, COLD):
-        yield from _first_submits(state, rounds, scratch)
+        yield from _measure_first_submits(state, rounds, scratch)
 
 
-def _reading_commands(rounds: int, scratch: Path) -> Iterator[Row]:
-    with emptied(scratch / "work") as folder:
-        environ = {**private_environ(scratch / "home"), "PYTHONPATH": str(ROOT)}
+def _measure_reading_commands(rounds: int, scratch: Path) -> Iterator[Row]:
+    with make_empty_folder(scratch / "work") as folder:
+        environ = {**build_private_environ(scratch / "home"), "PYTHONPATH": str(ROOT)}
         _make_batch(folder)
         commands: dict[str, Sequence[str]] = {
             IMPORT: (sys.executable, "-c", f"{AS_INSTALLED}; import prefect"),
@@ -57,7 +57,7 @@ def _reading_commands(rounds: int, scratch: Path) -> Iterator[Row]:
         }
         for subject, command in commands.items():
             # The first one reads the files that the others find in memory.
-            took_s = [_until_end_s(command, environ, folder) for _ in range(rounds + 1)][1:]
+            took_s = [_measure_until_end_s(command, environ, folder) for _ in range(rounds + 1)][1:]
             yield Row(part=PART, case=COMMANDS, subject=subject, figures={"total_s": took_s})
 
 
@@ -74,22 +74,22 @@ def _make_batch(folder: Path) -> None:
         "        await plan_run(run)\n"
         "asyncio.run(plan())"
     )
-    environ = {**private_environ(folder / "home"), "PYTHONPATH": str(ROOT)}
+    environ = {**build_private_environ(folder / "home"), "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=environ, check=True)
 
 
-def _until_end_s(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> float:
+def _measure_until_end_s(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> float:
     begun_s = time.perf_counter()
     subprocess.run(command, cwd=folder, env=environ, check=True, stdout=subprocess.DEVNULL, timeout=TIMEOUT_S)
     return time.perf_counter() - begun_s
 
 
-def _first_submits(state: str, rounds: int, scratch: Path) -> Iterator[Row]:
+def _measure_first_submits(state: str, rounds: int, scratch: Path) -> Iterator[Row]:
     """Both subjects in turn, each with Prefect's data in the same state."""
     ways: Mapping[str, Callable[[Path, Mapping[str, str]], float]] = {
-        MINIMAL: _minimal_s,
-        LIBRARIES: partial(_minimal_s, extra=("--with-libraries",)),
-        RUN: _imagen_s,
+        MINIMAL: _measure_minimal_s,
+        LIBRARIES: partial(_measure_minimal_s, extra=("--with-libraries",)),
+        RUN: _measure_imagen_s,
     }
     took_s: dict[str, list[float]] = {subject: [] for subject in ways}
     for number in range(rounds + (state != COLD)):
@@ -97,8 +97,8 @@ def _first_submits(state: str, rounds: int, scratch: Path) -> Iterator[Row]:
             home = scratch / f"home-{list(ways).index(subject)}"
             if state == COLD:
                 shutil.rmtree(home, ignore_errors=True)
-            served = prefect_server(home) if state == RUNNING else nullcontext(private_environ(home))
-            with emptied(scratch / "work") as folder, served as environ:
+            served = start_prefect_server(home) if state == RUNNING else nullcontext(build_private_environ(home))
+            with make_empty_folder(scratch / "work") as folder, served as environ:
                 seconds = way(folder, {**environ, **PATIENCE, "PYTHONPATH": str(ROOT)})
             # The first one that is not cold prepares the others.
             if number or state == COLD:
@@ -107,19 +107,19 @@ def _first_submits(state: str, rounds: int, scratch: Path) -> Iterator[Row]:
         yield Row(part=PART, case=f"{FIRST}, {state}", subject=subject, figures={"first_s": values})
 
 
-def _minimal_s(folder: Path, environ: Mapping[str, str], extra: Sequence[str] = ()) -> float:
+def _measure_minimal_s(folder: Path, environ: Mapping[str, str], extra: Sequence[str] = ()) -> float:
     begun_s = time.time()
     command = [sys.executable, "-m", "benchmarks.minimal_flow", *extra]
     done = subprocess.run(command, cwd=folder, env=environ, check=True, capture_output=True, timeout=TIMEOUT_S)
     return float(done.stdout.split()[0]) - begun_s
 
 
-def _imagen_s(folder: Path, environ: Mapping[str, str]) -> float:
+def _measure_imagen_s(folder: Path, environ: Mapping[str, str]) -> float:
     """The first submit is the first create that reaches the service."""
-    with simulated(unlimited(latency_s=0, picture_kb=PICTURE_KB)) as service:
+    with start_simulator(build_unlimited_settings(latency_s=0, picture_kb=PICTURE_KB)) as service:
         work = Work(jobs=1, in_flight=1, api_url=service.url, folder=str(folder))
         imagen.prepare(work)
         begun_s = time.time()
-        command = [*IMAGEN, *imagen.run_arguments(work)]
+        command = [*IMAGEN, *imagen.build_run_arguments(work)]
         subprocess.run(command, cwd=folder, env=environ, check=True, capture_output=True, timeout=TIMEOUT_S)
         return float(min(service.truth()["created_at_s"])) - begun_s

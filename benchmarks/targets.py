@@ -27,9 +27,9 @@ class Held:
     """What is measured without imagen's own code, where that is measured: less cannot be had."""
 
 
-def held(results: Results) -> list[Held]:
+def check_targets(results: Results) -> list[Held]:
     """Every promise that there are figures for."""
-    parts = (_contenders, _engine, _scale, _planning, _startup, _rate)
+    parts = (_check_contenders, _check_engine, _check_scale, _check_planning, _check_startup, _check_rate)
     return [promise for part in parts for promise in part(results)]
 
 
@@ -39,18 +39,18 @@ def _at_most(promise: str, case: str, value: float, limit: float, unit: str = ""
 
 def _ratio_at_most(promise: str, row: Row, base: Row, figure: str, limit: float, *, least: Row | None = None) -> Held:
     """A figure held against the same one of `base`; `least` is what was measured without imagen's own code."""
-    plain = _at_most(promise, row.case, _ratio(row, base, figure), limit)
+    plain = _at_most(promise, row.case, _get_ratio(row, base, figure), limit)
     if least is None:
         return plain
     what = _WORDS.get(least.subject, least.subject)
-    return replace(plain, floor=f"{_ratio(least, base, figure):,.2f} ({what})")
+    return replace(plain, floor=f"{_get_ratio(least, base, figure):,.2f} ({what})")
 
 
 def _at_least(promise: str, case: str, value: float, limit: float, unit: str = "") -> Held:
     return Held(promise=promise, case=case, measured=f"{value:,.1f}{unit}", met=value >= limit)
 
 
-def _contenders(results: Results) -> Iterator[Held]:
+def _check_contenders(results: Results) -> Iterator[Held]:
     for case in dict.fromkeys(row.case for row in results.of(CONTENDERS)):
         found = {row.subject: row for row in results.of(CONTENDERS) if row.case == case}
         ours, limit = found["imagen"], found["bare_aiohttp"]
@@ -67,32 +67,32 @@ def _contenders(results: Results) -> Iterator[Held]:
             yield _ratio_at_most(f"CPU per image after start-up ≤ 1.5 of {_SAME}", ours, same, cpu, 1.5)
 
 
-def _engine(results: Results) -> Iterator[Held]:
+def _check_engine(results: Results) -> Iterator[Held]:
     for row in results.of(scale.ENGINE):
         yield _at_least("zero-latency engine ≥ 250 images/s", row.case, row.median("images_per_s"), 250, " images/s")
 
 
-def _scale(results: Results) -> Iterator[Held]:
-    made = sorted((row for row in results.of(scale.SCALE) if row.subject == scale.GENERATED), key=_images)
+def _check_scale(results: Results) -> Iterator[Held]:
+    made = sorted((row for row in results.of(scale.SCALE) if row.subject == scale.GENERATED), key=_count_images)
     if len(made) > 1:
         few, many = made[-2:]
         yield _ratio_at_most("memory ≤ 1.25 of a tenth of the jobs", many, few, "peak_mb", 1.25)
-        per_job = _ratio(few, many, "images_per_s")
+        per_job = _get_ratio(few, many, "images_per_s")
         yield _at_most("time per job ≤ 1.15 of a tenth of the jobs", many.case, per_job, 1.15)
     for row in results.of(scale.SCALE):
         generated = results.find(scale.SCALE, row.case, scale.GENERATED)
         if row.subject != scale.GENERATED and generated:
             promise = f"{row.subject} of the finished batch ≤ 10 % of generating it"
-            yield _at_most(promise, row.case, 100 * _ratio(row, generated, "total_s"), 10, " %")
+            yield _at_most(promise, row.case, 100 * _get_ratio(row, generated, "total_s"), 10, " %")
 
 
-def _planning(results: Results) -> Iterator[Held]:
+def _check_planning(results: Results) -> Iterator[Held]:
     for row in results.of(planning.PART):
         if row.subject in {planning.PLAN, planning.LEDGER}:
             yield _at_most(f"{row.subject} ≤ 300 MB", row.case, row.median("peak_mb"), 300, " MB")
 
 
-def _startup(results: Results) -> Iterator[Held]:
+def _check_startup(results: Results) -> Iterator[Held]:
     for row in results.of(startup.PART):
         by_import = results.find(startup.PART, row.case, startup.IMPORT)
         minimal = results.find(startup.PART, row.case, startup.MINIMAL)
@@ -109,16 +109,16 @@ def _startup(results: Results) -> Iterator[Held]:
             yield _ratio_at_most(promise, row, floor_, "first_s", 1.15)
 
 
-def _rate(results: Results) -> Iterator[Held]:
+def _check_rate(results: Results) -> Iterator[Held]:
     for row in results.of(rate.PART):
         yield _at_least("≥ 98 % of the allowed creates", row.case, row.median("used_percent"), 98, " %")
         yield _at_most("≤ 0.5 % refused", row.case, row.median("refused_percent"), 0.5, " %")
 
 
-def _ratio(row: Row, base: Row, figure: str) -> float:
+def _get_ratio(row: Row, base: Row, figure: str) -> float:
     return row.median(figure) / base.median(figure)
 
 
-def _images(row: Row) -> float:
+def _count_images(row: Row) -> float:
     """How many pictures the run made."""
     return row.median("images_per_s") * row.median("generation_s")

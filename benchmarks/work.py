@@ -48,7 +48,7 @@ class Work:
     def input(self, number: int) -> Mapping[str, Any]:
         """What is sent for one picture; imagen sends the same names for a row with a prompt."""
         return {
-            "prompt": prompt(number),
+            "prompt": build_prompt(number),
             "aspect_ratio": "1:1",
             "num_outputs": 1,
             "output_format": "png",
@@ -74,6 +74,6 @@ class Work:
         Path(self.folder, f"{number}.png").write_bytes(data)
 
 
-def prompt(number: int) -> str:
+def build_prompt(number: int) -> str:
     """Of some sixty characters, like people's."""
     return f"a lighthouse in a storm, oil on canvas, number {number:09d}, evening light"

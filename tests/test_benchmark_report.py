@@ -11,9 +11,9 @@ from benchmarks.compare import PART as CONTENDERS_PART
 from benchmarks.contenders import CONTENDERS
 from benchmarks.floor_steps import STEPS
 from benchmarks.plot import draw
-from benchmarks.report import document
+from benchmarks.report import build_document
 from benchmarks.results import Results, Row, joined
-from benchmarks.targets import held
+from benchmarks.targets import check_targets
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ("generation_s", "total_s", "images_per_s", "cpu_ms_per_image", "peak_mb", "requests_per_image")
@@ -40,7 +40,7 @@ def test_a_row_shows_its_median_and_its_spread() -> None:
 
 def test_the_document_has_every_contender_and_every_promise(measured: Results) -> None:
     """What is kept and what is missed is said with its figure."""
-    text = document(measured)
+    text = build_document(measured)
     for one in CONTENDERS.values():
         assert f"| ({one.letter}) {one.title} |" in text
     assert "| generation ≤ 1.03 of bare aiohttp | 10 pictures | 1.02 | yes |" in text
@@ -51,9 +51,9 @@ def test_the_document_has_every_contender_and_every_promise(measured: Results) -
 def test_the_floor_is_held_beside_the_limit(measured: Results) -> None:
     """Where the bare loop cannot be reached, imagen stands beside a bare loop that keeps the same promises."""
     last = Row(part=floor.PART, case="10 pictures", subject=STEPS[-1], figures={f: [16.0] for f in FIGURES})
-    found = {one.promise: one for one in held(measured.with_row(last))}
+    found = {one.promise: one for one in check_targets(measured.with_row(last))}
     assert found["CPU per image after start-up ≤ 1.5 of a bare loop with the same promises"].measured == "1.28"
-    text = document(measured.with_row(last))
+    text = build_document(measured.with_row(last))
     assert f"| {STEPS[-1]} | 16.0 |" in text
     assert "| 10 pictures | 1.02 | 0.80 (a bare loop with the same promises) |" in text.split("## Missed")[1]
 
@@ -68,7 +68,7 @@ def test_promises_compare_a_size_with_the_one_before() -> None:
         }.items()
     )
     resumed = Row(part=scale.SCALE, case="many", subject=scale.RESUMED, figures={"total_s": [6.5]})
-    found = held(Results(machine="", rows=[many, few, resumed]))
+    found = check_targets(Results(machine="", rows=[many, few, resumed]))
     assert [(one.measured, one.met) for one in found] == [("1.20", True), ("1.25", False), ("5.00 %", True)]
 
 
@@ -92,4 +92,4 @@ def test_figures_survive_their_file_and_newer_ones_replace_older(measured: Resul
 def test_the_document_is_that_of_the_figures() -> None:
     """Nobody has written a figure by hand: docs/benchmarks.md is what the kept figures give."""
     found = results.load(ROOT / "docs" / "benchmarks.json")
-    assert document(found) == (ROOT / "docs" / "benchmarks.md").read_text()
+    assert build_document(found) == (ROOT / "docs" / "benchmarks.md").read_text()

@@ -19,13 +19,13 @@ async def _generate(work: Work) -> None:
 
     async def one(number: int) -> None:
         async with slots:
-            await _picture(http, work, number)
+            await _make_picture(http, work, number)
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         await asyncio.gather(*(one(number) for number in range(work.jobs)))
 
 
-async def _picture(http: aiohttp.ClientSession, work: Work, number: int) -> None:
+async def _make_picture(http: aiohttp.ClientSession, work: Work, number: int) -> None:
     async with http.post(work.creates_url, json={"input": work.input(number)}, headers=CREATE_HEADERS) as answer:
         answer.raise_for_status()
         prediction = await answer.json()

@@ -22,13 +22,13 @@ async def _generate(work: Work) -> None:
 
     async def one(number: int) -> None:
         async with slots:
-            await _picture(http, work, number)
+            await _make_picture(http, work, number)
 
     async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
         await asyncio.gather(*(one(number) for number in range(work.jobs)))
 
 
-async def _picture(http: httpx.AsyncClient, work: Work, number: int) -> None:
+async def _make_picture(http: httpx.AsyncClient, work: Work, number: int) -> None:
     answer = await http.post(work.creates_url, json={"input": work.input(number)}, headers=CREATE_HEADERS)
     prediction = answer.raise_for_status().json()
     while not prediction.get("output"):

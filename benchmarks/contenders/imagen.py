@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import command
-from benchmarks.work import MODEL, Work, prompt
+from benchmarks.work import MODEL, Work, build_prompt
 
 BACKEND = "service"
 NO_LIMIT_PER_MIN = 10_000_000.0
@@ -16,26 +16,34 @@ NO_LIMIT_PER_MIN = 10_000_000.0
 
 def run(work: str) -> None:
     """Do the work, whose manifest and configuration lie in the folder."""
-    command.run(*run_arguments(Work.parse(work)))
+    command.run(*build_run_arguments(Work.parse(work)))
 
 
-def run_arguments(work: Work) -> list[str]:
+def build_run_arguments(work: Work) -> list[str]:
     """What stands behind `imagen` to do the work, and to do it again."""
     folder = Path(work.folder)
-    return ["run", str(manifest(folder)), "--out", str(out(folder)), "--config", str(config(folder)), "--quiet"]
+    return [
+        "run",
+        str(get_manifest(folder)),
+        "--out",
+        str(get_out(folder)),
+        "--config",
+        str(get_config(folder)),
+        "--quiet",
+    ]
 
 
-def manifest(folder: Path) -> Path:
+def get_manifest(folder: Path) -> Path:
     """Where `prepare` puts the rows."""
     return folder / "manifest.jsonl"
 
 
-def config(folder: Path) -> Path:
+def get_config(folder: Path) -> Path:
     """Where `prepare` puts the settings."""
     return folder / "imagen.yaml"
 
 
-def out(folder: Path) -> Path:
+def get_out(folder: Path) -> Path:
     """Where the batch goes."""
     return folder / "batch"
 
@@ -43,17 +51,17 @@ def out(folder: Path) -> Path:
 def prepare(work: Work, **backend: Any) -> None:
     """Write manifest and configuration; `backend` overrides settings of the instance."""
     folder = Path(work.folder)
-    write_manifest(manifest(folder), work.jobs)
-    config(folder).write_text(json.dumps(_settings(work, folder, backend)))
+    write_manifest(get_manifest(folder), work.jobs)
+    get_config(folder).write_text(json.dumps(_build_settings(work, folder, backend)))
 
 
 def write_manifest(path: Path, rows: int) -> None:
     """So many rows with the prompts that the other contenders send."""
     with path.open("w") as file:
-        file.writelines(json.dumps({"id": f"row-{n}", "prompt": prompt(n)}) + "\n" for n in range(rows))
+        file.writelines(json.dumps({"id": f"row-{n}", "prompt": build_prompt(n)}) + "\n" for n in range(rows))
 
 
-def _settings(work: Work, folder: Path, backend: Mapping[str, Any]) -> dict[str, Any]:
+def _build_settings(work: Work, folder: Path, backend: Mapping[str, Any]) -> dict[str, Any]:
     instance = {
         "type": "replicate",
         "model": MODEL,

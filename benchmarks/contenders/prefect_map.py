@@ -28,7 +28,7 @@ def run(text: str) -> None:
 
         @task(cache_policy=NO_CACHE)
         def picture(number: int) -> None:
-            _picture(http, work, number)
+            _make_picture(http, work, number)
 
         @flow(task_runner=threads)
         def pictures() -> None:
@@ -39,7 +39,7 @@ def run(text: str) -> None:
         pictures()
 
 
-def _picture(http: httpx.Client, work: Work, number: int) -> None:
+def _make_picture(http: httpx.Client, work: Work, number: int) -> None:
     answer = http.post(work.creates_url, json={"input": work.input(number)}, headers=CREATE_HEADERS)
     prediction = answer.raise_for_status().json()
     while not prediction.get("output"):

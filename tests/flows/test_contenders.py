@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.compare import compute_figures, one_run
+from benchmarks.compare import compute_figures, run_once
 from benchmarks.contenders import CONTENDERS
 from benchmarks.floor import measure_floor
 from benchmarks.floor_steps import LEDGER, STEPS
 from benchmarks.measuring import Measured
-from benchmarks.services import private_environ
+from benchmarks.services import build_private_environ
 from benchmarks.sizes import Case
 
 CASE = Case(jobs=8, in_flight=4, latency_s=0.1, picture_kb=20)
@@ -22,7 +22,7 @@ CASE = Case(jobs=8, in_flight=4, latency_s=0.1, picture_kb=20)
 def test_every_contender_does_the_whole_work(name: str, prefect_url: str, prefect_home: Path, tmp_path: Path) -> None:
     """Eight pictures are created and eight of full size are written, and what that took is measured."""
     served = {"PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(prefect_home)}
-    row = one_run(name, CASE, private_environ(tmp_path / "home") | served, tmp_path / "work")
+    row = run_once(name, CASE, build_private_environ(tmp_path / "home") | served, tmp_path / "work")
     assert row.median("requests_per_image") >= 2
     assert CASE.latency_s < row.median("generation_s") < row.median("total_s")
     assert 0 < row.median("cpu_ms_per_image") < row.median("cpu_s") / CASE.jobs * 1e3

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.simulator import Service, simulated
+from benchmarks.simulator import Service, start_simulator
 from tasks.backends.replicate_simulator.settings import Settings
 from tasks.ledger.database.location import read_pointer
 from tasks.store.output import parse_output
@@ -54,7 +54,7 @@ def service() -> Iterator[Service]:
         create_burst=BURST,
         reads_per_min=READS_PER_MIN,
     )
-    with simulated(settings) as running:
+    with start_simulator(settings) as running:
         yield running
 
 
