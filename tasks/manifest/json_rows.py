@@ -147,7 +147,6 @@ class _Scanner:
 
     def __init__(self, text: str) -> None:
         self._text = text.lstrip("\ufeff")
-        self._decoder = json.JSONDecoder(parse_constant=_parse_constant, object_pairs_hook=_build_object)
         self.position = 0
         self.line = 1
         self._counted = 0
@@ -169,7 +168,7 @@ class _Scanner:
         self.skip_space()
         self.line += self._text.count("\n", self._counted, self.position)
         self._counted = begin = self.position
-        value, self.position = self._decoder.raw_decode(self._text, begin)
+        value, self.position = _DECODER.raw_decode(self._text, begin)
         _check_characters(self._text[begin : self.position], value)
         return value
 
@@ -222,7 +221,7 @@ class _Scanner:
 
 def _load(text: str) -> Any:
     """The value of a JSON text; NaN, which Python and R write for a missing number, is null."""
-    value = json.loads(text, parse_constant=_parse_constant, object_pairs_hook=_build_object)
+    value = _DECODER.decode(text)
     _check_characters(text, value)
     return value
 
@@ -255,3 +254,6 @@ def _explain(exc: Exception) -> str:
     column = getattr(exc, "colno", None)
     reason = getattr(exc, "msg", None) or str(exc)
     return f"column {column}: {reason}" if column else reason
+
+
+_DECODER = json.JSONDecoder(parse_constant=_parse_constant, object_pairs_hook=_build_object)

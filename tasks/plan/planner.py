@@ -166,6 +166,7 @@ class Planner:
         content = self._build_content(prompt, name) | {name: found.sha256 for name, found in references.items()}
         row = hash_row(content)
         number = rows.count_before(row)
+        seedless = None if prompt.seed is None else hash_row({**content, "seed": None})
         for sample in range(prompt.samples):
             identity = compute_job_id(row, sample=sample, duplicate_number=number, salt=self._options.salt)
             job = self._build_job(
@@ -178,16 +179,16 @@ class Planner:
                 sample=sample,
                 position=position + sample,
             )
-            if prompt.seed is not None:
-                self._note_repeated(content, job, prompt, rows)
+            if seedless is not None:
+                self._note_repeated(seedless, job, rows)
             yield PlannedJob(job, number)
 
-    def _note_repeated(self, content: dict[str, Any], job: Job, prompt: Prompt, rows: RowRegistry) -> None:
+    def _note_repeated(self, content: str, job: Job, rows: RowRegistry) -> None:
         """Count an image that an earlier row makes with the very same seed: two rows of two samples may share one."""
-        first = rows.find_first_image(hash_row({**content, "seed": job.seed}), prompt.line)
+        first = rows.find_first_image(content, job.seed, job.line)
         if first is not None:
             self.repeated += 1
-            self.first_repeated = self.first_repeated or (prompt.line, first, job.seed)
+            self.first_repeated = self.first_repeated or (job.line, first, job.seed)
 
     def _build_content(self, prompt: Prompt, name: str) -> dict[str, Any]:
         """Build the content that decides the image, apart from sample, repetition and salt."""

@@ -18,7 +18,7 @@ class RowRegistry:
             f"""
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{self._CACHE_KIB};
             CREATE TABLE contents (digest BLOB PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;
-            CREATE TABLE images (digest BLOB PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID;
+            CREATE TABLE images (digest BLOB, seed INTEGER, line INTEGER NOT NULL, PRIMARY KEY (digest, seed)) WITHOUT ROWID;
             CREATE TABLE ids (id TEXT PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID;
             BEGIN;
             """
@@ -37,12 +37,12 @@ class RowRegistry:
         )
         return int(counted.fetchone()[0])
 
-    def find_first_image(self, image: str, line: int) -> int | None:
-        """The line that asks for this very image (a hash, seed included) already; None for a new one."""
-        digest = bytes.fromhex(image)
-        if self._db.execute("INSERT OR IGNORE INTO images VALUES (?, ?)", (digest, line)).rowcount:
+    def find_first_image(self, content: str, seed: int, line: int) -> int | None:
+        """The line that asks for this content (a hash, without its seed) under this seed already; None for a new one."""
+        image = (bytes.fromhex(content), seed)
+        if self._db.execute("INSERT OR IGNORE INTO images VALUES (?, ?, ?)", (*image, line)).rowcount:
             return None
-        return int(self._db.execute("SELECT line FROM images WHERE digest = ?", (digest,)).fetchone()[0])
+        return int(self._db.execute("SELECT line FROM images WHERE digest = ? AND seed = ?", image).fetchone()[0])
 
     def find_first_line(self, row_id: str, line: int) -> int | None:
         """The line that has this id already; None for a new id, which is remembered."""
