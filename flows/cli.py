@@ -35,6 +35,7 @@ from flows.commands import (
     usage,
 )
 from tasks.core.errors import ImagenError, InputError
+from tasks.core.safe_text import escape_lines
 
 INTERNAL_ERROR_STATUS = 3
 UNWRITABLE_STATUS = 3
@@ -96,7 +97,7 @@ def _run_command() -> None:
 def fail(message: str, status: int) -> None:
     """Say what is wrong on standard error and leave with this exit status."""
     try:
-        sys.stderr.write(f"{message}\n")
+        sys.stderr.write(f"{escape_lines(message)}\n")  # it may quote what a file or a service wrote
         sys.stderr.flush()
     except (OSError, ValueError):  # full, closed, or nobody reads it any more: the status still tells
         cut_off(sys.stderr)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from tasks.core.safe_text import escape_control_characters
+
 
 def format_command(*words: object) -> str:
     """`imagen` with these words, quoted where they need it."""
@@ -17,12 +19,13 @@ def format_count(number: int, noun: str) -> str:
 
 
 def align_columns(lines: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> str:
-    """Columns with two spaces between them.
+    """Columns with two spaces between them; control characters in cells are shown as codes.
 
     Args:
         lines: Rows of cells; the first one is the header.
         numbers: Names of the header whose columns are aligned to the right.
     """
+    lines = [[escape_control_characters(cell) for cell in line] for line in lines]
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
     right = [name in numbers for name in lines[0]]
     return "\n".join(

@@ -13,6 +13,7 @@ from tasks.backends.prices import warn_of_old_prices
 from tasks.core.money import format_usd, to_micros, to_usd
 from tasks.core.paths import has_ledger
 from tasks.core.records import ENDED_STATES
+from tasks.core.safe_text import escape_control_characters
 from tasks.core.settings import Settings
 from tasks.core.text import format_count
 from tasks.manifest import Manifest
@@ -100,7 +101,8 @@ def format_preview(record: dict[str, Any]) -> list[str]:
         lines.append(f"already in {record['out']}: {counts}; {format_usd(record['spent_usd'])} spent so far")
     if record["budget_usd"] is not None:
         lines.append(_budget_line(record))
-    return lines + [f"warning: {warning}" for warning in record["warnings"]]
+    lines += [f"warning: {warning}" for warning in record["warnings"]]
+    return [escape_control_characters(line) for line in lines]  # names of columns are as the file has them
 
 
 def _unpriced(images: int) -> str:
