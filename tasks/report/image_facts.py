@@ -12,8 +12,8 @@ from tasks.core.records import JobState
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import fetch_rows
 from tasks.ledger.queries import read_made_pages
-from tasks.store.images import IMAGES
 from tasks.store.output import Output
+from tasks.store.output.base import IMAGES
 
 
 @dataclass(frozen=True, slots=True)

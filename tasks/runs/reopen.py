@@ -20,7 +20,7 @@ from tasks.ledger.jobs import reopen, reopen_made
 from tasks.ledger.queries import read_ended_pages, read_made_pages, read_pages
 from tasks.plan.fallback import move_to_backend
 from tasks.runs.run import OpenRun
-from tasks.store.images import IMAGES
+from tasks.store.output.base import IMAGES
 
 
 async def reopen_jobs(run: OpenRun) -> None:

@@ -27,12 +27,10 @@ from tasks.store.decoding import budget
 from tasks.store.encode import EXTENSIONS
 from tasks.store.exif import is_turned
 from tasks.store.output import NewFile, Output
+from tasks.store.output.base import IMAGES
 from tasks.store.parameters import embed
 from tasks.store.structure import is_proven_whole
 from tasks.store.webp import read_webp_header
-
-IMAGES = "images"
-"""The folder of all images inside an output folder."""
 
 MAX_IMAGE_PIXELS = 200_000_000
 """Width times height that is still decoded: 0.8 GB of memory; what claims more is taken for an attack."""

@@ -10,6 +10,9 @@ from typing import Protocol, TypeVar
 
 from tasks.core.errors import UnreadableFile
 
+IMAGES = "images"
+"""The folder of all images inside an output."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
