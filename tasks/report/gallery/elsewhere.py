@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tasks.core.errors import InputError, OutputError
 from tasks.ledger.database.location import require_ledger
-from tasks.store.images import IMAGES
 from tasks.store.output import Output
+from tasks.store.output.base import IMAGES
 from tasks.store.output.folder import OutputFolder
 
 
