@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.backends import build_backend
-from tasks.backends.base import Allowance, Backend
+from tasks.backends.base import Allowance, Backend, keeps_list
 from tasks.backends.client.rate_limiter import CreateLimiter, RateLimiter
 from tasks.core.clock import Clock
 from tasks.core.records import JobState
@@ -99,7 +99,10 @@ class Batch:
             ConfigError: It is not configured, or has bad settings.
         """
         if name not in self._backends:
-            self._backends[name] = build_backend(name, self.settings, share=self.share, batch=self.ids.registry.batch)
+            opened = build_backend(name, self.settings, share=self.share, batch=self.ids.registry.batch)
+            if keeps_list(opened):
+                self.ids.warn_where_alone()
+            self._backends[name] = opened
         return self._backends[name]
 
     def get_window(self, name: str | None) -> JobWindow:

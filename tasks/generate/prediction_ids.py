@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.core.display import current_display
 from tasks.core.records import Job
 from tasks.ledger.accounts.place import open_registry
 from tasks.ledger.accounts.predictions import Claim, PredictionRegistry
@@ -26,7 +27,17 @@ class PredictionIds:
         """Claim nothing yet."""
         self.engine = engine
         self.registry = registry
+        self._has_warned = False
         self._owners: OrderedDict[tuple[str, str], Claim] = OrderedDict()
+
+    def warn_where_alone(self) -> None:
+        """Tell the user, once in a run, where the other batches of the account are not known."""
+        if self.registry.problem is not None and not self._has_warned:
+            self._has_warned = True
+            current_display.get().warn(
+                f"other batches on this account are not known ({self.registry.problem}); while this one runs, start none "
+                "with the same prompts: both could take one image for theirs"
+            )
 
     async def claim(self, claim: Claim) -> bool:
         """True where the prediction is the attempt's from now on; False where another attempt has it."""
