@@ -21,10 +21,12 @@ from flows.commands import (
     export,
     gallery,
     init,
+    pick,
     plan,
     prices,
     reroll,
     resume,
+    review,
     run,
     serve,
     server,
@@ -63,7 +65,7 @@ def top(
 
 
 for command in (
-    *(try_prompt, run, resume, serve, server, plan, status, gallery, show, reroll, export),
+    *(try_prompt, run, resume, serve, server, plan, status, gallery, show, review, pick, reroll, export),
     *(backends, prices, init, simulate),
 ):
     app.command(command.NAME, cls=SingleUseCommand)(command.command)

@@ -34,7 +34,7 @@ from tasks.usage.push import push_usage
 
 def _build_run_name() -> str:
     request = _fill_in_date(RunRequest.model_validate(this_run.parameters))
-    what = request.manifest or ("reroll" if request.reroll else "resume")
+    what = request.manifest or ("reroll" if request.reroll or request.rejected else "resume")
     return f"{what} -> {request.out}"
 
 

@@ -146,15 +146,13 @@ TrustLedger = Annotated[
         "--trust-ledger", help="The ledger is yours: use the addresses, variables and database that it names."
     ),
 ]
-Id = Annotated[
-    str,
-    typer.Option(
-        "--id",
-        metavar="ID",
-        help="Row id, job_id (or its first digits), or file name of the image.",
-        autocompletion=completion.complete_ids,
-    ),
-]
+ID_OPTION = typer.Option(
+    "--id",
+    metavar="ID",
+    help="Row id, job_id (or its first digits), or file name of the image.",
+    autocompletion=completion.complete_ids,
+)
+Id = Annotated[str, ID_OPTION]
 
 Runner = Annotated[
     RunnerKind | None,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli_support import options
 from flows.cli_support.values import in_range
+
+if TYPE_CHECKING:
+    from tasks.runs.request import RunRequest
 
 NAME = "reroll"
 MOST_SEED = 2**63 - 1
@@ -27,9 +30,16 @@ Prompt = Annotated[
 ]
 
 
+Rejected = Annotated[
+    bool, typer.Option("--rejected", help="Every image that a review rejects and that has no reroll yet.")
+]
+Id = Annotated[str | None, options.ID_OPTION]
+
+
 def command(
     folder: options.Folder,
-    id: options.Id,  # noqa: A002  the option's name
+    id: Id = None,  # noqa: A002  the option's name
+    rejected: Rejected = False,
     seed: Seed = None,
     prompt: Prompt = None,
     budget: options.Budget = None,
@@ -38,7 +48,7 @@ def command(
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Make one image of a batch once more, with another seed or prompt.
+    """Make one image of a batch once more, with another seed or prompt, or all that a review rejects.
 
     The old image stays, and the batch's budget holds.
 
@@ -49,11 +59,19 @@ def command(
     from json import dumps
 
     from flows.cli_support.run_flow import perform
+    from tasks.core.errors import InputError
     from tasks.report.reroll import find_reroll, format_reroll, get_reroll_status, read_reroll
     from tasks.runs.request import RunRequest
     from tasks.store.output import parse_output
 
     out = parse_output(folder)
+    if (id is None) == (not rejected):
+        raise InputError("name one image with --id, or use --rejected for all that a review rejects")
+    if id is None:
+        if seed is not None or prompt is not None:
+            raise InputError("--rejected makes images with new seeds; --seed and --prompt go with --id")
+        request = RunRequest(out=folder, config=config, budget_usd=budget, rejected=True)
+        sys.exit(_reroll_rejected(request, verbose=verbose, quiet=quiet, json=json))
     reroll, planned = asyncio.run(find_reroll(out, id, seed=seed, prompt=prompt))
     summary = None
     if planned.is_to_do:
@@ -65,3 +83,27 @@ def command(
     elif not quiet:
         print("\n".join(format_reroll(record, summary, out)))
     sys.exit(get_reroll_status(record, summary))
+
+
+def _reroll_rejected(request: RunRequest, *, verbose: bool, quiet: bool, json: bool) -> int:
+    """Reroll them, print the batch's summary, and give the exit status."""
+    import asyncio
+    from json import dumps
+
+    from rich.console import Console
+
+    from flows.cli_support.run_flow import perform
+    from tasks.report.reroll import count_rejected_rerolls
+    from tasks.report.summary import get_exit_code
+    from tasks.report.summary_screen import print_summary
+    from tasks.store.output import parse_output
+
+    if not asyncio.run(count_rejected_rerolls(parse_output(request.out))):
+        print(dumps({"rerolled": 0}) if json else "no rejected image is without a reroll")
+        return 0
+    summary = perform(request, verbose=verbose, quiet=quiet)
+    if json:
+        print(dumps(summary, ensure_ascii=False))
+    elif not quiet:
+        print_summary(Console(), summary)
+    return get_exit_code(summary)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import InputError
 from tasks.ledger.database.schema import attempts, jobs
+from tasks.ledger.verdicts import SELECT_JOBS
 
 SHORTEST_PREFIX = 4
 SHOWN = 10
@@ -87,7 +88,7 @@ async def get_attempts(engine: AsyncEngine, job_id: str) -> Sequence[RowMapping]
 
 async def _find_matching(engine: AsyncEngine, condition: ColumnElement[bool]) -> Sequence[RowMapping]:
     async with engine.connect() as db:
-        query = select(jobs).where(condition).order_by(jobs.c.position).limit(SHOWN + 1)
+        query = SELECT_JOBS.where(condition).order_by(jobs.c.position).limit(SHOWN + 1)
         return (await db.execute(query)).mappings().all()
 
 

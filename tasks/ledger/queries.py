@@ -14,6 +14,7 @@ from tasks.core.records import Counts, EndedFilter, Job, JobState
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import fetch_mappings, fetch_rows
 from tasks.ledger.jobs import is_wanted, job_from_row, match_ended, read_state
+from tasks.ledger.verdicts import SELECT_JOBS
 
 IN_ORDER = (jobs.c.position, jobs.c.job_id)
 """Manifest order. Jobs can share a position after a partial run of an edited manifest, so `job_id` decides there."""
@@ -106,7 +107,7 @@ async def read_job_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[RowMappi
     """Every job of the batch in manifest order, `PAGE_ROWS` rows at a time."""
     later: ColumnElement[bool] = true()
     while True:
-        query = select(jobs).where(jobs.c.withdrawn.is_(False) & later).order_by(*IN_ORDER).limit(PAGE_ROWS)
+        query = SELECT_JOBS.where(jobs.c.withdrawn.is_(False) & later).order_by(*IN_ORDER).limit(PAGE_ROWS)
         rows = await fetch_mappings(engine, query)
         if not rows:
             return

@@ -70,6 +70,9 @@ COLUMNS = (
     Column("error_message", "string", "why there is no image"),
     Column("created_at", INSTANT, "when the job was planned first"),
     Column("completed_at", INSTANT, "when it ended"),
+    Column("verdict", "string", "pick or reject, as a review says; null: not judged"),
+    Column("rating", "int32", "1 to 5, as a review says"),
+    Column("note", "string", "as a review says"),
     Column("backend_opts", "string", "options sent with the job, JSON"),
     Column("extra", "string", "the manifest's other columns, JSON"),
 )

@@ -20,6 +20,7 @@ from tasks.core.identity import derive_seed, hash_text, normalize_prompt, to_can
 from tasks.core.records import OPEN_STATES, Job, JobState, PlannedJob
 from tasks.ledger.jobs import SERIES_WIDTH, job_from_row, write_plan
 from tasks.ledger.lookup import find_ids_by_prefix, find_jobs_by_salt, get_job_row
+from tasks.ledger.verdicts import find_rejected
 
 REROLL_SALT = "imagen:reroll"
 LINK = "rerolled_from"
@@ -88,6 +89,13 @@ async def write_reroll(engine: AsyncEngine, reroll: Reroll, *, run: int, now_us:
     """
     job = (await plan_reroll(engine, reroll)).job
     await write_plan(engine, [PlannedJob(job, 0)], run=run, salt=REROLL_SALT, whole=False, now_us=now_us)
+
+
+async def find_rejected_rerolls(engine: AsyncEngine) -> list[Reroll]:
+    """A reroll for every rejected image that has none yet, so that asking twice pays once."""
+    known = await find_jobs_by_salt(engine, REROLL_SALT)
+    done = {job_from_row(row).extra.get(LINK) for row in known if row.state not in OPEN_STATES}
+    return [Reroll(source=job_id) for job_id in await find_rejected(engine) if job_id not in done]
 
 
 def _check(source: Row[Any], reroll: Reroll) -> None:

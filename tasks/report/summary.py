@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,6 +22,7 @@ from tasks.ledger.lock import is_alive
 from tasks.ledger.queries import count_jobs, find_last_activity_us
 from tasks.ledger.runs import RunRecord, get_last_run
 from tasks.ledger.usage import count_usage
+from tasks.ledger.verdicts import count_verdicts
 from tasks.report.image_facts import NOT_RESIZED, Resized, count_missing, find_resized
 from tasks.store.output import NewFile, Output
 
@@ -51,6 +53,8 @@ class Summary:
     missing: int | None = None
     """Images whose files are gone; None where nobody looked."""
     resized: Resized = NOT_RESIZED
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    """Images that a review picks and rejects."""
 
     @property
     def outcome(self) -> str | None:
@@ -76,6 +80,8 @@ class Summary:
             "missing": self.missing,
             "resized": self.resized.images,
             "resized_example": self.resized.example,
+            "picked": self.verdicts.get("pick", 0),
+            "rejected": self.verdicts.get("reject", 0),
             "generated": self.generated,
             "cost_usd": to_usd(counts.cost_micros),
             "cost_unknown": counts.cost_unknown,
@@ -117,6 +123,7 @@ async def summarise(
         warning=warning,
         missing=None if alive and generated is None else await count_missing(engine, out),
         resized=await find_resized(engine),
+        verdicts=await count_verdicts(engine),
     )
 
 
@@ -163,6 +170,8 @@ def _find_image_remarks(record: dict[str, Any]) -> list[str]:
     lines = [f"the files of {format_count(gone, 'image')} are gone"] if gone else []
     if resized:
         lines.append(f"{format_count(resized, 'image')} of another size than asked for ({record['resized_example']})")
+    if record["picked"] or record["rejected"]:
+        lines.append(f"a review picks {record['picked']} and rejects {record['rejected']}")
     return lines
 
 

@@ -12,7 +12,7 @@ from tasks.ledger.runs import record_plan
 from tasks.manifest import open_manifest
 from tasks.plan.fallback import move_to_backend
 from tasks.plan.planner import plan_manifest
-from tasks.plan.reroll import write_reroll
+from tasks.plan.reroll import find_rejected_rerolls, write_reroll
 from tasks.runs.reopen import reopen_jobs
 from tasks.runs.run import OpenRun, handed_over
 
@@ -35,8 +35,11 @@ async def plan_run(run: OpenRun) -> Selection:
     batch, request = run.batch, run.request
     if request.manifest is not None:
         await _plan_manifest(run, request.manifest)
-    if request.reroll is not None:
-        await write_reroll(batch.engine, request.reroll, run=run.number, now_us=batch.clock.now_us())
+    rerolls = [] if request.reroll is None else [request.reroll]
+    if request.rejected:
+        rerolls += await find_rejected_rerolls(batch.engine)
+    for reroll in rerolls:
+        await write_reroll(batch.engine, reroll, run=run.number, now_us=batch.clock.now_us())
     await reopen_jobs(run)
     selection = _select_jobs(run)
     for name in await find_open_backends(batch.engine, selection):
@@ -66,7 +69,8 @@ async def _plan_manifest(run: OpenRun, source: str) -> None:
 def _select_jobs(run: OpenRun) -> Selection:
     """Select the manifest's first jobs, done or not, up to the limit; on a resume the first open ones."""
     request = run.request
-    chosen = request.only is not None or request.reroll is not None or request.missing or request.reread
+    rerolls = request.reroll is not None or request.rejected
+    chosen = request.only is not None or rerolls or request.missing or request.reread
     if chosen or (request.manifest is not None and request.limit is not None):
         return Selection(planned_run=run.number, limit=request.limit if request.manifest is None else None)
     return Selection(limit=request.limit)

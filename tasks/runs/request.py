@@ -111,6 +111,9 @@ class RunRequest(BaseModel):
         default=False, description="On a resume: only read kept answers again that could not be read; pays for nothing."
     )
     reroll: Reroll | None = Field(None, description="Make one image once more, and nothing else.")
+    rejected: bool = Field(
+        default=False, description="Make every image once more that a review rejects and that has no reroll yet."
+    )
 
     def on(self, start: datetime) -> RunRequest:
         """Fill in `{date}`.

@@ -27,6 +27,10 @@ _STEPS: dict[int, tuple[str, ...]] = {
         "CREATE TABLE batch_identity (batch VARCHAR(32) NOT NULL PRIMARY KEY)",
         *PREDICTION_INDEXES,
     ),
+    4: (
+        """CREATE TABLE verdicts (job_id VARCHAR(64) NOT NULL, at_us BIGINT NOT NULL, reviewer TEXT NOT NULL,
+        verdict VARCHAR(8), rating INTEGER, note TEXT, PRIMARY KEY (job_id, at_us, reviewer))""",
+    ),
 }
 """Statements that bring the tables of the previous version to this one."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import DDL, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, event
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """`tasks.ledger.database.migrations` brings older ledgers up to it."""
 
 # Plain SQL that every database takes: SQLAlchemy's partial indexes load each dialect, 30 ms of every command.
@@ -114,6 +114,18 @@ runs = Table(
     Column("ended_at_us", BigInteger),
     Column("outcome", Text),
 )
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("job_id", String(64), primary_key=True),
+    Column("at_us", BigInteger, primary_key=True),
+    Column("reviewer", Text, primary_key=True),
+    Column("verdict", String(8)),
+    Column("rating", Integer),
+    Column("note", Text),
+)
+"""One row for each time that somebody judged an image. The last one of a job counts; what stood before stays."""
 
 batch_identity = Table("batch_identity", metadata, Column("batch", String(32), primary_key=True))
 """One row: a name of the batch that no other one has. It stays when the folder is renamed or moved."""

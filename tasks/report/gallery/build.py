@@ -43,6 +43,7 @@ class Gallery:
     used_thumbnails: set[str] = field(default_factory=set)
     plots: dict[str, str] = field(default_factory=dict)
     figures: Figures = field(default_factory=Figures)
+    written_at_us: int = 0
     jobs: int = 0
     made: int = 0
     """Thumbnails made now; the others were there."""
@@ -110,7 +111,8 @@ async def write_gallery(
     with explain_write_errors(WHAT, out), _lock_gallery(out):
         before = {name for folder in FOLDERS for name in await out.names(folder)}
         async with open_ledger(home) as engine:
-            gallery = Gallery(out=out, summary=await summarise(engine, batch, now_us=now_us))
+            summary = await summarise(engine, batch, now_us=now_us)
+            gallery = Gallery(out=out, summary=summary, written_at_us=now_us)
             await _write_jobs(engine, gallery, before, on_progress)
         await _write_page(gallery, now_us)
         await out.remove(before - gallery.files())

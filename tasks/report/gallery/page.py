@@ -21,6 +21,7 @@ SCRIPTS = (
     "virtual_rows.js",
     "cards.js",
     "manifest_copy.js",
+    "review.js",
     "detail.js",
     "sidebar.js",
     "grid_view.js",
@@ -33,7 +34,7 @@ SCRIPTS = (
 """In the order in which they run: each needs only what stands before it."""
 
 
-def render_page(title: str, data: dict[str, Any]) -> str:
+def render_page(title: str, data: dict[str, Any], *, talks: bool = False) -> str:
     """The whole page.
 
     Its policy lets exactly our own scripts and style run, and what those load; images may come from this page's own
@@ -42,6 +43,7 @@ def render_page(title: str, data: dict[str, Any]) -> str:
     Args:
         title: Of the window.
         data: What the scripts find under the name `Gallery.page`.
+        talks: The page may send requests to its own server.
     """
     style = _read_asset("style.css")
     scripts = [_read_asset(name) for name in SCRIPTS]
@@ -50,6 +52,7 @@ def render_page(title: str, data: dict[str, Any]) -> str:
         f"script-src {' '.join(_hash(script) for script in scripts)} 'strict-dynamic'",
         f"style-src {_hash(style)}",
         "img-src 'self' file:",
+        *(["connect-src 'self'"] if talks else []),
         "base-uri 'none'",
         "form-action 'none'",
     )

@@ -44,8 +44,8 @@
     ].filter(Boolean).join(" · ");
 
   // A button with the image in the given size; `choose` is called with the job.
-  Gallery.card = (job, { width, height, caption = true, choose }) =>
-    element(
+  Gallery.card = (job, { width, height, caption = true, choose }) => {
+    const card = element(
       "button",
       {
         class: "card",
@@ -61,4 +61,7 @@
       caption && element("span", { class: "prompt", dir: "auto" }, job.asked.prompt),
       caption && element("span", { class: "meta" }, Gallery.metaOf(job)),
     );
+    Gallery.badge(card, job);
+    return card;
+  };
 }

@@ -104,7 +104,8 @@
 
   const single = (job) => [
     largeImage(job),
-    element("section", { class: "about", "aria-label": "Parameters" }, actions(job), listOf(job)),
+    element("section", { class: "about", "aria-label": "Parameters" },
+      job.thumbnail && Gallery.judgeButtons(job, (leads) => leads && step(1)), actions(job), listOf(job)),
   ];
 
   const side = (job, batch) =>
@@ -204,6 +205,9 @@
     if (isNew) dialog.showModal();
     show(items.indexOf(item), { push: isNew });
   };
+
+  // The job that is open alone, and the way to the next one.
+  Gallery.openJob = () => (dialog.open && !("first" in items[at]) ? { job: items[at], next: () => step(1) } : null);
 
   Gallery.onChange((changed) => changed.includes("job") && !Gallery.state.job && dialog.open && dialog.close());
 }

@@ -13,6 +13,12 @@
     { key: "model", title: "Model", of: (job) => job.model },
   ];
 
+  // What people say of the images changes while the page is open, so their values are fixed.
+  const JUDGED = [
+    { key: "verdict", title: "Verdict", of: (job) => Gallery.verdictOf(job), values: ["picked", "rejected", "not judged"] },
+    { key: "rating", title: "Rating", of: (job) => Gallery.ratingOf(job), values: ["5", "4", "3", "2", "1", "none"] },
+  ].map((facet) => ({ ...facet, places: new Map(facet.values.map((value, place) => [value, place])) }));
+
   const extraFacet = (name) => ({
     key: EXTRA + name,
     title: name,
@@ -46,7 +52,11 @@
   Gallery.facetsOf = async (jobs) => {
     const names = new Set();
     for (const job of jobs) for (const name of job.extra.keys()) names.add(name);
-    const facets = [];
+    const facets = Gallery.isReviewing() ? JUDGED : [];
+    for (const facet of facets) facet.at = Int32Array.from(jobs, (job) => facet.places.get(facet.of(job)));
+    jobs.forEach((job, index) => {
+      job.index = index;
+    });
     for (const facet of [...FIXED, ...[...names].map(extraFacet)]) {
       const found = indexed(jobs, facet);
       if (found && tellsApart(found, jobs.length)) facets.push(found);
@@ -96,6 +106,12 @@
   };
 
   let last = {};
+
+  // A job was judged: the next choice sees it. The view stays, so that nothing disappears under the reader's eyes.
+  Gallery.judged = (job) => {
+    for (const facet of JUDGED) if (facet.at) facet.at[job.index] = facet.places.get(facet.of(job));
+    last = {};
+  };
 
   // The jobs that the search and every filter let through, and for each facet how many there would be with each value,
   // were that facet alone not chosen from.

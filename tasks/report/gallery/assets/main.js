@@ -96,6 +96,16 @@
     if (item) view.open?.(item);
   };
 
+  // The job of the card that has the focus, and the way to the next one.
+  const focusedJob = () => {
+    const job = itemOf(document.activeElement?.closest?.("button.card")?.dataset.job);
+    const next = () => {
+      const following = view.items[view.items.indexOf(job) + 1];
+      if (following) view.focus?.(following);
+    };
+    return job?.thumbnail ? { job, next } : null;
+  };
+
   const intoContent = () => {
     const card = content.querySelector("button.card[tabindex='0']");
     (card ?? content).focus();
@@ -123,6 +133,7 @@
     for (const batch of batches) loaded.push(await Gallery.loadJobs(batch));
     jobs = loaded.flat();
     if (comparing) pairs = Gallery.match(...loaded);
+    if (!comparing) await Gallery.startReview(jobs, () => Gallery.openJob() ?? focusedJob());
     facets = await Gallery.facetsOf(jobs);
     const failed = jobs.filter(Gallery.isFailure).length;
     const tab = tabs.find(({ dataset }) => dataset.view === "failures");

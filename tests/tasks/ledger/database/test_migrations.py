@@ -32,6 +32,7 @@ async def write_version_1(out: Path) -> None:
         for index in ("jobs_claimed_by", "jobs_prediction_id", "attempts_prediction_id"):
             db.execute(f"DROP INDEX {index}")
         db.execute("DROP TABLE batch_identity")
+        db.execute("DROP TABLE verdicts")
         db.execute("ALTER TABLE attempts DROP COLUMN sent_at_us")
         for column in ADDED:
             db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")

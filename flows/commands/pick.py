@@ -1,0 +1,69 @@
+"""`imagen pick`: a verdict for every image in a list of ids."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from flows.cli_support import options
+from flows.cli_support.values import expand_path, in_range
+
+NAME = "pick"
+MOST_RATING = 5
+
+Ids = Annotated[
+    str,
+    typer.Option(
+        "--ids",
+        metavar="FILE",
+        help="File with a row id, job_id or image file on each line. - is standard input.",
+        callback=expand_path,
+    ),
+]
+VerdictOption = Annotated[
+    Literal["pick", "reject", "none"], typer.Option("--verdict", help="What to say of them. none takes it back.")
+]
+Rating = Annotated[int | None, typer.Option("--rating", metavar="N", help="1 to 5.", callback=in_range(1, MOST_RATING))]
+Note = Annotated[str | None, typer.Option("--note", metavar="TEXT", help="A note for each of them.")]
+Reviewer = Annotated[
+    str | None, typer.Option("--reviewer", metavar="NAME", help="Name of who judges. The default is your login.")
+]
+
+
+def command(
+    folder: options.Folder,
+    ids: Ids,
+    verdict: VerdictOption = "pick",
+    rating: Rating = None,
+    note: Note = None,
+    reviewer: Reviewer = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Pick or reject the images of a list; the verdicts go into the ledger.
+
+    Example: imagen pick runs/foxes --ids chosen.txt
+    """
+    import asyncio
+    import sys
+    from json import dumps
+    from pathlib import Path
+
+    from tasks.core.errors import InputError
+    from tasks.core.text import format_count
+    from tasks.report.review.judging import get_login, judge_ids, read_ids
+    from tasks.store.output import parse_output
+
+    try:
+        text = sys.stdin.read() if ids == "-" else Path(ids).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InputError(f"{ids}: cannot be read ({exc})") from None
+    names = read_ids(text.splitlines())
+    said = None if verdict == "none" else verdict
+    number = asyncio.run(
+        judge_ids(parse_output(folder), names, reviewer=reviewer or get_login(), verdict=said, rating=rating, note=note)
+    )
+    record = {"images": number, "verdict": said, "rating": rating, "out": folder}
+    words = {"pick": "picked", "reject": "rejected", "none": "taken back"}[verdict]
+    print(dumps(record) if json else f"{words}: {format_count(number, 'image')}")

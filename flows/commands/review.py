@@ -1,0 +1,63 @@
+"""`imagen review`: the gallery on this machine's loopback, where images are picked and rejected."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.cli_support import options
+from flows.cli_support.values import in_range
+
+NAME = "review"
+MOST_PORT = 65_535
+
+Port = Annotated[
+    int,
+    typer.Option("--port", metavar="N", help="Port of the page. 0 takes a free one.", callback=in_range(0, MOST_PORT)),
+]
+Reviewer = Annotated[
+    str | None, typer.Option("--reviewer", metavar="NAME", help="Name of who judges. The default is your login.")
+]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
+
+
+def command(
+    folder: options.Folder,
+    port: Port = 0,
+    reviewer: Reviewer = None,
+    open_page: Open = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Serve the gallery on this machine to pick and reject images; verdicts go into the ledger.
+
+    Ctrl-C ends it. Every verdict is in the ledger as soon as the page shows it.
+
+    Example: imagen review runs/foxes --open
+    """
+    import asyncio
+    import webbrowser
+    from contextlib import suppress
+
+    from tasks.core.errors import InputError
+    from tasks.report.gallery.report import show_progress
+    from tasks.report.review.judging import get_login
+    from tasks.report.review.server import serve_review
+    from tasks.store.output import parse_output
+
+    def ready(address: str) -> None:
+        print(f"review it: {address} (Ctrl-C ends)", flush=True)
+        if open_page:
+            webbrowser.open(address)
+
+    async def serve() -> None:
+        with show_progress() as progress:
+            await serve_review(
+                parse_output(folder), port=port, reviewer=reviewer or get_login(), ready=ready, on_progress=progress
+            )
+
+    try:
+        with suppress(KeyboardInterrupt):  # the way to end it
+            asyncio.run(serve())
+    except OSError as exc:
+        raise InputError(f"--port {port}: cannot be used ({exc.strerror or exc}); choose another one") from None

@@ -1,0 +1,90 @@
+"""What people say of a batch's images: picked, rejected, a rating, a note.
+
+Every judgement is a row of its own, so nothing is lost: an undo is one more row. The last row of a job counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+from sqlalchemy import RowMapping, Select, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.records import JobState
+from tasks.ledger.database.schema import jobs, verdicts
+from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
+
+VerdictName = Literal["pick", "reject"]
+VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
+MOST_RATING = 5
+MOST_NOTE_CHARACTERS = 2_000
+IDS_PER_STATEMENT = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One judgement of one image."""
+
+    job_id: str
+    reviewer: str
+    verdict: VerdictName | None
+    """None takes back what stood before."""
+    rating: int | None
+    """1 to `MOST_RATING`."""
+    note: str | None
+    at_us: int
+
+
+def _rank(*partition: str) -> Select[tuple[object, ...]]:
+    """The rows with their number, the last judgement of each partition first."""
+    order = (verdicts.c.at_us.desc(), verdicts.c.reviewer)
+    place = func.row_number().over(partition_by=[verdicts.c[name] for name in partition], order_by=order)
+    return select(verdicts, place.label("place"))
+
+
+_ranked = _rank("job_id").subquery()
+_effective = select(_ranked).where(_ranked.c.place == 1).subquery()
+SELECT_JOBS = select(jobs, _effective.c.verdict, _effective.c.rating, _effective.c.note).outerjoin(
+    _effective, _effective.c.job_id == jobs.c.job_id
+)
+"""Jobs with the judgement that counts."""
+
+
+async def record_verdicts(engine: AsyncEngine, judged: Sequence[Verdict]) -> None:
+    """Add judgements; they are on disk when this returns."""
+    if judged:
+        await execute(engine, insert(verdicts), [asdict(verdict) for verdict in judged])
+
+
+async def read_verdicts(engine: AsyncEngine) -> Sequence[RowMapping]:
+    """The last judgement of every reviewer for every image, the oldest first."""
+    ranked = _rank("job_id", "reviewer").subquery()
+    columns = [ranked.c[column.name] for column in verdicts.c]
+    return await fetch_mappings(engine, select(*columns).where(ranked.c.place == 1).order_by(ranked.c.at_us))
+
+
+async def count_verdicts(engine: AsyncEngine) -> dict[str, int]:
+    """Images by the verdict that counts: `pick` and `reject`."""
+    mine = jobs.c.withdrawn.is_(False) & _effective.c.verdict.is_not(None)
+    query = select(_effective.c.verdict, func.count()).join(jobs, jobs.c.job_id == _effective.c.job_id).where(mine)
+    found = dict(await fetch_rows(engine, query.group_by(_effective.c.verdict)))
+    return {name: int(found.get(name, 0)) for name in VERDICTS}
+
+
+async def find_rejected(engine: AsyncEngine) -> list[str]:
+    """The job ids of the images that were rejected, in manifest order."""
+    rejected = (_effective.c.verdict == "reject") & jobs.c.withdrawn.is_(False) & (jobs.c.state == JobState.SUCCEEDED)
+    query = select(jobs.c.job_id).join(_effective, _effective.c.job_id == jobs.c.job_id).where(rejected)
+    return [job_id for (job_id,) in await fetch_rows(engine, query.order_by(jobs.c.position, jobs.c.job_id))]
+
+
+async def find_made(engine: AsyncEngine, job_ids: Sequence[str]) -> set[str]:
+    """Those of the job ids that are images of this batch."""
+    found: set[str] = set()
+    for start in range(0, len(job_ids), IDS_PER_STATEMENT):
+        some = jobs.c.job_id.in_(job_ids[start : start + IDS_PER_STATEMENT])
+        made = select(jobs.c.job_id).where(some & (jobs.c.state == JobState.SUCCEEDED))
+        found.update(job_id for (job_id,) in await fetch_rows(engine, made))
+    return found

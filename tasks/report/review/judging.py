@@ -1,0 +1,115 @@
+"""Judgements as they come from a browser or a list: validated, held against the batch, written into the ledger."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.clock import Clock
+from tasks.core.errors import InputError
+from tasks.core.safe_text import sanitize_text
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.lookup import find_job
+from tasks.ledger.verdicts import (
+    MOST_NOTE_CHARACTERS,
+    MOST_RATING,
+    Verdict,
+    VerdictName,
+    find_made,
+    record_verdicts,
+)
+from tasks.store.output import Output
+
+MOST_AT_ONCE = 1_000
+MOST_REVIEWER_CHARACTERS = 100
+
+
+class Judgement(BaseModel):
+    """What somebody says of one image; all of it replaces what the same reviewer said before."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    job_id: str = Field(pattern=r"^[0-9a-f]{64}$")
+    verdict: VerdictName | None = None
+    rating: int | None = Field(None, ge=1, le=MOST_RATING)
+    note: str | None = Field(None, max_length=MOST_NOTE_CHARACTERS)
+
+
+class Judgements(BaseModel):
+    """One message of a reviewer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reviewer: str = Field(min_length=1, max_length=MOST_REVIEWER_CHARACTERS)
+    judgements: list[Judgement] = Field(max_length=MOST_AT_ONCE)
+
+
+class Judge:
+    """Writes judgements into one ledger, each at an instant of its own."""
+
+    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+        """Write into the ledger behind `engine`."""
+        self._engine, self._clock = engine, clock
+        self._last_us = 0
+
+    async def record(self, said: Judgements) -> list[Verdict]:
+        """Write them; safe in the ledger when this returns.
+
+        Raises:
+            InputError: One of them is of no image of this batch; none is written.
+        """
+        ids = [judgement.job_id for judgement in said.judgements]
+        if strangers := set(ids) - await find_made(self._engine, ids):
+            raise InputError(f"{min(strangers)[:12]}: is no image of this batch")
+        self._last_us = max(self._clock.now_us(), self._last_us + 1)
+        # Twice the same image in one message would be two rows of one instant: the last one counts.
+        last = {judgement.job_id: judgement for judgement in said.judgements}
+        judged = [
+            Verdict(**judgement.model_dump(), reviewer=sanitize_text(said.reviewer), at_us=self._last_us)
+            for judgement in last.values()
+        ]
+        await record_verdicts(self._engine, judged)
+        return judged
+
+
+def get_login() -> str:
+    """The name under which this user reviews."""
+    try:
+        return getpass.getuser()[:MOST_REVIEWER_CHARACTERS] or "unknown"
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def read_ids(lines: Iterable[str]) -> list[str]:
+    """Ids out of a list: one on each line, without doubles; empty lines are nothing."""
+    return list(dict.fromkeys(text for line in lines if (text := line.strip())))
+
+
+async def judge_ids(
+    out: Output,
+    names: Sequence[str],
+    *,
+    reviewer: str,
+    verdict: VerdictName | None,
+    rating: int | None = None,
+    note: str | None = None,
+    clock: Clock | None = None,
+) -> int:
+    """Say the same of every image in a list of row ids, job ids or file names; gives their number.
+
+    Raises:
+        InputError: One of them is no image of the batch, or there are several of that name; nothing is written.
+    """
+    async with open_ledger(out.ledger_folder()) as engine:
+        found = [(await find_job(engine, out, name))["job_id"] for name in names]
+        judge = Judge(engine, clock or Clock())
+        for start in range(0, len(found), MOST_AT_ONCE):
+            some = [
+                Judgement(job_id=job_id, verdict=verdict, rating=rating, note=note)
+                for job_id in found[start : start + MOST_AT_ONCE]
+            ]
+            await judge.record(Judgements(reviewer=reviewer, judgements=some))
+    return len(found)

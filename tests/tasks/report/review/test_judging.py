@@ -1,0 +1,68 @@
+"""Verdicts from lists of ids, in the table and the summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.core.errors import InputError
+from tasks.ledger.database.connect import open_ledger
+from tasks.metadata.write import write_metadata
+from tasks.plan.reroll import find_rejected_rerolls, write_reroll
+from tasks.report.review.judging import judge_ids, read_ids
+from tasks.report.show import read_record
+from tasks.report.summary import summarise
+from tasks.store.output.folder import OutputFolder
+from tests.support.factories import START_US, FakeClock, make_job
+from tests.tasks.report.gallery.batches import write_batch
+
+JOBS = [make_job(number) for number in range(4)]
+
+
+@pytest.fixture
+async def batch(out: Path) -> Path:
+    """Four images."""
+    await write_batch(out, [(job, None) for job in JOBS])
+    return out
+
+
+def test_a_list_of_ids_is_read_as_people_write_it() -> None:
+    """Empty lines, spaces and doubles are no images."""
+    assert read_ids(["fox", "", "  owl ", "fox", "\t"]) == ["fox", "owl"]
+
+
+async def test_picks_are_in_the_table_and_the_summary(batch: Path) -> None:
+    """By row id, job_id or file; the columns have them, failed ids write nothing."""
+    out, clock = OutputFolder(batch), FakeClock().clock
+    names = ["row-0", JOBS[1].job_id[:12]]
+    assert await judge_ids(out, names, reviewer="ann", verdict="pick", rating=5, note="best", clock=clock) == 2
+    await judge_ids(out, ["row-2"], reviewer="ann", verdict="reject", clock=clock)
+    with pytest.raises(InputError, match="nobody"):
+        await judge_ids(out, ["row-3", "nobody"], reviewer="ann", verdict="pick", clock=clock)
+    async with open_ledger(batch) as engine:
+        await write_metadata(engine, out)
+        record = (await summarise(engine, out, now_us=START_US)).as_dict()
+        assert (await read_record(engine, out, "row-0"))["verdict"] == "pick"
+    rows = pq.read_table(batch / "metadata.parquet").to_pylist()
+    assert [(row["verdict"], row["rating"], row["note"]) for row in rows] == [
+        ("pick", 5, "best"),
+        ("pick", 5, "best"),
+        ("reject", None, None),
+        (None, None, None),
+    ]
+    assert (record["picked"], record["rejected"]) == (2, 1)
+
+
+async def test_a_rejected_image_is_rerolled_once(batch: Path) -> None:
+    """Asked again, an image that has a reroll gets no second one, and an unfinished reroll is gone on with."""
+    await judge_ids(OutputFolder(batch), ["row-1", "row-2"], reviewer="ann", verdict="reject", clock=FakeClock().clock)
+    async with open_ledger(batch) as engine:
+        rerolls = await find_rejected_rerolls(engine)
+        assert [reroll.source for reroll in rerolls] == [JOBS[1].job_id, JOBS[2].job_id]
+        for _ in range(2):
+            for reroll in rerolls:
+                await write_reroll(engine, reroll, run=2, now_us=START_US)
+        record = (await summarise(engine, OutputFolder(batch), now_us=START_US)).as_dict()
+    assert (record["total"], record["planned"]) == (6, 2)
