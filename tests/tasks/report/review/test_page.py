@@ -16,7 +16,7 @@ from selenium.webdriver import Chrome, Keys
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.verdicts import read_verdicts
 from tests.support.factories import make_job
-from tests.support.services.browser import errors_of, open_page, wait_for
+from tests.support.services.browser import open_page, read_errors, wait_for
 from tests.tasks.report.gallery.batches import write_batch
 from tests.tasks.report.gallery.conftest import written
 from tests.tasks.report.gallery.looking import find, press, texts
@@ -37,13 +37,12 @@ def reviewing(out: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[
     """`imagen review` in a process of its own; its page's address, and the process."""
     command = [sys.executable, "-m", "flows", "review", str(out), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
+    with process:
         assert process.stdout is not None
-        yield process.stdout.readline().split()[2], process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+        try:
+            yield process.stdout.readline().split()[2], process
+        finally:
+            process.kill()
 
 
 def judged(out: Path) -> dict[tuple[str, str], tuple[str | None, int | None]]:
@@ -76,7 +75,7 @@ def test_keys_judge_and_a_killed_server_loses_nothing(browser: Chrome, batch: Pa
         press(browser, "x", "u")
         wait_for(browser, "return document.querySelector('#verdicts .told').textContent === 'saved'")
         wait_for(browser, "return document.querySelector('#verdicts span').textContent === '0 picked, 0 rejected'")
-        assert errors_of(browser) == []
+        assert read_errors(browser) == []
     assert judged(batch)["0", "bob"] == (None, None)
     assert judged(batch)["0", "ann"] == ("pick", None)
 
