@@ -1,4 +1,4 @@
-"""A flow that goes on with the batches under a folder that were stopped or killed; fit to be scheduled."""
+"""A flow that resumes the batches under a folder that were stopped or killed; made to be scheduled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flows.generate_batch import generate_batch
 from tasks.core.clock import Clock
 from tasks.orchestration.cancellation import find_cancelled_outputs, normalize_output
 from tasks.runs.request import RunRequest
-from tasks.runs.unfinished import ResumeRule, find_unfinished_batches
+from tasks.runs.unfinished import UNREADABLE, ResumeRule, find_unfinished_batches
 
 
 @flow(name="resume-failed", flow_run_name="resume-failed {folder}", validate_parameters=True)
@@ -25,20 +25,22 @@ async def resume_failed(
     within_hours: Annotated[float, Field(gt=0)] = 48,
     interrupted: bool = False,
 ) -> State[dict[str, Any]]:
-    """Go on, one after the other, with batches whose last run was stopped or killed, each within its own budget.
+    """Resume, one after the other, batches whose last run was stopped or killed, each within its own budget.
 
     Args:
-        folder: An output folder, or one above output folders.
-        tries: A batch that was gone on with so often is left to people.
+        folder: An output folder, or one above output folders; or the URL of such a place in a bucket.
+        tries: A batch that was resumed this many times is left to people.
         within_hours: Only batches whose last run began in the last so many hours.
         interrupted: Also batches that were interrupted: Ctrl-C, or the machine shut down. Never cancelled ones.
 
     Returns:
-        Completed when nothing was left to do or all of it succeeded; its data says for each batch how it ended.
+        Completed when nothing was left to do or all of it succeeded, Failed also where a ledger cannot be read from
+        here. Its data says for each batch how it ended.
     """
     rule = ResumeRule(tries=tries, within=timedelta(hours=within_hours), interrupted=interrupted)
     ends: dict[str, str] = {}
     states: list[State[Any]] = []
+    unreadable = False
     cancelled = await find_cancelled_outputs(generate_batch.name)
     # Found before the first of them is resumed, which changes what is there.
     for batch in [batch async for batch in find_unfinished_batches(folder, rule, now_us=Clock().now_us())]:
@@ -48,16 +50,18 @@ async def resume_failed(
             continue
         if batch.left_alone:
             ends[batch.out] = f"left alone: {batch.left_alone}"
+            unreadable |= batch.why == UNREADABLE
             continue
         states.append(await generate_batch(**RunRequest(out=batch.out).parameters(), return_state=True))
         ends[batch.out] = f"{states[-1].name}: {states[-1].message}"
         if states[-1].is_cancelled():
             break
-    return _build_final_state(states, ends)
+    return _build_final_state(states, ends, unreadable=unreadable)
 
 
-def _build_final_state(states: list[State[Any]], ends: dict[str, str]) -> State[dict[str, Any]]:
-    message = "; ".join(f"{out}: {end}" for out, end in ends.items()) or "nothing to go on with"
+def _build_final_state(states: list[State[Any]], ends: dict[str, str], *, unreadable: bool) -> State[dict[str, Any]]:
+    message = "; ".join(f"{out}: {end}" for out, end in ends.items()) or "no batch to resume"
     if any(state.is_cancelled() for state in states):
         return Cancelled(message=message, data=ends)
-    return (Completed if all(state.is_completed() for state in states) else Failed)(message=message, data=ends)
+    done = not unreadable and all(state.is_completed() for state in states)
+    return (Completed if done else Failed)(message=message, data=ends)

@@ -32,7 +32,7 @@ ImagenError                 everything we raise; `exit_code` is what the command
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tasks.core.records import Problem
 
@@ -45,6 +45,16 @@ class ImagenError(Exception):
 
     exit_code: ClassVar[int] = 3
     """Of the process. 1 is for batches that finished with failed or held jobs."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive pickling as it is: workers of a cluster send what they raise, and subclasses take other arguments."""
+        return _restore, (type(self), self.args, vars(self))
+
+
+def _restore(kind: type[ImagenError], args: tuple[Any, ...], state: dict[str, Any]) -> ImagenError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error
 
 
 class InputError(ImagenError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, redirect_stdout, suppress
@@ -35,6 +36,7 @@ from tasks.orchestration.shard_window import MOST_TASK_RUNS, run_shards
 from tasks.orchestration.shards import raise_what_broke
 from tasks.orchestration.states import build_shard_state
 
+LOOPBACK = "127.0.0.1"
 LARGE_SHARD = 100
 SHARDS_A_PLACE = 4
 LAST_SORT_KEY = 2**62
@@ -164,7 +166,9 @@ def _build_dask_runner(settings: RunnerSettings) -> TaskRunner[Any]:
     local: dict[str, Any] = {
         "processes": True,
         "threads_per_worker": 1,  # one shard in a process: its event loop has the interpreter for itself
-        "dashboard_address": ":0",
+        # A cluster runs whatever it is sent, without a login: nothing of it may listen to other machines.
+        "host": LOOPBACK,
+        "dashboard_address": f"{LOOPBACK}:0",
         "silence_logs": logging.CRITICAL,
         "preload": [dask_worker.__name__],
     }
@@ -183,6 +187,9 @@ def _build_ray_runner(settings: RunnerSettings) -> TaskRunner[Any]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if settings.cluster is None:
         options["include_dashboard"] = False
+        # Ray listens on every address of this machine and cannot be told otherwise (2.60, 2026-11): it asks for a token.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         options["num_cpus"] = settings.workers
     runner: TaskRunner[Any] = RayTaskRunner(address=settings.cluster, init_kwargs=options)
     return runner

@@ -18,6 +18,9 @@ from tasks.ledger.runs import RunRecord, count_resumes, get_last_run
 from tasks.report.summary import KILLED
 from tasks.store.output import parse_output
 
+UNREADABLE = "unreadable"
+"""Why a batch is unfinished whose ledger is on another machine, away or damaged."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeRule:
@@ -54,14 +57,12 @@ async def find_unfinished_batches(folder: str, rule: ResumeRule, *, now_us: int)
     oldest_us = now_us - rule.within // timedelta(microseconds=1)
     for out in parse_output(folder).below():
         try:
-            async with open_ledger(out.home) as engine:
+            async with open_ledger(out.ledger_folder()) as engine:
                 if await is_alive(engine, out.home):
                     continue
                 run, resumes = await get_last_run(engine), await count_resumes(engine)
         except (InputError, BatchStopped) as exc:  # one unreadable ledger must not hide the others
-            yield Unfinished(
-                out=str(out), why="unreadable", began_at=to_instant(now_us), resumes=0, left_alone=str(exc)
-            )
+            yield Unfinished(out=str(out), why=UNREADABLE, began_at=to_instant(now_us), resumes=0, left_alone=str(exc))
             continue
         if run is not None and run.started_at_us >= oldest_us and (why := _get_unfinished_reason(run, rule)):
             tried = f"resumed {resumes} times already" if resumes >= rule.tries else None

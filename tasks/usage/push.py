@@ -142,7 +142,9 @@ async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushRe
     for out in parse_output(folder).below():
         found = True
         try:
-            async with open_ledger(find_ledger(out.home, None if given is None else given.ledger_url)) as engine:
+            async with open_ledger(
+                find_ledger(out.ledger_folder(), None if given is None else given.ledger_url)
+            ) as engine:
                 settings = given or await _read_last_settings(engine)
                 if given is None:
                     require_trusted_settings(settings, parts=["usage"])

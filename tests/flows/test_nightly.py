@@ -167,7 +167,7 @@ def test_deployments_run_on_a_process_worker(checkout: Path, prefect_service: Pr
         night, resumed = map(prefect_service.ended, runs)
     assert night["state_name"] == "Completed", night["state"]
     assert [pictures(out) for out in (checkout / "runs/nightly").iterdir()] == [3]
-    assert (resumed["state_name"], resumed["state"]["message"]) == ("Completed", "nothing to go on with")
+    assert (resumed["state_name"], resumed["state"]["message"]) == ("Completed", "no batch to resume")
 
 
 def test_all_deployments_are_accepted(checkout: Path, prefect_service: PrefectService) -> None:
@@ -219,7 +219,7 @@ def test_a_killed_night_is_gone_on_with_once_and_within_its_budget(
     assert go_on(nightly).startswith("Completed: runs/night: Completed: 20 of 20 images")
     record = nightly.json("status", out)
     assert (record["images"], record["cost_usd"], record["outcome"]) == (20, 0.2, "completed")
-    assert go_on(nightly).startswith("Completed: nothing to go on with")
+    assert go_on(nightly).startswith("Completed: no batch to resume")
 
 
 def go_on(cli: Cli, folder: str = "runs", *, interrupted: bool = False) -> str:

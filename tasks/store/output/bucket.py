@@ -10,6 +10,7 @@ import asyncio
 import posixpath
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -34,6 +35,8 @@ PATIENCE_S = 60.0
 CHECK_PATIENCE_S = 10.0
 """With one that is away before anything was spent, when a person waits."""
 LISTED_AT_ONCE = 1_000
+MOST_FOLDERS = 10_000
+"""Folders of a bucket that are looked into for batches: one request each, and more for many files."""
 PROBE_NAME = ".imagen-probe"
 
 CONTENT_TYPES = {
@@ -89,13 +92,25 @@ class OutputBucket:
         return self.home
 
     def below(self) -> Iterator[Output]:
-        """This place or every batch's below it, as far as this machine knows them; else this place, if it is a batch's."""
-        known = [folder for folder in find_batches(self.home) if read_kept(folder) is not None]
-        if not known and (there := self.read(POINTER_NAME)) is not None:
-            self._follow(there)
-            known = [self.home]
-        for folder in known:
-            yield OutputBucket(self._url.of(folder))
+        """This place or every batch's below it: those in the bucket, and those that only this machine knows.
+
+        Where the ledger of one is, is not asked; `ledger_folder` says it.
+        """
+        known = {self._url.of(folder) for folder in find_batches(self.home) if read_kept(folder) is not None}
+        for url in sorted(known | set(self._list_batches()), key=str):
+            yield OutputBucket(url)
+
+    def _list_batches(self) -> Iterator[BucketUrl]:
+        """Find the places that hold a `ledger.json`. Folders inside a batch are not listed: it may have a million files."""
+        left, looked = [self._url.prefix], 0
+        with self._refused_before_start():
+            while left and looked < MOST_FOLDERS:
+                prefix, looked = left.pop(), looked + 1
+                found = obstore.list_with_delimiter(self._impatient, prefix or None)
+                if any(PurePosixPath(each["path"]).name == POINTER_NAME for each in found["objects"]):
+                    yield replace(self._url, prefix=prefix)
+                else:
+                    left.extend(found["common_prefixes"])
 
     def check(self) -> None:
         """Write and remove a small object, and see where the ledger is."""

@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from tasks.core.clock import Clock
+from tasks.core.paths import get_ledger_path
 from tasks.core.settings import Settings
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import PostgresqlSchema, make_schema_name
 from tasks.ledger.runs import RunStart, begin_run, end_run
 from tasks.runs.request import RunRequest
 from tasks.runs.run import open_run
-from tasks.runs.unfinished import ResumeRule, Unfinished, find_unfinished_batches
+from tasks.runs.unfinished import UNREADABLE, ResumeRule, Unfinished, find_unfinished_batches
+from tasks.store.output import parse_output
+from tests.support.services.object_storage import BUCKET
 from tests.support.services.postgresql import PASSWORD, Postgresql
 
 RULE = ResumeRule(tries=2, within=timedelta(days=2), interrupted=False)
@@ -62,6 +65,19 @@ async def test_interrupted_batches_are_if_so_wished(tmp_path: Path) -> None:
     await batch(tmp_path / "b", "cancelled")
     rule = ResumeRule(tries=2, within=timedelta(days=2), interrupted=True)
     assert [each.why for each in await found(tmp_path, rule)] == ["interrupted"]
+
+
+@pytest.mark.usefixtures("rclone")
+async def test_a_ledger_on_another_machine_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With output in a bucket the bucket is listed; a batch that this machine cannot resume is not taken for none."""
+    place = parse_output(f"s3://{BUCKET}/elsewhere-{tmp_path.name}/night")
+    place.home.mkdir(parents=True)
+    get_ledger_path(place.home).touch()
+    place.claim(first=True)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    [each] = [each async for each in find_unfinished_batches(str(place), RULE, now_us=NOW_US)]
+    assert (each.out, each.why) == (str(place), UNREADABLE)
+    assert "ledger is on" in (each.left_alone or "")
 
 
 async def test_a_living_run_is_passed_over(tmp_path: Path) -> None:

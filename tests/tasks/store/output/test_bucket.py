@@ -243,6 +243,23 @@ def test_a_way_to_a_database_is_followed_from_every_machine(
     second.claim(first=False)
 
 
+@pytest.mark.parametrize("server", ["rclone", "moto"])
+def test_batches_are_found_in_the_bucket_from_every_machine(
+    server: str, prefix: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that has never seen them lists them, and says of each where its ledger is."""
+    request.getfixturevalue(server)
+    for name in ("a", "b/c"):
+        begin(bucket(f"{prefix}/{name}"))
+    another_machine(monkeypatch, tmp_path)
+    found = list(bucket(prefix).below())
+    assert [str(place) for place in found] == [f"s3://{BUCKET}/{prefix}/{name}" for name in ("a", "b/c")]
+    assert [str(place) for place in bucket(f"{prefix}/b/c").below()] == [f"s3://{BUCKET}/{prefix}/b/c"]
+    for place in found:
+        with pytest.raises(OutputError, match="ledger is on"):
+            place.ledger_folder()
+
+
 @pytest.mark.usefixtures("rclone")
 def test_the_batches_below_a_place_are_those_of_this_machine(prefix: str) -> None:
     """They are found by their ledgers and named by their URLs; before the first night of a schedule there is none."""
