@@ -14,7 +14,8 @@ from tasks.core.records import Problem, Prompt
 from tasks.core.settings import Settings
 from tasks.manifest import Findings, ReadOptions, open_manifest, read_prompts
 from tasks.manifest.columns import ColumnSorter, RawRow
-from tasks.manifest.rows import ManifestRow, parse_row
+from tasks.manifest.row_model import ManifestRow
+from tasks.manifest.rows import parse_row
 from tasks.plan.check import check_manifest
 from tasks.plan.planner import PlanOptions
 

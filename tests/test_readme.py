@@ -12,7 +12,7 @@ import typer
 from flows.cli import app
 from tasks.core.errors import BatchStopped, ImagenError, InputError, Interrupted
 from tasks.core.records import Counts
-from tasks.manifest.rows import ManifestRow
+from tasks.manifest.row_model import ManifestRow
 from tasks.metadata.columns import COLUMNS
 from tasks.report.summary import Summary
 from tasks.store.output.folder import OutputFolder

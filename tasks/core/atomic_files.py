@@ -24,7 +24,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: It could not be written; `path` is as it was, and no temporary file is left.
     """
-    with _becoming(path) as temporary, temporary.open("xb") as file:
+    with _open_temporary(path) as temporary, temporary.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -39,7 +39,7 @@ def replace_atomically(path: Path) -> Iterator[Path]:
     Raises:
         OSError: The folder, the file or the rename failed.
     """
-    with _becoming(path) as temporary:
+    with _open_temporary(path) as temporary:
         yield temporary
         _sync_file(temporary)
 
@@ -75,7 +75,7 @@ def replace_folder_atomically(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _becoming(path: Path) -> Iterator[Path]:
+def _open_temporary(path: Path) -> Iterator[Path]:
     """As `replacing`, but the block has the file on disk before it ends."""
     _make_folder(path.parent)
     temporary = make_temporary_name(path.parent)

@@ -58,7 +58,7 @@ def parse_retry_after(value: str | float | None, *, now: datetime | None = None)
     try:
         seconds = float(value)
     except (ValueError, OverflowError):
-        seconds = _seconds_until(str(value), now or datetime.now(UTC))
+        seconds = _count_seconds_until(str(value), now or datetime.now(UTC))
     return min(LONGEST_RETRY_AFTER_S, max(0.0, seconds)) if isfinite(seconds) else None
 
 
@@ -69,12 +69,12 @@ def get_attempt_pause_s(attempts_made: int) -> float:
 
 def retry_fetch(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     """Repeats on `BadImage` and, longer, on `Unfetched`; the last one is raised."""
-    return _retrying((BadImage, Unfetched), _fetched_often_enough, sleep)
+    return _build_retrying((BadImage, Unfetched), _has_fetched_enough, sleep)
 
 
 def retry_look(on: type[Exception], sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     """Repeats a question to the provider, which is free, on the errors that say nothing; the last one is raised."""
-    return _retrying(on, stop_after_attempt(LOOK_TRIES), sleep)
+    return _build_retrying(on, stop_after_attempt(LOOK_TRIES), sleep)
 
 
 def retry_usage(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
@@ -126,12 +126,12 @@ def retry_database(
     )
 
 
-def _fetched_often_enough(state: RetryCallState) -> bool:
+def _has_fetched_enough(state: RetryCallState) -> bool:
     error = state.outcome.exception() if state.outcome else None
     return state.attempt_number >= (BROKEN_TRIES if isinstance(error, BadImage) else FETCH_TRIES)
 
 
-def _retrying(
+def _build_retrying(
     on: type[Exception] | tuple[type[Exception], ...],
     stop: Callable[[RetryCallState], bool],
     sleep: Callable[[float], Awaitable[None]],
@@ -145,7 +145,7 @@ def _retrying(
     )
 
 
-def _seconds_until(date: str, now: datetime) -> float:
+def _count_seconds_until(date: str, now: datetime) -> float:
     try:
         then = parsedate_to_datetime(date)
         return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() - now.timestamp()

@@ -31,7 +31,7 @@ ImageFormat = Literal["png", "jpeg", "webp"]
 Verify = Literal["auto", "decode"]
 
 
-def _sendable(options: dict[str, Any]) -> dict[str, Any]:
+def _check_sendable(options: dict[str, Any]) -> dict[str, Any]:
     if reason := find_json_problem(options):
         raise ValueError(f"cannot be sent as JSON ({reason})")
     return options
@@ -68,7 +68,7 @@ class BackendSettings(BaseModel):
     )
     max_attempts: int = Field(3, ge=1, le=20, description="paid attempts for one job at most, in one run")
     price_usd: Price | None = Field(None, description="dollars for one image; overrides every other price")
-    backend_opts: Annotated[dict[str, Any], AfterValidator(_sendable)] = Field(
+    backend_opts: Annotated[dict[str, Any], AfterValidator(_check_sendable)] = Field(
         default_factory=dict, description="sent with every job; a row's own win"
     )
 

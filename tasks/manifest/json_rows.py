@@ -5,12 +5,12 @@ A JSON file is scanned value by value, so each row knows the line that it begins
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from tasks.core.records import Problem
 from tasks.manifest.columns import RawRow
+from tasks.manifest.json_scanner import JsonScanner, load_json
 from tasks.manifest.lines import read_lines
 from tasks.manifest.names import find_alias, holds_prompts
 from tasks.manifest.reading import Findings, ReadOptions, parse_columns
@@ -21,7 +21,6 @@ JSON_BYTES = 64 * 1024 * 1024
 """A JSON file can only be read whole; a larger one belongs into JSONL."""
 ROW_LISTS = ("prompts", "rows", "items", "data", "requests", "records", "images")
 """Keys of an object under which its rows are, the first one that holds a list."""
-_SPACE = " \t\r\n"
 
 
 def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:
@@ -35,7 +34,7 @@ def _read_lines(file: ManifestFile) -> Iterator[RawRow | Problem]:
             yield line
         elif line.strip():
             try:
-                yield _build_row(_load(line.rstrip("\r\n")), number, file.display)
+                yield _build_row(load_json(line.rstrip("\r\n")), number, file.display)
             except (ValueError, RecursionError) as exc:
                 yield Problem(file.display, number, None, f"is not JSON ({_explain(exc)})")
 
@@ -50,7 +49,7 @@ def _read_file(file: ManifestFile, findings: Findings) -> Iterator[RawRow | Prob
     except UnicodeDecodeError as exc:
         yield Problem(file.display, None, None, f"is not UTF-8 (byte {exc.start + 1}); convert it to UTF-8")
         return
-    scanner = _Scanner(text)
+    scanner = JsonScanner(text)
     try:
         yield from _read_document(scanner, file.display, findings)
     except (ValueError, RecursionError) as exc:
@@ -58,7 +57,7 @@ def _read_file(file: ManifestFile, findings: Findings) -> Iterator[RawRow | Prob
         yield Problem(file.display, line, None, f"is not JSON ({_explain(exc)})")
 
 
-def _read_document(scanner: _Scanner, file: str, findings: Findings) -> Iterator[RawRow | Problem]:
+def _read_document(scanner: JsonScanner, file: str, findings: Findings) -> Iterator[RawRow | Problem]:
     scanner.skip_space()
     if scanner.peek() == "[":
         for value in scanner.read_list():
@@ -72,7 +71,7 @@ def _read_document(scanner: _Scanner, file: str, findings: Findings) -> Iterator
         yield _build_row(scanner.read_value(), scanner.line, file)
 
 
-def _read_object(scanner: _Scanner, file: str, findings: Findings) -> Iterator[RawRow | Problem]:
+def _read_object(scanner: JsonScanner, file: str, findings: Findings) -> Iterator[RawRow | Problem]:
     """An object: what holds a list of rows, a single row, or a map of prompts to their settings."""
     start, line = scanner.position, scanner.line
     whole = scanner.read_value()
@@ -142,118 +141,9 @@ def _build_row(row: Any, number: int, file: str) -> RawRow | Problem:
     return Problem(file, number, None, "is neither an object nor a text")
 
 
-class _Scanner:
-    """Reads the values of a JSON text one after the other, and knows the line of the last one."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text.lstrip("\ufeff")
-        self.position = 0
-        self.line = 1
-        self._counted = 0
-
-    def peek(self) -> str:
-        return self._text[self.position : self.position + 1]
-
-    def go_to(self, position: int) -> None:
-        self.position = self._counted = position
-        self.line = self._text.count("\n", 0, position) + 1
-
-    def skip_space(self) -> bool:
-        """Go to the next character that is no space; False at the end of the text."""
-        while self.position < len(self._text) and self._text[self.position] in _SPACE:
-            self.position += 1
-        return self.position < len(self._text)
-
-    def read_value(self) -> Any:
-        self.skip_space()
-        self.line += self._text.count("\n", self._counted, self.position)
-        self._counted = begin = self.position
-        value, self.position = _DECODER.raw_decode(self._text, begin)
-        _check_characters(self._text[begin : self.position], value)
-        return value
-
-    def read_list(self) -> Iterator[Any]:
-        """Values of the list that begins here."""
-        self.skip_space()
-        yield from self._read_members("[", "]", self.read_value)
-
-    def read_keys(self) -> Iterator[str]:
-        """Keys of the object that begins here; the caller reads each value."""
-        self.skip_space()
-        yield from self._read_members("{", "}", self._read_key)
-
-    def read_key_lines(self, start: int) -> dict[str, int]:
-        """The line of each key of an object that was read; the position stays."""
-        end = self.position
-        self.go_to(start)
-        lines = {}
-        for key in self.read_keys():
-            lines[key] = self.line
-            self.read_value()
-        self.go_to(end)
-        return lines
-
-    def _read_key(self) -> str:
-        key = self.read_value()
-        self._expect(":")
-        return str(key)
-
-    def _read_members(self, opening: str, closing: str, read: Any) -> Iterator[Any]:
-        self._expect(opening)
-        self.skip_space()
-        if self.peek() == closing:
-            self.position += 1
-            return
-        while True:
-            yield read()
-            self.skip_space()
-            if self.peek() == closing:
-                self.position += 1
-                return
-            self._expect(",")
-
-    def _expect(self, character: str) -> None:
-        self.skip_space()
-        if self.peek() != character:
-            raise json.JSONDecodeError(f"Expecting {character!r} delimiter", self._text, self.position)
-        self.position += 1
-
-
-def _load(text: str) -> Any:
-    """The value of a JSON text; NaN, which Python and R write for a missing number, is null."""
-    value = _DECODER.decode(text)
-    _check_characters(text, value)
-    return value
-
-
-def _check_characters(text: str, value: Any) -> None:
-    if "\\u" in text:
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise ValueError("half of a character, as \\ud83d without its other half") from None
-
-
-def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value: dict[str, Any] = {}
-    for name, part in pairs:
-        if name in value:
-            raise ValueError(f"{name!r} stands twice in one object")
-        value[name] = part
-    return value
-
-
-def _parse_constant(name: str) -> None:
-    if name != "NaN":
-        raise ValueError(f"{name} is not a number")
-
-
 def _explain(exc: Exception) -> str:
     if isinstance(exc, RecursionError):
         return "it is nested too deeply"
     column = getattr(exc, "colno", None)
     reason = getattr(exc, "msg", None) or str(exc)
     return f"column {column}: {reason}" if column else reason
-
-
-_DECODER = json.JSONDecoder(parse_constant=_parse_constant, object_pairs_hook=_build_object)

@@ -35,7 +35,7 @@ def read_lines(path: Path, file: str) -> Iterator[tuple[int, str | Problem]]:
                 continue
             if number == 1:
                 raw = raw.removeprefix(codecs.BOM_UTF8)
-            yield number, _decoded(raw, file, number)
+            yield number, _decode(raw, file, number)
 
 
 def _skip_line(stream: BinaryIO) -> bool:
@@ -48,7 +48,7 @@ def _skip_line(stream: BinaryIO) -> bool:
     return skipped > 0
 
 
-def _decoded(raw: bytes, file: str, number: int) -> str | Problem:
+def _decode(raw: bytes, file: str, number: int) -> str | Problem:
     if b"\0" in raw:
         return Problem(file, number, None, f"holds a NUL byte (byte {raw.index(0) + 1} of the line); is it text?")
     try:

@@ -134,7 +134,7 @@ def _open_source(source: str, options: ReadOptions, folder: Path, stdin: BinaryI
         notes.insert(
             0, f"{source}: read as one table of {len(files)} files, from {files[0].display} to {files[-1].display}"
         )
-    return Manifest(tuple(files), _name(source), source, source, options, tuple(notes))
+    return Manifest(tuple(files), _name_batch(source), source, source, options, tuple(notes))
 
 
 def _fetch(source: str, folder: Path) -> list[tuple[Path, str]]:
@@ -144,7 +144,7 @@ def _fetch(source: str, folder: Path) -> list[tuple[Path, str]]:
         raise _refuse(source, str(exc)) from None
 
 
-def _name(source: str) -> str:
+def _name_batch(source: str) -> str:
     """Return the batch name of this manifest."""
     plain = re.split(r"[?#]", source)[0] if is_remote(source) else source
     stem = Path(get_unpacked_name(Path(plain.rstrip("/")).name)).stem

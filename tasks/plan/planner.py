@@ -245,22 +245,13 @@ class Planner:
         )
 
 
-def build_planner(manifest: Manifest, settings: Settings, options: PlanOptions) -> Planner:
-    """The planner of a manifest, which asks nobody anything.
-
-    Raises:
-        ConfigError: The default backend cannot be used.
-    """
-    return Planner(settings, options, manifest)
-
-
 def plan_manifest(manifest: Manifest, settings: Settings, options: PlanOptions) -> Iterator[PlannedJob]:
     """The jobs of a manifest that `check_manifest` has passed.
 
     Raises:
         ManifestError: The file has changed since, and is no longer valid.
     """
-    for item in build_planner(manifest, settings, options).plan(read_prompts(manifest)):
+    for item in Planner(settings, options, manifest).plan(read_prompts(manifest)):
         if isinstance(item, Problem):
             raise ManifestError([item], 1)
         yield item

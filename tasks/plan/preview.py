@@ -19,7 +19,7 @@ from tasks.core.text import format_count
 from tasks.manifest import Manifest
 from tasks.manifest.reading import describe_columns
 from tasks.plan.check import PlanReport, check_manifest
-from tasks.plan.planner import PlanOptions, build_planner, plan_manifest
+from tasks.plan.planner import Planner, PlanOptions, plan_manifest
 from tasks.store.output import Output
 
 LOOKUP_JOBS = 500
@@ -54,7 +54,7 @@ def preview_plan(
         ConfigError: A setting cannot be used.
     """
     report = check_manifest(manifest, settings, options)
-    known = asyncio.run(_known(manifest, settings, options, out)) if has_ledger(out.home) else Known()
+    known = asyncio.run(_read_known(manifest, settings, options, out)) if has_ledger(out.home) else Known()
     left = None if budget_usd is None else budget_usd - (to_usd(known.spent_micros) or 0.0)
     to_do_micros = report.estimate_micros - known.ended_micros
     to_do_unpriced = report.unpriced - known.ended_unpriced
@@ -77,7 +77,7 @@ def preview_plan(
         "budget_usd": budget_usd,
         "budget_left_usd": left,
         "within_budget": None if left is None else to_do_micros <= (to_micros(left) or 0) and not to_do_unpriced,
-        "duration_s": round(_left_s(report, known), 1),
+        "duration_s": round(_estimate_left_s(report, known), 1),
         "columns": dict(report.columns),
         "warnings": [*report.notes, *warn_of_old_prices(report.priced_on, today)],
     }
@@ -87,7 +87,7 @@ def format_preview(record: dict[str, Any]) -> list[str]:
     """The plan for people."""
     backends = ", ".join(f"{number} on {name}" for name, number in record["backends"].items())
     duplicates = f", {record['duplicates']} of them repeat an earlier row" if record["duplicates"] else ""
-    unpriced, to_do_unpriced = (_unpriced(record[name]) for name in ("unpriced", "to_do_unpriced"))
+    unpriced, to_do_unpriced = (_format_unpriced(record[name]) for name in ("unpriced", "to_do_unpriced"))
     rows, images = format_count(record["rows"], "row"), format_count(record["jobs"], "image")
     at_least = timedelta(seconds=round(record["duration_s"]))
     lines = [
@@ -100,16 +100,16 @@ def format_preview(record: dict[str, Any]) -> list[str]:
         counts = f"{record['done']} done, {record['failed']} failed, {record['held']} held"
         lines.append(f"already in {record['out']}: {counts}; {format_usd(record['spent_usd'])} spent so far")
     if record["budget_usd"] is not None:
-        lines.append(_budget_line(record))
+        lines.append(_format_budget(record))
     lines += [f"warning: {warning}" for warning in record["warnings"]]
     return [escape_control_characters(line) for line in lines]  # names of columns are as the file has them
 
 
-def _unpriced(images: int) -> str:
+def _format_unpriced(images: int) -> str:
     return f" and {format_count(images, 'image')} of unknown price" if images else ""
 
 
-def _budget_line(record: dict[str, Any]) -> str:
+def _format_budget(record: dict[str, Any]) -> str:
     left = f"of the budget of {format_usd(record['budget_usd'])} are {format_usd(max(0.0, record['budget_left_usd']))} left"
     if record["within_budget"]:
         return f"{left}: enough"
@@ -118,13 +118,13 @@ def _budget_line(record: dict[str, Any]) -> str:
     return f"{left}: not enough, a run would be refused before anything is sent"
 
 
-def _left_s(report: PlanReport, known: Known) -> float:
+def _estimate_left_s(report: PlanReport, known: Known) -> float:
     """The plan's duration, less the share that has ended."""
     ended = sum(known.states[state] for state in ENDED_STATES)
     return report.duration_s * (report.jobs - ended) / report.jobs if report.jobs else 0.0
 
 
-async def _known(manifest: Manifest, settings: Settings, options: PlanOptions, out: Output) -> Known:
+async def _read_known(manifest: Manifest, settings: Settings, options: PlanOptions, out: Output) -> Known:
     # A plan for a new folder needs no database, and starts without loading one.
     from tasks.ledger.database.connect import open_ledger  # noqa: PLC0415
     from tasks.ledger.database.location import find_ledger  # noqa: PLC0415
@@ -133,7 +133,7 @@ async def _known(manifest: Manifest, settings: Settings, options: PlanOptions, o
 
     states: Counter[str] = Counter()
     ended_micros = ended_unpriced = 0
-    planner = build_planner(manifest, settings, options)
+    planner = Planner(settings, options, manifest)
     planned = (item.job for item in plan_manifest(manifest, settings, options))
     async with open_ledger(find_ledger(out.home, settings.ledger_url)) as engine:
         while chunk := list(islice(planned, LOOKUP_JOBS)):

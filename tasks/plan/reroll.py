@@ -63,7 +63,7 @@ async def plan_reroll(engine: AsyncEngine, reroll: Reroll) -> PlannedReroll:
     source = await get_job_row(engine, reroll.source)
     _check(source, reroll)
     known = {row.job_id: row for row in await find_jobs_by_salt(engine, REROLL_SALT)}
-    identity = _identity_of(reroll, known)
+    identity = _find_identity(reroll, known)
     if (row := known.get(identity)) is not None:
         again = replace(job_from_row(row), position=row.position % SERIES_WIDTH)
         return PlannedReroll(again, JobState(row.state))
@@ -72,10 +72,10 @@ async def plan_reroll(engine: AsyncEngine, reroll: Reroll) -> PlannedReroll:
         origin,
         job_id=identity,
         position=len(known),
-        id=await _free_id(engine, source),
+        id=await _find_free_id(engine, source),
         sample=0,
         prompt=origin.prompt if reroll.prompt is None else reroll.prompt,
-        seed=_seed(reroll, origin, identity),
+        seed=_choose_seed(reroll, origin, identity),
         extra={**origin.extra, LINK: origin.job_id},
     )
     return PlannedReroll(job, None)
@@ -109,29 +109,29 @@ def _check(source: Row[Any], reroll: Reroll) -> None:
         raise InputError(f"{name} has this prompt and seed {source.seed} already; give another --seed or --prompt")
 
 
-def _identity_of(reroll: Reroll, known: Mapping[str, Row[Any]]) -> str:
+def _find_identity(reroll: Reroll, known: Mapping[str, Row[Any]]) -> str:
     if reroll.seed is not None or reroll.prompt is not None:
-        return _identity(reroll, 0)
+        return _compute_identity(reroll, 0)
     number = 0
-    while (row := known.get(_identity(reroll, number))) is not None and row.state not in OPEN_STATES:
+    while (row := known.get(_compute_identity(reroll, number))) is not None and row.state not in OPEN_STATES:
         number += 1
-    return _identity(reroll, number)
+    return _compute_identity(reroll, number)
 
 
-def _identity(reroll: Reroll, number: int) -> str:
+def _compute_identity(reroll: Reroll, number: int) -> str:
     """Build the identity: the original decides everything that the reroll does not change."""
     prompt = None if reroll.prompt is None else normalize_prompt(reroll.prompt)
     return hash_text(to_canonical_json({LINK: reroll.source, "seed": reroll.seed, "prompt": prompt, "number": number}))
 
 
-def _seed(reroll: Reroll, origin: Job, identity: str) -> int:
+def _choose_seed(reroll: Reroll, origin: Job, identity: str) -> int:
     if reroll.seed is not None:
         return reroll.seed
     # Under its own seed, the difference between two prompts is that of their words.
     return derive_seed(identity) if reroll.prompt is None else origin.seed
 
 
-async def _free_id(engine: AsyncEngine, source: Row[Any]) -> str:
+async def _find_free_id(engine: AsyncEngine, source: Row[Any]) -> str:
     """`fox-r1`, `fox-r2`, ...: a name for the next reroll, whichever of the foxes it comes from."""
     stem = source.id or source.job_id[:12]
     if source.salt == REROLL_SALT:
