@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -16,6 +17,7 @@ from tasks.backends import build_backend
 from tasks.backends.base import Allowance, Backend, keeps_list
 from tasks.backends.client.rate_limiter import CreateLimiter, RateLimiter
 from tasks.core.clock import Clock
+from tasks.core.errors import BatchStopped
 from tasks.core.records import JobState
 from tasks.core.settings import Settings
 from tasks.generate.budget import Budget, BudgetCap
@@ -173,7 +175,7 @@ async def open_batch(
         budget_micros: Cap over the batch's whole life in millionths of a dollar; None for no cap.
         clock: For tests.
     """
-    clock, stop = clock or Clock(), StopSignal()
+    clock, stop = clock or Clock(), StopSignal(partial(find_cause, out))
     async with open_prediction_ids(engine) as ids:
         batch = Batch(
             out=out,
@@ -192,6 +194,15 @@ async def open_batch(
                 yield batch
             finally:
                 await batch.close()
+
+
+def find_cause(out: Output, stopped: BatchStopped) -> BatchStopped:
+    """The cause behind a stop: a ledger in a folder that was moved away cannot be read or written either."""
+    try:
+        out.check_in_place()
+    except BatchStopped as moved:
+        return moved
+    return stopped
 
 
 def build_local_limiter(allowance: Allowance, clock: Clock, stop: StopSignal) -> CreateLimiter:

@@ -36,8 +36,9 @@ async def generate_range(
         backend: Only jobs of this backend; None for all.
     """
     window = batch.get_window(backend)
+    found = await find_open_jobs(batch.engine, first, last, planned_run=planned_run, backend=backend)
     async with asyncio.TaskGroup() as group:
-        for open_job in await find_open_jobs(batch.engine, first, last, planned_run=planned_run, backend=backend):
+        for open_job in found:
             if open_job.job.job_id not in batch.rerouted:
                 task = group.create_task(generate_job(batch, open_job))
                 task.add_done_callback(lambda _: window.end_job(first))
@@ -75,7 +76,7 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
             with stop_on_error(batch.stop):
                 await batch.leases.release([open_job.job])
     except BatchStopped as stopped:
-        batch.stop.stop(_explain_stop(batch, stopped))
+        batch.stop.stop(stopped)
     except Exception as exc:  # noqa: BLE001  its end could not be recorded: it stays open, and no other job ends with it
         logger.warning("job %s stays open: %s", open_job.job.job_id[:12], error_text(exc))
         with stop_on_error(batch.stop):
@@ -86,12 +87,3 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
         run.release_budget()
         batch.tally.in_flight -= 1
     return None
-
-
-def _explain_stop(batch: Batch, stopped: BatchStopped) -> BatchStopped:
-    """The cause of a stop: a ledger in a folder that was moved away cannot be written either."""
-    try:
-        batch.out.check_in_place()
-    except BatchStopped as moved:
-        return moved
-    return stopped

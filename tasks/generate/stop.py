@@ -16,8 +16,9 @@ Sleep = Callable[[float], Awaitable[None]]
 class StopSignal:
     """Set once, by whatever stops the batch first."""
 
-    def __init__(self) -> None:
-        """Start unset."""
+    def __init__(self, explain: Callable[[BatchStopped], BatchStopped] = lambda cause: cause) -> None:
+        """Start unset; `explain` gives the cause behind a cause."""
+        self._explain = explain
         self.cause: BatchStopped | None = None
         self._stopped = asyncio.Event()
 
@@ -33,7 +34,7 @@ class StopSignal:
 
     def stop(self, cause: BatchStopped) -> None:
         """Stop the batch for this reason, unless it has stopped already."""
-        self.cause = self.cause or cause
+        self.cause = self.cause or self._explain(cause)
         self._stopped.set()
 
     def drain(self) -> None:

@@ -28,11 +28,14 @@ async def run_backends(
         work: What is done with a shard; it holds jobs of one backend.
         size: Jobs in a shard.
     """
-    meant = await bound_selection(batch.engine, selection)
+    names: list[str] = []
+    with stop_on_error(batch.stop):
+        selection = await bound_selection(batch.engine, selection)
+        names = await find_open_backends(batch.engine, selection)
     async with asyncio.TaskGroup() as group:
-        for name in await find_open_backends(batch.engine, meant):
+        for name in names:
             most = OPEN_FOR_EACH_SLOT * batch.get_limits(name).concurrency
-            group.create_task(run_shards(batch, replace(meant, backend=name), work, size=size, most_open=most))
+            group.create_task(run_shards(batch, replace(selection, backend=name), work, size=size, most_open=most))
 
 
 async def run_shards(
