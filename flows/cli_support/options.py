@@ -146,6 +146,13 @@ TrustLedger = Annotated[
         "--trust-ledger", help="The ledger is yours: use the addresses, variables and database that it names."
     ),
 ]
+Replace = Annotated[
+    bool,
+    typer.Option(
+        "--replace",
+        help="Use a manifest that has no row of the batch in DIR. The batch's rows leave the table, their files stay.",
+    ),
+]
 ID_OPTION = typer.Option(
     "--id",
     metavar="ID",

@@ -31,7 +31,8 @@ def command(
     from datetime import UTC, datetime
     from json import dumps
 
-    from tasks.core.paths import get_default_out, locate_config
+    from flows.cli_support.default_out import choose_out
+    from tasks.core.paths import locate_config
     from tasks.core.settings import load_settings
     from tasks.core.values import parse_backend_option
     from tasks.manifest import open_manifest
@@ -50,7 +51,7 @@ def command(
             opened,
             settings,
             plan_options,
-            out=parse_output(out or get_default_out(opened.name)),
+            out=parse_output(out or choose_out(opened)),
             budget_usd=budget,
             today=datetime.now(UTC).date(),
         )

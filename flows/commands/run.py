@@ -17,6 +17,7 @@ def command(
     salt: options.Salt = "",
     retry_failed: options.RetryFailed = False,
     retry_held: options.RetryHeld = False,
+    replace: options.Replace = False,
     ignore_columns: options.IgnoreColumns = None,
     prompt_column: options.PromptColumn = None,
     literal: options.Literal = False,
@@ -35,8 +36,9 @@ def command(
 
     Example: imagen run prompts.yaml --out runs/foxes --budget 5
     """
+    from flows.cli_support.default_out import choose_out
     from flows.cli_support.run_flow import execute
-    from tasks.core.paths import get_default_out, locate_config
+    from tasks.core.paths import locate_config
     from tasks.manifest import ReadOptions, open_manifest
     from tasks.runs.request import RunRequest
 
@@ -44,7 +46,7 @@ def command(
         request = RunRequest(
             # Standard input can be read once, so the flow gets the file that it was put into.
             manifest=opened.source,
-            out=out or get_default_out(opened.name),
+            out=out or choose_out(opened),
             config=locate_config(config),
             backend=backend,
             limit=limit,
@@ -53,6 +55,7 @@ def command(
             salt=salt,
             retry_failed=retry_failed,
             retry_held=retry_held,
+            replace=replace,
             ignore_columns=ignore_columns,
             prompt_column=prompt_column,
             literal=literal,

@@ -108,6 +108,19 @@ async def get_known_states(engine: AsyncEngine, job_ids: Sequence[str]) -> dict[
     return {job_id: read_state(state) for job_id, state in await fetch_rows(engine, query)}
 
 
+async def has_any_job(engine: AsyncEngine, job_ids: Sequence[str]) -> bool:
+    """True where the manifest's table has one of these jobs; pass at most some thousands of ids."""
+    known = jobs.c.job_id.in_(job_ids) & jobs.c.withdrawn.is_(False)
+    return bool(await fetch_rows(engine, select(jobs.c.job_id).where(known).limit(1)))
+
+
+async def count_paid_jobs(engine: AsyncEngine, salt: str) -> int:
+    """Jobs of this salt with an attempt, that is with an image or the cost of one, which the table has."""
+    mine = (jobs.c.salt == salt) & jobs.c.withdrawn.is_(False) & (jobs.c.attempts > 0)
+    [(found,)] = await fetch_rows(engine, select(func.count()).select_from(jobs).where(mine))
+    return int(found)
+
+
 async def _find_series_base(engine: AsyncEngine, salt: str) -> int:
     """First sort key of this salt; salts are sorted by first use."""
     series = jobs.c.position // SERIES_WIDTH

@@ -81,6 +81,13 @@ async def get_last_run(engine: AsyncEngine) -> RunRecord | None:
     return _build_record(found[0]) if found else None
 
 
+async def get_last_manifest(engine: AsyncEngine) -> str | None:
+    """The manifest that the batch was planned from last, as the user gave it; None where it never was."""
+    query = select(runs.c.manifest).where(runs.c.manifest.is_not(None)).order_by(runs.c.number.desc()).limit(1)
+    found = await fetch_rows(engine, query)
+    return None if not found else str(found[0][0])
+
+
 async def list_runs(engine: AsyncEngine) -> list[RunRecord]:
     """All runs of the batch, the first one first."""
     return [_build_record(row) for row in await fetch_mappings(engine, select(runs).order_by(runs.c.number))]

@@ -94,6 +94,10 @@ class RunRequest(BaseModel):
         description="On a resume: try only the jobs that ended as failed, held or an error kind (several with commas).",
     )
 
+    replace: bool = Field(
+        default=False,
+        description="Use a manifest without any row of the batch: the batch's rows leave the table, their files stay.",
+    )
     runner: RunnerKind | None = Field(
         None, description="local (this process), dask or ray (worker processes). Default: the configuration's."
     )

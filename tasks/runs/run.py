@@ -21,6 +21,7 @@ from tasks.ledger.runs import RunStart, begin_run, end_run, get_last_run
 from tasks.report.summary import COMPLETED, Summary, summarise, write_summary
 from tasks.runs.checks import check_runner
 from tasks.runs.effective_settings import choose_settings_and_budget, find_ledger, load_given_settings
+from tasks.runs.other_manifests import require_replacement
 from tasks.runs.request import RunRequest
 from tasks.runs.unknown_costs import bound_unknown_costs
 from tasks.store.output import parse_output
@@ -81,6 +82,7 @@ async def open_run(
                 settings=settings.model_dump_json(),
                 caller=resolve_caller(os.environ, deployment=deployment),
             )
+            await require_replacement(engine, request, settings)
             if budget_micros is not None:
                 await bound_unknown_costs(engine, settings)
             number = await begin_run(engine, start, now_us=clock.now_us())
