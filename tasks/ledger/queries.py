@@ -6,6 +6,7 @@ Pages follow the sort key, so memory does not grow with the batch.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, func, select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,6 +21,8 @@ IN_ORDER = (jobs.c.position, jobs.c.job_id)
 """Manifest order. Jobs can share a position after a partial run of an edited manifest, so `job_id` decides there."""
 
 
+ID_DIGITS = 12
+"""Of a job_id, as in file names."""
 PAGE_ROWS = 2_000
 IDS_PER_STATEMENT = 500
 
@@ -133,6 +136,22 @@ async def find_failures(engine: AsyncEngine, limit: int) -> Sequence[RowMapping]
     columns = (jobs.c.id, jobs.c.line, jobs.c.state, jobs.c.error_kind, jobs.c.error_message, jobs.c.prompt)
     ended_badly = jobs.c.state.in_((JobState.FAILED, JobState.HELD)) & jobs.c.withdrawn.is_(False)
     return await fetch_mappings(engine, select(*columns).where(ended_badly).order_by(jobs.c.position).limit(limit))
+
+
+async def find_reasons(engine: AsyncEngine) -> dict[str, dict[str, Any]]:
+    """For each error kind its first job in manifest order: `job` (its id, else the start of its job_id), `state`, `message`."""
+    mine = jobs.c.error_kind.is_not(None) & jobs.c.withdrawn.is_(False)
+    first = (
+        select(jobs.c.error_kind, func.min(jobs.c.position).label("position")).where(mine).group_by(jobs.c.error_kind)
+    )
+    chosen = first.subquery()
+    same = (jobs.c.error_kind == chosen.c.error_kind) & (jobs.c.position == chosen.c.position) & mine
+    columns = (jobs.c.error_kind, jobs.c.id, jobs.c.job_id, jobs.c.state, jobs.c.error_message)
+    rows = await fetch_rows(engine, select(*columns).join(chosen, same))
+    return {
+        kind: {"job": name or job_id[:ID_DIGITS], "state": state, "message": message}
+        for kind, name, job_id, state, message in rows
+    }
 
 
 async def read_ended_pages(engine: AsyncEngine, ended: EndedFilter) -> AsyncIterator[list[Job]]:

@@ -13,23 +13,22 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import to_instant
-from tasks.core.errors import INTERRUPTED_STATUS, Refused, Rejected
+from tasks.core.errors import INTERRUPTED_STATUS
 from tasks.core.money import format_usd, to_usd
 from tasks.core.records import Counts, JobState
-from tasks.core.text import format_command, format_count
+from tasks.core.text import format_count
 from tasks.generate.stop import CANCELLED, INTERRUPTED
 from tasks.ledger.lock import is_alive
-from tasks.ledger.queries import count_jobs, find_last_activity_us
+from tasks.ledger.queries import count_jobs, find_last_activity_us, find_reasons
 from tasks.ledger.runs import RunRecord, get_last_run
 from tasks.ledger.usage import count_usage
 from tasks.ledger.verdicts import count_verdicts
 from tasks.report.image_facts import NOT_RESIZED, Resized, count_missing, find_resized
+from tasks.report.next_steps import find_next_steps, format_errors
 from tasks.store.output import NewFile, Output
 
 FILE_NAME = "summary.json"
 COMPLETED, RUNNING, KILLED = "completed", "running", "killed"
-PROMPT_KINDS = {Refused.kind, Rejected.kind}
-"""Errors that come back with the same prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +51,8 @@ class Summary:
     """Something that went wrong without costing an image."""
     missing: int | None = None
     """Images whose files are gone; None where nobody looked."""
+    reasons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """For each error kind one job, with its state and message."""
     resized: Resized = NOT_RESIZED
     verdicts: Mapping[str, int] = field(default_factory=dict)
     """Images that a review picks and rejects."""
@@ -90,6 +91,7 @@ class Summary:
             "usage_pushed": self.usage_pushed,
             "usage_pending": self.usage_pending,
             "errors": dict(counts.errors),
+            "reasons": dict(self.reasons),
             "outcome": self.outcome,
             "last_activity": _to_iso(self.last_activity_us),
             "warning": self.warning,
@@ -124,6 +126,7 @@ async def summarise(
         missing=None if alive and generated is None else await count_missing(engine, out),
         resized=await find_resized(engine),
         verdicts=await count_verdicts(engine),
+        reasons=await find_reasons(engine),
     )
 
 
@@ -131,11 +134,24 @@ def format_summary(record: dict[str, Any]) -> list[str]:
     """The record in a few lines for people: counts, cost, where the files are, what to do next."""
     return [
         format_counts(record),
-        *(f"  {number} x {kind}" for kind, number in record["errors"].items()),
+        *format_errors(record),
         *find_remarks(record),
-        f"images and metadata.parquet are in {record['out']}",
-        *(f"{why}: {command}" for why, command in find_next_steps(record)),
+        format_place(record),
+        *(f"{why}: {command}" for why, command in list_next_steps(record)),
     ]
+
+
+def format_place(record: dict[str, Any]) -> str:
+    """Where the files are; the table is written when a run ends, and is not named before."""
+    if not record["images"]:
+        return f"the batch is in {record['out']}"
+    table = "" if record["outcome"] in {RUNNING, KILLED} else " and metadata.parquet"
+    return f"images{table} are in {record['out']}"
+
+
+def list_next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """What to do now: the reason, and the command."""
+    return find_next_steps(record, running=record["outcome"] == RUNNING, left=_count_left(record))
 
 
 def format_counts(record: dict[str, Any]) -> str:
@@ -173,26 +189,6 @@ def _find_image_remarks(record: dict[str, Any]) -> list[str]:
     if record["picked"] or record["rejected"]:
         lines.append(f"a review picks {record['picked']} and rejects {record['rejected']}")
     return lines
-
-
-def find_next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """Find the next steps: the reason, and the command."""
-    out = record["out"]
-    steps = [("to look through them", format_command("gallery", out))] if record["images"] else []
-    if _count_left(record) and record["outcome"] != RUNNING:
-        steps.append(("to go on", format_command("resume", out)))
-    if record["missing"]:
-        why = "to make and pay for those again whose files are gone"
-        steps.append((why, format_command("resume", out, "--missing")))
-    if record["failed"]:
-        steps.append(("to try what failed again", format_command("resume", out, "--retry-failed")))
-    if record["held"]:
-        why = "what is held may have been paid for; to pay again"
-        steps.append((why, format_command("resume", out, "--retry-held")))
-    if record["errors"].keys() & PROMPT_KINDS:
-        why = "what was refused needs another prompt: edit the manifest and run it again, or"
-        steps.append((why, format_command("reroll", out) + ' --id ID --prompt "..."'))
-    return steps
 
 
 def _count_left(record: dict[str, Any]) -> int:

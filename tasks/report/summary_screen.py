@@ -11,7 +11,15 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
-from tasks.report.summary import find_next_steps, find_remarks, format_counts, format_summary, get_exit_code
+from tasks.report.next_steps import format_errors
+from tasks.report.summary import (
+    find_remarks,
+    format_counts,
+    format_place,
+    format_summary,
+    get_exit_code,
+    list_next_steps,
+)
 
 
 def print_summary(console: Console, record: dict[str, Any]) -> None:
@@ -26,15 +34,15 @@ def print_summary(console: Console, record: dict[str, Any]) -> None:
 
 
 def _build_body(record: dict[str, Any]) -> list[Text]:
-    errors = [Text(f"  {number} x {kind}", style="red") for kind, number in record["errors"].items()]
+    errors = [Text(line, style="red") for line in format_errors(record)]
     speed = f"{record['wall_s']:,.1f} s, {record['images_per_s']:,.1f} images/s"
     return [
         Text(format_counts(record), style="bold"),
         *errors,
         *([Text(speed, style="dim")] if record["images_per_s"] else []),
         *(Text(remark, style="yellow") for remark in find_remarks(record)),
-        Text(f"images and metadata.parquet are in {record['out']}"),
-        *(line for step in find_next_steps(record) for line in _format_step(*step)),
+        Text(format_place(record)),
+        *(line for step in list_next_steps(record) for line in _format_step(*step)),
     ]
 
 

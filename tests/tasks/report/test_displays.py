@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tasks.report.displays import LineDisplay, LiveDisplay, choose_display, open_lasting_console
+from tasks.report.summary import format_place, list_next_steps
 from tasks.report.summary_screen import print_summary
 from tests.tasks.core.test_display import HALFWAY
 
@@ -33,6 +34,13 @@ RECORD: dict[str, Any] = {
     "wall_s": 10.0,
     "images_per_s": 0.5,
     "errors": {"moderation": 2, "ambiguous": 1},
+    "missing": 0,
+    "resized": 0,
+    "resized_example": None,
+    "reasons": {
+        "moderation": {"job": "fox", "state": "failed", "message": "the prompt was flagged"},
+        "ambiguous": {"job": "0a1b2c3d4e5f", "state": "held", "message": "no answer\x1b[2J came"},
+    },
     "outcome": "stopped: no credit",
     "warning": None,
     "out": "runs/" + "a long name " * 12,
@@ -91,14 +99,14 @@ def test_commands_of_the_summary_can_be_copied() -> None:
     folder = f"'{RECORD['out']}'"
     for command in (
         f"imagen resume {folder}",
-        f"imagen resume {folder} --retry-failed",
         f"imagen resume {folder} --retry-held",
-        f'imagen reroll {folder} --id ID --prompt "..."',
+        f'imagen reroll {folder} --id fox --prompt "..."',
     ):
         assert f"  {command}" in lines
     assert "5 of 10 images; 2 failed, 1 held, 2 to do; $0.05 and 1 of unknown cost" in lines
     assert "stopped: no credit" in lines
-    assert "  2 x moderation" in lines
+    assert "  2 x moderation, such as fox: the prompt was flagged" in lines
+    assert not any("--retry-failed" in line for line in lines), "moderation comes back with the same prompt"
 
 
 def test_a_pipe_gets_plain_lines() -> None:
@@ -133,3 +141,31 @@ def test_a_reader_who_goes_away_ends_no_run() -> None:
         display.update(HALFWAY, 12.0)
         display.finish()
         assert os.path.samestat(os.fstat(stream.fileno()), os.stat(os.devnull))  # noqa: PTH116
+
+
+@pytest.mark.parametrize(
+    ("change", "command"),
+    [
+        ({"errors": {"transient": 1, "moderation": 1}, "held": 0}, "imagen resume o --only transient"),
+        ({"errors": {"transient": 2}, "held": 0}, "imagen resume o --retry-failed"),
+        ({"outcome": "stopped: the budget of $5.00 does not cover the next image"}, "imagen resume o --budget USD"),
+        ({"outcome": "stopped: no credit"}, "imagen resume o"),
+    ],
+)
+def test_a_next_step_never_leads_to_the_same_stop(change: dict[str, Any], command: str) -> None:
+    """One command for each kind of error; a budget that is used up has to be raised."""
+    assert command in [step for _, step in list_next_steps(RECORD | {"out": "o", "reasons": {}} | change)]
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({}, "images and metadata.parquet are in o"),
+        ({"outcome": "killed"}, "images are in o"),
+        ({"outcome": "running"}, "images are in o"),
+        ({"images": 0}, "the batch is in o"),
+    ],
+)
+def test_files_that_do_not_exist_are_not_named(change: dict[str, Any], place: str) -> None:
+    """The table is written at the end of a run."""
+    assert format_place(RECORD | {"out": "o"} | change) == place

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger
-from tasks.report.summary import find_next_steps, find_remarks, summarise
+from tasks.report.summary import find_remarks, list_next_steps, summarise
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import FakeClock, make_job, open_batch_with
 from tests.support.scripted_backend import ScriptedBackend
@@ -40,5 +40,5 @@ async def test_a_file_that_is_gone_is_told_with_its_remedy(out: Path) -> None:
     next((out / "images").rglob("*.png")).unlink()
     record = await read(out)
     assert (record["missing"], record["images"]) == (1, 3)
-    assert any("--missing" in command for _, command in find_next_steps(record))
+    assert any("--missing" in command for _, command in list_next_steps(record))
     assert any("1 image" in line and "gone" in line for line in find_remarks(record))
