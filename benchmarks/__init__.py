@@ -1,4 +1,4 @@
-"""How fast imagen is beside the programs that people write instead, and how it grows: `make bench`.
+"""Speed of imagen beside the programs that people write instead, and its growth: `make bench`.
 
 `sizes` says what is measured, `contenders/` does the same work in five ways, `compare`, `scale`, `planning`, `rate` and
 `startup` measure. Below them: `work` what a contender is asked for, `process` runs inside each measured process (`installed` says what it sees),

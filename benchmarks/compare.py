@@ -59,7 +59,7 @@ def run_once(name: str, case: Case, environ: Mapping[str, str], place: Path) -> 
 def compute_figures(
     measured: Measured, case: Case, truth: Mapping[str, Any], folder: Path
 ) -> Mapping[str, list[float]]:
-    """What a run comes to; the stage of generation goes from the first create at the service to the last file.
+    """Compute the figures of a run; the stage of generation goes from the first create at the service to the last file.
 
     Raises:
         RuntimeError: The pictures are not all there, or the service made others.

@@ -36,7 +36,7 @@ SHARD = 50
 STEADY = (0.1, 0.8)
 """Part of the images whose rate is called steady: the last lost creates are looked for when all others have ended."""
 READS_PER_MIN = 3_000
-"""What an account may ask besides creates: lists are held against it."""
+"""Requests a minute that an account may make besides creates; lists count against it."""
 CASES: Mapping[str, Sequence[str]] = {
     "none": [],
     "2 % dropped before creation": ["drop_before_create:0.02"],

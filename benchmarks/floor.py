@@ -1,4 +1,4 @@
-"""How near imagen is to what can be had: what each promise costs, measured by adding one after the other to the bare loop."""
+"""The cost of each promise, measured by adding one after the other to the bare loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a guarantee costs: the bare loop, to which one after the other of imagen's promises is added.
+"""The cost of each guarantee: the bare loop, to which one after the other of imagen's promises is added.
 
 Runs inside a measured process. From `IDS_FIRST` on the loop uses imagen's own parts, without its engine: no limits, no
 retries, no budget, no Prefect.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 NOT_INSTALLED = ("numpy", "pandas", "tornado", "trio")
-"""Where they are, others import them: PyArrow the first two, for a second and 60 MB, tenacity and httpcore the last."""
+"""Others import them where they are installed: PyArrow the first two (a second, 60 MB), tenacity and httpcore the last."""
 
 
 def as_installed() -> None:

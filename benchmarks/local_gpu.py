@@ -1,4 +1,4 @@
-"""How much of a local device's speed arrives: imagen's backend `diffusers` against the bare loop over the same pipeline.
+"""The share of a local device's speed that arrives: imagen's backend `diffusers` against the bare loop over the same pipeline.
 
 `python -m benchmarks.local_gpu --model FOLDER_OR_ID` on a machine with a GPU; without `--model` a tiny pipeline with
 random weights is used. With `--pretend 0.6` the device is pretended: it takes so many seconds for a picture and none of the
@@ -47,7 +47,7 @@ EVERYTHING = (0, 2**62)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What is made."""
+    """The images to make."""
 
     name: str
     rounds: int
@@ -66,7 +66,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How long it took, and how long of that the pipeline's calls took."""
+    """Seconds in all, and seconds within the pipeline's calls."""
 
     name: str
     wall_s: float
@@ -177,7 +177,7 @@ def build_table(load: Load, results: Sequence[Measured], device: str) -> str:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="hub id or folder; none: a tiny pipeline with random weights")
     parser.add_argument("--device", default="auto")

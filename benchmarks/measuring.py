@@ -36,7 +36,7 @@ class Measured:
         return self.samples[-1][1]
 
     def cpu_since_s(self, instant_s: float) -> float:
-        """What was used from an instant to the end."""
+        """The resources used from an instant to the end."""
         place = bisect_left(self.samples, instant_s, key=lambda sample: sample[0])
         return self.cpu_s - self.samples[min(place, len(self.samples) - 1)][1]
 

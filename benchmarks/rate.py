@@ -1,4 +1,4 @@
-"""How much of the account's rate of creates is used, and how many creates are refused for coming too soon."""
+"""The share of the account's rate of creates that is used, and the creates refused for coming too soon."""
 
 from __future__ import annotations
 

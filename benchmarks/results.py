@@ -26,7 +26,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What it is a measurement of."""
+        """The key of the measurement."""
         return self.part, self.case, self.subject
 
     def median(self, figure: str) -> float:
@@ -74,7 +74,7 @@ def joined(rows: Sequence[Row]) -> Row:
 
 
 def load(path: Path) -> Results:
-    """What was measured before; nothing where there is no file."""
+    """Read the results measured before; none if there is no file."""
     if not path.exists():
         return Results(machine=describe_machine(), rows=[])
     record = json.loads(path.read_text())

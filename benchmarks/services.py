@@ -1,4 +1,4 @@
-"""What surrounds a measured process: an environment of its own, a folder that is emptied, a Prefect server."""
+"""The surroundings of a measured process: an environment of its own, an empty folder, a Prefect server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured: everything, in an hour (`full`); what fits into a quarter of it; or the same way in minutes."""
+"""The sizes of a measurement: everything in an hour (`full`), a quarter of it, or minutes (`small`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """So many pictures, so many in flight, so long each, so large."""
+    """Number of images, how many are in flight, seconds for each, and their size."""
 
     jobs: int
     in_flight: int
@@ -24,7 +24,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much of each part."""
+    """The amount of work in each part."""
 
     rounds: int
     """Runs of each contender, of the engine and of each start."""

@@ -1,4 +1,4 @@
-"""How long it takes until a command has done what it is for, beside what Prefect takes by itself."""
+"""Time until a command has done what it is for, beside the time that Prefect takes by itself."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _measure_reading_commands(rounds: int, scratch: Path) -> Iterator[Row]:
 
 
 def _make_batch(folder: Path) -> None:
-    """What the commands read: a manifest, and a folder with a ledger in which nothing is done yet."""
+    """Write what the commands read: a manifest, and a folder with a ledger in which nothing is done yet."""
     (folder / "prompts.txt").write_text("a fox\nan owl\n")
     code = (
         "import asyncio\n"

@@ -1,4 +1,4 @@
-"""What was promised, held against what was measured."""
+"""The promised figures, held against the measured ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Held:
     measured: str
     met: bool
     floor: str | None = None
-    """What is measured without imagen's own code, where that is measured: less cannot be had."""
+    """The figure measured without imagen's own code, where there is one: a lower bound."""
 
 
 def check_targets(results: Results) -> list[Held]:
@@ -120,5 +120,5 @@ def _get_ratio(row: Row, base: Row, figure: str) -> float:
 
 
 def _count_images(row: Row) -> float:
-    """How many pictures the run made."""
+    """Count the images that the run made."""
     return row.median("images_per_s") * row.median("generation_s")

@@ -1,4 +1,4 @@
-"""What every contender is asked to do, and the two steps that all of them do alike."""
+"""The work that every contender does, and the two steps that all of them do alike."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ AUTHORIZATION = {"Authorization": f"Bearer {TOKEN}"}
 CREATE_HEADERS = {**AUTHORIZATION, "Prefer": "wait"}
 """The quickest way for a plain program: the service holds the create open until the picture is ready, up to a minute."""
 POLL_S = 0.5
-"""How often a plain program asks for a prediction that takes longer: the pace of Replicate's own client."""
+"""Seconds between the looks of a plain program at a prediction: those of Replicate's own client."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """So many pictures, so many of them in flight, from a service into a folder."""
+    """A number of images, some of them in flight at once, from a service into a folder."""
 
     jobs: int
     in_flight: int
@@ -42,11 +42,11 @@ class Work:
 
     @property
     def creates_url(self) -> str:
-        """Where predictions are created."""
+        """The address at which predictions are created."""
         return f"{self.api_url}/v1/models/{MODEL}/predictions"
 
     def input(self, number: int) -> Mapping[str, Any]:
-        """What is sent for one picture; imagen sends the same names for a row with a prompt."""
+        """The input sent for one image; imagen sends the same names for a row with a prompt."""
         return {
             "prompt": build_prompt(number),
             "aspect_ratio": "1:1",

@@ -1,4 +1,4 @@
-"""What every test gets: folders of its own, and none of the developer's settings, pane or identity."""
+"""The surroundings of every test: folders of its own, and none of the developer's settings, pane or identity."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ class Contender:
     letter: str
     title: str
     waits: str
-    """How it learns that a picture is ready."""
+    """The way it learns that an image is ready."""
     on_prefect: bool
-    """Whether it needs a Prefect server."""
+    """True if it needs a Prefect server."""
 
 
 CONTENDERS: Mapping[str, Contender] = {

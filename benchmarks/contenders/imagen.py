@@ -20,7 +20,7 @@ def run(work: str) -> None:
 
 
 def build_run_arguments(work: Work) -> list[str]:
-    """What stands behind `imagen` to do the work, and to do it again."""
+    """The arguments of `imagen` that do the work, and do it again."""
     folder = Path(work.folder)
     return [
         "run",
@@ -34,17 +34,17 @@ def build_run_arguments(work: Work) -> list[str]:
 
 
 def get_manifest(folder: Path) -> Path:
-    """Where `prepare` puts the rows."""
+    """The manifest that `prepare` writes."""
     return folder / "manifest.jsonl"
 
 
 def get_config(folder: Path) -> Path:
-    """Where `prepare` puts the settings."""
+    """The configuration that `prepare` writes."""
     return folder / "imagen.yaml"
 
 
 def get_out(folder: Path) -> Path:
-    """Where the batch goes."""
+    """The output folder of the batch."""
     return folder / "batch"
 
 
@@ -56,7 +56,7 @@ def prepare(work: Work, **backend: Any) -> None:
 
 
 def write_manifest(path: Path, rows: int) -> None:
-    """So many rows with the prompts that the other contenders send."""
+    """Write this number of rows, with the prompts that the other contenders send."""
     with path.open("w") as file:
         file.writelines(json.dumps({"id": f"row-{n}", "prompt": build_prompt(n)}) + "\n" for n in range(rows))
 

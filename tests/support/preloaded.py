@@ -31,9 +31,9 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 LONGEST_ORDER = 2**17
 READ_AT_START = ("PYTHON", "LC_", "LANG", "MALLOC_")
-"""How the names begin of variables that a Python process reads once, when it starts."""
+"""Prefixes of the variables that a Python process reads once, when it starts."""
 IMPORTED = ("flows.generate_batch", "flows.cli", "tasks.runs.run", "tasks.backends.sketch.backend", "pyarrow.parquet")
-"""What most calls need; the rest is imported by those that need it."""
+"""The imports of most calls; the others import what else they need."""
 IMPORTED_AGAIN = ("flows", "tasks.orchestration")
 """The packages that import Prefect."""
 
@@ -109,7 +109,7 @@ def get_server() -> socket.socket:
 
 
 def may_fork(environ: dict[str, str]) -> bool:
-    """Whether a forked process is the same as a started one: on Linux, with nothing in the environment that is read when Python starts."""
+    """True on Linux, if the environment changes nothing that Python reads when it starts: a forked process is then the same as a started one."""
     begun = {name: value for name, value in os.environ.items() if name.startswith(READ_AT_START)}
     asked = {name: value for name, value in environ.items() if name.startswith(READ_AT_START)}
     return (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class RawServer:
-    """What is answered, in turn (the last one again and again), and what was asked."""
+    """The answers, in turn (the last one again and again), and the requests."""
 
     url: str
     answers: list[bytes | None]

@@ -13,7 +13,7 @@ LOOK_S = 0.05
 
 
 def eventually(look: Callable[[], Any]) -> Any:
-    """What `look` gives, as soon as it gives something."""
+    """Call `look` until it gives something, and give that."""
     ends_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < ends_s:
         if found := look():

@@ -47,7 +47,7 @@ class FalQueue(Provider):
     cancelled: list[str] = field(default_factory=list)
     timeouts: list[str] = field(default_factory=list)
     looks: int = 1
-    """How often a request is seen in the queue."""
+    """Looks at which a request is still in the queue."""
 
     def app(self) -> web.Application:
         """Its routes."""
@@ -130,7 +130,7 @@ class FalQueue(Provider):
         return web.Response(body=picture(request.match_info["name"], "png", (64, 48), kb=2), content_type="image/png")
 
     def knows(self, request: web.Request) -> bool:
-        """Whether the key is the account's."""
+        """True if the key is the account's."""
         return request.headers.get("Authorization") == f"Key {self.key}"
 
 

@@ -49,9 +49,9 @@ class JsonApi(Provider):
     """The task of each idempotency key."""
     cancelled: list[str] = field(default_factory=list)
     looks: int = 2
-    """How often a task is seen running."""
+    """Looks at which a task is still running."""
     without_host: bool = False
-    """Whether the addresses of its pictures have none."""
+    """True if the addresses of its images have none."""
     price: float = 0.0125
     """Of a task, as it says it."""
 
@@ -139,7 +139,7 @@ class JsonApi(Provider):
 
     @property
     def host(self) -> str:
-        """How the addresses of its pictures begin."""
+        """The beginning of its images' addresses."""
         return "" if self.without_host else self.url
 
     async def listed(self, request: web.Request) -> web.Response:

@@ -48,7 +48,7 @@ class OpenAIBatches(OpenAIImages):
     files: dict[str, bytes] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     looks: int = 1
-    """How often a batch is seen running."""
+    """Looks at which a batch is still running."""
 
     def app(self) -> web.Application:
         """Its routes."""
@@ -194,7 +194,7 @@ class OpenAIBatches(OpenAIImages):
         batch["status"] = {"batch_expired": "expired", "batch_cancelled": "cancelled"}.get(code, "completed")
 
     def line(self, line: dict[str, Any], *, undone: str | None) -> dict[str, Any] | None:
-        """What a line is answered with."""
+        """The answer to a line."""
         answer: dict[str, Any] = {"id": f"batch_req_{line['custom_id']}", "custom_id": line["custom_id"]}
         if undone is not None:
             return answer | {"response": None, "error": {"code": undone, "message": f"{undone}: it was not done"}}

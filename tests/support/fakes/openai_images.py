@@ -99,7 +99,7 @@ class OpenAIImages(Provider):
         return await self.answered(request, body)
 
     def refusal(self, request: web.Request, body: dict[str, Any]) -> web.Response | None:
-        """What comes instead of a picture when none is made."""
+        """The answer instead of an image when none is made."""
         if self.strikes("drop_before"):
             return dropped(request)
         if request.headers.get("Authorization") != f"Bearer {self.key}" or self.strikes("unauthorized"):

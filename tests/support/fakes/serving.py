@@ -1,4 +1,4 @@
-"""What the stand-ins share: the truth, the faults in force, and a port of their own."""
+"""The parts that all stand-ins share: the truth, the faults in force, and a port of their own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Provider:
     key: str = "sk-test-1234567890abcdef"
     url: str = ""
     faults: dict[str, int] = field(default_factory=dict)
-    """How often each fault strikes from now on; its known names are the service's."""
+    """The number of times that each fault still strikes; its known names are the service's."""
     known_faults: frozenset[str] = frozenset()
     created: list[dict[str, Any]] = field(default_factory=list)
     """The input of everything that was made (and billed), in order."""
@@ -34,7 +34,7 @@ class Provider:
         self.faults[name] = times
 
     def strikes(self, name: str) -> bool:
-        """Whether the fault strikes now."""
+        """True if the fault strikes now."""
         assert name in self.known_faults
         left = self.faults.get(name, 0)
         self.faults[name] = left - 1

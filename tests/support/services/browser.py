@@ -25,7 +25,7 @@ ARGUMENTS = (
 
 
 def missing_browser() -> str | None:
-    """What a test that needs a browser lacks here; None where all is there."""
+    """Name what a browser test lacks on this machine; None if nothing."""
     programs = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     return (
         f"NOT RUN: {' and '.join(programs)} missing (`make browser` installs them where it can)" if programs else None
@@ -52,7 +52,7 @@ def resize(driver: Chrome, size: tuple[int, int], *, scale: float = 1) -> None:
 
 
 def prefer_theme(driver: Chrome, theme: str) -> None:
-    """What the system's setting of a `light` or `dark` screen does."""
+    """Prefer a `light` or `dark` screen, as the system's setting does."""
     features = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
 
@@ -76,7 +76,7 @@ def wait_for(driver: Chrome, script: str, *arguments: Any) -> Any:
 
 
 def read_errors(driver: Chrome) -> list[str]:
-    """What the page's console has complained of since it was asked last, violations of the policy among them."""
+    """Read the complaints of the page's console since the last call, violations of the policy among them."""
     entries: list[dict[str, Any]] = driver.get_log("browser")  # type: ignore[no-untyped-call]
     return [entry["message"] for entry in entries if entry["level"] in {"SEVERE", "WARNING"}]
 

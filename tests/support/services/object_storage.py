@@ -44,7 +44,7 @@ class ObjectStorage:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a client's environment says."""
+        """The environment of a client."""
         keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
         return {**keys, "AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": "us-east-1"}
 

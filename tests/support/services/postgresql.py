@@ -30,7 +30,7 @@ class Postgresql:
     port: int
 
     def url(self, database: str = "postgres", *, user: str = "postgres", password: str = PASSWORD) -> str:
-        """How programs reach a database."""
+        """The address at which programs reach a database."""
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
     def create(self) -> None:
@@ -54,7 +54,7 @@ class Postgresql:
 
     @property
     def log(self) -> str:
-        """What the server wrote, every statement among it."""
+        """The server's log, every statement among it."""
         return (self.folder / "log").read_text(errors="replace")
 
     async def fetch(self, query: str, database: str = "postgres", *, user: str = "postgres") -> list[Any]:

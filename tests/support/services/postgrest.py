@@ -26,7 +26,7 @@ SECRET = "a-secret-that-only-this-test-run-knows-0123456789"
 MAX_ROWS = 1_000
 """Supabase's own limit."""
 PROGRAM = Path(sys.prefix) / "postgrest" / "postgrest"
-"""Where `make test` puts it."""
+"""The place where `make test` puts it."""
 
 SUPABASE_ROLES = f"""
 create role anon nologin noinherit;
@@ -76,7 +76,7 @@ class Postgrest:
 
     @property
     def log(self) -> str:
-        """What the server wrote."""
+        """The server's log."""
         return (self.folder / "postgrest.log").read_text(errors="replace")
 
     def _is_ready(self) -> bool:

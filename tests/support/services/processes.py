@@ -15,7 +15,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Account:
-    """Whom a service runs as; None: whoever runs the tests."""
+    """The user that a service runs as; None: the one who runs the tests."""
 
     name: str | None
 
@@ -26,7 +26,7 @@ class Account:
 
     @property
     def popen(self) -> dict[str, object]:
-        """What `subprocess` has to be told."""
+        """The options for `subprocess`."""
         if self.name is None:
             return {}
         return {"user": self.name, "group": pwd.getpwnam(self.name).pw_gid, "extra_groups": []}

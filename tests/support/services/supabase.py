@@ -24,7 +24,7 @@ class UsageDatabase:
 
     @property
     def url(self) -> str:
-        """How programs reach it."""
+        """The settings with which programs reach it."""
         return self.server.url(NAME)
 
     async def fetch(self, query: str) -> list[tuple[object, ...]]:
@@ -32,7 +32,7 @@ class UsageDatabase:
         return await self.server.fetch(query, NAME)
 
     async def count(self) -> tuple[int, int]:
-        """How many rows there are, and how many different ids."""
+        """Count the rows and their different ids."""
         [(rows, ids)] = await self.fetch("SELECT count(*), count(DISTINCT id) FROM mai.imagen_usage")
         return int(str(rows)), int(str(ids))
 
