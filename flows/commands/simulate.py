@@ -10,7 +10,7 @@ import typer
 
 from flows.cli_support import completion
 from flows.cli_support.values import in_range
-from tasks.backends.replicate_simulator.faults import fault_lines
+from tasks.backends.replicate_simulator.faults import list_faults
 
 NAME = "simulate"
 MOST_PORT = 65_535
@@ -54,7 +54,7 @@ def command(port: Port = 8765, fault: Fault = None, latency: Latency = 1.0, seed
 
 def _list_faults() -> list[str]:
     """The table of faults, for a terminal of 80 columns."""
-    lines = fault_lines()
+    lines = list_faults()
     indent = " " * lines[0].index("shows")
     return [part for line in lines for part in wrap(line, HELP_COLUMNS, subsequent_indent=indent)]
 

@@ -80,7 +80,7 @@ def _measure_distance(known: str, across: int, down: int) -> float:
 
 
 def has_reference_images(values: Mapping[str, Any]) -> bool:
-    """True if pictures go in: their size is not known here, and some models bill it."""
+    """True if images go in: their size is not known here, and some models bill it."""
     return any(values.get(name) for name in REFERENCE_IMAGES)
 
 

@@ -18,7 +18,7 @@ class ModelFacts:
     lacks: frozenset[str] = frozenset()
     """Of the inputs that are sent with every job, those that this model does not have."""
     image: str | None = "image"
-    """Its input for a picture to start from, `name[]` where that takes a list; None: it has none."""
+    """Its input for an image to start from, `name[]` where that takes a list; None: it has none."""
     mask: str | None = None
 
 

@@ -44,7 +44,7 @@ class ReplicateOptions(BaseModel):
     timeout_s: float | None = Field(None, ge=5, le=86_400, description="for one prediction; null: the model's usual")
     requests_per_min: float = Field(REQUESTS_PER_MIN, gt=0, description="polls, look-ups and cancels at most")
     lookup_patience_s: float = Field(20.0, ge=0, description="how long a lost prediction may take to show up")
-    delivery_hosts: list[str] = Field(default_factory=lambda: list(DELIVERY_HOSTS), description="pictures come from")
+    delivery_hosts: list[str] = Field(default_factory=lambda: list(DELIVERY_HOSTS), description="images come from")
     output_quality: int | None = Field(None, ge=0, le=100, description="sent where set")
     image_input: str | None = Field(
         None,

@@ -22,7 +22,7 @@ MOST_DATA_BYTES = 256 * 1024
 """Larger ones belong into a file (Replicate docs, "Input files", read 2026-11)."""
 LIST = "[]"
 Upload = Callable[[bytes, str], Awaitable[str]]
-"""Puts a picture (its bytes, its sha256) where the model can fetch it; gives its address. Free."""
+"""Puts an image (its bytes, its sha256) where the model can fetch it; gives its address. Free."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ BAD_GATEWAY_PAGE = """<!DOCTYPE html>
 GATEWAY_TIMEOUT_PAGE = BAD_GATEWAY_PAGE.replace("502", "504").replace("Bad gateway", "Gateway time-out")
 
 
-def as_json(body: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+def build_json(body: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """An answer with a body of JSON."""
     return web.Response(
         body=json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"),
@@ -28,7 +28,7 @@ def as_json(body: Mapping[str, Any], *, status: int = 200, headers: Mapping[str,
     )
 
 
-def as_error(problem: Problem) -> web.Response:
+def build_error(problem: Problem) -> web.Response:
     """An answer that says what is wrong; a line end follows its JSON, as in captured ones."""
     return web.Response(
         body=json.dumps(problem.body).encode() + b"\n",
@@ -38,12 +38,12 @@ def as_error(problem: Problem) -> web.Response:
     )
 
 
-def as_page(text: str, status: int) -> web.Response:
+def build_page(text: str, status: int) -> web.Response:
     """An answer of HTML."""
     return web.Response(text=text, status=status, content_type="text/html")
 
 
-def dropped(request: web.Request) -> web.Response:
+def drop_connection(request: web.Request) -> web.Response:
     """Close the connection; the client gets no answer at all."""
     if request.transport is not None:
         request.transport.abort()

@@ -13,14 +13,14 @@ TWO_TO_64 = 2**64
 
 def draw(seed: int, *subject: object) -> float:
     """A number from 0 up to 1, always the same one for the same seed and subject."""
-    return int.from_bytes(_digest(seed, subject, 8), "big") / TWO_TO_64
+    return int.from_bytes(_hash(seed, subject, 8), "big") / TWO_TO_64
 
 
-def identifier(seed: int, *subject: object) -> str:
+def draw_identifier(seed: int, *subject: object) -> str:
     """An id of a prediction, always the same one for the same seed and subject."""
-    number = int.from_bytes(_digest(seed, subject, 17), "big")
+    number = int.from_bytes(_hash(seed, subject, 17), "big")
     return "".join(ALPHABET[number >> BITS_PER_LETTER * place & 31] for place in range(ID_LENGTH))
 
 
-def _digest(seed: int, subject: tuple[object, ...], size: int) -> bytes:
+def _hash(seed: int, subject: tuple[object, ...], size: int) -> bytes:
     return blake2b(repr((seed, subject)).encode(), digest_size=size).digest()

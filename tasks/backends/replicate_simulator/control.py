@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.answers import as_json
-from tasks.backends.replicate_simulator.faults import FAULTS, Rule, parse_rule, rule
+from tasks.backends.replicate_simulator.answers import build_json
+from tasks.backends.replicate_simulator.faults import FAULTS, Rule, build_rule, parse_rule
 from tasks.backends.replicate_simulator.provider import Provider
 
 
@@ -21,7 +21,7 @@ class Control:
 
     async def truth(self, _: web.Request) -> web.Response:
         """The account as JSON."""
-        return as_json(self._provider.truth().as_dict())
+        return build_json(self._provider.truth().as_dict())
 
     async def faults(self, request: web.Request) -> web.Response:
         """Put other faults in force: a list of `NAME[:NUMBER]` or of objects with the fields of a `Rule`.
@@ -29,11 +29,11 @@ class Control:
         The answer is the list of faults that there are.
         """
         try:
-            self._provider.plan.replace(_rule(item) for item in json.loads(await request.read()))
+            self._provider.plan.replace(_parse_item(item) for item in json.loads(await request.read()))
         except (ValueError, TypeError) as exc:
-            return as_json({"detail": str(exc)}, status=400)
-        return as_json({fault.name: fault.shows for fault in FAULTS.values()})
+            return build_json({"detail": str(exc)}, status=400)
+        return build_json({fault.name: fault.shows for fault in FAULTS.values()})
 
 
-def _rule(item: Any) -> Rule:
-    return parse_rule(item) if isinstance(item, str) else rule(**item)
+def _parse_item(item: Any) -> Rule:
+    return parse_rule(item) if isinstance(item, str) else build_rule(**item)

@@ -10,20 +10,26 @@ from typing import Any
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.answers import BAD_GATEWAY_PAGE, GATEWAY_TIMEOUT_PAGE, as_json, as_page, dropped
-from tasks.backends.replicate_simulator.input_check import check_input, parsed_body
-from tasks.backends.replicate_simulator.models import MODELS, Model, by_reference
-from tasks.backends.replicate_simulator.predictions import NEVER, Prediction, created_json, synchronous_json
+from tasks.backends.replicate_simulator.answers import (
+    BAD_GATEWAY_PAGE,
+    GATEWAY_TIMEOUT_PAGE,
+    build_json,
+    build_page,
+    drop_connection,
+)
+from tasks.backends.replicate_simulator.input_check import check_input, parse_body
+from tasks.backends.replicate_simulator.models import MODELS, Model, find_by_reference
+from tasks.backends.replicate_simulator.predictions import NEVER, Prediction, build_created, build_synchronous
 from tasks.backends.replicate_simulator.problems import (
     InvalidField,
     Problem,
-    insufficient_credit,
-    internal_error,
-    invalid_input,
-    invalid_version,
-    not_found,
+    build_insufficient_credit,
+    build_internal_error,
+    build_invalid_input,
+    build_invalid_version,
+    build_not_found,
 )
-from tasks.backends.replicate_simulator.provider import Provider, content_of
+from tasks.backends.replicate_simulator.provider import Provider, describe_content
 
 ACCOUNT = "simulator"
 """Owner of the deployments: one for each model, by its name."""
@@ -46,21 +52,21 @@ class Creates:
 
     async def by_model(self, request: web.Request) -> web.StreamResponse:
         """`/v1/models/{owner}/{name}/predictions`."""
-        body = parsed_body(await request.read(), needs_version=False)
+        body = parse_body(await request.read(), needs_version=False)
         model = MODELS.get("{owner}/{name}".format_map(request.match_info))
-        return await self._create(request, body, model, not_found)
+        return await self._create(request, body, model, build_not_found)
 
     async def by_version(self, request: web.Request) -> web.StreamResponse:
         """`/v1/predictions`."""
-        body = parsed_body(await request.read(), needs_version=True)
-        return await self._create(request, body, by_reference(str(body["version"])), invalid_version)
+        body = parse_body(await request.read(), needs_version=True)
+        return await self._create(request, body, find_by_reference(str(body["version"])), build_invalid_version)
 
     async def by_deployment(self, request: web.Request) -> web.StreamResponse:
         """`/v1/deployments/{owner}/{name}/predictions`."""
-        body = parsed_body(await request.read(), needs_version=False)
+        body = parse_body(await request.read(), needs_version=False)
         owner, name = request.match_info["owner"], request.match_info["name"]
         models = {model.name: model for model in MODELS.values()} if owner == ACCOUNT else {}
-        return await self._create(request, body, models.get(name), not_found, deployment=f"{owner}/{name}")
+        return await self._create(request, body, models.get(name), build_not_found, deployment=f"{owner}/{name}")
 
     async def _create(
         self,
@@ -74,11 +80,11 @@ class Creates:
         if model is None:
             raise unknown()
         values = body["input"]
-        subject, prompt = content_of(model, values), str(values.get("prompt", ""))
+        subject, prompt = describe_content(model, values), str(values.get("prompt", ""))
         low_credit = self._strikes("low_credit", subject, prompt)
         headers = self._provider.rates.pass_create(low_credit=low_credit)
         check_input(model, values)
-        deadline_after_s = _deadline_after_s(request.headers.get("Cancel-After"))
+        deadline_after_s = _parse_deadline_s(request.headers.get("Cancel-After"))
         refusal = self._refusal(request, subject, prompt)
         if refusal is not None:
             return refusal
@@ -92,16 +98,16 @@ class Creates:
     def _refusal(self, request: web.Request, subject: str, prompt: str) -> web.Response | None:
         """The answer of the first fault that keeps the prediction from being created."""
         problems: Mapping[str, Callable[[], Problem]] = {
-            "not_found": not_found,
-            "invalid_input": _invalid_input,
+            "not_found": build_not_found,
+            "invalid_input": _build_invalid_input,
             "throttled": self._provider.rates.throttled,
-            "server_error_500": internal_error,
-            "insufficient_credit": insufficient_credit,
+            "server_error_500": build_internal_error,
+            "insufficient_credit": build_insufficient_credit,
         }
         if self._strikes("bad_gateway_html_502", subject, prompt):
-            return as_page(BAD_GATEWAY_PAGE, 502)
+            return build_page(BAD_GATEWAY_PAGE, 502)
         if self._strikes("drop_before_create", subject, prompt):
-            return dropped(request)
+            return drop_connection(request)
         for name, problem in problems.items():
             if self._strikes(name, subject, prompt):
                 raise problem()
@@ -111,14 +117,14 @@ class Creates:
         """The answer of the first fault that keeps the client from learning of the prediction."""
         subject, prompt = prediction.request.content, prediction.request.prompt
         if self._strikes("timeout_504_after_create", subject, prompt):
-            return as_page(GATEWAY_TIMEOUT_PAGE, 504)
+            return build_page(GATEWAY_TIMEOUT_PAGE, 504)
         if self._strikes("drop_after_create", subject, prompt):
-            return dropped(request)
+            return drop_connection(request)
         if self._strikes("hang_after_create", subject, prompt):
             await self.closing.wait()
-            return dropped(request)
+            return drop_connection(request)
         if self._strikes("unreadable_2xx_after_create", subject, prompt):
-            text = json.dumps(created_json(prediction, self._provider.api_url))
+            text = json.dumps(build_created(prediction, self._provider.api_url))
             return web.Response(text=text[: len(text) // 2], status=201, content_type="application/json")
         return None
 
@@ -129,10 +135,10 @@ class Creates:
         location = {**headers, "Location": f"{api_url}/v1/predictions/{prediction.prediction_id}"}
         prefer = _PREFER_WAIT.fullmatch(request.headers.get("Prefer", ""))
         if prefer is None:
-            return as_json(created_json(prediction, api_url), status=201, headers=location)
+            return build_json(build_created(prediction, api_url), status=201, headers=location)
         has_ended = await self._wait(prediction, float(prefer[1] or LONGEST_WAIT_S))
-        return as_json(
-            synchronous_json(prediction, api_url, self._provider.now_s()),
+        return build_json(
+            build_synchronous(prediction, api_url, self._provider.now_s()),
             # Captured: 201 for a finished one; 202 for "does not yet have all outputs" is in the OpenAPI file.
             status=201 if has_ended else 202,
             headers={**location, "preference-applied": prefer[0]},
@@ -149,7 +155,7 @@ class Creates:
         return True
 
 
-def _deadline_after_s(header: str | None) -> float:
+def _parse_deadline_s(header: str | None) -> float:
     """Seconds until a prediction is to be stopped.
 
     Raises:
@@ -165,7 +171,7 @@ def _deadline_after_s(header: str | None) -> float:
     return after_s
 
 
-def _invalid_input() -> Problem:
+def _build_invalid_input() -> Problem:
     allowed = '"webp", "jpg", "png"'
     description = f"output_format must be one of the following: {allowed}"
-    return invalid_input([InvalidField("enum", "input.output_format", description)])
+    return build_invalid_input([InvalidField("enum", "input.output_format", description)])

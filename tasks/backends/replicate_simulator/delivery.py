@@ -8,9 +8,9 @@ from base64 import b64encode
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from tasks.backends.replicate_simulator.answers import as_page, dropped
+from tasks.backends.replicate_simulator.answers import build_page, drop_connection
+from tasks.backends.replicate_simulator.images import CONTENT_TYPES
 from tasks.backends.replicate_simulator.outcomes import SUCCEEDED, Request
-from tasks.backends.replicate_simulator.pictures import CONTENT_TYPES
 from tasks.backends.replicate_simulator.predictions import Prediction
 from tasks.backends.replicate_simulator.provider import Provider
 
@@ -36,12 +36,12 @@ class Delivery:
         if prediction is None or not self._has(prediction, name):
             return web.Response(status=404)
         made, index = prediction.request, prediction.outcome.files.index(name)
-        return self._replaced(request, made) or await self._picture(request, made, index)
+        return self._replaced(request, made) or await self._send_image(request, made, index)
 
     async def foreign(self, request: web.Request) -> web.StreamResponse:
         """The target of a redirect to another host."""
         self._count("foreign", request)
-        return as_page(PAGE, 200)
+        return build_page(PAGE, 200)
 
     def _has(self, prediction: Prediction, name: str) -> bool:
         there = prediction.status(self._provider.now_s()) == SUCCEEDED and name in prediction.outcome.files
@@ -60,17 +60,17 @@ class Delivery:
             if self._strikes(name, made):
                 return web.Response(status=status)
         if self._strikes("html_instead_of_image", made):
-            return as_page(PAGE, 200)
+            return build_page(PAGE, 200)
         if REDIRECTED in request.query:
             return None
         if self._strikes("redirect_file", made):
-            return _redirect(f"{self._provider.delivery_url}{request.path}?{REDIRECTED}=1")
+            return _build_redirect(f"{self._provider.delivery_url}{request.path}?{REDIRECTED}=1")
         if self._strikes("redirect_foreign", made):
-            return _redirect(f"{self._provider.foreign_url}/foreign{request.path}")
+            return _build_redirect(f"{self._provider.foreign_url}/foreign{request.path}")
         return None
 
-    async def _picture(self, request: web.Request, made: Request, index: int) -> web.StreamResponse:
-        data = made.picture(index)
+    async def _send_image(self, request: web.Request, made: Request, index: int) -> web.StreamResponse:
+        data = made.render(index)
         kind, hashes = made.kind, build_hash_headers(data)
         if self._strikes("wrong_content_type", made):
             kind = "webp" if kind == "png" else "png"
@@ -101,7 +101,7 @@ class Delivery:
         await answer.write(data[:half])
         await self._provider.clock.sleep(pause_s)
         if is_dropped:
-            return dropped(request)
+            return drop_connection(request)
         await answer.write(data[half:])
         await answer.write_eof()
         return answer
@@ -138,5 +138,5 @@ def _to_base64(digest: bytes) -> str:
     return b64encode(digest).decode()
 
 
-def _redirect(url: str) -> web.Response:
+def _build_redirect(url: str) -> web.Response:
     return web.Response(status=302, headers={"Location": url})

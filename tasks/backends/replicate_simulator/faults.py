@@ -50,9 +50,9 @@ FAULTS: Mapping[str, Fault] = {
         Fault("hang_after_create", "create: never answered, though it was created"),
         Fault("unreadable_2xx_after_create", "create: 201 with half of its JSON"),
         Fault("list_lag", "list: a prediction shows up after so many seconds", Meaning.SECONDS, 5),
-        Fault("list_without_data", "list: a prediction's input and output are gone already"),
+        Fault("list_without_data", "list: a prediction's data is gone already"),
         Fault("list_loops", "list: `next` leads to the same page"),
-        Fault("list_odd_entries", "list: null, numbers and entries with unreadable ids among the predictions"),
+        Fault("list_odd_entries", "list: entries that are no predictions stand among them"),
         Fault("renamed_owner", "any call: the model has a name of the service's own"),
         Fault("clock_skew", "any call: the service's clock is so many seconds behind", Meaning.SECONDS, 600),
         Fault("poll_odd_status", "get and list: the state is an object"),
@@ -62,8 +62,8 @@ FAULTS: Mapping[str, Fault] = {
         Fault("failed_pa", "prediction: failed, interrupted (code: PA)"),
         Fault("failed_director_e9828", "prediction: failed, Director (E9828)"),
         Fault("failed_e005", "prediction: failed, flagged as sensitive (E005)"),
-        Fault("failed_nsfw", "prediction: failed, all pictures flagged"),
-        Fault("partial_nsfw", "prediction: succeeded with fewer pictures than asked for"),
+        Fault("failed_nsfw", "prediction: failed, all images flagged"),
+        Fault("partial_nsfw", "prediction: succeeded with fewer images than asked for"),
         Fault("newline_e9828", "prediction: flux-schnell fails on every prompt with a line break"),
         Fault("aborted", "prediction: aborted before it started"),
         Fault("stuck_starting", "prediction: starting, until its deadline or for ever"),
@@ -115,7 +115,7 @@ class Rule:
             raise ValueError(f"{self.name}: numbers are not negative")
 
 
-def rule(name: str, number: float | None = None, **more: Any) -> Rule:
+def build_rule(name: str, number: float | None = None, **more: Any) -> Rule:
     """The rule of a fault with its own number: a share, seconds, or creates.
 
     Raises:
@@ -145,10 +145,10 @@ def parse_rule(text: str) -> Rule:
         value = float(number) if colon else None
     except ValueError:
         raise ValueError(f"{text!r}: {number!r} is no number; write NAME or NAME:NUMBER") from None
-    return rule(name, value)
+    return build_rule(name, value)
 
 
-def fault_lines() -> list[str]:
+def list_faults() -> list[str]:
     """The faults as columns: name, what its number says and is where none is given, what a client sees."""
     rows = [(fault.name, f"{fault.number}={fault.usual:g}", fault.shows) for fault in FAULTS.values()]
     return align_columns([("fault", "number", "shows"), *rows]).splitlines()

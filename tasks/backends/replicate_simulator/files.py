@@ -8,10 +8,10 @@ from typing import Any
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.answers import as_json
-from tasks.backends.replicate_simulator.problems import Problem, not_found
+from tasks.backends.replicate_simulator.answers import build_json
+from tasks.backends.replicate_simulator.problems import Problem, build_not_found
 from tasks.backends.replicate_simulator.provider import Provider
-from tasks.backends.replicate_simulator.simulated_time import rfc3339
+from tasks.backends.replicate_simulator.simulated_time import format_rfc3339
 
 KEPT_S = 86_400.0
 LARGEST_BYTES = 100_000_000
@@ -45,15 +45,15 @@ class Files:
             "etag": sha256[:32],
             "checksums": {"sha256": sha256},
             "metadata": {},
-            "created_at": rfc3339(now_s),
-            "expires_at": rfc3339(now_s + KEPT_S),
+            "created_at": format_rfc3339(now_s),
+            "expires_at": format_rfc3339(now_s + KEPT_S),
             "urls": {"get": f"{self.provider.api_url}/v1/files/{file_id}"},
         }
-        return as_json(self._kept[file_id], status=201)
+        return build_json(self._kept[file_id], status=201)
 
     async def get(self, request: web.Request) -> web.Response:
         """`GET /v1/files/{id}`: what is known of it."""
         found = self._kept.get(request.match_info["id"])
         if found is None:
-            raise not_found()
-        return as_json(found)
+            raise build_not_found()
+        return build_json(found)

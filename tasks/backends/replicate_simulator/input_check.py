@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks.backends.replicate_simulator.models import Field, Model
-from tasks.backends.replicate_simulator.problems import InvalidField, Problem, invalid_input
+from tasks.backends.replicate_simulator.problems import InvalidField, Problem, build_invalid_input
 
 BODY_KEYS = {"input", "webhook", "webhook_events_filter", "webhook_completed", "stream"}
 PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
@@ -19,7 +19,7 @@ PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
 JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array", dict: "object"}
 
 
-def parsed_body(data: bytes, *, needs_version: bool) -> dict[str, Any]:
+def parse_body(data: bytes, *, needs_version: bool) -> dict[str, Any]:
     """The body of a create.
 
     Raises:
@@ -40,9 +40,9 @@ def parsed_body(data: bytes, *, needs_version: bool) -> dict[str, Any]:
         if name not in BODY_KEYS | required
     ]
     if not isinstance(body.get("input", {}), dict):
-        wrong.append(_wrong_type("input", "object", body["input"]))
+        wrong.append(_describe_type("input", "object", body["input"]))
     if wrong:
-        raise invalid_input(wrong)
+        raise build_invalid_input(wrong)
     return body
 
 
@@ -56,15 +56,15 @@ def check_input(model: Model, values: Mapping[str, Any]) -> None:
     wrong = [InvalidField("required", "input", f"{name} is required") for name in missing]
     for name, value in values.items():
         if name in model.fields:
-            wrong += _wrong(name, model.fields[name], value)
+            wrong += _find_wrong(name, model.fields[name], value)
     if wrong:
-        raise invalid_input(wrong)
+        raise build_invalid_input(wrong)
 
 
-def _wrong(name: str, field: Field, value: Any) -> Iterator[InvalidField]:
+def _find_wrong(name: str, field: Field, value: Any) -> Iterator[InvalidField]:
     place = f"input.{name}"
     if not _fits(value, field.kind):
-        yield _wrong_type(place, field.kind, value)
+        yield _describe_type(place, field.kind, value)
     elif field.is_address and not str(value).startswith(("http://", "https://", "data:")):
         yield InvalidField("format", place, "Does not match format 'uri'")
     elif field.choices and value not in field.choices:
@@ -80,6 +80,6 @@ def _fits(value: Any, kind: str) -> bool:
     return isinstance(value, PYTHON_TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
 
 
-def _wrong_type(place: str, expected: str, value: Any) -> InvalidField:
+def _describe_type(place: str, expected: str, value: Any) -> InvalidField:
     given = JSON_TYPES.get(type(value), "null")
     return InvalidField("invalid_type", place, f"Invalid type. Expected: {expected}, given: {given}")

@@ -11,7 +11,7 @@ PUBLISHED_AT = "2024-08-01T15:01:04.27526337Z"
 
 
 @cache
-def model_page(model: Model) -> dict[str, Any]:
+def build_model_page(model: Model) -> dict[str, Any]:
     """The answer to a GET of the model."""
     return {
         "url": f"https://replicate.com/{model.slug}",
@@ -26,12 +26,12 @@ def model_page(model: Model) -> dict[str, Any]:
         "cover_image_url": None,
         "run_count": 1,
         "default_example": None,
-        "latest_version": version_page(model),
+        "latest_version": build_version_page(model),
     }
 
 
 @cache
-def version_page(model: Model) -> dict[str, Any]:
+def build_version_page(model: Model) -> dict[str, Any]:
     """The answer to a GET of the model's only version."""
     return {
         "id": model.version,
@@ -40,12 +40,14 @@ def version_page(model: Model) -> dict[str, Any]:
         "openapi_schema": {
             "openapi": "3.0.2",
             "info": {"title": "Cog", "version": "0.1.0"},
-            "components": {"schemas": {**_choices(model), "Input": _input(model), "Output": _output(model)}},
+            "components": {
+                "schemas": {**_build_choices(model), "Input": _build_input(model), "Output": _build_output(model)}
+            },
         },
     }
 
 
-def _choices(model: Model) -> dict[str, Any]:
+def _build_choices(model: Model) -> dict[str, Any]:
     """Inputs with choices are schemas of their own, which the input refers to."""
     return {
         name: {"type": field.kind, "enum": list(field.choices), "title": name, "description": "An enumeration."}
@@ -54,17 +56,17 @@ def _choices(model: Model) -> dict[str, Any]:
     }
 
 
-def _input(model: Model) -> dict[str, Any]:
+def _build_input(model: Model) -> dict[str, Any]:
     fields = enumerate(model.fields.items())
     return {
         "type": "object",
         "title": "Input",
         "required": [name for name, field in model.fields.items() if field.required],
-        "properties": {name: _property(name, field, place) for place, (name, field) in fields},
+        "properties": {name: _build_property(name, field, place) for place, (name, field) in fields},
     }
 
 
-def _property(name: str, field: Field, place: int) -> dict[str, Any]:
+def _build_property(name: str, field: Field, place: int) -> dict[str, Any]:
     shape: dict[str, Any] = {"x-order": place, "description": name.replace("_", " ")}
     if field.choices:
         shape["allOf"] = [{"$ref": f"#/components/schemas/{name}"}]
@@ -75,7 +77,7 @@ def _property(name: str, field: Field, place: int) -> dict[str, Any]:
     return shape | {key: value for key, value in optional.items() if value is not None}
 
 
-def _output(model: Model) -> dict[str, Any]:
+def _build_output(model: Model) -> dict[str, Any]:
     address = {"type": "string", "format": "uri"}
     return (
         {"title": "Output", "type": "array", "items": address} if model.answers_list else {"title": "Output"} | address

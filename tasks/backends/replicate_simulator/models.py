@@ -56,7 +56,7 @@ class Model:
         return sha256(self.slug.encode()).hexdigest()
 
     def cost_micros(self, *, images: int, pixels: int) -> int:
-        """Millionths of a dollar for so many pictures of so many pixels each."""
+        """Millionths of a dollar for so many images of so many pixels each."""
         megapixels = self.count_megapixels(pixels)
         return to_micros(self.run_usd + images * (self.image_usd + megapixels * self.megapixel_usd)) or 0
 
@@ -81,7 +81,7 @@ PRO_RATIO = Field(
 )
 
 
-def _common(steps: Field) -> dict[str, Field]:
+def _build_common(steps: Field) -> dict[str, Field]:
     """Return the inputs that flux-schnell and flux-dev share (their API pages on replicate.com, read 2026-11)."""
     return {
         "prompt": PROMPT,
@@ -102,7 +102,7 @@ def _common(steps: Field) -> dict[str, Field]:
 FLUX_SCHNELL = Model(
     owner="black-forest-labs",
     name="flux-schnell",
-    fields=_common(Field("integer", default=4, minimum=1, maximum=4)),
+    fields=_build_common(Field("integer", default=4, minimum=1, maximum=4)),
     answers_list=True,
     image_usd=0.003,
 )
@@ -110,7 +110,7 @@ FLUX_DEV = Model(
     owner="black-forest-labs",
     name="flux-dev",
     fields={
-        **_common(Field("integer", default=28, minimum=1, maximum=50)),
+        **_build_common(Field("integer", default=28, minimum=1, maximum=50)),
         "image": PICTURE,
         "prompt_strength": Field("number", default=0.8, minimum=0, maximum=1),
         "guidance": Field("number", default=3, minimum=0, maximum=10),
@@ -159,7 +159,7 @@ MODELS: Mapping[str, Model] = {model.slug: model for model in (FLUX_SCHNELL, FLU
 BY_VERSION: Mapping[str, Model] = {model.version: model for model in MODELS.values()}
 
 
-def by_reference(version: str) -> Model | None:
+def find_by_reference(version: str) -> Model | None:
     """The model of `owner/name`, `owner/name:version` or a bare version; None where there is none."""
     slug, colon, hexadecimal = version.partition(":")
     if "/" not in slug:

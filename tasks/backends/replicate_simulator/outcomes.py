@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.backends.replicate_simulator.faults import FaultPlan
+from tasks.backends.replicate_simulator.images import make_image
 from tasks.backends.replicate_simulator.models import FLUX_SCHNELL, Model
-from tasks.backends.replicate_simulator.pictures import picture
-from tasks.backends.replicate_simulator.sizes import size_of
+from tasks.backends.replicate_simulator.sizes import get_size
 
 SUCCEEDED, FAILED, ABORTED, CANCELED = "succeeded", "failed", "aborted", "canceled"
 DIRECTOR = "Director: unexpected error handling prediction (E9828)"
@@ -22,7 +22,7 @@ FAILURES: Mapping[str, str] = {
     "failed_nsfw": "All generated images contained NSFW content. Try running it again with a different prompt.",
 }
 FLAGGED_INDEX = 1
-"""The picture that a partly flagged prediction loses."""
+"""The image that a partly flagged prediction loses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +51,11 @@ class Request:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height that the client asks for, in pixels."""
-        return size_of(self._taken)
+        return get_size(self._taken)
 
     @property
     def images(self) -> int:
-        """How many pictures the client asks for."""
+        """How many images the client asks for."""
         return int(self._taken.get("num_outputs", 1))
 
     @property
@@ -63,10 +63,10 @@ class Request:
         """Inputs that the model knows; the others change nothing."""
         return {name: value for name, value in self.values.items() if name in self.model.fields}
 
-    def picture(self, index: int) -> bytes:
+    def render(self, index: int) -> bytes:
         """The bytes of one of its files."""
         width, height = (max(1, side // self.shrink) for side in self.size)
-        return picture(f"{self.prediction_id}/{index}", self.kind, (width, height), kb=self.picture_kb)
+        return make_image(f"{self.prediction_id}/{index}", self.kind, (width, height), kb=self.picture_kb)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Outcome:
     output: Any = None
     logs: str = ""
     files: tuple[str, ...] = ()
-    """Names of its files; a missing picture's place is empty."""
+    """Names of its files; a missing image's place is empty."""
     starts: bool = True
     ends: bool = True
 
@@ -103,29 +103,29 @@ def decide(request: Request, plan: FaultPlan) -> Outcome:
     for name, error in FAILURES.items():
         if strikes(name):
             return Outcome(status=FAILED, error=error)
-    return _succeeded(request, strikes)
+    return _build_success(request, strikes)
 
 
-def _succeeded(request: Request, strikes: Callable[[str], bool]) -> Outcome:
+def _build_success(request: Request, strikes: Callable[[str], bool]) -> Outcome:
     suffix = request.kind
     if strikes("wrong_suffix"):
         suffix = "webp" if suffix == "png" else "png"
     files = [f"out-{index}.{suffix}" for index in range(request.images)]
     logs = f"Using seed: {request.values.get('seed', 0)}\n"
     if request.images > 1 and strikes("partial_nsfw"):
-        # FLUX leaves flagged pictures out; the others keep their numbers (replicate/cog-flux, predict.py, read 2026-11).
+        # FLUX leaves flagged images out; the others keep their numbers (replicate/cog-flux, predict.py, read 2026-11).
         files[FLAGGED_INDEX] = ""
         logs += f"NSFW content detected in image {FLAGGED_INDEX}\n"
         logs += f"Total safe images: {request.images - 1} out of {request.images}\n"
-    return Outcome(status=SUCCEEDED, output=_output(request, files, strikes), logs=logs, files=tuple(files))
+    return Outcome(status=SUCCEEDED, output=_build_output(request, files, strikes), logs=logs, files=tuple(files))
 
 
-def _output(request: Request, files: list[str], strikes: Callable[[str], bool]) -> Any:
+def _build_output(request: Request, files: list[str], strikes: Callable[[str], bool]) -> Any:
     if strikes("output_null"):
         return None
     if strikes("output_data_uri"):
         # As sync answers had it in October 2024, with this media type (replicate-python issue 377).
-        texts = (b64encode(request.picture(index)).decode() for index, name in enumerate(files) if name)
+        texts = (b64encode(request.render(index)).decode() for index, name in enumerate(files) if name)
         urls = [f"data:application/octet-stream;base64,{text}" for text in texts]
     else:
         urls = [f"{request.delivery_url}/delivery/xezq/{request.prediction_id}/{name}" for name in files if name]

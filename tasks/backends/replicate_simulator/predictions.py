@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.backends.replicate_simulator.models import HIDDEN_VERSION
 from tasks.backends.replicate_simulator.outcomes import ABORTED, CANCELED, SUCCEEDED, Outcome, Request
-from tasks.backends.replicate_simulator.simulated_time import rfc3339
+from tasks.backends.replicate_simulator.simulated_time import format_rfc3339
 
 STARTING, PROCESSING = "starting", "processing"
 INTERNAL_OWNER = "replicate-internal"
@@ -92,41 +92,41 @@ class Prediction:
         return ABORTED if self.deadline_s <= self.canceled_s and not self.ran else CANCELED
 
 
-def created_json(prediction: Prediction, api_url: str) -> dict[str, Any]:
+def build_created(prediction: Prediction, api_url: str) -> dict[str, Any]:
     """The answer to a create: keys without a value are left out, not null (captured 2024)."""
-    return {**_head(prediction, api_url, sorted(prediction.request.values)), "logs": "", "status": STARTING}
+    return {**_build_head(prediction, api_url, sorted(prediction.request.values)), "logs": "", "status": STARTING}
 
 
-def synchronous_json(prediction: Prediction, api_url: str, now_s: float) -> dict[str, Any]:
+def build_synchronous(prediction: Prediction, api_url: str, now_s: float) -> dict[str, Any]:
     """The answer to a create that was waited for.
 
     Captured: a file model's output comes with `processing`, without `completed_at` and `metrics`; a wait that runs out
     says `starting`, whatever is going on.
     """
-    body = created_json(prediction, api_url)
+    body = build_created(prediction, api_url)
     status = prediction.status(now_s)
     if status == SUCCEEDED:
         return {**body, "status": PROCESSING, "output": prediction.outcome.output, "logs": prediction.outcome.logs}
-    return {**body, **_end_of(prediction, now_s, is_gone=False)} if prediction.has_ended(now_s) else body
+    return {**body, **_build_end(prediction, now_s, is_gone=False)} if prediction.has_ended(now_s) else body
 
 
-def full_json(prediction: Prediction, api_url: str, now_s: float, *, is_gone: bool) -> dict[str, Any]:
+def build_full(prediction: Prediction, api_url: str, now_s: float, *, is_gone: bool) -> dict[str, Any]:
     """The answer to a get: every key is there. `is_gone`: the provider has deleted its data."""
     order = [] if is_gone else sorted(prediction.request.values, reverse=True)
-    return {**_head(prediction, api_url, order), **_end_of(prediction, now_s, is_gone=is_gone)}
+    return {**_build_head(prediction, api_url, order), **_build_end(prediction, now_s, is_gone=is_gone)}
 
 
-def listed_json(prediction: Prediction, api_url: str, now_s: float, *, is_gone: bool) -> dict[str, Any]:
+def build_listed(prediction: Prediction, api_url: str, now_s: float, *, is_gone: bool) -> dict[str, Any]:
     """The prediction in a list: as in a get, but without logs and with its input in another order."""
     order = [] if is_gone else sorted(prediction.request.values, key=lambda name: name[::-1])
-    body = {**_head(prediction, api_url, order), **_end_of(prediction, now_s, is_gone=is_gone)}
+    body = {**_build_head(prediction, api_url, order), **_build_end(prediction, now_s, is_gone=is_gone)}
     del body["logs"]
     return body
 
 
-def _head(prediction: Prediction, api_url: str, order: list[str]) -> dict[str, Any]:
+def _build_head(prediction: Prediction, api_url: str, order: list[str]) -> dict[str, Any]:
     url = f"{api_url}/v1/predictions/{prediction.prediction_id}"
-    deadline = {} if prediction.deadline_s == NEVER else {"deadline": rfc3339(prediction.deadline_s)}
+    deadline = {} if prediction.deadline_s == NEVER else {"deadline": format_rfc3339(prediction.deadline_s)}
     deployment = {} if prediction.deployment is None else {"deployment": prediction.deployment}
     return {
         "id": prediction.prediction_id,
@@ -135,7 +135,7 @@ def _head(prediction: Prediction, api_url: str, order: list[str]) -> dict[str, A
         "input": {name: prediction.request.values[name] for name in order},
         "error": None,
         "data_removed": False,
-        "created_at": rfc3339(prediction.created_s),
+        "created_at": format_rfc3339(prediction.created_s),
         "urls": {
             "cancel": f"{url}/cancel",
             "get": url,
@@ -146,7 +146,7 @@ def _head(prediction: Prediction, api_url: str, order: list[str]) -> dict[str, A
     }
 
 
-def _end_of(prediction: Prediction, now_s: float, *, is_gone: bool) -> dict[str, Any]:
+def _build_end(prediction: Prediction, now_s: float, *, is_gone: bool) -> dict[str, Any]:
     """Return the fields that change while a prediction goes on."""
     status = prediction.status(now_s)
     has_ended = prediction.has_ended(now_s)
@@ -159,14 +159,14 @@ def _end_of(prediction: Prediction, now_s: float, *, is_gone: bool) -> dict[str,
         "output": outcome.output if succeeded and not is_gone else None,
         "error": outcome.error if has_ended and status == outcome.status else None,
         "logs": outcome.logs if succeeded and not is_gone else "",
-        "started_at": rfc3339(prediction.starts_s) if started else None,
-        "completed_at": rfc3339(prediction.ended_s) if has_ended else None,
-        "metrics": _metrics(prediction, status) if has_ended and started else {},
+        "started_at": format_rfc3339(prediction.starts_s) if started else None,
+        "completed_at": format_rfc3339(prediction.ended_s) if has_ended else None,
+        "metrics": _build_metrics(prediction, status) if has_ended and started else {},
         "data_removed": is_gone,
     }
 
 
-def _metrics(prediction: Prediction, status: str) -> Mapping[str, Any]:
+def _build_metrics(prediction: Prediction, status: str) -> Mapping[str, Any]:
     times = {
         "predict_time": round(prediction.ended_s - prediction.starts_s, 6),
         "total_time": round(prediction.ended_s - prediction.created_s, 6),

@@ -43,12 +43,12 @@ class Problem(Exception):
 # Captured answers (replicate-python's test recordings, logs of other clients; read 2026-11).
 
 
-def unauthenticated() -> Problem:
+def build_unauthenticated() -> Problem:
     """The token is not accepted."""
     return Problem(401, "You did not pass a valid authentication token", "Unauthenticated")
 
 
-def insufficient_credit() -> Problem:
+def build_insufficient_credit() -> Problem:
     """The account is empty."""
     return Problem(
         402,
@@ -58,12 +58,12 @@ def insufficient_credit() -> Problem:
     )
 
 
-def not_found() -> Problem:
+def build_not_found() -> Problem:
     """No such model, prediction or page."""
     return Problem(404, "The requested resource could not be found.")
 
 
-def invalid_version() -> Problem:
+def build_invalid_version() -> Problem:
     """A version that does not exist."""
     return Problem(
         422,
@@ -72,12 +72,12 @@ def invalid_version() -> Problem:
     )
 
 
-def invalid_input(fields: Sequence[InvalidField]) -> Problem:
+def build_invalid_input(fields: Sequence[InvalidField]) -> Problem:
     """Everything that is wrong with a body, at once."""
     listed = [{"type": item.type, "field": item.field, "description": item.description} for item in fields]
     return Problem(422, "".join(item.line for item in fields), "Input validation failed", {"invalid_fields": listed})
 
 
-def internal_error() -> Problem:
+def build_internal_error() -> Problem:
     """The service's own failure."""
     return Problem(500, "Internal server error")

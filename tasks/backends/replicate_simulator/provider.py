@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tasks.backends.replicate_simulator.chance import draw, identifier
+from tasks.backends.replicate_simulator.chance import draw, draw_identifier
 from tasks.backends.replicate_simulator.faults import FaultPlan
 from tasks.backends.replicate_simulator.models import Model
 from tasks.backends.replicate_simulator.outcomes import Outcome, Request, decide
 from tasks.backends.replicate_simulator.predictions import NEVER, Prediction
 from tasks.backends.replicate_simulator.rates import Rates
 from tasks.backends.replicate_simulator.settings import Settings
-from tasks.backends.replicate_simulator.truth import Tally, Truth, truth_of
+from tasks.backends.replicate_simulator.truth import Tally, Truth, build_truth
 from tasks.core.clock import Clock
 
 RETENTION_S = 3_600.0
@@ -94,13 +94,13 @@ class Provider:
 
     def truth(self) -> Truth:
         """The account as it is now."""
-        return truth_of(self._predictions, self.tally, self.plan.struck, self.now_s())
+        return build_truth(self._predictions, self.tally, self.plan.struck, self.now_s())
 
     def _request(self, model: Model, values: Mapping[str, Any]) -> Request:
-        content = content_of(model, values)
+        content = describe_content(model, values)
         self._times_created[content] += 1
         return Request(
-            prediction_id=identifier(self.settings.seed, content, self._times_created[content]),
+            prediction_id=draw_identifier(self.settings.seed, content, self._times_created[content]),
             model=model,
             values=values,
             content=content,
@@ -120,6 +120,6 @@ class Provider:
         return starts_s, now_s + boots_s + takes_s if outcome.ends else NEVER
 
 
-def content_of(model: Model, values: Mapping[str, Any]) -> str:
+def describe_content(model: Model, values: Mapping[str, Any]) -> str:
     """Model and input as one text, the same for the same content."""
     return f"{model.slug} {json.dumps(values, sort_keys=True, ensure_ascii=False)}"

@@ -81,16 +81,16 @@ class Rates:
 
     def throttled(self) -> Problem:
         """A 429 that no bucket asked for."""
-        return throttled(1.0, "", self._wait_stated)
+        return build_throttled(1.0, "", self._wait_stated)
 
     def _pass(self, bucket: Bucket, words: str) -> dict[str, str]:
         wait_s = bucket.take()
         if wait_s is not None:
-            raise throttled(wait_s, words, self._wait_stated)
+            raise build_throttled(wait_s, words, self._wait_stated)
         return bucket.headers
 
 
-def throttled(wait_s: float, words: str, stated: WaitStated) -> Problem:
+def build_throttled(wait_s: float, words: str, stated: WaitStated) -> Problem:
     """The 429 of a call that should come again after so many seconds."""
     seconds = max(1, math.ceil(wait_s))
     return Problem(

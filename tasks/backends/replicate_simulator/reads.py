@@ -11,12 +11,12 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.answers import as_json
+from tasks.backends.replicate_simulator.answers import build_json
 from tasks.backends.replicate_simulator.create import ACCOUNT
-from tasks.backends.replicate_simulator.model_pages import model_page, version_page
+from tasks.backends.replicate_simulator.model_pages import build_model_page, build_version_page
 from tasks.backends.replicate_simulator.models import MODELS, Model
-from tasks.backends.replicate_simulator.predictions import NEVER, Prediction, full_json, listed_json
-from tasks.backends.replicate_simulator.problems import Problem, internal_error, not_found
+from tasks.backends.replicate_simulator.predictions import NEVER, Prediction, build_full, build_listed
+from tasks.backends.replicate_simulator.problems import Problem, build_internal_error, build_not_found
 from tasks.backends.replicate_simulator.provider import Provider
 
 PAGE = 100
@@ -48,49 +48,49 @@ class Reads:
         if broken := self._break("list"):
             return broken
         query = request.query
-        after_s = _instant_s(query.get("created_after"), -NEVER)
-        before_s = _instant_s(query.get("created_before"), NEVER)
-        start = _place(query["cursor"]) if "cursor" in query else None
+        after_s = _parse_instant_s(query.get("created_after"), -NEVER)
+        before_s = _parse_instant_s(query.get("created_before"), NEVER)
+        start = _parse_cursor(query["cursor"]) if "cursor" in query else None
         found = list(islice(self._provider.newest_first(start, after_s, before_s), PAGE + 1))
         following = None
         if len(found) > PAGE:
-            cut = urlencode({**query, "cursor": _cursor(found[PAGE - 1][0])})
+            cut = urlencode({**query, "cursor": _build_cursor(found[PAGE - 1][0])})
             following = f"{self._provider.api_url}{request.path}?{cut}"
         if found and self._provider.plan.strikes("list_loops", "list"):
             following = f"{self._provider.api_url}{request.path_qs}"
         results: list[Any] = [self._listed(prediction) for _, prediction in found[:PAGE]]
         if self._provider.plan.strikes("list_odd_entries", "list"):
             results = [None, 7, {"id": None}, {"id": {"a": 1}}, {"id": "half a \ud800 pair"}, *results]
-        return as_json({"next": following, "previous": None, "results": results})
+        return build_json({"next": following, "previous": None, "results": results})
 
     async def model(self, request: web.Request) -> web.Response:
         """`/v1/models/{owner}/{name}`."""
-        return as_json(model_page(_model(request)))
+        return build_json(build_model_page(_find_model(request)))
 
     async def version(self, request: web.Request) -> web.Response:
         """`/v1/models/{owner}/{name}/versions/{version}`."""
-        model = _model(request)
+        model = _find_model(request)
         if request.match_info["version"] != model.version:
-            raise not_found()
-        return as_json(version_page(model))
+            raise build_not_found()
+        return build_json(build_version_page(model))
 
     async def account(self, _: web.Request) -> web.Response:
         """`/v1/account`."""
-        return as_json(
+        return build_json(
             {"type": "user", "username": ACCOUNT, "name": "Simulator", "github_url": None, "avatar_url": None}
         )
 
     def _known(self, request: web.Request) -> Prediction:
         prediction = self._provider.find(request.match_info["id"])
         if prediction is None:
-            raise not_found()
+            raise build_not_found()
         return prediction
 
     def _perhaps_fail(self, subject: str) -> None:
         if self._provider.plan.strikes("poll_429", subject):
             raise self._provider.rates.throttled()
         if self._provider.plan.strikes("poll_500", subject):
-            raise internal_error()
+            raise build_internal_error()
 
     def _break(self, subject: str) -> web.Response | None:
         """An answer that no client can read."""
@@ -101,28 +101,28 @@ class Reads:
     def _full(self, prediction: Prediction, *, subject: str | None = None) -> web.Response:
         provider = self._provider
         is_gone = provider.is_gone(prediction)
-        body = full_json(prediction, provider.api_url, provider.now_s(), is_gone=is_gone)
+        body = build_full(prediction, provider.api_url, provider.now_s(), is_gone=is_gone)
         if subject is not None and provider.plan.strikes("poll_odd_status", subject):
             body = {**body, "status": {"is": body["status"]}}
-        return as_json(body)
+        return build_json(body)
 
     def _listed(self, prediction: Prediction) -> dict[str, Any]:
         provider = self._provider
         is_gone = provider.is_gone(prediction) or prediction.is_listed_bare
-        body = listed_json(prediction, provider.api_url, provider.now_s(), is_gone=is_gone)
+        body = build_listed(prediction, provider.api_url, provider.now_s(), is_gone=is_gone)
         if provider.plan.strikes("poll_odd_status", prediction.prediction_id):
             body = {**body, "status": {"is": body["status"]}}
         return body
 
 
-def _model(request: web.Request) -> Model:
+def _find_model(request: web.Request) -> Model:
     model = MODELS.get("{owner}/{name}".format_map(request.match_info))
     if model is None:
-        raise not_found()
+        raise build_not_found()
     return model
 
 
-def _instant_s(text: str | None, default: float) -> float:
+def _parse_instant_s(text: str | None, default: float) -> float:
     """Seconds since 1970 UTC of an ISO 8601 instant; a plus sign that was not escaped arrives as a space."""
     if text is None:
         return default
@@ -132,11 +132,11 @@ def _instant_s(text: str | None, default: float) -> float:
         raise Problem(400, f"{text!r} is not an instant in ISO 8601.") from None
 
 
-def _cursor(place: int) -> str:
+def _build_cursor(place: int) -> str:
     return urlsafe_b64encode(f"p={place}".encode()).decode()
 
 
-def _place(cursor: str) -> int:
+def _parse_cursor(cursor: str) -> int:
     try:
         return int(urlsafe_b64decode(cursor).removeprefix(b"p="))
     except (NotBase64, ValueError):

@@ -31,15 +31,15 @@ def rehearse(*, port: int, faults: Sequence[str], latency_s: float, seed: int, s
         raise InputError(f"--fault {exc}") from None
     settings = Settings(latency_s=latency_s, seed=seed)
     try:
-        truth = serve(settings, rules, port, ready=lambda simulator: say(instructions(simulator)))
+        truth = serve(settings, rules, port, ready=lambda simulator: say(format_instructions(simulator)))
     except OSError as exc:
         raise InputError(
             f"--port {port}: cannot be used ({os.strerror(exc.errno or 0)}); give another one, or 0"
         ) from None
-    return truth_table(truth)
+    return format_truth(truth)
 
 
-def instructions(simulator: Simulator) -> str:
+def format_instructions(simulator: Simulator) -> str:
     """List the lines that a rehearsal needs in `imagen.yaml` and in the environment."""
     host = simulator.delivery_url.removeprefix("http://").partition(":")[0]
     return (
@@ -55,7 +55,7 @@ def instructions(simulator: Simulator) -> str:
     )
 
 
-def truth_table(truth: Truth) -> str:
+def format_truth(truth: Truth) -> str:
     """Format what was really created and billed, as lines for people."""
     rows = {
         "created": truth.created,

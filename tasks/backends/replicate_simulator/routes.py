@@ -8,12 +8,12 @@ from email.utils import formatdate
 
 from aiohttp import hdrs, web
 
-from tasks.backends.replicate_simulator.answers import as_error
+from tasks.backends.replicate_simulator.answers import build_error
 from tasks.backends.replicate_simulator.control import Control
 from tasks.backends.replicate_simulator.create import Creates
 from tasks.backends.replicate_simulator.delivery import Delivery
 from tasks.backends.replicate_simulator.files import Files
-from tasks.backends.replicate_simulator.problems import Problem, not_found, unauthenticated
+from tasks.backends.replicate_simulator.problems import Problem, build_not_found, build_unauthenticated
 from tasks.backends.replicate_simulator.provider import Provider
 from tasks.backends.replicate_simulator.reads import Reads
 
@@ -25,7 +25,7 @@ _TOKEN = re.compile(r"(?:Bearer|Token) (?!bad-)\S+")
 """Any token is good but those that are named bad-..."""
 
 
-def api_app(provider: Provider, creates: Creates) -> web.Application:
+def build_api_app(provider: Provider, creates: Creates) -> web.Application:
     """The API and the rehearsal's own addresses."""
     app = web.Application(client_max_size=LARGEST_BODY)
     guard = Guard(provider)
@@ -35,26 +35,26 @@ def api_app(provider: Provider, creates: Creates) -> web.Application:
     model = "/v1/models/{owner}/{name}"
     app.add_routes(
         [
-            web.post("/v1/predictions", guard.of(CREATE, creates.by_version)),
-            web.post(f"{model}/predictions", guard.of(CREATE, creates.by_model)),
-            web.post("/v1/deployments/{owner}/{name}/predictions", guard.of(CREATE, creates.by_deployment)),
-            web.get("/v1/predictions", guard.of("list", reads.list)),
-            web.get("/v1/predictions/{id}", guard.of("get", reads.get)),
-            web.post("/v1/predictions/{id}/cancel", guard.of("cancel", reads.cancel)),
-            web.get(model, guard.of("model", reads.model)),
-            web.get(f"{model}/versions/{{version}}", guard.of("model", reads.version)),
-            web.post("/v1/files", guard.of("upload", files.create)),
-            web.get("/v1/files/{id}", guard.of("file", files.get)),
-            web.get("/v1/account", guard.of("account", reads.account)),
+            web.post("/v1/predictions", guard.wrap(CREATE, creates.by_version)),
+            web.post(f"{model}/predictions", guard.wrap(CREATE, creates.by_model)),
+            web.post("/v1/deployments/{owner}/{name}/predictions", guard.wrap(CREATE, creates.by_deployment)),
+            web.get("/v1/predictions", guard.wrap("list", reads.list)),
+            web.get("/v1/predictions/{id}", guard.wrap("get", reads.get)),
+            web.post("/v1/predictions/{id}/cancel", guard.wrap("cancel", reads.cancel)),
+            web.get(model, guard.wrap("model", reads.model)),
+            web.get(f"{model}/versions/{{version}}", guard.wrap("model", reads.version)),
+            web.post("/v1/files", guard.wrap("upload", files.create)),
+            web.get("/v1/files/{id}", guard.wrap("file", files.get)),
+            web.get("/v1/account", guard.wrap("account", reads.account)),
             web.get("/_simulator/truth", control.truth),
             web.post("/_simulator/faults", control.faults),
-            web.route("*", "/{other:.*}", guard.of("other", _nothing_here)),
+            web.route("*", "/{other:.*}", guard.wrap("other", _refuse_unknown)),
         ]
     )
     return app
 
 
-def delivery_app(provider: Provider) -> web.Application:
+def build_delivery_app(provider: Provider) -> web.Application:
     """The host of the files, which is the foreign one too, under another name."""
     app = web.Application()
     delivery = Delivery(provider)
@@ -74,7 +74,7 @@ class Guard:
         """Count for `provider`."""
         self._provider = provider
 
-    def of(self, kind: str, handler: Handler) -> Handler:
+    def wrap(self, kind: str, handler: Handler) -> Handler:
         """The handler with the guard before it."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
@@ -86,7 +86,7 @@ class Guard:
             except Problem as problem:
                 if problem.status == web.HTTPTooManyRequests.status_code:
                     self._provider.tally.throttled[kind] += 1
-                answer, headers = as_error(problem), {}
+                answer, headers = build_error(problem), {}
             date = formatdate(self._provider.now_s(), usegmt=True)
             answer.headers.update({**headers, hdrs.DATE: date})
             return answer
@@ -96,8 +96,8 @@ class Guard:
     def _check_token(self, request: web.Request) -> None:
         known = _TOKEN.fullmatch(request.headers.get(hdrs.AUTHORIZATION, ""))
         if known is None or self._provider.plan.strikes("unauthorized", request.path):
-            raise unauthenticated()
+            raise build_unauthenticated()
 
 
-async def _nothing_here(_: web.Request) -> web.StreamResponse:
-    raise not_found()
+async def _refuse_unknown(_: web.Request) -> web.StreamResponse:
+    raise build_not_found()

@@ -14,9 +14,9 @@ from aiohttp import web
 from tasks.backends.replicate_simulator.create import Creates
 from tasks.backends.replicate_simulator.faults import Rule
 from tasks.backends.replicate_simulator.provider import Provider
-from tasks.backends.replicate_simulator.routes import api_app, delivery_app
+from tasks.backends.replicate_simulator.routes import build_api_app, build_delivery_app
 from tasks.backends.replicate_simulator.settings import Settings
-from tasks.backends.replicate_simulator.simulated_time import sped_up
+from tasks.backends.replicate_simulator.simulated_time import make_fast_clock
 from tasks.backends.replicate_simulator.truth import Truth
 
 API_HOST = "127.0.0.1"
@@ -53,7 +53,7 @@ class Simulator:
 
 
 @asynccontextmanager
-async def running(
+async def run_simulator(
     settings: Settings | None = None, faults: Iterable[Rule] = (), *, port: int = 0
 ) -> AsyncIterator[Simulator]:
     """A simulator in this event loop for as long as the block runs; port 0 takes a free one.
@@ -62,14 +62,17 @@ async def running(
         OSError: The port is taken.
     """
     chosen = settings or Settings()
-    provider = Provider(chosen, sped_up(chosen.speed))
+    provider = Provider(chosen, make_fast_clock(chosen.speed))
     provider.plan.replace(faults)
     creates = Creates(provider)
-    api, delivery = _listening([API_HOST], port), _listening(_addresses(DELIVERY_HOST), 0)
+    api, delivery = _listen([API_HOST], port), _listen(_find_addresses(DELIVERY_HOST), 0)
     provider.api_url = f"http://{API_HOST}:{api[0].getsockname()[1]}"
     provider.delivery_url = f"http://{DELIVERY_HOST}:{delivery[0].getsockname()[1]}"
     provider.foreign_url = f"http://{FOREIGN_HOST}:{delivery[0].getsockname()[1]}"
-    runners = [await _started(api_app(provider, creates), api), await _started(delivery_app(provider), delivery)]
+    runners = [
+        await _start(build_api_app(provider, creates), api),
+        await _start(build_delivery_app(provider), delivery),
+    ]
     try:
         yield Simulator(provider)
     finally:
@@ -92,7 +95,7 @@ def serve(settings: Settings, faults: Iterable[Rule], port: int, *, ready: Calla
         stopped = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-        async with running(settings, faults, port=port) as simulator:
+        async with run_simulator(settings, faults, port=port) as simulator:
             ready(simulator)
             await stopped.wait()
         return simulator.truth()
@@ -100,7 +103,7 @@ def serve(settings: Settings, faults: Iterable[Rule], port: int, *, ready: Calla
     return asyncio.run(until_signal())
 
 
-async def _started(app: web.Application, sockets: Iterable[socket.socket]) -> web.AppRunner:
+async def _start(app: web.Application, sockets: Iterable[socket.socket]) -> web.AppRunner:
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=LAST_CALLS_S)
     await runner.setup()
     for listening in sockets:
@@ -108,13 +111,13 @@ async def _started(app: web.Application, sockets: Iterable[socket.socket]) -> we
     return runner
 
 
-def _addresses(host: str) -> list[str]:
+def _find_addresses(host: str) -> list[str]:
     """All of the name's addresses: a client may try any of them first."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return sorted({API_HOST, *(str(address[0]) for *_, address in found)}, key=lambda address: ":" in address)
 
 
-def _listening(addresses: list[str], port: int) -> list[socket.socket]:
+def _listen(addresses: list[str], port: int) -> list[socket.socket]:
     """Sockets on the same port of every address that this machine has; the first one it must have."""
     sockets = [socket.create_server((addresses[0], port), backlog=BACKLOG)]
     for address in addresses[1:]:

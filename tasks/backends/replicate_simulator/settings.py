@@ -36,4 +36,4 @@ class Settings:
     picture_kb: int = 100
     """Size of a file in units of 1,000 bytes, at least."""
     shrink: int = 1
-    """Divides the sides of every picture: small ones are cheap to decode."""
+    """Divides the sides of every image: small ones are cheap to decode."""

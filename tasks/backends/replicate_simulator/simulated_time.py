@@ -11,7 +11,7 @@ from tasks.core.clock import Clock
 LONGEST_FRACTION = 9
 
 
-def sped_up(speed: float) -> Clock:
+def make_fast_clock(speed: float) -> Clock:
     """A clock that starts at the present instant and runs `speed` times as fast as the real one."""
     wall_s, begun_s = time.time(), time.monotonic()
 
@@ -25,7 +25,7 @@ def sped_up(speed: float) -> Clock:
     )
 
 
-def rfc3339(instant_s: float) -> str:
+def format_rfc3339(instant_s: float) -> str:
     """An instant (seconds since 1970 UTC) with 2 to 9 fractional digits, as in captured answers.
 
     Replicate cuts zeros at the end, so the number of digits differs from instant to instant; here it follows from

@@ -1,4 +1,4 @@
-"""How many pixels a picture of an input has, by the rules of the FLUX models."""
+"""How many pixels an image of an input has, by the rules of the FLUX models."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ GRID_PX = 16
 """Sides are multiples of it."""
 
 
-def size_of(values: Mapping[str, Any]) -> tuple[int, int]:
+def get_size(values: Mapping[str, Any]) -> tuple[int, int]:
     """Width and height in pixels that a valid input asks for."""
     ratio = values.get("aspect_ratio", "1:1")
     if ratio == CUSTOM:
         width, height = (values.get(side, 1024) for side in ("width", "height"))
     else:
-        factor = math.sqrt(megapixels_asked(values))
-        width, height = (_on_grid(side * factor) for side in SIDES_PX[ratio])
+        factor = math.sqrt(get_megapixels(values))
+        width, height = (_round_to_grid(side * factor) for side in SIDES_PX[ratio])
     return width, height
 
 
-def megapixels_asked(values: Mapping[str, Any]) -> float:
+def get_megapixels(values: Mapping[str, Any]) -> float:
     """Megapixels by the input's `megapixels` ("1", "0.25") or `resolution` ("2 MP"), else one."""
     text = str(values.get("megapixels") or values.get("resolution") or "1")
     return float(text.partition(" ")[0])
 
 
-def _on_grid(side_px: float) -> int:
+def _round_to_grid(side_px: float) -> int:
     return max(GRID_PX, round(side_px / GRID_PX) * GRID_PX)

@@ -59,7 +59,7 @@ class Truth:
         return asdict(self)
 
 
-def truth_of(predictions: Sequence[Prediction], tally: Tally, struck: Counter[str], now_s: float) -> Truth:
+def build_truth(predictions: Sequence[Prediction], tally: Tally, struck: Counter[str], now_s: float) -> Truth:
     """The account at an instant."""
     contents = Counter(item.request.content for item in predictions)
     costs = [(item, item.cost_micros(now_s)) for item in predictions]
@@ -74,7 +74,7 @@ def truth_of(predictions: Sequence[Prediction], tally: Tally, struck: Counter[st
         repeated_inputs={content: times for content, times in contents.items() if times > 1},
         by_status=dict(Counter(item.status(now_s) for item in predictions)),
         canceled_billed=sum(1 for item in billed if item.status(now_s) == CANCELED),
-        highest_in_flight=_highest_in_flight(predictions),
+        highest_in_flight=_find_highest_in_flight(predictions),
         created_at_s=[item.created_s for item in predictions],
         requests=dict(tally.requests),
         requests_total=tally.requests.total(),
@@ -84,7 +84,7 @@ def truth_of(predictions: Sequence[Prediction], tally: Tally, struck: Counter[st
     )
 
 
-def _highest_in_flight(predictions: Iterable[Prediction]) -> int:
+def _find_highest_in_flight(predictions: Iterable[Prediction]) -> int:
     """At an instant at which one ends and another begins, both count as one."""
     changes = sorted(change for item in predictions for change in ((item.created_s, 1), (item.ended_s, -1)))
     highest = running = 0

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.answers import dropped
-from tasks.backends.replicate_simulator.pictures import picture
+from tasks.backends.replicate_simulator.answers import drop_connection
+from tasks.backends.replicate_simulator.images import make_image
 from tests.support.fakes.serving import Provider
 
 FAULTS = frozenset(
@@ -63,7 +63,7 @@ class FalQueue(Provider):
         """`POST /{model}`."""
         self.requests["submit"] += 1
         if self.strikes("drop_before"):
-            return dropped(request)
+            return drop_connection(request)
         if not self.knows(request) or self.strikes("unauthorized"):
             return _error(401, "Cannot access application. Authentication is required.")
         for name, (status, words) in _REFUSALS.items():
@@ -75,7 +75,7 @@ class FalQueue(Provider):
         self.created.append(body)
         self.jobs[request_id] = {"looks": self.looks, "input": body}
         if self.strikes("drop_after"):
-            return dropped(request)
+            return drop_connection(request)
         if self.strikes("not_json"):
             return web.Response(text="<html>")
         base = f"{self.url}/fal-ai/flux/requests/{request_id}"
@@ -127,7 +127,9 @@ class FalQueue(Provider):
     async def file(self, request: web.Request) -> web.Response:
         """A picture."""
         self.key_leaks += self.key in str(request.headers)
-        return web.Response(body=picture(request.match_info["name"], "png", (64, 48), kb=2), content_type="image/png")
+        return web.Response(
+            body=make_image(request.match_info["name"], "png", (64, 48), kb=2), content_type="image/png"
+        )
 
     def knows(self, request: web.Request) -> bool:
         """True if the key is the account's."""

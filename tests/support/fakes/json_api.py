@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.answers import dropped
-from tasks.backends.replicate_simulator.pictures import picture
+from tasks.backends.replicate_simulator.answers import drop_connection
+from tasks.backends.replicate_simulator.images import make_image
 from tests.support.fakes.serving import Provider
 
 FAULTS = frozenset(
@@ -75,7 +75,7 @@ class JsonApi(Provider):
             return refusal
         self.created.append(body)
         if self.strikes("drop_after"):
-            return dropped(request)
+            return drop_connection(request)
         if self.strikes("not_json"):
             return web.Response(text="<html>")
         data, kind = self.picture_of(str(len(self.created))), request.path.rpartition("/")[2]
@@ -99,7 +99,7 @@ class JsonApi(Provider):
             if key is not None:
                 self.by_key[key] = task_id
         if self.strikes("drop_after"):
-            return dropped(request)
+            return drop_connection(request)
         if self.strikes("not_json"):
             return web.Response(text="<html>")
         return web.json_response({} if self.strikes("no_id") else {"task": {"id": task_id}}, status=201)
@@ -108,7 +108,7 @@ class JsonApi(Provider):
         """The body of a create, and what is answered where it makes nothing."""
         self.requests["create"] += 1
         if self.strikes("drop_before"):
-            return {}, dropped(request)
+            return {}, drop_connection(request)
         if request.headers.get("X-Key") != self.key or self.strikes("unauthorized"):
             return {}, _error(401, "who are you?")
         if self.strikes("throttled"):
@@ -169,7 +169,7 @@ class JsonApi(Provider):
 
     def picture_of(self, name: str) -> bytes:
         """A picture like no other's."""
-        return picture(name, "png", (64, 64), kb=2)
+        return make_image(name, "png", (64, 64), kb=2)
 
 
 _REFUSALS = {

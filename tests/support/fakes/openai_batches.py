@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.answers import dropped
+from tasks.backends.replicate_simulator.answers import drop_connection
 from tests.support.fakes import openai_images
 from tests.support.fakes.openai_images import OpenAIImages, error
 
@@ -97,7 +97,7 @@ class OpenAIBatches(OpenAIImages):
             response = web.StreamResponse(headers={"Content-Length": str(len(data))})
             await response.prepare(request)
             await response.write(data[: len(data) // 2])
-            dropped(request)
+            drop_connection(request)
             return response
         return web.Response(body=data, content_type="application/octet-stream")
 
@@ -105,7 +105,7 @@ class OpenAIBatches(OpenAIImages):
         """`POST /v1/batches`."""
         self.requests["create"] += 1
         if self.strikes("batch_drop_before"):
-            return dropped(request)
+            return drop_connection(request)
         if request.headers.get("Authorization") != f"Bearer {self.key}" or self.strikes("unauthorized"):
             return error(401, "Incorrect API key provided.", code="invalid_api_key")
         for name, (status, code, words) in _REFUSALS.items():
@@ -116,7 +116,7 @@ class OpenAIBatches(OpenAIImages):
         self.created += lines
         batch = self.new_batch(body, lines)
         if self.strikes("batch_drop_after"):
-            return dropped(request)
+            return drop_connection(request)
         return web.Response(text="<html>") if self.strikes("batch_not_json") else web.json_response(batch)
 
     def new_batch(self, body: dict[str, Any], lines: list[dict[str, Any]]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.answers import dropped
-from tasks.backends.replicate_simulator.pictures import picture
+from tasks.backends.replicate_simulator.answers import drop_connection
+from tasks.backends.replicate_simulator.images import make_image
 from tests.support.fakes.serving import Provider
 
 FAULTS = frozenset(
@@ -93,7 +93,7 @@ class OpenAIImages(Provider):
                 moderation_stage="output",
             )
         if self.strikes("drop_after"):
-            return dropped(request)
+            return drop_connection(request)
         if self.strikes("hang_after"):
             await asyncio.sleep(3_600)
         return await self.answered(request, body)
@@ -101,7 +101,7 @@ class OpenAIImages(Provider):
     def refusal(self, request: web.Request, body: dict[str, Any]) -> web.Response | None:
         """The answer instead of an image when none is made."""
         if self.strikes("drop_before"):
-            return dropped(request)
+            return drop_connection(request)
         if request.headers.get("Authorization") != f"Bearer {self.key}" or self.strikes("unauthorized"):
             return error(401, "Incorrect API key provided.", code="invalid_api_key")
         if self.strikes("throttled"):
@@ -131,7 +131,7 @@ class OpenAIImages(Provider):
             response = web.StreamResponse(headers={**headers, "Content-Length": str(len(text))})
             await response.prepare(request)
             await response.write(text[: len(text) // 2].encode())
-            dropped(request)
+            drop_connection(request)
             return response
         return web.Response(text=text, headers=headers)
 
@@ -141,7 +141,7 @@ class OpenAIImages(Provider):
         name = f"{self.requests['images']}"
         width, height = (int(side) for side in str(body.get("size", "64x64")).split("x"))
         kind = {"jpeg": "jpg"}.get(body.get("output_format", "png"), body.get("output_format", "png"))
-        data = picture(name, kind, (width // 16, height // 16), kb=self.picture_kb)
+        data = make_image(name, kind, (width // 16, height // 16), kb=self.picture_kb)
         encoded = base64.b64encode(data).decode()
         item: dict[str, Any] = {"b64_json": encoded[:-3] + "*" if self.strikes("damaged_base64") else encoded}
         if self.strikes("as_url"):
@@ -162,7 +162,9 @@ class OpenAIImages(Provider):
         self.key_leaks += self.key in str(request.headers)
         if self.strikes("url_gone"):
             return web.Response(status=404)
-        return web.Response(body=picture(request.match_info["name"], "png", (64, 64), kb=2), content_type="image/png")
+        return web.Response(
+            body=make_image(request.match_info["name"], "png", (64, 64), kb=2), content_type="image/png"
+        )
 
 
 _REFUSALS = {

@@ -16,7 +16,7 @@ from tasks.backends.openai import batch_backend
 from tasks.backends.openai.batch_backend import open_backend
 from tasks.backends.replicate.backend import ReplicateBackend
 from tasks.backends.replicate_simulator.faults import parse_rule
-from tasks.backends.replicate_simulator.server import running
+from tasks.backends.replicate_simulator.server import run_simulator
 from tasks.backends.replicate_simulator.settings import Settings as Simulated
 from tasks.backends.sketch.backend import SketchBackend
 from tasks.core.records import Job, Prediction
@@ -65,7 +65,7 @@ class TestReplicate(BackendConformance):
     async def subject(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subject]:
         monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_conformance_secret")
         quick = Simulated(speed=20, latency_s=1, picture_kb=2, shrink=16, create_burst=100)
-        async with running(quick) as simulator:
+        async with run_simulator(quick) as simulator:
 
             def build(context: BackendContext) -> ReplicateBackend:
                 backend = ReplicateBackend(context)

@@ -14,8 +14,8 @@ import pytest
 
 from tasks.backends.replicate import api
 from tasks.backends.replicate_simulator import faults
-from tasks.backends.replicate_simulator.faults import rule
-from tasks.backends.replicate_simulator.server import Simulator, running
+from tasks.backends.replicate_simulator.faults import build_rule
+from tasks.backends.replicate_simulator.server import Simulator, run_simulator
 from tasks.backends.replicate_simulator.settings import Settings as Simulated
 from tasks.core import retry
 from tasks.core.clock import Clock, to_instant
@@ -88,7 +88,7 @@ async def generate(out: Path, simulator: Simulator, jobs: int, **backend: Any) -
 
 async def test_a_batch_without_faults(out: Path) -> None:
     """Every job one prediction, one picture, its price; the token stays with the API."""
-    async with running(QUICK) as simulator:
+    async with run_simulator(QUICK) as simulator:
         counts = await generate(out, simulator, 100)
         truth = simulator.truth()
     assert (counts.succeeded, counts.cost_micros) == (100, 300_000)
@@ -121,7 +121,7 @@ SURVIVED = {
 @pytest.mark.parametrize("name", SURVIVED)
 async def test_faults_that_are_survived(name: str, out: Path) -> None:
     """All pictures are there, and none was billed twice."""
-    async with running(QUICK, [rule(name, SURVIVED[name])]) as simulator:
+    async with run_simulator(QUICK, [build_rule(name, SURVIVED[name])]) as simulator:
         counts = await generate(out, simulator, 40, max_attempts=6)
         truth = simulator.truth()
     assert (counts.succeeded, counts.failed, counts.held) == (40, 0, 0)
@@ -147,7 +147,7 @@ REASONS = {
 @pytest.mark.parametrize("fault", REASONS)
 async def test_faults_that_end_a_job_for_a_reason(fault: str, out: Path) -> None:
     """The job is failed with its kind, what was paid stands in the ledger, and nothing is paid again."""
-    async with running(QUICK, [faults.parse_rule(fault)]) as simulator:
+    async with run_simulator(QUICK, [faults.parse_rule(fault)]) as simulator:
         counts = await generate(out, simulator, 3, clock=HASTY)
         truth = simulator.truth()
     assert (counts.failed, dict(counts.errors)) == (3, {REASONS[fault]: 3})
@@ -158,7 +158,7 @@ async def test_faults_that_end_a_job_for_a_reason(fault: str, out: Path) -> None
 @pytest.mark.parametrize(("fault", "reason"), [("unauthorized", "token"), ("insufficient_credit:5", "credit")])
 async def test_faults_that_stop_the_batch(fault: str, reason: str, out: Path) -> None:
     """Nobody's job is failed for them; with the fault gone the batch goes on and nothing is billed twice."""
-    async with running(QUICK, [faults.parse_rule(fault)]) as simulator:
+    async with run_simulator(QUICK, [faults.parse_rule(fault)]) as simulator:
         async with batch_at(out, simulator, 20, concurrency=4) as batch:
             await generate_range(batch, *EVERYTHING)
             assert batch.stop.cause is not None
@@ -173,7 +173,7 @@ async def test_faults_that_stop_the_batch(fault: str, reason: str, out: Path) ->
 async def test_an_old_intent_is_looked_up_with_patience_too(out: Path) -> None:
     """Its last send may be recent (a 429 is waited for in between), so a list that lags is waited for all the same."""
     job = make_job(backend="flux", backend_type="replicate", model=MODEL)
-    async with running(QUICK, [rule("list_lag", 0.3)]) as simulator, batch_at(out, simulator, 1) as batch:
+    async with run_simulator(QUICK, [build_rule("list_lag", 0.3)]) as simulator, batch_at(out, simulator, 1) as batch:
         backend = batch.backend("flux")
         sent = await backend.submit(job, attempt=1)
         half_an_hour_ago = to_instant(batch.clock.now_us() - 1_800 * 1_000_000)
@@ -185,7 +185,7 @@ async def test_an_old_intent_is_looked_up_with_patience_too(out: Path) -> None:
 async def test_an_answer_that_never_comes_is_looked_up(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The create is given up after a while, found in the list and adopted."""
     monkeypatch.setattr(api, "ANSWER_TIMEOUT_S", 0.5)
-    async with running(QUICK, [rule("hang_after_create", 0.3)]) as simulator:
+    async with run_simulator(QUICK, [build_rule("hang_after_create", 0.3)]) as simulator:
         counts = await generate(out, simulator, 20)
         truth = simulator.truth()
     assert truth.faults["hang_after_create"] > 0
@@ -194,7 +194,7 @@ async def test_an_answer_that_never_comes_is_looked_up(out: Path, monkeypatch: p
 
 async def test_a_prediction_that_takes_too_long_is_given_up(out: Path) -> None:
     """It is cancelled at the provider, and the job says so; nothing runs on and nothing is paid again unseen."""
-    async with running(replace(QUICK, latency_s=60.0, starting_share=0.01)) as simulator:
+    async with run_simulator(replace(QUICK, latency_s=60.0, starting_share=0.01)) as simulator:
         counts = await generate(out, simulator, 2, timeout_s=5.0, max_attempts=1)
         truth = simulator.truth()
     assert (counts.failed, counts.cost_unknown) == (2, 2)
@@ -205,7 +205,7 @@ async def test_a_prediction_that_takes_too_long_is_given_up(out: Path) -> None:
 
 async def test_a_prediction_that_never_starts_costs_nothing(out: Path) -> None:
     """`Cancel-After` lets the provider abort it, and a new attempt is made within the limit."""
-    async with running(QUICK, [rule("stuck_starting", first=1)]) as simulator:
+    async with run_simulator(QUICK, [build_rule("stuck_starting", first=1)]) as simulator:
         counts = await generate(out, simulator, 1, timeout_s=5.0)
         truth = simulator.truth()
     assert (counts.succeeded, counts.cost_micros) == (1, 3_000)
@@ -214,7 +214,7 @@ async def test_a_prediction_that_never_starts_costs_nothing(out: Path) -> None:
 
 async def test_what_cannot_be_found_is_held(out: Path) -> None:
     """The list cannot be read, so nobody knows: held, not sent again, until the user says so."""
-    async with running(QUICK, [rule("drop_after_create"), rule("poll_500")]) as simulator:
+    async with run_simulator(QUICK, [build_rule("drop_after_create"), build_rule("poll_500")]) as simulator:
         counts = await generate(out, simulator, 5, lookup_patience_s=0.1, clock=HASTY)
         simulator.set_faults([])
         again = await generate(out, simulator, 5)
@@ -230,10 +230,10 @@ async def test_every_fault_at_once(out: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(retry, "LONGEST_WAIT_S", 1.0)
     # Not at once: what stops the whole batch, or slows all of it, or removes every picture; each has a test of its own.
     left_out = {"unauthorized", "insufficient_credit", "low_credit", "retention"}
-    rules = [rule(name, 0.05) for name in faults.FAULTS if name not in {*left_out, "slow_file", "list_lag"}]
-    rules += [rule("slow_file", 0.5, rate=0.05), rule("list_lag", 0.3)]
+    rules = [build_rule(name, 0.05) for name in faults.FAULTS if name not in {*left_out, "slow_file", "list_lag"}]
+    rules += [build_rule("slow_file", 0.5, rate=0.05), build_rule("list_lag", 0.3)]
     quick = replace(QUICK, latency_s=0.2 * SPEED)
-    async with running(quick, rules) as simulator:
+    async with run_simulator(quick, rules) as simulator:
         async with batch_at(out, simulator, 500, timeout_s=5.0 * SPEED, concurrency=200) as batch:
             await generate_range(batch, *EVERYTHING)
             counts = await count_jobs(batch.engine)
@@ -253,7 +253,7 @@ async def test_every_fault_at_once(out: Path, monkeypatch: pytest.MonkeyPatch) -
 async def test_requests_for_one_picture(in_flight: int, speed: float, out: Path) -> None:
     """Create, looks and download: at most 3.2 requests for each picture, however many are in flight."""
     jobs = min(256, in_flight * 8)
-    async with running(replace(QUICK, speed=speed, latency_s=1.0)) as simulator:
+    async with run_simulator(replace(QUICK, speed=speed, latency_s=1.0)) as simulator:
         counts = await generate(out, simulator, jobs, concurrency=in_flight)
         truth = simulator.truth()
     assert counts.succeeded == jobs
@@ -263,7 +263,7 @@ async def test_requests_for_one_picture(in_flight: int, speed: float, out: Path)
 async def test_low_credit_is_waited_for(out: Path) -> None:
     """An account that takes 6 creates a minute, and says so in the body only, fails no job."""
     scaled = Simulated(speed=100, latency_s=5, picture_kb=2, shrink=16)
-    async with running(scaled, [rule("low_credit")]) as simulator:
+    async with run_simulator(scaled, [build_rule("low_credit")]) as simulator:
         counts = await generate(out, simulator, 12, concurrency=4, timeout_s=86_400, creates_per_min=600)
         truth = simulator.truth()
     assert counts.succeeded == truth.created == 12

@@ -10,8 +10,8 @@ import pytest
 from tasks.backends.replicate.models import ModelFacts, get_model_facts
 from tasks.backends.replicate.options import ReplicateOptions
 from tasks.backends.replicate.reference_inputs import MOST_DATA_BYTES, ReferenceInputs
-from tasks.backends.replicate_simulator.faults import rule
-from tasks.backends.replicate_simulator.server import running
+from tasks.backends.replicate_simulator.faults import build_rule
+from tasks.backends.replicate_simulator.server import run_simulator
 from tasks.core.errors import Rejected
 from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import open_batch
@@ -93,8 +93,8 @@ async def test_a_lost_create_with_a_picture_is_found_and_not_paid_again(
         "lookup_patience_s": 0.3,
         "creates_per_min": 60_000,
     }
-    faults = [rule("drop_after_create", 0.5)]
-    async with running(QUICK, faults) as simulator, open_ledger(out, create=True) as engine:
+    faults = [build_rule("drop_after_create", 0.5)]
+    async with run_simulator(QUICK, faults) as simulator, open_ledger(out, create=True) as engine:
         instance = BackendSettings.model_validate({**options, "api_base": simulator.url})
         settings = Settings(default_backend="dev", backends={"dev": instance})
         reference = find_reference("a.png", tmp_path)

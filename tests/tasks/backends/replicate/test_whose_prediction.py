@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tasks.backends.base import read_service_time_us
-from tasks.backends.replicate_simulator.faults import rule
-from tasks.backends.replicate_simulator.server import Simulator, running
+from tasks.backends.replicate_simulator.faults import build_rule
+from tasks.backends.replicate_simulator.server import Simulator, run_simulator
 from tasks.core.records import Counts, Job
 from tasks.core.settings import BackendSettings, Settings, StopSettings
 from tasks.generate.batch import Batch, open_batch
@@ -97,9 +97,9 @@ async def test_two_models_of_one_prompt_and_seed_stay_apart(out: Path) -> None:
     """The service names both by names of its own: a lost create of one adopts no prediction of the other."""
     twin = {"prompt": "a fox", "seed": 7}
     jobs = [job_for(n, model=model, **twin) for n, model in enumerate([SCHNELL, DEV])]
-    async with running(QUICK, [rule("renamed_owner")]) as simulator:
+    async with run_simulator(QUICK, [build_rule("renamed_owner")]) as simulator:
         await generate(out, simulator, jobs[:1])
-        simulator.set_faults([rule("renamed_owner"), rule("drop_before_create", first=1)])
+        simulator.set_faults([build_rule("renamed_owner"), build_rule("drop_before_create", first=1)])
         counts, truth = await generate(out, simulator, jobs), simulator.truth()
     assert (counts.succeeded, truth.created) == (2, 2)
     assert counts.cost_micros == round(truth.cost_usd * 1e6)
@@ -110,7 +110,7 @@ async def test_two_models_of_one_prompt_and_seed_stay_apart(out: Path) -> None:
 async def test_equal_inputs_share_no_prediction(fault: str, prompts: list[str], out: Path) -> None:
     """Rows of one seed, and those that differ in white space: each has a prediction of its own, made once."""
     jobs = [job_for(n, prompt=prompts[n % len(prompts)], seed=7) for n in range(9)]
-    async with running(QUICK, [rule(fault, first=4)]) as simulator:
+    async with run_simulator(QUICK, [build_rule(fault, first=4)]) as simulator:
         counts, truth = await generate(out, simulator, jobs), simulator.truth()
     assert (counts.succeeded, counts.held, truth.created) == (9, 0, 9)
     assert len(set(list_ids(out))) == 9
@@ -120,9 +120,9 @@ async def test_equal_inputs_share_no_prediction(fault: str, prompts: list[str], 
 async def test_a_part_of_an_input_is_no_match(tmp_path: Path) -> None:
     """A row without steps adopts no prediction of the same row with two steps, of whatever folder."""
     steps, plain = job_for(0, prompt="a fox", seed=7, steps=2), job_for(1, prompt="a fox", seed=7)
-    async with running(QUICK) as simulator:
+    async with run_simulator(QUICK) as simulator:
         await generate(tmp_path / "a", simulator, [steps])
-        simulator.set_faults([rule("drop_before_create", first=1)])
+        simulator.set_faults([build_rule("drop_before_create", first=1)])
         counts, truth = await generate(tmp_path / "b", simulator, [plain]), simulator.truth()
     assert (counts.succeeded, truth.created) == (1, 2)
     assert len(set(list_ids(tmp_path / "a", tmp_path / "b"))) == 2
@@ -132,7 +132,7 @@ async def test_a_part_of_an_input_is_no_match(tmp_path: Path) -> None:
 async def test_two_folders_of_one_manifest_pay_and_own_apart(fault: str, tmp_path: Path) -> None:
     """At once, on one account, with lost answers: no id in both ledgers, none held, the bill is both ledgers' sum."""
     folders, jobs = [tmp_path / "a", tmp_path / "b"], [job_for(n) for n in range(16)]
-    async with running(QUICK, [rule(fault, 0.3)]) as simulator:
+    async with run_simulator(QUICK, [build_rule(fault, 0.3)]) as simulator:
         counts = await asyncio.gather(*(generate(folder, simulator, jobs) for folder in folders))
         truth = simulator.truth()
     assert [(count.succeeded, count.held) for count in counts] == [(16, 0)] * 2
@@ -143,7 +143,7 @@ async def test_two_folders_of_one_manifest_pay_and_own_apart(fault: str, tmp_pat
 @pytest.mark.parametrize("fault", LOST)
 async def test_a_clock_that_is_ahead_pays_nothing_twice(fault: str, out: Path) -> None:
     """The service's clock is ten minutes behind this machine's."""
-    async with running(QUICK, [rule("clock_skew", 600), rule(fault, 0.3)]) as simulator:
+    async with run_simulator(QUICK, [build_rule("clock_skew", 600), build_rule(fault, 0.3)]) as simulator:
         counts, truth = await generate(out, simulator, [job_for(n) for n in range(20)]), simulator.truth()
     assert (counts.succeeded, truth.created) == (20, 20)
 
@@ -152,7 +152,7 @@ async def test_a_clock_that_is_ahead_pays_nothing_twice(fault: str, out: Path) -
 async def test_a_clock_put_right_between_kill_and_resume_pays_nothing_twice(clock_ahead_s: float, out: Path) -> None:
     """The intent has the service's time, so the look-up does not depend on this machine's clock at all."""
     job = job_for(0)
-    async with running(QUICK) as simulator:
+    async with run_simulator(QUICK) as simulator:
         async with open_at(out, simulator, [job]) as batch:
             lost = await leave_lost(batch, job, clock_ahead_s=clock_ahead_s)
         counts, truth = await generate(out, simulator, [job]), simulator.truth()
@@ -162,8 +162,8 @@ async def test_a_clock_put_right_between_kill_and_resume_pays_nothing_twice(cloc
 async def test_a_prediction_without_data_is_never_taken_for_none(out: Path) -> None:
     """The list has lost what would tell whose it is: held, not paid for again."""
     job = job_for(0)
-    faults = [rule("list_without_data"), rule("drop_after_create", first=1)]
-    async with running(QUICK, faults) as simulator:
+    faults = [build_rule("list_without_data"), build_rule("drop_after_create", first=1)]
+    async with run_simulator(QUICK, faults) as simulator:
         counts, truth = await generate(out, simulator, [job]), simulator.truth()
     assert (counts.held, truth.created) == (1, 1)
 
@@ -171,7 +171,7 @@ async def test_a_prediction_without_data_is_never_taken_for_none(out: Path) -> N
 async def test_after_a_kill_equal_jobs_find_their_predictions_one_to_one(out: Path) -> None:
     """Three lost predictions of one input for three jobs: none is held, none made again."""
     jobs = [job_for(n, prompt="a fox", seed=7) for n in range(3)]
-    async with running(QUICK) as simulator:
+    async with run_simulator(QUICK) as simulator:
         async with open_at(out, simulator, jobs) as batch:
             lost = [await leave_lost(batch, job) for job in jobs]
         counts, truth = await generate(out, simulator, jobs), simulator.truth()
@@ -182,7 +182,7 @@ async def test_after_a_kill_equal_jobs_find_their_predictions_one_to_one(out: Pa
 async def test_after_a_kill_a_renamed_model_is_found(out: Path) -> None:
     """Earlier predictions of the ledger show the service's name for the model."""
     jobs = [job_for(n) for n in range(3)]
-    async with running(QUICK, [rule("renamed_owner")]) as simulator:
+    async with run_simulator(QUICK, [build_rule("renamed_owner")]) as simulator:
         await generate(out, simulator, jobs[:2])
         async with open_at(out, simulator, jobs) as batch:
             lost = await leave_lost(batch, jobs[2])
@@ -194,13 +194,13 @@ async def test_after_a_kill_a_renamed_model_is_found(out: Path) -> None:
 async def test_a_claim_finds_what_the_ledger_did_not_hear_of(out: Path) -> None:
     """The run was killed between the claim and the ledger; the list shows nothing of it any more."""
     job = job_for(0)
-    async with running(QUICK) as simulator:
+    async with run_simulator(QUICK) as simulator:
         async with open_at(out, simulator, [job]) as batch:
             lost = await leave_lost(batch, job)
             account = batch.backend(job.backend).allowance().account
             claim = Claim(account=account, prediction_id=lost, job_id=job.job_id, number=1)
             assert await batch.ids.claim(claim)
-        simulator.set_faults([rule("poll_500", first=1)])
+        simulator.set_faults([build_rule("poll_500", first=1)])
         counts, truth = await generate(out, simulator, [job]), simulator.truth()
     assert (counts.succeeded, truth.created, truth.requests.get("list", 0)) == (1, 1, 0)
 
@@ -217,7 +217,9 @@ ODD = {
 async def test_an_odd_answer_harms_nothing_but_itself(fault: str, out: Path) -> None:
     """A look that breaks is no end of a prediction: all succeed, each paid for once."""
     quick = replace(QUICK, speed=SPEED)
-    async with running(quick, [rule(fault, ODD[fault]), rule("drop_before_create", 0.1)]) as simulator:
+    async with run_simulator(
+        quick, [build_rule(fault, ODD[fault]), build_rule("drop_before_create", 0.1)]
+    ) as simulator:
         counts, truth = await generate(out, simulator, [job_for(n) for n in range(40)]), simulator.truth()
     assert truth.faults[fault] > 0
     assert counts.failed == 0

@@ -14,7 +14,7 @@ import httpx
 from PIL import Image
 
 from tasks.backends.replicate_simulator.faults import Rule
-from tasks.backends.replicate_simulator.server import Simulator, running
+from tasks.backends.replicate_simulator.server import Simulator, run_simulator
 from tasks.backends.replicate_simulator.settings import Settings
 
 SCHNELL = "black-forest-labs/flux-schnell"
@@ -126,7 +126,7 @@ def inside(data: bytes) -> str:
 @asynccontextmanager
 async def rehearsal(settings: Settings = QUICK, *faults: Rule, timeout_s: float = 5.0) -> AsyncIterator[Rehearsal]:
     """A simulator with these faults, and a client that follows no redirects."""
-    async with running(settings, faults) as simulator, httpx.AsyncClient(timeout=timeout_s) as http:
+    async with run_simulator(settings, faults) as simulator, httpx.AsyncClient(timeout=timeout_s) as http:
         yield Rehearsal(simulator, http)
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tasks.backends.replicate_simulator.delivery import compute_crc32c
-from tasks.backends.replicate_simulator.faults import FAULTS, parse_rule, rule
+from tasks.backends.replicate_simulator.faults import FAULTS, build_rule, parse_rule
 from tests.tasks.backends.replicate_simulator.client import QUICK, TOKEN, inside, rehearsal, seeds
 
 GOOD = "1 png of image/png with PNG 64x64"
@@ -109,14 +109,14 @@ async def test_without_faults_a_picture_comes() -> None:
 
 async def test_credit_ends_after_so_many_creates() -> None:
     """402 stays, as on an account that nobody fills."""
-    async with rehearsal(QUICK, rule("insufficient_credit", 2)) as here:
+    async with rehearsal(QUICK, build_rule("insufficient_credit", 2)) as here:
         assert [(await here.post(values)).status_code for values in seeds(4)] == [201, 201, 402, 402]
         assert here.simulator.truth().created == 2
 
 
 async def test_low_credit_lets_one_through_and_says_when_the_next_may_come() -> None:
     """The captured words, the seconds in the body, no header; after the wait the next one passes."""
-    async with rehearsal(replace(QUICK, speed=1), rule("low_credit")) as here:
+    async with rehearsal(replace(QUICK, speed=1), build_rule("low_credit")) as here:
         first, second = [await here.post(values) for values in seeds(2)]
     assert (first.status_code, second.status_code) == (201, 429)
     assert second.json() == {
@@ -130,7 +130,7 @@ async def test_low_credit_lets_one_through_and_says_when_the_next_may_come() -> 
 
 async def test_a_lagging_list_hides_a_new_prediction_for_a_while() -> None:
     """It can be got by its id at once, and is in the list after the lag."""
-    async with rehearsal(QUICK, rule("list_lag", 100)) as here:
+    async with rehearsal(QUICK, build_rule("list_lag", 100)) as here:
         prediction = (await here.post()).json()
         assert (await here.listed())["results"] == []
         assert (await here.ended(prediction))["status"] == "succeeded"
@@ -143,7 +143,7 @@ async def test_after_the_retention_data_and_files_are_gone() -> None:
     async with rehearsal() as here:
         prediction = await here.ended((await here.post()).json())
         assert (await here.http.get(prediction["output"][0])).status_code == 200
-        here.simulator.set_faults([rule("retention", 1)])
+        here.simulator.set_faults([build_rule("retention", 1)])
         await here.simulator.provider.clock.sleep(2)
         gone = await here.ended(prediction)
         assert [gone[key] for key in ("status", "output", "input", "data_removed")] == ["succeeded", None, {}, True]
@@ -152,7 +152,7 @@ async def test_after_the_retention_data_and_files_are_gone() -> None:
 
 async def test_a_list_may_have_lost_an_input_that_a_get_still_has() -> None:
     """It says so, and the prediction stays listed."""
-    async with rehearsal(QUICK, rule("list_without_data")) as here:
+    async with rehearsal(QUICK, build_rule("list_without_data")) as here:
         prediction = (await here.post()).json()
         [listed] = (await here.listed())["results"]
         assert [listed[key] for key in ("id", "input", "data_removed")] == [prediction["id"], {}, True]
@@ -161,7 +161,7 @@ async def test_a_list_may_have_lost_an_input_that_a_get_still_has() -> None:
 
 async def test_a_list_may_lead_to_itself() -> None:
     """`next` is the address of the page that it stands on."""
-    async with rehearsal(QUICK, rule("list_loops")) as here:
+    async with rehearsal(QUICK, build_rule("list_loops")) as here:
         await here.post()
         page = await here.listed()
         assert (await here.http.get(page["next"], headers=TOKEN)).json()["next"] == page["next"]
@@ -169,7 +169,7 @@ async def test_a_list_may_lead_to_itself() -> None:
 
 async def test_odd_entries_stand_beside_the_predictions() -> None:
     """Null, a number, ids that are none; the prediction is there."""
-    async with rehearsal(QUICK, rule("list_odd_entries")) as here:
+    async with rehearsal(QUICK, build_rule("list_odd_entries")) as here:
         prediction = (await here.post()).json()
         results = (await here.listed())["results"]
     assert [results[0], results[1], results[-1]["id"]] == [None, 7, prediction["id"]]
@@ -177,7 +177,7 @@ async def test_odd_entries_stand_beside_the_predictions() -> None:
 
 async def test_a_model_may_have_a_name_of_the_services_own() -> None:
     """In the answer to the create, in the list and to a get alike."""
-    async with rehearsal(QUICK, rule("renamed_owner")) as here:
+    async with rehearsal(QUICK, build_rule("renamed_owner")) as here:
         created = (await here.post()).json()
         [listed] = (await here.listed())["results"]
         got = await here.ended(created)
@@ -186,7 +186,7 @@ async def test_a_model_may_have_a_name_of_the_services_own() -> None:
 
 async def test_the_services_clock_may_be_behind() -> None:
     """Its `Date` and its instants tell the same time, which is not this machine's."""
-    async with rehearsal(replace(QUICK, speed=1), rule("clock_skew", 3_600)) as here:
+    async with rehearsal(replace(QUICK, speed=1), build_rule("clock_skew", 3_600)) as here:
         answer = await here.post()
     date = parsedate_to_datetime(answer.headers["date"])
     assert timedelta(minutes=59) < datetime.now(UTC) - date < timedelta(minutes=61)
@@ -207,7 +207,7 @@ async def test_files_come_with_the_storages_hashes() -> None:
 
 async def test_a_hanging_start_hangs_until_its_deadline() -> None:
     """Without a deadline it is `starting` for ever; with one it ends as `aborted`, and nothing is billed."""
-    async with rehearsal(QUICK, rule("stuck_starting")) as here:
+    async with rehearsal(QUICK, build_rule("stuck_starting")) as here:
         endless = (await here.post(next(iter(seeds(1))))).json()
         assert (await here.ended(endless))["status"] == "starting"
         timed = (await here.post(headers={"Cancel-After": "5s"})).json()
@@ -217,7 +217,7 @@ async def test_a_hanging_start_hangs_until_its_deadline() -> None:
 
 async def test_partly_flagged_pictures_keep_their_numbers() -> None:
     """The files' names tell which one is missing, and so do the logs."""
-    async with rehearsal(QUICK, rule("partial_nsfw")) as here:
+    async with rehearsal(QUICK, build_rule("partial_nsfw")) as here:
         body = await here.ended((await here.post({"prompt": "a fox", "num_outputs": 3})).json())
     assert [url.rpartition("/")[2] for url in body["output"]] == ["out-0.webp", "out-2.webp"]
     assert "NSFW content detected in image 1\nTotal safe images: 2 out of 3\n" in body["logs"]
@@ -226,7 +226,7 @@ async def test_partly_flagged_pictures_keep_their_numbers() -> None:
 
 async def test_a_redirect_on_the_same_host_leads_to_the_picture() -> None:
     """It is made once, not for ever."""
-    async with rehearsal(QUICK, rule("redirect_file")) as here:
+    async with rehearsal(QUICK, build_rule("redirect_file")) as here:
         body = await here.ended((await here.post()).json())
         answer = await here.http.get(body["output"][0], follow_redirects=True)
     assert inside(answer.content) == "WEBP 64x64"
@@ -234,7 +234,7 @@ async def test_a_redirect_on_the_same_host_leads_to_the_picture() -> None:
 
 async def test_a_fault_can_be_kept_to_some_prompts() -> None:
     """Only predictions whose prompt has the text are struck."""
-    async with rehearsal(QUICK, rule("failed_e005", prompt_contains="owl")) as here:
+    async with rehearsal(QUICK, build_rule("failed_e005", prompt_contains="owl")) as here:
         ends = [await here.attempt({"prompt": f"a {animal}", "output_format": "png"}) for animal in ("fox", "owl")]
     assert [end.partition(":")[0] for end in ends] == [GOOD, "failed"]
 
@@ -253,7 +253,7 @@ async def test_faults_can_be_changed_from_another_process() -> None:
 
 async def test_a_token_at_the_files_host_is_seen() -> None:
     """At the delivery host and at the foreign one."""
-    async with rehearsal(QUICK, rule("redirect_foreign")) as here:
+    async with rehearsal(QUICK, build_rule("redirect_foreign")) as here:
         body = await here.ended((await here.post()).json())
         answer = await here.http.get(body["output"][0], headers=TOKEN)
         await here.http.get(answer.headers["location"], headers=TOKEN)
@@ -264,7 +264,7 @@ async def test_a_token_at_the_files_host_is_seen() -> None:
 async def test_a_prediction_whose_answer_was_lost_can_be_found() -> None:
     """It is in the list since just before the call, with its whole input."""
     since = datetime.now(UTC) - timedelta(seconds=1)
-    async with rehearsal(QUICK, rule("drop_after_create", first=1)) as here:
+    async with rehearsal(QUICK, build_rule("drop_after_create", first=1)) as here:
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             await here.post({"prompt": "a fox", "seed": 7})
         page = await here.listed(created_after=since.isoformat())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.backends.replicate_simulator.faults import FAULTS, FaultPlan, Rule, parse_rule, rule
+from tasks.backends.replicate_simulator.faults import FAULTS, FaultPlan, Rule, build_rule, parse_rule
 
 
 def struck(plan: FaultPlan, subjects: range, name: str = "file_404") -> list[int]:
@@ -21,29 +21,29 @@ def planned(*rules: Rule, seed: int = 0) -> FaultPlan:
 
 def test_a_share_is_kept_and_repeats_itself_in_any_order() -> None:
     """About a tenth; the same subjects for the same seed, whoever comes first; others for another seed."""
-    found = struck(planned(rule("file_404", 0.1)), range(5_000))
+    found = struck(planned(build_rule("file_404", 0.1)), range(5_000))
     assert len(found) == pytest.approx(500, rel=0.2)
-    assert sorted(struck(planned(rule("file_404", 0.1)), range(4_999, -1, -1))) == found
-    assert struck(planned(rule("file_404", 0.1), seed=1), range(5_000)) != found
+    assert sorted(struck(planned(build_rule("file_404", 0.1)), range(4_999, -1, -1))) == found
+    assert struck(planned(build_rule("file_404", 0.1), seed=1), range(5_000)) != found
 
 
 def test_the_same_subject_is_drawn_anew_each_time() -> None:
     """So a second try may go well."""
-    plan = planned(rule("file_404", 0.5))
+    plan = planned(build_rule("file_404", 0.5))
     draws = [plan.strikes("file_404", "x") is not None for _ in range(100)]
     assert 20 < sum(draws) < 80
 
 
 def test_numbers_limit_a_fault() -> None:
     """It passes the first occasions, then strikes so many times."""
-    assert struck(planned(rule("file_404", first=2, after=3)), range(10)) == [3, 4]
+    assert struck(planned(build_rule("file_404", first=2, after=3)), range(10)) == [3, 4]
 
 
 def test_other_rules_take_the_place_of_all_rules_and_count_anew() -> None:
     """What has struck so far stays in the account."""
-    plan = planned(rule("file_404", first=1))
+    plan = planned(build_rule("file_404", first=1))
     assert struck(plan, range(3)) == [0]
-    plan.replace([rule("file_404", first=1)])
+    plan.replace([build_rule("file_404", first=1)])
     assert struck(plan, range(3)) == [0]
     plan.replace([])
     assert struck(plan, range(3)) == []

@@ -14,9 +14,9 @@ from replicate.exceptions import ModelError, ReplicateError
 from replicate.helpers import FileOutput
 from replicate.prediction import Prediction
 
-from tasks.backends.replicate_simulator.faults import Rule, rule
+from tasks.backends.replicate_simulator.faults import Rule, build_rule
 from tasks.backends.replicate_simulator.models import FLUX_SCHNELL
-from tasks.backends.replicate_simulator.server import Simulator, running
+from tasks.backends.replicate_simulator.server import Simulator, run_simulator
 from tests.tasks.backends.replicate_simulator.client import QUICK, SCHNELL, inside
 
 PRO = "black-forest-labs/flux-1.1-pro"
@@ -48,7 +48,7 @@ class Official:
 @pytest.fixture
 async def official() -> AsyncIterator[Official]:
     """Both, for one test."""
-    async with running(QUICK) as simulator:
+    async with run_simulator(QUICK) as simulator:
         client = Client("r8_test", base_url=simulator.url)
         client.poll_interval = 0.01
         yield Official(simulator, client)
@@ -158,13 +158,13 @@ async def test_it_raises_its_error_with_the_status(
     official: Official, fault: str, status: int, title: str | None
 ) -> None:
     """Also where the body is no JSON."""
-    error = await official.error(rule(fault))
+    error = await official.error(build_rule(fault))
     assert (error.status, error.title) == (status, title)
 
 
 async def test_it_raises_for_a_failed_prediction(official: Official) -> None:
     """With the prediction's own words."""
-    official.simulator.set_faults([rule("failed_e005")])
+    official.simulator.set_faults([build_rule("failed_e005")])
     with pytest.raises(ModelError, match="flagged as sensitive"):
         await official.client.async_run(SCHNELL, {"prompt": "a fox"}, wait=False)
 
@@ -172,7 +172,7 @@ async def test_it_raises_for_a_failed_prediction(official: Official) -> None:
 async def test_it_repeats_a_poll_that_was_answered_429(official: Official) -> None:
     """Its GETs are repeated by itself; they say nothing about the prediction."""
     prediction = await official.create(1)
-    official.simulator.set_faults([rule("poll_429", first=1)])
+    official.simulator.set_faults([build_rule("poll_429", first=1)])
     await prediction.async_reload()
     truth = official.simulator.truth()
     assert (truth.requests["get"], truth.throttled) == (2, {"get": 1})

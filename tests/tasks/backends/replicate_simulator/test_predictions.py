@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.replicate_simulator.faults import Rule, rule
+from tasks.backends.replicate_simulator.faults import Rule, build_rule
 from tasks.backends.replicate_simulator.models import FLUX_2_PRO, FLUX_SCHNELL, Model
 from tasks.backends.replicate_simulator.predictions import (
     NEVER,
     Prediction,
-    created_json,
-    full_json,
-    listed_json,
-    synchronous_json,
+    build_created,
+    build_full,
+    build_listed,
+    build_synchronous,
 )
 from tasks.backends.replicate_simulator.provider import RETENTION_S, Provider
 from tasks.backends.replicate_simulator.settings import Settings
-from tasks.backends.replicate_simulator.simulated_time import rfc3339
+from tasks.backends.replicate_simulator.simulated_time import format_rfc3339
 from tasks.core.clock import Clock
 
 URL = "http://api"
@@ -121,10 +121,10 @@ def test_a_fresh_prediction_leaves_out_what_it_does_not_have() -> None:
     """Keys without a value are missing on a create, and null on a get."""
     here = hour()
     prediction = here.create()
-    fresh = created_json(prediction, URL)
+    fresh = build_created(prediction, URL)
     assert not {"output", "started_at", "completed_at", "metrics"} & fresh.keys()
     assert (fresh["status"], fresh["logs"], fresh["version"]) == ("starting", "", "hidden")
-    got = full_json(prediction, URL, here.s, is_gone=False)
+    got = build_full(prediction, URL, here.s, is_gone=False)
     assert [got[key] for key in ("output", "started_at", "completed_at", "metrics")] == [None, None, None, {}]
 
 
@@ -134,9 +134,9 @@ def test_the_input_comes_back_whole_in_another_order() -> None:
     values = {"prompt": "a fox", "seed": 1, "num_outputs": 1, "output_format": "png"}
     prediction = here.create(values)
     answers = [
-        created_json(prediction, URL),
-        full_json(prediction, URL, here.s, is_gone=False),
-        listed_json(prediction, URL, here.s, is_gone=False),
+        build_created(prediction, URL),
+        build_full(prediction, URL, here.s, is_gone=False),
+        build_listed(prediction, URL, here.s, is_gone=False),
     ]
     assert [answer["input"] for answer in answers] == [values] * 3
     assert len({tuple(values), *(tuple(answer["input"]) for answer in answers)}) == 4
@@ -146,21 +146,21 @@ def test_an_answer_that_was_waited_for_says_processing_and_has_the_output() -> N
     """Without completion and metrics; a wait that ran out says `starting`; a failure is told."""
     here = hour()
     prediction = here.create()
-    ended = synchronous_json(prediction, URL, prediction.created_s + 10.1)
+    ended = build_synchronous(prediction, URL, prediction.created_s + 10.1)
     assert (ended["status"], len(ended["output"])) == ("processing", 1)
     assert not {"completed_at", "metrics"} & ended.keys()
-    waited = synchronous_json(prediction, URL, prediction.created_s + 5)
+    waited = build_synchronous(prediction, URL, prediction.created_s + 5)
     assert (waited["status"], "output" in waited) == ("starting", False)
-    failing = hour(rule("failed_pa"))
+    failing = hour(build_rule("failed_pa"))
     failed = failing.create()
-    assert synchronous_json(failed, URL, failed.created_s + 11)["error"].endswith("(code: PA)")
+    assert build_synchronous(failed, URL, failed.created_s + 11)["error"].endswith("(code: PA)")
 
 
 def test_an_ended_prediction_has_its_times_and_counts() -> None:
     """Times that fit together; megapixels where the model bills by them."""
     here = hour()
     prediction = here.create({"prompt": "a fox", "resolution": "2 MP", "aspect_ratio": "16:9"}, model=FLUX_2_PRO)
-    body = full_json(prediction, URL, prediction.created_s + 11, is_gone=False)
+    body = build_full(prediction, URL, prediction.created_s + 11, is_gone=False)
     assert body["metrics"] == {
         "predict_time": 8.0,
         "total_time": 10.0,
@@ -184,7 +184,7 @@ def test_data_goes_an_hour_after_the_end() -> None:
     assert not here.provider.is_gone(prediction)
     here.s += 2
     assert here.provider.is_gone(prediction)
-    body = full_json(prediction, URL, here.s, is_gone=True)
+    body = build_full(prediction, URL, here.s, is_gone=True)
     assert [body[key] for key in ("status", "input", "output", "logs")] == ["succeeded", {}, None, ""]
 
 
@@ -200,7 +200,7 @@ def test_ids_are_of_26_letters_and_differ_also_for_the_same_input() -> None:
 
 def test_instants_have_two_to_nine_digits() -> None:
     """All lengths occur, and each is the instant."""
-    written = [rfc3339(1_800_000_000 + microsecond / 1e6) for microsecond in range(123_456, 123_464)]
+    written = [format_rfc3339(1_800_000_000 + microsecond / 1e6) for microsecond in range(123_456, 123_464)]
     assert {len(text.rpartition(".")[2]) - 1 for text in written} == set(range(2, 10))
     for text in written:
         assert datetime.fromisoformat(text).timestamp() == pytest.approx(1_800_000_000.12346, abs=0.01)
@@ -217,7 +217,7 @@ def test_the_highest_number_in_flight_is_counted_by_overlap() -> None:
 
 def test_duplicates_are_told_apart_by_what_was_billed() -> None:
     """A new attempt after a failure was created twice and billed once; the same input billed twice is told."""
-    here = hour(rule("failed_pa", first=1))
+    here = hour(build_rule("failed_pa", first=1))
     here.create()
     here.create()
     here.s += 20

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.backends.replicate_simulator.rates import Bucket, throttled
+from tasks.backends.replicate_simulator.rates import Bucket, build_throttled
 from tasks.backends.replicate_simulator.settings import WaitStated
 from tests.support.factories import FakeClock
 from tests.tasks.backends.replicate_simulator.client import QUICK, rehearsal, seeds
@@ -43,7 +43,7 @@ def test_a_call_too_many_is_told_how_long_to_wait() -> None:
 )
 def test_the_wait_stands_where_the_setting_says(stated: WaitStated, header: bool, body: bool, words: bool) -> None:  # noqa: FBT001  a table's columns
     """Captured answers have it in the body, the documentation in words; rounded up to a second."""
-    problem = throttled(6.2, "", stated)
+    problem = build_throttled(6.2, "", stated)
     assert ("Retry-After" in problem.headers, "retry_after" in problem.body) == (header, body)
     assert ("resets in ~7s" in problem.detail) == words
 

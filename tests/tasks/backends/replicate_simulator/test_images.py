@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.replicate_simulator.pictures import FORMATS, picture
-from tasks.backends.replicate_simulator.sizes import SIDES_PX, size_of
+from tasks.backends.replicate_simulator.images import FORMATS, make_image
+from tasks.backends.replicate_simulator.sizes import SIDES_PX, get_size
 from tests.tasks.backends.replicate_simulator.client import inside
 
 
@@ -15,7 +15,7 @@ from tests.tasks.backends.replicate_simulator.client import inside
 @pytest.mark.parametrize("kb", [0, 200])
 def test_a_picture_is_what_it_says(kind: str, kb: int) -> None:
     """Format and size, and about as heavy as wished."""
-    data = picture("x/0", kind, (96, 64), kb=kb)
+    data = make_image("x/0", kind, (96, 64), kb=kb)
     assert inside(data) == f"{FORMATS[kind]} 96x64"
     assert kb * 1000 <= len(data) <= kb * 1000 + 5_000
 
@@ -24,16 +24,16 @@ def test_a_picture_is_what_it_says(kind: str, kb: int) -> None:
 @pytest.mark.parametrize("kb", [0, 1, 200])
 def test_half_a_file_is_no_picture(kind: str, kb: int) -> None:
     """Whatever the filling, a cut is found by decoding."""
-    data = picture("x/0", kind, (96, 64), kb=kb)
+    data = make_image("x/0", kind, (96, 64), kb=kb)
     assert inside(data[: len(data) // 2]) == "no picture"
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_no_two_files_are_the_same(kind: str) -> None:
     """Each prediction has its own, always the same one."""
-    files = [picture(f"{number}/0", kind, (64, 64), kb=1) for number in range(200)]
+    files = [make_image(f"{number}/0", kind, (64, 64), kb=1) for number in range(200)]
     assert len(set(files)) == 200
-    assert files[7] == picture("7/0", kind, (64, 64), kb=1)
+    assert files[7] == make_image("7/0", kind, (64, 64), kb=1)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_no_two_files_are_the_same(kind: str) -> None:
 )
 def test_the_size_follows_from_the_input(values: dict[str, Any], size: tuple[int, int]) -> None:
     """By the models' own tables."""
-    assert size_of(values) == size
+    assert get_size(values) == size
 
 
 def test_every_ratio_is_about_a_megapixel() -> None:

@@ -1,7 +1,7 @@
 """Picture files at next to no cost: a few are encoded for each size and format, and every prediction gets its own copy.
 
 A copy differs in bytes (a block with the prediction's id, and filling up to the wished size), so that no two files
-are the same. The block stands before the pixels where the format allows it: half a file is half a picture.
+are the same. The block stands before the pixels where the format allows it: half a file is half an image.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ JPEG_BLOCK = 65_000
 RIFF_HEAD = 12
 
 
-def picture(name: str, kind: str, size: tuple[int, int], *, kb: int) -> bytes:
-    """The file of a picture: `kind` is png, jpg or webp, `size` in pixels, `name` makes it different from all others."""
+def make_image(name: str, kind: str, size: tuple[int, int], *, kb: int) -> bytes:
+    """The file of an image: `kind` is png, jpg or webp, `size` in pixels, `name` makes it different from all others."""
     digest = sha256(name.encode()).digest()
-    encoded = _encoded(kind, size, digest[0] % VARIANTS)
+    encoded = _encode(kind, size, digest[0] % VARIANTS)
     filling = digest * (max(0, kb * 1000 - len(encoded)) // len(digest) + 1)
     match kind:
         case "png":
-            return encoded[:PNG_HEAD] + _png_chunk(b"prVt", filling) + encoded[PNG_HEAD:]
+            return encoded[:PNG_HEAD] + _build_png_chunk(b"prVt", filling) + encoded[PNG_HEAD:]
         case "jpg":
-            return encoded[:2] + _jpeg_comments(filling) + encoded[2:]
+            return encoded[:2] + _build_jpeg_comments(filling) + encoded[2:]
         case _:
-            return _webp_with(encoded, size, filling)
+            return _extend_webp(encoded, size, filling)
 
 
 @cache
-def _encoded(kind: str, size: tuple[int, int], variant: int) -> bytes:
-    """One of the few pictures that are really made: a gradient in one of the variants' colours."""
+def _encode(kind: str, size: tuple[int, int], variant: int) -> bytes:
+    """One of the few images that are really made: a gradient in one of the variants' colours."""
     tone = 255 * variant // (VARIANTS - 1)
     shade = Image.linear_gradient("L").resize(size)
     flat = Image.new("L", size, tone)
@@ -51,17 +51,17 @@ def _encoded(kind: str, size: tuple[int, int], variant: int) -> bytes:
     return file.getvalue()
 
 
-def _png_chunk(name: bytes, data: bytes) -> bytes:
+def _build_png_chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def _jpeg_comments(data: bytes) -> bytes:
+def _build_jpeg_comments(data: bytes) -> bytes:
     blocks = (data[start : start + JPEG_BLOCK] for start in range(0, len(data), JPEG_BLOCK))
     return b"".join(b"\xff\xfe" + struct.pack(">H", len(block) + 2) + block for block in blocks)
 
 
-def _webp_with(encoded: bytes, size: tuple[int, int], data: bytes) -> bytes:
-    """The picture in the extended format, which alone may carry further chunks; they follow the pixels."""
+def _extend_webp(encoded: bytes, size: tuple[int, int], data: bytes) -> bytes:
+    """The image in the extended format, which alone may carry further chunks; they follow the pixels."""
     width, height = size
     head = struct.pack("<4sI4x", b"VP8X", 10) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     even = data + b"\0" * (len(data) % 2)
