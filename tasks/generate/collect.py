@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from tasks.backends.base import Backend
-from tasks.core.errors import BadImage, BatchStopped, JobError, StatusUnreadable, Unfetched
+from tasks.core.errors import BadImage, BatchStopped, JobError, StatusUnreadable, Unfetched, UnreadableAnswer
 from tasks.core.records import Job, Prediction, StoredImage
 from tasks.core.retry import retry_fetch
 from tasks.generate.batch import Batch
 from tasks.generate.limits import Slot
+from tasks.store.chunks import name_foreign_format
 from tasks.store.images import embedded_parameters, store_image
 
 
@@ -64,4 +65,11 @@ async def fetch_and_store(batch: Batch, backend: Backend, job: Job, prediction: 
     data = await backend.fetch(job, prediction)
     output = batch.settings.output
     parameters = embedded_parameters(job) if output.embed_parameters else None
-    return await store_image(batch.out, job, data, parameters=parameters, verify=output.verify)
+    try:
+        return await store_image(batch.out, job, data, parameters=parameters, verify=output.verify)
+    except BadImage as error:
+        if (name := name_foreign_format(data)) is None:
+            raise
+        # Whole, paid for, and the same however often it is fetched: kept instead of thrown away.
+        reason = f"what came is {name}, which is not stored as an image; the service may have a setting for the format"
+        raise UnreadableAnswer(reason, raw=data, cost_micros=prediction.cost_micros) from error

@@ -63,6 +63,33 @@ def detect_format(data: bytes) -> str | None:
     return "avif" if data[4:12] in {b"ftypavif", b"ftypavis"} else None
 
 
+_FOREIGN = {
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"BM": "BMP",
+    b"\0\0\1\0": "ICO",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"8BPS": "PSD",
+    b"v/1\x01": "EXR",
+    b"%PDF-": "PDF",
+    b"PK\3\4": "ZIP",
+    b"glTF": "glTF",
+    b"\x1aE\xdf\xa3": "WebM",
+}
+_SVG = re.compile(rb"<svg[\s>]", re.IGNORECASE)
+SVG_WITHIN = 4_096
+
+
+def name_foreign_format(data: bytes) -> str | None:
+    """The format of a whole file that is not stored as an image, such as SVG or TIFF; None for what is none of them."""
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+        return "SVG" if _SVG.search(data, 0, SVG_WITHIN) else None
+    if data[4:8] == b"ftyp" and detect_format(data) is None:
+        return "HEIC or a video"
+    return next((name for beginning, name in _FOREIGN.items() if data.startswith(beginning)), None)
+
+
 def iterate_chunks(data: bytes, *, verify: bool = True) -> Iterator[Chunk]:
     """The chunks of a PNG, JPEG or WebP file, in order; none for any other format.
 

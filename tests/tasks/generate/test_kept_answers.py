@@ -12,6 +12,7 @@ from tasks.core.records import Job, Prediction
 from tasks.generate.jobs import generate_range
 from tasks.generate.kept_answers import reread_answers
 from tasks.ledger.queries import count_jobs
+from tasks.store.chunks import name_foreign_format
 from tests.support.factories import make_job
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
 from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted, run
@@ -95,3 +96,45 @@ async def test_an_unreadable_answer_that_costs_nothing_fails_its_job_only(out: P
     counts = await run(out, backend, JOBS)
     assert (counts.failed, counts.succeeded) == (1, 4)
     assert not (out / "answers").exists()
+
+
+class DrawingBackend(ScriptedBackend):
+    """A backend whose model answers with a drawing."""
+
+    async def fetch(self, job: Job, prediction: Prediction) -> bytes:
+        return SVG
+
+
+SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"/>'
+
+
+async def test_a_whole_file_of_another_format_is_kept_not_thrown_away(out: Path) -> None:
+    """It was paid for and comes no other way: its name says what it is, and the batch stops at the first one."""
+    async with open_scripted(out, DrawingBackend(), JOBS, concurrency=1) as batch:
+        await generate_range(batch, *EVERYTHING)
+        assert batch.stop.cause is not None
+        assert "SVG" in str(batch.stop.cause)
+    assert {kept.read_bytes() for kept in (out / "answers").iterdir()} == {SVG}
+    assert ledger(out, "SELECT DISTINCT error_kind, cost_micros FROM jobs WHERE state = 'failed'") == [
+        ("unreadable_answer", PRICE_MICROS)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (SVG, "SVG"),
+        (b"\xef\xbb\xbf\n<svg>", "SVG"),
+        (b"II*\0" + bytes(8), "TIFF"),
+        (b"BM" + bytes(60), "BMP"),
+        (bytes(4) + b"ftypheic", "HEIC or a video"),
+        (bytes(4) + b"ftypavif", None),
+        (b"<html><body>502</body></html>", None),
+        (b'{"error": "no"}', None),
+        (b"\x89PNG\r\n\x1a\n", None),
+        (b"", None),
+    ],
+)
+def test_formats_that_are_not_stored_are_known_by_their_beginning(data: bytes, name: str | None) -> None:
+    """A page, a text and a broken image are none of them: they may come right when they are fetched again."""
+    assert name_foreign_format(data) == name
