@@ -83,7 +83,7 @@ class Estimate:
     cost_micros: int | None
     """Millionths of a dollar; None when no price is known."""
     latency_s: float
-    """Seconds from submit to picture, when nothing queues."""
+    """Seconds from submit to image, when nothing queues."""
     most_micros: int | None
     """The most that it can cost, which a budget sets aside; None when that is not known."""
     priced_on: date | None = None
@@ -109,13 +109,13 @@ async def close_opened(backend: object, *names: str) -> None:
 
 
 def supported_inputs(backend: Backend) -> Collection[str]:
-    """Which pictures can go into a job of this backend: of `image` and `mask`. A backend that does not say takes none."""
+    """Which images can go into a job of this backend: of `image` and `mask`. A backend that does not say takes none."""
     inputs: Collection[str] = getattr(backend, "takes", ())
     return inputs
 
 
 def check_inputs_supported(backend: Backend, job: Job) -> None:
-    """Pass where the backend takes all of the job's pictures; it would drop the others silently.
+    """Pass where the backend takes all of the job's images; it would drop the others silently.
 
     Raises:
         Rejected: It does not, since its settings have changed after the plan. Nothing was sent.
@@ -156,7 +156,7 @@ def keeps_list(backend: Backend) -> bool:
 class Backend(Protocol):
     """One configured image service. Built by `cls(context)`, which raises `ConfigError` on bad settings.
 
-    One into whose pictures others can go has an attribute `takes` beside these methods, with `image` or also `mask` in
+    One into whose images others can go has an attribute `takes` beside these methods, with `image` or also `mask` in
     it, and finds them in the job (see `tasks.store.references`).
 
     One that finds lost predictions in a list of the account has `keeps_list = True`: each id then belongs to one
@@ -210,11 +210,11 @@ class Backend(Protocol):
         """Wait until the prediction ended well; also after a restart, from its id alone.
 
         Raises:
-            Transient, Refused, Rejected, OutputGone: It ended without a picture.
+            Transient, Refused, Rejected, OutputGone: It ended without an image.
         """
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
-        """The picture's bytes as the service made them. Free, and may be repeated.
+        """The image's bytes as the service made them. Free, and may be repeated.
 
         Raises:
             Unfetched: The bytes did not come, or not whole; fetching again may help.

@@ -119,7 +119,7 @@ class Pricing:
 
     @property
     def by_time(self) -> bool:
-        """True if a run costs something that gives no picture."""
+        """True if a run costs something that gives no image."""
         return self.image_micros is None and self.price is not None and self.price.usd.second > 0
 
     @property

@@ -1,4 +1,4 @@
-"""How large a picture is, when a row leaves something open and the service wants pixels."""
+"""How large an image is, when a row leaves something open and the service wants pixels."""
 
 from __future__ import annotations
 

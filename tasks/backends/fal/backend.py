@@ -86,12 +86,12 @@ class FalBackend:
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One request into the queue."""
-        pictures = await asyncio.to_thread(build_image_inputs, job, self._options)
-        request_id = await self._api.submit({**pictures, **build_input(job, self._options)})
+        images = await asyncio.to_thread(build_image_inputs, job, self._options)
+        request_id = await self._api.submit({**images, **build_input(job, self._options)})
         return Prediction(prediction_id=request_id, created_at=to_instant(self._clock.now_us()))
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
-        """Nobody can tell, which matters only where a picture costs something."""
+        """Nobody can tell, which matters only where an image costs something."""
         if self._pricing.free:
             return None
         raise Ambiguous("the queue has no list of what was submitted", cost_micros=None)
@@ -107,13 +107,13 @@ class FalBackend:
         except TimeoutError:
             await self.cancel(prediction)
             seconds = self._options.timeout_s
-            raise Transient(f"no picture within {seconds:.0f} s", kind="timeout", cost_micros=None) from None
+            raise Transient(f"no image within {seconds:.0f} s", kind="timeout", cost_micros=None) from None
         if not answer.is_success:
             raise build_failure(answer, self._api.error_text(answer))
         return self._ended(job, prediction, ended, parse_json_object(answer))
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
-        """Fetch the first picture, without the key."""
+        """Fetch the first image, without the key."""
         try:
             return await self._delivery.fetch(prediction.output)
         except JobError as error:

@@ -23,7 +23,7 @@ NAMED_PX = {
 """Values of `image_size` by name (fal.ai docs, `ImageSize`); models know further ones, of unknown size."""
 USUAL_MEGAPIXELS = 1.0
 MOST_MEGAPIXELS = SIZE_PX[0] * SIZE_PX[1] / 1e6
-"""Of the pictures of a model that is told no size: usually and at most."""
+"""Of the images of a model that is told no size: usually and at most."""
 
 
 def build_input(job: Job, options: FalOptions) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class FalOptions(BaseModel):
     timeout_s: float = Field(300.0, ge=5, le=86_400, description="for one request, and to its start in the queue")
     usual_latency_s: float = Field(4.0, ge=0, description="seconds that one takes, until some were seen")
     requests_per_min: float = Field(3_000.0, gt=0, description="polls and cancels at most")
-    delivery_hosts: list[str] = Field(default_factory=lambda: list(DELIVERY_HOSTS), description="pictures come from")
+    delivery_hosts: list[str] = Field(default_factory=lambda: list(DELIVERY_HOSTS), description="images come from")
 
     @field_validator("queue_base")
     @classmethod

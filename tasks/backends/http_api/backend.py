@@ -81,7 +81,7 @@ class HttpBackend:
             price=find_price(context.settings.model, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
         self._costs = Costs(pricing=self._pricing, options=self._options)
-        self.takes = frozenset(name.removesuffix(BASE64) for name in self._options.pictures())
+        self.takes = frozenset(name.removesuffix(BASE64) for name in self._options.images())
         self._one_question = asyncio.Lock()
         self._unanswered: dict[str, int] = {}
         """Attempts of this process whose create was not answered yet, by job."""

@@ -43,7 +43,7 @@ OF_THE_JOB = frozenset(
     }
 )
 BASE64 = "_base64"
-OF_PICTURES = frozenset(name + form for name in INPUTS for form in ("", BASE64))
+OF_IMAGES = frozenset(name + form for name in INPUTS for form in ("", BASE64))
 """Of the images that a job starts from; they are large, so they stand in the body only."""
 OF_A_CREATE = OF_THE_JOB | {"attempt", TOKEN}
 OF_A_PREDICTION = frozenset({"id", "model", TOKEN})
@@ -171,9 +171,9 @@ class HttpOptions(Section):
         """True where the look-up shows the predictions of one job only."""
         return self.find is not None and "job_id" in find_names([self.find.url, self.find.headers, self.find.body])
 
-    def pictures(self) -> frozenset[str]:
+    def images(self) -> frozenset[str]:
         """The placeholders of images that stand in the body or the form of `create`."""
-        return OF_PICTURES.intersection(find_names([self.create.body, self.create.form]))
+        return OF_IMAGES.intersection(find_names([self.create.body, self.create.form]))
 
     def secret_channels(self) -> Iterator[tuple[str, str, str]]:
         """Of every key that a call sends: the setting, the address it goes to, the variable that holds it."""
@@ -194,7 +194,7 @@ class HttpOptions(Section):
 
 
 def _check_call(name: str, call: Call, allowed: frozenset[str]) -> None:
-    of_body = allowed | (OF_PICTURES if name == "create" else frozenset())
+    of_body = allowed | (OF_IMAGES if name == "create" else frozenset())
     from_answer = name == "result"
     parts = (
         ("url", call.url, allowed, True),

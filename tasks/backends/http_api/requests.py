@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.backends.http_api.options import BASE64, OF_PICTURES
+from tasks.backends.http_api.options import BASE64, OF_IMAGES
 from tasks.backends.http_api.places import read_first
 from tasks.backends.http_api.pointers import merge_into
 from tasks.backends.http_api.sections import Call
@@ -58,7 +58,7 @@ def read_places(call: Call, document: Any) -> dict[str, Any]:
 def _name_file(text: Any, values: Mapping[str, Any]) -> str | None:
     """The name of the bytes that a field of a form holds; None where it holds text."""
     names = list(find_names(text))
-    if len(names) != 1 or names[0] not in OF_PICTURES or text != f"{{{names[0]}}}" or names[0].endswith(BASE64):
+    if len(names) != 1 or names[0] not in OF_IMAGES or text != f"{{{names[0]}}}" or names[0].endswith(BASE64):
         return None
     return name if (name := names[0] + FILE) in values else None
 

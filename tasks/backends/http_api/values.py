@@ -47,12 +47,12 @@ def build_image_values(job: Job, options: HttpOptions) -> dict[str, str | bytes]
         Rejected: A file is gone or has changed since the plan. Nothing was sent.
     """
     values: dict[str, str | bytes] = {}
-    named = options.pictures()
-    for name, picture in get_references(job).items():
-        if not picture.is_file:
-            values[name] = picture.address
+    named = options.images()
+    for name, image in get_references(job).items():
+        if not image.is_file:
+            values[name] = image.address
         elif named & {name, name + BASE64}:
-            data = read_reference(picture)
+            data = read_reference(image)
             values |= {
                 name: build_data_address(data),
                 name + BASE64: base64.b64encode(data).decode(),
@@ -65,6 +65,6 @@ def find_image_problems(job: Job, options: HttpOptions) -> list[str]:
     """Addresses where the template wants bytes: nothing is fetched by us; each `input: reason`."""
     return [
         f"{name}: an address cannot be sent as {{{name}{BASE64}}}; give a file"
-        for name, picture in get_references(job).items()
-        if name + BASE64 in options.pictures() and not picture.is_file
+        for name, image in get_references(job).items()
+        if name + BASE64 in options.images() and not image.is_file
     ]

@@ -121,7 +121,7 @@ def read_error(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_moderation_error(error: Mapping[str, Any], detail: str) -> Refused:
-    """A refusal by moderation; one of the picture comes after the picture was made, and nobody says that it is free."""
+    """A refusal by moderation; one of the image comes after the image was made, and nobody says that it is free."""
     details = error.get("moderation_details")
     stage = error.get("moderation_stage") or (details.get("moderation_stage") if isinstance(details, dict) else None)
     return Refused(detail, cost_micros=None if stage == "output" else 0)

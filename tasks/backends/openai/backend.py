@@ -1,6 +1,6 @@
-"""The backend `openai`, one picture a call; see `tasks.backends.base.Backend` for what each method owes the engine.
+"""The backend `openai`, one image a call; see `tasks.backends.base.Backend` for what each method owes the engine.
 
-The answer of a call is the picture, and the service keeps neither: no call that was lost can be looked up. So whatever
+The answer of a call is the image, and the service keeps neither: no call that was lost can be looked up. So whatever
 ends without an answer is held, and a run that is killed between an answer and the disk has lost what it paid for; it
 says so, and pays again only when it is asked to.
 """
@@ -62,7 +62,7 @@ class OpenAIBackend:
         return find_problems(job, self._options) + edits.find_problems(job, build_body(job, self._options))
 
     def estimate(self, job: Job) -> Estimate:
-        """The configured price, else the tokens that such a picture can be."""
+        """The configured price, else the tokens that such an image can be."""
         most_micros = self._costs.most_micros(build_body(job, self._options), from_images=job.image is not None)
         return Estimate(
             cost_micros=most_micros,
@@ -79,7 +79,7 @@ class OpenAIBackend:
         )
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
-        """One call, which lasts until the picture is made and here."""
+        """One call, which lasts until the image is made and here."""
         body = build_body(job, self._options)
         path, content = GENERATIONS, {"json": body}
         if job.image is not None:
@@ -88,7 +88,7 @@ class OpenAIBackend:
         return Prediction(prediction_id=answer.request_id, output=answer)
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
-        """Nobody can tell, which matters only where a picture costs something."""
+        """Nobody can tell, which matters only where an image costs something."""
         if self._pricing.free:
             return None
         message = (

@@ -41,7 +41,7 @@ LOOKUPS = 4
 LOOKUP_PATIENCE_S = 20.0
 """How long a new batch may take to show up in the list."""
 READ_AT_ONCE = 8
-"""Pictures taken out of a batch and not on their way to be stored yet: all of them end at the same moment."""
+"""Images taken out of a batch and not on their way to be stored yet: all of them end at the same moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

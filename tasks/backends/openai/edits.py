@@ -1,6 +1,6 @@
 """The content of a request for `/images/edits`, from a job that starts from an image.
 
-Files travel as a form, which every server that speaks the API knows. Where one of the pictures is an address, all of it
+Files travel as a form, which every server that speaks the API knows. Where one of the images is an address, all of it
 travels as JSON: the service fetches the address itself (OpenAI's API description, `EditImageBodyJsonParam`, read 2026-11).
 """
 
@@ -23,10 +23,10 @@ def build_content(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         Rejected: A file is gone or has changed since the plan. Nothing was sent.
     """
-    pictures = get_references(job)
-    if all(picture.is_file for picture in pictures.values()):
-        return {"data": dict(body), "files": {name: _build_part(picture) for name, picture in pictures.items()}}
-    references = {name: {"image_url": _build_address(picture)} for name, picture in pictures.items()}
+    images = get_references(job)
+    if all(image.is_file for image in images.values()):
+        return {"data": dict(body), "files": {name: _build_part(image) for name, image in images.items()}}
+    references = {name: {"image_url": _build_address(image)} for name, image in images.items()}
     return {"json": {**body, "images": [references.pop("image")], **references}}
 
 
@@ -35,16 +35,16 @@ def find_problems(job: Job, body: Mapping[str, Any]) -> list[str]:
     if not get_references(job):
         return []
     return [
-        f"{name}: only a text, a number or true and false can be sent beside a picture"
+        f"{name}: only a text, a number or true and false can be sent beside an image"
         for name, value in body.items()
         if not isinstance(value, AS_TEXT)
     ]
 
 
-def _build_part(picture: ReferenceImage) -> tuple[str, bytes, str]:
-    data = read_reference(picture)
-    return Path(picture.address).name, data, get_media_type(data)
+def _build_part(image: ReferenceImage) -> tuple[str, bytes, str]:
+    data = read_reference(image)
+    return Path(image.address).name, data, get_media_type(data)
 
 
-def _build_address(picture: ReferenceImage) -> str:
-    return build_data_address(read_reference(picture)) if picture.is_file else picture.address
+def _build_address(image: ReferenceImage) -> str:
+    return build_data_address(read_reference(image)) if image.is_file else image.address

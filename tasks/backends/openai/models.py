@@ -46,7 +46,7 @@ class ModelFacts:
         return _check_free_size(size)
 
     def output_tokens(self, quality: object, size: object) -> int | None:
-        """The most tokens that a picture can be; None where that is not known."""
+        """The most tokens that an image can be; None where that is not known."""
         asked = self.tokens.get(str(quality or AUTO)) or max(self.tokens.values(), default=None)
         if asked is None or (size not in STANDARD_SIZES and size != AUTO):
             return None
@@ -76,7 +76,7 @@ TEXT_TOKENS = 400
 _FREE = ModelFacts(any_size=True)
 _FREE_5 = ModelFacts(any_size=True, qualities=frozenset({"low", "medium", "high", "xhigh", "max"}))
 _FACTS = {
-    # The prices of a picture on developers.openai.com (gpt-image-1-mini, read 2026-11), at 8 dollars a million tokens.
+    # The prices of an image on developers.openai.com (gpt-image-1-mini, read 2026-11), at 8 dollars a million tokens.
     "gpt-image-1-mini": ModelFacts(tokens={"low": (625, 750), "medium": (1375, 1875), "high": (4500, 6500)}),
     # community.openai.com, topic 1371851, read 2026-11.
     "gpt-image-1.5": ModelFacts(

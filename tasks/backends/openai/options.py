@@ -31,21 +31,21 @@ class OpenAIOptions(BaseModel):
         None, description="send the row's format; null: where the model is known to take it"
     )
     response_format: Literal["b64_json", "url"] | None = Field(
-        None, description="sent where set; OpenAI's present models take none and answer with the picture itself"
+        None, description="sent where set; OpenAI's present models take none and answer with the image itself"
     )
     extra_inputs: dict[str, Literal["seed", "steps", "negative_prompt"]] = Field(
         default_factory=dict, description="further inputs of a server, as {seed: seed, num_inference_steps: steps}"
     )
     output_tokens: int | None = Field(
-        None, ge=1, description="of one picture at most, for plans and budgets; null: what is known of the model"
+        None, ge=1, description="of one image at most, for plans and budgets; null: what is known of the model"
     )
     input_image_tokens: int | None = Field(
-        None, ge=1, description="of the pictures that a row starts from, at most; null: it is not known"
+        None, ge=1, description="of the images that a row starts from, at most; null: it is not known"
     )
-    timeout_s: float = Field(300.0, gt=0, le=3_600, description="for one answer; the picture is made meanwhile")
-    usual_latency_s: float = Field(20.0, ge=0, description="seconds that a picture takes, for plans")
+    timeout_s: float = Field(300.0, gt=0, le=3_600, description="for one answer; the image is made meanwhile")
+    usual_latency_s: float = Field(20.0, ge=0, description="seconds that an image takes, for plans")
     delivery_hosts: list[str] = Field(
-        default_factory=list, description="where pictures lie that come as addresses, besides api_base's own host"
+        default_factory=list, description="where images lie that come as addresses, besides api_base's own host"
     )
     batch_jobs: int = Field(200, ge=1, le=50_000, description="batch: jobs in one batch at most")
     batch_quiet_s: float = Field(5.0, ge=0, le=600, description="batch: sent when no job has come for so long")
