@@ -189,6 +189,7 @@ def _become(order: dict[str, Any], streams: list[int]) -> None:
     for number, stream in enumerate(streams[:3]):
         os.dup2(stream, number)
     os.closerange(3, max(streams) + 1)
+    _open_streams()
     if order["session"]:
         os.setsid()
     os.chdir(order["folder"])
@@ -202,6 +203,17 @@ def _become(order: dict[str, Any], streams: list[int]) -> None:
     main = ModuleType("__main__")
     sys.modules["__main__"] = main
     exec(code, main.__dict__)  # noqa: S102  the same text that `python -c` would run
+
+
+def _open_streams() -> None:
+    """Open the standard streams anew: those of before know whether they could seek in what was there then."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        before = getattr(sys, name)
+        stream = open(  # noqa: SIM115  a standard stream stays open
+            number, before.mode, 1 if number == 2 else -1, encoding=before.encoding, errors=before.errors, closefd=False
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 if __name__ == "__main__":

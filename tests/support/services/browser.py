@@ -11,7 +11,7 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.support.ui import WebDriverWait
 
-WAIT_S = 30
+WAIT_S = 300
 DESKTOP_PX = (1440, 900)
 PHONE_PX = (390, 844)
 ARGUMENTS = (

@@ -5,18 +5,32 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from tasks.core.records import Counts
 from tasks.report.displays import LineDisplay, LiveDisplay, choose_display, open_lasting_console
-from tasks.report.summary import format_place, list_next_steps
+from tasks.report.summary import Summary, format_place, list_next_steps
 from tasks.report.summary_screen import print_summary
+from tasks.store.output.folder import OutputFolder
 from tests.tasks.core.test_display import HALFWAY
 
-RECORD: dict[str, Any] = {
+EMPTY = Summary(
+    out=OutputFolder(Path("out")),
+    counts=Counts(),
+    run=None,
+    alive=False,
+    wall_s=0,
+    generated=None,
+    usage_pushed=0,
+    usage_pending=0,
+    last_activity_us=None,
+)
+RECORD: dict[str, Any] = EMPTY.as_dict() | {
     "batch": "狐",
     "total": 10,
     "planned": 2,
