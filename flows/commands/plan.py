@@ -24,7 +24,7 @@ def command(
 ) -> None:
     """Check a manifest, and show counts, cost and time of a run.
 
-    It sends nothing, spends nothing and needs no server.
+    It sends nothing, spends nothing and needs no server. Its exit status is that of the run: 3 where the budget does not suffice, 2 where something has to be set up.
 
     Example: imagen plan prompts.yaml --out runs/foxes --budget 5
     """
@@ -39,6 +39,7 @@ def command(
     from tasks.manifest.reading import build_read_options
     from tasks.plan.planner import PlanOptions
     from tasks.plan.preview import format_preview, preview_plan
+    from tasks.plan.refusals import check_preview
     from tasks.store.output import parse_output
 
     settings = load_settings(locate_config(config))
@@ -47,12 +48,14 @@ def command(
     )
     with open_manifest(manifest, options=read_options) as opened:
         plan_options = PlanOptions(backends=parse_backend_option(backend), limit=limit, salt=salt)
+        place = parse_output(out or choose_out(opened))
         record = preview_plan(
             opened,
             settings,
             plan_options,
-            out=parse_output(out or choose_out(opened)),
+            out=place,
             budget_usd=budget,
             today=datetime.now(UTC).date(),
         )
     print(dumps(record, ensure_ascii=False) if json else "\n".join(format_preview(record)))
+    check_preview(record, settings, place)

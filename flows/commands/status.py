@@ -32,12 +32,52 @@ def command(
     import asyncio
     import sys
 
-    show = _print_json if json else _print_screen
+    from tasks.core.errors import InputError
+
     try:
-        asyncio.run(show(folder, watch=watch))
+        if batches := _find_batches_below(folder):
+            if watch:
+                raise InputError(f"{folder}: holds {len(batches)} batches. Name one of them to watch it.")
+            asyncio.run(_print_overview(batches, json=json))
+        else:
+            asyncio.run((_print_json if json else _print_screen)(folder, watch=watch))
     except KeyboardInterrupt:
         # It ends the watching; the run goes on.
         sys.exit(INTERRUPTED_STATUS)
+
+
+def _find_batches_below(folder: str) -> list[str]:
+    """The batches below a local folder that is none itself, such as a folder of nights."""
+    from pathlib import Path
+
+    from tasks.core.paths import find_batches, has_ledger
+    from tasks.store.output.bucket_url import parse_bucket_url
+
+    if parse_bucket_url(folder) is not None or has_ledger(Path(folder)):
+        return []
+    return [str(found) for found in find_batches(Path(folder))]
+
+
+async def _print_overview(batches: list[str], *, json: bool) -> None:
+    """A line for each batch, or one JSON list; one that cannot be read does not hide the others."""
+    import sys
+    from json import dumps
+
+    from tasks.core.errors import ImagenError
+    from tasks.report.summary import format_counts
+
+    records = []
+    for folder in batches:
+        try:
+            record = (await _read(folder)).as_dict()
+        except ImagenError as exc:
+            print(f"imagen: {exc}", file=sys.stderr)
+            continue
+        records.append(record)
+        if not json:
+            print(f"{folder}: {format_counts(record)}; {record['outcome'] or 'planned'}")
+    if json:
+        print(dumps(records, ensure_ascii=False))
 
 
 async def _print_json(folder: str, *, watch: bool) -> None:

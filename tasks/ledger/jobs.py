@@ -29,7 +29,7 @@ SERIES_WIDTH = 2**40
 
 async def write_plan(
     engine: AsyncEngine, planned: Iterable[PlannedJob], *, run: int, salt: str, whole: bool, now_us: int
-) -> None:
+) -> int:
     """Add or move the jobs of a manifest.
 
     Args:
@@ -40,15 +40,22 @@ async def write_plan(
         whole: The manifest was read to its end. Jobs of this salt that it no longer has are withdrawn: they are not
             sent, counted or listed. Attempts in flight may have been paid for and are collected.
         now_us: Microseconds since 1970 UTC.
+
+    Returns:
+        Number of paid jobs that are withdrawn by this.
     """
     base = await _find_series_base(engine, salt)
     upsert = _build_upsert(engine.dialect.name)
     for chunk in _split_chunks(planned):
         rows = [_build_row(item, base=base, run=run, salt=salt, now_us=now_us) for item in chunk]
         await execute(engine, upsert, rows)
-    if whole:
-        gone = (jobs.c.salt == salt) & (jobs.c.planned_run != run)
-        await execute(engine, update(jobs).where(gone).values(withdrawn=True))
+    if not whole:
+        return 0
+    gone = (jobs.c.salt == salt) & (jobs.c.planned_run != run) & jobs.c.withdrawn.is_(False)
+    paid = select(func.count()).select_from(jobs).where(gone & (jobs.c.attempts > 0))
+    [(dropped,)] = await fetch_rows(engine, paid)
+    await execute(engine, update(jobs).where(gone).values(withdrawn=True))
+    return int(dropped)
 
 
 async def reopen(engine: AsyncEngine, ended: EndedFilter, *, run: int | None = None) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from tasks.backends.prices import warn_of_old_prices
 from tasks.core.money import format_usd, to_micros, to_usd
 from tasks.core.paths import has_ledger
-from tasks.core.records import ENDED_STATES
+from tasks.core.records import ENDED_STATES, JobState
 from tasks.core.safe_text import escape_control_characters
 from tasks.core.settings import Settings
 from tasks.core.text import format_count
@@ -36,6 +36,8 @@ class Known:
     """Estimate of those of the manifest's jobs that have ended."""
     ended_unpriced: int = 0
     """Those of them without a known price."""
+    dropped: int = 0
+    """Paid jobs of the batch that the manifest does not have; they would leave the table."""
 
 
 def preview_plan(
@@ -76,6 +78,7 @@ def preview_plan(
         "spent_usd": to_usd(known.spent_micros),
         "budget_usd": budget_usd,
         "budget_left_usd": left,
+        "dropped": known.dropped,
         "within_budget": None if left is None else to_do_micros <= (to_micros(left) or 0) and not to_do_unpriced,
         "duration_s": round(_estimate_left_s(report, known), 1),
         "columns": dict(report.columns),
@@ -99,6 +102,11 @@ def format_preview(record: dict[str, Any]) -> list[str]:
     if record["done"] or record["failed"] or record["held"] or record["spent_usd"]:
         counts = f"{record['done']} done, {record['failed']} failed, {record['held']} held"
         lines.append(f"already in {record['out']}: {counts}; {format_usd(record['spent_usd'])} spent so far")
+    if record["dropped"]:
+        lines.append(
+            f"{format_count(record['dropped'], 'image')} of the batch in {record['out']} would leave the table, because "
+            "the manifest does not have their rows; the files stay"
+        )
     if record["budget_usd"] is not None:
         lines.append(_format_budget(record))
     lines += [f"warning: {warning}" for warning in record["warnings"]]
@@ -128,7 +136,7 @@ async def _read_known(manifest: Manifest, settings: Settings, options: PlanOptio
     # A plan for a new folder needs no database, and starts without loading one.
     from tasks.ledger.database.connect import open_ledger  # noqa: PLC0415
     from tasks.ledger.database.location import find_ledger  # noqa: PLC0415
-    from tasks.ledger.jobs import get_known_states  # noqa: PLC0415
+    from tasks.ledger.jobs import count_paid_jobs, get_known_states  # noqa: PLC0415
     from tasks.ledger.queries import sum_committed_micros  # noqa: PLC0415
 
     states: Counter[str] = Counter()
@@ -143,8 +151,10 @@ async def _read_known(manifest: Manifest, settings: Settings, options: PlanOptio
             prices = [planner.backend(job.backend).estimate(job).cost_micros for job in ended]
             ended_micros += sum(price or 0 for price in prices)
             ended_unpriced += prices.count(None)
+        paid = 0 if options.limit is not None else await count_paid_jobs(engine, options.salt)
         return Known(
             states=states,
+            dropped=max(0, paid - states.total() + states[JobState.PLANNED]),
             spent_micros=await sum_committed_micros(engine),
             ended_micros=ended_micros,
             ended_unpriced=ended_unpriced,

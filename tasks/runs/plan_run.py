@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tasks.backends import require_ready
+from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped, ConfigError
 from tasks.core.records import Job, JobState
+from tasks.core.text import format_count
 from tasks.generate.batch import Batch
 from tasks.ledger.jobs import write_plan
 from tasks.ledger.open_jobs import Selection, find_open_backends, find_open_jobs, list_shards
@@ -55,13 +57,17 @@ async def plan_run(run: OpenRun) -> Selection:
 async def _plan_manifest(run: OpenRun, source: str) -> None:
     options = run.request.plan_options()
     with open_manifest(source, options=run.request.read_options(run.settings.columns)) as manifest:
-        await write_plan(
+        dropped = await write_plan(
             run.batch.engine,
             plan_manifest(manifest, run.settings, options),
             run=run.number,
             salt=options.salt,
             whole=options.limit is None,
             now_us=run.batch.clock.now_us(),
+        )
+    if dropped:
+        current_display.get().warn(
+            f"{format_count(dropped, 'image')} leave the table, because {source} does not have their rows; the files stay"
         )
     await record_plan(run.batch.engine, run.number, options.salt)
 

@@ -23,6 +23,8 @@ BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 SHELL = {"", "sh", "console"}
 
 ELSEWHERE = {
+    "imagen plan prompts.yaml --backend gpt-image-openai": "test_plan.py",
+    "imagen plan prompts.jsonl --out runs/foxes": "test_plan.py",
     "imagen simulate": "test_simulate.py",
     "imagen run prompts.yaml --backend flux-schnell-replicate": "test_replicate.py",
     "imagen run prompts.yaml --backend gpt-image-openai": "test_images_apis.py",

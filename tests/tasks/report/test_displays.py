@@ -49,6 +49,8 @@ RECORD: dict[str, Any] = EMPTY.as_dict() | {
     "images_per_s": 0.5,
     "errors": {"moderation": 2, "ambiguous": 1},
     "missing": 0,
+    "picked": 0,
+    "rejected": 0,
     "resized": 0,
     "resized_example": None,
     "reasons": {

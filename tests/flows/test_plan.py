@@ -1,0 +1,69 @@
+"""`imagen plan` ends as the run would: the same checks, the same exit status, nothing sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import Cli
+
+
+@pytest.fixture
+def planned(offline: Cli) -> Cli:
+    """A manifest, a priced backend, one without its token, and a folder with the batch of another prompt."""
+    (offline.folder / "m.txt").write_text("a fox\nan owl\n")
+    (offline.folder / "imagen.yaml").write_text(
+        "default_backend: s\n"
+        "backends:\n"
+        "  s: {type: sketch, price_usd: 0.04}\n"
+        "  r: {type: replicate, model: black-forest-labs/flux-schnell}\n"
+        "  u: {type: openai, model: mine, api_base: 'http://127.0.0.1:1/v1', api_key_env: null}\n"
+    )
+    assert offline.run("try", "a heron", "--out", "herons", "--quiet").returncode == 0
+    return offline
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ("", 0, ""),
+        ("--budget 1", 0, ""),
+        ("--budget 0.05", 3, "budget does not suffice"),
+        ("--backend r", 2, "REPLICATE_API_TOKEN"),
+        ("--backend u --budget 1", 2, "price is unknown"),
+        ("--out m.txt", 2, "m.txt is a file, not a folder"),
+        ("--out herons", 2, "--replace"),
+    ],
+)
+def test_its_exit_status_is_the_runs(arguments: str, status: int, said: str, planned: Cli) -> None:
+    """The plan is shown in full, and the reason stands on standard error in one line."""
+    done = planned.run("plan", "m.txt", *arguments.split())
+    assert (done.returncode, "2 images" in done.stdout) == (status, True)
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == bool(said)
+    assert not (planned.folder / "runs").exists()
+
+
+def test_rows_that_would_leave_are_counted(planned: Cli) -> None:
+    """For programs too, and only where the whole manifest is planned."""
+    assert planned.json("plan", "m.txt", "--out", "herons", status=2)["dropped"] == 1
+    assert planned.json("plan", "m.txt", "--out", "herons", "--limit", "1")["dropped"] == 0
+    (planned.folder / "m.txt").write_text("a heron\n")
+    assert planned.json("plan", "m.txt", "--out", "herons")["dropped"] == 0
+
+
+def test_the_status_of_a_folder_of_batches_is_a_line_for_each(planned: Cli) -> None:
+    """As of nights; one that cannot be read does not hide the others."""
+    for night in ("2026-11-24", "2026-11-25"):
+        planned.run("try", "a fox", "--out", f"nights/{night}", "--quiet")
+    Path(planned.folder, "nights/broken").mkdir()
+    Path(planned.folder, "nights/broken/ledger.db").write_text("no ledger")
+    done = planned.run("status", "nights")
+    assert (done.returncode, [line.partition(":")[0] for line in done.stdout.splitlines()]) == (
+        0,
+        ["nights/2026-11-24", "nights/2026-11-25"],
+    )
+    assert "nights/broken" in done.stderr
+    assert [record["images"] for record in planned.json("status", "nights")] == [1, 1]
+    assert planned.run("status", "nights", "--watch").returncode == 2
