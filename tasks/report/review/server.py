@@ -101,6 +101,7 @@ def build_app(session: ReviewSession, read: Callable[[], Awaitable[list[dict[str
     base = f"/{session.token}"
     app = Starlette(
         routes=[
+            Route("/favicon.ico", lambda _: Response(status_code=204)),
             Route(f"{base}/", show_page),
             Route(f"{base}/verdicts", list_verdicts, methods=["GET"]),
             Route(f"{base}/verdicts", judge, methods=["POST"]),

@@ -52,7 +52,7 @@
   Gallery.facetsOf = async (jobs) => {
     const names = new Set();
     for (const job of jobs) for (const name of job.extra.keys()) names.add(name);
-    const facets = Gallery.isReviewing() ? JUDGED : [];
+    const facets = Gallery.isReviewing() ? [...JUDGED] : [];
     for (const facet of facets) facet.at = Int32Array.from(jobs, (job) => facet.places.get(facet.of(job)));
     jobs.forEach((job, index) => {
       job.index = index;
@@ -117,8 +117,8 @@
   // were that facet alone not chosen from.
   Gallery.survey = (jobs, facets) => {
     const { text, filters } = Gallery.state;
-    if (last.jobs !== jobs || last.text !== text || last.filters !== filters) {
-      last = { jobs, text, filters, found: survey(jobs, facets) };
+    if (last.jobs !== jobs || last.facets !== facets || last.text !== text || last.filters !== filters) {
+      last = { jobs, facets, text, filters, found: survey(jobs, facets) };
     }
     return last.found;
   };

@@ -52,7 +52,7 @@
   let width = 0;
 
   const itemOf = (jobId) =>
-    view.items.find((each) => [each.job_id, each.first?.job_id, each.second?.job_id].includes(jobId));
+    jobId && view.items.find((each) => [each.job_id, each.first?.job_id, each.second?.job_id].includes(jobId));
 
   const build = (chosen) => {
     switch (viewName()) {
@@ -131,10 +131,12 @@
     content.append(element("p", { class: "empty" }, "Loading …"));
     const loaded = [];
     for (const batch of batches) loaded.push(await Gallery.loadJobs(batch));
-    jobs = loaded.flat();
+    const all = loaded.flat();
     if (comparing) pairs = Gallery.match(...loaded);
-    if (!comparing) await Gallery.startReview(jobs, () => Gallery.openJob() ?? focusedJob());
-    facets = await Gallery.facetsOf(jobs);
+    if (!comparing) await Gallery.startReview(all, () => Gallery.openJob() ?? focusedJob());
+    facets = await Gallery.facetsOf(all);
+    // Only now: what is drawn before all is known would be counted wrongly.
+    jobs = all;
     const failed = jobs.filter(Gallery.isFailure).length;
     const tab = tabs.find(({ dataset }) => dataset.view === "failures");
     if (tab && failed) tab.append(element("span", { class: "count" }, format.number(failed)));

@@ -65,6 +65,8 @@ def test_keys_judge_and_a_killed_server_loses_nothing(browser: Chrome, batch: Pa
         wait_for(browser, "return document.querySelector('#verdicts .told').textContent === 'saved'")
         wait_for(browser, "return document.querySelector('#verdicts span').textContent === '2 picked, 1 rejected'")
         process.kill()
+    browser.get("about:blank")
+    read_errors(browser)  # the page noticed that its server went
     assert judged(batch) == {("0", "ann"): ("pick", None), ("1", "ann"): ("reject", None), ("2", "ann"): ("pick", 4)}
     with reviewing(batch, "--reviewer", "bob") as (address, _):
         browser.get(address)
