@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tasks.backends.replicate_simulator.problems import Problem
+from tasks.backends.replicate_simulator.api.problems import Problem
 from tasks.backends.replicate_simulator.settings import Settings, WaitStated
 
 LOW_CREDIT_PER_MIN = 6.0

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.create import Creates
+from tasks.backends.replicate_simulator.api.create import Creates
+from tasks.backends.replicate_simulator.api.routes import build_api_app, build_delivery_app
 from tasks.backends.replicate_simulator.faults import Rule
 from tasks.backends.replicate_simulator.provider import Provider
-from tasks.backends.replicate_simulator.routes import build_api_app, build_delivery_app
 from tasks.backends.replicate_simulator.settings import Settings
 from tasks.backends.replicate_simulator.simulated_time import make_fast_clock
 from tasks.backends.replicate_simulator.truth import Truth

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.answers import drop_connection
+from tasks.backends.replicate_simulator.api.answers import drop_connection
 from tasks.backends.replicate_simulator.images import make_image
 from tests.support.fakes.serving import Provider
 

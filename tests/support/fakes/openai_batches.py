@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.answers import drop_connection
+from tasks.backends.replicate_simulator.api.answers import drop_connection
 from tests.support.fakes import openai_images
 from tests.support.fakes.openai_images import OpenAIImages, error
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.backends.replicate_simulator.delivery import compute_crc32c
+from tasks.backends.replicate_simulator.api.delivery import compute_crc32c
 from tasks.backends.replicate_simulator.faults import FAULTS, build_rule, parse_rule
 from tests.tasks.backends.replicate_simulator.client import QUICK, TOKEN, inside, rehearsal, seeds
 

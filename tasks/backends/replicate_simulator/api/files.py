@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.answers import build_json
-from tasks.backends.replicate_simulator.problems import Problem, build_not_found
+from tasks.backends.replicate_simulator.api.answers import build_json
+from tasks.backends.replicate_simulator.api.problems import Problem, build_not_found
 from tasks.backends.replicate_simulator.provider import Provider
 from tasks.backends.replicate_simulator.simulated_time import format_rfc3339
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.problems import Problem
+from tasks.backends.replicate_simulator.api.problems import Problem
 
 PROBLEM_JSON = "application/problem+json"
 BAD_GATEWAY_PAGE = """<!DOCTYPE html>

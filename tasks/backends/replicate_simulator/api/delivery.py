@@ -8,7 +8,7 @@ from base64 import b64encode
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from tasks.backends.replicate_simulator.answers import build_page, drop_connection
+from tasks.backends.replicate_simulator.api.answers import build_page, drop_connection
 from tasks.backends.replicate_simulator.images import CONTENT_TYPES
 from tasks.backends.replicate_simulator.outcomes import SUCCEEDED, Request
 from tasks.backends.replicate_simulator.predictions import Prediction

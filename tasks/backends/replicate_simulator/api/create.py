@@ -10,17 +10,15 @@ from typing import Any
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.answers import (
+from tasks.backends.replicate_simulator.api.answers import (
     BAD_GATEWAY_PAGE,
     GATEWAY_TIMEOUT_PAGE,
     build_json,
     build_page,
     drop_connection,
 )
-from tasks.backends.replicate_simulator.input_check import check_input, parse_body
-from tasks.backends.replicate_simulator.models import MODELS, Model, find_by_reference
-from tasks.backends.replicate_simulator.predictions import NEVER, Prediction, build_created, build_synchronous
-from tasks.backends.replicate_simulator.problems import (
+from tasks.backends.replicate_simulator.api.input_check import check_input, parse_body
+from tasks.backends.replicate_simulator.api.problems import (
     InvalidField,
     Problem,
     build_insufficient_credit,
@@ -29,6 +27,8 @@ from tasks.backends.replicate_simulator.problems import (
     build_invalid_version,
     build_not_found,
 )
+from tasks.backends.replicate_simulator.models import MODELS, Model, find_by_reference
+from tasks.backends.replicate_simulator.predictions import NEVER, Prediction, build_created, build_synchronous
 from tasks.backends.replicate_simulator.provider import Provider, describe_content
 
 ACCOUNT = "simulator"

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tasks.backends.replicate_simulator.api.problems import InvalidField, Problem, build_invalid_input
 from tasks.backends.replicate_simulator.models import Field, Model
-from tasks.backends.replicate_simulator.problems import InvalidField, Problem, build_invalid_input
 
 BODY_KEYS = {"input", "webhook", "webhook_events_filter", "webhook_completed", "stream"}
 PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.answers import build_json
+from tasks.backends.replicate_simulator.api.answers import build_json
 from tasks.backends.replicate_simulator.faults import FAULTS, Rule, build_rule, parse_rule
 from tasks.backends.replicate_simulator.provider import Provider
 

@@ -8,14 +8,14 @@ from email.utils import formatdate
 
 from aiohttp import hdrs, web
 
-from tasks.backends.replicate_simulator.answers import build_error
-from tasks.backends.replicate_simulator.control import Control
-from tasks.backends.replicate_simulator.create import Creates
-from tasks.backends.replicate_simulator.delivery import Delivery
-from tasks.backends.replicate_simulator.files import Files
-from tasks.backends.replicate_simulator.problems import Problem, build_not_found, build_unauthenticated
+from tasks.backends.replicate_simulator.api.answers import build_error
+from tasks.backends.replicate_simulator.api.control import Control
+from tasks.backends.replicate_simulator.api.create import Creates
+from tasks.backends.replicate_simulator.api.delivery import Delivery
+from tasks.backends.replicate_simulator.api.files import Files
+from tasks.backends.replicate_simulator.api.problems import Problem, build_not_found, build_unauthenticated
+from tasks.backends.replicate_simulator.api.reads import Reads
 from tasks.backends.replicate_simulator.provider import Provider
-from tasks.backends.replicate_simulator.reads import Reads
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

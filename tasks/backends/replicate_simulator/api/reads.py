@@ -11,12 +11,12 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from tasks.backends.replicate_simulator.answers import build_json
-from tasks.backends.replicate_simulator.create import ACCOUNT
-from tasks.backends.replicate_simulator.model_pages import build_model_page, build_version_page
+from tasks.backends.replicate_simulator.api.answers import build_json
+from tasks.backends.replicate_simulator.api.create import ACCOUNT
+from tasks.backends.replicate_simulator.api.model_pages import build_model_page, build_version_page
+from tasks.backends.replicate_simulator.api.problems import Problem, build_internal_error, build_not_found
 from tasks.backends.replicate_simulator.models import MODELS, Model
 from tasks.backends.replicate_simulator.predictions import NEVER, Prediction, build_full, build_listed
-from tasks.backends.replicate_simulator.problems import Problem, build_internal_error, build_not_found
 from tasks.backends.replicate_simulator.provider import Provider
 
 PAGE = 100
