@@ -66,16 +66,18 @@ class InputError(ImagenError):
 class ManifestError(InputError):
     """Raised when a manifest has problems; carries them all, up to a limit, and their number."""
 
-    def __init__(self, problems: Sequence[Problem], total: int) -> None:
-        """Keep `problems` (the first ones) and `total` (how many there are in all)."""
+    def __init__(self, problems: Sequence[Problem], total: int, notes: Sequence[str] = ()) -> None:
+        """Keep `problems` (the first ones), `total` (how many there are in all), and `notes` on how the file was read."""
         self.problems = tuple(problems)
         self.total = total
+        self.notes = tuple(notes)
         super().__init__("\n".join(self._lines()))
 
     def _lines(self) -> list[str]:
         lines = [str(problem) for problem in self.problems]
         hidden = self.total - len(self.problems)
-        return [*lines, f"... and {hidden} more problems"] if hidden else lines
+        more = [f"... and {hidden} more problems"] if hidden else []
+        return [*lines, *more, *(f"note: {note}" for note in self.notes)]
 
 
 class ConfigError(InputError):

@@ -112,7 +112,9 @@ def parse_size(value: Any) -> dict[str, Any]:
         return {"width": int(sides[1]), "height": int(sides[2])}
     if _RATIO.fullmatch(text):
         return {"aspect_ratio": text}
-    raise ValueError(f"{show(value)} is not a size; write it as 1024x768, or give width and height")
+    raise ValueError(
+        f"{show(value)} is not a size; write it as 1024x768, or leave the column out with --ignore-columns"
+    )
 
 
 def parse_format(value: Any) -> str:

@@ -34,7 +34,7 @@ def _read_lines(file: ManifestFile) -> Iterator[RawRow | Problem]:
             yield line
         elif line.strip():
             try:
-                yield _build_row(load_json(line.rstrip("\r\n")), number, file.display)
+                yield _build_row(load_json(line.rstrip("\r\n").lstrip("\ufeff")), number, file.display)
             except (ValueError, RecursionError) as exc:
                 yield Problem(file.display, number, None, f"is not JSON ({_explain(exc)})")
 

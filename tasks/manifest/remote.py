@@ -6,6 +6,7 @@ Credentials, endpoints and proxies come from the environment, as the libraries r
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from datetime import timedelta
@@ -155,29 +156,39 @@ def _fetch_hub(address: str, folder: Path) -> list[tuple[Path, str]]:
         raise ValueError(
             "is not the address of a data set; write hf://datasets/owner/name or hf://datasets/owner/name/file"
         )
+    # Its retries are told by the one error at the end.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         from huggingface_hub import HfApi, hf_hub_download  # noqa: PLC0415  of an extra
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
     except ImportError:
         raise ValueError(f"needs huggingface-hub; install it: {install_command('hf')}") from None
     repository, revision, inside = match[1], match[2], unquote(match[3] or "").strip("/")
-    import httpx  # noqa: PLC0415
-
+    endpoint = os.environ.get("HF_ENDPOINT")
     try:
         if _has_ending(inside) and not re.search(r"[*?]", inside):
             wanted = [inside]
         else:
-            files = HfApi().list_repo_files(repository, repo_type="dataset", revision=revision)
+            files = HfApi(endpoint=endpoint).list_repo_files(repository, repo_type="dataset", revision=revision)
             wanted = _choose_parts(files, inside, inside)
         return [
             (
                 Path(
-                    hf_hub_download(repository, name, repo_type="dataset", revision=revision, local_dir=folder / "hub")
+                    hf_hub_download(
+                        repository,
+                        name,
+                        repo_type="dataset",
+                        revision=revision,
+                        local_dir=folder / "hub",
+                        endpoint=endpoint,
+                    )
                 ),
                 f"hf://datasets/{repository}/{name}",
             )
             for name in wanted
         ]
-    except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError) as exc:
+    except ValueError:
+        raise
+    except Exception as exc:  # noqa: BLE001  the errors of its transport are not a part of its interface
         reason = next(iter(str(exc).splitlines()), type(exc).__name__)
         raise ValueError(f"cannot be fetched ({reason[:300]})") from None

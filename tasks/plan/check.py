@@ -58,9 +58,11 @@ def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions,
     tally = _Tally(planner)
     for item in planner.plan(read_prompts(manifest, findings)):
         tally.add(item)
-    report = replace(
-        tally.report(settings), columns=findings.to_record(), notes=(*findings.notes, *_note_repeated(planner))
-    )
+    try:
+        report = tally.report(settings)
+    except ManifestError as exc:
+        raise ManifestError(exc.problems, exc.total, tuple(findings.notes)) from None
+    report = replace(report, columns=findings.to_record(), notes=(*findings.notes, *_note_repeated(planner)))
     if ask:
         for name in tally.may_be_asked:
             require_ready(name, planner.backend(name))

@@ -273,6 +273,13 @@ def serving(answers: dict[str, tuple[int, str, bytes]]) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
+        def do_HEAD(self) -> None:
+            status, _, body = answers.get(self.path, (404, "", b""))
+            self.send_response(status)
+            for name, value in (("ETag", '"e"'), ("X-Repo-Commit", "c" * 40), ("Content-Length", str(len(body)))):
+                self.send_header(name, value)
+            self.end_headers()
+
         def log_message(self, *_: object) -> None:
             pass
 
@@ -324,6 +331,29 @@ def test_an_address_without_a_file_is_told(
 def test_an_address_that_is_none_is_told(address: str) -> None:
     """Nothing is asked for it."""
     assert address in refuse(address)
+
+
+def test_a_data_set_is_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A data set of Hugging Face: all of its parts, or one file."""
+    files = [
+        {"type": "file", "path": path, "size": 9, "oid": "o"} for path in ("README.md", "data/0.csv", "data/1.csv")
+    ]
+    answers = {
+        "/api/datasets/fox/prompts/tree/main?recursive=true&expand=false": (
+            200,
+            "application/json",
+            json.dumps(files).encode(),
+        ),
+        "/datasets/fox/prompts/resolve/main/data/0.csv": (200, "text/csv", b"prompt\na\n"),
+        "/datasets/fox/prompts/resolve/main/data/1.csv": (200, "text/csv", b"prompt\nb\n"),
+    }
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with serving(answers) as address:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        assert open_prompts("hf://datasets/fox/prompts") == ["a", "b"]
+        assert open_prompts("hf://datasets/fox/prompts/data/1.csv") == ["b"]
+        assert "holds no manifest" in refuse("hf://datasets/fox/prompts/other")
 
 
 def test_bytes_of_a_table_are_never_text(tmp_path: Path) -> None:
