@@ -161,7 +161,9 @@ class HttpBackend:
             return None
         if self._options.find is not None:
             return await self._lost.look_up(job, since, known)
-        if self._options.idempotency_header is not None and job.job_id in self._unanswered:
+        attempt = self._lost.find_repeatable(job, since, known, self._unanswered)
+        if attempt is not None:
+            self._unanswered[job.job_id] = attempt
             return await self._lost.repeat(job, self._unanswered, self.submit)
         raise Ambiguous("the configuration names no look-up (find), so nobody knows", cost_micros=None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -13,7 +13,7 @@ from tasks.backends.base import find_taken
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.http_api.api import DescribedApi
 from tasks.backends.http_api.options import HttpOptions
-from tasks.core.clock import Clock
+from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import Ambiguous, NotCreated, OutputGone, Refused, Rejected, Throttled
 from tasks.core.records import Job, Prediction
 from tasks.core.retry import retry_look
@@ -62,6 +62,21 @@ class LostCreates:
             if found:
                 return Prediction(prediction_id=found[0])
         return None
+
+    def find_repeatable(
+        self, job: Job, since: datetime, known: Collection[str], unanswered: Mapping[str, int]
+    ) -> int | None:
+        """The attempt whose create may be repeated under its key; None where the service would make another prediction."""
+        if self.options.idempotency_header is None:
+            return None
+        if job.job_id in unanswered:
+            return unanswered[job.job_id]
+        number: int | None = getattr(known, "number", None)
+        if number is None or self.options.idempotency_lasts_s is None:
+            return None
+        # Half of the time is left for clocks that differ and for the wait until the repetition is answered.
+        age_s = (to_instant(self.clock.now_us()) - since).total_seconds()
+        return number if 0 <= age_s < self.options.idempotency_lasts_s / 2 else None
 
     async def repeat(self, job: Job, unanswered: dict[str, int], submit: Submit) -> Prediction:
         """The same create under the same key, which the service answers with the same prediction.

@@ -96,6 +96,9 @@ class HttpOptions(Section):
     idempotency_header: HeaderName | None = Field(
         None, description="the service makes one prediction for equal values of this header, however often it is sent"
     )
+    idempotency_lasts_s: float | None = Field(
+        None, gt=0, description="how long the service remembers such a key; null: relied on within one run only"
+    )
     opts_at: Pointer = Field("", description="object of create.body or create.form into which backend_opts are merged")
     default_width: int | None = Field(None, ge=16, description="where the row gives no size; null: none is sent")
     default_height: int | None = Field(None, ge=16, description="likewise")
@@ -135,6 +138,8 @@ class HttpOptions(Section):
             yield f"opts_at: in create stands no object at {self.opts_at!r}"
         if (self.default_width is None) != (self.default_height is None):
             yield "default_width: needs default_height, and the other way round"
+        if self.idempotency_lasts_s is not None and self.idempotency_header is None:
+            yield "idempotency_lasts_s: needs idempotency_header"
         yield from self._token_problems()
 
     def _token_problems(self) -> Iterator[str]:

@@ -177,6 +177,36 @@ async def test_after_a_kill_an_idempotency_key_is_not_relied_on(out: Path, provi
     assert provider.created == []
 
 
+@pytest.mark.parametrize("was_created", [True, False])
+async def test_a_key_that_lasts_is_repeated_after_a_kill(
+    was_created: bool,  # noqa: FBT001  a case
+    out: Path,
+    provider: JsonApi,
+) -> None:
+    """One prediction, whether the create had arrived or not; the key is that of the attempt that was interrupted."""
+    instance = polled(provider.url, idempotency_header="Idempotency-Key", idempotency_lasts_s=86_400)
+    job = make_instance_job(instance)
+    async with batch_at(out, instance, [job]) as batch:
+        await batch.journal.submitting(job, number=1, reserved_micros=20_000, now_us=batch.clock.now_us())
+        if was_created:
+            await batch.backend("api").submit(job, attempt=1)
+    counts = await generate(out, instance, [job], clock=HASTY)
+    assert (counts.succeeded, counts.cost_micros, len(provider.created)) == (1, 20_000, 1)
+
+
+async def test_a_key_that_may_be_forgotten_is_not_repeated(out: Path, provider: JsonApi) -> None:
+    """Past half of the time that the service remembers it, or with a clock set back, the job is held."""
+    instance = polled(provider.url, idempotency_header="Idempotency-Key", idempotency_lasts_s=600)
+    for number, age_s in enumerate((400, -60)):
+        job = make_instance_job(instance, number)
+        (out / str(number)).mkdir(parents=True)
+        async with batch_at(out / str(number), instance, [job]) as batch:
+            begun_us = batch.clock.now_us() - age_s * 1_000_000
+            await batch.journal.submitting(job, number=1, reserved_micros=20_000, now_us=begun_us)
+        assert (await generate(out / str(number), instance, [job])).held == 1
+    assert provider.created == []
+
+
 REASONS = {
     "invalid": ("invalid", 0),
     "flagged": ("moderation", 0),
