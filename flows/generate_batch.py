@@ -6,6 +6,7 @@ The body is the list of steps; each step is one module of `tasks`.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from prefect import Flow, flow
@@ -22,6 +23,7 @@ from tasks.orchestration.artifacts import write_report_artifacts
 from tasks.orchestration.cancellation import heed_cancellation
 from tasks.orchestration.flow_parameters import take_fields
 from tasks.orchestration.global_limits import hold_global_limits
+from tasks.orchestration.run_log import log_run
 from tasks.orchestration.shards import generate_open_jobs
 from tasks.orchestration.states import build_flow_state
 from tasks.runs.checks import check_request
@@ -34,12 +36,16 @@ from tasks.usage.push import push_usage
 
 def _build_run_name() -> str:
     request = _fill_in_date(RunRequest.model_validate(this_run.parameters))
+    if this_deployment.name:
+        return f"{this_deployment.name} {request.get_day(this_run.scheduled_start_time)}"
     what = request.manifest or ("reroll" if request.reroll or request.rejected else "resume")
     return f"{what} -> {request.out}"
 
 
 def _log_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001  Prefect's names
-    """Leave in the flow run's log where the batch is; whatever ended the run, its ledger is whole."""
+    """Leave in the flow run's log how the batch goes on; a run that came to its end has said so itself."""
+    if isinstance(getattr(state.data, "result", state.data), dict):
+        return
     request = RunRequest.model_validate(flow_run.parameters)
     out = request.on(flow_run.expected_start_time or datetime.now(UTC)).out
     if has_ledger(parse_output(out).home):
@@ -64,18 +70,24 @@ async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
         The state that Prefect shows; its data is the summary.
     """
     request = _fill_in_date(request)
+    series = _choose_series(request)
     check_request(request)
     async with open_run(request, deployment=this_deployment.name) as run, handle_signals(run.batch.stop):
-        async with heed_cancellation(run):
+        async with heed_cancellation(run), log_run(run):
             selection = await plan_run(run)
             async with hold_global_limits(run.batch, selection):
-                await generate_open_jobs(run.batch, selection, run=run.number)
+                await generate_open_jobs(run.batch, selection, run=run.number, series=series)
         run.batch.out.check_in_place()
         await write_metadata(run.batch.engine, run.batch.out)
         usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
         summary = await conclude_run(run, usage)
-        await write_report_artifacts(run.batch, summary)
+        await write_report_artifacts(run.batch, summary, series=series)
     return build_flow_state(summary.as_dict())
+
+
+def _choose_series(request: RunRequest) -> str:
+    """Choose the name that the artifacts of all nights of a schedule share."""
+    return this_deployment.name or (Path(request.manifest).stem if request.manifest else parse_output(request.out).name)
 
 
 def _fill_in_date(request: RunRequest) -> RunRequest:

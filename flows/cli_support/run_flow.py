@@ -28,6 +28,7 @@ from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
 from tasks.runs.run import hand_over, open_run
 
+FLOW_RUN_TAG = "imagen"
 QUIET_CONSOLE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 """Prefect's own lines stay off the screen; its server still gets them."""
 
@@ -126,9 +127,11 @@ async def _plan_and_run(request: RunRequest, *, verbose: bool) -> dict[str, Any]
 
 async def _run_flow(request: RunRequest) -> dict[str, Any]:
     # Prefect reads its settings when it is imported, and takes a second to load.
+    from prefect import tags
+
     from flows.generate_batch import generate_batch
 
-    with _explain_server_errors():  # what the flow itself raises is in its state
+    with _explain_server_errors(), tags(FLOW_RUN_TAG):  # what the flow itself raises is in its state
         state = await generate_batch(**request.parameters(), return_state=True)
     outcome: object = await state.aresult(raise_on_failure=False)
     if isinstance(outcome, dict):

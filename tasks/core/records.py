@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from textwrap import shorten
 from typing import Any, Literal
 
+LABEL_CHARACTERS = 40
 RunnerKind = Literal["local", "dask", "ray"]
 """Where shards are generated: in this process, or in worker processes."""
 
@@ -162,7 +164,12 @@ class Job:
     @property
     def label(self) -> str:
         """A short name for people: the row's id, else the start of its prompt, then the sample."""
-        name = self.id or " ".join(self.prompt.split())[:40]
+        # A first word that is longer than a label is cut; other words are left whole.
+        name = (
+            self.id
+            or shorten(self.prompt, LABEL_CHARACTERS, placeholder="…").lstrip("…")
+            or self.prompt[:LABEL_CHARACTERS]
+        )
         return f"{name} #{self.sample}" if self.sample else name
 
 

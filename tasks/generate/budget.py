@@ -56,6 +56,11 @@ class Budget:
         """True where there is a cap."""
         return self._cap_micros is not None
 
+    @property
+    def used_share(self) -> float | None:
+        """Share of the cap that is spent or reserved; None where there is no cap."""
+        return self._committed_micros / self._cap_micros if self._cap_micros else None
+
     def check_estimate(self, micros: int) -> None:
         """Check that an estimate is within the cap.
 

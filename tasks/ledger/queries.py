@@ -154,6 +154,13 @@ async def find_reasons(engine: AsyncEngine) -> dict[str, dict[str, Any]]:
     }
 
 
+async def find_first_images(engine: AsyncEngine, limit: int) -> list[tuple[str, str]]:
+    """The first jobs with an image in manifest order: label and file name."""
+    made = (jobs.c.state == JobState.SUCCEEDED) & jobs.c.withdrawn.is_(False) & jobs.c.file_name.is_not(None)
+    query = select(jobs).where(made).order_by(*IN_ORDER).limit(limit)
+    return [(job_from_row(row).label, row.file_name) for row in await fetch_rows(engine, query)]
+
+
 async def read_ended_pages(engine: AsyncEngine, ended: EndedFilter) -> AsyncIterator[list[Job]]:
     """The jobs that match the filter in manifest order, `PAGE_ROWS` at a time."""
     async for page in read_pages(engine, match_ended(ended)):

@@ -1,13 +1,15 @@
 """Artifacts in Prefect's pages: progress, summary and failures of a batch.
 
-Artifacts are for people. One that cannot be written is logged and forgotten: it never costs a picture.
+Artifacts are for people. One that cannot be written is logged and forgotten: it never costs an image.
 """
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -19,24 +21,31 @@ from prefect.artifacts import (
 from slugify import slugify
 
 from tasks.core.clock import repeat_every
+from tasks.core.errors import BadImage, OutputError
+from tasks.core.safe_text import escape_lines
 from tasks.generate.batch import Batch
-from tasks.ledger.queries import find_failures
+from tasks.ledger.queries import find_failures, find_first_images
+from tasks.report.gallery.thumbnails import encode_thumbnail
 from tasks.report.summary import Summary, format_summary
+from tasks.store.images import DECODER_ERRORS
 
 UPDATE_EVERY_S = 5.0
 FAILURES_SHOWN = 100
 """A table artifact is one database row; a long one slows the UI."""
 
+SHEET_IMAGES, SHEET_COLUMNS, SHEET_SIDE_PX = 12, 4, 160
+SHEET_MOST_BYTES = 16 * 1024**2
+
 logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def keep_progress_artifact(batch: Batch, left: int) -> AsyncIterator[None]:
+async def keep_progress_artifact(batch: Batch, left: int, *, series: str) -> AsyncIterator[None]:
     """Keep a progress artifact true for the duration of the block."""
     artifact_id: UUID | None = None
     with _ignore_errors():
         artifact_id = await acreate_progress_artifact(
-            0.0, key=_build_key(batch, "progress"), description=f"{left} jobs"
+            0.0, key=_build_key(series, "progress"), description=f"{left} jobs into {batch.out}"
         )
 
     async def update() -> None:
@@ -48,19 +57,47 @@ async def keep_progress_artifact(batch: Batch, left: int) -> AsyncIterator[None]
         yield
 
 
-async def write_report_artifacts(batch: Batch, summary: Summary) -> None:
-    """Write the summary and, where there are any, the failures."""
+async def write_report_artifacts(batch: Batch, summary: Summary, *, series: str) -> None:
+    """Write the summary with small images and, where there are any, the failures."""
     rows = await find_failures(batch.engine, FAILURES_SHOWN)
+    record = summary.as_dict()
     with _ignore_errors():
-        markdown = "\n".join(f"- {line}" for line in format_summary(summary.as_dict()))
-        await acreate_markdown_artifact(f"# {batch.out.name}\n\n{markdown}\n", key=_build_key(batch, "summary"))
+        markdown = "\n".join(f"- {escape_lines(line)}" for line in format_summary(record))
+        sheet = await _draw_contact_sheet(batch)
+        await acreate_markdown_artifact(
+            f"# {batch.out.name}\n\n{markdown}\n\n{sheet}\n",
+            key=_build_key(series, "summary"),
+            description=f"{record['images']} of {record['total']} images in {batch.out}",
+        )
         if rows:
-            await acreate_table_artifact([dict(row) for row in rows], key=_build_key(batch, "failures"))
+            await acreate_table_artifact(
+                [dict(row) for row in rows],
+                key=_build_key(series, "failures"),
+                description=f"Jobs without an image in {batch.out}, the first {FAILURES_SHOWN}",
+            )
 
 
-def _build_key(batch: Batch, what: str) -> str:
-    """An artifact key: the same for every run of a batch, so that Prefect keeps a history."""
-    return f"imagen-{slugify(batch.out.name) or 'batch'}-{what}"
+async def _draw_contact_sheet(batch: Batch) -> str:
+    """Draw the batch's first images as a markdown table; the small images are in it, so no address has to lead to them."""
+    cells = []
+    for label, file_name in await find_first_images(batch.engine, SHEET_IMAGES):
+        with suppress(OutputError, BadImage, *DECODER_ERRORS):
+            data = await asyncio.to_thread(batch.out.read, file_name)
+            if data is not None and len(data) <= SHEET_MOST_BYTES:
+                small = await asyncio.to_thread(encode_thumbnail, data, side_px=SHEET_SIDE_PX)
+                cells.append(f"![{slugify(label)}](data:image/webp;base64,{base64.b64encode(small).decode()})")
+    if not cells:
+        return ""
+    width = min(SHEET_COLUMNS, len(cells))
+    cells += [""] * (-len(cells) % width)
+    rows = [cells[start : start + width] for start in range(0, len(cells), width)]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
+
+
+def _build_key(series: str, what: str) -> str:
+    """Build an artifact's key: the same for all runs of a deployment or manifest, so that Prefect keeps one history."""
+    return f"imagen-{slugify(series) or 'batch'}-{what}"
 
 
 @contextmanager

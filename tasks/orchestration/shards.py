@@ -50,7 +50,7 @@ async def generate_shard(
     return build_shard_state(counts)
 
 
-async def generate_open_jobs(batch: Batch, selection: Selection, *, run: int) -> None:
+async def generate_open_jobs(batch: Batch, selection: Selection, *, run: int, series: str) -> None:
     """Run the selected open jobs as task runs, in this event loop or on the cluster that the settings name.
 
     Returns when every one of them has ended, or the batch was stopped and what was in flight has landed.
@@ -59,11 +59,12 @@ async def generate_open_jobs(batch: Batch, selection: Selection, *, run: int) ->
         batch: The open batch.
         selection: Which of its open jobs are meant.
         run: The run's number.
+        series: Name of the deployment or manifest, which artifacts are kept under.
     """
     left = await count_open(batch.engine, selection)
     if not left or batch.stop.requested:
         return
-    async with show_progress(batch, left=left), keep_progress_artifact(batch, left=left):
+    async with show_progress(batch, left=left), keep_progress_artifact(batch, left=left, series=series):
         if batch.settings.runner.kind == "local":
             await _run_locally(batch, selection, size=choose_shard_size(left))
         else:

@@ -119,13 +119,17 @@ class RunRequest(BaseModel):
         default=False, description="Make every image once more that a review rejects and that has no reroll yet."
     )
 
+    def get_day(self, start: datetime) -> str:
+        """The day of an aware instant in the request's time zone, as `2026-11-26`."""
+        return start.astimezone(ZoneInfo(self.timezone) if self.timezone else None).date().isoformat()
+
     def on(self, start: datetime) -> RunRequest:
         """Fill in `{date}`.
 
         Args:
             start: When the run was to start; aware.
         """
-        date = start.astimezone(ZoneInfo(self.timezone) if self.timezone else None).date().isoformat()
+        date = self.get_day(start)
         filled = {"out": self.out.replace(DATE, date), "salt": self.salt.replace(DATE, date)}
         return self.model_copy(update=filled)
 

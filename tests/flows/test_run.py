@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -199,9 +200,19 @@ def test_prefect_shows_every_prompt_by_name(cli: Cli, prefect_url: str) -> None:
         tasks = api.post("/task_runs/filter", json=mine).json()
         assert {task["name"] for task in tasks} == {f"row-{number}" for number in range(8)}
         artifacts = {item["key"]: item for item in api.post("/artifacts/filter", json=mine).json()}
-    assert set(artifacts) == {"imagen-shown-progress", "imagen-shown-summary", "imagen-shown-failures"}
-    assert artifacts["imagen-shown-progress"]["data"] == 100.0
-    assert len(json.loads(artifacts["imagen-shown-failures"]["data"])) == record["failed"]
+        logs = api.post("/logs/filter", json={"logs": {"flow_run_id": {"any_": [runs[0]["id"]]}}, "limit": 200}).json()
+    assert runs[0]["tags"] == ["imagen"]
+    states = Counter(task["state"]["name"] for task in tasks)
+    assert states == {"Completed": record["images"], "Failed": record["failed"]}
+    assert {task["state"]["message"] for task in tasks} >= {"1 of 1"}
+    assert set(artifacts) == {"imagen-m-progress", "imagen-m-summary", "imagen-m-failures"}
+    assert artifacts["imagen-m-progress"]["data"] == 100.0
+    assert artifacts["imagen-m-summary"]["data"].count("](data:image/webp;base64,") == record["images"]
+    assert len(json.loads(artifacts["imagen-m-failures"]["data"])) == record["failed"]
+    messages = [each["message"] for each in logs]
+    assert "generating 8 images" in messages
+    assert sum(": failed, " in message for message in messages) == record["failed"]
+    assert not any("picture" in message for message in messages if ": failed, " in message)
 
 
 def test_large_batches_have_few_task_runs(cli: Cli, prefect_url: str) -> None:

@@ -99,7 +99,7 @@ class Thumbnails:
         if stored in self._made:
             return Thumbnail(_get_name(actual), trouble, made=False)
         # Shrinking and encoding happen in a thread; Pillow's C code lets others run meanwhile.
-        await self._out.write(lambda: NewFile(stored, _encode_thumbnail(data)))
+        await self._out.write(lambda: NewFile(stored, encode_thumbnail(data)))
         self._made.add(stored)
         return Thumbnail(_get_name(actual), trouble, made=True)
 
@@ -123,20 +123,25 @@ def _read_hashed(out: Output, file_name: str) -> tuple[bytes, str]:
     return data, hashlib.sha256(data).hexdigest()
 
 
-def _encode_thumbnail(data: bytes) -> bytes:
-    small, file = _reduce(data), BytesIO()
+def encode_thumbnail(data: bytes, *, side_px: int = SIDE_PX) -> bytes:
+    """Encode a small WebP of an image.
+
+    Raises:
+        BadImage: It cannot be decoded; errors of `DECODER_ERRORS` mean the same.
+    """
+    small, file = _reduce(data, side_px), BytesIO()
     small.save(file, "WEBP", quality=QUALITY, icc_profile=small.info.get("icc_profile"))
     return file.getvalue()
 
 
-def _reduce(data: bytes) -> Image.Image:
+def _reduce(data: bytes, side_px: int) -> Image.Image:
     with open_image(data) as image:
-        image.draft("RGB", (SIDE_PX, SIDE_PX))  # a JPEG is decoded at a fraction of its size
+        image.draft("RGB", (side_px, side_px))  # a JPEG is decoded at a fraction of its size
         upright = _turn_upright(image)
         profile = upright.info.get("icc_profile")
         mode = "RGBA" if "transparency" in upright.info else _MODES.get(upright.mode, "RGB")
         small = upright.convert(mode)
-        small.thumbnail((SIDE_PX, SIDE_PX))
+        small.thumbnail((side_px, side_px))
         small.info = {"icc_profile": profile} if upright.mode == small.mode and profile else {}
         return small
 

@@ -1,0 +1,139 @@
+"""The log of a flow run in Prefect's pages: phases, throttling, money, and every job without an image.
+
+Jobs are named by id and line. A job without an id is named by its line only: prompts stay out of the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prefect.logging import get_run_logger
+
+from tasks.core.clock import repeat_every
+from tasks.core.display import Display, ProgressSnapshot, current_display
+from tasks.core.records import JobState
+from tasks.core.safe_text import error_text
+from tasks.core.text import format_command
+from tasks.generate.budget import Budget
+from tasks.ledger.queries import find_failures
+from tasks.runs.run import OpenRun
+
+LOOK_S = 2.0
+MOST_JOBS = 100
+"""Jobs without an image that are named; the table of failures and `imagen status` have the rest."""
+BUDGET_SHARES = (0.5, 0.8, 1.0)
+
+RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+
+@asynccontextmanager
+async def log_run(run: OpenRun) -> AsyncIterator[None]:
+    """Write to the flow run's log what happens in the block, and in the end which jobs have no image."""
+    logger = get_run_logger()
+    shown = current_display.set(LoggedDisplay(current_display.get(), logger))
+    watch = RunWatch(run, logger)
+    try:
+        async with repeat_every(watch.look, every_s=LOOK_S):
+            yield
+        await _log_jobs_without_image(run, logger)
+    finally:
+        current_display.reset(shown)
+
+
+class LoggedDisplay:
+    """A display whose phases and warnings are logged too."""
+
+    def __init__(self, inner: Display, logger: RunLogger) -> None:
+        """Show on `inner` what is shown, and log what stays."""
+        self._inner = inner
+        self._logger = logger
+
+    def phase(self, text: str) -> None:
+        """See `Display.phase`."""
+        self._logger.info("%s", text)
+        self._inner.phase(text)
+
+    def warn(self, text: str) -> None:
+        """See `Display.warn`."""
+        self._logger.warning("%s", text)
+        self._inner.warn(text)
+
+    def note(self, text: str) -> None:
+        """See `Display.note`."""
+        self._logger.info("%s", text)
+        self._inner.note(text)
+
+    def start(self, left: int) -> None:
+        """See `Display.start`."""
+        self._logger.info("generating %d images", left)
+        self._inner.start(left)
+
+    def update(self, progress: ProgressSnapshot, elapsed_s: float) -> None:
+        """See `Display.update`."""
+        self._inner.update(progress, elapsed_s)
+
+    def finish(self) -> None:
+        """See `Display.finish`."""
+        self._inner.finish()
+
+
+class RunWatch:
+    """Looks at a running batch every few seconds and logs what has changed."""
+
+    def __init__(self, run: OpenRun, logger: RunLogger) -> None:
+        """Start with nothing logged."""
+        self._batch = run.batch
+        self._logger = logger
+        self._slowest_per_min: float | None = None
+        self._budget_logged = 0.0
+        self._stop_logged = False
+
+    async def look(self) -> None:
+        """Log a rate that was cut, a share of the budget that was reached, and a stop."""
+        self._look_at_rate()
+        self._look_at_budget()
+        cause = self._batch.stop.cause
+        if cause is not None and not self._stop_logged:
+            self._stop_logged = True
+            self._logger.warning("no new jobs are started, those in flight land: %s", cause)
+
+    def _look_at_rate(self) -> None:
+        slowed = [rate for rate in self._batch.rate_limiters if rate.is_slowed]
+        if not slowed:
+            if self._slowest_per_min is not None:
+                self._logger.info("the provider's limit is over: back to the full rate")
+            self._slowest_per_min = None
+            return
+        slowest = min(slowed, key=lambda rate: rate.per_min)
+        if self._slowest_per_min is None or slowest.per_min < self._slowest_per_min:
+            self._slowest_per_min = slowest.per_min
+            self._logger.warning(
+                "429 from the provider: slowed to %.0f creates a minute, pause of %.0f s",
+                slowest.per_min,
+                slowest.pause_s,
+            )
+
+    def _look_at_budget(self) -> None:
+        budget = self._batch.budget
+        share = budget.used_share if isinstance(budget, Budget) else None
+        reached = max((each for each in BUDGET_SHARES if share is not None and share >= each), default=0.0)
+        if reached > self._budget_logged:
+            self._budget_logged = reached
+            self._logger.warning("%.0f %% of the budget is spent or reserved", 100 * reached)
+
+
+async def _log_jobs_without_image(run: OpenRun, logger: RunLogger) -> None:
+    rows = await find_failures(run.batch.engine, MOST_JOBS + 1)
+    for row in rows[:MOST_JOBS]:
+        name = f"{row['id']} (line {row['line']})" if row["id"] else f"line {row['line']}"
+        message = error_text(row["error_message"] or "")
+        logger.warning("%s: %s, %s: %s", name, row["state"], row["error_kind"], message)
+    if len(rows) > MOST_JOBS:
+        logger.warning("and more; all of them: %s", format_command("status", run.batch.out))
+    if any(row["state"] == JobState.HELD for row in rows):
+        command = format_command("resume", run.batch.out, "--retry-held")
+        logger.warning(
+            "what is held may have been paid for; to look again, and pay again where it is not found: %s", command
+        )
