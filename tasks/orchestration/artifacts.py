@@ -33,7 +33,7 @@ UPDATE_EVERY_S = 5.0
 FAILURES_SHOWN = 100
 """A table artifact is one database row; a long one slows the UI."""
 
-SHEET_IMAGES, SHEET_COLUMNS, SHEET_SIDE_PX = 12, 4, 160
+SHEET_IMAGES, SHEET_SIDE_PX = 12, 160
 SHEET_MOST_BYTES = 16 * 1024**2
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ async def write_report_artifacts(batch: Batch, summary: Summary, *, series: str)
 
 
 async def _draw_contact_sheet(batch: Batch) -> str:
-    """Draw the batch's first images as a markdown table; the small images are in it, so no address has to lead to them."""
+    """Draw the batch's first images in markdown; the small images are in it, so no address has to lead to them."""
     cells = []
     for label, file_name in await find_first_images(batch.engine, SHEET_IMAGES):
         with suppress(OutputError, BadImage, *DECODER_ERRORS):
@@ -86,13 +86,8 @@ async def _draw_contact_sheet(batch: Batch) -> str:
             if data is not None and len(data) <= SHEET_MOST_BYTES:
                 small = await asyncio.to_thread(encode_thumbnail, data, side_px=SHEET_SIDE_PX)
                 cells.append(f"![{slugify(label)}](data:image/webp;base64,{base64.b64encode(small).decode()})")
-    if not cells:
-        return ""
-    width = min(SHEET_COLUMNS, len(cells))
-    cells += [""] * (-len(cells) % width)
-    rows = [cells[start : start + width] for start in range(0, len(cells), width)]
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
+    # No table: Prefect's pages show columns without a heading of their own as one.
+    return "\n".join(cells)
 
 
 def _build_key(series: str, what: str) -> str:

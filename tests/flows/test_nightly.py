@@ -99,6 +99,7 @@ def test_a_schedule_fires_and_outlives_the_process_that_serves_it(
         run = eventually(lambda: first_completed(prefect_service, "soon"))
     assert (run["state_name"], run["auto_scheduled"]) == ("Completed", True), run["state"]
     day = datetime.fromisoformat(run["expected_start_time"]).astimezone(UTC).date().isoformat()
+    assert run["name"] == f"soon {day}"
     assert pictures(nightly.folder / "runs/soon" / day) == 3
     deployment = prefect_service.ask("GET", "/deployments/name/generate-batch/soon")
     assert (deployment["paused"], [each["active"] for each in deployment["schedules"]]) == (False, [True])
