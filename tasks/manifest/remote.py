@@ -6,7 +6,6 @@ Credentials, endpoints and proxies come from the environment, as the libraries r
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from datetime import timedelta
@@ -157,7 +156,7 @@ def _fetch_hub(address: str, folder: Path) -> list[tuple[Path, str]]:
             "is not the address of a data set; write hf://datasets/owner/name or hf://datasets/owner/name/file"
         )
     # Its retries are told by the one error at the end.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         from huggingface_hub import HfApi, hf_hub_download  # noqa: PLC0415  of an extra

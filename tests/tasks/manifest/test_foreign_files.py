@@ -17,11 +17,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from obstore.store import from_url
 
 from tasks.core.errors import ManifestError
 from tasks.core.records import Problem, Prompt
 from tasks.manifest import Findings, open_manifest, read_prompts
 from tasks.manifest.reading import build_read_options
+from tests.support.services.object_storage import BUCKET
 from tests.tasks.manifest.reading import good, piped, problems
 
 
@@ -401,3 +403,17 @@ def test_the_table_of_a_batch_is_a_manifest(tmp_path: Path) -> None:
     [prompt] = good(tmp_path, "m.jsonl", json.dumps(row))
     assert (prompt.id, prompt.seed, prompt.width, prompt.aspect_ratio) == ("fox-1", 7, None, "16:9")
     assert (prompt.extra, prompt.model) == ({"mood": "calm"}, None)
+
+
+@pytest.mark.usefixtures("rclone")
+def test_a_bucket_is_fetched(prefix: str) -> None:
+    """A file, the parts under a prefix, and a pattern."""
+    store = from_url(f"s3://{BUCKET}", client_options={"allow_http": True})
+    for name, prompt in (("t/1.csv", "a"), ("t/2.csv", "b"), ("t/_SUCCESS", "no"), ("other.csv", "c")):
+        store.put(f"{prefix}/{name}", f"prompt\n{prompt}\n".encode())
+    root = f"s3://{BUCKET}/{prefix}"
+    assert open_prompts(f"{root}/t/1.csv") == ["a"]
+    assert open_prompts(f"{root}/t") == ["a", "b"]
+    assert open_prompts(f"{root}/t/*.csv") == ["a", "b"]
+    assert "cannot be fetched" in refuse(f"{root}/missing.csv")
+    assert "holds no manifest" in refuse(f"{root}/nowhere")
