@@ -197,7 +197,7 @@ async def test_a_key_that_lasts_is_repeated_after_a_kill(
 async def test_a_key_that_may_be_forgotten_is_not_repeated(out: Path, provider: JsonApi) -> None:
     """Past half of the time that the service remembers it, or with a clock set back, the job is held."""
     instance = polled(provider.url, idempotency_header="Idempotency-Key", idempotency_lasts_s=600)
-    for number, age_s in enumerate((400, -60)):
+    for number, age_s in enumerate((400, -600)):
         job = make_instance_job(instance, number)
         (out / str(number)).mkdir(parents=True)
         async with batch_at(out / str(number), instance, [job]) as batch:
