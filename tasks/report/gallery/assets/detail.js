@@ -144,6 +144,7 @@
   let items = [];
   let at = 0;
   let onClose = () => {};
+  let leftByAddress = false;
 
   const step = (by) => {
     const next = at + by;
@@ -168,8 +169,9 @@
       click: (event) => event.target === dialog && dialog.close(),
       close: () => {
         // Back does the same as the cross: what was pushed when this opened is taken back.
-        if (Gallery.state.job && history.state?.pushed) history.back();
-        else if (Gallery.state.job) Gallery.change({ job: "" });
+        if (leftByAddress) leftByAddress = false;
+        else if (history.state?.pushed) history.back();
+        else Gallery.change({ job: "" });
         onClose(items[at]);
       },
     },
@@ -209,5 +211,9 @@
   // The job that is open alone, and the way to the next one.
   Gallery.openJob = () => (dialog.open && !("first" in items[at]) ? { job: items[at], next: () => step(1) } : null);
 
-  Gallery.onChange((changed) => changed.includes("job") && !Gallery.state.job && dialog.open && dialog.close());
+  Gallery.onChange((changed) => {
+    if (!changed.includes("job") || Gallery.state.job || !dialog.open) return;
+    leftByAddress = true;
+    dialog.close();
+  });
 }

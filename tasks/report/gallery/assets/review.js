@@ -66,7 +66,7 @@
     },
   };
 
-  const told = element("span", { class: "told", role: "status" });
+  const told = element("span", { class: "saved", role: "status" });
 
   // One message at a time, in order; what could not be sent is sent with the next one.
   let sending = Promise.resolve();
@@ -178,8 +178,10 @@
     element("h2", {}, "Keys"),
     element("dl", { class: "facts" }, HELP.flatMap(([key, what]) => [element("dt", {}, key), element("dd", {}, what)])),
     element("button", { class: "side", type: "button", click: () => help.close() }, "Close"));
-  document.body.append(help);
-  const showHelp = () => help.open || help.showModal();
+  const showHelp = () => {
+    if (!help.isConnected) document.body.append(help);
+    if (!help.open) help.showModal();
+  };
 
   const press = {
     p: (job, next) => { const was = Gallery.ownVerdict(job).verdict === "pick"; say(job, { verdict: was ? null : "pick" }); if (!was) next(); },

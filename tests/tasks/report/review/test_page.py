@@ -62,7 +62,7 @@ def test_keys_judge_and_a_killed_server_loses_nothing(browser: Chrome, batch: Pa
         browser.get(address)
         wait_for(browser, READY)
         press(browser, Keys.ARROW_DOWN, "p", "x", "4", "p")
-        wait_for(browser, "return document.querySelector('#verdicts .told').textContent === 'saved'")
+        wait_for(browser, "return document.querySelector('#verdicts .saved').textContent === 'saved'")
         wait_for(browser, "return document.querySelector('#verdicts span').textContent === '2 picked, 1 rejected'")
         process.kill()
     browser.get("about:blank")
@@ -75,7 +75,7 @@ def test_keys_judge_and_a_killed_server_loses_nothing(browser: Chrome, batch: Pa
         press(browser, Keys.ARROW_DOWN, Keys.ENTER)
         assert "ann: picked" in texts(browser, ".judging .hint")
         press(browser, "x", "u")
-        wait_for(browser, "return document.querySelector('#verdicts .told').textContent === 'saved'")
+        wait_for(browser, "return document.querySelector('#verdicts .saved').textContent === 'saved'")
         wait_for(browser, "return document.querySelector('#verdicts span').textContent === '0 picked, 0 rejected'")
         assert read_errors(browser) == []
     assert judged(batch)["0", "bob"] == (None, None)
@@ -93,7 +93,7 @@ def test_a_page_from_a_file_keeps_verdicts_in_the_browser(browser: Chrome, tmp_p
     assert texts(browser, "#verdicts span:first-child") == ["1 picked, 1 rejected"]
     assert texts(browser, "[data-facet=verdict] label") == ["picked1", "rejected1", "not judged4"]
     find(browser, "#verdicts button.side").click()
-    wait_for(browser, "return document.querySelector('#verdicts .told').textContent.includes('imagen pick')")
+    wait_for(browser, "return document.querySelector('#verdicts .saved').textContent.includes('imagen pick')")
     press(browser, "?")
     assert find(browser, "dialog.help").is_displayed()
     browser.execute_script("localStorage.clear()")
