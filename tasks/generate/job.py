@@ -1,7 +1,6 @@
-"""One job in one run: its stages, and the effects of each decision.
+"""One job in one run: its stages, and the effects of what `tasks.generate.decisions` decides.
 
-The intent is on disk before a paid call leaves. `tasks.generate.decisions` says what follows an error;
-`tasks.generate.attempt` changes money and ledger together.
+The intent is on disk before a paid call leaves; `tasks.generate.attempt` changes money and ledger together.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from tasks.backends.base import Backend, check_inputs_supported, keeps_list
+from tasks.backends.base import Backend, check_inputs_supported
 from tasks.core.errors import (
     Ambiguous,
     BatchStopped,
@@ -20,7 +19,7 @@ from tasks.core.errors import (
     Throttled,
     UnreadableAnswer,
 )
-from tasks.core.records import Job, JobState, Prediction
+from tasks.core.records import Job, JobState
 from tasks.core.retry import get_attempt_pause_s
 from tasks.generate.attempt import Attempt, begin_attempt, fail_unsent, take_over_attempt
 from tasks.generate.batch import Batch
@@ -28,7 +27,7 @@ from tasks.generate.collect import collect_image
 from tasks.generate.decisions import Situation, Stage, Step, Trouble, decide_next, explain_exception
 from tasks.generate.kept_answers import build_answer_name, build_unreadable_stop
 from tasks.generate.limits import Slot, build_refused_stop
-from tasks.generate.prediction_ids import KnownPredictions, list_known
+from tasks.generate.look_up import claim_prediction, find_lost
 from tasks.ledger.open_jobs import OpenJob
 from tasks.plan.fallback import find_fallback
 from tasks.store.output.base import NewFile
@@ -122,54 +121,24 @@ class JobRun:
         prediction = await self._backend.submit(self._job, attempt=attempt.number)
         self._limits.creates.record_success()
         self._limits.refusals.record_success()
-        if not await self._claim(attempt, prediction):
+        if not await claim_prediction(self._backend, attempt, prediction):
             # A look-up of an equal input took it for its own; there is another one for this attempt, or none.
             raise Ambiguous("its prediction went to another attempt of the same input", cost_micros=None)
         await attempt.note_submitted(prediction)
 
-    async def _claim(self, attempt: Attempt, prediction: Prediction) -> bool:
-        """True where the prediction is this attempt's; a backend without a shared list hands out no other's."""
-        if not keeps_list(self._backend):
-            return True
-        return await self._batch.ids.claim(self._know(attempt).build_claim(prediction.prediction_id))
-
-    def _know(self, attempt: Attempt) -> KnownPredictions:
-        account = self._backend.allowance().account
-        return KnownPredictions(ids=self._batch.ids, account=account, job=self._job, number=attempt.number)
-
     async def _look_up(self, attempt: Attempt) -> None:
-        known = self._know(attempt)
-        try:
-            found = await self._find(attempt, known)
-            while found is not None and not await self._claim(attempt, found):
-                known.listed.add(found.prediction_id)
-                found = await self._find(attempt, known)
-        except (Ambiguous, BatchStopped):
-            raise
-        except Exception as exc:  # only None is certainty that there is none
-            raise Ambiguous(f"the look-up broke ({type(exc).__name__}: {exc})", cost_micros=None) from exc
+        found = await find_lost(self._backend, attempt, self._slot)
         if found is None:
             raise NotCreated("the answer to its create was lost, and the service has no such prediction")
         await attempt.note_submitted(found)
 
-    async def _find(self, attempt: Attempt, known: KnownPredictions) -> Prediction | None:
-        if keeps_list(self._backend):
-            if own := await known.find_own():
-                return Prediction(prediction_id=own)
-        else:
-            await list_known(known)
-        since = await attempt.find_since()
-        usual_s = self._backend.estimate(self._job).latency_s
-        async with self._limits.lend_slot(self._slot, after_s=usual_s, sleep=self._batch.clock.sleep):
-            return await self._backend.find(self._job, since=since, known=known)
-
     def _get_situation(self) -> Situation:
-        attempt, has_fallback = self._attempt, self._fallback is not None and not self._open_job.withdrawn
+        attempt = self._attempt
         at = Situation(
             stage=self._stage,
             refused_s=self._limits.refusals.lasting_s,
             attempts_left=self._attempts_left,
-            has_fallback=has_fallback,
+            has_fallback=self._fallback is not None and not self._open_job.withdrawn,
         )
         return at if attempt is None else replace(at, sends=attempt.sends, looks=attempt.looks, consent=attempt.consent)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,7 +18,7 @@ from tasks.backends.base import Allowance
 from tasks.backends.client.rate_limiter import CreateLimiter
 from tasks.core.clock import Clock
 from tasks.core.settings import Settings
-from tasks.generate.batch import Batch, build_local_limiter
+from tasks.generate.batch import Batch, build_local_limiter, find_cause
 from tasks.generate.prediction_ids import open_prediction_ids
 from tasks.generate.stop import StopSignal
 from tasks.generate.workers.claims import ClaimRange, Claims
@@ -107,13 +108,14 @@ async def open_worker(
         start: The record of the run that sends the workers.
         leases: This worker's leases.
     """
-    clock, stop = Clock(), StopSignal()
+    out = parse_output(order.out)
+    clock, stop = Clock(), StopSignal(partial(find_cause, out))
     beat = Heartbeat(engine, run=order.run, stop=stop, limits=settings.stop)
     cap_micros = start.budget_micros
     budget = SharedBudget(engine, owner=leases.terms.owner, cap_micros=cap_micros, sleep=clock.sleep)
     async with open_prediction_ids(engine) as ids:
         batch = Batch(
-            out=parse_output(order.out),
+            out=out,
             settings=settings,
             engine=engine,
             journal=Journal(engine, leases.terms),

@@ -75,7 +75,10 @@ class OutputFolder:
 
     def check_in_place(self) -> None:
         """See `Output.check_in_place`."""
-        if self._inode is not None and self._find_inode() != self._inode:
+        found = self._find_inode()
+        if self._inode is None:  # a worker's first look
+            self._inode = found
+        elif found != self._inode:
             raise BatchStopped(
                 "moved",
                 f"the folder {self._path} was renamed, replaced or deleted while the batch ran, so nothing more is sent "
