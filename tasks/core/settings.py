@@ -40,7 +40,7 @@ def _check_sendable(options: dict[str, Any]) -> dict[str, Any]:
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """Name of an environment variable: what it holds, a secret, never stands in the configuration."""
 Price = Annotated[float, Field(ge=0, le=100_000)]
-"""Dollars; no picture is dearer. A greater one would not fit into the usage table, nor a batch of them into the ledger."""
+"""Dollars; no image costs more. A greater one would not fit into the usage table, nor a batch of them into the ledger."""
 
 
 LedgerUrl = Annotated[

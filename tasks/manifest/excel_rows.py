@@ -14,9 +14,9 @@ from tasks.manifest.reading import Findings, ReadOptions
 from tasks.manifest.source import ManifestFile
 
 MOST_BYTES = 64 * 1024 * 1024
-MOST_UNPACKED_BYTES = 1024 * 1024 * 1024
+MOST_UNPACKED_BYTES = 256 * 1024 * 1024
 """A spreadsheet is a packed file that is read whole."""
-MOST_CELLS = 20_000_000
+MOST_CELLS = 5_000_000
 
 
 def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:

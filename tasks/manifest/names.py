@@ -94,6 +94,7 @@ _BETWEEN = re.compile(r"[\s_\-\u200b-\u200f\u2060\ufeff]+")
 _ALIASES = {
     alias.replace("_", ""): (column, rank) for column, names in NAMES.items() for rank, alias in enumerate(names)
 }
+_ALIAS_LETTERS = {alias: frozenset(alias) for alias in _ALIASES if len(alias) >= SHORTEST_MISSPELT}
 PROMPT_NAMES = frozenset(alias for alias, (column, _) in _ALIASES.items() if column == "prompt")
 """Folded."""
 
@@ -125,10 +126,12 @@ def guess_column(name: str) -> str | None:
     folded = fold_name(name)
     if len(folded) < SHORTEST_MISSPELT or folded in WORDS:
         return None
-    for alias, (column, _) in _ALIASES.items():
+    letters = frozenset(folded)
+    for alias, alias_letters in _ALIAS_LETTERS.items():
         allowed = 2 if min(len(alias), len(folded)) >= LONG_NAME else 1
-        if len(alias) >= SHORTEST_MISSPELT and _is_near(folded, alias, allowed):
-            return column
+        # Each difference changes two letters at most; comparing sets spares nearly all of the work.
+        if len(letters ^ alias_letters) <= 2 * allowed and _is_near(folded, alias, allowed):
+            return _ALIASES[alias][0]
     return None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
@@ -30,6 +31,8 @@ NAMELESS = "manifest"
 """Name of a manifest that is called `..csv`: an output folder `runs/.` would be that of all batches."""
 SNIFFED_BYTES = 64 * 1024
 MOST_FILES = 10_000
+MOST_ENTRIES = 100_000
+"""Of a folder and all below it."""
 LATIN_FORMATS = frozenset({"csv", "tsv"})
 """Formats that spreadsheets write in Windows-1252."""
 
@@ -175,7 +178,10 @@ def _list_folder(folder: Path, source: str) -> list[Path]:
     if has_ledger(folder):
         table = folder / "metadata.parquet"
         raise _refuse(source, f"is the output folder of a batch; `{format_command('run', table)}` reads its table")
-    return _check_parts(sorted(path for path in folder.rglob("*") if not _is_hidden(path.relative_to(folder))), source)
+    found = list(islice(folder.rglob("*"), MOST_ENTRIES + 1))
+    if len(found) > MOST_ENTRIES:
+        raise _refuse(source, f"holds more than {MOST_ENTRIES:,} files; name the folder of the manifest itself")
+    return _check_parts(sorted(path for path in found if not _is_hidden(path.relative_to(folder))), source)
 
 
 def _is_hidden(path: Path) -> bool:

@@ -1,6 +1,6 @@
 """The same job on another backend: what changes, what stays, and after which ends another one is tried.
 
-A job keeps its identity, its seed and its place, so the manifest finds it again whoever made its picture.
+A job keeps its identity, its seed and its place, so the manifest finds it again whoever made its image.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from tasks.core.errors import BadImage, OutputGone, Unfetched
 from tasks.core.records import Job
 from tasks.core.settings import Settings
 
-_PICTURE_WAS_MADE = (BadImage, OutputGone, Unfetched)
+_IMAGE_WAS_MADE = (BadImage, OutputGone, Unfetched)
 
 
 def move_to_backend(job: Job, name: str, settings: Settings) -> Job:

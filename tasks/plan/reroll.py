@@ -1,7 +1,7 @@
-"""`imagen reroll`: one picture once more, as a job of its own beside the one that it came from.
+"""`imagen reroll`: one image once more, as a job of its own beside the one that it came from.
 
 Takes a job that has ended, and another seed or prompt; gives a new job with its own identity, seed, price and record.
-What was paid for stays: the old picture keeps its file and its row. The new job belongs to a series of its own, so
+What was paid for stays: the old image keeps its file and its row. The new job belongs to a series of its own, so
 that a run of the manifest neither withdraws it nor makes it again.
 """
 
@@ -24,7 +24,7 @@ from tasks.ledger.verdicts import find_rejected
 
 REROLL_SALT = "imagen:reroll"
 LINK = "rerolled_from"
-"""Key of `extra` that holds the job_id of the picture that a reroll came from."""
+"""Key of `extra` that holds the job_id of the image that a reroll came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Reroll:
     """The user's request; plain values, as they travel through Prefect."""
 
     source: str
-    """The job_id of the picture that it comes from."""
+    """The job_id of the image that it comes from."""
     seed: int | None = None
     prompt: str | None = None
 
@@ -58,7 +58,7 @@ async def plan_reroll(engine: AsyncEngine, reroll: Reroll) -> PlannedReroll:
     the next derived seed is taken.
 
     Raises:
-        InputError: The picture has not been made yet, or nothing of it would change.
+        InputError: The image has not been made yet, or nothing of it would change.
     """
     source = await get_job_row(engine, reroll.source)
     _check(source, reroll)
