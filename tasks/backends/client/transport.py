@@ -15,7 +15,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from tasks.backends.client.proxies import UnusableProxy, find_proxy
-from tasks.core.errors import ConfigError
+from tasks.core.errors import BatchStopped, ConfigError
 
 NEVER_SENT = (
     aiohttp.ClientConnectorError,
@@ -48,11 +48,14 @@ class Transport(httpx.AsyncBaseTransport):
         """Keep to these limits.
 
         Raises:
-            ConfigError: SSL_CERT_FILE or SSL_CERT_DIR cannot be used.
+            BatchStopped: SSL_CERT_FILE or SSL_CERT_DIR cannot be used, so nothing can be sent.
         """
         self._limits = limits
         self._pools: dict[str, _Pool] = {}
-        self._ssl_context = build_ssl_context()
+        try:
+            self._ssl_context = build_ssl_context()
+        except ConfigError as exc:
+            raise BatchStopped("certificates", f"{exc}. Correct the variable, then resume") from exc
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer. Its body is read, decoded and bounded by whoever reads it."""

@@ -17,6 +17,8 @@ class RawAnswer:
     request_id: str
     body: bytes
     media_type: str = ""
+    reported_micros: int | None = None
+    """Cost as a gateway states it in a header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,11 +19,15 @@ from tasks.backends.client.calls import (
 from tasks.backends.client.payloads import MOST_ANSWER_BYTES
 from tasks.backends.client.refusals import find_codes, is_moderation
 from tasks.backends.openai.answer import ImageAnswer, RawAnswer, build_unreadable, parse_image_answer
+from tasks.backends.prices import MOST_RUN_USD
 from tasks.core.errors import BatchStopped, JobError, Refused, Throttled
-from tasks.core.outside_values import parse_identifier
+from tasks.core.money import to_micros
+from tasks.core.outside_values import parse_identifier, parse_number
 
 GENERATIONS = "/images/generations"
 EDITS = "/images/edits"
+GATEWAY_COST = "x-litellm-response-cost"
+"""Header of LiteLLM's proxy (1.108.7, run 2026-11), which many put before their providers."""
 # "Rate limit exceeded for images per minute in organization ... Limit: 5/1min." and "Rate limit reached for gpt-image-1
 # ... on input-images per min: Limit 5, Used 5, Requested 1. Please try again in 12s." (captured answers, 2024-2026)
 _STATED_RATE = re.compile(r"images per min(?:ute)?\b.*?Limit:? (\d+)", re.IGNORECASE)
@@ -73,6 +77,7 @@ class ImagesApi:
             request_id=parse_identifier(answer.headers.get("x-request-id")) or client_request_id,
             body=answer.content,
             media_type=answer.headers.get("content-type", ""),
+            reported_micros=_read_cost(answer),
         )
 
     def parse(self, raw: RawAnswer) -> ImageAnswer:
@@ -110,6 +115,15 @@ class ImagesApi:
     async def close(self) -> None:
         """Close the connections."""
         await self.calls.close()
+
+
+def _read_cost(answer: httpx.Response) -> int | None:
+    """Millionths of a dollar that a gateway says the call cost; None where it says nothing, or no cost."""
+    try:
+        stated = float(answer.headers[GATEWAY_COST])
+    except (KeyError, ValueError):
+        return None
+    return to_micros(parse_number(stated, most=MOST_RUN_USD))
 
 
 def read_error(body: Mapping[str, Any]) -> dict[str, Any]:

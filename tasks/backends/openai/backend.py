@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 
@@ -23,7 +24,7 @@ from tasks.backends.openai.api import EDITS, GENERATIONS, ImagesApi
 from tasks.backends.openai.costs import Costs
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.openai.request import build_body, find_problems
-from tasks.backends.prices import Pricing, find_price
+from tasks.backends.prices import Pricing, check_reported, find_price
 from tasks.core.errors import Ambiguous, JobError, OutputGone, Refused, UnreadableAnswer
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
@@ -121,7 +122,11 @@ class OpenAIBackend:
             # The whole answer came, so its fixed price is known though its tokens are not.
             error.cost_micros = self._pricing.image_micros
             raise
-        return self._check(job, prediction_id, answer)
+        ended = self._check(job, prediction_id, answer)
+        reported = check_reported(raw.reported_micros, ended.cost_micros)
+        if reported is None or self._pricing.image_micros is not None:
+            return ended
+        return replace(ended, cost_micros=reported, cost_source="reported")
 
     def _check(self, job: Job, prediction_id: str, answer: ImageAnswer) -> Prediction:
         cost_micros, source = self._costs.price(answer, from_images=job.image is not None)

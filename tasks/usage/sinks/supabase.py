@@ -11,7 +11,7 @@ from tenacity import AsyncRetrying
 
 from tasks.backends.client.transport import Transport
 from tasks.core.addresses import find_cleartext_problem
-from tasks.core.errors import UsageAway, UsageRefused
+from tasks.core.errors import BatchStopped, UsageAway, UsageRefused
 from tasks.core.settings import UsageSettings
 from tasks.usage.groups import UsageGroup, add_up
 from tasks.usage.query import UsageQuery
@@ -98,7 +98,10 @@ async def open_supabase(settings: UsageSettings, retrying: AsyncRetrying) -> Asy
     bearer = {} if key.startswith("sb_") else {"Authorization": f"Bearer {key}"}
     headers = {"apikey": key, "User-Agent": "imagen", **PROFILES, **bearer}
     timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-    transport = Transport(limits=httpx.Limits(max_connections=CONNECTIONS))
+    try:
+        transport = Transport(limits=httpx.Limits(max_connections=CONNECTIONS))
+    except BatchStopped as exc:
+        raise UsageRefused("setting", exc.why) from exc
     async with httpx.AsyncClient(base_url=base, headers=headers, timeout=timeout, transport=transport) as http:
         yield SupabaseSink(http, place, key=key, retrying=retrying)
 

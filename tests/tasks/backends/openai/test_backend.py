@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks.core.errors import Throttled
+from tasks.core.errors import ImagenError, Throttled
 from tasks.core.records import EndedFilter, JobState
 from tasks.generate.jobs import generate_range
 from tasks.ledger.jobs import reopen
@@ -17,6 +18,8 @@ from tasks.ledger.queries import count_jobs
 from tests.support.fakes.backends import EVERYTHING, batch_at, generate, make_instance_job, open_backend
 from tests.support.fakes.openai_images import INPUT_TOKENS, OUTPUT_TOKENS, OpenAIImages
 from tests.support.fakes.serving import serving
+from tests.support.raw_server import http, raw_server
+from tests.support.scripted_backend import picture
 from tests.support.scripted_batch import ledger
 
 COST_MICROS = INPUT_TOKENS * 5 + OUTPUT_TOKENS * 32
@@ -219,3 +222,73 @@ async def test_a_budget_is_kept(out: Path, provider: OpenAIImages) -> None:
         counts = await count_jobs(batch.engine)
     assert counts.succeeded == 2
     assert counts.cost_micros <= 3 * COST_MICROS + 3_000
+
+
+LITELLM = [
+    (
+        "400 Bad Request",
+        {"type": "image_generation_user_error", "code": "400", "message": "rejected by the safety system"},
+        "moderation",
+    ),
+    (
+        "429 Too Many Requests",
+        {"type": "throttling_error", "code": "429", "message": "You exceeded your current quota"},
+        "credit",
+    ),
+    ("400 Bad Request", {"type": "no_db_connection", "code": "400", "message": "No connected db."}, "token"),
+    ("500 Internal Server Error", {"type": "internal_server_error", "code": "500", "message": "oops"}, "ambiguous"),
+]
+
+
+@pytest.mark.parametrize(("status", "error", "kind"), LITELLM)
+async def test_what_a_gateway_s_errors_mean(status: str, error: dict[str, str], kind: str) -> None:
+    """LiteLLM's proxy gives its providers' errors codes of its own: words and types tell them apart."""
+    async with raw_server(http(status, json.dumps({"error": error}))) as server:
+        chosen = {"type": "openai", "model": "gpt-image-1.5", "api_base": f"{server.url}/v1", "api_key_env": None}
+        backend = open_backend(chosen)
+        with pytest.raises(ImagenError) as caught:
+            await backend.submit(make_instance_job(chosen), attempt=1)
+        await backend.close()
+    assert (getattr(caught.value, "reason", None) or getattr(caught.value, "error_kind", None)) == kind
+
+
+@pytest.mark.parametrize(
+    ("header", "price_usd", "micros"),
+    [
+        ("0.008754", None, 8_754),
+        ("0.01", None, 10_000),
+        ("99", None, 8_754),
+        ("nan", None, 8_754),
+        ("0.01", 0.05, 50_000),
+    ],
+)
+async def test_the_cost_that_a_gateway_states(header: str, price_usd: float | None, micros: int) -> None:
+    """It is believed within reason; the user's own price wins."""
+    usage = {"input_tokens": 10, "output_tokens": 272}
+    body = json.dumps({"data": [{"b64_json": base64.b64encode(picture()).decode()}], "usage": usage})
+    async with raw_server(http("200 OK", body, x_litellm_response_cost=header)) as server:
+        chosen = {
+            "type": "openai",
+            "model": "gpt-image-1.5",
+            "api_base": f"{server.url}/v1",
+            "api_key_env": None,
+            "price_usd": price_usd,
+        }
+        backend, job = open_backend(chosen), make_instance_job(chosen)
+        ended = await backend.wait(job, await backend.submit(job, attempt=1))
+        await backend.close()
+    assert ended.cost_micros == micros
+
+
+async def test_wrong_certificates_stop_the_batch_and_hold_nothing(
+    out: Path, provider: OpenAIImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SSL_CERT_FILE is corrected once for all jobs; none of them was sent."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    chosen = instance(provider)
+    async with batch_at(out, chosen, [make_instance_job(chosen)]) as batch:
+        await generate_range(batch, *EVERYTHING)
+        assert batch.stop.cause is not None
+        assert "SSL_CERT_FILE" in str(batch.stop.cause)
+    assert ledger(out, "SELECT state FROM jobs") == [("planned",)]
+    assert provider.created == []
