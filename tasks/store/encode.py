@@ -20,9 +20,10 @@ MIME_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "g
 MAX_SIDE_PX = {"jpeg": 65_500, "webp": 16_383}
 """Longest side of an image. JPEG: `JPEG_MAX_DIMENSION` of libjpeg's jmorecfg.h; WebP: 14 bits, RFC 9649."""
 
-# 512x512 px, Pillow 13, two cores, 2026-11. A smooth drawing: level 6 8 ms and 34 KB, level 9 40 ms and 30 KB,
-# level 1 4 ms and 51 KB. A grainy photograph: 6 and 9 alike 55 ms and 404 KB, 1 22 ms and 469 KB.
-PNG_COMPRESS_LEVEL = 6
+# 1024x1024 px, Pillow 13, one core, 2026-11. A smooth drawing: level 6 111 ms and 333 KB, 4 55 ms and 386 KB, 2 41 ms and
+# 452 KB. A grainy one: 6 170 ms and 2,063 KB, 2 129 ms and 2,237 KB. A quick pipeline on a large GPU makes one in 60 ms, so
+# two cores keep up with it at level 2 and not at 6: the device would wait for files.
+PNG_COMPRESS_LEVEL = 2
 
 
 def encode(image: Image.Image, *, format: str, quality: int) -> bytes:  # noqa: A002  what every record calls it

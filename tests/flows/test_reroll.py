@@ -48,3 +48,17 @@ def test_a_name_that_means_nothing_costs_nothing(cli: Cli) -> None:
         assert (done.returncode, done.stdout) == (2, "")
         assert "no row has the id 'nobody'" in done.stderr
         assert "Prefect" not in done.stderr
+
+
+def test_rejected_images_are_made_once_more(cli: Cli) -> None:
+    """A list of ids from standard input is rejected, counted, and rerolled within the budget; asked again, nothing is paid."""
+    cli.config(price_usd=0.01)
+    cli.json("run", cli.manifest(3), "--out", "out", "--budget", "0.05")
+    done = cli.run("pick", "out", "--verdict", "reject", "--ids", "-", "--json", stdin="row-0\nrow-2\n\n")
+    assert json.loads(done.stdout)["images"] == 2
+    assert cli.json("status", "out")["rejected"] == 2
+    made = cli.json("reroll", "out", "--rejected")
+    assert (made["total"], made["images"], made["generated"]) == (5, 5, 2)
+    assert made["cost_usd"] == pytest.approx(0.05)
+    assert cli.json("reroll", "out", "--rejected") == {"rerolled": 0}
+    assert cli.run("reroll", "out").returncode == 2
