@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from tasks.core.paths import expand_home
 from tasks.usage.push import push_folders
 
 
@@ -23,7 +24,7 @@ async def push_usage(folder: str, *, config: str | None = None) -> State[list[di
     Returns:
         Failed when rows stay pending because of trouble; its data says for each batch how it stands.
     """
-    reports = [report async for report in push_folders(folder, Path(config) if config else None)]
+    reports = [report async for report in push_folders(folder, Path(expand_home(config)) if config else None)]
     warnings = [report.warning for report in reports if report.warning]
     message = "; ".join(warnings or (report.line() for report in reports))
     return (Failed if warnings else Completed)(message=message, data=[report.as_dict() for report in reports])

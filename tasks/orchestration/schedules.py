@@ -10,27 +10,57 @@ from prefect.client.schemas.schedules import CronSchedule
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tasks.core.errors import ConfigError, ImagenError
-from tasks.core.paths import get_default_out, locate_config
+from tasks.core.paths import expand_home, get_default_out, locate_config
 from tasks.core.yaml_file import explain_setting, read_yaml
 from tasks.runs.checks import check_request
 from tasks.runs.request import DATE, RunRequest, TimeZone
 from tasks.store.output.bucket_url import parse_bucket_url
 
 UTC_ZONE = "UTC"
+CRON_FIELDS = 5
+LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+"""Days of each month at most."""
 
 
 def check_cron(text: str) -> str:
-    """Pass for what Prefect understands as a cron line.
+    """Pass for a cron line of five fields, or an alias such as @daily, that comes some day.
+
+    Prefect reads a sixth field as seconds at the end; Quartz and Spring write them at the beginning.
 
     Raises:
-        ValueError: It does not.
+        ValueError: It is none, or names days that no month has.
     """
+    fields = text.split()
     try:
-        return CronSchedule(cron=text).cron
+        known = CronSchedule(cron=text).cron if len(fields) == CRON_FIELDS or text.startswith("@") else None
     except ValidationError:
+        known = None
+    if known is None:
         raise ValueError(
             f'{text!r} is no cron line; it has five fields (minute hour day month weekday), as in "0 2 * * *"'
-        ) from None
+        )
+    if len(fields) == CRON_FIELDS and not _comes(*fields[2:]):
+        raise ValueError(f"{text!r} never comes: none of its months has such a day")
+    return known
+
+
+def _comes(day: str, month: str, weekday: str) -> bool:
+    """False where all days lie beyond the ends of all months; a weekday comes beside them."""
+    days, months = _expand(day, 31), _expand(month, 12)
+    return weekday not in {"*", "?"} or any(number <= LONGEST[at - 1] for at in months for number in days)
+
+
+def _expand(field: str, last: int) -> set[int]:
+    """The numbers of a field; all of them where it holds names or letters, which are left to Prefect."""
+    found: set[int] = set()
+    for part in field.split(","):
+        span, _, step = part.partition("/")
+        first, _, end = span.partition("-")
+        if not first.isdecimal() or (end or "0").isdecimal() is False or (step or "1").isdecimal() is False:
+            return set(range(1, last + 1))
+        stop = int(end) if end else last if step else int(first)
+        found |= set(range(int(first), min(stop, last) + 1, max(1, int(step or 1))))
+    return found
 
 
 class Schedule(RunRequest):
@@ -62,7 +92,7 @@ class Schedule(RunRequest):
         }
         for path in ("manifest", "out", "config"):
             if isinstance(values[path], str | Path) and parse_bucket_url(str(values[path])) is None:
-                values[path] = str(Path(values[path]).absolute())
+                values[path] = str(Path(expand_home(str(values[path]))).absolute())
         return values
 
     def request(self) -> RunRequest:

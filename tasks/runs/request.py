@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from tasks.core.errors import InputError
 from tasks.core.money import MOST_USD
+from tasks.core.paths import expand_home
 from tasks.core.records import EndedFilter, JobState, RunnerKind
 from tasks.core.values import parse_backend_option
 from tasks.manifest.reading import ReadOptions, build_read_options
@@ -45,6 +46,15 @@ class RunRequest(BaseModel):
     """The parameters of one run. Prefect's form shows the descriptions and holds inputs to the bounds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("out", "manifest", "config", mode="after")
+    @classmethod
+    def _expand_home(cls, value: str | Path | None) -> str | Path | None:
+        """`~` means the home folder here too: neither cron, systemd nor YAML puts it in."""
+        if value is None:
+            return None
+        expanded = expand_home(str(value))
+        return Path(expanded) if isinstance(value, Path) else expanded
 
     out: str = Field(
         description="Output folder or bucket URL; a batch that exists there goes on. "

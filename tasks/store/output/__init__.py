@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.installation import install_command
+from tasks.core.paths import expand_home
 from tasks.store.output.base import NewFile, Output, is_contained
 from tasks.store.output.bucket_url import BucketUrl, parse_bucket_url
 from tasks.store.output.folder import OutputFolder
@@ -27,7 +28,7 @@ def parse_output(text: str) -> Output:
         ConfigError: It is a bucket and the package that reaches it is not installed.
     """
     url = parse_bucket_url(text)
-    return OutputFolder(text) if url is None else _open_bucket(url)
+    return OutputFolder(expand_home(text)) if url is None else _open_bucket(url)
 
 
 def parse_local_path(text: str) -> Path:
@@ -38,7 +39,7 @@ def parse_local_path(text: str) -> Path:
     """
     if parse_bucket_url(text) is not None:
         raise InputError(f"{text}: is not on this machine; name a path here, and copy what is written there yourself")
-    return Path(text)
+    return Path(expand_home(text))
 
 
 def _open_bucket(url: BucketUrl) -> Output:

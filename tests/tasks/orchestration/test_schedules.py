@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import ConfigError
-from tasks.orchestration.schedules import Schedule, build_schedule, check_schedules, read_schedules
+from tasks.orchestration.schedules import Schedule, build_schedule, check_cron, check_schedules, read_schedules
+from tasks.runs.request import RunRequest
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +84,36 @@ def test_every_manifest_is_read_before_anything_starts(tmp_path: Path) -> None:
     times = {"cron": "0 2 * * *"}
     with pytest.raises(ConfigError, match=r"a\.jsonl:1(.|\n)*missing\.txt"):
         check_schedules([Schedule.model_validate({"manifest": name, **times}) for name in ("a.jsonl", "missing.txt")])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("0 0 2 * * *", "five fields"),
+        ("0 2 * *", "five fields"),
+        ("0 2 * * * 2027", "five fields"),
+        ("0 2 30 2 *", "never comes"),
+        ("0 2 31 4,6,9 *", "never comes"),
+        ("0 2 30-31 2 ?", "never comes|five fields"),
+    ],
+)
+def test_a_line_of_another_form_or_without_a_day_is_refused(line: str, reason: str) -> None:
+    """A nightly job as Quartz writes it would become a monthly one, and the 30th of February a wait for ever."""
+    with pytest.raises(ValueError, match=reason):
+        check_cron(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["0 2 * * *", "@daily", "*/5 0 1-7 jan mon", "0 2 29 2 *", "0 2 31 */2 *", "0 2 30 2 mon", "0 2 L * *"]
+)
+def test_a_line_that_comes_is_taken(line: str) -> None:
+    """Also on leap days, on a weekday beside an impossible day, and in forms that only Prefect reads."""
+    assert check_cron(line) == line
+
+
+def test_paths_of_a_schedule_begin_at_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No shell expands `~` in a file of schedules."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    schedule = Schedule.model_validate({"manifest": "~/m.txt", "cron": "0 2 * * *", "out": "~/nights/{date}"})
+    assert (schedule.manifest, schedule.out) == (f"{tmp_path}/m.txt", f"{tmp_path}/nights/{{date}}")
+    assert RunRequest(out="~/x", config=Path("~/c.yaml")).parameters()["out"] == f"{tmp_path}/x"
