@@ -32,6 +32,8 @@ class BackendLimits:
         """Held while an image is fetched and stored, which bounds memory."""
         self._places = asyncio.Semaphore(concurrency)
         self._lookups = asyncio.Semaphore(concurrency)
+        self.lent = 0
+        """Slots that jobs have lent to others while their lost creates are looked for."""
 
     @asynccontextmanager
     async def lend_slot(
@@ -54,7 +56,11 @@ class BackendLimits:
         await sleep(after_s)
         async with self._lookups:  # a service in trouble loses every create: no more of them than slots
             slot.release()
-            await asyncio.Event().wait()
+            self.lent += 1
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.lent -= 1
 
     def slot(self) -> Slot:
         """Make a slot that is not acquired yet."""

@@ -142,7 +142,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Place:
 
 
 @pytest.mark.parametrize(
-    ("runner", "jobs", "place"), [("dask", JOBS, "bucket"), ("ray", 40, "folder")], indirect=["place"]
+    ("runner", "jobs", "place"), [("dask", JOBS, "bucket"), ("ray", JOBS, "folder")], indirect=["place"]
 )
 def test_a_killed_worker_costs_nothing(
     shared: Cli, service: Service, postgresql: Postgresql, *, runner: str, jobs: int, place: Place

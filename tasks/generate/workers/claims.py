@@ -44,6 +44,8 @@ class Claims:
         self._in_hand: dict[asyncio.Task[None], Job] = {}
         self._left_open: list[Job] = []
         self._ready: set[str] = set()
+        self._ahead: set[str] = set()
+        """Backends of which the shard has no free job, so that jobs of later shards are claimed."""
 
     async def work(self, meant: ClaimRange) -> None:
         """Claim and generate jobs until none of the shard is left or the batch stops."""
@@ -69,26 +71,33 @@ class Claims:
 
     async def _claim(self, group: asyncio.TaskGroup, name: str, meant: ClaimRange) -> bool:
         """Claim as many jobs of a backend as there is room for, and begin them; True where fewer were free."""
-        room = self._count_room(name)
-        ranges = [(meant.first, meant.last)]
-        if meant.ahead is not None:  # a shard's last jobs can take long, and the worker has room meanwhile
-            ranges.append((meant.last + 1, meant.ahead))
-        for first, last in ranges:
-            if room > 0:
-                claimed = await self._leases.claim(
-                    first, last, at_most=room, planned_run=meant.planned_run, backend=name
-                )
-                room -= len(claimed)
-                for open_job in claimed:
-                    if self._can_do(open_job.job):
-                        self._begin(group, open_job)
-        return room > 0
+        self._ahead.discard(name)
+        if not await self._fill(group, name, meant.planned_run, meant.first, meant.last):
+            return False
+        if meant.ahead is None:
+            return True
+        # A shard's last jobs can take long, and slots are free meanwhile.
+        self._ahead.add(name)
+        return await self._fill(group, name, meant.planned_run, meant.last + 1, meant.ahead)
 
-    def _get_most(self, name: str) -> int:
-        return IN_HAND * self._batch.settings.backends[name].concurrency
+    async def _fill(self, group: asyncio.TaskGroup, name: str, run: int | None, first: int, last: int) -> bool:
+        if (room := self._count_room(name)) <= 0:
+            return False
+        claimed = await self._leases.claim(first, last, at_most=room, planned_run=run, backend=name)
+        for open_job in claimed:
+            if self._can_do(open_job.job):
+                self._begin(group, open_job)
+        return len(claimed) < room
 
     def _count_room(self, name: str) -> int:
-        return self._get_most(name) - sum(job.backend == name for job in self._in_hand.values())
+        """Jobs that may be claimed: of its own shard some ahead of the slots, of others' no more than slots are free."""
+        slots = self._count_slots(name)
+        lent = self._batch.get_limits(name).lent if name in self._ready else 0
+        most = slots + lent if name in self._ahead else IN_HAND * slots
+        return most - sum(job.backend == name for job in self._in_hand.values())
+
+    def _count_slots(self, name: str) -> int:
+        return self._batch.settings.backends[name].concurrency
 
     def _can_do(self, job: Job) -> bool:
         """Check that this machine can use the job's backend; if not, stop the batch and name what is missing."""
@@ -113,13 +122,13 @@ class Claims:
             self._left_open.append(job)
 
     async def _wait_for_room(self, names: Collection[str]) -> None:
-        """Wait until a quarter of a backend's share is free, or other workers may have released jobs.
+        """Wait until there is room for a quarter of a backend's slots, or other workers may have released jobs.
 
         Args:
             names: The backends that have more free jobs than this worker had room for.
         """
         ends_s = self._batch.clock.monotonic_s() + LOOK_AGAIN_S
         while self._in_hand and (left_s := ends_s - self._batch.clock.monotonic_s()) > 0:
-            if any(self._count_room(name) >= max(1, self._get_most(name) // 4) for name in names):
+            if any(self._count_room(name) >= max(1, self._count_slots(name) // 4) for name in names):
                 return
             await asyncio.wait(list(self._in_hand), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
