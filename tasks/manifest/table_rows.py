@@ -131,6 +131,9 @@ def _read_records(lines: Lines, file: str, delimiter: str) -> Iterator[tuple[int
 
 def _name_cells(header: list[str], cells: list[str], line: int, file: str) -> RawRow | Problem:
     if len(cells) > len(header):
+        # A separator at the end of a line begins a cell that nobody filled.
+        if not any(cell.strip() for cell in cells[len(header) :]):
+            return _name_cells(header, cells[: len(header)], line, file)
         return Problem(file, line, None, f"has {len(cells)} cells, the header has {len(header)} columns")
     if len(cells) == 1 < len(header):
         # A row without its last cells is common; one that other signs separate is another table.

@@ -57,6 +57,15 @@ def test_the_line_of_excel_names_the_separator(tmp_path: Path) -> None:
     assert (row.line, row.prompt, row.id) == (3, "a; b, c", "x")
 
 
+@pytest.mark.parametrize("name", ["m.csv", "m.tsv"])
+def test_empty_cells_beyond_the_header_are_nothing(tmp_path: Path, name: str) -> None:
+    """Lines that end in separators are no rows of too many cells; a cell with something in it is one too many."""
+    sign = "," if name == "m.csv" else "\t"
+    rows = good(tmp_path, name, f"prompt{sign}seed\na{sign}1{sign}{sign}\n")
+    assert [(row.prompt, row.seed) for row in rows] == [("a", 1)]
+    assert "3 cells" in problems(tmp_path, name, f"prompt{sign}seed\na{sign}1{sign}x\n")[0][2]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_a_spreadsheets_encodings_are_read(tmp_path: Path, encoding: str, line_end: str) -> None:
