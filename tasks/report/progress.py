@@ -33,7 +33,7 @@ async def show_progress(batch: Batch, *, left: int) -> AsyncIterator[None]:
 
 
 def build_snapshot(batch: Batch, *, left: int, rate_per_s: float) -> ProgressSnapshot:
-    """How a running batch stands, of the jobs that were left when it began."""
+    """Progress of a running batch, over the jobs that were left when it began."""
     tally, paces = batch.tally, batch.rate_limiters
     slowed = [pace.per_min for pace in paces if pace.is_slowed]
     return ProgressSnapshot(

@@ -59,7 +59,7 @@ class Summary:
 
     @property
     def outcome(self) -> str | None:
-        """How the last run ended: `running`, `killed`, or as the run itself recorded it."""
+        """End of the last run: `running`, `killed`, or as the run itself recorded it."""
         if self.run is None:
             return None
         if self.run.outcome is not None:
@@ -150,7 +150,7 @@ def format_place(record: dict[str, Any]) -> str:
 
 
 def list_next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """What to do now: the reason, and the command."""
+    """The next steps: for each the reason, and the command."""
     return find_next_steps(record, running=record["outcome"] == RUNNING, left=_count_left(record))
 
 
@@ -165,7 +165,7 @@ def format_counts(record: dict[str, Any]) -> str:
 
 
 def find_remarks(record: dict[str, Any]) -> list[str]:
-    """How the last run ended, where it did not simply complete, and what went wrong without costing an image."""
+    """Remarks on the last run: an end that is not simply complete, and trouble that cost no image."""
     rerouted = record["rerouted"]
     others = [f"{rerouted} taken over by another backend than the first"] if rerouted else []
     ended = [record["outcome"]] if record["outcome"] not in {None, COMPLETED} else []

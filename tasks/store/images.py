@@ -133,7 +133,7 @@ def _build_too_large(found: str) -> BadImage:
 
 
 def build_image_path(job: Job, format: str) -> str:  # noqa: A002  what every record calls it
-    """Where the image of `job` lies, relative to the output: `images/ab/fox-3f9a1c2b77d0.png`.
+    """Path of the job's image, relative to the output: `images/ab/fox-3f9a1c2b77d0.png`.
 
     Args:
         job: Its id, else its prompt, gives the readable part.

@@ -16,7 +16,7 @@ NAME = "subject"
 
 
 class Ending(StrEnum):
-    """How the next job of a subject can end, whatever its service calls it."""
+    """Endings of a subject's next job, whatever its service calls them."""
 
     THROTTLED = "it came too soon, and nothing was created"
     BAD_KEY = "the key is not accepted"

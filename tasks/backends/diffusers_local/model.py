@@ -1,4 +1,4 @@
-"""Where a model's files are: a folder, or the hub's cache on this machine.
+"""Files of a model: in a folder, or in the hub's cache on this machine.
 
 The network is used in one place, `fetch_model`, before a batch starts; what is loaded afterwards is on disk.
 """

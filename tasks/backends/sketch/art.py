@@ -73,7 +73,7 @@ def draw(
 
 
 def _choose_drawing_scale(width: int, height: int) -> float:
-    """How much larger than asked for an image is drawn."""
+    """Factor by which an image is drawn larger than asked for."""
     if width * height > MAX_DRAWN_AREA_PX:
         return math.sqrt(MAX_DRAWN_AREA_PX / (width * height))
     return max(1.0, MIN_DRAWN_SIDE_PX / max(width, height))

@@ -98,7 +98,7 @@ class Canvas:
         return max(min(math.sqrt(shorter * longer), 1.4 * shorter), longer / 8)
 
     def swings(self, per_unit: float) -> int:
-        """How many of something that stands `per_unit` times in a unit of length stand across, at least 2."""
+        """Number of things across, of which `per_unit` stand in a unit of length; at least 2."""
         return max(2, round(per_unit * self.width / self.unit))
 
     def wash(self, paint: Gradient) -> None:

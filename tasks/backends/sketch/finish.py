@@ -152,7 +152,7 @@ def _build_clouds(size: tuple[int, int], *, low: int, cells: int) -> Image.Image
 
 
 def _build_margin(size: tuple[int, int]) -> Image.Image:
-    """Where paint reaches: everything but a margin with an uneven edge."""
+    """Mask of the painted area: everything but a margin with an uneven edge."""
     width, height = size
     edge = max(1, round(min(size) * 0.035))
     inside = Image.new("L", size)

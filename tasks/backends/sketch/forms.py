@@ -13,7 +13,7 @@ from tasks.backends.sketch.palette import Colour, mix
 
 @dataclass(frozen=True, slots=True)
 class _Blossom:
-    """How a kind of flower is built."""
+    """Shape of a kind of flower."""
 
     petals: int
     """In each half of a ring."""

@@ -1,4 +1,4 @@
-"""Where an export may go: nothing that exists is replaced unasked, and no batch is broken.
+"""Checks of an export's target: nothing that exists is replaced unasked, and no batch is broken.
 
 Takes the path that the user named, passes or says what to do instead.
 """

@@ -18,7 +18,7 @@ DIGEST_CHARACTERS = 8
 
 
 def find_address(second: Output, first: Output) -> str:
-    """How a page in `first` spells `second`.
+    """Relative URL of `second` for a page in `first`.
 
     Raises:
         InputError: Both are the same place, or no page there can load what lies in `second`.

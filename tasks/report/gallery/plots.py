@@ -54,7 +54,7 @@ async def write_plots(figures: Figures, out: Output) -> dict[str, str]:
 
 
 def get_file_name(name: str, theme: str) -> str:
-    """Where a plot lies in the output."""
+    """Name of a plot's file in the output."""
     return f"{FOLDER}/{name}-{theme}.svg"
 
 

@@ -28,7 +28,7 @@ MOST_REVIEWER_CHARACTERS = 100
 
 
 class Judgement(BaseModel):
-    """What somebody says of one image; all of it replaces what the same reviewer said before."""
+    """A reviewer's word on one image; all of it replaces the same reviewer's earlier one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

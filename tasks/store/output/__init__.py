@@ -1,4 +1,4 @@
-"""Where the output of a batch lies: a folder of this machine, or a bucket.
+"""Places of a batch's output: a folder of this machine, or a bucket.
 
 Everything that writes a batch's files, or reads them, does it through an `Output`. It is made from its text alone,
 so the text is what travels: through the command line, through Prefect, to other processes.

@@ -45,7 +45,7 @@ File = TypeVar("File", bound=NewFile)
 
 
 class Output(Protocol):
-    """Where the files of one batch lie. Its text (`str`) is what a user gives to come back to it."""
+    """The place of one batch's files. Its text (`str`) is what a user gives to come back to it."""
 
     @property
     def name(self) -> str:
@@ -147,7 +147,7 @@ class Output(Protocol):
         """Remove files that nothing needs any more, as far as that is allowed; one that is gone already is fine."""
 
     def address_from(self, other: Output) -> str | None:
-        """How a page that lies in `other` spells this output, as the beginning of a URL.
+        """Beginning of the URL by which a page in `other` reaches this output.
 
         Returns:
             Empty for the output itself; None where no page there can load what lies here.
