@@ -58,7 +58,7 @@ def command(
     try:
         text = sys.stdin.read() if ids == "-" else Path(ids).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        raise InputError(f"{ids}: cannot be read ({exc})") from None
+        raise InputError(f"{ids}: cannot be read ({getattr(exc, 'strerror', None) or exc})") from None
     names = read_ids(text.splitlines())
     said = None if verdict == "none" else verdict
     number = asyncio.run(

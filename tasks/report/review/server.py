@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
 import secrets
+import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,6 +142,26 @@ async def _read_body(request: Request) -> bytes:
     return bytes(body)
 
 
+class _Server(uvicorn.Server):
+    """Ends quietly: uvicorn's own raises the signal once more, in the middle of closing the ledger."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let Ctrl-C and SIGTERM end the serving, and nothing else."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._end)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _end(self) -> None:
+        self.force_exit = self.should_exit  # the second one does not wait for a browser's open connection
+        self.should_exit = True
+
+
 async def serve_review(
     out: Output, *, port: int, reviewer: str, ready: Callable[[str], None], on_progress: OnProgress = lambda *_: None
 ) -> None:
@@ -174,4 +197,4 @@ async def serve_review(
                 build_app(session, read), log_level="error", access_log=False, lifespan="off", server_header=False
             )
             ready(session.address)
-            await uvicorn.Server(config).serve(sockets=[listener])
+            await _Server(config).serve(sockets=[listener])

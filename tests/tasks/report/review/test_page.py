@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from selenium.webdriver import Chrome, Keys
 
@@ -97,3 +100,29 @@ def test_a_page_from_a_file_keeps_verdicts_in_the_browser(browser: Chrome, tmp_p
     press(browser, "?")
     assert find(browser, "dialog.help").is_displayed()
     browser.execute_script("localStorage.clear()")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_quietly(number: signal.Signals, batch: Path) -> None:
+    """Ctrl-C is the way to end a review: exit status 0, and nothing on standard error."""
+    command = [sys.executable, "-m", "flows", "review", str(batch)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[2]
+        with httpx.Client() as http:
+            retry_until_answered(http, address)
+            process.send_signal(number)
+            _, complaints = process.communicate(timeout=60)
+    assert (process.returncode, complaints) == (0, "")
+
+
+def retry_until_answered(http: httpx.Client, address: str) -> None:
+    """Wait until the page answers: its address is told a moment before."""
+    for _ in range(300):
+        try:
+            assert http.get(address).status_code == 200
+        except httpx.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail("the page does not answer")
