@@ -1,4 +1,4 @@
-"""`imagen reroll`: one picture once more."""
+"""`imagen reroll`: one image once more."""
 
 from __future__ import annotations
 
