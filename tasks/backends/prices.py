@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from tasks.core.money import to_micros
-from tasks.core.outside_values import parse_number
 from tasks.core.settings import UnitPrices
+from tasks.core.values import parse_number
 
 FILE = Path(__file__).with_name("prices.yaml")
 OLD_DAYS = 180

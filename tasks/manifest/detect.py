@@ -7,14 +7,14 @@ import re
 from tasks.manifest.names import holds_prompts
 
 FORMATS = {
-    "yaml": "tasks.manifest.yaml_rows",
-    "jsonl": "tasks.manifest.json_rows",
-    "json": "tasks.manifest.json_rows",
-    "csv": "tasks.manifest.table_rows",
-    "tsv": "tasks.manifest.table_rows",
-    "text": "tasks.manifest.plain_text",
-    "parquet": "tasks.manifest.parquet_rows",
-    "excel": "tasks.manifest.excel_rows",
+    "yaml": "tasks.manifest.formats.yaml_rows",
+    "jsonl": "tasks.manifest.formats.json_rows",
+    "json": "tasks.manifest.formats.json_rows",
+    "csv": "tasks.manifest.formats.table_rows",
+    "tsv": "tasks.manifest.formats.table_rows",
+    "text": "tasks.manifest.formats.plain_text",
+    "parquet": "tasks.manifest.formats.parquet_rows",
+    "excel": "tasks.manifest.formats.excel_rows",
 }
 """The module that reads each format; loaded when a manifest of it is read."""
 TEXT_FORMATS = frozenset({"yaml", "jsonl", "json", "csv", "tsv", "text"})

@@ -22,7 +22,7 @@ from tasks.backends.client.calls import (
 from tasks.backends.client.refusals import is_out_of_credit
 from tasks.backends.fal.options import FalOptions, get_app
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone
-from tasks.core.outside_values import parse_identifier
+from tasks.core.values import parse_identifier
 
 SERVICE = "fal.ai"
 COMPLETED = "COMPLETED"

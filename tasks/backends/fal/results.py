@@ -9,7 +9,7 @@ import httpx
 
 from tasks.backends.client.calls import parse_json_object
 from tasks.core.errors import JobError, Refused, Rejected, Transient
-from tasks.core.outside_values import parse_count
+from tasks.core.values import parse_count
 
 MODERATION = "content_policy_violation"
 MOST_SIDE_PX = 100_000

@@ -14,7 +14,7 @@ from tasks.backends.http_api.sections import Condition, Cost
 from tasks.backends.prices import MOST_RUN_USD, MOST_TOKENS
 from tasks.core.errors import JobError, Refused, Transient, UnreadableAnswer
 from tasks.core.money import to_micros
-from tasks.core.outside_values import parse_number
+from tasks.core.values import parse_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,8 +32,8 @@ from tasks.backends.http_api.tokens import TokenSource, run_token_command
 from tasks.backends.http_api.values import build_image_values, build_values, find_image_problems
 from tasks.core.addresses import is_loopback
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone, Refused, Rejected
-from tasks.core.outside_values import parse_identifier
 from tasks.core.records import Job
+from tasks.core.values import parse_identifier
 
 
 class DescribedApi:

@@ -54,10 +54,10 @@ from tasks.core.errors import (
 )
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
-from tasks.core.outside_values import parse_identifier
 from tasks.core.presets import find_key_source
 from tasks.core.records import Job, Prediction
 from tasks.core.retry import retry_look
+from tasks.core.values import parse_identifier
 
 
 class HttpBackend:

@@ -22,7 +22,7 @@ from tasks.backends.openai.answer import ImageAnswer, RawAnswer, build_unreadabl
 from tasks.backends.prices import MOST_RUN_USD
 from tasks.core.errors import BatchStopped, JobError, Refused, Throttled
 from tasks.core.money import to_micros
-from tasks.core.outside_values import parse_identifier, parse_number
+from tasks.core.values import parse_identifier, parse_number
 
 GENERATIONS = "/images/generations"
 EDITS = "/images/edits"

@@ -15,7 +15,7 @@ from tasks.backends.client.refusals import find_codes, is_moderation, is_out_of_
 from tasks.backends.openai.answer import ImageAnswer, parse_image_answer
 from tasks.backends.openai.api import build_moderation_error, read_error
 from tasks.core.errors import JobError, NoRoom, Rejected, Transient
-from tasks.core.outside_values import parse_count
+from tasks.core.values import parse_count
 
 EXPIRED = "batch_expired"
 CANCELLED = "batch_cancelled"

@@ -11,7 +11,7 @@ from tasks.backends.openai.models import get_model_facts
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.prices import MOST_TOKENS, Pricing, Used
 from tasks.core.money import to_micros
-from tasks.core.outside_values import parse_number
+from tasks.core.values import parse_number
 
 BATCH_SHARE = 0.5
 """Of the usual price, for what is made through the Batch API (OpenAI's announcement of image models there, 2026)."""

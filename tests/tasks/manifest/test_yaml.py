@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tasks.core.records import Problem, Prompt
-from tasks.manifest import Findings, yaml_nodes
+from tasks.manifest import Findings
+from tasks.manifest.formats import yaml_nodes
 from tests.tasks.manifest.reading import good, piped, problems, read
 
 BAD_FILES = [

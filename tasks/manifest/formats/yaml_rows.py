@@ -16,12 +16,12 @@ import yaml
 
 from tasks.core.records import Problem
 from tasks.manifest.columns import RawRow
+from tasks.manifest.formats.template import TemplateProblem, expand_template
+from tasks.manifest.formats.yaml_nodes import NodeReader, YamlProblem, construct_value, get_key_lines, keep_texts
+from tasks.manifest.formats.yaml_text import YamlText, explain_error
 from tasks.manifest.names import find_alias, fold_name
 from tasks.manifest.reading import Findings, ReadOptions, parse_columns
 from tasks.manifest.source import ManifestFile
-from tasks.manifest.template import TemplateProblem, expand_template
-from tasks.manifest.yaml_nodes import NodeReader, YamlProblem, construct_value, get_key_lines, keep_texts
-from tasks.manifest.yaml_text import YamlText, explain_error
 
 KEYS = ("columns", "defaults", "template", "matrix", "prompts")
 TEXT_COLUMNS = frozenset(

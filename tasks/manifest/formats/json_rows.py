@@ -10,7 +10,7 @@ from typing import Any
 
 from tasks.core.records import Problem
 from tasks.manifest.columns import RawRow
-from tasks.manifest.json_scanner import JsonScanner, load_json
+from tasks.manifest.formats.json_scanner import JsonScanner, load_json
 from tasks.manifest.lines import read_lines
 from tasks.manifest.names import find_alias, holds_prompts
 from tasks.manifest.reading import Findings, ReadOptions, parse_columns

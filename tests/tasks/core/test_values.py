@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.core.outside_values import parse_count, parse_identifier, parse_number
+from tasks.core.values import parse_count, parse_identifier, parse_number
 
 NO_NUMBERS = [-1, -0.1, 101, 10**400, float("inf"), float("-inf"), float("nan"), True, "5", None, [], {}]
 

@@ -1,0 +1,1 @@
+"""One reader for each kind of manifest file: text, tables, JSON, YAML, Parquet and spreadsheets."""
