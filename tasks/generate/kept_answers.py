@@ -49,6 +49,8 @@ async def _reread(batch: Batch, name: str, job_id: str, number: int) -> bool:
     if row is None or (row.state, row.attempts) != (JobState.FAILED, number):
         return False
     job = job_from_row(row)
+    if job.backend not in batch.settings.backends:
+        return False
     backend = batch.backend(job.backend)
     read: Callable[[Job, bytes], Prediction] | None = getattr(backend, "reread", None)
     raw = await asyncio.to_thread(batch.out.read, name)
