@@ -86,8 +86,10 @@ def test_the_steps_of_the_build_give_a_working_program(tmp_path: Path) -> None:
         copy = shutil.copytree if (ROOT / path).is_dir() else shutil.copy
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         copy(ROOT / path, source / path)
-    build_stage = DOCKERFILE.split("\nFROM ")[0].replace("$EXTRAS", "s3,gallery").replace("/opt/imagen", str(target))
-    for step in re.findall(r"^RUN (.*)$", build_stage, re.MULTILINE):
+    build_stage = DOCKERFILE.split("\nFROM ")[1].replace("$EXTRAS", "s3,gallery").replace("/opt/imagen", str(target))
+    steps = re.findall(r"^RUN (.*)$", build_stage, re.MULTILINE)
+    assert len(steps) == 2
+    for step in steps:
         command = step.replace("python -m venv", f"{sys.executable} -m venv")
         done = subprocess.run(["sh", "-ec", command], cwd=source, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
