@@ -127,7 +127,8 @@ def parse_format(value: Any) -> str:
 
 def parse_address(value: Any) -> str:
     """The path or address of an image."""
-    if isinstance(value, bytes) or (isinstance(value, Mapping) and "bytes" in value):
+    content = value.get("bytes", "") if isinstance(value, Mapping) else value
+    if content is None or isinstance(content, bytes):
         raise ValueError(
             "holds images themselves, not their paths; leave the column out with --ignore-columns, "
             "or write the images to files and give their paths"

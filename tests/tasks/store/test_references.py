@@ -73,7 +73,7 @@ def test_what_a_picture_starts_from_is_identity_and_where_it_lies_is_not(rows: R
         ({"image": "note.txt"}, "image: note.txt is no image"),
         ({"image": "/dev/zero"}, "image: '/dev/zero' is no file"),
         ({"image": "~nobody-here/a.png"}, "image: '~nobody-here/a.png' begins with a user who has no home here"),
-        ({"image": {"bytes": 1}}, "image: {'bytes': 1} is neither the path nor the address of a picture"),
+        ({"image": {"bytes": 1}}, "image: {'bytes': 1} is neither the path nor the address of an image"),
         ({"mask": "a.png"}, "mask: stands without image"),
         ({"image": "a.png", "backend": "sketch"}, "image: backend 'sketch' takes no image"),
         ({"image": "a.png", "backend": "dev, schnell"}, "image: backend 'schnell' takes no image"),
