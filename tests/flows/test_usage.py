@@ -45,7 +45,7 @@ def test_a_run_pushes_and_the_prompt_gets_nowhere(cli: Cli, supabase: Supabase, 
         "screen": done.stdout + done.stderr,
         "prefect": "\n".join(record["message"] for record in records),
     }
-    assert not [name for name, text in logs.items() if "zanzibarian" in text]
+    assert not [name for name, text in logs.items() if "zanzibarian" in text], done.stderr
 
 
 @pytest.mark.server

@@ -133,6 +133,7 @@ class HiddenPrefect(MetaPathFinder, Loader):
         sys.meta_path.remove(self)
         sys.modules.update(self._modules)
         self._modules["prefect.context"].refresh_global_settings_context()
+        self._modules["prefect.logging.configuration"].setup_logging()  # levels come from the settings, and were set
         return ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
