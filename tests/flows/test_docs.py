@@ -31,7 +31,6 @@ ELSEWHERE = {
     "imagen run prompts.yaml --backend flux-schnell-fal": "test_images_apis.py",
     "imagen run prompts.yaml --backend flux-schnell-local": "test_local_model.py",
     "imagen usage migrate": "test_usage.py",
-    "imagen server": "test_nightly.py",
     "imagen serve": "test_nightly.py",
     "imagen run prompts.yaml --out s3:": "test_object_storage.py",
     "imagen status s3:": "test_object_storage.py",
@@ -39,6 +38,10 @@ ELSEWHERE = {
     "imagen usage push s3:": "test_object_storage.py",
     "imagen run prompts.yaml --out /shared": "test_many_workers.py",
     "imagen gallery runs/foxes --open": "test_gallery.py",
+    "imagen review": "../tasks/report/review/test_server.py",
+    "imagen pick runs/foxes --ids -": "../tasks/report/review/test_judging.py",
+    "imagen pick runs/foxes --verdict reject": "../tasks/report/review/test_judging.py",
+    "imagen reroll runs/foxes --rejected": "test_reroll.py",
     "imagen export runs/foxes --format jsonl --to - | jq": "test_export.py",
 }
 """How a command begins that needs a key, a server, another program or a person, and the file whose tests run it."""

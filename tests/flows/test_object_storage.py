@@ -89,7 +89,7 @@ def test_a_manifest_becomes_objects(cli: Cli, rclone: ObjectStorage, prefix: str
     status = cli.json("status", url)
     assert (status["batch"], status["succeeded"], status["out"]) == (prefix.rpartition("/")[2], 5, url)
     assert cli.json("plan", manifest, "--out", url)["done"] == 5
-    [report] = cli.json("usage", "push", f"s3://{BUCKET}")
+    [report] = cli.json("usage", "push", url)
     assert (report["out"], report["pushed"]) == (url, 5)
     for again in (("resume", url), ("run", manifest, "--out", url)):
         assert cli.json(*again)["generated"] == 0

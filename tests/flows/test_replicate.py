@@ -65,10 +65,11 @@ def test_a_bad_setting_is_one_clear_message(options: dict[str, Any], fragment: s
 
 
 def test_without_a_token_nothing_starts(offline: Cli) -> None:
-    """The run is refused at once and says what to set; a plan needs no token."""
+    """The run is refused at once and says what to set; so does its plan."""
     configure(offline)
     manifest = offline.manifest(1)
-    assert offline.run("plan", manifest).returncode == 0
+    plan = offline.run("plan", manifest)
+    assert (plan.returncode, "set REPLICATE_API_TOKEN" in plan.stderr) == (2, True)
     done = offline.run("run", manifest, "--out", "out", "--quiet")
     assert done.returncode == 2
     assert "set REPLICATE_API_TOKEN" in done.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import socket
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -88,7 +90,11 @@ def test_a_manifest_becomes_images_a_table_and_usage_rows(cli: Cli) -> None:
     assert (parameters["prompt"], parameters["seed"]) == ("a fox at dawn", rows[0]["seed"])
 
     [group] = cli.json("usage")["groups"]
-    assert (group["images"], group["caller"], group["cost_usd"]) == (8, "unknown", 0.0)
+    assert (group["images"], group["caller"], group["cost_usd"]) == (
+        8,
+        f"{getpass.getuser()}@{socket.gethostname()}",
+        0.0,
+    )
     assert {row["prompt_hash"] for row in cli.json("usage", "--raw")} == {row["prompt_hash"] for row in rows}
 
 

@@ -74,7 +74,7 @@ def test_every_image_has_its_own_text() -> None:
     """Prompts and negative prompts are said image by image, a second prompt as often as there are images."""
     jobs = [make_job(n, negative_prompt=f"no {n}", backend_opts={"prompt_2": "ink", "eta": 0.5}) for n in range(2)]
     assert merge_calls([build_call(job, OPTIONS) for job in jobs]) == {
-        "prompt": ["a picture of number 0", "an image of number 1"],
+        "prompt": ["a picture of number 0", "a picture of number 1"],
         "negative_prompt": ["no 0", "no 1"],
         "prompt_2": ["ink", "ink"],
         "width": 32,
