@@ -103,3 +103,13 @@ async def test_values_are_offered(words: str, offered: str) -> None:
         subprocess.run, [sys.executable, "-c", code], env=environ | path, capture_output=True, text=True, check=False
     )
     assert offered in done.stdout.split(), done.stderr
+
+
+def test_completion_is_installed_for_the_shell_that_asks(tmp_path: Path) -> None:
+    """`imagen --install-completion` called by bash writes bash's completion into that user's home folder."""
+    code = "from flows.cli import app; app(prog_name='imagen')"
+    environ = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
+    asked = f'{sys.executable} -c "{code}" --install-completion; exit $?'
+    done = subprocess.run(["bash", "-c", asked], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "imagen" in (tmp_path / ".bashrc").read_text()

@@ -26,6 +26,7 @@ ELSEWHERE = {
     "imagen plan prompts.yaml --backend gpt-image-openai": "test_plan.py",
     "imagen plan prompts.jsonl --out runs/foxes": "test_plan.py",
     "imagen simulate": "test_simulate.py",
+    "imagen --install-completion": "test_completion.py",
     "imagen run prompts.yaml --backend flux-schnell-replicate": "test_replicate.py",
     "imagen run prompts.yaml --backend gpt-image-openai": "test_images_apis.py",
     "imagen run prompts.yaml --backend flux-schnell-fal": "test_images_apis.py",

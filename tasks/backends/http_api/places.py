@@ -57,6 +57,8 @@ def read_all(document: Any, place: str | list[str] | None, values: Mapping[str, 
 def _read_one(document: Any, place: str, values: Mapping[str, Any]) -> Iterator[Any]:
     try:
         if place.startswith(PATH):
+            if isinstance(document, str):  # the library would read a text as JSON; here it is an answer that is no JSON
+                return
             for number, match in enumerate(jsonpath.finditer(place, document)):
                 if number == MOST_FOUND:
                     return
