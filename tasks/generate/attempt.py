@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
-from tasks.backends.base import Backend, read_service_time_us
-from tasks.core.clock import to_instant
-from tasks.core.errors import BatchStopped, JobError, LeaseLost
+from tasks.backends.base import Backend, check_inputs_supported, keeps_list, read_service_time_us
+from tasks.core.errors import Ambiguous, BatchStopped, JobError, LeaseLost, Throttled
 from tasks.core.records import Job, JobState, Prediction, StoredImage
 from tasks.generate.batch import Batch
 from tasks.generate.budget import Reservation
 from tasks.generate.decisions import Consent, Stage
+from tasks.generate.prediction_ids import KnownPredictions
 from tasks.ledger.open_jobs import OpenJob
-
-CLOCK_SKEW = timedelta(seconds=60)
-"""By how much a service's clock may differ from this machine's, where the service has not told its time."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,17 +46,50 @@ class Attempt:
             return self.batch.backend(self.job.backend)
         return await self.batch.find_backend_as_sent(self.job.backend, self.started_us)
 
-    async def find_since(self) -> datetime:
-        """The instant from which on the service may have made its prediction, by the service's clock."""
-        if self.sent_us is not None:
-            return to_instant(self.sent_us)
-        # Sent by this machine's clock, which may have been ahead of the service's then as it is now.
-        service_us = await read_service_time_us(self.batch.backend(self.job.backend))
-        ahead_us = 0 if service_us is None else max(0, self.batch.clock.now_us() - service_us)
-        return to_instant(self.started_us - ahead_us) - CLOCK_SKEW
+    @property
+    def known(self) -> KnownPredictions:
+        """The predictions that are not this attempt's, as far as anybody on the account knows."""
+        account = self.batch.backend(self.job.backend).allowance().account
+        return KnownPredictions(ids=self.batch.ids, account=account, job=self.job, number=self.number)
 
-    async def note_submitted(self, prediction: Prediction) -> None:
-        """Put the provider's id into the ledger."""
+    async def send(self) -> None:
+        """Create the prediction, which may cost money, and record its id.
+
+        Raises:
+            JobError, BatchStopped: As `Backend.submit` has it.
+            LeaseLost: Another worker may have the job. Nothing was sent.
+        """
+        backend, limits = self.batch.backend(self.job.backend), self.batch.get_limits(self.job.backend)
+        # The wait before a repeated send may have outlasted the lease that was checked with the intent.
+        if self.batch.leases is not None:
+            self.batch.leases.check(self.job)
+        check_inputs_supported(backend, self.job)
+        # Counted before the await: a call that raises may have left all the same.
+        self.sends += 1
+        prediction = await backend.submit(self.job, attempt=self.number)
+        limits.creates.record_success()
+        limits.refusals.record_success()
+        if not await self.claim(prediction):
+            # A look-up of an equal input took it for its own; there is another one for this attempt, or none.
+            raise Ambiguous("its prediction went to another attempt of the same input", cost_micros=None)
+        self.note_submitted(prediction)
+
+    def record_refusal(self, error: Throttled) -> None:
+        """Lower the rate for a 429, which does not count as a send."""
+        limits = self.batch.get_limits(self.job.backend)
+        self.sends -= 1
+        limits.refusals.record_refusal()
+        limits.creates.record_throttle(self.turn_s, retry_after_s=error.retry_after_s, per_min=error.creates_per_min)
+
+    async def claim(self, prediction: Prediction) -> bool:
+        """Claim the prediction; False where another attempt on the account has it."""
+        if not keeps_list(self.batch.backend(self.job.backend)):
+            return True  # a service without a shared list hands out no other attempt's
+        return await self.batch.ids.claim(self.known.build_claim(prediction.prediction_id))
+
+    def note_submitted(self, prediction: Prediction) -> None:
+        """Put the provider's id into the ledger, within milliseconds."""
+        # Not awaited: a kill in between loses only the id, which is looked up like any lost answer.
         self.prediction, self.stage = prediction, Stage.SUBMITTED
         self.batch.journal.submitted(
             self.job,
@@ -72,6 +101,7 @@ class Attempt:
 
     async def succeed(self, prediction: Prediction, image: StoredImage) -> None:
         """Record the image and its true cost; the job is done."""
+        # Before the commit, so that jobs which wait for money go on while the disk is written.
         self._settle(prediction.cost_micros)
         await self.batch.journal.succeeded(
             self.job,
@@ -95,6 +125,7 @@ class Attempt:
 
     async def end_job(self, state: JobState, error: JobError) -> None:
         """Record that the job is failed or held, and the attempt's end unless the ledger has it."""
+        # A job that the user asked for again has its last attempt ended, with its cost, in the ledger already.
         keeps_end = self.consent is not Consent.NONE
         if not keeps_end:
             self._settle(error.cost_micros)
@@ -125,9 +156,11 @@ class Attempt:
 
     def _settle(self, cost_micros: int | None) -> None:
         self.reservation.settle(cost_micros)
+        # The display only; the cap goes by reservations.
         self.batch.tally.paid(cost_micros)
 
     def _latency_ms(self) -> int:
+        # Not monotonic: an earlier run may have begun it. A wall clock that was set back gives 0.
         return max(0, (self.batch.clock.now_us() - self.started_us) // 1_000)
 
 
@@ -138,10 +171,14 @@ async def begin_attempt(batch: Batch, job: Job, *, number: int) -> Attempt:
         BatchStopped, LeaseLost: Nothing may be sent; the reservation came back.
     """
     most_micros = batch.backend(job.backend).estimate(job).most_micros
+    # Money first: a turn that is waited for in vain would be lost to the other jobs.
     reservation = await batch.budget.reserve(most_micros, job_id=job.job_id, number=number)
     try:
+        # Before the intent is written, because a job may wait for its turn for minutes and would look lost meanwhile.
         turn_s = await batch.get_limits(job.backend).creates.acquire()
+        # The batch may have stopped during the two waits.
         batch.stop.check()
+        # Nothing is paid for whose image could not be stored.
         batch.out.check_in_place()
         sent_us = await read_service_time_us(batch.backend(job.backend))
         now_us = batch.clock.now_us()

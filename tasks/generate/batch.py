@@ -52,6 +52,7 @@ class Tally:
         if state is JobState.SUCCEEDED:
             self.succeeded += 1
         else:
+            # Held jobs count as failed here: neither has an image.
             self.failed += 1
 
     def paid(self, cost_micros: int | None) -> None:
@@ -100,9 +101,11 @@ class Batch:
         Raises:
             ConfigError: It is not configured, or has bad settings.
         """
+        # One client and one connection pool for all shards of the process.
         if name not in self._backends:
             opened = build_backend(name, self.settings, share=self.share, batch=self.ids.registry.batch)
             if keeps_list(opened):
+                # Only a service with a shared list can confuse batches.
                 self.ids.warn_where_alone()
             self._backends[name] = opened
         return self._backends[name]
@@ -114,6 +117,7 @@ class Batch:
     async def find_backend_as_sent(self, name: str, started_us: int) -> Backend:
         """The backend `name` with the prices at which an attempt was sent that began at `started_us`."""
         if self._sent_prices is None:
+            # Opened late: most runs inherit no attempt, and it reads every earlier run's settings.
             self._sent_prices = SentPrices(self.engine, self.settings, is_alone=self.leases is None)
         return await self._sent_prices.find_backend(name, started_us) or self.backend(name)
 
@@ -142,6 +146,7 @@ class Batch:
         return [rate for rate in self._limiters.values() if isinstance(rate, RateLimiter)]
 
     def _get_limiter(self, allowance: Allowance) -> CreateLimiter:
+        # By account, not by instance: the provider counts all calls of a token together.
         if allowance.account not in self._limiters:
             self._limiters[allowance.account] = self.build_limiter(allowance)
         return self._limiters[allowance.account]
@@ -149,6 +154,7 @@ class Batch:
     async def close(self) -> None:
         """Write the journal's last changes and close the backends."""
         try:
+            # First, because it may hold paid results; a backend that fails to close must not cost them.
             await self.journal.close()
         finally:
             if self._sent_prices is not None:
@@ -189,6 +195,7 @@ async def open_batch(
             ids=ids,
             build_limiter=lambda allowance: build_local_limiter(allowance, clock, stop),
         )
+        # Prefect copies the context into its task runs, which is how `get_current_batch` finds it there.
         with _make_current(batch):
             try:
                 yield batch

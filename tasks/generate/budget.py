@@ -78,11 +78,14 @@ class Budget:
     async def reserve(self, micros: int | None, *, job_id: str, number: int) -> LocalReservation:
         """See `BudgetCap.reserve`."""
         if self._cap_micros is None:
+            # Bookkeeping only: without a cap nothing is refused, so an unknown price may count as 0.
             self._committed_micros += micros or 0
             return self.take_over(micros, job_id=job_id, number=number)
         if micros is None:
             raise build_unknown_price_stop()
+        # Checked again after each wake-up: every waiting job wakes, and the money may do for one of them only.
         while (left_micros := self._cap_micros - self._committed_micros) < micros:
+            # Nobody is left who could give money back.
             if not self._in_flight:
                 raise build_exhausted_stop(self._cap_micros, left_micros, micros)
             self._came_back.clear()
@@ -92,13 +95,16 @@ class Budget:
 
     def take_over(self, micros: int | None, *, job_id: str, number: int) -> LocalReservation:
         """See `BudgetCap.take_over`."""
+        # Not added to what is committed: the caller, or the ledger of an earlier run, has counted it.
         self._in_flight += 1
         return LocalReservation(self, micros or 0)
 
     def _settle(self, reserved_micros: int, cost_micros: int | None) -> None:
         self._in_flight -= 1
+        # An unknown cost stays at its most: the bill may show it later.
         if cost_micros is not None:
             self._committed_micros += cost_micros - reserved_micros
+        # Also where nothing came back: those who wait must see that fewer are in flight.
         self._came_back.set()
 
 
@@ -114,6 +120,7 @@ class LocalReservation:
         """Replace the reservation by the true cost; an unknown cost keeps it. Only the first call counts."""
         if self._budget is not None:
             self._budget._settle(self._micros, cost_micros)  # noqa: SLF001  two halves of one thing
+            # A job may settle twice, at its end and when its run is over; the money comes back once.
             self._budget = None
 
 

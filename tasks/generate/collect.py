@@ -44,7 +44,9 @@ async def collect_image(
         # The image was made, so its price is known though its bytes cannot be used.
         error.cost_micros = ended.cost_micros
         raise
+    # Ctrl-C twice, or a cancelled flow run: nobody will fetch it, so it must not run on at the user's cost.
     except asyncio.CancelledError:
+        # Whoever holds the lease now collects it.
         if batch.leases is None or batch.leases.holds(job):
             await backend.cancel(prediction)
         raise
@@ -62,6 +64,7 @@ async def fetch_and_store(batch: Batch, backend: Backend, job: Job, prediction: 
         JobError: They do not come, or are no whole image.
         BatchStopped: They cannot be written.
     """
+    # Held in memory whole; the caller's `landing` semaphore bounds how many at once.
     data = await backend.fetch(job, prediction)
     output = batch.settings.output
     parameters = embedded_parameters(job) if output.embed_parameters else None

@@ -29,7 +29,7 @@ REFUSAL_PATIENCE_S = 300.0
 
 
 class Stage(Enum):
-    """How far the present attempt has come."""
+    """Progress of the present attempt."""
 
     READY = auto()
     """No attempt is open."""
@@ -78,7 +78,7 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """Where a job stood when the error came."""
+    """A job's state when the error came."""
 
     stage: Stage
     sends: int = 0
@@ -99,6 +99,7 @@ Trouble = JobError | BatchStopped
 def decide_next(error: Trouble, at: Situation) -> Step:
     """The step that follows `error`; never one that may pay for an image twice unless the user allowed it."""
     if isinstance(error, BatchStopped):
+        # An intent that provably never left is closed, else the next run would have to look it up.
         return Step.STOP if at.stage is Stage.INTENDED else Step.LEAVE
     match at.stage:
         case Stage.INTENDED:
@@ -112,11 +113,14 @@ def decide_next(error: Trouble, at: Situation) -> Step:
 
 
 def _decide_after_create(error: JobError, at: Situation) -> Step:
+    # A lost answer, a 5xx or an unreadable 2xx: the provider may have created it.
     if isinstance(error, Ambiguous):
         return Step.LOOK_UP
     if isinstance(error, Throttled):
+        # A limit of minutes clears by waiting; a daily quota would hold the run for hours.
         waits_long = max(at.refused_s, error.retry_after_s or 0.0) > REFUSAL_PATIENCE_S
         return Step.STOP if waits_long else Step.SEND_AGAIN
+    # Free: it is proven that nothing was created.
     if isinstance(error, NotCreated) and at.sends < SUBMIT_TRIES:
         return Step.SEND_AGAIN
     return _decide_end(error, at)
@@ -124,6 +128,7 @@ def _decide_after_create(error: JobError, at: Situation) -> Step:
 
 def _decide_after_look_up(error: JobError, at: Situation) -> Step:
     if not isinstance(error, NotCreated):
+        # It may exist, and be billed; only the user may decide to pay once more.
         return Step.PAY_AGAIN if at.consent is Consent.ANYWAY else Step.HOLD
     if at.sends == 0:  # an earlier run's intent: its attempt is over
         return Step.NEW_ATTEMPT
@@ -131,7 +136,9 @@ def _decide_after_look_up(error: JobError, at: Situation) -> Step:
 
 
 def _decide_after_look(error: JobError, at: Situation) -> Step:
+    # Errors after which the prediction may still run, or may have an image.
     is_unclear = isinstance(error, (StatusUnreadable, UnreadableAnswer, Ambiguous))
+    # Looks are free.
     if isinstance(error, StatusUnreadable) and at.looks < LOOK_TRIES:
         return Step.LOOK_AGAIN
     if at.consent is Consent.ANYWAY or (at.consent is Consent.IF_ENDED and not is_unclear):
@@ -142,16 +149,19 @@ def _decide_after_look(error: JobError, at: Situation) -> Step:
 def _decide_end(error: JobError, at: Situation) -> Step:
     if isinstance(error, Ambiguous) or (isinstance(error, StatusUnreadable) and error.cost_micros is None):
         return Step.HOLD
+    # Paid for and useless: every further job would be paid for the same way.
     if isinstance(error, UnreadableAnswer) and error.cost_micros != 0:
         return Step.FAIL_AND_STOP
     # A new attempt is made without asking only where this one cost nothing.
     has_another = isinstance(error, NoRoom) or (isinstance(error, Transient) and at.attempts_left > 0)
     if has_another and error.cost_micros == 0:
         return Step.NEW_ATTEMPT
+    # A fallback pays a second provider, so never for an image that the first may have made.
     return Step.HAND_OVER if at.has_fallback and not _may_have_bought_image(error) else Step.FAIL
 
 
 def _may_have_bought_image(error: JobError) -> bool:
+    # These come after an image was made: the next backend would be paid for the same one.
     return error.cost_micros is None or isinstance(error, (BadImage, OutputGone, StatusUnreadable, Unfetched))
 
 
@@ -161,6 +171,8 @@ def explain_exception(exc: Exception, stage: Stage) -> Trouble:
         return exc
     message = f"{type(exc).__name__}: {exc}"
     if stage is Stage.READY:
+        # Before any intent: nothing can have left.
         return JobError(message, kind="internal")
+    # A bug may strike after the call left, so money counts as spent until a look says otherwise.
     unclear = StatusUnreadable if stage is Stage.SUBMITTED else Ambiguous
     return unclear(message, cost_micros=None)

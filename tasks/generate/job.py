@@ -8,9 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from tasks.backends.base import Backend, check_inputs_supported
 from tasks.core.errors import (
-    Ambiguous,
     BatchStopped,
     JobError,
     LeaseLost,
@@ -27,7 +25,7 @@ from tasks.generate.collect import collect_image
 from tasks.generate.decisions import Situation, Stage, Step, Trouble, decide_next, explain_exception
 from tasks.generate.kept_answers import build_answer_name, build_unreadable_stop
 from tasks.generate.limits import Slot, build_refused_stop
-from tasks.generate.look_up import claim_prediction, find_lost
+from tasks.generate.look_up import find_lost
 from tasks.ledger.open_jobs import OpenJob
 from tasks.plan.fallback import find_fallback
 from tasks.store.output.base import NewFile
@@ -35,7 +33,7 @@ from tasks.store.output.base import NewFile
 
 @dataclass(frozen=True, slots=True)
 class JobEnd:
-    """How a job left this run."""
+    """A job's end in this run."""
 
     state: JobState
     """`SUCCEEDED`, `FAILED` or `HELD` as the ledger has it; `PLANNED` where it is rerouted or no longer wanted."""
@@ -51,12 +49,13 @@ class JobRun:
         self._batch = batch
         self._open_job = open_job
         self._job: Job = open_job.job
-        self._backend: Backend = batch.backend(self._job.backend)
         self._limits = batch.get_limits(self._job.backend)
         self._slot = slot
         self._attempts = open_job.attempts
+        # Counted anew in each run: a resume gives a job its full number of tries.
         self._attempts_left = batch.settings.backends[self._job.backend].max_attempts
         self._fallback = find_fallback(self._job, batch.settings)
+        # An attempt of an earlier run is settled before a new one may be paid for.
         self._attempt: Attempt | None = take_over_attempt(batch, open_job)
 
     async def run(self) -> JobEnd:
@@ -74,7 +73,8 @@ class JobRun:
                 raise
             except Exception as exc:  # noqa: BLE001  whatever breaks ends this job and no other
                 error = explain_exception(exc, self._stage)
-                self._record_refusal(error)
+                if isinstance(error, Throttled) and self._attempt is not None:
+                    self._attempt.record_refusal(error)
                 end = await self._apply(decide_next(error, self._get_situation()), error)
         return end
 
@@ -93,13 +93,15 @@ class JobRun:
         if attempt is None:
             return await self._begin()
         if attempt.stage is Stage.INTENDED:
-            await self._send(attempt)
+            await attempt.send()
         elif attempt.prediction is None:
             await self._look_up(attempt)
         else:
             backend = await attempt.find_backend()
+            # While one of ours runs, a service full of our own work is no reason to give up on its 429s.
             with self._limits.refusals.track_running():
                 image = await collect_image(self._batch, backend, self._job, attempt.prediction, self._slot)
+            # After the file is safely stored: a ledger that is ahead of the disk would lose the image for good.
             await attempt.succeed(*image)
             return JobEnd(JobState.SUCCEEDED)
         return None
@@ -109,28 +111,16 @@ class JobRun:
             return JobEnd(JobState.PLANNED)
         await self._slot.acquire()
         self._attempt = await begin_attempt(self._batch, self._job, number=self._attempts + 1)
+        # Only now: a begin that raised has no row, and numbers have no gaps.
         self._attempts += 1
         self._attempts_left -= 1
         return None
 
-    async def _send(self, attempt: Attempt) -> None:
-        if self._batch.leases is not None:
-            self._batch.leases.check(self._job)
-        check_inputs_supported(self._backend, self._job)
-        attempt.sends += 1
-        prediction = await self._backend.submit(self._job, attempt=attempt.number)
-        self._limits.creates.record_success()
-        self._limits.refusals.record_success()
-        if not await claim_prediction(self._backend, attempt, prediction):
-            # A look-up of an equal input took it for its own; there is another one for this attempt, or none.
-            raise Ambiguous("its prediction went to another attempt of the same input", cost_micros=None)
-        await attempt.note_submitted(prediction)
-
     async def _look_up(self, attempt: Attempt) -> None:
-        found = await find_lost(self._backend, attempt, self._slot)
+        found = await find_lost(attempt, self._slot)
         if found is None:
             raise NotCreated("the answer to its create was lost, and the service has no such prediction")
-        await attempt.note_submitted(found)
+        attempt.note_submitted(found)
 
     def _get_situation(self) -> Situation:
         attempt = self._attempt
@@ -146,7 +136,9 @@ class JobRun:
         """Carry a decision out; None while the job goes on."""
         attempt = self._attempt
         if isinstance(error, BatchStopped) or step is Step.STOP:
+            # Always raises.
             await self._stop(step, error)
+        # No intent was written: there is nothing to close, and nothing is reserved.
         if attempt is None:
             await fail_unsent(self._batch, self._job, error)
             return JobEnd(JobState.FAILED)
@@ -155,6 +147,7 @@ class JobRun:
                 attempt.stage = Stage.LOST
             case Step.LOOK_AGAIN:
                 attempt.looks += 1
+                # Not `pause`: a stop must not keep a paid image from being collected.
                 await self._batch.clock.sleep(get_attempt_pause_s(attempt.looks))
             case Step.SEND_AGAIN:
                 await self._wait_to_send(attempt, error)
@@ -190,15 +183,6 @@ class JobRun:
         await attempt.end_job(JobState.FAILED, kept)
         return JobEnd(JobState.FAILED)
 
-    def _record_refusal(self, error: Trouble) -> None:
-        """Lower the rate for a 429, which does not count as a send."""
-        if isinstance(error, Throttled) and self._attempt is not None:
-            self._attempt.sends -= 1
-            self._limits.refusals.record_refusal()
-            self._limits.creates.record_throttle(
-                self._attempt.turn_s, retry_after_s=error.retry_after_s, per_min=error.creates_per_min
-            )
-
     async def _close(self, attempt: Attempt, error: JobError) -> None:
         await attempt.close(error)
         self._attempt = None
@@ -208,6 +192,7 @@ class JobRun:
         try:
             if attempt.stage is Stage.INTENDED and isinstance(error, NotCreated):
                 await self._batch.pause(get_attempt_pause_s(attempt.sends))
+            # The look-up may have lent the slot to another job.
             await self._slot.acquire()
             attempt.turn_s = await self._limits.creates.acquire()
             self._batch.stop.check()
@@ -217,12 +202,14 @@ class JobRun:
         attempt.stage = Stage.INTENDED
 
     async def _wait_for_new_attempt(self, attempt: Attempt, error: JobError) -> None:
+        # Written first: a kill during the pause must not leave an intent to be looked up.
         await self._close(attempt, error)
         if self._open_job.withdrawn:
             return
         if isinstance(error, NoRoom):  # a full queue does not use up the job's attempts
             self._attempts_left += 1
             await self._batch.pause(error.retry_after_s)
+        # A look-up has paused long enough by itself.
         elif attempt.stage is not Stage.LOST:
             await self._batch.pause(get_attempt_pause_s(attempt.number))
 
@@ -236,15 +223,4 @@ class JobRun:
         """Leave the job to its next backend, and with it the end of the present attempt, in one commit."""
         self._batch.rerouted.add(other.job_id)  # before the ledger shows it to the other backend's shards
         await attempt.reroute_job(other, ended)
-        return JobEnd(
-            JobState.PLANNED,
-            OpenJob(
-                job=other,
-                state=JobState.PLANNED,
-                attempts=attempt.number,
-                prediction=None,
-                started_at_us=None,
-                reserved_micros=None,
-                asked_again=False,
-            ),
-        )
+        return JobEnd(JobState.PLANNED, OpenJob(job=other, state=JobState.PLANNED, attempts=attempt.number))

@@ -39,8 +39,10 @@ async def generate_range(
     found = await find_open_jobs(batch.engine, first, last, planned_run=planned_run, backend=backend)
     async with asyncio.TaskGroup() as group:
         for open_job in found:
+            # The shard of the first backend still works on it; here it would be made twice.
             if open_job.job.job_id not in batch.rerouted:
                 task = group.create_task(generate_job(batch, open_job))
+                # Job by job, so that one slow job does not keep the next shard from opening.
                 task.add_done_callback(lambda _: window.end_job(first))
 
 
@@ -49,8 +51,10 @@ async def generate_job(batch: Batch, open_job: OpenJob) -> None:
     remaining: OpenJob | None = open_job
     while remaining is not None:
         slot = batch.get_limits(remaining.job.backend).slot()
+        # Before `JobRun` is built: open jobs beyond the slots cost no more than their row.
         await slot.acquire()
         try:
+            # Asked after the wait for the slot, during which the batch may have stopped.
             remaining = None if batch.stop.requested else await _generate_on_backend(batch, remaining, slot)
         finally:
             slot.release()
@@ -66,11 +70,13 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
     run = JobRun(batch, open_job, slot)
     try:
         end = await run.run()
+        # Rerouted or withdrawn: it has not ended, so no count and no failure rate.
         if end.state is not JobState.PLANNED:
             batch.tally.ended(end.state)
             batch.watch.note(failed=end.state is not JobState.SUCCEEDED)
             if batch.leases is not None:
                 batch.leases.ended(open_job.job)
+    # Not an error: another worker has the job and its money.
     except LeaseLost:
         if batch.leases is not None:
             with stop_on_error(batch.stop):

@@ -20,6 +20,7 @@ from tasks.ledger.jobs import job_from_row
 from tasks.ledger.lookup import find_job_row
 
 FOLDER = "answers"
+# Strict, because the folder is open to anyone: a name that does not fit is never read.
 _NAME = re.compile(rf"{FOLDER}/([0-9a-f]{{64}})-([0-9]{{1,9}})\.bin")
 
 
@@ -46,6 +47,7 @@ async def reread_answers(batch: Batch) -> int:
 
 async def _reread(batch: Batch, name: str, job_id: str, number: int) -> bool:
     row = await find_job_row(batch.engine, job_id)
+    # An answer to an older attempt: a later one has made, or will make, the image.
     if row is None or (row.state, row.attempts) != (JobState.FAILED, number):
         return False
     job = job_from_row(row)
@@ -53,6 +55,7 @@ async def _reread(batch: Batch, name: str, job_id: str, number: int) -> bool:
         return False
     backend = batch.backend(job.backend)
     read: Callable[[Job, bytes], Prediction] | None = getattr(backend, "reread", None)
+    # A bucket is read over the network; the loop has other jobs to serve.
     raw = await asyncio.to_thread(batch.out.read, name)
     if read is None or raw is None:
         return False
@@ -72,6 +75,7 @@ async def _reread(batch: Batch, name: str, job_id: str, number: int) -> bool:
         now_us=batch.clock.now_us(),
     )
     batch.tally.ended(JobState.SUCCEEDED)
+    # Last: until the ledger has the image, the answer is the only proof of the payment.
     await batch.out.remove([name])
     return True
 

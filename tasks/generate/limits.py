@@ -58,6 +58,7 @@ class BackendLimits:
             slot.release()
             self.lent += 1
             try:
+                # Until cancelled, when the look-up is over.
                 await asyncio.Event().wait()
             finally:
                 self.lent -= 1
@@ -78,6 +79,7 @@ class Slot:
     async def acquire(self) -> None:
         """Wait for a free slot; a second call does nothing."""
         if not self._is_taken:
+            # Marked as taken only after the wait: a cancelled one must not free a slot that it never had.
             await self._places.acquire()
             self._is_taken = True
 
@@ -119,6 +121,7 @@ class Refusals:
             yield
         finally:
             self._running -= 1
+            # What ended may have made room, so patience starts anew.
             if self._since_s is not None:
                 self._since_s = self._now()
 
@@ -161,6 +164,7 @@ class FailureWatch:
             BatchStopped: Too many of the last jobs failed.
         """
         self._last.append(failed)
+        # Not before the window is full: two early failures of three are no trend.
         if len(self._last) == self._last.maxlen:
             check_failures(sum(self._last), of=len(self._last), rate=self._rate)
 

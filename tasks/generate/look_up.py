@@ -1,27 +1,25 @@
-"""Looking for the prediction of a create whose answer was lost, and claiming it for its attempt."""
+"""The search for the prediction of a create whose answer was lost."""
 
 from __future__ import annotations
 
-from tasks.backends.base import Backend, keeps_list
+from datetime import datetime, timedelta
+
+from tasks.backends.base import Backend, keeps_list, read_service_time_us
+from tasks.core.clock import to_instant
 from tasks.core.errors import Ambiguous, BatchStopped
 from tasks.core.records import Prediction
 from tasks.generate.attempt import Attempt
 from tasks.generate.limits import Slot
 from tasks.generate.prediction_ids import KnownPredictions, list_known
 
-
-async def claim_prediction(backend: Backend, attempt: Attempt, prediction: Prediction) -> bool:
-    """True where the prediction is this attempt's; a backend without a shared list hands out no other's."""
-    if not keeps_list(backend):
-        return True
-    return await attempt.batch.ids.claim(_know(backend, attempt).build_claim(prediction.prediction_id))
+CLOCK_SKEW = timedelta(seconds=60)
+"""By how much a service's clock may differ from this machine's, where the service has not told its time."""
 
 
-async def find_lost(backend: Backend, attempt: Attempt, slot: Slot) -> Prediction | None:
+async def find_lost(attempt: Attempt, slot: Slot) -> Prediction | None:
     """Find and claim the prediction of an attempt whose answer was lost.
 
     Args:
-        backend: The backend that it was sent to.
         attempt: The attempt.
         slot: Its job's; lent to another job once the prediction may have ended.
 
@@ -32,10 +30,12 @@ async def find_lost(backend: Backend, attempt: Attempt, slot: Slot) -> Predictio
         Ambiguous: It cannot be told; money may have been spent.
         BatchStopped: Nobody can be asked now.
     """
-    known = _know(backend, attempt)
+    known = attempt.known
+    backend = attempt.batch.backend(attempt.job.backend)
     try:
         found = await _find(backend, attempt, slot, known)
-        while found is not None and not await claim_prediction(backend, attempt, found):
+        # Another attempt may claim what was found before this one does: search on among the rest.
+        while found is not None and not await attempt.claim(found):
             known.listed.add(found.prediction_id)
             found = await _find(backend, attempt, slot, known)
     except (Ambiguous, BatchStopped):
@@ -47,17 +47,24 @@ async def find_lost(backend: Backend, attempt: Attempt, slot: Slot) -> Predictio
 
 async def _find(backend: Backend, attempt: Attempt, slot: Slot, known: KnownPredictions) -> Prediction | None:
     if keeps_list(backend):
+        # A run that was killed between its claim and its ledger's commit has left the id in the registry.
         if own := await known.find_own():
             return Prediction(prediction_id=own)
     else:
         await list_known(known)
-    since = await attempt.find_since()
+    since = await _find_since(backend, attempt)
     batch, job = attempt.batch, attempt.job
     limits, usual_s = batch.get_limits(job.backend), backend.estimate(job).latency_s
+    # A look-up pauses and looks again for minutes; the prediction itself has left the service's queue by then.
     async with limits.lend_slot(slot, after_s=usual_s, sleep=batch.clock.sleep):
         return await backend.find(job, since=since, known=known)
 
 
-def _know(backend: Backend, attempt: Attempt) -> KnownPredictions:
-    account = backend.allowance().account
-    return KnownPredictions(ids=attempt.batch.ids, account=account, job=attempt.job, number=attempt.number)
+async def _find_since(backend: Backend, attempt: Attempt) -> datetime:
+    """The instant from which on the service may have made its prediction, by the service's clock."""
+    if attempt.sent_us is not None:
+        return to_instant(attempt.sent_us)
+    # Sent by this machine's clock, which may have been ahead of the service's then as it is now.
+    service_us = await read_service_time_us(backend)
+    ahead_us = 0 if service_us is None else max(0, attempt.batch.clock.now_us() - service_us)
+    return to_instant(attempt.started_us - ahead_us) - CLOCK_SKEW

@@ -45,8 +45,10 @@ class PredictionIds:
         if self.find_owner(claim.account, claim.prediction_id, claim) != claim:
             return False
         self._owners[claim.account, claim.prediction_id] = claim
+        # A batch of millions must not keep every id in memory.
         while len(self._owners) > KEPT:
             self._owners.popitem(last=False)
+        # Then over processes: another batch of the account may have seen it in the same list.
         return await self.registry.claim(claim)
 
     def find_owner(self, account: str, prediction_id: str, otherwise: Claim) -> Claim:
@@ -81,6 +83,7 @@ class KnownPredictions(Collection[str]):
         mine = (self.job.job_id, self.number)
         in_ledger = {prediction_id for prediction_id, owners in attempts.items() if owners - {mine}}
         registry = self.ids.registry
+        # A batch in another folder has its own ledger, but the same account's list.
         elsewhere = await registry.find_taken(self.account, ids, job_id=self.job.job_id, number=self.number)
         # This process last: what it learns while the others are asked counts.
         return frozenset(in_ledger | elsewhere | {found for found in ids if found in self})

@@ -35,6 +35,7 @@ class SentPrices:
             runs = await list_runs(self.engine)
             # The present run began after every inherited attempt, whatever the clock says.
             self._runs = runs[:-1] if self.is_alone else runs
+        # The latest run that began before the attempt is the one that sent it.
         run = next((run for run in reversed(self._runs) if run.started_at_us <= started_us), None)
         if run is None:
             return None
@@ -55,8 +56,10 @@ class SentPrices:
         except InputError:  # written by another version
             return None
         now, old = self.settings.backends[name], before.backends.get(name)
+        # The usual case: today's backend does, and no second client is opened.
         if old is None or (old.price_usd, before.prices) == (now.price_usd, self.settings.prices):
             return None
+        # Only the price is of that time; the token and the address are today's.
         priced = now.model_copy(update={"price_usd": old.price_usd})
         settings = self.settings.model_copy(
             update={"backends": {**self.settings.backends, name: priced}, "prices": before.prices}

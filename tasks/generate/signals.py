@@ -37,7 +37,9 @@ async def handle_signals(stop: StopSignal) -> AsyncIterator[None]:
         elif number != first[0][0] and loop.time() - first[0][1] < ECHO_S:
             return
         elif current is not None and not current.cancelling():
+            # Lets open predictions be cancelled at the provider before the process ends.
             current.cancel()
+            # Threads that write or decode cannot be cancelled, and would keep the process alive.
             loop.call_later(PATIENCE_S, os._exit, INTERRUPTED_STATUS)
         else:
             os._exit(INTERRUPTED_STATUS)

@@ -34,6 +34,7 @@ class StopSignal:
 
     def stop(self, cause: BatchStopped) -> None:
         """Stop the batch for this reason, unless it has stopped already."""
+        # The first reason is the one to tell; what follows is mostly its consequence.
         self.cause = self.cause or self._explain(cause)
         self._stopped.set()
 
@@ -64,6 +65,7 @@ class StopSignal:
 
         async def pause(seconds: float) -> None:
             self.check()
+            # A pause may be minutes long; Ctrl-C must not wait for its end.
             asleep, stopped = asyncio.ensure_future(sleep(seconds)), asyncio.ensure_future(self._stopped.wait())
             try:
                 await asyncio.wait((asleep, stopped), return_when=asyncio.FIRST_COMPLETED)

@@ -19,11 +19,13 @@ class JobWindow:
         while self._jobs >= most:
             self._freed.clear()
             await self._freed.wait()
+        # By shard, because a job that ends twice, or a shard that is closed early, must not free others' room.
         self._open[first] = jobs
         self._jobs += jobs
 
     def end_job(self, first: int) -> None:
         """Note that one job of the shard has ended."""
+        # The shard may be closed already, and its jobs freed with it.
         self._free(first, min(1, self._open.get(first, 0)))
 
     def close_shard(self, first: int) -> None:

@@ -25,15 +25,15 @@ class OpenJob:
     state: JobState
     attempts: int
     """Attempts made so far; the last one is unfinished when the state is not `planned`."""
-    prediction: Prediction | None
+    prediction: Prediction | None = None
     """Of the unfinished attempt, when its id is known."""
-    started_at_us: int | None
+    started_at_us: int | None = None
     """When the last attempt began."""
     sent_at_us: int | None = None
     """When the last attempt began by the service's clock; None where the service had not told its time."""
-    reserved_micros: int | None
+    reserved_micros: int | None = None
     """The budget's amount for the last attempt: its cost, or its reservation while that is unknown."""
-    asked_again: bool
+    asked_again: bool = False
     """The last attempt ended without an image, may have been billed, and the user asked for another one."""
     withdrawn: bool = False
     """The last manifest does not want it: an attempt in flight is collected, and nothing more is sent."""

@@ -54,12 +54,14 @@ class Claims:
                 with stop_on_error(self._batch.stop):  # the ledger is away: jobs in flight are stored all the same
                     await self._begin_all(group, meant)
         finally:
+            # Others need not wait for the leases to end.
             await self._leases.release(self._left_open)
 
     async def _begin_all(self, group: asyncio.TaskGroup, meant: ClaimRange) -> None:
         engine = self._batch.engine
         names = await find_open_backends(engine, Selection(planned_run=meant.planned_run))
         while not self._batch.stop.requested:
+            # Each backend by itself: a slow one must not keep a fast one's slots empty.
             wants_more = [name for name in names if not await self._claim(group, name, meant)]
             if self._in_hand:
                 await self._wait_for_room(wants_more)
@@ -87,10 +89,12 @@ class Claims:
         for open_job in claimed:
             if self._can_do(open_job.job):
                 self._begin(group, open_job)
+        # As many as asked for: more may be free.
         return len(claimed) < room
 
     def _count_room(self, name: str) -> int:
         """Jobs that may be claimed: of its own shard some ahead of the slots, of others' no more than slots are free."""
+        # Few of other shards' jobs, because their own worker needs them and claims have to be returned.
         slots = self._count_slots(name)
         lent = self._batch.get_limits(name).lent if name in self._ready else 0
         most = slots + lent if name in self._ahead else IN_HAND * slots
@@ -101,6 +105,7 @@ class Claims:
 
     def _can_do(self, job: Job) -> bool:
         """Check that this machine can use the job's backend; if not, stop the batch and name what is missing."""
+        # Asked once per backend, when its first job is in hand: workers may have tokens for some only.
         if job.backend not in self._ready:
             if missing := self._batch.backend(job.backend).ready():
                 lacking = f"the worker on {socket.gethostname()} cannot use backend {job.backend!r}: {missing}"
@@ -113,6 +118,7 @@ class Claims:
     def _begin(self, group: asyncio.TaskGroup, open_job: OpenJob) -> None:
         task = group.create_task(generate_job(self._batch, open_job))
         self._in_hand[task] = open_job.job
+        # A callback, not an await: the loop that claims must not wait for any one job.
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Executable, Row, Update, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tasks.core.clock import repeat_every as doing_again
+from tasks.core.clock import repeat_every
 from tasks.core.errors import BatchStopped
 from tasks.core.records import IN_FLIGHT_STATES
 from tasks.core.settings import StopSettings
@@ -61,7 +61,9 @@ class Heartbeat:
         ends, told = self._ends, replace(tally)
         statement, news = _build_news_update(self._run, self._limits.error_window), self._news(told)
         row = next(iter(await run_transaction(self._engine, lambda db: _fetch_rows(db, statement, news))), None)
+        # Only after the commit, and only what was sent: jobs end during the await.
         self._ends, self._told = self._ends[len(ends) :], told
+        # The update matches only while this run is the newest.
         if row is None:
             raise BatchStopped(INTERRUPTED, "another run of this batch has begun")
         self._heed(row.stop_reason, row.stop_message)
@@ -93,11 +95,13 @@ class Heartbeat:
 
     def _check(self, recent: str) -> None:
         window = self._limits.error_window
+        # Counted over all workers: each of them alone may see too few jobs.
         if len(recent) >= window:
             check_failures(recent.count(FAILED), of=window, rate=self._limits.error_rate)
 
     async def _pass_on(self) -> None:
         """Write why this process stops; the first reason counts."""
+        # A stop that came from the others is not sent back.
         if self._stop.cause is None or self._has_told_stop:
             return
         cause = {"stop_reason": self._stop.cause.reason, "stop_message": str(self._stop.cause)}
@@ -122,6 +126,7 @@ def _build_news_update(run: int, window: int) -> Update:
         "cost_micros": fleet.c.cost_micros + bindparam("more_cost"),
         "cost_unknown": fleet.c.cost_unknown + bindparam("more_unknown"),
     }
+    # In the statement, because two workers that read, append and write would lose news.
     recent = func.right(fleet.c.recent + bindparam("ends"), window)
     return (
         update(fleet)
@@ -134,12 +139,13 @@ def _build_news_update(run: int, window: int) -> Update:
 @asynccontextmanager
 async def follow_workers(beat: Heartbeat, tally: Tally) -> AsyncIterator[None]:
     """Keep the tally of the run that sent the workers up to date in the block, and pass stops on both ways."""
-    async with doing_again(lambda: beat.receive(tally), every_s=BEAT_EVERY_S / 2):
+    # Twice as often as workers write, so that the display is at most half a beat behind.
+    async with repeat_every(lambda: beat.receive(tally), every_s=BEAT_EVERY_S / 2):
         yield
 
 
 @asynccontextmanager
 async def send_heartbeats(beat: Heartbeat, tally: Tally) -> AsyncIterator[None]:
     """Exchange the news of a worker in the block."""
-    async with doing_again(lambda: beat.send(tally), every_s=BEAT_EVERY_S):
+    async with repeat_every(lambda: beat.send(tally), every_s=BEAT_EVERY_S):
         yield

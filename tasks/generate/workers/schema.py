@@ -19,6 +19,7 @@ fleet = Table(
     Column("run", Integer, nullable=False),
     Column("cap_micros", BigInteger),
     Column("committed_micros", BigInteger, nullable=False, default=0),
+    # One letter for each of the last jobs; `heartbeat` appends and cuts it in one statement.
     Column("recent", Text, nullable=False, default=""),
     Column("succeeded", BigInteger, nullable=False, default=0),
     Column("failed", BigInteger, nullable=False, default=0),
@@ -35,10 +36,12 @@ rates = Table(
     Column("account", Text, primary_key=True),
     Column("most_per_min", Double, nullable=False),
     Column("per_min", Double, nullable=False),
+    # The first instant that no worker has taken.
     Column("next_at_s", Double, nullable=False, default=0.0),
     Column("cut_at_s", Double, nullable=False, default=0.0),
     Column("catch_up_s", Double, nullable=False),
     Column("climb_after", Integer, nullable=False),
+    # Creates that were accepted since the last 429; after `climb_after` the rate rises.
     Column("since_cut", Integer, nullable=False, default=0),
 )
 """One row for each account, named by a digest of its token."""
@@ -49,6 +52,7 @@ reservations = Table(
     Column("id", BigInteger, primary_key=True),
     Column("job_id", Text, nullable=False),
     Column("number", Integer, nullable=False),
+    # The worker whose lease on the job keeps the money reserved.
     Column("owner", Text, nullable=False),
     Column("micros", BigInteger, nullable=False),
 )
@@ -57,4 +61,5 @@ reservations = Table(
 
 def get_now_s() -> ColumnElement[float]:
     """The database's clock now, not at the start of the transaction."""
+    # `now()` stands still in a transaction, and a turn would be taken too early.
     return extract("epoch", func.clock_timestamp()).cast(Double)

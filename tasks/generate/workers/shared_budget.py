@@ -67,6 +67,7 @@ class SharedBudget:
         reservation = SharedReservation(self, job_id, number)
         values = {"a_job_id": job_id, "a_number": number, "an_owner": self._owner, "a_micros": micros}
         while True:
+            # A cost that this worker has yet to write may be the very money it waits for.
             await self.settled()
             if await run_transaction(self._engine, lambda db: _try_reserve(db, values)):
                 return reservation
@@ -92,6 +93,7 @@ class SharedBudget:
         if left < micros:
             if not waits:
                 raise build_exhausted_stop(cap_micros, left, micros)
+            # Polled: the money may come back in any of many processes, and a notification can be lost.
             await self._sleep(LOOK_AGAIN_S)
 
     def _write(self, change: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -109,9 +111,11 @@ class SharedBudget:
         self, job_id: str, number: int, cost_micros: int | None, opened: asyncio.Task[None] | None
     ) -> None:
         if opened is not None:
+            # The row must be there before it can be deleted.
             await opened
         mine = (reservations.c.job_id == job_id) & (reservations.c.number == number)
         gone = delete(reservations).where(mine & (reservations.c.owner == self._owner))
+        # One statement: a kill between the deletion and the sum would leave money reserved for ever.
         taken = gone.returning(reservations.c.micros).cte("taken")
         kept = taken.c.micros if cost_micros is None else literal(cost_micros)
         change = select(func.coalesce(func.sum(kept - taken.c.micros), 0)).scalar_subquery()
@@ -138,6 +142,7 @@ class SharedReservation:
     def settle(self, cost_micros: int | None) -> None:
         """See `tasks.generate.budget.Reservation.settle`."""
         if self._budget is not None:
+            # Settled once, as in `LocalReservation`.
             budget, self._budget = self._budget, None
             budget._write(budget._settle(self._job_id, self._number, cost_micros, self._opened))  # noqa: SLF001  two halves of one thing
 
@@ -156,10 +161,12 @@ async def _take_over_row(db: AsyncConnection, values: dict[str, Any]) -> None:
 
 async def _recount(db: AsyncConnection) -> tuple[int, bool]:
     """Give lost workers' money back; then the money that is left, and True where more may come back."""
+    # Locked first: two workers that recount at once would give the same money back twice.
     await db.execute(select(fleet.c.id).with_for_update())
     back = (await db.execute(_GIVE_BACK_OF_LOST)).scalar_one()
     await db.execute(update(fleet).values(committed_micros=fleet.c.committed_micros - back))
     left = (await db.execute(select(fleet.c.cap_micros - fleet.c.committed_micros))).scalar_one()
+    # While any reservation is open, its true cost may be lower than what it reserves.
     waits = (await db.execute(select(exists().where(reservations.c.id.is_not(None))))).scalar_one()
     return int(left), bool(waits)
 
@@ -168,6 +175,7 @@ def _build_reserve() -> CompoundSelect[Any]:
     """Build the query that reserves within the cap, or takes over a lost worker's reservation of the attempt."""
     job_id, number = bindparam("a_job_id", type_=Text), bindparam("a_number", type_=Integer)
     owner, micros = bindparam("an_owner", type_=Text), bindparam("a_micros", type_=BigInteger)
+    # The commit's answer may have been lost, and the statement sent again: then it is there already.
     same = (reservations.c.job_id == job_id) & (reservations.c.number == number) & (reservations.c.micros == micros)
     moved = update(reservations).where(same).values(owner=owner).returning(reservations.c.id).cte("moved")
     paid = (
@@ -177,6 +185,7 @@ def _build_reserve() -> CompoundSelect[Any]:
         .returning(fleet.c.id)
         .cte("paid")
     )
+    # No row of `paid`, no reservation: the cap decides inside the database.
     row = select(job_id, number, owner, micros).select_from(paid)
     adding = insert(reservations).from_select(["job_id", "number", "owner", "micros"], row)
     added = adding.returning(reservations.c.id).cte("added")

@@ -72,8 +72,10 @@ class SharedRateLimiter:
         """
         self._waiting += 1
         try:
+            # One question at a time; the lock's queue is also the order of the jobs.
             async with self._turn:
                 while True:
+                    # A cut that is still on its way would be overtaken by turns at the old rate.
                     await self._told()
                     self._forget_what_is_long_over()
                     wait_s = self._turns[0] - self._there_s() if self._turns else await self._ask()
@@ -90,10 +92,12 @@ class SharedRateLimiter:
 
     def record_throttle(self, sent_at_s: float, *, retry_after_s: float | None, per_min: float | None) -> None:
         """Note a call that came too soon: all workers wait, and the rate is cut once for a burst."""
+        # They were counted at the old rate.
         self._turns.clear()
         self._accepted = 0
         pause_s = DEFAULT_PAUSE_S if retry_after_s is None else retry_after_s
         telling = asyncio.create_task(self._tell(sent_at_s, pause_s, per_min))
+        # Kept, or the loop may collect the task; the next turn waits for it.
         self._telling.add(telling)
 
     def _forget_what_is_long_over(self) -> None:
@@ -109,13 +113,16 @@ class SharedRateLimiter:
 
     async def _ask(self) -> float:
         """Take the turns of the next moment, if any; returns the seconds to wait."""
+        # No more than jobs wait for, or a killed or idle worker would take turns away from the others.
         wanted = max(1, min(self._waiting, int(self._per_min / 60 * AHEAD_S)))
         accepted, self._accepted = self._accepted, 0
         values = {"mine": self._account, "wanted": wanted, "accepted": accepted}
         taken = await run_transaction(self._engine, lambda db: _fetch_one(db, _TAKE, values))
         if taken is None:
+            # The question changed nothing, so the count is still to be told.
             self._accepted += accepted
             return await self._when_to_ask_again()
+        # Measured with each answer: clocks drift, and a laptop sleeps.
         self._ahead_of_us_s = taken.now_s - self._now()
         self._per_min = taken.per_min
         step_s = 60 / taken.per_min
@@ -127,6 +134,7 @@ class SharedRateLimiter:
         if known is None:
             await run_transaction(self._engine, lambda db: db.execute(_build_first_row(self._account, self._per_min)))
             return 0.0
+        # Half of it early, so that the turns are in hand when the first of them is due.
         return float(known.next_at_s - known.now_s) - AHEAD_S / 2
 
     async def _tell(self, sent_at_s: float, pause_s: float, per_min: float | None) -> None:
@@ -162,6 +170,7 @@ _MINE = rates.c.account == bindparam("mine")
 
 def _build_take() -> Update:
     """Build the query that takes turns from the first free instant on; short lateness is made up for, pauses are not."""
+    # In SQL, not here: workers that read and then write would undo each other's cut.
     since_cut = rates.c.since_cut + bindparam("accepted")
     climbs = (since_cut >= rates.c.climb_after) & (rates.c.per_min < rates.c.most_per_min)
     per_min = case((climbs, func.least(rates.c.most_per_min, rates.c.per_min * CLIMB)), else_=rates.c.per_min)
@@ -180,6 +189,7 @@ def _build_take() -> Update:
 
 def _build_cut(**values: ColumnElement[float] | float) -> Update:
     """Build the query that slows everybody down; a call that left before the last cut cuts no further."""
+    # A burst of calls in flight is refused together; they tell of one overload.
     is_new = bindparam("sent_at", type_=Double) > rates.c.cut_at_s
     cut = {name: case((is_new, value), else_=rates.c[name]) for name, value in values.items()}
     pause_ends_s = get_now_s() + bindparam("pause", type_=Double)

@@ -26,6 +26,7 @@ async def begin_fleet(engine: AsyncEngine, *, run: int) -> None:
 
     async def begin(db: AsyncConnection) -> None:
         await db.run_sync(metadata.create_all)
+        # A rate that an earlier run was cut to may be hours old; the account's own limit is tried first.
         await db.execute(delete(rates))
         fresh = {
             "run": run,
@@ -38,6 +39,7 @@ async def begin_fleet(engine: AsyncEngine, *, run: int) -> None:
             "stop_reason": None,
             "stop_message": None,
         }
+        # One row, replaced: a living worker of the earlier run finds another number and stops.
         row = insert(fleet).values(id=ONLY_ROW, **fresh)
         await db.execute(row.on_conflict_do_update(index_elements=[fleet.c.id], set_=fresh))
         await db.execute(_count_money())

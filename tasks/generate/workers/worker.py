@@ -74,6 +74,7 @@ async def work_on_shard(order: ShardOrder) -> ShardCounts:
         run = await get_last_run(engine)
         if run is None or run.number != order.run or run.outcome is not None:  # the run that sent this order is over
             return await count_shard(engine, order.first, order.last, planned_run=order.planned_run)
+        # The run's settings come from the ledger: this machine may have another configuration file.
         settings = divide_concurrency(parse_settings(run), order.places)
         runner = settings.runner
         terms = LeaseTerms(
@@ -83,6 +84,7 @@ async def work_on_shard(order: ShardOrder) -> ShardCounts:
         async with open_worker(order, engine, settings, run.start, leases) as batch:
             meant = ClaimRange(first=order.first, last=order.last, ahead=order.ahead, planned_run=order.planned_run)
             await Claims(batch, leases).work(meant)
+        # Other workers may have made some of the jobs, so the ledger is asked and not this process.
         return await count_shard(engine, order.first, order.last, planned_run=order.planned_run)
 
 
@@ -131,6 +133,7 @@ async def open_worker(
         try:
             async with leases.renewing(stop.stop), send_heartbeats(beat, batch.tally):
                 yield batch
+                # Costs that are not written yet would look like open reservations to the other workers.
                 await budget.settled()
         finally:
             await batch.close()
@@ -138,6 +141,7 @@ async def open_worker(
 
 def _build_limiter(engine: AsyncEngine, allowance: Allowance, clock: Clock, stop: StopSignal) -> CreateLimiter:
     """Build the limiter of an account; without a known limit each worker keeps its own."""
+    # Nothing to divide: only 429s lower the rate, and each worker meets them itself.
     if allowance.creates_per_min is None:
         return build_local_limiter(allowance, clock, stop)
     return SharedRateLimiter(
