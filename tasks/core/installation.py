@@ -7,7 +7,7 @@ import shutil
 import sys
 import sysconfig
 from importlib import metadata
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 DISTRIBUTION = "imagen-batch"
@@ -52,7 +52,9 @@ def list_requirements(extra: str) -> list[str]:
 
 def _installer() -> str:
     python = shlex.quote(sys.executable)
-    if find_spec("pip") is not None:
+    # Not `importlib.util.find_spec`: setuptools' import hook takes a search for pip for pip's own start, and from
+    # then on gives this process another `distutils`, with which torch cannot build its quantisation.
+    if PathFinder.find_spec("pip") is not None:
         return f"{python} -m pip install{_override_for_system_python()}"
     if shutil.which("uv"):  # environments of `uv tool` and `uv venv` hold no pip
         return f"uv pip install --python {python}"

@@ -5,11 +5,11 @@ import shutil
 import sys
 import sysconfig
 from importlib import metadata
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
 
-from tasks.core import installation
 from tasks.core.installation import CHECKOUT, DISTRIBUTION, get_version, install_command, list_requirements
 
 DECLARED = [
@@ -40,7 +40,7 @@ def test_a_hint_names_the_packages_of_the_extra_and_this_python() -> None:
 @pytest.mark.usefixtures("declared")
 def test_an_environment_without_pip_uses_uv_or_brings_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     """`uv tool install` makes environments without pip."""
-    monkeypatch.setattr(installation, "find_spec", lambda _: None)
+    monkeypatch.setattr(PathFinder, "find_spec", lambda _: None)
     monkeypatch.setattr(shutil, "which", lambda _: "/bin/uv")
     assert shlex.split(install_command("ray")) == [
         "uv",
@@ -52,6 +52,20 @@ def test_an_environment_without_pip_uses_uv_or_brings_pip(monkeypatch: pytest.Mo
     ]
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert install_command("ray").startswith(f"{sys.executable} -m ensurepip && {sys.executable} -m pip install ")
+
+
+@pytest.mark.usefixtures("declared")
+def test_a_hint_changes_no_later_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Import hooks hear nothing of the search for pip: setuptools' one would swap `distutils` for the rest of the process."""
+    asked = []
+
+    class Hook:
+        def find_spec(self, name: str, *_: object) -> None:
+            asked.append(name)
+
+    monkeypatch.setattr(sys, "meta_path", [Hook(), *sys.meta_path])
+    install_command("gallery")
+    assert "pip" not in asked
 
 
 @pytest.mark.usefixtures("declared")
