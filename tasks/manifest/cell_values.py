@@ -31,8 +31,15 @@ SIZE_NAMES = {
 """fal's names of sizes (its model pages, read 2026-11)."""
 
 _WHOLE = re.compile(r"[+-]?\d{1,40}(\.0+)?")
-_RATIO = re.compile(r"(\d{1,3}):(\d{1,3})")
+# 16 : 9, 16/9, 16x9, a ratio sign, Ideogram's ASPECT_16_9, and the time of day that a spreadsheet makes of 16:9.
+_RATIO = re.compile(r"(?:aspect_)?(\d{1,5})\s*[:/x_\u00d7\u2236]\s*(\d{1,5})(?::00)?", re.IGNORECASE)
 _SIDES = re.compile(r"(\d{1,6})\s*[x\u00d7*]\s*(\d{1,6})", re.IGNORECASE)
+_PAIR = re.compile(r"[(\[]\s*(\d{1,6})\s*,\s*(\d{1,6})\s*[)\]]")
+"""Fooocus writes its resolution so."""
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,(\d{1,2}|\d{4,})")
+"""Three digits after it may be thousands, so only these are read."""
+EXACT_FLOAT = 2**53
+"""From here on a float no longer holds every whole number: its last digits are made up."""
 _UNFIT_FOR_ID = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 
@@ -50,9 +57,16 @@ def make_whole_number(what: str, limits: tuple[int, int], unit: str = "") -> Cal
             raise ValueError(f"{show(value)} is not {what}; {allowed}")
         if not low <= number <= high:
             raise ValueError(f"{number} is not {what}; {allowed}")
+        _check_digits(value)
         return number
 
     return parse
+
+
+def _check_digits(value: Any) -> None:
+    """Refuse a float that stands for several whole numbers, as pandas and spreadsheets make them of long ones."""
+    if isinstance(value, float) and abs(value) >= EXACT_FLOAT:
+        raise ValueError(f"{show(value)} has lost its last digits on the way; write the number as text")
 
 
 def _is_whole(value: float | Decimal) -> bool:
@@ -61,6 +75,12 @@ def _is_whole(value: float | Decimal) -> bool:
 
 def parse_text(value: Any) -> str:
     """A text as it stands."""
+    if isinstance(value, Mapping) and any(
+        isinstance(part, Mapping) and "class_type" in part for part in value.values()
+    ):
+        raise ValueError("holds a workflow of ComfyUI; give the text of its node, one row for each image")
+    if isinstance(value, list | Mapping):
+        raise ValueError(f"{show(value)} is not text; write one, and a row for each")  # noqa: TRY004  pydantic reads ValueError
     if not isinstance(value, str):
         raise ValueError(f"{show(value)} is not text; put it in quotes")  # noqa: TRY004  pydantic reads ValueError
     if "\0" in value:
@@ -80,6 +100,7 @@ def parse_prompt(value: Any) -> str:
 def parse_id(value: Any) -> str:
     """A text that can be a part of a file name. Whole numbers of any type are written without a point."""
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool) and _is_whole(value):
+        _check_digits(value)
         value = str(int(value))
     text = parse_text(value).strip()
     if not text or len(text) > ID_CHARS or text in {".", ".."} or _UNFIT_FOR_ID.search(text):
@@ -93,10 +114,11 @@ def parse_aspect_ratio(value: Any) -> str:
     """`W:H` in lowest terms."""
     match = _RATIO.fullmatch(value.strip()) if isinstance(value, str) else None
     across, down = (int(match[1]), int(match[2])) if match else (0, 0)
+    shared = gcd(across, down) or 1
+    across, down = across // shared, down // shared
     if not (0 < across <= RATIO_PART and 0 < down <= RATIO_PART):
         raise ValueError(f"{show(value)} is not an aspect ratio; write it as 16:9 (in YAML in quotes)")
-    shared = gcd(across, down)
-    return f"{across // shared}:{down // shared}"
+    return f"{across}:{down}"
 
 
 def parse_size(value: Any) -> dict[str, Any]:
@@ -108,7 +130,7 @@ def parse_size(value: Any) -> dict[str, Any]:
         return {}
     if text in SIZE_NAMES:
         return dict(zip(("width", "height"), SIZE_NAMES[text], strict=True))
-    if sides := _SIDES.fullmatch(text.removesuffix("px").strip()):
+    if sides := _SIDES.fullmatch(text.removesuffix("px").strip()) or _PAIR.fullmatch(text):
         return {"width": int(sides[1]), "height": int(sides[2])}
     if _RATIO.fullmatch(text):
         return {"aspect_ratio": text}
@@ -117,9 +139,15 @@ def parse_size(value: Any) -> dict[str, Any]:
     )
 
 
+def is_any_seed(value: Any) -> bool:
+    """True if a seed cell asks for any seed, as -1 does in most tools: that is no seed of its own."""
+    text = value.strip().casefold() if isinstance(value, str) else value
+    return isinstance(text, str | int | float) and text in {-1, "-1", "-1.0", "random", "rand", "any", "auto"}
+
+
 def parse_format(value: Any) -> str:
     """`png`, `jpeg` or `webp`."""
-    name = value.strip().lower() if isinstance(value, str) else ""
+    name = value.strip().lower().removeprefix("image/").lstrip(".") if isinstance(value, str) else ""
     if (name := {"jpg": "jpeg"}.get(name, name)) not in {"png", "jpeg", "webp"}:
         raise ValueError(f"{show(value)} is not an image format; there are png, jpeg and webp")
     return name
@@ -165,12 +193,14 @@ def parse_option_text(value: Any) -> Any:
 
 def parse_guidance(value: Any) -> float:
     """A finite number."""
+    if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip()):
+        value = value.replace(",", ".")
     try:
         number = float("nan" if isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError):
         number = nan
     if not isfinite(number):
-        raise ValueError(f"{show(value)} is not a number")
+        raise ValueError(f"{show(value)} is not a number; write it as 7.5")
     return number
 
 

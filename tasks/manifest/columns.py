@@ -103,7 +103,7 @@ class ColumnSorter:
     def __init__(self, options: ReadOptions, findings: Findings) -> None:
         """Sort as `options` say; what becomes of each column is noted in `findings`."""
         self._options = options
-        self._findings = findings
+        self.findings = findings
         self._layouts: dict[tuple[str, ...], dict[str, str]] = {}
         self._questions: dict[tuple[str, ...], list[tuple[str, str]]] = {}
 
@@ -143,8 +143,8 @@ class ColumnSorter:
                 if is_missing(cells[first]) or str(cells[first]) == str(cells[name]):
                     continue
                 detail = f"means {detail}, as the column {first!r} does, and says something else"
-            if fold_name(name) not in self._findings.asked:
-                self._findings.asked.add(fold_name(name))
+            if fold_name(name) not in self.findings.asked:
+                self.findings.asked.add(fold_name(name))
                 line = row.cell_lines.get(name, row.line)
                 problems.append(Problem(file, line, name, _ask(name, detail)))
         return problems
@@ -154,23 +154,23 @@ class ColumnSorter:
         if any("prompt" in self._layout(tuple(part)).values() for part in (cells, row.defaults)):
             return None
         key = f"no prompt in {tuple(cells)}"
-        if key in self._findings.asked or len(self._findings.asked) >= MOST_LISTED:
+        if key in self.findings.asked or len(self.findings.asked) >= MOST_LISTED:
             return []
-        self._findings.asked.add(key)
+        self.findings.asked.add(key)
         return [_explain_lack(tuple(cells), file, row.line)]
 
     def _layout(self, names: tuple[str, ...]) -> dict[str, str]:
         """Map each name of a row to its meaning; rows of one file mostly share it."""
         if (known := self._layouts.get(names)) is not None:
             return known
-        meanings = _find_meanings(names, {**self._findings.columns, **self._options.columns})
+        meanings = _find_meanings(names, {**self.findings.columns, **self._options.columns})
         if len(self._layouts) >= MOST_LAYOUTS:
             self._layouts.clear()
             self._questions.clear()
         self._layouts[names] = meanings
         self._questions[names] = [item for item in meanings.items() if item[1].startswith((f"{ASK}:", f"{ALSO}:"))]
         for name, meaning in meanings.items():
-            self._findings.note_column(name, _get_listed(meaning))
+            self.findings.note_column(name, _get_listed(meaning))
         return meanings
 
 

@@ -10,10 +10,7 @@ from pydantic import ValidationError
 
 from tasks.core.records import Problem, Prompt
 from tasks.core.values import find_carrying_problem
-from tasks.manifest.cell_values import (
-    parse_option_text,
-    parse_size,
-)
+from tasks.manifest.cell_values import is_any_seed, parse_option_text, parse_size
 from tasks.manifest.columns import Cells, ColumnSorter, RawRow
 from tasks.manifest.requests import NotAPrompt, unwrap_request
 from tasks.manifest.row_model import ManifestRow
@@ -43,6 +40,9 @@ def parse_row(row: RawRow, file: str, sorter: ColumnSorter) -> Iterator[Prompt |
         sorted_cells = _add_defaults(sorted_cells, sorter.sort(row.defaults))
     if lack is not None:
         sorted_cells.known["prompt"] = "told already"
+    if is_any_seed(sorted_cells.known.get("seed")):
+        del sorted_cells.known["seed"]
+        sorter.findings.count("a seed of -1 or `random` was read as none: the row gets one derived from it", row.line)
     found = _validate(row, sorted_cells, file)
     yield from found if lack is None else (item for item in found if isinstance(item, Problem))
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.core.records import Problem, Prompt
+from tasks.manifest import Findings
 from tasks.manifest.names import NAMES
 from tests.tasks.manifest.reading import good, problems, read
 
@@ -58,9 +59,11 @@ BAD_CELLS = [
     ("steps", 1e300, "is not a number of steps"),
     ("samples", 0, "0 is not a number of samples"),
     ("samples", 1_001, "1001 is not a number of samples"),
-    ("seed", -1, "-1 is not a seed"),
+    ("seed", -2, "-2 is not a seed"),
     ("seed", MAX_SEED + 1, "9223372036854775808 is not a seed"),
-    ("seed", "random", "'random' is not a seed"),
+    ("seed", "chance", "'chance' is not a seed"),
+    ("seed", 2.0**60, "has lost its last digits"),
+    ("id", 2.0**60, "has lost its last digits"),
     ("id", "../../x", "cannot be a part of a file name"),
     ("id", "a/b", "cannot be a part of a file name"),
     ("id", "a\\b", "cannot be a part of a file name"),
@@ -74,7 +77,7 @@ BAD_CELLS = [
     ("format", "gif", "'gif' is not an image format; there are png, jpeg and webp"),
     ("format", 3, "3 is not an image format"),
     ("aspect_ratio", "wide", "'wide' is not an aspect ratio; write it as 16:9"),
-    ("aspect_ratio", "16x9", "is not an aspect ratio"),
+    ("aspect_ratio", "16:9:1", "is not an aspect ratio"),
     ("aspect_ratio", "0:9", "is not an aspect ratio"),
     ("aspect_ratio", "101:1", "is not an aspect ratio"),
     ("aspect_ratio", "-1:1", "is not an aspect ratio"),
@@ -82,7 +85,8 @@ BAD_CELLS = [
     ("aspect_ratio", 1.78, "1.78 is not an aspect ratio"),
     ("guidance", "strong", "'strong' is not a number"),
     ("guidance", True, "True is not a number"),
-    ("guidance", "inf", "'inf' is not a number"),
+    ("guidance", "inf", "'inf' is not a number; write it as 7.5"),
+    ("guidance", "7,500", "is not a number"),
     ("guidance", [], "[] is not a number"),
     ("backend_opts", "{go_fast", "is not JSON; write an object"),
     ("backend_opts", "[1]", "[1] is not a set of named options"),
@@ -104,6 +108,44 @@ def test_a_bad_cell_is_placed_and_explained(tmp_path: Path, column: str, value: 
     assert isinstance(problem, Problem)
     assert (problem.line, problem.column) == (2, column)
     assert message in problem.message
+
+
+@pytest.mark.parametrize(
+    ("column", "written", "meant"),
+    [
+        ("aspect_ratio", "16 : 9", "16:9"),
+        ("aspect_ratio", "3/2", "3:2"),
+        ("aspect_ratio", "4x3", "4:3"),
+        ("aspect_ratio", "21\u22369", "7:3"),
+        ("aspect_ratio", "ASPECT_10_16", "5:8"),
+        ("aspect_ratio", "04:03:00", "4:3"),
+        ("aspect_ratio", "1344x768", "7:4"),
+        ("format", ".JPG", "jpeg"),
+        ("format", "image/webp", "webp"),
+        ("guidance", "3,5", 3.5),
+        ("size", "(1216, 832)", (1216, 832)),
+    ],
+)
+def test_other_ways_to_write_a_value_are_read(tmp_path: Path, column: str, written: str, meant: Any) -> None:
+    """Spreadsheets and other tools write one value in many ways; one that can mean only this is not refused."""
+    [prompt] = good(tmp_path, "m.jsonl", row(**{column: written}))
+    found = {
+        "guidance": prompt.backend_opts.get("guidance"),
+        "size": (prompt.width, prompt.height),
+        "format": prompt.format,
+        "aspect_ratio": prompt.aspect_ratio,
+    }
+    assert found[column] == meant
+
+
+@pytest.mark.parametrize("seed", [-1, "-1", "Random", -1.0])
+def test_any_seed_is_none(tmp_path: Path, seed: Any) -> None:
+    """A seed of -1 asks for any seed in most tools: the row gets one of its own, and that is told once."""
+    findings = Findings()
+    [first, second] = good(tmp_path, "m.jsonl", row(seed=seed) + row(seed=seed), findings=findings)
+    assert (first.seed, second.seed) == (None, None)
+    [note] = findings.notes
+    assert "2 lines: 1, 2" in note
 
 
 def test_the_shown_value_is_short(tmp_path: Path) -> None:
