@@ -7,13 +7,13 @@ problem until the user renames it, gives it a meaning (`columns:`), or leaves it
 from __future__ import annotations
 
 import shlex
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isnan
 from typing import Any
 
 from tasks.core.records import Problem
+from tasks.manifest.header import explain_lack
 from tasks.manifest.names import (
     NAMES,
     SETTINGS,
@@ -22,12 +22,9 @@ from tasks.manifest.names import (
     find_alias,
     fold_name,
     guess_column,
-    holds_prompts,
 )
 from tasks.manifest.reading import CARRY, IGNORE, MOST_LISTED, OPTION, Findings, ReadOptions
 
-MOST_COLUMNS = 2_000
-"""Of one row. A table with more has its rows and columns swapped, or keys for columns."""
 NULL_WORDS = frozenset(
     {"nan", "-nan", "none", "null", "nil", "na", "n/a", "<na>", "#n/a", "#na", "nat", "(null)", "\\n", "1.#qnan"}
 )
@@ -78,23 +75,6 @@ class Cells:
     extra: dict[str, Any] = field(default_factory=dict)
     spelled: Mapping[str, str] = field(default_factory=dict)
     """The name in the file of each known column."""
-
-
-def check_header(names: Sequence[str], file: str, line: int | None, options: ReadOptions) -> Problem | None:
-    """Find what is wrong with the names of a table's columns."""
-    if len(names) > MOST_COLUMNS:
-        return Problem(file, line, None, f"has {len(names):,} columns; at most {MOST_COLUMNS:,} are read")
-    if twice := {name for name, times in Counter(names).items() if name and times > 1}:
-        return Problem(file, line, min(twice), "This column appears twice; rename or delete one of them")
-    if not (holds_prompts(names) or any(options.columns.get(fold_name(name)) == "prompt" for name in names)):
-        return _explain_lack(names, file, line)
-    return None
-
-
-def _explain_lack(names: Sequence[str], file: str, line: int | None) -> Problem:
-    found, wanted = ", ".join(names[:20]), ", ".join(NAMES["prompt"])
-    message = f"no column holds the prompts; found: {found}; call one {wanted}, or name it with --prompt-column"
-    return Problem(file, line, None, message)
 
 
 class ColumnSorter:
@@ -157,7 +137,7 @@ class ColumnSorter:
         if key in self.findings.asked or len(self.findings.asked) >= MOST_LISTED:
             return []
         self.findings.asked.add(key)
-        return [_explain_lack(tuple(cells), file, row.line)]
+        return [explain_lack(tuple(cells), file, row.line)]
 
     def _layout(self, names: tuple[str, ...]) -> dict[str, str]:
         """Map each name of a row to its meaning; rows of one file mostly share it."""

@@ -33,9 +33,8 @@ def read_lines(path: Path, file: str) -> Iterator[tuple[int, str | Problem]]:
             if len(raw) == LINE_BYTES and not raw.endswith(b"\n") and _skip_line(stream):
                 yield number, Problem(file, number, None, f"is longer than {LINE_BYTES} bytes; is it one row?")
                 continue
-            if number == 1:
-                raw = raw.removeprefix(codecs.BOM_UTF8)
-            yield number, _decode(raw, file, number)
+            # Also on later lines: files that were put one behind the other bring their marks along.
+            yield number, _decode(raw.removeprefix(codecs.BOM_UTF8), file, number)
 
 
 def _skip_line(stream: BinaryIO) -> bool:
@@ -50,7 +49,12 @@ def _skip_line(stream: BinaryIO) -> bool:
 
 def _decode(raw: bytes, file: str, number: int) -> str | Problem:
     if b"\0" in raw:
-        return Problem(file, number, None, f"holds a NUL byte (byte {raw.index(0) + 1} of the line); is it text?")
+        return Problem(
+            file,
+            number,
+            None,
+            f"holds a NUL byte (byte {raw.index(0) + 1} of the line); is it text? If it is UTF-16, say --encoding utf-16-le",
+        )
     try:
         return raw.decode()
     except UnicodeDecodeError as exc:
@@ -58,5 +62,6 @@ def _decode(raw: bytes, file: str, number: int) -> str | Problem:
             file,
             number,
             None,
-            f"is not UTF-8 (byte {exc.start + 1} of the line); convert the file to UTF-8, or say --encoding",
+            f"is not UTF-8 (byte {exc.start + 1} of the line); convert the file to UTF-8, or say --encoding "
+            "(cp1252 of Windows, mac_roman of Excel on a Mac, cp1251, shift_jis)",
         )

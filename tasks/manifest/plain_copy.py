@@ -32,11 +32,14 @@ _MARKS = (
 _UTF8_PART = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 # What Western text has beyond ASCII in Windows-1252: letters beside letters, and typographic signs (quotes, dashes,
 # dots, euro, degree, fractions). Runs of other bytes are another alphabet, or no text.
-_LETTERS = rb"[\xc0-\xd6\xd8-\xf6\xf8-\xff\x8a\x8c\x8e\x9a\x9c\x9e\x9f]"
+_SMALL = rb"[\xdf-\xf6\xf8-\xff\x9a\x9c\x9e]"
+_LETTERS = rb"[\xc0-\xd6\xd8-\xf6\xf8-\xff\x8a\x8c\x8e\x9a\x9c\x9e]"
 _SIGNS = rb"[\x80\x82\x84\x85\x91-\x97\x99\xa0\xa3\xa7\xa9\xab\xae\xb0-\xb5\xb7\xb9-\xbe\xd7]"
+# Capitals stand at the start of a word or among capitals: Mac Roman has small letters where Windows-1252 has some.
 _LATIN_PART = re.compile(
-    rb"(?<=[A-Za-z])" + _LETTERS + rb"{1,2}(?!" + _LETTERS + rb")"
-    rb"|(?<!" + _LETTERS + rb")" + _LETTERS + rb"{1,2}(?=[A-Za-z])"
+    rb"(?<=[A-Za-z])" + _SMALL + rb"{1,2}(?!" + _LETTERS + rb")"
+    rb"|(?<=[A-Z])" + _LETTERS + rb"{1,2}(?![a-z]|" + _LETTERS + rb")"
+    rb"|(?<![A-Za-z])(?<!" + _LETTERS + rb")" + _LETTERS + rb"{1,2}(?=[A-Za-z])"
     rb"|(?<=[A-Za-z\xc0-\xff] )" + _LETTERS + rb"(?= [A-Za-z\xc0-\xff])"
     rb"|" + _SIGNS
 )

@@ -156,5 +156,5 @@ def _list_used(used: Mapping[str, str]) -> str:
 
 
 def _list_names(names: Iterable[str]) -> str:
-    shown = list(names)
+    shown = [name or "(a column without a name)" for name in names]
     return ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "")  # noqa: PLR2004  a line's worth

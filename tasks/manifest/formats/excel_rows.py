@@ -5,11 +5,14 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
+from itertools import chain, islice
 from typing import Any
 
 from tasks.core.installation import install_command
 from tasks.core.records import Problem
-from tasks.manifest.columns import RawRow, check_header
+from tasks.manifest.cell_values import EXACT_FLOAT
+from tasks.manifest.columns import RawRow
+from tasks.manifest.header import TITLE_ROWS, check_header, describe_titles, find_header
 from tasks.manifest.reading import Findings, ReadOptions
 from tasks.manifest.source import ManifestFile
 
@@ -61,12 +64,17 @@ def _read_workbook(workbook: Any, file: str, options: ReadOptions, findings: Fin
         if sheet.total_height * max(1, sheet.total_width) > MOST_CELLS:
             problem = problem or Problem(file, None, None, f"sheet {name!r} holds more than {MOST_CELLS:,} cells")
             continue
-        rows = enumerate(sheet.to_python(skip_empty_area=False), start=1)
-        number, header = next(((number, row) for number, row in rows if any(cell != "" for cell in row)), (1, []))
+        filled = ((number, row) for number, row in _list_rows(sheet) if any(cell != "" for cell in row))
+        head = list(islice(filled, TITLE_ROWS))
+        first = find_header([[str(cell) for cell in row] for _, row in head], options)
+        number, header = head[first]
+        rows = chain(head[first + 1 :], filled)
         names = [str(cell).strip() for cell in header]
         if found := check_header(names, file, number, options):
             problem = problem or found
             continue
+        if first:
+            findings.notes[f"{file}: {describe_titles(number)}"] = None
         if len(workbook.sheet_names) > 1:
             others = ", ".join(other for other in workbook.sheet_names if other != name)
             findings.notes[f"{file}: the sheet {name!r} was read; left out: {others}"] = None
@@ -81,9 +89,15 @@ def _read_workbook(workbook: Any, file: str, options: ReadOptions, findings: Fin
         yield problem
 
 
+def _list_rows(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
+    """The rows of a sheet with their numbers."""
+    return enumerate(sheet.to_python(skip_empty_area=False), start=1)
+
+
 def _convert(cell: Any) -> Any:
     """A cell as a row holds it: whole numbers without a point, dates as text."""
-    if isinstance(cell, float) and cell.is_integer():
+    # A longer number has lost its last digits, and is refused where they count.
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < EXACT_FLOAT:
         return int(cell)
     if isinstance(cell, datetime | date | time):
         return cell.isoformat()

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.core.records import Problem
-from tasks.manifest.columns import RawRow, check_header
+from tasks.manifest.columns import RawRow
+from tasks.manifest.header import check_header
 from tasks.manifest.names import find_alias, fold_name
 from tasks.manifest.reading import IGNORE, Findings, ReadOptions
 from tasks.manifest.source import ManifestFile

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 
 from tasks.core.records import Problem
-from tasks.manifest.columns import RawRow, check_header
+from tasks.manifest.columns import RawRow
 from tasks.manifest.detect import DELIMITERS, SEPARATOR_LINE, find_delimiter
+from tasks.manifest.header import TITLE_ROWS, check_header, describe_titles, find_header
 from tasks.manifest.lines import LINE_BYTES, read_lines
 from tasks.manifest.names import fold_name
 from tasks.manifest.reading import Findings, ReadOptions
@@ -20,26 +21,48 @@ Lines = Iterator[tuple[int, str | Problem]]
 def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:
     """The rows of a table of texts; the first line that is not blank names the columns."""
     lines = read_lines(file.path, file.display)
-    skipped: list[tuple[int, str | Problem]] = []
-    for number, line in lines:
-        skipped.append((number, line))
-        if isinstance(line, Problem):
-            yield line
-            return
-        if line.strip("\r\n"):
-            break
-    else:
+    head = list(islice(lines, TITLE_ROWS))
+    filled = [index for index, (_, line) in enumerate(head) if isinstance(line, Problem) or line.strip("\r\n")]
+    if not filled:
+        head += _take_blank_lines(lines)
+        filled = [len(head) - 1]
+    first = filled[0]
+    if isinstance(problem := head[first][1], Problem):
+        yield problem
         return
-    number, header = skipped[-1]
+    first += _find_title_end(head[first:], file.format, options)
+    number, header = head[first]
+    if first != filled[0]:
+        findings.notes[f"{file.display}: {describe_titles(number)}"] = None
+    # Blank lines instead of titles keep the numbers of the lines below true.
+    head[:first] = [(at, "\n") for at, _ in head[:first]]
     delimiter = _choose_delimiter(str(header), file.format, options)
     if match := SEPARATOR_LINE.fullmatch(str(header).rstrip("\r\n")):
-        skipped[-1] = (number, "\n")
+        head[first] = (number, "\n")
         delimiter = match[1]
-    all_lines = chain(skipped, lines)
-    if file.format == "tsv" and delimiter == "\t":
-        yield from _read_unquoted(all_lines, file.display, options)
-    else:
-        yield from _read_quoted(all_lines, file.display, delimiter, options)
+    table = _Table(file.display, delimiter, options, findings)
+    all_lines = chain(head, lines)
+    yield from (
+        table.read_unquoted(all_lines) if file.format == "tsv" and delimiter == "\t" else table.read_quoted(all_lines)
+    )
+
+
+def _take_blank_lines(lines: Lines) -> Iterator[tuple[int, str | Problem]]:
+    """Lines up to the first one that is not blank."""
+    for number, line in lines:
+        yield number, line
+        if isinstance(line, Problem) or line.strip("\r\n"):
+            return
+
+
+def _find_title_end(head: list[tuple[int, str | Problem]], kind: str, options: ReadOptions) -> int:
+    """How many lines from here the one stands that names the columns."""
+    rows: list[list[str]] = []
+    for _, line in head:
+        if isinstance(line, Problem):
+            break
+        rows.append(_split_header(line, _choose_delimiter(line, kind, options)))
+    return find_header(rows, options)
 
 
 def _choose_delimiter(header: str, kind: str, options: ReadOptions) -> str:
@@ -64,35 +87,67 @@ def _split_header(header: str, delimiter: str) -> list[str]:
         return [header]
 
 
-def _read_unquoted(lines: Lines, file: str, options: ReadOptions) -> Iterator[RawRow | Problem]:
-    """Without quoting: in real collections a quote in a TSV file is a part of the text."""
-    header: list[str] | None = None
-    for number, line in lines:
-        if isinstance(line, Problem):
-            yield line
-        elif line.strip("\r\n"):
-            cells = line.rstrip("\r\n").split("\t")
-            if header is None:
-                header = [name.strip() for name in cells]
-                if problem := check_header(header, file, number, options):
+class _Table:
+    """Makes rows of the records of one file."""
+
+    def __init__(self, file: str, delimiter: str, options: ReadOptions, findings: Findings) -> None:
+        self._file = file
+        self._delimiter = delimiter
+        self._options = options
+        self._findings = findings
+        self._header: list[str] | None = None
+
+    def read_unquoted(self, lines: Lines) -> Iterator[RawRow | Problem]:
+        """Without quoting: in real collections a quote in a TSV file is a part of the text."""
+        return self._read(
+            (number, line if isinstance(line, Problem) else line.rstrip("\r\n").split("\t"))
+            for number, line in lines
+            if isinstance(line, Problem) or line.strip("\r\n")
+        )
+
+    def read_quoted(self, lines: Lines) -> Iterator[RawRow | Problem]:
+        """With the quoting of CSV."""
+        return self._read(_read_records(lines, self._file, self._delimiter))
+
+    def _read(self, records: Iterator[tuple[int, list[str] | Problem]]) -> Iterator[RawRow | Problem]:
+        for line, cells in records:
+            if isinstance(cells, Problem):
+                yield cells
+            elif self._header is None:
+                self._header = [name.strip() for name in cells]
+                if problem := check_header(self._header, self._file, line, self._options):
                     yield problem
                     return
-            else:
-                yield _name_cells(header, cells, number, file)
+            elif [cell.strip() for cell in cells] == self._header:
+                # Files that were put one behind the other bring their headers along.
+                self._findings.count("the names of the columns stand here once more and are no row", line)
+            elif any(cell.strip() for cell in cells) or len(self._header) == 1:
+                yield self._name_cells(self._header, cells, line)
 
+    def _name_cells(self, header: list[str], cells: list[str], line: int) -> RawRow | Problem:
+        while len(cells) > len(header) and not cells[-1].strip():
+            cells = cells[:-1]  # a separator at the end of a line begins a cell that nobody filled
+        if len(cells) > len(header) == 1:
+            self._findings.count("the table has one column, so its separator is a part of the text", line)
+            cells = [self._delimiter.join(cells)]
+        if len(cells) > len(header):
+            return self._problem(
+                line,
+                f"has {len(cells)} cells, the header has {len(header)} columns; "
+                f"a cell that holds {self._delimiter!r} needs quotes around it",
+            )
+        if len(cells) == 1 < len(header):
+            # A row without its last cells is common; one that other signs separate is another table.
+            other = next((sign for sign in DELIMITERS if cells[0].count(sign) == len(header) - 1), None)
+            if other is not None and other != ",":
+                return self._problem(
+                    line, f"has 1 cell, the header has {len(header)} columns; is it separated by {other!r}?"
+                )
+        missing = [""] * (len(header) - len(cells))
+        return RawRow(line, dict(zip(header, [*cells, *missing], strict=True)), is_table=True)
 
-def _read_quoted(lines: Lines, file: str, delimiter: str, options: ReadOptions) -> Iterator[RawRow | Problem]:
-    header: list[str] | None = None
-    for line, cells in _read_records(lines, file, delimiter):
-        if isinstance(cells, Problem):
-            yield cells
-        elif header is None:
-            header = [name.strip() for name in cells]
-            if problem := check_header(header, file, line, options):
-                yield problem
-                return
-        elif any(cell.strip() for cell in cells) or len(header) == 1:
-            yield _name_cells(header, cells, line, file)
+    def _problem(self, line: int, message: str) -> Problem:
+        return Problem(self._file, line, None, message)
 
 
 def _read_records(lines: Lines, file: str, delimiter: str) -> Iterator[tuple[int, list[str] | Problem]]:
@@ -127,20 +182,3 @@ def _read_records(lines: Lines, file: str, delimiter: str) -> Iterator[tuple[int
         if cells:
             yield start, cells
         start = reader.line_num + 1
-
-
-def _name_cells(header: list[str], cells: list[str], line: int, file: str) -> RawRow | Problem:
-    if len(cells) > len(header):
-        # A separator at the end of a line begins a cell that nobody filled.
-        if not any(cell.strip() for cell in cells[len(header) :]):
-            return _name_cells(header, cells[: len(header)], line, file)
-        return Problem(file, line, None, f"has {len(cells)} cells, the header has {len(header)} columns")
-    if len(cells) == 1 < len(header):
-        # A row without its last cells is common; one that other signs separate is another table.
-        other = next((sign for sign in DELIMITERS if cells[0].count(sign) == len(header) - 1), None)
-        if other is not None and other != ",":
-            return Problem(
-                file, line, None, f"has 1 cell, the header has {len(header)} columns; is it separated by {other!r}?"
-            )
-    missing = [""] * (len(header) - len(cells))
-    return RawRow(line, dict(zip(header, [*cells, *missing], strict=True)), is_table=True)

@@ -12,7 +12,7 @@ import pytest
 from tasks.core.errors import InputError
 from tasks.core.records import Problem, Prompt
 from tasks.manifest import Findings
-from tasks.manifest.columns import MOST_COLUMNS
+from tasks.manifest.header import MOST_COLUMNS
 from tasks.manifest.names import guess_column
 from tasks.manifest.reading import build_read_options, describe_columns
 from tests.tasks.manifest.reading import good, problems, read

@@ -24,7 +24,7 @@ from tasks.core.records import Problem, Prompt
 from tasks.manifest import Findings, open_manifest, read_prompts
 from tasks.manifest.reading import build_read_options
 from tests.support.services.object_storage import BUCKET
-from tests.tasks.manifest.reading import good, piped, problems
+from tests.tasks.manifest.reading import good, piped, problems, read
 
 
 def open_prompts(source: str) -> list[str]:
@@ -184,6 +184,23 @@ def test_a_spreadsheet_is_read(tmp_path: Path) -> None:
     assert (first.line, first.prompt, first.samples, first.id) == (3, "a fox", 2, "7")
     assert (second.line, second.prompt, second.samples) == (5, "an owl", 1)
     assert any("Notes" in note for note in findings.notes)
+
+
+def test_a_spreadsheet_has_titles_above_its_table(tmp_path: Path) -> None:
+    """Titles are no row and are told; a number that Excel has cut to 15 digits is refused where it counts."""
+    rows: list[list[str | float | None]] = [
+        ["Campaign"],
+        ["as of May", None],
+        ["prompt", "seed"],
+        ["a fox", 7.0],
+        ["an owl", 1234567890123456789.0],
+    ]
+    findings = Findings()
+    fox, owl = read(tmp_path, "m.xlsx", build_spreadsheet({"Plan": rows}), None, findings)
+    assert isinstance(fox, Prompt)
+    assert (fox.line, fox.prompt, fox.seed) == (4, "a fox", 7)
+    assert "lost its last digits" in str(owl)
+    assert any("named on line 3" in note for note in findings.notes)
 
 
 def test_a_spreadsheet_on_standard_input_is_known() -> None:

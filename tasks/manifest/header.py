@@ -1,0 +1,55 @@
+"""The line of a table that names its columns: what is wrong with it, and where it stands below a title."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tasks.core.records import Problem
+from tasks.manifest.names import NAMES, fold_name, holds_prompts
+from tasks.manifest.reading import ReadOptions
+
+MOST_COLUMNS = 2_000
+"""Of one row. A table with more has its rows and columns swapped, or keys for columns."""
+TITLE_ROWS = 10
+"""So many rows at the top of a table are looked at for its header."""
+
+
+def check_header(names: Sequence[str], file: str, line: int | None, options: ReadOptions) -> Problem | None:
+    """Find what is wrong with the names of a table's columns."""
+    if len(names) > MOST_COLUMNS:
+        return Problem(file, line, None, f"has {len(names):,} columns; at most {MOST_COLUMNS:,} are read")
+    if twice := {name for name, times in Counter(names).items() if name and times > 1}:
+        return Problem(file, line, min(twice), "This column appears twice; rename or delete one of them")
+    if not has_prompts(names, options):
+        return explain_lack(names, file, line)
+    return None
+
+
+def explain_lack(names: Sequence[str], file: str, line: int | None) -> Problem:
+    """The problem of rows that have no column of prompts, with the names that they have."""
+    found, wanted = ", ".join(names[:20]), ", ".join(NAMES["prompt"])
+    message = f"no column holds the prompts; found: {found}; call one {wanted}, or name it with --prompt-column"
+    return Problem(file, line, None, message)
+
+
+def has_prompts(names: Sequence[str], options: ReadOptions) -> bool:
+    """True if one of these names is the column of prompts, by itself or because the user says so."""
+    return holds_prompts(names) or any(options.columns.get(fold_name(name)) == "prompt" for name in names)
+
+
+def find_header(rows: Sequence[Sequence[str]], options: ReadOptions) -> int:
+    """The index of the row that names the columns: the first, unless only titles stand before another one.
+
+    A title fills one cell. A row with more of them is a table's first row, whatever stands below it.
+    """
+    for index, row in enumerate(rows[:TITLE_ROWS]):
+        filled = [cell for cell in row if cell.strip()]
+        if len(filled) > 1:
+            return index if has_prompts([cell.strip() for cell in row], options) else 0
+    return 0
+
+
+def describe_titles(line: int) -> str:
+    """Tell that the rows before the header were left out."""
+    return f"the columns are named on line {line}; what stands before it was left out"
