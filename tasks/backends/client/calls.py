@@ -7,20 +7,17 @@ which puts it on one line and takes the secrets out.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
 from tasks.backends.client import refusals
+from tasks.backends.client.answers import parse_json_object, read_retry_after
 from tasks.backends.client.transport import MOST_BYTES, MOST_JSON_BYTES, NEVER_SENT, Transport
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, Refused, Rejected, Throttled
-from tasks.core.retry import parse_retry_after
 from tasks.core.safe_text import error_text
 
 CONNECT_TIMEOUT_S = 10.0
@@ -194,53 +191,6 @@ def _build_key_stop(answer: httpx.Response, detail: str, *, service: str, key_en
             "token", f"{service} refuses a call without a key ({status}: {detail}); set its key variable"
         )
     return BatchStopped("token", f"{service} does not accept the token in {key_env} ({detail})")
-
-
-def read_retry_after(answer: httpx.Response) -> float | None:
-    """Seconds to wait as the answer's header states them, else its body; None where neither does."""
-    stated = parse_retry_after(answer.headers.get("retry-after"), now=get_date(answer))
-    return refusals.find_retry_delay(parse_json_object(answer)) if stated is None else stated
-
-
-def get_date(answer: httpx.Response) -> datetime | None:
-    """The service's own time: a date in its header counts from that, whatever this machine's clock says."""
-    try:
-        date = parsedate_to_datetime(answer.headers.get("date", ""))
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return date if date.tzinfo else None
-
-
-def parse_json(answer: httpx.Response) -> Any:
-    """The answer's JSON.
-
-    Raises:
-        ValueError: It is none, or nested so deeply that it cannot be read.
-    """
-    return parse_json_bytes(answer.content)
-
-
-def parse_json_bytes(body: bytes) -> Any:
-    """The JSON of a body.
-
-    Raises:
-        ValueError: It is none, or nested so deeply that it cannot be read.
-    """
-    try:
-        return json.loads(body)
-    except RecursionError as exc:
-        raise ValueError("it is nested too deeply") from exc
-    except ValueError as exc:
-        raise ValueError("it is not JSON") from exc
-
-
-def parse_json_object(answer: httpx.Response) -> dict[str, Any]:
-    """The answer's JSON object; an empty one where it holds none."""
-    try:
-        body = parse_json(answer)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def require_free_answer(answer: httpx.Response, *, service: str, key_env: str | None, detail: str) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import httpx
 
-from tasks.backends.client.calls import read_retry_after
+from tasks.backends.client.answers import read_retry_after
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.core.clock import Clock
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import httpx
 
-from tasks.backends.client.calls import get_date
+from tasks.backends.client.answers import get_date
 
 
 class ServiceClock:
@@ -16,6 +18,7 @@ class ServiceClock:
         """Know nothing until the first answer."""
         self._monotonic_s = monotonic_s
         self._offset_s: float | None = None
+        self._one_question = asyncio.Lock()
 
     async def hear(self, answer: httpx.Response) -> None:
         """Take the time of an answer; an event hook of httpx."""
@@ -29,3 +32,17 @@ class ServiceClock:
     def now_us(self) -> int | None:
         """Microseconds since 1970 UTC, never early; None before an answer told the time."""
         return None if self._offset_s is None else round((self._monotonic_s() + self._offset_s) * 1e6)
+
+    async def read_us(self, ask: Callable[[], Awaitable[None]]) -> int | None:
+        """As `now_us`, after a call to the service where no answer has told the time yet.
+
+        Args:
+            ask: Makes a call that costs nothing; its answer is heard.
+        """
+        # Every job of a batch wants the time at its start: the first one asks, the others wait for its answer.
+        async with self._one_question:
+            if self.now_us() is None:
+                # Without an answer the time stays unknown, and this machine's clock has to do.
+                with suppress(httpx.HTTPError):
+                    await ask()
+        return self.now_us()

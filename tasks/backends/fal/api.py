@@ -11,12 +11,12 @@ from typing import Any
 
 import httpx
 
+from tasks.backends.client.answers import parse_json_object
 from tasks.backends.client.calls import (
     SHORT_KEEPALIVE_S,
     HttpCalls,
     build_credit_stop,
     build_refusal,
-    parse_json_object,
     require_free_answer,
 )
 from tasks.backends.client.refusals import is_out_of_credit

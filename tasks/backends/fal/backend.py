@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, check_channel, close_opened, read_options
-from tasks.backends.client.calls import parse_json_object
+from tasks.backends.client.answers import parse_json_object
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import find_secret_problem, read_secret
 from tasks.backends.client.polling import Polling

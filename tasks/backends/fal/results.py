@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.client.calls import parse_json_object
+from tasks.backends.client.answers import parse_json_object
 from tasks.core.errors import JobError, Refused, Rejected, Transient
 from tasks.core.values import parse_count
 

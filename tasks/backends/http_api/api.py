@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from fnmatch import fnmatch
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
 
+from tasks.backends.client.answers import parse_json
 from tasks.backends.client.calls import (
     SHORT_KEEPALIVE_S,
     HttpCalls,
     build_credit_stop,
     build_refusal,
-    parse_json,
     require_free_answer,
 )
 from tasks.backends.client.payloads import MOST_ANSWER_BYTES
 from tasks.backends.client.transport import MOST_BYTES
 from tasks.backends.http_api import answers
+from tasks.backends.http_api.addresses import ServiceAddresses
 from tasks.backends.http_api.answers import Answer
 from tasks.backends.http_api.options import HttpOptions
-from tasks.backends.http_api.places import read_all, read_first
+from tasks.backends.http_api.places import read_first
 from tasks.backends.http_api.requests import build_request, read_places
 from tasks.backends.http_api.sections import Call
 from tasks.backends.http_api.template import TOKEN, fill_address
 from tasks.backends.http_api.tokens import TokenSource, run_token_command
 from tasks.backends.http_api.values import build_image_values, build_values, find_image_problems
-from tasks.core.addresses import is_loopback
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone, Refused, Rejected
 from tasks.core.records import Job
 from tasks.core.values import parse_identifier
@@ -48,14 +47,18 @@ class DescribedApi:
         self._model = model
         self._env = {f"env:{name}": value for name, value in secrets.items()}
         self._keys = ", ".join(secrets) or ("token_command" if options.has_token else None)
-        self._place = httpx.URL(fill_address(options.create.url or "", self._env))
-        self.service = self._place.host
         self.calls = HttpCalls(
             secrets=list(secrets.values()),
             connections=connections,
             answer_timeout_s=options.timeout_s,
             keepalive_s=SHORT_KEEPALIVE_S,
         )
+        self.addresses = ServiceAddresses(
+            place=httpx.URL(fill_address(options.create.url or "", self._env)),
+            options=options,
+            make_safe=self.calls.error_text,
+        )
+        self.service = self.addresses.place.host
         lasts_s = options.token_lasts_s if options.before is None else options.before.lasts_s
         self._tokens = TokenSource(self._ask_token, lasts_s=lasts_s, now_s=time.monotonic)
 
@@ -70,7 +73,7 @@ class DescribedApi:
         for problem in find_image_problems(job, self._options):
             raise Rejected(problem, kind="input_image")
         images = await asyncio.to_thread(build_image_values, job, self._options)
-        values = {**self._build_values(job), **images, "attempt": attempt}
+        values = {**self.build_values(job), **images, "attempt": attempt}
         token = await self._get_token()
         answer = await self._pay(job, attempt, {**values, TOKEN: token})
         if answer.status_code == httpx.codes.UNAUTHORIZED and token is not None:
@@ -109,7 +112,7 @@ class DescribedApi:
             httpx.HTTPError: No answer, or one that says nothing; asking again is free.
         """
         # Where an answer has given the address, the id is that address.
-        url = None if call.at is None else self.check_address(prediction_id)
+        url = None if call.at is None else self.addresses.check(prediction_id)
         answer = await self.ask(call, {"id": prediction_id, "model": self._model}, url=url)
         return self.parse(answer, prediction_id, needs_json=True)
 
@@ -120,38 +123,12 @@ class DescribedApi:
             OutputGone, BatchStopped, httpx.HTTPError: As `poll`.
             JobError: The last answer gives an address that is not the service's.
         """
-        url = None if call.at is None else self.check_address(str(last.read(call.at)))
+        url = None if call.at is None else self.addresses.check(str(last.read(call.at)))
         values = {"id": prediction_id, "model": self._model, **read_places(call, last.document)}
         return self.parse(await self.ask(call, values, url=url), prediction_id)
 
-    async def listed(self, job: Job, since: datetime) -> list[str]:
-        """Ids of the predictions that the look-up shows for a job.
-
-        Raises:
-            httpx.HTTPError, BatchStopped: As `poll`.
-        """
-        find = self._options.find
-        if find is None:
-            return []
-        values = {**self._build_values(job), "since": since.astimezone(UTC).isoformat()}
-        if find.items is None:
-            try:
-                found = self.parse(await self.ask(find, values), needs_json=True)
-            except OutputGone:
-                return []
-            return self._parse_ids([found.document], find.id)
-        document = self.parse(await self.ask(find, values), needs_json=True).document
-        items = list(read_all(document, find.items))
-        items = items[0] if len(items) == 1 and isinstance(items[0], list) else items
-        if not items and read_first(document, find.items) is None:
-            raise httpx.DecodingError("the look-up's answer holds no list")
-        return self._parse_ids(items, find.id)
-
-    def _parse_ids(self, items: Sequence[Any], place: str | list[str]) -> list[str]:
-        found = (parse_identifier(read_first(item, place)) for item in items)
-        return [prediction_id for prediction_id in found if prediction_id is not None]
-
-    def _build_values(self, job: Job) -> dict[str, Any]:
+    def build_values(self, job: Job) -> dict[str, Any]:
+        """Every placeholder of a job, and the batch's name."""
         return {**build_values(job, self._options), "batch": self._batch}
 
     async def ask_time(self) -> None:
@@ -160,7 +137,7 @@ class DescribedApi:
         Raises:
             httpx.HTTPError: No answer.
         """
-        await self.calls.http.head(str(self._place.join("/")))
+        await self.calls.http.head(str(self.addresses.place.join("/")))
 
     async def ask(self, call: Call, values: Mapping[str, Any], *, url: str | None = None) -> httpx.Response:
         """The answer to a call that may be repeated at will.
@@ -201,32 +178,6 @@ class DescribedApi:
             reason = self.calls.describe_error(exc)
             raise BatchStopped("token", f"the call `before` gives no token ({reason}); nothing was sent") from exc
 
-    def check_address(self, address: str) -> str:
-        """An address that an answer has given, where it is the service's own: keys go nowhere else.
-
-        Raises:
-            JobError: It is another host's, or would be asked in clear text.
-        """
-        try:
-            url = self._place.join(address)
-        except httpx.InvalidURL:
-            url = httpx.URL()
-        hosts = (self.service, *self._options.api_hosts)
-        is_safe = url.scheme == "https" or is_loopback(url.host) or url.scheme == self._place.scheme == "http"
-        if not is_safe or not any(fnmatch(url.host, pattern) for pattern in hosts):
-            shown = self.calls.error_text(url.host or address[:60])
-            raise JobError(
-                f"the answer leads to {shown!r}, which is not among api_hosts", kind="foreign_host", cost_micros=None
-            )
-        return str(url)
-
-    def address_of(self, image: str) -> str:
-        """Where an image lies; an address without a host is relative to `output.base`, else to where it was made."""
-        if image[:5].lower() == "data:":
-            return image
-        base = self._place if self._options.output.base is None else httpx.URL(self._options.output.base)
-        return str(base.join(image))
-
     def parse(self, answer: httpx.Response, prediction_id: str = "", *, needs_json: bool = False) -> Answer:
         """The answer, as far as it is looked at.
 
@@ -245,6 +196,13 @@ class DescribedApi:
         """Find the error text of an answer, fit for a message."""
         said = answers.read_error_text(self.parse(answer), self._options, is_error=not answer.is_success)
         return self.calls.error_text(said or answer.reason_phrase or f"status {answer.status_code}")
+
+    async def cancel(self, prediction_id: str) -> None:
+        """Stop a prediction, where the configuration says how and the service can be reached."""
+        if self._options.cancel is not None:
+            # Nobody waits for it any more, so an error here helps nobody.
+            with suppress(httpx.HTTPError, BatchStopped, OutputGone):
+                await self.ask(self._options.cancel, {"id": prediction_id, "model": self._model})
 
     async def close(self) -> None:
         """Close the connections."""

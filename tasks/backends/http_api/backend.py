@@ -7,11 +7,8 @@ unless the configuration says how to look for it (`find`), that equal requests m
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import Collection
-from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -26,37 +23,31 @@ from tasks.backends.base import (
     close_opened,
     read_options,
 )
-from tasks.backends.client.calls import parse_json_bytes
+from tasks.backends.client.answers import parse_json_bytes
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import read_secret
 from tasks.backends.client.polling import Polling
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.client.service_clock import ServiceClock
-from tasks.backends.http_api import answers
 from tasks.backends.http_api.answers import Answer, ImageOutput
 from tasks.backends.http_api.api import DescribedApi, parse_id
 from tasks.backends.http_api.costs import Costs
 from tasks.backends.http_api.lost_creates import LostCreates
 from tasks.backends.http_api.options import BASE64, HttpOptions
-from tasks.backends.http_api.sections import Call
+from tasks.backends.http_api.outputs import Outputs
 from tasks.backends.http_api.template import fill_address
 from tasks.backends.http_api.values import find_image_problems
 from tasks.backends.image_counts import explain_several
 from tasks.backends.prices import Pricing, find_price
 from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import (
-    Ambiguous,
-    BatchStopped,
     ConfigError,
     JobError,
-    OutputGone,
-    Transient,
 )
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
 from tasks.core.presets import find_key_source
 from tasks.core.records import Job, Prediction
-from tasks.core.retry import retry_look
 from tasks.core.values import parse_identifier
 
 
@@ -82,9 +73,6 @@ class HttpBackend:
         )
         self._costs = Costs(pricing=self._pricing, options=self._options)
         self.takes = frozenset(name.removesuffix(BASE64) for name in self._options.images())
-        self._one_question = asyncio.Lock()
-        self._unanswered: dict[str, int] = {}
-        """Attempts of this process whose create was not answered yet, by job."""
 
     def ready(self) -> str | None:
         """True if every variable that the calls name is set."""
@@ -136,45 +124,27 @@ class HttpBackend:
         """The service's time, where a look-up will need it; the first caller asks for it."""
         if self._options.find is None:
             return None
-        async with self._one_question:
-            if self._service_clock.now_us() is None:
-                with suppress(httpx.HTTPError):
-                    await self._api.ask_time()
-        return self._service_clock.now_us()
+        return await self._service_clock.read_us(self._api.ask_time)
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One create; every end that proves nothing is `Ambiguous`."""
-        self._unanswered[job.job_id] = attempt
-        try:
-            prediction = self._created(job, await self._api.create(job, attempt=attempt))
-        except Ambiguous:
-            raise
-        except (JobError, BatchStopped):
-            self._unanswered.pop(job.job_id, None)
-            raise
-        self._unanswered.pop(job.job_id, None)
-        return prediction
+        with self._lost.sending(job, attempt):
+            return self._created(job, await self._api.create(job, attempt=attempt))
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Find a lost prediction as configured: a look-up, or the same create once more; else nobody knows."""
         if self._pricing.free:
             return None
-        if self._options.find is not None:
-            return await self._lost.look_up(job, since, known)
-        attempt = self._lost.find_repeatable(job, since, known, self._unanswered)
-        if attempt is not None:
-            self._unanswered[job.job_id] = attempt
-            return await self._lost.repeat(job, self._unanswered, self.submit)
-        raise Ambiguous("the configuration names no look-up (find), so nobody knows", cost_micros=None)
+        return await self._lost.find(job, since, known, self.submit)
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
         """The answer that came with the create, or the one that polling ends with."""
         created = prediction.output if isinstance(prediction.output, Answer) else None
         try:
             if self._options.poll is not None:
-                output = await self._wait_polled(prediction)
+                output = await self._outputs.wait(prediction)
             else:
-                output = self._read_answer(created)
+                output = self._outputs.read(created)
         except JobError as error:
             self._costs.price_error(job, error)
             raise
@@ -192,7 +162,7 @@ class HttpBackend:
             document = None
         answer = Answer(document=document, raw=raw)
         try:
-            output = self._read_answer(answer)
+            output = self._outputs.read(answer)
         except JobError as error:
             self._costs.price_error(job, error)
             raise
@@ -204,18 +174,14 @@ class HttpBackend:
         if output.image is not None:
             return output.image
         try:
-            return await self._delivery.fetch(self._api.address_of(output.address or ""))
+            return await self._delivery.fetch(self._api.addresses.resolve_image(output.address or ""))
         except JobError as error:
             error.cost_micros = prediction.cost_micros
             raise
 
     async def cancel(self, prediction: Prediction) -> None:
         """Stop it, where the configuration says how and the service can be reached."""
-        if self._options.cancel is not None:
-            with suppress(httpx.HTTPError, BatchStopped, OutputGone):
-                await self._api.ask(
-                    self._options.cancel, {"id": prediction.prediction_id, "model": self._context.settings.model}
-                )
+        await self._api.cancel(prediction.prediction_id)
 
     async def close(self) -> None:
         """Close what was opened."""
@@ -228,58 +194,6 @@ class HttpBackend:
             return Prediction(prediction_id=prediction_id, created_at=to_instant(self._clock.now_us()), output=answer)
         name = parse_identifier(response.headers.get("x-request-id")) or f"imagen-{job.job_id[:32]}"
         return Prediction(prediction_id=name, output=answer)
-
-    def _read_answer(self, answer: Answer | None) -> ImageOutput:
-        """The image of an answer that came with the create; in another process there is none."""
-        if answer is None:
-            raise OutputGone(
-                "it was made and paid for, but its run ended before it was on disk, and its service cannot be asked",
-                cost_micros=self._pricing.image_micros,
-            )
-        words = self._read_words(answer)
-        if not answers.has_succeeded(answer, self._options):
-            raise answers.build_failure(answer, self._options, words)
-        return answers.read_output(answer, self._options, words)
-
-    async def _wait_polled(self, prediction: Prediction) -> ImageOutput:
-        options = self._options
-
-        async def look() -> Answer | None:
-            if options.poll is None:
-                return None
-            answer = await self._api.poll(options.poll, prediction.prediction_id)
-            return answer if answers.has_ended(answer, options) else None
-
-        try:
-            last = await self._polling.until(
-                look, timeout_s=options.timeout_s, is_fresh=prediction.created_at is not None
-            )
-        except TimeoutError:
-            await self.cancel(prediction)
-            raise Transient(f"no image within {options.timeout_s:.0f} s", kind="timeout", cost_micros=None) from None
-        words = self._read_words(last)
-        if not answers.has_succeeded(last, options):
-            raise answers.build_failure(last, options, words)
-        if options.result is None:
-            return answers.read_output(last, options, words)
-        return await self._ask_result(options.result, prediction, last)
-
-    async def _ask_result(self, call: Call, prediction: Prediction, last: Answer) -> ImageOutput:
-        try:
-            answer: Answer = await retry_look(httpx.HTTPError, self._clock.sleep)(
-                self._api.ask_result, call, prediction.prediction_id, last
-            )
-        except httpx.HTTPError as exc:
-            raise JobError(
-                f"its result cannot be had ({self._api.calls.describe_error(exc)})", cost_micros=None
-            ) from exc
-        output = answers.read_output(answer, self._options, self._read_words(answer))
-        if output.reported_micros is None:
-            return replace(output, reported_micros=answers.read_cost_micros(last, self._options))
-        return output
-
-    def _read_words(self, answer: Answer) -> str:
-        return self._api.calls.error_text(answers.read_error_text(answer, self._options))
 
     @cached_property
     def _connections(self) -> int:
@@ -300,6 +214,16 @@ class HttpBackend:
         return LostCreates(options=self._options, api=self._api, clock=self._clock, limiter=self._limiter)
 
     @cached_property
+    def _outputs(self) -> Outputs:
+        return Outputs(
+            options=self._options,
+            api=self._api,
+            clock=self._clock,
+            polling=Polling(limiter=self._limiter, clock=self._clock, usual_s=self._options.usual_latency_s),
+            lost_micros=self._pricing.image_micros,
+        )
+
+    @cached_property
     def _service_clock(self) -> ServiceClock:
         clock = ServiceClock(self._clock.monotonic_s)
         self._api.calls.http.event_hooks["response"].append(clock.hear)
@@ -312,7 +236,3 @@ class HttpBackend:
     @cached_property
     def _limiter(self) -> RateLimiter:
         return RateLimiter(self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep)
-
-    @cached_property
-    def _polling(self) -> Polling:
-        return Polling(limiter=self._limiter, clock=self._clock, usual_s=self._options.usual_latency_s)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 import httpx
 
@@ -13,10 +14,12 @@ from tasks.backends.base import find_taken
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.http_api.api import DescribedApi
 from tasks.backends.http_api.options import HttpOptions
+from tasks.backends.http_api.places import read_all, read_first
 from tasks.core.clock import Clock, to_instant
-from tasks.core.errors import Ambiguous, NotCreated, OutputGone, Refused, Rejected, Throttled
+from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, OutputGone, Refused, Rejected, Throttled
 from tasks.core.records import Job, Prediction
 from tasks.core.retry import retry_look
+from tasks.core.values import parse_identifier
 
 LOOKUPS = 4
 """How often a lost prediction is looked for before it counts as never created, or a create is repeated under its key."""
@@ -38,6 +41,34 @@ class LostCreates:
     api: DescribedApi
     clock: Clock
     limiter: RateLimiter
+    unanswered: dict[str, int] = field(default_factory=dict)
+    """Attempts of this process whose create was not answered yet, by job."""
+
+    @contextmanager
+    def sending(self, job: Job, attempt: int) -> Iterator[None]:
+        """A create is under way; it counts as unanswered until its answer proves something."""
+        self.unanswered[job.job_id] = attempt
+        try:
+            yield
+        except Ambiguous:
+            raise
+        except (JobError, BatchStopped):
+            self.unanswered.pop(job.job_id, None)
+            raise
+        self.unanswered.pop(job.job_id, None)
+
+    async def find(self, job: Job, since: datetime, known: Collection[str], submit: Submit) -> Prediction | None:
+        """The prediction of a lost create as the configuration finds it: in a list, or by the same create once more.
+
+        Raises:
+            Ambiguous: It cannot be told.
+        """
+        if self.options.find is not None:
+            return await self.look_up(job, since, known)
+        attempt = self.find_repeatable(job, since, known)
+        if attempt is None:
+            raise Ambiguous("the configuration names no look-up (find), so nobody knows", cost_micros=None)
+        return await self.repeat(job, attempt, submit)
 
     async def look_up(self, job: Job, since: datetime, known: Collection[str]) -> Prediction | None:
         """The job's prediction in the list of the configured look-up; None where it is certain that there is none.
@@ -51,7 +82,7 @@ class LostCreates:
                 await self.clock.sleep(pause_s)
             await self.limiter.acquire()
             try:
-                listed: list[str] = await retry_look(httpx.HTTPError, self.clock.sleep)(self.api.listed, job, since)
+                listed: list[str] = await retry_look(httpx.HTTPError, self.clock.sleep)(self._list, job, since)
             except (httpx.HTTPError, OutputGone) as exc:
                 raise Ambiguous(f"the look-up gives no answer ({type(exc).__name__})", cost_micros=None) from exc
             taken = await find_taken(known, listed)
@@ -63,14 +94,12 @@ class LostCreates:
                 return Prediction(prediction_id=found[0])
         return None
 
-    def find_repeatable(
-        self, job: Job, since: datetime, known: Collection[str], unanswered: Mapping[str, int]
-    ) -> int | None:
+    def find_repeatable(self, job: Job, since: datetime, known: Collection[str]) -> int | None:
         """The attempt whose create may be repeated under its key; None where the service would make another prediction."""
         if self.options.idempotency_header is None:
             return None
-        if job.job_id in unanswered:
-            return unanswered[job.job_id]
+        if job.job_id in self.unanswered:
+            return self.unanswered[job.job_id]
         number: int | None = getattr(known, "number", None)
         if number is None or self.options.idempotency_lasts_s is None:
             return None
@@ -78,25 +107,49 @@ class LostCreates:
         age_s = (to_instant(self.clock.now_us()) - since).total_seconds()
         return number if 0 <= age_s < self.options.idempotency_lasts_s / 2 else None
 
-    async def repeat(self, job: Job, unanswered: dict[str, int], submit: Submit) -> Prediction:
+    async def repeat(self, job: Job, attempt: int, submit: Submit) -> Prediction:
         """The same create under the same key, which the service answers with the same prediction.
 
         Raises:
             Ambiguous: It is not answered either, or refused.
         """
-        attempt = unanswered[job.job_id]
         for _ in range(LOOKUPS):
             await self.clock.sleep(REPEAT_PAUSE_S)
             try:
                 return await submit(job, attempt=attempt)
             except Throttled as error:
-                unanswered[job.job_id] = attempt
+                self.unanswered[job.job_id] = attempt  # the first create is as unanswered as before
                 await self.clock.sleep(error.retry_after_s or REPEAT_PAUSE_S)
             except (Ambiguous, NotCreated):
-                unanswered[job.job_id] = attempt
+                self.unanswered[job.job_id] = attempt
             except (Rejected, Refused) as error:
                 # It says no to the repetition; what became of the first one, it does not say.
                 raise Ambiguous(
                     f"the same create under the same key was refused ({error})", cost_micros=None
                 ) from error
         raise Ambiguous("the same create under the same key was not answered either", cost_micros=None)
+
+    async def _list(self, job: Job, since: datetime) -> list[str]:
+        """Ids of the predictions that the look-up shows for a job."""
+        find = self.options.find
+        if find is None:
+            return []
+        values = {**self.api.build_values(job), "since": since.astimezone(UTC).isoformat()}
+        try:
+            document = self.api.parse(await self.api.ask(find, values), needs_json=True).document
+        except OutputGone:
+            if find.items is None:
+                return []
+            raise
+        if find.items is None:
+            return _parse_ids([document], find.id)
+        items = list(read_all(document, find.items))
+        items = items[0] if len(items) == 1 and isinstance(items[0], list) else items
+        if not items and read_first(document, find.items) is None:
+            raise httpx.DecodingError("the look-up's answer holds no list")
+        return _parse_ids(items, find.id)
+
+
+def _parse_ids(items: Sequence[Any], place: str | list[str]) -> list[str]:
+    found = (parse_identifier(read_first(item, place)) for item in items)
+    return [prediction_id for prediction_id in found if prediction_id is not None]

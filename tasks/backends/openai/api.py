@@ -8,14 +8,8 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.client.calls import (
-    SHORT_KEEPALIVE_S,
-    HttpCalls,
-    build_refusal,
-    parse_json_bytes,
-    parse_json_object,
-    read_retry_after,
-)
+from tasks.backends.client.answers import parse_json_bytes, parse_json_object, read_retry_after
+from tasks.backends.client.calls import SHORT_KEEPALIVE_S, HttpCalls, build_refusal
 from tasks.backends.client.payloads import MOST_ANSWER_BYTES
 from tasks.backends.client.refusals import find_codes, is_moderation
 from tasks.backends.openai.answer import ImageAnswer, RawAnswer, build_unreadable, parse_image_answer

@@ -14,7 +14,8 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.client.calls import parse_json_object, require_free_answer
+from tasks.backends.client.answers import parse_json_object
+from tasks.backends.client.calls import require_free_answer
 from tasks.backends.openai.api import ImagesApi, read_error
 from tasks.core.errors import Ambiguous, NotCreated, OutputGone
 

@@ -10,28 +10,22 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Collection, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-import httpx
-
-from tasks.backends.base import BackendContext, Estimate, find_taken, read_options
+from tasks.backends.base import BackendContext, Estimate, close_opened, find_taken, read_options
 from tasks.backends.client.service_clock import ServiceClock
 from tasks.backends.openai.backend import OpenAIBackend
-from tasks.backends.openai.batch_api import ENDED, BatchApi, BatchLine
-from tasks.backends.openai.batch_results import BatchResults
+from tasks.backends.openai.batch_api import BatchApi, BatchLine
+from tasks.backends.openai.batch_list import BatchList
+from tasks.backends.openai.ended_batches import EndedBatches
 from tasks.backends.openai.gathering import BatchGatherer
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.openai.request import build_body
 from tasks.core.clock import Clock
-from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone, UnreadableAnswer
+from tasks.core.errors import Ambiguous, UnreadableAnswer
 from tasks.core.records import Job, Prediction
-from tasks.core.retry import retry_look
 
 BATCH_DIGITS = 12
 NAME_DIGITS = 40
@@ -44,16 +38,6 @@ READ_AT_ONCE = 8
 """Images taken out of a batch and not on their way to be stored yet: all of them end at the same moment."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    """One look at the list of batches."""
-
-    begun_s: float
-    """Monotonic instant: who asked later has to look again."""
-    since: datetime
-    batches: list[dict[str, Any]]
-
-
 class OpenAIBatchBackend(OpenAIBackend):
     """One model behind the Batch API; edits are batches of their own there, which are not made here."""
 
@@ -64,10 +48,6 @@ class OpenAIBatchBackend(OpenAIBackend):
         """Read the settings; nothing is asked of the network."""
         super().__init__(context, options)
         self._clock = Clock()
-        self._ended: dict[str, asyncio.Task[BatchResults]] = {}
-        self._names: dict[str, frozenset[str]] = {}
-        self._look_of_all: _Look | None = None
-        self._one_look = asyncio.Lock()
         self._reading = asyncio.Semaphore(READ_AT_ONCE)
         self._read: set[str] = set()
 
@@ -86,7 +66,7 @@ class OpenAIBatchBackend(OpenAIBackend):
         for look in range(LOOKUPS):
             if look:
                 await self._clock.sleep(LOOKUP_PATIENCE_S / (LOOKUPS - 1))
-            named = await self._named((self._name_stem(job), _get_name_stem(job)), since - CLOCK_SKEW)
+            named = await self._list.find_named((self._name_stem(job), _get_name_stem(job)), since - CLOCK_SKEW)
             taken = await find_taken(known, named)
             found = [prediction_id for prediction_id in named if prediction_id not in taken]
             if len(found) > 1:
@@ -105,16 +85,12 @@ class OpenAIBatchBackend(OpenAIBackend):
 
     async def read_service_time_us(self) -> int | None:
         """The provider's time; the first caller asks for it, which is free."""
-        async with self._one_look:
-            if self._service_clock.now_us() is None:
-                with suppress(httpx.HTTPError, BatchStopped):
-                    await self._batches.ask_time()
-        return self._service_clock.now_us()
+        return await self._service_clock.read_us(self._batches.ask_time)
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
         """Wait until the batch has ended and its files are here; then read the job's own line."""
         batch_id, _, name = prediction.prediction_id.partition("/")
-        results = await self._results(batch_id)
+        results = await self._ended.get(batch_id)
         await self._reading.acquire()
         try:
             answer = await asyncio.to_thread(results.answer, name)
@@ -127,9 +103,7 @@ class OpenAIBatchBackend(OpenAIBackend):
             self._reading.release()
             raise
         finally:
-            if results.all_read():
-                results.remove()
-                self._ended.pop(batch_id, None)
+            self._ended.drop_read(batch_id, results)
         self._read.add(prediction.prediction_id)
         return ended
 
@@ -147,98 +121,15 @@ class OpenAIBatchBackend(OpenAIBackend):
 
     async def close(self) -> None:
         """Stop waiting, and remove what was downloaded."""
-        opened = vars(self)
-        if "_gathering" in opened:
-            await self._gathering.close()
-        for task in self._ended.values():
-            task.cancel()
-        await asyncio.gather(*self._ended.values(), return_exceptions=True)
-        if "_folder" in opened:
-            self._folder.cleanup()
-            del self._folder
+        # What is still being sent first: its answer may name a batch that is paid for.
+        await close_opened(self, "_gathering")
+        await close_opened(self, "_ended")
         await super().close()
 
     async def _create(self, lines: Sequence[BatchLine]) -> str:
         """One batch of these lines."""
         name = uuid.uuid4().hex
         return await self._batches.create(await self._batches.upload(lines, name), name)
-
-    async def _results(self, batch_id: str) -> BatchResults:
-        """The lines of a batch, waited for and downloaded once for all its jobs."""
-        if batch_id not in self._ended:
-            self._ended[batch_id] = asyncio.create_task(self._collect(batch_id))
-        task = self._ended[batch_id]
-        try:
-            return await asyncio.shield(task)
-        except OutputGone as exc:
-            # An error of its own for each job: the engine writes into it what that job cost.
-            raise OutputGone(str(exc), cost_micros=None) from exc
-        except httpx.HTTPError as exc:
-            reason = self._api.calls.describe_error(exc)
-            raise JobError(f"its batch's files cannot be had ({reason})", kind="unfetched", cost_micros=None) from exc
-        finally:
-            # Whoever comes later asks anew.
-            if task.done() and self._ended.get(batch_id) is task and (task.cancelled() or task.exception()):
-                del self._ended[batch_id]
-
-    async def _collect(self, batch_id: str) -> BatchResults:
-        while (batch := await self._look(batch_id)).get("status") not in ENDED:
-            await self._clock.sleep(self._options.batch_poll_s)
-        try:
-            return await self._download(batch_id, batch)
-        except OSError as exc:
-            raise BatchStopped(
-                "disk",
-                f"a batch cannot be downloaded into the folder for temporary files ({exc.strerror or exc}): free some "
-                "space or set TMPDIR to another one, then resume; nothing is paid twice",
-            ) from exc
-
-    async def _download(self, batch_id: str, batch: dict[str, Any]) -> BatchResults:
-        paths = []
-        for name in ("output_file_id", "error_file_id"):
-            if file_id := batch.get(name):
-                paths.append(Path(self._folder.name) / f"{batch_id}-{name}.jsonl")
-                download = retry_look(httpx.HTTPError, self._clock.sleep)
-                await download(self._batches.download, str(file_id), paths[-1])
-        return await asyncio.to_thread(BatchResults, batch, paths)
-
-    async def _look(self, batch_id: str) -> dict[str, Any]:
-        """The batch; trouble with the look says nothing about it, so it is looked at again, for as long as it takes."""
-        while True:
-            try:
-                return await self._batches.get(batch_id)
-            except httpx.HTTPError:
-                await self._clock.sleep(self._options.batch_poll_s)
-
-    async def _named(self, stems: tuple[str, ...], since: datetime) -> list[str]:
-        """Ids of predictions whose name in a batch begins with one of the stems."""
-        try:
-            listed = await self._listed(since)
-        except httpx.HTTPError as exc:
-            reason = f"the provider cannot be asked for its batches ({type(exc).__name__})"
-            raise Ambiguous(reason, cost_micros=None) from exc
-        return [
-            f"{batch['id']}/{name}" for batch in listed for name in self._names[batch["id"]] if name.startswith(stems)
-        ]
-
-    async def _listed(self, since: datetime) -> list[dict[str, Any]]:
-        """The batches since then; jobs that look at the same time share one look."""
-        asked_at_s = self._clock.monotonic_s()
-        async with self._one_look:
-            last = self._look_of_all
-            if last is None or last.begun_s < asked_at_s or last.since > since:
-                earliest = since if last is None else min(since, last.since)
-                last = self._look_of_all = await self._look_again(earliest)
-            return [batch for batch in last.batches if (batch.get("created_at") or 0) >= since.timestamp()]
-
-    async def _look_again(self, since: datetime) -> _Look:
-        begun_s, look = self._clock.monotonic_s(), retry_look(httpx.HTTPError, self._clock.sleep)
-        listed: list[dict[str, Any]] = await look(self._batches.created_since, since)
-        for batch in listed:
-            if batch["id"] not in self._names:
-                names: frozenset[str] = await look(self._batches.custom_ids, str(batch["input_file_id"]))
-                self._names[batch["id"]] = names
-        return _Look(begun_s=begun_s, since=since, batches=listed)
 
     @cached_property
     def _service_clock(self) -> ServiceClock:
@@ -260,8 +151,14 @@ class OpenAIBatchBackend(OpenAIBackend):
         )
 
     @cached_property
-    def _folder(self) -> TemporaryDirectory[str]:
-        return TemporaryDirectory(prefix="imagen-batch-")
+    def _ended(self) -> EndedBatches:
+        return EndedBatches(
+            self._batches, clock=self._clock, poll_s=self._options.batch_poll_s, explain=self._api.calls.describe_error
+        )
+
+    @cached_property
+    def _list(self) -> BatchList:
+        return BatchList(self._batches, clock=self._clock)
 
 
 def _get_name_stem(job: Job) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.client.calls import parse_json_bytes
+from tasks.backends.client.answers import parse_json_bytes
 from tasks.backends.client.payloads import MOST_ANSWER_BYTES
 from tasks.backends.client.refusals import find_codes, is_moderation, is_out_of_credit
 from tasks.backends.openai.answer import ImageAnswer, parse_image_answer

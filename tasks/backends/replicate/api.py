@@ -10,14 +10,8 @@ from urllib.parse import quote
 
 import httpx
 
-from tasks.backends.client.calls import (
-    HttpCalls,
-    build_refusal,
-    get_origin,
-    parse_json_object,
-    read_retry_after,
-    require_free_answer,
-)
+from tasks.backends.client.answers import parse_json_object, read_retry_after
+from tasks.backends.client.calls import HttpCalls, build_refusal, get_origin, require_free_answer
 from tasks.backends.client.service_clock import ServiceClock
 from tasks.backends.replicate.options import ModelReference
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, OutputGone, Throttled

@@ -11,22 +11,22 @@ from functools import cached_property
 from typing import Any
 
 import httpx
-from pydantic import ValidationError
 
-from tasks.backends.base import Allowance, BackendContext, Estimate, check_channel, close_opened
+from tasks.backends.base import Allowance, BackendContext, Estimate, check_channel, close_opened, read_options
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import find_secret_problem, read_secret
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.client.service_clock import ServiceClock
-from tasks.backends.image_counts import count_images, explain_several
-from tasks.backends.prices import Pricing, Used, find_price
+from tasks.backends.image_counts import explain_several
+from tasks.backends.prices import Pricing, find_price
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.input_schema import fetch_schema
-from tasks.backends.replicate.inputs import build_input, get_megapixels, has_reference_images
+from tasks.backends.replicate.job_inputs import JobInputs
 from tasks.backends.replicate.likeness import Comparison, SentInput
 from tasks.backends.replicate.lost_creates import LostCreates
 from tasks.backends.replicate.models import get_model_facts
 from tasks.backends.replicate.options import CREATES_PER_MIN, ReplicateOptions, parse_model
+from tasks.backends.replicate.prediction_times import PredictionTimes
 from tasks.backends.replicate.predictions import find_addresses, has_ended, parse_created, parse_ended
 from tasks.backends.replicate.reference_inputs import ReferenceInputs
 from tasks.backends.replicate.watcher import Watcher
@@ -35,8 +35,7 @@ from tasks.core.errors import Ambiguous, BatchStopped, ConfigError, JobError, Tr
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
 from tasks.core.records import Job, Prediction
-from tasks.core.yaml_file import explain_setting
-from tasks.store.references import get_media_type, get_references
+from tasks.store.references import get_media_type
 
 RETENTION_S = 3_600.0
 """Inputs and outputs of API predictions are deleted after an hour (Replicate docs, "Data retention", read 2026-11)."""
@@ -57,11 +56,9 @@ class ReplicateBackend:
         """
         self._context = context
         self._clock = Clock()
+        self._options = read_options(context, ReplicateOptions)
         try:
-            self._options = ReplicateOptions.model_validate(context.settings.options)
             self._model = parse_model(context.settings.model)
-        except ValidationError as exc:
-            raise ConfigError("\n".join(explain_setting(error, context.place) for error in exc.errors())) from None
         except ValueError as exc:
             raise ConfigError(f"{context.place}.model: {exc}") from None
         check_channel(context, "api_base", self._options.api_base, self._options.api_token_env)
@@ -70,10 +67,11 @@ class ReplicateBackend:
         )
         self._facts = get_model_facts(self._model.name)
         self._timeout_s = self._options.timeout_s or self._facts.timeout_s
-        self._references = ReferenceInputs.of(self._facts, self._options)
-        self.takes = frozenset(self._references.names)
+        self._inputs = JobInputs(
+            options=self._options, facts=self._facts, references=ReferenceInputs.of(self._facts, self._options)
+        )
+        self.takes = frozenset(self._inputs.references.names)
         self._comparison = Comparison(self._model)
-        self._one_question = asyncio.Lock()
         self._asked_for_schema = False
         self._sent: dict[str, SentInput] = {}
         """Inputs of creates that were not answered yet, by job."""
@@ -97,13 +95,13 @@ class ReplicateBackend:
 
     def problems(self, job: Job) -> list[str]:
         """Inputs that the model would refuse, as far as its schema is known, and images that would be paid for and dropped."""
-        values, schema = self._input(job), self._comparison.schema
+        values, schema = self._inputs.build_planned(job), self._comparison.schema
         return explain_several(values) + ([] if schema is None else schema.problems(values))
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the price table's; a price by time counts the usual time, at most the time-out."""
         usual_s = self._facts.usual_latency_s
-        usual = self._used(job, usual_s)
+        usual = self._inputs.count_used(job, usual_s)
         return Estimate(
             cost_micros=self._pricing.cost_micros(usual),
             most_micros=self._pricing.cost_micros(replace(usual, seconds=self._timeout_s)),
@@ -120,15 +118,11 @@ class ReplicateBackend:
 
     async def read_service_time_us(self) -> int | None:
         """The provider's time; the first caller asks for it, which is free."""
-        async with self._one_question:
-            if self._service_clock.now_us() is None:
-                with suppress(httpx.HTTPError):
-                    await self._api.ask_time()
-        return self._service_clock.now_us()
+        return await self._service_clock.read_us(self._api.ask_time)
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One create; every end that proves nothing is `Ambiguous`."""
-        values = self._input(job) | await self._references.build_sent(job, self._upload)
+        values = await self._inputs.build_sent(job, self._upload)
         sent = self._sent[job.job_id] = SentInput(values=values)
         with self._lost_creates.sending(sent):
             answer = await self._api.create(self._model, values, cancel_after_s=self._timeout_s)
@@ -142,7 +136,7 @@ class ReplicateBackend:
         if now_us / 1e6 - since.timestamp() > RETENTION_S - RETENTION_MARGIN_S:
             raise Ambiguous("it was sent more than an hour ago; the provider has forgotten its input", cost_micros=None)
         await self._load_schema()
-        sent = self._sent.get(job.job_id) or await self._recall(job)
+        sent = self._sent.get(job.job_id) or await self._inputs.recall(job)
         found = await self._lost_creates.find(sent, since=since, known=known)
         return None if found is None else parse_created(found)
 
@@ -158,7 +152,7 @@ class ReplicateBackend:
             await self._load_schema()
         schema = self._comparison.schema
         lists_frames = schema is not None and schema.lists_frames
-        return parse_ended(answer, self._pricing, self._used(job, None), lists_frames=lists_frames)
+        return parse_ended(answer, self._pricing, self._inputs.count_used(job, None), lists_frames=lists_frames)
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
         """Fetch the image at the output's address."""
@@ -188,12 +182,6 @@ class ReplicateBackend:
             raise Transient(f"no image within {self._timeout_s:.0f} s", kind="timeout", cost_micros=None)
         return answer
 
-    async def _recall(self, job: Job) -> SentInput:
-        """The input that an earlier run sent for the job."""
-        references, uploads = await self._references.recall(job)
-        values = {name: value for name, value in (self._input(job) | references).items() if name not in uploads}
-        return SentInput(values=values, unknown=frozenset(uploads), files=tuple(sorted(uploads.values())))
-
     async def _load_schema(self) -> None:
         """Learn the model's schema where no plan of this process did: it tells defaults and frames apart."""
         if self._comparison.schema is None and not self._asked_for_schema:
@@ -201,21 +189,9 @@ class ReplicateBackend:
             with suppress(ConfigError):
                 await asyncio.to_thread(self.learn)
 
-    def _input(self, job: Job) -> dict[str, Any]:
-        return build_input(job, self._options, lacks=self._facts.lacks) | self._references.standing(job)
-
     async def _upload(self, data: bytes, sha256: str) -> str:
         await self._limiter.acquire()
         return await self._api.upload(data, name=f"{sha256[:16]}.{get_media_type(data).partition('/')[2]}")
-
-    def _used(self, job: Job, seconds: float | None) -> Used:
-        values = self._input(job)
-        return Used(
-            images=count_images(values),
-            megapixels=get_megapixels(values),
-            input_megapixels=None if has_reference_images(values) or get_references(job) else 0.0,
-            seconds=seconds,
-        )
 
     @property
     def _token(self) -> str:
@@ -262,4 +238,5 @@ class ReplicateBackend:
 
     @cached_property
     def _watcher(self) -> Watcher:
-        return Watcher(api=self._api, limiter=self._limiter, clock=self._clock, usual_s=self._facts.usual_latency_s)
+        times = PredictionTimes(self._facts.usual_latency_s)
+        return Watcher(api=self._api, limiter=self._limiter, clock=self._clock, times=times)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -19,16 +19,14 @@ import httpx
 from tasks.backends.base import find_sent, find_taken
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate.api import ReplicateApi
-from tasks.backends.replicate.likeness import Comparison, Likeness, SentInput, get_model_name
+from tasks.backends.replicate.likeness import Comparison, SentInput
+from tasks.backends.replicate.list_reading import Reading, Seen, read_list
 from tasks.core.clock import Clock
 from tasks.core.errors import Ambiguous
 from tasks.core.retry import retry_look
 
 SHARE = 0.1
 """Of the requests that the account allows, for sweeps."""
-SKEW = timedelta(seconds=10)
-"""By how much the clocks of the service's own machines may differ; its `Date` has whole seconds."""
-IDS_PER_NAME = 100
 PAUSE_S = 0.25
 """Between two sweeps at least."""
 
@@ -43,34 +41,6 @@ class _Lost:
     begun_s: float
     """Monotonic instant from which the list is waited for."""
     found: asyncio.Future[dict[str, Any] | None]
-
-
-@dataclass(slots=True)
-class _Seen:
-    """The findings of one sweep about one input."""
-
-    same: list[dict[str, Any]] = field(default_factory=list)
-    unsure: list[str] = field(default_factory=list)
-    """Ids."""
-
-    def take(self, answer: dict[str, Any], likeness: Likeness) -> None:
-        """Note a listed prediction."""
-        if likeness is Likeness.SAME:
-            self.same.append(answer)
-        elif likeness is Likeness.UNSURE:
-            self.unsure.append(answer["id"])
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """The contents of the list."""
-
-    seen: Mapping[str, _Seen]
-    """By input."""
-    others: Mapping[str, Sequence[str]]
-    """Some ids for each name that the model may have at the service."""
-    is_whole: bool
-    """The list was read to its end."""
 
 
 class LostCreates:
@@ -171,41 +141,20 @@ class LostCreates:
         for lost in asked:
             groups[lost.sent.key].append(lost)
         read = retry_look(httpx.HTTPError, self._clock.sleep)
-        reading: _Reading = await read(self._read, groups, min(lost.since for lost in asked))
+        inputs = {key: group[0].sent for key, group in groups.items()}
+        since = min(lost.since for lost in asked)
+        reading: Reading = await read(read_list, self._api, self._comparison, inputs, since, self._turn)
         for name, ids in reading.others.items():
             if await find_sent(asked[0].known, ids):
                 self._comparison.names.add(name)
         for key, group in groups.items():
             await self._settle(group, reading.seen[key], begun_s, is_whole=reading.is_whole)
 
-    async def _read(self, groups: dict[str, list[_Lost]], since: datetime) -> _Reading:
-        """Read the list, which may hold tens of thousands of predictions; no more is kept than what may be wanted."""
-        inputs = {key: group[0].sent for key, group in groups.items()}
-        by_prompt: defaultdict[Any, list[str]] = defaultdict(list)
-        for key, sent in inputs.items():
-            by_prompt[sent.values.get("prompt")].append(key)
-        seen = {key: _Seen() for key in groups}
-        others: defaultdict[str, list[str]] = defaultdict(list)
-        is_whole = True
-        await self._turn()
-        try:
-            async for page in self._api.list_created(since - SKEW):
-                for answer in page:
-                    name = get_model_name(answer)
-                    if not self._comparison.is_known(name) and len(others[name]) < IDS_PER_NAME:
-                        others[name].append(answer["id"])
-                    for key in _get_possible_keys(answer, by_prompt, inputs):
-                        seen[key].take(answer, self._comparison.compare(answer, inputs[key]))
-                await self._turn()
-        except httpx.DecodingError:  # it has no end, or goes on elsewhere: what it has shown is there all the same
-            is_whole = False
-        return _Reading(seen, others, is_whole)
-
     async def _turn(self) -> None:
         await self._limiter.acquire()
         self._pages += 1
 
-    async def _settle(self, group: list[_Lost], seen: _Seen, begun_s: float, *, is_whole: bool) -> None:
+    async def _settle(self, group: list[_Lost], seen: Seen, begun_s: float, *, is_whole: bool) -> None:
         """Give the free predictions of one input to the lost creates of that input, one to one."""
         known = group[0].known
         taken = await find_taken(known, [*(answer["id"] for answer in seen.same), *seen.unsure])
@@ -240,17 +189,6 @@ class LostCreates:
         if len(free) > owners and not getattr(waiting[0].known, "is_complete", False):
             return f"{len(free)} predictions have this input"
         return None
-
-
-def _get_possible_keys(
-    answer: dict[str, Any], by_prompt: dict[Any, list[str]], inputs: dict[str, SentInput]
-) -> Iterable[str]:
-    """Keys of the inputs that a listed prediction is worth comparing with."""
-    listed = answer.get("input")
-    if not isinstance(listed, dict) or not listed:
-        return inputs
-    prompt = listed.get("prompt")
-    return by_prompt.get(prompt, ()) if prompt is None or isinstance(prompt, str) else inputs
 
 
 def _fail(lost: Iterable[_Lost], build: Callable[[], Exception]) -> None:

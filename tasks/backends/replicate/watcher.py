@@ -18,6 +18,7 @@ import httpx
 
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate.api import ReplicateApi, parse_throttled
+from tasks.backends.replicate.prediction_times import PredictionTimes
 from tasks.backends.replicate.predictions import has_ended, is_readable, measure_seconds
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped, JobError, StatusUnreadable
@@ -31,17 +32,6 @@ LIST_PAUSE_S = 0.03
 """Between two lists at least: they are short, and an image that is ready does not wait long."""
 ALONE_PAUSE_S = 0.25
 """Between two looks at single predictions at most."""
-FIRST_LOOK_SHARE = 1.1
-"""Of the usual time: most have ended then, and one look by id is enough."""
-NEXT_LOOK_SHARE = 0.25
-"""Of the usual time, until the next look at one."""
-NEXT_LOOK_AGE_SHARE = 0.15
-"""Of its age: what takes ten times as long as usual is looked at seldom."""
-LEARNING = 0.1
-"""Weight of one prediction in the running estimate of the usual time."""
-QUICK_SHARE = 0.9
-"""Of the quickest time seen lately: nothing that is younger is listed."""
-QUICK_FORGETS = 0.02
 INSTANT = timedelta(milliseconds=1)
 """Added to the end of a list's window, which does not count itself: instants of the API have up to nine digits."""
 MOST_SAVED = 40
@@ -78,18 +68,11 @@ class Watcher:
     api: ReplicateApi
     limiter: RateLimiter
     clock: Clock
-    usual_s: float
-    """Running estimate of a prediction's time."""
-    _quick_s: float = field(init=False)
-    """Running estimate of the quickest prediction's time."""
+    times: PredictionTimes
     _saved: int = 0
     """Images that have ended less the looks that it took."""
     _watched: dict[str, _Watched] = field(default_factory=dict)
     _loop: asyncio.Task[None] | None = None
-
-    def __post_init__(self) -> None:
-        """Nothing was seen yet, so the first may be quicker than usual."""
-        self._quick_s = self.usual_s / 2
 
     async def ended(self, prediction_id: str, *, created_at: datetime | None, timeout_s: float) -> dict[str, Any]:
         """The prediction's answer in a terminal state.
@@ -106,7 +89,7 @@ class Watcher:
             BatchStopped: The token is no longer accepted.
         """
         now_s = self.clock.monotonic_s()
-        first_look_s = now_s + self.usual_s * FIRST_LOOK_SHARE if created_at else now_s
+        first_look_s = now_s + self.times.first_look_s if created_at else now_s
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._watched[prediction_id] = _Watched(prediction_id, created_at, now_s, first_look_s, answer)
         if self._loop is None or self._loop.done():
@@ -115,12 +98,6 @@ class Watcher:
             return await asyncio.wait_for(answer, timeout_s)
         finally:
             self._watched.pop(prediction_id, None)
-
-    def learn(self, seconds: float) -> None:
-        """Take one prediction's time into the estimates."""
-        self.usual_s += LEARNING * (seconds - self.usual_s)
-        weight = 1.0 if seconds < self._quick_s else QUICK_FORGETS
-        self._quick_s += weight * (seconds - self._quick_s)
 
     async def close(self) -> None:
         """Stop watching."""
@@ -150,7 +127,7 @@ class Watcher:
     def _pause_s(self) -> float:
         """Seconds until the next look: about one list per image on the average, and never before one is due."""
         if self._many:
-            return LIST_PAUSE_S if self._saved > 0 else max(LIST_PAUSE_S, self.usual_s / len(self._watched))
+            return LIST_PAUSE_S if self._saved > 0 else max(LIST_PAUSE_S, self.times.usual_s / len(self._watched))
         now_s = self.clock.monotonic_s()
         first_due_s = min((item.next_look_s - now_s for item in self._waiting()), default=ALONE_PAUSE_S)
         return max(ALONE_PAUSE_S / 10, min(first_due_s, ALONE_PAUSE_S))
@@ -161,7 +138,7 @@ class Watcher:
         listed, single = [], []
         for item in self._waiting():
             if many and _is_listable(item):
-                if item.since_s + self._quick_s * QUICK_SHARE <= now_s:
+                if item.since_s + self.times.youngest_s <= now_s:
                     listed.append(item)
             elif item.next_look_s <= now_s:
                 single.append(item)
@@ -187,7 +164,7 @@ class Watcher:
     async def _look_at(self, item: _Watched) -> None:
         await self._turn()
         now_s = self.clock.monotonic_s()
-        item.next_look_s = now_s + max(self.usual_s * NEXT_LOOK_SHARE, (now_s - item.since_s) * NEXT_LOOK_AGE_SHARE)
+        item.next_look_s = now_s + self.times.choose_pause_s(now_s - item.since_s)
         try:
             self._see(item, await self.api.get(item.prediction_id))
             item.broken = 0
@@ -236,7 +213,7 @@ class Watcher:
         if has_ended(answer) and not item.answer.done():
             if (seconds := measure_seconds(answer)) is not None:
                 waited_s = self.clock.monotonic_s() - item.since_s
-                self.learn(seconds if item.created_at is None else min(seconds, waited_s))
+                self.times.learn(seconds if item.created_at is None else min(seconds, waited_s))
             item.answer.set_result(answer)
             self._saved = min(MOST_SAVED, self._saved + 1)
 

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.backends.client.calls import HttpCalls, build_refusal, parse_json_object, read_retry_after
+from tasks.backends.client.answers import parse_json_object, read_retry_after
+from tasks.backends.client.calls import HttpCalls, build_refusal
 from tasks.core.errors import Ambiguous, BatchStopped, NotCreated, Rejected, Throttled
 from tests.support.raw_server import http, raw_server
 

@@ -14,7 +14,8 @@ import pytest
 
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate.api import ReplicateApi
-from tasks.backends.replicate.watcher import LIST_PAUSE_S, LISTS_LAG_S, QUICK_SHARE, Watcher
+from tasks.backends.replicate.prediction_times import QUICK_SHARE, PredictionTimes
+from tasks.backends.replicate.watcher import LIST_PAUSE_S, LISTS_LAG_S, Watcher
 from tests.support.factories import FakeClock
 
 CREATED_AT = datetime(2026, 11, 24, 10, tzinfo=UTC)
@@ -58,7 +59,7 @@ async def watch(provider: Provider, *, usual_s: float = 1.0) -> list[str]:
     """Wait for all of them; their ids in the order given."""
     limiter = RateLimiter(None, now=provider.clock.monotonic_s, sleep=provider.clock.sleep)
     api: ReplicateApi = provider  # type: ignore[assignment]  # the two calls that a watcher makes
-    watcher = Watcher(api=api, limiter=limiter, clock=provider.clock.clock, usual_s=usual_s)
+    watcher = Watcher(api=api, limiter=limiter, clock=provider.clock.clock, times=PredictionTimes(usual_s))
     waiting = (watcher.ended(name, created_at=CREATED_AT, timeout_s=60) for name in provider.ends_s)
     answers = await asyncio.gather(*waiting)
     await watcher.close()

@@ -1,0 +1,51 @@
+"""Addresses that an answer gives: of further calls, which carry keys, and of images, which are fetched without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import httpx
+
+from tasks.backends.http_api.options import HttpOptions
+from tasks.core.addresses import is_loopback
+from tasks.core.errors import JobError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAddresses:
+    """The addresses of one service, as seen from the one that creates."""
+
+    place: httpx.URL
+    """Address of `create`, against which relative addresses are resolved."""
+    options: HttpOptions
+    make_safe: Callable[[object], str]
+    """Makes a text fit for a message: without secrets, which an answer may echo in an address."""
+
+    def check(self, address: str) -> str:
+        """The whole address of a further call, if it is the service's own: keys go nowhere else.
+
+        Raises:
+            JobError: It is another host's, or would be asked in clear text.
+        """
+        try:
+            url = self.place.join(address)
+        except httpx.InvalidURL:
+            url = httpx.URL()
+        hosts = (self.place.host, *self.options.api_hosts)
+        # An API that is itself called over http, in a private network, may go on over http.
+        is_safe = url.scheme == "https" or is_loopback(url.host) or url.scheme == self.place.scheme == "http"
+        if not is_safe or not any(fnmatch(url.host, pattern) for pattern in hosts):
+            shown = self.make_safe(url.host or address[:60])
+            raise JobError(
+                f"the answer leads to {shown!r}, which is not among api_hosts", kind="foreign_host", cost_micros=None
+            )
+        return str(url)
+
+    def resolve_image(self, image: str) -> str:
+        """The whole address of an image; one without a host is relative to `output.base`, else to `create`."""
+        if image[:5].lower() == "data:":
+            return image
+        base = self.place if self.options.output.base is None else httpx.URL(self.options.output.base)
+        return str(base.join(image))

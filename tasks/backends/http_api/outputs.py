@@ -1,0 +1,91 @@
+"""The end of a prediction: waited for, where it is polled, and its image read from the last answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import httpx
+
+from tasks.backends.client.polling import Polling
+from tasks.backends.http_api import answers
+from tasks.backends.http_api.answers import Answer, ImageOutput
+from tasks.backends.http_api.api import DescribedApi
+from tasks.backends.http_api.options import HttpOptions
+from tasks.backends.http_api.sections import Call
+from tasks.core.clock import Clock
+from tasks.core.errors import JobError, OutputGone, Transient
+from tasks.core.records import Prediction
+from tasks.core.retry import retry_look
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """Reads the images of one instance's predictions."""
+
+    options: HttpOptions
+    api: DescribedApi
+    clock: Clock
+    polling: Polling
+    lost_micros: int | None
+    """Cost of an image whose answer was lost, in millionths of a dollar; None where no price is configured."""
+
+    def read(self, answer: Answer | None) -> ImageOutput:
+        """The image of an answer that came with the create.
+
+        Raises:
+            OutputGone: There is no answer: another process got it, and it was kept nowhere.
+            JobError: The answer holds no image.
+        """
+        if answer is None:
+            raise OutputGone(
+                "it was made and paid for, but its run ended before it was on disk, and its service cannot be asked",
+                cost_micros=self.lost_micros,
+            )
+        words = self._read_words(answer)
+        if not answers.has_succeeded(answer, self.options):
+            raise answers.build_failure(answer, self.options, words)
+        return answers.read_output(answer, self.options, words)
+
+    async def wait(self, prediction: Prediction) -> ImageOutput:
+        """The image of a prediction that is polled, once it has ended.
+
+        Raises:
+            Transient: It took too long, and was cancelled. It may have been billed.
+            JobError: It ended without an image.
+        """
+        options = self.options
+
+        async def look() -> Answer | None:
+            if options.poll is None:
+                return None
+            answer = await self.api.poll(options.poll, prediction.prediction_id)
+            return answer if answers.has_ended(answer, options) else None
+
+        try:
+            last = await self.polling.until(
+                look, timeout_s=options.timeout_s, is_fresh=prediction.created_at is not None
+            )
+        except TimeoutError:
+            await self.api.cancel(prediction.prediction_id)
+            raise Transient(f"no image within {options.timeout_s:.0f} s", kind="timeout", cost_micros=None) from None
+        if options.result is None or not answers.has_succeeded(last, options):
+            return self.read(last)
+        return await self._ask_result(options.result, prediction, last)
+
+    async def _ask_result(self, call: Call, prediction: Prediction, last: Answer) -> ImageOutput:
+        try:
+            answer: Answer = await retry_look(httpx.HTTPError, self.clock.sleep)(
+                self.api.ask_result, call, prediction.prediction_id, last
+            )
+        except httpx.HTTPError as exc:
+            raise JobError(
+                f"its result cannot be had ({self.api.calls.describe_error(exc)})", cost_micros=None
+            ) from exc
+        output = answers.read_output(answer, self.options, self._read_words(answer))
+        if output.reported_micros is None:
+            # The answer that ended the polling may have named the cost that the result leaves out.
+            return replace(output, reported_micros=answers.read_cost_micros(last, self.options))
+        return output
+
+    def _read_words(self, answer: Answer) -> str:
+        return self.api.calls.error_text(answers.read_error_text(answer, self.options))

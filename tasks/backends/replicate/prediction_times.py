@@ -1,0 +1,46 @@
+"""The time that a model's predictions take, learned from those that ended, and when to look at the next one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tasks.backends.client.polling import FIRST_LOOK_SHARE, LEARNING, NEXT_LOOK_AGE_SHARE, NEXT_LOOK_SHARE
+
+QUICK_SHARE = 0.9
+"""Of the quickest time seen lately: nothing that is younger is listed."""
+QUICK_FORGETS = 0.02
+
+
+@dataclass(slots=True)
+class PredictionTimes:
+    """Running estimates, in seconds."""
+
+    usual_s: float
+    """Of a prediction's time."""
+    quick_s: float = field(init=False)
+    """Of the quickest prediction's time."""
+
+    def __post_init__(self) -> None:
+        """Nothing was seen yet, so the first may be quicker than usual."""
+        self.quick_s = self.usual_s / 2
+
+    @property
+    def first_look_s(self) -> float:
+        """Seconds from a prediction's create to the first look at it."""
+        return self.usual_s * FIRST_LOOK_SHARE
+
+    @property
+    def youngest_s(self) -> float:
+        """Age from which a prediction may have ended."""
+        return self.quick_s * QUICK_SHARE
+
+    def choose_pause_s(self, age_s: float) -> float:
+        """Seconds until the next look at a prediction of this age."""
+        return max(self.usual_s * NEXT_LOOK_SHARE, age_s * NEXT_LOOK_AGE_SHARE)
+
+    def learn(self, seconds: float) -> None:
+        """Take one prediction's time into the estimates."""
+        self.usual_s += LEARNING * (seconds - self.usual_s)
+        # A quicker one counts at once, and is forgotten slowly: lists that begin too late would leave out what has ended.
+        weight = 1.0 if seconds < self.quick_s else QUICK_FORGETS
+        self.quick_s += weight * (seconds - self.quick_s)
