@@ -13,7 +13,7 @@ from functools import lru_cache
 NAMES = {
     "id": ("id", "custom_id", "item_id", "uid"),
     "prompt": ("prompt", "prompts", "caption", "text", "positive_prompt", "prompt_text", "p"),
-    "negative_prompt": ("negative_prompt", "negative", "neg_prompt"),
+    "negative_prompt": ("negative_prompt", "negative", "neg_prompt", "negative_text"),
     "backend": ("backend",),
     "width": ("width", "image_width", "w"),
     "height": ("height", "image_height", "h"),
@@ -35,6 +35,7 @@ NAMES = {
     "samples": (
         *("samples", "num_images", "n", "count", "batch_size", "num_outputs", "num_samples", "number_of_images"),
         *("iterations", "images_per_prompt", "num_images_per_prompt", "n_images", "quantity", "batch_count", "n_iter"),
+        "sample_count",
     ),
     "format": ("format", "output_format", "image_format"),
     "guidance": ("guidance", "guidance_scale", "cfg", "cfg_scale", "c"),
@@ -55,6 +56,8 @@ SETTINGS = frozenset(
         *("maskimage", "maskurl", "output", "outputquality", "outputcompression", "responseformat", "moderation"),
         *("safetytolerance", "disablesafetychecker", "enablesafetychecker", "gofast", "megapixels", "magicprompt"),
         *("renderingspeed", "styletype", "modelhash", "stylize", "chaos", "niji"),
+        *("presetstyle", "styles", "performance", "sharpness", "basemodel", "refinermodel", "refiner", "alchemy"),
+        *("magicpromptoption", "seedbehaviour", "seedbehavior", "overridesettings", "enablehr", "imageconfig"),
         *("promptupsampling", "guidancerescale", "cfgrescale", "batchsizes", "seedresize", "subseed", "variationseed"),
     }
 )

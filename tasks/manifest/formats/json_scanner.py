@@ -6,6 +6,7 @@ A name that stands twice in one object, half of a character and infinity are ref
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,6 +45,29 @@ def _parse_constant(name: str) -> None:
 _DECODER = json.JSONDecoder(parse_constant=_parse_constant, object_pairs_hook=_build_object)
 
 
+_HINTS = (
+    (re.compile(r"//|/\*|#"), "JSON has no comments; delete them"),
+    (re.compile(r"[]}]"), "delete the comma before it"),
+    (re.compile(r"(True|False|None)\b"), "that is Python; JSON has true, false and null"),
+    (re.compile("[\u2018-\u201f]"), "typographic quotes are none; write straight double quotes"),
+    (re.compile(r"'|[A-Za-z_]"), "names and texts stand in double quotes"),
+)
+"""What people write that JSON has not, and what to do."""
+
+
+def explain_json_error(exc: Exception) -> str:
+    """The place, the reason and, where it is a usual mistake, the remedy."""
+    if isinstance(exc, RecursionError):
+        return "it is nested too deeply"
+    if not isinstance(exc, json.JSONDecodeError):
+        return str(exc)
+    rest = exc.doc[exc.pos : exc.pos + 200].lstrip()
+    hint = next((hint for pattern, hint in _HINTS if pattern.match(rest)), None)
+    if exc.msg.startswith("Expecting ','"):
+        hint = 'a double quote inside a text is written \\"' if rest[:1].isalnum() else hint
+    return f"column {exc.colno}: {exc.msg}" + (f"; {hint}" if hint else "")
+
+
 class JsonScanner:
     """Reads the values of a JSON text one after the other, and knows the line of the last one."""
 
@@ -68,6 +92,11 @@ class JsonScanner:
         while self.position < len(self._text) and self._text[self.position] in _SPACE:
             self.position += 1
         return self.position < len(self._text)
+
+    def skip_comma(self) -> None:
+        """Go past a comma, if one comes next."""
+        if self.skip_space() and self.peek() == ",":
+            self.position += 1
 
     def read_value(self) -> Any:
         """The next value, whole.
