@@ -11,6 +11,7 @@ import pytest
 
 pytest_plugins = [
     "tests.support.services.browser",
+    "tests.support.services.keeper",
     "tests.support.services.object_storage",
     "tests.support.services.postgresql",
     "tests.support.services.prefect_service",

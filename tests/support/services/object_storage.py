@@ -19,7 +19,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.services.processes import Account, free_port, reachable, service_folder, unprivileged
+from tests.support.services.processes import (
+    Account,
+    free_port,
+    reachable,
+    service_environ,
+    service_folder,
+    unprivileged,
+)
 from tests.support.waiting import PATIENCE_S
 
 ACCESS_KEY = "access-key-of-a-test"
@@ -53,7 +60,7 @@ class ObjectStorage:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [part.format(port=self.port) for part in self.command], stdout=log, stderr=log, cwd=self.folder,
-                env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "PYTHONPATH": os.pathsep.join(sys.path)},
+                env={**service_environ(), "HOME": str(self.folder), "PYTHONPATH": os.pathsep.join(sys.path)},
                 **self.account.popen,
             )  # type: ignore[call-overload]  # fmt: skip
         deadline = time.monotonic() + PATIENCE_S

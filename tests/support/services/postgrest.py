@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import subprocess
 import sys
 import time
@@ -19,7 +18,14 @@ import httpx
 import pytest
 
 from tests.support.services.postgresql import PASSWORD, Postgresql
-from tests.support.services.processes import Account, free_port, reachable, service_folder, unprivileged
+from tests.support.services.processes import (
+    Account,
+    free_port,
+    reachable,
+    service_environ,
+    service_folder,
+    unprivileged,
+)
 from tests.support.waiting import PATIENCE_S
 
 SECRET = "a-secret-that-only-this-test-run-knows-0123456789"
@@ -60,7 +66,7 @@ class Postgrest:
         environ = {f"PGRST_{name}": value for name, value in {**self.settings, **ports}.items()}
         with (self.folder / "postgrest.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [str(self.program)], env={**environ, "PATH": os.environ["PATH"]}, stdout=log, stderr=log,
+                [str(self.program)], env={**environ, **service_environ()}, stdout=log, stderr=log,
                 cwd=self.folder, **self.account.popen,
             )  # type: ignore[call-overload]  # fmt: skip
         deadline = time.monotonic() + PATIENCE_S

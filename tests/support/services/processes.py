@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.services.keeper import FOLDERS, MARKS, name_service_folder
+
 
 @dataclass(frozen=True)
 class Account:
@@ -43,7 +45,7 @@ def unprivileged(*wanted: str) -> Account:
 @contextmanager
 def service_folder(account: Account) -> Iterator[Path]:
     """A folder with a short path (sockets have a limit of 107 bytes) that the account reaches and owns."""
-    folder = Path(tempfile.mkdtemp(prefix="imagen-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix=name_service_folder(), dir=FOLDERS))
     account.own(folder)
     try:
         yield folder
@@ -59,6 +61,11 @@ def reachable(program: Path, folder: Path, account: Account) -> Path:
     shutil.copy2(program, copy)
     account.own(copy)
     return copy
+
+
+def service_environ() -> dict[str, str]:
+    """The environment of somebody else's program: where programs are found, and whose end it must not outlive."""
+    return {name: os.environ[name] for name in ("PATH", MARKS) if name in os.environ}
 
 
 def free_port() -> int:
