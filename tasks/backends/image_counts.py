@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 MOST_COUNTED = 10**6
+MOST_WORDS = 500
+"""Of a description: what an input is stands at its beginning."""
+_COUNTED = re.compile(
+    r"\b(?:number|count|amount|quantity) of (?:\w+ )?(?:images?|outputs?|pictures?|samples?|variations?|results?)\b"
+    r"(?! (?:of )?(?:steps|tokens))|\bhow many (?:\w+ )?(?:images|outputs|pictures|samples|variations)\b",
+    re.IGNORECASE,
+)
+_GOES_IN = re.compile(r"\b(?:input|reference|source|denoising|sampling|init)\b", re.IGNORECASE)
 COUNT_NAMES = frozenset(
     {
         "n",
@@ -42,15 +50,35 @@ def is_count_name(name: str) -> bool:
     return re.sub(r"[^a-z0-9]", "", name.lower()) in COUNT_NAMES
 
 
-def find_image_counts(values: Any, deepest: int = 4) -> Iterator[tuple[str, int]]:
-    """Every input of a request that asks for more than one image, with its number."""
+def is_image_count(name: str, described: Any) -> bool:
+    """True if an input says how many images are made: by its name, or as a whole number that its schema calls that."""
+    if not isinstance(described, Mapping):
+        return False
+    if is_count_name(name):
+        return True
+    if described.get("type") != "integer":
+        return False
+    words = f"{described.get('title', '')}. {described.get('description', '')}"[:MOST_WORDS]
+    counted = _COUNTED.search(words)
+    return counted is not None and _GOES_IN.search(counted[0]) is None
+
+
+def find_image_counts(values: Any, deepest: int = 4, names: Collection[str] = frozenset()) -> Iterator[tuple[str, int]]:
+    """Every input of a request that asks for more than one image, with its number.
+
+    Args:
+        values: The request.
+        deepest: Levels of it that are looked at.
+        names: Inputs that are known to be counts, besides those whose names say it.
+    """
     if not isinstance(values, Mapping) or not deepest:
         return
     for name, value in values.items():
-        if is_count_name(str(name)) and (count := _parse_count(value)) is not None and count > 1:
+        is_count = name in names or is_count_name(str(name))
+        if is_count and (count := parse_image_count(value)) is not None and count > 1:
             yield str(name), count
         else:
-            yield from find_image_counts(value, deepest - 1)
+            yield from find_image_counts(value, deepest - 1, names)
 
 
 def count_images(values: Any) -> int:
@@ -58,15 +86,15 @@ def count_images(values: Any) -> int:
     return max((count for _, count in find_image_counts(values)), default=1)
 
 
-def explain_several(values: Any) -> list[str]:
-    """Why a request for several images is not sent; each `input: reason`."""
+def explain_several(values: Any, *, names: Collection[str] = frozenset()) -> list[str]:
+    """Why a request for several images is not sent, with `names` as `find_image_counts` has it; each `input: reason`."""
     return [
         f"{name}: {count} images would be paid for and one kept; ask for more with samples"
-        for name, count in find_image_counts(values)
+        for name, count in find_image_counts(values, names=names)
     ]
 
 
-def _parse_count(value: Any) -> int | None:
+def parse_image_count(value: Any) -> int | None:
     """A count as a number or as text; None for everything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None

@@ -6,8 +6,10 @@ provider's API tells its prices (Replicate's, read 2026-11), so they are read by
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from tasks.core.money import to_micros
 from tasks.core.settings import UnitPrices
@@ -157,6 +160,20 @@ def list_all_prices(configured: Mapping[str, UnitPrices]) -> list[Price]:
     """Every known price by model, the configured ones in place of the table's."""
     names = sorted({*_load_table(), *configured})
     return [price for name in names if (price := find_price(name, configured))]
+
+
+def dump_list_prices() -> str:
+    """The built-in prices as JSON, by model; `parse_list_prices` reads them in whatever later version."""
+    return json.dumps({name: price.usd.model_dump(exclude_defaults=True) for name, price in _load_table().items()})
+
+
+def parse_list_prices(text: str) -> dict[str, UnitPrices]:
+    """The built-in prices of an earlier run; a model whose units this version does not know is left out."""
+    found = {}
+    for name, usd in json.loads(text).items():
+        with suppress(ValidationError):
+            found[name] = UnitPrices.model_validate(usd)
+    return found
 
 
 def warn_of_old_prices(priced_on: Mapping[str, date], today: date) -> Iterator[str]:

@@ -193,6 +193,10 @@ class Prediction:
     """When it was created, by the provider's clock; None where nobody noted it."""
     output: Any = None
     """Where the image is, in whatever form the backend's own `fetch` reads; None until it is ready."""
+    further: tuple[Any, ...] = ()
+    """The same of images beside the first one, which nobody asked for: `fetch` takes each in place of `output`."""
+    images: int = 1
+    """Images that the service made, and may bill."""
     predict_time_s: float | None = None
     """Seconds of compute as the provider reports them."""
     cost_micros: int | None = None

@@ -9,15 +9,18 @@ from tasks.core.errors import BadImage, BatchStopped, JobError, StatusUnreadable
 from tasks.core.records import Job, Prediction, StoredImage
 from tasks.core.retry import retry_fetch
 from tasks.generate.batch import Batch
+from tasks.generate.further_images import keep_further, stop_at_several
 from tasks.generate.limits import Slot
 from tasks.store.chunks import name_foreign_format
 from tasks.store.images import embedded_parameters, store_image
 
 
 async def collect_image(
-    batch: Batch, backend: Backend, job: Job, prediction: Prediction, slot: Slot
+    batch: Batch, backend: Backend, job: Job, prediction: Prediction, slot: Slot, *, number: int
 ) -> tuple[Prediction, StoredImage]:
     """Wait for the prediction's end and store its image; repeating this is free.
+
+    Images that nobody asked for are kept too, and stop the batch where they cost more than was reserved.
 
     Args:
         batch: The open batch.
@@ -25,6 +28,7 @@ async def collect_image(
         job: The job it was made for.
         prediction: Its id is enough.
         slot: Released as soon as the provider has room for another prediction.
+        number: Of the attempt.
 
     Returns:
         The ended prediction with its cost, and the image on disk.
@@ -36,10 +40,14 @@ async def collect_image(
     ended = prediction
     try:
         ended = await backend.wait(job, prediction)
+        # First of all: the next create may be about to leave.
+        stop_at_several(batch, backend, job, ended, number=number)
         async with batch.get_limits(job.backend).landing:
             # Not before: while images cannot land, no more are to be paid for.
             slot.release()
-            return ended, await retry_fetch(batch.clock.sleep)(fetch_and_store, batch, backend, job, ended)
+            stored = await retry_fetch(batch.clock.sleep)(fetch_and_store, batch, backend, job, ended)
+            await keep_further(batch, backend, job, ended, number=number)
+            return ended, stored
     except (BadImage, Unfetched) as error:
         # The image was made, so its price is known though its bytes cannot be used.
         error.cost_micros = ended.cost_micros

@@ -100,7 +100,9 @@ class JobRun:
             backend = await attempt.find_backend()
             # While one of ours runs, a service full of our own work is no reason to give up on its 429s.
             with self._limits.refusals.track_running():
-                image = await collect_image(self._batch, backend, self._job, attempt.prediction, self._slot)
+                image = await collect_image(
+                    self._batch, backend, self._job, attempt.prediction, self._slot, number=attempt.number
+                )
             # After the file is safely stored: a ledger that is ahead of the disk would lose the image for good.
             await attempt.succeed(*image)
             return JobEnd(JobState.SUCCEEDED)

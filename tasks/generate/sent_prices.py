@@ -8,9 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.backends import build_backend
 from tasks.backends.base import Backend
+from tasks.backends.prices import dump_list_prices, parse_list_prices
 from tasks.core.errors import InputError
-from tasks.core.settings import Settings
+from tasks.core.settings import Settings, UnitPrices
 from tasks.ledger.runs import RunRecord, list_runs, parse_settings
+
+NO_LIST = "{}"
+"""Of runs that older versions recorded: their built-in prices are not known, so today's count."""
 
 
 @dataclass(slots=True)
@@ -56,12 +60,19 @@ class SentPrices:
         except InputError:  # written by another version
             return None
         now, old = self.settings.backends[name], before.backends.get(name)
+        # Built-in prices count as much as configured ones: an upgrade between two runs may bring newer ones.
+        prices = _merge_prices(run.start.list_prices, before)
         # The usual case: today's backend does, and no second client is opened.
-        if old is None or (old.price_usd, before.prices) == (now.price_usd, self.settings.prices):
+        if old is None or (old.price_usd, prices) == (now.price_usd, _merge_prices(dump_list_prices(), self.settings)):
             return None
         # Only the price is of that time; the token and the address are today's.
         priced = now.model_copy(update={"price_usd": old.price_usd})
         settings = self.settings.model_copy(
-            update={"backends": {**self.settings.backends, name: priced}, "prices": before.prices}
+            update={"backends": {**self.settings.backends, name: priced}, "prices": prices}
         )
         return build_backend(name, settings)
+
+
+def _merge_prices(list_prices: str, settings: Settings) -> dict[str, UnitPrices]:
+    """All prices of a run by model: the configured ones in place of the built-in ones."""
+    return parse_list_prices(list_prices if list_prices != NO_LIST else dump_list_prices()) | settings.prices

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from pydantic import ValidationError
 from sqlalchemy import RowMapping, func, insert, select, update
@@ -29,6 +29,8 @@ class RunStart:
     settings: str
     """Configuration as JSON without secrets, so that a resume needs only the ledger."""
     caller: str
+    list_prices: str = "{}"
+    """The built-in prices of that time by model, as JSON: a later version of the program may have others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ async def begin_run(engine: AsyncEngine, start: RunStart, *, now_us: int) -> int
             "salt": start.salt,
             "budget_micros": start.budget_micros,
             "settings": start.settings,
+            "list_prices": start.list_prices,
             "caller": start.caller,
             "started_at_us": now_us,
         }
@@ -94,7 +97,7 @@ async def list_runs(engine: AsyncEngine) -> list[RunRecord]:
 
 
 def _build_record(row: RowMapping) -> RunRecord:
-    start = RunStart(**{name: row[name] for name in ("manifest", "salt", "budget_micros", "settings", "caller")})
+    start = RunStart(**{item.name: row[item.name] for item in fields(RunStart)})
     return RunRecord(
         number=row["number"],
         start=start,

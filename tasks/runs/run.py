@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from tasks.backends.prices import dump_list_prices
 from tasks.core.atomic_files import remove_leftovers
 from tasks.core.clock import Clock
 from tasks.core.errors import ImagenError
@@ -81,6 +82,7 @@ async def open_run(
                 budget_micros=budget_micros,
                 settings=settings.model_dump_json(),
                 caller=resolve_caller(os.environ, deployment=deployment),
+                list_prices=dump_list_prices(),
             )
             await require_replacement(engine, request, settings)
             if budget_micros is not None:

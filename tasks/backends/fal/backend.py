@@ -26,7 +26,7 @@ from tasks.backends.fal.inputs import MOST_MEGAPIXELS, build_input, estimate_meg
 from tasks.backends.fal.options import FalOptions, parse_model
 from tasks.backends.fal.reference_images import build_image_inputs, get_image_inputs
 from tasks.backends.fal.results import build_failure, find_images, is_flagged, read_megapixels
-from tasks.backends.prices import Pricing, Used, find_price, parse_seconds
+from tasks.backends.prices import MOST_IMAGES, Pricing, Used, find_price, parse_seconds
 from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import Ambiguous, ConfigError, JobError, Refused, Transient
 from tasks.core.identity import hash_text
@@ -147,6 +147,8 @@ class FalBackend:
         return Prediction(
             prediction_id=prediction.prediction_id,
             output=images[0]["url"],
+            further=tuple(image["url"] for image in images[1:MOST_IMAGES]),
+            images=len(images),
             predict_time_s=seconds,
             cost_micros=cost_micros,
             cost_source=None if cost_micros is None else "free" if self._pricing.free else "priced",

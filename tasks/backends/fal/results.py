@@ -41,7 +41,8 @@ def find_images(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The objects of all images, each with its `url`; all of them are billed."""
     listed = body.get("images")
     found = listed if isinstance(listed, list) and listed else [body.get("image")]
-    return [image for item in found if (image := _parse_image(item)) is not None]
+    images = [image for item in found if (image := _parse_image(item)) is not None]
+    return list({image["url"]: image for image in images}.values())
 
 
 def is_flagged(body: Mapping[str, Any]) -> bool:

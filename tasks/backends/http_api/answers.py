@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tasks.backends.client.payloads import decode_base64, is_text
@@ -11,7 +12,7 @@ from tasks.backends.client.refusals import find_codes, find_words, is_moderation
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.places import read_all, read_first
 from tasks.backends.http_api.sections import Condition, Cost
-from tasks.backends.prices import MOST_RUN_USD, MOST_TOKENS
+from tasks.backends.prices import MOST_IMAGES, MOST_RUN_USD, MOST_TOKENS
 from tasks.core.errors import JobError, Refused, Transient, UnreadableAnswer
 from tasks.core.money import to_micros
 from tasks.core.values import parse_number
@@ -40,7 +41,9 @@ class ImageOutput:
     image: bytes | None = None
     address: str | None = None
     images: int = 1
-    """How many the answer holds; the first one is kept."""
+    """How many the answer holds."""
+    further: tuple[ImageOutput, ...] = ()
+    """Those beside the first one, as far as they can be read."""
     reported_micros: int | None = None
     """Cost as the answers say it."""
     input_tokens: float | None = None
@@ -124,9 +127,9 @@ def read_output(answer: Answer, options: HttpOptions, words: str) -> ImageOutput
     if options.output.kind == "bytes":
         return read_bytes(answer, options, words)
     cost_micros = read_cost_micros(answer, options)
-    found = [
-        text for value in read_all(answer.document, options.output.at, answer.values) for text in _list_texts(value)
-    ]
+    places = read_all(answer.document, options.output.at, answer.values)
+    # Several places may lead to one image: the same text is the same image.
+    found = list(dict.fromkeys(text for value in places for text in _list_texts(value)))[:MOST_IMAGES]
     if not found:
         if words:
             raise build_failure(answer, options, words)
@@ -135,12 +138,22 @@ def read_output(answer: Answer, options: HttpOptions, words: str) -> ImageOutput
             f"the answer holds no image at {options.output.at!r}", raw=answer.raw, cost_micros=cost_micros
         )
     usage = {"reported_micros": cost_micros, "images": len(found), **_read_tokens(answer, options)}
-    if options.output.kind == "url":
-        return ImageOutput(address=found[0], **usage)
     try:
-        return ImageOutput(image=decode_base64(found[0]), **usage)
+        first = _build_output(found[0], options)
     except ValueError as exc:
         raise UnreadableAnswer(f"the image cannot be decoded: {exc}", raw=answer.raw, cost_micros=cost_micros) from exc
+    return replace(first, further=tuple(_build_further(found[1:], options)), **usage)
+
+
+def _build_further(found: list[str], options: HttpOptions) -> Iterator[ImageOutput]:
+    for text in found:
+        with suppress(ValueError):  # a damaged one is no reason to lose the first
+            yield _build_output(text, options)
+
+
+def _build_output(text: str, options: HttpOptions) -> ImageOutput:
+    """The image at an address, or of base64; raises `ValueError` for what is no base64."""
+    return ImageOutput(address=text) if options.output.kind == "url" else ImageOutput(image=decode_base64(text))
 
 
 def read_bytes(answer: Answer, options: HttpOptions, words: str) -> ImageOutput:

@@ -46,6 +46,8 @@ class Costs:
         return Prediction(
             prediction_id=prediction.prediction_id,
             output=output,
+            further=output.further,
+            images=output.images,
             cost_micros=cost_micros,
             cost_source=None if cost_micros is None else source,
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.backends.client.payloads import decode_base64
+from tasks.backends.prices import MOST_IMAGES
 from tasks.core.errors import UnreadableAnswer
 
 
@@ -30,7 +32,9 @@ class ImageAnswer:
     address: str | None
     """Where it lies, where the answer says so."""
     images: int = 1
-    """How many the answer holds; the first one is kept."""
+    """How many the answer holds."""
+    further: tuple[ImageAnswer, ...] = ()
+    """Those beside the first one, as far as they can be read."""
     usage: Mapping[str, Any] | None = None
     """Tokens, as the service counts them."""
 
@@ -49,17 +53,33 @@ def parse_image_answer(document: object, raw: bytes, media_type: str = "") -> Im
     if not isinstance(document, dict) or not isinstance(document.get("data", []), list | None):
         raise build_unreadable("it is not an answer of the images API", raw, media_type)
     items = [item for item in document.get("data") or [] if isinstance(item, dict)]
-    first = items[0] if items else {}
-    encoded, address, usage = first.get("b64_json"), first.get("url"), document.get("usage")
+    usage = document.get("usage")
     try:
-        image = decode_base64(encoded) if isinstance(encoded, str) and encoded else None
+        first = _parse_item(items[0] if items else {})
     except ValueError as exc:
         raise build_unreadable(f"its image cannot be decoded: {exc}", raw, media_type) from exc
-    return ImageAnswer(
-        image=image or None,
-        address=address if isinstance(address, str) and address else None,
+    return replace(
+        first,
         images=max(1, len(items)),
+        further=tuple(_parse_further(items[1:MOST_IMAGES])),
         usage=usage if isinstance(usage, dict) else None,
+    )
+
+
+def _parse_further(items: list[dict[str, Any]]) -> Iterator[ImageAnswer]:
+    for item in items:
+        with suppress(ValueError):  # a damaged one is no reason to lose the first
+            found = _parse_item(item)
+            if found.image or found.address:
+                yield found
+
+
+def _parse_item(item: Mapping[str, Any]) -> ImageAnswer:
+    """The image of one entry, or its address; raises `ValueError` for base64 that cannot be decoded."""
+    encoded, address = item.get("b64_json"), item.get("url")
+    return ImageAnswer(
+        image=(decode_base64(encoded) if isinstance(encoded, str) and encoded else None) or None,
+        address=address if isinstance(address, str) and address else None,
     )
 
 

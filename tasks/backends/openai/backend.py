@@ -133,7 +133,14 @@ class OpenAIBackend:
         if answer.image is None and answer.address is None:
             # Services without an error for it answer a refused prompt with an empty list (xAI, read 2026-11).
             raise Refused("the answer holds no image, as if it was refused", cost_micros=cost_micros)
-        return Prediction(prediction_id=prediction_id, output=answer, cost_micros=cost_micros, cost_source=source)
+        return Prediction(
+            prediction_id=prediction_id,
+            output=answer,
+            further=answer.further,
+            images=answer.images,
+            cost_micros=cost_micros,
+            cost_source=source,
+        )
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
         """The bytes that came, or those at the address that came."""

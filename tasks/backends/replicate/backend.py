@@ -148,7 +148,7 @@ class ReplicateBackend:
             )
         except TimeoutError:
             answer = await self._give_up(prediction)
-        if len(list(find_addresses(answer.get("output")))) > 1:
+        if len(set(find_addresses(answer.get("output")))) > 1:
             await self._load_schema()
         schema = self._comparison.schema
         lists_frames = schema is not None and schema.lists_frames

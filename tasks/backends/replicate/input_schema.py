@@ -16,7 +16,7 @@ from referencing.exceptions import Unresolvable
 
 from tasks.backends.client.proxies import UnusableProxy, find_proxy
 from tasks.backends.client.transport import MOST_JSON_BYTES, build_ssl_context
-from tasks.backends.image_counts import find_image_counts
+from tasks.backends.image_counts import explain_several, is_count_name, is_image_count, parse_image_count
 from tasks.backends.replicate.options import ModelReference
 from tasks.core.display import current_display
 from tasks.core.errors import ConfigError
@@ -60,10 +60,8 @@ class InputSchema:
             if isinstance(found, dict) and "default" in found
         }
         output = components["schemas"].get("Output")
-        self._too_many = {
-            name: count for name, default in self.defaults.items() for _, count in find_image_counts({name: default})
-        }
-        """Inputs that make several images where they are not sent, with their number."""
+        self._counts = {name: found for name, found in properties.items() if is_image_count(name, found)}
+        """Inputs that say how many images are made."""
         self.lists_frames = isinstance(output, dict) and output.get("x-cog-array-type") == "iterator"
         """The model's outputs are frames of one image on its way; the last one is the image."""
         # An enum stands as a reference to its own component. References to anywhere else are not followed.
@@ -76,12 +74,21 @@ class InputSchema:
             for name in values
             if name not in self.names
         ]
-        several = [
-            f"{name}: the model makes {count} images where it is not sent; add backend_opts: {{{name}: 1}}"
-            for name, count in self._too_many.items()
-            if name not in values
-        ]
-        return several + unknown + self._find_invalid(values)
+        return self._find_several(values) + unknown + self._find_invalid(values)
+
+    def _find_several(self, values: Mapping[str, Any]) -> list[str]:
+        """List the inputs that make more than one image, or may: all of them would be billed."""
+        found = []
+        for name, described in self._counts.items():
+            if name in values:
+                # Names that are known for it are told of where no schema is at hand too.
+                found += [] if is_count_name(name) else explain_several(values, names={name})
+            elif (default := parse_image_count(described.get("default"))) is not None and default > 1:
+                found.append(_explain_unsent(name, f"makes {default}"))
+            # Without a default nobody knows how many; with a maximum of one nobody needs to.
+            elif default is None and (most := parse_image_count(described.get("maximum"))) is not None and most > 1:
+                found.append(_explain_unsent(name, f"may make {most}"))
+        return found
 
     def _find_invalid(self, values: Mapping[str, Any]) -> list[str]:
         try:
@@ -92,6 +99,10 @@ class InputSchema:
         except (RecursionError, Unresolvable, ValueError, TypeError, LookupError, AttributeError):
             # A schema that refers to itself or to elsewhere is as good as none: the service checks the input itself.
             return []
+
+
+def _explain_unsent(name: str, makes: str) -> str:
+    return f"{name}: the model {makes} images where it is not sent; add backend_opts: {{{name}: 1}}"
 
 
 def fetch_schema(model: ModelReference, *, base: str, token: str, token_env: str) -> InputSchema | None:

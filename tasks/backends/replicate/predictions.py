@@ -50,7 +50,8 @@ def parse_ended(answer: dict[str, Any], pricing: Pricing, asked: Used, *, lists_
     Raises:
         Refused, Transient, OutputGone, JobError: It ended without an image.
     """
-    addresses = list(find_addresses(answer.get("output")))
+    # Some models name an image twice, as `image` and in `images`: the same address is the same image.
+    addresses = list(dict.fromkeys(find_addresses(answer.get("output"))))
     used = _measure(answer, asked, images=1 if lists_frames else _count_images(answer, addresses))
     if answer["status"] != SUCCEEDED:
         raise _build_failure(answer, pricing, used)
@@ -61,6 +62,8 @@ def parse_ended(answer: dict[str, Any], pricing: Pricing, asked: Used, *, lists_
         prediction_id=answer["id"],
         model_version=_get_text(answer, "version"),
         output=addresses[-1 if lists_frames else 0],
+        further=() if lists_frames else tuple(addresses[1:MOST_COUNTED]),
+        images=used.images,
         predict_time_s=used.seconds,
         cost_micros=cost_micros,
         cost_source=None if cost_micros is None else "priced",

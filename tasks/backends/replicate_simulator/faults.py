@@ -68,6 +68,7 @@ FAULTS: Mapping[str, Fault] = {
         Fault("aborted", "prediction: aborted before it started"),
         Fault("stuck_starting", "prediction: starting, until its deadline or for ever"),
         Fault("output_null", "prediction: succeeded without output"),
+        Fault("several_images", "prediction: succeeded with four images, whatever was asked for"),
         Fault("output_dict", "prediction: the output is an object"),
         Fault("output_data_uri", "prediction: the output is a data: address"),
         Fault("wrong_suffix", "prediction: the file's name does not tell its format"),

@@ -21,6 +21,8 @@ FAILURES: Mapping[str, str] = {
     "failed_e005": "The input or output was flagged as sensitive. Please try again with different inputs. (E005) (uIJ6l3ruRD)",
     "failed_nsfw": "All generated images contained NSFW content. Try running it again with a different prompt.",
 }
+SEVERAL = 4
+"""Images of a prediction that makes more than it was asked for."""
 FLAGGED_INDEX = 1
 """The image that a partly flagged prediction loses."""
 
@@ -110,7 +112,8 @@ def _build_success(request: Request, strikes: Callable[[str], bool]) -> Outcome:
     suffix = request.kind
     if strikes("wrong_suffix"):
         suffix = "webp" if suffix == "png" else "png"
-    files = [f"out-{index}.{suffix}" for index in range(request.images)]
+    images = SEVERAL if strikes("several_images") else request.images
+    files = [f"out-{index}.{suffix}" for index in range(images)]
     logs = f"Using seed: {request.values.get('seed', 0)}\n"
     if request.images > 1 and strikes("partial_nsfw"):
         # FLUX leaves flagged images out; the others keep their numbers (replicate/cog-flux, predict.py, read 2026-11).

@@ -31,6 +31,7 @@ _STEPS: dict[int, tuple[str, ...]] = {
         """CREATE TABLE verdicts (job_id VARCHAR(64) NOT NULL, at_us BIGINT NOT NULL, reviewer TEXT NOT NULL,
         verdict VARCHAR(8), rating INTEGER, note TEXT, PRIMARY KEY (job_id, at_us, reviewer))""",
     ),
+    5: ("ALTER TABLE runs ADD COLUMN list_prices TEXT NOT NULL DEFAULT '{}'",),
 }
 """Statements that bring the tables of the previous version to this one."""
 

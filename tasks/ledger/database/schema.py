@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import DDL, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, event
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """`tasks.ledger.database.migrations` brings older ledgers up to it."""
 
 # Plain SQL that every database takes: SQLAlchemy's partial indexes load each dialect, 30 ms of every command.
@@ -109,6 +109,7 @@ runs = Table(
     Column("salt", Text),
     Column("budget_micros", BigInteger),
     Column("settings", Text, nullable=False),
+    Column("list_prices", Text, nullable=False, default="{}", server_default="{}"),
     Column("caller", Text, nullable=False),
     Column("started_at_us", BigInteger, nullable=False),
     Column("ended_at_us", BigInteger),

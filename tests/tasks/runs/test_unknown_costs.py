@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tasks.backends.prices import dump_list_prices
 from tasks.core.errors import ConfigError
 from tasks.core.records import Prediction
 from tasks.core.settings import BackendSettings, Settings
@@ -70,3 +72,30 @@ async def test_an_attempt_keeps_the_price_at_which_it_was_sent(out: Path, clock_
         async with open_batch(OutputFolder(out), engine, priced(0.5), budget_micros=None, clock=clock) as batch:
             await generate_range(batch, *EVERYTHING)
         assert (await count_jobs(engine)).cost_micros == 510_000
+
+
+SCHNELL = "black-forest-labs/flux-schnell"
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        ('{"black-forest-labs/flux-schnell": {"image": 0.007}}', 7_000),
+        ('{"black-forest-labs/flux-schnell": {"image": 0.007, "minute": 1}}', 3_000),
+        ("{}", 3_000),
+    ],
+    ids=["an older list", "a unit of another version", "a ledger of an older version"],
+)
+async def test_an_attempt_keeps_the_built_in_price_of_its_run(out: Path, listed: str, expected: int) -> None:
+    """A version with a newer price list prices what an older one sent as that one did, and what it sends by its own."""
+    settings = priced(None, type="replicate", model=SCHNELL)
+    async with open_ledger(out, create=True) as engine:
+        text = settings.model_dump_json()
+        start = RunStart(manifest="m", salt=None, budget_micros=None, settings=text, caller="me", list_prices=listed)
+        await begin_run(engine, start, now_us=START_US)
+        await begin_run(engine, replace(start, list_prices=dump_list_prices()), now_us=START_US + 100)
+        async with open_batch(OutputFolder(out), engine, settings, budget_micros=None) as batch:
+            job = make_job(0, backend_type="replicate", model=SCHNELL)
+            earlier = await batch.find_backend_as_sent("sketch", START_US + 1)
+            assert earlier.estimate(job).cost_micros == expected
+            assert batch.backend("sketch").estimate(job).cost_micros == 3_000

@@ -169,3 +169,36 @@ def test_several_images_by_default_are_said_before_anything_is_paid() -> None:
     [problem] = schema.problems({"prompt": "a fox"})
     assert problem.startswith("Num-Images: the model makes 4 images")
     assert schema.problems({"prompt": "a fox", "Num-Images": 1}) == []
+
+
+COUNTS: dict[str, tuple[str, dict[str, Any], str | None]] = {
+    "a name that is known": ("num_outputs", {"type": "integer", "default": 4}, "makes 4"),
+    "a default of one": ("num_outputs", {"type": "integer", "default": 1, "maximum": 4}, None),
+    "only a maximum": ("num_outputs", {"type": "integer", "maximum": 4}, "may make 4"),
+    "a maximum of one": ("num_outputs", {"type": "integer", "maximum": 1}, None),
+    "nothing said": ("num_outputs", {"type": "integer"}, None),
+    "a choice": ("num_outputs", {"allOf": [{"$ref": "#/components/schemas/x"}], "default": 4}, "makes 4"),
+    "its words": ("grid", {"type": "integer", "default": 4, "description": "Number of images to generate."}, "makes 4"),
+    "its title": ("grid", {"type": "integer", "maximum": 9, "title": "How many pictures"}, "may make 9"),
+    "steps": ("grid", {"type": "integer", "default": 4, "description": "Number of denoising steps per image"}, None),
+    "images that go in": ("grid", {"type": "integer", "default": 4, "description": "Number of input images"}, None),
+    "a text about images": ("grid", {"type": "string", "default": "4", "description": "number of images"}, None),
+}
+
+
+@pytest.mark.parametrize(("name", "described", "makes"), COUNTS.values(), ids=COUNTS)
+def test_inputs_that_count_images_are_known_by_name_and_words(
+    name: str, described: dict[str, Any], makes: str | None
+) -> None:
+    """Where one is not sent its default counts, else its maximum: several images are refused before they are paid for."""
+    problems = build_schema({"prompt": {}, name: described}).problems({"prompt": "a fox"})
+    assert [makes in problem for problem in problems if makes] == ([True] if makes else [])
+    assert bool(problems) == bool(makes)
+
+
+def test_a_count_by_another_name_is_refused_where_it_is_sent() -> None:
+    """Its description says that it counts images: one is fine, four are not."""
+    schema = build_schema({"grid": {"type": "integer", "description": "The number of output images"}})
+    assert schema.problems({"grid": 1}) == []
+    [problem] = schema.problems({"grid": 4})
+    assert problem.startswith("grid: 4 images would be paid for")

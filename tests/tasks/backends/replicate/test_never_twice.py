@@ -20,7 +20,7 @@ from tasks.backends.replicate_simulator.settings import Settings as Simulated
 from tasks.core import retry
 from tasks.core.clock import Clock, to_instant
 from tasks.core.records import Counts
-from tasks.core.settings import BackendSettings, Settings, StopSettings
+from tasks.core.settings import BackendSettings, Settings, StopSettings, UnitPrices
 from tasks.generate.batch import Batch, open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger
@@ -52,7 +52,13 @@ def _token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def batch_at(
-    out: Path, simulator: Simulator, jobs: int, *, clock: Clock | None = None, **backend: Any
+    out: Path,
+    simulator: Simulator,
+    jobs: int,
+    *,
+    clock: Clock | None = None,
+    prices: dict[str, UnitPrices] | None = None,
+    **backend: Any,
 ) -> AsyncIterator[Batch]:
     """An open batch of so many jobs whose backend talks to the simulator."""
     options = {
@@ -69,6 +75,7 @@ async def batch_at(
         default_backend="flux",
         backends={"flux": BackendSettings.model_validate(options)},
         stop=StopSettings(error_rate=1.0, error_window=10_000),
+        prices=prices or {},
     )
     planned = [make_job(n, backend="flux", backend_type="replicate", model=MODEL) for n in range(jobs)]
     async with open_ledger(out, create=True) as engine:
@@ -229,7 +236,7 @@ async def test_every_fault_at_once(out: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(api, "ANSWER_TIMEOUT_S", 1.0)
     monkeypatch.setattr(retry, "LONGEST_WAIT_S", 1.0)
     # Not at once: what stops the whole batch, or slows all of it, or removes every picture; each has a test of its own.
-    left_out = {"unauthorized", "insufficient_credit", "low_credit", "retention"}
+    left_out = {"unauthorized", "insufficient_credit", "low_credit", "retention", "several_images"}
     rules = [build_rule(name, 0.05) for name in faults.FAULTS if name not in {*left_out, "slow_file", "list_lag"}]
     rules += [build_rule("slow_file", 0.5, rate=0.05), build_rule("list_lag", 0.3)]
     quick = replace(QUICK, latency_s=0.2 * SPEED)

@@ -34,6 +34,7 @@ async def write_version_1(out: Path) -> None:
         db.execute("DROP TABLE batch_identity")
         db.execute("DROP TABLE verdicts")
         db.execute("ALTER TABLE attempts DROP COLUMN sent_at_us")
+        db.execute("ALTER TABLE runs DROP COLUMN list_prices")
         for column in ADDED:
             db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
         db.execute("PRAGMA user_version = 1")
