@@ -41,8 +41,7 @@ def find_images(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The objects of all images, each with its `url`; all of them are billed."""
     listed = body.get("images")
     found = listed if isinstance(listed, list) and listed else [body.get("image")]
-    images = [image for item in found if (image := _parse_image(item)) is not None]
-    return list({image["url"]: image for image in images}.values())
+    return [image for item in found if (image := _parse_image(item)) is not None]
 
 
 def is_flagged(body: Mapping[str, Any]) -> bool:

@@ -128,8 +128,7 @@ def read_output(answer: Answer, options: HttpOptions, words: str) -> ImageOutput
         return read_bytes(answer, options, words)
     cost_micros = read_cost_micros(answer, options)
     places = read_all(answer.document, options.output.at, answer.values)
-    # Several places may lead to one image: the same text is the same image.
-    found = list(dict.fromkeys(text for value in places for text in _list_texts(value)))[:MOST_IMAGES]
+    found = [text for value in places for text in _list_texts(value)][:MOST_IMAGES]
     if not found:
         if words:
             raise build_failure(answer, options, words)

@@ -50,8 +50,10 @@ def parse_ended(answer: dict[str, Any], pricing: Pricing, asked: Used, *, lists_
     Raises:
         Refused, Transient, OutputGone, JobError: It ended without an image.
     """
-    # Some models name an image twice, as `image` and in `images`: the same address is the same image.
-    addresses = list(dict.fromkeys(find_addresses(answer.get("output"))))
+    output = answer.get("output")
+    addresses = list(find_addresses(output))
+    if isinstance(output, dict):  # some models name an image twice, as `image` and in `images`
+        addresses = list(dict.fromkeys(addresses))
     used = _measure(answer, asked, images=1 if lists_frames else _count_images(answer, addresses))
     if answer["status"] != SUCCEEDED:
         raise _build_failure(answer, pricing, used)

@@ -53,6 +53,13 @@ def test_text_beside_an_image_is_no_second_image() -> None:
     assert (prediction.output, prediction.cost_micros) == ("https://a", 1_000)
 
 
+def test_an_image_that_is_named_twice_is_one_image() -> None:
+    """Under two names of one output; in a list each entry is an image of its own."""
+    twice = {"output": {"image": "https://a", "images": ["https://a", "https://b"]}}
+    assert ended(twice, image_micros=1_000).cost_micros == 2_000
+    assert ended({"output": ["https://a", "https://a"]}, image_micros=1_000).cost_micros == 2_000
+
+
 def test_frames_of_an_iterator_are_one_image() -> None:
     """The last frame is the image, and one image is billed."""
     answer = {"id": "p", "status": "succeeded", "output": ["https://a", "https://b", "https://c"]}

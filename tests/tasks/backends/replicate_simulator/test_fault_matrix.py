@@ -60,6 +60,7 @@ SEES: dict[str, tuple[str, int, int]] = {
     "aborted": ("aborted: None", 1, 0),
     "stuck_starting": ("aborted: None", 1, 0),
     "output_null": ("output None", 1, 1),
+    "several_images": ("4 png of image/png with PNG 64x64", 1, 1),
     "output_dict": ("output {'image': 'http://localh", 1, 1),
     "output_data_uri": ("output ['data:application/octet", 1, 1),
     "wrong_suffix": ("1 webp of image/png with PNG 64x64", 1, 1),
