@@ -45,7 +45,7 @@ async def collect_image(
         async with batch.get_limits(job.backend).landing:
             # Not before: while images cannot land, no more are to be paid for.
             slot.release()
-            stored = await retry_fetch(batch.clock.sleep)(fetch_and_store, batch, backend, job, ended)
+            stored: StoredImage = await retry_fetch(batch.clock.sleep)(fetch_and_store, batch, backend, job, ended)
             await keep_further(batch, backend, job, ended, number=number)
             return ended, stored
     except (BadImage, Unfetched) as error:

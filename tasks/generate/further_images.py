@@ -45,7 +45,7 @@ async def keep_further(batch: Batch, backend: Backend, job: Job, ended: Predicti
     for place, output in enumerate(ended.further, start=2):
         name = f"{FOLDER}/{job.job_id}-{number}-{place}"
         try:
-            data = await retry_fetch(batch.clock.sleep)(backend.fetch, job, replace(ended, output=output))
+            data: bytes = await retry_fetch(batch.clock.sleep)(backend.fetch, job, replace(ended, output=output))
             file = NewFile(f"{name}.{detect_format(data) or 'bin'}", data)
             await batch.out.write(lambda file=file: file)  # type: ignore[misc]  # bound now: the loop goes on
         except (JobError, BatchStopped) as exc:
