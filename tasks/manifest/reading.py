@@ -12,6 +12,7 @@ from tasks.manifest.names import NAMES, find_alias, fold_name
 
 CARRY, IGNORE, OPTION = "carry", "ignore", "option"
 MEANINGS = (*NAMES, CARRY, IGNORE, OPTION)
+LITERAL = "--literal makes each line a prompt"
 LINES_SHOWN = 3
 MOST_LISTED = 500
 """Names of columns that are listed; a file of rows with keys of their own each could have millions."""

@@ -52,6 +52,90 @@ def test_what_is_no_prompt_is_left_out_and_told(
 
 
 @pytest.mark.parametrize(
+    ("content", "prompts", "told"),
+    [
+        ("Prompts\na hare\nan elk, moss\n", ["a hare", "an elk, moss"], ["name of a column"]),
+        ('"a hare"\n"an elk",\n', ["a hare", "an elk"], ["quotes around"]),
+        ("'a hare',\n'an elk',\n", ["a hare", "an elk"], ["quotes around"]),
+        ("(1) a hare\n(2) an elk\n", ["a hare", "an elk"], ["bullets"]),
+        ("Prompt 1: a hare\nPrompt 2: an elk\n", ["a hare", "an elk"], ["bullets"]),
+        ("* a hare\n  at dawn\n* an elk\n", ["a hare at dawn", "an elk"], ["bullets", "indented"]),
+        ("/imagine prompt: a hare\n/imagine an elk\n", ["a hare", "an elk"], ["/imagine"]),
+        ("a hare\u2028at dawn\nan elk\n", ["a hare\u2028at dawn", "an elk"], ["U+2028"]),
+        ("a hare,\nat dawn\n", ["a hare,", "at dawn"], ["comma"]),
+        ("a hare\n\ufeffan elk\n", ["a hare", "an elk"], []),
+        ('say "hi"\nthe "hi" sign\n', ['say "hi"', 'the "hi" sign'], []),
+        ("a photo negative: silver\nan elk\n", ["a photo negative: silver", "an elk"], []),
+    ],
+)
+def test_what_stands_around_prompts_is_left_out_and_told(
+    tmp_path: Path, content: str, prompts: list[str], told: list[str]
+) -> None:
+    """What all lines have around their prompts is not paid for as text; a mark of one line alone stays."""
+    found, notes = read_text(tmp_path, content)
+    assert found == prompts
+    assert len(notes) == len(told)
+    assert all(word in note for word, note in zip(told, notes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("a hare ### Negative: fog, rain", {"negative_prompt": "fog, rain"}),
+        ("a hare | negative: fog", {"negative_prompt": "fog"}),
+        ("a hare [negative prompt: fog]", {"negative_prompt": "fog"}),
+        ("a hare, Negative Prompt = fog", {"negative_prompt": "fog"}),
+        ('"a hare" -s 40 -S 9 -W 640 -H 512 -C 4.5', {"steps": 40, "seed": 9, "width": 640, "height": 512}),
+        ("a hare \u2014ar 3:2 \u2014no fog", {"aspect_ratio": "3:2", "negative_prompt": "fog"}),
+        ("/imagine prompt: a hare --ar 2:3", {"aspect_ratio": "2:3"}),
+        ("**a hare --ar 4:5** - <@123> (fast)", {"aspect_ratio": "4:5"}),
+        ("a hare --seed -1", {"seed": None}),
+    ],
+)
+def test_what_a_line_holds_beside_its_prompt_is_read(tmp_path: Path, line: str, expected: dict[str, object]) -> None:
+    """The negative prompt and options of other tools are columns, not words that are sent and paid for."""
+    findings = Findings()
+    prompt, _ = good(tmp_path, "m.txt", f"{line}\nan elk\n", None, findings)
+    assert prompt.prompt == "a hare"
+    assert {name: getattr(prompt, name) for name in expected} == expected
+    assert findings.notes
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        ('{"prompt": "a hare"}\n{"prompt": "an elk"}\n', ".jsonl"),
+        ('["a hare", "an elk"]\n', ".json"),
+        ('PROMPTS = [\n  "a hare",\n]\n', ".json"),
+        ("- prompt: a hare\n  seed: 3\n", ".yaml"),
+        ("prompts:\n- a hare\n", ".yaml"),
+        ("prompt: a hare\nseed: 3\n", ".yaml"),
+        ("1\ta hare\n2\tan elk\n", ".tsv"),
+        ("1;a hare;512\n2;an elk;512\n", ".csv"),
+        ("%PDF-1.7\na hare\n", "plain text"),
+        ("{\\rtf1\\ansi a hare}\n", "plain text"),
+        ("<!DOCTYPE html>\n<p>a hare</p>\n", "plain text"),
+    ],
+)
+def test_another_kind_of_file_called_txt_is_told(tmp_path: Path, content: str, remedy: str) -> None:
+    """Its braces, keys and numbers are no prompts; the message says what to call it, and --literal takes it as it is."""
+    [(line, _, message)] = problems(tmp_path, "m.txt", content)
+    assert line == 1
+    assert remedy in message
+    assert "--literal" in message
+    assert good(tmp_path, "m.txt", content, build_read_options({}, literal=True))
+
+
+def test_lists_of_models_in_parameters_are_one_value(tmp_path: Path) -> None:
+    """Civitai writes JSON among A1111's parameters; its commas end no value."""
+    resources = '[{"type": "lora", "weight": 0.5, "air": "urn:air:x"}]'
+    text = f"a hare\nSteps: 20, Seed: 4, Civitai resources: {resources}, Size: 64x96\n"
+    [prompt] = good(tmp_path, "m.txt", text)
+    assert (prompt.seed, prompt.width) == (4, 64)
+    assert prompt.extra == {"Civitai resources": [{"type": "lora", "weight": 0.5, "air": "urn:air:x"}]}
+
+
+@pytest.mark.parametrize(
     "line", ["# a", "---", "```", "- a", "--prompt x", "Steps: 20, Seed: 1", "prompt;width", "a --ar 1:1"]
 )
 def test_literal_lines_are_prompts(tmp_path: Path, line: str) -> None:

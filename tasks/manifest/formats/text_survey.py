@@ -1,0 +1,164 @@
+"""A first pass over a text file: marks that single lines leave open, and files that are no list of prompts at all."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tasks.core.records import Problem
+from tasks.manifest.detect import find_delimiter
+from tasks.manifest.formats.infotext import is_infotext
+from tasks.manifest.lines import is_visible, read_lines
+from tasks.manifest.names import PROMPT_NAMES, find_alias, fold_name
+from tasks.manifest.source import ManifestFile
+
+_COMMENT = re.compile(r"\s*(#|//)")
+_RULE = re.compile(r"\s*([-=*_~+.])(\s*\1){2,}\s*")
+_FENCE = re.compile(r"\s*(`{3,}|~{3,})[\w+-]*\s*")
+_BULLET = re.compile(
+    r"\s*(?:[-*\u2022\u2023\u25e6\u2043+]|\d{1,6}[.):]|\(\d{1,6}\)|\[[ xX]?\]"
+    r"|(?:positive[ _])?(?:prompt|image)\s*#?\d*\s*[:.)])\s+(?=\S)",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"""\s*(["'])(.*)\1\s*,?\s*""")
+_INDENTED = re.compile(r"\t| {2,}")
+_JSON = re.compile(r"\s*\{.*\}\s*,?\s*")
+_LIST = re.compile(r"\s*([A-Za-z_]\w*\s*=\s*)?\[\s*([\"'{].*)?")
+_YAML_ROW = re.compile(r"\s*-\s+([\w ]+?)\s*:\s")
+_YAML_KEY = re.compile(r"(prompts|defaults|template|matrix)\s*:\s*")
+_PAIR = re.compile(r"\s*([A-Za-z][\w ]*?)\s*:\s")
+_NUMBERED = re.compile(r"\s*\d+\s*[,;|]\s*\S")
+_DOCUMENTS = (
+    (re.compile(r"%PDF-"), "is a PDF"),
+    (re.compile(r"\{\\rtf"), "is a document in RTF"),
+    (re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE), "is a web page or XML"),
+)
+SHORTEST_NAME = 4
+"""Of a column on a line of its own: a `p` alone may be anything."""
+
+
+@dataclass(slots=True)
+class Survey:
+    """What the lines of a file have in common."""
+
+    prompts: int = 0
+    bulleted: int = 0
+    indented: int = 0
+    quoted: int = 0
+    tabbed: int = 0
+    numbered: int = 0
+    json_lines: int = 0
+    settings: int = 0
+    starts_with_bullet: bool = False
+    has_infotext: bool = False
+    name_line: int | None = None
+    """Where the name of a column stands alone above the prompts."""
+    other: tuple[int, str] | None = None
+    """Line and reason why this is another kind of file."""
+
+    @property
+    def has_list(self) -> bool:
+        """Every line has a bullet or a number, or goes on with the one above it."""
+        return self.starts_with_bullet and self.bulleted + self.indented == self.prompts
+
+    @property
+    def has_quotes(self) -> bool:
+        """Every line stands in quotes, behind its bullet."""
+        return self.quoted == self.prompts
+
+
+def survey_lines(file: ManifestFile) -> Survey:
+    """Read a file once, for what its lines have in common."""
+    survey = Survey()
+    first = 0
+    for number, line in read_lines(file.path, file.display):
+        if isinstance(line, Problem) or not is_visible(line) or find_skip_reason(line):
+            continue
+        text = line.rstrip("\r\n")
+        if not first:
+            first = number
+            survey.other = _find_other_kind(number, text)
+            survey.starts_with_bullet = find_bullet(text) is not None
+            if len(text) >= SHORTEST_NAME and fold_name(text.strip()) in PROMPT_NAMES:
+                survey.name_line = number
+                continue
+        _count_line(survey, text)
+    if not survey.prompts:
+        survey.name_line = None  # a word alone is a prompt
+    if survey.other is None:
+        survey.other = _judge_lines(survey, first)
+    return survey
+
+
+def _count_line(survey: Survey, text: str) -> None:
+    end = find_bullet(text)
+    survey.prompts += 1
+    survey.bulleted += end is not None
+    survey.indented += end is None and _INDENTED.match(text) is not None
+    survey.quoted += get_quoted(text[end or 0 :]) is not None
+    survey.tabbed += "\t" in text.strip()
+    survey.numbered += _NUMBERED.match(text) is not None
+    survey.json_lines += _JSON.fullmatch(text) is not None and '"' in text
+    pair = _PAIR.match(text)
+    survey.settings += pair is not None and (find_alias(pair[1]) or ("prompt",))[0] != "prompt"
+    survey.has_infotext |= is_infotext(text)
+
+
+def _find_other_kind(number: int, text: str) -> tuple[int, str] | None:
+    """What the first line says about the whole file."""
+    for pattern, kind in _DOCUMENTS:
+        if pattern.match(text):
+            return number, f"{kind}; save its prompts as plain text, one a line"
+    if delimiter := find_delimiter(text):
+        return number, (
+            f"looks like the header of a table (names separated by {delimiter!r}); end the file's name in .csv"
+        )
+    row = _YAML_ROW.match(text)
+    if (row is not None and find_alias(row[1])) or _YAML_KEY.fullmatch(text):
+        return number, "looks like YAML; end the file's name in .yaml"
+    if _LIST.fullmatch(text) and ("]" not in text or text.rstrip().endswith("]")):
+        return number, "looks like a list of JSON or Python; write it as JSON, and end the file's name in .json"
+    return None
+
+
+def _judge_lines(survey: Survey, first: int) -> tuple[int, str] | None:
+    """What all lines together say about the file."""
+    if survey.json_lines and survey.json_lines == survey.prompts:
+        return first, "looks like JSON, an object a line; end the file's name in .jsonl"
+    if survey.settings and survey.settings + survey.bulleted == survey.prompts:
+        return first, "looks like YAML (a setting a line); begin each row with a dash, and end the file's name in .yaml"
+    if survey.prompts > 1 and survey.tabbed == survey.prompts:
+        return first, (
+            "looks like a table (separated by tabs) that does not name its columns; "
+            "name them on a first line, one of them prompt, and end the file's name in .tsv"
+        )
+    if survey.prompts > 1 and survey.numbered == survey.prompts:
+        return first, (
+            "looks like a table that does not name its columns; "
+            "name them on a first line, as id,prompt, and end the file's name in .csv"
+        )
+    return None
+
+
+def find_skip_reason(line: str) -> str | None:
+    """Why a line is no prompt; None where it is one."""
+    if _FENCE.fullmatch(line):
+        return "code fences were left out"
+    if _COMMENT.match(line):
+        return "comments (# or //) were left out"
+    if _RULE.fullmatch(line):
+        return "rules between prompts were left out"
+    return None
+
+
+def find_bullet(text: str) -> int | None:
+    """Where the prompt begins behind a bullet, a number or a label; None where there is none."""
+    match = _BULLET.match(text)
+    return None if match is None else match.end()
+
+
+def get_quoted(text: str) -> str | None:
+    """The text between quotes that stand around a whole line; None where there are none."""
+    match = _QUOTED.fullmatch(text)
+    # Two quoted parts in one line are no quotes around it.
+    return None if match is None or match[1] in match[2].replace(f"\\{match[1]}", "") else match[2]
