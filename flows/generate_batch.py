@@ -23,6 +23,7 @@ from tasks.orchestration.artifacts import write_report_artifacts
 from tasks.orchestration.cancellation import heed_cancellation
 from tasks.orchestration.flow_parameters import take_fields
 from tasks.orchestration.global_limits import hold_global_limits
+from tasks.orchestration.run_events import emit_end
 from tasks.orchestration.run_log import log_run
 from tasks.orchestration.shards import generate_open_jobs
 from tasks.orchestration.states import build_flow_state
@@ -82,6 +83,7 @@ async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
         usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
         summary = await conclude_run(run, usage)
         await write_report_artifacts(run.batch, summary, series=series)
+        emit_end(run.batch.out, summary.as_dict())
     return build_flow_state(summary.as_dict())
 
 

@@ -78,6 +78,7 @@ class Attempt:
         """Lower the rate for a 429, which does not count as a send."""
         limits = self.batch.get_limits(self.job.backend)
         self.sends -= 1
+        self.batch.metrics.add_throttle(self.job)
         limits.refusals.record_refusal()
         limits.creates.record_throttle(self.turn_s, retry_after_s=error.retry_after_s, per_min=error.creates_per_min)
 
@@ -103,14 +104,16 @@ class Attempt:
         """Record the image and its true cost; the job is done."""
         # Before the commit, so that jobs which wait for money go on while the disk is written.
         self._settle(prediction.cost_micros)
+        latency_ms = self._latency_ms()
         await self.batch.journal.succeeded(
             self.job,
             number=self.number,
             prediction=prediction,
             image=image,
-            latency_ms=self._latency_ms(),
+            latency_ms=latency_ms,
             now_us=self.batch.clock.now_us(),
         )
+        self.batch.metrics.add_image(self.job, latency_ms)
 
     async def close(self, error: JobError) -> None:
         """Record that the attempt ended without an image; the job is open for another one."""
@@ -158,6 +161,7 @@ class Attempt:
         self.reservation.settle(cost_micros)
         # The display only; the cap goes by reservations.
         self.batch.tally.paid(cost_micros)
+        self.batch.metrics.add_cost(self.job, cost_micros)
 
     def _latency_ms(self) -> int:
         # Not monotonic: an earlier run may have begun it. A wall clock that was set back gives 0.

@@ -5,6 +5,7 @@ Task runs get numbers and look the batch up here, so no client, lock or prompt t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -22,6 +23,7 @@ from tasks.core.records import JobState
 from tasks.core.settings import Settings
 from tasks.generate.budget import Budget, BudgetCap
 from tasks.generate.limits import BackendLimits, FailureWatch, OutcomeWatch
+from tasks.generate.metrics import Metrics, open_metrics
 from tasks.generate.prediction_ids import PredictionIds, open_prediction_ids
 from tasks.generate.sent_prices import SentPrices
 from tasks.generate.stop import StopSignal
@@ -41,6 +43,8 @@ class Tally:
     in_flight: int = 0
     cost_micros: int = 0
     cost_unknown: int = 0
+    committed_micros: int | None = None
+    """Spent or reserved of the cap by all workers; None where this process reserves by itself."""
 
     @property
     def done(self) -> int:
@@ -82,6 +86,7 @@ class Batch:
     share: float = 1.0
     """This process's share of an account's calls other than creates."""
     tally: Tally = field(default_factory=Tally)
+    metrics: Metrics = field(default_factory=open_metrics)
     rerouted: set[str] = field(default_factory=set)
     """Jobs that this process hands to another backend: whoever has one in hand goes on with it, and no other shard."""
     _windows: dict[str | None, JobWindow] = field(default_factory=dict)
@@ -161,6 +166,7 @@ class Batch:
                 await self._sent_prices.close()
             for backend in self._backends.values():
                 await backend.close()
+            await asyncio.to_thread(self.metrics.flush)
 
 
 @asynccontextmanager

@@ -56,10 +56,14 @@ class Budget:
         """True where there is a cap."""
         return self._cap_micros is not None
 
-    @property
-    def used_share(self) -> float | None:
-        """Share of the cap that is spent or reserved; None where there is no cap."""
-        return self._committed_micros / self._cap_micros if self._cap_micros else None
+    def get_used_share(self, committed_micros: int | None = None) -> float | None:
+        """Share of the cap that is spent or reserved; None where there is no cap.
+
+        Args:
+            committed_micros: What all workers have committed; None: this process reserves, and knows.
+        """
+        committed = self._committed_micros if committed_micros is None else committed_micros
+        return committed / self._cap_micros if self._cap_micros else None
 
     def check_estimate(self, micros: int) -> None:
         """Check that an estimate is within the cap.

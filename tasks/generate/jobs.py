@@ -67,9 +67,11 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
         The job as another backend goes on with it; None where it ended or stays open.
     """
     batch.tally.in_flight += 1
-    run = JobRun(batch, open_job, slot)
+    batch.metrics.start_job(open_job.job)
+    run, state = JobRun(batch, open_job, slot), None
     try:
         end = await run.run()
+        state = end.state
         # Rerouted or withdrawn: it has not ended, so no count and no failure rate.
         if end.state is not JobState.PLANNED:
             batch.tally.ended(end.state)
@@ -92,4 +94,5 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
     finally:
         run.release_budget()
         batch.tally.in_flight -= 1
+        batch.metrics.end_job(open_job.job, state)
     return None

@@ -18,12 +18,13 @@ from tasks.core.safe_text import error_text
 from tasks.core.text import format_command
 from tasks.generate.budget import Budget
 from tasks.ledger.queries import find_failures
+from tasks.orchestration.run_events import emit_budget_reached, emit_stopped
 from tasks.runs.run import OpenRun
 
 LOOK_S = 2.0
 MOST_JOBS = 100
 """Jobs without an image that are named; the table of failures and `imagen status` have the rest."""
-BUDGET_SHARES = (0.5, 0.8, 1.0)
+BUDGET_SHARES, EVENT_SHARE = (0.5, 0.8, 1.0), 0.8
 
 RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -91,12 +92,14 @@ class RunWatch:
         self._stop_logged = False
 
     async def look(self) -> None:
-        """Log a rate that was cut, a share of the budget that was reached, and a stop."""
+        """Log a rate that was cut, a share of the budget that was reached, and a stop; the last two are events too."""
         self._look_at_rate()
         self._look_at_budget()
         cause = self._batch.stop.cause
         if cause is not None and not self._stop_logged:
             self._stop_logged = True
+            if not self._batch.stop.interrupted:  # people who end a run know it
+                emit_stopped(self._batch.out, cause)
             self._logger.warning("no new jobs are started, those in flight land: %s", cause)
 
     def _look_at_rate(self) -> None:
@@ -117,9 +120,11 @@ class RunWatch:
 
     def _look_at_budget(self) -> None:
         budget = self._batch.budget
-        share = budget.used_share if isinstance(budget, Budget) else None
+        share = budget.get_used_share(self._batch.tally.committed_micros) if isinstance(budget, Budget) else None
         reached = max((each for each in BUDGET_SHARES if share is not None and share >= each), default=0.0)
-        if reached > self._budget_logged:
+        if share is not None and reached > self._budget_logged:
+            if self._budget_logged < EVENT_SHARE <= reached:
+                emit_budget_reached(self._batch.out, share)
             self._budget_logged = reached
             self._logger.warning("%.0f %% of the budget is spent or reserved", 100 * reached)
 

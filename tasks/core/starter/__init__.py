@@ -17,7 +17,7 @@ from tasks.core.paths import CONFIG_NAME
 MANIFEST_NAME = "prompts.yaml"
 BASICS = (CONFIG_NAME, MANIFEST_NAME)
 DEMO = ("manifests/demo.yaml", "manifests/manifest.schema.json")
-DEPLOYMENTS = ("prefect.yaml", "automations/crashed.yaml", "automations/notify.yaml", *DEMO)
+DEPLOYMENTS = ("prefect.yaml", "automations/crashed.yaml", "automations/events.yaml", "automations/notify.yaml", *DEMO)
 
 _FILE_ENTRYPOINT = re.compile(rb"entrypoint: flows/(\w+)\.py:(\w+)")
 _MODULE_ENTRYPOINT = rb"entrypoint: flows.\1.\2"

@@ -77,6 +77,7 @@ class Heartbeat:
             [(tally.in_flight,)] = await fetch_rows(self._engine, _COUNT_IN_FLIGHT)
             tally.succeeded, tally.failed = row.succeeded, row.failed
             tally.cost_micros, tally.cost_unknown = row.cost_micros, row.cost_unknown
+            tally.committed_micros = row.committed_micros
             self._heed(row.stop_reason, row.stop_message)
 
     def _news(self, now: Tally) -> dict[str, str | int]:

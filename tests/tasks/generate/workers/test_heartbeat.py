@@ -65,7 +65,7 @@ async def test_the_run_sees_what_all_did(ledger: AsyncEngine) -> None:
     await other.send(Tally(succeeded=1, cost_unknown=1))
     seen = Tally()
     await sender.receive(seen)
-    assert seen == Tally(succeeded=4, failed=1, cost_micros=50, cost_unknown=1)
+    assert seen == Tally(succeeded=4, failed=1, cost_micros=50, cost_unknown=1, committed_micros=0)
 
 
 async def test_workers_of_a_run_that_is_over_stop(ledger: AsyncEngine) -> None:
