@@ -69,10 +69,10 @@ class Recorder:
 
     def add_cost(self, job: Job, cost_micros: int | None) -> None:
         """See `Metrics.add_cost`."""
-        if cost_micros is None:
+        if (dollars := to_usd(cost_micros)) is None:
             self._unknown.add(1, _label(job))
         else:
-            self._cost.add(to_usd(cost_micros), _label(job))
+            self._cost.add(dollars, _label(job))
 
     def add_throttle(self, job: Job) -> None:
         """See `Metrics.add_throttle`."""

@@ -42,7 +42,9 @@ def adapt(pool: str) -> dict[str, Any]:
 async def configure(pool: str, template: dict[str, Any]) -> BaseJobConfiguration:
     """Build a job as the pool's worker does when a run is due."""
     worker, nobody = WORKERS[pool], PrefectClient("http://127.0.0.1:1/api")  # only blocks would be asked for
-    configuration = await worker.job_configuration.from_template_and_values(template, dict(VALUES), client=nobody)
+    configuration: BaseJobConfiguration = await worker.job_configuration.from_template_and_values(
+        template, dict(VALUES), client=nobody
+    )
     configuration.prepare_for_flow_run(FlowRun.model_validate({"flow_id": "5eabad06-2edb-4bbd-a7ed-920d23dc484b"}))
     return configuration
 
