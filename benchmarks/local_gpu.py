@@ -29,14 +29,9 @@ from unittest.mock import patch
 from PIL import Image
 
 from tasks.backends.diffusers_local import sharing
+from tasks.backends.diffusers_local.device import PipelineSpec, choose_device, free_memory
 from tasks.backends.diffusers_local.model import fetch_model, parse_model
-from tasks.backends.diffusers_local.pipelines import (
-    LoadedPipeline,
-    PipelineSpec,
-    choose_device,
-    free_memory,
-    load_pipeline,
-)
+from tasks.backends.diffusers_local.pipelines import LoadedPipeline, load_pipeline
 from tasks.generate.jobs import generate_range
 from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest

@@ -30,6 +30,7 @@ EMBEDDED_TYPES = {
 
 def find_backend_types() -> dict[str, EntryPoint]:
     """Every backend type that can be configured, ours first; another package cannot replace ours."""
+    # Entry points first and ours over them: an installed package must not get the keys that belong to `replicate`.
     ours = {name: EntryPoint(name, value, ENTRY_POINT_GROUP) for name, value in EMBEDDED_TYPES.items()}
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)} | ours
 
@@ -66,6 +67,7 @@ def build_backend(name: str, settings: Settings, *, share: float = 1.0, batch: s
         raise ConfigError(
             f"{settings.file}: backends.{name}.type: {instance.type!r} is not a backend type; there are: {known}"
         )
+    # Imported here: `base` needs pydantic and the image store, and `imagen --help` must not wait for either.
     base = import_module("tasks.backends.base")
     context = base.BackendContext(
         name=name,
@@ -78,6 +80,7 @@ def build_backend(name: str, settings: Settings, *, share: float = 1.0, batch: s
     )
     try:
         backend_class = types[instance.type].load()
+    # A plugin may break in any way that an import can; the user has to learn which instance named it.
     except (ImportError, AttributeError) as exc:
         reason = f"{type(exc).__name__}: {exc}"
         raise ConfigError(f"{context.place}.type: {instance.type!r} cannot be loaded ({reason})") from exc

@@ -55,8 +55,9 @@ def read_options(context: BackendContext, options: type[Options]) -> Options:
         ConfigError: Settings cannot be used; names all of them, with the file and the instance.
     """
     try:
-        return options.model_validate(context.settings.options)
+        return options.model_validate(context.settings.options)  # types are strict: a text is not taken for a number
     except ValidationError as exc:
+        # All mistakes at once: a user who corrects one at a time starts the command once for each.
         raise ConfigError("\n".join(explain_setting(error, context.place) for error in exc.errors())) from None
 
 
@@ -104,12 +105,14 @@ async def close_opened(backend: object, *names: str) -> None:
     """Close those of a backend's cached properties that were ever asked for."""
     opened = vars(backend)
     for name in names:
+        # A cached property that nobody asked for would be built only to be closed: connections, a loaded model.
         if name in opened:
             await opened[name].close()
 
 
 def supported_inputs(backend: Backend) -> Collection[str]:
     """Which images can go into a job of this backend: of `image` and `mask`. A backend that does not say takes none."""
+    # Backends of other packages may be older than this attribute; they take no images.
     inputs: Collection[str] = getattr(backend, "takes", ())
     return inputs
 
@@ -132,6 +135,7 @@ async def find_taken(known: Collection[str], ids: Collection[str]) -> frozenset[
         known: As `Backend.find` got it. The engine's asks the ledger and other batches; any other collection is a list.
         ids: Ids that the service lists.
     """
+    # Duck-typed, so that a backend's own tests may pass a plain list of ids.
     ask = getattr(known, "find_taken", None)
     return frozenset(set(ids).intersection(known)) if ask is None else frozenset(await ask(ids))
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+# More than any service makes in one request; a larger number is a typing error, and is left to the service to refuse.
 MOST_COUNTED = 10**6
 MOST_WORDS = 500
 """Of a description: what an input is stands at its beginning."""
@@ -47,6 +48,7 @@ COUNT_NAMES = frozenset(
 
 def is_count_name(name: str) -> bool:
     """True if an input of this name says how many images are made."""
+    # Services write num_images, numImages and num-images for one and the same input.
     return re.sub(r"[^a-z0-9]", "", name.lower()) in COUNT_NAMES
 
 
@@ -63,6 +65,7 @@ def is_image_count(name: str, described: Any) -> bool:
     return counted is not None and _GOES_IN.search(counted[0]) is None
 
 
+# Workflows and batch bodies nest their inputs a few levels deep; a bound keeps a hostile row from recursing for ever.
 def find_image_counts(values: Any, deepest: int = 4, names: Collection[str] = frozenset()) -> Iterator[tuple[str, int]]:
     """Every input of a request that asks for more than one image, with its number.
 
@@ -96,6 +99,7 @@ def explain_several(values: Any, *, names: Collection[str] = frozenset()) -> lis
 
 def parse_image_count(value: Any) -> int | None:
     """A count as a number or as text; None for everything else."""
+    # Python takes True for 1, and a flag such as `samples: true` counts nothing.
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

@@ -56,6 +56,7 @@ def _build_service(name: str, settings: Settings) -> dict[str, Any]:
     preset = load_preset(name)
     if name in settings.backends:
         status = "configured"
+    # A service on this machine needs no key; one whose key is set already only has to be named in imagen.yaml.
     elif preset.key is None or read_secret(preset.key):
         status = "ready to configure"
     else:
@@ -80,5 +81,6 @@ def _get_status(name: str, settings: Settings) -> str:
     try:
         missing = build_backend(name, settings).ready()
     except ConfigError as exc:
+        # One broken instance must not hide the state of the others, so its error becomes its status.
         return f"not configured ({exc})"
     return OK if missing is None else f"not configured ({missing})"

@@ -36,6 +36,7 @@ def format_prices(listing: Sequence[dict[str, Any]]) -> list[str]:
             item["model"],
             _format_units(item["usd"]),
             item["as_of"] or "-",
+            # A price that the user has set has no date, and never grows old.
             "-" if item["age_days"] is None else f"{item['age_days']}{' (old)' if item['old'] else ''}",
             item["source"],
         )
@@ -54,6 +55,7 @@ def _build_record(price: Price, today: date) -> dict[str, Any]:
         "usd": _list_units(price.usd),
         "as_of": None if price.as_of is None else price.as_of.isoformat(),
         "age_days": age_days,
+        # The age is shown in either case; only an old price is worth the reader's attention.
         "old": age_days is not None and age_days > OLD_DAYS,
         "source": price.source,
     }

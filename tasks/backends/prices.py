@@ -24,6 +24,7 @@ from tasks.core.settings import UnitPrices
 from tasks.core.values import parse_number
 
 FILE = Path(__file__).with_name("prices.yaml")
+# Half a year: new models replace old ones, and their prices, within about that time.
 OLD_DAYS = 180
 """An older price is worth a look before it is relied on."""
 MOST_S = 10**9
@@ -72,6 +73,7 @@ class Price:
 
         A begun megapixel is billed whole (statement of another client of the API, read 2026-11).
         """
+        # Every unit that a service bills by. A model's price uses a few of them, and the others are zero.
         parts = (
             (self.usd.run, 1.0),
             (self.usd.image, used.images),
@@ -91,9 +93,12 @@ class Price:
         if self.usd.input_million_tokens and not self.usd.input_million_image_tokens and used.input_image_tokens != 0:
             return None
         asked = [(usd, times) for usd, times in parts if usd]
+        # A price that counts something unknown is unknown as a whole: a part of it would look like a bill, and be too
+        # low.
         if any(times is None for _, times in asked):
             return None
         total = sum(usd * (times or 0.0) for usd, times in asked)
+        # A sum beyond what any run can cost is a broken price or count, and to be unknown is better than to be wrong.
         return to_micros(parse_number(total, most=MOST_RUN_USD))
 
     def age_days(self, today: date) -> int | None:
@@ -144,12 +149,15 @@ def check_reported(cost_micros: int | None, expected_micros: int | None) -> int 
         cost_micros: As reported.
         expected_micros: What the price table or the configuration says of the same run; None where neither does.
     """
+    # Services that bill in credits or ticks have been read as dollars (a cost 100 times too high), hence a bound by the
+    # price.
     most = to_micros(MOST_RUN_USD) if not expected_micros else expected_micros * MOST_TIMES_EXPECTED
     return None if cost_micros is None or most is None or not 0 <= cost_micros <= most else cost_micros
 
 
 def find_price(model: str, configured: Mapping[str, UnitPrices]) -> Price | None:
     """The price of `owner/name`, whatever its version: the configured one first; None when none is known."""
+    # A version has no price of its own: `owner/name:version` costs what the model costs.
     name = model.partition(":")[0]
     if name in configured:
         return Price(model=name, usd=configured[name], source=CONFIGURED, as_of=None)
@@ -192,6 +200,7 @@ def warn_of_old_prices(priced_on: Mapping[str, date], today: date) -> Iterator[s
 
 
 def _round_up_megapixels(megapixels: float | None, images: int = 1) -> float | None:
+    # Each image is rounded up by itself: two images of 1.1 megapixels are billed as four, not as three.
     return None if megapixels is None else float(math.ceil(megapixels) * images)
 
 
@@ -199,6 +208,7 @@ def _to_millions(tokens: float | None) -> float | None:
     return None if tokens is None else tokens / 1e6
 
 
+# Read once in a process: a plan of a million rows asks for the price of each of them.
 @cache
 def _load_table() -> dict[str, Price]:
     blocks: Iterable[dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))

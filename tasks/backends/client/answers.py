@@ -30,6 +30,7 @@ def parse_json_bytes(body: bytes) -> Any:
     """
     try:
         return json.loads(body)
+    # json gives up at some 1,000 levels with RecursionError, which is no ValueError and would pass every handler.
     except RecursionError as exc:
         raise ValueError("it is nested too deeply") from exc
     except ValueError as exc:
@@ -47,6 +48,7 @@ def parse_json_object(answer: httpx.Response) -> dict[str, Any]:
 
 def read_retry_after(answer: httpx.Response) -> float | None:
     """Seconds to wait as the answer's header states them, else its body; None where neither does."""
+    # RFC 9110 allows a date in place of seconds; the service's own `Date` is the clock to count it from.
     stated = parse_retry_after(answer.headers.get("retry-after"), now=get_date(answer))
     return find_retry_delay(parse_json_object(answer)) if stated is None else stated
 
@@ -57,4 +59,5 @@ def get_date(answer: httpx.Response) -> datetime | None:
         date = parsedate_to_datetime(answer.headers.get("date", ""))
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+    # A `Date` without a zone cannot be compared with an aware clock.
     return date if date.tzinfo else None

@@ -20,16 +20,20 @@ from tasks.backends.client.transport import MOST_BYTES, MOST_JSON_BYTES, NEVER_S
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, Refused, Rejected, Throttled
 from tasks.core.safe_text import error_text
 
+# A connection that is not open after this long is refused in fact; nothing was sent, so trying again is free.
 CONNECT_TIMEOUT_S = 10.0
+# Creates answer within a second or two; a service that makes the image during the call sets a longer time-out itself.
 ANSWER_TIMEOUT_S = 30.0
+# For services with a look-up: a create that is lost to a closing connection is found again, and handshakes are saved.
 KEEPALIVE_S = 5.0
 SHORT_KEEPALIVE_S = 2.0
 """For services without a look-up: a create that leaves on a connection which the server is just closing is lost, and many
 servers close idle ones after 5 seconds."""
+# A provider's error page can have megabytes, and a message goes into the ledger, the screen and a table.
 LONGEST_WORDS = 500
 HIDDEN = "***"
 
-WRONG = frozenset({400, 404, 405, 413, 415, 422})
+WRONG = frozenset({400, 404, 405, 413, 415, 422})  # 408, 409, 425 are not here: they say nothing about what was done
 """The service has read the request and found it wrong (RFC 9110, section 15.5): nothing was created."""
 
 KEY_REFUSED = frozenset({401, 403})
@@ -57,6 +61,7 @@ class HttpCalls:
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=keepalive_s
         )
         self._secrets: list[str] = []
+        # Before the client is built, so that even an error of its construction shows no key.
         for secret in secrets:
             self.hide(secret)
         self.http = httpx.AsyncClient(
@@ -90,20 +95,26 @@ class HttpCalls:
             Ambiguous: It left, and its answer did not come, or not whole.
         """
         try:
+            # Reading the body stops at the bound: a broken server that streams without an end must not fill the memory.
             request = self.http.build_request(method, url, extensions={MOST_BYTES: most_bytes}, **content)
+        # A lone surrogate in a prompt, or a value that JSON cannot hold. Nothing has left yet, so this proves it.
         except (TypeError, ValueError, httpx.InvalidURL) as exc:
             raise Rejected(f"this cannot be sent ({self.describe_error(exc)})") from exc
         try:
+            # The time-out covers the whole answer; httpx's own counts only the pauses between its parts.
             async with asyncio.timeout(timeout_s), aclosing(await self.http.send(request, stream=True)) as answer:
                 yield answer
         except (httpx.HTTPError, TimeoutError) as exc:
             if isinstance(exc.__cause__, NEVER_SENT):
                 raise NotCreated(f"the service cannot be reached ({self.error_text(exc)})") from exc
+            # httpx names the phase in which time ran out; ours has one limit, and naming it tells which setting to
+            # raise.
             reason = (
                 f"none within {timeout_s:.0f} s"
                 if isinstance(exc, TimeoutError) and timeout_s
                 else self.describe_error(exc)
             )
+            # None, not 0: a budget has to set the full price aside until the look-up has told what became of it.
             raise Ambiguous(f"the answer to a create was lost ({reason})", cost_micros=None) from exc
 
     async def pay(self, method: str, url: str, **options: Any) -> httpx.Response:
@@ -119,6 +130,7 @@ class HttpCalls:
     def error_text(self, text: object) -> str:
         """The text on one line, bounded, without secrets and what a terminal would act on."""
         line = str(text)
+        # Secrets go before the text is cut: a cut through the middle of one would leave half of it to be read.
         for secret in self._secrets:
             line = line.replace(secret, HIDDEN)
         return error_text(line, most_chars=LONGEST_WORDS)
@@ -142,16 +154,19 @@ def build_refusal(answer: httpx.Response, detail: str, *, service: str, key_env:
         key_env: The variable that holds the key or token; None where none is sent.
     """
     status, body = answer.status_code, parse_json_object(answer)
+    # Credit and keys before moderation: their messages may hold words such as "policy" that moderation is known by.
     if (stop := _find_stop(answer, detail, service=service, key_env=key_env)) is not None:
         return stop
     if status in WRONG | KEY_REFUSED and refusals.is_moderation(detail, refusals.find_codes(body)):
         return Refused(detail)
     if status in KEY_REFUSED:
         return _build_key_stop(answer, detail, service=service, key_env=key_env)
+    # A 429 to a create proves that nothing was created (Replicate, OpenAI, fal; documented or captured, read 2026-11).
     if status == httpx.codes.TOO_MANY_REQUESTS:
         return Throttled(detail, retry_after_s=read_retry_after(answer))
     if status in WRONG | MOVED:
         moved = f"the service is somewhere else ({status}); correct its address in the configuration"
+        # httpx follows no redirect here: a create must not be repeated at an address that nobody configured.
         return Rejected(moved if status in MOVED else detail)
     return Ambiguous(f"the answer to a create was {status} ({detail})", cost_micros=None)
 
@@ -161,12 +176,14 @@ def _find_stop(answer: httpx.Response, detail: str, *, service: str, key_env: st
     status, codes = answer.status_code, refusals.find_codes(parse_json_object(answer))
     # A quota that comes back within a stated time is a limit, not an empty account (Google, read 2026-11).
     is_limit = status == httpx.codes.TOO_MANY_REQUESTS and read_retry_after(answer) is not None
+    # Words count only in a 4xx: a 5xx page may quote anything, and does not prove that nothing was created.
     if status == httpx.codes.PAYMENT_REQUIRED or (
         answer.is_client_error and not is_limit and refusals.is_out_of_credit(detail, codes)
     ):
         return build_credit_stop(service, detail)
     if answer.is_client_error and refusals.is_blocked(detail):
         return BatchStopped("blocked", f"{service} has blocked the account ({status}: {detail})")
+    # Google and xAI answer a wrong key with 400 in place of 401 (recorded answers of 2026).
     if status in WRONG and refusals.is_bad_key(detail, codes):
         return _build_key_stop(answer, detail, service=service, key_env=key_env)
     return None
@@ -180,12 +197,14 @@ def build_credit_stop(service: str, detail: str) -> BatchStopped:
 def _build_key_stop(answer: httpx.Response, detail: str, *, service: str, key_env: str | None) -> BatchStopped:
     """Why nobody's call is allowed: the key, no key, or somebody on the way to the service."""
     status = answer.status_code
+    # A captive portal or a firewall answers 403 with a page: to blame the key would send the user to the wrong place.
     if refusals.is_web_page(answer):
         return BatchStopped(
             "blocked",
             f"{service} was not reached: a web page came in place of its answer ({status}), as a firewall, a proxy or a "
             "gateway sends. Check the network and the address, then resume",
         )
+    # Local servers usually need no key, so there is no variable to name.
     if key_env is None:
         return BatchStopped(
             "token", f"{service} refuses a call without a key ({status}: {detail}); set its key variable"
@@ -200,6 +219,7 @@ def require_free_answer(answer: httpx.Response, *, service: str, key_env: str | 
         BatchStopped: The token is no longer accepted.
         httpx.HTTPStatusError: Any other answer than 2xx; asking again is free.
     """
+    # Only 401 and 403 concern the key. Anything else on a free call may pass, so it is left to the caller to ask again.
     if answer.status_code in KEY_REFUSED:
         raise _build_key_stop(answer, detail, service=service, key_env=key_env)
     answer.raise_for_status()

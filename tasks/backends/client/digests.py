@@ -21,7 +21,7 @@ from tasks.store.chunks import PNG_SIGNATURE
 
 AT_ONCE_BYTES = 1024 * 1024
 """Two milliseconds of the event loop; more goes to a thread."""
-_LENGTHS: Final = {"md5": 16, "sha-256": 32}
+_LENGTHS: Final = {"md5": 16, "sha-256": 32}  # bytes of a whole digest; a shorter one is truncated or something else
 
 
 async def check_digest(headers: httpx.Headers, body: bytes) -> None:
@@ -32,10 +32,12 @@ async def check_digest(headers: httpx.Headers, body: bytes) -> None:
     Raises:
         Unfetched: The digest differs; asking again helps and costs nothing.
     """
+    # PNG checks itself during the decoding that follows, so hashing it would be work done twice.
     if (found := find_digest(headers)) is None or body.startswith(PNG_SIGNATURE):
         return
     name, expected = found
     compute = partial(_compute_digest, name, body)
+    # hashlib lets other threads run above 2 KB, but the event loop waits for it all the same.
     actual = compute() if len(body) <= AT_ONCE_BYTES else await asyncio.to_thread(compute)
     if actual != expected:
         raise Unfetched(f"the bytes that came are not those of the storage (their {name} differs)")
@@ -47,10 +49,12 @@ def _compute_digest(name: str, body: bytes) -> bytes:
 
 def find_digest(headers: httpx.Headers) -> tuple[str, bytes] | None:
     """Name and value of the strongest digest of the body as it is read; None where there is none."""
+    # Google's storage can hold a file compressed and deliver it plain: its hash is then of bytes that never came.
     stored_as = headers.get("x-goog-stored-content-encoding", "identity")
     if "content-encoding" in headers or stored_as != "identity":
         return None  # it would be that of the compressed bytes
     found = dict(_iterate_digests(headers))
+    # A listed MD5 guards against damage only; where both come, the stronger one also guards against a wrong file.
     return next(((name, found[name]) for name in ("sha-256", "md5") if name in found), None)
 
 
@@ -63,6 +67,7 @@ def _iterate_digests(headers: httpx.Headers) -> Iterator[tuple[str, bytes]]:
     for name, _, text in named:
         kind = name.strip().lower()
         try:
+            # RFC 9530 wraps the value in colons, the other headers do not.
             value = b64decode(text.strip().strip(":"), validate=True)
         except (binascii.Error, ValueError):
             continue  # a header that cannot be read says nothing about the image

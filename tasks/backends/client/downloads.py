@@ -13,10 +13,13 @@ from tasks.backends.client.payloads import DATA_SCHEME, decode_data_url
 from tasks.backends.client.transport import MOST_BYTES, MOST_IMAGE_BYTES, TooLarge, Transport
 from tasks.core.errors import BadImage, JobError, OutputGone, Unfetched
 
+# Storages redirect once, to a nearer copy; more than a few is a loop.
 MOST_REDIRECTS = 3
+# Seconds; 30 for a pause between two parts, since the whole has its own limit.
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 LONGEST_S = 180.0
 """For one image, so that a host that drips does not hold a job for hours."""
+# 403 and 401 are here because signed addresses answer so once they have run out (Azure, S3; Google answers 400).
 GONE = {httpx.codes.NOT_FOUND, httpx.codes.GONE, httpx.codes.FORBIDDEN, httpx.codes.UNAUTHORIZED}
 """An image that is gone or refused; the token is never sent to find out more."""
 
@@ -28,6 +31,7 @@ class Delivery:
         """Fetch from these hosts (`*.` for their subdomains) with at most so many connections."""
         self._hosts = tuple(hosts)
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        # A client of its own, without the service's headers: the token must not travel to a storage's host.
         self._http = httpx.AsyncClient(timeout=TIMEOUT, transport=Transport(limits=limits))
 
     async def fetch(self, address: str) -> bytes:
@@ -39,9 +43,11 @@ class Delivery:
             OutputGone: They are not there any more.
             JobError: The address is not one that we fetch from.
         """
+        # Some services send small images inside the answer as `data:` addresses (Replicate in October 2024).
         if address.startswith(DATA_SCHEME):
             return _decode_data_url(address)
         try:
+            # A limit for the whole image: httpx's time-outs only bound each pause between two parts.
             async with asyncio.timeout(LONGEST_S):
                 return await self._follow(address)
         except TimeoutError as exc:
@@ -57,6 +63,7 @@ class Delivery:
 
     async def _follow(self, address: str) -> bytes:
         for _ in range(MOST_REDIRECTS + 1):
+            # Checked at every hop: an allowed host could otherwise redirect into the user's own network.
             self._check(address)
             async with self._http.stream("GET", address, extensions={MOST_BYTES: MOST_IMAGE_BYTES}) as answer:
                 if not answer.has_redirect_location:
@@ -66,6 +73,8 @@ class Delivery:
 
     def _check(self, address: str) -> None:
         url = httpx.URL(address)
+        # Outside data decides this address. Without the list, an answer could make this machine call any service near
+        # it.
         if url.scheme not in {"http", "https"} or not any(fnmatch(url.host, pattern) for pattern in self._hosts):
             raise _build_host_error(
                 f"the image lies at {url.host or address[:60]!r}, which is not among delivery_hosts"
@@ -83,11 +92,13 @@ async def _read_body(answer: httpx.Response) -> bytes:
         raise Unfetched(f"the image's host answered {answer.status_code}")
     try:
         body = await answer.aread()
+    # Not to be repeated: the same image would be too large again, and it has been paid for.
     except TooLarge as exc:
         raise JobError(
             f"the image is larger than {MOST_IMAGE_BYTES:,} bytes", kind="too_large", cost_micros=None
         ) from exc
     expected = answer.headers.get("content-length", "")
+    # A connection that closes early looks like a whole answer to clients that read to the end.
     if expected.isdecimal() and len(body) != int(expected):
         raise Unfetched(f"only {len(body)} of {expected} bytes came")
     await check_digest(answer.headers, body)

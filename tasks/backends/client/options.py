@@ -15,6 +15,7 @@ _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
 def _check_address(value: str) -> str:
     try:
+        # A placeholder may stand for a port, and `{port}` is no number until it is filled in.
         parts = urlsplit(_PLACEHOLDER.sub("1", value))
         is_one = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:  # a port that is no number, half a pair of brackets
@@ -26,6 +27,7 @@ def _check_address(value: str) -> str:
 
 def read_secret(name: str) -> str:
     """Read the environment variable without white space around it; empty where it is not set."""
+    # Keys that are copied from a page or a file often bring a newline along, and no header can hold one.
     return os.environ.get(name, "").strip()
 
 
@@ -33,6 +35,7 @@ def find_secret_problem(name: str) -> str | None:
     """Explain why the secret in the variable cannot be sent; None where it can."""
     if not read_secret(name):
         return f"set {name}"
+    # httpx would raise while it encodes the header: far from the setting, and with the key in the message.
     if not (read_secret(name).isascii() and read_secret(name).isprintable()):
         return f"set {name} again: it holds a character that is in no key, such as a curly quotation mark"
     return None

@@ -9,7 +9,7 @@ from tasks.backends.client.transport import MOST_IMAGE_BYTES, MOST_JSON_BYTES
 
 DATA_SCHEME = "data:"
 GROUP = 4
-MOST_ANSWER_BYTES = MOST_IMAGE_BYTES * GROUP // 3 + MOST_JSON_BYTES
+MOST_ANSWER_BYTES = MOST_IMAGE_BYTES * GROUP // 3 + MOST_JSON_BYTES  # base64 writes three bytes as four characters
 """Of a JSON answer that holds the largest image in base64."""
 _URL_SAFE = str.maketrans("-_", "+/")
 
@@ -25,8 +25,10 @@ def decode_base64(text: str) -> bytes:
     if text.lstrip()[: len(DATA_SCHEME)].lower() == DATA_SCHEME:
         return decode_data_url(text)
     digits = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
+    # Four characters make three bytes, and one character left over holds less than a byte: something was cut off.
     if len(digits) % GROUP == 1:
         raise ValueError("its base64 is not whole")
+    # Checked before decoding: the text is in memory already, a second copy of it need not be.
     if len(digits) > MOST_IMAGE_BYTES * GROUP // 3:
         raise ValueError(f"it is larger than {MOST_IMAGE_BYTES:,} bytes")
     try:
@@ -44,6 +46,7 @@ def decode_data_url(address: str) -> bytes:
     head, comma, payload = address.partition(",")
     if not comma:
         raise ValueError("it is a data address without a comma")
+    # `data:image/png;base64,`; without that word the payload is percent-encoded.
     if head.rstrip().lower().endswith(";base64"):
         return decode_base64(unquote_to_bytes(payload).decode("ascii", "replace"))
     return unquote_to_bytes(payload)
@@ -52,4 +55,5 @@ def decode_data_url(address: str) -> bytes:
 def is_text(body: bytes) -> bool:
     """True if a body is JSON, XML or a page in place of an image; SVG is one too."""
     beginning = body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    # An image in a binary format never begins with these: PNG 0x89, JPEG 0xFF, WebP R, GIF G, AVIF 0x00.
     return beginning in {b"", b"{", b"[", b"<", b'"'}

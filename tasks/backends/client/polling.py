@@ -21,11 +21,15 @@ NEXT_LOOK_SHARE = 0.25
 """Of the usual time, until the next look."""
 NEXT_LOOK_AGE_SHARE = 0.15
 """Of its age: what takes ten times as long as usual is looked at seldom."""
+# Seconds; even a model that takes milliseconds is not asked more than ten times a second.
 SHORTEST_PAUSE_S = 0.1
+# A prediction of hours is still noticed within a minute.
 LONGEST_PAUSE_S = 60.0
+# After a failed look: long enough for a restart of the service's proxy, short beside a prediction.
 TROUBLE_PAUSE_S = 2.0
 LEARNING = 0.1
 """Weight of one prediction in the running estimate of the usual time."""
+# Only the first look's time is an upper bound of the real one, so the estimate has to be lowered to find out.
 QUICKER_AT_FIRST, QUICKER = 0.8, 0.97
 """Factors by which the estimate shrinks when the first look finds an end: boldly until a look was too early."""
 
@@ -55,6 +59,7 @@ class Polling:
             TimeoutError: It has not ended after so many seconds.
         """
         begun_s = self.clock.monotonic_s()
+        # A prediction of an earlier run may have ended long ago, so it is looked at without a pause.
         pause_s = self.usual_s * FIRST_LOOK_SHARE if is_fresh else 0.0
         looks = 0
         while True:
@@ -66,10 +71,12 @@ class Polling:
             try:
                 ended = await look()
             except httpx.HTTPError as exc:
+                # The look failed, not the prediction: its time keeps running, and only the look is repeated.
                 pause_s = _choose_pause_s(exc)
                 continue
             looks += 1
             age_s = self.clock.monotonic_s() - begun_s
+            # An old prediction's age here is the time since this process began to wait, which teaches nothing.
             if is_fresh:
                 self._learn(age_s, has_ended=ended is not None, looks=looks)
             if ended is not None:
@@ -81,6 +88,7 @@ class Polling:
         """Nobody says when a prediction ended, only that a look found it so."""
         if not has_ended:
             self._was_early = True
+        # Found by a later look: it ended somewhere between the two, so its age is near enough.
         elif looks > 1:
             self.usual_s += LEARNING * (age_s - self.usual_s)
         else:

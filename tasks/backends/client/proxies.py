@@ -21,7 +21,9 @@ def find_proxy(url: httpx.URL) -> httpx.Proxy | None:
     Raises:
         UnusableProxy: The variable holds no address of an HTTP proxy.
     """
+    # The standard library's reader knows the rules of case (HTTP_PROXY is ignored in a CGI process).
     proxies = getproxies_environment()
+    # ALL_PROXY is the fallback of curl, and of most command-line programs.
     address = proxies.get(url.scheme) or proxies.get("all")
     if not address or url.scheme not in DEFAULT_PORTS or _is_exempt(url, proxies.get("no", "")):
         return None
@@ -42,6 +44,7 @@ def _is_exempt(url: httpx.URL, no_proxy: str) -> bool:
     """True if NO_PROXY names the host: as a name, with its port, as the end of a name, or as a network of addresses."""
     port = url.port or DEFAULT_PORTS[url.scheme]
     parts = [part.strip().lower() for part in no_proxy.split(",") if part.strip()]
+    # A bare `*` switches proxies off altogether.
     return any(part == "*" or _names(part, url.host.lower(), port) for part in parts)
 
 
@@ -49,10 +52,12 @@ def _names(part: str, host: str, port: int) -> bool:
     if "/" in part:
         return _is_inside(host, part)
     name, _, digits = part.rpartition(":")
+    # Colons inside brackets belong to an IPv6 address, not to a port.
     if name and digits.isdecimal() and ":" not in name.strip("[]"):
         if int(digits) != port:
             return False
         part = name
+    # `.example.com` and `*.example.com` both mean the domain and what is below it, as in curl.
     part = part.removeprefix("*").strip("[]").removeprefix(".")
     return host == part or host.endswith(f".{part}")
 

@@ -11,6 +11,7 @@ CATCH_UP_S = 0.25
 """Seconds of the event loop's lateness that are made up for, so the allowed rate is used in full."""
 
 
+# Share of the rate that is left after a 429. Halving it would leave much of a large allowance unused.
 CUT = 0.75
 
 
@@ -23,6 +24,7 @@ CLIMB, CLIMB_AFTER, CLIMB_AFTER_STATED = 1.1, 5, 25
 that refuses one call in twenty at random does not starve the batch."""
 
 
+# Seconds, where a 429 states no pause: an even 30 calls a minute at worst.
 DEFAULT_PAUSE_S = 2.0
 SLOWEST_PER_MIN = 1.0
 """The rate is never lowered below this: a service that says "0 requests per minute" is asked once a minute."""
@@ -59,6 +61,7 @@ class RateLimiter:
         self, per_min: float | None, *, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
     ) -> None:
         """Keep to `per_min` (None for no limit); `now` (monotonic seconds) and `sleep` are the caller's clock."""
+        # Infinity where there is no limit: the arithmetic below then gives pauses of zero.
         self._most_per_min = per_min or math.inf
         self._per_min = self._most_per_min
         self._next_at = -math.inf
@@ -91,6 +94,7 @@ class RateLimiter:
         Returns:
             The turn's monotonic instant, for `record_throttle`.
         """
+        # The lock keeps the callers in their order, and makes the wait of one the wait of all.
         async with self._turn:
             # A 429 may have moved the next turn during the wait.
             while (wait_s := self._next_at - self._now()) > 0:
@@ -104,6 +108,7 @@ class RateLimiter:
         """Note an accepted call; enough of them raise the rate by a step."""
         self._since_cut += 1
         if self._since_cut >= self._climb_after and self._per_min < self._most_per_min:
+            # Counted anew for each step: the calls that were accepted at the old rate say nothing about the new one.
             self._since_cut = 0
             self._per_min = min(self._most_per_min, self._per_min * CLIMB)
 
@@ -117,12 +122,16 @@ class RateLimiter:
         """
         now_s = self._now()
         pause_s = DEFAULT_PAUSE_S if retry_after_s is None else retry_after_s
+        # A later 429 may state a shorter pause; the longer one still holds.
         self._next_at = max(self._next_at, now_s + pause_s)
         self._paused_until = max(self._paused_until, now_s + pause_s)
         self._since_cut = 0
+        # A burst sends many calls before the first 429 is read. They are one overload, so the rate is cut once for all
+        # of them.
         if sent_at_s > self._cut_at:
             self._cut_at = now_s
             if per_min is None:
+                # An unlimited rate has no number to lower, so the cut begins at one that is high for any service.
                 lowered = max(SLOWEST_PER_MIN, min(self._per_min, SLOWEST_START_PER_MIN) * CUT)
                 self._per_min = min(self._most_per_min, lowered)
             else:
@@ -133,4 +142,6 @@ class RateLimiter:
 
 def bound_stated_rate(per_min: float) -> float:
     """The rate to keep to where a service states one, which is outside data: at least `SLOWEST_PER_MIN`."""
+    # "0 requests per minute" would stop the batch for ever; a few per cent below the rate keeps jitter from tripping
+    # it.
     return max(SLOWEST_PER_MIN, per_min * STATED_SHARE)

@@ -17,8 +17,10 @@ from tasks.core.retry import parse_retry_after
 WORDS_AT = ("message", "msg", "detail", "details", "error_description", "error", "errors", "reason", "title", "name")
 """Keys under which APIs say what went wrong, the most telling first."""
 CODES_AT = ("code", "type", "status", "reason", "error_type", "error_code", "name", "error")
+# Answers nest errors at most three levels deep; a bound holds for documents that somebody built to be deep.
 DEEPEST, MOST_ITEMS = 5, 5
 """How far into an answer words and codes are looked for."""
+# A longer text beside `code` is a message, and words in messages are judged separately.
 MOST_CODE_CHARS = 100
 
 _NO_CREDIT = re.compile(
@@ -39,6 +41,7 @@ _MODERATION = re.compile(
     re.IGNORECASE,
 )
 
+# Only whole phrases: "blocked" alone also stands in refusals by moderation.
 _BLOCKED = re.compile(r"(temporarily|has been|account is) (blocked|suspended|disabled|restricted)", re.IGNORECASE)
 
 
@@ -74,6 +77,7 @@ def is_blocked(words: str) -> bool:
 
 def is_web_page(answer: httpx.Response) -> bool:
     """True if a page for people came: something between here and the service has answered."""
+    # Some proxies send a page without a content type.
     return "html" in answer.headers.get("content-type", "") or (
         is_text(answer.content) and answer.content.lstrip()[:1] == b"<"
     )
@@ -85,6 +89,7 @@ def find_retry_delay(document: Any, deepest: int = DEEPEST) -> float | None:
         return None
     for name in ("retry_after", "retryAfter", "retry_after_seconds", "retryDelay"):
         stated = document.get(name)
+        # Google writes durations as text with a unit: "48s" (recorded 2026).
         text = stated.removesuffix("s") if isinstance(stated, str) else stated
         if isinstance(text, int | float | str) and (found := parse_retry_after(text)) is not None:
             return found
@@ -106,6 +111,7 @@ def _walk_words(part: Any, deepest: int) -> Iterator[str]:
             found for item in part[:MOST_ITEMS] if (found := next(_walk_words(item, deepest - 1), ""))
         ):
             yield words
+    # The order of WORDS_AT decides, not that of the document: "error" often holds the object that has the message.
     elif isinstance(part, dict) and deepest:
         for name in WORDS_AT:
             yield from _walk_words(part.get(name), deepest - 1)

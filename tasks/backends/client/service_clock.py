@@ -26,6 +26,7 @@ class ServiceClock:
 
     def take(self, answer: httpx.Response) -> None:
         """Take the time of an answer. `Date` has whole seconds, so the clock is late by up to one of them."""
+        # Kept as a difference to the monotonic clock: the machine's own clock may be set while a batch runs.
         if (date := get_date(answer)) is not None:
             self._offset_s = date.timestamp() - self._monotonic_s()
 

@@ -27,6 +27,7 @@ NEVER_SENT = (
 (httpx-aiohttp 0.2.0), so what counts is the error underneath, never httpx's name for it."""
 
 MIB = 1024 * 1024
+# A page of 100 predictions with their inputs has less than 1 MiB.
 MOST_JSON_BYTES = 16 * MIB
 """Of an answer, decoded; a call that expects an image asks for more."""
 MOST_IMAGE_BYTES = 64 * MIB
@@ -34,6 +35,7 @@ MOST_BYTES = "most_bytes"
 """Key of a request's extensions: the most bytes that its answer may have."""
 ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """Content encodings that are decoded, with zlib's word for each."""
+# Decoded piece by piece, so that a small compressed body that decodes to gigabytes stops at the bound.
 PART_BYTES = 64 * 1024
 
 
@@ -52,6 +54,7 @@ class Transport(httpx.AsyncBaseTransport):
         """
         self._limits = limits
         self._pools: dict[str, _Pool] = {}
+        # Once for all pools: reading the certificates takes tens of milliseconds.
         try:
             self._ssl_context = build_ssl_context()
         except ConfigError as exc:
@@ -63,6 +66,7 @@ class Transport(httpx.AsyncBaseTransport):
             proxy = find_proxy(request.url)
         except UnusableProxy as exc:
             raise httpx.ProxyError(str(exc), request=request) from exc
+        # A pool for each proxy and login: aiohttp keeps connections by host, whatever proxy they went through.
         name = "" if proxy is None else str((proxy.url, proxy.raw_auth))
         if name not in self._pools:
             proxy = None if proxy is None else _move_login(proxy)
@@ -107,6 +111,7 @@ def bound_answer(answer: httpx.Response, *, most_bytes: int) -> httpx.Response:
         httpx.DecodingError: Its content encoding is stacked, or none that was asked for.
     """
     encoding = answer.headers.get("content-encoding", "").strip().lower()
+    # Stacked encodings ("gzip, gzip") are no service's, but the usual form of a decompression bomb.
     if encoding and encoding != "identity" and encoding not in ENCODINGS:
         raise httpx.DecodingError(f"the answer's encoding is not understood ({encoding[:40]})", request=answer.request)
     headers = answer.headers.copy()
@@ -137,11 +142,13 @@ class _BoundedStream(httpx.AsyncByteStream):
             # An encoded body that never gives any content is endless too.
             left_encoded -= len(encoded)
             for part in self._decode(encoded):
+                # One byte over the bound is reported as too large rather than cut off: a cut image would look damaged.
                 left -= len(part)
                 if left >= 0:
                     yield part
                 self._require_room(min(left, left_encoded))
             self._require_room(left_encoded)
+        # zlib raises nothing for a body that simply ends early.
         if self._decoder is not None and not self._decoder.eof:
             raise httpx.DecodingError("the answer's encoded body is not whole", request=self._answer.request)
 
@@ -154,6 +161,7 @@ class _BoundedStream(httpx.AsyncByteStream):
             yield encoded
             return
         try:
+            # `decompress` with a length gives one part, and keeps the rest of the input as the tail.
             while encoded and not self._decoder.eof:
                 yield self._decoder.decompress(encoded, PART_BYTES)
                 encoded = self._decoder.unconsumed_tail
@@ -170,7 +178,7 @@ class _Pool(AiohttpTransport):
     def get_client(self) -> aiohttp.ClientSession:
         """The session behind it."""
         connector = aiohttp.TCPConnector(
-            limit=self.limits.max_connections or 0,
+            limit=self.limits.max_connections or 0,  # aiohttp's 0 means no limit
             keepalive_timeout=self.limits.keepalive_expiry,
             ssl=self.ssl_context,
         )
@@ -189,6 +197,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
     """A dropped GET, PUT or DELETE is sent again by aiohttp, unseen; where that is a create, it is paid for twice."""
     try:
         return await handler(request)
+    # aiohttp repeats idempotent requests on these errors only; a plain ClientConnectionError is passed on.
     except NEVER_SENT:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:

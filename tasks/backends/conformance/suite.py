@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tasks.backends.base import Backend, supported_inputs
+from tasks.backends.base import supported_inputs
+from tasks.backends.conformance.steps import (
+    PATIENCE_S,
+    assert_no_secret,
+    assert_whole,
+    build_square,
+    catch_error,
+    make_end,
+    make_image,
+    open_backend,
+    refuse_network,
+    submit_and_wait,
+)
 from tasks.backends.conformance.subject import Ending, Subject
 from tasks.core.errors import (
     Ambiguous,
@@ -29,10 +38,8 @@ from tasks.core.errors import (
     Unfetched,
     UnreadableAnswer,
 )
-from tasks.core.records import Job, Prediction
+from tasks.core.records import Prediction
 from tasks.store.references import find_reference
-
-PATIENCE_S = 60.0
 
 PROOFS: Mapping[Ending, type[ImagenError]] = {
     Ending.THROTTLED: Throttled,
@@ -73,7 +80,7 @@ class BackendConformance:
 
     async def test_estimating_asks_nobody(self, subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
         """Estimates, problems, allowance and readiness are the same every time, and no connection is opened."""
-        monkeypatch.setattr(socket.socket, "connect", _refuse_network)
+        monkeypatch.setattr(socket.socket, "connect", refuse_network)
         backend, other = subject.backend(), subject.backend()
         job = subject.job()
         assert backend.estimate(job) == backend.estimate(job) == other.estimate(job)
@@ -218,68 +225,3 @@ class BackendConformance:
         async with open_backend(subject) as used:
             await make_image(used, subject.job())
             await used.close()
-
-
-@asynccontextmanager
-async def open_backend(subject: Subject, **changes: Any) -> AsyncIterator[Backend]:
-    """A new instance, closed at the end."""
-    backend = subject.backend(**changes)
-    try:
-        yield backend
-    finally:
-        await backend.close()
-
-
-async def make_image(backend: Backend, job: Job) -> tuple[Prediction, bytes]:
-    """The whole way of one job."""
-    ended = await submit_and_wait(backend, job)
-    return ended, await backend.fetch(job, ended)
-
-
-async def submit_and_wait(backend: Backend, job: Job) -> Prediction:
-    """A job's prediction, ended."""
-    sent = await backend.submit(job, attempt=1)
-    return await asyncio.wait_for(backend.wait(job, sent), PATIENCE_S)
-
-
-async def catch_error(call: Awaitable[object]) -> ImagenError:
-    """Return the error that the call raises."""
-    try:
-        await call
-    except ImagenError as error:
-        return error
-    raise AssertionError("nothing was raised")
-
-
-def make_end(subject: Subject, ending: Ending) -> None:
-    """Let the next job end so, or skip the test."""
-    if ending not in subject.endings:
-        pytest.skip(f"the service of this backend has no such end: {ending}")
-    subject.endings[ending]()
-
-
-def assert_whole(data: bytes) -> None:
-    """The bytes are a whole image."""
-    from PIL import Image  # noqa: PLC0415  only where an image is looked at
-
-    with Image.open(BytesIO(data)) as image:
-        image.load()
-
-
-def build_square(side_px: int) -> bytes:
-    """A small PNG."""
-    from PIL import Image  # noqa: PLC0415  only where an image is made
-
-    file = BytesIO()
-    Image.new("RGB", (side_px, side_px), (200, 80, 40)).save(file, "PNG")
-    return file.getvalue()
-
-
-def assert_no_secret(error: BaseException, subject: Subject) -> None:
-    """The error's text holds none."""
-    for secret in subject.secrets:
-        assert secret not in str(error), "a message goes to logs, ledgers and screens"
-
-
-def _refuse_network(*_: object) -> None:
-    raise AssertionError("this must not ask anybody")

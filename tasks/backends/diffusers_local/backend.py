@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from tasks.backends.base import Allowance, BackendContext, Estimate
 from tasks.backends.diffusers_local.calls import GUIDANCE, IMAGE, MASK, TEXT, Signature, build_call
+from tasks.backends.diffusers_local.device import PipelineSpec, choose_device
 from tasks.backends.diffusers_local.model import fetch_model, find_missing, parse_model
 from tasks.backends.diffusers_local.options import RESIDENT, DiffusersOptions
-from tasks.backends.diffusers_local.pipelines import PipelineSpec, choose_device, find_problems, read_signatures
+from tasks.backends.diffusers_local.pipelines import find_problems, read_signatures
 from tasks.backends.diffusers_local.quantizing import UNQUANTIZED
 from tasks.backends.diffusers_local.sharing import acquire_worker, release_worker
 from tasks.backends.diffusers_local.worker import PipelineWorker

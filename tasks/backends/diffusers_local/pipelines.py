@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,19 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from tasks.backends.diffusers_local.calls import IMAGE, MASK, TEXT, Call, Signature, merge_calls
+from tasks.backends.diffusers_local.device import PipelineSpec, choose_device, choose_dtype, is_out_of_memory
 from tasks.backends.diffusers_local.model import (
     INDEX_NAME,
-    ModelReference,
     find_local_files,
     get_snapshot,
     quiet_diffusers,
     shorten_error,
 )
 from tasks.backends.diffusers_local.prompts import keep_encoded_prompts
-from tasks.backends.diffusers_local.quantizing import COMPILED, UNQUANTIZED, can_compile, quantize
+from tasks.backends.diffusers_local.quantizing import UNQUANTIZED, quantize
 from tasks.core.errors import BatchStopped, ConfigError
-
-_NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 
 
 class Abandoned(Exception):
@@ -38,17 +35,6 @@ class MadeImage:
     """A Pillow image."""
     flagged: bool
     """True if the pipeline's own safety checker blanked it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PipelineSpec:
-    """The weights to load, and the device; equal specs share one loaded pipeline."""
-
-    model: ModelReference
-    device: str
-    dtype: str
-    offload: str
-    quantize: str = UNQUANTIZED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,34 +129,6 @@ def read_signatures(folder: Path) -> Mapping[str, Signature]:
     return {what: Signature.of(each.__name__, each.__call__) for what, each in classes.items() if each is not None}
 
 
-def choose_device(spec: PipelineSpec) -> str:
-    """The device to use, as torch calls it.
-
-    Raises:
-        ConfigError: This machine does not have it, or it does not go with what is asked for besides.
-    """
-    import torch
-
-    gpus, apple = torch.cuda.device_count(), torch.backends.mps.is_available()
-    device = spec.device
-    if device == "auto":
-        device = "cuda" if gpus else "mps" if apple else "cpu"
-    number = int(device.partition(":")[2] or 0)
-    if (device.startswith("cuda") and number >= gpus) or (device == "mps" and not apple):
-        raise ConfigError(f"device: there is no {device} here (torch {torch.__version__} sees {gpus} CUDA devices)")
-    if spec.offload == "sequential" and spec.quantize != UNQUANTIZED:
-        # Its hooks replace weights one by one, which quantised ones do not survive (optimum-quanto 0.2.7).
-        raise ConfigError(f"quantize: {spec.quantize} does not go with offload: sequential; use offload: model")
-    if device.startswith("cuda") and spec.quantize in COMPILED and not can_compile():
-        raise ConfigError(
-            f"quantize: {spec.quantize} needs nvcc (of the CUDA toolkit) and ninja here, for optimum-quanto compiles "
-            "GPU code; quantize: int8 needs neither"
-        )
-    if device == "cpu" and spec.offload != "none":
-        raise ConfigError(f"offload: {spec.offload} needs a GPU; the device is the cpu")
-    return device
-
-
 def load_pipeline(spec: PipelineSpec) -> LoadedPipeline:
     """Read the weights from disk and put them where they are used. Blocks for seconds to minutes; no network.
 
@@ -198,38 +156,10 @@ def load_pipeline(spec: PipelineSpec) -> LoadedPipeline:
         raise BatchStopped("model", f"{spec.model.name} {reason}; then resume") from None
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """True if memory ran out, on whatever device."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    # mps, the CPU's allocator, and cuBLAS and cuDNN, which allocate by themselves, have no type of their own (torch 2.13).
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
-
-
-def is_device_lost(error: BaseException) -> bool:
-    """True if the device failed in a way that spoils it for the rest of the process."""
-    import torch
-
-    return isinstance(error, torch.AcceleratorError)
-
-
-def free_memory() -> None:
-    """Give what nobody holds any more back to the device."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        torch.mps.empty_cache()
-
-
 def _load(folder: Path, spec: PipelineSpec, device: str) -> Any:
     diffusers = quiet_diffusers()
     pipe = diffusers.AutoPipelineForText2Image.from_pretrained(
-        str(folder), dtype=_choose_dtype(spec.dtype, device), local_files_only=True
+        str(folder), dtype=choose_dtype(spec.dtype, device), local_files_only=True
     )
     pipe.set_progress_bar_config(disable=True)
     if spec.quantize != UNQUANTIZED:
@@ -270,15 +200,6 @@ def _build_other(pipe: Any, kind: str) -> Any:
     other.set_progress_bar_config(disable=True)
     keep_encoded_prompts(other)
     return other
-
-
-def _choose_dtype(name: str, device: str) -> Any:
-    import torch
-
-    if name == "auto":
-        older_gpu = device.startswith("cuda") and not torch.cuda.is_bf16_supported(including_emulation=False)
-        name = "float32" if device == "cpu" else "float16" if older_gpu else "bfloat16"
-    return getattr(torch, name)
 
 
 def _asking(abandoned: Callable[[], bool]) -> Callable[..., dict[str, Any]]:

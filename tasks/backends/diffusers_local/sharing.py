@@ -6,7 +6,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tasks.backends.diffusers_local.pipelines import PipelineSpec, load_pipeline
+from tasks.backends.diffusers_local.device import PipelineSpec
+from tasks.backends.diffusers_local.pipelines import load_pipeline
 from tasks.backends.diffusers_local.worker import PipelineWorker
 
 _lock = threading.Lock()

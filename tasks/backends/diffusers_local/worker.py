@@ -13,15 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tasks.backends.diffusers_local.calls import Call
+from tasks.backends.diffusers_local.device import free_memory, is_device_lost, is_out_of_memory
 from tasks.backends.diffusers_local.model import shorten_error
-from tasks.backends.diffusers_local.pipelines import (
-    Abandoned,
-    LoadedPipeline,
-    MadeImage,
-    free_memory,
-    is_device_lost,
-    is_out_of_memory,
-)
+from tasks.backends.diffusers_local.pipelines import Abandoned, LoadedPipeline, MadeImage
 from tasks.core.errors import BatchStopped, JobError, Rejected
 
 GATHER_S = 0.02

@@ -62,6 +62,7 @@ class FalApi:
             raise self._refusal(answer)
         request_id = parse_identifier(parse_json_object(answer).get("request_id"))
         if request_id is None:
+            # It is in the queue under an id that nobody knows, and the queue has no list.
             raise Ambiguous("the answer to a submit could not be read", cost_micros=None)
         return request_id
 
@@ -87,6 +88,7 @@ class FalApi:
             OutputGone, BatchStopped, httpx.HTTPError: As `status`.
         """
         answer = await self.calls.http.get(self._place(request_id))
+        # The model's own errors come with a 4xx or 5xx of the result's address, and are no trouble of the call.
         if is_model_error(answer):
             return answer
         self._require(answer)
@@ -118,6 +120,7 @@ class FalApi:
         if answer.status_code in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
             raise OutputGone("fal.ai knows no such request any more (it keeps results for an hour)", cost_micros=None)
         detail = self.error_text(answer)
+        # fal answers 403 for an empty balance, also when a result is fetched (quoted by users, 2026).
         if answer.status_code == httpx.codes.FORBIDDEN and is_out_of_credit(detail):
             raise build_credit_stop(SERVICE, detail)
         require_free_answer(answer, service=SERVICE, key_env=self._options.api_key_env, detail=detail)
@@ -128,6 +131,7 @@ class FalApi:
 
 def is_model_error(answer: httpx.Response) -> bool:
     """True if an error is the model's own, or the queue's word on the request, and no trouble on the way to it."""
+    # These four are about the key or the request, whatever the body says.
     if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND, httpx.codes.GONE}:
         return False
     return answer.is_success or "detail" in parse_json_object(answer) or "x-fal-error-type" in answer.headers

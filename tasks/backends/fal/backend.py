@@ -69,6 +69,7 @@ class FalBackend:
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the price table's."""
+        # Where the request names no size, a budget sets the most aside that an image of the usual models has.
         most = estimate_megapixels(job, self._options, untold=MOST_MEGAPIXELS)
         return Estimate(
             cost_micros=self._pricing.cost_micros(self._used(job, estimate_megapixels(job, self._options))),
@@ -105,6 +106,7 @@ class FalBackend:
                 is_fresh=prediction.created_at is not None,
             )
         except TimeoutError:
+            # fal may go on with what has begun; to ask is free, and saves those that are still queued.
             await self.cancel(prediction)
             seconds = self._options.timeout_s
             raise Transient(f"no image within {seconds:.0f} s", kind="timeout", cost_micros=None) from None
@@ -136,10 +138,12 @@ class FalBackend:
 
     def _ended(self, job: Job, prediction: Prediction, status: dict[str, Any], body: dict[str, Any]) -> Prediction:
         images = find_images(body)
+        # The size that came is billed, which may differ from the one that was asked for.
         size = (read_megapixels(images[0]) if images else None) or estimate_megapixels(job, self._options)
         metrics = status.get("metrics")
         seconds = parse_seconds(metrics.get("inference_time")) if isinstance(metrics, dict) else None
         cost_micros = self._pricing.cost_micros(self._used(job, size, seconds, images=max(1, len(images))))
+        # The safety checker blackens the image and answers as if it had succeeded; the black image is billed.
         if is_flagged(body):
             raise Refused("the image was flagged and blackened", cost_micros=cost_micros)
         if not images:

@@ -21,6 +21,7 @@ NAMED_PX = {
     "landscape_16_9": (1024, 576),
 }
 """Values of `image_size` by name (fal.ai docs, `ImageSize`); models know further ones, of unknown size."""
+# Models that are told no size make about one megapixel.
 USUAL_MEGAPIXELS = 1.0
 MOST_MEGAPIXELS = SIZE_PX[0] * SIZE_PX[1] / 1e6
 """Of the images of a model that is told no size: usually and at most."""
@@ -31,6 +32,7 @@ def build_input(job: Job, options: FalOptions) -> dict[str, Any]:
     by_itself: dict[str, Any] = {"seed": job.seed, "num_images": 1, "output_format": job.format}
     values: dict[str, Any] = {
         "prompt": normalize_prompt(job.prompt),
+        # Shortened by the instance for models that do not take one of these.
         **{name: by_itself[name] for name in options.sends},
         **_build_size(job, options),
         "num_inference_steps": job.steps or options.default_steps,
@@ -45,6 +47,7 @@ def find_problems(job: Job, options: FalOptions) -> list[str]:
     found = explain_several(build_input(job, options))
     if options.size_as == "none" and (job.width or job.height or job.aspect_ratio):
         found.append("size: this instance sends none; set size_as, or leave it out")
+    # A model with ratios ignores sides, and the image would not have the size of the row.
     if options.size_as == "aspect_ratio" and (job.width or job.height):
         found.append("size: this instance sends aspect_ratio only; give the row one instead of sides")
     return found
@@ -65,6 +68,7 @@ def estimate_megapixels(job: Job, options: FalOptions, *, untold: float = USUAL_
         width, height = size.get("width"), size.get("height")
     else:
         width, height = NAMED_PX.get(str(size), (None, None))
+    # A name that is not known here has no size that could be priced.
     return width * height / 1e6 if isinstance(width, int) and isinstance(height, int) else None
 
 

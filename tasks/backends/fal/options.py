@@ -56,6 +56,7 @@ def parse_model(text: str) -> str:
     Raises:
         ValueError: It is not `owner/app` or `owner/app/path`.
     """
+    # ".." would lead to another address below the queue's.
     if not _MODEL.fullmatch(text) or ".." in text:
         raise ValueError(f"{text!r} is not a model; write owner/app or owner/app/path, as fal-ai/flux/schnell")
     return text
@@ -64,4 +65,5 @@ def parse_model(text: str) -> str:
 def get_app(model: str) -> str:
     """The part of a model's id that stands in the addresses of its requests (fal-client 1.0.3, `AppId`)."""
     parts = model.split("/")
+    # Workflows and ComfyUI apps have one more part before their owner.
     return "/".join(parts[: 3 if parts[0] in {"workflows", "comfy"} else 2])

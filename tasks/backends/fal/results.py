@@ -24,15 +24,18 @@ def build_failure(answer: httpx.Response, words: str) -> JobError:
     """
     body = parse_json_object(answer)
     kind = body.get("error_type") or answer.headers.get("x-fal-error-type")
+    # fal sends the error's type in the body or in a header, and a list of the model's own in `detail`.
     if MODERATION in {str(kind), *_list_types(body)}:
         return Refused(words, cost_micros=None)
     if str(kind) in CANCELLED or answer.status_code == _CLIENT_CLOSED:
         return Transient(f"canceled ({words})", kind="canceled", cost_micros=None)
     if answer.is_server_error:
+        # fal's own word on whether another attempt can help.
         if answer.headers.get("x-fal-retryable", "").lower() == "false":
             return JobError(words)
         return Transient(words, kind="timeout" if str(kind).endswith("timeout") else None)
     if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+        # A runner may have begun before it refused the input, so the cost is not known.
         return Rejected(words, cost_micros=None)
     return JobError(words, cost_micros=None)
 
@@ -40,6 +43,7 @@ def build_failure(answer: httpx.Response, words: str) -> JobError:
 def find_images(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The objects of all images, each with its `url`; all of them are billed."""
     listed = body.get("images")
+    # Models answer with `images` or, those that make one, with `image`.
     found = listed if isinstance(listed, list) and listed else [body.get("image")]
     return [image for item in found if (image := _parse_image(item)) is not None]
 

@@ -26,6 +26,7 @@ class Answer:
     """Its JSON; None where it holds none."""
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: bytes = b""
+    # Where an API names its outputs by the id (ComfyUI's history), the place of the image depends on it.
     values: Mapping[str, Any] = field(default_factory=dict)
     """For placeholders in places: the prediction's id."""
 
@@ -52,7 +53,9 @@ class ImageOutput:
 
 def has_ended(answer: Answer, options: HttpOptions) -> bool:
     """True if the state is one of the configured ends; any other one is taken for running."""
+    # A state that nobody configured is taken for running: to give up on it would lose an image that is paid for.
     state = options.state
+    # Some services refuse without a state of its own: a flag is set, and the state stays at "completed" (Ideogram).
     if state is None or is_refused(answer, options) or _any_holds(options.failed_when, answer):
         return True
     return _spell(answer.read(state.at)) in {*state.succeeded, *state.failed}
@@ -80,6 +83,7 @@ def read_error_text(answer: Answer, options: HttpOptions, *, is_error: bool = Fa
         is_error: It is a 4xx or 5xx: their words rarely stand where a prediction's do, so the usual places count too.
     """
     words = answer.read(options.error)
+    # A 4xx often has a form of its own, such as `detail`, whatever the instance's `error` names.
     if words is None and (is_error or options.error is None):
         return find_words(answer.document)
     return find_words(words) or ("" if words is None else str(words))
@@ -93,11 +97,15 @@ def build_failure(answer: Answer, options: HttpOptions, words: str) -> JobError:
         options: The instance's settings.
         words: The service's own, fit for a message.
     """
+    # An answer about a failure may name its cost; where it does not, the cost stays unknown and the budget keeps its
+    # share.
     reported = read_cost_micros(answer, options)
     cost_micros = 0 if options.failures_are_free else reported
     message = words or "the prediction failed"
+    # The configured words come first; those that are known of many services only add to them.
     if is_refused(answer, options) or is_refusal(words, options) or is_moderation(words, find_codes(answer.document)):
         return Refused(message, cost_micros=0 if options.refusals_are_billed is False else cost_micros)
+    # Only a failure that is known to pass is tried again by itself: every other one would be paid for again and again.
     if _contains_any(options.passing, words):
         return Transient(message, cost_micros=cost_micros)
     return JobError(message, cost_micros=cost_micros)
@@ -136,6 +144,7 @@ def read_output(answer: Answer, options: HttpOptions, words: str) -> ImageOutput
         raise UnreadableAnswer(
             f"the answer holds no image at {options.output.at!r}", raw=answer.raw, cost_micros=cost_micros
         )
+    # Every image in the answer is billed.
     usage = {"reported_micros": cost_micros, "images": len(found), **_read_tokens(answer, options)}
     try:
         first = _build_output(found[0], options)
@@ -161,6 +170,7 @@ def read_bytes(answer: Answer, options: HttpOptions, words: str) -> ImageOutput:
     Raises:
         JobError: It is a text in place of an image.
     """
+    # JSON in place of bytes is how such APIs report an error with status 200.
     if not is_text(answer.raw):
         return ImageOutput(image=answer.raw, reported_micros=read_cost_micros(answer, options))
     if words and (is_refusal(words, options) or is_moderation(words, find_codes(answer.document))):
@@ -176,11 +186,13 @@ def read_bytes(answer: Answer, options: HttpOptions, words: str) -> ImageOutput:
 def read_cost_micros(answer: Answer, options: HttpOptions) -> int | None:
     """Read the cost from the last answer, in millionths of a dollar; None where it names no price."""
     cost = options.cost
+    # A cost of the create's answer was read when that answer came.
     return None if cost is None or cost.where != "last" else read_cost(answer, cost)
 
 
 def read_cost(answer: Answer, cost: Cost) -> int | None:
     """A cost as an answer states it, in millionths of a dollar; None for what is no price."""
+    # Headers are text, so a number in one is parsed; a header that is missing is no cost of zero.
     stated = answer.headers.get(cost.header) if cost.header is not None else answer.read(cost.at)
     try:
         amount = float(stated) * cost.times if isinstance(stated, int | float | str) else None
@@ -227,6 +239,7 @@ def _spell(value: Any) -> str:
 
 
 def _list_texts(value: Any) -> list[str]:
+    # Depth needs no bound here: the JSON reader has refused what is nested too deeply.
     if isinstance(value, list):
         return [text for item in value for text in _list_texts(item)]
     return [value] if isinstance(value, str) and value else []

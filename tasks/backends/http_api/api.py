@@ -42,6 +42,7 @@ class DescribedApi:
         self, options: HttpOptions, *, model: str, secrets: Mapping[str, str], connections: int, batch: str = ""
     ) -> None:
         """Talk as `options` says; `secrets` are the values of its environment variables, `batch` names the batch."""
+        # A name of the batch goes into keys and names at the service, so that two batches of one manifest do not meet.
         self._batch = batch
         self._options = options
         self._model = model
@@ -51,6 +52,8 @@ class DescribedApi:
             secrets=list(secrets.values()),
             connections=connections,
             answer_timeout_s=options.timeout_s,
+            # Such APIs have no look-up as a rule, so a create must not be lost to a connection that the server is
+            # closing.
             keepalive_s=SHORT_KEEPALIVE_S,
         )
         self.addresses = ServiceAddresses(
@@ -70,8 +73,10 @@ class DescribedApi:
             Ambiguous: It may have been created.
             BatchStopped: Key or credit: nobody's prediction can be created now.
         """
+        # Before the token is asked for: a token may cost a call, and this job will not be sent.
         for problem in find_image_problems(job, self._options):
             raise Rejected(problem, kind="input_image")
+        # Reading and encoding a large file would hold up every other job of this event loop.
         images = await asyncio.to_thread(build_image_values, job, self._options)
         values = {**self.build_values(job), **images, "attempt": attempt}
         token = await self._get_token()
@@ -86,6 +91,7 @@ class DescribedApi:
 
     async def _pay(self, job: Job, attempt: int, values: Mapping[str, Any]) -> httpx.Response:
         options = self._options
+        # The secrets come last: a row's value must never replace one.
         request = build_request(options.create, {**values, **self._env}, opts_at=options.opts_at, opts=job.backend_opts)
         if options.idempotency_header is not None:
             request["headers"][options.idempotency_header] = build_key(self._batch, job, attempt)
@@ -95,6 +101,7 @@ class DescribedApi:
 
     def _build_refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
         parsed, words = self.parse(answer), self.error_text(answer)
+        # A quota that is used up for the day stops the batch; without this each job would be refused by itself.
         if answer.is_client_error and answers.is_quota(words, self._options):
             return build_credit_stop(self.service, words)
         if answer.is_client_error and (
@@ -112,6 +119,7 @@ class DescribedApi:
             httpx.HTTPError: No answer, or one that says nothing; asking again is free.
         """
         # Where an answer has given the address, the id is that address.
+        # It was stored as the id, because a resumed run has nothing else to ask by.
         url = None if call.at is None else self.addresses.check(prediction_id)
         answer = await self.ask(call, {"id": prediction_id, "model": self._model}, url=url)
         return self.parse(answer, prediction_id, needs_json=True)
@@ -147,11 +155,13 @@ class DescribedApi:
         """
         token = await self._get_token()
         request = build_request(call, {**values, **self._env, TOKEN: token}, url=url)
+        # An answer to a poll may hold the image itself, in base64.
         answer = await self.calls.http.request(call.method, extensions={MOST_BYTES: MOST_ANSWER_BYTES}, **request)
         if answer.status_code == httpx.codes.UNAUTHORIZED and token is not None:
             self._tokens.forget(token)
             request = build_request(call, {**values, **self._env, TOKEN: await self._get_token()}, url=url)
             answer = await self.calls.http.request(call.method, extensions={MOST_BYTES: MOST_ANSWER_BYTES}, **request)
+        # A prediction that the service has deleted; 410 is rarer, and means the same.
         if answer.status_code in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
             raise OutputGone("the service knows no such prediction any more", cost_micros=None)
         require_free_answer(answer, service=self.service, key_env=self._keys, detail=self.error_text(answer))
@@ -161,6 +171,7 @@ class DescribedApi:
         if not self._options.has_token:
             return None
         token = await self._tokens.get()
+        # From now on: an error may quote the request, and the token with it.
         self.calls.hide(token)
         return token
 
@@ -170,9 +181,11 @@ class DescribedApi:
             return await run_token_command(self._options.token_command or [])
         try:
             answer = await self.calls.http.request(
-                before.method, **build_request(before, {"model": self._model, **self._env})
+                before.method,
+                **build_request(before, {"model": self._model, **self._env}),
             )
             require_free_answer(answer, service=self.service, key_env=self._keys, detail=self.error_text(answer))
+            # An empty token is found by `check_token`, with the message that names both settings.
             return str(read_first(parse_json(answer), before.value) or "")
         except (httpx.HTTPError, ValueError) as exc:
             reason = self.calls.describe_error(exc)
@@ -211,6 +224,7 @@ class DescribedApi:
 
 def build_key(batch: str, job: Job, attempt: int) -> str:
     """The key of an attempt: the same for each send of it, and no other attempt of any batch has it."""
+    # Half of the digits: 64 bits and more keep ids apart, and some services limit the length of a key.
     return "-".join(part for part in ("imagen", batch[:16], job.job_id[:32], str(attempt)) if part)
 
 
@@ -220,6 +234,7 @@ def parse_id(answer: Answer, options: HttpOptions) -> str:
     Raises:
         Ambiguous: It cannot be read; the prediction may have been created.
     """
+    # Without an id nothing can be polled, though it may have been created and will be billed.
     found = parse_identifier(answer.read(options.id_place))
     if found is None:
         raise Ambiguous("the answer to a create could not be read: there is no id in it", cost_micros=None)

@@ -65,6 +65,7 @@ class HttpBackend:
         self._options = read_options(context, HttpOptions)
         for setting, url, variable in self._options.secret_channels():
             check_channel(context, setting, url, variable)
+        # A batch's ledger keeps the settings of its run and may come from somebody else, who could name any program.
         if self._options.token_command is not None and not Path(context.file).is_file():
             # The settings of a batch's last run may be somebody else's: what they name is not run.
             raise ConfigError(f"{context.place}.token_command: is run only where a configuration file names it")
@@ -72,12 +73,14 @@ class HttpBackend:
             price=find_price(context.settings.model, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
         self._costs = Costs(pricing=self._pricing, options=self._options)
+        # `image_base64` and `image` are two ways to send the same input.
         self.takes = frozenset(name.removesuffix(BASE64) for name in self._options.images())
 
     def ready(self) -> str | None:
         """True if every variable that the calls name is set."""
         missing = [name for name in self._options.variables() if not read_secret(name)]
         command = self._options.token_command
+        # PATH may differ between the shell and a scheduled run, so this is found before the first job.
         if not missing and command is not None and shutil.which(command[0]) is None:
             return f"install {command[0]}, which token_command names"
         source = find_key_source(missing[0]) if missing else None
@@ -90,6 +93,7 @@ class HttpBackend:
     def problems(self, job: Job) -> list[str]:
         """Nothing is known of what the API takes; but what cannot be sent at all is said."""
         create = self._options.create
+        # A create whose prompt is in the address has neither body nor form.
         content = create.form if create.body is None else create.body
         lost = bool(job.backend_opts) and content is None
         found = ["backend_opts: create has no body that they could be sent in"] * lost
@@ -109,6 +113,7 @@ class HttpBackend:
 
     def allowance(self) -> Allowance:
         """Instances that create at the same address with the same keys share it."""
+        # All keys of the instance decide the account; a hash of them, for this text goes into the ledger's limits.
         keys = "".join(read_secret(name) for name in self._options.variables())
         return Allowance(
             account=f"{httpx.URL(fill_address(self._options.create.url or '', {})).host} {hash_text(keys)}",
@@ -118,6 +123,7 @@ class HttpBackend:
     @property
     def keeps_list(self) -> bool:
         """True where `find` lists predictions that are polled by their ids."""
+        # Without polling an id means nothing to the service, so the list cannot be shared by id.
         return self._options.find is not None and self._options.poll is not None
 
     async def read_service_time_us(self) -> int | None:
@@ -133,12 +139,14 @@ class HttpBackend:
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Find a lost prediction as configured: a look-up, or the same create once more; else nobody knows."""
+        # Nothing can be paid twice here, so an unanswered create counts as never made.
         if self._pricing.free:
             return None
         return await self._lost.find(job, since, known, self.submit)
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
         """The answer that came with the create, or the one that polling ends with."""
+        # The create's answer is here only in the process that sent it; it is not stored with the attempt.
         created = prediction.output if isinstance(prediction.output, Answer) else None
         try:
             if self._options.poll is not None:
@@ -166,6 +174,7 @@ class HttpBackend:
         except JobError as error:
             self._costs.price_error(job, error)
             raise
+        # The attempt's own id is in the ledger; this one only has to be an id.
         return self._costs.end(job, Prediction(prediction_id=f"imagen-{job.job_id[:32]}"), output, answer)
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
@@ -192,11 +201,13 @@ class HttpBackend:
         if self._options.poll is not None:
             prediction_id = parse_id(answer, self._options)
             return Prediction(prediction_id=prediction_id, created_at=to_instant(self._clock.now_us()), output=answer)
+        # Some APIs name the request in a header, which support can find. Without one the job names the prediction.
         name = parse_identifier(response.headers.get("x-request-id")) or f"imagen-{job.job_id[:32]}"
         return Prediction(prediction_id=name, output=answer)
 
     @cached_property
     def _connections(self) -> int:
+        # A few beside the jobs in flight: polls, look-ups and cancels must not wait for creates that last minutes.
         return self._context.settings.concurrency + 8
 
     @cached_property

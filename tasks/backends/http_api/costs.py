@@ -27,6 +27,7 @@ class Costs:
     def price_error(self, job: Job, error: JobError) -> None:
         """Give an error of a whole answer the price of the image, where the service has stated none."""
         is_billed = isinstance(error, Refused) and self.options.refusals_are_billed
+        # An unreadable answer was a whole answer, so the image was made and is billed.
         if error.cost_micros is None and (isinstance(error, UnreadableAnswer) or is_billed):
             error.cost_micros = self.estimate(job)
 
@@ -37,6 +38,7 @@ class Costs:
         )
         priced, cost = self.pricing.cost_micros(used), self.options.cost
         reported = output.reported_micros
+        # Some services state the cost when they accept a request, and not again with the result (BFL, 2026-11).
         if created is not None and cost is not None and cost.where == "create":
             reported = answers.read_cost(created, cost)
         # A cost in another unit than it is read in is no cost: then nothing is known.
@@ -57,5 +59,6 @@ class Costs:
         return Used(
             images=1,
             megapixels=width * height / 1e6 if width and height else None,
+            # The size of reference images is not known here, and a price may count it.
             input_megapixels=None if job.image else 0.0,
         )

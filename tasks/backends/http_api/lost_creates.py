@@ -23,6 +23,7 @@ from tasks.core.values import parse_identifier
 
 LOOKUPS = 4
 """How often a lost prediction is looked for before it counts as never created, or a create is repeated under its key."""
+# Seconds; the service has to notice that the connection is gone before it takes the same key again.
 REPEAT_PAUSE_S = 2.0
 
 
@@ -78,6 +79,8 @@ class LostCreates:
         """
         pause_s = self.options.find.patience_s / (LOOKUPS - 1) if self.options.find else 0.0
         for look in range(LOOKUPS):
+            # No pause before the first look: most lost answers were lost on their way back, and the prediction is
+            # there.
             if look:
                 await self.clock.sleep(pause_s)
             await self.limiter.acquire()
@@ -85,6 +88,7 @@ class LostCreates:
                 listed: list[str] = await retry_look(httpx.HTTPError, self.clock.sleep)(self._list, job, since)
             except (httpx.HTTPError, OutputGone) as exc:
                 raise Ambiguous(f"the look-up gives no answer ({type(exc).__name__})", cost_micros=None) from exc
+            # A prediction that another attempt has is not this one's, though the list shows it under the same job.
             taken = await find_taken(known, listed)
             found = [prediction_id for prediction_id in dict.fromkeys(listed) if prediction_id not in taken]
             # A list by job holds the other batches' predictions of the same job, so any that is free is as good.
@@ -98,12 +102,14 @@ class LostCreates:
         """The attempt whose create may be repeated under its key; None where the service would make another prediction."""
         if self.options.idempotency_header is None:
             return None
+        # This process knows that its create was not answered; a later run has only the ledger to go by.
         if job.job_id in self.unanswered:
             return self.unanswered[job.job_id]
         number: int | None = getattr(known, "number", None)
         if number is None or self.options.idempotency_lasts_s is None:
             return None
         # Half of the time is left for clocks that differ and for the wait until the repetition is answered.
+        # Older than that, the service may have forgotten the key and would make, and bill, a second prediction.
         age_s = (to_instant(self.clock.now_us()) - since).total_seconds()
         return number if 0 <= age_s < self.options.idempotency_lasts_s / 2 else None
 
@@ -117,6 +123,7 @@ class LostCreates:
             await self.clock.sleep(REPEAT_PAUSE_S)
             try:
                 return await submit(job, attempt=attempt)
+            # A 429 speaks of the repetition; it says nothing about the first create.
             except Throttled as error:
                 self.unanswered[job.job_id] = attempt  # the first create is as unanswered as before
                 await self.clock.sleep(error.retry_after_s or REPEAT_PAUSE_S)

@@ -28,6 +28,8 @@ from tasks.store.references import INPUTS
 
 OF_THE_JOB = frozenset(
     {
+        # Every placeholder that a row can fill. A name outside these lists is a mistake that is found before anything
+        # is sent.
         "prompt",
         "negative_prompt",
         "seed",
@@ -48,6 +50,7 @@ OF_IMAGES = frozenset(name + form for name in INPUTS for form in ("", BASE64))
 OF_A_CREATE = OF_THE_JOB | {"attempt", TOKEN}
 OF_A_PREDICTION = frozenset({"id", "model", TOKEN})
 OF_A_LOOKUP = OF_THE_JOB | {"since", TOKEN}
+# Prompts stay out of headers: they hold letters that no header can, and their line ends would begin a new one.
 OF_A_HEADER = frozenset({"job_id", "batch", "attempt", "model", "id", TOKEN})
 
 
@@ -102,6 +105,7 @@ class HttpOptions(Section):
     opts_at: Pointer = Field("", description="object of create.body or create.form into which backend_opts are merged")
     default_width: int | None = Field(None, ge=16, description="where the row gives no size; null: none is sent")
     default_height: int | None = Field(None, ge=16, description="likewise")
+    # Seconds; 300 covers the slowest models at their usual times, and an hour-long one sets its own.
     timeout_s: float = Field(300.0, gt=0, le=86_400, description="for one prediction")
     usual_latency_s: float = Field(10.0, ge=0, le=86_400, description="seconds that one takes")
     requests_per_min: float = Field(600.0, gt=0, description="polls, look-ups and cancels at most")
@@ -115,6 +119,7 @@ class HttpOptions(Section):
     @model_validator(mode="after")
     def _holds_together(self) -> HttpOptions:
         for problem in self._problems():
+            # One at a time: pydantic keeps only the first error that a validator raises.
             raise ValueError(problem)
         for name, call, allowed in self._calls():
             _check_call(name, call, allowed)
@@ -124,6 +129,7 @@ class HttpOptions(Section):
         content = self.create.form if self.create.body is None else self.create.body
         if self.create.url is None:
             yield "create: needs a url"
+        # A create without the prompt would make the same image for every row, and bill each of them.
         if "prompt" not in find_names([self.create.url, content]):
             yield 'create: {prompt} stands nowhere in it; write body: {prompt: "{prompt}"}'
         if self.poll is not None and (self.id_place is None or self.state is None):
@@ -150,6 +156,7 @@ class HttpOptions(Section):
         if used and not self.has_token:
             yield f"{used[0]}: nothing gives {{token}}; write before or token_command"
         if self.has_token and not used:
+            # A token that no call sends is a header that was forgotten, and every call would fail with 401.
             yield 'before, token_command: no call sends {token}; write headers: {Authorization: "Bearer {token}"}'
 
     @property
@@ -186,6 +193,7 @@ class HttpOptions(Section):
             # A variable may also be the host, and then it is no key.
             url = call.url or ""
             path = urlsplit(url)._replace(scheme="", netloc="").geturl()
+            # `{env:HOST}` in the host is filled in, because the check of the channel has to see the real host.
             values = {name: read_secret(name.removeprefix(ENV)) for name in find_names(url) if name.startswith(ENV)}
             for name in find_names([path, call.headers, call.body if setting == "before" else None]):
                 if name.startswith(ENV):

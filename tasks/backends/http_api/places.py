@@ -13,6 +13,7 @@ from jsonpointer import JsonPointer, JsonPointerException
 from pydantic import AfterValidator
 
 PATH = "$"
+# A `$..*` over a large answer would list every value of it.
 MOST_FOUND = 1_000
 """Values of one JSONPath that are looked at."""
 
@@ -48,6 +49,7 @@ def read_all(document: Any, place: str | list[str] | None, values: Mapping[str, 
     """Everything but null that stands at the first of the places that holds something."""
     places = [place] if isinstance(place, str) else place or []
     for one in places:
+        # null says that there is nothing, so the next place is asked
         found = [value for value in _read_one(document, one, values or {}) if value is not None]
         if found:
             yield from found
@@ -61,10 +63,11 @@ def _read_one(document: Any, place: str, values: Mapping[str, Any]) -> Iterator[
                 return
             for number, match in enumerate(jsonpath.finditer(place, document)):
                 if number == MOST_FOUND:
-                    return
+                    return  # the rest of a huge list cannot be the image
                 yield match.obj
         else:
             yield JsonPointer(_fill_pointer(place, values)).resolve(document, None)
+    # An answer that does not have the expected form simply holds nothing at that place.
     except (jsonpath.JSONPathError, JsonPointerException, RecursionError, TypeError):
         return
 

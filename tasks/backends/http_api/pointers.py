@@ -32,6 +32,7 @@ def can_hold(document: Any, pointer: str) -> bool:
 def merge_into(document: dict[str, Any], pointer: str, values: dict[str, Any]) -> None:
     """Merge values into the object that stands there, which is made where nothing does; null takes one away."""
     target: Any = document
+    # `setdefault` makes the objects on the way, as far as a row's options need them.
     for part in JsonPointer(pointer).parts:
         target = target.setdefault(part, {})
     for name, value in values.items():

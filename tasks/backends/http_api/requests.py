@@ -42,9 +42,12 @@ def build_request(
         request["json"] = fill(call.body, values)
         merge_into(request["json"], opts_at, dict(opts or {}))
     elif call.form is not None:
+        # A field that is one image placeholder becomes a file; mixed with text it could only be text.
         files = {name: values[kept] for name, text in call.form.items() if (kept := _name_file(text, values))}
         form = fill({name: text for name, text in call.form.items() if name not in files}, values)
         merge_into(form, opts_at, dict(opts or {}))
+        # httpx sends a multipart form only where `files` is given, so plain fields travel in it too, without a file
+        # name.
         request["files"] = [*_list_fields(form), *_list_files(files)]
     return request
 
@@ -73,4 +76,5 @@ def _list_files(files: Mapping[str, bytes]) -> list[tuple[str, tuple[str, bytes,
 
 def _spell(value: Any) -> str:
     """A value as the text of a form's field."""
+    # A form has only text: JSON's spelling of numbers, true and lists is what services expect in it.
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

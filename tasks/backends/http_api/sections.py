@@ -21,6 +21,7 @@ def _check_header_name(value: str) -> str:
 
 HeaderName = Annotated[str, AfterValidator(_check_header_name)]
 Scalar = str | int | float | bool | None
+# `is: false` and `is: [false, BLOCKED]` both read well in YAML.
 Scalars = Annotated[list[Scalar], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
 """One value, or a list of them."""
 
@@ -36,6 +37,7 @@ def _parse_factor(value: Any) -> Any:
 class Section(BaseModel):
     """A part of the settings: nothing unknown in it, nothing converted."""
 
+    # Strict: YAML 1.1 reads `no` as false and `1e3` as text, and a silent conversion would hide the mistake.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
 
 
@@ -76,6 +78,7 @@ class Lookup(Call):
         "", description="where the list stands; null: the answer is the prediction itself, or 404"
     )
     id: Place = Field("/id", description="where the id stands in an item")
+    # Seconds; lists of large services lag by a few seconds, rarely by more than ten.
     patience_s: float = Field(20.0, ge=0, le=600, description="how long one may take to show up there")
 
 
@@ -124,6 +127,7 @@ class Cost(Section):
 
     at: Place | None = Field(None, description="where the price stands")
     header: HeaderName | None = Field(None, description="or the header that holds it")
+    # xAI counts in ticks of 10^-10 dollars (recorded 2026), hence such small factors.
     times: Annotated[float, BeforeValidator(_parse_factor)] = Field(
         1.0, gt=0, le=1e6, allow_inf_nan=False, description="dollars of one unit of it: 0.001"
     )

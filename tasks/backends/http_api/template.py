@@ -16,6 +16,7 @@ ENV = "env:"
 TOKEN = "token"  # noqa: S105  the name of a placeholder
 """The token that an earlier call, or a program, gives for all other calls."""
 _ENV_NAME = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
+# `owner/name` is part of the path there, and %2F is not understood by every server.
 _KEEPS_SLASHES = frozenset({"model"})
 
 
@@ -57,9 +58,11 @@ def fill(tree: Any, values: Mapping[str, Any]) -> Any:
     """The template with its placeholders filled in; what has no value is None, or left out of what holds it."""
     if isinstance(tree, str):
         whole = _PLACEHOLDER.fullmatch(tree)
+        # A text that is one placeholder keeps the value's type: a seed has to stay a number in JSON.
         return values.get(whole[1]) if whole and whole[1] is not None else fill_text(tree, values)
     if isinstance(tree, Mapping):
         filled = ((key, fill(value, values)) for key, value in tree.items())
+        # None is left out: most services refuse `"seed": null`, though the input is optional.
         return {key: value for key, value in filled if value is not None}
     if isinstance(tree, list):
         return [value for item in tree if (value := fill(item, values)) is not None]
@@ -81,6 +84,7 @@ def fill_text(text: str, values: Mapping[str, Any]) -> str:
 def fill_address(text: str, values: Mapping[str, Any]) -> str:
     """The address with its placeholders filled in, so that no value can lead anywhere else."""
     quoted = {
+        # Quoted without exceptions: a prompt with `/../` or `?` must not lead to another path.
         name: quote(str(value), safe="/" if name in _KEEPS_SLASHES else "")
         for name, value in values.items()
         if value is not None

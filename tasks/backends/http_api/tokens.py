@@ -23,6 +23,7 @@ class TokenSource:
         self._lasts_s = lasts_s
         self._now_s = now_s
         self._token = ""
+        # The first call asks at once.
         self._until_s = 0.0
         self._one_question = asyncio.Lock()
 
@@ -32,6 +33,7 @@ class TokenSource:
         Raises:
             BatchStopped: None can be had.
         """
+        # Many jobs start together; one of them asks, and the others use its token.
         async with self._one_question:
             if not self._token or self._now_s() >= self._until_s:
                 self._token = check_token(await self._ask())
@@ -40,6 +42,7 @@ class TokenSource:
 
     def forget(self, token: str) -> None:
         """Ask anew next time: the service does not take this one any more."""
+        # A call that was sent with an older token must not throw away the new one.
         if token == self._token:
             self._token = ""
 
@@ -51,6 +54,7 @@ def check_token(text: str) -> str:
         BatchStopped: It is none: empty, too long, or with signs that no header holds.
     """
     token = text.strip()
+    # A line end inside would add a header of its own to every call.
     if not token or len(token) > LONGEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise BatchStopped("token", "what was given as the token is none; look at `before` or `token_command`")
     return token
@@ -64,12 +68,14 @@ async def run_token_command(command: Sequence[str]) -> str:
     """
     name = command[0]
     try:
+        # No shell: a model's name or a path inside the arguments must not be able to become a command.
         process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
     except (OSError, ValueError) as exc:
         raise BatchStopped("token", f"token_command: {name} cannot be run ({exc})") from exc
     try:
         output, errors = await asyncio.wait_for(process.communicate(), COMMAND_TIMEOUT_S)
     except TimeoutError:
+        # A program that waits for a password would otherwise hang until the user looks.
         process.kill()
         await process.wait()
         raise BatchStopped("token", f"token_command: {name} gave nothing within {COMMAND_TIMEOUT_S:.0f} s") from None

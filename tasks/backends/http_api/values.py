@@ -12,11 +12,13 @@ from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
 from tasks.store.references import build_data_address, get_references, read_reference
 
+# Pixels. Latent diffusion models work on blocks of eight.
 GRID_PX = 8
 
 
 def resolve_size(job: Job, options: HttpOptions) -> tuple[int | None, int | None]:
     """Width and height in pixels, where the row or the configuration says them."""
+    # Only where the configuration says a default: sizes that nobody asked for may be refused, or cost more.
     if options.default_width and options.default_height:
         return resolve_requested_size(job, default=(options.default_width, options.default_height), grid_px=GRID_PX)
     return job.width, job.height
@@ -50,6 +52,7 @@ def build_image_values(job: Job, options: HttpOptions) -> dict[str, str | bytes]
     named = options.images()
     for name, image in get_references(job).items():
         if not image.is_file:
+            # An address is passed on as it is. This machine fetches nothing that a row names.
             values[name] = image.address
         elif named & {name, name + BASE64}:
             data = read_reference(image)

@@ -50,8 +50,10 @@ def parse_image_answer(document: object, raw: bytes, media_type: str = "") -> Im
     Raises:
         UnreadableAnswer: It is no such object, or its image cannot be decoded. It may have been billed.
     """
+    # Servers that only speak the API leave out `data`, or send null, where nothing was made.
     if not isinstance(document, dict) or not isinstance(document.get("data", []), list | None):
         raise build_unreadable("it is not an answer of the images API", raw, media_type)
+    # Whatever else stands in the list is no image, and must not hide one that follows it.
     items = [item for item in document.get("data") or [] if isinstance(item, dict)]
     usage = document.get("usage")
     try:

@@ -38,6 +38,7 @@ class ImagesApi:
         self.service = httpx.URL(base).host
         self._key_env = key_env
         self._timeout_s = timeout_s
+        # The base of a gateway may have a path of its own before /v1.
         self.calls = HttpCalls(
             base=base,
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -68,6 +69,7 @@ class ImagesApi:
         if not answer.is_success:
             raise self.refusal(answer)
         return RawAnswer(
+            # OpenAI's own id of the request is what its support asks for; ours stands in where a server sends none.
             request_id=parse_identifier(answer.headers.get("x-request-id")) or client_request_id,
             body=answer.content,
             media_type=answer.headers.get("content-type", ""),
@@ -85,6 +87,7 @@ class ImagesApi:
             document = parse_json_bytes(raw.body)
         except ValueError as exc:
             raise build_unreadable(str(exc), raw.body, raw.media_type) from exc
+        # Gateways report a provider's refusal with status 200 and an `error` in the body.
         if isinstance(document, dict) and document.get("error") and not document.get("data"):
             raise self._explain_error(document, raw)
         return parse_image_answer(document, raw.body, raw.media_type)
@@ -100,6 +103,7 @@ class ImagesApi:
     def refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
         """Build the error that an answer other than 2xx proves."""
         error = read_error(parse_json_object(answer))
+        # Only the message: the whole error object repeats the prompt, and for edits the image.
         detail = self.calls.error_text(error.get("message") or answer.reason_phrase or f"status {answer.status_code}")
         refusal = build_refusal(answer, detail, service=self.service, key_env=self._key_env)
         if isinstance(refusal, Refused):
@@ -132,6 +136,7 @@ def build_moderation_error(error: Mapping[str, Any], detail: str) -> Refused:
     """A refusal by moderation; one of the image comes after the image was made, and nobody says that it is free."""
     details = error.get("moderation_details")
     stage = error.get("moderation_stage") or (details.get("moderation_stage") if isinstance(details, dict) else None)
+    # Moderation of the prompt comes before anything is made, and is not billed.
     return Refused(detail, cost_micros=None if stage == "output" else 0)
 
 
@@ -139,11 +144,13 @@ def build_throttled(answer: httpx.Response, detail: str) -> Throttled:
     """Build the error of a 429: the pause comes from its headers first, then from its words."""
     after_s = read_retry_after(answer)
     if after_s is None:
+        # LiteLLM and some proxies pass OpenAI's headers on and drop Retry-After.
         after_s = parse_duration(answer.headers.get("x-ratelimit-reset-requests", ""))
     if after_s is None and (words := _TRY_AGAIN.search(detail)):
         after_s = float(words[1]) * _UNIT_S[words[2].lower()]
     stated = _STATED_RATE.search(detail)
     limit = stated[1] if stated else answer.headers.get("x-ratelimit-limit-requests", "")
+    # A limit of 0 would stop the batch for ever, so it is taken for no statement.
     per_min = float(limit) if re.fullmatch(r"\d+", limit) and int(limit) > 0 else None
     return Throttled(detail, retry_after_s=after_s, creates_per_min=per_min)
 
@@ -151,6 +158,7 @@ def build_throttled(answer: httpx.Response, detail: str) -> Throttled:
 def parse_duration(text: str) -> float | None:
     """Seconds of a duration as `x-ratelimit-reset-requests` gives it: `1s`, `6m0s`, `250ms`."""
     parts = _DURATION.findall(text)
+    # The parts must make up the whole text: "1x30s" is no duration of 30 seconds.
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return None
     return sum(float(number) * _UNIT_S[unit] for number, unit in parts)

@@ -47,7 +47,9 @@ class OpenAIBackend:
         self._context = context
         self._options = options
         self._pricing = Pricing(
-            price=find_price(context.settings.model, context.prices), image_micros=to_micros(context.settings.price_usd)
+            # A price of the user's own, per image, wins over the tokens that the table prices.
+            price=find_price(context.settings.model, context.prices),
+            image_micros=to_micros(context.settings.price_usd),
         )
         self._costs = Costs(pricing=self._pricing, options=self._options)
 
@@ -64,6 +66,7 @@ class OpenAIBackend:
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the tokens that such an image can be."""
+        # Beforehand the tokens are bounded from above, so the estimate is the most that it can cost.
         most_micros = self._costs.most_micros(build_body(job, self._options), from_images=job.image is not None)
         return Estimate(
             cost_micros=most_micros,
@@ -75,6 +78,7 @@ class OpenAIBackend:
     def allowance(self) -> Allowance:
         """The key's: instances with the same one share it."""
         return Allowance(
+            # The key's hash, because two instances with one key share one allowance and the key must not be stored.
             account=f"{self._options.api_base} {hash_text(self._key)}",
             creates_per_min=self._context.settings.creates_per_min,
         )
@@ -84,12 +88,14 @@ class OpenAIBackend:
         body = build_body(job, self._options)
         path, content = GENERATIONS, {"json": body}
         if job.image is not None:
+            # Files are read and encoded off the event loop: an edit may hold many megabytes.
             path, content = EDITS, await asyncio.to_thread(edits.build_content, job, body)
         answer = await self._api.make(path, content, client_request_id=f"{_build_log_name(job)}-{attempt}")
         return Prediction(prediction_id=answer.request_id, output=answer)
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Nobody can tell, which matters only where an image costs something."""
+        # An image that costs nothing may be made again, so no job has to be held for it.
         if self._pricing.free:
             return None
         message = (
@@ -101,6 +107,7 @@ class OpenAIBackend:
         """The answer that came with the submit; in another process there is none."""
         raw = prediction.output
         if not isinstance(raw, RawAnswer):
+            # The create was answered, so it is billed at the fixed price; by tokens the cost is not known any more.
             raise OutputGone(
                 "it was made and paid for, but its run ended before it was on disk, and the images API keeps nothing",
                 cost_micros=self._pricing.image_micros,
@@ -124,6 +131,7 @@ class OpenAIBackend:
             raise
         ended = self._check(job, prediction_id, answer)
         reported = check_reported(raw.reported_micros, ended.cost_micros)
+        # A price that the user has set stays: it may hold what the gateway cannot know, such as a discount.
         if reported is None or self._pricing.image_micros is not None:
             return ended
         return replace(ended, cost_micros=reported, cost_source="reported")
@@ -149,6 +157,7 @@ class OpenAIBackend:
             return answer.image
         address = str(answer.address)
         if not address.startswith("data:"):
+            # Some servers give addresses relative to their own (LocalAI).
             address = str(httpx.URL(self._options.api_base).join(address))
         try:
             return await self._delivery.fetch(address)
@@ -169,6 +178,7 @@ class OpenAIBackend:
 
     @cached_property
     def _connections(self) -> int:
+        # A few more than the jobs: a download must not wait for a create that lasts a minute.
         return self._context.settings.concurrency + 8
 
     @cached_property

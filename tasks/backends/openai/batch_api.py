@@ -19,6 +19,7 @@ from tasks.backends.client.calls import require_free_answer
 from tasks.backends.openai.api import ImagesApi, read_error
 from tasks.core.errors import Ambiguous, NotCreated, OutputGone
 
+# The endpoint inside a batch is OpenAI's own path, whatever the base of the instance is.
 ENDPOINT = "/v1/images/generations"
 MARK = "imagen"
 """Key of our metadata: what bears it was created by this program."""
@@ -50,10 +51,12 @@ class BatchApi:
             NotCreated: It is not there, or nobody knows; nothing was created that costs money.
             Throttled, Rejected, BatchStopped: As for any call.
         """
+        # Built in memory: 200 jobs of some kilobytes each. Images are not sent through batches.
         data = b"".join(json.dumps(_build_line(asked), ensure_ascii=False).encode() + b"\n" for asked in lines)
         files = {"file": (f"{name}.jsonl", data, "application/jsonl")}
         try:
             answer = await self._images.calls.pay("POST", "/files", data={"purpose": "batch"}, files=files)
+        # A file without a batch costs nothing, so an upload whose answer was lost is simply made again.
         except Ambiguous as error:
             raise NotCreated(f"the batch's file could not be stored ({error})") from error
         file_id = parse_json_object(answer).get("id")
@@ -61,6 +64,7 @@ class BatchApi:
             return file_id
         refusal = self._images.refusal(answer)
         if isinstance(refusal, Ambiguous):
+            # A 5xx to an upload is as free as a lost answer.
             raise NotCreated(f"the batch's file could not be stored ({refusal})")
         raise refusal
 
@@ -75,13 +79,14 @@ class BatchApi:
         body = {
             "input_file_id": file_id,
             "endpoint": ENDPOINT,
-            "completion_window": "24h",
+            "completion_window": "24h",  # the only window that the API knows (read 2026-11)
             "metadata": {MARK: name},
         }
         answer = await self._images.calls.pay("POST", "/batches", json=body)
         if not answer.is_success:
             raise self._images.refusal(answer)
         batch_id = parse_json_object(answer).get("id")
+        # A batch may exist whose id nobody knows: found later by the names in its file.
         if not isinstance(batch_id, str):
             raise Ambiguous("the answer to the create of a batch could not be read", cost_micros=None)
         return batch_id
@@ -119,10 +124,13 @@ class BatchApi:
             query = {"limit": PAGE} | ({} if after is None else {"after": after})
             page = self._free(await self._http.get("/batches", params=query), "data")
             for batch in page["data"]:
+                # The list comes newest first, so everything that follows is older too.
                 if (batch.get("created_at") or 0) < since.timestamp():
                     return found
+                # Other programs use the same key, and their batches are none of ours.
                 if MARK in (batch.get("metadata") or {}):
                     found.append(batch)
+            # An empty page that claims more would be asked for without end.
             if not page.get("has_more") or not page["data"]:
                 return found
             after = page["data"][-1]["id"]
@@ -148,6 +156,7 @@ class BatchApi:
             if answer.status_code == httpx.codes.NOT_FOUND:
                 raise OutputGone("the provider has deleted the batch's output", cost_micros=None)
             if not answer.is_success:
+                # A streamed body has to be read before its words can be quoted.
                 await answer.aread()
             self._require(answer)
             await _write(path, answer.aiter_bytes())
@@ -155,6 +164,7 @@ class BatchApi:
     def _free(self, answer: httpx.Response, needed: str) -> dict[str, Any]:
         self._require(answer)
         body = parse_json_object(answer)
+        # An answer of 2xx that is no batch comes from something in between, and says nothing.
         if not isinstance(body.get(needed), str | list):
             raise httpx.DecodingError("the answer cannot be read", request=answer.request)
         return body

@@ -27,9 +27,11 @@ from tasks.core.clock import Clock
 from tasks.core.errors import Ambiguous, UnreadableAnswer
 from tasks.core.records import Job, Prediction
 
+# Of the batch's identity. With the job's 40 and two dashes, an attempt's number fits into 64 characters.
 BATCH_DIGITS = 12
 NAME_DIGITS = 40
 """Of the job's identity, in its name in a batch (64 characters at most)."""
+# The list is asked from a minute earlier: `created_at` has whole seconds, and the time of the send is an estimate.
 CLOCK_SKEW = timedelta(seconds=60)
 LOOKUPS = 4
 LOOKUP_PATIENCE_S = 20.0
@@ -41,6 +43,7 @@ READ_AT_ONCE = 8
 class OpenAIBatchBackend(OpenAIBackend):
     """One model behind the Batch API; edits are batches of their own there, which are not made here."""
 
+    # `/images/edits` is another endpoint, and a batch has one endpoint for all of its lines.
     takes = ()
     keeps_list = True
 
@@ -69,6 +72,8 @@ class OpenAIBatchBackend(OpenAIBackend):
             named = await self._list.find_named((self._name_stem(job), _get_name_stem(job)), since - CLOCK_SKEW)
             taken = await find_taken(known, named)
             found = [prediction_id for prediction_id in named if prediction_id not in taken]
+            # Two batches with one job's name, and neither belongs to another attempt: guessing could pay for one and
+            # lose the other.
             if len(found) > 1:
                 raise Ambiguous(f"{len(found)} batches hold this job", cost_micros=None)
             if found:
@@ -91,6 +96,7 @@ class OpenAIBatchBackend(OpenAIBackend):
         """Wait until the batch has ended and its files are here; then read the job's own line."""
         batch_id, _, name = prediction.prediction_id.partition("/")
         results = await self._ended.get(batch_id)
+        # Bounded: a batch of 200 images that ends at once would otherwise be decoded into memory all together.
         await self._reading.acquire()
         try:
             answer = await asyncio.to_thread(results.answer, name)
@@ -99,6 +105,7 @@ class OpenAIBatchBackend(OpenAIBackend):
             self._reading.release()
             error.cost_micros = self._pricing.image_micros
             raise
+        # Whatever is raised, `fetch` will not come to give the place back.
         except BaseException:
             self._reading.release()
             raise
@@ -117,7 +124,7 @@ class OpenAIBatchBackend(OpenAIBackend):
                 self._reading.release()
 
     async def cancel(self, prediction: Prediction) -> None:
-        """Nothing: a batch is left to end, and the next run collects it."""
+        """Do nothing: a batch cannot be cancelled for one of its jobs. It is left to end, and the next run collects it."""
 
     async def close(self) -> None:
         """Stop waiting, and remove what was downloaded."""
@@ -128,6 +135,7 @@ class OpenAIBatchBackend(OpenAIBackend):
 
     async def _create(self, lines: Sequence[BatchLine]) -> str:
         """One batch of these lines."""
+        # A name of its own at every try: the same one would make two batches that nobody can tell apart.
         name = uuid.uuid4().hex
         return await self._batches.create(await self._batches.upload(lines, name), name)
 

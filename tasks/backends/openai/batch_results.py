@@ -19,6 +19,7 @@ from tasks.core.values import parse_count
 
 EXPIRED = "batch_expired"
 CANCELLED = "batch_cancelled"
+# OpenAI limits the tokens that are queued for a model, over all batches of an organisation.
 COME_LATER = frozenset({"token_limit_exceeded", "rate_limit_exceeded"})
 """Codes of a batch that was not begun because too much is queued already; nothing is billed."""
 ROOM_PAUSE_S = 300.0
@@ -32,6 +33,7 @@ class BatchResults:
         """Read where each line of its files begins; this reads them once."""
         self._batch = batch
         self._paths = paths
+        # Only where each line begins is kept in memory: the lines hold the images.
         self._places: dict[str, tuple[Path, int]] = {}
         for path in paths:
             place = 0
@@ -50,6 +52,7 @@ class BatchResults:
             JobError: It ended without an image; its type says whether another attempt may help, and its cost is 0
                 where the batch says that the request was not done.
         """
+        # A batch that failed as a whole, or expired before its turn, has no line for the job.
         if custom_id not in self._places:
             raise self._without_a_line()
         path, place = self._places[custom_id]
@@ -73,6 +76,8 @@ class BatchResults:
         problem = _find_problem(self._batch.get("errors"))
         code, words = problem.get("code"), str(problem.get("message") or f"the batch ended as {status}")
         if status == "failed":
+            # Seen from the job: it was never begun, so waiting for room is free. Anything else would fail the same way
+            # again.
             return NoRoom(words, retry_after_s=ROOM_PAUSE_S) if code in COME_LATER else Rejected(words)
         if status == "expired":
             return Transient("the batch expired before its turn came", kind="expired", cost_micros=None)
@@ -100,6 +105,7 @@ def _parse_line(line: Mapping[str, Any]) -> ImageAnswer:
     if not isinstance(response, dict):
         raise _build_undone_error(error if isinstance(error, dict) else {})
     body = response.get("body")
+    # The line's own status is that of the request inside the batch, not that of the batch.
     if response.get("status_code") != httpx.codes.OK:
         raise _build_failure(response, body if isinstance(body, dict) else {})
     return parse_image_answer(body, json.dumps(body).encode(), "application/json")

@@ -30,12 +30,14 @@ class Costs:
         """The most that a request can cost, millionths of a dollar; None where that is not known."""
         facts = get_model_facts(str(body.get("model", "")))
         known = facts.output_tokens(body.get("quality"), body.get("size")) if facts else None
+        # Bytes are an upper bound of tokens in every text encoding that OpenAI uses.
         prompt_tokens = len(str(body.get("prompt", "")).encode("utf-8", "surrogatepass")) + PROMPT_OVERHEAD_TOKENS
         return self._cost_micros(
             Used(
                 images=1,
                 input_tokens=prompt_tokens,
                 input_image_tokens=self.options.input_image_tokens if from_images else 0.0,
+                # The configured number wins, also over facts that this file knows of the model.
                 output_tokens=self.options.output_tokens or known,
                 output_text_tokens=facts.text_tokens if facts and not self.options.output_tokens else 0.0,
             )
@@ -87,4 +89,5 @@ def _count(usage: Any, name: str) -> float | None:
 
 def _subtract(total: float | None, part: float | None) -> float | None:
     """Subtract a part from a total; None where either is unknown, or the part is more than the whole."""
+    # A part larger than the whole means that the counts are not what they are taken for.
     return None if total is None or part is None or part > total else total - part

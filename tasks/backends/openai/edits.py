@@ -13,7 +13,7 @@ from typing import Any
 from tasks.core.records import Job, ReferenceImage
 from tasks.store.references import build_data_address, get_media_type, get_references, read_reference
 
-AS_TEXT = (str, int, float)
+AS_TEXT = (str, int, float)  # bool is an int; httpx writes it as true and false
 """Types that a field of a form can hold."""
 
 
@@ -24,6 +24,7 @@ def build_content(job: Job, body: Mapping[str, Any]) -> dict[str, Any]:
         Rejected: A file is gone or has changed since the plan. Nothing was sent.
     """
     images = get_references(job)
+    # A form only where every image is a file: an address inside a form would be taken for the file's content.
     if all(image.is_file for image in images.values()):
         return {"data": dict(body), "files": {name: _build_part(image) for name, image in images.items()}}
     references = {name: {"image_url": _build_address(image)} for name, image in images.items()}

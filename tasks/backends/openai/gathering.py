@@ -36,8 +36,10 @@ class BatchGatherer:
         """
         created: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, created))
+        # Each new job starts the wait anew; jobs come in a burst while the plan is read.
         if self._timer is not None:
             self._timer.cancel()
+        # A full batch goes at once.
         if len(self._waiting) >= self._most:
             self._flush()
         else:
@@ -57,6 +59,7 @@ class BatchGatherer:
 
     def _flush(self) -> None:
         # Who was cancelled while it waited is not paid for.
+        # Whoever was cancelled has no line: its job would be paid for with nobody to take the image.
         group = [(asked, created) for asked, created in self._waiting if not created.done()]
         self._waiting = []
         if group:

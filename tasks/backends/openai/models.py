@@ -22,6 +22,7 @@ LONGEST_PROMPT = 32_000
 (generated from OpenAI's own description of its API), read 2026-11-24."""
 
 _SIZE = re.compile(r"\d{1,5}x\d{1,5}")
+# `gpt-image-1.5-2025-12-16` is priced and sized as `gpt-image-1.5`.
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
@@ -47,6 +48,7 @@ class ModelFacts:
 
     def output_tokens(self, quality: object, size: object) -> int | None:
         """The most tokens that an image can be; None where that is not known."""
+        # An unknown quality is counted as the dearest one, since a budget must not be too small.
         asked = self.tokens.get(str(quality or AUTO)) or max(self.tokens.values(), default=None)
         if asked is None or (size not in STANDARD_SIZES and size != AUTO):
             return None

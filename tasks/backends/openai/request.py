@@ -26,16 +26,20 @@ SQUARE_PX = (1024, 1024)
 def build_body(job: Job, options: OpenAIOptions) -> dict[str, Any]:
     """The body of the job's request, without nulls; a row's options come last and null takes an input away."""
     facts = get_model_facts(job.model)
+    # Servers of other models often refuse inputs that they do not know, so `output_format` goes to known models only.
     sends_format = options.output_format if options.output_format is not None else facts is not None
     values = {
         "model": job.model or None,
         "prompt": normalize_prompt(job.prompt),
+        # One image a request: the answer holds the images as base64, and n of them would have to be whole in one
+        # answer.
         "n": 1,
         "size": choose_size(job, options, facts),
         "quality": options.quality,
         "output_format": job.format if sends_format else None,
         "response_format": options.response_format,
         **{name: getattr(job, source) for name, source in options.extra_inputs.items()},
+        # A row's own options come last, so that every input of a model can be reached.
         **job.backend_opts,
     }
     return {name: value for name, value in values.items() if value is not None}
@@ -45,12 +49,14 @@ def choose_size(job: Job, options: OpenAIOptions, facts: ModelFacts | None) -> s
     """The row's size, or that of its ratio, else the default."""
     if not (job.width or job.height or job.aspect_ratio):
         return options.default_size
+    # Old models have three sizes and no ratios; a ratio that matches one of them means that size.
     if facts is not None and not facts.any_size and job.aspect_ratio and not (job.width or job.height):
         by_ratio = {_reduce_ratio(size): size for size in STANDARD_SIZES}
         across, down = (int(part) for part in job.aspect_ratio.split(":"))
         if size := by_ratio.get((across // gcd(across, down), down // gcd(across, down))):
             return size
     default = options.default_size
+    # `auto` has no area to lay a ratio around.
     area = SQUARE_PX if default in {None, AUTO} else _parse_sides(str(default))
     width, height = resolve_requested_size(job, default=area, grid_px=GRID_PX)
     return f"{width}x{height}"
@@ -65,6 +71,7 @@ def find_problems(job: Job, options: OpenAIOptions) -> list[str]:
         if getattr(job, name) is not None and name not in options.extra_inputs.values()
     ]
     found += explain_several(body)
+    # A streamed answer comes as events, and nothing here reads those.
     if body.get("stream"):
         found.append("stream: is not understood here")
     if not isinstance(body.get("prompt"), str):

@@ -20,6 +20,7 @@ from tasks.store.references import get_media_type
 
 SERVICE = "Replicate"
 ANSWER_TIMEOUT_S = 30.0
+# 1,000 pages of 100 are 100,000 predictions: at 600 creates a minute that takes almost three hours.
 MOST_PAGES = 1_000
 """Of one reading of the list: more predictions than an account can make in its retention of an hour."""
 
@@ -69,6 +70,8 @@ class ReplicateApi:
             BatchStopped: Token or credit: nobody's prediction can be created now.
         """
         path, body = _build_create(model, values)
+        # Replicate refuses less than 5 s. It counts from the creation, the time in the queue included (docs, read
+        # 2026-11).
         cancel_after = f"{max(5, round(cancel_after_s))}s"
         answer = await self._calls.pay("POST", path, json=body, headers={"Cancel-After": cancel_after})
         if not answer.is_success:
@@ -88,8 +91,10 @@ class ReplicateApi:
         part = {"content": (name, data, get_media_type(data))}
         try:
             answer = await self._http.post("/files", files=part)
+        # An upload costs nothing and belongs to nothing, so a lost answer is no harm: the job is sent again.
         except httpx.HTTPError as exc:
             raise NotCreated(f"an image could not be uploaded ({self._calls.describe_error(exc)})") from exc
+        # These say something about the account or its rate; the others only about this file.
         if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS}:
             raise self._refusal(answer)
         address = (parse_json_object(answer).get("urls") or {}).get("get")
@@ -107,6 +112,7 @@ class ReplicateApi:
             BatchStopped: The token is no longer accepted.
             httpx.HTTPError: No answer, an answer of 429 or 5xx, or one that cannot be read; asking again is free.
         """
+        # Quoted, because an id is outside data and must not lead to another path.
         answer = await self._http.get(f"/predictions/{quote(prediction_id, safe='')}")
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise OutputGone("the provider knows no such prediction any more", cost_micros=None)
@@ -124,6 +130,7 @@ class ReplicateApi:
         """
         window = {"created_after": since} | ({} if before is None else {"created_before": before})
         instants = {name: moment.astimezone(UTC).isoformat() for name, moment in window.items()}
+        # The window's bounds are part of the first address only; each `next` carries them on.
         url: str | None = str(httpx.URL("/predictions", params=instants))
         read: set[str] = set()
         while url:
@@ -131,6 +138,7 @@ class ReplicateApi:
             page = self._read(await self._http.get(url), "results", list)
             yield [entry for entry in page["results"] if isinstance(entry, dict) and is_id(entry.get("id"))]
             url = self._get_next(page)
+            # A page that names one that was read already would be followed for ever.
             if url in read or len(read) >= MOST_PAGES:
                 raise httpx.DecodingError("the list has no end")
 
@@ -140,6 +148,7 @@ class ReplicateApi:
         if not url:
             return None
         try:
+            # The token goes with every request, so a `next` at another host must not be followed.
             is_ours = get_origin(httpx.URL(url)) == get_origin(self._http.base_url)
         except (TypeError, httpx.InvalidURL):
             is_ours = False
@@ -188,18 +197,18 @@ class ReplicateApi:
 
 def parse_throttled(answer: httpx.Response) -> Throttled:
     """The pause and rate that a 429 states: in its header, else its body, else its words."""
-    body, detail = parse_json_object(answer), _get_detail(answer)
+    detail = _get_detail(answer)
     stated = _STATED_RATE.search(detail)
     words = _RESETS_IN.search(detail)
     after_s = read_retry_after(answer)
-    if after_s is None and isinstance(body.get("retry_after"), int | float):
-        after_s = parse_retry_after(body["retry_after"])
+    # The header has not been seen on a captured 429 of Replicate's, and older ones state the pause in words only.
     if after_s is None and words:
         after_s = parse_retry_after(words[1])
     return Throttled(detail, retry_after_s=after_s, creates_per_min=float(stated[1]) if stated else None)
 
 
 def _build_create(model: ModelReference, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    # Official models have an address of their own and no version; a version goes to the shared one.
     if model.version is None:
         return f"/models/{model.name}/predictions", {"input": values}
     return "/predictions", {"version": str(model), "input": values}

@@ -46,6 +46,7 @@ RETENTION_MARGIN_S = 60.0
 class ReplicateBackend:
     """One model on Replicate."""
 
+    # Predictions of all batches of the account stand in one list, so an id has to belong to exactly one attempt.
     keeps_list = True
 
     def __init__(self, context: BackendContext) -> None:
@@ -66,6 +67,7 @@ class ReplicateBackend:
             price=find_price(self._model.name, context.prices), image_micros=to_micros(context.settings.price_usd)
         )
         self._facts = get_model_facts(self._model.name)
+        # Some models take minutes; the usual time-out would cancel, and bill, what was about to succeed.
         self._timeout_s = self._options.timeout_s or self._facts.timeout_s
         self._inputs = JobInputs(
             options=self._options, facts=self._facts, references=ReferenceInputs.of(self._facts, self._options)
@@ -82,6 +84,7 @@ class ReplicateBackend:
 
     def learn(self) -> None:
         """Fetch the model's input schema."""
+        # Without a token nothing can be asked; `ready` says so elsewhere.
         if self.ready() is None and self._options.check_inputs and self._comparison.schema is None:
             try:
                 self._comparison.schema = fetch_schema(
@@ -104,6 +107,7 @@ class ReplicateBackend:
         usual = self._inputs.count_used(job, usual_s)
         return Estimate(
             cost_micros=self._pricing.cost_micros(usual),
+            # A price by time is bounded only by the time-out, after which the prediction is cancelled.
             most_micros=self._pricing.cost_micros(replace(usual, seconds=self._timeout_s)),
             latency_s=usual_s,
             priced_on=self._pricing.priced_on,
@@ -126,6 +130,7 @@ class ReplicateBackend:
         sent = self._sent[job.job_id] = SentInput(values=values)
         with self._lost_creates.sending(sent):
             answer = await self._api.create(self._model, values, cancel_after_s=self._timeout_s)
+        # Answered: it is no longer one that a sweep of the list may be looking for.
         del self._sent[job.job_id]
         self._comparison.learn(answer, sent)
         return parse_created(answer)
@@ -133,6 +138,7 @@ class ReplicateBackend:
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Look through the list for this model and this whole input; wait for a list that lags."""
         now_us = await self.read_service_time_us() or self._clock.now_us()
+        # Without its input a listed prediction cannot be compared, so to look for it would find nothing for sure.
         if now_us / 1e6 - since.timestamp() > RETENTION_S - RETENTION_MARGIN_S:
             raise Ambiguous("it was sent more than an hour ago; the provider has forgotten its input", cost_micros=None)
         await self._load_schema()
@@ -148,6 +154,7 @@ class ReplicateBackend:
             )
         except TimeoutError:
             answer = await self._give_up(prediction)
+        # A list of several outputs may be the frames of one image; only the schema tells.
         if len(set(find_addresses(answer.get("output")))) > 1:
             await self._load_schema()
         schema = self._comparison.schema
@@ -174,10 +181,10 @@ class ReplicateBackend:
 
     async def _give_up(self, prediction: Prediction) -> dict[str, Any]:
         """Cancel a prediction that takes too long; it may have ended just now."""
-        try:
+        # Where the cancel is not answered either, nobody knows what was billed.
+        answer: dict[str, Any] = {}
+        with suppress(httpx.HTTPError):
             answer = await self._api.cancel(prediction.prediction_id)
-        except httpx.HTTPError as exc:
-            raise Transient(f"no image within {self._timeout_s:.0f} s", kind="timeout", cost_micros=None) from exc
         if not has_ended(answer):
             raise Transient(f"no image within {self._timeout_s:.0f} s", kind="timeout", cost_micros=None)
         return answer
@@ -185,6 +192,7 @@ class ReplicateBackend:
     async def _load_schema(self) -> None:
         """Learn the model's schema where no plan of this process did: it tells defaults and frames apart."""
         if self._comparison.schema is None and not self._asked_for_schema:
+            # Asked for once: a schema that cannot be had now must not be asked for by every job.
             self._asked_for_schema = True
             with suppress(ConfigError):
                 await asyncio.to_thread(self.learn)

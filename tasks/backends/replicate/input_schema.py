@@ -26,6 +26,7 @@ LONGEST_S = 60.0
 """For the whole page, so that a server that drips holds up no plan."""
 LONGEST_REASON = 500
 MOST_PROBLEMS = 20
+# All that a published schema or a broken page can raise. A batch without the check is worth more than no batch.
 _NO_SCHEMA = (
     httpx.HTTPError,
     UnusableProxy,
@@ -62,9 +63,11 @@ class InputSchema:
         output = components["schemas"].get("Output")
         self._counts = {name: found for name, found in properties.items() if is_image_count(name, found)}
         """Inputs that say how many images are made."""
+        # Cog marks a model that shows its progress, such as ControlNet demos, with this array type.
         self.lists_frames = isinstance(output, dict) and output.get("x-cog-array-type") == "iterator"
         """The model's outputs are frames of one image on its way; the last one is the image."""
         # An enum stands as a reference to its own component. References to anywhere else are not followed.
+        # An empty registry: a reference to a web address in somebody's schema must not be fetched.
         self._validator = _Validator({**schema, "components": components}, registry=Registry())
 
     def problems(self, values: Mapping[str, Any]) -> list[str]:
@@ -94,6 +97,7 @@ class InputSchema:
         try:
             return [
                 f"{error.path[0] if error.path else 'input'}: {error.message[:LONGEST_REASON]}"
+                # The bound keeps a row with hundreds of mistakes readable.
                 for error in islice(self._validator.iter_errors(dict(values)), MOST_PROBLEMS)
             ]
         except (RecursionError, Unresolvable, ValueError, TypeError, LookupError, AttributeError):
@@ -121,6 +125,8 @@ def fetch_schema(model: ModelReference, *, base: str, token: str, token_env: str
         if status == httpx.codes.NOT_FOUND:
             raise ConfigError(f"model: Replicate knows no model {model}")
         version = page if model.version is not None else page["latest_version"]
+        # Replicate answers 404 to a create by name of a community model (captured), and that would fail each job by
+        # itself.
         if model.version is None and page.get("is_official") is False:
             raise ConfigError(f"model: {model} is a community model, which needs its version: {model}:{version['id']}")
         return InputSchema(version["openapi_schema"])
@@ -137,10 +143,12 @@ def _fetch_page(url: str, token: str) -> tuple[int, Any]:
     Raises:
         httpx.HTTPError, UnusableProxy, ValueError, RecursionError: There is none that can be read.
     """
+    # Not encoded, so that the bound on the bytes that came is the bound on memory.
     headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity", "User-Agent": "imagen"}
     proxy, deadline_s = find_proxy(httpx.URL(url)), time.monotonic() + LONGEST_S
     body = bytearray()
     with (
+        # The proxy is the one that find_proxy chose, as for all other calls.
         httpx.Client(proxy=proxy, verify=build_ssl_context(), trust_env=False, timeout=TIMEOUT_S) as http,
         http.stream("GET", url, headers=headers) as answer,
     ):
@@ -148,6 +156,7 @@ def _fetch_page(url: str, token: str) -> tuple[int, Any]:
             body += part
             if len(body) > MOST_JSON_BYTES or time.monotonic() > deadline_s:
                 raise httpx.ReadError("the page is too long, or takes too long")
+        # Trouble at the service is no statement about the model; the batch goes on without the check.
         if answer.is_server_error or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
             answer.raise_for_status()
         return answer.status_code, json.loads(body) if answer.is_success else {}

@@ -39,6 +39,8 @@ def build_input(job: Job, options: ReplicateOptions, *, lacks: Collection[str] =
     always = {
         "prompt": normalize_prompt(job.prompt),
         "aspect_ratio": choose_aspect_ratio(job, options.default_aspect_ratio),
+        # One output a prediction: FLUX leaves out flagged images, and the index of the rest would be lost (cog-flux,
+        # read 2026-11).
         "num_outputs": 1,
         "output_format": OUTPUT_FORMATS.get(job.format, job.format),
         "seed": job.seed,
@@ -56,6 +58,7 @@ def choose_aspect_ratio(job: Job, default: str) -> str:
 
     Any other goes as it is: the model's input schema refuses it before anything is sent.
     """
+    # Sides are matched to the nearest ratio, for people write 1920x1088 where they mean 16:9.
     if job.width and job.height:
         return _spell_ratio(job.width, job.height, apart=SIDES_APART)
     if job.aspect_ratio:
@@ -86,10 +89,12 @@ def has_reference_images(values: Mapping[str, Any]) -> bool:
 
 def get_megapixels(values: Mapping[str, Any]) -> float:
     """The size that an input asks for, in millions of pixels; models that say nothing make one."""
+    # Names for the same thing in different families: FLUX.1, FLUX.2 klein, FLUX.2 pro.
     for name in ("megapixels", "output_megapixels", "resolution"):
         if match := re.match(r"\d+(\.\d+)?", str(values.get(name, ""))):
             return float(match[0])
     width, height = values.get("width"), values.get("height")
     if isinstance(width, int) and isinstance(height, int):
         return width * height / 1e6
+    # Too small an estimate for a large image would let the budget be passed; but the models without any size make one.
     return 1.0

@@ -55,6 +55,7 @@ class Comparison:
 
     def learn(self, answer: Mapping[str, Any], sent: SentInput) -> None:
         """Take from the answer to an own create how the service writes it down."""
+        # The model is answered under an internal name at times ("replicate-internal/...", captured 2024).
         self.names.add(get_model_name(answer))
         listed = answer.get("input")
         if isinstance(listed, dict):
@@ -67,6 +68,7 @@ class Comparison:
     def compare(self, answer: Mapping[str, Any], sent: SentInput) -> Likeness:
         """How a listed prediction compares with `sent`."""
         is_known_name = self.is_known(get_model_name(answer))
+        # Once own creates were answered, the names are known, and any other name is another model.
         if (self.names and not is_known_name) or self._is_other_version(answer.get("version")):
             return Likeness.OTHER
         likeness = self._compare_input(answer, sent)
@@ -74,8 +76,11 @@ class Comparison:
 
     def _compare_input(self, answer: Mapping[str, Any], sent: SentInput) -> Likeness:
         listed = answer.get("input")
+        # An hour after its creation the input is gone, and an empty one is as good as none.
         if answer.get("data_removed") or not isinstance(listed, dict) or not listed:
             return Likeness.UNSURE
+        # Every value that was sent has to be there. The job's seed is among them, so an equal input is hardly ever a
+        # stranger's.
         if any(name not in listed or not is_same(listed[name], value) for name, value in sent.values.items()):
             return Likeness.OTHER
         if any(name not in listed for name in sent.unknown):
@@ -83,10 +88,12 @@ class Comparison:
         further = listed.keys() - sent.values.keys() - sent.unknown
         return min((self._judge(name, listed[name]) for name in further), key=_WORST.index, default=Likeness.SAME)
 
+    # The service may add the defaults of the model to what was sent.
     def _judge(self, name: str, value: Any) -> Likeness:
         """Judge an input that we did not send: a default says nothing; any other value is somebody else's."""
         if value is None or (name in self._added and is_same(self._added[name], value)):
             return Likeness.SAME
+        # An input that the schema does not know may be one that the service adds by itself.
         if self.schema is None or name not in self.schema.names:
             return Likeness.UNSURE
         is_default = name in self.schema.defaults and is_same(self.schema.defaults[name], value)
@@ -108,7 +115,7 @@ def get_model_name(answer: Mapping[str, Any]) -> str:
 
 def is_same(one: Any, other: Any) -> bool:
     """Equality of JSON values: 1 is 1.0, but not true."""
-    if isinstance(one, bool) or isinstance(other, bool):
+    if isinstance(one, bool) or isinstance(other, bool):  # True == 1 in Python, but not in JSON
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(is_same(one[name], other[name]) for name in one)

@@ -15,6 +15,7 @@ from tasks.backends.replicate.likeness import Comparison, Likeness, SentInput, g
 
 SKEW = timedelta(seconds=10)
 """By how much the clocks of the service's own machines may differ; its `Date` has whole seconds."""
+# Some ids of each foreign name are enough to ask the ledger whether one of them is ours.
 IDS_PER_NAME = 100
 
 
@@ -67,6 +68,7 @@ async def read_list(
     """
     by_prompt: defaultdict[Any, list[str]] = defaultdict(list)
     for key, sent in inputs.items():
+        # Hashing by prompt: comparing each of 50,000 entries with each lost input would take minutes of CPU.
         by_prompt[sent.values.get("prompt")].append(key)
     seen = {key: Seen() for key in inputs}
     others: defaultdict[str, list[str]] = defaultdict(list)
@@ -91,6 +93,7 @@ def _get_possible_keys(
 ) -> Iterable[str]:
     """Keys of the inputs that a listed prediction is worth comparing with."""
     listed = answer.get("input")
+    # Its data is gone, so it may be any of them.
     if not isinstance(listed, dict) or not listed:
         return inputs
     prompt = listed.get("prompt")

@@ -27,7 +27,7 @@ from tasks.core.retry import retry_look
 
 SHARE = 0.1
 """Of the requests that the account allows, for sweeps."""
-PAUSE_S = 0.25
+PAUSE_S = 0.25  # seconds; a list takes a moment to show what was created
 """Between two sweeps at least."""
 
 
@@ -71,6 +71,7 @@ class LostCreates:
         self._limiter = limiter
         self._clock = clock
         self._patience_s = patience_s
+        # The rest of the account's allowance belongs to polls, which every image needs.
         self._pages_per_s = SHARE * requests_per_min / 60
         self._lost: list[_Lost] = []
         self._sending: Counter[str] = Counter()
@@ -107,6 +108,7 @@ class LostCreates:
         found: asyncio.Future[dict[str, Any] | None] = asyncio.get_running_loop().create_future()
         lost = _Lost(sent, since, known, self._clock.monotonic_s(), found)
         self._lost.append(lost)
+        # The loop ends by itself when nothing is lost any more, so an idle batch asks nothing.
         if self._loop is None or self._loop.done():
             self._loop = asyncio.create_task(self._sweep_on())
         try:
@@ -129,10 +131,12 @@ class LostCreates:
             try:
                 await self._sweep(asked, begun_s)
             except httpx.HTTPError as exc:
+                # One error for the whole sweep, but an exception of its own for each job.
                 reason = f"the provider cannot be asked for it ({type(exc).__name__})"
                 _fail(asked, lambda reason=reason: Ambiguous(reason, cost_micros=None))  # type: ignore[misc]
             except Exception as exc:  # noqa: BLE001  whoever waits has to learn of it, whatever it is
                 _fail(asked, lambda exc=exc: exc)  # type: ignore[misc]
+            # The more pages a sweep took, the longer the pause: a large account must not be read without end.
             self._next_sweep_s = begun_s + max(PAUSE_S, self._pages / self._pages_per_s)
             self._lost = [lost for lost in self._lost if not lost.found.done()]
 
@@ -142,8 +146,10 @@ class LostCreates:
             groups[lost.sent.key].append(lost)
         read = retry_look(httpx.HTTPError, self._clock.sleep)
         inputs = {key: group[0].sent for key, group in groups.items()}
+        # From the oldest on: what was sent later is in the same reading.
         since = min(lost.since for lost in asked)
         reading: Reading = await read(read_list, self._api, self._comparison, inputs, since, self._turn)
+        # A foreign name is ours if the ledger knows one of its ids: our model under the service's internal name.
         for name, ids in reading.others.items():
             if await find_sent(asked[0].known, ids):
                 self._comparison.names.add(name)
@@ -159,18 +165,22 @@ class LostCreates:
         known = group[0].known
         taken = await find_taken(known, [*(answer["id"] for answer in seen.same), *seen.unsure])
         free = [answer for answer in seen.same if answer["id"] not in taken and answer["id"] not in self._assigned]
+        # In the order of their creation and of their sends, so that the likeliest pairs meet; any pairing is right.
         free.sort(key=lambda answer: str(answer.get("created_at")))
         waiting = sorted((lost for lost in group if not lost.found.done()), key=lambda lost: lost.since)
+        # Young ones may still appear in the list, so it is too early to say that they do not exist.
         patient = [lost for lost in waiting if begun_s - lost.begun_s < self._patience_s]
         if problem := self._find_problem(waiting, free):
             _fail(set(waiting) - set(patient), lambda: Ambiguous(problem, cost_micros=None))
             return
         for lost, answer in zip(waiting, free, strict=False):
+            # Before the next await: another sweep, or the next job, must not be given the same prediction.
             self._assigned.add(answer["id"])
             lost.found.set_result(answer)
         rest = [lost for lost in waiting[len(free) :] if lost not in patient]
         if not is_whole:
             _fail(rest, lambda: Ambiguous("the provider's list cannot be read to its end", cost_micros=None))
+        # A prediction of that time whose input cannot be read may be the one: then nobody can say that there is none.
         if any(prediction_id not in taken for prediction_id in seen.unsure):
             reason = "a prediction of that time cannot be told from this one"
             _fail(rest, lambda: Ambiguous(reason, cost_micros=None))
@@ -182,10 +192,12 @@ class LostCreates:
         """Why free predictions cannot be given to the creates that wait."""
         if not free or not waiting:
             return None
+        # Uploads differ in their addresses only, and the list does not tell which file is behind one.
         if len({lost.sent.files for lost in waiting}) > 1:
             return "other images went into a prediction that looks the same"
         owners = len(waiting) + self._sending[waiting[0].sent.key]
         # Where every batch of the account is known, one that nobody has is as good as ours: its input is the same.
+        # More free predictions than creates of ours: one of them is somebody else's, and its image may be another.
         if len(free) > owners and not getattr(waiting[0].known, "is_complete", False):
             return f"{len(free)} predictions have this input"
         return None

@@ -35,6 +35,7 @@ _FACTS = {
     "black-forest-labs/flux-2-flex": ModelFacts(lacks=_ONE_OUTPUT, image="input_images[]"),
     "black-forest-labs/flux-2-max": ModelFacts(lacks=_ONE_OUTPUT, image="input_images[]"),
     "black-forest-labs/flux-2-dev": ModelFacts(lacks=_ONE_OUTPUT, image="input_images[]"),
+    # No seed: equal prompts make equal inputs there, so lost ones are told apart by time only.
     "bytedance/seedream-4": ModelFacts(lacks=_ONE_OUTPUT | {"seed", "output_format"}, image="image_input[]"),
     "google/nano-banana": ModelFacts(lacks=_ONE_OUTPUT | {"seed"}, image="image_input[]"),
     "qwen/qwen-image": ModelFacts(lacks=_ONE_OUTPUT),

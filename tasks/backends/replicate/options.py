@@ -39,6 +39,7 @@ class ReplicateOptions(BaseModel):
 
     api_token_env: VariableName = Field("REPLICATE_API_TOKEN", description="variable that holds the token")
     api_base: Address = Field(API_BASE, description="with or without /v1")
+    # Steps decide time and price, so nothing is sent unless the row or the instance asks for it.
     default_steps: int | None = Field(None, ge=1, description="where the row gives none; null: the model's own")
     default_aspect_ratio: str = Field("1:1", pattern=r"^\d+:\d+$", description="where the row gives no size")
     timeout_s: float | None = Field(None, ge=5, le=86_400, description="for one prediction; null: the model's usual")
@@ -57,6 +58,7 @@ class ReplicateOptions(BaseModel):
     @field_validator("api_base")
     @classmethod
     def _without_version(cls, value: str) -> str:
+        # Replicate's v1 client wants the base without /v1, its v2 client with it; both forms are met in configurations.
         return value.rstrip("/").removesuffix("/v1")
 
 

@@ -21,6 +21,7 @@ _ADDRESS_SCHEMES = frozenset({"http", "https", "data"})
 
 # Captured and documented error texts (Replicate docs, "Error codes"; production logs of other clients, read 2026-11).
 _MODERATION = re.compile(r"\(E005\)|flagged as sensitive|NSFW", re.IGNORECASE)
+# E9828 is not always passing: multi-line prompts end in it every time, so the attempts are bounded elsewhere.
 _PASSING = re.compile(
     r"\(code: PA\)|Director: unexpected error|\(?E(1000|6716|8765|9825|9828|8367|003|004)\b|please (re)?try",
     re.IGNORECASE,
@@ -34,6 +35,8 @@ def is_readable(answer: dict[str, Any]) -> bool:
 
 def has_ended(answer: dict[str, Any]) -> bool:
     """True in a terminal state, or one that is not known; an answer without a readable state says nothing."""
+    # `aborted` was added in 2025 and the SDKs still omit it: an unknown state ends the wait rather than polling for
+    # ever.
     status = answer.get("status")
     return isinstance(status, str) and bool(status) and status not in RUNNING
 
@@ -63,6 +66,7 @@ def parse_ended(answer: dict[str, Any], pricing: Pricing, asked: Used, *, lists_
     return Prediction(
         prediction_id=answer["id"],
         model_version=_get_text(answer, "version"),
+        # Frames come in order, and the last one is the finished image.
         output=addresses[-1 if lists_frames else 0],
         further=() if lists_frames else tuple(addresses[1:MOST_COUNTED]),
         images=used.images,
@@ -75,6 +79,7 @@ def parse_ended(answer: dict[str, Any], pricing: Pricing, asked: Used, *, lists_
 def find_addresses(output: Any) -> Iterator[str]:
     """Addresses in an output, in their order, whether it is a string, a list or a dictionary; text is text."""
     if isinstance(output, str):
+        # An output may be text, such as a caption beside the image; only addresses are fetched.
         if output.partition(":")[0].lower() in _ADDRESS_SCHEMES:
             yield output
     elif isinstance(output, dict | list):
@@ -117,11 +122,13 @@ def _classify_failure(answer: dict[str, Any]) -> JobError:
     status, error = str(answer["status"]), str(answer.get("error") or "").strip()
     message = error or f"the prediction ended as {status}"
     if status == "aborted":
+        # Before its start: nothing was billed (Replicate changelog, 2025-10-16).
         return Transient(f"not started in time ({message})", kind="timeout")
     if status == CANCELED:
         # Public models bill what ran before a cancel (Replicate changelog, 2025-10-16).
         return Transient(f"canceled while it ran ({message})", kind=CANCELED, cost_micros=None)
     if status != "failed":
+        # Unknown states are an error and not "still running": otherwise a new one would be polled until the time-out.
         return JobError(f"the prediction is in an unknown state, {status!r}", kind="unknown_state", cost_micros=None)
     if _MODERATION.search(message):
         return Refused(message)
@@ -131,12 +138,14 @@ def _classify_failure(answer: dict[str, Any]) -> JobError:
 def _explain_missing_output(answer: dict[str, Any], cost_micros: int | None) -> JobError:
     if answer.get("data_removed"):
         return OutputGone("the provider has deleted the image (it keeps outputs for an hour)", cost_micros=cost_micros)
+    # FLUX drops a flagged image and ends as succeeded; its log is the only place that says so (cog-flux, read 2026-11).
     if _MODERATION.search(str(answer.get("logs") or "")):
         return Refused("the image was flagged and left out", cost_micros=cost_micros)
     return JobError("the prediction succeeded without an image", kind="no_output", cost_micros=cost_micros)
 
 
 def _count_images(answer: dict[str, Any], addresses: Sequence[str]) -> int:
+    # Without any address, an output that is there still counts as one image: it was billed.
     return len(addresses) or int(answer.get("output") != [])
 
 
@@ -148,10 +157,12 @@ def _measure(answer: dict[str, Any], asked: Used, *, images: int) -> Used:
     megapixels = _get_figure(metrics, "image_output_megapixel_count")
     sent = _get_figure(metrics, "image_input_megapixel_count")
     if counted is not None:
+        # The service's count is believed, but not below one where an image has come.
         images = max(int(counted), min(images, 1))
     return replace(
         asked,
         images=images,
+        # The metric is the sum over all images, and the price is for each.
         megapixels=asked.megapixels if megapixels is None else megapixels / max(1, images),
         input_megapixels=asked.input_megapixels if sent is None else sent,
         seconds=parse_seconds(metrics.get("predict_time")),

@@ -46,6 +46,7 @@ class ReferenceInputs:
         uploads: dict[str, str] = {}
         addresses: dict[str, str] = {}
         for column, found in get_references(job).items():
+            # Recalled without uploading anything: what an upload became is known to the run that made it alone.
             with suppress(_Uploaded, JobError):
                 addresses[column] = await _prepare_address(found, _refuse_upload)
                 continue

@@ -20,6 +20,7 @@ from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate.api import ReplicateApi, parse_throttled
 from tasks.backends.replicate.prediction_times import PredictionTimes
 from tasks.backends.replicate.predictions import has_ended, is_readable, measure_seconds
+from tasks.backends.replicate.watched import Watched
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped, JobError, StatusUnreadable
 
@@ -43,25 +44,6 @@ MOST_BROKEN = 5
 
 
 @dataclass(slots=True)
-class _Watched:
-    """A prediction that somebody waits for."""
-
-    prediction_id: str
-    created_at: datetime | None
-    """By the provider's clock; None for one of an earlier run."""
-    since_s: float
-    """Monotonic instant of its submit, as far as known."""
-    next_look_s: float
-    answer: asyncio.Future[dict[str, Any]]
-    missed_since_s: float | None = None
-    """Monotonic instant of the first list in a row that did not show it."""
-    is_alone: bool = False
-    """It is asked for by its id, because lists do not show it, or not readably."""
-    broken: int = 0
-    """Answers in a row that could not be understood."""
-
-
-@dataclass(slots=True)
 class Watcher:
     """Watches the predictions of one backend; its loop runs while there are any."""
 
@@ -71,7 +53,7 @@ class Watcher:
     times: PredictionTimes
     _saved: int = 0
     """Images that have ended less the looks that it took."""
-    _watched: dict[str, _Watched] = field(default_factory=dict)
+    _watched: dict[str, Watched] = field(default_factory=dict)
     _loop: asyncio.Task[None] | None = None
 
     async def ended(self, prediction_id: str, *, created_at: datetime | None, timeout_s: float) -> dict[str, Any]:
@@ -91,10 +73,13 @@ class Watcher:
         now_s = self.clock.monotonic_s()
         first_look_s = now_s + self.times.first_look_s if created_at else now_s
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._watched[prediction_id] = _Watched(prediction_id, created_at, now_s, first_look_s, answer)
+        # A new id replaces nothing: each prediction is waited for once.
+        self._watched[prediction_id] = Watched(prediction_id, created_at, now_s, first_look_s, answer)
         if self._loop is None or self._loop.done():
             self._loop = asyncio.create_task(self._watch())
         try:
+            # Outside the loop's own time: a clock that is injected for tests drives the looks, this bound is the
+            # caller's.
             return await asyncio.wait_for(answer, timeout_s)
         finally:
             self._watched.pop(prediction_id, None)
@@ -107,10 +92,11 @@ class Watcher:
 
     async def _watch(self) -> None:
         while self._watched:
-            looked_at: list[_Watched] = []
+            looked_at: list[Watched] = []
             try:
                 await self.clock.sleep(self._pause_s())
                 listed, single = self._due()
+                # Kept before the look, so that a failure of it can be told to exactly those it was about.
                 looked_at = listed + single
                 await self._look(listed, single)
             except httpx.HTTPStatusError as exc:
@@ -118,7 +104,8 @@ class Watcher:
             except httpx.HTTPError:
                 await self.clock.sleep(TROUBLE_PAUSE_S)
             except BatchStopped as stopped:
-                self._fail(looked_at, stopped)
+                # The token was refused for all of them; each has to learn of it.
+                _fail(looked_at, stopped)
             except Exception:  # noqa: BLE001  a list broke; asked for by their ids, each answer breaks for itself
                 for item in looked_at:
                     item.is_alone = True
@@ -127,41 +114,46 @@ class Watcher:
     def _pause_s(self) -> float:
         """Seconds until the next look: about one list per image on the average, and never before one is due."""
         if self._many:
+            # With looks saved up the next list may come at once; without, one list an image on the average.
             return LIST_PAUSE_S if self._saved > 0 else max(LIST_PAUSE_S, self.times.usual_s / len(self._watched))
         now_s = self.clock.monotonic_s()
         first_due_s = min((item.next_look_s - now_s for item in self._waiting()), default=ALONE_PAUSE_S)
+        # Not less than a fortieth of a second, so that a late clock does not make it spin.
         return max(ALONE_PAUSE_S / 10, min(first_due_s, ALONE_PAUSE_S))
 
-    def _due(self) -> tuple[list[_Watched], list[_Watched]]:
+    def _due(self) -> tuple[list[Watched], list[Watched]]:
         """Predictions to look at now: in a list, and each by its id."""
         now_s, many = self.clock.monotonic_s(), self._many
         listed, single = [], []
         for item in self._waiting():
-            if many and _is_listable(item):
+            # Lists pay off for many only; below that a look at each is cheaper and sooner.
+            if many and item.is_listable:
                 if item.since_s + self.times.youngest_s <= now_s:
                     listed.append(item)
             elif item.next_look_s <= now_s:
                 single.append(item)
         return listed, single
 
-    def _waiting(self) -> list[_Watched]:
+    def _waiting(self) -> list[Watched]:
         return [item for item in self._watched.values() if not item.answer.done()]
 
     @property
     def _many(self) -> bool:
+        # Near the end of a batch few are left, and the looks that were saved pay for lists of them.
         fewest = 1 if self._saved >= FEWEST_SAVED_FOR_A_LIST else FEWEST_FOR_A_LIST
-        return sum(map(_is_listable, self._watched.values())) >= fewest
+        return sum(item.is_listable for item in self._watched.values()) >= fewest
 
-    async def _look(self, listed: list[_Watched], single: list[_Watched]) -> None:
+    async def _look(self, listed: list[Watched], single: list[Watched]) -> None:
         not_shown = await self._look_at_list(listed) if listed else []
         for item in single + not_shown:
             await self._look_at(item)
 
     async def _turn(self) -> None:
         await self.limiter.acquire()
+        # Bounded below, so that a long wait of one prediction is no debt that all later ones pay.
         self._saved = max(-MOST_SAVED, self._saved - 1)
 
-    async def _look_at(self, item: _Watched) -> None:
+    async def _look_at(self, item: Watched) -> None:
         await self._turn()
         now_s = self.clock.monotonic_s()
         item.next_look_s = now_s + self.times.choose_pause_s(now_s - item.since_s)
@@ -169,16 +161,17 @@ class Watcher:
             self._see(item, await self.api.get(item.prediction_id))
             item.broken = 0
         except (JobError, BatchStopped) as exc:
-            self._fail([item], exc)
+            _fail([item], exc)
         except (httpx.HTTPStatusError, httpx.TransportError):
             raise  # the service is in trouble, which says nothing about this prediction
         except Exception as exc:  # noqa: BLE001  an answer about this one breaks, whatever it is, and no other's
             item.broken += 1
+            # Several in a row: one page from a proxy says nothing about the prediction.
             if item.broken >= MOST_BROKEN:
                 reason = f"answers about the prediction cannot be read ({type(exc).__name__})"
-                self._fail([item], StatusUnreadable(reason, cost_micros=None))
+                _fail([item], StatusUnreadable(reason, cost_micros=None))
 
-    async def _look_at_list(self, due: list[_Watched]) -> list[_Watched]:
+    async def _look_at_list(self, due: list[Watched]) -> list[Watched]:
         """Read what was created between the oldest and the newest that is due, a page more than they fill.
 
         Returns:
@@ -186,11 +179,14 @@ class Watcher:
         """
         missing = {item.prediction_id: item for item in due}
         created = [item.created_at for item in due if item.created_at]
+        # A page more than they fill: other predictions of the account stand between ours.
         pages_left = ceil(len(due) / PAGE) + 1
         await self._turn()
         try:
+            # From the oldest to the newest that is due: a window that is as narrow as it can be has the fewest pages.
             async for page in self.api.list_created(min(created), before=max(created) + INSTANT):
                 for answer in page:
+                    # Each is popped, so that an entry that is listed twice is seen once.
                     if item := missing.pop(str(answer.get("id")), None):
                         item.missed_since_s = None
                         item.is_alone = not is_readable(answer)
@@ -206,13 +202,15 @@ class Watcher:
         now_s = self.clock.monotonic_s()
         for item in missing.values():
             item.missed_since_s = now_s if item.missed_since_s is None else item.missed_since_s
+            # Lists lag behind by a second or two; only one that stays away longer is asked for by itself.
             item.is_alone = now_s - item.missed_since_s >= LISTS_LAG_S
         return [item for item in missing.values() if item.is_alone]
 
-    def _see(self, item: _Watched, answer: dict[str, Any]) -> None:
+    def _see(self, item: Watched, answer: dict[str, Any]) -> None:
         if has_ended(answer) and not item.answer.done():
             if (seconds := measure_seconds(answer)) is not None:
                 waited_s = self.clock.monotonic_s() - item.since_s
+                # The service's clock, but never more than our own wait: a wrong one must not slow every later look.
                 self.times.learn(seconds if item.created_at is None else min(seconds, waited_s))
             item.answer.set_result(answer)
             self._saved = min(MOST_SAVED, self._saved + 1)
@@ -224,12 +222,8 @@ class Watcher:
             pause_s = parse_throttled(answer).retry_after_s or TROUBLE_PAUSE_S
         await self.clock.sleep(pause_s)
 
-    def _fail(self, items: list[_Watched], error: Exception) -> None:
-        for item in items:
-            if not item.answer.done():
-                item.answer.set_exception(error)
 
-
-def _is_listable(item: _Watched) -> bool:
-    """True where lists show it, as far as known."""
-    return item.created_at is not None and not item.is_alone
+def _fail(items: list[Watched], error: Exception) -> None:
+    for item in items:
+        if not item.answer.done():
+            item.answer.set_exception(error)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tasks.backends.diffusers_local import sharing
-from tasks.backends.diffusers_local.pipelines import LoadedPipeline, PipelineSpec, load_pipeline
+from tasks.backends.diffusers_local.device import PipelineSpec
+from tasks.backends.diffusers_local.pipelines import LoadedPipeline, load_pipeline
 
 SMALL = {"default_width": 32, "default_height": 32, "default_steps": 2, "backend_opts": {"max_sequence_length": 16}}
 

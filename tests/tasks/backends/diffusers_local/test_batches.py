@@ -16,9 +16,10 @@ from PIL import Image
 
 from tasks.backends.diffusers_local import sharing, worker
 from tasks.backends.diffusers_local.calls import IMAGE, TEXT, Signature, build_call
+from tasks.backends.diffusers_local.device import PipelineSpec, is_out_of_memory
 from tasks.backends.diffusers_local.model import ModelReference
 from tasks.backends.diffusers_local.options import DiffusersOptions
-from tasks.backends.diffusers_local.pipelines import LoadedPipeline, PipelineSpec, is_out_of_memory
+from tasks.backends.diffusers_local.pipelines import LoadedPipeline
 from tasks.core.records import Counts, Job, Prediction, ReferenceImage
 from tasks.generate.batch import Batch
 from tasks.generate.jobs import generate_range
