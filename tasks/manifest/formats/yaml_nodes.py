@@ -68,7 +68,10 @@ class NodeReader:
         """
         self._next()
         if not isinstance(self._peek(), yaml.StreamEndEvent):
-            raise YamlProblem(self._peek().start_mark.line + 1, "a second document begins here; a manifest is one")
+            raise YamlProblem(
+                self._peek().start_mark.line + 1,
+                "a second document begins here; a manifest is one. Delete this line if it is one list of rows",
+            )
 
     def entries(self) -> Iterator[tuple[str, int]]:
         """Keys of the mapping that was just entered, with their lines; the caller reads each value."""
@@ -124,6 +127,8 @@ class NodeReader:
         self._level -= 1
         if event.anchor is not None:
             self._anchors[event.anchor] = node
+            # Kept by the node, for whoever asks if a text that begins with & was meant as an anchor.
+            vars(node)["anchor"] = event.anchor
         return node
 
     def _aliased(self, event: Any) -> yaml.Node:

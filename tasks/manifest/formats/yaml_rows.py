@@ -67,6 +67,9 @@ def _read_header(file: ManifestFile) -> _Header:
             return header
         templates = False
         for key, line in reader.entries():
+            if key.startswith("x-"):  # a place for anchors, as in compose files
+                reader.node()
+                continue
             if key not in KEYS:
                 raise YamlProblem(line, _explain_key(key))
             templates |= key == "template"
@@ -105,7 +108,10 @@ class _Rows:
             reader.finish()
             return
         if not isinstance(start, yaml.MappingStartEvent):
-            raise YamlProblem(start.start_mark.line + 1, f"holds neither rows nor any of {', '.join(KEYS)}")
+            raise YamlProblem(
+                start.start_mark.line + 1,
+                f"holds neither rows nor any of {', '.join(KEYS)}; a row begins with a dash and a space, as - a red fox",
+            )
         for key, line in reader.entries():
             if key == "prompts":
                 yield from self._read_prompts(reader, line)
@@ -129,20 +135,31 @@ class _Rows:
         try:
             value = construct_value(keep_texts(node, _is_text_column))
         except YamlProblem as exc:
-            return self._problem(exc.line, str(exc))
+            # A text that begins with a sign of YAML's own is the usual cause.
+            return self._ask_for_quotes(exc.line, str(exc))
         if cut := self._text.find_cut(node, _is_text_column, self._findings):
             return cut
         if isinstance(value, str):
+            if (anchor := self._find_unused_anchor(node)) is not None:
+                return self._ask_for_quotes(line, f"&{anchor} is taken for a name of YAML's")
             return RawRow(line, {"prompt": value}, header.default_lines, header.defaults)
         if isinstance(value, dict) and all(isinstance(name, str) for name in value):
-            if not any(map(self._is_known, value)) and (quoted := self._text.quote_line(line)):
-                return self._problem(
-                    line, f"names no column that is known; if it is a text, write it in quotes: {quoted}", "prompt"
-                )
-            return RawRow(line, value, header.default_lines | get_key_lines(node), header.defaults)
+            row = RawRow(line, value, header.default_lines | get_key_lines(node), header.defaults)
+            is_text = not any(map(self._is_known, value)) and self._text.quote_line(line)
+            return self._ask_for_quotes(line, "names no column that is known", "prompt") if is_text else row
         quoted = self._text.quote_line(line)
         hint = f": {quoted}" if quoted else ""
         return self._problem(line, f"is neither a text nor a row of named columns; a text like this needs quotes{hint}")
+
+    def _ask_for_quotes(self, line: int, reason: str, column: str | None = None) -> Problem:
+        quoted = self._text.quote_line(line)
+        hint = f"; if it is a text, write it in quotes: {quoted}" if quoted else ""
+        return self._problem(line, f"{reason}{hint}", column)
+
+    def _find_unused_anchor(self, node: yaml.Node) -> str | None:
+        """The name before a text of one word that nothing else in the file repeats: `- &fox in snow`."""
+        anchor = getattr(node, "anchor", None)
+        return anchor if isinstance(node, yaml.ScalarNode) and anchor and not self._text.has_alias(anchor) else None
 
     def _is_known(self, name: str) -> bool:
         return find_alias(name) is not None or fold_name(name) in self._known
@@ -187,5 +204,7 @@ def _get_columns(node: yaml.Node) -> dict[str, str]:
 
 def _explain_key(key: str) -> str:
     near = get_close_matches(key, KEYS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KEYS)}"
-    return f"{key}: is not known here; {hint}"
+    known = f"there are {', '.join(KEYS)}; a row begins with a dash, and what is only for anchors is called x-..."
+    hint = f"did you mean {near[0]}?" if near else known
+    row = f" A row begins with a dash, as - {key}: ..." if find_alias(key) is not None else ""
+    return f"{key}: is not known here; {hint}{row}"

@@ -22,7 +22,9 @@ LONGEST_QUOTED = 200
 
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _COMMENT = re.compile(r"\S\s+#")
-_PLAIN = re.compile(r"(\s*(?:-\s+)?(?:[A-Za-z_]+:\s+)?)(?![\"'|>&])(\S.*)")
+_PLAIN = re.compile(r"(\s*(?:-\s+)?([A-Za-z_]+:\s+)?)(\S.*)")
+# A text that is one in quotes already, or the mark of a block of text, is not what is wrong with its line.
+_WHOLE = re.compile(r"(\"(?:[^\"\\]|\\.)*\"|'(?:[^']|'')*'|[|>][-+\d]*)\s*(#.*)?")
 
 
 class YamlText:
@@ -68,6 +70,11 @@ class YamlText:
             findings.count("a comment (' # ...') behind a text is no part of it; in quotes it would be", line)
         return None
 
+    def has_alias(self, name: str) -> bool:
+        """True if any line repeats what the anchor of this name marks."""
+        alias = re.compile(rf"\*{re.escape(name)}(?![\w-])")
+        return any(isinstance(line, str) and alias.search(line) for _, line in read_lines(self._path, self.display))
+
     def quote_line(self, number: int) -> str | None:
         """The line with its text in quotes, as it can be pasted; None where there is nothing to put into quotes."""
         if self._quoted >= MOST_QUOTED:
@@ -76,21 +83,20 @@ class YamlText:
         found = next((line for at, line in read_lines(self._path, self.display) if at == number), "")
         line = "" if isinstance(found, Problem) else found.rstrip()
         match = _PLAIN.fullmatch(line)
-        if match is None or len(match[2]) > LONGEST_QUOTED:
+        if match is None or len(match[3]) > LONGEST_QUOTED or _WHOLE.fullmatch(match[3]):
             return None
         # What looks like a key may be the first words of the text.
-        dash, words = re.match(r"(\s*-\s+)?(.*)", line.rstrip()), match[2]
-        prefix = match[1]
-        if prefix.rstrip().endswith(":") and not _is_key(prefix, is_known=_KNOWN_KEYS):
-            prefix, words = (dash[1] or "", dash[2]) if dash else ("", words)
+        prefix, key, words = match[1], match[2] or "", match[3]
+        if key and not _is_key(key):
+            prefix, words = prefix.removesuffix(key), f"{key}{words}"
         return f"{prefix.strip()} {json.dumps(words.rstrip(), ensure_ascii=False)}".strip()
 
 
 _KNOWN_KEYS = frozenset({"prompt", "negative_prompt", "id", "caption", "text", "prompts", "image", "note", "backend"})
 
 
-def _is_key(prefix: str, *, is_known: frozenset[str]) -> bool:
-    return prefix.strip(" -:\t").lower() in is_known
+def _is_key(text: str) -> bool:
+    return text.strip(" :\t").lower() in _KNOWN_KEYS
 
 
 def _list_texts(node: yaml.Node, is_text: Callable[[str], bool]) -> Iterator[tuple[str, yaml.ScalarNode]]:
@@ -113,6 +119,13 @@ def explain_error(exc: yaml.YAMLError, text: YamlText) -> Problem:
         line, place = begun.line + 1, f"not closed until line {mark.line + 1}"
     else:
         line, place = mark.line + 1, f"column {mark.column + 1}"
+    return Problem(text.display, line, None, f"is not YAML ({place}: {reason}){_find_remedy(reason, text, line)}")
+
+
+def _find_remedy(reason: str, text: YamlText, line: int) -> str:
+    if "tab character" in reason:
+        return "; rows are indented with spaces, not with tabs"
+    if "invalid Unicode" in reason:
+        return "; write the character itself, or \\U and its eight digits"
     quoted = text.quote_line(line)
-    hint = f"; a text with a colon, a brace or a bracket needs quotes: {quoted}" if quoted else ""
-    return Problem(text.display, line, None, f"is not YAML ({place}: {reason}){hint}")
+    return f"; a text with a colon, a brace, a bracket or a quote needs quotes around it: {quoted}" if quoted else ""

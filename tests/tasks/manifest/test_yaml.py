@@ -323,3 +323,49 @@ def test_aliases_of_a_file_are_bounded(tmp_path: Path, monkeypatch: pytest.Monke
     content = "- &a {prompt: x, tags: [" + ", ".join(["1"] * 100) + "]}\n" + "- *a\n" * 100
     [(line, _, message)] = problems(tmp_path, "m.yaml", content)
     assert (line, "aliases" in message) == (49, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "quoted"),
+    [
+        ("- > a hare", '- "> a hare"'),
+        ("- | a hare", '- "| a hare"'),
+        ("- !wow a hare", '- "!wow a hare"'),
+        ("- &hare in grass", '- "&hare in grass"'),
+        ("- =", '- "="'),
+        ('- "a hare" in grass', '- "\\"a hare\\" in grass"'),
+        ("- 'a hare's ear'", "- \"'a hare's ear'\""),
+        ("- prompt: 'a hare's ear'", "- prompt: \"'a hare's ear'\""),
+    ],
+)
+def test_a_text_that_begins_with_a_sign_is_shown_in_quotes(tmp_path: Path, line: str, quoted: str) -> None:
+    """Signs of YAML's own change or break a text; the message shows the line as it can be pasted, and that is read."""
+    assert any(message.endswith(f": {quoted}") for _, _, message in problems(tmp_path, "m.yaml", f"{line}\n"))
+    [prompt] = good(tmp_path, "m.yaml", f"{quoted}\n")
+    assert prompt.prompt in {line.removeprefix("- "), line.removeprefix("- prompt: ")}
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        ("prompt: a hare\nseed: 3\n", "A row begins with a dash, as - prompt:"),
+        ("hare: a hare in grass\n", "a row begins with a dash"),
+        ("-a hare\n-an elk\n", "a dash and a space"),
+        ("- a hare\n---\n- an elk\n", "Delete this line"),
+        ("- prompt: a hare\n\tseed: 3\n", "with spaces, not with tabs"),
+        ('- "\\ud83e\\udd8a hare"\n', "write the character itself"),
+    ],
+)
+def test_a_usual_mistake_in_yaml_has_its_remedy(tmp_path: Path, content: str, remedy: str) -> None:
+    """Who forgot a dash, used a tab or put two files together is told what to write."""
+    assert any(remedy in message for _, _, message in problems(tmp_path, "m.yaml", content))
+
+
+def test_anchors_have_a_place_of_their_own(tmp_path: Path) -> None:
+    """What stands under x-... is only for anchors, and an anchor that is repeated is no text."""
+    content = "x-base: &base\n  seed: 4\nprompts:\n- &h a hare\n- *h\n- prompt: an elk\n  <<: *base\n"
+    assert [(row.prompt, row.seed) for row in good(tmp_path, "m.yaml", content)] == [
+        ("a hare", None),
+        ("a hare", None),
+        ("an elk", 4),
+    ]
