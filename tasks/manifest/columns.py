@@ -82,7 +82,7 @@ class ColumnSorter:
 
     def __init__(self, options: ReadOptions, findings: Findings) -> None:
         """Sort as `options` say; what becomes of each column is noted in `findings`."""
-        self._options = options
+        self.options = options
         self.findings = findings
         self._layouts: dict[tuple[str, ...], dict[str, str]] = {}
         self._questions: dict[tuple[str, ...], list[tuple[str, str]]] = {}
@@ -143,7 +143,7 @@ class ColumnSorter:
         """Map each name of a row to its meaning; rows of one file mostly share it."""
         if (known := self._layouts.get(names)) is not None:
             return known
-        meanings = _find_meanings(names, {**self.findings.columns, **self._options.columns})
+        meanings = _find_meanings(names, {**self.findings.columns, **self.options.columns})
         if len(self._layouts) >= MOST_LAYOUTS:
             self._layouts.clear()
             self._questions.clear()

@@ -12,6 +12,7 @@ from tasks.core.records import Problem, Prompt
 from tasks.core.values import find_carrying_problem
 from tasks.manifest.cell_values import is_any_seed, parse_option_text, parse_size
 from tasks.manifest.columns import Cells, ColumnSorter, RawRow
+from tasks.manifest.odd_texts import note_odd_text
 from tasks.manifest.requests import NotAPrompt, unwrap_request
 from tasks.manifest.row_model import ManifestRow
 
@@ -44,7 +45,13 @@ def parse_row(row: RawRow, file: str, sorter: ColumnSorter) -> Iterator[Prompt |
         del sorted_cells.known["seed"]
         sorter.findings.count("a seed of -1 or `random` was read as none: the row gets one derived from it", row.line)
     found = _validate(row, sorted_cells, file)
-    yield from found if lack is None else (item for item in found if isinstance(item, Problem))
+    for item in found:
+        if isinstance(item, Problem):
+            yield item
+        elif lack is None:
+            if not sorter.options.literal:
+                note_odd_text(item.prompt, row.line, sorter.findings)
+            yield item
 
 
 def _validate(row: RawRow, cells: Cells, file: str) -> Iterator[Prompt | Problem]:
