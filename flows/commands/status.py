@@ -47,37 +47,40 @@ def command(
 
 
 def _find_batches_below(folder: str) -> list[str]:
-    """The batches below a local folder that is none itself, such as a folder of nights."""
-    from pathlib import Path
+    """The batches below a folder or prefix that is none itself, such as a folder of nights."""
+    from tasks.core.paths import has_ledger
+    from tasks.store.output import parse_output
 
-    from tasks.core.paths import find_batches, has_ledger
-    from tasks.store.output.bucket_url import parse_bucket_url
-
-    if parse_bucket_url(folder) is not None or has_ledger(Path(folder)):
+    out = parse_output(folder)
+    if has_ledger(out.home):  # also of a bucket, which need not be reached to read a ledger of this machine
         return []
-    return [str(found) for found in find_batches(Path(folder))]
+    found = [str(batch) for batch in out.below()]
+    return [] if found == [str(out)] else found
 
 
 async def _print_overview(batches: list[str], *, json: bool) -> None:
-    """A line for each batch, or one JSON list; one that cannot be read does not hide the others."""
+    """A line for each batch, or one JSON list; one that cannot be read hides no other, and fails only where there is none."""
     import sys
     from json import dumps
 
     from tasks.core.errors import ImagenError
     from tasks.report.summary import format_counts
 
-    records = []
+    records, status = [], 0
     for folder in batches:
         try:
             record = (await _read(folder)).as_dict()
         except ImagenError as exc:
             print(f"imagen: {exc}", file=sys.stderr)
+            status = exc.exit_code
             continue
         records.append(record)
         if not json:
             print(f"{folder}: {format_counts(record)}; {record['outcome'] or 'planned'}")
     if json:
         print(dumps(records, ensure_ascii=False))
+    if not records:
+        sys.exit(status)
 
 
 async def _print_json(folder: str, *, watch: bool) -> None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.support.services.prefect_service import ROOT
+from tests.support.waiting import PATIENCE_S
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
@@ -41,7 +42,9 @@ def test_the_entry_point_starts_imagen_or_prefects_job(arguments: list[str], sta
         program = tmp_path / name
         program.write_text(f'#!/bin/sh\necho "{name} $*"\n')
         program.chmod(0o755)
-    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    # As in the image, `python` is the one that has imagen.
+    (tmp_path / "python").symlink_to(sys.executable)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [DEPLOY / "entrypoint.sh", *arguments], env=environ, capture_output=True, text=True, check=True
     )
@@ -101,3 +104,48 @@ def test_the_steps_of_the_build_give_a_working_program(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert list(work.glob("out/images/*/*"))
+
+
+LATE = """
+import signal, sys, time
+def drain(*_):
+    print("drained", flush=True)
+    sys.exit(5)
+print("loading", flush=True)
+while not sys.stdin.read(1):
+    pass
+signal.signal(signal.SIGTERM, drain)
+while True:
+    time.sleep(0.1)
+"""
+"""A flow's process, which catches SIGTERM only once it has been loaded."""
+DEAF = f"""
+import subprocess, sys
+sys.exit(subprocess.run([sys.executable, "-c", {LATE!r}]).returncode)
+"""
+"""Prefect's command above it, which does not catch SIGTERM at all."""
+
+
+def test_a_signal_reaches_the_flow_below_prefects_command() -> None:
+    """Told to end while the flow is still loading, the container drains as soon as the flow can, and keeps its status."""
+    command = [sys.executable, "-m", "flows.container", sys.executable, "-c", DEAF]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ) as first:
+        assert first.stdin is not None
+        assert first.stdout is not None
+        assert first.stdout.readline() == "loading\n"
+        first.terminate()
+        first.stdin.write("x")
+        first.stdin.flush()
+        assert first.communicate(timeout=PATIENCE_S)[0] == "drained\n"
+    assert first.returncode == 5
+
+
+@pytest.mark.parametrize(("program", "status"), [("no-such-program", 127), ("false", 1), ("true", 0)])
+def test_the_container_ends_as_its_program(program: str, status: int) -> None:
+    """A program that is not there is one line, and no traceback."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "flows.container", program]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr

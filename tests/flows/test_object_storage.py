@@ -6,6 +6,7 @@ import json
 import random
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -193,3 +194,40 @@ def test_a_wrong_key_starts_nothing(offline: Cli, rclone: ObjectStorage, prefix:
     assert (rclone.files(prefix), parse_output(url).home.exists()) == ({}, False)
     (offline.folder / "bad.jsonl").write_text('{"prompt": ""}\n')
     assert "bad.jsonl:1" in offline.run("run", "bad.jsonl", "--out", url, "--quiet").stderr
+
+
+GO_ON = """
+import asyncio
+from flows.{module} import {flow}
+state = asyncio.run({flow}({url!r}, return_state=True))
+print(state.name, state.message)
+"""
+
+
+@pytest.mark.usefixtures("rclone")
+def test_a_second_machine_says_that_the_ledgers_are_elsewhere(cli: Cli, url: str, tmp_path: Path) -> None:
+    """Two nights below a prefix: here a line for each; from another state folder each is named with the machine that has it.
+
+    The flows that go on with them or push their usage end as Failed there, because something was left undone.
+    """
+    cli.manifest(2)
+    for night in ("2026-11-24", "2026-11-25"):
+        cli.json("run", "m.jsonl", "--out", f"{url}/{night}")
+    here = cli.run("status", url)
+    assert [line.partition(": ")[0] for line in here.stdout.splitlines()] == [
+        f"{url}/2026-11-{day}" for day in (24, 25)
+    ]
+    assert [record["images"] for record in cli.json("status", f"{url}/")] == [2, 2]
+    assert [report["pending"] for report in cli.json("usage", "push", url)] == [0, 0]
+    other = Cli(cli.folder, {**cli.environ, "XDG_STATE_HOME": str(tmp_path / "other")})
+    for command in (("status", url), ("usage", "push", url)):
+        refused = other.run(*command)
+        assert refused.returncode != 0
+        assert refused.stderr.count("this batch's ledger is on") == 2, refused.stderr
+    for module in ("resume_failed", "push_usage"):
+        code = GO_ON.format(module=module, flow=module, url=url)
+        process = other.start_program(sys.executable, "-c", code)
+        out, err = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, err
+        assert out.startswith("Failed"), out
+        assert out.count("this batch's ledger is on") == 2
