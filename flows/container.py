@@ -53,7 +53,8 @@ def find_descendants(top: int) -> list[int]:
         with suppress(OSError, ValueError, IndexError):  # it ended, or is no process
             # The name before the last parenthesis may hold spaces; state and parent follow it.
             parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    found, left = [], [top]
+    found: list[int] = []
+    left = [top]
     while left:
         below = [pid for pid, parent in parents.items() if parent == left[0]]
         found, left = found + below, left[1:] + below
