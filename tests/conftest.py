@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.surroundings import NO_TELEMETRY, PERSONAL_PREFIXES
+
 pytest_plugins = [
     "tests.support.services.browser",
     "tests.support.services.keeper",
@@ -18,12 +20,6 @@ pytest_plugins = [
     "tests.support.services.supabase",
 ]
 
-PERSONAL_PREFIXES = (
-    *("PREFECT_", "XDG_", "MAI_", "TMUX", "PG", "SUPABASE_", "IMAGEN_USAGE_", "HF_", "HUGGING"),
-    *("REPLICATE_", "OPENAI_", "FAL_"),
-    *("AWS_", "AZURE_", "GOOGLE_"),
-)
-
 
 @pytest.fixture(autouse=True)
 def _private_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,8 +27,8 @@ def _private_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
         monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("DO_NOT_TRACK", "1")
-    monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    for name, value in NO_TELEMETRY.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 
 from tasks.orchestration.server.connection import connect, set_quiet_defaults
-from tests.support import preloaded
-from tests.support.preloaded import ForkedProcess
+from tests.support.forked_process import ForkedProcess, may_fork
 from tests.support.services.sharing import share
 from tests.support.waiting import PATIENCE_S
 
@@ -60,7 +59,7 @@ class Cli:
     def start(self, *arguments: str | Path, stdin: int | None = None, session: bool = False) -> subprocess.Popen[str]:
         """Start a command and leave it running; with `session` as a terminal does, whose Ctrl-C its children get too."""
         code, words = f"{self.before}\nfrom flows.cli import main; main()", [str(argument) for argument in arguments]
-        if preloaded.may_fork({**os.environ, **self.environ}):
+        if may_fork({**os.environ, **self.environ}):
             return ForkedProcess(code, words, **self._options(stdin, session=session))
         return self.start_program(sys.executable, "-c", code, *words, stdin=stdin, session=session)
 

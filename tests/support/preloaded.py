@@ -1,27 +1,28 @@
 """Calls of `imagen` in processes of their own that are forked from one that has imported everything already.
 
 Importing Prefect and the rest takes two seconds of CPU, and the tests call `imagen` hundreds of times. A forked process has its own signals,
-environment, folder, streams and exit status, as a started one has. Prefect is hidden from it until it imports Prefect itself, and reads its settings
-then: everything that must come before that import still must.
+limits, environment, folder, streams and exit status, as a started one has. Prefect is hidden from it until it imports Prefect itself, and reads
+its settings then: everything that must come before that import still must. `forked_process.may_fork` tells the calls for which that is not enough.
 
 The process that is forked is started as: python -m tests.support.preloaded FD
 """
 
 from __future__ import annotations
 
-import atexit
 import gc
 import importlib
+import io
 import json
+import logging
 import os
+import resource
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Sequence
-from functools import cache
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -30,101 +31,20 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 LONGEST_ORDER = 2**17
-READ_AT_START = ("PYTHON", "LC_", "LANG", "MALLOC_")
-"""Prefixes of the variables that a Python process reads once, when it starts."""
 IMPORTED = ("flows.generate_batch", "flows.cli", "tasks.runs.run", "tasks.backends.sketch.backend", "pyarrow.parquet")
 """The imports of most calls; the others import what else they need."""
 IMPORTED_AGAIN = ("flows", "tasks.orchestration")
 """The packages that import Prefect."""
 
 
-class ForkedProcess(subprocess.Popen[str]):
-    """A process as `subprocess` knows it, forked from the one behind `server` instead of being started."""
-
-    def __init__(self, code: str, arguments: Sequence[str], **options: Any) -> None:
-        """Run the code as `python -c` does; the options are those of `subprocess.Popen`."""
-        self._answers, self._asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        super().__init__([code, *arguments], text=True, **options)
-
-    def _execute_child(self, args: list[str], *given: Any) -> None:
-        names = (
-            "executable",
-            "preexec_fn",
-            "close_fds",
-            "pass_fds",
-            "cwd",
-            "env",
-            "startupinfo",
-            "creationflags",
-            "shell",
-        )
-        options = dict(zip(names, given, strict=False))
-        pipes = given[len(names) : len(names) + 6]
-        streams = [
-            own if pipe == -1 else pipe for pipe, own in zip(pipes[::2][:1] + pipes[3::2], (0, 1, 2), strict=True)
-        ]
-        order = {
-            "arguments": args,
-            "folder": str(options["cwd"]),
-            "environ": dict(options["env"]),
-            "session": bool(given[-2]),
-        }
-        socket.send_fds(get_server(), [json.dumps(order).encode()], [*streams, self._asked.fileno()])
-        self._asked.close()
-        self.pid = int(self._answers.recv(64))
-        self._child_created = True
-        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]  # what Popen does once its child has them
-
-    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
-        """Stands for `os.waitpid`, which knows no other process's children."""
-        try:
-            said = self._answers.recv(64, socket.MSG_DONTWAIT if wait_flags & os.WNOHANG else 0)
-        except BlockingIOError:
-            return 0, 0
-        self._answers.close()
-        return self.pid, int(said or signal.SIGKILL)
-
-    def _internal_poll(self, *_: object, **__: object) -> int | None:
-        if self.returncode is None:
-            pid, status = self._try_wait(os.WNOHANG)
-            if pid == self.pid:
-                self._handle_exitstatus(status)  # type: ignore[attr-defined]  # likewise
-        return self.returncode
-
-
-@cache
-def get_server() -> socket.socket:
-    """The socket of a process that forks itself for every order and ends with this one; started on the first call."""
-    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-m", "tests.support.preloaded", str(its.fileno())]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[its.fileno()])
-    its.close()
-
-    def end() -> None:
-        ours.close()
-        process.wait()
-
-    atexit.register(end)
-    return ours
-
-
-def may_fork(environ: dict[str, str]) -> bool:
-    """True on Linux, if the environment changes nothing that Python reads when it starts: a forked process is then the same as a started one."""
-    begun = {name: value for name, value in os.environ.items() if name.startswith(READ_AT_START)}
-    asked = {name: value for name, value in environ.items() if name.startswith(READ_AT_START)}
-    return (
-        sys.platform == "linux"
-        and asked | {"PYTHONPATH": ""} == begun | {"PYTHONPATH": ""}
-        and environ.get("PYTHONPATH") == str(ROOT)
-    )
-
-
 class HiddenPrefect(MetaPathFinder, Loader):
     """Prefect, imported before, taken away, and found again, whole, when it is imported."""
 
-    def __init__(self) -> None:
-        """Take it away."""
+    def __init__(self, filters: Sequence[Any]) -> None:
+        """Take it away; the filters are those of warnings, as they were when all was imported."""
+        self._filters = list(filters)
         self._modules = {name: sys.modules.pop(name) for name in _find_loaded("prefect")}
+        _forget_logging(self._modules["prefect.logging.configuration"].PROCESS_LOGGING_CONFIG)
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """The package as it was, with the settings of now."""
@@ -132,8 +52,9 @@ class HiddenPrefect(MetaPathFinder, Loader):
             return None
         sys.meta_path.remove(self)
         sys.modules.update(self._modules)
+        warnings.filters[:] = self._filters  # type: ignore[index]  # a list, whatever is declared
         self._modules["prefect.context"].refresh_global_settings_context()
-        self._modules["prefect.logging.configuration"].setup_logging()  # levels come from the settings, and were set
+        self._modules["prefect.logging.configuration"].setup_logging()
         return ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
@@ -144,17 +65,29 @@ class HiddenPrefect(MetaPathFinder, Loader):
         """It has run already."""
 
 
+def _forget_logging(config: dict[str, Any]) -> None:
+    """Take back what Prefect's import did to logging: without Prefect a process logs as Python does by itself."""
+    for name in ["", *config["loggers"]]:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.setLevel(logging.WARNING if not name else logging.NOTSET)
+        logger.propagate = True
+    config.clear()  # so that the next set-up is a whole one
+
+
 def _find_loaded(package: str) -> list[str]:
     return [name for name in sys.modules if name == package or name.startswith(f"{package}.")]
 
 
 def serve(orders: socket.socket) -> None:
     """Fork for every order; in the forked process this returns never, but ends with what the order runs."""
-    for name in IMPORTED:
-        importlib.import_module(name)
+    with warnings.catch_warnings():  # libraries set filters for the whole process
+        for name in IMPORTED:
+            importlib.import_module(name)
+        filters = list(warnings.filters)
     for name in [name for package in IMPORTED_AGAIN for name in _find_loaded(package)]:
         del sys.modules[name]
-    sys.meta_path.insert(0, HiddenPrefect())
+    sys.meta_path.insert(0, HiddenPrefect(filters))
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that `_mind` runs in
@@ -193,6 +126,11 @@ def _become(order: dict[str, Any], streams: list[int]) -> None:
     _open_streams()
     if order["session"]:
         os.setsid()
+    os.umask(order["umask"])
+    for limit, soft, hard in order["limits"]:
+        resource.setrlimit(limit, (soft, hard))
+    for number in order["ignored"]:
+        signal.signal(number, signal.SIG_IGN)
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environ"])
@@ -207,12 +145,20 @@ def _become(order: dict[str, Any], streams: list[int]) -> None:
 
 
 def _open_streams() -> None:
-    """Open the standard streams anew: those of before know whether they could seek in what was there then."""
+    """Open the standard streams anew, as Python does when it starts: those of before know whether they could seek in what was there then."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         before = getattr(sys, name)
-        stream = open(  # noqa: SIM115  a standard stream stays open
-            number, before.mode, 1 if number == 2 else -1, encoding=before.encoding, errors=before.errors, closefd=False
+        at_once = os.environ.get("PYTHONUNBUFFERED", "") != ""
+        binary = open(number, f"{before.mode}b", 0 if at_once and number else -1, closefd=False)  # noqa: SIM115  it stays open
+        stream = io.TextIOWrapper(
+            binary,
+            encoding=before.encoding,
+            errors=before.errors,
+            newline="\n" if number else None,
+            line_buffering=not at_once and (number == 2 or os.isatty(number)),
+            write_through=at_once,
         )
+        stream.mode = before.mode  # type: ignore[misc]  # as Python itself sets it
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 
