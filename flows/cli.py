@@ -39,6 +39,7 @@ from flows.commands import (
 from tasks.core.errors import ImagenError, InputError
 from tasks.core.safe_text import escape_lines
 
+# A failure of ours may have happened anywhere: what is in the ledger goes on with `imagen resume`, hence 3 and not 1.
 INTERNAL_ERROR_STATUS = 3
 UNWRITABLE_STATUS = 3
 
@@ -46,7 +47,9 @@ app = typer.Typer(
     name="imagen",
     cls=GroupedCommands,
     no_args_is_help=True,
+    # Typer's own traceback shows local variables, and with them keys and prompts.
     pretty_exceptions_enable=False,
+    # Markup would take [a, b] in a help text for a style.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -78,6 +81,7 @@ def main() -> None:
     try:
         _run_command()
     finally:
+        # In `finally`, because a command leaves through SystemExit, and what it printed may still be in the buffer.
         if (reason := flush_output()) is not None:
             fail(f"imagen: Cannot write to standard output ({reason}).", UNWRITABLE_STATUS)
 
@@ -91,6 +95,7 @@ def _run_command() -> None:
     except OSError as exc:  # of the system, which has its own words for it
         fail(f"imagen: {_explain(exc)}", UNWRITABLE_STATUS)
     except Exception as exc:  # noqa: BLE001  no traceback reaches a user who did not ask for it
+        # Looked up in the raw arguments: the error may have come before they were parsed.
         if "-v" in sys.argv or "--verbose" in sys.argv:
             traceback.print_exc()
         fail(f"imagen: internal error: {type(exc).__name__}: {exc} (run it with -v for details)", INTERNAL_ERROR_STATUS)

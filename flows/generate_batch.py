@@ -37,6 +37,7 @@ from tasks.usage.push import push_usage
 
 def _build_run_name() -> str:
     request = _fill_in_date(RunRequest.model_validate(this_run.parameters))
+    # A scheduled run is named by its day, which is the folder that it writes to.
     if this_deployment.name:
         return f"{this_deployment.name} {request.get_day(this_run.scheduled_start_time)}"
     what = request.manifest or ("reroll" if request.reroll or request.rejected else "resume")
@@ -73,15 +74,18 @@ async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
     request = _fill_in_date(request)
     series = _choose_series(request)
     check_request(request)
+    # The folder is locked for the whole run: another one would plan and pay for the same jobs.
     async with open_run(request, deployment=this_deployment.name) as run, handle_signals(run.batch.stop):
         async with heed_cancellation(run), log_run(run):
             selection = await plan_run(run)
+            # Slots of a global limit are held only while images are made, not while the plan is read.
             async with hold_global_limits(run.batch, selection):
                 await generate_open_jobs(run.batch, selection, run=run.number, series=series)
         run.batch.out.check_in_place()
         await write_metadata(run.batch.engine, run.batch.out)
         usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
         summary = await conclude_run(run, usage)
+        # After the summary, so that the pages show what the summary says.
         await write_report_artifacts(run.batch, summary, series=series)
         emit_end(run.batch.out, summary.as_dict())
     return build_flow_state(summary.as_dict())

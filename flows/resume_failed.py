@@ -37,23 +37,27 @@ async def resume_failed(
         Completed when nothing was left to do or all of it succeeded, Failed also where a ledger cannot be read from
         here. Its data says for each batch how it ended.
     """
+    # Rules and not states: a machine that lost its power has told Prefect nothing.
     rule = ResumeRule(tries=tries, within=timedelta(hours=within_hours), interrupted=interrupted)
     ends: dict[str, str] = {}
     states: list[State[Any]] = []
     unreadable = False
     cancelled = await find_cancelled_outputs(generate_batch.name)
     # Found before the first of them is resumed, which changes what is there.
+    # The list first: resuming changes what is unfinished, and a generator would follow the change.
     for batch in [batch async for batch in find_unfinished_batches(folder, rule, now_us=Clock().now_us())]:
         decided_at = cancelled.get(normalize_output(batch.out))
         if decided_at is not None and decided_at >= batch.began_at:
             ends[batch.out] = "left alone: cancelled in Prefect"
             continue
         if batch.left_alone:
+            # Left alone on purpose, and said so: a silence here would look like success.
             ends[batch.out] = f"left alone: {batch.left_alone}"
             unreadable |= batch.why == UNREADABLE
             continue
         states.append(await generate_batch(**RunRequest(out=batch.out).parameters(), return_state=True))
         ends[batch.out] = f"{states[-1].name}: {states[-1].message}"
+        # A cancelled resume stops the loop: whoever cancelled it meant all of it.
         if states[-1].is_cancelled():
             break
     return _build_final_state(states, ends, unreadable=unreadable)

@@ -20,8 +20,10 @@ UNSUPPORTED_STATUS = 2
 
 def main() -> None:
     """Load the command line and run it; see `flows.cli.main`."""
+    # Before anything is imported: an import that fails would hide the reason.
     refuse_windows(os.name)
     ignore_warnings()
+    # A run loads hundreds of thousands of objects that stay, and every collection walks them all.
     gc.set_threshold(GARBAGE_AFTER_OBJECTS, *gc.get_threshold()[1:])
     try:
         from flows.cli import main as run_command  # noqa: PLC0415  it takes a quarter of a second

@@ -13,9 +13,12 @@ from typing import Any
 
 import typer
 
+# Tab waits for this walk: on a network drive a large tree would take minutes.
 MOST_FOLDERS = 2_000
 """Folders that the search for batches looks into, so that Tab answers at once anywhere."""
+# Levels; batches lie in runs/NAME or runs/NAME/DATE.
 DEEPEST = 4
+# Shells ask before they show more than some hundred.
 MOST_IDS = 500
 USAGE_KEYS = ("backend", "model", "caller", "batch", "status", "day", "month")
 
@@ -24,6 +27,7 @@ def complete_batches(incomplete: str) -> list[str]:
     """Output folders at or below what was typed so far; with none, the shell completes paths as usual."""
     with suppress(OSError):
         return [name for name in _find_batches(incomplete) if name.startswith(incomplete)]
+    # A folder that cannot be listed offers nothing; the shell still completes paths.
     return []
 
 
@@ -68,6 +72,7 @@ def complete_faults(incomplete: str) -> list[str]:
 
 
 def _complete_list(names: Iterable[str], incomplete: str) -> list[str]:
+    # Options that take a list are completed behind their last comma.
     before, comma, last = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
 
@@ -84,6 +89,7 @@ def _ask_ledger(ctx: typer.Context, question: Callable[[Any], Coroutine[Any, Any
         async with open_ledger(parse_output(folder).ledger_folder()) as engine:
             return await question(engine)
 
+    # Whatever goes wrong, a traceback here would be printed into the line that is being typed.
     with suppress(Exception):
         return asyncio.run(read())
     return ()
@@ -92,6 +98,7 @@ def _ask_ledger(ctx: typer.Context, question: Callable[[Any], Coroutine[Any, Any
 def _find_batches(incomplete: str) -> Iterator[str]:
     from tasks.core.paths import LEDGER_NAME
 
+    # A shell throws away what does not begin as it was typed, and Path would take the `./` away.
     typed = os.path.dirname(incomplete)  # noqa: PTH120  keeps `./` as it was typed
     start = typed or "."
     for number, (name, below, files) in enumerate(os.walk(start)):

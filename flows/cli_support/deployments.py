@@ -41,9 +41,11 @@ from tasks.orchestration.schedules import Schedule
 
 SCHEDULER_PATIENCE_S = 60.0
 """Prefect's scheduler looks for new deployments every 5 s, unless it is told otherwise."""
+# Seconds between two looks; a schedule shows up within the scheduler's own five.
 LOOK_S = 1.0
 ENTRYPOINT = Path(flows.__file__).with_name("served") / "entrypoint.py"
 STRATEGIES = {"queue": ConcurrencyLimitStrategy.ENQUEUE, "cancel": ConcurrencyLimitStrategy.CANCEL_NEW}
+# Every quarter of an hour: a night that failed is resumed within it, and an idle look costs one call.
 RESUME_CRON = "*/15 * * * *"
 NIGHT_TAGS, UPKEEP_TAGS = ["imagen", "nightly"], ["imagen", "upkeep"]
 
@@ -63,6 +65,7 @@ def require_own_packages(environ: Mapping[str, str]) -> None:
     Raises:
         ConfigError: `PYTHONPATH` or the environment puts another `flows` or `tasks` before ours. Nothing was started.
     """
+    # Asked of a new interpreter, as Prefect will start one: only there is it seen what the path really finds.
     code = "import flows, tasks; print(flows.__file__, tasks.__file__, sep='\\n')"
     found = subprocess.run([sys.executable, "-c", f"{code}"], env=environ, capture_output=True, text=True, check=False)  # noqa: S603  our own interpreter
     ours = [flows.__file__, tasks.__file__]
@@ -78,10 +81,12 @@ async def _serve(schedules: list[Schedule], api_url: str) -> None:
     # Runs are `python -m prefect.engine`: without this, any module where the user works may hide one that they need.
     os.environ["PYTHONSAFEPATH"] = "1"
     require_own_packages(os.environ)
+    # A pause is an operator's decision; Prefect would set it by itself whenever this process ends.
     runner = Runner(pause_on_shutdown=False)
     served = [await _add(runner, schedule) for schedule in schedules]
     for schedule in schedules:
         await _register(runner, await _build_resumer(schedule))
+    # Asked for all at once: each waits for the scheduler, and one after the other would take minutes.
     starts = await asyncio.gather(*(_find_first_start(deployment, pause) for deployment, pause in served))
     sys.stderr.write("\n".join(_format_lines(schedules, starts, api_url)) + "\n")
     for deployment, _ in served:
@@ -107,6 +112,7 @@ async def _serve_until_told(runner: Runner) -> None:
     """Take runs as they become due; told to end, let what is in flight land. Prefect's own `serve` would kill it."""
     serving = asyncio.create_task(runner.start())
     await asyncio.sleep(0)  # it sets handlers of its own first
+    # Prefect's runner sets handlers of its own when it starts, and these have to be the last.
     told, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, told.set)
@@ -137,6 +143,7 @@ def _build_nightly(schedule: Schedule, pause: Pause) -> RunnerDeployment:
         schedule.name,
         Cron(schedule.cron, timezone=schedule.timezone, active=not pause.schedule),
         schedule.request().parameters(),
+        # Kept as it was: deploying again would start what an operator has paused.
         paused=pause.deployment,
         strategy=STRATEGIES[schedule.when_busy],
         tags=NIGHT_TAGS,
@@ -180,6 +187,7 @@ def _build_deployment(
         entrypoint_type=EntrypointType.FILE_PATH,
     )
     # Written anew at each start, so it is that of the installation which serves.
+    # By path and not by module: Prefect would import `flows` from the working folder.
     deployment.entrypoint = f"{ENTRYPOINT}:{flow.fn.__name__}"
     return deployment
 
@@ -190,6 +198,7 @@ async def _find_first_start(deployment: UUID, pause: Pause) -> datetime | None:
         return None
     now = datetime.now(UTC)
     async with get_client() as client:
+        # Looked for until it is there: a server without a scheduler would serve for ever and start nothing.
         for _ in range(int(SCHEDULER_PATIENCE_S / LOOK_S)):
             runs = await client.read_flow_runs(
                 deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment])),

@@ -35,6 +35,7 @@ async def find_output(name: str) -> str:
         request = RunRequest.model_validate(run.parameters)
     except ValidationError:
         raise InputError(f"--flow-run {name}: {run.name!r} was no run of a batch (see {url})") from None
+    # The run's own day, not today's: the folder of a night that ran late is that of its date.
     out = request.on(run.expected_start_time or datetime.now(UTC)).out
     if not has_ledger(parse_output(out).home):
         relative = parse_bucket_url(out) is None and not Path(out).is_absolute()

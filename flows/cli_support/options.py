@@ -12,6 +12,7 @@ from flows.cli_support.values import expand_path, in_range
 from tasks.core.money import MOST_USD
 from tasks.core.records import RunnerKind
 
+# More sockets than a process may have; a larger number would be a typing error.
 MOST_IN_FLIGHT = 10_000
 
 Config = Annotated[

@@ -55,6 +55,7 @@ def perform(request: RunRequest, *, verbose: bool, quiet: bool) -> dict[str, Any
         display.phase("reading the manifest" if request.manifest else "reading the ledger")
         report = check_request(request)
         asyncio.run(check_ledger(request))
+        # Checked again inside the flow, at no cost; the answer is kept for a request that is the same.
         told = {} if report is None else _tell_findings(report, display)
         return _run(request, verbose=verbose) | told
 
@@ -88,6 +89,7 @@ def _connect(*, verbose: bool, stop: StopSignal | None = None) -> None:
     if os.path.expanduser("~") == "~":  # noqa: PTH111  Prefect needs a home folder, and containers may have none
         os.environ["HOME"] = str(state)
     set_quiet_defaults(os.environ)
+    # `-v` shows what Prefect logs; otherwise its lines would break the progress bar.
     if not verbose:
         for name, value in QUIET_CONSOLE.items():
             os.environ.setdefault(name, value)
@@ -112,6 +114,7 @@ async def _plan_and_run(request: RunRequest, *, verbose: bool) -> dict[str, Any]
     """Plan first: a server takes many seconds to start, and a batch with nothing left to do needs none."""
     async with open_run(request) as run, handle_signals(run.batch.stop):
         selection, stop = await plan_run(run), run.batch.stop
+        # The folder is locked meanwhile: another run would plan the same jobs.
         if await count_left(run, selection):
             try:
                 # Off this loop, so that Ctrl-C is heard while the server starts.
@@ -133,6 +136,7 @@ async def _run_flow(request: RunRequest) -> dict[str, Any]:
 
     with _explain_server_errors(), tags(FLOW_RUN_TAG):  # what the flow itself raises is in its state
         state = await generate_batch(**request.parameters(), return_state=True)
+    # The state's data is the summary; without one the flow has failed before it had one.
     outcome: object = await state.aresult(raise_on_failure=False)
     if isinstance(outcome, dict):
         return outcome

@@ -24,6 +24,7 @@ def prepare_streams() -> None:
     codecs.register_error(ESCAPE, _escape)
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):  # a stand-in, a pipe that cannot seek, a closed one
+            # `reconfigure` keeps the stream and its buffer: another wrapper would lose what is written.
             stream.reconfigure(errors=ESCAPE)  # type: ignore[union-attr]  # see above
 
 
@@ -34,6 +35,7 @@ def flush_output() -> str | None:
     """
     try:
         sys.stdout.flush()
+    # `imagen status | head` closes the pipe on purpose, so it is no failure.
     except BrokenPipeError:  # the reader has seen enough
         cut_off(sys.stdout)
     except OSError as exc:

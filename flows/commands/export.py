@@ -65,10 +65,12 @@ def command(
     from tasks.metadata.exports.webdataset import ShardLimits
     from tasks.store.output import parse_local_path, parse_output
 
+    # A megabyte is 1,000,000 bytes here, as storage is sold.
     limits = ShardLimits(samples=shard_images, bytes=shard_mb * 1_000_000)
     target = None if to is None else parse_local_path(to)
     out = parse_output(folder)
     done = asyncio.run(export_batch(out, format, target, overwrite=overwrite, limits=limits, raw_cells=raw_cells))
     # Where the table itself went to standard output, it stays alone there.
+    # A table on standard output is for a program, and a line of ours would be taken for a row of it.
     file = sys.stderr if target == STDOUT else sys.stdout
     print(dumps(done.as_dict(), ensure_ascii=False) if json else done.line(), file=file)

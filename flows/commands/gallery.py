@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli_support import options
 from flows.cli_support.values import expand_path
+
+if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
+    from tasks.report.gallery.build import Gallery
 
 NAME = "gallery"
 
@@ -47,11 +50,7 @@ def command(
     from json import dumps
 
     from tasks.core.errors import InputError
-    from tasks.report.gallery.build import Gallery, write_gallery
-    from tasks.report.gallery.comparison import find_address, write_comparison
-    from tasks.report.gallery.elsewhere import link_batch
-    from tasks.report.gallery.report import format_gallery, show_progress
-    from tasks.store.output import parse_output
+    from tasks.report.gallery.report import format_gallery
     from tasks.store.output.bucket_url import parse_bucket_url
 
     # What cannot be done is said before thousands of thumbnails are made.
@@ -59,21 +58,28 @@ def command(
         raise InputError(f"{folder}: --open shows pages of this machine; open this one by the bucket's web address")
     if to is not None and other is not None:
         raise InputError("--to and a second batch exclude each other. Leave one out.")
-    outs = [parse_output(text) for text in (folder, other) if text is not None]
-    if len(outs) > 1:
-        find_address(outs[1], outs[0])
-
-    async def write() -> tuple[str, list[Gallery]]:
-        with show_progress() as progress:
-            if to is not None:
-                gallery = await write_gallery(link_batch(outs[0], to), progress, batch=outs[0])
-                return gallery.page, [gallery]
-            galleries = [await write_gallery(out, progress) for out in outs]
-        first, *second = galleries
-        return (await write_comparison(first, second[0]) if second else first.page), galleries
-
-    page, galleries = asyncio.run(write())
+    page, galleries = asyncio.run(_write_pages([name for name in (folder, other) if name is not None], to))
     record = {"page": page, "galleries": [gallery.as_dict() for gallery in galleries]}
     print(dumps(record, ensure_ascii=False) if json else "\n".join(format_gallery(record)))
     if open_page:
         webbrowser.open(Path(page).resolve().as_uri())
+
+
+async def _write_pages(folders: list[str], to: str | None) -> tuple[str, list[Gallery]]:
+    """Write the page of each batch, and that of two; give the page to open."""
+    from tasks.report.gallery.build import write_gallery
+    from tasks.report.gallery.comparison import find_address, write_comparison
+    from tasks.report.gallery.elsewhere import link_batch
+    from tasks.report.gallery.report import show_progress
+    from tasks.store.output import parse_output
+
+    outs = [parse_output(text) for text in folders]
+    if len(outs) > 1:
+        find_address(outs[1], outs[0])  # one page can only show both where an address leads from one to the other
+    with show_progress() as progress:
+        if to is not None:
+            gallery = await write_gallery(link_batch(outs[0], to), progress, batch=outs[0])
+            return gallery.page, [gallery]
+        galleries = [await write_gallery(out, progress) for out in outs]
+    first, *second = galleries
+    return (await write_comparison(first, second[0]) if second else first.page), galleries

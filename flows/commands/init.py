@@ -44,6 +44,7 @@ def command(
     from tasks.core.starter import BASICS, DEMO, DEPLOYMENTS, write_starter
     from tasks.core.text import format_command
 
+    # Looked up before anything is written, so that a typing error leaves no half-made folder.
     for name in backend or ():
         build_block(name)  # a wrong name is an error before anything is written
     names = dict.fromkeys([*BASICS, *(DEMO if demo else ()), *(DEPLOYMENTS if deployments else ())])

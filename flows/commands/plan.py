@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from flows.cli_support import options
+from flows.cli_support.fields import take_fields
 
 NAME = "plan"
 
 
-def command(
-    manifest: options.Manifest,
-    out: options.Out = None,
-    backend: options.Backend = None,
-    limit: options.Limit = None,
-    budget: options.Budget = None,
-    salt: options.Salt = "",
-    ignore_columns: options.IgnoreColumns = None,
-    prompt_column: options.PromptColumn = None,
-    literal: options.Literal = False,
-    encoding: options.Encoding = None,
-    json: options.Json = False,
-    config: options.Config = None,
-    verbose: options.Verbose = False,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSwitches:
+    """Options of `imagen plan`."""
+
+    manifest: options.Manifest
+    out: options.Out = None
+    backend: options.Backend = None
+    limit: options.Limit = None
+    budget: options.Budget = None
+    salt: options.Salt = ""
+    ignore_columns: options.IgnoreColumns = None
+    prompt_column: options.PromptColumn = None
+    literal: options.Literal = False
+    encoding: options.Encoding = None
+    json: options.Json = False
+    config: options.Config = None
+    verbose: options.Verbose = False
+
+
+@take_fields(PlanSwitches)
+def command(given: PlanSwitches) -> None:
     """Check a manifest, and show counts, cost and time of a run.
 
     It sends nothing, spends nothing and needs no server. Its exit status is that of the run: 3 where the budget does not suffice, 2 where something has to be set up.
@@ -42,20 +51,24 @@ def command(
     from tasks.plan.refusals import check_preview
     from tasks.store.output import parse_output
 
-    settings = load_settings(locate_config(config))
+    settings = load_settings(locate_config(given.config))
     read_options = build_read_options(
-        settings.columns, ignore=ignore_columns, prompt_column=prompt_column, literal=literal, encoding=encoding
+        settings.columns,
+        ignore=given.ignore_columns,
+        prompt_column=given.prompt_column,
+        literal=given.literal,
+        encoding=given.encoding,
     )
-    with open_manifest(manifest, options=read_options) as opened:
-        plan_options = PlanOptions(backends=parse_backend_option(backend), limit=limit, salt=salt)
-        place = parse_output(out or choose_out(opened))
+    with open_manifest(given.manifest, options=read_options) as opened:
+        place = parse_output(given.out or choose_out(opened))
         record = preview_plan(
             opened,
             settings,
-            plan_options,
+            PlanOptions(backends=parse_backend_option(given.backend), limit=given.limit, salt=given.salt),
             out=place,
-            budget_usd=budget,
+            budget_usd=given.budget,
             today=datetime.now(UTC).date(),
         )
-    print(dumps(record, ensure_ascii=False) if json else "\n".join(format_preview(record)))
+    print(dumps(record, ensure_ascii=False) if given.json else "\n".join(format_preview(record)))
+    # Last, so that the preview is on the screen when the exit status says that the run would be refused.
     check_preview(record, settings, place)

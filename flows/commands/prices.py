@@ -34,11 +34,13 @@ def command(
     from tasks.plan.planner import PlanOptions
     from tasks.plan.price_check import check_prices, format_price_check
 
+    # Both at once, so that the age of a price and the day of the check are the same.
     settings, today = load_settings(locate_config(config)), datetime.now(UTC).date()
     if check is None:
         listing = list_prices(settings, today)
         print(dumps(listing, ensure_ascii=False) if json else "\n".join(format_prices(listing)))
         return
+    # The columns that the user ignores can hide the backend's name, and with it the price.
     reading = build_read_options(settings.columns, ignore=ignore_columns)
     with open_manifest(check, options=reading) as manifest:
         records = check_prices(manifest, settings, PlanOptions(backends=parse_backend_option(backend)), today)

@@ -54,17 +54,11 @@ def command(
 
     Example: imagen reroll runs/foxes --id fox --prompt "a red fox at night"
     """
-    import asyncio
     import sys
-    from json import dumps
 
-    from flows.cli_support.run_flow import perform
     from tasks.core.errors import InputError
-    from tasks.report.reroll import find_reroll, format_reroll, get_reroll_status, read_reroll
     from tasks.runs.request import RunRequest
-    from tasks.store.output import parse_output
 
-    out = parse_output(folder)
     if (id is None) == (not rejected):
         raise InputError("name one image with --id, or use --rejected for all that a review rejects")
     if id is None:
@@ -72,17 +66,40 @@ def command(
             raise InputError("--rejected makes images with new seeds; --seed and --prompt go with --id")
         request = RunRequest(out=folder, config=config, budget_usd=budget, rejected=True)
         sys.exit(_reroll_rejected(request, verbose=verbose, quiet=quiet, json=json))
-    reroll, planned = asyncio.run(find_reroll(out, id, seed=seed, prompt=prompt))
+    request = RunRequest(out=folder, config=config, budget_usd=budget)
+    sys.exit(_reroll_one(request, id, seed=seed, prompt=prompt, verbose=verbose, quiet=quiet, json=json))
+
+
+def _reroll_one(
+    request: RunRequest,
+    name: str,
+    *,
+    seed: int | None,
+    prompt: str | None,
+    verbose: bool,
+    quiet: bool,
+    json: bool,
+) -> int:
+    """Reroll one image, print what became of it, and give the exit status."""
+    import asyncio
+    from json import dumps
+
+    from flows.cli_support.run_flow import perform
+    from tasks.report.reroll import find_reroll, format_reroll, get_reroll_status, read_reroll
+    from tasks.store.output import parse_output
+
+    out = parse_output(request.out)
+    reroll, planned = asyncio.run(find_reroll(out, name, seed=seed, prompt=prompt))
     summary = None
+    # The same seed and prompt as before is an image that is there already: it is shown, and nothing is paid.
     if planned.is_to_do:
-        request = RunRequest(out=folder, config=config, budget_usd=budget, reroll=reroll)
-        summary = perform(request, verbose=verbose, quiet=quiet)
+        summary = perform(request.model_copy(update={"reroll": reroll}), verbose=verbose, quiet=quiet)
     record = asyncio.run(read_reroll(out, planned.job.job_id))
     if json:
         print(dumps(record, ensure_ascii=False))
     elif not quiet:
         print("\n".join(format_reroll(record, summary, out)))
-    sys.exit(get_reroll_status(record, summary))
+    return get_reroll_status(record, summary)
 
 
 def _reroll_rejected(request: RunRequest, *, verbose: bool, quiet: bool, json: bool) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from os import environ
 from typing import Annotated
 
 import typer
 
 from flows.cli_support import completion, options
+from flows.cli_support.fields import select_fields, take_fields
 from flows.cli_support.values import expand_path
 
 NAME = "resume"
@@ -27,27 +29,33 @@ FlowRun = Annotated[
 ]
 
 
-def command(
-    folder: Folder = None,
-    flow_run: FlowRun = None,
-    limit: options.Limit = None,
-    budget: options.Budget = None,
-    concurrency: options.Concurrency = None,
-    retry_failed: options.RetryFailed = False,
-    retry_held: options.RetryHeld = False,
-    missing: options.Missing = False,
-    reread: options.Reread = False,
-    trust_ledger: options.TrustLedger = False,
-    only: options.Only = None,
-    backend: options.OtherBackend = None,
-    runner: options.Runner = None,
-    workers: options.Workers = None,
-    cluster: options.Cluster = None,
-    json: options.Json = False,
-    config: options.Config = None,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeOptions:
+    """Options of `imagen resume`; those of the run itself bear the names of its request."""
+
+    folder: Folder = None
+    flow_run: FlowRun = None
+    limit: options.Limit = None
+    budget_usd: options.Budget = None
+    concurrency: options.Concurrency = None
+    retry_failed: options.RetryFailed = False
+    retry_held: options.RetryHeld = False
+    missing: options.Missing = False
+    reread: options.Reread = False
+    trust_ledger: options.TrustLedger = False
+    only: options.Only = None
+    backend: options.OtherBackend = None
+    runner: options.Runner = None
+    workers: options.Workers = None
+    cluster: options.Cluster = None
+    json: options.Json = False
+    config: options.Config = None
+    verbose: options.Verbose = False
+    quiet: options.Quiet = False
+
+
+@take_fields(ResumeOptions)
+def command(given: ResumeOptions) -> None:
     """Go on with a batch that was stopped or killed.
 
     It needs the output folder only, neither the manifest nor the configuration.
@@ -59,24 +67,13 @@ def command(
     from tasks.core.trust import TRUST_VARIABLE
     from tasks.runs.request import RunRequest
 
-    if trust_ledger:
+    if given.trust_ledger:
+        # Runs and worker processes that start from here have to trust the ledger too, and they get the environment.
         environ[TRUST_VARIABLE] = "true"
-    if (folder is None) == (flow_run is None):
+    if (given.folder is None) == (given.flow_run is None):
         raise InputError("name the output folder of a batch, or the --flow-run that wrote to it")
-    request = RunRequest(
-        out=folder if folder is not None else find_flow_run_output(flow_run or "", verbose=verbose),
-        config=config,
-        limit=limit,
-        budget_usd=budget,
-        concurrency=concurrency,
-        retry_failed=retry_failed,
-        retry_held=retry_held,
-        missing=missing,
-        reread=reread,
-        only=only,
-        backend=backend,
-        runner=runner,
-        workers=workers,
-        cluster=cluster,
-    )
-    execute(request, json=json, verbose=verbose, quiet=quiet)
+    out = given.folder
+    if out is None:
+        out = find_flow_run_output(given.flow_run or "", verbose=given.verbose)
+    request = RunRequest(**{**select_fields(given, RunRequest.model_fields), "out": out})
+    execute(request, json=given.json, verbose=given.verbose, quiet=given.quiet)

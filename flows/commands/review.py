@@ -46,6 +46,7 @@ def command(
     from tasks.store.output import parse_output
 
     def ready(address: str) -> None:
+        # On standard output, so that a script can read the address while the server runs.
         print(f"review it: {address} (Ctrl-C ends)", flush=True)
         if open_page:
             webbrowser.open(address)

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from flows.cli_support import options
+from flows.cli_support.fields import select_fields, take_fields
 
 NAME = "run"
 
 
-def command(
-    manifest: options.Manifest,
-    out: options.Out = None,
-    backend: options.Backend = None,
-    limit: options.Limit = None,
-    budget: options.Budget = None,
-    concurrency: options.Concurrency = None,
-    salt: options.Salt = "",
-    retry_failed: options.RetryFailed = False,
-    retry_held: options.RetryHeld = False,
-    replace: options.Replace = False,
-    ignore_columns: options.IgnoreColumns = None,
-    prompt_column: options.PromptColumn = None,
-    literal: options.Literal = False,
-    encoding: options.Encoding = None,
-    runner: options.Runner = None,
-    workers: options.Workers = None,
-    cluster: options.Cluster = None,
-    json: options.Json = False,
-    config: options.Config = None,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """Options of `imagen run`; those of the run itself bear the names of its request."""
+
+    manifest: options.Manifest
+    out: options.Out = None
+    backend: options.Backend = None
+    limit: options.Limit = None
+    budget_usd: options.Budget = None
+    concurrency: options.Concurrency = None
+    salt: options.Salt = ""
+    retry_failed: options.RetryFailed = False
+    retry_held: options.RetryHeld = False
+    replace: options.Replace = False
+    ignore_columns: options.IgnoreColumns = None
+    prompt_column: options.PromptColumn = None
+    literal: options.Literal = False
+    encoding: options.Encoding = None
+    runner: options.Runner = None
+    workers: options.Workers = None
+    cluster: options.Cluster = None
+    json: options.Json = False
+    config: options.Config = None
+    verbose: options.Verbose = False
+    quiet: options.Quiet = False
+
+
+@take_fields(RunOptions)
+def command(given: RunOptions) -> None:
     """Generate the images of a manifest.
 
     With the same --out again it goes on where it was, and pays for nothing twice.
@@ -42,26 +51,12 @@ def command(
     from tasks.manifest import ReadOptions, open_manifest
     from tasks.runs.request import RunRequest
 
-    with open_manifest(manifest, options=ReadOptions(encoding=encoding)) as opened:
-        request = RunRequest(
+    with open_manifest(given.manifest, options=ReadOptions(encoding=given.encoding)) as opened:
+        chosen = {
             # Standard input can be read once, so the flow gets the file that it was put into.
-            manifest=opened.source,
-            out=out or choose_out(opened),
-            config=locate_config(config),
-            backend=backend,
-            limit=limit,
-            budget_usd=budget,
-            concurrency=concurrency,
-            salt=salt,
-            retry_failed=retry_failed,
-            retry_held=retry_held,
-            replace=replace,
-            ignore_columns=ignore_columns,
-            prompt_column=prompt_column,
-            literal=literal,
-            encoding=encoding,
-            runner=runner,
-            workers=workers,
-            cluster=cluster,
-        )
-        execute(request, json=json, verbose=verbose, quiet=quiet)
+            "manifest": opened.source,
+            "out": given.out or choose_out(opened),
+            "config": locate_config(given.config),
+        }
+        request = RunRequest(**{**select_fields(given, RunRequest.model_fields), **chosen})
+        execute(request, json=given.json, verbose=given.verbose, quiet=given.quiet)

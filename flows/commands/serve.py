@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.cli_support import options
+from flows.cli_support.fields import take_fields
 from flows.cli_support.values import expand_path
 
 NAME = "serve"
@@ -62,21 +64,43 @@ WhenBusy = Annotated[
 ]
 
 
-def command(
-    manifest: Manifest = None,
-    cron: Cron = None,
-    timezone: TimeZone = None,
-    name: Name = None,
-    schedules: Schedules = None,
-    out: Out = None,
-    backend: options.Backend = None,
-    budget: options.Budget = None,
-    concurrency: options.Concurrency = None,
-    salt: Salt = None,
-    when_busy: WhenBusy = None,
-    config: options.Config = None,
-    verbose: options.Verbose = False,
-) -> None:
+OPTION_NAMES = {
+    "manifest": "MANIFEST",
+    "cron": "--cron",
+    "timezone": "--timezone",
+    "name": "--name",
+    "out": "--out",
+    "backend": "--backend",
+    "budget_usd": "--budget",
+    "concurrency": "--concurrency",
+    "salt": "--salt",
+    "when_busy": "--when-busy",
+    "config": "--config",
+}
+"""Names by which messages call the fields of a schedule."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """Options of `imagen serve`; those of the schedule bear the names of its fields."""
+
+    manifest: Manifest = None
+    cron: Cron = None
+    timezone: TimeZone = None
+    name: Name = None
+    schedules: Schedules = None
+    out: Out = None
+    backend: options.Backend = None
+    budget_usd: options.Budget = None
+    concurrency: options.Concurrency = None
+    salt: Salt = None
+    when_busy: WhenBusy = None
+    config: options.Config = None
+    verbose: options.Verbose = False
+
+
+@take_fields(ServeOptions)
+def command(given: ServeOptions) -> None:
     """Run a manifest on a schedule, until Ctrl-C.
 
     The schedule stays on the server and goes on with the next `imagen serve`.
@@ -90,30 +114,19 @@ def command(
     from tasks.core.text import format_command
     from tasks.orchestration.server.connection import find_users_server, require_lasting_server, set_quiet_defaults
 
-    given = {
-        "manifest": ("MANIFEST", manifest),
-        "cron": ("--cron", cron),
-        "timezone": ("--timezone", timezone),
-        "name": ("--name", name),
-        "out": ("--out", out),
-        "backend": ("--backend", backend),
-        "budget_usd": ("--budget", budget),
-        "concurrency": ("--concurrency", concurrency),
-        "salt": ("--salt", salt),
-        "when_busy": ("--when-busy", when_busy),
-        "config": ("--config", config),
-    }
-    said = [option for option, value in given.values() if value is not None]
-    if schedules is None and (manifest is None or cron is None):
+    asked = {field: (name, getattr(given, field)) for field, name in OPTION_NAMES.items()}
+    said = [name for name, value in asked.values() if value is not None]
+    if given.schedules is None and (given.manifest is None or given.cron is None):
         raise InputError("name a manifest and its --cron, or a file of --schedules")
-    if schedules is not None and said:
+    if given.schedules is not None and said:
         raise InputError(f"--schedules says it all; leave out {', '.join(said)}")
     set_quiet_defaults(os.environ)
+    # The user's settings decide which server is meant, and reading them must not import Prefect.
     found = find_users_server(os.environ)
     # Prefect reads its settings when it is imported.
     from tasks.orchestration.schedules import build_schedule, check_schedules, read_schedules
 
-    wanted = [build_schedule(given)] if schedules is None else read_schedules(schedules)
+    wanted = [build_schedule(asked)] if given.schedules is None else read_schedules(given.schedules)
     check_schedules(wanted)
     api_url = require_lasting_server(found, again=format_command(*sys.argv[1:]))
     from flows.cli_support.deployments import serve_schedules

@@ -43,5 +43,6 @@ def command(host: Host = "127.0.0.1", port: Port = 4200) -> None:
     # Prefect reads its settings when it is imported.
     from prefect.cli import app
 
+    # Prefect's own command takes over, so it reads the arguments that we chose.
     sys.argv = ["prefect", "server", "start", "--host", host, "--port", str(port)]
     app()

@@ -21,7 +21,10 @@ Watch = Annotated[
 
 
 def command(
-    folder: options.Folder, watch: Watch = False, json: options.Json = False, verbose: options.Verbose = False
+    folder: options.Folder,
+    watch: Watch = False,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Show counts by state and error kind, cost, and last activity of a batch.
 
@@ -35,6 +38,7 @@ def command(
     from tasks.core.errors import InputError
 
     try:
+        # A folder of nights is no batch itself, and each of its batches is shown.
         if batches := _find_batches_below(folder):
             if watch:
                 raise InputError(f"{folder}: holds {len(batches)} batches. Name one of them to watch it.")

@@ -139,6 +139,7 @@ def migrate(
     from tasks.usage.migrate import apply_migrations, choose_database, read_migrations
 
     if print_only:
+        # `print` adds a line end of its own; the migrations end with one.
         print("\n".join(read_migrations().values()), end="")
         return
     database = choose_database(url, load_settings(locate_config(config)).usage)

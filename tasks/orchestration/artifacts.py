@@ -29,11 +29,14 @@ from tasks.report.gallery.thumbnails import encode_thumbnail
 from tasks.report.summary import Summary, format_summary
 from tasks.store.images import DECODER_ERRORS
 
+# Seconds; an artifact is one call to the server and one row in its database.
 UPDATE_EVERY_S = 5.0
 FAILURES_SHOWN = 100
 """A table artifact is one database row; a long one slows the UI."""
 
+# A dozen small images are some 100 KB of text in one row; Prefect's pages load it whole.
 SHEET_IMAGES, SHEET_SIDE_PX = 12, 160
+# Bytes of one image; a larger one is left out, because decoding it would hold memory that the run needs.
 SHEET_MOST_BYTES = 16 * 1024**2
 
 logger = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ logger = logging.getLogger(__name__)
 async def keep_progress_artifact(batch: Batch, left: int, *, series: str) -> AsyncIterator[None]:
     """Keep a progress artifact true for the duration of the block."""
     artifact_id: UUID | None = None
+    # A server that is away must not keep the batch from starting, so the artifact may not exist.
     with _ignore_errors():
         artifact_id = await acreate_progress_artifact(
             0.0, key=_build_key(series, "progress"), description=f"{left} jobs into {batch.out}"
@@ -59,6 +63,7 @@ async def keep_progress_artifact(batch: Batch, left: int, *, series: str) -> Asy
 
 async def write_report_artifacts(batch: Batch, summary: Summary, *, series: str) -> None:
     """Write the summary with small images and, where there are any, the failures."""
+    # Read before the artifact is built: the ledger is the record, and an error of it is the run's own.
     rows = await find_failures(batch.engine, FAILURES_SHOWN)
     record = summary.as_dict()
     with _ignore_errors():
@@ -81,6 +86,7 @@ async def _draw_contact_sheet(batch: Batch) -> str:
     """Draw the batch's first images in markdown; the small images are in it, so no address has to lead to them."""
     cells = []
     for label, file_name in await find_first_images(batch.engine, SHEET_IMAGES):
+        # The sheet is an extra: an image that cannot be read any more is left out of it.
         with suppress(OutputError, BadImage, *DECODER_ERRORS):
             data = await asyncio.to_thread(batch.out.read, file_name)
             if data is not None and len(data) <= SHEET_MOST_BYTES:

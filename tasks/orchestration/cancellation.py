@@ -25,7 +25,9 @@ from tasks.runs.request import RunRequest
 from tasks.runs.run import OpenRun
 from tasks.store.output.bucket_url import parse_bucket_url
 
+# Seconds. Prefect kills a cancelled run 30 s after its signal, and the answer has to be in the ledger before.
 ASK_TIMEOUT_S = 15.0
+# The newest runs only: a schedule of years has thousands, and old ones are not resumed anyway.
 PAGE_RUNS = 200
 RUNNER_ENDS = "Runner is shutting down."
 """Message of the Cancelled state that Prefect's runner gives the runs which end with it (prefect 3.9.1, 2026-11)."""
@@ -44,6 +46,7 @@ async def heed_cancellation(run: OpenRun) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        # Only then may it have been cancelled. A run that comes to its own end has nothing to wait for.
         if run.batch.stop.interrupted:
             await asyncio.wait([watching], timeout=ASK_TIMEOUT_S)
         watching.cancel()
@@ -64,6 +67,7 @@ async def _is_cancelled() -> bool:
     """Ask the server about this run, and about the one that started it as a subflow."""
     try:
         async with get_client() as client:
+            # A subflow is cancelled through its parent, whose state is the one that changes first.
             for name in {this_run.id, this_run.root_flow_run_id} - {None}:
                 state = (await client.read_flow_run(UUID(name))).state
                 if state is not None and (state.is_cancelling() or state.is_cancelled()):
@@ -93,6 +97,7 @@ async def find_cancelled_outputs(flow_name: str) -> dict[str, datetime]:
         )
     for run in runs:
         if (out := _find_output(run)) is not None and run.state is not None and _was_decided(run.state):
+            # A batch may have been cancelled more than once; only the last time counts against a later run.
             found[out] = max(found.get(out, datetime.min.replace(tzinfo=UTC)), run.state.timestamp)
     return found
 
@@ -104,6 +109,7 @@ def _was_decided(state: State[Any]) -> bool:
 
 def normalize_output(out: str) -> str:
     """Spell an output so that two names of one folder compare equal."""
+    # A URL has no working folder to be relative to.
     return out.rstrip("/") if parse_bucket_url(out) else str(Path(out).absolute())
 
 

@@ -37,7 +37,9 @@ from tasks.orchestration.shards import raise_what_broke
 from tasks.orchestration.states import build_shard_state
 
 LOOPBACK = "127.0.0.1"
+# Jobs; a larger shard loses more when its worker dies, a smaller one costs more task runs.
 LARGE_SHARD = 100
+# Several for each place, so that a slow shard at the end does not leave the other places idle for long.
 SHARDS_A_PLACE = 4
 LAST_SORT_KEY = 2**62
 """Beyond the sort key of every job."""
@@ -68,6 +70,7 @@ async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: 
         run: The run's number.
         left: How many jobs that are.
     """
+    # Earlier runs have succeeded jobs too; this run's tally begins at zero.
     before = (await count_jobs(batch.engine)).succeeded
     await begin_fleet(batch.engine, run=run)
     beat = Heartbeat(batch.engine, run=run, stop=batch.stop, limits=batch.settings.stop)
@@ -85,6 +88,7 @@ async def _count_places(batch: Batch, selection: Selection, runner: TaskRunner[A
     if found is None:
         found = await asyncio.to_thread(count_worker_slots, runner)
     needed = await find_open_backends(batch.engine, selection)
+    # More shards than that would only wait for the backend's own slots.
     return min([found, *(batch.settings.backends[name].concurrency for name in needed)])
 
 
@@ -116,6 +120,7 @@ async def _send_all(
         except Exception as exc:  # noqa: BLE001  whatever broke on a worker, the others land, and a resume goes on
             batch.stop.stop(BatchStopped("workers", f"{label} broke on its worker ({type(exc).__name__}: {exc})"))
 
+    # Bounded by jobs, not by shards, so that a batch of large shards does not open more than a batch of small ones.
     await run_shards(batch, meant, send, size=size, most_open=size * places)
 
 
@@ -129,6 +134,7 @@ async def _wait_for_result(future: PrefectFuture[Any]) -> None:
 
     future.add_done_callback(tell)
     await ended.wait()
+    # `raise_on_failure=False` because a shard whose jobs failed has still done its work.
     raise_what_broke(await asyncio.to_thread(future.result, raise_on_failure=False))
 
 
@@ -138,6 +144,7 @@ async def start_cluster(settings: RunnerSettings) -> AsyncIterator[TaskRunner[An
     runner = _build_dask_runner(settings) if settings.kind == "dask" else _build_ray_runner(settings)
     with redirect_stdout(sys.stderr):  # where Ray says that a worker died; our results are for programs
         try:
+            # Starting workers forks processes and waits for them, which the event loop must not do.
             await asyncio.to_thread(_start_runner, runner)
         except Exception as exc:
             where = f"at {settings.cluster}" if settings.cluster else "on this machine"
@@ -172,6 +179,7 @@ def _build_dask_runner(settings: RunnerSettings) -> TaskRunner[Any]:
         "silence_logs": logging.CRITICAL,
         "preload": [dask_worker.__name__],
     }
+    # Without a number Dask starts a worker for each core.
     if settings.workers is not None:
         local["n_workers"] = settings.workers
     runner: TaskRunner[Any] = (
@@ -181,9 +189,11 @@ def _build_dask_runner(settings: RunnerSettings) -> TaskRunner[Any]:
 
 
 def _build_ray_runner(settings: RunnerSettings) -> TaskRunner[Any]:
+    # Ray reports its use by default.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from prefect_ray import RayTaskRunner  # noqa: PLC0415  an extra, and seconds to import
 
+    # Workers write to their own logs: their lines would go between the lines of the progress bar.
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if settings.cluster is None:
         options["include_dashboard"] = False
@@ -198,6 +208,7 @@ def _build_ray_runner(settings: RunnerSettings) -> TaskRunner[Any]:
 def count_worker_slots(runner: Any) -> int:
     """How many shards the cluster can run at once, as it says now."""
     if hasattr(runner, "client"):
+        # Both libraries answer with what is there now; a cluster that grows later is not counted again.
         return max(1, sum(map(int, runner.client.nthreads().values())))
     import ray  # noqa: PLC0415  an extra, and seconds to import
 

@@ -31,6 +31,7 @@ def take_fields(
         async def by_fields(**values: Any) -> Result:
             return await function(model.model_validate(values))
 
+        # Prefect reads the signature of what it is given, and this is the only way to show it the fields.
         vars(by_fields)["__signature__"] = _build_signature(model)
         by_fields.__doc__ = _build_docstring(model, inspect.getdoc(function) or "")
         return by_fields
@@ -45,6 +46,7 @@ def _build_signature(model: type[BaseModel]) -> Signature:
                 name,
                 Parameter.KEYWORD_ONLY,
                 default=Parameter.empty if field.is_required() else field.get_default(),
+                # A field's bounds have to stay in the annotation: Prefect's form shows them, and validates by them.
                 annotation=Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation,
             )
             for name, field in model.model_fields.items()

@@ -41,9 +41,11 @@ async def hold_global_limits(batch: Batch, selection: Selection) -> AsyncIterato
 async def _find_limits(backends: Iterable[str]) -> list[str]:
     found = []
     async with get_client() as client:
+        # Sorted, so that two runs which need two limits never hold one each and wait for the other's.
         for name in sorted(PREFIX + backend for backend in backends):
             try:
                 limit = await client.read_global_concurrency_limit_by_name(name)
+            # A limit that nobody created is no limit: Prefect answers 404 and creates none.
             except ObjectNotFound:
                 continue
             if limit.active:
@@ -56,6 +58,7 @@ async def _acquire_slots(names: list[str], stop: StopSignal, slots: AsyncExitSta
     logging.getLogger(NOISY_LOGGER).disabled = True
     while not stop.requested:
         # A lease that cannot be renewed for a while is no reason to stop: what is in flight is paid for.
+        # Prefect's `concurrency` waits without an end by default; a batch that is told to stop could not leave it.
         taking = concurrency(names, timeout_seconds=LOOK_S, raise_on_lease_renewal_failure=False)
         with suppress(TimeoutError):
             await slots.enter_async_context(taking)

@@ -17,7 +17,9 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Scheduled
 
+# Apart by a minute: Prefect starts what is due at once, and one batch at a time is what a machine can do.
 APART = timedelta(minutes=1)
+# A night each: half a year of a machine that was away.
 MOST_RUNS = 200
 
 
@@ -41,6 +43,7 @@ async def put_newest_first(deployment: UUID, *, now: datetime | None = None) -> 
             limit=MOST_RUNS,
         )
         later: State[None]
+        # The first one is left alone: it is due now, and takes its turn by itself.
         for place, run in enumerate(late[1:], start=1):
             later = Scheduled(scheduled_time=now + place * APART, message="A newer scheduled run goes first.")
             await client.set_flow_run_state(run.id, later, force=True)

@@ -29,6 +29,7 @@ async def read_pause(name: str) -> Pause:
             found = await client.read_deployment_by_name(name)
         except ObjectNotFound:
             return Pause(deployment=False, schedule=False)
+    # Prefect knows no paused schedule, only ones that are not active.
     off = bool(found.schedules) and not any(schedule.active for schedule in found.schedules)
     return Pause(deployment=found.paused, schedule=off)
 

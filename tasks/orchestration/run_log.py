@@ -33,6 +33,7 @@ RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 async def log_run(run: OpenRun) -> AsyncIterator[None]:
     """Write to the flow run's log what happens in the block, and in the end which jobs have no image."""
     logger = get_run_logger()
+    # Phases and warnings reach a log and the screen; the run does not know which display it has.
     shown = current_display.set(LoggedDisplay(current_display.get(), logger))
     watch = RunWatch(run, logger)
     try:
@@ -103,6 +104,7 @@ class RunWatch:
             self._logger.warning("no new jobs are started, those in flight land: %s", cause)
 
     def _look_at_rate(self) -> None:
+        # A limiter is slowed after a 429 only; the account's usual rate is no news.
         slowed = [rate for rate in self._batch.rate_limiters if rate.is_slowed]
         if not slowed:
             if self._slowest_per_min is not None:
@@ -110,6 +112,7 @@ class RunWatch:
             self._slowest_per_min = None
             return
         slowest = min(slowed, key=lambda rate: rate.per_min)
+        # Only when it becomes slower: a rate that climbs back and is cut again would fill the log.
         if self._slowest_per_min is None or slowest.per_min < self._slowest_per_min:
             self._slowest_per_min = slowest.per_min
             self._logger.warning(
@@ -136,6 +139,7 @@ async def _log_jobs_without_image(run: OpenRun, logger: RunLogger) -> None:
         message = error_text(row["error_message"] or "")
         logger.warning("%s: %s, %s: %s", name, row["state"], row["error_kind"], message)
     if len(rows) > MOST_JOBS:
+        # The log names the first hundred; the command shows every one of them.
         logger.warning("and more; all of them: %s", format_command("status", run.batch.out))
     if any(row["state"] == JobState.HELD for row in rows):
         command = format_command("resume", run.batch.out, "--retry-held")

@@ -16,8 +16,11 @@ from tasks.runs.checks import check_request
 from tasks.runs.request import DATE, RunRequest, TimeZone
 from tasks.store.output.bucket_url import parse_bucket_url
 
+# Prefect calls its time zone UTC, and a cron line without one is read in it.
 UTC_ZONE = "UTC"
+# Prefect takes six fields as well, with the seconds at the end; Quartz and Spring write them at the beginning.
 CRON_FIELDS = 5
+# February is counted with 29 days: a schedule of the 29th comes once in four years.
 LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 """Days of each month at most."""
 
@@ -56,6 +59,7 @@ def _expand(field: str, last: int) -> set[int]:
     for part in field.split(","):
         span, _, step = part.partition("/")
         first, _, end = span.partition("-")
+        # Names such as `mon` are Prefect's to understand; the question here is only whether the line ever comes.
         if not first.isdecimal() or (end or "0").isdecimal() is False or (step or "1").isdecimal() is False:
             return set(range(1, last + 1))
         stop = int(end) if end else last if step else int(first)
@@ -69,7 +73,8 @@ class Schedule(RunRequest):
     cron: Annotated[str, AfterValidator(check_cron)]
     timezone: TimeZone | None = UTC_ZONE
     when_busy: Literal["queue", "cancel"] = Field(
-        "queue", description="A run that comes while the last one is busy waits for it, or is cancelled."
+        "queue",
+        description="A run that comes while the last one is busy waits for it, or is cancelled.",
     )
     name: str = Field("", description="Name of the deployment; default the manifest's.", pattern=r"^[^/%&><]*$")
 
@@ -81,6 +86,7 @@ class Schedule(RunRequest):
             return values
         manifest = values.get("manifest")
         if not isinstance(manifest, str) or not manifest or manifest == "-":
+            # A schedule reads its manifest at each run, so it cannot come from a pipe that ends.
             raise ValueError("a schedule needs the path of a manifest, which is read at each run")
         name = values.get("name") or Path(manifest).stem
         values = {
@@ -91,6 +97,7 @@ class Schedule(RunRequest):
             "name": name,
         }
         for path in ("manifest", "out", "config"):
+            # Runs are started in a folder of the server's choosing, so every path has to be whole.
             if isinstance(values[path], str | Path) and parse_bucket_url(str(values[path])) is None:
                 values[path] = str(Path(expand_home(str(values[path]))).absolute())
         return values
@@ -102,6 +109,7 @@ class Schedule(RunRequest):
     @property
     def folder(self) -> str:
         """The output above all its days; without a date in its path, the output itself."""
+        # The folder above the dated one holds all nights, which is what a cleanup or a resume looks through.
         parts = self.out.split("/")
         dated = next((number for number, part in enumerate(parts) if DATE in part), len(parts))
         return "/".join(parts[:dated]) or "/"
@@ -122,6 +130,7 @@ class Schedules(BaseModel):
     def _apart(self) -> Schedules:
         for key in ("name", "out"):
             values = [str(getattr(schedule, key)) for schedule in self.schedules]
+            # Two schedules with one folder would take turns in one batch, and each would drop the other's rows.
             if twice := sorted({value for value in values if values.count(value) > 1}):
                 raise ValueError(f"two schedules have the same {key}: {', '.join(twice)}")
         return self
@@ -145,6 +154,7 @@ def build_schedule(options: dict[str, tuple[str, Any]]) -> Schedule:
     Raises:
         ConfigError: An option cannot be used.
     """
+    # None means that the option was not given, not that it is empty.
     given = {field: value for field, (_, value) in options.items() if value is not None}
     try:
         return Schedule.model_validate(given)
@@ -163,6 +173,7 @@ def check_schedules(schedules: list[Schedule]) -> None:
         ConfigError: Problems of manifests or configurations; all of them.
     """
     problems = []
+    # All of them before the first is deployed: a mistake in the last one must not leave the others running.
     for schedule in schedules:
         try:
             check_request(schedule.request().on(datetime.now(UTC)))

@@ -65,6 +65,7 @@ async def run_shards(
         with stop_on_error(batch.stop):
             async for shard in list_shards(batch.engine, size, selection):
                 await window.open_shard(shard.first, shard.jobs, most=most_open)
+                # A stop ends the loop; shards that are open already are left to land.
                 if batch.stop.requested:
                     break
                 group.create_task(one(shard))

@@ -82,6 +82,7 @@ def raise_what_broke(outcome: object) -> None:
 async def _run_locally(batch: Batch, selection: Selection, *, size: int) -> None:
     async def run(shard: Shard) -> None:
         label = shard.label if size == 1 else shard.range_label
+        # A shard of one job is named by that job, so that each prompt stands in the UI.
         shard_run = generate_shard(label, shard.first, shard.last, shard.planned_run, shard.backend, return_state=True)
         state: State[dict[str, int]] = await shard_run  # type: ignore[misc]  # Prefect types it as not awaitable
         raise_what_broke(await state.aresult(raise_on_failure=False))

@@ -25,19 +25,21 @@ from tasks.ledger.shard_counts import ShardCounts
 from tasks.report.summary import format_summary, get_exit_code
 
 REFUSED, STOPPED, INTERRUPTED = "Refused", "Stopped", "Interrupted"
-STOPPED_STATUS = 3
+STOPPED_STATUS = 3  # the exit status of a run that can be resumed
 
 
 def build_flow_state(record: dict[str, Any]) -> State[dict[str, Any]]:
     """Build the final state of a run from its summary, which is the state's data."""
     message, status = "; ".join(format_summary(record)), get_exit_code(record)
     if status == 0:
+        # The summary decides the exit status, and the state has to agree with it.
         return Completed(message=message, data=record)
     if status == INTERRUPTED_STATUS:
         name = "Cancelled" if record["outcome"] == CANCELLED else INTERRUPTED
         return Cancelled(name=name, message=message, data=record)
     if status == STOPPED_STATUS:
         return Failed(name=STOPPED, message=message, data=record)
+    # Refused only: the service has given its answer, and another run would meet the same one.
     only_refused = not record["held"] and set(record["errors"]) == {Refused.kind}
     return Failed(name=REFUSED if only_refused else "Failed", message=message, data=record)
 
@@ -45,8 +47,10 @@ def build_flow_state(record: dict[str, Any]) -> State[dict[str, Any]]:
 def build_shard_state(counts: ShardCounts) -> State[dict[str, int]]:
     """Build the state of a task run from the states of its jobs; its data is their number by state or error kind."""
     data = {"succeeded": counts.succeeded, "open": counts.left_open, **counts.errors}
+    # Jobs that were refused by moderation are an answer, not a failure of the shard.
     if counts.errors and set(counts.errors) != {Refused.kind}:
         return Failed(message=counts.describe(), data=data)
+    # Left open by a stop, so nothing of it is wrong.
     if counts.left_open:
         return Cancelled(name=STOPPED, message=counts.describe(), data=data)
     return Completed(name=REFUSED if counts.errors else "Completed", message=counts.describe(), data=data)

@@ -14,6 +14,7 @@ from rich.text import Text
 from tasks.core.display import ProgressSnapshot, describe_progress, describe_slowdown, list_progress
 from tasks.core.safe_text import escape_control_characters
 
+# Seconds; a log of a night stays readable, and shows soon that the run is alive.
 LINE_EVERY_S = 10.0
 _COUNTER = re.compile(r" \(\d+ s\)$")
 """A wait that counts its seconds is one line in a log."""
@@ -30,6 +31,7 @@ def choose_display(console: Console) -> LineDisplay | LiveDisplay:
 def can_move(console: Console) -> bool:
     """True where lines can be drawn over."""
     try:
+        # A terminal without cursor movement would show each state of the bar below the last one.
         return console.file.isatty() and not console.is_dumb_terminal
     except (AttributeError, ValueError):  # no stream, or a closed one
         return False
@@ -52,6 +54,7 @@ class _Lasting:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
+        # The reader of a pipe has gone, or the terminal was closed: the run is worth more than its lines.
         except OSError:
             return self._give_up()
 
@@ -93,6 +96,7 @@ class LineDisplay:
     def note(self, text: str) -> None:
         """See `Display.note`."""
         self.finish()
+        # A note may quote a service or a file, and the terminal acts on what it is sent.
         self._print(escape_control_characters(text))
 
     def start(self, left: int) -> None:
@@ -113,6 +117,7 @@ class LineDisplay:
             self._last = None
 
     def _print(self, text: str) -> None:
+        # Soft wrap: a log line that is broken at 80 columns cannot be searched.
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -134,10 +139,13 @@ class LiveDisplay:
         )
         self._task = self._bar.add_task("generating", total=None)
         self._standing: ProgressSnapshot | None = None
+        # Transient, so that the finished bar makes room for the result; eight times a second is smooth and costs
+        # little.
         self._live = Live(get_renderable=self._image, console=console, transient=True, refresh_per_second=8)
 
     def phase(self, text: str) -> None:
         """See `Display.phase`."""
+        # rich draws one live thing at a time, and the status line is one.
         self._live.stop()
         self._status.update(Text(text))
         self._status.start()

@@ -31,6 +31,7 @@ NOT_RESIZED = Resized(0, None)
 async def count_missing(engine: AsyncEngine, out: Output) -> int | None:
     """Images that the ledger has and the output has not; None where the storage does not let us look."""
     try:
+        # A storage that cannot be asked leaves the question open, and a page must not say that images are gone.
         here = await out.names(IMAGES)
     except OutputError:
         return None
@@ -42,6 +43,7 @@ async def count_missing(engine: AsyncEngine, out: Output) -> int | None:
 
 async def find_resized(engine: AsyncEngine) -> Resized:
     """Count the images whose width or height is not that of their row."""
+    # A side that was not asked for is null, which compares as neither equal nor different.
     differs = (jobs.c.width != jobs.c.requested_width) | (jobs.c.height != jobs.c.requested_height)
     mine = differs & (jobs.c.state == JobState.SUCCEEDED) & jobs.c.withdrawn.is_(False)
     [(number,)] = await fetch_rows(engine, select(func.count()).select_from(jobs).where(mine))

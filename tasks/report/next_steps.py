@@ -11,6 +11,7 @@ from tasks.core.text import format_command
 
 PROMPT_KINDS = {Refused.kind, Rejected.kind}
 """Errors that come back with the same prompt: trying again would only pay again."""
+# A service's message may be a page; a line of it is enough to know what to look for.
 REASON_CHARACTERS = 300
 
 
@@ -38,9 +39,11 @@ def find_next_steps(record: dict[str, Any], *, running: bool, left: int) -> list
 
 def _find_error_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
     out, kinds, reasons = record["out"], record["errors"].keys(), record.get("reasons", {})
+    # Held jobs may have been paid for, so they need another command than the failed ones.
     held = {kind for kind, example in reasons.items() if example["state"] == JobState.HELD}
     passing = sorted(kinds - PROMPT_KINDS - held)
     steps = []
+    # With other kinds among them, only those that may pass are tried again.
     if record["failed"] and passing:
         every = not kinds & PROMPT_KINDS
         switch = ("--retry-failed",) if every else ("--only", ",".join(passing))
@@ -50,6 +53,7 @@ def _find_error_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
         steps.append((why, format_command("resume", out, "--retry-held")))
     for kind in sorted(kinds & PROMPT_KINDS):
         known = reasons.get(kind, {}).get("job") or "ID"
+        # The same prompt comes back the same way: it has to be edited, or another one made.
         why = f"{kind} comes back with the same prompt: edit the manifest and run it again, or"
         steps.append((why, format_command("reroll", out, "--id", known) + ' --prompt "..."'))
     return steps
@@ -58,6 +62,7 @@ def _find_error_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
 def _format_example(example: dict[str, Any] | None) -> str:
     if example is None or not example["message"]:
         return ""
+    # On one line: a message of a service may hold line ends of its own.
     message = " ".join(escape_control_characters(example["message"]).split())
     short = message if len(message) <= REASON_CHARACTERS else f"{message[:REASON_CHARACTERS]}..."
     return f", such as {example['job']}: {short}"

@@ -13,6 +13,7 @@ from tasks.core.clock import repeat_every
 from tasks.core.display import ProgressSnapshot, RateMeter, current_display
 from tasks.generate.batch import Batch
 
+# Seconds; five times a second reads as movement, and the ledger is not asked for it.
 REFRESH_S = 0.2
 
 
@@ -35,6 +36,7 @@ async def show_progress(batch: Batch, *, left: int) -> AsyncIterator[None]:
 def build_snapshot(batch: Batch, *, left: int, rate_per_s: float) -> ProgressSnapshot:
     """Progress of a running batch, over the jobs that were left when it began."""
     tally, paces = batch.tally, batch.rate_limiters
+    # The slowest of them: it is what keeps the batch waiting.
     slowed = [pace.per_min for pace in paces if pace.is_slowed]
     return ProgressSnapshot(
         total=left,

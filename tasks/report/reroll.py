@@ -64,6 +64,7 @@ def format_reroll(record: dict[str, Any], summary: dict[str, Any] | None, out: O
 
 def get_reroll_status(record: dict[str, Any], summary: dict[str, Any] | None) -> int:
     """The exit status: of this image, whatever the rest of the batch is like."""
+    # Of this one image: whatever else is open in the batch has nothing to do with this command.
     if record["status"] == "succeeded":
         return 0
     return 1 if summary is None or record["error_kind"] else get_exit_code(summary) or 1

@@ -30,6 +30,7 @@ async def read_record(engine: AsyncEngine, out: Output, wanted: str) -> dict[str
         **build_plain_row(row),
         # This record stays on the machine, where the whole path is of use.
         **{name: row[name] for name in ("input_image", "input_mask")},
+        # A relative name would be true in the folder only.
         "path": None if row["file_name"] is None else f"{out}/{row['file_name']}",
         "in_manifest": not row["withdrawn"],
         "attempt_list": [_build_attempt(attempt) for attempt in await get_attempts(engine, row["job_id"])],
@@ -63,6 +64,7 @@ def _build_attempt(row: RowMapping) -> dict[str, Any]:
 def format_record(record: dict[str, Any]) -> list[str]:
     """The record for people: what is not known is left out."""
     apart = {"attempt_list", "in_manifest", "path", "file_name"}
+    # Empty, or unknown, or without anything in it: none of it says anything.
     facts = [(name, value) for name, value in record.items() if name not in apart and value not in {None, "", "{}"}]
     file = record["path"] or "no image"
     return [
@@ -78,6 +80,7 @@ def _format_fact(name: str, value: Any) -> str:
     text = (
         format_usd(value)
         if name == "cost_usd"
+        # A prompt of several lines keeps them, under the first one.
         else f"\n{INDENT}".join(map(escape_control_characters, str(value).split("\n")))
     )
     return f"{name:<{len(INDENT)}}{text}"
@@ -90,6 +93,7 @@ def _format_attempts(attempts: Sequence[dict[str, Any]]) -> list[str]:
 def _format_attempt(attempt: dict[str, Any]) -> list[str]:
     cost = "cost unknown" if attempt["cost_usd"] is None else format_usd(attempt["cost_usd"])
     if attempt["ended_at"] is None:
+        # A job in flight has no cost yet, only what was set aside for it.
         cost = "cost open" if attempt["reserved_usd"] is None else f"{format_usd(attempt['reserved_usd'])} set aside"
     parts = [attempt["started_at"], attempt["state"], cost]
     if attempt["latency_ms"] is not None:

@@ -64,15 +64,18 @@ class Summary:
             return None
         if self.run.outcome is not None:
             return self.run.outcome
+        # A run without an end, whose lock is free, was killed.
         return RUNNING if self.alive else KILLED
 
     def as_dict(self) -> dict[str, Any]:
         """The record that programs read; its keys are a contract."""
         counts = self.counts
+        # Images of this run where it counted them; else all of the batch.
         made = counts.succeeded if self.generated is None else self.generated
         return {
             "batch": self.out.name,
             "total": counts.total,
+            # All states, also the empty ones: programs read the same keys every time.
             **{state.value: getattr(counts, state.value) for state in JobState},
             "duplicates": counts.duplicates,
             "rerouted": counts.rerouted,
@@ -87,6 +90,7 @@ class Summary:
             "cost_usd": to_usd(counts.cost_micros),
             "cost_unknown": counts.cost_unknown,
             "wall_s": round(self.wall_s, 3),
+            # Only what was made by this run, over its own time: other runs may be weeks ago.
             "images_per_s": round(made / self.wall_s, 3) if self.wall_s > 0 and made else 0.0,
             "usage_pushed": self.usage_pushed,
             "usage_pending": self.usage_pending,
@@ -123,6 +127,7 @@ async def summarise(
         usage_pending=pending,
         last_activity_us=last_us,
         warning=warning,
+        # Not asked of a live run: the question costs a list of the folder each second.
         missing=None if alive and generated is None else await count_missing(engine, out),
         resized=await find_resized(engine),
         verdicts=await count_verdicts(engine),
@@ -143,6 +148,7 @@ def format_summary(record: dict[str, Any]) -> list[str]:
 
 def format_place(record: dict[str, Any]) -> str:
     """Where the files are; the table is written when a run ends, and is not named before."""
+    # A batch without an image is still where its ledger is.
     if not record["images"]:
         return f"the batch is in {record['out']}"
     table = "" if record["outcome"] in {RUNNING, KILLED} else " and metadata.parquet"
@@ -157,6 +163,7 @@ def list_next_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
 def format_counts(record: dict[str, Any]) -> str:
     """Images, failures and dollars."""
     unknown = f" and {record['cost_unknown']} of unknown cost" if record["cost_unknown"] else ""
+    # Images that were there before are not new, and the number would mislead.
     again = f", {record['generated']} of them new" if record["generated"] not in {None, record["images"]} else ""
     return (
         f"{record['images']} of {record['total']} images{again}; {record['failed']} failed, "

@@ -36,10 +36,12 @@ def check_request(request: RunRequest) -> PlanReport | None:
     """
     out = parse_output(request.out)
     if request.manifest is None:
+        # Called for its error: a wrong `--only` is told before anything is opened.
         request.reopened()
         require_ledger(out.ledger_folder())
         out.check()
         return None
+    # A flow is checked by the command line and again by Prefect, which would plan the manifest twice.
     if (known := _checked.get()) is not None and known[0] == request:
         return known[1]
     given, options = load_settings(request.config), request.plan_options()
@@ -68,17 +70,20 @@ def check_runner(runner: RunnerSettings, ledger: LedgerPlace) -> None:
         ConfigError: One of the two is missing. Nothing was spent.
     """
     kind = runner.kind
+    # A local run needs no extra: only a cluster does.
     if kind == "local":
         return
     if find_spec(PACKAGES[kind]) is None:
         raise ConfigError(
             f"--runner {kind}: {PACKAGES[kind]} is not installed; install it with: {install_command(kind)}"
         )
+    # SQLite allows one writer at a time, and a lock of a file is not kept over a network.
     if isinstance(ledger, SqliteFile):
         raise ConfigError(
             f"--runner {kind}: needs a ledger on PostgreSQL, because workers share its limits and cannot share a file. "
             "Set `ledger: postgresql://user@host/database` in the configuration of a new batch"
         )
+    # A worker gets the settings in an order, and a password there would stand in Prefect's database.
     if urlsplit(ledger.url).password is not None and "PGPASSWORD" not in os.environ:
         raise ConfigError(
             f"--runner {kind}: `ledger` contains a password, and passwords are not sent to workers. Remove it from the "

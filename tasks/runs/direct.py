@@ -21,6 +21,7 @@ async def run_directly(request: RunRequest) -> Summary:
     Raises:
         ImagenError: The request cannot be carried out, or the run stopped. Its type says whether money was spent.
     """
+    # The same checks as a run with Prefect: `imagen try` must not spend where `imagen run` would not.
     check_request(request)
     await check_ledger(request)
     async with open_run(request) as run, handle_signals(run.batch.stop):
@@ -30,11 +31,13 @@ async def run_directly(request: RunRequest) -> Summary:
 
 async def count_left(run: OpenRun, selection: Selection) -> int:
     """Count the jobs that the run has to generate: 0 when all are done, or its budget stopped it before the first."""
+    # A batch that was stopped while it planned has jobs left, and none of them may be sent.
     return 0 if run.batch.stop.requested else await count_open(run.batch.engine, selection)
 
 
 async def finish_run(run: OpenRun) -> Summary:
     """Write the metadata table, push usage, and record how the run ended."""
+    # Checked before the table is written: a table into a folder that was moved would be lost.
     run.batch.out.check_in_place()
     await write_metadata(run.batch.engine, run.batch.out)
     usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)

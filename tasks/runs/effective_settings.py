@@ -14,6 +14,7 @@ from tasks.store.output import parse_output
 
 def load_given_settings(request: RunRequest) -> Settings | None:
     """Load the configuration that the run names; None on a resume that names none and keeps the last run's."""
+    # A resume keeps the settings of the last run, so that it makes the same images.
     return None if request.manifest is None and request.config is None else load_settings(request.config)
 
 
@@ -43,9 +44,11 @@ def choose_settings_and_budget(
     elif before is None:
         settings = load_settings(None)
     else:
+        # The ledger may have come from somebody else, and names addresses and variables with keys.
         settings = parse_settings(before)
         require_trusted_settings(settings)
     inherited = None if before is None else before.start.budget_micros
+    # A cap that was set once holds until another one is named: a resume without --budget must not be without one.
     budget_micros = inherited if request.budget_usd is None else to_micros(request.budget_usd)
     return override_settings(settings, request), budget_micros
 
@@ -57,6 +60,7 @@ def override_settings(settings: Settings, request: RunRequest) -> Settings:
         ConfigError: It asks for workers or a cluster of the local runner.
     """
     given = {"kind": request.runner, "workers": request.workers, "cluster": request.cluster}
+    # None means that the option was not given; a value of 0 is one.
     runner = settings.runner.model_copy(update={name: value for name, value in given.items() if value is not None})
     if runner.kind == "local" and (meaningless := [name for name in ("workers", "cluster") if given[name] is not None]):
         raise ConfigError(f"--{meaningless[0]}: the local runner has none; add --runner dask or --runner ray")

@@ -20,7 +20,9 @@ from tasks.manifest.source import STDIN_DISPLAY
 from tasks.plan.planner import plan_manifest
 from tasks.runs.request import RunRequest
 
+# Enough to tell manifests of one name apart; the rest is for people to read.
 HASH_DIGITS = 6
+# Rows read at once while looking for a common job; the first one usually is.
 LOOKUP_JOBS = 500
 
 
@@ -47,6 +49,7 @@ def _hash_path(source: str) -> str:
 
 
 def _is_same(owner: str, source: str) -> bool:
+    # A manifest that was moved keeps its folder: its old path is gone, and nothing else can own it.
     return owner == source or not Path(owner).exists() or Path(owner).resolve() == Path(source).resolve()
 
 
@@ -56,8 +59,10 @@ async def require_replacement(engine: AsyncEngine, request: RunRequest, settings
     Raises:
         InputError: It has none, and the user did not say --replace. Nothing was written.
     """
+    # A limit plans a part of the manifest, and a part has no common row with the rest.
     if request.manifest is None or request.limit is not None or request.replace:
         return
+    # Only paid images count: a folder that holds none loses nothing.
     paid = await count_paid_jobs(engine, request.salt)
     if paid and not await _has_common_job(engine, request, settings):
         owner = await get_last_manifest(engine)
@@ -71,6 +76,7 @@ async def require_replacement(engine: AsyncEngine, request: RunRequest, settings
 async def _has_common_job(engine: AsyncEngine, request: RunRequest, settings: Settings) -> bool:
     """Asks about the first rows first: of a batch that goes on, one of them is known."""
     with open_manifest(request.manifest or "", options=request.read_options(settings.columns)) as manifest:
+        # In chunks: a manifest of a million rows must not be read into memory for one answer.
         planned = (item.job.job_id for item in plan_manifest(manifest, settings, request.plan_options()))
         while chunk := list(islice(planned, LOOKUP_JOBS)):
             if await has_any_job(engine, chunk):

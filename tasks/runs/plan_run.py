@@ -18,6 +18,7 @@ from tasks.plan.reroll import find_rejected_rerolls, write_reroll
 from tasks.runs.reopen import reopen_jobs
 from tasks.runs.run import OpenRun, handed_over
 
+# Jobs whose cost is added up at a time; the sum needs no more than that in memory.
 ESTIMATE_PAGE_JOBS = 2_000
 
 
@@ -32,21 +33,25 @@ async def plan_run(run: OpenRun) -> Selection:
     Raises:
         ConfigError: A backend that open jobs need is not set up.
     """
+    # The command line plans before it starts the server, and hands the plan over instead of making it twice.
     if (ready := handed_over.get()) is not None and ready[0] is run:
         return ready[1]
     batch, request = run.batch, run.request
     if request.manifest is not None:
         await _plan_manifest(run, request.manifest)
     rerolls = [] if request.reroll is None else [request.reroll]
+    # Each reroll is a job of its own, so the image that it replaces stays.
     if request.rejected:
         rerolls += await find_rejected_rerolls(batch.engine)
     for reroll in rerolls:
         await write_reroll(batch.engine, reroll, run=run.number, now_us=batch.clock.now_us())
     await reopen_jobs(run)
     selection = _select_jobs(run)
+    # Before the first job is sent: a backend without a key must not be found out at job 500.
     for name in await find_open_backends(batch.engine, selection):
         require_ready(name, batch.backend(name))
     if batch.budget.capped:
+        # The estimate is what the budget is compared with; a resume counts what it has reserved already.
         try:
             batch.budget.check_estimate(await _sum_estimates(batch, selection))
         except BatchStopped as stopped:
@@ -69,6 +74,7 @@ async def _plan_manifest(run: OpenRun, source: str) -> None:
         current_display.get().warn(
             f"{format_count(dropped, 'image')} leave the table, because {source} does not have their rows; the files stay"
         )
+    # Written when the plan is done, so that a plan that is interrupted is not taken for one.
     await record_plan(run.batch.engine, run.number, options.salt)
 
 
@@ -77,6 +83,7 @@ def _select_jobs(run: OpenRun) -> Selection:
     request = run.request
     rerolls = request.reroll is not None or request.rejected
     chosen = request.only is not None or rerolls or request.missing or request.reread
+    # A limit on a manifest selects its first rows, done or not; on a resume it selects open jobs.
     if chosen or (request.manifest is not None and request.limit is not None):
         return Selection(planned_run=run.number, limit=request.limit if request.manifest is None else None)
     return Selection(limit=request.limit)

@@ -35,6 +35,7 @@ async def reopen_jobs(run: OpenRun) -> None:
         await reread_answers(run.batch)
     if request.missing:
         await _reopen_missing(run)
+    # On a resume without options nothing is opened: what ended keeps its end.
     ended = request.reopened()
     if ended is None:
         return
@@ -43,6 +44,7 @@ async def reopen_jobs(run: OpenRun) -> None:
     if other is not None:
         await _check_route(run, ended, other)
     found = await reopen(engine, ended, run=run.number if alone else None)
+    # `--only` with a name that nothing ended as is a typing error, and would silently do nothing.
     if request.only is not None and not found:
         raise InputError(
             f"{request.out}: no job ended as {request.only}; see `{format_command('status', request.out)}`"
@@ -54,6 +56,7 @@ async def reopen_jobs(run: OpenRun) -> None:
 async def _reopen_missing(run: OpenRun) -> None:
     """Open the jobs again that succeeded and whose files are gone; the user asks to pay for them once more."""
     batch, here = run.batch, await run.batch.out.names(IMAGES)
+    # The files are asked of the output, not of the ledger: it knows only that they were written.
     async for page in read_made_pages(batch.engine):
         gone = [job_id for job_id, file_name in page if file_name not in here]
         await reopen_made(batch.engine, gone, run=run.number)
@@ -63,9 +66,11 @@ async def _check_route(run: OpenRun, ended: EndedFilter, name: str) -> None:
     """Check the jobs against what their new backend accepts."""
     backend = run.batch.backend(name)
     require_ready(name, backend)
+    # Asked once for all jobs: a backend learns its schema over the network.
     await asyncio.to_thread(backend.learn)
     async for page in read_ended_pages(run.batch.engine, ended):
         for job in page:
+            # Checked before any of them is routed, so that a refusal leaves the batch as it was.
             if problems := backend.problems(move_to_backend(job, name, run.settings)):
                 raise ConfigError(f"backend {name!r} cannot take over {job.label!r}: {problems[0]}")
 
@@ -75,6 +80,7 @@ async def reroute(engine: AsyncEngine, run: int, name: str, settings: Settings) 
 
     A job whose last attempt may have been paid for goes there only after a look at that attempt found no image.
     """
+    # Only jobs that this run has reopened; those that are in flight stay where they were sent.
     mine = (jobs.c.planned_run == run) & jobs.c.withdrawn.is_(False)
     await execute(engine, update(jobs).where(mine & jobs.c.state.in_(IN_FLIGHT_STATES)).values(fallbacks=name))
     async for page in read_pages(engine, mine & (jobs.c.state == JobState.PLANNED)):

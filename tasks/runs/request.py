@@ -32,6 +32,7 @@ def check_time_zone(name: str) -> str:
     Raises:
         ValueError: There is no such time zone.
     """
+    # ZoneInfo raises OSError for a name that is a folder of its data, such as "Europe".
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -131,6 +132,7 @@ class RunRequest(BaseModel):
 
     def get_day(self, start: datetime) -> str:
         """The day of an aware instant in the request's time zone, as `2026-11-26`."""
+        # Without a zone the machine's own day is meant, which is the day that its user sees.
         return start.astimezone(ZoneInfo(self.timezone) if self.timezone else None).date().isoformat()
 
     def on(self, start: datetime) -> RunRequest:
@@ -140,11 +142,13 @@ class RunRequest(BaseModel):
             start: When the run was to start; aware.
         """
         date = self.get_day(start)
+        # Filled in once, by the day on which the run was to start: a late night keeps its folder.
         filled = {"out": self.out.replace(DATE, date), "salt": self.salt.replace(DATE, date)}
         return self.model_copy(update=filled)
 
     def parameters(self) -> dict[str, Any]:
         """The values that differ from the defaults, as JSON: the flow's parameters."""
+        # Only what was chosen: a form that is filled with every default would pin all of them.
         return self.model_dump(mode="json", exclude_defaults=True)
 
     def plan_options(self) -> PlanOptions:
@@ -177,6 +181,7 @@ class RunRequest(BaseModel):
         """
         if self.only is not None:
             return _parse_only(self.only)
+        # A resume with another backend is a resume of what failed, so the failed jobs are opened.
         failed = self.retry_failed or (self.manifest is None and self.backend is not None)
         wanted = ((failed, JobState.FAILED), (self.retry_held, JobState.HELD))
         states = frozenset(state for chosen, state in wanted if chosen)
@@ -185,6 +190,7 @@ class RunRequest(BaseModel):
 
 def _parse_only(text: str) -> EndedFilter:
     """Parse `--only`: either states, or error kinds of failed and held jobs."""
+    # States and error kinds are words of one kind to the user; a mixture cannot be meant.
     names, both = {name.strip() for name in text.split(",")} - {""}, frozenset({JobState.FAILED, JobState.HELD})
     states = frozenset(state for state in both if state in names)
     if not names or (states and names - states):

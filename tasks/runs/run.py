@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from tasks.backends.prices import dump_list_prices
 from tasks.core.atomic_files import remove_leftovers
 from tasks.core.clock import Clock
@@ -26,6 +28,7 @@ from tasks.runs.other_manifests import require_replacement
 from tasks.runs.request import RunRequest
 from tasks.runs.unknown_costs import bound_unknown_costs
 from tasks.store.output import parse_output
+from tasks.store.output.base import Output
 from tasks.usage.caller import resolve_caller
 from tasks.usage.push import PushReport
 
@@ -61,6 +64,7 @@ async def open_run(
     Raises:
         InputError: The output cannot be used, or another run holds it. Nothing was spent.
     """
+    # The flow opens the run again, and finds the one that the command line has opened.
     if (ready := handed_over.get()) is not None and ready[0].request == request:
         yield ready[0]
         return
@@ -68,35 +72,67 @@ async def open_run(
     with lock_folder(out.home, shown=request.out):
         remove_leftovers(out.home)
         given = load_given_settings(request)
-        place = find_ledger(request, given)
-        async with open_ledger(place, create=request.manifest is not None, alone=True) as engine:
-            before = await get_last_run(engine)
-            out.claim(first=before is None)
-            settings, budget_micros = choose_settings_and_budget(request, given, before)
-            check_runner(settings.runner, place)
-            if settings.runner.kind == "local":
-                require_no_workers(request.out, await list_living_leases(engine))
-            start = RunStart(
-                manifest=request.manifest,
-                salt=None,
-                budget_micros=budget_micros,
-                settings=settings.model_dump_json(),
-                caller=resolve_caller(os.environ, deployment=deployment),
-                list_prices=dump_list_prices(),
-            )
-            await require_replacement(engine, request, settings)
-            if budget_micros is not None:
-                await bound_unknown_costs(engine, settings)
-            number = await begin_run(engine, start, now_us=clock.now_us())
-            if settings.runner.kind == "local":
-                await revoke(engine)
-            async with open_batch(out, engine, settings, budget_micros=budget_micros, clock=clock) as batch:
-                try:
-                    yield OpenRun(request=request, batch=batch, number=number, settings=settings)
-                except ImagenError as exc:
-                    with suppress(ImagenError):  # the ledger may be what is away
-                        await end_run(engine, number, f"stopped: {exc}", now_us=clock.now_us())
-                    raise
+        async with open_ledger(find_ledger(request, given), create=request.manifest is not None, alone=True) as engine:
+            begun = await _begin(request, given, engine, out=out, clock=clock, deployment=deployment)
+            async with open_batch(out, engine, begun.settings, budget_micros=begun.budget_micros, clock=clock) as batch:
+                opened = OpenRun(request=request, batch=batch, number=begun.number, settings=begun.settings)
+                async with _record_stop(opened):
+                    yield opened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Begun:
+    """A run that the ledger knows."""
+
+    number: int
+    settings: Settings
+    budget_micros: int | None
+
+
+async def _begin(
+    request: RunRequest,
+    given: Settings | None,
+    engine: AsyncEngine,
+    *,
+    out: Output,
+    clock: Clock,
+    deployment: str | None,
+) -> _Begun:
+    """Choose the run's settings, check them against the batch, and record the run; nothing is sent."""
+    before = await get_last_run(engine)
+    out.claim(first=before is None)
+    settings, budget_micros = choose_settings_and_budget(request, given, before)
+    check_runner(settings.runner, find_ledger(request, given))
+    if settings.runner.kind == "local":
+        require_no_workers(request.out, await list_living_leases(engine))
+    await require_replacement(engine, request, settings)
+    if budget_micros is not None:
+        # Before the run is recorded: a cap that cannot be kept refuses the run, and leaves no trace of it.
+        await bound_unknown_costs(engine, settings)
+    start = RunStart(
+        manifest=request.manifest,
+        salt=None,
+        budget_micros=budget_micros,
+        settings=settings.model_dump_json(),
+        caller=resolve_caller(os.environ, deployment=deployment),
+        list_prices=dump_list_prices(),
+    )
+    number = await begin_run(engine, start, now_us=clock.now_us())
+    if settings.runner.kind == "local":
+        # No worker is alive, so the leases of those that died are only in the way of this run.
+        await revoke(engine)
+    return _Begun(number=number, settings=settings, budget_micros=budget_micros)
+
+
+@asynccontextmanager
+async def _record_stop(run: OpenRun) -> AsyncIterator[None]:
+    """Note in the ledger that an error ended the run in the block."""
+    try:
+        yield
+    except ImagenError as exc:
+        with suppress(ImagenError):  # the ledger may be what is away
+            await end_run(run.batch.engine, run.number, f"stopped: {exc}", now_us=run.batch.clock.now_us())
+        raise
 
 
 @contextmanager

@@ -24,12 +24,14 @@ from tasks.report.summary import Summary
 from tasks.runs.direct import run_directly
 from tasks.runs.request import RunRequest
 
+# Characters of the folder's name: enough words to recognise, short enough for any file system.
 SLUG_CHARACTERS = 40
 HASH_DIGITS = 8
 
 
 def default_trial_out(prompt: str) -> str:
     """The output folder of a prompt: the same prompt finds its images again, another one has a budget of its own."""
+    # The hash keeps two prompts apart that begin alike.
     words = slugify(prompt, max_length=SLUG_CHARACTERS, word_boundary=True) or "prompt"
     return str(Path(RUNS_FOLDER, "try", f"{words}-{hash_prompt(prompt)[:HASH_DIGITS]}"))
 
@@ -43,12 +45,14 @@ def build_trial(prompt: str, *, samples: int, **request: Any) -> Iterator[RunReq
     Raises:
         ManifestError: The prompt cannot be used. The message names no file, because the user gave none.
     """
+    # Removed with the block: the row is in the ledger, and the file is only how it gets there.
     with tempfile.TemporaryDirectory(prefix="imagen-") as folder:
         manifest = Path(folder, "try.jsonl")
         manifest.write_text(json.dumps({"prompt": prompt, "samples": samples}) + "\n", encoding="utf-8")
         try:
             yield RunRequest(manifest=str(manifest), limit=samples, retry_failed=True, runner="local", **request)
         except ManifestError as exc:
+            # The user typed no file, so a problem of it must not name one.
             problems = [replace(problem, file="PROMPT", line=None) for problem in exc.problems]
             raise ManifestError(problems, exc.total) from None
 
@@ -78,6 +82,7 @@ def explain_rest(jobs: list[dict[str, Any]], out: str) -> list[str]:
         for job in jobs
         if job["error_kind"] is not None
     ]
+    # Held jobs are the only ones where money may have been spent for nothing.
     held = any(job["state"] == JobState.HELD for job in jobs)
     pay_again = f"It may have been paid for. To pay again: {format_command('resume', out, '--retry-held')}"
     return [*dict.fromkeys(lines), *([pay_again] if held else [])]

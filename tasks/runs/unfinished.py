@@ -54,6 +54,7 @@ async def find_unfinished_batches(folder: str, rule: ResumeRule, *, now_us: int)
 
     A batch whose run is alive is skipped: its run holds the lock of the folder or of the ledger's server.
     """
+    # Older runs are left to people: whoever let them lie has decided something.
     oldest_us = now_us - rule.within // timedelta(microseconds=1)
     for out in parse_output(folder).below():
         try:
@@ -72,6 +73,7 @@ async def find_unfinished_batches(folder: str, rule: ResumeRule, *, now_us: int)
 
 
 def _get_unfinished_reason(run: RunRecord, rule: ResumeRule) -> str | None:
+    # An outcome that is not set means that the process died before it could write one.
     if run.outcome is None:
         return KILLED
     counts = run.outcome.startswith("stopped") or (rule.interrupted and run.outcome == INTERRUPTED)

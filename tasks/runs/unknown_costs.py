@@ -22,6 +22,7 @@ async def bound_unknown_costs(engine: AsyncEngine, settings: Settings) -> None:
         ConfigError: No price is known for one of them, so the cap cannot be kept. Nothing was sent.
     """
     backends: dict[str, Backend] = {}
+    # Opened only where it is needed: a batch without unknown costs opens no backend.
     async with AsyncExitStack() as opened:
         async for page in read_unpriced_pages(engine):
             for name in {attempt.backend for attempt in page} - backends.keys():
@@ -38,6 +39,7 @@ def _get_most_micros(attempt: UnpricedAttempt, backends: Mapping[str, Backend], 
     most_micros = (
         backends[name].estimate(job if job.backend == name else move_to_backend(job, name, settings)).most_micros
     )
+    # A cap that counts a part of the bill is no cap.
     if most_micros is None:
         raise ConfigError(
             f"attempts of backend {name!r} have an unknown cost, so --budget cannot count them: "

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 UNKNOWN = "unknown"
 LONGEST = 200
 """Characters kept of a name: the usage table has an index on it."""
+# Seconds; tmux answers at once or not at all.
 TMUX_TIMEOUT_S = 2.0
 
 
@@ -24,6 +25,7 @@ def resolve_caller(environ: Mapping[str, str], *, deployment: str | None = None)
         environ: The environment of the run.
         deployment: Name of the deployment that started the run; None where a person did.
     """
+    # An empty variable is no name: somebody exported it without a value.
     name = environ.get("MAI_FROM_ID", "").strip() or _read_pane_name(environ) or (deployment or "").strip()
     # Bytes that are no UTF-8 come out of the environment as half characters, which no database takes.
     return (name or _read_login(environ) or UNKNOWN)[:LONGEST].encode(errors="replace").decode()

@@ -53,6 +53,7 @@ class Sums:
 
 async def add_up(rows: AsyncIterator[UsageRow], by: tuple[str, ...]) -> list[UsageGroup]:
     """Add rows up; memory grows with the groups, never with the rows."""
+    # Groups, not rows: a year of usage is a million rows and a few dozen groups.
     sums: dict[tuple[str, ...], Sums] = {}
     async for row in rows:
         group = sums.setdefault(_build_key(row, by), Sums())
@@ -73,6 +74,7 @@ def build_groups(sums: Iterable[tuple[tuple[str, ...], Sums]]) -> list[UsageGrou
         )
         for key, total in sums
     )
+    # The dearest first, since the question is usually where the money went.
     return sorted(groups, key=lambda group: (-group.cost_micros, -group.images, group.key))
 
 
@@ -90,6 +92,7 @@ def sum_groups(groups: Iterable[UsageGroup]) -> UsageGroup:
 
 
 def _sum_row(row: UsageRow) -> Sums:
+    # A failed attempt's latency is the time until it failed, which says nothing about images.
     is_timed = row.has_image and row.latency_ms is not None
     return Sums(
         images=int(row.has_image),

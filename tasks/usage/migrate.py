@@ -42,6 +42,7 @@ class MigrationReport:
 def read_migrations() -> dict[str, str]:
     """The text of every migration by its name, in order. Each may be applied again and then changes nothing."""
     found = sorted((files("tasks.usage") / "migrations").iterdir(), key=lambda file: file.name)
+    # Caches and editors leave files of their own beside them.
     return {file.name: file.read_text(encoding="utf-8") for file in found if file.name.endswith(".sql")}
 
 
@@ -51,6 +52,7 @@ def choose_database(url: str | None, settings: UsageSettings) -> Database:
     Raises:
         UsageRefused: There is none, or its URL cannot be used.
     """
+    # A URL that is named beats the settings: `imagen usage migrate --url` is for another database.
     if url is not None:
         return Database(url, named="--url")
     name = settings.database_url_env
@@ -73,6 +75,7 @@ async def apply_migrations(database: Database) -> MigrationReport:
                 for script in scripts.values():
                     # A script of several statements goes past SQLAlchemy, which prepares one at a time.
                     await driver.execute(script)  # type: ignore[union-attr]  # it is connected
+                # Another table of that name would pass every CREATE IF NOT EXISTS before it.
                 await db.execute(select(imagen_usage).limit(0))
     except UsageRefused as exc:
         if exc.reason != "schema":

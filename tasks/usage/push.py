@@ -31,6 +31,7 @@ from tasks.usage.rows import build_batch_name, build_usage_row
 from tasks.usage.sinks import open_sink
 from tasks.usage.sinks.base import UsageSink
 
+# Rows in one call: a table of a million is pushed in pages of this size.
 ROWS_PER_PUSH = 500
 MOST_REFUSED = 10
 """Single rows that a sink does not take; where there are more, it is not the rows that are wrong."""
@@ -81,6 +82,7 @@ async def push_usage(
                 batch = build_batch_name(out, await get_batch_identity(engine))
                 models = {name: instance.model for name, instance in (await _read_backends(engine)).items()}
                 await _Push(engine, sink, clock, batch=batch, models=models).everything()
+    # The rows stay pending, which is worth more than a run that ends in an error about money that is spent.
     except UsageError as exc:
         warning = f"{exc}. The usage rows stay pending; push them with: {format_command('usage', 'push', out)}"
     pushed, pending = await count_usage(engine)
@@ -104,6 +106,7 @@ class _Push:
         Raises:
             UsageError: The sink cannot be used, or has refused a row; all others that it takes are marked.
         """
+        # In pages, so that a push of a year's rows needs no more memory than one of them.
         async for page in read_usage_pages(self.engine, ROWS_PER_PUSH, without=self.refused.keys()):
             await self._push(page)
         if self.refused:
@@ -114,11 +117,14 @@ class _Push:
         try:
             await self.sink.push([build_usage_row(attempt, batch=self.batch, models=self.models) for attempt in page])
         except UsageRefused as exc:
+            # A refusal that is about the data stops one row; any other one stops them all, and again later.
             if exc.reason != "data" or len(self.refused) == MOST_REFUSED:
                 raise
+            # One row that the sink does not take must not hold up the rows behind it.
             if len(page) == 1:
                 self.refused[keys[0]] = exc
                 return
+            # Halved until the row is found: a page of 500 is split nine times.
             half = len(page) // 2
             await self._push(page[:half])
             await self._push(page[half:])
@@ -136,6 +142,7 @@ async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushRe
     Raises:
         InputError: There is no batch, or the configuration cannot be used.
     """
+    # Settings that were named hold for every batch; without them each batch knows its own.
     given = None if config is None else load_settings(config)
     clock, found = Clock(), False
     retrying = retry_usage(clock.sleep)
@@ -152,6 +159,7 @@ async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushRe
         except (InputError, BatchStopped) as exc:  # a ledger that cannot be read is no reason to leave the others
             yield PushReport(out=str(out), pushed=0, pending=0, warning=str(exc))
     if not found:
+        # A folder without a batch is a mistyped path, and pushing nothing would look like success.
         raise InputError(f"{folder}: holds no batch")
 
 

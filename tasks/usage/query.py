@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from tasks.core.errors import InputError
 
+# Days and months are those of the reader's own time zone, and the report names that zone.
 DATED_KEYS = {"day": "%Y-%m-%d", "month": "%Y-%m"}
 KEYS = ("backend", "model", "caller", "batch", "status", *DATED_KEYS)
 """Keys by which usage can be added up."""

@@ -83,6 +83,7 @@ async def read_groups(settings: UsageSettings, query: UsageQuery) -> list[UsageG
         UsageError: The sink cannot be read.
     """
     async with open_sink(settings, retrying=retry_usage(asyncio.sleep)) as sink:
+        # No sink is an answer too: the user has switched usage off.
         return [] if sink is None else await sink.groups(query)
 
 
@@ -130,10 +131,12 @@ def format_raw_table(rows: Iterable[UsageRow]) -> str:
     for row in rows:
         known, unknown = known + (row.cost_micros or 0), unknown + (row.cost_micros is None)
         lines.append(_format_raw_line(row))
+    # All of them unknown is the only case in which no amount can be named.
     cost = "unknown" if lines and unknown == len(lines) else _format_dollars(known)
     some = f" and {unknown} unknown" if 0 < unknown < len(lines) else ""
     total = (f"total {len(lines)}", "", "", "", "", "", f"{cost}{some}", *[""] * (len(RAW_COLUMNS) - 6))
     # Instants are shown in the reader's time, so the header says which that is.
+    # The column is in the reader's own time, and its name says which that is.
     header = (f"created_at {describe_time_zone(datetime.now(UTC))}", *RAW_COLUMNS)
     return align_columns([header, *lines, total], numbers=("seed", "latency_ms", "cost_usd"))
 
@@ -145,6 +148,7 @@ def _format_sums(group: UsageGroup) -> tuple[str, ...]:
 
 
 def _has_no_known_cost(group: UsageGroup) -> bool:
+    # Every row of the group: one known cost is already an amount.
     return group.cost_unknown > 0 and group.cost_unknown == group.images + group.failures
 
 

@@ -121,6 +121,7 @@ def build_usage_row(attempt: RowMapping, *, batch: str, models: Mapping[str, str
         prompt_hash=hash_prompt(attempt["prompt"]),
         latency_ms=attempt["latency_ms"],
         cost_micros=attempt["cost_micros"],
+        # An attempt of an older version names no caller; the column must not be empty.
         caller=attempt["caller"] or UNKNOWN,
         status=attempt["state"],
         batch=batch,
@@ -130,5 +131,6 @@ def build_usage_row(attempt: RowMapping, *, batch: str, models: Mapping[str, str
 def build_batch_name(out: object, identity: str) -> str:
     """A batch's name in the table: for people the folder's, and enough of its identity to tell two of one name apart."""
     text = str(out)
+    # A URL has no folder to resolve.
     name = text.rstrip("/").rpartition("/")[2] if "://" in text else Path(text).resolve().name
     return f"{name[:LONGEST_FOLDER]}-{identity[:IDENTITY_DIGITS]}"

@@ -1,3 +1,4 @@
+# the rules are the contract of `tasks.backends.base.Backend`
 """The duties of every backend, as tests that any package runs against its own.
 
 A package's tests make a `Subject` of its backend and of a server that stands in for its service, and inherit the rest

@@ -71,6 +71,7 @@ class DiffusersBackend:
         try:
             choose_device(self._spec)
             self._signatures = read_signatures(fetch_model(self._spec.model))
+        # The message names the instance, because a configuration may have several of this type.
         except ConfigError as exc:
             raise ConfigError(f"{self._context.place}: {exc}") from None
         if self._options.default_guidance is not None and GUIDANCE not in self._signatures[TEXT].defaults:
@@ -81,6 +82,7 @@ class DiffusersBackend:
         """List the inputs that the pipeline would refuse or ignore."""
         if job.image is not None and self._options.offload != RESIDENT:
             return [f"image: goes with offload: {RESIDENT} only; the offloaded pipeline cannot be shared"]
+        # Without the model's index nothing is known of its pipeline; `learn` reads it before a run.
         return find_problems(self._signatures, build_call(job, self._options)) if self._signatures else []
 
     def estimate(self, job: Job) -> Estimate:
@@ -134,6 +136,7 @@ class DiffusersBackend:
         """Encode the image as asked, in a thread of its own: the device goes on meanwhile."""
         from tasks.store.encode import encode
 
+        # Encoding a PNG takes longer than a step of a small model, so it must not hold the event loop.
         quality = self._context.output.quality
         return await asyncio.to_thread(encode, prediction.output, format=job.format, quality=quality)
 
@@ -153,7 +156,7 @@ class DiffusersBackend:
     def _cost_micros(self, seconds: float, *, images: int = 1) -> int | None:
         """Of so much of the device's time: a price of an image wins over one of an hour; without any, unknown."""
         if not seconds:
-            return 0
+            return 0  # a call that was refused before the device touched it
         if (price_usd := self._context.settings.price_usd) is not None:
             return to_micros(price_usd * images)
         per_hour_usd = self._options.price_usd_per_hour

@@ -79,6 +79,7 @@ def merge_calls(calls: Sequence[Call], takes: Collection[str] = SIDES) -> dict[s
     """
     first = calls[0]
     arguments = {
+        # Pipelines that have `prompt_2` want it for each image, and one text is meant for all of them.
         name: [value] * len(calls) if isinstance(value, str) and name.startswith(_MORE_PROMPTS) else value
         for name, value in first.arguments.items()
     }
@@ -133,6 +134,7 @@ class Signature:
             return [f"negative_prompt: {self.pipeline} takes none"]
         if TRUE_GUIDANCE in self.defaults:
             guidance = call.arguments.get(TRUE_GUIDANCE, self.defaults[TRUE_GUIDANCE])
+            # At a guidance of 1 the negative prompt is not looked at, and the row would not do what it says.
             if isinstance(guidance, int | float) and guidance <= 1:
                 return [f"negative_prompt: has no effect unless backend_opts has a {TRUE_GUIDANCE} above 1"]
         return []

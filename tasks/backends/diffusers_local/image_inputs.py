@@ -22,6 +22,7 @@ def read_image_inputs(call: Call) -> Call:
     """
     if not call.references:
         return call
+    # This machine fetches nothing that a row names, for a local model as well as for any other.
     if any(not reference.is_file for reference in call.references.values()):
         raise Rejected("an address is not asked for: a local model fetches nothing; give a file", kind="input_image")
     images = {column: _fit(reference, call, column) for column, reference in call.references.items()}
@@ -35,4 +36,5 @@ def _fit(reference: ReferenceImage, call: Call, column: str) -> Any:
             plain = image.convert("L" if column == MASK else "RGB")
     except (BadImage, *DECODER_ERRORS) as exc:
         raise Rejected(f"{column}: {reference.address} cannot be decoded ({exc})", kind="input_image") from None
+    # Cover and crop: a stretched face is worse than a cut edge.
     return ImageOps.fit(plain, (call.width, call.height), Image.Resampling.LANCZOS)

@@ -42,10 +42,12 @@ def parse_model(text: str) -> ModelReference:
         path = Path(text).expanduser()
     except RuntimeError:
         raise ValueError(f"{text!r} is not a model: there is no such user") from None
+    # A folder of that name wins, so that a local copy is used where there is one.
     if text and path.is_dir():
         return ModelReference(str(path.resolve()), is_folder=True)
     if _HUB_ID.fullmatch(text):
         return ModelReference(text, is_folder=False)
+    # A path that does not exist yet is a path all the same; its message must not speak of the hub.
     if "/" in text or "\\" in text:
         return ModelReference(str(path.absolute()), is_folder=True)
     raise ValueError(f"{text!r} is not a model; write owner/name, or the path of a folder")
@@ -78,6 +80,7 @@ def fetch_model(model: ModelReference) -> Path:
         ConfigError: The hub cannot be reached, has no such model, or does not give it to this user.
     """
     try:
+        # Offline first: a batch that has its files must not wait for the hub.
         return find_local_files(model)
     except ConfigError:
         return _download(model.name)
@@ -110,6 +113,7 @@ def get_snapshot(model: ModelReference, folder: Path) -> str | None:
 
 def quiet_diffusers() -> Any:
     """The library, its bars and advice (and those of transformers) kept off the user's screen: errors still come."""
+    # The library writes bars and advice of its own to the screen, which the run owns.
     import diffusers
     import transformers
 
@@ -126,6 +130,7 @@ def _download(name: str) -> Path:
     try:
         return Path(diffusers.DiffusionPipeline.download(name))
     except (OSError, ValueError) as exc:
+        # The cause is what happened; diffusers wraps it in an error of its own.
         match exc.__cause__ or exc:
             case GatedRepoError():
                 reason = "is given to those only who accepted its terms: do that on its page, then `hf auth login`"

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
+# Kept calls; a batch has few prompts at a time, and each of them holds memory of the device.
 KEPT_CALLS = 8
 KEPT_BYTES = 256 * 2**20
 """Of the device's memory at most, whatever the batch size: a FLUX prompt is 4 MB in bfloat16."""
@@ -40,6 +41,7 @@ class EncodedPrompts:
             while self._kept and (len(self._kept) > KEPT_CALLS or _count_bytes(list(self._kept.values())) > KEPT_BYTES):
                 self._kept.popitem(last=False)
             return _copy(answer) if key in self._kept else answer
+        # Used now, so it is given up last.
         self._kept.move_to_end(key)
         return _copy(self._kept[key])
 
@@ -50,6 +52,7 @@ def _freeze(value: Any) -> Hashable | None:
 
     if isinstance(value, list | tuple):
         parts = [_freeze(part) for part in value]
+        # A tensor has no value to compare by, so the call is not kept at all.
         return None if None in parts else (type(value).__name__, *parts)
     if value is None or isinstance(value, str | bool | int | float | torch.device | torch.dtype):
         return (type(value).__name__, value)

@@ -35,6 +35,7 @@ def quantize(pipe: Any, bits: str) -> list[str]:
     present = [name for name in PARTS if getattr(pipe, name, None) is not None]
     for name in present:
         part = getattr(pipe, name)
+        # Frozen weights are the quantised ones only; without it both copies stay in memory.
         quanto.quantize(part, weights=weights)
         quanto.freeze(part)
     return present

@@ -42,6 +42,7 @@ def release_worker(spec: PipelineSpec) -> None:
     """Give a worker back; the last one unloads the model."""
     with _lock:
         shared = _shared[spec]
+        # The model goes with the last user, so that an idle process holds no gigabytes.
         shared.users -= 1
         if not shared.users:
             shared.worker.unload()

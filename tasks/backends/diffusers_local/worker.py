@@ -37,6 +37,7 @@ class Request:
 
     def end(self, outcome: MadeImage | Exception) -> None:
         """Tell who waits, unless nobody does any more."""
+        # A job that was cancelled has nobody to tell.
         if self.image.set_running_or_notify_cancel():
             if isinstance(outcome, MadeImage):
                 self.image.set_result(outcome)
@@ -77,11 +78,13 @@ class PipelineWorker:
         self._thread.submit(self._unload)
 
     def _turn(self) -> None:
+        # An earlier turn may have made it already.
         if not self._anyone_waits():
             return
         batch: list[Request] = []
         try:
             # First the model, which takes long: meanwhile more jobs come.
+            # Loading takes minutes, and meanwhile more jobs gather into one call.
             if self._pipeline is None:
                 self._pipeline = self._load()
             batch = self._next_batch()
@@ -121,6 +124,7 @@ class PipelineWorker:
     def _acceptable(self, pipeline: LoadedPipeline, batch: list[Request]) -> list[Request]:
         """Those that the pipeline takes; the others are told why not."""
         accepted = []
+        # Refused here, because the pipeline would ignore it and the image would be another one.
         for request in batch:
             if problems := pipeline.problems(request.call):
                 request.end(Rejected("; ".join(problems)))
@@ -136,6 +140,7 @@ class PipelineWorker:
         """
         left = batch
         while left := [request for request in left if not request.image.cancelled()]:
+            # Halved after each failure: memory is found out by asking for it.
             part = left[: self._most(left[0])]
             failure = self._failure(pipeline, part)
             if failure is None:
@@ -145,14 +150,17 @@ class PipelineWorker:
             elif failure.out_of_memory and len(part) > 1:
                 # Only here, outside of its handler, has the exception let go of the call's tensors.
                 free_memory()
+                # Kept for this size: the next call of it begins with what fitted.
                 self._limits[part[0].call.width, part[0].call.height] = len(part) // 2
             else:
                 left = left[len(part) :]
+                # One of them caused it; the others are made again, one at a time.
                 self._one_by_one(pipeline, part, failure.error)
 
     def _one_by_one(self, pipeline: LoadedPipeline, failed: list[Request], error: JobError) -> None:
         """Put the failure of a call down to the request that causes it."""
         if len(failed) == 1:
+            # One image alone: nothing is left to try.
             free_memory()
             self._end(failed, error)
             return
@@ -173,6 +181,7 @@ class PipelineWorker:
             return _Failure.of(exc)
         finally:
             share_s = (time.perf_counter() - began_s) / len(batch)
+            # The device's time is shared evenly: one call cannot say what each image took.
             for request in batch:
                 request.spent_s += share_s
         for request, image in zip(batch, images, strict=True):

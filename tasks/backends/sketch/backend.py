@@ -123,6 +123,7 @@ class SketchBackend:
 
     def _failure(self, job: Job, prediction: Prediction) -> JobError | None:
         options = self._options
+        # The same prompt is refused in every run, as moderation does; the others depend on the attempt.
         if _draw_chance("moderation", normalize_prompt(job.prompt)) < options.moderation_rate:
             return Refused("rehearsed: the prompt was flagged as sensitive")
         if _draw_chance("failure", job.job_id) < options.failure_rate:

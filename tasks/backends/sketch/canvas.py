@@ -95,6 +95,7 @@ class Canvas:
     def unit(self) -> float:
         """The length in px that sizes are given in, so that a scene keeps its weight at any aspect ratio."""
         shorter, longer = sorted((self.width, self.height))
+        # Of a very long image the shorter side decides, or the shapes would not fit on it.
         return max(min(math.sqrt(shorter * longer), 1.4 * shorter), longer / 8)
 
     def swings(self, per_unit: float) -> int:
@@ -111,6 +112,7 @@ class Canvas:
         if box is None:
             return
         left, top, width, height = box[0], box[1], box[2] - box[0], box[3] - box[1]
+        # The larger the shape, the less its edge shows, and the more the scale would cost.
         scale = 4 if width * height <= SMALL_AREA_PX else 2
         mask = Image.new("L", (width * scale, height * scale))
         pen, level = ImageDraw.Draw(mask), round(255 * opacity)
@@ -151,6 +153,7 @@ def trace_ellipse(
 
     `turn` rotates it, in shares of a full turn.
     """
+    # More corners than pixels of the outline cannot be seen.
     corners = max(8, min(96, round(max(across, down))))
     cos, sin = math.cos(math.tau * turn), math.sin(math.tau * turn)
     points = []
@@ -179,6 +182,7 @@ def build_swell(dice: Dice, waves: int, *, samples: int = 16) -> list[float]:
     for first, second, third, fourth in zip(knots, knots[1:], knots[2:], knots[3:], strict=False):
         for step in range(samples):
             t = step / samples
+            # A curve of third degree through the knots, without a corner where they meet.
             ease = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
             line.append((ease[0] * first + ease[1] * second + ease[2] * third + ease[3] * fourth) / 6)
     return line

@@ -61,6 +61,7 @@ class _Tower:
         step = self.width / (columns + 0.5)
         if step < SMALLEST_STEP_PX:
             return []
+        # A tower of a city is not seen with more rows than this.
         rows = min(40, int((self.foot - self.top) / (step * 1.25)))
         lit: list[Shape] = []
         for row in range(rows):

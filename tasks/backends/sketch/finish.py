@@ -28,6 +28,7 @@ def apply_film(image: Image.Image, _palette: Palette) -> Image.Image:
 def apply_paper(image: Image.Image, _palette: Palette) -> Image.Image:
     """Paint on rough paper: uneven washes, lifted colour, a white margin with a soft edge."""
     sheet = Image.new("RGB", image.size, (253, 250, 243))
+    # Paint lies uneven on paper, so the colours are lifted before the paper shows through.
     washed = Image.blend(image.filter(ImageFilter.MedianFilter(3)), sheet, 0.2)
     washed = ImageChops.multiply(washed, _build_clouds(image.size, low=222, cells=9).convert("RGB"))
     sheet.paste(washed, mask=_build_margin(image.size))
@@ -71,6 +72,7 @@ def apply_risograph(image: Image.Image, palette: Palette) -> Image.Image:
 def apply_drafting(image: Image.Image, palette: Palette) -> Image.Image:
     """A drawing office's copy: outlines in white on blue, over a fine grid."""
     width, height = image.size
+    # Blue of the paper, with a trace of the palette, so that two drawings differ.
     blue = mix((16, 58, 116), palette.sky[0], 0.15)
     lines = image.convert("L").filter(ImageFilter.CONTOUR)
     lines = lines.point([min(255, (255 - level) * 5) for level in range(256)])

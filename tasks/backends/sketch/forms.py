@@ -37,6 +37,7 @@ BLOSSOMS = (
 SEEDS_FROM_PX = 6.0
 """Radius of a seed head below which nobody could see its seeds."""
 
+# The angle that a sunflower's seeds stand at: nothing lines up.
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
@@ -104,6 +105,7 @@ def _spread_blossoms(canvas: Canvas, count: int) -> list[tuple[Point, float]]:
     places: list[tuple[Point, float]] = []
     for index in range(count):
         size = unit * (0.24 if index == 0 else dice.between(0.08, 0.17))
+        # Fourteen throws: a better place than the first one, without measuring the whole field.
         best, room = (0.0, 0.0), -1e9
         for _ in range(14):
             spot = (

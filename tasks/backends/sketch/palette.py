@@ -33,6 +33,7 @@ class Palette:
     def distant(self, near: float) -> Colour:
         """The colour of something between the horizon (0) and here (1), through the tint of the air between."""
         air = mix(self.sky[1], self.deep, 0.3)
+        # Halfway the air is at its thickest, and the colour turns from haze to shade.
         return mix(self.haze, air, near * 2) if near < 0.5 else mix(air, self.deep, near * 2 - 1)  # noqa: PLR2004  half way
 
     @property
@@ -44,6 +45,7 @@ class Palette:
 def get_brightness(colour: Colour) -> int:
     """How light a colour looks, 0..255."""
     red, green, blue = colour
+    # What an eye takes for bright: green counts far more than blue.
     return (299 * red + 587 * green + 114 * blue) // 1000
 
 

@@ -68,6 +68,7 @@ def _draw_world(canvas: Canvas, place: Point, radius: float, *, sun: Point, ring
         if ringed
         else []
     )
+    # The half behind the globe first, and the half in front of it after the globe.
     for half in (0.5, 0.0):
         if not half:
             _draw_globe(canvas, place, radius, sun=sun, tilt=tilt)
@@ -82,6 +83,7 @@ def _draw_globe(canvas: Canvas, place: Point, radius: float, *, sun: Point, tilt
     palette, side = canvas.palette, max(4, round(radius * 2))
     globe = _build_bands(canvas, side=side, tilt=tilt)
     east, south = _find_direction(place, sun)
+    # The terminator runs between day and night, away from the sun.
     left, top = round(side * (0.5 - 0.34 * east)), round(side * (0.5 - 0.34 * south))
     shade = Image.radial_gradient("L").resize((side * 2, side * 2), Image.Resampling.BILINEAR)
     shade = shade.crop((left, top, left + side, top + side))

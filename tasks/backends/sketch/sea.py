@@ -76,6 +76,7 @@ def _build_rows(canvas: Canvas, *, horizon: float) -> list[tuple[float, float]]:
 
 
 def _draw_dash(x: float, y: float, length: float, thick: float) -> list[Point]:
+    # A dash of less than this disappears between two pixels.
     thick = max(0.4, thick)
     return [
         (x - length, y),
@@ -88,6 +89,7 @@ def _draw_dash(x: float, y: float, length: float, thick: float) -> list[Point]:
 
 def _draw_sail(canvas: Canvas, *, horizon: float, sun: Point) -> None:
     """A small boat beside the path of light, over its own shadow."""
+    # Beside the path of light and not in it, where it would not be seen.
     dice, palette, size = canvas.dice, canvas.palette, canvas.unit * canvas.dice.between(0.045, 0.085)
     side = 1 if sun[0] < canvas.width / 2 else -1
     x = sun[0] + side * canvas.unit * dice.between(0.2, 0.36)

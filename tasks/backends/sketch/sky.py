@@ -27,6 +27,7 @@ def draw_sky(canvas: Canvas, *, horizon: float) -> Point:
 def draw_stars(canvas: Canvas, *, horizon: float) -> None:
     """Scatter stars, fewer and fainter towards the horizon."""
     dice, size = canvas.dice, canvas.unit / 512
+    # Three depths of stars: a sky of one brightness looks like dust.
     for opacity in (0.35, 0.6, 0.95):
         stars: list[Shape] = []
         for _ in range(round(46 * (1.3 - opacity))):

@@ -78,6 +78,7 @@ def _draw_grove(canvas: Canvas, soil: list[Point], *, tall: float, near: float) 
     dice, trees = canvas.dice, []
     clearing = canvas.width * dice.between(0.35, 0.65)
     count = canvas.swings(36 - 24 * near)
+    # One tree in each stretch of the ground, so that no place is empty and none is crowded.
     for index in range(count):
         x, y = soil[int(len(soil) * (index + dice.between(0, 1)) / count)]
         if abs(x - clearing) > canvas.width * 0.2 * near:
@@ -87,6 +88,7 @@ def _draw_grove(canvas: Canvas, soil: list[Point], *, tall: float, near: float) 
 
 def _draw_fir(dice: Dice, x: float, y: float, tall: float) -> list[Point]:
     """A fir with its foot at (x, y): drooping branches, wider downwards."""
+    # A tree of few pixels has room for few branches.
     tiers, ragged = max(3, min(9, round(tall / 5))), dice.between(0, 1)
     left, right = [], []
     for tier in range(1, tiers + 1):

@@ -30,7 +30,9 @@ __all__ = [
 API_URL = "PREFECT_API_URL"
 DEFAULT_API_URL = "http://127.0.0.1:4200/api"
 """Where `prefect server start` listens unless told otherwise."""
+# A port that nobody listens on is refused at once; a machine behind a firewall may swallow the call.
 DEFAULT_PORT_TIMEOUT_S = 0.5
+# The user's own server may be far away, and its first answer slow.
 USERS_SERVER_TIMEOUT_S = 10.0
 LOOPBACK = "127.0.0.1"
 
@@ -44,6 +46,7 @@ def set_quiet_defaults(environ: MutableMapping[str, str]) -> None:
     analytics = "PREFECT_SERVER_ANALYTICS_ENABLED"
     if find_setting(environ, analytics, ("server", "analytics_enabled")) is None:
         environ[analytics] = "false"
+    # Read by other libraries too, so a user's own value is never overwritten.
     environ.setdefault("DO_NOT_TRACK", "1")
 
 
@@ -69,6 +72,7 @@ class ServerHandle:
         server, self._server = self._server, None
         if server is None:
             return
+        # Unregistered first, so that an exit right afterwards does not stop the server a second time.
         atexit.unregister(self.stop)
         if self._environ.get(API_URL) == self.api_url:
             del self._environ[API_URL]
@@ -96,12 +100,14 @@ def connect(
         ServerError: the user's server does not answer, or the temporary one could not be started.
         ConfigError: a Prefect settings file cannot be read.
     """
+    # A server of a run that was killed still holds its database and port.
     remove_orphans(state_dir)
     if url := find_users_server(environ, default_api_url=default_api_url):
         return ServerHandle(api_url=url)
     waiting = Waiting(on_wait=on_wait, timeout_s=startup_timeout_s)
     try:
         server = start_server(get_servers_folder(state_dir), environ, waiting)
+    # A folder that cannot be written, a machine without free ports: its cause is in the words.
     except OSError as error:
         raise ServerError(f"Prefect's temporary server cannot be started ({state_dir}): {error}") from error
     _point_prefect_to(server.api_url, environ)
@@ -120,6 +126,7 @@ def find_users_server(environ: MutableMapping[str, str], *, default_api_url: str
         ConfigError: A Prefect settings file cannot be read.
     """
     if url := find_setting(environ, API_URL, ("api", "url")):
+        # The user named this server, so its silence is an error and no reason to start another one.
         require_answer(url, timeout_s=USERS_SERVER_TIMEOUT_S)
         return url
     if is_healthy(default_api_url, timeout_s=DEFAULT_PORT_TIMEOUT_S):
@@ -148,6 +155,7 @@ def _point_prefect_to(api_url: str, environ: MutableMapping[str, str]) -> None:
     """Point Prefect to a server on this machine, past any proxy: Prefect would ask the proxy for it and fail."""
     environ[API_URL] = api_url
     exempt = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").split(",")
+    # Prefect's client asks a proxy for 127.0.0.1 too, where HTTP_PROXY is set.
     if LOOPBACK not in exempt and "*" not in exempt:
         # Both spellings are in use, and the small one wins where both are set.
         environ["no_proxy"] = environ["NO_PROXY"] = ",".join([*filter(None, exempt), LOOPBACK])

@@ -18,6 +18,7 @@ class ServerError(ImagenError):
 
 def is_healthy(api_url: str, *, timeout_s: float) -> bool:
     """True if a Prefect API answers here. Another program on the port does not count, whatever it answers."""
+    # Prefect answers `true` there. Anything else on the port belongs to another program.
     parts = urlsplit(api_url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
@@ -42,6 +43,7 @@ def require_answer(api_url: str, *, timeout_s: float) -> None:
         with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=timeout_s):  # noqa: S310  the user's URL
             pass
     except urllib.error.HTTPError as answer:
+        # Any status is an answer; whether it lets us in, Prefect finds out.
         answer.close()
     except (OSError, ValueError, http.client.HTTPException) as exc:
         reason = getattr(exc, "reason", exc)

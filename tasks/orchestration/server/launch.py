@@ -38,10 +38,15 @@ OWN_SETTINGS = re.compile(
     r"PREFECT_(SERVER|API)_(DATABASE|CORS|AUTH_STRING|API_CORS|API_AUTH_STRING)\w*", re.IGNORECASE
 )
 """Settings that users make for a server of their own: its database, its login, and the pages that may ask it."""
+# Seconds of one look; a start takes many looks.
 HEALTH_TIMEOUT_S = 2.0
+# Seconds between two looks. A start is 10 to 25 s, so a look costs little beside it.
 POLL_S = 0.05
+# Seconds between two words to the user.
 REPORT_S = 1.0
+# Seconds between SIGTERM and SIGKILL.
 STOP_GRACE_S = 5.0
+# Bytes of the log that are read for its cause; a failed start writes far less.
 TAIL_BYTES = 65_536
 ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)\b.*:")
 """The end of a traceback: `sqlite3.OperationalError: unable to open database file`."""
@@ -86,6 +91,7 @@ class TemporaryServer:
 
     def stop(self) -> None:
         """End the process and its files; the output of one that failed is kept, in place of the last such."""
+        # A server that was still running ended because it was told to, which is no failure.
         failed = self.process.poll() is not None
         self._end()
         if failed:
@@ -111,6 +117,7 @@ class TemporaryServer:
         return kept
 
 
+# Named by the version: Prefect migrates a database when it starts, and an older Prefect cannot read it afterwards.
 def get_database_file(folder: Path) -> Path:
     """Where temporary servers of the installed version of Prefect keep their data."""
     return folder / f"prefect-{version('prefect')}.db"
@@ -126,6 +133,7 @@ def start_server(folder: Path, environ: Mapping[str, str], waiting: Waiting) -> 
     folder.mkdir(parents=True, exist_ok=True)
     with _lock_starts(folder, waiting):
         server = _launch(folder, environ)
+        # Waited for inside the lock: two servers that start at once write to one database.
         try:
             _wait_until_healthy(server, waiting)
         except BaseException:
@@ -161,6 +169,7 @@ def _launch(folder: Path, environ: Mapping[str, str]) -> TemporaryServer:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         process = subprocess.Popen(  # noqa: S603  our own file and interpreter
+            # Isolated from the working folder (-P) and its own file: a `tasks` folder there would be taken for ours.
             [sys.executable, "-P", str(SERVER_PROCESS), token, str(listener.fileno())],
             env=_build_environment(environ, port, get_database_file(folder)),
             stdin=subprocess.PIPE,
@@ -192,6 +201,7 @@ def _build_environment(environ: Mapping[str, str], port: int, database: Path) ->
 
 
 def _wait_until_healthy(server: TemporaryServer, waiting: Waiting) -> None:
+    # A server that has bound its port may still be migrating its database; only its answer counts.
     while not is_healthy(server.api_url, timeout_s=HEALTH_TIMEOUT_S):
         status = server.process.poll()
         if status is not None:
@@ -219,10 +229,12 @@ def _build_start_error(server: TemporaryServer, what: str, otherwise: str) -> Se
 
 def find_cause(log: Path) -> str | None:
     """The line of a server's output that says why it ended: its last error, else its last line; None: no output."""
+    # A log that was never written means that the process did not even begin.
     if not log.is_file():
         return None
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - TAIL_BYTES))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    # The last error of a traceback is the one that says what happened; a bare last line is better than none.
     errors = [line for line in lines if ERROR_LINE.match(line)]
     return next(reversed(errors or lines), None)

@@ -16,6 +16,7 @@ from typing import Any
 
 import uvicorn
 
+# Seconds. A client of a temporary server is the run itself, which is ending too.
 REQUESTS_GRACE_S = 2
 """Time that requests in flight get after the server was told to stop."""
 SHUTDOWN_GRACE_S = 5.0
@@ -33,6 +34,7 @@ def main(listener_fd: int) -> int:
         timeout_graceful_shutdown=REQUESTS_GRACE_S,
     )
     server = uvicorn.Server(config)
+    # A daemon thread, because it waits in a read that nothing else can end.
     threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     server.run(sockets=[socket.socket(fileno=listener_fd)])
     return 0 if server.started else START_FAILED
@@ -58,6 +60,7 @@ def create_app() -> Any:
 
 def _end_with_parent(server: uvicorn.Server) -> None:
     """Wait for the end of standard input, which the system brings about even when the parent is killed."""
+    # A run that is killed closes the pipe; the kernel does so for it.
     while os.read(sys.stdin.fileno(), 1):
         pass
     if server.started:

@@ -16,7 +16,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+# Seconds between SIGTERM and SIGKILL.
 TERM_GRACE_S = 3.0
+# Seconds after SIGKILL, to see that the process is gone.
 KILL_GRACE_S = 1.0
 POLL_S = 0.05
 
@@ -47,6 +49,7 @@ class ServerRecord:
     def write(self, folder: Path) -> None:
         """Put the record on disk, whole or not at all: another run may be reading the folder."""
         part = folder / f"{self.pid}.part"
+        # Written whole: another run may read this folder at any moment.
         part.write_text(json.dumps(asdict(self)), encoding="utf-8")
         part.replace(self.path(folder))
 
@@ -86,6 +89,7 @@ def remove_orphans(state_dir: Path, *, term_grace_s: float = TERM_GRACE_S) -> in
 def _read(path: Path) -> ServerRecord | None:
     try:
         return ServerRecord(**json.loads(path.read_text(encoding="utf-8")))
+    # A record that is not one: another program's file, or half of one.
     except (OSError, ValueError, TypeError):
         return None
 
@@ -103,6 +107,7 @@ def _end(record: ServerRecord, term_grace_s: float) -> bool:
     for number, grace_s in ((signal.SIGTERM, term_grace_s), (signal.SIGKILL, KILL_GRACE_S)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(record.pid, number)
+        # A server that ends by itself between the two signals is gone, and the second one must not be sent.
         if _wait_until_gone(record, grace_s):
             break
     return True
@@ -119,6 +124,7 @@ def _wait_until_gone(record: ServerRecord, grace_s: float) -> bool:
 
 def read_start_time(pid: int) -> str | None:
     """When the process started, in the system's own terms; None when there is none, or only its zombie."""
+    # macOS has no /proc; ps answers the same questions there.
     if not _has_proc():
         return _ask_ps_start_time(pid)
     try:
@@ -152,6 +158,7 @@ def _ask_ps_start_time(pid: int) -> str | None:
 
 def _run_ps(pid: int, column: str) -> str:
     """One column of `ps`, empty without such a process; language and time zone are fixed so that answers compare."""
+    # The time is formatted by the locale and the zone, and two answers have to compare as text.
     command = ["/bin/ps", "-ww", "-o", f"{column}=", "-p", str(pid)]
     environ = {"LC_ALL": "C", "TZ": "UTC"}
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603  fixed program, a number

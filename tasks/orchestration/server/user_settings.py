@@ -30,6 +30,7 @@ def find_setting(environ: Mapping[str, str], variable: str, toml_path: tuple[str
         ConfigError: a settings file cannot be read; Prefect would fail on it too.
     """
     found = _find_in_environment(environ, variable)
+    # The order is Prefect's own, so a setting that it would use is the one that is seen here.
     if found is None:
         found = _find_in_project_files(toml_path)
     if found is None:
@@ -47,6 +48,7 @@ def _find_in_environment(environ: Mapping[str, str], variable: str) -> str | Non
 
 def _find_in_dotenv(variable: str) -> str | None:
     text = _read_text(Path(".env"))
+    # A `.env` file may write `export NAME=value`, as a shell would.
     match = re.search(rf"(?mi)^[ \t]*(?:export[ \t]+)?{variable}[ \t]*=[ \t]*(.*?)[ \t]*$", text or "")
     return match[1].strip("'\"") if match else None
 
@@ -58,6 +60,7 @@ def _find_in_project_files(toml_path: tuple[str, ...]) -> Any:
 
 def _read_active_profile(environ: Mapping[str, str]) -> Any:
     profiles = _read_toml(_find_profiles_file(environ))
+    # Without a name Prefect uses the profile that is marked active.
     active = environ.get("PREFECT_PROFILE") or _get_nested(profiles, ("active",))
     return _get_nested(profiles, ("profiles", str(active)))
 
@@ -81,6 +84,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
+        # Prefect fails on the same file, with a message that names no file.
         raise ConfigError(f"{path}: not valid TOML: {error}. Prefect reads its settings from this file.") from error
 
 

@@ -73,7 +73,7 @@ class Gallery:
         return {
             "out": str(self.out),
             "jobs": self.jobs,
-            "pictures": len(self.used_thumbnails),
+            "pictures": len(self.used_thumbnails),  # a key that programs read; it kept the product's older word
             "thumbnails_made": self.made,
             "missing": self.missing,
             "plots": sorted(self.plots.values()),
@@ -109,12 +109,14 @@ async def write_gallery(
     home = batch.ledger_folder()
     require_ledger(home)
     with explain_write_errors(WHAT, out), _lock_gallery(out):
+        # Named before anything is written: what is still named afterwards stays, the rest goes.
         before = {name for folder in FOLDERS for name in await out.names(folder)}
         async with open_ledger(home) as engine:
             summary = await summarise(engine, batch, now_us=now_us)
             gallery = Gallery(out=out, summary=summary, written_at_us=now_us)
             await _write_jobs(engine, gallery, before, on_progress)
         await _write_page(gallery, now_us)
+        # Last, so that an open page never asks for a file that is gone.
         await out.remove(before - gallery.files())
     return gallery
 
@@ -129,6 +131,7 @@ async def _write_jobs(engine: AsyncEngine, gallery: Gallery, before: set[str], o
 
     small = thumbnails.Thumbnails(gallery.out, sizes=await gallery.out.sizes(IMAGES), made=before)
     number = 0
+    # In pages, as the ledger gives them: a gallery of a million images must fit into memory.
     async for found in read_job_pages(engine):
         page = [{str(name): value for name, value in row.items()} for row in found]
         number += 1
@@ -142,6 +145,7 @@ async def _write_jobs(engine: AsyncEngine, gallery: Gallery, before: set[str], o
 
 
 async def _write_page(gallery: Gallery, now_us: int) -> None:
+    # Plots are an extra, and a page without them is whole.
     if plots.can_plot():
         gallery.plots = await plots.write_plots(gallery.figures, gallery.out)
     here = gallery.page_data("", now_us)
@@ -155,6 +159,7 @@ def _lock_gallery(out: Output) -> Iterator[None]:
 
     Each would remove what only the other one's page names. Two machines that write into one bucket do not wait.
     """
+    # A lock of files, because two processes may write one gallery.
     lock = out.home / LOCK_NAME
     lock.parent.mkdir(exist_ok=True)
     with FileLock(lock):

@@ -14,6 +14,7 @@ from tasks.report.gallery.page import encode_script_json, render_page
 from tasks.store.output import NewFile, Output
 from tasks.store.output.write_errors import explain_write_errors
 
+# Of the other batch's place; two batches of one name get pages of their own.
 DIGEST_CHARACTERS = 8
 
 
@@ -37,6 +38,7 @@ def _choose_name(out: Output, other: str, address: str) -> str:
     """Name of the page: by the other batch's name, and by its place too where that name is another batch's page."""
     stem = f"compare-{slugify(other) or 'batch'}"
     page = out.read(f"{stem}.html")
+    # The page of the same comparison is written anew; only another batch's page keeps its name.
     if page is None or encode_script_json({"place": address})[1:-1].encode() in page:
         return f"{stem}.html"
     return f"{stem}-{hash_text(address)[:DIGEST_CHARACTERS]}.html"

@@ -25,9 +25,11 @@ def link_batch(batch: Output, target: str) -> Output:
     try:
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.is_symlink():
+            # A link and not a copy: the images are many gigabytes, and the batch may only be read.
             link.symlink_to(images, target_is_directory=True)
     except OSError as exc:
         raise OutputError(f"{target}: cannot be written ({exc.strerror}). Choose another --to.") from None
+    # Seen through the link: a folder that holds another batch's images would show the wrong ones.
     if link.resolve() != images.resolve():
         raise OutputError(f"{target}: holds the gallery of another batch. Choose another --to.")
     return OutputFolder(target)

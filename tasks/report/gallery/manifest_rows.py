@@ -37,6 +37,7 @@ def build_manifest_lines(job: Mapping[str, Any]) -> str:
         job: A row of the ledger's `jobs`.
     """
     row = _build_row(job)
+    # The rows before it count into its identity, and its id and its number of samples are its own.
     before = {name: value for name, value in row.items() if name not in {"id", "samples"}}
     return "\n".join([*[_to_json(before)] * job["earlier"], _to_json(row)])
 
@@ -47,6 +48,7 @@ def build_image_line(job: Mapping[str, Any]) -> str | None:
     A reroll's identity comes from its image, that of a job which another backend took over from the options of the
     first one, which are not known any more. So the seed, which follows from the identity, has to stand in the row.
     """
+    # Only these: every other job is made again by its row.
     if job["rerouted_from"] is None and job["salt"] != REROLL_SALT:
         return None
     alone = {name: value for name, value in _build_row(job).items() if name != "samples"}
@@ -55,12 +57,15 @@ def build_image_line(job: Mapping[str, Any]) -> str | None:
 
 def _build_row(job: Mapping[str, Any]) -> dict[str, Any]:
     asked = {name: job[column] for name, column in _COLUMNS.items()}
+    # A seed that follows from the job is not written: the row would then be another one.
     if job["seed"] != derive_seed(job["job_id"]):
+        # A later sample adds its number to the row's seed.
         asked["seed"] = (job["seed"] - job["sample"]) % SEEDS
     if job["sample"]:
         asked["samples"] = job["sample"] + 1
     asked["backend_opts"] = _parse_finite(job["backend_opts"]) or None
     extra = _parse_finite(job["extra"])
+    # An empty cell and a missing column are the same thing to the manifest.
     given = {name: value for name, value in asked.items() if value is not None}
     return {**given, **_build_guards(given, extra), **extra}
 

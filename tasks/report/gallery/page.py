@@ -47,6 +47,7 @@ def render_page(title: str, data: dict[str, Any], *, talks: bool = False) -> str
     """
     style = _read_asset("style.css")
     scripts = [_read_asset(name) for name in SCRIPTS]
+    # A hash for each script and none for anything else, so that a text that became markup does nothing.
     policy = (
         "default-src 'none'",
         f"script-src {' '.join(_hash(script) for script in scripts)} 'strict-dynamic'",
@@ -63,6 +64,7 @@ def render_page(title: str, data: dict[str, Any], *, talks: bool = False) -> str
         "data": f'<script type="application/json" id="page-data">{encode_script_json(data)}</script>',
         "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
     }
+    # The template is filled by hand: a formatter would take the braces of the styles for its own.
     before, *rest = _read_asset("page.html").split("{{")
     return before + "".join(parts[name] + text for name, text in (part.split("}}", 1) for part in rest))
 

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FOLDER = "gallery/plots"
+# Inches; the page scales them.
 SIZE_IN = (6.4, 3.2)
+# Bars over the whole time of the batch, whatever that is.
 BINS = 60
 MODELS_SHOWN = 8
 """The costliest; the others are one colour."""
 LINES_SHOWN = 10
 """Backends with the most images, and the most frequent kinds of failures: what fits below each other."""
+# Characters beside a bar; a model's name may be longer than the plot is wide.
 NAME_CHARACTERS = 28
 DAY_S = 86_400
 """Matplotlib counts days since 1970."""
@@ -103,7 +106,7 @@ def _draw_throughput(axes: Axes, figures: Figures) -> None:
     locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]  # the library's gap
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # likewise
-    axes.set_ylabel("pictures")
+    axes.set_ylabel("images")
     axes.grid(axis="y", alpha=0.2)
 
 
@@ -133,6 +136,7 @@ def _draw_cost(axes: Axes, figures: Figures) -> None:
         if group:
             axes.bar(days, heights, bottom=base, color=colour, label=label, width=0.6)
         base = [low + height for low, height in zip(base, heights, strict=True)]
+    # At least four days wide: one bar over the whole plot would say nothing.
     axes.set_xlim(-1, max(len(days), 4))
     axes.legend(frameon=False, fontsize=8)
     axes.grid(axis="y", alpha=0.2)
@@ -151,5 +155,6 @@ def _draw_failures(axes: Axes, figures: Figures) -> None:
 
 def _shorten(name: str) -> str:
     """A name that leaves room for the plot; one line, without what a drawing cannot show."""
+    # A control character in a name would end the SVG's text.
     shown = " ".join("".join(character if character.isprintable() else " " for character in name).split())
     return shown if len(shown) <= NAME_CHARACTERS else f"{shown[: NAME_CHARACTERS - 1]}…"

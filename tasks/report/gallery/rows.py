@@ -18,6 +18,7 @@ from tasks.report.gallery.thumbnails import Thumbnail
 from tasks.store.output import NewFile, Output, is_contained
 
 FOLDER = "gallery/rows"
+# Characters of the digest in a script's name; 48 bits keep scripts of one batch apart.
 DIGEST_CHARACTERS = 12
 
 _PLAIN = (
@@ -73,10 +74,12 @@ async def write_rows(
     """
     columns = {name: [job[name] for job in page] for name in _PLAIN} | {
         "row": [build_manifest_lines(job) for job in page],
+        # A row for the image alone only where the row of the job is another one.
         "image_row": [build_image_line(job) for job in page],
         # JavaScript's numbers are exact up to 2^53 only; a seed has 63 bits.
         "seed": [str(job["seed"]) for job in page],
         "cost_usd": [to_usd(job["cost_micros"]) for job in page],
+        # An absolute name would lead out of the batch's folder; such a job shows no image.
         "file_name": [job["file_name"] if is_contained(job["file_name"]) else None for job in page],
         "thumbnail": [image and image.thumbnail for image in images],
         "trouble": [image and image.trouble for image in images],
@@ -85,6 +88,7 @@ async def write_rows(
         {"count": len(page), "columns": {name: _pack(values) for name, values in columns.items()}}
     )
     name = f"{number:04d}-{hash_text(data)[:DIGEST_CHARACTERS]}.js"
+    # A script that is there already is not written again: its name is its content.
     if (stored := f"{FOLDER}/{name}") not in written:
         await out.write(lambda: NewFile(stored, f'Gallery.receive("{name}",{data});\n'.encode()))
     return name
@@ -93,6 +97,7 @@ async def write_rows(
 def _pack(values: list[Any]) -> dict[str, Any]:
     """The column, or its distinct values and which of them each row has, whichever is shorter."""
     distinct = list(dict.fromkeys(values))
+    # A column with few values is shorter as a table of them and places into it.
     if 2 * len(distinct) > len(values):
         return {"values": values}
     place = {value: index for index, value in enumerate(distinct)}

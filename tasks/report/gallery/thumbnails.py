@@ -20,12 +20,14 @@ from tasks.store.output import NewFile, Output, is_contained
 FOLDER = "gallery/thumbnails"
 SIDE_PX = 512
 """The longer side: sharp at the grid's usual size on a screen of double density."""
+# WebP's usual quality; at this size the difference to the original is not seen.
 QUALITY = 80
 IN_HAND = 8
 """Images at a time where there are fewer processors: most of the time of one in a bucket is its way. Bounds memory."""
 
 _DAMAGED = (UnreadableFile, BadImage, *DECODER_ERRORS)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# Modes that WebP can hold; everything else becomes colours.
 _MODES = {"L": "L", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}
 
 
@@ -58,6 +60,7 @@ class Thumbnails:
             made: Names of what is below `FOLDER`, likewise.
         """
         self._out, self._sizes, self._made = out, sizes, set(made)
+        # Decoding is Pillow's C code, so as many run at once as there are processors.
         self._in_hand = asyncio.Semaphore(max(IN_HAND, os.cpu_count() or 1))
 
     async def make_page(
@@ -80,10 +83,13 @@ class Thumbnails:
 
     async def _find_or_make(self, job: Mapping[str, Any]) -> Thumbnail:
         file_name, sha256 = job["file_name"], str(job["sha256"])
+        # A ledger may name a file outside of the folder, or a digest that is none.
         if not is_contained(file_name) or not _SHA256.fullmatch(sha256):
             return FOREIGN
+        # The size and the digest of the file are the same, so its thumbnail still fits.
         if self._sizes.get(file_name) == job["bytes"] and _get_stored_name(sha256) in self._made:
             return Thumbnail(_get_name(sha256), None, made=False)
+        # The image may have been removed or changed since it was made, and the page says so.
         try:
             return await self._make(file_name, sha256)
         except FileNotFoundError:
@@ -96,6 +102,7 @@ class Thumbnails:
         data, actual = await asyncio.to_thread(_read_hashed, self._out, file_name)
         trouble = None if actual == sha256 else CHANGED
         stored = _get_stored_name(actual)
+        # The file is the one that was made before under another name.
         if stored in self._made:
             return Thumbnail(_get_name(actual), trouble, made=False)
         # Shrinking and encoding happen in a thread; Pillow's C code lets others run meanwhile.
@@ -137,11 +144,13 @@ def encode_thumbnail(data: bytes, *, side_px: int = SIDE_PX) -> bytes:
 def _reduce(data: bytes, side_px: int) -> Image.Image:
     with open_image(data) as image:
         image.draft("RGB", (side_px, side_px))  # a JPEG is decoded at a fraction of its size
+        # Cameras write the direction into the file; browsers turn the image, and the thumbnail must too.
         upright = _turn_upright(image)
         profile = upright.info.get("icc_profile")
         mode = "RGBA" if "transparency" in upright.info else _MODES.get(upright.mode, "RGB")
         small = upright.convert(mode)
         small.thumbnail((side_px, side_px))
+        # A profile of the original would be wrong for a converted image.
         small.info = {"icc_profile": profile} if upright.mode == small.mode and profile else {}
         return small
 

@@ -23,7 +23,9 @@ from tasks.ledger.verdicts import (
 )
 from tasks.store.output import Output
 
+# A page sends what was clicked since the last time; a thousand is far more than that.
 MOST_AT_ONCE = 1_000
+# Characters of a name that is written beside every verdict.
 MOST_REVIEWER_CHARACTERS = 100
 
 
@@ -62,8 +64,10 @@ class Judge:
             InputError: One of them is of no image of this batch; none is written.
         """
         ids = [judgement.job_id for judgement in said.judgements]
+        # A page that was open before the batch changed may know images that it has no more.
         if strangers := set(ids) - await find_made(self._engine, ids):
             raise InputError(f"{min(strangers)[:12]}: is no image of this batch")
+        # Two verdicts of one image need two instants, or none of them is the later one.
         self._last_us = max(self._clock.now_us(), self._last_us + 1)
         # Twice the same image in one message would be two rows of one instant: the last one counts.
         last = {judgement.job_id: judgement for judgement in said.judgements}
@@ -77,6 +81,7 @@ class Judge:
 
 def get_login() -> str:
     """The name under which this user reviews."""
+    # A user without an entry in the password file is still somebody.
     try:
         return getpass.getuser()[:MOST_REVIEWER_CHARACTERS] or "unknown"
     except (KeyError, OSError):
@@ -111,5 +116,6 @@ async def judge_ids(
                 Judgement(job_id=job_id, verdict=verdict, rating=rating, note=note)
                 for job_id in found[start : start + MOST_AT_ONCE]
             ]
+            # In parts, because one message of a browser is the bound everywhere.
             await judge.record(Judgements(reviewer=reviewer, judgements=some))
     return len(found)

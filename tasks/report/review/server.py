@@ -30,6 +30,7 @@ from tasks.report.gallery.page import render_page
 from tasks.report.review.judging import Judge, Judgements
 from tasks.store.output import Output
 
+# Loopback only: whoever reaches the page may judge.
 HOST = "127.0.0.1"
 MOST_BODY_BYTES = 4 * 1024 * 1024
 """Of one message: a thousand judgements with their notes."""
@@ -50,6 +51,7 @@ class ReviewSession:
     judge: Judge
     reviewer: str
     port: int
+    # Only these names: the folder holds the ledger and the settings as well.
     files: frozenset[str]
     """Names of the gallery's files and of the batch's images; nothing else is served."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
@@ -72,47 +74,60 @@ def build_app(session: ReviewSession, read: Callable[[], Awaitable[list[dict[str
         session: What is reviewed.
         read: The judgements so far, as `read_verdicts` has them.
     """
+    pages, base = _ReviewPages(session, read), f"/{session.token}"
+    app = Starlette(
+        routes=[
+            # Browsers ask for it at the root, without the token; an answer of 404 would stand in the console.
+            Route("/favicon.ico", lambda _: Response(status_code=204)),
+            Route(f"{base}/", pages.show_page),
+            Route(f"{base}/verdicts", pages.list_verdicts, methods=["GET"]),
+            Route(f"{base}/verdicts", pages.judge, methods=["POST"]),
+            Route(f"{base}/{{name:path}}", pages.send_file),
+        ]
+    )
+    app.add_middleware(_OwnHostOnly, host=f"{HOST}:{session.port}")
+    return app
 
-    async def show_page(_request: Request) -> Response:
-        here = session.gallery.page_data("", session.gallery.written_at_us)
-        data = {"batches": [here], "review": {"reviewer": session.reviewer}}
+
+@dataclass(frozen=True, slots=True)
+class _ReviewPages:
+    """The answers to the browser."""
+
+    session: ReviewSession
+    read: Callable[[], Awaitable[list[dict[str, Any]]]]
+
+    async def show_page(self, _request: Request) -> Response:
+        """The gallery, with the buttons of a review."""
+        here = self.session.gallery.page_data("", self.session.gallery.written_at_us)
+        data = {"batches": [here], "review": {"reviewer": self.session.reviewer}}
         return Response(render_page(here["name"], data, talks=True), media_type="text/html", headers=HEADERS)
 
-    async def list_verdicts(_request: Request) -> Response:
-        return JSONResponse({"verdicts": await read()}, headers=HEADERS)
+    async def list_verdicts(self, _request: Request) -> Response:
+        """The judgements so far."""
+        return JSONResponse({"verdicts": await self.read()}, headers=HEADERS)
 
-    async def judge(request: Request) -> Response:
-        if request.headers.get("origin") != session.origin:
+    async def judge(self, request: Request) -> Response:
+        """Record judgements."""
+        # Another page in the same browser can send here too, and cannot hide where it comes from.
+        if request.headers.get("origin") != self.session.origin:
             return _refuse(403, "judgements come from the review's own page only")
         try:
             said = Judgements.model_validate_json(await _read_body(request))
-            saved = await session.judge.record(said)
+            saved = await self.session.judge.record(said)
         except ValidationError as exc:
             return _refuse(422, f"cannot be read: {exc.errors()[0]['msg']}")
         except ImagenError as exc:
             return _refuse(409, str(exc))
         return JSONResponse({"saved": len(saved)}, headers=HEADERS)
 
-    async def send_file(request: Request) -> Response:
+    async def send_file(self, request: Request) -> Response:
+        """An image, or another file of the page; nothing else of the folder, whose ledger is beside them."""
         name = request.path_params["name"]
-        data = await run_in_threadpool(session.gallery.out.read, name) if name in session.files else None
+        data = await run_in_threadpool(self.session.gallery.out.read, name) if name in self.session.files else None
         if data is None:
             return _refuse(404, "there is no such file")
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         return Response(data, media_type=kind, headers={**HEADERS, "Cache-Control": "private, max-age=3600"})
-
-    base = f"/{session.token}"
-    app = Starlette(
-        routes=[
-            Route("/favicon.ico", lambda _: Response(status_code=204)),
-            Route(f"{base}/", show_page),
-            Route(f"{base}/verdicts", list_verdicts, methods=["GET"]),
-            Route(f"{base}/verdicts", judge, methods=["POST"]),
-            Route(f"{base}/{{name:path}}", send_file),
-        ]
-    )
-    app.add_middleware(_OwnHostOnly, host=f"{HOST}:{session.port}")
-    return app
 
 
 class _OwnHostOnly:
@@ -135,6 +150,7 @@ def _refuse(status: int, message: str) -> Response:
 async def _read_body(request: Request) -> bytes:
     """The body; what is longer than any message is cut, and then no JSON any more."""
     body = bytearray()
+    # Cut instead of refused at once, so that the browser gets an answer it can show.
     async for part in request.stream():
         body += part
         if len(body) > MOST_BODY_BYTES:
@@ -180,7 +196,9 @@ async def serve_review(
     """
     gallery = await write_gallery(out, on_progress)
     async with open_ledger(out.ledger_folder()) as engine:
+        # Once, before the server starts: the images of a batch do not change under a review.
         names = {file_name async for page in read_made_pages(engine) for _, file_name in page}
+        # Bound by ourselves, so that the port is known before anything is served: 0 takes a free one.
         with socket.create_server((HOST, port)) as listener:
             session = ReviewSession(
                 gallery=gallery,
@@ -196,5 +214,6 @@ async def serve_review(
             config = uvicorn.Config(
                 build_app(session, read), log_level="error", access_log=False, lifespan="off", server_header=False
             )
+            # Told before it serves: whoever waits for the address must not wait for a browser.
             ready(session.address)
             await _Server(config).serve(sockets=[listener])

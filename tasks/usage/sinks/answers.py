@@ -24,6 +24,7 @@ PAUSED = 540
 def build_refusal(answer: httpx.Response, place: Place, *, key: str) -> UsageError:
     """The error that an answer other than the expected one stands for; `key` is never shown."""
     status, code = answer.status_code, _read_code(answer)
+    # The answer may echo the key that it was asked with.
     words = _format_detail(answer).replace(key, "***")
     if status == PAUSED:
         words = f"{words}: the project is paused; restore it in Supabase's dashboard"
@@ -62,6 +63,7 @@ def _has_lost_database(answer: httpx.Response) -> bool:
 
 
 def _format_detail(answer: httpx.Response) -> str:
+    # PostgREST puts the reason into `message`; other servers leave only the status.
     said = _parse_body(answer).get("message") or answer.reason_phrase
     return " ".join(f"{answer.status_code} {_read_code(answer)} {said}".split())
 
@@ -81,6 +83,7 @@ def _read_code(answer: httpx.Response) -> str:
 def _has_expired(key: str) -> bool:
     """True if the key is a JWT whose time is over: PostgREST before version 13 tells it in words only."""
     try:
+        # Only `exp` matters: the signature is the server's business.
         claims = json.loads(base64.urlsafe_b64decode(key.split(".")[1] + "=="))
         return bool(claims["exp"] <= datetime.now(UTC).timestamp())
     except (IndexError, KeyError, TypeError, ValueError):

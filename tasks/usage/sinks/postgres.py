@@ -17,7 +17,9 @@ from tasks.core.settings import UsageSettings
 from tasks.usage.sinks.refusals import Place, find_reason, read_variable
 from tasks.usage.sinks.sql import SqlSink
 
+# Seconds. A database that does not answer by then is away.
 CONNECT_TIMEOUT_S = 10.0
+# Seconds for one statement; a page of 500 rows takes well under one.
 ANSWER_TIMEOUT_S = 60.0
 
 
@@ -70,6 +72,7 @@ class Database:
         try:
             yield
         except DBAPIError as exc:
+            # A broken connection has no SQLSTATE: SQLAlchemy marks it as invalidated.
             code = getattr(exc.orig, "sqlstate", None)
             raise self._explain(code, str(exc.orig), lost=exc.connection_invalidated) from exc
         # SQLAlchemy 2.0 passes on as it is what asyncpg raises while it connects; 2.1 makes a DBAPIError of it.
@@ -90,6 +93,7 @@ class Database:
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=ANSWER_TIMEOUT_S,
             statement_cache_size=0,
+            # Required only where the URL asks for it: many servers in a private network have no certificate.
             **({"ssl": "require"} if self._needs_tls else {}),
         )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tasks.core.errors import UsageRefused
 
+# Characters of a refusal; a page of HTML would hide the advice behind it.
 DETAIL_CHARACTERS = 300
 PORTS = range(1, 65_536)
 
@@ -61,6 +62,7 @@ class Place:
 
     def refused(self, reason: str, detail: str) -> UsageRefused:
         """The error for a reason, with what to do; `detail` is the sink's own words."""
+        # What to do is always about a variable: the user has no other handle on it.
         advice = _ADVICE[reason].format(address=self.address, key=self.key)
         known = {"absence": "schema", "exposure": "schema", "blocked": "other"}.get(reason, reason)
         return UsageRefused(known, f"{self.name} says no ({detail[:DETAIL_CHARACTERS]}); {advice}")
@@ -85,6 +87,7 @@ def read_variable(name: str, setting: str, *, needed_by: str) -> str:
         )
     if not value.isascii() or not value.isprintable() or " " in value:
         raise UsageRefused(
-            "setting", f"the environment variable {name} holds spaces or other signs that cannot be in it"
+            "setting",
+            f"the environment variable {name} holds spaces or other signs that cannot be in it",
         )
     return value

@@ -74,6 +74,7 @@ imagen_usage = Table(
     Column("seed", BigInteger),
     Column("prompt_hash", Text, nullable=False),
     Column("latency_ms", BigInteger),
+    # Six digits after the point are a millionth of a dollar, as the ledger counts.
     Column("cost_usd_estimate", Numeric(12, 6, asdecimal=False)),
     Column("caller", Text, nullable=False),
     Column("status", Text, nullable=False, server_default=JobState.SUCCEEDED.value),
@@ -97,6 +98,7 @@ class SqlSink:
         """Use an engine; `explained` turns the database's errors into ours, `retrying` repeats what may be repeated."""
         self._engine = engine
         self._explained = explained
+        # Without a retrying of its own a sink tries once: the caller decides how often.
         self._retrying = retrying or AsyncRetrying(stop=stop_after_attempt(1), reraise=True)
         self._native = engine.dialect.name == "postgresql"
 
@@ -121,6 +123,8 @@ class SqlSink:
         found: Sequence[Any] = await self._retrying(self._all, statement)
         groups: dict[tuple[str, ...], Sums] = {}
         for row in found:
+            # Aggregates are computed in UTC and put together by the reader's days here: no server knows the reader's
+            # zone.
             key = tuple(_format_key(name, value) for name, value in zip(query.by, row, strict=False))
             group = groups.setdefault(key, Sums())
             group += _parse_sums(row[len(keys) :])
@@ -138,7 +142,8 @@ class SqlSink:
         insert = build_insert(self._engine.dialect.name, imagen_usage)
         # An attempt that has ended anew since it was pushed replaces its row; one that was pushed twice stays as it is.
         statement = insert.on_conflict_do_update(
-            index_elements=["id"], set_={name: insert.excluded[name] for name in CHANGING}
+            index_elements=["id"],
+            set_={name: insert.excluded[name] for name in CHANGING},
         )
         with self._explained():
             async with self._engine.begin() as db:
@@ -183,5 +188,6 @@ def _filter_window(statement: Select[Any], query: UsageQuery) -> Select[Any]:
 
 def _build_values(row: UsageRow) -> dict[str, object]:
     """Build the values of the columns, the cost exact to the millionth."""
+    # As decimal: a cost that went through a float would be a penny off in the sum of a year.
     cost = None if row.cost_micros is None else Decimal(row.cost_micros) / MICROS_PER_USD
     return row.as_dict() | {"created_at": to_instant(row.created_at_us), "cost_usd_estimate": cost}

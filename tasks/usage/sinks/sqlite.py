@@ -14,6 +14,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from tasks.core.errors import UsageError
 from tasks.usage.sinks.sql import SCHEMA, SqlSink, imagen_usage
 
+# Seconds; another run of the same user may be writing its rows.
 BUSY_S = 30
 
 
@@ -26,6 +27,7 @@ async def open_sqlite(path: Path) -> AsyncIterator[SqlSink]:
     """
     path = _prepare_folder(path)
     engine = create_async_engine(
+        # The schema is PostgreSQL's; in SQLite the file is the schema.
         URL.create("sqlite+aiosqlite", database=str(path)),
         connect_args={"timeout": BUSY_S},
         execution_options={"schema_translate_map": {SCHEMA: None}},
@@ -49,12 +51,14 @@ async def open_sqlite(path: Path) -> AsyncIterator[SqlSink]:
 
 def _prepare_table(db: Connection) -> None:
     """Make the table, or add to an older one what it lacks; one process at a time, others wait for it."""
+    # Autocommit, because the two statements below have to be in one transaction that we write ourselves.
     db = db.execution_options(isolation_level="AUTOCOMMIT")
     # A transaction that begins with a read cannot wait for another's write: two first runs would refuse each other.
     db.exec_driver_sql("BEGIN IMMEDIATE")
     db.execute(CreateTable(imagen_usage, if_not_exists=True))
     there = {column["name"] for column in inspect(db).get_columns(imagen_usage.name)}
     for column in imagen_usage.columns:
+        # Columns that came later have a default, so that rows of older versions stay valid.
         if column.name not in there:
             default = str(column.server_default.arg)  # type: ignore[union-attr]  # every column that came later has one
             db.exec_driver_sql(f"ALTER TABLE imagen_usage ADD COLUMN {column.name} TEXT NOT NULL DEFAULT '{default}'")

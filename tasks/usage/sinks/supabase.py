@@ -20,7 +20,8 @@ from tasks.usage.sinks.answers import build_refusal
 from tasks.usage.sinks.refusals import PORTS, Place, read_variable
 
 CONNECT_TIMEOUT_S = 10.0
-CONNECTIONS = 4
+CONNECTIONS = 4  # pushes are made one after the other
+# Seconds; PostgREST answers a page within one.
 ANSWER_TIMEOUT_S = 30.0
 PAGE_ROWS = 1_000
 """Supabase's own limit (db-max-rows), which cuts an answer without a word; a server may have a smaller one."""
@@ -109,6 +110,7 @@ async def open_supabase(settings: UsageSettings, retrying: AsyncRetrying) -> Asy
 def _parse_base(url: str, settings: UsageSettings) -> httpx.URL:
     """The API's address: the project's with the path under it, or the full one as it is."""
     root, path = url.rstrip("/"), settings.rest_path.strip("/")
+    # `rest_path` is added only where the address does not have it: users name either.
     full = root if not path or root.endswith(f"/{path}") else f"{root}/{path}"
     try:
         base = httpx.URL(full)
