@@ -7,18 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
 
 from sqlalchemy import RowMapping, Select, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.records import JobState
-from tasks.ledger.database.schema import jobs, verdicts
+from tasks.ledger.database.schema import VERDICTS, VerdictName, jobs, verdicts
 from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
 
-VerdictName = Literal["pick", "reject"]
-VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
-MOST_RATING = 5
 MOST_NOTE_CHARACTERS = 2_000
 IDS_PER_STATEMENT = 500
 

@@ -31,7 +31,7 @@ async def open_ledger(
         alone: Be the only run of the batch. In SQLite the folder's lock sees to that.
 
     Raises:
-        InputError: There is no ledger, it is not one of ours, another version wrote it, or another run holds it.
+        InputError: There is no ledger, it is not one of ours or is damaged, another version wrote it, or another run holds it.
         ConfigError: Its database cannot be used. Nothing was spent.
         BatchStopped: The disk is full, or the database went away and stayed away. It can be resumed.
     """
@@ -61,7 +61,8 @@ async def reach_ledger(place: LedgerPlace) -> None:
 
 def _open(place: LedgerPlace, *, create: bool, alone: bool) -> AbstractAsyncContextManager[AsyncEngine]:
     if isinstance(place, SqliteFile):
-        return open_sqlite(place) if create or alone or is_writable(place.path) else read_sqlite(place)
+        writes = create or alone or is_writable(place.path)
+        return open_sqlite(place, create=create) if writes else read_sqlite(place)
     from tasks.ledger.database.postgresql import open_postgresql  # noqa: PLC0415  its driver would slow down every command
 
     return open_postgresql(place, create=create, alone=alone)

@@ -6,10 +6,15 @@ keep exactly.
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from sqlalchemy import DDL, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, event
 
 SCHEMA_VERSION = 5
 """`tasks.ledger.database.migrations` brings older ledgers up to it."""
+VerdictName = Literal["pick", "reject"]
+VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
+MOST_RATING = 5
 
 # Plain SQL that every database takes: SQLAlchemy's partial indexes load each dialect, 30 ms of every command.
 CLAIMED_INDEX = "CREATE INDEX jobs_claimed_by ON jobs (claimed_by) WHERE claimed_by IS NOT NULL"

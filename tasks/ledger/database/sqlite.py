@@ -10,30 +10,32 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, event, text
+from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tasks.core.errors import BatchStopped, InputError
+from tasks.core.safe_text import error_text
 from tasks.ledger.database.location import SqliteFile
 from tasks.ledger.database.migrations import bring_up_to_date, read_version, require_known
 from tasks.ledger.database.schema import SCHEMA_VERSION
+from tasks.ledger.database.soundness import check_soundness, prepare_connection
 
 DRIVER = "sqlite+aiosqlite"
 FULL_DISK_HINT = "free some space and run `imagen resume` on it; nothing is paid twice"
 
 
 @asynccontextmanager
-async def open_sqlite(place: SqliteFile) -> AsyncIterator[AsyncEngine]:
-    """The file's engine for the duration of the block, its tables up to date.
+async def open_sqlite(place: SqliteFile, *, create: bool = False) -> AsyncIterator[AsyncEngine]:
+    """The file's engine for the duration of the block, its tables up to date and its values sound.
 
     Raises:
-        InputError: It is not a ledger of ours, or another version wrote it.
+        InputError: It is not a ledger of ours, it is damaged, or another version wrote it.
     """
     engine = create_async_engine(URL.create(DRIVER, database=str(place.path)))
     event.listen(engine.sync_engine, "connect", configure_sqlite)
     try:
-        await _prepare(engine, place.path)
+        await _prepare(engine, place.path, create=create)
         yield engine
     finally:
         await engine.dispose()
@@ -47,7 +49,7 @@ async def read_sqlite(place: SqliteFile) -> AsyncIterator[AsyncEngine]:
     is read in place. One with a log, or of an older version, is read from a private copy.
 
     Raises:
-        InputError: It is not a ledger of ours, another version wrote it, or this user may not read it.
+        InputError: It is not a ledger of ours, it is damaged, another version wrote it, or this user may not read it.
     """
     with tempfile.TemporaryDirectory(prefix="imagen-") as folder:
         try:
@@ -60,8 +62,9 @@ async def read_sqlite(place: SqliteFile) -> AsyncIterator[AsyncEngine]:
         except OSError as exc:
             raise InputError(f"{place.path}: cannot be read ({exc.strerror})") from None
         engine = create_async_engine(url)
+        event.listen(engine.sync_engine, "connect", lambda connection, _record: prepare_connection(connection))
         try:
-            await _prepare(engine, place.path)
+            await _prepare(engine, place.path, create=False)
             yield engine
         finally:
             await engine.dispose()
@@ -98,25 +101,53 @@ def configure_sqlite(connection: Any, _record: Any) -> None:
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 30000", "cache_size = -16384"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+    prepare_connection(connection)
 
 
-async def _prepare(engine: AsyncEngine, path: Path) -> None:
+async def _prepare(engine: AsyncEngine, path: Path, *, create: bool) -> None:
+    """Make or migrate the tables, and check what they hold."""
     try:
         async with engine.begin() as db:
             version = await db.run_sync(read_version)
             require_known(version, path)
+            if version == 0:
+                await db.run_sync(_require_empty, path, create=create)
             if version != SCHEMA_VERSION:
                 await db.execute(text("BEGIN IMMEDIATE"))  # whoever comes at the same time waits, and finds it done
                 await db.run_sync(bring_up_to_date)
-    except OperationalError:
+            await db.run_sync(check_soundness, path)
+    except OperationalError as exc:
+        # A migration meets the tables of a program that counts its versions as we do.
+        if "no such" in str(exc.orig) or "duplicate column" in str(exc.orig):
+            raise InputError(f"{path}: is not a ledger of imagen, or is damaged ({exc.orig})") from None
         raise
-    except DatabaseError:
-        raise InputError(f"{path}: is not a ledger of imagen; choose another output folder") from None
+    except DatabaseError as exc:
+        if "malformed" in str(exc.orig):
+            raise InputError(
+                f"{path}: the ledger is damaged ({exc.orig}). Restore it from a copy of its folder"
+            ) from None
+        raise InputError(
+            f"{path}: is not a ledger of imagen, or is damaged or encrypted ({exc.orig}); choose another output folder"
+        ) from None
+
+
+def _require_empty(db: Connection, path: Path, *, create: bool) -> None:
+    """Check a file without a version: tables go into a new one only, never into another program's database.
+
+    Raises:
+        InputError: It is another program's, or empty where a batch is to be read.
+    """
+    if db.execute(text("SELECT name FROM sqlite_master LIMIT 1")).first() is not None:
+        raise InputError(f"{path}: is a database of another program; choose another output folder")
+    if not create:
+        raise InputError(
+            f"{path}: holds no batch (the file is empty). Restore it from a copy, or run its manifest again"
+        )
 
 
 def explain_sqlite(exc: OperationalError) -> BatchStopped:
     """The error that a user can act on, for a file that could not be read or written."""
-    reason = str(exc.orig)
+    reason = error_text(exc.orig, most_chars=300)
     if "full" in reason or "disk I/O" in reason:
         return BatchStopped("disk", f"the ledger cannot be written, the disk is full ({reason}); {FULL_DISK_HINT}")
     return BatchStopped(

@@ -12,12 +12,11 @@ from tasks.core.clock import Clock
 from tasks.core.errors import InputError
 from tasks.core.safe_text import sanitize_text
 from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.schema import MOST_RATING, VerdictName
 from tasks.ledger.lookup import find_job
 from tasks.ledger.verdicts import (
     MOST_NOTE_CHARACTERS,
-    MOST_RATING,
     Verdict,
-    VerdictName,
     find_made,
     record_verdicts,
 )
