@@ -68,6 +68,7 @@ async def _print_overview(batches: list[str], *, json: bool) -> None:
     from json import dumps
 
     from tasks.core.errors import ImagenError
+    from tasks.core.safe_text import escape_lines
     from tasks.report.summary import format_counts
 
     records, status = [], 0
@@ -75,7 +76,7 @@ async def _print_overview(batches: list[str], *, json: bool) -> None:
         try:
             record = (await _read(folder)).as_dict()
         except ImagenError as exc:
-            print(f"imagen: {exc}", file=sys.stderr)
+            print(f"imagen: {escape_lines(str(exc))}", file=sys.stderr)
             status = exc.exit_code
             continue
         records.append(record)

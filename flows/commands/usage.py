@@ -110,6 +110,7 @@ def push(
     from json import dumps
 
     from tasks.core.paths import locate_config
+    from tasks.core.safe_text import escape_lines
     from tasks.usage.push import PushReport, push_folders
 
     async def push_all() -> list[PushReport]:
@@ -118,7 +119,7 @@ def push(
     reports = asyncio.run(push_all())
     print(dumps([report.as_dict() for report in reports]) if json else "\n".join(report.line() for report in reports))
     if warnings := [report.warning for report in reports if report.warning]:
-        print("\n".join(f"imagen: {warning}" for warning in warnings), file=sys.stderr)
+        print("\n".join(f"imagen: {escape_lines(warning)}" for warning in warnings), file=sys.stderr)
         sys.exit(PENDING_STATUS)
 
 

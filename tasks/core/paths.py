@@ -31,9 +31,17 @@ def get_ledger_path(out: Path) -> Path:
 
 
 def has_ledger(out: Path) -> bool:
-    """True if the folder is a batch's."""
-    # Not `Path.is_file`, which raises where a name is too long.
-    return any(os.path.isfile(out / name) for name in (LEDGER_NAME, POINTER_NAME))  # noqa: PTH113
+    """True if the folder is a batch's.
+
+    Raises:
+        InputError: In the place of its ledger lies something that is no file: a folder, a pipe, a link to nothing.
+    """
+    # Not the methods of `Path`, which raise where a name is too long.
+    there = [out / name for name in (LEDGER_NAME, POINTER_NAME) if os.path.lexists(out / name)]
+    for path in there:
+        if not os.path.isfile(path):  # noqa: PTH113  a pipe would be waited for
+            raise InputError(f"{path}: is no file, so it is no ledger. Take it away, or choose another output folder")
+    return bool(there)
 
 
 def find_batches(folder: Path) -> Iterator[Path]:

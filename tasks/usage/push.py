@@ -42,9 +42,9 @@ class PushReport:
     """How the usage rows of a batch stand after a push."""
 
     out: str
-    pushed: int
-    """Rows of the whole batch that are in the sink."""
-    pending: int
+    pushed: int | None
+    """Rows of the whole batch that are in the sink; None where its ledger cannot be read."""
+    pending: int | None
     warning: str | None = None
     """Why rows are pending, in words for a user."""
 
@@ -54,6 +54,8 @@ class PushReport:
 
     def line(self) -> str:
         """The report for people."""
+        if self.pushed is None or self.pending is None:
+            return f"{self.out}: its ledger cannot be read"
         return f"{self.out}: {self.pushed:,} usage rows pushed, {self.pending:,} pending"
 
 
@@ -157,7 +159,7 @@ async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushRe
                     require_trusted_settings(settings, parts=["usage"])
                 yield await push_usage(engine, settings.usage, out=out, clock=clock, retrying=retrying)
         except (InputError, BatchStopped) as exc:  # a ledger that cannot be read is no reason to leave the others
-            yield PushReport(out=str(out), pushed=0, pending=0, warning=str(exc))
+            yield PushReport(out=str(out), pushed=None, pending=None, warning=str(exc))
     if not found:
         # A folder without a batch is a mistyped path, and pushing nothing would look like success.
         raise InputError(f"{folder}: holds no batch")

@@ -73,9 +73,11 @@ def locate_ledger(out: Path, setting: str | None, *, is_trusted: bool = False) -
     """Where the ledger of `out` is, or where a new batch's is to be made.
 
     Raises:
+        InputError: The ledger's place is taken by something that is no file, or the pointer there cannot be read.
         ConfigError: The batch has its ledger somewhere else than the setting says, or on a server that this user has
             never named: it would get the user's password.
     """
+    has_ledger(out)  # refuses what is no file
     known = read_pointer(out)
     if known is not None:
         if setting is None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, event, text
+from sqlalchemy import URL, event, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -21,6 +23,7 @@ from tasks.ledger.database.migrations import bring_up_to_date, read_version, req
 from tasks.ledger.database.schema import SCHEMA_VERSION
 from tasks.ledger.database.soundness import check_soundness, prepare_connection
 
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 DRIVER = "sqlite+aiosqlite"
 FULL_DISK_HINT = "free some space and run `imagen resume` on it; nothing is paid twice"
 
@@ -32,6 +35,7 @@ async def open_sqlite(place: SqliteFile, *, create: bool = False) -> AsyncIterat
     Raises:
         InputError: It is not a ledger of ours, it is damaged, or another version wrote it.
     """
+    _look_first(place.path, create=create)
     engine = create_async_engine(URL.create(DRIVER, database=str(place.path)))
     event.listen(engine.sync_engine, "connect", configure_sqlite)
     try:
@@ -109,9 +113,8 @@ async def _prepare(engine: AsyncEngine, path: Path, *, create: bool) -> None:
     try:
         async with engine.begin() as db:
             version = await db.run_sync(read_version)
-            require_known(version, path)
-            if version == 0:
-                await db.run_sync(_require_empty, path, create=create)
+            tables = {name for (name,) in await db.execute(text(_TABLES))}
+            _require_ours(version, tables, path, create=create)
             if version != SCHEMA_VERSION:
                 await db.execute(text("BEGIN IMMEDIATE"))  # whoever comes at the same time waits, and finds it done
                 await db.run_sync(bring_up_to_date)
@@ -122,27 +125,42 @@ async def _prepare(engine: AsyncEngine, path: Path, *, create: bool) -> None:
             raise InputError(f"{path}: is not a ledger of imagen, or is damaged ({exc.orig})") from None
         raise
     except DatabaseError as exc:
-        if "malformed" in str(exc.orig):
-            raise InputError(
-                f"{path}: the ledger is damaged ({exc.orig}). Restore it from a copy of its folder"
-            ) from None
-        raise InputError(
-            f"{path}: is not a ledger of imagen, or is damaged or encrypted ({exc.orig}); choose another output folder"
-        ) from None
+        raise _explain_damage(path, exc.orig) from None
 
 
-def _require_empty(db: Connection, path: Path, *, create: bool) -> None:
-    """Check a file without a version: tables go into a new one only, never into another program's database.
+def _look_first(path: Path, *, create: bool) -> None:
+    """Look into the file without a change: opening it as a ledger sets its journal, also in another program's database."""
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            [(version,)] = db.execute("PRAGMA user_version").fetchall()
+            _require_ours(version, {name for (name,) in db.execute(_TABLES)}, path, create=create)
+    except sqlite3.OperationalError:
+        return  # away, locked or full: the opening tells it
+    except sqlite3.DatabaseError as exc:
+        raise _explain_damage(path, exc) from None
+
+
+def _require_ours(version: int, tables: AbstractSet[str], path: Path, *, create: bool) -> None:
+    """Check whose database it is.
 
     Raises:
         InputError: It is another program's, or empty where a batch is to be read.
     """
-    if db.execute(text("SELECT name FROM sqlite_master LIMIT 1")).first() is not None:
+    require_known(version, path)
+    if not tables and not create:
+        raise InputError(f"{path}: holds no batch (it is empty). Restore it from a copy, or run its manifest again")
+    if tables and (version == 0 or not tables >= {"jobs", "attempts", "runs"}):
         raise InputError(f"{path}: is a database of another program; choose another output folder")
-    if not create:
-        raise InputError(
-            f"{path}: holds no batch (the file is empty). Restore it from a copy, or run its manifest again"
-        )
+
+
+def _explain_damage(path: Path, exc: object) -> InputError:
+    if "malformed" in str(exc):
+        return InputError(f"{path}: the ledger is damaged ({exc}). Restore it from a copy of its folder")
+    return InputError(
+        f"{path}: is not a ledger of imagen, or is damaged or encrypted ({exc}); choose another output folder"
+    )
 
 
 def explain_sqlite(exc: OperationalError) -> BatchStopped:
