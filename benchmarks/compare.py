@@ -1,17 +1,19 @@
-"""The five contenders at the same work: one after another on a fresh simulator each, in rounds."""
+"""The contenders at the same work: one after another on a fresh simulator each, in rounds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders import CONTENDERS, imagen
 from benchmarks.measuring import Measured, measure
+from benchmarks.others import watch_others
+from benchmarks.pictures import get_least_bytes, make_pictures
 from benchmarks.results import Row, joined
 from benchmarks.services import build_private_environ, make_empty_folder, start_prefect_server
-from benchmarks.simulator import build_unlimited_settings, start_simulator
+from benchmarks.simulator import Service, build_unlimited_settings, start_simulator
 from benchmarks.sizes import Case
 from benchmarks.work import Work
 
@@ -19,8 +21,9 @@ PART = "contenders"
 
 
 def compare(case: Case, *, rounds: int, scratch: Path) -> Iterator[Row]:
-    """Measure every contender at a case; one row each, with a value of every round."""
-    yield from run_rounds(CONTENDERS, rounds, lambda name: contend(name, case, scratch))
+    """Measure the contenders at a case; one row each, with a value of every round."""
+    names = [name for name in CONTENDERS if name not in case.without]
+    yield from run_rounds(names, rounds, lambda name: contend(name, case, scratch))
 
 
 def run_rounds(names: Iterable[str], rounds: int, measure_one: Callable[[str], Row]) -> Iterator[Row]:
@@ -41,35 +44,47 @@ def contend(name: str, case: Case, scratch: Path) -> Row:
     home = scratch / "home"
     served = start_prefect_server(home) if CONTENDERS[name].on_prefect else nullcontext(build_private_environ(home))
     with served as environ:
-        return run_once(name, case, environ, scratch / "work")
+        return run_once(name, case, environ, scratch)
 
 
-def run_once(name: str, case: Case, environ: Mapping[str, str], place: Path) -> Row:
+def run_once(name: str, case: Case, environ: Mapping[str, str], scratch: Path) -> Row:
     """One contender once, in an environment that leads to what it needs; see `contend`."""
-    settings = build_unlimited_settings(latency_s=case.latency_s, picture_kb=case.picture_kb)
-    with make_empty_folder(place) as folder, start_simulator(settings) as service:
-        work = Work(jobs=case.jobs, in_flight=case.in_flight, api_url=service.url, folder=str(folder))
-        if name == "imagen":
-            imagen.prepare(work)
-        measured = measure(f"benchmarks.contenders.{name}", work.as_text(), environ=environ, folder=folder)
-        figures = compute_figures(measured, case, service.truth(), folder)
-    return Row(part=PART, case=case.title, subject=name, figures=figures)
+    contender = CONTENDERS[name]
+    with provide_work(case, scratch, verify=contender.verify or "auto") as (work, service), watch_others() as others:
+        folder = Path(work.folder)
+        measured = measure(f"benchmarks.contenders.{contender.module}", work.as_text(), environ=environ, folder=folder)
+        figures = compute_figures(measured, case, service.truth(), folder, scratch)
+    return Row(part=PART, case=case.title, subject=name, figures=figures | {"others_percent": [others.percent]})
+
+
+@contextmanager
+def provide_work(
+    case: Case, scratch: Path, *faults: str, verify: str = "auto", **backend: Any
+) -> Iterator[tuple[Work, Service]]:
+    """An empty folder, in which imagen finds its manifest and configuration, and a service with the case's images."""
+    settings = build_unlimited_settings(latency_s=case.latency_s, pictures=make_pictures(case.side_px, scratch))
+    with make_empty_folder(scratch / "work") as folder, start_simulator(settings, *faults) as service:
+        work = Work(jobs=case.jobs, in_flight=case.in_flight, api_url=service.url, kind=case.kind, folder=str(folder))
+        imagen.prepare(work, verify=verify, **backend)
+        yield work, service
 
 
 def compute_figures(
-    measured: Measured, case: Case, truth: Mapping[str, Any], folder: Path
-) -> Mapping[str, list[float]]:
+    measured: Measured, case: Case, truth: Mapping[str, Any], folder: Path, scratch: Path
+) -> dict[str, list[float]]:
     """Compute the figures of a run; the stage of generation goes from the first create at the service to the last file.
 
     Raises:
-        RuntimeError: The pictures are not all there, or the service made others.
+        RuntimeError: The images are not all there, or the service made others.
     """
-    written_s = _get_written_s(folder, at_least_bytes=case.picture_kb * 1_000)
+    least_bytes = get_least_bytes(make_pictures(case.side_px, scratch), case.kind)
+    written_s = _get_written_s(folder, case.kind, at_least_bytes=least_bytes)
     if (len(written_s), truth["created"], truth["duplicates"]) != (case.jobs, case.jobs, 0):
-        raise RuntimeError(f"of {case.jobs} pictures {truth['created']} were made and {len(written_s)} written")
+        raise RuntimeError(f"of {case.jobs} images {truth['created']} were made and {len(written_s)} written")
     first_s = min(truth["created_at_s"])
     generation_s = max(written_s) - first_s
-    return {
+    of_ideal = {"of_ideal": [generation_s / case.ideal_s]} if case.ideal_s else {}
+    return of_ideal | {
         "generation_s": [generation_s],
         "total_s": [measured.wall_s],
         "images_per_s": [case.jobs / generation_s],
@@ -80,7 +95,7 @@ def compute_figures(
     }
 
 
-def _get_written_s(folder: Path, *, at_least_bytes: int) -> list[float]:
-    """When each whole picture was written, seconds since 1970."""
-    found = [path.stat() for path in folder.rglob("*.png")]
+def _get_written_s(folder: Path, kind: str, *, at_least_bytes: int) -> list[float]:
+    """When each whole image was written, seconds since 1970."""
+    found = [path.stat() for path in folder.rglob(f"*.{kind}")]
     return [status.st_mtime for status in found if status.st_size >= at_least_bytes]

@@ -1,120 +1,153 @@
-"""Throughput under faults: the engine against a service that loses answers, beside the same service without faults.
+"""Throughput when the service loses answers, beside the same service without faults; and two backends of which one is slow.
 
-`python -m benchmarks.faults [JOBS]` prints a line for each kind of trouble. The engine runs in this process without
-Prefect, the service in a process of its own on the same machine.
+`imagen run` as its users start it; the ledger's instants say how quick it was.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
-import tempfile
-import time
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-
+from benchmarks import command
+from benchmarks.compare import provide_work
 from benchmarks.contenders import imagen
-from benchmarks.simulator import build_unlimited_settings, start_simulator
-from benchmarks.work import TOKEN, Work
-from tasks.generate.jobs import generate_range
-from tasks.ledger.database.schema import jobs
-from tasks.ledger.database.transactions import fetch_rows
-from tasks.ledger.open_jobs import Shard
-from tasks.ledger.queries import count_jobs
-from tasks.orchestration.shard_window import run_backends
-from tasks.runs.plan_run import plan_run
-from tasks.runs.request import RunRequest
-from tasks.runs.run import open_run
+from benchmarks.measuring import Measured, measure
+from benchmarks.others import watch_others
+from benchmarks.results import Row
+from benchmarks.services import start_prefect_server
+from benchmarks.simulator import Service, build_unlimited_settings, start_simulator
+from benchmarks.sizes import Case
+from benchmarks.work import Work
+from tasks.core.paths import get_ledger_path
 
-JOBS, IN_FLIGHT, LATENCY_S = 3_000, 128, 0.3
-SHARD = 50
+PART, BACKENDS = "faults", "backends"
+NO_FAULT, EACH = "no fault", "1 % of each fault"
+CASES: Mapping[str, Sequence[str]] = {
+    NO_FAULT: (),
+    "2 % dropped before creation": ("drop_before_create:0.02",),
+    "2 % dropped after creation": ("drop_after_create:0.02",),
+    "2 % failed (PA)": ("failed_pa:0.02",),
+    EACH: tuple(
+        f"{name}:0.01"
+        for name in (
+            "server_error_500",
+            "timeout_504_after_create",
+            "drop_before_create",
+            "drop_after_create",
+            "poll_500",
+            "failed_pa",
+            "file_500",
+        )
+    ),
+}
+CASE = Case(jobs=0, in_flight=128, latency_s=0.3, side_px=512)
 STEADY = (0.1, 0.8)
 """Part of the images whose rate is called steady: the last lost creates are looked for when all others have ended."""
-READS_PER_MIN = 3_000
-"""Requests a minute that an account may make besides creates; lists count against it."""
-CASES: Mapping[str, Sequence[str]] = {
-    "none": [],
-    "2 % dropped before creation": ["drop_before_create:0.02"],
-    "2 % dropped after creation": ["drop_after_create:0.02"],
-    "2 % failed (PA)": ["failed_pa:0.02"],
-    "1 % of each": [
-        "server_error_500:0.01",
-        "timeout_504_after_create:0.01",
-        "drop_before_create:0.01",
-        "drop_after_create:0.01",
-        "poll_500:0.01",
-        "failed_pa:0.01",
-    ],
-}
+READS_PER_MIN = 30_000
+"""Reads that an account may make which may create 6,000 a minute: five for each create, as Replicate has it. 128 in flight at
+0.3 s need no less. The simulator does not hold imagen to it, but imagen's own share for looking after lost creates follows it."""
+NEVER_STOP = {"stop": {"error_rate": 1.0, "error_window": 10_000}}
+SOME_FAILED = 1
+"""Exit status of a run in which a job failed or is held: with these faults some may."""
+SLOW, SLOW_LATENCY_S, SLOW_IN_FLIGHT = "slow", 4.0, 16
+COMPLETED = "SELECT completed_at_us / 1e6 FROM jobs WHERE completed_at_us IS NOT NULL ORDER BY 1"
+STARTED = "SELECT backend, min(started_at_us) / 1e6, max(ended_at_us) / 1e6 FROM attempts GROUP BY backend"
 
 
-def measure(number: int, faults: Sequence[str]) -> Mapping[str, Any]:
-    """Generate so many jobs once; images a second, list calls a minute, and what became of the jobs."""
+def measure_faults(jobs: int, *, scratch: Path) -> Iterator[Row]:
+    """One row for each kind of trouble."""
+    case = replace(CASE, jobs=jobs)
+    with start_prefect_server(scratch / "home") as environ:
+        for subject, faults in CASES.items():
+            with (
+                provide_work(case, scratch, *faults, requests_per_min=READS_PER_MIN) as (work, service),
+                watch_others() as others,
+            ):
+                _change_settings(work, NEVER_STOP)
+                measured = _run(work, environ)
+                figures = _compute_figures(measured, work, service)
+            yield Row(
+                part=PART, case=case.title, subject=subject, figures=figures | {"others_percent": [others.percent]}
+            )
+
+
+def measure_backends(slow: int, quick: int, *, scratch: Path) -> Iterator[Row]:
+    """Rows of a slow backend in front of those of a quick one: what the quick one waits for."""
+    case = replace(CASE, jobs=quick)
+    settings = build_unlimited_settings(latency_s=SLOW_LATENCY_S, pictures=scratch / "pictures" / str(case.side_px))
     with (
-        tempfile.TemporaryDirectory(prefix="imagen-") as folder,
-        start_simulator(build_unlimited_settings(latency_s=LATENCY_S, picture_kb=20), *faults) as service,
+        start_prefect_server(scratch / "home") as environ,
+        provide_work(case, scratch) as (work, _),
+        start_simulator(settings) as slow_service,
+        watch_others() as others,
     ):
-        work = Work(jobs=number, in_flight=IN_FLIGHT, api_url=service.url, folder=folder)
-        imagen.prepare(work)
-        config = imagen.get_config(Path(folder))
-        settings = json.loads(config.read_text()) | {"stop": {"error_rate": 1.0, "error_window": 10_000}}
-        config.write_text(json.dumps(settings))
-        wall_s, steady_per_s, states = asyncio.run(_generate(work))
-        truth = service.truth()
-    return {
-        "images_per_s": states["succeeded"] / wall_s,
-        "steady_per_s": steady_per_s,
-        "lists_per_min": truth["requests"].get("list", 0) / wall_s * 60,
-        "duplicates": truth["duplicates_billed"],
-        **states,
-    }
-
-
-async def _generate(work: Work) -> tuple[float, float, dict[str, int]]:
-    folder = Path(work.folder)
-    request = RunRequest(
-        out=str(imagen.get_out(folder)), manifest=str(imagen.get_manifest(folder)), config=imagen.get_config(folder)
-    )
-    async with open_run(request) as run:
-        selection = await plan_run(run)
-
-        async def generate(shard: Shard) -> None:
-            await generate_range(run.batch, shard.first, shard.last, shard.planned_run, shard.backend)
-
-        begun_s = time.monotonic()
-        await run_backends(run.batch, selection, generate, size=SHARD)
-        wall_s = time.monotonic() - begun_s
-        counts = await count_jobs(run.batch.engine)
-        completed = select(jobs.c.completed_at_us).where(jobs.c.completed_at_us.is_not(None))
-        ends_us = sorted(row.completed_at_us for row in await fetch_rows(run.batch.engine, completed))
-    first, last = int(len(ends_us) * STEADY[0]), int(len(ends_us) * STEADY[1])
-    steady_per_s = (last - first) / ((ends_us[last] - ends_us[first]) / 1e6)
-    return wall_s, steady_per_s, {"succeeded": counts.succeeded, "failed": counts.failed, "held": counts.held}
-
-
-def main() -> None:
-    """Measure every case and print a table."""
-    os.environ["REPLICATE_API_TOKEN"] = TOKEN
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else JOBS
-    free_of_faults: Mapping[str, Any] | None = None
-    print(f"{number:,} jobs, {IN_FLIGHT} in flight, {LATENCY_S} s, load {os.getloadavg()[0]:.1f}")  # noqa: T201
-    for case, faults in CASES.items():
-        found = measure(number, faults)
-        free_of_faults = free_of_faults or found
-        share, steady = (found[name] / free_of_faults[name] for name in ("images_per_s", "steady_per_s"))
-        print(  # noqa: T201
-            f"{case:28} {found['images_per_s']:6.1f} images/s ({share:.2f} of none), "
-            f"steady {found['steady_per_s']:6.1f} ({steady:.2f})  "
-            f"{found['lists_per_min'] / READS_PER_MIN:6.1%} of the reads allowed for lists  "
-            f"{found['failed']} failed, {found['held']} held, {found['duplicates']} billed twice",
-            flush=True,
+        _add_slow_backend(work, slow_service, slow)
+        _run(work, environ)
+        instants = {name: (first_s, last_s) for name, first_s, last_s in _query(work, STARTED)}
+    begun_s = min(first_s for first_s, _ in instants.values())
+    for name, (first_s, last_s) in instants.items():
+        figures = {
+            "first_create_s": [first_s - begun_s],
+            "last_image_s": [last_s - begun_s],
+            "others_percent": [others.percent],
+        }
+        subject = f"{slow:,} jobs of the slow one" if name == SLOW else f"{quick:,} jobs of the quick one"
+        yield Row(
+            part=BACKENDS, case=f"{SLOW_LATENCY_S:g} s, {SLOW_IN_FLIGHT} in flight", subject=subject, figures=figures
         )
 
 
-if __name__ == "__main__":
-    main()
+def run(work: str) -> None:
+    """Do the work; jobs that fail are counted afterwards."""
+    try:
+        command.run(*imagen.build_run_arguments(Work.parse(work)))
+    except SystemExit as left:
+        if left.code != SOME_FAILED:
+            raise
+
+
+def _run(work: Work, environ: Mapping[str, str]) -> Measured:
+    return measure(__name__, work.as_text(), environ=environ, folder=Path(work.folder))
+
+
+def _compute_figures(measured: Measured, work: Work, service: Service) -> dict[str, list[float]]:
+    truth = service.truth()
+    ends_s = [end_s for (end_s,) in _query(work, COMPLETED)]
+    begun_s = min(truth["created_at_s"])
+    first, last = (int(len(ends_s) * share) for share in STEADY)
+    states = dict(_query(work, "SELECT state, count(*) FROM jobs GROUP BY state"))
+    minutes = (ends_s[-1] - begun_s) / 60
+    return {
+        "images_per_s": [states["succeeded"] / minutes / 60],
+        "steady_per_s": [(last - first) / (ends_s[last] - ends_s[first])],
+        "lists_percent": [100 * truth["requests"].get("list", 0) / minutes / READS_PER_MIN],
+        "failed": [states.get("failed", 0) + states.get("held", 0)],
+        "billed_twice": [truth["duplicates_billed"]],
+        "cpu_ms_per_image": [measured.cpu_since_s(begun_s) / work.jobs * 1e3],
+    }
+
+
+def _query(work: Work, query: str) -> list[Any]:
+    with closing(sqlite3.connect(get_ledger_path(imagen.get_out(Path(work.folder))))) as db:
+        return db.execute(query).fetchall()
+
+
+def _change_settings(work: Work, changes: Mapping[str, Any]) -> None:
+    config = imagen.get_config(Path(work.folder))
+    config.write_text(json.dumps(json.loads(config.read_text()) | changes))
+
+
+def _add_slow_backend(work: Work, service: Service, rows: int) -> None:
+    """Put rows of a second backend in front of the others."""
+    folder = Path(work.folder)
+    backends = json.loads(imagen.get_config(folder).read_text())["backends"]
+    slow = backends[imagen.BACKEND] | {"api_base": service.url, "concurrency": SLOW_IN_FLIGHT}
+    _change_settings(work, {"backends": backends | {SLOW: slow}})
+    manifest = imagen.get_manifest(folder)
+    lines = (json.dumps({"id": f"slow-{n}", "prompt": f"slow {n}", "backend": SLOW}) + "\n" for n in range(rows))
+    manifest.write_text("".join(lines) + manifest.read_text())

@@ -11,11 +11,8 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from pathlib import Path
 
-import httpx
-from httpx_aiohttp import AiohttpTransport
-
-from benchmarks.contenders import bare_aiohttp, imagen
-from benchmarks.work import AUTHORIZATION, CREATE_HEADERS, POLL_S, Work
+from benchmarks.contenders import bare_aiohttp, httpx_aiohttp, imagen
+from benchmarks.work import Work
 from tasks.backends.base import Backend
 from tasks.core.records import Job, Prediction
 from tasks.ledger.open_jobs import find_open_jobs
@@ -39,7 +36,7 @@ def run(work: str, step: str) -> None:
     if step == BARE:
         bare_aiohttp.run(work)
     elif step == HTTPX:
-        asyncio.run(_through_httpx(todo))
+        httpx_aiohttp.run(work)
     else:
         asyncio.run(_with_our_parts(todo, STEPS.index(step)))
 
@@ -52,23 +49,6 @@ async def _make_all(work: Work, picture: Picture) -> None:
             await picture(number)
 
     await asyncio.gather(*(one(number) for number in range(work.jobs)))
-
-
-async def _through_httpx(work: Work) -> None:
-    limits = httpx.Limits(max_connections=work.in_flight, max_keepalive_connections=work.in_flight)
-
-    async def picture(number: int) -> None:
-        answer = await http.post(work.creates_url, json={"input": work.input(number)}, headers=CREATE_HEADERS)
-        prediction = answer.raise_for_status().json()
-        while not prediction.get("output"):
-            await asyncio.sleep(POLL_S)
-            answer = await http.get(prediction["urls"]["get"], headers=AUTHORIZATION)
-            prediction = answer.raise_for_status().json()
-        answer = (await http.get(prediction["output"][0])).raise_for_status()
-        work.keep(number, answer.content, length=int(answer.headers["content-length"]))
-
-    async with httpx.AsyncClient(transport=AiohttpTransport(limits=limits), timeout=httpx.Timeout(120.0)) as http:
-        await _make_all(work, picture)
 
 
 async def _with_our_parts(work: Work, level: int) -> None:

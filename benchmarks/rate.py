@@ -7,9 +7,10 @@ from pathlib import Path
 
 from benchmarks.contenders import imagen
 from benchmarks.measuring import measure
+from benchmarks.pictures import make_pictures
 from benchmarks.results import Row
 from benchmarks.services import make_empty_folder, start_prefect_server
-from benchmarks.simulator import SHRINK, start_simulator
+from benchmarks.simulator import start_simulator
 from benchmarks.work import Work
 from tasks.backends.replicate_simulator.settings import Settings
 
@@ -17,9 +18,9 @@ PART = "rate"
 CREATES_PER_MIN, READS_PER_MIN = 600.0, 3_000.0
 """Replicate docs, "Rate limits", read 2026-11."""
 LATENCY_S = 2.0
+SIDE_PX = 1024
 BURST = 10
 """Of creates; Replicate has 600, and a smaller one forgives less."""
-PICTURE_KB = 20
 
 
 def measure_rate(minutes: float, *, scratch: Path) -> Iterator[Row]:
@@ -27,11 +28,11 @@ def measure_rate(minutes: float, *, scratch: Path) -> Iterator[Row]:
     jobs = round(CREATES_PER_MIN * minutes)
     settings = Settings(
         latency_s=LATENCY_S,
-        picture_kb=PICTURE_KB,
+        picture_kb=0,
+        picture_folder=str(make_pictures(SIDE_PX, scratch)),
         creates_per_min=CREATES_PER_MIN,
         create_burst=BURST,
         reads_per_min=READS_PER_MIN,
-        shrink=SHRINK,
     )
     with (
         make_empty_folder(scratch / "work") as folder,

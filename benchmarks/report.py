@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from benchmarks import floor, planning, rate, scale, startup
+from benchmarks import faults, floor, planning, rate, scale, startup
 from benchmarks.compare import PART as COMPARED
 from benchmarks.contenders import CONTENDERS
 from benchmarks.results import Results, Row
@@ -14,26 +14,32 @@ METHOD = """\
 Each line of a table is a process of its own. CPU (user and system) and peak resident memory are those of that process.
 The simulator of Replicate (`imagen simulate`) and Prefect's server run in other processes on the same cores and are not counted.
 Figures are the median and, in brackets, the least and the most of the runs. A single number is one run.
+*Others* is the share of the machine that programs outside the measurement used meanwhile: beyond a few percent, distrust the line.
 Libraries that only the tests need (numpy, pandas, tornado, trio) are hidden from the measured processes.
 
-All five programs do the same work. They create a prediction, wait for its end, download the image, check it and write the file.
-To check it they decode it, and compare the number of bytes. The files have the named size but few pixels (64x64).
-So the way of the bytes is compared, and not the decoder. The account's limits are lifted.
+All programs do the same work. They create a prediction, wait for its end, download the image and write the file.
+The images are drawings with grain, made once. At 1024x1024 they weigh what a model's do: WebP and JPEG some 200 KB, PNG 1.4 MB.
+The simulator sends them with the headers that Replicate's storage sends. The account's limits are lifted.
 
-(a) to (d) let the service hold each create open until the image is ready (`Prefer: wait`). (c) is `replicate.async_run` as it comes.
+(a) to (d) let the service hold each create open until the image is ready (`Prefer: wait`). (c) is `replicate.async_run` and its file output.
 Nothing is quicker, but a killed program has paid for predictions whose ids it never learned.
 imagen takes the id at once, puts it on disk, and asks for lists of what should be ready.
-(a) to (d) retry nothing, remember nothing and flush nothing to the disk.
+(a) to (d) retry nothing, remember nothing, check nothing but the number of bytes and flush nothing to the disk.
 imagen does all of that, embeds the parameters into each file, and writes a table and usage rows.
+It proves each file whole by checksums and lengths (`verify: auto`), or decodes it besides (`verify: decode`); see [Images](images.md).
 
 *Generation* goes from the first create that reaches the service to the last file written.
-*CPU per image* goes from the first create to the end of the process, and *total* from the start of the process to its end.
-No run can be faster than images x latency / in flight."""
+*Of ideal* holds it against images x latency / in flight, than which no run can be faster.
+*CPU per image* goes from the first create to the end of the process, and *total* from the start of the process to its end."""
 
 FLOOR = """\
-The cost of each promise, added one after the other to the bare loop of (a).
+The cost of the promises, added one after the other to the bare loop of (a).
 The last line keeps on disk what imagen keeps, but has no limits, retries, budget, resume, display or Prefect around it.
 (a) itself cannot be reached by anything that keeps these promises."""
+FAULTS = """\
+`imagen run`, and a service that loses answers. *Steady* is the rate between the first tenth and eight tenths of the images.
+At the end the last lost creates are looked for during 20 s (`lookup_patience_s`), however many there are.
+*Lists* is the number of list calls a minute as a share of the {reads:,} reads that such an account may make."""
 STARTUP = """\
 `{libraries}` is the minimal flow in a process that has imported imagen's libraries (SQLAlchemy, aiohttp, jsonschema, Pillow, typer).
 With a running server, nothing that uses them can begin before."""
@@ -45,12 +51,13 @@ def build_document(results: Results) -> str:
     sections = [
         "# Speed",
         f"Written by `make bench`. Measured on {results.machine}.",
-        "![Generation, CPU and memory of the five contenders](benchmarks.svg)",
+        "![Generation, CPU and memory of the contenders](benchmarks.svg)",
         METHOD,
         *(f"## {case}\n\n{_build_contenders(rows)}" for case, rows in _group_by_case(results.of(COMPARED))),
         *([f"## What the promises cost\n\n{FLOOR}"] if results.of(floor.PART) else []),
         *(f"**{case}**\n\n{_build_floor(rows)}" for case, rows in _group_by_case(results.of(floor.PART))),
         "## imagen alone\n\nAt zero latency, with its Replicate backend.\n\n" + _build_alone(results),
+        *([f"## Under faults\n\n{_build_faults(results)}"] if results.of(faults.PART) else []),
         f"## Start-up\n\n{STARTUP.format(libraries=startup.LIBRARIES)}\n\n{_build_startup(results)}",
         f"## What was promised\n\n{_build_promises(results)}",
         "## Missed\n\n" + (_build_table(("", "", "measured", "floor"), missed, words=2) if missed else "Nothing."),
@@ -58,28 +65,64 @@ def build_document(results: Results) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+COLUMNS: Mapping[str, str] = {
+    "generation, s": "generation_s",
+    "of ideal": "of_ideal",
+    "total, s": "total_s",
+    "images/s": "images_per_s",
+    "CPU ms/image": "cpu_ms_per_image",
+    "CPU, s": "cpu_s",
+    "peak MB": "peak_mb",
+    "requests/image": "requests_per_image",
+    "others, %": "others_percent",
+}
+FAULT_COLUMNS: Mapping[str, str] = {
+    "images/s": "images_per_s",
+    "steady": "steady_per_s",
+    "lists, %": "lists_percent",
+    "failed": "failed",
+    "billed twice": "billed_twice",
+    "CPU ms/image": "cpu_ms_per_image",
+    "others, %": "others_percent",
+}
+BACKEND_COLUMNS: Mapping[str, str] = {
+    "first create, s": "first_create_s",
+    "last image, s": "last_image_s",
+    "others, %": "others_percent",
+}
+
+
 def _build_contenders(rows: Sequence[Row]) -> str:
-    header = ("", "generation, s", "total, s", "images/s", "CPU ms/image", "peak MB", "requests/image")
-    return _build_table(header, (_build_contender(row) for row in rows))
-
-
-def _build_contender(row: Row) -> Sequence[str]:
-    contender = CONTENDERS[row.subject]
-    figures = ("generation_s", "total_s", "images_per_s", "cpu_ms_per_image", "peak_mb", "requests_per_image")
-    return (f"({contender.letter}) {contender.title}", *(row.spread(name) for name in figures))
+    titled = [(f"({CONTENDERS[row.subject].letter}) {CONTENDERS[row.subject].title}", row) for row in rows]
+    return _build_figures_table(titled, {name: key for name, key in COLUMNS.items() if key != "cpu_s"})
 
 
 def _build_floor(rows: Sequence[Row]) -> str:
-    header = ("", "generation, s", "images/s", "CPU ms/image", "peak MB", "requests/image")
-    figures = ("generation_s", "images_per_s", "cpu_ms_per_image", "peak_mb", "requests_per_image")
-    return _build_table(header, ((row.subject, *_build_figures(row, figures)) for row in rows))
+    shown = {name: key for name, key in COLUMNS.items() if key not in {"cpu_s", "total_s"}}
+    return _build_figures_table([(row.subject, row) for row in rows], shown)
+
+
+def _build_faults(results: Results) -> str:
+    table = _build_figures_table(
+        [(f"{row.subject}: {row.case}", row) for row in results.of(faults.PART)], FAULT_COLUMNS
+    )
+    waits = _build_figures_table([(row.subject, row) for row in results.of(faults.BACKENDS)], BACKEND_COLUMNS)
+    intro = "Rows of a slow backend in front of those of a quick one (0.3 s); seconds since the batch's first create:"
+    return "\n\n".join([FAULTS.format(reads=faults.READS_PER_MIN), table, intro, waits])
+
+
+def _build_figures_table(titled: Sequence[tuple[str, Row]], columns: Mapping[str, str]) -> str:
+    """A line for each row; of the columns those that there is a figure for."""
+    shown = {name: key for name, key in columns.items() if any(key in row.figures for _, row in titled)}
+    lines = ((title, *_build_figures(row, shown.values())) for title, row in titled)
+    return _build_table(("", *shown), lines)
 
 
 def _build_alone(results: Results) -> str:
-    header = ("", "total, s", "images/s", "CPU ms/image", "CPU, s", "peak MB")
-    figures = ("total_s", "images_per_s", "cpu_ms_per_image", "cpu_s", "peak_mb")
-    rows = [*results.of(scale.ENGINE), *results.of(scale.SCALE), *results.of(planning.PART)]
-    table = _build_table(header, ((f"{row.subject}: {row.case}", *_build_figures(row, figures)) for row in rows))
+    parts = (scale.ENGINE, scale.PIXELS, scale.SCALE, planning.PART)
+    titled = [(f"{row.subject}: {row.case}", row) for part in parts for row in results.of(part)]
+    shown = {name: key for name, key in COLUMNS.items() if key not in {"generation_s", "requests_per_image"}}
+    table = _build_figures_table(titled, shown)
     rates = (
         f"{row.case}: {row.spread('used_percent')} % of the rate used, {row.spread('refused_percent', 2)} % refused."
         for row in results.of(rate.PART)

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from tasks.backends.replicate_simulator.faults import parse_rule
@@ -17,8 +18,6 @@ from tasks.backends.replicate_simulator.settings import Settings
 
 TIMEOUT_S = 120.0
 NO_LIMIT_PER_MIN, NO_BURST = 1e9, 1_000_000
-SHRINK = 16
-"""64 by 64 pixels in a file of full size: what is measured is the way of the bytes, not the decoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +33,12 @@ class Service:
         return truth
 
 
-def build_unlimited_settings(*, latency_s: float, picture_kb: int) -> Settings:
-    """A service without limits: they would decide everything else."""
+def build_unlimited_settings(*, latency_s: float, pictures: Path) -> Settings:
+    """A service without limits, which would decide everything else; it sends the files of the folder `pictures`."""
     return Settings(
         latency_s=latency_s,
-        picture_kb=picture_kb,
-        shrink=SHRINK,
+        picture_kb=0,
+        picture_folder=str(pictures),
         creates_per_min=NO_LIMIT_PER_MIN,
         create_burst=NO_BURST,
         reads_per_min=NO_LIMIT_PER_MIN,

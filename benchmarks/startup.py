@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.contenders import imagen
 from benchmarks.measuring import ROOT
+from benchmarks.pictures import make_pictures
 from benchmarks.results import Row
 from benchmarks.services import build_private_environ, make_empty_folder, start_prefect_server
 from benchmarks.simulator import build_unlimited_settings, start_simulator
@@ -25,8 +26,9 @@ READING_LIBRARIES = "the libraries of a command that reads a ledger"
 COLD, WARM, RUNNING = "embedded server, first start", "embedded server", "running server"
 TIMEOUT_S = 300.0
 AS_INSTALLED = "from benchmarks.installed import as_installed; as_installed()"
-PICTURE_KB = 20
+SIDE_PX = 64
 IMAGEN = (sys.executable, "-c", f"{AS_INSTALLED}; from flows.start import main; main()")
+Way = Callable[[Path, Mapping[str, str]], float]
 _READING = (
     "import asyncio, typer, pydantic, sqlalchemy.ext.asyncio, aiosqlite, sqlalchemy.dialects.sqlite, rich.console"
 )
@@ -34,10 +36,10 @@ PATIENCE = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "240"}
 """Prefect's own 20 s are too few for a first start on a busy machine; it concerns the minimal flow only."""
 
 
-def measure_startup(*, rounds: int, scratch: Path) -> Iterator[Row]:
-    """The reading commands, then the way to the first submit in the three states that a server can be in."""
+def measure_startup(*, rounds: int, scratch: Path, cold: bool) -> Iterator[Row]:
+    """The reading commands, then the way to the first submit in the states that a server can be in."""
     yield from _measure_reading_commands(rounds, scratch)
-    for state in (RUNNING, WARM, COLD):
+    for state in (RUNNING, WARM, COLD) if cold else (RUNNING,):
         yield from _measure_first_submits(state, rounds, scratch)
 
 
@@ -85,26 +87,33 @@ def _measure_until_end_s(command: Sequence[str], environ: Mapping[str, str], fol
 
 
 def _measure_first_submits(state: str, rounds: int, scratch: Path) -> Iterator[Row]:
-    """Both subjects in turn, each with Prefect's data in the same state."""
-    ways: Mapping[str, Callable[[Path, Mapping[str, str]], float]] = {
+    """All subjects in turn, each with Prefect's data in the same state."""
+    pictures = make_pictures(SIDE_PX, scratch)
+    ways: Mapping[str, Way] = {
         MINIMAL: _measure_minimal_s,
         LIBRARIES: partial(_measure_minimal_s, extra=("--with-libraries",)),
-        RUN: _measure_imagen_s,
+        RUN: partial(_measure_imagen_s, pictures=pictures),
     }
     took_s: dict[str, list[float]] = {subject: [] for subject in ways}
-    for number in range(rounds + (state != COLD)):
-        for subject, way in ways.items():
-            home = scratch / f"home-{list(ways).index(subject)}"
-            if state == COLD:
-                shutil.rmtree(home, ignore_errors=True)
-            served = start_prefect_server(home) if state == RUNNING else nullcontext(build_private_environ(home))
-            with make_empty_folder(scratch / "work") as folder, served as environ:
-                seconds = way(folder, {**environ, **PATIENCE, "PYTHONPATH": str(ROOT)})
-            # The first one that is not cold prepares the others.
-            if number or state == COLD:
-                took_s[subject].append(seconds)
+    # One running server for all of them: what it does besides meets every subject alike.
+    served = start_prefect_server(scratch / "home") if state == RUNNING else nullcontext(None)
+    with served as running:
+        for number in range(rounds + (state != COLD)):
+            for place, (subject, way) in enumerate(ways.items()):
+                environ = running or _prepare_home(scratch / f"home-{place}", is_cold=state == COLD)
+                with make_empty_folder(scratch / "work") as folder:
+                    seconds = way(folder, {**environ, **PATIENCE, "PYTHONPATH": str(ROOT)})
+                # The first one that is not cold prepares the others.
+                if number or state == COLD:
+                    took_s[subject].append(seconds)
     for subject, values in took_s.items():
         yield Row(part=PART, case=f"{FIRST}, {state}", subject=subject, figures={"first_s": values})
+
+
+def _prepare_home(home: Path, *, is_cold: bool) -> Mapping[str, str]:
+    if is_cold:
+        shutil.rmtree(home, ignore_errors=True)
+    return build_private_environ(home)
 
 
 def _measure_minimal_s(folder: Path, environ: Mapping[str, str], extra: Sequence[str] = ()) -> float:
@@ -114,9 +123,9 @@ def _measure_minimal_s(folder: Path, environ: Mapping[str, str], extra: Sequence
     return float(done.stdout.split()[0]) - begun_s
 
 
-def _measure_imagen_s(folder: Path, environ: Mapping[str, str]) -> float:
+def _measure_imagen_s(folder: Path, environ: Mapping[str, str], *, pictures: Path) -> float:
     """The first submit is the first create that reaches the service."""
-    with start_simulator(build_unlimited_settings(latency_s=0, picture_kb=PICTURE_KB)) as service:
+    with start_simulator(build_unlimited_settings(latency_s=0, pictures=pictures)) as service:
         work = Work(jobs=1, in_flight=1, api_url=service.url, folder=str(folder))
         imagen.prepare(work)
         begun_s = time.time()

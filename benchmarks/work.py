@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 MODEL = "black-forest-labs/flux-schnell"
 TOKEN = "simulated"  # noqa: S105  any word is a token at the simulator
@@ -28,6 +25,8 @@ class Work:
     in_flight: int
     api_url: str
     """Address of the service, without /v1."""
+    kind: str = "webp"
+    """Format of the images as the service calls it: webp, png or jpg."""
     folder: str
     """Exists and is empty; pictures go into it or below it."""
 
@@ -51,27 +50,25 @@ class Work:
             "prompt": build_prompt(number),
             "aspect_ratio": "1:1",
             "num_outputs": 1,
-            "output_format": "png",
+            "output_format": self.kind,
             "seed": number,
         }
 
     def keep(self, number: int, data: bytes, *, length: int | None) -> None:
-        """Check that all bytes of a picture came and that they are one, and write the file.
+        """Write the file, as a plain program does: nothing is checked but that all bytes came.
 
         Args:
-            number: Of the picture.
+            number: Of the image.
             data: What came.
             length: What the service announced; None where the client compares it itself.
 
         Raises:
             ValueError: Not all bytes came.
-            OSError: They are no picture, or could not be written.
+            OSError: They could not be written.
         """
         if length is not None and length != len(data):
             raise ValueError(f"{len(data)} bytes of {length} came")
-        with Image.open(BytesIO(data)) as picture:
-            picture.load()
-        Path(self.folder, f"{number}.png").write_bytes(data)
+        Path(self.folder, f"{number}.{self.kind}").write_bytes(data)
 
 
 def build_prompt(number: int) -> str:

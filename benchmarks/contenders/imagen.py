@@ -12,6 +12,8 @@ from benchmarks.work import MODEL, Work, build_prompt
 
 BACKEND = "service"
 NO_LIMIT_PER_MIN = 10_000_000.0
+FORMATS = {"jpg": "jpeg"}
+"""Names of formats that are not the service's."""
 
 
 def run(work: str) -> None:
@@ -48,11 +50,12 @@ def get_out(folder: Path) -> Path:
     return folder / "batch"
 
 
-def prepare(work: Work, **backend: Any) -> None:
+def prepare(work: Work, *, verify: str = "auto", **backend: Any) -> None:
     """Write manifest and configuration; `backend` overrides settings of the instance."""
     folder = Path(work.folder)
     write_manifest(get_manifest(folder), work.jobs)
-    get_config(folder).write_text(json.dumps(_build_settings(work, folder, backend)))
+    output = {"format": FORMATS.get(work.kind, work.kind), "verify": verify}
+    get_config(folder).write_text(json.dumps(_build_settings(work, folder, backend) | {"output": output}))
 
 
 def write_manifest(path: Path, rows: int) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
 
 from PIL import Image
 
@@ -28,7 +29,22 @@ RIFF_HEAD = 12
 def make_image(name: str, kind: str, size: tuple[int, int], *, kb: int) -> bytes:
     """The file of an image: `kind` is png, jpg or webp, `size` in pixels, `name` makes it different from all others."""
     digest = sha256(name.encode()).digest()
-    encoded = _encode(kind, size, digest[0] % VARIANTS)
+    return _mark(_encode(kind, size, digest[0] % VARIANTS), kind, size, digest, kb=kb)
+
+
+def copy_image(name: str, kind: str, folder: str, *, kb: int) -> bytes:
+    """One of the folder's files of this kind, which `name` chooses and makes different from all others.
+
+    Raises:
+        FileNotFoundError: The folder has none.
+    """
+    digest = sha256(name.encode()).digest()
+    files = _read_files(kind, folder)
+    encoded, size = files[digest[0] % len(files)]
+    return _mark(encoded, kind, size, digest, kb=kb)
+
+
+def _mark(encoded: bytes, kind: str, size: tuple[int, int], digest: bytes, *, kb: int) -> bytes:
     filling = digest * (max(0, kb * 1000 - len(encoded)) // len(digest) + 1)
     match kind:
         case "png":
@@ -37,6 +53,18 @@ def make_image(name: str, kind: str, size: tuple[int, int], *, kb: int) -> bytes
             return encoded[:2] + _build_jpeg_comments(filling) + encoded[2:]
         case _:
             return _extend_webp(encoded, size, filling)
+
+
+@cache
+def _read_files(kind: str, folder: str) -> list[tuple[bytes, tuple[int, int]]]:
+    """Every file of the kind with its size in pixels, read once: each image is sent from memory."""
+    found = []
+    for path in sorted(Path(folder).glob(f"*.{kind}")):
+        with Image.open(path) as image:
+            found.append((path.read_bytes(), image.size))
+    if not found:
+        raise FileNotFoundError(f"{folder}: no file ends with .{kind}")
+    return found
 
 
 @cache
@@ -64,6 +92,8 @@ def _extend_webp(encoded: bytes, size: tuple[int, int], data: bytes) -> bytes:
     """The image in the extended format, which alone may carry further chunks; they follow the pixels."""
     width, height = size
     head = struct.pack("<4sI4x", b"VP8X", 10) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    if encoded.startswith(b"VP8X", RIFF_HEAD):  # a file of a folder may be one already, and two heads are none
+        head = b""
     even = data + b"\0" * (len(data) % 2)
     chunks = head + encoded[RIFF_HEAD:] + struct.pack("<4sI", b"PRVT", len(data)) + even
     return struct.pack("<4sI4s", b"RIFF", len(chunks) + 4, b"WEBP") + chunks

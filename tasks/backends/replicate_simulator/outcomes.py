@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.backends.replicate_simulator.faults import FaultPlan
-from tasks.backends.replicate_simulator.images import make_image
+from tasks.backends.replicate_simulator.images import copy_image, make_image
 from tasks.backends.replicate_simulator.models import FLUX_SCHNELL, Model
 from tasks.backends.replicate_simulator.sizes import get_size
 
@@ -39,6 +39,7 @@ class Request:
     delivery_url: str
     picture_kb: int
     shrink: int
+    picture_folder: str = ""
 
     @property
     def prompt(self) -> str:
@@ -67,8 +68,11 @@ class Request:
 
     def render(self, index: int) -> bytes:
         """The bytes of one of its files."""
+        name = f"{self.prediction_id}/{index}"
+        if self.picture_folder:
+            return copy_image(name, self.kind, self.picture_folder, kb=self.picture_kb)
         width, height = (max(1, side // self.shrink) for side in self.size)
-        return make_image(f"{self.prediction_id}/{index}", self.kind, (width, height), kb=self.picture_kb)
+        return make_image(name, self.kind, (width, height), kb=self.picture_kb)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

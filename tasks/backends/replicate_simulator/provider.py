@@ -107,6 +107,7 @@ class Provider:
             delivery_url=self.delivery_url,
             picture_kb=self.settings.picture_kb,
             shrink=self.settings.shrink,
+            picture_folder=self.settings.picture_folder,
         )
 
     def _times(self, request: Request, outcome: Outcome, now_s: float) -> tuple[float, float]:

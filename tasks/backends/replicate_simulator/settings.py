@@ -37,3 +37,5 @@ class Settings:
     """Size of a file in units of 1,000 bytes, at least."""
     shrink: int = 1
     """Divides the sides of every image: small ones are cheap to decode."""
+    picture_folder: str = ""
+    """Folder of image files, whose names end with png, jpg or webp: they are sent, whatever size was asked for."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasks.backends.replicate_simulator.images import FORMATS, make_image
+from tasks.backends.replicate_simulator.images import FORMATS, copy_image, make_image
 from tasks.backends.replicate_simulator.sizes import SIDES_PX, get_size
 from tests.tasks.backends.replicate_simulator.client import inside
 
@@ -34,6 +35,22 @@ def test_no_two_files_are_the_same(kind: str) -> None:
     files = [make_image(f"{number}/0", kind, (64, 64), kb=1) for number in range(200)]
     assert len(set(files)) == 200
     assert files[7] == make_image("7/0", kind, (64, 64), kb=1)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_files_of_a_folder_are_sent_as_they_are_but_for_a_mark(kind: str, tmp_path: Path) -> None:
+    """Whatever size was asked for; each prediction has its own copy, and half of one is no picture."""
+    (tmp_path / f"a.{kind}").write_bytes(make_image("a", kind, (96, 64), kb=0))
+    files = [copy_image(f"{number}/0", kind, str(tmp_path), kb=0) for number in range(20)]
+    assert len(set(files)) == 20
+    assert {inside(data) for data in files} == {f"{FORMATS[kind]} 96x64"}
+    assert inside(files[0][: len(files[0]) // 2]) == "no picture"
+
+
+def test_a_folder_without_a_file_of_the_format_is_told(tmp_path: Path) -> None:
+    """Nothing else is sent in its place."""
+    with pytest.raises(FileNotFoundError, match=r"no file ends with \.png"):
+        copy_image("x/0", "png", str(tmp_path), kb=0)
 
 
 @pytest.mark.parametrize(
