@@ -6,9 +6,10 @@ import os
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from tasks.core.values import is_yes
+
 ALLOW_HTTP_VARIABLE = "IMAGEN_ALLOW_HTTP"
 """Environment variable that lets keys travel over plain http: `true` for a network that the user trusts."""
-YES = frozenset({"true", "1", "yes", "on"})
 
 
 def is_loopback(host: str) -> bool:
@@ -16,6 +17,7 @@ def is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
+        # RFC 6761: such names never leave the machine.
         return host == "localhost" or host.endswith(".localhost")
 
 
@@ -28,12 +30,7 @@ def find_cleartext_problem(url: str, secret_name: str) -> str | None:
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if (
-        parts.scheme != "http"
-        or not host
-        or is_loopback(host)
-        or os.environ.get(ALLOW_HTTP_VARIABLE, "").strip().lower() in YES
-    ):
+    if parts.scheme != "http" or not host or is_loopback(host) or is_yes(os.environ.get(ALLOW_HTTP_VARIABLE)):
         return None
     return (
         f"plain http to {host} would send the key in {secret_name} unprotected; use https, or set "

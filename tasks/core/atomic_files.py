@@ -24,6 +24,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: It could not be written; `path` is as it was, and no temporary file is left.
     """
+    # `x` refuses a link that somebody put there under this name.
     with _open_temporary(path) as temporary, temporary.open("xb") as file:
         file.write(data)
         file.flush()
@@ -63,10 +64,12 @@ def replace_folder_atomically(path: Path) -> Iterator[Path]:
         for file in fresh.iterdir():
             _sync_file(file)
         _sync_folder(fresh)
+        # A folder cannot be renamed over one with files in it, as a file can.
         if path.exists():
             path.rename(old)
         fresh.rename(path)
     finally:
+        # Between the two renames: the old folder goes back.
         if old.exists() and not path.exists():
             old.rename(path)
         for folder in (fresh, old):

@@ -1,4 +1,4 @@
-"""Where time comes from: one frozen record of callables, so that tests bring their own."""
+"""Clocks and sleep as one frozen record of callables, so that tests bring their own."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def read_boot_clock_s() -> float:
     """Monotonic seconds that go on while the machine sleeps, where the system counts them."""
     if not hasattr(time, "clock_gettime"):
         return time.monotonic()
+    # Only Linux has CLOCK_BOOTTIME; macOS's monotonic clock goes on while the machine sleeps.
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 

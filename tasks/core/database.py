@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 5432
 FORM = "postgresql://user@host:port/database"
-_SECRETS = ("password", "sslpassword")
+_SECRETS = ("password", "sslpassword")  # libpq takes them as parameters too
 LAST_PORT = 65_535
 _URL = re.compile(
     r"(?:postgresql(?:\+asyncpg)?|postgres)://"
+    # Greedy: the last @ ends the login, so a password may hold one.
     r"(?:(?P<login>.*)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]*)(?::(?P<port>[0-9]{1,5}))?"
     r"/(?P<database>[^/?#@\s]+)/?(?:\?(?P<query>[^@\s]*))?",
     re.DOTALL,
@@ -59,6 +60,7 @@ class DatabaseUrl:
     @property
     def is_on_this_machine(self) -> bool:
         """True where nothing that is sent leaves this machine."""
+        # An IPv6 address stands in brackets.
         host = (self.host or self.get_option("host") or "").strip("[]").lower()
         if host == "localhost" or host.startswith("/"):  # a socket in a folder
             return True
@@ -70,6 +72,7 @@ class DatabaseUrl:
     @property
     def needs_tls(self) -> bool:
         """True where a password would cross a network in clear, and neither the URL nor PGSSLMODE says that it may."""
+        # libpq's default, `prefer`, falls back to clear text without a word.
         is_stated = self.get_option("sslmode") is not None or "PGSSLMODE" in os.environ
         return not (is_stated or self.is_on_this_machine)
 
@@ -96,6 +99,7 @@ def parse_database_url(text: str) -> DatabaseUrl:
     """
     match = _URL.fullmatch(text.strip())
     port = int(match["port"]) if match and match["port"] else None
+    # No part of the text in the message: it may be a password in the wrong place.
     if match is None or port == 0 or (port or 0) > LAST_PORT or not _names_host(match):
         raise ValueError(f"is not the URL of a PostgreSQL database; write {FORM}")
     user, colon, password = (match["login"] or "").partition(":")
@@ -113,6 +117,7 @@ def _names_host(match: re.Match[str]) -> bool:
     if not match["host"]:
         return "host=" in (match["query"] or "")
     try:
+        # Encoded now: a label that is too long would break the driver in the middle of a run.
         return match["host"].startswith("[") or bool(match["host"].encode("idna"))
     except UnicodeError:
         return False

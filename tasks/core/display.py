@@ -36,7 +36,7 @@ class ProgressSnapshot:
     slowed_to_per_min: float | None = None
     """The rate of calls that the provider has cut it to; None while it has not."""
     pause_s: float = 0.0
-    """How long the provider asks to wait yet."""
+    """Seconds that the provider still asks to wait."""
 
     @property
     def left_s(self) -> float | None:
@@ -46,6 +46,7 @@ class ProgressSnapshot:
     @property
     def projected_micros(self) -> int | None:
         """Project the cost of the whole batch from the jobs so far."""
+        # None for a free batch: a projection of $0.00 says nothing.
         return self.cost_micros * self.total // self.done if self.cost_micros and self.done else None
 
 
@@ -109,6 +110,7 @@ class SilentDisplay:
         """See `Display.finish`."""
 
 
+# A context variable, so that two runs in one process do not share a screen.
 current_display: ContextVar[Display] = ContextVar("display", default=SilentDisplay())  # noqa: B039  it keeps nothing
 
 
@@ -131,6 +133,7 @@ def list_progress(progress: ProgressSnapshot) -> list[str]:
 def format_rate(progress: ProgressSnapshot) -> str:
     """By the second, or by the minute where that is less than one."""
     per_s = progress.rate_per_s
+    # A local GPU's rate would be 0.0/s.
     return f"{per_s:.1f}/s" if per_s >= 1 else f"{60 * per_s:.1f}/min"
 
 

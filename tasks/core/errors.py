@@ -52,6 +52,7 @@ class ImagenError(Exception):
 
 
 def _restore(kind: type[ImagenError], args: tuple[Any, ...], state: dict[str, Any]) -> ImagenError:
+    # Not `kind(*args)`: `__init__` wants the arguments that built the text, not the text.
     error = kind.__new__(kind, *args)
     vars(error).update(state)
     return error
@@ -75,6 +76,7 @@ class ManifestError(InputError):
 
     def _lines(self) -> list[str]:
         lines = [str(problem) for problem in self.problems]
+        # A manifest of the wrong format has a problem in each of its rows.
         hidden = self.total - len(self.problems)
         more = [f"... and {hidden} more problems"] if hidden else []
         return [*lines, *more, *(f"note: {note}" for note in self.notes)]
@@ -99,16 +101,8 @@ class BatchLocked(InputError):
 class BatchStopped(ImagenError):
     """Raised when a batch stops on purpose and can be resumed: budget, credit, token, error rate, disk, storage, ledger, model."""
 
-    exit_code = 3
-
     def __init__(self, reason: str, message: str, *, why: str = "") -> None:
-        """Keep `reason` (`budget`, `credit`, `token`, `error_rate`, `disk`, `storage`, `ledger`, ...) beside the text.
-
-        Args:
-            reason: For programs.
-            message: For people: what happened, and how the batch goes on.
-            why: Its first half alone, where others than a run meet it too.
-        """
+        """Keep `reason`, one word for programs; `why` is the message's first half, for commands that run no batch."""
         self.reason = reason
         self.why = why or message
         super().__init__(message)
@@ -191,19 +185,13 @@ class StatusUnreadable(JobError):
 
 
 class Transient(JobError):
-    """Raised when an attempt ended without an image for a passing reason. A new attempt may succeed.
-
-    It is made without asking only where this one cost nothing (`cost_micros` is 0).
-    """
+    """Raised when an attempt ended without an image for a passing reason. A new attempt may succeed."""
 
     kind = "transient"
 
 
 class NoRoom(Transient):
-    """Raised when the provider took an attempt and gave it back, for too much is queued there. No money was spent.
-
-    It counts as none of the job's attempts: come again after `retry_after_s`, for as long as it takes.
-    """
+    """Raised when the provider took an attempt and gave it back because its queue is full. No money was spent."""
 
     kind = "throttled"
 

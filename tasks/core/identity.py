@@ -22,6 +22,7 @@ def normalize_prompt(prompt: str) -> str:
 
 def to_canonical_json(value: Any) -> str:
     """One spelling for equal values: sorted keys, no spaces, no escapes beyond what JSON demands."""
+    # Never change this: it is the identity of every job in every ledger.
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -49,6 +50,7 @@ def compute_job_id(row: str, *, sample: int, duplicate_number: int, salt: str) -
 
 def derive_seed(job: str) -> int:
     """The seed of a job that was given none: the same manifest gives the same images."""
+    # From the id, not drawn: a resume on another machine sends the same input, which finds a lost job.
     return int(job[:16], 16) % SEED_SPACE
 
 

@@ -29,7 +29,7 @@ def install_command(extra: str) -> str:
 
     It names the packages themselves, so it never fetches imagen (or a stranger's package of that name) from an index.
     """
-    return " ".join([_installer(), shlex.join(list_requirements(extra))])
+    return " ".join([_build_installer(), shlex.join(list_requirements(extra))])
 
 
 def list_requirements(extra: str) -> list[str]:
@@ -45,23 +45,23 @@ def list_requirements(extra: str) -> list[str]:
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             continue  # a dependency of imagen itself
         if requirement.marker.evaluate({"extra": extra}):
-            requirement.marker = None
+            requirement.marker = None  # it holds here, and a shell command cannot say it
             wanted.append(str(requirement))
     return wanted
 
 
-def _installer() -> str:
+def _build_installer() -> str:
     python = shlex.quote(sys.executable)
     # Not `importlib.util.find_spec`: setuptools' import hook takes a search for pip for pip's own start, and from
     # then on gives this process another `distutils`, with which torch cannot build its quantisation.
     if PathFinder.find_spec("pip") is not None:
-        return f"{python} -m pip install{_override_for_system_python()}"
+        return f"{python} -m pip install{_build_override_for_system_python()}"
     if shutil.which("uv"):  # environments of `uv tool` and `uv venv` hold no pip
         return f"uv pip install --python {python}"
     return f"{python} -m ensurepip && {python} -m pip install"
 
 
-def _override_for_system_python() -> str:
+def _build_override_for_system_python() -> str:
     """Debian and others mark their own Python as managed; pip installs there only when told to."""
     marker = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
     return " --break-system-packages" if sys.prefix == sys.base_prefix and marker.exists() else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MICROS_PER_USD = 1_000_000
-MOST_USD = 1_000_000_000
+MOST_USD = 1_000_000_000  # far below 2**63 millionths, also summed over jobs
 """The greatest budget. The ledger cannot count much larger amounts."""
 _MICROS_PER_CENT = 10_000
 
@@ -24,6 +24,7 @@ def format_usd(amount_usd: float) -> str:
     An amount that is not zero is never shown as `$0.00`: `$0.003`, `$0.000012`.
     """
     micros = round(amount_usd * MICROS_PER_USD)
+    # Rounded to nothing, which is not free.
     if not micros:
         return "$0.00" if not amount_usd else "less than $0.000001"
     # From ten dollars on, fractions of a cent only get in the way.

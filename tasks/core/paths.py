@@ -1,4 +1,4 @@
-"""Where things are when the user does not say: the output folder, the configuration file, the user's own state."""
+"""Default places: the output folder, the configuration file, the user's own state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def get_default_out(manifest_name: str) -> str:
 
 
 def get_ledger_path(out: Path) -> Path:
-    """Where the ledger of an output folder, or of a bucket's folder on this machine, lies."""
+    """The ledger's path in an output folder, or in a bucket's folder on this machine."""
     return out / LEDGER_NAME
 
 
@@ -49,6 +49,7 @@ def find_batches(folder: Path) -> Iterator[Path]:
     for name, below, files in os.walk(folder):
         below.sort()
         if {LEDGER_NAME, POINTER_NAME} & set(files):
+            # A batch is not searched: it has 256 folders of images, and no batch in them.
             below.clear()
             yield Path(name)
 
@@ -94,6 +95,7 @@ def expand_home(text: str) -> str:
         InputError: `~` stands for a home folder that nobody knows.
     """
     expanded = os.path.expanduser(text)  # noqa: PTH111  leaves what it does not know, `Path.expanduser` raises
+    # `expanduser` leaves it as it is, and a folder named `~` would be made.
     if expanded == "~" or expanded.startswith("~/"):
         raise InputError(f"{text}: this user has no home folder. Set HOME, or write the whole path.")
     return expanded
@@ -106,6 +108,7 @@ def require_folder(out: Path) -> None:
         OutputError: A file is in its place, or above it, or the name is too long.
     """
     try:
+        # The nearest one that exists decides: `mkdir` makes those below it.
         for path in (out, *out.parents):
             if path.exists():
                 if not path.is_dir():

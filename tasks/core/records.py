@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 LABEL_CHARACTERS = 40
 RunnerKind = Literal["local", "dask", "ray"]
-"""Where shards are generated: in this process, or in worker processes."""
+"""The kind of runner: this process, or worker processes."""
 
 
 class JobState(StrEnum):
-    """Where a job stands; the only values of the ledger's `state` column."""
+    """A job's state; the only values of the ledger's `state` column."""
 
     PLANNED = "planned"
     SUBMITTING = "submitting"
@@ -43,7 +43,7 @@ ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.HELD)
 
 @dataclass(frozen=True, slots=True)
 class EndedFilter:
-    """Which of the jobs that ended without an image."""
+    """Filter on the jobs that ended without an image."""
 
     states: frozenset[JobState]
     """Of `FAILED` and `HELD`."""
@@ -112,7 +112,7 @@ class Prompt:
     mask: str | None = None
     """Likewise, of the part of it that is to change."""
     samples: int = 1
-    """How many images of this row."""
+    """Number of images of this row."""
     model: str | None = None
     """The model that the row was written for; a backend with another one is refused."""
     file: str = ""
@@ -179,7 +179,7 @@ class PlannedJob:
 
     job: Job
     duplicate_number: int
-    """How many rows of the same content stand before its own in the manifest."""
+    """Number of rows of the same content before its own in the manifest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +192,7 @@ class Prediction:
     created_at: datetime | None = None
     """When it was created, by the provider's clock; None where nobody noted it."""
     output: Any = None
-    """Where the image is, in whatever form the backend's own `fetch` reads; None until it is ready."""
+    """The place of the image, in whatever form the backend's own `fetch` reads; None until it is ready."""
     further: tuple[Any, ...] = ()
     """The same of images beside the first one, which nobody asked for: `fetch` takes each in place of `output`."""
     images: int = 1

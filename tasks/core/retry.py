@@ -53,17 +53,20 @@ def parse_retry_after(value: str | float | None, *, now: datetime | None = None)
     Returns:
         0 to `LONGEST_RETRY_AFTER_S`; None where it says nothing that can be understood.
     """
+    # `float(True)` would be one second.
     if value is None or isinstance(value, bool):
         return None
     try:
         seconds = float(value)
     except (ValueError, OverflowError):
         seconds = _count_seconds_until(str(value), now or datetime.now(UTC))
+    # A date in the past means now; NaN and infinity mean nothing.
     return min(LONGEST_RETRY_AFTER_S, max(0.0, seconds)) if isfinite(seconds) else None
 
 
 def get_attempt_pause_s(attempts_made: int) -> float:
     """Seconds to wait before another paid attempt: doubling, bounded."""
+    # The exponent is bounded too: 2.0 ** 1024 overflows.
     return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(attempts_made, 10)))
 
 
@@ -90,9 +93,11 @@ def retry_usage(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         asked_s = error.retry_after_s if isinstance(error, UsageAway) else None
+        # A shorter wait than the sink asks for only earns another refusal.
         return max(growing(state), asked_s or 0.0)
 
     def is_enough(state: RetryCallState) -> bool:
+        # Waits only: a slow upload that makes progress is not given up.
         return waited_s + state.upcoming_sleep > USAGE_PATIENCE_S or hangs(state)
 
     async def sleep_and_count(seconds: float) -> None:
@@ -139,6 +144,7 @@ def _build_retrying(
     return AsyncRetrying(
         retry=retry_if_exception_type(on),
         stop=stop,
+        # Random, so that a thousand fetches that broke together do not come back together.
         wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
         sleep=sleep,
         reraise=True,
@@ -148,6 +154,7 @@ def _build_retrying(
 def _count_seconds_until(date: str, now: datetime) -> float:
     try:
         then = parsedate_to_datetime(date)
+        # RFC 9110: HTTP dates are in UTC, whatever a server writes.
         return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() - now.timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return float("nan")

@@ -28,5 +28,6 @@ def escape_lines(text: str) -> str:
 
 def error_text(error: object, *, most_chars: int = MOST_ERROR_CHARS) -> str:
     """An error's text on one line, storable, printable, and at most `most_chars` long."""
+    # Lines are joined first: escaped line ends would be hard to read.
     line = escape_control_characters(sanitize_text(" ".join(str(error).split())))
     return line if len(line) <= most_chars else line[: most_chars - len(_CUT)] + _CUT

@@ -52,6 +52,7 @@ LedgerUrl = Annotated[
 
 
 class _Section(BaseModel):
+    # `forbid`, because a misspelled setting that is ignored can cost money; `strict`, because a quoted number is a mistake.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
@@ -99,7 +100,7 @@ class UnitPrices(_Section):
 
 
 class OutputSettings(_Section):
-    """How images are written."""
+    """Settings of the images' files."""
 
     format: ImageFormat = Field("png", description="where neither the row nor the backend says otherwise")
     quality: int = Field(90, ge=1, le=100, description="for jpeg and webp")
@@ -115,7 +116,7 @@ class StopSettings(_Section):
 
 
 class RunnerSettings(_Section):
-    """Where the batch's shards run."""
+    """Settings of the processes that work through the batch's shards."""
 
     kind: RunnerKind = Field("local", description="local: in this process; dask, ray: in worker processes")
     workers: int | None = Field(
@@ -124,16 +125,21 @@ class RunnerSettings(_Section):
     cluster: str | None = Field(
         None, description="address of a running cluster; null: one on this machine, for the run"
     )
-    lease_s: float = Field(180.0, ge=3, description="so long the jobs of a worker that died wait for another one")
+    lease_s: float = Field(
+        180.0,
+        ge=3,
+        description="lease length in seconds: the jobs of a worker that died are free again after this time",
+    )
 
     @property
     def send_margin_s(self) -> float:
         """The part of a lease that must be left when a paid call leaves."""
+        # A third: renewals come every quarter, so two may fail before nothing can be sent.
         return self.lease_s / 3
 
 
 class UsageSettings(_Section):
-    """Where usage (cost) rows go."""
+    """The sink of usage (cost) rows."""
 
     sink: Literal["sqlite", "postgres", "supabase", "none"] = "sqlite"
     path: str | None = Field(None, description="sqlite: database file; null: in the user's state folder")
@@ -167,7 +173,7 @@ class Settings(_Section):
 
     @property
     def file(self) -> str:
-        """Where the settings stand, for messages."""
+        """The settings' file, for messages."""
         return self._file
 
     @property
@@ -177,7 +183,7 @@ class Settings(_Section):
 
     @property
     def ledger_url(self) -> str | None:
-        """Where a new batch's ledger is made, password and all; None: in the output folder."""
+        """The database of a new batch's ledger, password and all; None: the output folder."""
         return None if self.ledger is None else self.ledger.get_secret_value()
 
     @model_validator(mode="after")

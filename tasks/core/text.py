@@ -25,6 +25,7 @@ def align_columns(lines: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()
         lines: Rows of cells; the first one is the header.
         numbers: Names of the header whose columns are aligned to the right.
     """
+    # Before the widths are measured: an escaped cell is longer.
     lines = [[escape_control_characters(cell) for cell in line] for line in lines]
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
     right = [name in numbers for name in lines[0]]

@@ -1,4 +1,4 @@
-"""What this user has used before on this machine, and so may be used again by what a ledger says alone.
+"""Databases and settings that this user has used on this machine, and that a ledger alone may name again.
 
 A ledger may come from somebody else. The databases and settings in it are used only where the user's own configuration
 names them, where a run of this user did before, or where the user says so (`TRUST_VARIABLE`, `--trust-ledger`).
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.core.atomic_files import write_atomically
-from tasks.core.errors import ConfigError, InputError
+from tasks.core.errors import InputError
 from tasks.core.paths import get_state_folder, locate_config
 from tasks.core.settings import Settings, load_settings
+from tasks.core.values import is_yes
 
 TRUST_VARIABLE = "IMAGEN_TRUST_LEDGER"
 HOW_TO_TRUST = f"if it is yours, add --trust-ledger to `imagen resume`, or set {TRUST_VARIABLE}=true once"
@@ -31,7 +32,7 @@ def is_trusted(kind: Kind, name: str) -> bool:
 
 def says_so() -> bool:
     """True where the user trusts every ledger that this process opens."""
-    return os.environ.get(TRUST_VARIABLE, "").strip().lower() in {"1", "true", "yes"}
+    return is_yes(os.environ.get(TRUST_VARIABLE))
 
 
 def remember(kind: Kind, name: str) -> None:
@@ -39,6 +40,7 @@ def remember(kind: Kind, name: str) -> None:
     known = _read()
     if name in known.get(kind, []):
         return
+    # The oldest go first: a nightly job must not let the file grow for ever.
     kept = {**known, kind: [*known.get(kind, []), name][-MOST_KEPT:]}
     with suppress(OSError):
         path = _get_path()
@@ -50,7 +52,7 @@ def load_own_settings() -> Settings:
     """The user's own configuration; the built-in one where there is none that can be read."""
     try:
         return load_settings(locate_config(None))
-    except (ConfigError, InputError):
+    except InputError:
         return Settings()
 
 
@@ -61,6 +63,7 @@ def _get_path() -> Path:
 def _read() -> dict[str, list[str]]:
     try:
         found = json.loads(_get_path().read_text(encoding="utf-8"))
+    # A damaged file means that nothing is trusted, which only asks again.
     except (OSError, ValueError):
         return {}
     if not isinstance(found, dict):

@@ -34,6 +34,7 @@ def require_trusted_settings(settings: Settings, parts: Collection[str] = PARTS)
     Raises:
         ConfigError: They name places that are neither in the user's configuration nor used before. Nothing was sent.
     """
+    # By a hash of the places alone: another size or price needs no new trust.
     if trust.is_trusted("settings", _hash(settings)):
         return
     strange = list(find_strange_settings(settings, trust.load_own_settings(), parts))
@@ -55,6 +56,8 @@ def find_strange_settings(settings: Settings, own: Settings, parts: Collection[s
     mine = [{("type", instance.type), *_find_reaches(instance.model_dump(mode="json"))} for instance in _list_own(own)]
     for name, instance in settings.backends.items() if "backends" in parts else ():
         reaches = {("type", instance.type), *_find_reaches(instance.model_dump(mode="json"))}
+        # One backend's set as a whole, or a stranger could pair the user's key with an address of the user's that is
+        # not its service.
         if len(reaches) > 1 and not any(reaches <= known for known in mine):
             yield from (f"backends.{name}.{key}: {value}" for key, value in sorted(reaches) if key != "type")
     for section in set(parts) - {"backends"}:

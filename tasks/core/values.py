@@ -9,10 +9,16 @@ from typing import Any
 
 from tasks.core.errors import InputError
 
+YES = frozenset({"true", "1", "yes", "on"})
 DEEPEST = 64
 """Levels of one cell: what is deeper could be read here, but not where less of the stack is free."""
 LONGEST_IDENTIFIER = 512
 """Characters of an id or a version; the ledger and its look-ups compare them."""
+
+
+def is_yes(text: str | None) -> bool:
+    """True where an environment variable's text switches something on; None is an unset one."""
+    return (text or "").strip().lower() in YES
 
 
 def parse_backend_names(value: Any) -> tuple[str, ...]:
@@ -24,6 +30,7 @@ def parse_backend_names(value: Any) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
         raise ValueError("is not the name of a backend, nor a list of names; write a, or [a, b] to try b where a fails")
+    # A fallback to itself would pay the same refusal twice.
     names = tuple(dict.fromkeys(part.strip() for part in parts))
     if not names or not all(names):
         raise ValueError("names no backend; write a, or [a, b] to try b where a fails")
@@ -58,6 +65,7 @@ def find_carrying_problem(value: Any) -> str | None:
 
 
 def _find_depth_problem(value: Any) -> str | None:
+    # Level by level, not recursive: the depth is what is in doubt.
     parts: list[Any] = [value]
     for _ in range(DEEPEST + 1):
         if not (parts := [inner for part in parts for inner in _list_inside(part)]):
@@ -73,6 +81,7 @@ def _list_inside(value: Any) -> Iterable[Any]:
 
 def _find_json_failure(value: Any, **spelling: Any) -> str | None:
     try:
+        # Encoded too: a lone surrogate passes `dumps` and breaks the request.
         json.dumps(value, ensure_ascii=False, **spelling).encode()
     except (TypeError, ValueError) as exc:
         return str(exc)
@@ -90,6 +99,7 @@ def parse_number(value: Any, *, most: float) -> float | None:
 def parse_count(value: Any, *, most: int) -> int | None:
     """A whole number from 0 to `most`, also written as 4.0; None for everything else."""
     number = parse_number(value, most=most)
+    # JSON of some services has no integers.
     return None if number is None or number != int(number) else int(number)
 
 

@@ -20,7 +20,7 @@ MOST_NODES = 100_000
 """In one file, aliases followed: no configuration is that large, an alias bomb is."""
 MOST_CHARS = 4_000_000
 MISFITS = (ArithmeticError, AttributeError, LookupError, TypeError)
-"""How PyYAML fails at `!!int ""`, `!!bool x` and the like."""
+"""Errors of PyYAML at `!!int ""`, `!!bool x` and the like."""
 
 
 def read_yaml(path: Path, model: type[Document], *, missing: str) -> Document:
@@ -51,6 +51,7 @@ def _compose(path: Path, text: str) -> yaml.Node | None:
         raise ConfigError(f"{path}: {_format_reason(exc)}") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
+    # Before anything is built: an alias bomb of a few lines is gigabytes of objects.
     if tree is not None and count_nodes(tree, MOST_NODES) > MOST_NODES:
         raise ConfigError(f"{path}: holds more than {MOST_NODES:,} values, aliases followed")
     return tree
@@ -58,6 +59,7 @@ def _compose(path: Path, text: str) -> yaml.Node | None:
 
 def _construct(path: Path, tree: yaml.Node) -> Any:
     try:
+        # From the tree, not the text: its lines are needed for messages.
         return yaml.SafeLoader("").construct_document(tree)
     except yaml.YAMLError as exc:
         raise ConfigError(f"{path}: {_format_reason(exc)}") from None
@@ -72,6 +74,7 @@ def _construct(path: Path, tree: yaml.Node) -> Any:
 def count_nodes(node: yaml.Node, most: int) -> int:
     """Nodes under `node`, counted through aliases, not far beyond `most`."""
     size, stack = 0, [node]
+    # A stack of our own, because the nesting may be deeper than Python's.
     while stack and size <= most:
         size += 1
         current = stack.pop()

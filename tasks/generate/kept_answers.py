@@ -16,7 +16,7 @@ from tasks.core.safe_text import error_text
 from tasks.core.text import format_command
 from tasks.generate.batch import Batch
 from tasks.generate.collect import fetch_and_store
-from tasks.ledger.jobs import job_from_row
+from tasks.ledger.job_rows import job_from_row
 from tasks.ledger.lookup import find_job_row
 
 FOLDER = "answers"

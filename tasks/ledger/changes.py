@@ -105,6 +105,7 @@ def apply_changes(db: Connection, group: Group, terms: LeaseTerms | None) -> fro
     lost: frozenset[str] = frozenset()
     if terms is not None:
         group, lost = _split_held(db, group, terms)
+    # The order of `Change`: an attempt's row is there before it is updated.
     for change in sorted(group):
         if rows := group[change]:
             db.execute(_choose_statement(change, db.dialect.name), rows)
@@ -130,6 +131,7 @@ def clean_row(values: Row) -> Row:
 def _clean_number(value: Any) -> int | float | None:
     if isinstance(value, float) and isfinite(value):
         return value
+    # NaN and infinity come from outside, and PostgreSQL refuses a NaN in an integer column.
     return value if isinstance(value, int) and abs(value) < _INTEGER_LIMIT else None
 
 
@@ -146,19 +148,23 @@ def _split_held(db: Connection, group: Group, terms: LeaseTerms) -> tuple[Group,
     """The part of the group that may be written, and the ids of the dropped jobs."""
     wanted = collect_job_ids(group)
     intended = frozenset(row["a_job_id"] for change in INTENT for row in group.get(change, ()))
+    # In the transaction that writes: a lease that is checked before it may be lost in between.
     left_s = read_seconds_left(db, terms.owner, wanted)
+    # A later run may have another budget, or none of these jobs in its manifest.
     may_send = not intended or terms.run is None or db.execute(select(is_newest(terms.run))).scalar_one()
     safe = {job_id for job_id, seconds in left_s.items() if may_send and seconds >= terms.send_margin_s}
     held = {
         change: [row for row in rows if row["a_job_id"] in (safe if change in INTENT else left_s)]
         for change, rows in group.items()
     }
+    # Ends are written while the lease is held at all; an intent needs time left for its call.
     return held, (wanted - left_s.keys()) | (intended - safe)
 
 
 def _choose_statement(change: Change, dialect: str) -> Insert | Update:
     return (
         _build_repeatable_start()
+        # SQLite has no lost answer: there an attempt that exists already is a bug, and should be seen.
         if change is Change.ATTEMPT_STARTED and dialect == "postgresql"
         else _STATEMENTS[change]
     )
@@ -182,6 +188,7 @@ def _update_job(*names: str, **fixed: Any) -> Update:
 
 def _sum_attempt_costs() -> ScalarSelect[Any]:
     """Sum of the job's attempt costs; NULL if one is unknown."""
+    # SQL's SUM skips NULLs and would show a part as the whole cost.
     known = case((func.count() > func.count(attempts.c.cost_micros), null()), else_=func.sum(attempts.c.cost_micros))
     return select(known).where(attempts.c.job_id == jobs.c.job_id).correlate(jobs).scalar_subquery()
 
@@ -190,6 +197,7 @@ _STARTED = {"job_id": bindparam("a_job_id"), "number": bindparam("a_number"), "s
 _END = ("error_kind", "error_message", "latency_ms")
 _STATEMENTS: dict[Change, Insert | Update] = {
     Change.ATTEMPT_STARTED: insert(attempts).values(_STARTED),
+    # The id of the attempt before must not be taken for this one's.
     Change.JOB_SUBMITTING: _update_job("attempts", state=JobState.SUBMITTING, prediction_id=None),
     Change.ATTEMPT_SUBMITTED: _update_attempt("prediction_id", "submitted_at_us", "submit_retries").values(
         state=JobState.SUBMITTED
@@ -198,6 +206,7 @@ _STATEMENTS: dict[Change, Insert | Update] = {
     Change.ATTEMPT_ENDED: _update_attempt(
         "state", "predict_time_s", "cost_micros", "cost_source", "ended_at_us", *_END
     ).values(
+        # An end without an image brings no id, and must not erase the known one.
         prediction_id=func.coalesce(bindparam("a_prediction_id", type_=Text), attempts.c.prediction_id),
         # A usage row that was pushed for an earlier end is pushed again.
         usage_pushed_at_us=case((attempts.c.usage_pushed_at_us.is_not(None), CHANGED)),

@@ -32,7 +32,7 @@ class GroupCommit(Generic[Item, Outcome]):
         self._collecting.extend(items)
         if self._collected is None:
             self._collected = asyncio.get_running_loop().create_future()
-            flusher = asyncio.create_task(self._flush(self._collected))
+            flusher = asyncio.create_task(self._flush(self._collected))  # asyncio keeps no strong reference
             self._flushers.add(flusher)
             flusher.add_done_callback(self._flushers.discard)
         return self._collected

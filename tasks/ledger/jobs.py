@@ -5,20 +5,18 @@ Columns that decide the image never change after a job was added. Its position, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import ColumnElement, UpdateBase, case, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.database import build_insert
-from tasks.core.errors import InputError
-from tasks.core.records import EndedFilter, Job, JobState, PlannedJob, ReferenceImage
-from tasks.core.safe_text import error_text
+from tasks.core.records import EndedFilter, JobState, PlannedJob
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import execute, fetch_rows
+from tasks.ledger.job_rows import build_row, read_state
 
 T = TypeVar("T")
 
@@ -44,13 +42,17 @@ async def write_plan(
     Returns:
         Number of paid jobs that are withdrawn by this.
     """
+    # Each salt has its own range, so a nightly run lists its images after those of the nights before.
     base = await _find_series_base(engine, salt)
     upsert = _build_upsert(engine.dialect.name)
+    # A commit per chunk: a million rows in one would hold the database for minutes, and memory with it.
     for chunk in _split_chunks(planned):
-        rows = [_build_row(item, base=base, run=run, salt=salt, now_us=now_us) for item in chunk]
+        rows = [build_row(item, base=base, run=run, salt=salt, now_us=now_us) for item in chunk]
         await execute(engine, upsert, rows)
+    # With `--limit` the rest of the manifest is unread, not removed.
     if not whole:
         return 0
+    # Every job that the manifest still has was just given this run's number.
     gone = (jobs.c.salt == salt) & (jobs.c.planned_run != run) & jobs.c.withdrawn.is_(False)
     paid = select(func.count()).select_from(jobs).where(gone & (jobs.c.attempts > 0))
     [(dropped,)] = await fetch_rows(engine, paid)
@@ -72,8 +74,10 @@ async def reopen(engine: AsyncEngine, ended: EndedFilter, *, run: int | None = N
         Number of reopened jobs.
     """
     mine = {} if run is None else {"planned_run": run}
+    # In flight again, not planned: the next run looks before it pays.
     again = case((jobs.c.state == JobState.HELD, JobState.SUBMITTING), else_=JobState.SUBMITTED)
     opened = {"state": case((_may_have_cost(), again), else_=JobState.PLANNED)}
+    # A dead worker's claim would keep the job from the others until its lease ends.
     forgotten = dict.fromkeys(("error_kind", "error_message", "claimed_by", "lease_until_us"))
     return await execute(engine, update(jobs).where(match_ended(ended)).values(opened | forgotten | mine))
 
@@ -104,6 +108,7 @@ def match_ended(ended: EndedFilter) -> ColumnElement[bool]:
 def _may_have_cost() -> ColumnElement[bool]:
     """Condition: the last attempt ended with a cost, or an unknown one, and can be looked up."""
     last = (attempts.c.job_id == jobs.c.job_id) & (attempts.c.number == jobs.c.attempts)
+    # A held job without an id is looked up by its input.
     can_be_asked = jobs.c.prediction_id.is_not(None) | (jobs.c.state == JobState.HELD)
     cost_nothing = attempts.c.cost_micros.is_not(None) & (attempts.c.cost_micros == 0)
     return can_be_asked & exists().where(last & ~cost_nothing).correlate(jobs)
@@ -131,6 +136,7 @@ async def count_paid_jobs(engine: AsyncEngine, salt: str) -> int:
 async def _find_series_base(engine: AsyncEngine, salt: str) -> int:
     """First sort key of this salt; salts are sorted by first use."""
     series = jobs.c.position // SERIES_WIDTH
+    # A salt that comes again keeps its place.
     if found := await fetch_rows(engine, select(series).where(jobs.c.salt == salt).limit(1)):
         return int(found[0][0]) * SERIES_WIDTH
     [(last,)] = await fetch_rows(engine, select(func.max(series)))
@@ -143,101 +149,7 @@ def _split_chunks(planned: Iterable[T]) -> Iterator[list[T]]:
         yield chunk
 
 
-def _build_row(item: PlannedJob, *, base: int, run: int, salt: str, now_us: int) -> dict[str, Any]:
-    job = item.job
-    return {
-        "job_id": job.job_id,
-        "position": base + job.position,
-        "planned_run": run,
-        "withdrawn": False,
-        "salt": salt,
-        "earlier": item.duplicate_number,
-        "id": job.id,
-        "line": job.line,
-        "sample": job.sample,
-        "prompt": job.prompt,
-        "negative_prompt": job.negative_prompt,
-        "backend": job.backend,
-        "backend_type": job.backend_type,
-        "model": job.model,
-        "requested_width": job.width,
-        "requested_height": job.height,
-        "aspect_ratio": job.aspect_ratio,
-        "steps": job.steps,
-        "seed": job.seed,
-        "requested_format": job.format,
-        "backend_opts": json.dumps(job.backend_opts, ensure_ascii=False, default=str),
-        "extra": json.dumps(job.extra, ensure_ascii=False, default=str),
-        "fallbacks": ",".join(job.fallbacks),
-        **{
-            f"input_{name}{suffix}": value
-            for name, reference in (("image", job.image), ("mask", job.mask))
-            for suffix, value in (("", reference and reference.address), ("_sha256", reference and reference.sha256))
-        },
-        "state": JobState.PLANNED,
-        "created_at_us": now_us,
-    }
-
-
-def job_from_row(row: Any) -> Job:
-    """Build a job from a row of `jobs`.
-
-    Raises:
-        InputError: The row holds values that no run writes: the ledger is damaged.
-    """
-    try:
-        return _build_job(row)
-    except (ValueError, TypeError, AttributeError, RecursionError) as exc:
-        raise build_damage(f"jobs of {row.job_id}", exc) from None
-
-
-def read_state(text: str) -> JobState:
-    """The state of a job as the ledger has it.
-
-    Raises:
-        InputError: It is none.
-    """
-    try:
-        return JobState(text)
-    except ValueError as exc:
-        raise build_damage("the state of a job", exc) from None
-
-
-def build_damage(where: str, exc: Exception) -> InputError:
-    """The error for a value of the ledger that cannot be read."""
-    return InputError(
-        f"the ledger is damaged: {error_text(where, most_chars=100)} cannot be read ({error_text(exc, most_chars=200)}). "
-        "Restore it from a copy of its folder or database"
-    )
-
-
-def _build_job(row: Any) -> Job:
-    return Job(
-        job_id=row.job_id,
-        position=row.position,
-        id=row.id,
-        line=row.line,
-        sample=row.sample,
-        prompt=row.prompt,
-        negative_prompt=row.negative_prompt,
-        backend=row.backend,
-        backend_type=row.backend_type,
-        model=row.model,
-        width=row.requested_width,
-        height=row.requested_height,
-        aspect_ratio=row.aspect_ratio,
-        steps=row.steps,
-        seed=row.seed,
-        format=row.requested_format,
-        backend_opts=json.loads(row.backend_opts),
-        extra=json.loads(row.extra),
-        fallbacks=tuple(filter(None, row.fallbacks.split(","))),
-        rerouted_from=row.rerouted_from,
-        image=ReferenceImage(row.input_image, row.input_image_sha256) if row.input_image else None,
-        mask=ReferenceImage(row.input_mask, row.input_mask_sha256) if row.input_mask else None,
-    )
-
-
+# Columns that a new manifest may change; all others decide the image, and are in its `job_id`.
 _PLACE = (
     "position",
     "planned_run",

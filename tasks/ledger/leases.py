@@ -30,7 +30,7 @@ IDS_PER_STATEMENT = 5_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTerms:
-    """How a worker claims jobs."""
+    """Terms on which a worker claims jobs."""
 
     owner: str
     """Name that no other worker ever has; see `make_owner`."""
@@ -61,17 +61,20 @@ class DatabaseNow(FunctionElement[int]):
 
 
 @compiles(DatabaseNow, "postgresql")
-def _now_in_postgresql(*_: Any, **__: Any) -> str:
+# `clock_timestamp`, not `now()`, which stands still in a transaction.
+def _compile_for_postgresql(*_: Any, **__: Any) -> str:
     return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
 
 @compiles(DatabaseNow, "sqlite")
-def _now_in_sqlite(*_: Any, **__: Any) -> str:
+# 2440587.5 is 1970-01-01 as a Julian day; 86,400 s in microseconds are a day.
+def _compile_for_sqlite(*_: Any, **__: Any) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
 
 def make_owner() -> str:
     """A unique worker name that shows host and process."""
+    # A process id comes again after a restart, and the dead worker's leases with it.
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
@@ -109,6 +112,7 @@ async def claim(
         .where(meant & jobs.c.position.between(first, last) & _is_free(terms.owner))
         .order_by(jobs.c.position)
         .limit(at_most)
+        # Workers that ask at once take different jobs, instead of waiting for each other.
         .with_for_update(skip_locked=True)
         .cte("free")
     )
@@ -119,7 +123,9 @@ async def claim(
         .returning(jobs.c.job_id)
     )
     taken = {job_id for (job_id,) in await fetch_rows(engine, taking)}
+    # Read after the claim: only now can no other worker change their states.
     claimed = await find_open_jobs(engine, first, last, owner=terms.owner) if taken else []
+    # Jobs that this owner has in hand already are found too.
     return [entry for entry in claimed if entry.job.job_id in taken]
 
 
@@ -129,6 +135,7 @@ async def renew(engine: AsyncEngine, terms: LeaseTerms, job_ids: Collection[str]
     Returns:
         Ids of the jobs still held; the leases on the others have ended.
     """
+    # Once it ended, another worker may have begun to count on it.
     lives = jobs.c.lease_until_us > DatabaseNow()
     return await _update_mine(engine, terms.owner, job_ids, lives, lease_until_us=_compute_lease_end(terms))
 
@@ -166,8 +173,10 @@ def read_seconds_left(db: Connection, owner: str, job_ids: Iterable[str]) -> dic
     A lease that ended without being taken over is still held, with a negative rest.
     """
     if db.dialect.name == "sqlite":
+        # SQLite has no row locks, so the whole file is locked before it is read.
         db.execute(text("BEGIN IMMEDIATE"))
     left_us = jobs.c.lease_until_us - DatabaseNow()
+    # In one order, or two workers that lock the same rows could wait for each other for ever.
     query = select(jobs.c.job_id, left_us).order_by(jobs.c.job_id).with_for_update()
     found: dict[str, float] = {}
     for chunk in _split_chunks(sorted(job_ids)):
@@ -193,6 +202,7 @@ async def _update_mine(
 
 
 def _is_free(owner: str) -> ColumnElement[bool]:
+    # Not its own: the job may still be in hand here, though the lease ended.
     return or_(jobs.c.claimed_by.is_(None), (jobs.c.claimed_by != owner) & (jobs.c.lease_until_us < DatabaseNow()))
 
 

@@ -42,9 +42,11 @@ def lock_folder(out: Path, *, shown: str | None = None) -> Iterator[None]:
         OutputError: The folder cannot be made or written.
     """
     lock = FileLock(out / LOCK_NAME)
+    # A file of that name, before `mkdir` says so in words of its own.
     require_folder(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        # Never waited for: the run that holds it may take hours.
         lock.acquire(blocking=False)
         # Replaced, never written through: a link of that name would lead out of the folder.
         write_atomically(out / HOLDER_NAME, f"process {os.getpid()} on {socket.gethostname()}".encode())
@@ -57,6 +59,7 @@ def lock_folder(out: Path, *, shown: str | None = None) -> Iterator[None]:
     try:
         yield
     finally:
+        # While the lock is held: the next holder's name must not be removed.
         (out / HOLDER_NAME).unlink(missing_ok=True)
         lock.release()
 
@@ -79,6 +82,7 @@ def require_no_workers(out: str, leases: Sequence[LivingLease]) -> None:
 def _read_holder(out: Path) -> str:
     path = out / HOLDER_NAME
     try:
+        # Anyone who writes in the folder could point it at a private file, which a message would show.
         text = "" if path.is_symlink() else path.read_text(errors="replace")
     except OSError:
         text = ""
@@ -87,6 +91,7 @@ def _read_holder(out: Path) -> str:
 
 def is_locked(out: Path) -> bool:
     """True while a living run holds the folder."""
+    # A look must leave no file in somebody's folder.
     if not (out / LOCK_NAME).exists():
         return False
     lock = FileLock(out / LOCK_NAME)
@@ -102,6 +107,7 @@ def is_locked(out: Path) -> bool:
 def _is_locked_by_another(path: Path) -> bool:
     try:
         with path.open("rb") as file:
+            # Shared, because an exclusive lock needs a file that is open for writing on some systems.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -13,7 +13,7 @@ from tasks.core.errors import InputError
 from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.verdicts import SELECT_JOBS
 
-SHORTEST_PREFIX = 4
+SHORTEST_PREFIX = 4  # hex digits; fewer match too many jobs of any batch
 SHOWN = 10
 """Maximum number of candidates in a message."""
 PROMPT_SHOWN = 50
@@ -30,9 +30,12 @@ async def find_job(engine: AsyncEngine, out: object, wanted: str) -> RowMapping:
     """
     found = await _find_matching(engine, jobs.c.id == wanted)
     if not found:
+        # A file name as a shell completes it, with the folder in front.
         found = await _find_matching(engine, jobs.c.file_name == wanted.removeprefix("./").removeprefix(f"{out}/"))
     start = wanted.lower()
+    # Last: an id of the manifest may look like hex digits.
     if not found and len(start) >= SHORTEST_PREFIX and set(start) <= set(hexdigits):
+        # A range of the primary key; LIKE would read the whole table.
         found = await _find_matching(engine, jobs.c.job_id.between(start, start + "g"))
     found = [row for row in found if not row["withdrawn"]] or found
     if len(found) == 1:
@@ -58,7 +61,7 @@ async def find_job_row(engine: AsyncEngine, job_id: str) -> Row[Any] | None:
 
 
 async def find_jobs_by_run(engine: AsyncEngine, run: int) -> Sequence[RowMapping]:
-    """Where each job that this run planned ended, in manifest order; for runs of a few jobs."""
+    """The files and ends of the jobs that this run planned, in manifest order; for runs of a few jobs."""
     async with engine.connect() as db:
         columns = (jobs.c.file_name, jobs.c.state, jobs.c.error_kind, jobs.c.error_message)
         query = select(*columns).where(jobs.c.planned_run == run).order_by(jobs.c.position, jobs.c.job_id)
@@ -74,7 +77,7 @@ async def find_jobs_by_salt(engine: AsyncEngine, salt: str) -> Sequence[Row[Any]
 async def find_ids_by_prefix(engine: AsyncEngine, start: str, *, limit: int | None = None) -> frozenset[str]:
     """Ids of rows that begin with this text; of many, so many at most."""
     async with engine.connect() as db:
-        begins = jobs.c.id.startswith(start, autoescape=True)
+        begins = jobs.c.id.startswith(start, autoescape=True)  # `_` and `%` are common in ids
         query = select(jobs.c.id).where(begins).distinct().limit(limit)
         return frozenset((await db.execute(query)).scalars())
 
@@ -88,6 +91,7 @@ async def get_attempts(engine: AsyncEngine, job_id: str) -> Sequence[RowMapping]
 
 async def _find_matching(engine: AsyncEngine, condition: ColumnElement[bool]) -> Sequence[RowMapping]:
     async with engine.connect() as db:
+        # One more than is shown tells that there are more.
         query = SELECT_JOBS.where(condition).order_by(jobs.c.position).limit(SHOWN + 1)
         return (await db.execute(query)).mappings().all()
 

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.records import IN_FLIGHT_STATES, OPEN_STATES, Job, JobState, Prediction
 from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.database.transactions import fetch_rows
-from tasks.ledger.jobs import is_wanted, job_from_row, read_state
+from tasks.ledger.job_rows import job_from_row, read_state
+from tasks.ledger.jobs import is_wanted
 
 IS_OPEN = jobs.c.state.in_(OPEN_STATES) & (is_wanted() | jobs.c.state.in_(IN_FLIGHT_STATES))
 
@@ -91,6 +92,7 @@ async def bound_selection(engine: AsyncEngine, selection: Selection) -> Selectio
 
 async def list_shards(engine: AsyncEngine, size: int, selection: Selection) -> AsyncIterator[Shard]:
     """The selected open jobs in manifest order, cut into ranges of `size`."""
+    # Pages by sort key, not OFFSET: jobs end while the shards run, and an offset would skip others.
     number, left, after = 0, selection.limit, -1
     while left is None or left > 0:
         take = size if left is None else min(size, left)
@@ -113,7 +115,7 @@ async def list_shards(engine: AsyncEngine, size: int, selection: Selection) -> A
 
 
 async def count_open(engine: AsyncEngine, selection: Selection) -> int:
-    """How many of the selected jobs are left to do."""
+    """Count the selected jobs that are left to do."""
     [(found,)] = await fetch_rows(engine, select(func.count()).select_from(jobs).where(_is_open(selection)))
     return int(found) if selection.limit is None else min(found, selection.limit)
 
@@ -122,6 +124,7 @@ async def find_open_backends(engine: AsyncEngine, selection: Selection) -> list[
     """Names of the backend instances that the selected open jobs use or fall back to; the limit is ignored."""
     query = select(jobs.c.backend, jobs.c.fallbacks).where(_is_open(selection)).distinct()
     routes = await fetch_rows(engine, query)
+    # In the order of first use. Fallbacks too, because a job may arrive at one in the middle of the run.
     return list(dict.fromkeys(name for first, later in routes for name in (first, *filter(None, later.split(",")))))
 
 
@@ -154,7 +157,7 @@ async def find_open_jobs(
             func.coalesce(attempts.c.cost_micros, attempts.c.reserved_micros).label("reserved_micros"),
             is_wanted().label("is_wanted"),
         )
-        .join(attempts, last_attempt, isouter=True)
+        .join(attempts, last_attempt, isouter=True)  # a job that was never sent has none
         .where(_is_open(Selection(planned_run=planned_run, backend=backend)) & jobs.c.position.between(first, last))
         .order_by(jobs.c.position)
     )
@@ -182,6 +185,7 @@ def _build_open_job(row: Any) -> OpenJob:
         started_at_us=row.started_at_us,
         sent_at_us=row.sent_at_us,
         reserved_micros=row.reserved_micros,
+        # Only `reopen` puts a job in flight whose attempt has ended.
         asked_again=row.state != JobState.PLANNED and row.ended_at_us is not None,
         withdrawn=not row.is_wanted,
     )

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.records import Counts, EndedFilter, Job, JobState
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import fetch_mappings, fetch_rows
-from tasks.ledger.jobs import is_wanted, job_from_row, match_ended, read_state
+from tasks.ledger.job_rows import job_from_row, read_state
+from tasks.ledger.jobs import is_wanted, match_ended
 from tasks.ledger.verdicts import SELECT_JOBS
 
 IN_ORDER = (jobs.c.position, jobs.c.job_id)
@@ -47,6 +48,7 @@ async def find_attempts_by_id(
     """
     found: dict[str, set[tuple[str, int]]] = {}
     wanted = sorted(ids)
+    # SQLite builds may take no more than 999 values in a statement.
     for start in range(0, len(wanted), IDS_PER_STATEMENT):
         chunk = wanted[start : start + IDS_PER_STATEMENT]
         of_attempts = select(attempts.c.prediction_id, attempts.c.job_id, attempts.c.number)
@@ -63,11 +65,13 @@ async def find_attempts_by_id(
 
 async def count_jobs(engine: AsyncEngine) -> Counts:
     """Jobs by state and error kind, and the money of all attempts."""
+    # Jobs that left the manifest are not counted; the money of their attempts is.
     mine = jobs.c.withdrawn.is_(False)
     kinds = select(jobs.c.error_kind, func.count()).where(mine & jobs.c.error_kind.is_not(None))
     ended = attempts.c.ended_at_us.is_not(None)
     money = select(
         func.coalesce(func.sum(attempts.c.cost_micros), 0),
+        # An attempt in flight has no cost yet; that is not an unknown one.
         func.count().filter(ended & attempts.c.cost_micros.is_(None)),
     )
     states = await fetch_rows(engine, select(jobs.c.state, func.count()).where(mine).group_by(jobs.c.state))
@@ -102,6 +106,7 @@ async def sum_committed_micros(engine: AsyncEngine) -> int:
 async def find_last_activity_us(engine: AsyncEngine) -> int | None:
     """Time of the last event in the batch, in microseconds since 1970 UTC; None before the first."""
     columns = (attempts.c.ended_at_us, attempts.c.started_at_us, runs.c.ended_at_us, runs.c.started_at_us)
+    # One query a column: the greatest of several is written differently in SQLite and PostgreSQL.
     latest = [await fetch_rows(engine, select(func.max(column))) for column in columns]
     return max((int(instant) for [(instant,)] in latest if instant is not None), default=None)
 

@@ -51,6 +51,7 @@ async def begin_run(engine: AsyncEngine, start: RunStart, *, now_us: int) -> int
         The run's number, 1 for the batch's first.
     """
     async with engine.begin() as db:
+        # Safe without a sequence: the caller holds the batch's lock.
         number = (await db.execute(select(func.coalesce(func.max(runs.c.number), 0)))).scalar_one() + 1
         values = {
             "number": number,
@@ -117,6 +118,7 @@ def parse_settings(run: RunRecord) -> Settings:
         return Settings.model_validate_json(run.start.settings)
     except ValidationError as exc:
         where = ".".join(map(str, exc.errors()[0]["loc"])) or "all of them"
+        # The field's name only: a value could be a secret that another version wrote.
         raise InputError(
             f"the settings of run {run.number} in the ledger cannot be read ({where}); give yours with --config"
         ) from None

@@ -1,4 +1,4 @@
-"""How the jobs of one range stand: what a task run reports of its shard."""
+"""Counts of one range's jobs by their end, for the report of its task run."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ async def count_shard(
     if planned_run is not None:
         mine &= jobs.c.planned_run == planned_run
     if backend is not None:
+        # A job that was handed over in this shard has another backend by now.
         mine &= (jobs.c.backend == backend) | (jobs.c.rerouted_from == backend)
     grouped = select(jobs.c.state, jobs.c.error_kind, func.count(), func.max(jobs.c.error_message)).where(mine)
     succeeded, left_open = 0, 0

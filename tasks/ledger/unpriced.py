@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.records import Job
 from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.database.transactions import execute, fetch_rows
-from tasks.ledger.jobs import job_from_row
+from tasks.ledger.job_rows import job_from_row
 
 PAGE_ROWS = 2_000
 
@@ -34,6 +34,7 @@ async def read_unpriced_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[Unp
         .where(attempts.c.cost_micros.is_(None) & attempts.c.reserved_micros.is_(None))
         .limit(PAGE_ROWS)
     )
+    # No page key: rows with a reservation are not found again.
     while rows := await fetch_rows(engine, query):
         yield [UnpricedAttempt(job_from_row(row), row.number, row.sent_to) for row in rows]
 

@@ -37,6 +37,7 @@ async def read_usage_pages(
             attempts.c.ended_at_us,
             attempts.c.latency_ms,
             attempts.c.cost_micros,
+            # The attempt's backend was paid; the job may have gone on to another.
             attempts.c.backend,
             jobs.c.backend.label("job_backend"),
             jobs.c.model,
@@ -50,6 +51,7 @@ async def read_usage_pages(
     )
     key = tuple_(attempts.c.job_id, attempts.c.number)
     while True:
+        # `without` grows while this runs: rows that the sink refuses would be read for ever.
         rows = await fetch_mappings(engine, query.where(key.not_in(list(without))))
         if not rows:
             return
@@ -58,13 +60,14 @@ async def read_usage_pages(
 
 async def mark_pushed(engine: AsyncEngine, rows: Sequence[RowMapping], *, now_us: int) -> None:
     """Note that the usage rows of these attempts are in the sink; one that has ended anew meanwhile stays pending."""
+    # With the end: an attempt that was collected anew during the push has another cost.
     pushed = [(row["job_id"], row["number"], row["ended_at_us"]) for row in rows]
     mine = tuple_(attempts.c.job_id, attempts.c.number, attempts.c.ended_at_us).in_(pushed)
     await execute(engine, update(attempts).where(mine).values(usage_pushed_at_us=now_us))
 
 
 async def count_usage(engine: AsyncEngine) -> tuple[int, int]:
-    """How many usage rows are pushed, and how many are pending."""
+    """Count the usage rows that are pushed, and those that are pending."""
     done = func.count().filter(attempts.c.usage_pushed_at_us > CHANGED)
     [(pushed, pending)] = await fetch_rows(engine, select(done, func.count().filter(_is_pending())))
     return int(pushed), int(pending)
@@ -73,6 +76,7 @@ async def count_usage(engine: AsyncEngine) -> tuple[int, int]:
 def _is_pending() -> ColumnElement[bool]:
     """Condition: the attempt has a row that the sink does not have, or has as it was before."""
     pushed_at, cost = attempts.c.usage_pushed_at_us, attempts.c.cost_micros
+    # An image has a row even if it was free; an attempt without one only if it may be on the bill.
     costs = or_(attempts.c.state == JobState.SUCCEEDED, cost.is_(None), cost != 0)
     has_ended = attempts.c.state.in_(ENDED_STATES) & attempts.c.ended_at_us.is_not(None)
     return and_(has_ended, or_(pushed_at == CHANGED, and_(pushed_at.is_(None), costs)))

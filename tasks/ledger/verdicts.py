@@ -1,4 +1,4 @@
-"""What people say of a batch's images: picked, rejected, a rating, a note.
+"""People's judgements of a batch's images: picked, rejected, a rating, a note.
 
 Every judgement is a row of its own, so nothing is lost: an undo is one more row. The last row of a job counts.
 """
@@ -35,12 +35,14 @@ class Verdict:
 
 def _rank(*partition: str) -> Select[tuple[object, ...]]:
     """The rows with their number, the last judgement of each partition first."""
+    # Two reviewers may judge in the same microsecond; the name makes the order the same every time.
     order = (verdicts.c.at_us.desc(), verdicts.c.reviewer)
     place = func.row_number().over(partition_by=[verdicts.c[name] for name in partition], order_by=order)
     return select(verdicts, place.label("place"))
 
 
 _ranked = _rank("job_id").subquery()
+# A subquery, so that every reader of jobs gets the judgement in one pass.
 _effective = select(_ranked).where(_ranked.c.place == 1).subquery()
 SELECT_JOBS = select(jobs, _effective.c.verdict, _effective.c.rating, _effective.c.note).outerjoin(
     _effective, _effective.c.job_id == jobs.c.job_id

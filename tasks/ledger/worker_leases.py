@@ -38,6 +38,7 @@ class WorkerLeases:
         backend: str | None = None,
     ) -> list[OpenJob]:
         """See `tasks.ledger.leases.claim`."""
+        # Before the question: the time that the answer takes is on the safe side.
         until_s = self._end_of_a_lease()
         claimed = await claim(
             self._engine, first, last, self.terms, at_most=at_most, planned_run=planned_run, backend=backend
@@ -51,6 +52,7 @@ class WorkerLeases:
         Raises:
             LeaseLost: Too little of its lease is left, or nothing.
         """
+        # The boot clock counts a laptop's sleep, during which the database's clock went on.
         left_s = self._until_s.get(job.job_id, 0.0) - self._clock.since_boot_s()
         if left_s < self.terms.send_margin_s:
             raise LeaseLost(f"{job.label}: its lease ends too soon to send it; another worker goes on with it")
@@ -63,6 +65,7 @@ class WorkerLeases:
         """Extend every lease to full length; leases that ended are dropped."""
         until_s, asked = self._end_of_a_lease(), frozenset(self._until_s)
         held = await renew(self._engine, self.terms, asked)
+        # Jobs may have been claimed or ended during the await.
         for job_id in asked & self._until_s.keys():
             if job_id in held:
                 self._until_s[job_id] = until_s
@@ -101,6 +104,7 @@ class WorkerLeases:
             await self._clock.sleep(self.terms.lease_s / RENEWALS)
             try:
                 await self.renew()
+            # Goes on renewing: jobs in flight are still worth their leases when the server is back.
             except BatchStopped as stopped:
                 on_failure(stopped)
 

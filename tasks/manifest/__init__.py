@@ -1,7 +1,8 @@
 """Step 1: a manifest's rows become prompts, row by row, with every problem placed.
 
-`source` finds the files (`remote` fetches them, `plain_copy` unpacks and decodes them, `detect` knows their format).
-A module for each format gives raw rows. `names` and `columns` decide what each column means, `requests` looks into
+`source` opens the files (`part_files` finds them, `remote` fetches them, `plain_copy` unpacks and decodes them, `detect`
+knows their format). A module for each format gives raw rows. `names` and `meanings` say what each column means, `columns`
+sorts the cells by that, `requests` looks into
 request files, and `rows` validates. No format that can be read row by row is ever held whole in memory, and a
 manifest can be read more than once.
 """
@@ -31,6 +32,7 @@ def read_prompts(manifest: Manifest, findings: Findings | None = None) -> Iterat
     findings = Findings() if findings is None else findings
     findings.notes |= dict.fromkeys(manifest.notes)
     for file in manifest.files:
+        # The `columns:` of one file say nothing about the next.
         findings.columns.clear()
         sorter = ColumnSorter(manifest.options, findings)
         for row in _read_rows(file, manifest.options, findings):
@@ -43,6 +45,7 @@ def read_prompts(manifest: Manifest, findings: Findings | None = None) -> Iterat
 
 def _read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:
     try:
+        # Loaded by name: PyArrow and the spreadsheet reader take a while, and a manifest needs one of them at most.
         yield from import_module(FORMATS[file.format]).read_rows(file, options, findings)
     except OSError as exc:  # gone since it was opened, or its disk fails
         yield Problem(file.display, None, None, f"cannot be read ({exc.strerror or exc})")

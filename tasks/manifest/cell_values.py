@@ -50,7 +50,9 @@ def make_whole_number(what: str, limits: tuple[int, int], unit: str = "") -> Cal
 
     def parse(value: Any) -> int:
         if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+            # By text, not by `float`: a seed of 19 digits would lose its last ones.
             number = int(value.split(".")[0])
+        # pandas writes whole numbers of a column with gaps as 42.0.
         elif isinstance(value, int | float | Decimal) and not isinstance(value, bool) and _is_whole(value):
             number = int(value)
         else:
@@ -83,6 +85,7 @@ def parse_text(value: Any) -> str:
         raise ValueError(f"{show(value)} is not text; write one, and a row for each")  # noqa: TRY004  pydantic reads ValueError
     if not isinstance(value, str):
         raise ValueError(f"{show(value)} is not text; put it in quotes")  # noqa: TRY004  pydantic reads ValueError
+    # No database stores it, and no service takes it.
     if "\0" in value:
         raise ValueError("holds a NUL character; remove it")
     if len(value) > PROMPT_CHARS:
@@ -101,8 +104,10 @@ def parse_id(value: Any) -> str:
     """A text that can be a part of a file name. Whole numbers of any type are written without a point."""
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool) and _is_whole(value):
         _check_digits(value)
+        # 7.0 and 7 are one id, whichever program wrote the table.
         value = str(int(value))
     text = parse_text(value).strip()
+    # The id becomes a file name: it must not lead into another folder.
     if not text or len(text) > ID_CHARS or text in {".", ".."} or _UNFIT_FOR_ID.search(text):
         raise ValueError(
             f"{show(value)} cannot be a part of a file name; use 1 to {ID_CHARS} characters without / or \\"
@@ -125,11 +130,13 @@ def parse_size(value: Any) -> dict[str, Any]:
     """Width and height, or the aspect ratio, of a `size` cell; nothing for `auto`."""
     if isinstance(value, Mapping) and {"width", "height"} <= value.keys():
         return {"width": value["width"], "height": value["height"]}
+    # YAML reads 1:30 as a number; `keep_texts` has given the text back.
     text = value.strip().lower() if isinstance(value, str) else ""
     if text in {"auto", "default"}:
         return {}
     if text in SIZE_NAMES:
         return dict(zip(("width", "height"), SIZE_NAMES[text], strict=True))
+    # `x`, the multiplication sign and `*` are all in use.
     if sides := _SIDES.fullmatch(text.removesuffix("px").strip()) or _PAIR.fullmatch(text):
         return {"width": int(sides[1]), "height": int(sides[2])}
     if _RATIO.fullmatch(text):
@@ -155,6 +162,7 @@ def parse_format(value: Any) -> str:
 
 def parse_address(value: Any) -> str:
     """The path or address of an image."""
+    # The image columns of `datasets` are structs of bytes and path.
     content = value.get("bytes", "") if isinstance(value, Mapping) else value
     if content is None or isinstance(content, bytes):
         raise ValueError(
@@ -185,6 +193,7 @@ def parse_option_text(value: Any) -> Any:
     if not isinstance(value, str):
         return int(value) if isinstance(value, Decimal) and _is_whole(value) else value
     try:
+        # Spreadsheets write TRUE.
         parsed = json.loads(value.lower() if value.lower() in {"true", "false"} else value)
     except (ValueError, RecursionError):
         return value
@@ -196,6 +205,7 @@ def parse_guidance(value: Any) -> float:
     if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip()):
         value = value.replace(",", ".")
     try:
+        # `float(True)` would be a guidance of 1.
         number = float("nan" if isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError):
         number = nan

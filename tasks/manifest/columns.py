@@ -14,39 +14,16 @@ from typing import Any
 
 from tasks.core.records import Problem
 from tasks.manifest.header import explain_lack
-from tasks.manifest.names import (
-    NAMES,
-    SETTINGS,
-    TEXT_COLUMNS,
-    TOGETHER,
-    find_alias,
-    fold_name,
-    guess_column,
-)
-from tasks.manifest.reading import CARRY, IGNORE, MOST_LISTED, OPTION, Findings, ReadOptions
+from tasks.manifest.meanings import ALSO, ASK, OWN_MEANINGS, find_meanings, get_listed_meaning
+from tasks.manifest.names import NAMES, fold_name
+from tasks.manifest.reading import IGNORE, MOST_LISTED, OPTION, Findings, ReadOptions
 
 NULL_WORDS = frozenset(
     {"nan", "-nan", "none", "null", "nil", "na", "n/a", "<na>", "#n/a", "#na", "nat", "(null)", "\\n", "1.#qnan"}
 )
 """Ways in which pandas, R, databases and spreadsheets write that there is no value."""
-ASK = "ask"
-ALSO = "also"
-"""A second name of a column: it counts where the first gives nothing, and asks where the two differ."""
 MOST_LAYOUTS = 256
-
-_OWN_TABLE = frozenset({"job_id", "sample", "backend_type", "prompt_hash"})
-_OWN_MEANINGS = {
-    **{name: name for name in ("id", "prompt", "negative_prompt", "backend", "aspect_ratio", "steps", "seed", "extra")},
-    "requestedwidth": "width",
-    "requestedheight": "height",
-    "backendopts": "backend_opts",
-    "negativeprompt": "negative_prompt",
-    "aspectratio": "aspect_ratio",
-    "inputimage": "image",
-    "inputmask": "mask",
-    "sample": "sample",
-}
-"""Columns of a batch's own table that make the same image again; the others record what came of it."""
+"""Sets of names that are remembered; rows with keys of their own each would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +66,14 @@ class ColumnSorter:
 
     def sort(self, cells: Mapping[str, Any]) -> Cells:
         """The cells by what their columns mean."""
+        # Worked out once for rows with the same names: a million rows share one layout.
         meanings = self._layout(tuple(cells))
         sorted_cells = Cells(spelled={meaning: name for name, meaning in meanings.items() if meaning in NAMES})
         seconds: dict[str, Any] = {}
         for name, meaning in meanings.items():
             value = cells[name]
-            if meaning in NAMES or meaning in _OWN_MEANINGS.values():
+            if meaning in NAMES or meaning in OWN_MEANINGS.values():
+                # An empty prompt is kept, because it is an error and not a default.
                 if meaning == "prompt" or not is_missing(value):
                     sorted_cells.known[meaning] = value
                 if meaning == "model":  # checked against the backend, and kept beside the image
@@ -107,6 +86,7 @@ class ColumnSorter:
                     sorted_cells.options[meaning.partition(":")[2]] = value
             elif not meaning.startswith(IGNORE):
                 sorted_cells.extra[name] = None if _is_nan(value) else value
+        # The first name of a column wins; a second one fills what it leaves empty.
         sorted_cells.known = {**seconds, **sorted_cells.known}
         return sorted_cells
 
@@ -115,14 +95,17 @@ class ColumnSorter:
         problems: list[Problem] = []
         layout = self._layout(tuple(cells))
         for name, meaning in self._questions[tuple(cells)]:
+            # A column that gives nothing changes nothing, so nobody has to answer for it.
             if is_missing(cells[name]) or name in row.confirmed:
                 continue
             kind, _, detail = meaning.partition(":")
             if kind == ALSO:
                 first = next(other for other, its_meaning in layout.items() if its_meaning == detail)
+                # Both say the same, as exports of some tools do.
                 if is_missing(cells[first]) or str(cells[first]) == str(cells[name]):
                     continue
                 detail = f"means {detail}, as the column {first!r} does, and says something else"
+            # Once for the file: a question for each of a million rows would hide the others.
             if fold_name(name) not in self.findings.asked:
                 self.findings.asked.add(fold_name(name))
                 line = row.cell_lines.get(name, row.line)
@@ -143,68 +126,15 @@ class ColumnSorter:
         """Map each name of a row to its meaning; rows of one file mostly share it."""
         if (known := self._layouts.get(names)) is not None:
             return known
-        meanings = _find_meanings(names, {**self.findings.columns, **self.options.columns})
+        meanings = find_meanings(names, {**self.findings.columns, **self.options.columns})
         if len(self._layouts) >= MOST_LAYOUTS:
             self._layouts.clear()
             self._questions.clear()
         self._layouts[names] = meanings
         self._questions[names] = [item for item in meanings.items() if item[1].startswith((f"{ASK}:", f"{ALSO}:"))]
         for name, meaning in meanings.items():
-            self.findings.note_column(name, _get_listed(meaning))
+            self.findings.note_column(name, get_listed_meaning(meaning))
         return meanings
-
-
-def _find_meanings(names: tuple[str, ...], given_columns: Mapping[str, str]) -> dict[str, str]:
-    """By name: a column, `option:NAME`, `carry`, `ignore:WHY` or `ask:WHY`."""
-    if names and set(names) >= _OWN_TABLE:
-        return {name: _get_given(name, given_columns) or _get_own(name) for name in names}
-    folded = {fold_name(name) for name in names}
-    meanings: dict[str, str] = {}
-    ranks: dict[str, tuple[int, str]] = {}
-    for name in names:
-        if given := _get_given(name, given_columns):
-            meanings[name] = given
-            if given in NAMES:
-                ranks[given] = (-1, name)
-            continue
-        alias = find_alias(name)
-        needs = TOGETHER.get(fold_name(name))
-        if alias is None or (needs is not None and needs not in folded):
-            meanings[name] = _judge_unknown(name)
-            continue
-        column, rank = alias
-        if (best := ranks.get(column)) is None or rank < best[0]:
-            ranks[column] = (rank, name)
-        meanings[name] = column
-    for name, meaning in meanings.items():
-        if meaning in NAMES and ranks[meaning][1] != name:
-            meanings[name] = CARRY if meaning in TEXT_COLUMNS else f"{ALSO}:{meaning}"
-    return meanings
-
-
-def _get_listed(meaning: str) -> str:
-    """The meaning as it is listed for people."""
-    kind, _, detail = meaning.partition(":")
-    return {ASK: CARRY, ALSO: detail}.get(kind, meaning)
-
-
-def _get_given(name: str, given_columns: Mapping[str, str]) -> str | None:
-    meaning = given_columns.get(fold_name(name))
-    return f"{OPTION}:{name}" if meaning == OPTION else meaning
-
-
-def _get_own(name: str) -> str:
-    meaning = _OWN_MEANINGS.get(fold_name(name))
-    return meaning or f"{IGNORE}:a record of the batch that this table is of"
-
-
-def _judge_unknown(name: str) -> str:
-    if fold_name(name) in SETTINGS:
-        return f"{ASK}:is a setting of other tools and does nothing here"
-    if name.startswith("--"):
-        return f"{ASK}:is an option that nothing here reads"
-    near = guess_column(name)
-    return CARRY if near is None else f"{ASK}:looks like {near}"
 
 
 def _ask(name: str, reason: str) -> str:
@@ -217,6 +147,7 @@ def _ask(name: str, reason: str) -> str:
 def is_missing(value: Any) -> bool:
     """True if a cell gives nothing: null, NaN, an empty text, or a word for a missing value."""
     if isinstance(value, str):
+        # The length first: most cells are prompts, and stripping each would cost more than all the rest.
         return not value or (len(value) < 12 and value.strip().casefold() in NULL_WORDS)  # noqa: PLR2004  longer than any
     return value is None or _is_nan(value)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from tasks.manifest.names import holds_prompts
+from tasks.manifest.plain_copy import get_unpacked_name
 
 FORMATS = {
     "yaml": "tasks.manifest.formats.yaml_rows",
@@ -47,6 +49,11 @@ _NESTED = re.compile(r":\s*[\[{]")
 _EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
+def get_named_format(name: str) -> str | None:
+    """The format that a file's name ends in, a compression aside; None for none of ours."""
+    return EXTENSIONS.get(Path(get_unpacked_name(name)).suffix.lower())
+
+
 def detect_format(head: bytes, named: str | None) -> str:
     """The format of a file that begins with `head`, decoded text aside.
 
@@ -54,6 +61,7 @@ def detect_format(head: bytes, named: str | None) -> str:
         head: Its first bytes.
         named: The format that its name says; None for standard input, where text is what remains when in doubt.
     """
+    # The bytes before the name: files are renamed, and downloads lose their endings.
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith(_EXCEL):
@@ -61,6 +69,7 @@ def detect_format(head: bytes, named: str | None) -> str:
     if named in {"json", "jsonl"}:
         return _detect_json(head.decode("utf-8-sig", "replace"), named)
     if named is None:
+        # Standard input has no name.
         return _sniff(head.decode("utf-8-sig", "replace").lstrip("\ufeff"))
     return named
 
@@ -74,6 +83,7 @@ def _detect_json(text: str, named: str) -> str:
     first, _, rest = text.partition("\n")
     if named == "jsonl":
         # One line that holds lists or objects may be all of the rows.
+        # A head that is cut may belong to a long first line.
         is_whole = len(text) < SNIFFED_CHARS and not rest.strip() and bool(_NESTED.search(first))
         return "json" if is_whole or first.strip() == "{" else "jsonl"
     is_line = first.rstrip().endswith(("}", '"')) and rest.lstrip().startswith(("{", '"'))
@@ -81,6 +91,7 @@ def _detect_json(text: str, named: str) -> str:
 
 
 def _sniff(text: str) -> str:
+    # A comment at the top says nothing about the format.
     lines = (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
     first = next(lines, "").strip("\r\n")
     if first.lstrip().startswith("{"):
@@ -100,6 +111,7 @@ def find_delimiter(header: str) -> str | None:
     """Find the delimiter of a line that is the header of a table of prompts; None where it is none."""
     for delimiter in DELIMITERS:
         names = [cell.strip(' "') for cell in header.split(delimiter)]
+        # A prompt may have commas too: a header is short names, one of which means the prompt.
         if len(names) > 1 and holds_prompts(names) and all(map(_is_name, names)):
             return delimiter
     return None

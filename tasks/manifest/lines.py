@@ -28,6 +28,7 @@ def read_lines(path: Path, file: str) -> Iterator[tuple[int, str | Problem]]:
     """The lines of a UTF-8 file with their numbers, line ends kept; a line that cannot be read is a problem."""
     with path.open("rb") as stream:
         number = 0
+        # Bounded: a file without line ends would come as one string of gigabytes.
         while raw := stream.readline(LINE_BYTES):
             number += 1
             if len(raw) == LINE_BYTES and not raw.endswith(b"\n") and _skip_line(stream):

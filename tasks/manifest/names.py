@@ -105,6 +105,7 @@ PROMPT_NAMES = frozenset(alias for alias, (column, _) in _ALIASES.items() if col
 @lru_cache(maxsize=8_192)
 def fold_name(name: str) -> str:
     """The name without case, spaces, underscores, hyphens and invisible characters."""
+    # Invisible characters come from spreadsheets and web pages, and make two equal names differ.
     return _BETWEEN.sub("", name).casefold()
 
 
@@ -127,6 +128,7 @@ def holds_prompts(names: Iterable[str]) -> bool:
 def guess_column(name: str) -> str | None:
     """The column that a misspelt name looks like; None where it looks like none."""
     folded = fold_name(name)
+    # Short names are one letter from everything.
     if len(folded) < SHORTEST_MISSPELT or folded in WORDS:
         return None
     letters = frozenset(folded)

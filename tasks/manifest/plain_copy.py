@@ -72,6 +72,7 @@ def unpack(path: Path, folder: Path) -> Path:
         UnreadableCopy: It is damaged, or unpacks to more than `MOST_UNPACKED_BYTES`.
     """
     with path.open("rb") as file:
+        # By its first bytes, because a name may keep or lose its ending on the way.
         head = file.read(6)
     opener = next((opener for magic, opener in _PACKED.items() if head.startswith(magic)), None)
     if opener is None:
@@ -100,9 +101,11 @@ def decode(path: Path, folder: Path, *, encoding: str | None, may_be_latin: bool
     with path.open("rb") as file:
         head = file.read(4_096)
     known = encoding or _find_marked(head) or _find_unmarked_utf16(head)
+    # The user's word, then a mark, then the pattern of zeros.
     if known is not None and codecs.lookup(known).name != "utf-8":
         return PlainCopy(_recode(path, folder, known))
     has_return, is_damaged, is_latin = _survey(path)
+    # Only spreadsheets write it; in a text file the same bytes are more likely damage.
     if is_damaged and may_be_latin and encoding is None and is_latin:
         example = _find_latin_line(path)
         return PlainCopy(
@@ -110,6 +113,7 @@ def decode(path: Path, folder: Path, *, encoding: str | None, may_be_latin: bool
             f"is not UTF-8 and was read as Windows-1252 ({example}); say --encoding if that is wrong",
         )
     if has_return or head.startswith(codecs.BOM_UTF8 * 2):
+        # Bad bytes go through as they are: the reader names the lines that hold them.
         return PlainCopy(_recode(path, folder, "utf-8", errors="surrogateescape"))
     return PlainCopy(path)
 
@@ -186,6 +190,7 @@ def _recode(path: Path, folder: Path, encoding: str, *, errors: str = "strict") 
 def _copy_bounded(source: BinaryIO, target: BinaryIO) -> None:
     written = 0
     while chunk := source.read(CHUNK_BYTES):
+        # Counted while unpacking: the size in a header is the file's own claim.
         written += len(chunk)
         if written > MOST_UNPACKED_BYTES:
             raise UnreadableCopy(f"unpacks to more than {MOST_UNPACKED_BYTES // 2**30} GiB; is it a manifest?")

@@ -1,4 +1,4 @@
-"""How the user wants a manifest to be read, and what was found while it was read."""
+"""The user's wishes for the reading of a manifest, and the findings of that reading."""
 
 from __future__ import annotations
 
@@ -80,6 +80,7 @@ def build_read_options(
     if encoding is not None:
         _check_encoding(encoding)
     if prompt_column is not None:
+        # One column holds the prompts: the command line's, in place of the configured one.
         columns = {name: meaning for name, meaning in columns.items() if meaning != "prompt"}
         columns[fold_name(prompt_column)] = "prompt"
     columns |= dict.fromkeys(filter(None, map(fold_name, (ignore or "").split(","))), IGNORE)
@@ -115,6 +116,7 @@ class Findings:
     def count(self, message: str, line: int) -> None:
         """Count a line of which `message` tells; the note gives the number of such lines and the first few."""
         number, first = self._counted.get(message, (0, []))
+        # A few lines as examples: a note must not grow with the file.
         self._counted[message] = (number + 1, [*first, line] if number < LINES_SHOWN else first)
 
     def close_counts(self, file: str) -> None:

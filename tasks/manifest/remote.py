@@ -13,8 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from tasks.core.addresses import is_loopback
 from tasks.core.installation import install_command
-from tasks.manifest.detect import EXTENSIONS
+from tasks.core.values import is_yes
+from tasks.manifest.detect import EXTENSIONS, get_named_format
 from tasks.manifest.plain_copy import get_unpacked_name
 
 WEB = ("https://", "http://")
@@ -24,6 +26,7 @@ MOST_BYTES = 4 * 1024**3
 MOST_FILES = 1_000
 TIMEOUT_S = 60.0
 CHUNK_BYTES = 1024 * 1024
+_WEB_PAGE = "is a web page and not a file; give the address of the file itself (raw, or export?format=csv)"
 _TYPES = {
     "text/csv": ".csv",
     "text/tab-separated-values": ".tsv",
@@ -57,31 +60,31 @@ def _fetch_web(address: str, folder: Path) -> Path:
 
     name = PurePosixPath(unquote(urlsplit(address).path)).name or "manifest"
     try:
+        # To the disk in chunks: a manifest of gigabytes never lies in memory.
         with httpx.stream("GET", address, follow_redirects=True, timeout=TIMEOUT_S) as answer:
             if not answer.is_success:
                 raise ValueError(f"cannot be fetched (the server answered {answer.status_code})")
             kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind == "text/html" and not _has_ending(name):
-                raise ValueError(
-                    "is a web page and not a file; give the address of the file itself (raw, or export?format=csv)"
-                )
-            if not _has_ending(name):
+            # The usual mistake: the page that shows a file instead of the file.
+            if kind == "text/html" and get_named_format(name) is None:
+                raise ValueError(_WEB_PAGE)
+            if get_named_format(name) is None:
                 name += _TYPES.get(kind, "")
+            # The end of the name, which has the format; file systems take 255 bytes.
             path = folder / f"fetched-{name[-100:]}"
             _write(path, answer.iter_bytes(CHUNK_BYTES))
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         raise ValueError(f"cannot be fetched ({str(exc) or type(exc).__name__})") from None
     with path.open("rb") as file:
         head = file.read(64).lstrip().lower()
+    # Some servers send a page for a login under the file's own type and name.
     if head.startswith((b"<!doctype html", b"<html")):
-        raise ValueError(
-            "is a web page and not a file; give the address of the file itself (raw, or export?format=csv)"
-        )
+        raise ValueError(_WEB_PAGE)
     return path
 
 
-def _has_ending(name: str) -> bool:
-    return Path(get_unpacked_name(name)).suffix.lower() in EXTENSIONS
+def _is_manifest(name: str) -> bool:
+    return get_named_format(name) is not None
 
 
 def _write(path: Path, chunks: Any) -> None:
@@ -104,7 +107,7 @@ def _fetch_bucket(address: str, folder: Path) -> list[tuple[Path, str]]:
     root, key = f"{parts.scheme}://{parts.netloc}", unquote(parts.path.strip("/"))
     try:
         store = from_url(root, client_options={"timeout": timedelta(seconds=TIMEOUT_S), "allow_http": _allows_http()})
-        keys = [key] if _has_ending(key) and not re.search(r"[*?]", key) else _list_bucket(store, key)
+        keys = [key] if _is_manifest(key) and not re.search(r"[*?]", key) else _list_bucket(store, key)
         copies = []
         for number, found in enumerate(keys):
             path = folder / f"{number:04}-{PurePosixPath(found).name[-100:]}"
@@ -119,7 +122,7 @@ def _fetch_bucket(address: str, folder: Path) -> list[tuple[Path, str]]:
 def _allows_http() -> bool:
     endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
     host = urlsplit(endpoint).hostname or ""
-    return host in {"localhost", "127.0.0.1", "::1"} or os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"true", "1"}
+    return is_loopback(host) or is_yes(os.environ.get("AWS_ALLOW_HTTP"))
 
 
 def _list_bucket(store: Any, key: str) -> list[str]:
@@ -135,9 +138,10 @@ def _choose_parts(found: list[str], wanted: str, prefix: str) -> list[str]:
         parts = [path for path in found if re.fullmatch(pattern, path)]
     else:
         parts = [path for path in found if path == prefix or not prefix or path.startswith(prefix.rstrip("/") + "/")]
-    parts = sorted(path for path in parts if _has_ending(path) and not PurePosixPath(path).name.startswith((".", "_")))
+    parts = sorted(path for path in parts if _is_manifest(path) and not PurePosixPath(path).name.startswith((".", "_")))
     if not parts:
         raise ValueError(f"holds no manifest; its files would end in one of {' '.join(EXTENSIONS)}")
+    # A README beside the parts is no part.
     endings = {Path(get_unpacked_name(path)).suffix.lower() for path in parts} - {".md", ".txt"}
     parts = [path for path in parts if not endings or Path(get_unpacked_name(path)).suffix.lower() in endings]
     if len(endings) > 1:
@@ -163,31 +167,20 @@ def _fetch_hub(address: str, folder: Path) -> list[tuple[Path, str]]:
     except ImportError:
         raise ValueError(f"needs huggingface-hub; install it: {install_command('hf')}") from None
     repository, revision, inside = match[1], match[2], unquote(match[3] or "").strip("/")
+    common: dict[str, Any] = {"repo_type": "dataset", "revision": revision}
     endpoint = os.environ.get("HF_ENDPOINT")
     try:
-        if _has_ending(inside) and not re.search(r"[*?]", inside):
+        if _is_manifest(inside) and not re.search(r"[*?]", inside):
             wanted = [inside]
         else:
-            files = HfApi(endpoint=endpoint).list_repo_files(repository, repo_type="dataset", revision=revision)
-            wanted = _choose_parts(files, inside, inside)
-        return [
-            (
-                Path(
-                    hf_hub_download(
-                        repository,
-                        name,
-                        repo_type="dataset",
-                        revision=revision,
-                        local_dir=folder / "hub",
-                        endpoint=endpoint,
-                    )
-                ),
-                f"hf://datasets/{repository}/{name}",
-            )
-            for name in wanted
-        ]
+            wanted = _choose_parts(HfApi(endpoint=endpoint).list_repo_files(repository, **common), inside, inside)
+        copies = []
+        for name in wanted:
+            path = hf_hub_download(repository, name, local_dir=folder / "hub", endpoint=endpoint, **common)
+            copies.append((Path(path), f"hf://datasets/{repository}/{name}"))
     except ValueError:
         raise
     except Exception as exc:  # noqa: BLE001  the errors of its transport are not a part of its interface
         reason = next(iter(str(exc).splitlines()), type(exc).__name__)
         raise ValueError(f"cannot be fetched ({reason[:300]})") from None
+    return copies

@@ -57,6 +57,7 @@ def unwrap_request(cells: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping
     for name in ENVELOPES:
         inner = cells.get(name)
         if isinstance(inner, dict) and _is_wrapped(inner, cells):
+            # A Replicate request in a batch file of OpenAI's shape has both envelopes.
             if name == "body" and isinstance(inner.get("input"), dict):
                 inner = {**{key: value for key, value in inner.items() if key != "input"}, **inner["input"]}
             return _unwrap({key: value for key, value in cells.items() if key != name}, inner)
@@ -90,6 +91,7 @@ def _unwrap(shell: Mapping[str, Any], inner: Mapping[str, Any]) -> tuple[Mapping
             row["prompt"] = value
         elif fold_name(name) == "imagesize" and isinstance(value, str) and _RESOLUTION.fullmatch(value):
             options[name] = value
+        # A misspelt name becomes a column, which is asked about; as an option it would be sent.
         elif find_alias(name) is not None or guess_column(name) is not None:
             row[name] = value
         elif fold_name(name) not in MODALITIES:
@@ -138,6 +140,7 @@ def _read_chat(messages: Any) -> str:
     """The text of the one message of a user."""
     messages = messages if isinstance(messages, list) else []
     texts = [text for message in messages if isinstance(message, dict) for text in _read_message(message)]
+    # Which of several texts is the prompt is a guess that would be paid for.
     if len(texts) != 1:
         raise NotAPrompt(f"holds a chat of {len(texts)} texts; give one prompt")
     return texts[0]

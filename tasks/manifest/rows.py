@@ -31,6 +31,7 @@ def parse_row(row: RawRow, file: str, sorter: ColumnSorter) -> Iterator[Prompt |
     except NotAPrompt as exc:
         yield Problem(file, row.line, None, str(exc))
         return
+    # Defaults too: a misspelt one would be lost for every row.
     yield from sorter.find_questions(row, row.defaults, file)
     yield from sorter.find_questions(row, cells, file)
     lack = sorter.find_lack(row, cells, file)
@@ -40,6 +41,7 @@ def parse_row(row: RawRow, file: str, sorter: ColumnSorter) -> Iterator[Prompt |
     if row.defaults:
         sorted_cells = _add_defaults(sorted_cells, sorter.sort(row.defaults))
     if lack is not None:
+        # The lack is one problem; without a text each row would repeat it.
         sorted_cells.known["prompt"] = "told already"
     if is_any_seed(sorted_cells.known.get("seed")):
         del sorted_cells.known["seed"]
@@ -59,7 +61,9 @@ def _validate(row: RawRow, cells: Cells, file: str) -> Iterator[Prompt | Problem
         Problem(file, row.cell_lines.get(name, row.line), name, message)
         for name, message in (*_spread_size(cells), *_check_missing(row, cells), *_read_own_extra(cells))
     ]
+    # Absent or empty, it is the same error with the same words.
     cells.known.setdefault("prompt", None)
+    # Not columns of the row's model: the planner checks the one, the other makes ids unique.
     model, sample = cells.known.pop("model", None), cells.known.pop("sample", None)
     try:
         valid = ManifestRow.model_validate(cells.known)
@@ -75,10 +79,11 @@ def _validate(row: RawRow, cells: Cells, file: str) -> Iterator[Prompt | Problem
         for name, value in cells.extra.items()
         if (reason := find_carrying_problem(value))
     ]
+    # Contradictions between values only where each of them is valid.
     if valid is not None and not problems:
         problems += [Problem(file, row.line, name, message) for name, message in _find_contradictions(valid)]
     if valid is None or problems:
-        yield from dict.fromkeys(problems)
+        yield from dict.fromkeys(problems)  # each once
         return
     yield _build_prompt(row.line, file, valid, cells, model=model, sample=sample)
 
@@ -160,12 +165,14 @@ def _add_defaults(cells: Cells, defaults: Cells) -> Cells:
     """The row's cells over the defaults; options are merged, and one way to say the size replaces the other."""
     base, known = defaults.known, cells.known
     if "size" in known or "aspect_ratio" in known or {"width", "height"} <= known.keys():
+        # A row that says its shape in another way would else contradict the default.
         base = {name: value for name, value in base.items() if name not in {"width", "height", "aspect_ratio", "size"}}
     elif {"width", "height"} & known.keys() and "size" in base:
         base = _split_default_size(base)
     merged = {**base, **{name: value for name, value in known.items() if name != "prompt" or value is not None}}
     ours, theirs = known.get("backend_opts", {}), base.get("backend_opts")
     if isinstance(ours, dict) and isinstance(theirs, dict):
+        # The row's own column beats an option of the same name in the defaults.
         if "guidance" in known:
             theirs = {name: value for name, value in theirs.items() if name != "guidance"}
         merged["backend_opts"] = {**theirs, **ours}

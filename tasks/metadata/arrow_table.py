@@ -32,5 +32,6 @@ def build_arrow_columns(page: Sequence[RowMapping]) -> list[pa.Array[Any]]:
 @contextmanager
 def open_parquet_table(path: Path) -> Iterator[Callable[[Sequence[RowMapping]], None]]:
     """A new Parquet file for the duration of the block; what is given appends rows of the ledger."""
+    # The schema is explicit: guessed from a page, a column of nulls would change its type in the next one.
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         yield lambda page: writer.write_table(pa.table(build_arrow_columns(page), schema=SCHEMA))

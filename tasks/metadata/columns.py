@@ -97,7 +97,7 @@ def hide_folder(reference: str | None) -> str | None:
     """An address as it is; of a path on this machine the file's name, since a table travels and folders tell of people."""
     if reference is None or reference.startswith(("http://", "https://")):
         return reference
-    return re.split(r"[/\\]", reference)[-1]
+    return re.split(r"[/\\]", reference)[-1]  # both: the ledger may come from another system
 
 
 def build_plain_row(row: RowMapping) -> dict[str, Any]:

@@ -26,8 +26,10 @@ async def write_metadata(engine: AsyncEngine, out: Output) -> int:
     from tasks.metadata.arrow_table import open_parquet_table  # noqa: PLC0415  loads PyArrow, which no first image waits for
 
     rows = 0
+    # A reader never sees half of a table, and a killed run leaves the old one.
     async with out.replacing(FILE_NAME) as path:
         with open_parquet_table(path) as append:
+            # Page by page: each becomes a row group, and memory does not grow with the batch.
             async for page in read_job_pages(engine):
                 append(page)
                 rows += len(page)

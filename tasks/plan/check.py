@@ -56,14 +56,17 @@ def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions,
     planner = Planner(settings, options, manifest, ask=ask)
     findings = Findings()
     tally = _Tally(planner)
+    # Row by row: the manifest of a million prompts never lies in memory.
     for item in planner.plan(read_prompts(manifest, findings)):
         tally.add(item)
     try:
         report = tally.report(settings)
     except ManifestError as exc:
+        # How the file was read often explains why its rows cannot be used.
         raise ManifestError(exc.problems, exc.total, tuple(findings.notes)) from None
     report = replace(report, columns=findings.to_record(), notes=(*findings.notes, *_note_repeated(planner)))
     if ask:
+        # After the problems: a missing token is no reason to keep quiet about the rows.
         for name in tally.may_be_asked:
             require_ready(name, planner.backend(name))
     return report
@@ -100,6 +103,7 @@ class _Tally:
 
     def add(self, item: PlannedJob | Problem) -> None:
         if isinstance(item, Problem):
+            # Bounded by `PROBLEMS_SHOWN`, so the search stays short.
             if item in self._problems:
                 return  # a bad default meets every row; it is one problem
             self._problem_count += 1
@@ -108,6 +112,7 @@ class _Tally:
             return
         job = item.job
         estimate = self._planner.backend(job.backend).estimate(job)
+        # The first image of each row stands for the row.
         self._rows += job.sample == 0
         self._jobs += 1
         self._duplicates += item.duplicate_number > 0
@@ -141,7 +146,9 @@ class _Tally:
 
     def _duration_s(self, name: str, settings: Settings) -> float:
         allowance = self._planner.backend(name).allowance()
+        # Instances of one account share its rate.
         sharing = (other for other in self._by_backend if self._planner.backend(other).allowance() == allowance)
         creates = sum(self._by_backend[other] for other in sharing)
         by_rate = creates * 60 / allowance.creates_per_min if allowance.creates_per_min else 0.0
+        # The rate and the slots work at the same time, so the slower of the two decides.
         return max(by_rate, self._work_s[name] / settings.backends[name].concurrency)

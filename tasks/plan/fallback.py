@@ -1,4 +1,4 @@
-"""The same job on another backend: what changes, what stays, and after which ends another one is tried.
+"""The same job on another backend: what changes and what stays.
 
 A job keeps its identity, its seed and its place, so the manifest finds it again whoever made its image.
 """
@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tasks.core.errors import BadImage, OutputGone, Unfetched
 from tasks.core.records import Job
 from tasks.core.settings import Settings
-
-_IMAGE_WAS_MADE = (BadImage, OutputGone, Unfetched)
 
 
 def move_to_backend(job: Job, name: str, settings: Settings) -> Job:
@@ -21,6 +18,7 @@ def move_to_backend(job: Job, name: str, settings: Settings) -> Job:
     """
     before, now = settings.backends.get(job.backend), settings.backends[name]
     configured = {} if before is None else before.backend_opts
+    # A value that equals the old instance's default was not the row's choice.
     own = {key: value for key, value in job.backend_opts.items() if key not in configured or configured[key] != value}
     first = job.rerouted_from or job.backend
     return replace(
@@ -29,8 +27,9 @@ def move_to_backend(job: Job, name: str, settings: Settings) -> Job:
         backend_type=now.type,
         model=now.model,
         backend_opts={**now.backend_opts, **own},
+        # never back: no circle
         fallbacks=job.fallbacks[job.fallbacks.index(name) + 1 :] if name in job.fallbacks else (),
-        rerouted_from=None if name == first else first,
+        rerouted_from=None if name == first else first,  # the first, however many were tried
     )
 
 

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tasks.backends import build_backend
 from tasks.backends.base import Backend, supported_inputs
 from tasks.core.errors import ConfigError, ManifestError
-from tasks.core.identity import compute_job_id, derive_seed, hash_row, normalize_prompt
+from tasks.core.identity import compute_job_id, hash_row
 from tasks.core.records import Job, PlannedJob, Problem, Prompt, ReferenceImage
 from tasks.core.settings import Settings
 from tasks.manifest import Manifest, read_prompts
 from tasks.manifest.source import get_base_folder
 from tasks.plan.fallback import move_to_backend
+from tasks.plan.jobs import build_content, build_job
 from tasks.plan.row_registry import RowRegistry
 from tasks.store.references import INPUTS, find_reference
-
-SEEDS = 2**63
-"""Seeds lie below; the samples of the last one begin at 0 again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +59,7 @@ class Planner:
         self.first_repeated: tuple[int, int, int] | None = None
         """Of the first of them: its line, the earlier line, the seed."""
         self._default = options.backends or settings.default_backends
+        # Opened now: a bad default is one error of the configuration, not one problem for each row.
         for name in self._default:
             self.backend(name)
 
@@ -74,15 +72,13 @@ class Planner:
         if name not in self._backends:
             backend = build_backend(name, self._settings)
             if self._ask:
+                # Once: it asks the service over the network.
                 backend.learn()
             self._backends[name] = backend
         return self._backends[name]
 
     def plan(self, prompts: Iterable[Prompt | Problem]) -> Iterator[PlannedJob | Problem]:
         """Jobs in manifest order, and every problem where it stands; `limit` is kept."""
-        return self._jobs(prompts)
-
-    def _jobs(self, prompts: Iterable[Prompt | Problem]) -> Iterator[PlannedJob | Problem]:
         position = 0
         with RowRegistry() as rows:
             for prompt in prompts:
@@ -96,9 +92,11 @@ class Planner:
                     yield found
                 else:
                     for planned in self._expand(routed, found, position, rows):
+                        # Before the problems: the limit counts images, whatever is wrong with them.
                         position += 1
                         yield from self._find_refusals(planned.job, routed.file)
                         yield planned
+                        # Stops reading: the rest of a large manifest is not even validated.
                         if position == self._options.limit:
                             return
 
@@ -116,11 +114,13 @@ class Planner:
         """The row on the backend of the model that it names; a problem where none of its backends has it."""
         if prompt.model is None:
             return prompt
+        # Manifests of other tools name models without owner or version.
         wanted = simplify_model(prompt.model)
         models = {name: self._settings.backends[name].model for name in prompt.backends or self._default}
         if any(simplify_model(model) == wanted for model in models.values()):
             return prompt
         others = [name for name, it in self._settings.backends.items() if simplify_model(it.model) == wanted]
+        # Never a guess between two, whose prices may differ; nor against the row's own word.
         if len(others) == 1 and not prompt.backends:
             self.backend(others[0])
             return replace(prompt, backends=(others[0],))
@@ -151,6 +151,7 @@ class Planner:
 
     def _find_refusals(self, job: Job, file: str) -> Iterator[Problem]:
         """Find the inputs that the job's services would refuse; the samples of a row differ in their seed only."""
+        # One row, one report.
         if not self._ask or job.sample:
             return
         for tried in (job, *(move_to_backend(job, name, self._settings) for name in job.fallbacks)):
@@ -162,19 +163,19 @@ class Planner:
         self, prompt: Prompt, references: Mapping[str, ReferenceImage], position: int, rows: RowRegistry
     ) -> Iterator[PlannedJob]:
         name, *fallbacks = prompt.backends or self._default
-        # Rows without images keep the identity that they had before there were any.
-        content = self._build_content(prompt, name) | {name: found.sha256 for name, found in references.items()}
+        content = build_content(prompt, self._settings.backends[name], references)
         row = hash_row(content)
+        # Equal rows are jobs of their own: the user wants as many images.
         number = rows.count_before(row)
+        # Derived seeds differ by construction; only given ones can meet.
         seedless = None if prompt.seed is None else hash_row({**content, "seed": None})
         for sample in range(prompt.samples):
             identity = compute_job_id(row, sample=sample, duplicate_number=number, salt=self._options.salt)
-            job = self._build_job(
+            job = build_job(
                 prompt,
-                name,
-                fallbacks=tuple(fallbacks),
-                references=references,
-                backend_opts=content["backend_opts"],
+                self._settings,
+                references,
+                backends=(name, *fallbacks),
                 identity=identity,
                 sample=sample,
                 position=position + sample,
@@ -189,60 +190,6 @@ class Planner:
         if first is not None:
             self.repeated += 1
             self.first_repeated = self.first_repeated or (job.line, first, job.seed)
-
-    def _build_content(self, prompt: Prompt, name: str) -> dict[str, Any]:
-        """Build the content that decides the image, apart from sample, repetition and salt."""
-        instance = self._settings.backends[name]
-        return {
-            "backend_type": instance.type,
-            "model": instance.model,
-            "prompt": normalize_prompt(prompt.prompt),
-            "negative_prompt": prompt.negative_prompt,
-            "width": prompt.width,
-            "height": prompt.height,
-            "aspect_ratio": prompt.aspect_ratio,
-            "steps": prompt.steps,
-            "seed": prompt.seed,
-            "backend_opts": {**instance.backend_opts, **prompt.backend_opts},
-        }
-
-    def _build_job(
-        self,
-        prompt: Prompt,
-        name: str,
-        *,
-        fallbacks: tuple[str, ...],
-        references: Mapping[str, ReferenceImage],
-        backend_opts: Mapping[str, Any],
-        identity: str,
-        sample: int,
-        position: int,
-    ) -> Job:
-        instance = self._settings.backends[name]
-        return Job(
-            job_id=identity,
-            position=position,
-            id=prompt.id,
-            line=prompt.line,
-            sample=sample,
-            prompt=prompt.prompt,
-            negative_prompt=prompt.negative_prompt,
-            backend=name,
-            backend_type=instance.type,
-            model=instance.model,
-            width=prompt.width,
-            height=prompt.height,
-            aspect_ratio=prompt.aspect_ratio,
-            steps=prompt.steps,
-            # Samples of one row must differ; the first keeps the very seed that the row gives.
-            seed=derive_seed(identity) if prompt.seed is None else (prompt.seed + sample) % SEEDS,
-            format=prompt.format or self._settings.output.format,
-            backend_opts=backend_opts,
-            extra=prompt.extra,
-            fallbacks=fallbacks,
-            image=references.get("image"),
-            mask=references.get("mask"),
-        )
 
 
 def plan_manifest(manifest: Manifest, settings: Settings, options: PlanOptions) -> Iterator[PlannedJob]:

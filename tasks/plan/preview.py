@@ -22,7 +22,7 @@ from tasks.plan.check import PlanReport, check_manifest
 from tasks.plan.planner import Planner, PlanOptions, plan_manifest
 from tasks.store.output import Output
 
-LOOKUP_JOBS = 500
+LOOKUP_JOBS = 500  # ids in one statement: some SQLite builds take no more than 999 values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,7 @@ def preview_plan(
     """
     report = check_manifest(manifest, settings, options)
     known = asyncio.run(_read_known(manifest, settings, options, out)) if has_ledger(out.home) else Known()
+    # Over the batch's whole life, as a run counts it.
     left = None if budget_usd is None else budget_usd - (to_usd(known.spent_micros) or 0.0)
     to_do_micros = report.estimate_micros - known.ended_micros
     to_do_unpriced = report.unpriced - known.ended_unpriced
@@ -151,9 +152,11 @@ async def _read_known(manifest: Manifest, settings: Settings, options: PlanOptio
             prices = [planner.backend(job.backend).estimate(job).cost_micros for job in ended]
             ended_micros += sum(price or 0 for price in prices)
             ended_unpriced += prices.count(None)
+        # With a limit the rest of the manifest is not read, so nothing can be called dropped.
         paid = 0 if options.limit is not None else await count_paid_jobs(engine, options.salt)
         return Known(
             states=states,
+            # Jobs without an attempt are not among `paid`.
             dropped=max(0, paid - states.total() + states[JobState.PLANNED]),
             spent_micros=await sum_committed_micros(engine),
             ended_micros=ended_micros,

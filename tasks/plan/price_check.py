@@ -26,6 +26,7 @@ def check_prices(manifest: Manifest, settings: Settings, options: PlanOptions, t
     records = []
     for name, images in report.by_backend.items():
         as_of = report.priced_on.get(name)
+        # None: the user's own price, which does not age.
         age_days = None if as_of is None else (today - as_of).days
         records.append(
             {

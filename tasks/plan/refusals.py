@@ -28,11 +28,13 @@ def check_preview(record: Mapping[str, Any], settings: Settings, out: Output) ->
         out.check()
     for name in record["backends"]:
         require_ready(name, build_backend(name, settings))
+    # Not one row in common: most likely the wrong folder, and a run would empty its table.
     if record["dropped"] and not record["done"] + record["failed"] + record["held"]:
         raise InputError(
             f"{out}: the manifest has none of the rows of the batch there. A run needs --replace, or another --out."
         )
     if record["within_budget"] is False:
         if record["to_do_unpriced"]:
+            # Exit 2, as the run's: nothing would be sent.
             raise ConfigError("A run would be refused, because --budget cannot be kept while a price is unknown.")
         raise BatchStopped("budget", "A run would stop before its first call, because the budget does not suffice.")

@@ -18,11 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.errors import InputError
 from tasks.core.identity import derive_seed, hash_text, normalize_prompt, to_canonical_json
 from tasks.core.records import OPEN_STATES, Job, JobState, PlannedJob
-from tasks.ledger.jobs import SERIES_WIDTH, job_from_row, write_plan
+from tasks.ledger.job_rows import job_from_row
+from tasks.ledger.jobs import SERIES_WIDTH, write_plan
 from tasks.ledger.lookup import find_ids_by_prefix, find_jobs_by_salt, get_job_row
 from tasks.ledger.verdicts import find_rejected
 
-REROLL_SALT = "imagen:reroll"
+REROLL_SALT = "imagen:reroll"  # a colon, which no salt of `--salt` by date has
 LINK = "rerolled_from"
 """Key of `extra` that holds the job_id of the image that a reroll came from."""
 
@@ -65,12 +66,14 @@ async def plan_reroll(engine: AsyncEngine, reroll: Reroll) -> PlannedReroll:
     known = {row.job_id: row for row in await find_jobs_by_salt(engine, REROLL_SALT)}
     identity = _find_identity(reroll, known)
     if (row := known.get(identity)) is not None:
+        # `write_plan` adds the salt's base to it once more.
         again = replace(job_from_row(row), position=row.position % SERIES_WIDTH)
         return PlannedReroll(again, JobState(row.state))
     origin = job_from_row(source)
     job = replace(
         origin,
         job_id=identity,
+        # After the rerolls before it.
         position=len(known),
         id=await _find_free_id(engine, source),
         sample=0,
@@ -94,6 +97,7 @@ async def write_reroll(engine: AsyncEngine, reroll: Reroll, *, run: int, now_us:
 async def find_rejected_rerolls(engine: AsyncEngine) -> list[Reroll]:
     """A reroll for every rejected image that has none yet, so that asking twice pays once."""
     known = await find_jobs_by_salt(engine, REROLL_SALT)
+    # An open one was asked for and not made; it is gone on with.
     done = {job_from_row(row).extra.get(LINK) for row in known if row.state not in OPEN_STATES}
     return [Reroll(source=job_id) for job_id in await find_rejected(engine) if job_id not in done]
 
@@ -112,6 +116,7 @@ def _check(source: Row[Any], reroll: Reroll) -> None:
 def _find_identity(reroll: Reroll, known: Mapping[str, Row[Any]]) -> str:
     if reroll.seed is not None or reroll.prompt is not None:
         return _compute_identity(reroll, 0)
+    # Without a seed or a prompt the wish is "another one", so each time it is a new job.
     number = 0
     while (row := known.get(_compute_identity(reroll, number))) is not None and row.state not in OPEN_STATES:
         number += 1

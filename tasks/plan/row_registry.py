@@ -13,6 +13,7 @@ class RowRegistry:
 
     def __enter__(self) -> Self:
         """Begin with no rows."""
+        # An empty name is a temporary database: in memory up to the cache's size, beyond that on disk.
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
             f"""
@@ -30,10 +31,10 @@ class RowRegistry:
         self._db.close()
 
     def count_before(self, row: str) -> int:
-        """How many rows of this content (its `hash_row`) came before; counts this one."""
+        """Count the rows of this content (its `hash_row`) that came before, and note this one."""
         counted = self._db.execute(
             "INSERT INTO contents VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times - 1",
-            (bytes.fromhex(row),),
+            (bytes.fromhex(row),),  # half the size of its hex digits
         )
         return int(counted.fetchone()[0])
 

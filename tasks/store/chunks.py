@@ -56,6 +56,7 @@ def detect_format(data: bytes) -> str | None:
         return "png"
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
+    # RIFF alone is WAV and AVI too.
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
     if data.startswith((b"GIF87a", b"GIF89a")):
@@ -83,6 +84,7 @@ SVG_WITHIN = 4_096
 
 def name_foreign_format(data: bytes) -> str | None:
     """The format of a whole file that is not stored as an image, such as SVG or TIFF; None for what is none of them."""
+    # An SVG may begin with a byte order mark and blank lines; an error page looks the same up to its first tag.
     if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return "SVG" if _SVG.search(data, 0, SVG_WITHIN) else None
     if data[4:8] == b"ftyp" and detect_format(data) is None:
@@ -112,6 +114,7 @@ def iterate_chunks(data: bytes, *, verify: bool = True) -> Iterator[Chunk]:
             chunks = _iterate_webp(data)
         case _:
             return
+    # Counted while they are read: a hostile file must not fill a list first.
     for number, chunk in enumerate(chunks):
         check_count(number)
         yield chunk
@@ -135,6 +138,7 @@ def get_riff_end(data: bytes) -> int:
 def _iterate_png(data: bytes, *, verify: bool) -> Iterator[Chunk]:
     view = memoryview(data)  # slices of it copy nothing
     start, kind = len(PNG_SIGNATURE), b""
+    # What is behind it is not the image's: some services add bytes there.
     while kind != b"IEND":
         kind = data[start + 4 : start + 8]
         body = slice(start + 8, start + 8 + int.from_bytes(data[start : start + 4]))
@@ -156,6 +160,7 @@ def _iterate_jpeg(data: bytes) -> Iterator[Chunk]:
             yield Chunk(kind, start, slice(marker.end(), marker.end()))
             return
         # The two length bytes count themselves.
+        # Jumps over the content, which may hold anything that looks like a marker (a thumbnail is a whole JPEG).
         position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
         yield Chunk(kind, start, slice(marker.end() + 2, position))
     raise build_bad_image(f"the JPEG is cut off after {len(data)} bytes")
@@ -168,6 +173,7 @@ def _iterate_webp(data: bytes) -> Iterator[Chunk]:
     start = RIFF_HEADER_BYTES
     while start + 8 <= whole:
         body = slice(start + 8, start + 8 + int.from_bytes(data[start + 4 : start + 8], "little"))
+        # RIFF pads odd chunks with one byte.
         end = body.stop + body.stop % 2
         if end > whole:
             raise build_bad_image(f"the WebP is damaged: its last chunk ends at byte {end}, the file at {whole}")

@@ -24,6 +24,7 @@ class DecodeBudget:
     @contextmanager
     def reserve(self, width: int, height: int) -> Iterator[None]:
         """Hold the memory of an image of this size for the block, after a wait where others hold too much."""
+        # Cut to the whole budget, or an image beyond it would wait for ever.
         wanted = min(width * height * BYTES_PER_PIXEL, self._most)
         # Who waits keeps the turn, so small images never pass a large one for ever.
         with self._first_in_line, self._released:
@@ -34,7 +35,7 @@ class DecodeBudget:
         finally:
             with self._released:
                 self._free += wanted
-                self._released.notify_all()
+                self._released.notify_all()  # only the first in line waits here
 
 
 budget = DecodeBudget(BUDGET_BYTES)

@@ -37,6 +37,7 @@ def encode(image: Image.Image, *, format: str, quality: int) -> bytes:  # noqa: 
     Raises:
         Rejected: The format does not hold an image of this size. Retrying will not help.
     """
+    # Before the work: the encoders fail late, and libjpeg with a message that names no limit.
     _check_size(image, format)
     file = BytesIO()
     match format:
@@ -63,4 +64,4 @@ def _flatten(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image if image.mode in {"L", "RGB"} else image.convert("RGB")
+    return image if image.mode in {"L", "RGB"} else image.convert("RGB")  # JPEG has neither palettes nor 16 bits

@@ -23,6 +23,7 @@ def is_turned(exif: bytes) -> bool:
         return False
     start = int.from_bytes(tiff[4:8], order)
     count = int.from_bytes(tiff[start : start + 2], order)
+    # Up to the end of the data: a hostile count must cost nothing.
     for place in range(start + 2, min(start + 2 + count * _ENTRY_BYTES, len(tiff)), _ENTRY_BYTES):
         if int.from_bytes(tiff[place : place + 2], order) == _ORIENTATION:
             return int.from_bytes(tiff[place + 8 : place + 10], order) in _QUARTER_TURNS

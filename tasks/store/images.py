@@ -95,9 +95,11 @@ def measure(data: bytes, *, verify: Verify = "auto") -> Measured:
             help; what they cost is not known here.
     """
     found = _detect(data)
+    # A decode costs five times all the rest, so it is for what nothing cheaper proves.
     must_decode = not is_proven_whole(data, found) or found in _ALWAYS_DECODED or verify == "decode"
     try:
         return _read(data, found, must_decode=must_decode)
+    # A warning too: where warnings are errors it is raised.
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _build_too_large(found) from None
     except DECODER_ERRORS as exc:
@@ -142,6 +144,8 @@ def build_image_path(job: Job, format: str) -> str:  # noqa: A002  what every re
     # Four times what is kept is enough: a slug is rarely shorter than a quarter of its text.
     words = (job.id or job.prompt).strip()[: 4 * SLUG_CHARACTERS]
     slug = slugify(words, max_length=SLUG_CHARACTERS, word_boundary=True, save_order=True) or "image"
+    # 256 folders: a million files in one make every listing slow. The id makes names unique, and a repeat replaces its
+    # own.
     return f"{IMAGES}/{job.job_id[:2]}/{slug}-{job.job_id[:12]}{EXTENSIONS[format]}"
 
 
@@ -187,6 +191,7 @@ async def store_image(
         BadImage: As `measure` has it; nothing was written.
         BatchStopped: The disk or the storage takes no more (`disk`, `storage`); no part of the file is left.
     """
+    # Checked in the thread that writes: one hop, and the event loop never decodes.
     file = await out.write(partial(build_image_file, job, data, parameters=parameters, verify=verify))
     return file.image
 
@@ -200,6 +205,7 @@ def build_image_file(
         BadImage: As `measure` has it.
     """
     measured = measure(data, verify=verify)
+    # After the checks: a damaged file must be seen as it came.
     final = data if parameters is None else embed(data, parameters)
     file_name = build_image_path(job, measured.format)
     image = StoredImage(
@@ -208,7 +214,7 @@ def build_image_file(
         height=measured.height,
         format=measured.format,
         bytes=len(final),
-        sha256=hashlib.sha256(final).hexdigest(),
+        sha256=hashlib.sha256(final).hexdigest(),  # of what lies on disk, for whoever checks it later
     )
     return CheckedImage(file_name, final, image)
 

@@ -62,6 +62,7 @@ def embed(data: bytes, parameters: Mapping[str, Any]) -> bytes:
     Checksums are not compared again: whoever stores a file has done so.
     """
     try:
+        # A signature covers the bytes: with ours in it the file would count as forged.
         if is_signed(data):
             return data
         match detect_format(data):
@@ -148,6 +149,7 @@ def _encode_json(parameters: Mapping[str, Any]) -> bytes:
 
 
 def _embed_png(data: bytes, parameters: Mapping[str, Any]) -> bytes:
+    # Before the pixels: readers that stop there still find it.
     place, has_text = None, False
     for chunk in iterate_chunks(data, verify=False):
         if place is None and chunk.kind == b"IDAT":
@@ -193,6 +195,7 @@ def _embed_jpeg(data: bytes, parameters: Mapping[str, Any]) -> bytes:
 
 
 def _build_jpeg_segment(kind: bytes, body: bytes) -> bytes:
+    # The length field has 16 bits and counts itself.
     if len(body) > _JPEG_MAX_BODY_BYTES:
         return b""
     return b"\xff" + kind + (len(body) + 2).to_bytes(2) + body
@@ -223,13 +226,16 @@ def _embed_webp(data: bytes, parameters: Mapping[str, Any]) -> bytes:
     if first is None:
         raise build_bad_image("the WebP has no pixels")
     header = bytearray(build_vp8x(first.kind, data[first.body]))
+    # A plain WebP has no VP8X chunk: one is put in front, because Exif is allowed only behind it.
     kept_from = first.body.stop + len(header) % 2 if first.kind == b"VP8X" else RIFF_HEADER_BYTES
     added = b""
     if not has_exif:
+        # Without the flag readers do not look for the chunk.
         header[0] |= EXIF_FLAG
         added = _build_riff_chunk(b"EXIF", _build_exif(_build_text(parameters)))
     added += _build_riff_chunk(_WEBP_JSON, _encode_json(parameters))
     head, end = _build_riff_chunk(b"VP8X", bytes(header)), get_riff_end(data)
+    # RIFF's length does not count its own eight bytes.
     size = len(b"WEBP") + len(head) + end - kept_from + len(added)
     front = b"RIFF" + size.to_bytes(4, "little") + b"WEBP" + head
     return _join(data, front, (kept_from, end), added, (end, len(data)))

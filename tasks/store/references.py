@@ -32,12 +32,14 @@ def find_reference(text: str, base: Path) -> ReferenceImage:
         ValueError: There is no such file, or it is no image; the text says what to do.
     """
     if text.startswith(("http://", "https://")):
+        # Nobody is asked while a batch is planned: the address stands for its content.
         return ReferenceImage(text, hash_text(text))
     try:
         path = (base / Path(text).expanduser()).absolute()
         state = path.stat()
         if not S_ISREG(state.st_mode):
             raise ValueError(f"{text!r} is no file")  # a device or a pipe has no end
+        # Time and size are the cache's key: a file that changes is read again.
         return ReferenceImage(str(path), _hash_file(path, state.st_mtime_ns, state.st_size))
     except OSError as exc:
         raise ValueError(f"{text!r} cannot be read ({exc.strerror}); a path is relative to the manifest") from None
@@ -74,6 +76,7 @@ def read_reference(reference: ReferenceImage) -> bytes:
         data = Path(reference.address).read_bytes()
     except OSError as exc:
         raise Rejected(f"{reference.address} cannot be read ({exc.strerror})", kind="input_image") from None
+    # Another image would be paid for under the identity of the planned one.
     if hashlib.sha256(data).hexdigest() != reference.sha256:
         raise Rejected(
             f"{reference.address} has changed since the batch was planned; run the manifest again", kind="input_image"

@@ -60,6 +60,7 @@ def is_proven_whole(data: bytes, format: str) -> bool:  # noqa: A002  what every
 
 def _is_whole_png(chunks: Iterator[Chunk]) -> bool:
     """Every byte is covered by a checksum, so what remains is whether the chunks are those of an image."""
+    # There is one: the signature alone has been refused as cut off.
     first, has_pixels = next(chunks), False
     for chunk in chunks:
         has_pixels = has_pixels or chunk.kind == b"IDAT"
@@ -72,6 +73,7 @@ def _is_whole_jpeg(data: bytes) -> bool:
     end, is_plain = 2, True
     for chunk in iterate_chunks(data):
         if chunk.kind == JPEG_END:
+            # Bytes behind the end may be a second image or rubbish: the decoder decides.
             return is_plain and has_frame and in_scan and chunk.body.stop == len(data)
         is_plain = is_plain and (chunk.kind in _JPEG_BETWEEN_SCANS if in_scan else chunk.start == end)
         has_frame = has_frame or chunk.kind in _JPEG_FRAMES
@@ -146,12 +148,14 @@ def _is_whole_avif(data: bytes) -> bool:
     """Boxes one after the other that end with the file, description and pixels among them."""
     position, kinds = 0, set()
     for number in count():
+        # A file of empty boxes would keep a thread busy for minutes.
         check_count(number)
         size, kind = int.from_bytes(data[position : position + 4]), data[position + 4 : position + 8]
-        if size == 1:
+        if size == 1:  # a 64-bit length follows
             size = int.from_bytes(data[position + 8 : position + _LARGE_BOX_HEADER_BYTES])
         if size == 0:
             return False  # it reaches to the end of the file, wherever that is
+        # A size below the header's would never move on.
         if size < _BOX_HEADER_BYTES or position + size > len(data):
             raise build_bad_image(f"the AVIF is cut off: {len(data)} of {position + size} bytes")
         kinds.add(kind)

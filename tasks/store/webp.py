@@ -37,6 +37,7 @@ def read_webp_header(data: bytes) -> WebpHeader:
     if first is None:
         raise build_bad_image("the WebP has no pixels")
     canvas = build_vp8x(first.kind, data[first.body.start : first.body.start + VP8X_BYTES])
+    # The canvas is stored less one, in 24 bits each.
     width, height = (int.from_bytes(canvas[place : place + 3], "little") + 1 for place in (4, 7))
     return WebpHeader(width, height, exif)
 

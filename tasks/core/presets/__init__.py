@@ -51,10 +51,11 @@ def expand_preset(values: Any) -> Any:
     if not isinstance(values, Mapping) or values.get("type") not in list_presets():
         return values
     own = {name: value for name, value in values.items() if name != "type"}
+    # The user's own settings win.
     return {**load_preset(str(values["type"])).instance, **own}
 
 
 def find_key_source(variable: str) -> str | None:
-    """Where the key of this variable is made; None where no service names it."""
+    """The address at which the key of this variable is made; None where no service names it."""
     presets = map(load_preset, list_presets())
     return next((preset.key_at for preset in presets if preset.key == variable), None)

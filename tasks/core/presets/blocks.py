@@ -55,14 +55,16 @@ def add_block(path: Path, name: str) -> None:
     backends = values.get("backends") if isinstance(values, dict) else None
     if isinstance(backends, dict) and name in backends:
         raise InputError(f"{path}: has a backend {name!r} already")
+    # A file without the section gets one at its end.
     if backends is None and isinstance(values, dict) and not _BACKENDS.search(text):
         text = f"{text.rstrip()}\n\nbackends:\n".lstrip()
     if (place := _BACKENDS.search(text)) is None or _indents_otherwise(text, place.end()):
         raise InputError(f"{path}: `backends` is not written as a block of two spaces; paste under it:\n{block}")
+    # As text, not through YAML: the user's comments and order stay.
     write_atomically(path, f"{text[: place.end()]}\n{block}{text[place.end() :].removeprefix(chr(10))}".encode())
 
 
 def _indents_otherwise(text: str, start: int) -> bool:
-    """Whether the first entry after the line stands deeper or less deep than by two spaces."""
+    """True where the first entry after the line is not indented by two spaces."""
     entry = next((line for line in text[start:].splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
     return entry.startswith(" ") and not re.match(r"  [^ ]", entry)

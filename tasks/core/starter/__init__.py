@@ -26,6 +26,7 @@ _MODULE_ENTRYPOINT = rb"entrypoint: flows.\1.\2"
 def find_shipped(name: str) -> Path:
     """The file or folder of this name that ships with imagen."""
     packaged = Path(__file__).parent / name
+    # The wheel's copy first: beside an installed package there may be any `prefect.yaml`.
     return packaged if packaged.exists() else CHECKOUT / name
 
 
@@ -39,6 +40,7 @@ def write_starter(folder: Path, names: Iterable[str] = BASICS) -> tuple[list[Pat
         OutputError: The folder cannot be made or written.
     """
     files = {folder / name: find_shipped(name) for name in names}
+    # A user's configuration is never overwritten.
     kept = [path for path in files if path.exists()]
     written = [path for path in files if path not in kept]
     try:

@@ -17,8 +17,7 @@ from sqlalchemy.schema import CreateSchema
 from tasks.core.errors import BatchStopped
 from tasks.core.paths import get_state_folder
 from tasks.core.safe_text import error_text
-from tasks.ledger.accounts.predictions import PredictionRegistry
-from tasks.ledger.accounts.schema import SCHEMA, metadata, predictions
+from tasks.ledger.accounts.predictions import SCHEMA, PredictionRegistry, metadata, predictions
 from tasks.ledger.database.writer import LedgerWriter, PostgresqlWriter, SqliteWriter
 
 FILE_NAME = "accounts.db"
@@ -41,6 +40,7 @@ async def open_registry(engine: AsyncEngine, batch: str) -> AsyncIterator[Predic
     try:
         writer = await _open_writer(engine)
         await writer.write(_prepare)
+    # No reason to stop: within one batch its own ledger is enough, and the user is warned.
     except (DBAPIError, OSError, BatchStopped) as exc:
         problem = error_text(getattr(exc, "orig", None) or exc)
     registry = PredictionRegistry(None if problem else writer, batch, problem)
@@ -59,7 +59,7 @@ async def _open_writer(engine: AsyncEngine) -> LedgerWriter:
     return SqliteWriter(
         URL.create("sqlite", database=str(path)),
         configure=_configure,
-        options={"schema_translate_map": {SCHEMA: None}},
+        options={"schema_translate_map": {SCHEMA: None}},  # SQLite has no schemas
     )
 
 
@@ -84,7 +84,9 @@ def _prepare(db: Connection) -> None:
     """Make the tables where there are none, and forget what no service lists any more."""
     if db.dialect.name == "sqlite":
         db.execute(text("BEGIN IMMEDIATE"))
+    # Asked first, because a role without CREATE may still use tables that another one made.
     elif db.execute(text(f"SELECT to_regclass('{SCHEMA}.{predictions.name}')")).scalar() is None:
+        # IF NOT EXISTS fails in PostgreSQL when two sessions create at once.
         db.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))"), {"name": SCHEMA})
         db.execute(CreateSchema(SCHEMA, if_not_exists=True))
     metadata.create_all(db)

@@ -10,19 +10,51 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    select,
+    tuple_,
+)
 from sqlalchemy.exc import DBAPIError
 
 from tasks.core.database import build_insert
 from tasks.core.errors import BatchStopped
 from tasks.core.safe_text import error_text
-from tasks.ledger.accounts.schema import predictions
 from tasks.ledger.database.writer import LedgerWriter
 from tasks.ledger.group_commit import GroupCommit
 
 IDS_PER_STATEMENT = 500
 _UNUSABLE = (DBAPIError, OSError, BatchStopped)
 logger = logging.getLogger(__name__)
+
+
+SCHEMA = "imagen_accounts"
+"""Name of the tables' schema in PostgreSQL; in SQLite they have none."""
+
+metadata = MetaData(schema=SCHEMA)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("prediction_id", Text, primary_key=True),
+    Column("batch", String(32), nullable=False),
+    Column("job_id", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("claimed_at_us", BigInteger, nullable=False),
+    Index("predictions_claimed_at", "claimed_at_us"),  # old rows are deleted at each start
+    Index("predictions_attempt", "batch", "job_id", "number"),
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,6 +85,8 @@ class PredictionRegistry:
         if self._writer is None:
             return True
         try:
+            # Grouped, so that a thousand jobs do not mean a thousand commits; the outcome holds those that came too
+            # late.
             return claim not in await asyncio.shield(self._claims.add(claim))
         except _UNUSABLE as exc:
             self._give_up(exc)
@@ -72,6 +106,7 @@ class PredictionRegistry:
         """The prediction that this attempt claimed before its run was killed; None where it claimed none."""
         mine = (predictions.c.batch == self.batch) & (predictions.c.job_id == job_id)
         rows = await self._read(mine & (predictions.c.number == number) & (predictions.c.account == account))
+        # The newest: the same intent may have been sent twice in one run.
         return str(rows[-1].prediction_id) if rows else None
 
     async def close(self) -> None:
@@ -121,6 +156,7 @@ def _claim(db: Connection, batch: str, claims: Sequence[Claim]) -> frozenset[Cla
         for claim in claims
     ]
     if rows:
+        # The primary key decides who was first; the rows are read back to learn it.
         db.execute(build_insert(db.dialect.name, predictions).on_conflict_do_nothing(), rows)
     owners: dict[tuple[str, str], tuple[str, str, int]] = {}
     for start in range(0, len(claims), IDS_PER_STATEMENT):

@@ -61,6 +61,7 @@ async def reach_ledger(place: LedgerPlace) -> None:
 
 def _open(place: LedgerPlace, *, create: bool, alone: bool) -> AbstractAsyncContextManager[AsyncEngine]:
     if isinstance(place, SqliteFile):
+        # A run needs to write and should fail if it cannot; a look at a batch should not.
         writes = create or alone or is_writable(place.path)
         return open_sqlite(place, create=create) if writes else read_sqlite(place)
     from tasks.ledger.database.postgresql import open_postgresql  # noqa: PLC0415  its driver would slow down every command
@@ -70,8 +71,10 @@ def _open(place: LedgerPlace, *, create: bool, alone: bool) -> AbstractAsyncCont
 
 def explain_failure(exc: Exception) -> BatchStopped | None:
     """The error that a user can act on, for a database that could not be read or written; None for any other."""
+    # One job's value, no fault of the database: the batch goes on.
     if isinstance(exc, DBAPIError) and is_refused_value(exc):
         return None
+    # Only asyncpg's errors have a `sqlstate`; its type is not asked, for that would load the driver.
     if isinstance(exc, OSError) or (isinstance(exc, DBAPIError) and hasattr(exc.orig, "sqlstate")):
         return explain_postgresql(exc)
     if type(exc) is DatabaseError:  # "database disk image is malformed" is of no class of its own

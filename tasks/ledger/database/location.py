@@ -1,4 +1,4 @@
-"""Where the ledger of a batch is: SQLite's file in the output folder, or a schema of a PostgreSQL database.
+"""The place of a batch's ledger: SQLite's file in the output folder, or a schema of a PostgreSQL database.
 
 A batch keeps the ledger that it began with. One on PostgreSQL leaves a pointer in the folder, so every command
 finds it without a configuration; no password is ever in it.
@@ -21,6 +21,7 @@ from tasks.core.paths import LEDGER_NAME, POINTER_NAME, get_ledger_path, has_led
 NAME_CHARACTERS = 40
 """Of the output folder's name in that of its schema; PostgreSQL's names have 63 at most."""
 
+# It is written into SQL as it is, so a pointer that was edited must not smuggle any in.
 _SCHEMA = re.compile(r"imagen_[a-z0-9_]{1,56}")
 
 
@@ -54,7 +55,7 @@ LedgerPlace = SqliteFile | PostgresqlSchema
 
 
 def find_ledger(out: Path, setting: str | None = None, *, is_trusted: bool = False) -> LedgerPlace:
-    """Where the ledger of the batch in `out` is.
+    """Find the ledger of the batch in `out`.
 
     Args:
         out: The output folder.
@@ -70,7 +71,7 @@ def find_ledger(out: Path, setting: str | None = None, *, is_trusted: bool = Fal
 
 
 def locate_ledger(out: Path, setting: str | None, *, is_trusted: bool = False) -> LedgerPlace:
-    """Where the ledger of `out` is, or where a new batch's is to be made.
+    """Find the ledger of `out`, or choose the place of a new batch's.
 
     Raises:
         InputError: The ledger's place is taken by something that is no file, or the pointer there cannot be read.
@@ -84,15 +85,17 @@ def locate_ledger(out: Path, setting: str | None, *, is_trusted: bool = False) -
             if not is_trusted:
                 _require_trusted(known)
             return known
+        # User and password may differ; host, port and database say which database it is.
         if parse_database(setting) != parse_database(known.url):
             raise ConfigError(
                 f"ledger: leads to {hide_password(setting)}, but the batch in {out} has its ledger in "
-                f"{known}; use another output folder or that database (a database that moved: mend {POINTER_NAME})"
+                f"{known}; use another output folder or that database (if the database has moved, correct {POINTER_NAME})"
             )
         trust.remember("databases", _name_database(setting))
         return PostgresqlSchema(out=out, url=setting, schema=known.schema)
     if setting is None:
         return SqliteFile(out=out)
+    # Two ledgers of one batch would each pay for its jobs.
     if get_ledger_path(out).exists():
         raise ConfigError(
             f"ledger: leads to {hide_password(setting)}, but the batch in {out} has its ledger in "
@@ -104,6 +107,7 @@ def locate_ledger(out: Path, setting: str | None, *, is_trusted: bool = False) -
 
 def _require_trusted(place: PostgresqlSchema) -> None:
     """Check that the user has named the database before; a server on this machine needs no trust."""
+    # A pointer comes with the folder, which may be somebody else's: libpq would send this user's password there.
     if parse_database_url(place.url).is_on_this_machine:
         return
     own = trust.load_own_settings().ledger_url
@@ -166,6 +170,7 @@ def write_pointer(place: PostgresqlSchema) -> None:
     Raises:
         OutputError: The folder cannot be written.
     """
+    # Folders are copied and shared.
     record = {"url": hide_password(place.url), "schema": place.schema}
     try:
         write_atomically(place.out / POINTER_NAME, (json.dumps(record, indent=2) + "\n").encode())

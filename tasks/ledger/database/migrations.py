@@ -55,6 +55,7 @@ def require_known(version: int, place: Path | str) -> None:
     Raises:
         InputError: Another version of the program wrote it.
     """
+    # A newer one may have states that this program would read wrongly, and pay for again.
     if not (version == 0 or _OLDEST <= version <= SCHEMA_VERSION):
         raise InputError(f"{place}: was written by another version of imagen (ledger version {version})")
 
@@ -68,9 +69,11 @@ def bring_up_to_date(db: Connection) -> None:
         for step in range(version + 1, SCHEMA_VERSION + 1):
             for statement in _STEPS[step]:
                 db.execute(text(statement))
+    # Random, not the path: predictions are claimed under this name, and the folder may be renamed or moved.
     if db.execute(select(batch_identity.c.batch)).first() is None:
         db.execute(insert(batch_identity).values(batch=secrets.token_hex(16)))
     if db.dialect.name == "sqlite":
+        # Last, so that a migration that breaks is begun again.
         db.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
     elif version == 0:
         _versions.create(db)

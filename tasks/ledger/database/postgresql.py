@@ -48,16 +48,18 @@ async def open_postgresql(place: PostgresqlSchema, *, create: bool, alone: bool)
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connector.connect,
-        pool_size=2,
+        pool_size=2,  # the journal's and a reader's
         max_overflow=4,
         pool_timeout=10 * ANSWER_TIMEOUT_S,  # whoever waits for a place gets one when the server is back
-        pool_pre_ping=True,
+        pool_pre_ping=True,  # a firewall may have dropped an idle connection
     )
+    # At each checkout: a pooled connection may outlive the lock's session.
     event.listen(engine.sync_engine, "checkout", connector.require_lock)
     try:
         await _prepare(engine, place, create=create)
         if alone:
             await connector.hold()
+        # From here on money may be in flight, so an outage is waited for.
         connector.patient = True
         yield engine
     finally:
@@ -100,6 +102,7 @@ class Connector:
             BatchStopped: Likewise, once the ledger was open. It can be resumed.
         """
         async with self._one_at_a_time:
+            # One at a time, or every connection that broke would try to take the lock again.
             if self._session is not None and not await _is_alive(self._session):
                 await self._hold_again(self._session)
         return await self._open()
@@ -136,6 +139,7 @@ class Connector:
         try:
             # Where only the connection broke, the server may not know yet that its session is over.
             await session.fetchval(END_SESSION, lost.get_server_pid())
+            # The server needs a moment to end the old session.
             for pause_s in (0.0, 0.1, 1.0, 2.0):
                 await asyncio.sleep(pause_s)
                 if await session.fetchval(TRY_LOCK):
@@ -143,7 +147,7 @@ class Connector:
                     return
         finally:
             if self._session is not session:
-                session.terminate()
+                session.terminate()  # not `close`, which waits for the server's goodbye
         raise BatchStopped("ledger", "another run took over the batch while its ledger was away; nothing is paid twice")
 
     async def _open(self) -> asyncpg.Connection:
@@ -159,6 +163,7 @@ class Connector:
         try:
             connection = await self._connect_once()
         except _REFUSALS:
+            # Shared by all connections, so that many of them do not each wait a minute.
             self._away_since_s = min(self._away_since_s, time.monotonic())
             raise
         self._away_since_s = inf
@@ -199,14 +204,14 @@ def _explain_code(exc: Exception, database: str) -> str:
     code = getattr(exc, "sqlstate", None) or ""
     words = (str(exc) or type(exc).__name__).partition("\n")[0]
     if code == "3D000":
-        return f"has no database {database!r}: create it (createdb {database}) or mend the URL"
+        return f"has no database {database!r}: create it (createdb {database}) or correct the URL"
     if code.startswith("28"):
-        return f"refuses ({words}): put the password into PGPASSWORD or ~/.pgpass, or mend the user in the URL"
+        return f"refuses ({words}): put the password into PGPASSWORD or ~/.pgpass, or correct the user in the URL"
     if NO_TLS in words:
         return f"has no TLS, and a password may go there: add ?sslmode=disable to `{LEDGER_SETTING}` if its network is safe"
     if isinstance(exc, OSError) or is_away_code(code):
-        return f"cannot be reached ({words}): start it or mend the URL"
-    return f"refuses ({words}): mend that"
+        return f"cannot be reached ({words}): start it or correct the URL"
+    return f"refuses ({words}): correct the cause"
 
 
 async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool) -> None:
@@ -220,6 +225,7 @@ async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool
                     f"{place} has no ledger {place.schema} any more: restore it, or delete {place.out / POINTER_NAME} "
                     "to begin anew, which pays for everything again"
                 )
+            # Locked only then: every worker comes through here, and the lock would line them up.
             if version != SCHEMA_VERSION:
                 await db.execute(
                     text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))"), {"name": place.schema}
@@ -235,4 +241,4 @@ async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool
 def _explain_refusal(exc: DBAPIError) -> str:
     if getattr(exc.orig, "sqlstate", None) == "42501":
         return f"refuses ({get_error_text(exc)}): its user needs CREATE on the database: GRANT CREATE ON DATABASE ... TO ..."
-    return f"cannot be used ({get_error_text(exc)}): mend that"
+    return f"cannot be used ({get_error_text(exc)}): correct the cause"

@@ -35,7 +35,9 @@ def explain_postgresql(exc: DBAPIError | OSError) -> BatchStopped:
     words = (
         get_error_text(exc) if isinstance(exc, DBAPIError) else f"its server gave no answer: {_describe_silence(exc)}"
     )
-    return BatchStopped("ledger", f"the ledger cannot be used ({words}); mend that and resume; nothing is paid twice")
+    return BatchStopped(
+        "ledger", f"the ledger cannot be used ({words}); correct the cause, then resume; nothing is paid twice"
+    )
 
 
 def _describe_silence(exc: OSError) -> str:

@@ -1,4 +1,7 @@
-"""One living run for each batch on PostgreSQL: an advisory lock of the server, named by the batch's schema."""
+"""One living run for each batch on PostgreSQL: an advisory lock of the server, named by the batch's schema.
+
+A module of its own, so that a look at the lock does not load the server's driver.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 _LOCK_KEY = "hashtextextended(current_schema(), 0)"
 TRY_LOCK = f"SELECT pg_try_advisory_lock({_LOCK_KEY})"
+# The newest run wrote its process and host before anything else.
 HOLDER = "SELECT format('process %s on %s', pid, host) FROM runs ORDER BY number DESC LIMIT 1"
+# The server shows a 64-bit key as two halves.
 _HELD = (
     "FROM pg_locks JOIN pg_database ON pg_database.oid = database AND datname = current_database() "
     f"WHERE locktype = 'advisory' AND (CAST(classid AS bigint) << 32) | CAST(objid AS bigint) = {_LOCK_KEY}"

@@ -29,11 +29,11 @@ jobs = Table(
     "jobs",
     metadata,
     Column("job_id", String(64), primary_key=True),
-    Column("position", BigInteger, nullable=False),
-    Column("planned_run", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),  # sort key: `jobs.SERIES_WIDTH` for each salt
+    Column("planned_run", Integer, nullable=False),  # the last run that planned or selected it
     Column("withdrawn", Boolean, nullable=False, default=False),
     Column("salt", Text, nullable=False),
-    Column("earlier", Integer, nullable=False),
+    Column("earlier", Integer, nullable=False),  # number of equal rows before it in the manifest
     Column("id", Text),
     Column("line", BigInteger, nullable=False),
     Column("sample", Integer, nullable=False),
@@ -46,7 +46,7 @@ jobs = Table(
     Column("requested_height", Integer),
     Column("aspect_ratio", Text),
     Column("steps", Integer),
-    Column("seed", BigInteger, nullable=False),
+    Column("seed", BigInteger, nullable=False),  # as sent; derived where the row has none
     Column("requested_format", Text, nullable=False),
     Column("backend_opts", Text, nullable=False),
     Column("extra", Text, nullable=False),
@@ -77,7 +77,7 @@ jobs = Table(
     Column("claimed_by", Text),
     Column("lease_until_us", BigInteger),
     Index("jobs_position", "position"),
-    Index("jobs_state_position", "state", "position"),
+    Index("jobs_state_position", "state", "position"),  # open jobs in manifest order
 )
 
 attempts = Table(
@@ -89,12 +89,12 @@ attempts = Table(
     Column("backend", Text, nullable=False),
     Column("prediction_id", Text),
     Column("started_at_us", BigInteger, nullable=False),
-    Column("sent_at_us", BigInteger),
+    Column("sent_at_us", BigInteger),  # by the service's clock
     Column("submitted_at_us", BigInteger),
     Column("ended_at_us", BigInteger),
     Column("latency_ms", BigInteger),
     Column("predict_time_s", Float),
-    Column("reserved_micros", BigInteger),
+    Column("reserved_micros", BigInteger),  # the most that it can cost; NULL where no price is known
     Column("cost_micros", BigInteger),
     Column("cost_source", Text),
     Column("submit_retries", Integer, nullable=False, default=0),

@@ -36,6 +36,7 @@ async def open_sqlite(place: SqliteFile, *, create: bool = False) -> AsyncIterat
         InputError: It is not a ledger of ours, it is damaged, or another version wrote it.
     """
     _look_first(place.path, create=create)
+    # Through `URL.create`: a folder's name may hold `?` or `#`.
     engine = create_async_engine(URL.create(DRIVER, database=str(place.path)))
     event.listen(engine.sync_engine, "connect", configure_sqlite)
     try:
@@ -57,9 +58,13 @@ async def read_sqlite(place: SqliteFile) -> AsyncIterator[AsyncEngine]:
     """
     with tempfile.TemporaryDirectory(prefix="imagen-") as folder:
         try:
+            # Read from the head of the file, because SQLite would write beside it to answer.
             if _read_version(place.path) == SCHEMA_VERSION and not _has_log(place.path):
                 url = URL.create(
-                    DRIVER, database=place.path.absolute().as_uri(), query={"immutable": "1", "uri": "true"}
+                    # `immutable` ignores a log, and with it the newest commits: only where there is none.
+                    DRIVER,
+                    database=place.path.absolute().as_uri(),
+                    query={"immutable": "1", "uri": "true"},
                 )
             else:
                 url = URL.create(DRIVER, database=str(_copy(place.path, Path(folder))))
@@ -76,7 +81,7 @@ async def read_sqlite(place: SqliteFile) -> AsyncIterator[AsyncEngine]:
 
 def is_writable(path: Path) -> bool:
     """True where SQLite can open the file as usual: it writes beside it even to read."""
-    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)  # the log is a file of its own in the folder
 
 
 def _read_version(path: Path) -> int:
@@ -92,6 +97,7 @@ def _has_log(path: Path) -> bool:
 
 
 def _copy(path: Path, folder: Path) -> Path:
+    # Not `-shm`: SQLite makes that one anew, and a copy may not fit the log.
     for suffix in ("", "-wal"):
         source = path.with_name(path.name + suffix)
         if source.exists():

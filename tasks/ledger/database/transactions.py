@@ -28,6 +28,7 @@ async def run_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection],
             return await work(db)
 
     try:
+        # SQLite waits for its lock by itself (`busy_timeout`), and a full disk does not pass by waiting.
         return await (once() if engine.dialect.name == "sqlite" else retry_database(is_away)(once))
     except (DBAPIError, OSError) as exc:  # asyncpg's time-outs and broken connections come as they are
         if (explained := explain_failure(exc)) is None:

@@ -60,6 +60,7 @@ class SqliteWriter:
         """
         self.engine = create_engine(database.set(drivername="sqlite"), execution_options=options or {})
         event.listen(self.engine, "connect", configure)
+        # One thread, because SQLite takes one writer, and the groups' order is that of the commits.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
     async def write(self, transaction: Transaction[Result]) -> Result:
@@ -72,7 +73,7 @@ class SqliteWriter:
 
     async def close(self) -> None:
         """See `LedgerWriter.close`."""
-        self._thread.shutdown()
+        self._thread.shutdown()  # waits for the commit that is being written
         self.engine.dispose()
 
     def _write(self, transaction: Transaction[Result]) -> Result:

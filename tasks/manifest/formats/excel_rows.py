@@ -30,6 +30,7 @@ def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> I
         missing = f"needs python-calamine; install it: {install_command('excel')}; or save the sheet as CSV"
         yield Problem(file.display, None, None, missing)
         return
+    # Before it is opened: the reader unpacks all of it into memory.
     if reason := _find_excess(file):
         yield Problem(file.display, None, None, reason)
         return
@@ -61,6 +62,7 @@ def _read_workbook(workbook: Any, file: str, options: ReadOptions, findings: Fin
         sheet = workbook.get_sheet_by_name(name)
         if not sheet.total_height:
             continue
+        # One stray cell at the bottom makes a sheet of millions.
         if sheet.total_height * max(1, sheet.total_width) > MOST_CELLS:
             problem = problem or Problem(file, None, None, f"sheet {name!r} holds more than {MOST_CELLS:,} cells")
             continue

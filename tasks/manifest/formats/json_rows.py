@@ -121,6 +121,7 @@ def _read_object(scanner: JsonScanner, file: str, findings: Findings) -> Iterato
         yield from _place_rows(table, line, file)
         return
     key = _find_row_list(whole)
+    # `data` or `images` beside a prompt is a column of a single row.
     if key is None or (key != "prompts" and holds_prompts(whole)):
         yield from _read_map(whole, scanner.read_key_lines(start), line, file)
         return
@@ -130,6 +131,7 @@ def _read_object(scanner: JsonScanner, file: str, findings: Findings) -> Iterato
         yield Problem(file, line, None, str(exc))
         return
     end = scanner.position
+    # Read a second time, row by row: only so is each row's line known.
     scanner.go_to(start)
     for name in scanner.read_keys():
         if name != key:
@@ -171,6 +173,7 @@ def _take_settings(whole: dict[str, Any], key: str, findings: Findings) -> dict[
     if not isinstance(defaults, dict) or not isinstance(columns, dict):
         raise ValueError("defaults and columns are objects of named values")  # noqa: TRY004  a problem of the file
     findings.columns.update(parse_columns(columns))
+    # A `width` beside the list would do nothing, and the images would have another size.
     if clash := [name for name in whole if name != key and find_alias(name) and not isinstance(whole[name], list)]:
         raise ValueError(f'{clash[0]!r} stands beside {key!r}; what holds for every row goes under "defaults"')
     for name in whole.keys() - {key, "defaults", "columns"}:

@@ -21,6 +21,7 @@ def load_json(text: str) -> Any:
 
 
 def _check_characters(text: str, value: Any) -> None:
+    # Only an escape can make half of a character, so plain text is spared the check.
     if "\\u" in text:
         try:
             json.dumps(value, ensure_ascii=False).encode()
@@ -31,6 +32,7 @@ def _check_characters(text: str, value: Any) -> None:
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for name, part in pairs:
+        # Python keeps the last one in silence; the first may be what was meant.
         if name in value:
             raise ValueError(f"{name!r} stands twice in one object")
         value[name] = part
@@ -106,6 +108,7 @@ class JsonScanner:
             RecursionError: It is nested too deeply.
         """
         self.skip_space()
+        # Counted from the last value on: from the start each time it would be quadratic.
         self.line += self._text.count("\n", self._counted, self.position)
         self._counted = begin = self.position
         value, self.position = _DECODER.raw_decode(self._text, begin)

@@ -31,6 +31,7 @@ def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> I
                 yield problem
                 return
             wanted = _choose_columns(schema, options, findings)
+            # Columns that hold images are not even read: they are most of the file.
             for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
                 for cells in batch.to_pylist():
                     number += 1
@@ -76,6 +77,7 @@ def _holds_bytes(kind: pa.DataType) -> bool:
         or pa.types.is_binary_view(kind)
     ):
         return True
+    # Its type has no fields: the values' type is asked.
     if pa.types.is_dictionary(kind):
         return _holds_bytes(kind.value_type)
     return any(_holds_bytes(kind.field(index).type) for index in range(kind.num_fields))

@@ -37,6 +37,7 @@ def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> I
     # Blank lines instead of titles keep the numbers of the lines below true.
     head[:first] = [(at, "\n") for at, _ in head[:first]]
     delimiter = _choose_delimiter(str(header), file.format, options)
+    # Replaced by an empty line: the line numbers stay true.
     if match := SEPARATOR_LINE.fullmatch(str(header).rstrip("\r\n")):
         head[first] = (number, "\n")
         delimiter = match[1]
@@ -162,7 +163,9 @@ def _read_records(lines: Lines, file: str, delimiter: str) -> Iterator[tuple[int
             else:
                 yield line
 
+    # Python's own limit, 128 KiB a cell, is lower than that of a line here; it holds for the whole process.
     csv.field_size_limit(LINE_BYTES)
+    # `strict`: else a quote that is not closed swallows the rest of the file as one prompt.
     reader = csv.reader(pass_good_lines(), strict=True, delimiter=delimiter)
     start = 1
     while True:
@@ -181,4 +184,5 @@ def _read_records(lines: Lines, file: str, delimiter: str) -> Iterator[tuple[int
             return
         if cells:
             yield start, cells
+        # A quoted cell may go over several lines.
         start = reader.line_num + 1

@@ -32,8 +32,10 @@ def expand_template(template: Mapping[str, Any], matrix: Any) -> Iterator[dict[s
     used = _find_placeholders(template)
     if unknown := sorted(used - lists.keys()):
         raise TemplateProblem(f"{{{unknown[0]}}} has no values in the matrix; write {{{{ and }}}} for plain braces")
+    # Each value of an unused key would pay for the same images again.
     if unused := [key for key in lists if key not in used and not is_column(key)]:
         raise TemplateProblem(f"{unused[0]} of the matrix is not used; write {{{unused[0]}}} in the template")
+    # One at a time: a matrix of a few lists is soon a million rows.
     for values in product(*lists.values()):
         combination = dict(zip(lists, values, strict=True))
         yield {**combination, **{name: _fill(value, combination) for name, value in template.items()}}
@@ -73,5 +75,6 @@ def _fill(value: Any, combination: Mapping[str, Any]) -> Any:
         return value
     parts = list(Formatter().parse(value))
     if len(parts) == 1 and not parts[0][0] and parts[0][1] is not None:
+        # Not as text: a `{width}` alone stays a number.
         return combination[parts[0][1]]
     return "".join(text + ("" if name is None else str(combination[name])) for text, name, _, _ in parts)

@@ -45,6 +45,7 @@ class NodeReader:
 
     def __init__(self, stream: BinaryIO) -> None:
         """Read from `stream`, which the caller closes."""
+        # libyaml: many times as fast as PyYAML's own parser, and it hands out events one by one.
         self._loader = yaml.CSafeLoader(stream)
         self._resolve: Callable[..., str] = self._loader.resolve
         self._anchors: dict[str, yaml.Node] = {}
@@ -80,6 +81,7 @@ class NodeReader:
             node = self.node()
             line = node.start_mark.line + 1
             key = str(node.value) if isinstance(node, yaml.ScalarNode) else "?"
+            # YAML says the last one counts; the first may be what was meant.
             if key in seen:
                 raise YamlProblem(line, f"{key}: appears here a second time")
             seen.add(key)
@@ -110,6 +112,7 @@ class NodeReader:
 
     def node(self) -> yaml.Node:
         """The next value, whole."""
+        # Anew for each row: the bound is on one row, not on the file.
         self._left, self._level = MOST_NODES, 0
         return self._compose()
 
@@ -136,6 +139,7 @@ class NodeReader:
         if event.anchor not in self._anchors:
             raise YamlProblem(line, f"*{event.anchor}: there is no such anchor before this line")
         node = self._anchors[event.anchor]
+        # Counted at each use: the node is shared, but its rows are made anew.
         size = count_nodes(node, self._left)
         self._left -= size
         self._aliased_left -= size

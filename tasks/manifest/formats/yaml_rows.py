@@ -44,6 +44,7 @@ class _Header:
 def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:
     """The rows of a YAML manifest; what breaks the file itself is one problem, and the rows before it count."""
     text = YamlText(file.path, file.display)
+    # First, because the parser stops at such a character without a line.
     if unreadable := list(text.survey()):
         yield from unreadable
         return
@@ -81,6 +82,7 @@ def _read_header(file: ManifestFile) -> _Header:
             elif key == "columns":
                 header.columns = _get_columns(reader.node())
             elif key == "prompts":
+                # Not kept: the prompts may be a million rows, and are read in the second pass.
                 reader.skip()
             else:
                 reader.node()
@@ -137,6 +139,7 @@ class _Rows:
         except YamlProblem as exc:
             # A text that begins with a sign of YAML's own is the usual cause.
             return self._ask_for_quotes(exc.line, str(exc))
+        # A prompt that YAML cut short would be paid for.
         if cut := self._text.find_cut(node, _is_text_column, self._findings):
             return cut
         if isinstance(value, str):

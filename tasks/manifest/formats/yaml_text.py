@@ -60,6 +60,7 @@ class YamlText:
             if not (match := re.match(r"\s+#(\S?)", rest)):
                 continue
             whole = json.dumps(f"{value.value}{rest.rstrip()}", ensure_ascii=False)
+            # `#hashtag` is a part of the text; `# words` may be a comment.
             if match[1] not in {"", "#"}:
                 return Problem(
                     self.display,

@@ -55,6 +55,7 @@ def _build_card(name: str, batch: Survey, files: list[str], more: dict[str, Any]
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": files}]}],
         **more,
     }
+    # Through YAML: a batch's name may hold a colon or a quote.
     head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     name = escape_markdown(name)
     models = "".join(f"| {escape_markdown(model)} | {images} |\n" for model, images in batch.models.items())

@@ -66,6 +66,7 @@ async def _group_images(engine: AsyncEngine, out: Output) -> AsyncGenerator[list
     held_bytes = 0
     async with aclosing(iterate_images(engine, out)) as found:
         async for image in found:
+            # Before it is added: a group is one image at least, however large that is.
             if group and (held_bytes + len(image.data) > ROW_GROUP_BYTES or len(group) == ROW_GROUP_ROWS):
                 yield group
                 group, held_bytes = [], 0

@@ -31,8 +31,8 @@ from tasks.metadata.exports.targets import (
     require_replaceable,
 )
 from tasks.metadata.exports.webdataset import ShardLimits, write_shards
+from tasks.store.disk import explain_write_errors
 from tasks.store.output import NewFile, Output
-from tasks.store.output.write_errors import explain_write_errors
 
 STDOUT = Path("-")
 
@@ -55,7 +55,7 @@ class Exported:
 
     def line(self) -> str:
         """The record for people."""
-        what = "rows" if self.format in {ExportFormat.CSV, ExportFormat.JSONL} else "pictures"
+        what = "rows" if self.format in {ExportFormat.CSV, ExportFormat.JSONL} else "images"
         left_out = f"; left out without an image: {self.left_out}" if self.left_out else ""
         number = f" in {self.files} files" if self.files > 1 else ""
         return f"wrote {self.to}: {self.rows} {what}{number}{left_out}"
@@ -83,6 +83,7 @@ async def export_batch(
     Raises:
         InputError: `out` is no batch, the target may not be replaced or written, or an image is gone.
     """
+    # Before the ledger is opened: a wrong target needs no batch.
     target = _check_target(out, form, target)
     async with open_ledger(out.ledger_folder()) as engine:
         match form:
@@ -168,6 +169,7 @@ async def _export_table(
 def _open_standard_output() -> TextIO:
     """In UTF-8 and with the line ends of the form, whatever this terminal's language is."""
     if isinstance(sys.stdout, TextIOWrapper):
+        # A pipe in a C locale is ASCII, and Windows would double the line ends.
         sys.stdout.reconfigure(encoding="utf-8", newline="")
     return sys.stdout
 

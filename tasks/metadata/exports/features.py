@@ -37,4 +37,4 @@ def build_sample_features(extensions: list[str]) -> list[dict[str, Any]]:
 
 
 def _get_json_type(column: Column) -> str:
-    return "string" if column.type.startswith("timestamp") else get_dtype(column)
+    return "string" if column.type.startswith("timestamp") else get_dtype(column)  # JSON has no instants

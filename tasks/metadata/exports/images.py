@@ -42,6 +42,7 @@ async def iterate_images(engine: AsyncEngine, out: Output) -> AsyncGenerator[Exp
     ahead: deque[asyncio.Task[ExportedImage]] = deque()
     try:
         async for row in _iterate_rows(engine):
+            # In threads: `Output.read` blocks, for a network's answer where the output is a bucket.
             ahead.append(asyncio.create_task(asyncio.to_thread(_read, out, row)))
             if len(ahead) == READ_AHEAD:
                 yield await ahead.popleft()
@@ -68,6 +69,7 @@ def _read(out: Output, row: RowMapping) -> ExportedImage:
         raise OutputError(f"{exc}; {_MEND}") from None
     if data is None:
         raise OutputError(f"{path}: the image is gone; {_MEND}")
+    # The length, not the hash: it is free, and shows a file that was cut or replaced.
     if len(data) != row["bytes"]:
         raise OutputError(f"{path}: has {len(data)} bytes, was written with {row['bytes']}; {_MEND}")
     return ExportedImage(row, data)

@@ -31,6 +31,7 @@ async def write_csv(engine: AsyncEngine, file: TextIO, *, raw_cells: bool = Fals
     Returns:
         The number of jobs.
     """
+    # Prompts are strangers' texts, and a sheet runs what looks like a formula.
     guard: Callable[[Any], Any] = (lambda value: value) if raw_cells else disarm_formula
     # Line ends of RFC 4180: with them a lone carriage return in a prompt is quoted too.
     writer = csv.DictWriter(file, [column.name for column in COLUMNS], lineterminator="\r\n")

@@ -46,6 +46,7 @@ def create_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
     with _explain_errors(target):
         if target.is_dir():
             raise OutputError(f"{target}: is a folder; name a file for --to")
+        # `datasets` refuses a folder with two tables, and the batch could not be opened any more.
         if _METADATA.fullmatch(target.name) and (target.parent / TABLE_NAME).exists():
             raise OutputError(
                 f"{target}: a folder of images may have one metadata.* only, and the batch has its own; "
@@ -79,6 +80,7 @@ def create_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
         if (target / LEDGER_NAME).exists():
             raise OutputError(f"{target}: is the output folder of a batch; name a new folder, as {target / 'shards'}")
         names = sorted(path.name for path in target.iterdir()) if target.is_dir() else []
+        # The folder is replaced as a whole, so files of anybody else's would go with it.
         if strangers := [name for name in names if not _SHARD.fullmatch(name) and name != CARD_NAME]:
             raise OutputError(
                 f"{target}: holds files that are no export ({strangers[0]}); name a new or an empty folder"

@@ -73,6 +73,7 @@ class Shards:
     def add(self, image: ExportedImage) -> None:
         """Write one sample, all of it in one shard."""
         members = build_members(image)
+        # As tar stores it: a header each, and the content padded to whole blocks.
         size = sum(BLOCK + -(-len(data) // BLOCK) * BLOCK for data in members.values())
         tar = self._shard_for(size)
         for name, data in members.items():
@@ -82,6 +83,7 @@ class Shards:
 
     def _shard_for(self, size: int) -> tarfile.TarFile:
         full = self._samples >= self._limits.samples or self._bytes + size > self._limits.bytes
+        # One sample at least: an image beyond the limit gets a shard of its own.
         if self._tar is None or (full and self._samples):
             if self._tar is not None:
                 self._tar.close()
@@ -112,5 +114,6 @@ def _build_json(image: ExportedImage) -> bytes:
 def _build_header(name: str, size: int) -> tarfile.TarInfo:
     """A member that tells nothing of this machine or of now."""
     info = tarfile.TarInfo(name)
+    # Fixed, so that equal batches give equal shards and an upload is skipped.
     info.size, info.mode, info.mtime = size, 0o644, 0
     return info

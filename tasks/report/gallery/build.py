@@ -19,9 +19,9 @@ from tasks.report.gallery import plots, rows, thumbnails
 from tasks.report.gallery.figures import Figures
 from tasks.report.gallery.page import render_page
 from tasks.report.summary import Summary, summarise
+from tasks.store.disk import explain_write_errors
 from tasks.store.output import NewFile, Output
 from tasks.store.output.base import IMAGES
-from tasks.store.output.write_errors import explain_write_errors
 
 PAGE_NAME = "index.html"
 WHAT = "the gallery"

@@ -11,8 +11,8 @@ from tasks.core.errors import InputError
 from tasks.core.identity import hash_text
 from tasks.report.gallery.build import WHAT, Gallery
 from tasks.report.gallery.page import encode_script_json, render_page
+from tasks.store.disk import explain_write_errors
 from tasks.store.output import NewFile, Output
-from tasks.store.output.write_errors import explain_write_errors
 
 # Of the other batch's place; two batches of one name get pages of their own.
 DIGEST_CHARACTERS = 8

@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.core.identity import derive_seed
 from tasks.manifest.names import NAMES
-from tasks.plan.planner import SEEDS
+from tasks.plan.jobs import SEEDS
 from tasks.plan.reroll import REROLL_SALT
 
 _COLUMNS = {

@@ -46,6 +46,7 @@ def _open_bucket(url: BucketUrl) -> Output:
     try:
         # Only who writes to a bucket needs the extra, and waits for it to load.
         from tasks.store.output.bucket import OutputBucket  # noqa: PLC0415
+    # Named as the extra: the missing module's own name tells a user nothing.
     except ModuleNotFoundError:
         raise ConfigError(
             f"{url}: object storage needs another package; install it with: {install_command('s3')}"

@@ -25,10 +25,10 @@ from tasks.core.paths import POINTER_NAME, find_batches
 from tasks.core.text import format_command
 from tasks.store.disk import stop_when_full
 from tasks.store.output.base import File, Output, check_contained
-from tasks.store.output.bucket_client import connect
+from tasks.store.output.bucket_client import connect, get_content_type
 from tasks.store.output.bucket_errors import STORE_ERRORS, get_reason
 from tasks.store.output.bucket_url import BucketUrl, parse_bucket_url
-from tasks.store.output.ledger_claim import Claim, create_claim, forget, is_database_pointer, keep, read_kept
+from tasks.store.output.ledger_claim import create_claim, explain_elsewhere, follow_pointer, forget, keep, read_kept
 
 PATIENCE_S = 60.0
 """With a storage that goes away in the middle of a batch."""
@@ -38,22 +38,6 @@ LISTED_AT_ONCE = 1_000
 MOST_FOLDERS = 10_000
 """Folders of a bucket that are looked into for batches: one request each, and more for many files."""
 PROBE_NAME = ".imagen-probe"
-
-CONTENT_TYPES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".avif": "image/avif",
-    ".json": "application/json",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".md": "text/markdown; charset=utf-8",
-    ".parquet": "application/vnd.apache.parquet",
-    ".tar": "application/x-tar",
-}
-"""Python's own table lacks some of them, and depends on the machine."""
 
 
 class OutputBucket:
@@ -85,10 +69,11 @@ class OutputBucket:
 
     def ledger_folder(self) -> Path:
         """The folder on this machine; the bucket is asked only where that knows of no ledger."""
+        # No request for a batch of this machine: `status` works without a network.
         if read_kept(self.home) is None:
             if (there := self.read(POINTER_NAME)) is None:
                 raise OutputError(f"{self}: is not the output of a batch (it has no {POINTER_NAME})")
-            self._follow(there)
+            follow_pointer(there, self)
         return self.home
 
     def below(self) -> Iterator[Output]:
@@ -102,6 +87,7 @@ class OutputBucket:
 
     def _list_batches(self) -> Iterator[BucketUrl]:
         """Find the places that hold a `ledger.json`. Folders inside a batch are not listed: it may have a million files."""
+        # Prefix by prefix, because a flat listing would go through every image.
         left, looked = [self._url.prefix], 0
         with self._refused_before_start():
             while left and looked < MOST_FOLDERS:
@@ -115,12 +101,13 @@ class OutputBucket:
     def check(self) -> None:
         """Write and remove a small object, and see where the ledger is."""
         with self._refused_before_start():
+            # Only a write shows that keys, bucket and permission are right, before anything is paid.
             obstore.put(self._impatient, self._key(PROBE_NAME), b"")
             # Who may write and not remove keeps an empty object.
             with suppress(*STORE_ERRORS):
                 obstore.delete(self._impatient, self._key(PROBE_NAME))
         if (there := self.read(POINTER_NAME)) is not None:
-            self._follow(there)
+            follow_pointer(there, self)
 
     def claim(self, *, first: bool) -> None:
         """Create `ledger.json` where there is none, and see that it is ours."""
@@ -133,14 +120,16 @@ class OutputBucket:
         if there is None:
             there = self._create_pointer()
         if there != read_kept(self.home):
+            # The claim that this machine has just kept is worthless, and would look like a batch of its own.
             if first:
                 forget(self.home)
-            raise self._elsewhere(there)
+            raise explain_elsewhere(there, self)
 
     async def write(self, make: Callable[[], File]) -> File:
         """Make the file in a thread, and send it from the event loop."""
         file = await asyncio.to_thread(make)
         check_contained(file.name, self)
+        # From the loop: the client is asynchronous, and a thread per upload would wait for nothing else.
         await self._send(file.name, file.data)
         return file
 
@@ -155,6 +144,7 @@ class OutputBucket:
             with stop_when_full(self, disk=self.home):
                 self.home.mkdir(parents=True, exist_ok=True)
                 yield temporary
+            # In parts from the disk: the table of a large batch does not fit into memory.
             await self._send(name, temporary)
         finally:
             temporary.unlink(missing_ok=True)
@@ -166,6 +156,7 @@ class OutputBucket:
             try:
                 return obstore.get(self._impatient, self._key(name)).bytes().to_bytes()
             except FileNotFoundError as exc:
+                # "Not found" is said of both; without a bucket there is more wrong than a missing file.
                 if "NoSuchBucket" in str(exc):
                     raise
                 return None
@@ -193,7 +184,7 @@ class OutputBucket:
 
     async def remove(self, names: Iterable[str]) -> None:
         """One request for a thousand objects. Who may write and not remove keeps them, as is said of `check`."""
-        if keys := [self._key(name) for name in names]:
+        if keys := [self._key(name) for name in names]:  # an empty request is an error in S3
             with suppress(*STORE_ERRORS):
                 await obstore.delete_async(self._impatient, keys)
 
@@ -209,10 +200,11 @@ class OutputBucket:
     async def _send(self, name: str, content: bytes | Path) -> None:
         # One that was away for a minute is not tried for a minute by each image that is still in flight.
         store = self._impatient if self._is_away else self._patient
-        attributes = {"Content-Type": CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")}
+        attributes = {"Content-Type": get_content_type(name)}
         try:
             await obstore.put_async(store, self._key(name), content, attributes=attributes)
         except STORE_ERRORS as exc:
+            # Each of a thousand images in flight would else wait out the patience of its own.
             self._is_away = True
             reason = get_reason(exc, self._url)
             raise BatchStopped(
@@ -234,28 +226,6 @@ class OutputBucket:
                 obstore.put(self._impatient, self._key(POINTER_NAME), ours)
         # Read again: a server may ignore the condition, and a lost answer leaves ours there.
         return self.read(POINTER_NAME) or ours
-
-    def _follow(self, there: bytes) -> None:
-        """Pass where the ledger can be reached from here; a way to a database is kept where a ledger is looked for."""
-        if there == read_kept(self.home):
-            return
-        if not is_database_pointer(there):
-            raise self._elsewhere(there)
-        keep(self.home, there)
-
-    def _elsewhere(self, there: bytes) -> OutputError:
-        if is_database_pointer(there):
-            return OutputError(f"{self}: another machine has begun this batch just now: give the same command again")
-        claim = Claim.parse(there)
-        if claim.is_of_this_host and claim.path == str(self.home):
-            return OutputError(
-                f"{self}: this batch's ledger was on this machine in {claim.path} and is gone: bring it back, or choose "
-                f"another --out; to begin anew, and pay anew, remove {POINTER_NAME} from the bucket"
-            )
-        return OutputError(
-            f"{self}: this batch's ledger is on {claim.host} in {claim.path}: go on there, or choose another --out; "
-            "a batch that several machines work on keeps its ledger in PostgreSQL"
-        )
 
     @contextmanager
     def _refused_before_start(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ _STATUS = re.compile(r"Server returned non-2xx status code: (\d{3} [A-Za-z ]+)")
 _CONNECTION = re.compile(r"HTTP error: ([a-z ]+)")
 
 _KEY = ("the credentials are not accepted", "set the right ones")
-_EXPIRED = ("the credentials have expired, or this machine's clock is wrong", "mend that")
+_EXPIRED = ("the credentials have expired, or this machine's clock is wrong", "correct that")
 _REGION = ("the bucket is in another region", "set AWS_REGION")
 _PERMISSION = ("the credentials do not allow to read and write there", "ask for that")
 
@@ -41,13 +41,14 @@ _KEYS = {
 
 
 def get_reason(error: Exception, url: BucketUrl) -> str:
-    """Why it was refused and what to mend, without the URL in front.
+    """The reason of a refusal and what to do, without the URL in front.
 
     Args:
         error: One of `STORE_ERRORS`.
         url: The place that was asked.
     """
     text = str(error)
+    # First: without keys the client asks a machine that is not there, and fails with a time-out.
     if any(sign in text for sign in _NO_KEYS):
         return f"there are no credentials: set {_KEYS[url.scheme]}"
     if found := _CONNECTION.search(text):
@@ -66,11 +67,12 @@ def _explain_by_type(error: Exception, url: BucketUrl) -> tuple[str, str]:
         case FileNotFoundError():
             return f"there is no bucket {url.bucket!r}", "make it, or name another one"
         case _:
-            return "the storage is in trouble", "mend that"
+            return "the storage is in trouble", "wait or ask its operator"
 
 
 def _find_answer_code(text: str) -> str:
     """The code that the service gave, else the status of its answer, else the first line of the text, cut."""
     if found := _CODE.search(text) or _STATUS.search(text):
         return found[1].strip()
+    # The lines after it may hold the signed request.
     return text.partition("\n")[0][:160]

@@ -65,6 +65,7 @@ def parse_bucket_url(text: str) -> BucketUrl | None:
     found = _URL.fullmatch(text)
     if found is None:
         return None
+    # RFC 3986: schemes have no case.
     scheme = found["scheme"].lower()
     if scheme not in SCHEMES:
         # Not repeated whole: a URL of a kind that is not known here may hold a password.

@@ -26,6 +26,7 @@ class OutputFolder:
     def __init__(self, path: str | Path) -> None:
         """The folder at `path`, which need not exist yet."""
         self._path = Path(path)
+        # Device and inode: a folder that is renamed and made anew has the same path and is another one.
         self._inode: tuple[int, int] | None = None
 
     def __str__(self) -> str:
@@ -75,6 +76,7 @@ class OutputFolder:
 
     def check_in_place(self) -> None:
         """See `Output.check_in_place`."""
+        # A stat for every image; it takes microseconds.
         found = self._find_inode()
         if self._inode is None:  # a worker's first look
             self._inode = found
@@ -130,8 +132,9 @@ class OutputFolder:
         if here == there:
             return ""
         try:
+            # Quoted: a folder's name may hold `#` or `%`, which end a URL's path.
             return quote(Path(os.path.relpath(here, there)).as_posix()) + "/"
-        except ValueError:
+        except ValueError:  # two drives of Windows
             return here.as_uri() + "/"
 
     def _find_inode(self) -> tuple[int, int] | None:
@@ -168,6 +171,7 @@ class OutputFolder:
             raise UnreadableFile(f"{path}: is a link that leads out of {self}; this is not read")
 
     def _write(self, make: Callable[[], File]) -> File:
+        # Checked and made before the place is looked at: it may take a while.
         file = make()
         check_contained(file.name, self)
         self.check_in_place()

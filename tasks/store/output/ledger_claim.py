@@ -1,4 +1,4 @@
-"""The object `ledger.json` in a bucket: where the ledger of the batch is.
+"""The object `ledger.json` in a bucket, which says on which machine or in which database the batch's ledger is.
 
 Either it leads to a database, which every machine reaches; then it is everybody's, and each keeps a copy of it where the
 ledger is looked for. Or it is one machine's claim: the ledger is a file there. A claim names host and folder for people;
@@ -17,6 +17,7 @@ from typing import Any, Self
 from tasks.core.atomic_files import write_atomically
 from tasks.core.errors import OutputError
 from tasks.core.paths import POINTER_NAME, get_ledger_path
+from tasks.store.output.base import Output
 
 CLAIM_NAME = "claim.json"
 """The copy of a machine's own claim, beside its ledger."""
@@ -55,6 +56,7 @@ def is_database_pointer(data: bytes) -> bool:
 
 def read_kept(home: Path) -> bytes | None:
     """Read this machine's copy of the batch's `ledger.json`; None where it does not know the batch."""
+    # A claim without its ledger is nobody's: the batch would begin again and pay again.
     names = [POINTER_NAME, CLAIM_NAME] if get_ledger_path(home).is_file() else [POINTER_NAME]
     return next((path.read_bytes() for path in map(home.joinpath, names) if path.is_file()), None)
 
@@ -81,6 +83,39 @@ def forget(home: Path) -> None:
 def create_claim(home: Path) -> bytes:
     """The claim of this machine to a batch whose ledger is in `home`."""
     return Claim(id=secrets.token_hex(16), host=socket.gethostname(), path=str(home)).as_bytes()
+
+
+def follow_pointer(there: bytes, out: Output) -> None:
+    """Check that the ledger can be reached from here; a way to a database is kept where a ledger is looked for.
+
+    Args:
+        there: The object `ledger.json` of the bucket.
+        out: The output in the bucket.
+
+    Raises:
+        OutputError: The ledger is on another machine, or gone from this one.
+    """
+    if there == read_kept(out.home):
+        return
+    if not is_database_pointer(there):
+        raise explain_elsewhere(there, out)
+    keep(out.home, there)
+
+
+def explain_elsewhere(there: bytes, out: Output) -> OutputError:
+    """Build the error for a batch whose `ledger.json` is not this machine's."""
+    if is_database_pointer(there):
+        return OutputError(f"{out}: another machine has begun this batch just now: give the same command again")
+    claim = Claim.parse(there)
+    if claim.is_of_this_host and claim.path == str(out.home):
+        return OutputError(
+            f"{out}: this batch's ledger was on this machine in {claim.path} and is gone: bring it back, or choose "
+            f"another --out; to begin anew, and pay anew, remove {POINTER_NAME} from the bucket"
+        )
+    return OutputError(
+        f"{out}: this batch's ledger is on {claim.host} in {claim.path}: go on there, or choose another --out; "
+        "a batch that several machines work on keeps its ledger in PostgreSQL"
+    )
 
 
 def _parse_record(data: bytes) -> dict[str, Any]:

@@ -37,7 +37,7 @@ async def test_a_commit_under_way_is_waited_for_too(out: Path) -> None:
     async with open_batch_with(out, [job]) as batch:
         await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
         batch.journal.submitted(job, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
-        while batch.journal._groups._collected is not None:
+        while batch.journal._changes._groups._collected is not None:
             await asyncio.sleep(0)
         await batch.journal.close()
         assert await on_disk(out, "SELECT state, prediction_id FROM jobs") == [("submitted", "p1")]
@@ -102,7 +102,8 @@ async def test_many_changes_share_few_commits(out: Path) -> None:
     jobs = [make_job(number) for number in range(100)]
     async with open_batch_with(out, jobs) as batch:
         commits: list[object] = []
-        writes_through = getattr(batch.journal._writer.engine, "sync_engine", batch.journal._writer.engine)  # type: ignore[attr-defined]
+        writer: Any = batch.journal._changes._writer
+        writes_through = getattr(writer.engine, "sync_engine", writer.engine)
         event.listen(writes_through, "commit", commits.append)
 
         async def intend(job: Job) -> None:
@@ -187,7 +188,7 @@ async def test_an_id_survives_a_group_that_could_not_be_written(
     job = make_job()
     async with open_batch_with(tmp_path, [job]) as batch:
         await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
-        writer: Any = batch.journal._writer
+        writer: Any = batch.journal._changes._writer
         event.listen(writer.engine, "begin", lambda db: db.exec_driver_sql("PRAGMA busy_timeout = 10"))
         with sqlite3.connect(tmp_path / "ledger.db", isolation_level=None) as other:
             other.execute("BEGIN IMMEDIATE")
