@@ -67,17 +67,25 @@ CheckPrices = Annotated[
 IgnoreColumns = Annotated[
     str | None,
     typer.Option(
-        "--ignore-columns", help="Columns of the manifest to leave out, as a,b; the others are used or carried."
+        "--ignore-columns",
+        metavar="A,B",
+        help="Columns of the manifest to leave out. All others are used or carried along.",
     ),
 ]
 PromptColumn = Annotated[
-    str | None, typer.Option("--prompt-column", help="Column of the manifest that holds the prompts.")
+    str | None, typer.Option("--prompt-column", metavar="NAME", help="Column of the manifest that holds the prompts.")
 ]
 Literal = Annotated[
-    bool, typer.Option("--literal", help="Every line of a text manifest is a prompt: no comments, bullets, options.")
+    bool,
+    typer.Option("--literal", help="Take every line of a text manifest as a prompt: no comments, bullets, options."),
 ]
 Encoding = Annotated[
-    str | None, typer.Option("--encoding", help="Encoding of a text manifest, such as cp1252; else found out.")
+    str | None,
+    typer.Option(
+        "--encoding",
+        metavar="NAME",
+        help="Encoding of a text manifest, such as cp1252. Without it: found from the file.",
+    ),
 ]
 
 Backend = Annotated[
@@ -136,10 +144,11 @@ RetryHeld = Annotated[
     bool, typer.Option("--retry-held", help="Pay again for jobs that may have been paid for and cannot be found.")
 ]
 Missing = Annotated[
-    bool, typer.Option("--missing", help="Only images whose files are gone: make and pay for them again, same seeds.")
+    bool,
+    typer.Option("--missing", help="Make, and pay for, only the images again whose files are gone. The seeds stay."),
 ]
 Reread = Annotated[
-    bool, typer.Option("--reread", help="Only read kept answers again that could not be read; pays for nothing.")
+    bool, typer.Option("--reread", help="Only read the kept answers again that could not be read. Nothing is paid.")
 ]
 TrustLedger = Annotated[
     bool,
@@ -182,6 +191,6 @@ Cluster = Annotated[
     typer.Option(
         "--cluster",
         metavar="ADDRESS",
-        help="Running cluster of dask or ray. Without it, workers start on this machine.",
+        help="Address of a running cluster of dask or ray. Without it, workers start on this machine.",
     ),
 ]

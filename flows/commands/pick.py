@@ -22,12 +22,16 @@ Ids = Annotated[
     ),
 ]
 VerdictOption = Annotated[
-    Literal["pick", "reject", "none"], typer.Option("--verdict", help="What to say of them. none takes it back.")
+    Literal["pick", "reject", "none"],
+    typer.Option("--verdict", help="Verdict on each image. none takes an earlier one back."),
 ]
-Rating = Annotated[int | None, typer.Option("--rating", metavar="N", help="1 to 5.", callback=in_range(1, MOST_RATING))]
-Note = Annotated[str | None, typer.Option("--note", metavar="TEXT", help="A note for each of them.")]
+Rating = Annotated[
+    int | None,
+    typer.Option("--rating", metavar="N", help="Rating of each image, from 1 to 5.", callback=in_range(1, MOST_RATING)),
+]
+Note = Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Note for each image.")]
 Reviewer = Annotated[
-    str | None, typer.Option("--reviewer", metavar="NAME", help="Name of who judges. The default is your login.")
+    str | None, typer.Option("--reviewer", metavar="NAME", help="Name of the reviewer. The default is your login.")
 ]
 
 

@@ -31,7 +31,7 @@ Prompt = Annotated[
 
 
 Rejected = Annotated[
-    bool, typer.Option("--rejected", help="Every image that a review rejects and that has no reroll yet.")
+    bool, typer.Option("--rejected", help="Reroll every image that a review rejects and that has no reroll yet.")
 ]
 Id = Annotated[str | None, options.ID_OPTION]
 

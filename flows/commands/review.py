@@ -17,7 +17,7 @@ Port = Annotated[
     typer.Option("--port", metavar="N", help="Port of the page. 0 takes a free one.", callback=in_range(0, MOST_PORT)),
 ]
 Reviewer = Annotated[
-    str | None, typer.Option("--reviewer", metavar="NAME", help="Name of who judges. The default is your login.")
+    str | None, typer.Option("--reviewer", metavar="NAME", help="Name of the reviewer. The default is your login.")
 ]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 

@@ -68,7 +68,7 @@ def _expand(field: str, last: int) -> set[int]:
 
 
 class Schedule(RunRequest):
-    """A run that repeats: by default into a folder of its day, with new pictures each time."""
+    """A run that repeats: by default into a folder of its day, with new images each time."""
 
     cron: Annotated[str, AfterValidator(check_cron)]
     timezone: TimeZone | None = UTC_ZONE
@@ -142,7 +142,7 @@ def read_schedules(path: Path) -> list[Schedule]:
     Raises:
         ConfigError: It cannot be read or used; every problem with its line and key.
     """
-    return read_yaml(path, Schedules, missing="there is no such file of schedules").schedules
+    return read_yaml(path, Schedules, missing="there is no such file").schedules
 
 
 def build_schedule(options: dict[str, tuple[str, Any]]) -> Schedule:
