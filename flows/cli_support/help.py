@@ -1,4 +1,4 @@
-"""How commands are listed and parsed: help in groups with whole sentences, and no option that silently wins over itself."""
+"""Help in groups with whole sentences, and a parser that refuses an option which is given twice."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ async def _print_screen(folder: str, *, watch: bool) -> None:
 
     from tasks.report.summary_screen import print_summary
 
-    summary = await (_watched if watch else _read)(folder)
+    summary = await (_watch_run if watch else _read)(folder)
     record = summary.as_dict()
     print_summary(Console(), record)
     print(f"last activity {record['last_activity']}")
@@ -126,7 +126,7 @@ async def _read(folder: str) -> Summary:
         return await summarise(engine, out, now_us=Clock().now_us())
 
 
-async def _watched(folder: str) -> Summary:
+async def _watch_run(folder: str) -> Summary:
     from rich.console import Console
 
     from tasks.report.displays import choose_display

@@ -48,13 +48,13 @@ def command(
     from tasks.core.paths import locate_config
     from tasks.core.text import format_command
     from tasks.report.summary import format_summary, get_exit_code
-    from tasks.runs.trial import build_trial, default_trial_out, explain_rest, list_paths, run_trial
+    from tasks.runs.trial import build_trial, choose_trial_out, explain_rest, list_paths, run_trial
 
     # A shell without quotes gives a word each, and a prompt of one word would be made instead.
     if len(prompt) > 1:
         raise InputError(f"Put the prompt in quotes: {format_command('try', ' '.join(prompt))}")
     [text] = prompt
-    given = {"out": out or default_trial_out(text), "config": locate_config(config), "backend": backend}
+    given = {"out": out or choose_trial_out(text), "config": locate_config(config), "backend": backend}
     # One prompt is a batch of its own, with a ledger and a budget: nothing here bypasses the checks of a run.
     with build_trial(text, samples=samples, budget_usd=budget, **given) as request, show_progress(quiet=quiet):
         summary, jobs = asyncio.run(run_trial(request))

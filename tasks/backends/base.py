@@ -44,7 +44,7 @@ class BackendContext:
 
     @property
     def place(self) -> str:
-        """How a message begins that is about one of this instance's settings."""
+        """Beginning of a message about one of this instance's settings."""
         return f"{self.file}: backends.{self.name}"
 
 
@@ -93,7 +93,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """How often the service lets us create."""
+    """The number of creates that the service allows."""
 
     account: str
     """Instances of one account share its allowance; never shown."""
@@ -111,7 +111,7 @@ async def close_opened(backend: object, *names: str) -> None:
 
 
 def supported_inputs(backend: Backend) -> Collection[str]:
-    """Which images can go into a job of this backend: of `image` and `mask`. A backend that does not say takes none."""
+    """The images that can go into a job of this backend, of `image` and `mask`. A backend that does not say takes none."""
     # Backends of other packages may be older than this attribute; they take no images.
     inputs: Collection[str] = getattr(backend, "takes", ())
     return inputs

@@ -85,7 +85,7 @@ def find_image_counts(values: Any, deepest: int = 4, names: Collection[str] = fr
 
 
 def count_images(values: Any) -> int:
-    """How many images a request asks for."""
+    """The number of images that a request asks for."""
     return max((count for _, count in find_image_counts(values)), default=1)
 
 

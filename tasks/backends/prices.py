@@ -113,7 +113,7 @@ def parse_seconds(value: Any) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pricing:
-    """How the attempts of one backend instance are priced."""
+    """The prices of one backend instance's attempts."""
 
     price: Price | None
     """The model's price, if known."""

@@ -1,4 +1,4 @@
-"""How large an image is, when a row leaves something open and the service wants pixels."""
+"""The size of an image in pixels, where a row leaves something open."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: 
 
 
 async def _count_places(batch: Batch, selection: Selection, runner: TaskRunner[Any]) -> int:
-    """How many shards run at once: what was asked for, else what the cluster has; each with one job in flight at least."""
+    """Count the shards that run at once: as many as were asked for, else as the cluster has slots for."""
     found: int | None = batch.settings.runner.workers
     if found is None:
         found = await asyncio.to_thread(count_worker_slots, runner)
@@ -206,7 +206,7 @@ def _build_ray_runner(settings: RunnerSettings) -> TaskRunner[Any]:
 
 
 def count_worker_slots(runner: Any) -> int:
-    """How many shards the cluster can run at once, as it says now."""
+    """Count the shards that the cluster can run at once, as it says now."""
     if hasattr(runner, "client"):
         # Both libraries answer with what is there now; a cluster that grows later is not counted again.
         return max(1, sum(map(int, runner.client.nthreads().values())))

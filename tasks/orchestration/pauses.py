@@ -10,7 +10,7 @@ from prefect.exceptions import ObjectNotFound
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Which switches of a deployment are off."""
+    """The switches of a deployment that are off."""
 
     deployment: bool
     schedule: bool

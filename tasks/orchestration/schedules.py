@@ -42,12 +42,12 @@ def check_cron(text: str) -> str:
         raise ValueError(
             f'{text!r} is no cron line; it has five fields (minute hour day month weekday), as in "0 2 * * *"'
         )
-    if len(fields) == CRON_FIELDS and not _comes(*fields[2:]):
+    if len(fields) == CRON_FIELDS and not _can_come(*fields[2:]):
         raise ValueError(f"{text!r} never comes: none of its months has such a day")
     return known
 
 
-def _comes(day: str, month: str, weekday: str) -> bool:
+def _can_come(day: str, month: str, weekday: str) -> bool:
     """False where all days lie beyond the ends of all months; a weekday comes beside them."""
     days, months = _expand(day, 31), _expand(month, 12)
     return weekday not in {"*", "?"} or any(number <= LONGEST[at - 1] for at in months for number in days)

@@ -147,7 +147,7 @@ def format_summary(record: dict[str, Any]) -> list[str]:
 
 
 def format_place(record: dict[str, Any]) -> str:
-    """Where the files are; the table is written when a run ends, and is not named before."""
+    """The place of the files. The table is written when a run ends, and is not named before."""
     # A batch without an image is still where its ledger is.
     if not record["images"]:
         return f"the batch is in {record['out']}"

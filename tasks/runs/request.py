@@ -160,7 +160,7 @@ class RunRequest(BaseModel):
         return PlanOptions(backends=parse_backend_option(self.backend), limit=self.limit, salt=self.salt)
 
     def read_options(self, columns: Mapping[str, str | None]) -> ReadOptions:
-        """How the manifest is read; `columns` are the configuration's.
+        """Options for reading the manifest; `columns` are the configuration's.
 
         Raises:
             InputError: A column is given a meaning that there is not, or there is no such encoding.

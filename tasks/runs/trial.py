@@ -29,7 +29,7 @@ SLUG_CHARACTERS = 40
 HASH_DIGITS = 8
 
 
-def default_trial_out(prompt: str) -> str:
+def choose_trial_out(prompt: str) -> str:
     """The output folder of a prompt: the same prompt finds its images again, another one has a budget of its own."""
     # The hash keeps two prompts apart that begin alike.
     words = slugify(prompt, max_length=SLUG_CHARACTERS, word_boundary=True) or "prompt"
@@ -71,7 +71,7 @@ async def run_trial(request: RunRequest) -> tuple[Summary, list[dict[str, Any]]]
 
 
 def list_paths(jobs: list[dict[str, Any]]) -> list[str]:
-    """Where the images are."""
+    """Paths of the images."""
     return [job["path"] for job in jobs if job["state"] == JobState.SUCCEEDED]
 
 

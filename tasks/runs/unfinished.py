@@ -24,7 +24,7 @@ UNREADABLE = "unreadable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeRule:
-    """Which batches are resumed, and how often."""
+    """The batches that are resumed, and the number of times."""
 
     tries: int
     """Resumes in a row after which a batch is left to people."""

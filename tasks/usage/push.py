@@ -39,7 +39,7 @@ MOST_REFUSED = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushReport:
-    """How the usage rows of a batch stand after a push."""
+    """The usage rows of a batch after a push."""
 
     out: str
     pushed: int | None

@@ -1,4 +1,4 @@
-"""How httpx's requests travel: over aiohttp, each one once, through the environment's proxy, with a bounded answer.
+"""The transport of httpx's requests: over aiohttp, each one once, through the environment's proxy, with a bounded answer.
 
 Every error is one of httpx's.
 """

@@ -107,7 +107,7 @@ def find_local_files(model: ModelReference) -> Path:
 
 
 def get_snapshot(model: ModelReference, folder: Path) -> str | None:
-    """Which version of a hub's model lies in this folder: the hub's cache names it after the commit."""
+    """The version of a hub's model in this folder, which the hub's cache names after the commit."""
     return None if model.is_folder else folder.name
 
 

@@ -74,7 +74,7 @@ class LoadedPipeline:
         arguments = merge_calls(calls, takes)
         arguments["generator"] = [torch.Generator("cpu").manual_seed(call.seed) for call in calls]
         if "callback_on_step_end" in takes:
-            arguments["callback_on_step_end"] = _asking(abandoned)
+            arguments["callback_on_step_end"] = _build_step_check(abandoned)
         try:
             made = (self.pipe if kind == TEXT else self.other(kind))(**arguments)
         except BaseException:
@@ -202,7 +202,7 @@ def _build_other(pipe: Any, kind: str) -> Any:
     return other
 
 
-def _asking(abandoned: Callable[[], bool]) -> Callable[..., dict[str, Any]]:
+def _build_step_check(abandoned: Callable[[], bool]) -> Callable[..., dict[str, Any]]:
     def after_step(_pipe: Any, _step: int, _timestep: Any, kept: dict[str, Any]) -> dict[str, Any]:
         if abandoned():
             raise Abandoned

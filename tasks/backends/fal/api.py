@@ -67,7 +67,7 @@ class FalApi:
         return request_id
 
     async def status(self, request_id: str) -> dict[str, Any]:
-        """How a request is; free.
+        """The state of a request; free.
 
         Raises:
             OutputGone: There is no such request any more.

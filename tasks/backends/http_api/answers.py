@@ -221,14 +221,14 @@ def _holds(condition: Condition, answer: Answer) -> bool:
     else:
         found = list(read_all(answer.document, condition.at, answer.values))
     return any(
-        _is_one_of(value, condition.equals)
+        _equals_any(value, condition.equals)
         or _contains_any(condition.contains, str(value))
         or (condition.is_empty and value in ([], {}, ""))
         for value in found
     )
 
 
-def _is_one_of(value: Any, wanted: list[Any]) -> bool:
+def _equals_any(value: Any, wanted: list[Any]) -> bool:
     # A boolean is no number here, though Python takes True for 1.
     return any(type(value) is type(one) and value == one for one in wanted)
 

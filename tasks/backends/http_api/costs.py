@@ -1,4 +1,4 @@
-"""What an image costs: the price beforehand, and what the answers say afterwards."""
+"""The cost of an image: its price beforehand, and the cost that the answers state afterwards."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class HttpOptions(Section):
 
     @property
     def id_place(self) -> Place | None:
-        """Where the answer to a create says what the prediction is asked for by: its id, or its address."""
+        """The place in the answer to a create of what polls ask by: the prediction's id, or its address."""
         return self.id if self.id is not None else self.poll.at if self.poll is not None else None
 
     def _calls(self) -> Iterator[tuple[str, Call, frozenset[str]]]:

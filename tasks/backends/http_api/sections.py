@@ -72,7 +72,7 @@ class Before(Call):
 
 
 class Lookup(Call):
-    """How a prediction is looked for whose create was not answered."""
+    """The look-up of a prediction whose create was not answered."""
 
     items: Place | None = Field(
         "", description="where the list stands; null: the answer is the prediction itself, or 404"
@@ -83,7 +83,7 @@ class Lookup(Call):
 
 
 class States(Section):
-    """How an answer says whether a prediction has ended."""
+    """The states by which an answer says that a prediction has ended."""
 
     at: Place = Field(description="where the state stands")
     succeeded: list[str] = Field(min_length=1, description="names of the state of one that ended well")
@@ -91,7 +91,7 @@ class States(Section):
 
 
 class Output(Section):
-    """Where the image is."""
+    """The place of the image."""
 
     kind: Literal["url", "base64", "bytes"] = Field("url", description="bytes: the answer itself is the image")
     at: Place | None = Field(None, description="where it stands; null for bytes")
@@ -141,7 +141,7 @@ class Cost(Section):
 
 
 class Tokens(Section):
-    """Where an answer counts tokens, which the price table prices."""
+    """The places where an answer counts tokens; the price table prices them."""
 
     input: Place | None = Field(None, description="of the prompt")
     output: Place | None = Field(None, description="of the image")

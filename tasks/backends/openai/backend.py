@@ -198,5 +198,5 @@ class OpenAIBackend:
 
 
 def _build_log_name(job: Job) -> str:
-    """How the `X-Client-Request-Id` of the job's requests begins."""
+    """Beginning of the `X-Client-Request-Id` of the job's requests."""
     return f"imagen-{job.job_id[:32]}"

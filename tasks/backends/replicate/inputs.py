@@ -76,7 +76,7 @@ def _spell_ratio(across: int, down: int, *, apart: float) -> str:
 
 
 def _measure_distance(known: str, across: int, down: int) -> float:
-    """How far the sides are from a ratio: 0.05 for 5 %."""
+    """The difference between the sides and a ratio: 0.05 for 5 %."""
     known_across, known_down = (int(part) for part in known.split(":"))
     wide, narrow = across * known_down, down * known_across
     return max(wide, narrow) / min(wide, narrow) - 1

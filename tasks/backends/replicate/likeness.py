@@ -14,7 +14,7 @@ from tasks.core.identity import to_canonical_json
 
 
 class Likeness(Enum):
-    """How a listed prediction compares with what was sent."""
+    """The result of comparing a listed prediction with what was sent."""
 
     OTHER = auto()
     """It was made by another create."""
@@ -43,7 +43,7 @@ class SentInput:
 
 @dataclass(slots=True)
 class Comparison:
-    """How the service writes down the creates of one model, as far as known."""
+    """The creates of one model as the service writes them down, as far as that is known."""
 
     model: ModelReference
     schema: InputSchema | None = None
@@ -66,7 +66,7 @@ class Comparison:
         return name == self.model.name or name in self.names
 
     def compare(self, answer: Mapping[str, Any], sent: SentInput) -> Likeness:
-        """How a listed prediction compares with `sent`."""
+        """Compare a listed prediction with `sent`."""
         is_known_name = self.is_known(get_model_name(answer))
         # Once own creates were answered, the names are known, and any other name is another model.
         if (self.names and not is_known_name) or self._is_other_version(answer.get("version")):

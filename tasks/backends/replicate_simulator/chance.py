@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+# Crockford's alphabet without i, l, o and u, as the captured ids have it.
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_LENGTH = 26
 """As in captured ids: 26 lower-case letters and digits."""
@@ -22,5 +23,6 @@ def draw_identifier(seed: int, *subject: object) -> str:
     return "".join(ALPHABET[number >> BITS_PER_LETTER * place & 31] for place in range(ID_LENGTH))
 
 
+# `repr` tells 1 from "1", so two subjects that look alike get numbers of their own.
 def _hash(seed: int, subject: tuple[object, ...], size: int) -> bytes:
     return blake2b(repr((seed, subject)).encode(), digest_size=size).digest()

@@ -124,6 +124,7 @@ def build_rule(name: str, number: float | None = None, **more: Any) -> Rule:
     """
     fault = FAULTS.get(name)
     value = fault.usual if fault and number is None else number or 0.0
+    # `nan:` and `inf` pass float() and would never strike, or always.
     if not math.isfinite(value):
         raise ValueError(f"{name}: {value:g} is no number that can be used")
     match fault.number if fault else Meaning.SHARE:
@@ -169,6 +170,7 @@ class FaultPlan:
 
     def replace(self, rules: Iterable[Rule]) -> None:
         """Put other rules in force; their counting begins anew."""
+        # By name: a fault has one rule, and the last one named wins.
         self.rules = {item.name: item for item in rules}
         self._strikes.clear()
         self._occasions.clear()
@@ -182,6 +184,7 @@ class FaultPlan:
         found = self.rules.get(name)
         if found is None or found.prompt_contains not in prompt:
             return None
+        # Counted before the dice, so that `after` counts occasions and not strikes.
         self._occasions[name] += 1
         self._of_subject[name, subject] += 1
         spent = found.first is not None and self._strikes[name] >= found.first

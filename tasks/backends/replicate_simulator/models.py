@@ -63,6 +63,7 @@ class Model:
     @staticmethod
     def count_megapixels(pixels: int) -> int:
         """Begun megapixels, as they are billed: 1024x1024 is one of them (recorded answer of 2026-05)."""
+        # Begun megapixels are 2^20 pixels: 1024x1024 is billed as one.
         return math.ceil(pixels / 2**20)
 
     def default(self, name: str) -> Any:
@@ -71,7 +72,7 @@ class Model:
 
 
 PROMPT = Field("string", required=True)
-PICTURE = Field("string", is_address=True)
+IMAGE_ADDRESS = Field("string", is_address=True)
 SEED = Field("integer")
 QUALITY = Field("integer", default=80, minimum=0, maximum=100)
 FORMAT = Field("string", default="webp", choices=("webp", "jpg", "png"))
@@ -111,7 +112,7 @@ FLUX_DEV = Model(
     name="flux-dev",
     fields={
         **_build_common(Field("integer", default=28, minimum=1, maximum=50)),
-        "image": PICTURE,
+        "image": IMAGE_ADDRESS,
         "prompt_strength": Field("number", default=0.8, minimum=0, maximum=1),
         "guidance": Field("number", default=3, minimum=0, maximum=10),
     },
@@ -162,7 +163,9 @@ BY_VERSION: Mapping[str, Model] = {model.version: model for model in MODELS.valu
 def find_by_reference(version: str) -> Model | None:
     """The model of `owner/name`, `owner/name:version` or a bare version; None where there is none."""
     slug, colon, hexadecimal = version.partition(":")
+    # A bare version has no slash, and a name always has one.
     if "/" not in slug:
         return BY_VERSION.get(version)
     model = MODELS.get(slug)
+    # `owner/name` alone is allowed for official models only, and these all are.
     return model if model and hexadecimal in ({model.version} if colon else {""}) else None

@@ -58,12 +58,13 @@ class Request:
 
     @property
     def images(self) -> int:
-        """How many images the client asks for."""
+        """The number of images that the client asks for."""
         return int(self._taken.get("num_outputs", 1))
 
     @property
     def _taken(self) -> Mapping[str, Any]:
         """Inputs that the model knows; the others change nothing."""
+        # Unknown inputs pass here: nobody has established what the real service does with them.
         return {name: value for name, value in self.values.items() if name in self.model.fields}
 
     def render(self, index: int) -> bytes:
@@ -77,7 +78,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a prediction ends."""
+    """The end of a prediction."""
 
     status: str
     error: str | None = None
@@ -90,7 +91,7 @@ class Outcome:
 
     @property
     def images(self) -> int:
-        """Pictures delivered."""
+        """Images delivered."""
         return sum(1 for name in self.files if name)
 
 
@@ -100,10 +101,12 @@ def decide(request: Request, plan: FaultPlan) -> Outcome:
     def strikes(name: str) -> bool:
         return plan.strikes(name, request.content, request.prompt) is not None
 
+    # The earliest fault wins: a prediction that never starts cannot fail for its prompt.
     if strikes("stuck_starting"):
         return Outcome(status=ABORTED, starts=False, ends=False)
     if strikes("aborted"):
         return Outcome(status=ABORTED, starts=False)
+    # A known bug of flux-schnell there: multi-line prompts fail every time (reported by other clients, 2026).
     if request.model is FLUX_SCHNELL and "\n" in request.prompt and strikes("newline_e9828"):
         return Outcome(status=FAILED, error=DIRECTOR)
     for name, error in FAILURES.items():

@@ -60,6 +60,7 @@ class Prediction:
 
     def status(self, now_s: float) -> str:
         """One of the six states of the API."""
+        # A prediction that is cancelled before its start ends at once, and never was processing.
         if now_s < min(self.starts_s, self.ended_s):
             return STARTING
         return PROCESSING if now_s < self.ended_s else self._end
@@ -82,18 +83,21 @@ class Prediction:
         if not self.has_ended(now_s) or not self.ran or self._end not in {SUCCEEDED, CANCELED}:
             return 0
         width, height = self.request.size
+        # A cancel during the run bills what was asked for, since no output tells how many were made.
         images = self.outcome.images if self._end == SUCCEEDED else self.request.images
         return self.request.model.cost_micros(images=images, pixels=width * height)
 
     @property
     def _end(self) -> str:
         if self.would_end_s <= min(self.deadline_s, self.canceled_s):
+            # Deadline and cancel count only if they come before the end.
             return self.outcome.status
         return ABORTED if self.deadline_s <= self.canceled_s and not self.ran else CANCELED
 
 
 def build_created(prediction: Prediction, api_url: str) -> dict[str, Any]:
     """The answer to a create: keys without a value are left out, not null (captured 2024)."""
+    # The real service shows keys in an order of its own, so clients must not rely on one.
     return {**_build_head(prediction, api_url, sorted(prediction.request.values)), "logs": "", "status": STARTING}
 
 
@@ -120,6 +124,7 @@ def build_listed(prediction: Prediction, api_url: str, now_s: float, *, is_gone:
     """The prediction in a list: as in a get, but without logs and with its input in another order."""
     order = [] if is_gone else sorted(prediction.request.values, key=lambda name: name[::-1])
     body = {**_build_head(prediction, api_url, order), **_build_end(prediction, now_s, is_gone=is_gone)}
+    # The documented entries of a list have no logs.
     del body["logs"]
     return body
 
@@ -161,6 +166,7 @@ def _build_end(prediction: Prediction, now_s: float, *, is_gone: bool) -> dict[s
         "logs": outcome.logs if succeeded and not is_gone else "",
         "started_at": format_rfc3339(prediction.starts_s) if started else None,
         "completed_at": format_rfc3339(prediction.ended_s) if has_ended else None,
+        # The real service gives no metrics for what never ran.
         "metrics": _build_metrics(prediction, status) if has_ended and started else {},
         "data_removed": is_gone,
     }

@@ -37,6 +37,7 @@ class Provider:
         self.tally = Tally()
         self._predictions: list[Prediction] = []
         self._by_id: dict[str, Prediction] = {}
+        # The same input twice is two predictions with two ids, as at the real service.
         self._times_created: Counter[str] = Counter()
         self._warm_from_s: dict[str, float] = {}
 
@@ -50,6 +51,7 @@ class Provider:
     ) -> Prediction:
         """A new prediction; nothing can go wrong any more."""
         now_s = self.now_s()
+        # Noted as an occasion, though its effect is on the clock of every call.
         self.plan.strikes("clock_skew", model.slug)
         request = self._request(model, values)
         outcome = decide(request, self.plan)
@@ -78,6 +80,7 @@ class Provider:
     def newest_first(self, before: int | None, after_s: float, before_s: float) -> Iterator[tuple[int, Prediction]]:
         """Listed predictions with their places, from the one before a place (else the newest) back to an instant."""
         now_s = self.now_s()
+        # Predictions are in the order of their creation, so the window is found by halving.
         oldest = bisect_left(self._predictions, after_s, key=lambda item: item.created_s)
         newest = bisect_left(self._predictions, before_s, key=lambda item: item.created_s)
         for place in range(min(newest, len(self._predictions) if before is None else before) - 1, oldest - 1, -1):
@@ -88,6 +91,7 @@ class Provider:
         """True if the provider has deleted the prediction's data; the fault holds for all predictions, old ones too."""
         rule = self.plan.rules.get("retention")
         gone = self.now_s() >= prediction.ended_s + (rule.seconds if rule else RETENTION_S)
+        # Counted each time, since the fault is a state and not an event.
         if rule and gone:
             self.plan.struck[rule.name] += 1
         return gone
@@ -113,8 +117,10 @@ class Provider:
     def _times(self, request: Request, outcome: Outcome, now_s: float) -> tuple[float, float]:
         """When the prediction would start and end."""
         settings = self.settings
+        # Decided by the prediction's id: the same run has the same latencies.
         deviation = 2 * draw(settings.seed, "latency", request.prediction_id) - 1
         takes_s = settings.latency_s * (1 + settings.latency_spread * deviation)
+        # Only the first prediction of a model waits for its boot, and those beside it for the rest of that time.
         warm_s = self._warm_from_s.setdefault(request.model.slug, now_s + settings.cold_boot_s)
         boots_s = max(0.0, warm_s - now_s)
         starts_s = now_s + boots_s + takes_s * settings.starting_share if outcome.starts else NEVER

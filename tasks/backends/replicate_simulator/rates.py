@@ -32,6 +32,7 @@ class Bucket:
         """None when the call may pass, else the seconds until the next one may."""
         tokens = self._refill()
         if tokens < 1:
+            # Seconds until a whole token is there.
             return (1 - tokens) * 60 / self.per_min
         self._tokens -= 1
         return None
@@ -46,6 +47,7 @@ class Bucket:
     def _refill(self) -> float:
         now_s = self.now_s()
         if self._tokens < 0:
+            # Filled at the first call, because the clock may not have started before.
             self._tokens = self.burst
         self._tokens = min(self.burst, self._tokens + (now_s - self._filled_at_s) * self.per_min / 60)
         self._filled_at_s = now_s
@@ -68,6 +70,7 @@ class Rates:
         Raises:
             Problem: 429, nothing is created.
         """
+        # Low credit has a bucket of its own, as the real limit replaces the usual one.
         bucket, words = (self.low_credit, LOW_CREDIT_WORDS) if low_credit else (self.creates, "")
         return self._pass(bucket, words)
 
@@ -92,6 +95,7 @@ class Rates:
 
 def build_throttled(wait_s: float, words: str, stated: WaitStated) -> Problem:
     """The 429 of a call that should come again after so many seconds."""
+    # Whole seconds and never zero, as in captured answers.
     seconds = max(1, math.ceil(wait_s))
     return Problem(
         429,

@@ -41,6 +41,7 @@ def rehearse(*, port: int, faults: Sequence[str], latency_s: float, seed: int, s
 
 def format_instructions(simulator: Simulator) -> str:
     """List the lines that a rehearsal needs in `imagen.yaml` and in the environment."""
+    # The host only: the port changes with each rehearsal, and the backend compares hosts.
     host = simulator.delivery_url.removeprefix("http://").partition(":")[0]
     return (
         f"Replicate is simulated at {simulator.url} until Ctrl-C. An imagen.yaml for it:\n\n"

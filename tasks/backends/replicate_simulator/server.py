@@ -23,7 +23,9 @@ API_HOST = "127.0.0.1"
 DELIVERY_HOST = "localhost"
 """Another name than the API's, so that a token that goes there is seen; the API's name is the foreign host there."""
 FOREIGN_HOST = API_HOST
+# Seconds that open answers get when the simulator ends.
 LAST_CALLS_S = 0.5
+# More clients may connect at once than the default queue of 100 holds.
 BACKLOG = 1024
 
 
@@ -65,6 +67,7 @@ async def run_simulator(
     provider = Provider(chosen, make_fast_clock(chosen.speed))
     provider.plan.replace(faults)
     creates = Creates(provider)
+    # Two listeners, so that a token that travels to the files' host can be seen.
     api, delivery = _listen([API_HOST], port), _listen(_find_addresses(DELIVERY_HOST), 0)
     provider.api_url = f"http://{API_HOST}:{api[0].getsockname()[1]}"
     provider.delivery_url = f"http://{DELIVERY_HOST}:{delivery[0].getsockname()[1]}"
@@ -76,6 +79,7 @@ async def run_simulator(
     try:
         yield Simulator(provider)
     finally:
+        # First of all: calls that are never answered would keep the server from ending.
         creates.closing.set()
         for runner in runners:
             await runner.cleanup()
@@ -114,12 +118,14 @@ async def _start(app: web.Application, sockets: Iterable[socket.socket]) -> web.
 def _find_addresses(host: str) -> list[str]:
     """All of the name's addresses: a client may try any of them first."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    # IPv4 first, since a machine without IPv6 has to work.
     return sorted({API_HOST, *(str(address[0]) for *_, address in found)}, key=lambda address: ":" in address)
 
 
 def _listen(addresses: list[str], port: int) -> list[socket.socket]:
     """Sockets on the same port of every address that this machine has; the first one it must have."""
     sockets = [socket.create_server((addresses[0], port), backlog=BACKLOG)]
+    # A machine without IPv6 has no such address, and needs none.
     for address in addresses[1:]:
         with suppress(OSError):
             place = (address, sockets[0].getsockname()[1])

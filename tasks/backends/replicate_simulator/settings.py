@@ -1,4 +1,4 @@
-"""How a simulator behaves when nothing goes wrong; what goes wrong is in `faults`."""
+"""Settings of a simulator in which nothing goes wrong; what goes wrong is in `faults`."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ def format_rfc3339(instant_s: float) -> str:
     """
     microseconds = round(instant_s * 1e6)
     whole_s, fraction_us = divmod(microseconds, 1_000_000)
+    # From the microsecond, so that equal instants look alike and neighbours do not.
     digits = 2 + microseconds % (LONGEST_FRACTION - 1)
     fraction = f"{fraction_us:06d}{microseconds % 1_000:03d}"[:digits]
     return f"{datetime.fromtimestamp(whole_s, tz=UTC):%Y-%m-%dT%H:%M:%S}.{fraction}Z"

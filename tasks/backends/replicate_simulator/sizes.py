@@ -1,4 +1,4 @@
-"""How many pixels an image of an input has, by the rules of the FLUX models."""
+"""The pixels of an image by its input, by the rules of the FLUX models."""
 
 from __future__ import annotations
 

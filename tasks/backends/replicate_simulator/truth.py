@@ -70,6 +70,7 @@ def build_truth(predictions: Sequence[Prediction], tally: Tally, struck: Counter
         cost_usd=sum(cost for _, cost in costs) / MICROS_PER_USD,
         distinct_inputs=len(contents),
         duplicates=len(predictions) - len(contents),
+        # A prediction that cost nothing is no duplicate that somebody paid for.
         duplicates_billed=len(billed) - len({item.request.content for item in billed}),
         repeated_inputs={content: times for content, times in contents.items() if times > 1},
         by_status=dict(Counter(item.status(now_s) for item in predictions)),

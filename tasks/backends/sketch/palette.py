@@ -43,7 +43,7 @@ class Palette:
 
 
 def get_brightness(colour: Colour) -> int:
-    """How light a colour looks, 0..255."""
+    """The lightness of a colour to the eye, 0..255."""
     red, green, blue = colour
     # What an eye takes for bright: green counts far more than blue.
     return (299 * red + 587 * green + 114 * blue) // 1000

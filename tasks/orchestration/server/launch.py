@@ -119,7 +119,7 @@ class TemporaryServer:
 
 # Named by the version: Prefect migrates a database when it starts, and an older Prefect cannot read it afterwards.
 def get_database_file(folder: Path) -> Path:
-    """Where temporary servers of the installed version of Prefect keep their data."""
+    """The database of temporary servers of the installed version of Prefect."""
     return folder / f"prefect-{version('prefect')}.db"
 
 

@@ -59,12 +59,12 @@ class ServerRecord:
 
 
 def get_servers_folder(state_dir: Path) -> Path:
-    """Where the records, and the output of running servers, are kept."""
+    """The folder of the records and of the output of running servers."""
     return state_dir / "servers"
 
 
 def get_log_file(folder: Path, token: str) -> Path:
-    """Where the output of the server with this token goes."""
+    """The file that the output of the server with this token goes to."""
     return folder / f"{token}.log"
 
 

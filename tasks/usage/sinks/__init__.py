@@ -1,4 +1,4 @@
-"""Where usage rows go, and how they are read back: one file for each sink, behind one protocol.
+"""The sinks of usage rows, which are also read back from them: one file for each, behind one protocol.
 
 One table of the same shape everywhere, `mai.imagen_usage` where the database has schemas. A row whose id is there
 already is replaced, so a push may be repeated after any failure.

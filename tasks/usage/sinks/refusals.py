@@ -52,7 +52,7 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How messages name a sink."""
+    """Names of a sink in messages."""
 
     name: str
     address: str

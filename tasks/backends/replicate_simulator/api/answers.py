@@ -1,4 +1,4 @@
-"""How an answer leaves: JSON, an error, a page that is not JSON, or nothing at all."""
+"""The forms of an answer: JSON, an error, a page that is not JSON, or nothing at all."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ GATEWAY_TIMEOUT_PAGE = BAD_GATEWAY_PAGE.replace("502", "504").replace("Bad gatew
 def build_json(body: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """An answer with a body of JSON."""
     return web.Response(
+        # Prompts with lone surrogates come back as they were sent.
         body=json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"),
         status=status,
         headers=headers,
@@ -46,5 +47,6 @@ def build_page(text: str, status: int) -> web.Response:
 def drop_connection(request: web.Request) -> web.Response:
     """Close the connection; the client gets no answer at all."""
     if request.transport is not None:
+        # `abort` sends a reset: the client sees a lost connection, and not an end without an answer.
         request.transport.abort()
     return web.Response()

@@ -79,8 +79,10 @@ class Creates:
     ) -> web.StreamResponse:
         if model is None:
             raise unknown()
+        # The order of the checks is the service's: the rate first, then the input, then credit.
         values = body["input"]
         subject, prompt = describe_content(model, values), str(values.get("prompt", ""))
+        # Faults follow from the content, not from the order of calls: concurrent runs meet the same ones.
         low_credit = self._strikes("low_credit", subject, prompt)
         headers = self._provider.rates.pass_create(low_credit=low_credit)
         check_input(model, values)
@@ -88,6 +90,7 @@ class Creates:
         refusal = self._refusal(request, subject, prompt)
         if refusal is not None:
             return refusal
+        # From here on it exists, whatever becomes of the answer.
         prediction = self._provider.create(model, values, deadline_after_s=deadline_after_s, deployment=deployment)
         lost = await self._lost_answer(request, prediction)
         return lost or await self._answer(request, prediction, headers)
@@ -151,6 +154,7 @@ class Creates:
             if now_s >= until_s:
                 return False
             ends_in_s = min(prediction.ended_s, until_s) - now_s
+            # In short looks, because a cancel by another call ends the wait.
             await self._provider.clock.sleep(min(ends_in_s, LOOK_S * self._provider.settings.speed))
         return True
 

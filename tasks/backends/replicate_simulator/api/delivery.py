@@ -35,6 +35,7 @@ class Delivery:
         name = request.match_info["file"]
         if prediction is None or not self._has(prediction, name):
             return web.Response(status=404)
+        # The index in the name is the image's, and missing ones keep their places.
         made, index = prediction.request, prediction.outcome.files.index(name)
         return self._replaced(request, made) or await self._send_image(request, made, index)
 
@@ -49,6 +50,7 @@ class Delivery:
 
     def _count(self, kind: str, request: web.Request) -> None:
         self._provider.tally.requests[kind] += 1
+        # The token has no business at the files' host: each one that comes is a leak.
         self._provider.tally.token_leaks += hdrs.AUTHORIZATION in request.headers
 
     def _strikes(self, name: str, made: Request) -> bool:
@@ -61,6 +63,7 @@ class Delivery:
                 return web.Response(status=status)
         if self._strikes("html_instead_of_image", made):
             return build_page(PAGE, 200)
+        # Once redirected is enough; a second time would be a loop, which is another fault.
         if REDIRECTED in request.query:
             return None
         if self._strikes("redirect_file", made):
@@ -111,6 +114,7 @@ def build_hash_headers(data: bytes) -> CIMultiDict[str]:
     """Headers of Replicate's storage about a whole file (recorded in 2024-08): ETag, and a line for each hash."""
     md5 = hashlib.md5(data, usedforsecurity=False)
     headers = CIMultiDict({"ETag": f'"{md5.hexdigest()}"', "Cache-Control": "public,max-age=3600"})
+    # CRC-32C is slow in Python, and the simulator must not be slower than the service.
     if len(data) <= CRC_BYTES:
         headers.add("x-goog-hash", f"crc32c={_to_base64(compute_crc32c(data).to_bytes(4))}")
     headers.add("x-goog-hash", f"md5={_to_base64(md5.digest())}")

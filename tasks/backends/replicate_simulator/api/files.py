@@ -27,6 +27,7 @@ class Files:
 
     async def create(self, request: web.Request) -> web.Response:
         """`POST /v1/files`: a form whose part `content` is the file."""
+        # Read whole: an upload is 100 MB at most.
         form = await request.post()
         part = form.get("content")
         if not isinstance(part, web.FileField):
@@ -35,6 +36,7 @@ class Files:
         if len(data) > LARGEST_BYTES:
             raise Problem(413, "File too large")
         sha256 = hashlib.sha256(data).hexdigest()
+        # The number of the upload too: the same file twice is two files at the service.
         file_id = hashlib.sha256(f"{len(self._kept)} {sha256}".encode()).hexdigest()[:40]
         now_s = self.provider.now_s()
         self._kept[file_id] = {

@@ -19,7 +19,7 @@ class InvalidField:
 
     @property
     def line(self) -> str:
-        """How it stands in the answer's detail."""
+        """The problem as a line of the answer's detail."""
         return f"- {self.field}: {self.description}\n" if self.field else f"- {self.description}\n"
 
 

@@ -1,4 +1,4 @@
-"""Which address is answered by what; and what holds for every call of the API: it is counted, known, and not too many."""
+"""The addresses and their answers. Every call of the API is counted, and checked for its token and the rate."""
 
 from __future__ import annotations
 
