@@ -123,6 +123,7 @@ def list_progress(progress: ProgressSnapshot) -> list[str]:
     """Flight, rate, time left and dollars."""
     parts = [f"{progress.in_flight} in flight"]
     if progress.draining:
+        # A batch that stopped by itself has not had its first Ctrl-C yet.
         again = "again" if progress.interrupted else "twice"
         return [*parts, format_cost(progress), f"Ctrl-C {again} stops now"]
     if progress.left_s is not None:

@@ -82,9 +82,11 @@ class ReferenceImage:
     @property
     def is_file(self) -> bool:
         """True if it lies on this machine."""
+        # Nothing else can be an address: `find_reference` makes every path absolute.
         return not self.address.startswith(("http://", "https://"))
 
 
+# Keywords only: a dozen values of the same types would be mixed up by place.
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """One row of a manifest, validated: what the user asked for, not yet what is sent."""
@@ -170,6 +172,7 @@ class Job:
             or shorten(self.prompt, LABEL_CHARACTERS, placeholder="…").lstrip("…")
             or self.prompt[:LABEL_CHARACTERS]
         )
+        # The first image of a row is the usual one, and has no number.
         return f"{name} #{self.sample}" if self.sample else name
 
 

@@ -82,6 +82,7 @@ class BackendSettings(BaseModel):
     @property
     def options(self) -> dict[str, Any]:
         """The keys that belong to the backend type."""
+        # Checked by the type itself, when the backend is built: this module knows no types.
         return dict(self.model_extra or {})
 
 
@@ -204,5 +205,6 @@ def load_settings(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     settings = read_yaml(path, Settings, missing="there is no such configuration file; `imagen init` writes one")
+    # Set behind pydantic's back: the file's name is no setting, and must not be read from one.
     settings._file = str(path)  # noqa: SLF001  its own module
     return settings

@@ -28,6 +28,7 @@ def stop_at_several(batch: Batch, backend: Backend, job: Job, ended: Prediction,
     most_micros = backend.estimate(job).most_micros
     if ended.images == 1 or (None not in {ended.cost_micros, most_micros} and ended.cost_micros <= most_micros):  # type: ignore[operator]  # None was asked for
         return
+    # The present job goes on to its image: it is paid for.
     kept = f" The further ones are kept in {batch.out}/{FOLDER}/{job.job_id}-{number}-*." if ended.further else ""
     batch.stop.stop(
         BatchStopped(
@@ -45,6 +46,7 @@ async def keep_further(batch: Batch, backend: Backend, job: Job, ended: Predicti
     for place, output in enumerate(ended.further, start=2):
         name = f"{FOLDER}/{job.job_id}-{number}-{place}"
         try:
+            # Bytes as they came: they were paid for, whether or not an image can be read from them.
             data: bytes = await retry_fetch(batch.clock.sleep)(backend.fetch, job, replace(ended, output=output))
             file = NewFile(f"{name}.{detect_format(data) or 'bin'}", data)
             await batch.out.write(lambda file=file: file)  # type: ignore[misc]  # bound now: the loop goes on

@@ -67,6 +67,7 @@ def open_metrics(environ: Mapping[str, str] = os.environ) -> Metrics:
     One that cannot be used is a warning: the variable may be meant for other programs, and no image depends on it.
     """
     wanted = {name.strip().lower() for name in environ.get(EXPORTERS_VARIABLE, "").split(",")} - {"", "none"}
+    # OpenTelemetry is an extra: without the variable nothing of it is looked for.
     if not wanted or environ.get(DISABLED_VARIABLE, "").strip().lower() == "true":
         return NoMetrics()
     try:

@@ -49,6 +49,7 @@ class Journal:
             sent_at_us=sent_at_us,
             reserved_micros=reserved_micros,
         )
+        # The number goes with the state: a resume finds the attempt by it.
         self._changes.add(Change.JOB_SUBMITTING, a_job_id=job.job_id, attempts=number)
         await self._changes.wait_for(job)
 
@@ -177,7 +178,7 @@ class Journal:
             state=state,
             latency_ms=latency_ms,
             predict_time_s=None,
-            cost_micros=error.cost_micros,
+            cost_micros=error.cost_micros,  # a failed attempt may be billed
             cost_source=None,  # without an image there is no price list to name
             error_kind=error.error_kind,
             error_message=str(error),

@@ -81,6 +81,7 @@ async def end_run(engine: AsyncEngine, number: int, outcome: str, *, now_us: int
 
 async def get_last_run(engine: AsyncEngine) -> RunRecord | None:
     """The newest run of the batch; None before the first."""
+    # By number, not by time: a clock that was set back must not bring an older run's settings.
     found = await fetch_mappings(engine, select(runs).order_by(runs.c.number.desc()).limit(1))
     return _build_record(found[0]) if found else None
 

@@ -66,5 +66,6 @@ async def count_shard(
             left_open += number
         else:
             errors[kind or str(state)] += number
+            # One message is enough for the name of a task run.
             example = example or (error_text(message) if message else None)
     return ShardCounts(succeeded=succeeded, left_open=left_open, errors=dict(errors.most_common()), example=example)

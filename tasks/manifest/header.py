@@ -17,6 +17,7 @@ TITLE_ROWS = 10
 
 def check_header(names: Sequence[str], file: str, line: int | None, options: ReadOptions) -> Problem | None:
     """Find what is wrong with the names of a table's columns."""
+    # Before the names are compared: a transposed table has a name for each of its rows.
     if len(names) > MOST_COLUMNS:
         return Problem(file, line, None, f"has {len(names):,} columns; at most {MOST_COLUMNS:,} are read")
     if twice := {name for name, times in Counter(names).items() if name and times > 1}:
@@ -45,6 +46,7 @@ def find_header(rows: Sequence[Sequence[str]], options: ReadOptions) -> int:
     """
     for index, row in enumerate(rows[:TITLE_ROWS]):
         filled = [cell for cell in row if cell.strip()]
+        # A title above the header fills one cell.
         if len(filled) > 1:
             return index if has_prompts([cell.strip() for cell in row], options) else 0
     return 0

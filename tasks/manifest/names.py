@@ -97,6 +97,7 @@ _BETWEEN = re.compile(r"[\s_\-\u200b-\u200f\u2060\ufeff]+")
 _ALIASES = {
     alias.replace("_", ""): (column, rank) for column, names in NAMES.items() for rank, alias in enumerate(names)
 }
+# Sets of letters, made once: each unknown name is compared with every alias.
 _ALIAS_LETTERS = {alias: frozenset(alias) for alias in _ALIASES if len(alias) >= SHORTEST_MISSPELT}
 PROMPT_NAMES = frozenset(alias for alias, (column, _) in _ALIASES.items() if column == "prompt")
 """Folded."""
@@ -144,6 +145,7 @@ def _is_near(one: str, other: str, allowed: int) -> bool:
     """True if so many letters added, dropped, replaced or swapped with their neighbour make one of the other."""
     if abs(len(one) - len(other)) > allowed:
         return False
+    # Edit distance with swaps, three rows of the table at a time.
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, start=1):

@@ -83,12 +83,14 @@ def build_read_options(
         # One column holds the prompts: the command line's, in place of the configured one.
         columns = {name: meaning for name, meaning in columns.items() if meaning != "prompt"}
         columns[fold_name(prompt_column)] = "prompt"
+    # Last: what the command line leaves out is left out, whatever the file says of it.
     columns |= dict.fromkeys(filter(None, map(fold_name, (ignore or "").split(","))), IGNORE)
     return ReadOptions(columns, literal, encoding)
 
 
 def _check_encoding(name: str) -> None:
     try:
+        # Python knows the encoding's name only when it is used.
         "".encode(name)
     except (LookupError, UnicodeError):
         raise InputError(

@@ -100,7 +100,7 @@ def _unwrap(shell: Mapping[str, Any], inner: Mapping[str, Any]) -> tuple[Mapping
 
 
 def _name_shell(shell: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands beside a request, with the names of its line and its model as columns."""
+    """The cells beside a request, with the names of its line and its model as columns."""
     row = dict(shell)
     for name in _MODEL_NAMES:  # fal's endpoint, Replicate's owner/name:version
         if isinstance(model := row.get(name), str) and _PATH.fullmatch(model):

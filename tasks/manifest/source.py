@@ -98,6 +98,7 @@ def open_manifest(
         return
     with tempfile.TemporaryDirectory(prefix="imagen-") as folder:
         manifest = _open_source(source, options, Path(folder), stdin)
+        # Known by its source while it is open: standard input and a download cannot be read again.
         token = _open.set({**_open.get(), manifest.source: manifest})
         try:
             yield manifest
@@ -166,7 +167,7 @@ def _open_file(
             head = file.read(SNIFFED_BYTES)
         kind = detect_format(head, named)
         if kind not in TEXT_FORMATS:
-            return ManifestFile(path, display, kind), ()
+            return ManifestFile(path, display, kind), ()  # not text: nothing to decode
         # What is sniffed may be in another encoding, so it is looked at again when it is decoded.
         copy = decode(path, folder, encoding=options.encoding, may_be_latin=kind in LATIN_FORMATS)
         if copy.path != path:

@@ -32,7 +32,7 @@ async def generate_shard(
 ) -> State[dict[str, int]]:
     """Generate the open jobs between two sort keys of the current batch.
 
-    Prefect never retries it: what may be paid again is decided job by job, in `tasks.generate.jobs`.
+    Prefect never retries it: what may be paid again is decided job by job, in `tasks.generate.decisions`.
 
     Args:
         label: The name that the run carries in the UI.

@@ -26,6 +26,7 @@ def build_content(
     content = {
         "backend_type": instance.type,
         "model": instance.model,
+        # As it is sent: an edge space more or less does not make another image.
         "prompt": normalize_prompt(prompt.prompt),
         "negative_prompt": prompt.negative_prompt,
         "width": prompt.width,
@@ -80,7 +81,7 @@ def build_job(
         # Samples of one row must differ; the first keeps the very seed that the row gives.
         seed=derive_seed(identity) if prompt.seed is None else (prompt.seed + sample) % SEEDS,
         format=prompt.format or settings.output.format,
-        backend_opts={**instance.backend_opts, **prompt.backend_opts},
+        backend_opts={**instance.backend_opts, **prompt.backend_opts},  # the row's own win
         extra=prompt.extra,
         fallbacks=tuple(fallbacks),
         image=references.get("image"),

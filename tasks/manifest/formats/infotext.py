@@ -32,6 +32,7 @@ def read_infotext(file: ManifestFile, findings: Findings) -> Iterator[RawRow | P
         if isinstance(line, Problem):
             yield line
         elif is_visible(line):
+            # Some tools leave no blank line between two images.
             if block and _POSITIVE.match(line):
                 yield from _read_block(block, file.display, findings)
                 block = []
@@ -51,6 +52,7 @@ def _read_block(block: list[tuple[int, str]], file: str, findings: Findings) -> 
     parameters = [text for _, text in block if _PARAMETERS.match(text)]
     texts = [text for _, text in block if not _PARAMETERS.match(text)]
     begin = next((index for index, text in enumerate(texts) if _NEGATIVE.match(text)), len(texts))
+    # Neither parameters nor a negative prompt: plain prompts between blocks.
     if not parameters and begin == len(texts):
         yield from (RawRow(number, {"prompt": _POSITIVE.sub("", text, count=1)}) for number, text in block)
         return

@@ -20,6 +20,7 @@ def read_table(whole: Mapping[str, Any]) -> Iterator[dict[str, Any]] | None:
         ValueError: It is a table, and its columns or rows do not have the same length.
     """
     names, rows = whole.get("columns"), whole.get("data")
+    # `to_json(orient="split")` of pandas.
     if _is_header(names) and _is_rows(rows):
         return _name_rows(names, rows)
     values = whole.get("values")
@@ -61,6 +62,7 @@ def _name_rows(names: list[str], rows: list[list[Any]]) -> Iterator[dict[str, An
 
 
 def _join_columns(columns: Mapping[str, Mapping[Any, Any]]) -> Iterator[dict[str, Any]]:
+    # Columns of different lengths would pair a prompt with another row's settings.
     keys = list(next(iter(columns.values())))
     if other := next((name for name, column in columns.items() if list(column) != keys), None):
         raise ValueError(

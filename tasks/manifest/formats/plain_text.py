@@ -27,6 +27,7 @@ def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> I
     if options.literal:
         yield from _read_literally(file)
         return
+    # A first pass: bullets on all lines are marks of a list, on one line a part of the prompt.
     survey = survey_lines(file)
     if survey.other is not None:
         line, reason = survey.other
@@ -64,6 +65,7 @@ class _Reader:
                 self._count("indented lines go on with the prompt above them", number)
                 held = held[0], f"{held[1]} {text.strip()}"
                 continue
+            # In the order of the file: the prompt that is held stands before a line that cannot be read.
             if held is not None:
                 yield self._build_row(*held)
             if isinstance(line, Problem):
@@ -106,6 +108,7 @@ class _Reader:
             self._findings.count(
                 "a character at which other programs end a line (U+2028 and the like) is read as a space", number
             )
+        # Told, not joined: one prompt over several lines and several prompts look the same.
         if text.rstrip().endswith(","):
             self._findings.count("lines that end in a comma are prompts of their own", number)
         try:

@@ -57,7 +57,7 @@ def _take_blank_lines(lines: Lines) -> Iterator[tuple[int, str | Problem]]:
 
 
 def _find_title_end(head: list[tuple[int, str | Problem]], kind: str, options: ReadOptions) -> int:
-    """How many lines from here the one stands that names the columns."""
+    """Count the title lines before the one that names the columns."""
     rows: list[list[str]] = []
     for _, line in head:
         if isinstance(line, Problem):

@@ -39,7 +39,7 @@ SHORTEST_NAME = 4
 
 @dataclass(slots=True)
 class Survey:
-    """What the lines of a file have in common."""
+    """Counts of the marks that the lines of a file have."""
 
     prompts: int = 0
     bulleted: int = 0
@@ -52,7 +52,7 @@ class Survey:
     starts_with_bullet: bool = False
     has_infotext: bool = False
     name_line: int | None = None
-    """Where the name of a column stands alone above the prompts."""
+    """The line on which the name of a column stands alone above the prompts."""
     other: tuple[int, str] | None = None
     """Line and reason why this is another kind of file."""
 
@@ -68,7 +68,7 @@ class Survey:
 
 
 def survey_lines(file: ManifestFile) -> Survey:
-    """Read a file once, for what its lines have in common."""
+    """Read a file once, and count the marks that its lines have in common."""
     survey = Survey()
     first = 0
     for number, line in read_lines(file.path, file.display):
@@ -105,11 +105,13 @@ def _count_line(survey: Survey, text: str) -> None:
 
 
 def _find_other_kind(number: int, text: str) -> tuple[int, str] | None:
-    """What the first line says about the whole file."""
+    """Find by its first line that the file is of another kind."""
+    # Each line of such a file would be paid for as a prompt.
     for pattern, kind in _DOCUMENTS:
         if pattern.match(text):
             return number, f"{kind}; save its prompts as plain text, one a line"
     if delimiter := find_delimiter(text):
+        # Not guessed: cells that are read as columns may change the size of every image.
         return number, (
             f"looks like the header of a table (names separated by {delimiter!r}); end the file's name in .csv"
         )
@@ -122,7 +124,8 @@ def _find_other_kind(number: int, text: str) -> tuple[int, str] | None:
 
 
 def _judge_lines(survey: Survey, first: int) -> tuple[int, str] | None:
-    """What all lines together say about the file."""
+    """Find by all lines together that the file is of another kind."""
+    # Only where every line agrees: a single odd one is somebody's prompt.
     if survey.json_lines and survey.json_lines == survey.prompts:
         return first, "looks like JSON, an object a line; end the file's name in .jsonl"
     if survey.settings and survey.settings + survey.bulleted == survey.prompts:
@@ -152,7 +155,7 @@ def find_skip_reason(line: str) -> str | None:
 
 
 def find_bullet(text: str) -> int | None:
-    """Where the prompt begins behind a bullet, a number or a label; None where there is none."""
+    """The place at which the prompt begins behind a bullet, a number or a label; None where there is none."""
     match = _BULLET.match(text)
     return None if match is None else match.end()
 

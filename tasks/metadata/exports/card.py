@@ -39,6 +39,7 @@ def build_shards_card(name: str, batch: Survey) -> str:
 
 def get_size_category(images: int) -> str:
     """The Hub's name of this order of magnitude."""
+    # The Hub knows these names only, and warns about any other.
     names = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
     below = next((number for number in range(len(names)) if images < 10 ** (number + 3)), len(names))
     if below == len(names):

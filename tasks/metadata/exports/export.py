@@ -122,6 +122,7 @@ async def _export_shards(
     with create_folder(target, overwrite=overwrite) as folder:
         batch = _require_images(await survey_batch(engine), out)
         rows = await write_shards(engine, out, folder, limits)
+        # Counted before the card is written beside them.
         shards = sum(1 for _ in folder.iterdir())
         (folder / CARD_NAME).write_text(build_shards_card(_get_folder_name(target), batch), encoding="utf-8")
     return Exported(
@@ -143,6 +144,7 @@ async def _export_card(engine: AsyncEngine, out: Output, overwrite: bool) -> Exp
         raise InputError(
             f"{out}: has no {TABLE_NAME} yet; a run writes it at its end ({format_command('resume', out)})"
         )
+    # Text, not a path: the output may be a bucket.
     card = f"{out}/{CARD_NAME}"
     require_replaceable(card, exists=out.has(CARD_NAME), overwrite=overwrite)
     batch = await survey_batch(engine)

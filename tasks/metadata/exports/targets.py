@@ -77,6 +77,7 @@ def create_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
     with _explain_errors(target):
         if target.exists() and not target.is_dir():
             raise OutputError(f"{target}: is a file; name a folder for --to")
+        # Said by itself, because the general answer would call the ledger a stranger's file.
         if (target / LEDGER_NAME).exists():
             raise OutputError(f"{target}: is the output folder of a batch; name a new folder, as {target / 'shards'}")
         names = sorted(path.name for path in target.iterdir()) if target.is_dir() else []

@@ -76,6 +76,7 @@ def keep(home: Path, data: bytes) -> None:
 
 def forget(home: Path) -> None:
     """Keep nothing: another machine was first."""
+    # Both kinds: which of them was kept depends on who was first.
     for name in (POINTER_NAME, CLAIM_NAME):
         (home / name).unlink(missing_ok=True)
 
@@ -95,6 +96,7 @@ def follow_pointer(there: bytes, out: Output) -> None:
     Raises:
         OutputError: The ledger is on another machine, or gone from this one.
     """
+    # Byte for byte: the id in it is this machine's only proof.
     if there == read_kept(out.home):
         return
     if not is_database_pointer(there):
