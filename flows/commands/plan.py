@@ -20,6 +20,7 @@ class PlanSwitches:
     limit: options.Limit = None
     budget: options.Budget = None
     salt: options.Salt = ""
+    replace: options.Replace = False
     ignore_columns: options.IgnoreColumns = None
     prompt_column: options.PromptColumn = None
     literal: options.Literal = False
@@ -54,6 +55,7 @@ def command(given: PlanSwitches) -> None:
     settings = load_settings(locate_config(given.config))
     read_options = build_read_options(
         settings.columns,
+        file=settings.file,
         ignore=given.ignore_columns,
         prompt_column=given.prompt_column,
         literal=given.literal,
@@ -71,4 +73,4 @@ def command(given: PlanSwitches) -> None:
         )
     print(dumps(record, ensure_ascii=False) if given.json else "\n".join(format_preview(record)))
     # Last, so that the preview is on the screen when the exit status says that the run would be refused.
-    check_preview(record, settings, place)
+    check_preview(record, settings, place, replace=given.replace)

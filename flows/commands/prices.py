@@ -14,6 +14,9 @@ def command(
     check: options.CheckPrices = None,
     backend: options.Backend = None,
     ignore_columns: options.IgnoreColumns = None,
+    prompt_column: options.PromptColumn = None,
+    literal: options.Literal = False,
+    encoding: options.Encoding = None,
     json: options.Json = False,
     config: options.Config = None,
     verbose: options.Verbose = False,
@@ -41,7 +44,14 @@ def command(
         print(dumps(listing, ensure_ascii=False) if json else "\n".join(format_prices(listing)))
         return
     # The columns that the user ignores can hide the backend's name, and with it the price.
-    reading = build_read_options(settings.columns, ignore=ignore_columns)
+    reading = build_read_options(
+        settings.columns,
+        file=settings.file,
+        ignore=ignore_columns,
+        prompt_column=prompt_column,
+        literal=literal,
+        encoding=encoding,
+    )
     with open_manifest(check, options=reading) as manifest:
         records = check_prices(manifest, settings, PlanOptions(backends=parse_backend_option(backend)), today)
     print(dumps(records, ensure_ascii=False) if json else "\n".join(format_price_check(records)))

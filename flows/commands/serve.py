@@ -74,6 +74,10 @@ OPTION_NAMES = {
     "budget_usd": "--budget",
     "concurrency": "--concurrency",
     "salt": "--salt",
+    "ignore_columns": "--ignore-columns",
+    "prompt_column": "--prompt-column",
+    "literal": "--literal",
+    "encoding": "--encoding",
     "when_busy": "--when-busy",
     "config": "--config",
 }
@@ -94,6 +98,10 @@ class ServeOptions:
     budget_usd: options.Budget = None
     concurrency: options.Concurrency = None
     salt: Salt = None
+    ignore_columns: options.IgnoreColumns = None
+    prompt_column: options.PromptColumn = None
+    literal: options.Literal = False
+    encoding: options.Encoding = None
     when_busy: WhenBusy = None
     config: options.Config = None
     verbose: options.Verbose = False
@@ -115,7 +123,8 @@ def command(given: ServeOptions) -> None:
     from tasks.orchestration.server.connection import find_users_server, require_lasting_server, set_quiet_defaults
 
     asked = {field: (name, getattr(given, field)) for field, name in OPTION_NAMES.items()}
-    said = [name for name, value in asked.values() if value is not None]
+    # A switch that is off was not said; a budget of 0 was.
+    said = [name for name, value in asked.values() if value is not None and value is not False]
     if given.schedules is None and (given.manifest is None or given.cron is None):
         raise InputError("name a manifest and its --cron, or a file of --schedules")
     if given.schedules is not None and said:

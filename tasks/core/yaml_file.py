@@ -119,6 +119,15 @@ def explain_setting(error: Any, place: str) -> str:
     return f"{place}: {setting}: {message}" if setting else f"{place}: {message}"
 
 
+def locate_setting(file: str, keys: Sequence[str]) -> str:
+    """The file and line of a setting, for a message; the file alone where that cannot be read any more."""
+    try:
+        tree = _compose(Path(file), _read_text(Path(file), ""))
+    except ConfigError:
+        return file
+    return f"{file}:{_find_line(tree, keys)}"
+
+
 def _find_line(node: yaml.Node | None, path: Sequence[str | int]) -> int:
     """The 1-based line of the deepest part of `path` that stands in the file."""
     line = 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.core.errors import InputError
 from tasks.core.text import format_count
+from tasks.core.yaml_file import locate_setting
 from tasks.manifest.names import NAMES, find_alias, fold_name
 
 CARRY, IGNORE, OPTION = "carry", "ignore", "option"
@@ -34,11 +35,20 @@ class ReadOptions:
         return ReadOptions({**columns, **self.columns}, self.literal, self.encoding)
 
 
+class UnknownMeaning(ValueError):
+    """Raised for a meaning that there is not; knows the column that it was given to."""
+
+    def __init__(self, name: str, meaning: str) -> None:
+        """Keep the column's name, as it is written, beside the text."""
+        self.name = name
+        super().__init__(f"{name!r}: {meaning!r} is not a meaning of a column; there are {', '.join(MEANINGS)}")
+
+
 def parse_columns(columns: Mapping[Any, Any]) -> dict[str, str]:
     """A `columns:` mapping as `ReadOptions` holds it; null means `ignore`.
 
     Raises:
-        ValueError: A meaning is none.
+        UnknownMeaning: A meaning is none.
     """
     parsed = {}
     for name, meaning in columns.items():
@@ -49,13 +59,14 @@ def parse_columns(columns: Mapping[Any, Any]) -> dict[str, str]:
         elif known is not None:
             parsed[fold_name(str(name))] = known[0]
         else:
-            raise ValueError(f"{str(name)!r}: {text!r} is not a meaning of a column; there are {', '.join(MEANINGS)}")
+            raise UnknownMeaning(str(name), text)
     return parsed
 
 
 def build_read_options(
     configured: Mapping[str, str | None],
     *,
+    file: str | None = None,
     ignore: str | None = None,
     prompt_column: str | None = None,
     literal: bool = False,
@@ -65,6 +76,7 @@ def build_read_options(
 
     Args:
         configured: `columns` of the configuration.
+        file: Where the configuration stands, for messages.
         ignore: Names with commas between them.
         prompt_column: The column that holds the prompts.
         literal: See `ReadOptions`.
@@ -75,8 +87,9 @@ def build_read_options(
     """
     try:
         columns = parse_columns(configured)
-    except ValueError as exc:
-        raise InputError(f"columns: {exc}") from None
+    except UnknownMeaning as exc:
+        place = "" if file is None else f"{locate_setting(file, ('columns', exc.name))}: "
+        raise InputError(f"{place}columns: {exc}") from None
     if encoding is not None:
         _check_encoding(encoding)
     if prompt_column is not None:

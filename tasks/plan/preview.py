@@ -36,6 +36,8 @@ class Known:
     """Estimate of those of the manifest's jobs that have ended."""
     ended_unpriced: int = 0
     """Those of them without a known price."""
+    cap_micros: int | None = None
+    """The batch's budget so far, which a run keeps that is given none."""
     dropped: int = 0
     """Paid jobs of the batch that the manifest does not have; they would leave the table."""
 
@@ -57,6 +59,7 @@ def preview_plan(
     """
     report = check_manifest(manifest, settings, options)
     known = asyncio.run(_read_known(manifest, settings, options, out)) if has_ledger(out.home) else Known()
+    budget_usd = to_usd(known.cap_micros) if budget_usd is None else budget_usd
     # Over the batch's whole life, as a run counts it.
     left = None if budget_usd is None else budget_usd - (to_usd(known.spent_micros) or 0.0)
     to_do_micros = report.estimate_micros - known.ended_micros
@@ -139,6 +142,7 @@ async def _read_known(manifest: Manifest, settings: Settings, options: PlanOptio
     from tasks.ledger.database.location import find_ledger  # noqa: PLC0415
     from tasks.ledger.jobs import count_paid_jobs, get_known_states  # noqa: PLC0415
     from tasks.ledger.queries import sum_committed_micros  # noqa: PLC0415
+    from tasks.ledger.runs import get_last_run  # noqa: PLC0415
 
     states: Counter[str] = Counter()
     ended_micros = ended_unpriced = 0
@@ -154,9 +158,11 @@ async def _read_known(manifest: Manifest, settings: Settings, options: PlanOptio
             ended_unpriced += prices.count(None)
         # With a limit the rest of the manifest is not read, so nothing can be called dropped.
         paid = 0 if options.limit is not None else await count_paid_jobs(engine, options.salt)
+        before = await get_last_run(engine)
         return Known(
             states=states,
             # Jobs without an attempt are not among `paid`.
+            cap_micros=None if before is None else before.start.budget_micros,
             dropped=max(0, paid - states.total() + states[JobState.PLANNED]),
             spent_micros=await sum_committed_micros(engine),
             ended_micros=ended_micros,

@@ -12,13 +12,14 @@ from tasks.store.output import Output
 from tasks.store.output.folder import OutputFolder
 
 
-def check_preview(record: Mapping[str, Any], settings: Settings, out: Output) -> None:
+def check_preview(record: Mapping[str, Any], settings: Settings, out: Output, *, replace: bool = False) -> None:
     """Pass where a run of this plan would begin to send.
 
     Args:
         record: The plan, as `preview_plan` gives it.
         settings: The configuration.
         out: The output; of a bucket nobody is asked.
+        replace: The run would be told to replace the batch there.
 
     Raises:
         InputError: A run would be refused.
@@ -29,7 +30,7 @@ def check_preview(record: Mapping[str, Any], settings: Settings, out: Output) ->
     for name in record["backends"]:
         require_ready(name, build_backend(name, settings))
     # Not one row in common: most likely the wrong folder, and a run would empty its table.
-    if record["dropped"] and not record["done"] + record["failed"] + record["held"]:
+    if not replace and record["dropped"] and not record["done"] + record["failed"] + record["held"]:
         raise InputError(
             f"{out}: the manifest has none of the rows of the batch there. A run needs --replace, or another --out."
         )

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from tasks.core.display import ProgressSnapshot, describe_progress, describe_slowdown, list_progress
 from tasks.core.safe_text import escape_control_characters
+from tasks.core.text import format_count
 
 # Seconds; a log of a night stays readable, and shows soon that the run is alive.
 LINE_EVERY_S = 10.0
@@ -101,7 +102,7 @@ class LineDisplay:
 
     def start(self, left: int) -> None:
         """See `Display.start`."""
-        self.phase(f"generating {left} images")
+        self.phase(f"generating {format_count(left, 'image')}")
 
     def update(self, standing: ProgressSnapshot, elapsed_s: float) -> None:
         """See `Display.update`."""

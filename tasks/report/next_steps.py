@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.core.errors import Refused, Rejected
+from tasks.core.errors import Refused, Rejected, UnreadableAnswer
 from tasks.core.records import JobState
 from tasks.core.safe_text import escape_control_characters
 from tasks.core.text import format_command
@@ -41,11 +41,15 @@ def _find_error_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
     out, kinds, reasons = record["out"], record["errors"].keys(), record.get("reasons", {})
     # Held jobs may have been paid for, so they need another command than the failed ones.
     held = {kind for kind, example in reasons.items() if example["state"] == JobState.HELD}
-    passing = sorted(kinds - PROMPT_KINDS - held)
+    passing = sorted(kinds - PROMPT_KINDS - held - {UnreadableAnswer.kind})
     steps = []
+    if UnreadableAnswer.kind in kinds - held:
+        # Another attempt would be paid for and answered the same way; the answers are kept.
+        why = "to read kept answers again with a corrected configuration, which pays for nothing"
+        steps.append((why, format_command("resume", out, "--reread")))
     # With other kinds among them, only those that may pass are tried again.
     if record["failed"] and passing:
-        every = not kinds & PROMPT_KINDS
+        every = len(passing) == len(kinds - held)
         switch = ("--retry-failed",) if every else ("--only", ",".join(passing))
         steps.append(("to try what failed again", format_command("resume", out, *switch)))
     if record["held"]:

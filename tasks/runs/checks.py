@@ -47,7 +47,7 @@ def check_request(request: RunRequest) -> PlanReport | None:
     given, options = load_settings(request.config), request.plan_options()
     settings = override_settings(given, request)
     check_runner(settings.runner, find_ledger(request, given))
-    with open_manifest(request.manifest, options=request.read_options(settings.columns)) as manifest:
+    with open_manifest(request.manifest, options=request.read_options(settings)) as manifest:
         report = check_manifest(manifest, settings, options, ask=True)
     out.check()
     _checked.set((request, report))

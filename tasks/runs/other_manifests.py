@@ -75,7 +75,7 @@ async def require_replacement(engine: AsyncEngine, request: RunRequest, settings
 
 async def _has_common_job(engine: AsyncEngine, request: RunRequest, settings: Settings) -> bool:
     """Asks about the first rows first: of a batch that goes on, one of them is known."""
-    with open_manifest(request.manifest or "", options=request.read_options(settings.columns)) as manifest:
+    with open_manifest(request.manifest or "", options=request.read_options(settings)) as manifest:
         # In chunks: a manifest of a million rows must not be read into memory for one answer.
         planned = (item.job.job_id for item in plan_manifest(manifest, settings, request.plan_options()))
         while chunk := list(islice(planned, LOOKUP_JOBS)):

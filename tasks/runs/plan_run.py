@@ -61,7 +61,7 @@ async def plan_run(run: OpenRun) -> Selection:
 
 async def _plan_manifest(run: OpenRun, source: str) -> None:
     options = run.request.plan_options()
-    with open_manifest(source, options=run.request.read_options(run.settings.columns)) as manifest:
+    with open_manifest(source, options=run.request.read_options(run.settings)) as manifest:
         dropped = await write_plan(
             run.batch.engine,
             plan_manifest(manifest, run.settings, options),

@@ -6,7 +6,6 @@ which the run was to start, so a night that starts late or is retried keeps its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from tasks.core.errors import InputError
 from tasks.core.money import MOST_USD
 from tasks.core.paths import expand_home
 from tasks.core.records import EndedFilter, JobState, RunnerKind
+from tasks.core.settings import Settings
 from tasks.core.values import parse_backend_option
 from tasks.manifest.reading import ReadOptions, build_read_options
 from tasks.plan.planner import PlanOptions
@@ -159,14 +159,15 @@ class RunRequest(BaseModel):
         """
         return PlanOptions(backends=parse_backend_option(self.backend), limit=self.limit, salt=self.salt)
 
-    def read_options(self, columns: Mapping[str, str | None]) -> ReadOptions:
-        """Options for reading the manifest; `columns` are the configuration's.
+    def read_options(self, settings: Settings) -> ReadOptions:
+        """Options for reading the manifest: the request's over the configuration's.
 
         Raises:
             InputError: A column is given a meaning that there is not, or there is no such encoding.
         """
         return build_read_options(
-            columns,
+            settings.columns,
+            file=settings.file,
             ignore=self.ignore_columns,
             prompt_column=self.prompt_column,
             literal=self.literal,

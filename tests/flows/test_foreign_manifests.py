@@ -48,3 +48,14 @@ def test_a_run_tells_how_it_read_the_manifest(cli: Cli, source: str) -> None:
     assert result["columns"]["used"]["Num Images"] == "samples"
     assert "Num Images as samples" in done.stderr
     assert "left out: quality" in done.stderr
+
+
+def test_every_command_that_reads_a_manifest_takes_the_same_options(offline: Cli) -> None:
+    """What makes a manifest readable for a plan makes it readable for a run and for a check of prices."""
+    offline.folder.joinpath("m.csv").write_bytes("Titel;Szene;quality\n1;Füchse;hd\n".encode("cp1252"))
+    reading = ("--ignore-columns", "quality", "--prompt-column", "Szene", "--encoding", "cp1252")
+    assert offline.run("plan", "m.csv", *reading).returncode == 0
+    assert offline.run("prices", "--check", "m.csv", *reading).returncode == 0
+    for command in (("plan", "m.csv"), ("prices", "--check", "m.csv"), ("run", "m.csv")):
+        refused = offline.run(*command, "--encoding", "nothing")
+        assert (refused.returncode, "no encoding 'nothing'" in refused.stderr) == (2, True), command

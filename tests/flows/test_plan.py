@@ -67,3 +67,16 @@ def test_the_status_of_a_folder_of_batches_is_a_line_for_each(planned: Cli) -> N
     assert "nights/broken" in done.stderr
     assert [record["images"] for record in planned.json("status", "nights")] == [1, 1]
     assert planned.run("status", "nights", "--watch").returncode == 2
+
+
+def test_a_plan_takes_the_options_of_a_run(planned: Cli) -> None:
+    """A manifest that replaces a batch is planned with --replace, as it is run."""
+    assert planned.run("plan", "m.txt", "--out", "herons", "--replace").returncode == 0
+
+
+def test_a_plan_keeps_the_batchs_budget(planned: Cli) -> None:
+    """A run that is given no budget keeps the cap of the batch, so the plan counts with it and ends the same way."""
+    planned.run("try", "a heron", "--out", "capped", "--budget", "0.10", "--quiet")
+    (planned.folder / "m.txt").write_text("a heron\na fox\nan owl\n")
+    done = planned.run("plan", "m.txt", "--out", "capped")
+    assert (done.returncode, "of the budget of $0.10" in done.stdout) == (3, True)

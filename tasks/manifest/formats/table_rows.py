@@ -25,6 +25,8 @@ def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> I
     filled = [index for index, (_, line) in enumerate(head) if isinstance(line, Problem) or line.strip("\r\n")]
     if not filled:
         head += _take_blank_lines(lines)
+        if not head or not str(head[-1][1]).strip("\r\n"):
+            return
         filled = [len(head) - 1]
     first = filled[0]
     if isinstance(problem := head[first][1], Problem):

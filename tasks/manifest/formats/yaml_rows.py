@@ -20,7 +20,7 @@ from tasks.manifest.formats.template import TemplateProblem, expand_template
 from tasks.manifest.formats.yaml_nodes import NodeReader, YamlProblem, construct_value, get_key_lines, keep_texts
 from tasks.manifest.formats.yaml_text import YamlText, explain_error
 from tasks.manifest.names import find_alias, fold_name
-from tasks.manifest.reading import Findings, ReadOptions, parse_columns
+from tasks.manifest.reading import Findings, ReadOptions, UnknownMeaning, parse_columns
 from tasks.manifest.source import ManifestFile
 
 KEYS = ("columns", "defaults", "template", "matrix", "prompts")
@@ -201,8 +201,9 @@ def _get_mapping(node: yaml.Node, name: str, of_what: str) -> dict[str, Any]:
 def _get_columns(node: yaml.Node) -> dict[str, str]:
     try:
         return parse_columns(_get_mapping(node, "columns", "meanings"))
-    except ValueError as exc:
-        raise YamlProblem(node.start_mark.line + 1, f"columns: {exc}") from None
+    except UnknownMeaning as exc:
+        line = get_key_lines(node).get(exc.name, node.start_mark.line + 1)
+        raise YamlProblem(line, f"columns: {exc}") from None
 
 
 def _explain_key(key: str) -> str:

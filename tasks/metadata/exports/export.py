@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import InputError
-from tasks.core.text import format_command
+from tasks.core.text import format_command, format_count
 from tasks.ledger.database.connect import open_ledger
 from tasks.metadata.exports.card import build_batch_card, build_shards_card
 from tasks.metadata.exports.survey import Survey, survey_batch
@@ -55,10 +55,10 @@ class Exported:
 
     def line(self) -> str:
         """The record for people."""
-        what = "rows" if self.format in {ExportFormat.CSV, ExportFormat.JSONL} else "images"
+        what = "row" if self.format in {ExportFormat.CSV, ExportFormat.JSONL} else "image"
         left_out = f"; left out without an image: {self.left_out}" if self.left_out else ""
         number = f" in {self.files} files" if self.files > 1 else ""
-        return f"wrote {self.to}: {self.rows} {what}{number}{left_out}"
+        return f"wrote {self.to}: {format_count(self.rows, what)}{number}{left_out}"
 
 
 async def export_batch(

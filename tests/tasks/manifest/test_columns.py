@@ -11,6 +11,7 @@ import pytest
 
 from tasks.core.errors import InputError
 from tasks.core.records import Problem, Prompt
+from tasks.core.settings import load_settings
 from tasks.manifest import Findings
 from tasks.manifest.header import MOST_COLUMNS
 from tasks.manifest.names import guess_column
@@ -165,6 +166,28 @@ def test_a_meaning_that_there_is_not_is_named() -> None:
     """A slip in `columns:` ends the run before it begins."""
     with pytest.raises(InputError, match="'sedd' is not a meaning"):
         build_read_options({"Startwert": "sedd"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("m.yaml", "columns:\n  Title: id\n  Startwert: sedd\nprompts:\n- a hare\n", 3),
+        ("m.json", '{"columns": {"Startwert": "sedd"}, "prompts": ["a hare"]}', 1),
+    ],
+)
+def test_a_meaning_that_there_is_not_is_placed(tmp_path: Path, name: str, content: str, line: int) -> None:
+    """In a manifest it is a problem of its line."""
+    [(found, _, message)] = problems(tmp_path, name, content)
+    assert (found, "'sedd' is not a meaning" in message) == (line, True)
+
+
+def test_a_meaning_in_the_configuration_is_placed(tmp_path: Path) -> None:
+    """In the configuration it has its file and line, as every setting has."""
+    path = tmp_path / "imagen.yaml"
+    path.write_text("usage: {sink: none}\ncolumns:\n  Title: id\n  Startwert: sedd\n")
+    settings = load_settings(path)
+    with pytest.raises(InputError, match=rf"{path}:4: columns: 'Startwert': 'sedd'"):
+        build_read_options(settings.columns, file=settings.file)
 
 
 @pytest.mark.parametrize("name", ["m.csv", "m.jsonl", "m.json"])

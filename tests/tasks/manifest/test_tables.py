@@ -29,6 +29,14 @@ def test_titles_stand_above_the_header(tmp_path: Path, content: str) -> None:
     assert f"named on line {len(content.splitlines()) - 1}" in note
 
 
+@pytest.mark.parametrize("name", ["m.csv", "m.tsv"])
+@pytest.mark.parametrize("content", ["", "\n", "\r\n" * 40])
+def test_an_empty_table_has_no_rows(tmp_path: Path, name: str, content: str) -> None:
+    """A file with nothing in it is no error of ours; the plan says that it holds no prompt."""
+    assert good(tmp_path, name, content) == []
+    assert good(tmp_path, name, f"{content}prompt\tseed\na hare\t3\n")[0].seed == 3
+
+
 def test_a_table_without_prompts_is_not_searched_for_them(tmp_path: Path) -> None:
     """A row of data that holds the word `text` is no header."""
     [(line, _, message)] = problems(tmp_path, "m.csv", "question,answer\nwhat is,text\n")

@@ -78,6 +78,18 @@ def test_options_are_named_as_they_are_typed() -> None:
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["--timezone", "--cron"]
 
 
+def test_a_schedule_reads_a_manifest_as_a_run_does(tmp_path: Path) -> None:
+    """What makes a manifest readable for a run is said to a schedule as well, and travels with each of its runs."""
+    (tmp_path / "m.csv").write_bytes("Titel;Szene;quality\n1;F\u00fcchse;hd\n".encode("cp1252"))
+    times = {"manifest": str(tmp_path / "m.csv"), "cron": "0 2 * * *"}
+    reading = {"ignore_columns": "quality", "prompt_column": "Szene", "encoding": "cp1252"}
+    with pytest.raises(ConfigError, match="no column holds the prompts"):
+        check_schedules([Schedule.model_validate(times)])
+    schedule = Schedule.model_validate({**times, **reading})
+    check_schedules([schedule])
+    assert reading.items() <= schedule.request().parameters().items()
+
+
 def test_every_manifest_is_read_before_anything_starts(tmp_path: Path) -> None:
     """The problems of all of them in one error."""
     (tmp_path / "a.jsonl").write_text('{"prompt": ""}\n')
