@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from tasks.core.errors import ConfigError, ImagenError
 from tasks.core.installation import get_version
 from tasks.generate.signals import SIGNALS
 from tasks.orchestration.late_runs import put_newest_first
-from tasks.orchestration.pauses import Pause, read_pause
+from tasks.orchestration.pauses import Pause, find_same_output, read_pause
 from tasks.orchestration.schedules import Schedule
 
 SCHEDULER_PATIENCE_S = 60.0
@@ -95,8 +96,14 @@ async def _serve(schedules: list[Schedule], api_url: str) -> None:
 
 
 async def _add(runner: Runner, schedule: Schedule) -> tuple[UUID, Pause]:
-    """Add a deployment, and return it with the pause that it had before."""
-    pause = await read_pause(f"{generate_batch.name}/{schedule.name}")
+    """Add a deployment, and return it with the pause that it had before, perhaps under another name."""
+    pause = await read_pause(f"{generate_batch.name}/{schedule.name}", cron=schedule.cron)
+    for line in pause.replaced:
+        sys.stderr.write(f"{schedule.name}: its schedule on the server was {line!r} and is {schedule.cron!r} now\n")
+    for other, paused in (await find_same_output(generate_batch.name, schedule.name, schedule.out)).items():
+        sys.stderr.write(f"{other} writes into {schedule.out} too; end it: prefect deployment delete {other!r}\n")
+        if not pause.exists:  # a new name is no decision to start again
+            pause = replace(pause, deployment=pause.deployment or paused.is_on)
     return await _register(runner, _build_nightly(schedule, pause)), pause
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from tasks.core.money import format_micros
+from tasks.core.text import format_count
 
 RATE_OVER_S = 30.0
 """The rate is that of the last so many seconds: it follows a provider that slows down, and does not jump about."""
@@ -37,6 +38,10 @@ class ProgressSnapshot:
     """The rate of calls that the provider has cut it to; None while it has not."""
     pause_s: float = 0.0
     """Seconds that the provider still asks to wait."""
+    silent_jobs: int = 0
+    """Jobs of workers that give no sign of life."""
+    silent_left_s: float = 0.0
+    """Seconds until others take them over."""
 
     @property
     def left_s(self) -> float | None:
@@ -147,10 +152,17 @@ def format_cost(progress: ProgressSnapshot) -> str:
 
 
 def describe_slowdown(progress: ProgressSnapshot) -> list[str]:
-    """Describe the provider's slowdown, while it lasts."""
+    """Describe the provider's slowdown, and jobs that wait for a dead worker's leases, while either lasts."""
     parts = []
     if progress.slowed_to_per_min is not None:
         parts.append(f"slowed to {progress.slowed_to_per_min:,.0f}/min by the provider")
     if progress.pause_s >= 1:
         parts.append(f"asked to wait {progress.pause_s:.0f} s")
+    if progress.silent_jobs:
+        parts.append(describe_silent(progress.silent_jobs, progress.silent_left_s))
     return [", ".join(parts)] if parts else []
+
+
+def describe_silent(jobs: int, left_s: float) -> str:
+    """Say how long the jobs of a dead worker wait: until its leases end, because it may only be slow."""
+    return f"{format_count(jobs, 'job')} of a worker without a sign of life free in {max(1, left_s):.0f} s"

@@ -29,6 +29,7 @@ from tasks.generate.sent_prices import SentPrices
 from tasks.generate.stop import StopSignal
 from tasks.generate.window import JobWindow
 from tasks.ledger.journal import Journal
+from tasks.ledger.leases import SilentJobs
 from tasks.ledger.queries import sum_committed_micros
 from tasks.ledger.worker_leases import WorkerLeases
 from tasks.store.output import Output
@@ -45,6 +46,9 @@ class Tally:
     cost_unknown: int = 0
     committed_micros: int | None = None
     """Spent or reserved of the cap by all workers; None where this process reserves by itself."""
+
+    silent: SilentJobs = field(default_factory=SilentJobs)
+    """Jobs of workers that are dead or hang, which others take over once their leases have ended."""
 
     @property
     def done(self) -> int:

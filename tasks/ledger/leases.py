@@ -52,6 +52,15 @@ class LivingLease:
     """Seconds until its last lease ends, unless renewed."""
 
 
+@dataclass(frozen=True, slots=True)
+class SilentJobs:
+    """Open jobs of workers that have stopped renewing their leases, as one that was killed."""
+
+    jobs: int = 0
+    left_s: float = 0.0
+    """Seconds until the last of them is free for another worker."""
+
+
 class DatabaseNow(FunctionElement[int]):
     """Microseconds since 1970 UTC by the database's clock, which all workers share."""
 
@@ -165,6 +174,15 @@ async def list_living_leases(engine: AsyncEngine) -> list[LivingLease]:
     )
     found = await fetch_rows(engine, query)
     return [LivingLease(owner=owner, jobs=number, left_s=us / 1e6) for owner, number, us in found]
+
+
+async def find_silent_jobs(engine: AsyncEngine, lease_s: float) -> SilentJobs:
+    """Find open jobs whose lease was not renewed in time; a living worker renews before a quarter of it is over."""
+    left_us = func.max(jobs.c.lease_until_us) - DatabaseNow()
+    until = jobs.c.lease_until_us.between(DatabaseNow(), DatabaseNow() + round(lease_s / 2 * 1e6))
+    query = select(func.count(), left_us).where(IS_OPEN & jobs.c.claimed_by.is_not(None) & until)
+    [(number, us)] = await fetch_rows(engine, query)
+    return SilentJobs(number, us / 1e6) if number else SilentJobs()
 
 
 def read_seconds_left(db: Connection, owner: str, job_ids: Iterable[str]) -> dict[str, float]:

@@ -73,7 +73,9 @@ async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: 
     # Earlier runs have succeeded jobs too; this run's tally begins at zero.
     before = (await count_jobs(batch.engine)).succeeded
     await begin_fleet(batch.engine, run=run)
-    beat = Heartbeat(batch.engine, run=run, stop=batch.stop, limits=batch.settings.stop)
+    beat = Heartbeat(
+        batch.engine, run=run, stop=batch.stop, limits=batch.settings.stop, lease_s=batch.settings.runner.lease_s
+    )
     async with follow_workers(beat, batch.tally), start_cluster(batch.settings.runner) as runner:
         places = await _count_places(batch, selection, runner)
         await _send_all(batch, selection, runner, run=run, size=choose_shard_size(left, places), places=places)

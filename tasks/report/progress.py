@@ -49,5 +49,7 @@ def build_snapshot(batch: Batch, *, left: int, rate_per_s: float) -> ProgressSna
         draining=batch.stop.requested,
         interrupted=batch.stop.interrupted,
         slowed_to_per_min=min(slowed, default=None),
+        silent_jobs=tally.silent.jobs,
+        silent_left_s=tally.silent.left_s,
         pause_s=max((pace.pause_s for pace in paces), default=0.0),
     )

@@ -13,14 +13,16 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import to_instant
-from tasks.core.errors import INTERRUPTED_STATUS
+from tasks.core.display import describe_silent
+from tasks.core.errors import INTERRUPTED_STATUS, InputError
 from tasks.core.money import format_usd, to_usd
 from tasks.core.records import Counts, JobState
 from tasks.core.text import format_count
 from tasks.generate.stop import CANCELLED, INTERRUPTED
+from tasks.ledger.leases import SilentJobs, find_silent_jobs
 from tasks.ledger.lock import is_alive
 from tasks.ledger.queries import count_jobs, find_last_activity_us, find_reasons
-from tasks.ledger.runs import RunRecord, get_last_run
+from tasks.ledger.runs import RunRecord, get_last_run, parse_settings
 from tasks.ledger.usage import count_usage
 from tasks.ledger.verdicts import count_verdicts
 from tasks.report.image_facts import NOT_RESIZED, Resized, count_missing, find_resized
@@ -54,6 +56,8 @@ class Summary:
     reasons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """For each error kind one job, with its state and message."""
     resized: Resized = NOT_RESIZED
+    silent: SilentJobs = field(default_factory=SilentJobs)
+    """Open jobs of workers that give no sign of life."""
     verdicts: Mapping[str, int] = field(default_factory=dict)
     """Images that a review picks and rejects."""
 
@@ -97,6 +101,8 @@ class Summary:
             "errors": dict(counts.errors),
             "reasons": dict(self.reasons),
             "outcome": self.outcome,
+            "silent_jobs": self.silent.jobs,
+            "silent_left_s": round(self.silent.left_s),
             "last_activity": _to_iso(self.last_activity_us),
             "warning": self.warning,
             "out": str(self.out),
@@ -131,8 +137,20 @@ async def summarise(
         missing=None if alive and generated is None else await count_missing(engine, out),
         resized=await find_resized(engine),
         verdicts=await count_verdicts(engine),
+        silent=await _find_silent_jobs(engine, run) if alive else SilentJobs(),
         reasons=await find_reasons(engine),
     )
+
+
+async def _find_silent_jobs(engine: AsyncEngine, run: RunRecord | None) -> SilentJobs:
+    if run is None:
+        return SilentJobs()
+    try:
+        runner = parse_settings(run).runner
+    except InputError:  # of a later version; nothing else needs them here
+        return SilentJobs()
+    # Alone in its batch, a process holds no leases.
+    return SilentJobs() if runner.kind == "local" else await find_silent_jobs(engine, runner.lease_s)
 
 
 def format_summary(record: dict[str, Any]) -> list[str]:
@@ -181,6 +199,7 @@ def find_remarks(record: dict[str, Any]) -> list[str]:
     return [
         *others,
         *stale,
+        *([describe_silent(record["silent_jobs"], record["silent_left_s"])] if record["silent_jobs"] else []),
         *_find_image_remarks(record),
         *ended,
         *([f"warning: {record['warning']}"] if record["warning"] else []),

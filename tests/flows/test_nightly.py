@@ -24,6 +24,7 @@ pytestmark = pytest.mark.server
 
 OFTEN = "* * * * *"
 """Every ten seconds: the sixth field, which Prefect understands, is seconds."""
+NIGHT = "/deployments/name/generate-batch/nightly"
 BLOCK = "00000000-0000-0000-0000-000000000000"
 AUTOMATIONS = sorted((ROOT / "automations").glob("*.yaml"))
 
@@ -172,7 +173,10 @@ def test_deployments_run_on_a_process_worker(checkout: Path, prefect_service: Pr
 
 
 def test_all_deployments_are_accepted(checkout: Path, prefect_service: PrefectService) -> None:
-    """`prefect --no-prompt deploy --all` makes the four of prefect.yaml; deployed again, what was paused starts nothing."""
+    """`prefect --no-prompt deploy --all` makes the four of prefect.yaml; deployed again, what was paused starts nothing.
+
+    A schedule that is switched off stays off beside one that is on.
+    """
     prefect(prefect_service, checkout, "work-pool", "create", "imagen", "--type", "process")
     done = prefect(prefect_service, checkout, "--no-prompt", "deploy", "--all")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -182,11 +186,25 @@ def test_all_deployments_are_accepted(checkout: Path, prefect_service: PrefectSe
     assert [each["schedule"]["cron"] for each in night["schedules"]] == ["0 2 * * *"]
     assert night["concurrency_options"]["collision_strategy"] == "ENQUEUE"
     assert [each["active"] for each in night["schedules"]] == [True]
+    text = (checkout / "prefect.yaml").read_text()
+    noon = (
+        '      - {slug: noon, cron: "0 12 * * *", active: "{{ active.nightly.noon }}"}\n    concurrency_limit: *queued'
+    )
+    text = text.replace("[nightly]\n", "[nightly, noon]\n", 1).replace("    concurrency_limit: *queued", noon, 1)
+    (checkout / "prefect.yaml").write_text(text)
+    assert read_switches(prefect_service, checkout) == {"nightly": True, "noon": True}
+    [off] = [each for each in prefect_service.ask("GET", NIGHT)["schedules"] if each["slug"] == "noon"]
+    prefect_service.ask("PATCH", f"/deployments/{night['id']}/schedules/{off['id']}", active=False)
+    assert read_switches(prefect_service, checkout) == {"nightly": True, "noon": False}
     prefect_service.ask("POST", f"/deployments/{night['id']}/pause_deployment")
-    again = prefect(prefect_service, checkout, "--no-prompt", "deploy", "-n", "nightly")
+    assert read_switches(prefect_service, checkout) == {"nightly": False, "noon": False}
+
+
+def read_switches(service: PrefectService, checkout: Path) -> dict[str, bool]:
+    """Deploy again; gives which schedules are active then."""
+    again = prefect(service, checkout, "--no-prompt", "deploy", "-n", "nightly")
     assert again.returncode == 0, again.stdout + again.stderr
-    night = prefect_service.ask("GET", "/deployments/name/generate-batch/nightly")
-    assert [each["active"] for each in night["schedules"]] == [False]
+    return {each["slug"]: each["active"] for each in service.ask("GET", NIGHT)["schedules"]}
 
 
 @pytest.mark.parametrize("path", AUTOMATIONS, ids=lambda path: path.stem)

@@ -34,6 +34,7 @@ def test_pauses_outlive_the_process_and_the_newest_late_run_goes_first(
 ) -> None:
     """A paused deployment and a schedule that is switched off stay so when `imagen serve` starts again.
 
+    A new name does not start it again, and the old one is named.
     A flow of a repository with packages of the names of ours runs the deployment as its subflow.
     Of the runs that nobody took meanwhile, the newest is run first; the others keep their days.
     """
@@ -54,6 +55,10 @@ def test_pauses_outlive_the_process_and_the_newest_late_run_goes_first(
     prefect_service.ask("PATCH", f"/deployments/{resumer['id']}/schedules/{schedule['id']}", active=False)
     days = [datetime.now(UTC) - timedelta(days=number) for number in (3, 2, 1)]
     late = [be_late(prefect_service, night["id"], day) for day in days]
+    renamed = (*serve[:4], "--name", "renamed", *serve[6:])
+    with going_on(cli.start_installed(*renamed)) as other:
+        is_up(other, "generate-batch/held writes into")
+        is_up(other, "paused, and stays so")
     with going_on(cli.start_installed(*serve)) as second:
         is_up(second, "paused, and stays so")
         assert prefect_service.ended(late[-1])["state_name"] == "Completed"

@@ -21,7 +21,7 @@ from tasks.generate.stop import INTERRUPTED, StopSignal, stop_on_error
 from tasks.generate.workers.schema import fleet
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import fetch_rows, run_transaction
-from tasks.ledger.leases import is_newest
+from tasks.ledger.leases import find_silent_jobs, is_newest
 
 BEAT_EVERY_S = 1.0
 FAILED, SUCCEEDED = "F", "s"
@@ -31,8 +31,25 @@ FAILED, SUCCEEDED = "F", "s"
 class Heartbeat:
     """Exchanges one process's news with the others', and watches the failures of all workers together."""
 
-    def __init__(self, engine: AsyncEngine, *, run: int, stop: StopSignal, limits: StopSettings) -> None:
-        """Exchange news of the run `run`; `stop` is this process's signal."""
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        run: int,
+        stop: StopSignal,
+        limits: StopSettings,
+        lease_s: float | None = None,
+    ) -> None:
+        """Exchange news of the run `run`.
+
+        Args:
+            engine: The ledger.
+            run: The run's number.
+            stop: This process's signal.
+            limits: When failures stop all workers.
+            lease_s: Length of a lease, by which silent workers are told; None: nobody looks for them.
+        """
+        self._lease_s = lease_s
         self._engine = engine
         self._run = run
         self._stop = stop
@@ -78,6 +95,8 @@ class Heartbeat:
             tally.succeeded, tally.failed = row.succeeded, row.failed
             tally.cost_micros, tally.cost_unknown = row.cost_micros, row.cost_unknown
             tally.committed_micros = row.committed_micros
+            if self._lease_s is not None:
+                tally.silent = await find_silent_jobs(self._engine, self._lease_s)
             self._heed(row.stop_reason, row.stop_message)
 
     def _news(self, now: Tally) -> dict[str, str | int]:

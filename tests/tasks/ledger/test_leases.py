@@ -21,7 +21,7 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.jobs import reopen
 from tasks.ledger.journal import Journal
-from tasks.ledger.leases import LeaseTerms, claim, list_living_leases, release, renew
+from tasks.ledger.leases import LeaseTerms, SilentJobs, claim, find_silent_jobs, list_living_leases, release, renew
 from tasks.ledger.lock import require_no_workers
 from tasks.ledger.worker_leases import WorkerLeases
 from tests.support.factories import START_US, FakeClock, make_job, plan_jobs
@@ -260,3 +260,14 @@ async def test_a_job_opened_again_is_free(out: Path) -> None:
         )
         await reopen(engine, EndedFilter(frozenset({JobState.FAILED})))
         assert await names(engine, BERT) == ["row-0"]
+
+
+async def test_jobs_of_a_silent_worker_are_told_with_their_wait(out: Path) -> None:
+    """A worker renews long before half of its lease is over; one that has not holds up its jobs for the rest of it."""
+    async with planned(out, 3) as engine:
+        await claim(engine, 0, 1, LeaseTerms(owner="dead", lease_s=600))
+        await claim(engine, 2, 2, LeaseTerms(owner="living", lease_s=10_000))
+        found = await find_silent_jobs(engine, 10_000)
+        assert (found.jobs, 0 < found.left_s <= 600) == (2, True)
+        await let_leases_end(engine)
+        assert await find_silent_jobs(engine, 10_000) == SilentJobs()

@@ -189,3 +189,11 @@ def test_a_next_step_never_leads_to_the_same_stop(change: dict[str, Any], comman
 def test_files_that_do_not_exist_are_not_named(change: dict[str, Any], place: str) -> None:
     """The table is written at the end of a run."""
     assert format_place(RECORD | {"out": "o"} | change) == place
+
+
+def test_jobs_of_a_dead_worker_say_how_long_they_wait() -> None:
+    """They count as in flight, and without a word the batch would seem to hang for minutes."""
+    display = LineDisplay(Console(file=io.StringIO(), width=200))
+    display.update(replace(HALFWAY, silent_jobs=12, silent_left_s=85.4), 40.0)
+    display.finish()
+    assert "12 jobs of a worker without a sign of life free in 85 s" in screen(display._console)
