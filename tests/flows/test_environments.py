@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import NOWHERE, Cli
+from tests.support.surroundings import NO_TELEMETRY
 
 ROOT = Path(__file__).parents[2]
 NO_USER = "import pwd\ndef unknown(*_): raise KeyError('no such user')\npwd.getpwuid = pwd.getpwnam = unknown"
@@ -18,10 +20,19 @@ NO_USER = "import pwd\ndef unknown(*_): raise KeyError('no such user')\npwd.getp
 PROMPT = "a fox 狐 🦊"
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A batch with one image of a prompt that few encodings can spell."""
+    cli = Cli(tmp_path_factory.mktemp("made"), {"PREFECT_API_URL": NOWHERE, "PYTHONPATH": str(ROOT)})
+    cli.environ |= {"XDG_STATE_HOME": str(cli.folder / "state"), **NO_TELEMETRY}
+    assert cli.run("try", PROMPT, "--out", "b", "--quiet").returncode == 0
+    return cli.folder / "b"
+
+
 @pytest.fixture
-def batch(offline: Cli) -> Cli:
-    """A folder `b` with one image of a prompt that few encodings can spell."""
-    assert offline.run("try", PROMPT, "--out", "b", "--quiet").returncode == 0
+def batch(offline: Cli, made: Path) -> Cli:
+    """A folder `b` with a copy of it."""
+    shutil.copytree(made, offline.folder / "b")
     return offline
 
 

@@ -13,6 +13,9 @@ from tests.support.factories import make_job
 from tests.support.waiting import PATIENCE_S
 from tests.tasks.report.gallery.batches import failed, write_batch
 
+NO_PLOTS = "import sys; sys.modules['matplotlib'] = None"
+"""Plots take nearly all of a small gallery's time."""
+
 
 @pytest.fixture
 def batch(tmp_path: Path) -> Path:
@@ -35,6 +38,7 @@ def test_the_page_is_written_and_told(offline: Cli, batch: Path) -> None:
 
 def test_two_batches_are_compared(offline: Cli, batch: Path) -> None:
     """The record names the comparison and both galleries, in the order of the arguments."""
+    offline.before = NO_PLOTS
     asyncio.run(write_batch(batch.parent / "owls", [(make_job(2), None)]))
     record = offline.json("gallery", "foxes", "owls")
     assert record["page"] == "foxes/compare-owls.html"
@@ -46,6 +50,7 @@ def test_two_batches_are_compared(offline: Cli, batch: Path) -> None:
 @pytest.mark.parametrize("arguments", [("nowhere",), ("foxes", "nowhere")])
 def test_a_folder_without_a_batch_is_bad_input(offline: Cli, arguments: tuple[str, ...]) -> None:
     """One clear error, exit status 2."""
+    offline.before = NO_PLOTS
     done = offline.run("gallery", *arguments)
     assert done.returncode == 2
     assert (
@@ -55,6 +60,7 @@ def test_a_folder_without_a_batch_is_bad_input(offline: Cli, arguments: tuple[st
 
 def test_the_page_opens_when_asked(offline: Cli, batch: Path, tmp_path: Path) -> None:
     """`--open` starts the user's browser with the page's address; without it none is started."""
+    offline.before = NO_PLOTS
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/opened\n')
     browser.chmod(0o755)
@@ -67,6 +73,7 @@ def test_the_page_opens_when_asked(offline: Cli, batch: Path, tmp_path: Path) ->
 
 def test_two_who_write_it_at_once_wait_for_each_other(offline: Cli, batch: Path) -> None:
     """Each process ends well, the thumbnail is made once, and the page names what is there."""
+    offline.before = NO_PLOTS
     processes = [offline.start("gallery", "foxes", "--json") for _ in range(3)]
     records = [json.loads(process.communicate(timeout=PATIENCE_S)[0]) for process in processes]
     assert sorted(record["galleries"][0]["thumbnails_made"] for record in records) == [0, 0, 1]
@@ -77,6 +84,7 @@ def test_two_who_write_it_at_once_wait_for_each_other(offline: Cli, batch: Path)
 @pytest.mark.server
 def test_a_copied_row_of_a_real_run_costs_nothing_in_its_folder(cli: Cli) -> None:
     """What the gallery holds as a job's row is, run again into the same folder, that very job: done already."""
+    cli.before = NO_PLOTS
     cli.config(price_usd=0.01)
     (cli.folder / "m.yaml").write_text(
         "template: {prompt: 'a {what}', width: 32, height: 32}\nmatrix: {what: [fox, owl]}"

@@ -13,6 +13,7 @@ from tasks.report.gallery.build import write_gallery
 from tasks.report.gallery.comparison import write_comparison
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import make_job
+from tests.tasks.report.conftest import without_plots
 from tests.tasks.report.gallery.batches import failed, succeeded, write_batch, write_large_batch
 
 ANIMALS, LIGHTS = ("fox", "owl"), ("dawn", "dusk", "night")
@@ -21,8 +22,14 @@ MANY = 10_000
 
 
 def written(out: Path, *endings: tuple[Job, dict[str, Any] | None]) -> Path:
-    """The page of a batch of these jobs; see `write_batch`."""
+    """The page of a batch of these jobs, without plots; see `write_batch`."""
     asyncio.run(write_batch(out, endings))
+    with without_plots():
+        return write_page(out)
+
+
+def write_page(out: Path) -> Path:
+    """Write the gallery of a batch; gives its page."""
     return Path(asyncio.run(write_gallery(OutputFolder(out))).page)
 
 
@@ -43,14 +50,16 @@ def matrix_jobs(**changes: Any) -> list[Job]:
 
 @pytest.fixture(scope="session")
 def matrix_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six images of a matrix, and three jobs without one: refused, failed with another model, and to do."""
-    return written(
-        tmp_path_factory.mktemp("matrix") / "animals",
+    """Six images of a matrix, and three jobs without one: refused, failed with another model, and to do. It has plots."""
+    out = tmp_path_factory.mktemp("matrix") / "animals"
+    endings = [
         *((job, None) for job in matrix_jobs()),
         (make_job(10, prompt="a storm"), failed("moderation", "flagged as sensitive")),
         (make_job(11, prompt="a calm", model="other", backend="second"), failed("timeout", "no answer in 60 s")),
         (make_job(12, prompt="a breeze", id=None), {}),
-    )
+    ]
+    asyncio.run(write_batch(out, endings))
+    return write_page(out)
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +93,8 @@ def large_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten thousand images."""
     out = tmp_path_factory.mktemp("large") / "large"
     asyncio.run(write_large_batch(out, MANY))
-    return Path(asyncio.run(write_gallery(OutputFolder(out))).page)
+    with without_plots():
+        return write_page(out)
 
 
 @pytest.fixture(scope="session")
@@ -117,5 +127,6 @@ def comparison_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ],
         )
     )
-    one, two = (asyncio.run(write_gallery(OutputFolder(folder / name))) for name in ("one", "two"))
+    with without_plots():
+        one, two = (asyncio.run(write_gallery(OutputFolder(folder / name))) for name in ("one", "two"))
     return Path(asyncio.run(write_comparison(one, two)))

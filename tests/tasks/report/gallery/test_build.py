@@ -56,6 +56,7 @@ async def batch(out: Path) -> Path:
     return out
 
 
+@pytest.mark.usefixtures("plots")
 async def test_a_gallery_tells_what_it_wrote(batch: Path) -> None:
     """Jobs, images, thumbnails made, none missing, and plots of what there is."""
     gallery = await write_gallery(OutputFolder(batch))
@@ -163,6 +164,7 @@ async def test_a_folder_that_takes_nothing_is_one_clear_error(batch: Path, monke
     assert (batch / "index.html").read_bytes() == before
 
 
+@pytest.mark.usefixtures("plots")
 async def test_without_matplotlib_there_are_no_plots(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The gallery is whole without the extra; it says that plots are missing, and removes old ones."""
     await write_gallery(OutputFolder(batch))
