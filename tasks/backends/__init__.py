@@ -5,9 +5,10 @@ A type is loaded only when an instance of it is used, so a command that needs no
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.core.errors import ConfigError
 
@@ -45,7 +46,14 @@ def require_ready(name: str, backend: Backend) -> None:
         raise ConfigError(f"backend {name!r} is not configured: {missing}")
 
 
-def build_backend(name: str, settings: Settings, *, share: float = 1.0, batch: str = "") -> Backend:
+def build_backend(
+    name: str,
+    settings: Settings,
+    *,
+    share: float = 1.0,
+    batch: str = "",
+    shared: MutableMapping[str, Any] | None = None,
+) -> Backend:
     """The configured instance called `name`, ready to be used inside one event loop.
 
     Args:
@@ -53,6 +61,7 @@ def build_backend(name: str, settings: Settings, *, share: float = 1.0, batch: s
         settings: The configuration.
         share: Of what the account allows besides creates, where several processes ask at the same time.
         batch: Identity of the batch whose jobs are sent; empty where none are.
+        shared: See `tasks.backends.base.BackendContext`; the same one for all instances of a batch.
 
     Raises:
         ConfigError: There is no such instance or type, its package is broken, or the type refuses a setting.
@@ -77,6 +86,7 @@ def build_backend(name: str, settings: Settings, *, share: float = 1.0, batch: s
         file=settings.file,
         share=share,
         batch=batch,
+        shared={} if shared is None else shared,
     )
     try:
         backend_class = types[instance.type].load()

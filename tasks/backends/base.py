@@ -7,10 +7,10 @@ under the entry-point group `imagen.backends` (see CONTRIBUTING.md).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,6 +22,7 @@ from tasks.core.yaml_file import explain_setting
 from tasks.store.references import get_references
 
 Options = TypeVar("Options", bound=BaseModel)
+Shared = TypeVar("Shared")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,15 @@ class BackendContext:
 
     batch: str = ""
     """Identity of the batch, which no other one has: names that go to the service begin with it."""
+    shared: MutableMapping[str, Any] = field(default_factory=dict)
+    """Whatever the instances of a batch share in one process, such as the limits of an account; by names of their own."""
+
+    def get_shared(self, name: str, build: Callable[[], Shared]) -> Shared:
+        """The thing of this name in `shared`; the first instance that asks builds it."""
+        if name not in self.shared:
+            self.shared[name] = build()
+        found: Shared = self.shared[name]
+        return found
 
     @property
     def place(self) -> str:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -96,6 +97,8 @@ class Batch:
     _windows: dict[str | None, JobWindow] = field(default_factory=dict)
     _sent_prices: SentPrices | None = None
     _backends: dict[str, Backend] = field(default_factory=dict)
+    _shared: dict[str, Any] = field(default_factory=dict)
+    """Whatever backends of one account share."""
     _limits: dict[str, BackendLimits] = field(default_factory=dict)
     _limiters: dict[str, CreateLimiter] = field(default_factory=dict)
 
@@ -112,7 +115,9 @@ class Batch:
         """
         # One client and one connection pool for all shards of the process.
         if name not in self._backends:
-            opened = build_backend(name, self.settings, share=self.share, batch=self.ids.registry.batch)
+            opened = build_backend(
+                name, self.settings, share=self.share, batch=self.ids.registry.batch, shared=self._shared
+            )
             if keeps_list(opened):
                 # Only a service with a shared list can confuse batches.
                 self.ids.warn_where_alone()

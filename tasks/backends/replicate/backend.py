@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.base import Allowance, BackendContext, Estimate, check_channel, close_opened, read_options
+from tasks.backends.base import Allowance, BackendContext, Estimate, Shared, check_channel, close_opened, read_options
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import find_secret_problem, read_secret
 from tasks.backends.client.rate_limiter import RateLimiter
@@ -23,24 +23,21 @@ from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.input_schema import fetch_schema
 from tasks.backends.replicate.job_inputs import JobInputs
 from tasks.backends.replicate.likeness import Comparison, SentInput
+from tasks.backends.replicate.list_reading import Wanted, Window
 from tasks.backends.replicate.lost_creates import LostCreates
 from tasks.backends.replicate.models import get_model_facts
 from tasks.backends.replicate.options import CREATES_PER_MIN, ReplicateOptions, parse_model
 from tasks.backends.replicate.prediction_times import PredictionTimes
 from tasks.backends.replicate.predictions import find_addresses, has_ended, parse_created, parse_ended
 from tasks.backends.replicate.reference_inputs import ReferenceInputs
+from tasks.backends.replicate.unanswered import UnansweredCreates, check_retained
 from tasks.backends.replicate.watcher import Watcher
 from tasks.core.clock import Clock
-from tasks.core.errors import Ambiguous, BatchStopped, ConfigError, JobError, Transient
+from tasks.core.errors import BatchStopped, ConfigError, JobError, Transient
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
 from tasks.core.records import Job, Prediction
 from tasks.store.references import get_media_type
-
-RETENTION_S = 3_600.0
-"""Inputs and outputs of API predictions are deleted after an hour (Replicate docs, "Data retention", read 2026-11)."""
-RETENTION_MARGIN_S = 60.0
-"""Time for a look-up before what it looks for is deleted."""
 
 
 class ReplicateBackend:
@@ -73,10 +70,7 @@ class ReplicateBackend:
             options=self._options, facts=self._facts, references=ReferenceInputs.of(self._facts, self._options)
         )
         self.takes = frozenset(self._inputs.references.names)
-        self._comparison = Comparison(self._model)
         self._asked_for_schema = False
-        self._sent: dict[str, SentInput] = {}
-        """Inputs of creates that were not answered yet, by job."""
 
     def ready(self) -> str | None:
         """Explain what is missing before jobs can be sent; None where the token is there."""
@@ -127,23 +121,25 @@ class ReplicateBackend:
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One create; every end that proves nothing is `Ambiguous`."""
         values = await self._inputs.build_sent(job, self._upload)
-        sent = self._sent[job.job_id] = SentInput(values=values)
-        with self._lost_creates.sending(sent):
+        sent = SentInput(values=values)
+        wanted = Wanted(sent, self._comparison)
+        with self._unanswered.sending(job.job_id, sent), self._lost_creates.sending(wanted):
             answer = await self._api.create(self._model, values, cancel_after_s=self._timeout_s)
-        # Answered: it is no longer one that a sweep of the list may be looking for.
-        del self._sent[job.job_id]
         self._comparison.learn(answer, sent)
         return parse_created(answer)
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Look through the list for this model and this whole input; wait for a list that lags."""
         now_us = await self.read_service_time_us() or self._clock.now_us()
-        # Without its input a listed prediction cannot be compared, so to look for it would find nothing for sure.
-        if now_us / 1e6 - since.timestamp() > RETENTION_S - RETENTION_MARGIN_S:
-            raise Ambiguous("it was sent more than an hour ago; the provider has forgotten its input", cost_micros=None)
+        check_retained(since, now_us)
         await self._load_schema()
-        sent = self._sent.get(job.job_id) or await self._inputs.recall(job)
-        found = await self._lost_creates.find(sent, since=since, known=known)
+        sent, window = self._unanswered.get(job.job_id) or (await self._inputs.recall(job), None)
+        found = await self._lost_creates.find(
+            Wanted(sent, self._comparison),
+            window=window or Window(since),
+            known=known,
+            patience_s=self._options.lookup_patience_s,
+        )
         return None if found is None else parse_created(found)
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
@@ -201,6 +197,10 @@ class ReplicateBackend:
         await self._limiter.acquire()
         return await self._api.upload(data, name=f"{sha256[:16]}.{get_media_type(data).partition('/')[2]}")
 
+    def _share(self, name: str, build: Callable[[], Shared]) -> Shared:
+        # Lost creates and the allowance are the account's, whatever models it runs.
+        return self._context.get_shared(f"{self.allowance().account} {name}", build)
+
     @property
     def _token(self) -> str:
         return read_secret(self._options.api_token_env)
@@ -224,14 +224,20 @@ class ReplicateBackend:
         return ServiceClock(self._clock.monotonic_s)
 
     @cached_property
+    def _unanswered(self) -> UnansweredCreates:
+        return UnansweredCreates(self._service_clock, patience_s=self._options.lookup_patience_s)
+
+    @cached_property
+    def _comparison(self) -> Comparison:
+        return self._share(f"comparison {self._model}", lambda: Comparison(self._model))
+
+    @cached_property
     def _lost_creates(self) -> LostCreates:
-        return LostCreates(
-            self._api,
-            self._comparison,
-            limiter=self._limiter,
-            clock=self._clock,
-            patience_s=self._options.lookup_patience_s,
-            requests_per_min=self._context.share * self._options.requests_per_min,
+        return self._share(
+            "lost creates",
+            lambda: LostCreates(
+                self._api, limiter=self._limiter, clock=self._clock, requests_per_min=self._requests_per_min
+            ),
         )
 
     @cached_property
@@ -240,9 +246,12 @@ class ReplicateBackend:
 
     @cached_property
     def _limiter(self) -> RateLimiter:
-        return RateLimiter(
-            self._context.share * self._options.requests_per_min, now=self._clock.monotonic_s, sleep=self._clock.sleep
-        )
+        per_min, clock = self._requests_per_min, self._clock
+        return self._share(f"limiter {per_min}", lambda: RateLimiter(per_min, now=clock.monotonic_s, sleep=clock.sleep))
+
+    @property
+    def _requests_per_min(self) -> float:
+        return self._context.share * self._options.requests_per_min
 
     @cached_property
     def _watcher(self) -> Watcher:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ import httpx
 
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.likeness import Comparison, Likeness, SentInput, get_model_name
+from tasks.backends.replicate.predictions import parse_created
 
 SKEW = timedelta(seconds=10)
 """By how much the clocks of the service's own machines may differ; its `Date` has whole seconds."""
@@ -19,82 +20,122 @@ SKEW = timedelta(seconds=10)
 IDS_PER_NAME = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The time in which a create can have reached the service, by the service's clock."""
+
+    begin: datetime
+    end: datetime | None = None
+    """None where nobody knows when it was given up: the run that sent it was killed."""
+
+    def has(self, created_at: datetime | None) -> bool:
+        """True where a prediction of this time may be its own; one without a time may be anybody's."""
+        if created_at is None:
+            return True
+        return self.begin - SKEW <= created_at and (self.end is None or created_at <= self.end + SKEW)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An input that is looked for."""
+
+    sent: SentInput
+    comparison: Comparison
+    """How a listed prediction is told from others."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Equal for creates that the list cannot tell apart."""
+        return str(self.comparison.model), self.sent.key
+
+
 @dataclass(slots=True)
 class Seen:
     """The findings of one sweep about one input."""
 
     same: list[dict[str, Any]] = field(default_factory=list)
-    unsure: list[str] = field(default_factory=list)
-    """Ids."""
+    unsure: dict[str, datetime | None] = field(default_factory=dict)
+    """Ids of predictions that may be it, and when they were created."""
 
     def take(self, answer: dict[str, Any], likeness: Likeness) -> None:
         """Note a listed prediction."""
         if likeness is Likeness.SAME:
             self.same.append(answer)
         elif likeness is Likeness.UNSURE:
-            self.unsure.append(answer["id"])
+            self.unsure[answer["id"]] = parse_created(answer).created_at
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """The contents of the list."""
 
-    seen: Mapping[str, Seen]
-    """By input."""
+    seen: Mapping[tuple[str, str], Seen]
+    """By `Wanted.key`."""
     others: Mapping[str, Sequence[str]]
-    """Some ids for each name that the model may have at the service."""
+    """Some ids for each name that one of the models may have at the service."""
+    bare: Sequence[str]
+    """Ids of predictions whose input the list does not show."""
     is_whole: bool
     """The list was read to its end."""
 
 
 async def read_list(
-    api: ReplicateApi,
-    comparison: Comparison,
-    inputs: Mapping[str, SentInput],
-    since: datetime,
-    turn: Callable[[], Awaitable[None]],
+    api: ReplicateApi, inputs: Collection[Wanted], since: datetime, turn: Callable[[], Awaitable[None]]
 ) -> Reading:
     """Read the list, which may hold tens of thousands of predictions; no more is kept than what may be wanted.
 
     Args:
         api: The service.
-        comparison: How a listed prediction is told from others.
-        inputs: What was sent, by key.
+        inputs: What was sent, each input once.
         since: When the first of them was sent, by the service's clock.
         turn: Waits until the next page may be asked for.
 
     Raises:
         httpx.HTTPError: The list cannot be read; asking again is free.
     """
-    by_prompt: defaultdict[Any, list[str]] = defaultdict(list)
-    for key, sent in inputs.items():
+    by_prompt: defaultdict[Any, list[Wanted]] = defaultdict(list)
+    for wanted in inputs:
         # Hashing by prompt: comparing each of 50,000 entries with each lost input would take minutes of CPU.
-        by_prompt[sent.values.get("prompt")].append(key)
-    seen = {key: Seen() for key in inputs}
+        by_prompt[wanted.sent.values.get("prompt")].append(wanted)
+    seen = {wanted.key: Seen() for wanted in inputs}
+    comparisons = list({id(wanted.comparison): wanted.comparison for wanted in inputs}.values())
     others: defaultdict[str, list[str]] = defaultdict(list)
+    bare: list[str] = []
     is_whole = True
     await turn()
     try:
         async for page in api.list_created(since - SKEW):
             for answer in page:
                 name = get_model_name(answer)
-                if not comparison.is_known(name) and len(others[name]) < IDS_PER_NAME:
+                if len(others[name]) < IDS_PER_NAME and not all(found.is_known(name) for found in comparisons):
                     others[name].append(answer["id"])
-                for key in _get_possible_keys(answer, by_prompt, inputs):
-                    seen[key].take(answer, comparison.compare(answer, inputs[key]))
+                if not _shows_input(answer):
+                    bare.append(answer["id"])
+                for wanted in _find_possible(answer, by_prompt, inputs):
+                    seen[wanted.key].take(answer, wanted.comparison.compare(answer, wanted.sent))
             await turn()
     except httpx.DecodingError:  # it has no end, or goes on elsewhere: what it has shown is there all the same
         is_whole = False
-    return Reading(seen, others, is_whole)
+    return Reading(seen, others, bare, is_whole)
 
 
-def _get_possible_keys(
-    answer: dict[str, Any], by_prompt: Mapping[Any, list[str]], inputs: Mapping[str, SentInput]
-) -> Iterable[str]:
-    """Keys of the inputs that a listed prediction is worth comparing with."""
-    listed = answer.get("input")
-    # Its data is gone, so it may be any of them.
-    if not isinstance(listed, dict) or not listed:
+def take_answer(reading: Reading, answer: dict[str, Any], inputs: Collection[Wanted]) -> None:
+    """Judge a prediction that the list shows without its input anew, by its own answer."""
+    for wanted in inputs:
+        seen = reading.seen[wanted.key]
+        if seen.unsure.pop(answer["id"], seen) is not seen:
+            seen.take(answer, wanted.comparison.compare(answer, wanted.sent))
+
+
+def _shows_input(answer: dict[str, Any]) -> bool:
+    return isinstance(answer.get("input"), dict) and bool(answer["input"])
+
+
+def _find_possible(
+    answer: dict[str, Any], by_prompt: Mapping[Any, list[Wanted]], inputs: Collection[Wanted]
+) -> Iterable[Wanted]:
+    """Inputs that a listed prediction is worth comparing with."""
+    if not _shows_input(answer):  # its data is gone, so it may be any of them
         return inputs
-    prompt = listed.get("prompt")
+    prompt = answer["input"].get("prompt")
     return by_prompt.get(prompt, ()) if prompt is None or isinstance(prompt, str) else inputs

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,72 +19,65 @@ import httpx
 from tasks.backends.base import find_sent, find_taken
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate.api import ReplicateApi
-from tasks.backends.replicate.likeness import Comparison, SentInput
-from tasks.backends.replicate.list_reading import Reading, Seen, read_list
+from tasks.backends.replicate.list_reading import Reading, Seen, Wanted, Window, read_list, take_answer
 from tasks.core.clock import Clock
-from tasks.core.errors import Ambiguous
+from tasks.core.errors import Ambiguous, OutputGone
 from tasks.core.retry import retry_look
 
 SHARE = 0.1
 """Of the requests that the account allows, for sweeps."""
-PAUSE_S = 0.25  # seconds; a list takes a moment to show what was created
+ASKED_PER_SWEEP = 20
+"""Predictions without an input in the list that are asked for one by one."""
+DOUBT_PATIENCE = 3
+"""So many times the usual patience before a create is given up that the list says nothing certain about."""
+PAUSE_S = 0.25
 """Between two sweeps at least."""
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, kw_only=True)
 class _Lost:
     """A create that was not answered."""
 
-    sent: SentInput
-    since: datetime
+    wanted: Wanted
+    window: Window
     known: Collection[str]
+    patience_s: float
     begun_s: float
     """Monotonic instant from which the list is waited for."""
     found: asyncio.Future[dict[str, Any] | None]
 
 
 class LostCreates:
-    """Finds lost predictions of one backend; its loop runs while there are any."""
+    """Finds lost predictions of one account, whatever its models; its loop runs while there are any."""
 
-    def __init__(
-        self,
-        api: ReplicateApi,
-        comparison: Comparison,
-        *,
-        limiter: RateLimiter,
-        clock: Clock,
-        patience_s: float,
-        requests_per_min: float,
-    ) -> None:
+    def __init__(self, api: ReplicateApi, *, limiter: RateLimiter, clock: Clock, requests_per_min: float) -> None:
         """Look for nothing yet.
 
         Args:
-            api: The service.
-            comparison: How a listed prediction is told from others.
+            api: The service, for the account.
             limiter: Of the account's free requests.
             clock: Time.
-            patience_s: How long a prediction may take to show up in the list.
             requests_per_min: Free requests that the account allows.
         """
         self._api = api
-        self._comparison = comparison
         self._limiter = limiter
         self._clock = clock
-        self._patience_s = patience_s
         # The rest of the account's allowance belongs to polls, which every image needs.
         self._pages_per_s = SHARE * requests_per_min / 60
         self._lost: list[_Lost] = []
-        self._sending: Counter[str] = Counter()
+        self._sending: Counter[tuple[str, str]] = Counter()
         """Creates under way, by input: one of them may be the one that a sweep sees."""
         self._assigned: set[str] = set()
+        self._answers: dict[str, dict[str, Any]] = {}
+        """Of predictions that the list shows without their input, by id."""
         self._next_sweep_s = 0.0
         self._pages = 0
         self._loop: asyncio.Task[None] | None = None
 
     @contextmanager
-    def sending(self, sent: SentInput) -> Iterator[None]:
+    def sending(self, wanted: Wanted) -> Iterator[None]:
         """A create of this input is under way."""
-        key = sent.key
+        key = wanted.key
         self._sending[key] += 1
         try:
             yield
@@ -93,26 +86,35 @@ class LostCreates:
             if not self._sending[key]:
                 del self._sending[key]
 
-    async def find(self, sent: SentInput, *, since: datetime, known: Collection[str]) -> dict[str, Any] | None:
+    async def find(
+        self, wanted: Wanted, *, window: Window, known: Collection[str], patience_s: float
+    ) -> dict[str, Any] | None:
         """The prediction of a create that was not answered; None when it is certain that there is none.
 
         Args:
-            sent: What was sent.
-            since: When, by the service's clock.
+            wanted: What was sent.
+            window: When.
             known: Ids that belong to other attempts; see `tasks.backends.base.find_taken`.
+            patience_s: How long a prediction may take to show up in the list.
 
         Raises:
             Ambiguous: It cannot be told.
             BatchStopped: The token is no longer accepted.
         """
-        found: asyncio.Future[dict[str, Any] | None] = asyncio.get_running_loop().create_future()
-        lost = _Lost(sent, since, known, self._clock.monotonic_s(), found)
+        lost = _Lost(
+            wanted=wanted,
+            window=window,
+            known=known,
+            patience_s=patience_s,
+            begun_s=self._clock.monotonic_s(),
+            found=asyncio.get_running_loop().create_future(),
+        )
         self._lost.append(lost)
         # The loop ends by itself when nothing is lost any more, so an idle batch asks nothing.
         if self._loop is None or self._loop.done():
             self._loop = asyncio.create_task(self._sweep_on())
         try:
-            return await found
+            return await lost.found
         finally:
             if lost in self._lost:
                 self._lost.remove(lost)
@@ -141,20 +143,31 @@ class LostCreates:
             self._lost = [lost for lost in self._lost if not lost.found.done()]
 
     async def _sweep(self, asked: list[_Lost], begun_s: float) -> None:
-        groups: defaultdict[str, list[_Lost]] = defaultdict(list)
+        groups: defaultdict[tuple[str, str], list[_Lost]] = defaultdict(list)
         for lost in asked:
-            groups[lost.sent.key].append(lost)
+            groups[lost.wanted.key].append(lost)
         read = retry_look(httpx.HTTPError, self._clock.sleep)
-        inputs = {key: group[0].sent for key, group in groups.items()}
+        inputs = [group[0].wanted for group in groups.values()]
         # From the oldest on: what was sent later is in the same reading.
-        since = min(lost.since for lost in asked)
-        reading: Reading = await read(read_list, self._api, self._comparison, inputs, since, self._turn)
-        # A foreign name is ours if the ledger knows one of its ids: our model under the service's internal name.
-        for name, ids in reading.others.items():
-            if await find_sent(asked[0].known, ids):
-                self._comparison.names.add(name)
+        since = min(lost.window.begin for lost in asked)
+        reading: Reading = await read(read_list, self._api, inputs, since, self._turn)
+        await _learn_names(asked, reading)
+        for answer in await self._ask_bare(reading, asked[0].known):
+            take_answer(reading, answer, inputs)
         for key, group in groups.items():
             await self._settle(group, reading.seen[key], begun_s, is_whole=reading.is_whole)
+
+    async def _ask_bare(self, reading: Reading, known: Collection[str]) -> list[dict[str, Any]]:
+        """Answers of predictions that nobody has and that the list shows without their input: their own may have it."""
+        free = set(reading.bare) - await find_taken(known, reading.bare) if reading.bare else set()
+        for prediction_id in sorted(free - self._answers.keys())[:ASKED_PER_SWEEP]:
+            await self._turn()
+            # What cannot be asked now is asked in the next sweep; until then it stays in doubt.
+            with suppress(httpx.HTTPError, OutputGone):
+                self._answers[prediction_id] = await self._api.get(prediction_id)
+        # Only what the list still shows is kept, so that this does not grow.
+        self._answers = {name: self._answers[name] for name in free & self._answers.keys()}
+        return list(self._answers.values())
 
     async def _turn(self) -> None:
         await self._limiter.acquire()
@@ -167,9 +180,9 @@ class LostCreates:
         free = [answer for answer in seen.same if answer["id"] not in taken and answer["id"] not in self._assigned]
         # In the order of their creation and of their sends, so that the likeliest pairs meet; any pairing is right.
         free.sort(key=lambda answer: str(answer.get("created_at")))
-        waiting = sorted((lost for lost in group if not lost.found.done()), key=lambda lost: lost.since)
+        waiting = sorted((lost for lost in group if not lost.found.done()), key=lambda lost: lost.window.begin)
         # Young ones may still appear in the list, so it is too early to say that they do not exist.
-        patient = [lost for lost in waiting if begun_s - lost.begun_s < self._patience_s]
+        patient = [lost for lost in waiting if begun_s - lost.begun_s < lost.patience_s]
         if problem := self._find_problem(waiting, free):
             _fail(set(waiting) - set(patient), lambda: Ambiguous(problem, cost_micros=None))
             return
@@ -177,30 +190,48 @@ class LostCreates:
             # Before the next await: another sweep, or the next job, must not be given the same prediction.
             self._assigned.add(answer["id"])
             lost.found.set_result(answer)
-        rest = [lost for lost in waiting[len(free) :] if lost not in patient]
-        if not is_whole:
-            _fail(rest, lambda: Ambiguous("the provider's list cannot be read to its end", cost_micros=None))
-        # A prediction of that time whose input cannot be read may be the one: then nobody can say that there is none.
-        if any(prediction_id not in taken for prediction_id in seen.unsure):
-            reason = "a prediction of that time cannot be told from this one"
-            _fail(rest, lambda: Ambiguous(reason, cost_micros=None))
-        for lost in rest:
-            if not lost.found.done():
+        # It can be ours only where nobody has it and our create can have arrived at its time.
+        times = [created_at for prediction_id, created_at in seen.unsure.items() if prediction_id not in taken]
+        for lost in waiting[len(free) :]:
+            if lost in patient:
+                continue
+            doubt = _find_doubt(lost, times, is_whole=is_whole)
+            if doubt is None:
                 lost.found.set_result(None)
+            # The list may be whole next time, and the answer to whose prediction it is may be on its way.
+            elif begun_s - lost.begun_s >= DOUBT_PATIENCE * lost.patience_s:
+                lost.found.set_exception(Ambiguous(doubt, cost_micros=None))
 
     def _find_problem(self, waiting: list[_Lost], free: list[dict[str, Any]]) -> str | None:
         """Why free predictions cannot be given to the creates that wait."""
         if not free or not waiting:
             return None
         # Uploads differ in their addresses only, and the list does not tell which file is behind one.
-        if len({lost.sent.files for lost in waiting}) > 1:
+        if len({lost.wanted.sent.files for lost in waiting}) > 1:
             return "other images went into a prediction that looks the same"
-        owners = len(waiting) + self._sending[waiting[0].sent.key]
+        owners = len(waiting) + self._sending[waiting[0].wanted.key]
         # Where every batch of the account is known, one that nobody has is as good as ours: its input is the same.
         # More free predictions than creates of ours: one of them is somebody else's, and its image may be another.
         if len(free) > owners and not getattr(waiting[0].known, "is_complete", False):
             return f"{len(free)} predictions have this input"
         return None
+
+
+def _find_doubt(lost: _Lost, times: Iterable[datetime | None], *, is_whole: bool) -> str | None:
+    """Why it is not certain that a create which is not in the list made nothing; None where it is."""
+    if not is_whole:
+        return "the provider's list cannot be read to its end"
+    return "a prediction of that time cannot be told from this one" if any(map(lost.window.has, times)) else None
+
+
+async def _learn_names(asked: Iterable[_Lost], reading: Reading) -> None:
+    """Names under which the list shows predictions that this batch's ledger has as the model's."""
+    for lost in {id(lost.wanted.comparison): lost for lost in asked}.values():
+        comparison = lost.wanted.comparison
+        # A foreign name is ours if the ledger knows one of its ids: our model under the service's internal name.
+        for name, ids in reading.others.items():
+            if not comparison.is_known(name) and await find_sent(lost.known, ids):
+                comparison.names.add(name)
 
 
 def _fail(lost: Iterable[_Lost], build: Callable[[], Exception]) -> None:

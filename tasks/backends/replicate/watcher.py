@@ -189,8 +189,10 @@ class Watcher:
                     # Each is popped, so that an entry that is listed twice is seen once.
                     if item := missing.pop(str(answer.get("id")), None):
                         item.missed_since_s = None
-                        item.is_alone = not is_readable(answer)
-                        self._see(item, answer)
+                        # A list may have lost an output that was paid for and that the prediction itself still has.
+                        item.is_alone = not is_readable(answer) or bool(answer.get("data_removed"))
+                        if not item.is_alone:
+                            self._see(item, answer)
                 pages_left -= 1
                 if not missing or not pages_left:
                     break

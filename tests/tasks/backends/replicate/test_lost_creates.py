@@ -14,6 +14,7 @@ import pytest
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.likeness import Comparison, SentInput
+from tasks.backends.replicate.list_reading import SKEW, Wanted, Window
 from tasks.backends.replicate.lost_creates import SHARE, LostCreates
 from tasks.backends.replicate.options import ModelReference
 from tasks.core.errors import Ambiguous
@@ -21,6 +22,7 @@ from tests.support.factories import FakeClock
 
 MODEL = "black-forest-labs/flux-schnell"
 SENT_AT = datetime(2026, 11, 24, 10, tzinfo=UTC)
+EVER_SINCE = Window(SENT_AT)
 PATIENCE_S = 20.0
 REQUESTS_PER_MIN = 3_000.0
 
@@ -34,6 +36,8 @@ class Account:
     others: int = 0
     """Predictions of others in the window."""
     loops: bool = False
+    loops_until_s: float = float("inf")
+    """By the clock; the list is whole from then on."""
     pages: int = 0
 
     async def list_created(self, since: datetime) -> AsyncIterator[list[dict[str, Any]]]:
@@ -41,8 +45,12 @@ class Account:
         for start in range(0, max(1, len(everything)), 100):
             self.pages += 1
             yield everything[start : start + 100]
-        if self.loops:
+        if self.loops and self.clock.now_s < self.loops_until_s:
             raise httpx.DecodingError("the list has no end")
+
+    async def get(self, prediction_id: str) -> dict[str, Any]:
+        """What the list shows, as that may be all that the service has left."""
+        return next(answer for answer in self.listed if answer["id"] == prediction_id)
 
 
 @dataclass
@@ -79,19 +87,29 @@ def open_finder(account: Account) -> LostCreates:
     api: ReplicateApi = account  # type: ignore[assignment]  # the one call that it makes
     return LostCreates(
         api,
-        Comparison(ModelReference(MODEL, None)),
         limiter=RateLimiter(None, now=account.clock.monotonic_s, sleep=account.clock.sleep),
         clock=account.clock.clock,
-        patience_s=PATIENCE_S,
         requests_per_min=REQUESTS_PER_MIN,
     )
+
+
+def want(prompt: str, comparison: Comparison | None = None, **sent: Any) -> Wanted:
+    """An input that is looked for."""
+    comparison = comparison or Comparison(ModelReference(MODEL, None))
+    return Wanted(SentInput(values={"prompt": prompt}, **sent), comparison)
+
+
+async def find(finder: LostCreates, wanted: Wanted, known: Known, window: Window = EVER_SINCE) -> Any:
+    """Look for one create."""
+    return await finder.find(wanted, window=window, known=known, patience_s=PATIENCE_S)
 
 
 async def find_all(account: Account, *prompts: str, known: Known | None = None) -> list[str | Ambiguous | None]:
     """Look for creates of these prompts at once; ids, None or why it cannot be told."""
     finder, known = open_finder(account), Known() if known is None else known
+    comparison = Comparison(ModelReference(MODEL, None))
     looks = [
-        finder.find(SentInput(values={"prompt": prompt}), since=SENT_AT + timedelta(seconds=n), known=known)
+        find(finder, want(prompt, comparison), known, Window(SENT_AT + timedelta(seconds=n)))
         for n, prompt in enumerate(prompts)
     ]
     found = await asyncio.gather(*looks, return_exceptions=True)
@@ -134,9 +152,9 @@ async def test_one_too_many_is_taken_only_where_every_batch_is_known() -> None:
 async def test_a_create_under_way_may_be_the_other_one() -> None:
     """Two predictions, one lost create and one whose answer is on its way: each gets one."""
     account = Account(FakeClock(), [entry("a", "fox"), entry("b", "fox")])
-    finder, sent = open_finder(account), SentInput(values={"prompt": "fox"})
+    finder, sent = open_finder(account), want("fox")
     with finder.sending(sent):
-        found = await finder.find(sent, since=SENT_AT, known=Known(is_complete=False))
+        found = await find(finder, sent, Known(is_complete=False))
     await finder.close()
     assert found is not None
 
@@ -173,14 +191,18 @@ async def test_a_list_without_an_end_proves_nothing() -> None:
     assert isinstance(missing, Ambiguous)
 
 
+async def test_a_list_that_is_whole_again_is_believed() -> None:
+    """One bad reading holds no job: the list is read on for a while."""
+    account = Account(FakeClock(), loops=True, loops_until_s=1.5 * PATIENCE_S)
+    assert await find_all(account, "owl") == [None]
+
+
 async def test_images_that_went_in_tell_jobs_apart() -> None:
     """Two creates that differ in an upload whose address is unknown: no prediction is given to either."""
     account = Account(FakeClock(), [entry("a", "fox") | {"input": {"prompt": "fox", "image": "https://x"}}])
     finder = open_finder(account)
-    sent = [
-        SentInput(values={"prompt": "fox"}, unknown=frozenset({"image"}), files=(digest * 64,)) for digest in ("1", "2")
-    ]
-    looks = (finder.find(item, since=SENT_AT, known=Known()) for item in sent)
+    sent = [want("fox", unknown=frozenset({"image"}), files=(digest * 64,)) for digest in ("1", "2")]
+    looks = (find(finder, item, Known()) for item in sent)
     problems = await asyncio.gather(*looks, return_exceptions=True)
     await finder.close()
     assert all(isinstance(problem, Ambiguous) for problem in problems)
@@ -204,3 +226,45 @@ async def test_an_error_of_its_own_for_each() -> None:
     first, second = await find_all(account, "fox", "fox")
     assert isinstance(first, Ambiguous)
     assert first is not second
+
+
+DEV = Comparison(ModelReference("black-forest-labs/flux-dev", None))
+
+
+async def test_instances_of_one_account_share_a_sweep() -> None:
+    """Two models that lose creates at once cost the pages of one, and each gets its own prediction."""
+    account = Account(FakeClock(), [entry("a", "fox"), entry("b", "fox", model=DEV.model.name)], others=2_000)
+    finder = open_finder(account)
+    schnell = Comparison(ModelReference(MODEL, None), names={MODEL})
+    dev = Comparison(DEV.model, names={DEV.model.name})
+    found = await asyncio.gather(*(find(finder, want("fox", model), Known()) for model in (dev, schnell)))
+    await finder.close()
+    assert [item["id"] for item in found] == ["b", "a"]
+    assert account.pages == 21
+
+
+WINDOW = Window(SENT_AT, SENT_AT + timedelta(seconds=5))
+
+
+@pytest.mark.parametrize(
+    ("created_at", "is_held"),
+    [
+        (SENT_AT - SKEW - timedelta(seconds=1), False),
+        (SENT_AT - SKEW, True),
+        (SENT_AT + timedelta(seconds=5) + SKEW, True),
+        (SENT_AT + timedelta(seconds=6) + SKEW, False),
+        (None, True),
+    ],
+)
+async def test_a_prediction_without_data_matters_only_where_it_can_be_ours(
+    created_at: datetime | None,
+    is_held: bool,  # noqa: FBT001  a case
+) -> None:
+    """Before the create left, or after it can have arrived, it is somebody else's. Without a time it may be anybody's."""
+    time = None if created_at is None else created_at.isoformat()
+    account = Account(FakeClock(), [entry("x", "?", input={}, data_removed=True) | {"created_at": time}])
+    finder = open_finder(account)
+    results = await asyncio.gather(find(finder, want("fox"), Known(), WINDOW), return_exceptions=True)
+    assert isinstance(results[0], Ambiguous) == is_held
+    assert await find(finder, want("fox"), Known({"x"}), WINDOW) is None
+    await finder.close()

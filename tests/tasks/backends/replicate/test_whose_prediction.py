@@ -159,13 +159,41 @@ async def test_a_clock_put_right_between_kill_and_resume_pays_nothing_twice(cloc
     assert (counts.succeeded, truth.created, list_ids(out)) == (1, 1, [lost])
 
 
+async def test_two_models_of_one_account_look_together(out: Path) -> None:
+    """Instances of one token share the sweeps of the list and the account's requests; ids are excluded over both."""
+    jobs = [job_for(n, model=(SCHNELL, DEV)[n % 2], prompt="a fox", seed=7) for n in range(8)]
+    async with run_simulator(QUICK, [build_rule("drop_after_create")]) as simulator:
+        async with open_at(out, simulator, jobs) as batch:
+            await generate_range(batch, *EVERYTHING)
+            counts = await count_jobs(batch.engine)
+            schnell, dev = (vars(batch.backend(name)) for name in ("schnell", "dev"))
+            assert schnell["_lost_creates"] is dev["_lost_creates"]
+            assert schnell["_limiter"] is dev["_limiter"]
+        truth = simulator.truth()
+    assert (counts.succeeded, truth.created, len(set(list_ids(out)))) == (8, 8, 8)
+    assert counts.cost_micros == round(truth.cost_usd * 1e6)
+
+
 async def test_a_prediction_without_data_is_never_taken_for_none(out: Path) -> None:
-    """The list has lost what would tell whose it is: held, not paid for again."""
+    """The service has lost what would tell whose it is: held, not paid for again."""
     job = job_for(0)
-    faults = [build_rule("list_without_data"), build_rule("drop_after_create", first=1)]
-    async with run_simulator(QUICK, faults) as simulator:
-        counts, truth = await generate(out, simulator, [job]), simulator.truth()
+    faults = [build_rule("retention", 0), build_rule("drop_after_create", first=1)]
+    async with run_simulator(replace(QUICK, latency_s=0.01), faults) as simulator:
+        counts, truth = await generate(out, simulator, [job], lookup_patience_s=2.0 * SPEED), simulator.truth()
     assert (counts.held, truth.created) == (1, 1)
+
+
+async def test_a_prediction_that_the_list_shows_bare_is_asked_for_itself(out: Path) -> None:
+    """Its own answer has the input: lost ones are found, and those of others hold no job."""
+    jobs = [job_for(n) for n in range(20)]
+    faults = [
+        build_rule("list_without_data"),
+        build_rule("drop_after_create", 0.3),
+        build_rule("server_error_500", 0.3),
+    ]
+    async with run_simulator(QUICK, faults) as simulator:
+        counts, truth = await generate(out, simulator, jobs), simulator.truth()
+    assert (counts.succeeded, counts.held, truth.created) == (20, 0, 20)
 
 
 async def test_after_a_kill_equal_jobs_find_their_predictions_one_to_one(out: Path) -> None:
