@@ -77,10 +77,10 @@ class _OurParts:
         journal, now_us = self._batch.journal, next(self._instants_us)
         written = self._level >= STEPS.index(LEDGER)
         if written:
-            await journal.submitting(job, number=1, reserved_micros=None, now_us=now_us)
+            await journal.record_intent(job, number=1, reserved_micros=None, now_us=now_us)
         prediction = await self._backend.submit(job, attempt=1)
         if written:
-            journal.submitted(job, number=1, prediction=prediction, retries=0, now_us=now_us)
+            journal.record_submitted(job, number=1, prediction=prediction, retries=0, now_us=now_us)
         ended = await self._backend.wait(job, prediction)
         data = await self._backend.fetch(job, ended)
         await self._keep(number, job, ended, data)
@@ -91,6 +91,6 @@ class _OurParts:
             return
         image = await store_image(self._batch.out, job, data, parameters=embedded_parameters(job))
         if self._level >= STEPS.index(LEDGER):
-            await self._batch.journal.succeeded(
+            await self._batch.journal.record_success(
                 job, number=1, prediction=ended, image=image, latency_ms=0, now_us=next(self._instants_us)
             )

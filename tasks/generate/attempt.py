@@ -92,7 +92,7 @@ class Attempt:
         """Put the provider's id into the ledger, within milliseconds."""
         # Not awaited: a kill in between loses only the id, which is looked up like any lost answer.
         self.prediction, self.stage = prediction, Stage.SUBMITTED
-        self.batch.journal.submitted(
+        self.batch.journal.record_submitted(
             self.job,
             number=self.number,
             prediction=prediction,
@@ -105,7 +105,7 @@ class Attempt:
         # Before the commit, so that jobs which wait for money go on while the disk is written.
         self._settle(prediction.cost_micros)
         latency_ms = self._latency_ms()
-        await self.batch.journal.succeeded(
+        await self.batch.journal.record_success(
             self.job,
             number=self.number,
             prediction=prediction,
@@ -118,7 +118,7 @@ class Attempt:
     async def close(self, error: JobError) -> None:
         """Record that the attempt ended without an image; the job is open for another one."""
         self._settle(error.cost_micros)
-        await self.batch.journal.attempt_failed(
+        await self.batch.journal.record_failed_attempt(
             self.job,
             number=self.number,
             error=error,
@@ -132,7 +132,7 @@ class Attempt:
         keeps_end = self.consent is not Consent.NONE
         if not keeps_end:
             self._settle(error.cost_micros)
-        await self.batch.journal.ended_without_image(
+        await self.batch.journal.record_end_without_image(
             self.job,
             number=None if keeps_end else self.number,
             state=state,
@@ -145,7 +145,7 @@ class Attempt:
         """Record that another backend makes the job, and the attempt's end (None: the ledger has it)."""
         if error is not None:
             self._settle(error.cost_micros)
-        await self.batch.journal.rerouted(
+        await self.batch.journal.record_reroute(
             other,
             number=self.number,
             error=error,
@@ -186,7 +186,7 @@ async def begin_attempt(batch: Batch, job: Job, *, number: int) -> Attempt:
         batch.out.check_in_place()
         sent_us = await read_service_time_us(batch.backend(job.backend))
         now_us = batch.clock.now_us()
-        await batch.journal.submitting(
+        await batch.journal.record_intent(
             job, number=number, reserved_micros=most_micros, now_us=now_us, sent_at_us=sent_us
         )
     except (BatchStopped, LeaseLost):
@@ -235,6 +235,6 @@ def _get_consent(open_job: OpenJob) -> Consent:
 async def fail_unsent(batch: Batch, job: Job, error: JobError) -> None:
     """Record that the job failed before an attempt of it began."""
     now_us = batch.clock.now_us()
-    await batch.journal.ended_without_image(
+    await batch.journal.record_end_without_image(
         job, number=None, state=JobState.FAILED, error=error, latency_ms=0, now_us=now_us
     )

@@ -50,7 +50,7 @@ async def generate_job(batch: Batch, open_job: OpenJob) -> None:
     """Generate one job, on one backend after the other; a stop leaves it open."""
     remaining: OpenJob | None = open_job
     while remaining is not None:
-        slot = batch.get_limits(remaining.job.backend).slot()
+        slot = batch.get_limits(remaining.job.backend).make_slot()
         # Before `JobRun` is built: open jobs beyond the slots cost no more than their row.
         await slot.acquire()
         try:

@@ -66,7 +66,7 @@ async def _reread(batch: Batch, name: str, job_id: str, number: int) -> bool:
         raise
     except (JobError, ValueError, TypeError, LookupError):  # still not readable: it stays as it is
         return False
-    await batch.journal.succeeded(
+    await batch.journal.record_success(
         job,
         number=number,
         prediction=prediction,

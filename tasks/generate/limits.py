@@ -63,7 +63,7 @@ class BackendLimits:
             finally:
                 self.lent -= 1
 
-    def slot(self) -> Slot:
+    def make_slot(self) -> Slot:
         """Make a slot that is not acquired yet."""
         return Slot(self._places)
 

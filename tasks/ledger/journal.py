@@ -25,7 +25,7 @@ class Journal:
         """
         self._changes = ChangeWriter(engine, terms)
 
-    async def submitting(
+    async def record_intent(
         self, job: Job, *, number: int, reserved_micros: int | None, now_us: int, sent_at_us: int | None = None
     ) -> None:
         """Record that attempt `number` is about to be paid for; on disk on return.
@@ -54,7 +54,7 @@ class Journal:
         await self._changes.wait_for(job)
 
     # Not awaited: a lost id is looked up by the job's input, and a wait would cost each job a commit.
-    def submitted(self, job: Job, *, number: int, prediction: Prediction, retries: int, now_us: int) -> None:
+    def record_submitted(self, job: Job, *, number: int, prediction: Prediction, retries: int, now_us: int) -> None:
         """Note the provider's id; it is on disk within milliseconds."""
         self._changes.add(
             Change.ATTEMPT_SUBMITTED,
@@ -71,14 +71,18 @@ class Journal:
             model_version=prediction.model_version,
         )
 
-    async def attempt_failed(self, job: Job, *, number: int, error: JobError, latency_ms: int, now_us: int) -> None:
+    async def record_failed_attempt(
+        self, job: Job, *, number: int, error: JobError, latency_ms: int, now_us: int
+    ) -> None:
         """Record that an attempt ended without an image and the job is open for another; on disk on return."""
         self._end_attempt(job, number, state=JobState.FAILED, error=error, latency_ms=latency_ms, now_us=now_us)
         # In the same commit as the attempt's end, or a kill between the two would settle the attempt twice.
         self._changes.add(Change.JOB_OPEN_AGAIN, a_job_id=job.job_id)
         await self._changes.wait_for(job)
 
-    async def rerouted(self, job: Job, *, number: int, error: JobError | None, latency_ms: int, now_us: int) -> None:
+    async def record_reroute(
+        self, job: Job, *, number: int, error: JobError | None, latency_ms: int, now_us: int
+    ) -> None:
         """Record that another backend takes the job over; on disk on return.
 
         Args:
@@ -93,7 +97,7 @@ class Journal:
         self._changes.add(Change.JOB_REROUTED, **build_route(job))
         await self._changes.wait_for(job)
 
-    async def ended_without_image(
+    async def record_end_without_image(
         self, job: Job, *, number: int | None, state: JobState, error: JobError, latency_ms: int, now_us: int
     ) -> None:
         """Record that a job failed or is held; on disk on return.
@@ -119,7 +123,7 @@ class Journal:
         )
         await self._changes.wait_for(job)
 
-    async def succeeded(
+    async def record_success(
         self, job: Job, *, number: int, prediction: Prediction, image: StoredImage, latency_ms: int, now_us: int
     ) -> None:
         """Record that the job is done, and its image's file; on disk on return."""

@@ -55,8 +55,8 @@ class Heartbeat:
         self._stop = stop
         self._limits = limits
         self._ends = ""
-        self._told = Tally()
-        self._has_told_stop = False
+        self._reported = Tally()
+        self._has_reported_stop = False
         self._one_at_a_time = asyncio.Lock()
 
     def note(self, *, failed: bool) -> None:
@@ -66,29 +66,29 @@ class Heartbeat:
     async def send(self, tally: Tally) -> None:
         """Write this worker's news since the last time; stop when the batch stops or the database is away."""
         # A cancelled caller cannot know whether the news was written, and news must not be counted twice.
-        await asyncio.shield(asyncio.create_task(self._tell(tally)))
+        await asyncio.shield(asyncio.create_task(self._send_once(tally)))
 
-    async def _tell(self, tally: Tally) -> None:
+    async def _send_once(self, tally: Tally) -> None:
         async with self._one_at_a_time:
             with stop_on_error(self._stop):
                 await self._exchange(tally)
-            await self._pass_on()
+            await self._report_stop()
 
     async def _exchange(self, tally: Tally) -> None:
         ends, told = self._ends, replace(tally)
-        statement, news = _build_news_update(self._run, self._limits.error_window), self._news(told)
+        statement, news = _build_news_update(self._run, self._limits.error_window), self._build_news(told)
         row = next(iter(await run_transaction(self._engine, lambda db: _fetch_rows(db, statement, news))), None)
         # Only after the commit, and only what was sent: jobs end during the await.
-        self._ends, self._told = self._ends[len(ends) :], told
+        self._ends, self._reported = self._ends[len(ends) :], told
         # The update matches only while this run is the newest.
         if row is None:
             raise BatchStopped(INTERRUPTED, "another run of this batch has begun")
-        self._heed(row.stop_reason, row.stop_message)
-        self._check(row.recent)
+        self._obey_stop(row.stop_reason, row.stop_message)
+        self._check_failures(row.recent)
 
     async def receive(self, tally: Tally) -> None:
         """Read the counts of all workers into `tally`; stop when the batch stops or the database is away."""
-        await self._pass_on()
+        await self._report_stop()
         with stop_on_error(self._stop):
             [row] = await fetch_rows(self._engine, select(fleet))
             [(tally.in_flight,)] = await fetch_rows(self._engine, _COUNT_IN_FLIGHT)
@@ -97,39 +97,39 @@ class Heartbeat:
             tally.committed_micros = row.committed_micros
             if self._lease_s is not None:
                 tally.silent = await find_silent_jobs(self._engine, self._lease_s)
-            self._heed(row.stop_reason, row.stop_message)
+            self._obey_stop(row.stop_reason, row.stop_message)
 
-    def _news(self, now: Tally) -> dict[str, str | int]:
+    def _build_news(self, now: Tally) -> dict[str, str | int]:
         return {
             "ends": self._ends,
-            "more_succeeded": now.succeeded - self._told.succeeded,
-            "more_failed": now.failed - self._told.failed,
-            "more_cost": now.cost_micros - self._told.cost_micros,
-            "more_unknown": now.cost_unknown - self._told.cost_unknown,
+            "more_succeeded": now.succeeded - self._reported.succeeded,
+            "more_failed": now.failed - self._reported.failed,
+            "more_cost": now.cost_micros - self._reported.cost_micros,
+            "more_unknown": now.cost_unknown - self._reported.cost_unknown,
         }
 
-    def _heed(self, reason: str | None, message: str | None) -> None:
+    def _obey_stop(self, reason: str | None, message: str | None) -> None:
         if reason is not None:
-            self._has_told_stop = True
+            self._has_reported_stop = True
             raise BatchStopped(reason, message or reason)
 
-    def _check(self, recent: str) -> None:
+    def _check_failures(self, recent: str) -> None:
         window = self._limits.error_window
         # Counted over all workers: each of them alone may see too few jobs.
         if len(recent) >= window:
             check_failures(recent.count(FAILED), of=window, rate=self._limits.error_rate)
 
-    async def _pass_on(self) -> None:
+    async def _report_stop(self) -> None:
         """Write why this process stops; the first reason counts."""
         # A stop that came from the others is not sent back.
-        if self._stop.cause is None or self._has_told_stop:
+        if self._stop.cause is None or self._has_reported_stop:
             return
         cause = {"stop_reason": self._stop.cause.reason, "stop_message": str(self._stop.cause)}
         with suppress(BatchStopped):  # the others stop for the same reason: the database is away
             mine = (fleet.c.run == self._run) & fleet.c.stop_reason.is_(None)
             telling = update(fleet).where(mine).values(cause)
             await run_transaction(self._engine, lambda db: db.execute(telling))
-            self._has_told_stop = True
+            self._has_reported_stop = True
 
 
 _COUNT_IN_FLIGHT = select(func.count()).where(jobs.c.state.in_(IN_FLIGHT_STATES))

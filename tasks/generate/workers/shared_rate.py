@@ -59,7 +59,7 @@ class SharedRateLimiter:
         self._ahead_of_us_s: float | None = None
         """The database's clock less ours; None before the first answer."""
         self._accepted = 0
-        self._telling: set[asyncio.Task[None]] = set()
+        self._cuts: set[asyncio.Task[None]] = set()
 
     async def acquire(self) -> float:
         """Wait for the next turn, first come first served within a worker.
@@ -76,9 +76,9 @@ class SharedRateLimiter:
             async with self._turn:
                 while True:
                     # A cut that is still on its way would be overtaken by turns at the old rate.
-                    await self._told()
-                    self._forget_what_is_long_over()
-                    wait_s = self._turns[0] - self._there_s() if self._turns else await self._ask()
+                    await self._wait_for_cuts()
+                    self._drop_late_turns()
+                    wait_s = self._turns[0] - self._read_database_clock_s() if self._turns else await self._take_turns()
                     if wait_s > 0:
                         await self._sleep(min(wait_s, LONGEST_WAIT_S))
                     elif self._turns:
@@ -96,22 +96,22 @@ class SharedRateLimiter:
         self._turns.clear()
         self._accepted = 0
         pause_s = DEFAULT_PAUSE_S if retry_after_s is None else retry_after_s
-        telling = asyncio.create_task(self._tell(sent_at_s, pause_s, per_min))
+        cut_task = asyncio.create_task(self._write_cut(sent_at_s, pause_s, per_min))
         # Kept, or the loop may collect the task; the next turn waits for it.
-        self._telling.add(telling)
+        self._cuts.add(cut_task)
 
-    def _forget_what_is_long_over(self) -> None:
+    def _drop_late_turns(self) -> None:
         """Drop turns that are long past: a process that was held up must not catch up in a burst."""
-        while self._turns and self._turns[0] < self._there_s() - CATCH_UP_S:
+        while self._turns and self._turns[0] < self._read_database_clock_s() - CATCH_UP_S:
             self._turns.popleft()
 
-    async def _told(self) -> None:
-        while self._telling:
-            telling = next(iter(self._telling))
-            self._telling.discard(telling)
-            await telling
+    async def _wait_for_cuts(self) -> None:
+        while self._cuts:
+            cut_task = next(iter(self._cuts))
+            self._cuts.discard(cut_task)
+            await cut_task
 
-    async def _ask(self) -> float:
+    async def _take_turns(self) -> float:
         """Take the turns of the next moment, if any; returns the seconds to wait."""
         # No more than jobs wait for, or a killed or idle worker would take turns away from the others.
         wanted = max(1, min(self._waiting, int(self._per_min / 60 * AHEAD_S)))
@@ -121,15 +121,15 @@ class SharedRateLimiter:
         if taken is None:
             # The question changed nothing, so the count is still to be told.
             self._accepted += accepted
-            return await self._when_to_ask_again()
+            return await self._compute_wait_s()
         # Measured with each answer: clocks drift, and a laptop sleeps.
         self._ahead_of_us_s = taken.now_s - self._now()
         self._per_min = taken.per_min
         step_s = 60 / taken.per_min
         self._turns.extend(taken.next_at_s - step_s * left for left in range(wanted, 0, -1))
-        return self._turns[0] - self._there_s()
+        return self._turns[0] - self._read_database_clock_s()
 
-    async def _when_to_ask_again(self) -> float:
+    async def _compute_wait_s(self) -> float:
         known = await run_transaction(self._engine, lambda db: _fetch_one(db, _LOOK, {"mine": self._account}))
         if known is None:
             await run_transaction(self._engine, lambda db: db.execute(_build_first_row(self._account, self._per_min)))
@@ -137,7 +137,7 @@ class SharedRateLimiter:
         # Half of it early, so that the turns are in hand when the first of them is due.
         return float(known.next_at_s - known.now_s) - AHEAD_S / 2
 
-    async def _tell(self, sent_at_s: float, pause_s: float, per_min: float | None) -> None:
+    async def _write_cut(self, sent_at_s: float, pause_s: float, per_min: float | None) -> None:
         values = {"mine": self._account, "sent_at": sent_at_s, "pause": pause_s}
         if per_min is None:
             await run_transaction(self._engine, lambda db: db.execute(_CUT, values))
@@ -145,7 +145,7 @@ class SharedRateLimiter:
             values["stated"] = bound_stated_rate(per_min)
             await run_transaction(self._engine, lambda db: db.execute(_CUT_TO_STATED, values))
 
-    def _there_s(self) -> float:
+    def _read_database_clock_s(self) -> float:
         """The database's clock now."""
         return self._now() + (self._ahead_of_us_s or 0.0)
 

@@ -119,7 +119,7 @@ async def test_what_was_in_flight_when_its_row_left_is_collected_and_not_sent(ou
     """A kill in the middle of a create, then an edited manifest: what was paid for is fetched, and nothing is paid for a row that is gone."""
     gone, backend = make_job(0), ScriptedBackend()
     async with open_scripted(out, backend, [gone]) as batch:
-        await batch.journal.submitting(gone, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
+        await batch.journal.record_intent(gone, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
     backend.billed[gone.job_id] = created
     async with open_scripted(out, backend, []) as batch:
         await plan_jobs(batch.engine, [], run=2)
@@ -136,7 +136,7 @@ async def test_a_failure_that_cost_nothing_is_not_tried_again_for_a_row_that_lef
     """It was collected for its money's sake; another attempt would be for nobody."""
     gone, backend = make_job(0), ScriptedBackend()
     async with open_scripted(out, backend, [gone]) as batch:
-        await batch.journal.submitting(gone, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
+        await batch.journal.record_intent(gone, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
     backend.billed[gone.job_id] = 1
     backend.on_wait["row-0"] = deque([Transient("interrupted")])
     async with open_scripted(out, backend, []) as batch:
@@ -312,9 +312,9 @@ async def test_a_submitted_job_of_a_killed_run_is_waited_for(out: Path) -> None:
     """Resume polls the known prediction; nothing is sent."""
     job = make_job()
     async with open_batch_with(out, [job]) as batch:
-        await batch.journal.submitting(job, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
+        await batch.journal.record_intent(job, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
         prediction = await ScriptedBackend().submit(job, attempt=1)
-        batch.journal.submitted(job, number=1, prediction=prediction, retries=0, now_us=START_US)
+        batch.journal.record_submitted(job, number=1, prediction=prediction, retries=0, now_us=START_US)
     backend = ScriptedBackend()
     counts = await run(out, backend, [job])
     assert (counts.succeeded, backend.calls["submit"], backend.calls["wait"]) == (1, 0, 1)
@@ -326,7 +326,7 @@ async def test_an_intent_of_a_killed_run_is_looked_up(out: Path, was_created: bo
     """Killed around the call: adopted where it was created, a new attempt where it was not."""
     job = make_job()
     async with open_batch_with(out, [job]) as batch:
-        await batch.journal.submitting(job, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
+        await batch.journal.record_intent(job, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
     backend = ScriptedBackend()
     backend.billed[job.job_id] += was_created
     counts = await run(out, backend, [job])
@@ -427,10 +427,10 @@ async def test_what_a_killed_run_reserved_is_counted_once(out: Path, was_sent: b
     jobs = [make_job(0), make_job(1)]
     backend = ScriptedBackend()
     async with open_batch_with(out, jobs) as batch:
-        await batch.journal.submitting(jobs[0], number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
+        await batch.journal.record_intent(jobs[0], number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
         if was_sent:
             prediction = await backend.submit(jobs[0], attempt=1)
-            batch.journal.submitted(jobs[0], number=1, prediction=prediction, retries=0, now_us=START_US)
+            batch.journal.record_submitted(jobs[0], number=1, prediction=prediction, retries=0, now_us=START_US)
     counts = await run(out, backend, jobs, budget_micros=2 * PRICE_MICROS)
     assert (counts.succeeded, counts.cost_micros) == (2, 2 * PRICE_MICROS)
 

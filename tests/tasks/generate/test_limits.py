@@ -144,7 +144,7 @@ async def test_no_more_than_the_cap_is_in_flight() -> None:
 
     async def job() -> None:
         nonlocal inside, most
-        place = lane.slot()
+        place = lane.make_slot()
         await place.acquire()
         await place.acquire()
         inside += 1

@@ -43,7 +43,7 @@ async def test_ids_of_this_ledger_are_taken_whatever_their_prompt(out: Path) -> 
     jobs = [make_job(n) for n in range(2)]
     async with open_batch_with(out, jobs) as batch:
         for job, prediction_id in zip(jobs, ("p0", "p1"), strict=True):
-            await batch.journal.submitting(job, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
+            await batch.journal.record_intent(job, number=1, reserved_micros=PRICE_MICROS, now_us=START_US)
             async with batch.engine.begin() as db:
                 await db.exec_driver_sql(
                     f"UPDATE attempts SET prediction_id = '{prediction_id}' WHERE job_id = '{job.job_id}'"

@@ -28,9 +28,9 @@ IMAGE = StoredImage(file_name="images/aa/x.png", width=32, height=32, format="pn
 async def finish(engine: AsyncEngine, job: Job) -> None:
     """Let a job succeed."""
     journal = Journal(engine)
-    await journal.submitting(job, number=1, reserved_micros=0, now_us=START_US)
+    await journal.record_intent(job, number=1, reserved_micros=0, now_us=START_US)
     prediction = Prediction(prediction_id="p", cost_micros=0)
-    await journal.succeeded(job, number=1, prediction=prediction, image=IMAGE, latency_ms=1, now_us=START_US)
+    await journal.record_success(job, number=1, prediction=prediction, image=IMAGE, latency_ms=1, now_us=START_US)
 
 
 async def order(engine: AsyncEngine) -> list[str]:
@@ -72,7 +72,7 @@ async def test_a_paid_prediction_is_collected_though_its_row_is_gone(out: Path) 
     job = make_job(0)
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, [job])
-        await Journal(engine).submitting(job, number=1, reserved_micros=0, now_us=START_US)
+        await Journal(engine).record_intent(job, number=1, reserved_micros=0, now_us=START_US)
         await plan_jobs(engine, [make_job(1)], run=2)
         assert await count_open(engine, EVERYTHING) == 2
         assert await order(engine) == ["row-1"]
@@ -151,7 +151,7 @@ async def test_what_is_in_flight_of_an_earlier_plan_is_collected_and_not_sent_ag
     """It may have been paid for; another attempt would be for a row that nobody wants."""
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, [make_job(0)], run=await begin(engine, "prompts.csv"), salt="monday")
-        await Journal(engine).submitting(make_job(0), number=1, reserved_micros=0, now_us=START_US)
+        await Journal(engine).record_intent(make_job(0), number=1, reserved_micros=0, now_us=START_US)
         await plan_jobs(engine, [make_job(1)], run=await begin(engine, "prompts.csv"), salt="tuesday")
         found = {entry.job.id: entry.withdrawn for entry in await find_open_jobs(engine, 0, 2 * SERIES_WIDTH)}
         assert found == {"row-0": True, "row-1": False}
@@ -161,7 +161,7 @@ async def test_failed_jobs_of_an_earlier_plan_stay_failed(out: Path) -> None:
     """`--retry-failed` pays for nothing that the last manifest does not want."""
     async with open_ledger(out, create=True) as engine:
         await plan_jobs(engine, [make_job(0)], run=await begin(engine, "prompts.csv"), salt="monday")
-        await Journal(engine).ended_without_image(
+        await Journal(engine).record_end_without_image(
             make_job(0), number=None, state=JobState.FAILED, error=JobError("no"), latency_ms=0, now_us=START_US
         )
         await plan_jobs(engine, [make_job(1)], run=await begin(engine, "prompts.csv"), salt="tuesday")
@@ -174,7 +174,7 @@ async def test_failed_jobs_open_again_only_when_asked(out: Path) -> None:
         await plan_jobs(engine, [make_job(0), make_job(1)])
         journal = Journal(engine)
         for job, state in ((make_job(0), JobState.FAILED), (make_job(1), JobState.HELD)):
-            await journal.ended_without_image(
+            await journal.record_end_without_image(
                 job, number=None, state=state, error=JobError("no"), latency_ms=0, now_us=START_US
             )
         assert await count_open(engine, EVERYTHING) == 0

@@ -26,7 +26,7 @@ IMAGE = StoredImage(file_name="images/aa/x.png", width=32, height=32, format="pn
 async def test_the_intent_is_on_disk_when_submitting_returns(out: Path) -> None:
     """A paid call leaves only after its intent can survive the process."""
     async with open_batch_with(out, [make_job()]) as batch:
-        await batch.journal.submitting(make_job(), number=1, reserved_micros=3_000, now_us=START_US)
+        await batch.journal.record_intent(make_job(), number=1, reserved_micros=3_000, now_us=START_US)
         assert await on_disk(out, "SELECT state, attempts FROM jobs") == [("submitting", 1)]
         assert await on_disk(out, "SELECT state, reserved_micros FROM attempts") == [("submitting", 3_000)]
 
@@ -35,8 +35,8 @@ async def test_a_commit_under_way_is_waited_for_too(out: Path) -> None:
     """What is noted is on disk when the journal closes, also when its group is being written just then."""
     job = make_job()
     async with open_batch_with(out, [job]) as batch:
-        await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
-        batch.journal.submitted(job, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
+        await batch.journal.record_intent(job, number=1, reserved_micros=3_000, now_us=START_US)
+        batch.journal.record_submitted(job, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
         while batch.journal._changes._groups._collected is not None:
             await asyncio.sleep(0)
         await batch.journal.close()
@@ -47,9 +47,9 @@ async def test_a_whole_life_leaves_every_fact(out: Path) -> None:
     """Submitting, submitted and succeeded are written in this order, also when one commit holds them all."""
     job = make_job()
     async with open_batch_with(out, [job]) as batch:
-        await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
-        batch.journal.submitted(job, number=1, prediction=PREDICTION, retries=2, now_us=START_US + 1)
-        await batch.journal.succeeded(
+        await batch.journal.record_intent(job, number=1, reserved_micros=3_000, now_us=START_US)
+        batch.journal.record_submitted(job, number=1, prediction=PREDICTION, retries=2, now_us=START_US + 1)
+        await batch.journal.record_success(
             job, number=1, prediction=PREDICTION, image=IMAGE, latency_ms=70, now_us=START_US + 2
         )
         assert await on_disk(
@@ -65,11 +65,11 @@ async def test_the_cost_of_a_job_is_that_of_all_its_attempts(out: Path) -> None:
     known, unknown = make_job(0), make_job(1)
     async with open_batch_with(out, [known, unknown]) as batch:
         for job, first_cost in ((known, 1_000), (unknown, None)):
-            await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
+            await batch.journal.record_intent(job, number=1, reserved_micros=3_000, now_us=START_US)
             error = JobError("no", cost_micros=first_cost)
-            await batch.journal.attempt_failed(job, number=1, error=error, latency_ms=5, now_us=START_US)
-            await batch.journal.submitting(job, number=2, reserved_micros=3_000, now_us=START_US)
-            await batch.journal.succeeded(
+            await batch.journal.record_failed_attempt(job, number=1, error=error, latency_ms=5, now_us=START_US)
+            await batch.journal.record_intent(job, number=2, reserved_micros=3_000, now_us=START_US)
+            await batch.journal.record_success(
                 job, number=2, prediction=PREDICTION, image=IMAGE, latency_ms=5, now_us=START_US
             )
         assert await on_disk(out, "SELECT cost_micros FROM jobs ORDER BY position") == [(4_000,), (None,)]
@@ -81,7 +81,7 @@ async def test_any_words_of_a_provider_can_be_kept(out: Path) -> None:
     """NUL and half a surrogate pair are what PostgreSQL refuses: they must not keep the jobs beside from their ends."""
     job = make_job()
     async with open_batch_with(out, [job]) as batch:
-        await batch.journal.ended_without_image(
+        await batch.journal.record_end_without_image(
             job, number=None, state=JobState.FAILED, error=JobError("a\0b\ud800c"), latency_ms=5, now_us=START_US
         )
         assert await on_disk(out, "SELECT state, error_message FROM jobs") == [("failed", "ab?c")]
@@ -91,8 +91,8 @@ async def test_a_failed_attempt_leaves_the_job_open(out: Path) -> None:
     """Killed between two attempts, a job is simply planned."""
     job = make_job()
     async with open_batch_with(out, [job]) as batch:
-        await batch.journal.submitting(job, number=1, reserved_micros=None, now_us=START_US)
-        await batch.journal.attempt_failed(job, number=1, error=JobError("no"), latency_ms=5, now_us=START_US)
+        await batch.journal.record_intent(job, number=1, reserved_micros=None, now_us=START_US)
+        await batch.journal.record_failed_attempt(job, number=1, error=JobError("no"), latency_ms=5, now_us=START_US)
         [entry] = await find_open_jobs(batch.engine, 0, 10)
         assert (entry.state, entry.attempts, entry.prediction) == (JobState.PLANNED, 1, None)
 
@@ -107,7 +107,7 @@ async def test_many_changes_share_few_commits(out: Path) -> None:
         event.listen(writes_through, "commit", commits.append)
 
         async def intend(job: Job) -> None:
-            await batch.journal.submitting(job, number=1, reserved_micros=None, now_us=START_US)
+            await batch.journal.record_intent(job, number=1, reserved_micros=None, now_us=START_US)
 
         await asyncio.gather(*(intend(job) for job in jobs))
         assert await on_disk(out, "SELECT count(*) FROM attempts") == [(100,)]
@@ -129,9 +129,9 @@ async def test_a_value_that_no_database_takes_harms_no_other_job(odd: Any, out: 
     jobs = [make_job(number) for number in range(3)]
     async with open_batch_with(out, jobs) as batch:
         for job in jobs:
-            await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
+            await batch.journal.record_intent(job, number=1, reserved_micros=3_000, now_us=START_US)
         ends = [
-            batch.journal.succeeded(
+            batch.journal.record_success(
                 job,
                 number=1,
                 prediction=replace(PREDICTION, model_version=odd, cost_micros=odd) if job is jobs[0] else PREDICTION,
@@ -150,7 +150,7 @@ async def test_rows_that_the_database_refuses_end_their_own_job_only(out: Path) 
     jobs = [make_job(number) for number in range(3)]
     async with open_batch_with(out, jobs) as batch:
         for job in jobs:
-            await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
+            await batch.journal.record_intent(job, number=1, reserved_micros=3_000, now_us=START_US)
         broken = replace(IMAGE, sha256=None)  # type: ignore[arg-type]  # as a damaged caller would
         if batch.engine.dialect.name == "sqlite":
             async with batch.engine.begin() as db:
@@ -162,7 +162,7 @@ async def test_rows_that_the_database_refuses_end_their_own_job_only(out: Path) 
             async with batch.engine.begin() as db:
                 await db.exec_driver_sql("ALTER TABLE jobs ADD CHECK (state <> 'succeeded' OR sha256 IS NOT NULL)")
         ends = [
-            batch.journal.succeeded(
+            batch.journal.record_success(
                 job,
                 number=1,
                 prediction=PREDICTION,
@@ -187,12 +187,12 @@ async def test_an_id_survives_a_group_that_could_not_be_written(
     monkeypatch.setattr(retry, "LEDGER_PATIENCE_S", 0.0)
     job = make_job()
     async with open_batch_with(tmp_path, [job]) as batch:
-        await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
+        await batch.journal.record_intent(job, number=1, reserved_micros=3_000, now_us=START_US)
         writer: Any = batch.journal._changes._writer
         event.listen(writer.engine, "begin", lambda db: db.exec_driver_sql("PRAGMA busy_timeout = 10"))
         with sqlite3.connect(tmp_path / "ledger.db", isolation_level=None) as other:
             other.execute("BEGIN IMMEDIATE")
-            batch.journal.submitted(job, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
+            batch.journal.record_submitted(job, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
             with pytest.raises(BatchStopped, match="locked"):
                 await batch.journal.committed()
             other.execute("ROLLBACK")

@@ -103,8 +103,8 @@ async def test_a_lease_that_ended_is_taken_over_from_where_the_job_is(out: Path)
         await claim(engine, 0, 99, ANNA)
         journal = Journal(engine, ANNA)
         for job in (sent, lost):
-            await journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
-        journal.submitted(sent, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
+            await journal.record_intent(job, number=1, reserved_micros=3_000, now_us=START_US)
+        journal.record_submitted(sent, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
         await journal.close()
         await let_leases_end(engine, sent, lost)
         assert await renew(engine, ANNA, [kept.job_id]) == {kept.job_id}
@@ -149,23 +149,23 @@ async def test_a_worker_whose_lease_is_gone_writes_nothing(out: Path) -> None:
     async with planned(out, 1) as engine:
         await claim(engine, 0, 99, ANNA)
         old, new = Journal(engine, ANNA), Journal(engine, BERT)
-        await old.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
+        await old.record_intent(job, number=1, reserved_micros=3_000, now_us=START_US)
         await let_leases_end(engine)
         await claim(engine, 0, 99, BERT)
-        await new.attempt_failed(job, number=1, error=JobError("no"), latency_ms=5, now_us=START_US)
+        await new.record_failed_attempt(job, number=1, error=JobError("no"), latency_ms=5, now_us=START_US)
         before = await on_disk(out, LIFE), await on_disk(out, "SELECT * FROM attempts")
         assert before[0] == [("planned", 1, "bert")]
-        old.submitted(job, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
+        old.record_submitted(job, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
         with pytest.raises(LeaseLost):
-            await old.submitting(job, number=2, reserved_micros=3_000, now_us=START_US)
+            await old.record_intent(job, number=2, reserved_micros=3_000, now_us=START_US)
         with pytest.raises(LeaseLost):
-            await old.succeeded(job, number=1, prediction=PREDICTION, image=IMAGE, latency_ms=5, now_us=START_US)
+            await old.record_success(job, number=1, prediction=PREDICTION, image=IMAGE, latency_ms=5, now_us=START_US)
         with pytest.raises(LeaseLost):
-            await old.ended_without_image(
+            await old.record_end_without_image(
                 job, number=1, state=JobState.FAILED, error=JobError("no"), latency_ms=5, now_us=START_US
             )
         assert (await on_disk(out, LIFE), await on_disk(out, "SELECT * FROM attempts")) == before
-        await new.submitting(job, number=2, reserved_micros=3_000, now_us=START_US)
+        await new.record_intent(job, number=2, reserved_micros=3_000, now_us=START_US)
         assert await on_disk(out, LIFE) == [("submitting", 2, "bert")]
 
 
@@ -177,7 +177,7 @@ async def test_one_lost_job_does_not_hold_up_the_others_of_its_commit(out: Path)
         journal = Journal(engine, ANNA)
 
         async def intend(job: Job) -> None:
-            await journal.submitting(job, number=1, reserved_micros=None, now_us=START_US)
+            await journal.record_intent(job, number=1, reserved_micros=None, now_us=START_US)
 
         ends = await asyncio.gather(intend(mine), intend(lost), return_exceptions=True)
         assert [type(end) for end in ends] == [type(None), LeaseLost]
@@ -192,12 +192,12 @@ async def test_no_intent_with_too_little_of_the_lease_left(out: Path) -> None:
         await claim(engine, 0, 99, short)
         journal = Journal(engine, short)
         with pytest.raises(LeaseLost):
-            await journal.submitting(job, number=1, reserved_micros=None, now_us=START_US)
+            await journal.record_intent(job, number=1, reserved_micros=None, now_us=START_US)
         assert await on_disk(out, "SELECT count(*) FROM attempts") == [(0,)]
         await renew(engine, ANNA, [job.job_id])
-        await Journal(engine, ANNA).submitting(job, number=1, reserved_micros=None, now_us=START_US)
+        await Journal(engine, ANNA).record_intent(job, number=1, reserved_micros=None, now_us=START_US)
         await let_leases_end(engine)
-        await journal.succeeded(job, number=1, prediction=PREDICTION, image=IMAGE, latency_ms=5, now_us=START_US)
+        await journal.record_success(job, number=1, prediction=PREDICTION, image=IMAGE, latency_ms=5, now_us=START_US)
         assert await on_disk(out, "SELECT state, cost_micros FROM jobs") == [("succeeded", 3_000)]
 
 
@@ -239,7 +239,7 @@ async def test_only_living_leases_of_open_jobs_are_told(out: Path) -> None:
     """A run alone is refused beside workers, with their names, and let in when their leases have ended."""
     async with planned(out, 3) as engine:
         await claim(engine, 0, 1, ANNA)
-        await Journal(engine, ANNA).ended_without_image(
+        await Journal(engine, ANNA).record_end_without_image(
             make_job(0), number=None, state=JobState.FAILED, error=JobError("no"), latency_ms=0, now_us=START_US
         )
         [lease] = await list_living_leases(engine)
@@ -255,7 +255,7 @@ async def test_a_job_opened_again_is_free(out: Path) -> None:
     """What the user wants tried again does not wait for the lease of the worker that failed it."""
     async with planned(out, 1) as engine:
         await claim(engine, 0, 99, ANNA)
-        await Journal(engine, ANNA).ended_without_image(
+        await Journal(engine, ANNA).record_end_without_image(
             make_job(0), number=None, state=JobState.FAILED, error=JobError("no"), latency_ms=0, now_us=START_US
         )
         await reopen(engine, EndedFilter(frozenset({JobState.FAILED})))

@@ -132,7 +132,7 @@ async def test_a_server_that_does_not_answer_stops_the_batch(
             with pytest.raises(BatchStopped, match="gave no answer"):
                 await fetch_rows(engine, select(attempts))
             with pytest.raises(BatchStopped, match="gave no answer"):
-                await batch.journal.submitting(make_job(), number=1, reserved_micros=None, now_us=START_US)
+                await batch.journal.record_intent(make_job(), number=1, reserved_micros=None, now_us=START_US)
             await db.rollback()
 
 

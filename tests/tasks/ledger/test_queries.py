@@ -45,11 +45,11 @@ async def test_money_and_failures_as_people_and_the_budget_see_them(out: Path) -
         await plan_jobs(engine, [paid, refused, open_job])
         journal = Journal(engine)
         for job in (paid, refused, open_job):
-            await journal.submitting(job, number=1, reserved_micros=3_000, now_us=START_US)
-        journal.submitted(paid, number=1, prediction=Prediction(prediction_id="p1"), retries=0, now_us=START_US)
+            await journal.record_intent(job, number=1, reserved_micros=3_000, now_us=START_US)
+        journal.record_submitted(paid, number=1, prediction=Prediction(prediction_id="p1"), retries=0, now_us=START_US)
         for job, cost in ((paid, None), (refused, 1_000)):
             error = JobError("no", kind="moderation", cost_micros=cost)
-            await journal.ended_without_image(
+            await journal.record_end_without_image(
                 job, number=1, state=JobState.FAILED, error=error, latency_ms=5, now_us=START_US + 7
             )
         counts = await count_jobs(engine)

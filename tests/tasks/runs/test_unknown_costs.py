@@ -60,9 +60,9 @@ async def test_an_attempt_keeps_the_price_at_which_it_was_sent(out: Path, clock_
         )
         await begin_run(engine, start, now_us=START_US)
         journal = Journal(engine)
-        await journal.submitting(jobs[0], number=1, reserved_micros=10_000, now_us=START_US + 1)
+        await journal.record_intent(jobs[0], number=1, reserved_micros=10_000, now_us=START_US + 1)
         sent = Prediction(prediction_id="sketch-0-1")
-        journal.submitted(jobs[0], number=1, prediction=sent, retries=0, now_us=START_US + 1)
+        journal.record_submitted(jobs[0], number=1, prediction=sent, retries=0, now_us=START_US + 1)
         await journal.close()
         later = RunStart(
             manifest=None, salt=None, budget_micros=None, settings=priced(0.5).model_dump_json(), caller="me"

@@ -171,7 +171,7 @@ async def end_attempt(out: Path, number: int, state: JobState, cost_micros: int 
     job = make_job(number)
     async with open_ledger(out) as engine:
         journal, error = Journal(engine), JobError("no image", cost_micros=cost_micros)
-        await journal.ended_without_image(job, number=1, state=state, error=error, latency_ms=5, now_us=ended_us)
+        await journal.record_end_without_image(job, number=1, state=state, error=error, latency_ms=5, now_us=ended_us)
         await journal.close()
 
 

@@ -123,9 +123,9 @@ async def test_a_job_of_a_killed_run_is_made_again(tmp_path: Path, instance: dic
         folder.mkdir()
     await run(whole, [job], instance)
     async with open_batch_with(killed, [job], **instance) as batch:
-        await batch.journal.submitting(job, number=1, reserved_micros=None, now_us=START_US)
+        await batch.journal.record_intent(job, number=1, reserved_micros=None, now_us=START_US)
         prediction = await batch.backend("sketch").submit(job, attempt=1)
-        batch.journal.submitted(job, number=1, prediction=prediction, retries=0, now_us=START_US)
+        batch.journal.record_submitted(job, number=1, prediction=prediction, retries=0, now_us=START_US)
     assert (await run(killed, [job], instance)).succeeded == 1
     assert ledger(killed, "SELECT attempts, prediction_id FROM jobs") == [(1, prediction.prediction_id)]
     assert np.array_equal(images(killed)["row-0"], images(whole)["row-0"])

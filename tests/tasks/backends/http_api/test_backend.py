@@ -172,7 +172,7 @@ async def test_after_a_kill_an_idempotency_key_is_not_relied_on(out: Path, provi
     instance = polled(provider.url, idempotency_header="Idempotency-Key")
     job = make_instance_job(instance)
     async with batch_at(out, instance, [job]) as batch:
-        await batch.journal.submitting(job, number=1, reserved_micros=20_000, now_us=batch.clock.now_us())
+        await batch.journal.record_intent(job, number=1, reserved_micros=20_000, now_us=batch.clock.now_us())
     assert (await generate(out, instance, [job])).held == 1
     assert provider.created == []
 
@@ -187,7 +187,7 @@ async def test_a_key_that_lasts_is_repeated_after_a_kill(
     instance = polled(provider.url, idempotency_header="Idempotency-Key", idempotency_lasts_s=86_400)
     job = make_instance_job(instance)
     async with batch_at(out, instance, [job]) as batch:
-        await batch.journal.submitting(job, number=1, reserved_micros=20_000, now_us=batch.clock.now_us())
+        await batch.journal.record_intent(job, number=1, reserved_micros=20_000, now_us=batch.clock.now_us())
         if was_created:
             await batch.backend("api").submit(job, attempt=1)
     counts = await generate(out, instance, [job], clock=HASTY)
@@ -202,7 +202,7 @@ async def test_a_key_that_may_be_forgotten_is_not_repeated(out: Path, provider: 
         (out / str(number)).mkdir(parents=True)
         async with batch_at(out / str(number), instance, [job]) as batch:
             begun_us = batch.clock.now_us() - age_s * 1_000_000
-            await batch.journal.submitting(job, number=1, reserved_micros=20_000, now_us=begun_us)
+            await batch.journal.record_intent(job, number=1, reserved_micros=20_000, now_us=begun_us)
         assert (await generate(out / str(number), instance, [job])).held == 1
     assert provider.created == []
 

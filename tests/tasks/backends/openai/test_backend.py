@@ -197,9 +197,9 @@ async def test_a_picture_whose_run_was_killed_before_it_was_stored_is_said_to_be
     """The id is in the ledger, the picture nowhere: failed as `output_gone`, and paid again only when asked for."""
     chosen, job = instance(provider), make_instance_job(instance(provider))
     async with batch_at(out, chosen, [job]) as batch:
-        await batch.journal.submitting(job, number=1, reserved_micros=9_000, now_us=batch.clock.now_us())
+        await batch.journal.record_intent(job, number=1, reserved_micros=9_000, now_us=batch.clock.now_us())
         sent = await batch.backend("api").submit(job, attempt=1)
-        batch.journal.submitted(job, number=1, prediction=sent, retries=0, now_us=batch.clock.now_us())
+        batch.journal.record_submitted(job, number=1, prediction=sent, retries=0, now_us=batch.clock.now_us())
     counts = await generate(out, chosen, [job])
     assert (dict(counts.errors), counts.cost_unknown, len(provider.created)) == ({"output_gone": 1}, 1, 1)
 
@@ -208,7 +208,7 @@ async def test_a_call_that_a_kill_interrupted_is_held(out: Path, provider: OpenA
     """Its intent is in the ledger and no answer."""
     chosen, job = instance(provider), make_instance_job(instance(provider))
     async with batch_at(out, chosen, [job]) as batch:
-        await batch.journal.submitting(job, number=1, reserved_micros=9_000, now_us=batch.clock.now_us())
+        await batch.journal.record_intent(job, number=1, reserved_micros=9_000, now_us=batch.clock.now_us())
     counts = await generate(out, chosen, [job])
     assert (counts.held, len(provider.created)) == (1, 0)
 

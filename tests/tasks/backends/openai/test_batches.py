@@ -223,7 +223,7 @@ async def test_what_a_kill_left_without_an_id_is_found_by_its_name(out: Path, pr
     jobs = [make_instance_job(chosen, number) for number in range(3)]
     async with batch_at(out, chosen, jobs) as batch:
         for job in jobs:
-            await batch.journal.submitting(job, number=1, reserved_micros=9_000, now_us=batch.clock.now_us())
+            await batch.journal.record_intent(job, number=1, reserved_micros=9_000, now_us=batch.clock.now_us())
         await asyncio.gather(*(batch.backend("api").submit(job, attempt=1) for job in jobs))
     counts = await generate(out, chosen, jobs, clock=SLOWER)
     assert (counts.succeeded, len(provider.created)) == (3, 3)

@@ -83,7 +83,7 @@ async def leave_lost(batch: Batch, job: Job, *, clock_ahead_s: float = 0.0) -> s
     backend = batch.backend(job.backend)
     sent_us = await read_service_time_us(backend)
     now_us = batch.clock.now_us() + round(clock_ahead_s * 1e6)
-    await batch.journal.submitting(job, number=1, reserved_micros=3_000, now_us=now_us, sent_at_us=sent_us)
+    await batch.journal.record_intent(job, number=1, reserved_micros=3_000, now_us=now_us, sent_at_us=sent_us)
     return (await backend.submit(job, attempt=1)).prediction_id
 
 

@@ -66,9 +66,9 @@ async def test_a_429_holds_up_every_worker_and_cuts_once(ledger: AsyncEngine) ->
     first, second = worker(ledger), worker(ledger)
     sent = [await first.acquire(), await second.acquire()]
     first.record_throttle(sent[0], retry_after_s=0.6, per_min=None)
-    await first._told()
+    await first._wait_for_cuts()
     second.record_throttle(sent[1], retry_after_s=0.1, per_min=None)
-    await second._told()
+    await second._wait_for_cuts()
     assert await read_rate(ledger) == 0.75 * PER_MIN
     assert min(await asyncio.gather(worker(ledger).acquire(), second.acquire())) > max(sent) + 0.6 - STEP_S
 
@@ -95,7 +95,7 @@ async def test_a_stated_rate_is_kept_by_all(ledger: AsyncEngine) -> None:
     """What the provider states is kept a little under, and lateness is not made up for."""
     pace = worker(ledger)
     pace.record_throttle(await pace.acquire(), retry_after_s=0, per_min=600)
-    await pace._told()
+    await pace._wait_for_cuts()
     other = worker(ledger)
     taken = [await other.acquire() for _ in range(4)]
     assert await read_rate(ledger) == 0.97 * 600

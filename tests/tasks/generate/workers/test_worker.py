@@ -177,7 +177,7 @@ async def test_a_worker_that_wakes_up_beside_a_local_run_sends_nothing(ledger: A
     async with open_run(RunRequest(out=str(out), runner="local")):
         await asleep.renew()
         with pytest.raises(LeaseLost):
-            await Journal(ledger, terms).submitting(held.job, number=1, reserved_micros=None, now_us=START_US)
+            await Journal(ledger, terms).record_intent(held.job, number=1, reserved_micros=None, now_us=START_US)
         assert await asleep.claim(0, JOBS) == []
         stop = StopSignal()
         await Heartbeat(ledger, run=run, stop=stop, limits=StopSettings()).send(Tally())
@@ -190,11 +190,11 @@ async def test_a_worker_of_an_earlier_run_begins_nothing(ledger: AsyncEngine) ->
     terms = LeaseTerms(owner="earlier", run=run)
     sent, waits = [entry.job for entry in await claim(ledger, 0, 1, terms)]
     journal = Journal(ledger, terms)
-    await journal.submitting(sent, number=1, reserved_micros=1, now_us=START_US)
+    await journal.record_intent(sent, number=1, reserved_micros=1, now_us=START_US)
     await begin(ledger, budget_micros=10)
     with pytest.raises(LeaseLost):
-        await journal.submitting(waits, number=1, reserved_micros=1, now_us=START_US)
-    await journal.attempt_failed(sent, number=1, error=JobError("no"), latency_ms=1, now_us=START_US)
+        await journal.record_intent(waits, number=1, reserved_micros=1, now_us=START_US)
+    await journal.record_failed_attempt(sent, number=1, error=JobError("no"), latency_ms=1, now_us=START_US)
     assert await attempts(ledger) == 1
 
 
