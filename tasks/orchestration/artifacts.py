@@ -23,9 +23,10 @@ from slugify import slugify
 from tasks.core.clock import repeat_every
 from tasks.core.errors import BadImage, OutputError
 from tasks.core.safe_text import escape_lines
+from tasks.core.text import format_count
 from tasks.generate.batch import Batch
 from tasks.ledger.queries import find_failures, find_first_images
-from tasks.report.gallery.thumbnails import encode_thumbnail
+from tasks.report.gallery.thumbnails import draw_contact_sheet, encode_thumbnail
 from tasks.report.summary import Summary, format_summary
 from tasks.store.images import DECODER_ERRORS
 
@@ -35,7 +36,7 @@ FAILURES_SHOWN = 100
 """A table artifact is one database row; a long one slows the UI."""
 
 # A dozen small images are some 100 KB of text in one row; Prefect's pages load it whole.
-SHEET_IMAGES, SHEET_SIDE_PX = 12, 160
+SHEET_IMAGES, SHEET_COLUMNS, SHEET_SIDE_PX = 12, 4, 160
 # Bytes of one image; a larger one is left out, because decoding it would hold memory that the run needs.
 SHEET_MOST_BYTES = 16 * 1024**2
 
@@ -78,22 +79,31 @@ async def write_report_artifacts(batch: Batch, summary: Summary, *, series: str)
             await acreate_table_artifact(
                 [dict(row) for row in rows],
                 key=_build_key(series, "failures"),
-                description=f"Jobs without an image in {batch.out}, the first {FAILURES_SHOWN}",
+                description=f"{_count_failures(len(rows))} without an image in {batch.out}",
             )
 
 
 async def _draw_contact_sheet(batch: Batch) -> str:
-    """Draw the batch's first images in markdown; the small images are in it, so no address has to lead to them."""
-    cells = []
+    """Draw the batch's first images in markdown; the image is in it, so no address has to lead to it."""
+    labels: list[str] = []
+    images: list[bytes] = []
     for label, file_name in await find_first_images(batch.engine, SHEET_IMAGES):
         # The sheet is an extra: an image that cannot be read any more is left out of it.
         with suppress(OutputError, BadImage, *DECODER_ERRORS):
             data = await asyncio.to_thread(batch.out.read, file_name)
             if data is not None and len(data) <= SHEET_MOST_BYTES:
-                small = await asyncio.to_thread(encode_thumbnail, data, side_px=SHEET_SIDE_PX)
-                cells.append(f"![{slugify(label)}](data:image/webp;base64,{base64.b64encode(small).decode()})")
-    # No table: Prefect's pages show columns without a heading of their own as one.
-    return "\n".join(cells)
+                images.append(await asyncio.to_thread(encode_thumbnail, data, side_px=SHEET_SIDE_PX))
+                labels.append(slugify(label))
+    if not images:
+        return ""
+    # One image: Prefect's pages put each of several on a line of its own, and columns without headings into one.
+    sheet = await asyncio.to_thread(draw_contact_sheet, images, side_px=SHEET_SIDE_PX, columns=SHEET_COLUMNS)
+    names = ", ".join(labels)
+    return f"![{names}](data:image/webp;base64,{base64.b64encode(sheet).decode()})\n\n{names}"
+
+
+def _count_failures(shown: int) -> str:
+    return f"The first {shown} jobs" if shown == FAILURES_SHOWN else format_count(shown, "job")
 
 
 def _build_key(series: str, what: str) -> str:

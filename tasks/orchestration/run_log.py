@@ -115,11 +115,8 @@ class RunWatch:
         # Only when it becomes slower: a rate that climbs back and is cut again would fill the log.
         if self._slowest_per_min is None or slowest.per_min < self._slowest_per_min:
             self._slowest_per_min = slowest.per_min
-            self._logger.warning(
-                "429 from the provider: slowed to %.0f creates a minute, pause of %.0f s",
-                slowest.per_min,
-                slowest.pause_s,
-            )
+            pause = f", pause of {slowest.pause_s:.0f} s" if slowest.pause_s >= 1 else ""
+            self._logger.warning("429 from the provider: slowed to %.0f creates a minute%s", slowest.per_min, pause)
 
     def _look_at_budget(self) -> None:
         budget = self._batch.budget

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from math import ceil
 from typing import Any
 
 from PIL import Image, ImageOps
@@ -22,6 +23,8 @@ SIDE_PX = 512
 """The longer side: sharp at the grid's usual size on a screen of double density."""
 # WebP's usual quality; at this size the difference to the original is not seen.
 QUALITY = 80
+GAP_PX = 8
+"""Between the images of a contact sheet."""
 IN_HAND = 8
 """Images at a time where there are fewer processors: most of the time of one in a bucket is its way. Bounds memory."""
 
@@ -138,6 +141,24 @@ def encode_thumbnail(data: bytes, *, side_px: int = SIDE_PX) -> bytes:
     """
     small, file = _reduce(data, side_px), BytesIO()
     small.save(file, "WEBP", quality=QUALITY, icc_profile=small.info.get("icc_profile"))
+    return file.getvalue()
+
+
+def draw_contact_sheet(images: Sequence[bytes], *, side_px: int, columns: int) -> bytes:
+    """Draw images side by side as one WebP, each within a square; transparent where there is nothing.
+
+    Raises:
+        BadImage: One cannot be decoded; errors of `DECODER_ERRORS` mean the same.
+    """
+    step_px, rows = side_px + GAP_PX, ceil(len(images) / columns)
+    size = (min(columns, len(images)) * step_px - GAP_PX, rows * step_px - GAP_PX)
+    sheet, file = Image.new("RGBA", size), BytesIO()
+    for number, data in enumerate(images):
+        small = _reduce(data, side_px).convert("RGBA")
+        row, column = divmod(number, columns)
+        left = column * step_px + (side_px - small.width) // 2
+        sheet.paste(small, (left, row * step_px + (side_px - small.height) // 2))
+    sheet.save(file, "WEBP", quality=QUALITY)
     return file.getvalue()
 
 

@@ -5,15 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, features
 
-from tasks.report.gallery.thumbnails import CHANGED, FOLDER, FOREIGN, SIDE_PX, Thumbnail, Thumbnails
+from tasks.report.gallery.thumbnails import (
+    CHANGED,
+    FOLDER,
+    FOREIGN,
+    GAP_PX,
+    SIDE_PX,
+    Thumbnail,
+    Thumbnails,
+    draw_contact_sheet,
+)
 from tasks.store.images import measure
 from tasks.store.output.folder import OutputFolder
+from tests.support.scripted_backend import picture
 
 
 def build_job(out: Path, file_name: str | None) -> dict[str, Any]:
@@ -212,3 +223,15 @@ async def test_a_link_that_leads_out_is_not_followed(out: Path) -> None:
     assert image is not None
     assert "leads out" in (image.trouble or "")
     assert image.thumbnail is None
+
+
+def test_a_contact_sheet_has_its_images_side_by_side() -> None:
+    """Five in columns of four are two rows; a wide image keeps its shape within its square."""
+    sheet = draw_contact_sheet([picture(64, 32), *[picture(32, 32)] * 4], side_px=32, columns=4)
+    with Image.open(BytesIO(sheet)) as image:
+        assert image.size == (4 * 32 + 3 * GAP_PX, 2 * 32 + GAP_PX)
+        colours = image.convert("RGBA")
+        empty = [colours.getpixel(place) for place in ((16, 2), (60, 60))]
+        drawn = [colours.getpixel(place) for place in ((16, 16), (56, 16), (16, 56))]
+    assert all(isinstance(pixel, tuple) and pixel[3] == 0 for pixel in empty)
+    assert all(isinstance(pixel, tuple) and pixel[3] == 255 for pixel in drawn)
