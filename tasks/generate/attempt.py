@@ -160,7 +160,7 @@ class Attempt:
     def _settle(self, cost_micros: int | None) -> None:
         self.reservation.settle(cost_micros)
         # The display only; the cap goes by reservations.
-        self.batch.tally.paid(cost_micros)
+        self.batch.tally.count_cost(cost_micros)
         self.batch.metrics.add_cost(self.job, cost_micros)
 
     def _latency_ms(self) -> int:

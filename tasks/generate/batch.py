@@ -20,7 +20,6 @@ from tasks.backends.base import Allowance, Backend, keeps_list
 from tasks.backends.client.rate_limiter import CreateLimiter, RateLimiter
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped
-from tasks.core.records import JobState
 from tasks.core.settings import Settings
 from tasks.generate.budget import Budget, BudgetCap
 from tasks.generate.limits import BackendLimits, FailureWatch, OutcomeWatch
@@ -28,46 +27,12 @@ from tasks.generate.metrics import Metrics, open_metrics
 from tasks.generate.prediction_ids import PredictionIds, open_prediction_ids
 from tasks.generate.sent_prices import SentPrices
 from tasks.generate.stop import StopSignal
+from tasks.generate.tally import Tally
 from tasks.generate.window import JobWindow
 from tasks.ledger.journal import Journal
-from tasks.ledger.leases import SilentJobs
 from tasks.ledger.queries import sum_committed_micros
 from tasks.ledger.worker_leases import WorkerLeases
 from tasks.store.output import Output
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts of this run so far, for the progress display."""
-
-    succeeded: int = 0
-    failed: int = 0
-    in_flight: int = 0
-    cost_micros: int = 0
-    cost_unknown: int = 0
-    committed_micros: int | None = None
-    """Spent or reserved of the cap by all workers; None where this process reserves by itself."""
-
-    silent: SilentJobs = field(default_factory=SilentJobs)
-    """Jobs of workers that are dead or hang, which others take over once their leases have ended."""
-
-    @property
-    def done(self) -> int:
-        """Jobs that ended, with or without an image."""
-        return self.succeeded + self.failed
-
-    def ended(self, state: JobState) -> None:
-        """Count a job's end."""
-        if state is JobState.SUCCEEDED:
-            self.succeeded += 1
-        else:
-            # Held jobs count as failed here: neither has an image.
-            self.failed += 1
-
-    def paid(self, cost_micros: int | None) -> None:
-        """Count an attempt's cost."""
-        self.cost_micros += cost_micros or 0
-        self.cost_unknown += cost_micros is None
 
 
 @dataclass(slots=True, kw_only=True)

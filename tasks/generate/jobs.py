@@ -74,7 +74,7 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
         state = end.state
         # Rerouted or withdrawn: it has not ended, so no count and no failure rate.
         if end.state is not JobState.PLANNED:
-            batch.tally.ended(end.state)
+            batch.tally.count_end(end.state)
             batch.watch.note(failed=end.state is not JobState.SUCCEEDED)
             if batch.leases is not None:
                 batch.leases.ended(open_job.job)

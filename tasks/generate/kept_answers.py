@@ -74,7 +74,7 @@ async def _reread(batch: Batch, name: str, job_id: str, number: int) -> bool:
         latency_ms=row.latency_ms or 0,
         now_us=batch.clock.now_us(),
     )
-    batch.tally.ended(JobState.SUCCEEDED)
+    batch.tally.count_end(JobState.SUCCEEDED)
     # Last: until the ledger has the image, the answer is the only proof of the payment.
     await batch.out.remove([name])
     return True

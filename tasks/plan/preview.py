@@ -41,6 +41,11 @@ class Known:
     dropped: int = 0
     """Paid jobs of the batch that the manifest does not have; they would leave the table."""
 
+    @property
+    def ended(self) -> int:
+        """Jobs of the manifest that have ended, with or without an image."""
+        return sum(self.states[state] for state in ENDED_STATES)
+
 
 def preview_plan(
     manifest: Manifest,
@@ -59,11 +64,7 @@ def preview_plan(
     """
     report = check_manifest(manifest, settings, options)
     known = asyncio.run(_read_known(manifest, settings, options, out)) if has_ledger(out.home) else Known()
-    budget_usd = to_usd(known.cap_micros) if budget_usd is None else budget_usd
-    # Over the batch's whole life, as a run counts it.
-    left = None if budget_usd is None else budget_usd - (to_usd(known.spent_micros) or 0.0)
-    to_do_micros = report.estimate_micros - known.ended_micros
-    to_do_unpriced = report.unpriced - known.ended_unpriced
+    to_do_micros, to_do_unpriced = report.estimate_micros - known.ended_micros, report.unpriced - known.ended_unpriced
     return {
         "manifest": manifest.display,
         "out": str(out),
@@ -74,20 +75,28 @@ def preview_plan(
         "done": known.states["succeeded"],
         "failed": known.states["failed"],
         "held": known.states["held"],
-        "to_do": report.jobs - sum(known.states[state] for state in ENDED_STATES),
+        "to_do": report.jobs - known.ended,
         "estimate_usd": to_usd(report.estimate_micros),
         "to_do_usd": to_usd(to_do_micros),
         "unpriced": report.unpriced,
         "to_do_unpriced": to_do_unpriced,
         "spent_usd": to_usd(known.spent_micros),
-        "budget_usd": budget_usd,
-        "budget_left_usd": left,
+        **_compute_budget(known, budget_usd, to_do_micros, to_do_unpriced),
         "dropped": known.dropped,
-        "within_budget": None if left is None else to_do_micros <= (to_micros(left) or 0) and not to_do_unpriced,
         "duration_s": round(_estimate_left_s(report, known), 1),
         "columns": dict(report.columns),
         "warnings": [*report.notes, *warn_of_old_prices(report.priced_on, today)],
     }
+
+
+def _compute_budget(known: Known, given_usd: float | None, to_do_micros: int, to_do_unpriced: int) -> dict[str, Any]:
+    """The budget, what is left of it, and True under `within_budget` where that is enough; None without a budget."""
+    # A run that is given none keeps the batch's cap, and so does its preview.
+    budget_usd = to_usd(known.cap_micros) if given_usd is None else given_usd
+    # Over the batch's whole life, as a run counts it.
+    left_usd = None if budget_usd is None else budget_usd - (to_usd(known.spent_micros) or 0.0)
+    is_enough = None if left_usd is None else to_do_micros <= (to_micros(left_usd) or 0) and not to_do_unpriced
+    return {"budget_usd": budget_usd, "budget_left_usd": left_usd, "within_budget": is_enough}
 
 
 def format_preview(record: dict[str, Any]) -> list[str]:
@@ -132,8 +141,7 @@ def _format_budget(record: dict[str, Any]) -> str:
 
 def _estimate_left_s(report: PlanReport, known: Known) -> float:
     """The plan's duration, less the share that has ended."""
-    ended = sum(known.states[state] for state in ENDED_STATES)
-    return report.duration_s * (report.jobs - ended) / report.jobs if report.jobs else 0.0
+    return report.duration_s * (report.jobs - known.ended) / report.jobs if report.jobs else 0.0
 
 
 async def _read_known(manifest: Manifest, settings: Settings, options: PlanOptions, out: Output) -> Known:

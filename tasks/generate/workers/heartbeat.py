@@ -15,9 +15,9 @@ from tasks.core.clock import repeat_every
 from tasks.core.errors import BatchStopped
 from tasks.core.records import IN_FLIGHT_STATES
 from tasks.core.settings import StopSettings
-from tasks.generate.batch import Tally
 from tasks.generate.limits import check_failures
 from tasks.generate.stop import INTERRUPTED, StopSignal, stop_on_error
+from tasks.generate.tally import Tally
 from tasks.generate.workers.schema import fleet
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import fetch_rows, run_transaction

@@ -6,8 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import BatchStopped
 from tasks.core.settings import StopSettings
-from tasks.generate.batch import Tally
 from tasks.generate.stop import StopSignal
+from tasks.generate.tally import Tally
 from tasks.generate.workers.heartbeat import Heartbeat
 from tasks.generate.workers.start import begin_fleet
 from tests.tasks.generate.workers.conftest import RUN

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.clock import Clock
 from tasks.core.errors import JobError, LeaseLost
 from tasks.core.settings import BackendSettings, RunnerSettings, Settings, StopSettings
-from tasks.generate.batch import Tally
 from tasks.generate.stop import StopSignal
+from tasks.generate.tally import Tally
 from tasks.generate.workers import worker as shard
 from tasks.generate.workers.heartbeat import Heartbeat
 from tasks.generate.workers.start import begin_fleet
