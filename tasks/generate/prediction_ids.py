@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.display import current_display
 from tasks.core.records import Job
 from tasks.ledger.accounts.place import open_registry
-from tasks.ledger.accounts.predictions import Claim, PredictionRegistry
+from tasks.ledger.accounts.predictions import Claim
+from tasks.ledger.accounts.registry import PredictionRegistry
 from tasks.ledger.queries import find_attempts_by_id, find_prediction_ids
 from tasks.ledger.runs import get_batch_identity
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from sqlalchemy.schema import CreateSchema
 from tasks.core.errors import BatchStopped
 from tasks.core.paths import get_state_folder
 from tasks.core.safe_text import error_text
-from tasks.ledger.accounts.predictions import SCHEMA, PredictionRegistry, metadata, predictions
+from tasks.ledger.accounts.predictions import SCHEMA, RegistryPlace, metadata, predictions
+from tasks.ledger.accounts.registry import PredictionRegistry
 from tasks.ledger.database.writer import LedgerWriter, PostgresqlWriter, SqliteWriter
 
 FILE_NAME = "accounts.db"
@@ -34,27 +36,39 @@ async def open_registry(engine: AsyncEngine, batch: str) -> AsyncIterator[Predic
         batch: Its `tasks.ledger.runs.get_batch_identity`.
 
     Returns:
-        A registry. Where its place cannot be used, its `problem` says why and it knows nothing.
+        A registry. Where a place of it cannot be used, its `problem` says why and that place knows nothing.
     """
+    async with AsyncExitStack() as stack:
+        # Every batch of this machine is in the state folder: two of one account may have ledgers of different kinds.
+        places = [await stack.enter_async_context(_open_place(_open_state_folder, batch))]
+        if engine.dialect.name != "sqlite":
+            places.append(await stack.enter_async_context(_open_place(partial(_open_server, engine), batch)))
+        yield PredictionRegistry(places, batch)
+
+
+@asynccontextmanager
+async def _open_place(open_writer: Callable[[], Awaitable[LedgerWriter]], batch: str) -> AsyncIterator[RegistryPlace]:
     writer, problem = None, None
     try:
-        writer = await _open_writer(engine)
+        writer = await open_writer()
         await writer.write(_prepare)
     # No reason to stop: within one batch its own ledger is enough, and the user is warned.
     except (DBAPIError, OSError, BatchStopped) as exc:
         problem = error_text(getattr(exc, "orig", None) or exc)
-    registry = PredictionRegistry(None if problem else writer, batch, problem)
+    place = RegistryPlace(None if problem else writer, batch, problem)
     try:
-        yield registry
+        yield place
     finally:
-        await registry.close()
+        await place.close()
         if writer is not None:
             await writer.close()
 
 
-async def _open_writer(engine: AsyncEngine) -> LedgerWriter:
-    if engine.dialect.name != "sqlite":
-        return PostgresqlWriter(engine)
+async def _open_server(engine: AsyncEngine) -> LedgerWriter:
+    return PostgresqlWriter(engine)
+
+
+async def _open_state_folder() -> LedgerWriter:
     path = await asyncio.to_thread(_make_file)
     return SqliteWriter(
         URL.create("sqlite", database=str(path)),

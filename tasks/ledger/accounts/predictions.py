@@ -69,8 +69,8 @@ class Claim:
     """Of the attempt."""
 
 
-class PredictionRegistry:
-    """Prediction ids of an account over all batches; atomic over processes."""
+class RegistryPlace:
+    """The registry in one database; atomic over the processes that use it."""
 
     def __init__(self, writer: LedgerWriter | None, batch: str, problem: str | None) -> None:
         """Write for `batch`; without a writer nothing is known, and `problem` says why."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from itertools import chain
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tasks.ledger.accounts.place import FILE_NAME, open_registry
 from tasks.ledger.accounts.predictions import Claim
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.runs import get_batch_identity
+from tests.support.services.postgresql import Postgresql
 from tests.tasks.ledger.conftest import begin_on, out, server  # noqa: F401  fixtures
 
 CLAIMING = """
@@ -93,6 +95,53 @@ async def test_a_state_folder_that_cannot_be_written_is_said(tmp_path: Path, mon
         assert registry.problem
         assert await registry.claim(claim())
         assert await registry.find_taken(current_account(), ["p1"], job_id="a", number=1) == frozenset()
+
+
+@pytest.fixture
+def folders(tmp_path: Path, server: Postgresql) -> list[Path]:  # noqa: F811
+    """Two output folders: the ledger of the first is in it, that of the second on PostgreSQL."""
+    made = [tmp_path / name for name in ("sqlite", "postgresql")]
+    for folder in made:
+        folder.mkdir()
+    begin_on(server, made[1])
+    return made
+
+
+async def test_ledgers_of_both_kinds_on_one_machine_know_of_each_other(folders: list[Path]) -> None:
+    """A batch in SQLite and one in PostgreSQL share the state folder, whoever claims first."""
+    async with AsyncExitStack() as stack:
+        first, second = [
+            await stack.enter_async_context(
+                open_registry(await stack.enter_async_context(open_ledger(folder, create=True)), folder.name)
+            )
+            for folder in folders
+        ]
+        assert await first.claim(claim("p1"))
+        assert await second.claim(claim("p2"))
+        assert not await second.claim(claim("p1", job_id="b"))
+        assert not await first.claim(claim("p2", job_id="b"))
+        assert await second.find_taken(current_account(), ["p1"], job_id="b", number=1) == {"p1"}
+        assert await first.find_taken(current_account(), ["p2"], job_id="b", number=1) == {"p2"}
+        # What one place refused is not the attempt's own, though the other place may have taken it.
+        assert await second.find_own(current_account(), job_id="b", number=1) is None
+        assert await second.find_own(current_account(), job_id="a", number=1) == "p2"
+
+
+async def test_a_server_is_used_where_the_state_folder_cannot_be(
+    folders: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fleet's claims hold, and the user learns that those of this machine's other batches are not known."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    async with (
+        open_ledger(folders[1], create=True) as engine,
+        open_registry(engine, "1") as first,
+        open_registry(engine, "2") as second,
+    ):
+        assert first.problem
+        assert await first.claim(claim())
+        assert not await second.claim(claim(job_id="b"))
+        assert await first.find_own(current_account(), job_id="a", number=1) == "p1"
 
 
 async def test_a_batch_keeps_its_identity_when_its_folder_moves(tmp_path: Path) -> None:
