@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from tasks.core.display import Display, SilentDisplay, current_display
+from tasks.core.safe_text import dump_json
 from tasks.report.displays import choose_display, open_lasting_console
 from tasks.report.summary_screen import print_summary
 
@@ -29,6 +29,6 @@ def show_progress(*, quiet: bool) -> Iterator[Display]:
 def print_result(summary: dict[str, Any], *, json: bool, quiet: bool) -> None:
     """Print a run's summary on standard output."""
     if json:
-        sys.stdout.write(json_format.dumps(summary, ensure_ascii=False) + "\n")
+        sys.stdout.write(dump_json(summary) + "\n")
     elif not quiet:
         print_summary(Console(), summary)

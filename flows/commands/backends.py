@@ -24,13 +24,12 @@ def command(
 
     Example: imagen backends
     """
-    from json import dumps
-
     from tasks.backends.listings import format_backends, format_services, list_backends, list_services
     from tasks.core.paths import locate_config
+    from tasks.core.safe_text import dump_json, escape_lines
     from tasks.core.settings import load_settings
 
     settings = load_settings(locate_config(config))
     listing = list_services(settings) if everything else list_backends(settings)
     lines = format_services(listing) if everything else format_backends(listing)
-    print(dumps(listing, ensure_ascii=False) if json else "\n".join(lines))
+    print(dump_json(listing) if json else escape_lines("\n".join(lines)))

@@ -59,8 +59,8 @@ def command(
     """
     import asyncio
     import sys
-    from json import dumps
 
+    from tasks.core.safe_text import dump_json, escape_lines
     from tasks.metadata.exports.export import STDOUT, export_batch
     from tasks.metadata.exports.webdataset import ShardLimits
     from tasks.store.output import parse_local_path, parse_output
@@ -73,4 +73,4 @@ def command(
     # Where the table itself went to standard output, it stays alone there.
     # A table on standard output is for a program, and a line of ours would be taken for a row of it.
     file = sys.stderr if target == STDOUT else sys.stdout
-    print(dumps(done.as_dict(), ensure_ascii=False) if json else done.line(), file=file)
+    print(dump_json(done.as_dict()) if json else escape_lines(done.line()), file=file)

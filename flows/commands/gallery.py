@@ -47,9 +47,9 @@ def command(
     """
     import asyncio
     import webbrowser
-    from json import dumps
 
     from tasks.core.errors import InputError
+    from tasks.core.safe_text import dump_json, escape_lines
     from tasks.report.gallery.report import format_gallery
     from tasks.store.output.bucket_url import parse_bucket_url
 
@@ -60,7 +60,7 @@ def command(
         raise InputError("--to and a second batch exclude each other. Leave one out.")
     page, galleries = asyncio.run(_write_pages([name for name in (folder, other) if name is not None], to))
     record = {"page": page, "galleries": [gallery.as_dict() for gallery in galleries]}
-    print(dumps(record, ensure_ascii=False) if json else "\n".join(format_gallery(record)))
+    print(dump_json(record) if json else escape_lines("\n".join(format_gallery(record))))
     if open_page:
         webbrowser.open(Path(page).resolve().as_uri())
 

@@ -51,10 +51,10 @@ def command(
     """
     import asyncio
     import sys
-    from json import dumps
     from pathlib import Path
 
     from tasks.core.errors import InputError
+    from tasks.core.safe_text import dump_json
     from tasks.core.text import format_count
     from tasks.report.review.judging import get_login, judge_ids, read_ids
     from tasks.store.output import parse_output
@@ -70,4 +70,4 @@ def command(
     )
     record = {"images": number, "verdict": said, "rating": rating, "out": folder}
     words = {"pick": "picked", "reject": "rejected", "none": "taken back"}[verdict]
-    print(dumps(record) if json else f"{words}: {format_count(number, 'image')}")
+    print(dump_json(record) if json else f"{words}: {format_count(number, 'image')}")

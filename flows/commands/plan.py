@@ -39,10 +39,10 @@ def command(given: PlanSwitches) -> None:
     Example: imagen plan prompts.yaml --out runs/foxes --budget 5
     """
     from datetime import UTC, datetime
-    from json import dumps
 
     from flows.cli_support.default_out import choose_out
     from tasks.core.paths import locate_config
+    from tasks.core.safe_text import dump_json, escape_lines
     from tasks.core.settings import load_settings
     from tasks.core.values import parse_backend_option
     from tasks.manifest import open_manifest
@@ -71,6 +71,6 @@ def command(given: PlanSwitches) -> None:
             budget_usd=given.budget,
             today=datetime.now(UTC).date(),
         )
-    print(dumps(record, ensure_ascii=False) if given.json else "\n".join(format_preview(record)))
+    print(dump_json(record) if given.json else escape_lines("\n".join(format_preview(record))))
     # Last, so that the preview is on the screen when the exit status says that the run would be refused.
     check_preview(record, settings, place, replace=given.replace)

@@ -26,10 +26,10 @@ def command(
     Example: imagen prices --check prompts.csv
     """
     from datetime import UTC, datetime
-    from json import dumps
 
     from tasks.backends.price_list import format_prices, list_prices
     from tasks.core.paths import locate_config
+    from tasks.core.safe_text import dump_json, escape_lines
     from tasks.core.settings import load_settings
     from tasks.core.values import parse_backend_option
     from tasks.manifest import open_manifest
@@ -41,7 +41,7 @@ def command(
     settings, today = load_settings(locate_config(config)), datetime.now(UTC).date()
     if check is None:
         listing = list_prices(settings, today)
-        print(dumps(listing, ensure_ascii=False) if json else "\n".join(format_prices(listing)))
+        print(dump_json(listing) if json else escape_lines("\n".join(format_prices(listing))))
         return
     # The columns that the user ignores can hide the backend's name, and with it the price.
     reading = build_read_options(
@@ -54,6 +54,6 @@ def command(
     )
     with open_manifest(check, options=reading) as manifest:
         records = check_prices(manifest, settings, PlanOptions(backends=parse_backend_option(backend)), today)
-    print(dumps(records, ensure_ascii=False) if json else "\n".join(format_price_check(records)))
+    print(dump_json(records) if json else escape_lines("\n".join(format_price_check(records))))
     if not all(record["priced"] for record in records):
         raise typer.Exit(UNPRICED_STATUS)

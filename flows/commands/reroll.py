@@ -82,9 +82,9 @@ def _reroll_one(
 ) -> int:
     """Reroll one image, print what became of it, and give the exit status."""
     import asyncio
-    from json import dumps
 
     from flows.cli_support.run_flow import perform
+    from tasks.core.safe_text import dump_json, escape_lines
     from tasks.report.reroll import find_reroll, format_reroll, get_reroll_status, read_reroll
     from tasks.store.output import parse_output
 
@@ -96,31 +96,31 @@ def _reroll_one(
         summary = perform(request.model_copy(update={"reroll": reroll}), verbose=verbose, quiet=quiet)
     record = asyncio.run(read_reroll(out, planned.job.job_id))
     if json:
-        print(dumps(record, ensure_ascii=False))
+        print(dump_json(record))
     elif not quiet:
-        print("\n".join(format_reroll(record, summary, out)))
+        print(escape_lines("\n".join(format_reroll(record, summary, out))))
     return get_reroll_status(record, summary)
 
 
 def _reroll_rejected(request: RunRequest, *, verbose: bool, quiet: bool, json: bool) -> int:
     """Reroll them, print the batch's summary, and give the exit status."""
     import asyncio
-    from json import dumps
 
     from rich.console import Console
 
     from flows.cli_support.run_flow import perform
+    from tasks.core.safe_text import dump_json
     from tasks.report.reroll import count_rejected_rerolls
     from tasks.report.summary import get_exit_code
     from tasks.report.summary_screen import print_summary
     from tasks.store.output import parse_output
 
     if not asyncio.run(count_rejected_rerolls(parse_output(request.out))):
-        print(dumps({"rerolled": 0}) if json else "no rejected image is without a reroll")
+        print(dump_json({"rerolled": 0}) if json else "no rejected image is without a reroll")
         return 0
     summary = perform(request, verbose=verbose, quiet=quiet)
     if json:
-        print(dumps(summary, ensure_ascii=False))
+        print(dump_json(summary))
     elif not quiet:
         print_summary(Console(), summary)
     return get_exit_code(summary)

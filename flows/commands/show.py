@@ -18,9 +18,9 @@ def command(
     Example: imagen show runs/foxes --id fox
     """
     import asyncio
-    from json import dumps
     from typing import Any
 
+    from tasks.core.safe_text import dump_json, escape_lines
     from tasks.ledger.database.connect import open_ledger
     from tasks.report.show import format_record, read_record
     from tasks.store.output import parse_output
@@ -31,4 +31,4 @@ def command(
             return await read_record(engine, out, id)
 
     record = asyncio.run(read())
-    print(dumps(record, ensure_ascii=False) if json else "\n".join(format_record(record)))
+    print(dump_json(record) if json else escape_lines("\n".join(format_record(record))))

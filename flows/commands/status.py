@@ -65,10 +65,9 @@ def _find_batches_below(folder: str) -> list[str]:
 async def _print_overview(batches: list[str], *, json: bool) -> None:
     """A line for each batch, or one JSON list; one that cannot be read hides no other, and fails only where there is none."""
     import sys
-    from json import dumps
 
     from tasks.core.errors import ImagenError
-    from tasks.core.safe_text import escape_lines
+    from tasks.core.safe_text import dump_json, escape_lines
     from tasks.report.summary import format_counts
 
     records, status = [], 0
@@ -81,17 +80,16 @@ async def _print_overview(batches: list[str], *, json: bool) -> None:
             continue
         records.append(record)
         if not json:
-            print(f"{folder}: {format_counts(record)}; {record['outcome'] or 'planned'}")
+            print(escape_lines(f"{folder}: {format_counts(record)}; {record['outcome'] or 'planned'}"))
     if json:
-        print(dumps(records, ensure_ascii=False))
+        print(dump_json(records))
     if not records:
         sys.exit(status)
 
 
 async def _print_json(folder: str, *, watch: bool) -> None:
-    from json import dumps
-
     from tasks.core.clock import Clock
+    from tasks.core.safe_text import dump_json
     from tasks.ledger.database.connect import open_ledger
     from tasks.report.watch import watch_summaries
     from tasks.store.output import parse_output
@@ -99,7 +97,7 @@ async def _print_json(folder: str, *, watch: bool) -> None:
     out = parse_output(folder)
     async with open_ledger(out.ledger_folder()) as engine, aclosing(watch_summaries(engine, out, Clock())) as records:
         async for summary in records:
-            print(dumps(summary.as_dict(), ensure_ascii=False), flush=True)
+            print(dump_json(summary.as_dict()), flush=True)
             if not watch:
                 break
 

@@ -41,11 +41,11 @@ def command(
     """
     import asyncio
     import sys
-    from json import dumps
 
     from flows.cli_support.screen import show_progress
     from tasks.core.errors import InputError
     from tasks.core.paths import locate_config
+    from tasks.core.safe_text import dump_json, escape_lines
     from tasks.core.text import format_command
     from tasks.report.summary import format_summary, get_exit_code
     from tasks.runs.trial import build_trial, choose_trial_out, explain_rest, list_paths, run_trial
@@ -61,9 +61,9 @@ def command(
     record = summary.as_dict()
     paths = list_paths(jobs)
     if json:
-        print(dumps({**record, "paths": paths}, ensure_ascii=False))
+        print(dump_json({**record, "paths": paths}))
     elif paths:
-        print("\n".join(paths))
+        print(escape_lines("\n".join(paths)))
     if not quiet and len(paths) < len(jobs):
-        print("\n".join(explain_rest(jobs, record["out"]) or format_summary(record)), file=sys.stderr)
+        print(escape_lines("\n".join(explain_rest(jobs, record["out"]) or format_summary(record))), file=sys.stderr)
     sys.exit(get_exit_code(record) if len(paths) < samples else 0)

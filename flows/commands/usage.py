@@ -107,17 +107,20 @@ def push(
     """
     import asyncio
     import sys
-    from json import dumps
 
     from tasks.core.paths import locate_config
-    from tasks.core.safe_text import escape_lines
+    from tasks.core.safe_text import dump_json, escape_lines
     from tasks.usage.push import PushReport, push_folders
 
     async def push_all() -> list[PushReport]:
         return [report async for report in push_folders(folder, locate_config(config))]
 
     reports = asyncio.run(push_all())
-    print(dumps([report.as_dict() for report in reports]) if json else "\n".join(report.line() for report in reports))
+    print(
+        dump_json([report.as_dict() for report in reports])
+        if json
+        else escape_lines("\n".join(report.line() for report in reports))
+    )
     if warnings := [report.warning for report in reports if report.warning]:
         print("\n".join(f"imagen: {escape_lines(warning)}" for warning in warnings), file=sys.stderr)
         sys.exit(PENDING_STATUS)

@@ -172,6 +172,8 @@ class Job:
             or shorten(self.prompt, LABEL_CHARACTERS, placeholder="…").lstrip("…")
             or self.prompt[:LABEL_CHARACTERS]
         )
+        # It goes into messages, names of task runs and tables: what a terminal obeys is shown as its code.
+        name = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
         # The first image of a row is the usual one, and has no number.
         return f"{name} #{self.sample}" if self.sample else name
 

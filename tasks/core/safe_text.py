@@ -6,9 +6,14 @@ window's title, and direction marks, which show a text in another order than it 
 
 from __future__ import annotations
 
+import json
+import re
+from typing import Any
+
 MOST_ERROR_CHARS = 4_096
 """Longest text of an error that is stored or shown."""
 _CUT = "..."
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>()#+!|~&]")
 
 
 def sanitize_text(text: str) -> str:
@@ -31,3 +36,19 @@ def error_text(error: object, *, most_chars: int = MOST_ERROR_CHARS) -> str:
     # Lines are joined first: escaped line ends would be hard to read.
     line = escape_control_characters(sanitize_text(" ".join(str(error).split())))
     return line if len(line) <= most_chars else line[: most_chars - len(_CUT)] + _CUT
+
+
+def escape_markdown(text: str) -> str:
+    """Text of a stranger on one line of a page: neither markup, nor a link or image that a reader would load."""
+    return _MARKUP.sub(r"\\\g<0>", escape_control_characters(text))
+
+
+def dump_json(value: Any) -> str:
+    """JSON on one line, readable in any script, in which every character that a terminal does not print is escaped.
+
+    JSON's own rule stops at U+001F: a terminal also obeys U+009B, and direction marks reorder what a person reads.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)

@@ -10,6 +10,7 @@ import base64
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -22,7 +23,7 @@ from slugify import slugify
 
 from tasks.core.clock import repeat_every
 from tasks.core.errors import BadImage, OutputError
-from tasks.core.safe_text import escape_lines
+from tasks.core.safe_text import escape_control_characters, escape_markdown
 from tasks.core.text import format_count
 from tasks.generate.batch import Batch
 from tasks.ledger.queries import find_failures, find_first_images
@@ -50,7 +51,7 @@ async def keep_progress_artifact(batch: Batch, left: int, *, series: str) -> Asy
     # A server that is away must not keep the batch from starting, so the artifact may not exist.
     with _ignore_errors():
         artifact_id = await acreate_progress_artifact(
-            0.0, key=_build_key(series, "progress"), description=f"{left} jobs into {batch.out}"
+            0.0, key=_build_key(series, "progress"), description=f"{left} jobs into {escape_markdown(str(batch.out))}"
         )
 
     async def update() -> None:
@@ -68,19 +69,23 @@ async def write_report_artifacts(batch: Batch, summary: Summary, *, series: str)
     rows = await find_failures(batch.engine, FAILURES_SHOWN)
     record = summary.as_dict()
     with _ignore_errors():
-        markdown = "\n".join(f"- {escape_lines(line)}" for line in format_summary(record))
+        markdown = "\n".join(f"- {escape_markdown(line)}" for line in format_summary(record))
         sheet = await _draw_contact_sheet(batch)
         await acreate_markdown_artifact(
-            f"# {batch.out.name}\n\n{markdown}\n\n{sheet}\n",
+            f"# {escape_markdown(batch.out.name)}\n\n{markdown}\n\n{sheet}\n",
             key=_build_key(series, "summary"),
-            description=f"{record['images']} of {record['total']} images in {batch.out}",
+            description=f"{record['images']} of {record['total']} images in {escape_markdown(str(batch.out))}",
         )
         if rows:
             await acreate_table_artifact(
-                [dict(row) for row in rows],
+                [{name: _spell_cell(value) for name, value in row.items()} for row in rows],
                 key=_build_key(series, "failures"),
-                description=f"{_count_failures(len(rows))} without an image in {batch.out}",
+                description=f"{_count_failures(len(rows))} without an image in {escape_markdown(str(batch.out))}",
             )
+
+
+def _spell_cell(value: Any) -> Any:
+    return escape_control_characters(value) if isinstance(value, str) else value
 
 
 async def _draw_contact_sheet(batch: Batch) -> str:

@@ -14,7 +14,7 @@ from prefect.logging import get_run_logger
 from tasks.core.clock import repeat_every
 from tasks.core.display import Display, ProgressSnapshot, current_display
 from tasks.core.records import JobState
-from tasks.core.safe_text import error_text
+from tasks.core.safe_text import error_text, escape_control_characters, escape_lines
 from tasks.core.text import format_command
 from tasks.generate.budget import Budget
 from tasks.ledger.queries import find_failures
@@ -54,17 +54,17 @@ class LoggedDisplay:
 
     def phase(self, text: str) -> None:
         """See `Display.phase`."""
-        self._logger.info("%s", text)
+        self._logger.info("%s", escape_lines(text))
         self._inner.phase(text)
 
     def warn(self, text: str) -> None:
         """See `Display.warn`."""
-        self._logger.warning("%s", text)
+        self._logger.warning("%s", escape_lines(text))
         self._inner.warn(text)
 
     def note(self, text: str) -> None:
         """See `Display.note`."""
-        self._logger.info("%s", text)
+        self._logger.info("%s", escape_lines(text))
         self._inner.note(text)
 
     def start(self, left: int) -> None:
@@ -101,7 +101,7 @@ class RunWatch:
             self._stop_logged = True
             if not self._batch.stop.interrupted:  # people who end a run know it
                 emit_stopped(self._batch.out, cause)
-            self._logger.warning("no new jobs are started, those in flight land: %s", cause)
+            self._logger.warning("no new jobs are started, those in flight land: %s", escape_lines(str(cause)))
 
     def _look_at_rate(self) -> None:
         # A limiter is slowed after a 429 only; the account's usual rate is no news.
@@ -134,7 +134,8 @@ async def _log_jobs_without_image(run: OpenRun, logger: RunLogger) -> None:
     for row in rows[:MOST_JOBS]:
         name = f"{row['id']} (line {row['line']})" if row["id"] else f"line {row['line']}"
         message = error_text(row["error_message"] or "")
-        logger.warning("%s: %s, %s: %s", name, row["state"], row["error_kind"], message)
+        # Prefect's pages and consoles show a log as it is.
+        logger.warning("%s", escape_control_characters(f"{name}: {row['state']}, {row['error_kind']}: {message}"))
     if len(rows) > MOST_JOBS:
         # The log names the first hundred; the command shows every one of them.
         logger.warning("and more; all of them: %s", format_command("status", run.batch.out))

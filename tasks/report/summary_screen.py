@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
+from tasks.core.safe_text import escape_control_characters
 from tasks.report.next_steps import format_errors
 from tasks.report.summary import (
     find_remarks,
@@ -28,7 +29,7 @@ def print_summary(console: Console, record: dict[str, Any]) -> None:
         _print(console, [Text(line) for line in format_summary(record)])
         return
     colour = "green" if get_exit_code(record) == 0 else "yellow"
-    console.print(Rule(Text(record["batch"]), align="left", style=colour, characters="─"))
+    console.print(Rule(Text(escape_control_characters(record["batch"])), align="left", style=colour, characters="─"))
     _print(console, _build_body(record))
     console.print(Rule(style=colour, characters="─"))
 
@@ -52,4 +53,5 @@ def _format_step(why: str, command: str) -> list[Text]:
 
 def _print(console: Console, lines: list[Text]) -> None:
     for line in lines:
-        console.print(line, soft_wrap=True)
+        # Kinds, ids and names can come out of a ledger that somebody else wrote.
+        console.print(Text(escape_control_characters(line.plain), style=line.style), soft_wrap=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from typing import Any, Literal
 from tasks.core.clock import to_instant
 from tasks.core.money import to_usd
 from tasks.core.retry import retry_usage
+from tasks.core.safe_text import dump_json
 from tasks.core.settings import UsageSettings
 from tasks.core.text import align_columns
 from tasks.usage.groups import UsageGroup, sum_groups
@@ -51,7 +51,7 @@ async def render_groups(settings: UsageSettings, query: UsageQuery, form: Form) 
             if DATED_KEYS.keys() & set(query.by):
                 yield f"Days and months are those of {describe_time_zone(datetime.now(UTC))}."
         case "json":
-            yield json.dumps(build_report(groups, query.by), ensure_ascii=False)
+            yield dump_json(build_report(groups, query.by))
         case "csv":
             yield _format_csv_line((*query.by, *CSV_SUMS))
             for group in groups:
@@ -69,7 +69,7 @@ async def render_rows(settings: UsageSettings, query: UsageQuery, form: Form) ->
         case "table":
             yield format_raw_table([row async for row in rows])
         case "json":
-            yield json.dumps([row.as_dict() async for row in rows], ensure_ascii=False)
+            yield dump_json([row.as_dict() async for row in rows])
         case "csv":
             yield _format_csv_line(COLUMNS)
             async for row in rows:

@@ -6,19 +6,17 @@ Source: https://huggingface.co/docs/hub/datasets-cards and `datasets` 5.2, read 
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import yaml
 
-from tasks.core.safe_text import escape_control_characters
+from tasks.core.safe_text import escape_markdown
 from tasks.metadata.columns import COLUMNS
 from tasks.metadata.exports.features import build_sample_features
 from tasks.metadata.exports.survey import Survey
 
 BATCH_FILES = ["metadata.parquet", "images/**"]
 SHARD_FILES = ["shard-*.tar"]
-_MARKUP = re.compile(r"[\\`*_{}\[\]<>()#+!|~&]")
 LICENSE_LINE = "# license: cc0-1.0  # yours to choose: https://huggingface.co/docs/hub/repositories-licenses\n"
 
 
@@ -66,11 +64,6 @@ def _build_card(name: str, batch: Survey, files: list[str], more: dict[str, Any]
         f'```python\nimport datasets\n\nimages = datasets.load_dataset(".", split="train")  # or this data set\'s name\n```\n'
         f"{text}"
     )
-
-
-def escape_markdown(text: str) -> str:
-    """Text of a stranger on one line of a page: neither markup, nor a link or image that a reader would load."""
-    return _MARKUP.sub(r"\\\g<0>", escape_control_characters(text))
 
 
 def _describe_rows_without_image(batch: Survey) -> str:
