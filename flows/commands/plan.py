@@ -38,15 +38,18 @@ def command(given: PlanSwitches) -> None:
 
     Example: imagen plan prompts.yaml --out runs/foxes --budget 5
     """
+    import sys
     from datetime import UTC, datetime
 
     from flows.cli_support.default_out import choose_out
     from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
     from tasks.core.settings import load_settings
+    from tasks.core.text import format_command
     from tasks.core.values import parse_backend_option
     from tasks.manifest import open_manifest
     from tasks.manifest.reading import build_read_options
+    from tasks.manifest.source import STDIN
     from tasks.plan.planner import PlanOptions
     from tasks.plan.preview import format_preview, preview_plan
     from tasks.plan.refusals import check_preview
@@ -74,3 +77,5 @@ def command(given: PlanSwitches) -> None:
     print(dump_json(record) if given.json else escape_lines("\n".join(format_preview(record))))
     # Last, so that the preview is on the screen when the exit status says that the run would be refused.
     check_preview(record, settings, place, replace=given.replace)
+    if not given.json and record["to_do"] and given.manifest != STDIN:
+        print(f"to make them: {format_command('run', *sys.argv[2:])}")

@@ -24,6 +24,10 @@ SHELL = {"", "sh", "console"}
 
 ELSEWHERE = {
     "imagen plan prompts.yaml --backend gpt-image-openai": "test_plan.py",
+    "imagen plan prompts.xlsx": "test_spreadsheet.py",
+    "imagen run prompts.xlsx": "test_spreadsheet.py",
+    "imagen gallery runs/prompts": "test_spreadsheet.py",
+    "imagen export runs/prompts --format csv --to prompts-done.csv": "test_spreadsheet.py",
     "imagen plan prompts.jsonl --out runs/foxes": "test_plan.py",
     "imagen simulate": "test_simulate.py",
     "imagen --install-completion": "test_completion.py",
