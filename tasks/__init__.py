@@ -1,4 +1,4 @@
-"""The rooms of a batch in reading order; a room imports only those above it.
+"""The rooms of a batch in reading order; CONTRIBUTING.md has the order in which they import each other.
 
 `core`           the nouns, errors and settings, and the small tools that every room uses
 `manifest`       step 1: rows become prompts
