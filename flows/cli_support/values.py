@@ -1,15 +1,19 @@
-"""Checks of what options are given, with messages that name the bounds in words."""
+"""Values of options: checks whose messages name the bounds in words, whole paths, and the default output folder."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tasks.core.paths import expand_home
+from tasks.core.paths import expand_home, get_default_out, has_ledger
+
+if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
+    from tasks.manifest import Manifest
 
 
 def in_range(lowest: float, highest: float | None = None) -> Callable[[Any], Any]:
@@ -34,3 +38,18 @@ def expand_path(value: Any) -> Any:
         return None
     expanded = expand_home(os.fspath(value))
     return Path(expanded) if isinstance(value, Path) else expanded
+
+
+def choose_out(manifest: Manifest) -> str:
+    """The folder; a second manifest of one name gets one of its own, and standard error tells which."""
+    usual = get_default_out(manifest.name)
+    if not has_ledger(Path(usual)):  # a new folder needs no database, and none is loaded
+        return usual
+    import asyncio
+
+    from tasks.runs.other_manifests import choose_default_out
+
+    chosen = asyncio.run(choose_default_out(manifest))
+    if chosen != usual:
+        sys.stderr.write(f"{usual} belongs to another manifest, so {manifest.display} goes to {chosen}\n")
+    return chosen

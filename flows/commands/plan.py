@@ -41,7 +41,7 @@ def command(given: PlanSwitches) -> None:
     import sys
     from datetime import UTC, datetime
 
-    from flows.cli_support.default_out import choose_out
+    from flows.cli_support.values import choose_out
     from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
     from tasks.core.settings import load_settings

@@ -45,8 +45,8 @@ def command(given: RunOptions) -> None:
 
     Example: imagen run prompts.yaml --out runs/foxes --budget 5
     """
-    from flows.cli_support.default_out import choose_out
     from flows.cli_support.run_flow import execute
+    from flows.cli_support.values import choose_out
     from tasks.core.paths import locate_config
     from tasks.manifest import ReadOptions, open_manifest
     from tasks.runs.request import RunRequest

@@ -128,7 +128,7 @@ def command(given: ServeOptions) -> None:
     if given.schedules is None and (given.manifest is None or given.cron is None):
         raise InputError("name a manifest and its --cron, or a file of --schedules")
     if given.schedules is not None and said:
-        raise InputError(f"--schedules says it all; leave out {', '.join(said)}")
+        raise InputError(f"--schedules takes the place of other options. Leave out {', '.join(said)}")
     set_quiet_defaults(os.environ)
     # The user's settings decide which server is meant, and reading them must not import Prefect.
     found = find_users_server(os.environ)

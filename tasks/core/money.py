@@ -36,3 +36,10 @@ def format_usd(amount_usd: float) -> str:
 def format_micros(micros: int) -> str:
     """As `format_usd`, for millionths of a dollar."""
     return format_usd(micros / MICROS_PER_USD)
+
+
+def format_cell(micros: int) -> str:
+    """Dollars without their sign, for a column: `0.0030`, and `0.000012` where four digits would hide something."""
+    # A column of equal digits reads well, so the two more come only where they are needed.
+    digits = 4 if micros % 100 == 0 or abs(micros) >= MICROS_PER_USD else 6
+    return f"{micros / MICROS_PER_USD:.{digits}f}"

@@ -151,7 +151,8 @@ async def start_cluster(settings: RunnerSettings) -> AsyncIterator[TaskRunner[An
         except Exception as exc:
             where = f"at {settings.cluster}" if settings.cluster else "on this machine"
             raise BatchStopped(
-                "cluster", f"{settings.kind} {where} cannot be used ({exc}); mend that and resume"
+                "cluster",
+                f"{settings.kind} {where} cannot be used ({exc}). Check that it runs and can be reached, then resume",
             ) from exc
         try:
             yield runner

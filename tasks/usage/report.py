@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from tasks.core.clock import to_instant
-from tasks.core.money import to_usd
+from tasks.core.money import format_cell, to_usd
 from tasks.core.retry import retry_usage
 from tasks.core.safe_text import dump_json
 from tasks.core.settings import UsageSettings
@@ -132,7 +132,7 @@ def format_raw_table(rows: Iterable[UsageRow]) -> str:
         known, unknown = known + (row.cost_micros or 0), unknown + (row.cost_micros is None)
         lines.append(_format_raw_line(row))
     # All of them unknown is the only case in which no amount can be named.
-    cost = "unknown" if lines and unknown == len(lines) else _format_dollars(known)
+    cost = "unknown" if lines and unknown == len(lines) else format_cell(known)
     some = f" and {unknown} unknown" if 0 < unknown < len(lines) else ""
     total = (f"total {len(lines)}", "", "", "", "", "", f"{cost}{some}", *[""] * (len(RAW_COLUMNS) - 6))
     # Instants are shown in the reader's time, so the header says which that is.
@@ -142,7 +142,7 @@ def format_raw_table(rows: Iterable[UsageRow]) -> str:
 
 
 def _format_sums(group: UsageGroup) -> tuple[str, ...]:
-    cost = "unknown" if _has_no_known_cost(group) else _format_dollars(group.cost_micros)
+    cost = "unknown" if _has_no_known_cost(group) else format_cell(group.cost_micros)
     latency = "" if group.latency_ms is None else f"{group.latency_ms:.0f}"
     return str(group.images), str(group.failures), cost, str(group.cost_unknown), latency
 
@@ -160,16 +160,12 @@ def _format_raw_line(row: UsageRow) -> tuple[str, ...]:
         str(row.seed),
         row.prompt_hash[:12],
         "" if row.latency_ms is None else str(row.latency_ms),
-        "unknown" if row.cost_micros is None else _format_dollars(row.cost_micros),
+        "unknown" if row.cost_micros is None else format_cell(row.cost_micros),
         row.status,
         row.batch or "-",
         row.caller,
         row.id,
     )
-
-
-def _format_dollars(micros: int) -> str:
-    return f"{to_usd(micros):.4f}"
 
 
 def _format_csv_line(cells: Iterable[object]) -> str:

@@ -11,6 +11,7 @@ from tasks.backends.replicate_simulator.server import Simulator, serve
 from tasks.backends.replicate_simulator.settings import Settings
 from tasks.backends.replicate_simulator.truth import Truth
 from tasks.core.errors import InputError
+from tasks.core.money import format_cell, to_micros
 from tasks.core.text import align_columns
 
 TOKEN = "simulated"  # noqa: S105  any word is a token here
@@ -61,7 +62,7 @@ def format_truth(truth: Truth) -> str:
     rows = {
         "created": truth.created,
         "billed": truth.billed,
-        "cost_usd": f"{truth.cost_usd:.4f}",
+        "cost_usd": format_cell(to_micros(truth.cost_usd) or 0),
         "duplicates billed": truth.duplicates_billed,
         "highest in flight": truth.highest_in_flight,
         "requests": truth.requests_total,

@@ -46,7 +46,7 @@ _ADVICE = {
         "a web page came in place of its answer, as a firewall, a proxy or a gateway sends: look at the network and {address}"
     ),
     "data": "the table does not take a row: compare it with the one of `imagen usage migrate`",
-    "other": "mend that",
+    "other": "correct that, then push again",
 }
 
 
@@ -65,7 +65,7 @@ class Place:
         # What to do is always about a variable: the user has no other handle on it.
         advice = _ADVICE[reason].format(address=self.address, key=self.key)
         known = {"absence": "schema", "exposure": "schema", "blocked": "other"}.get(reason, reason)
-        return UsageRefused(known, f"{self.name} says no ({detail[:DETAIL_CHARACTERS]}); {advice}")
+        return UsageRefused(known, f"{self.name} refuses this ({detail[:DETAIL_CHARACTERS]}); {advice}")
 
 
 def find_reason(code: str) -> str:
