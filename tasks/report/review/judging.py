@@ -71,7 +71,13 @@ class Judge:
         # Twice the same image in one message would be two rows of one instant: the last one counts.
         last = {judgement.job_id: judgement for judgement in said.judgements}
         judged = [
-            Verdict(**judgement.model_dump(), reviewer=sanitize_text(said.reviewer), at_us=self._last_us)
+            # A page may send what no database keeps, such as NUL; a ledger with it in would count as damaged.
+            Verdict(
+                **judgement.model_dump(exclude={"note"}),
+                note=None if judgement.note is None else sanitize_text(judgement.note),
+                reviewer=sanitize_text(said.reviewer),
+                at_us=self._last_us,
+            )
             for judgement in last.values()
         ]
         await record_verdicts(self._engine, judged)
