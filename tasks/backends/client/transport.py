@@ -6,9 +6,11 @@ Every error is one of httpx's.
 from __future__ import annotations
 
 import base64
+import os
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 
 import aiohttp
 import httpx
@@ -26,6 +28,8 @@ NEVER_SENT = (
 """Only these prove that a request never left. The transport calls a dropped connection a `ConnectTimeout` too
 (httpx-aiohttp 0.2.0), so what counts is the error underneath, never httpx's name for it."""
 
+CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables of OpenSSL's that httpx reads."""
 MIB = 1024 * 1024
 # A page of 100 predictions with their inputs has less than 1 MiB.
 MOST_JSON_BYTES = 16 * MIB
@@ -54,7 +58,6 @@ class Transport(httpx.AsyncBaseTransport):
         """
         self._limits = limits
         self._pools: dict[str, _Pool] = {}
-        # Once for all pools: reading the certificates takes tens of milliseconds.
         try:
             self._ssl_context = build_ssl_context()
         except ConfigError as exc:
@@ -91,9 +94,15 @@ def build_ssl_context() -> ssl.SSLContext:
         ConfigError: The variable's file cannot be used.
     """
     try:
-        return httpx.create_ssl_context()
+        return _read_certificates(*map(os.environ.get, CERTIFICATE_VARIABLES))
     except OSError as exc:  # ssl.SSLError is one
         raise ConfigError(f"SSL_CERT_FILE or SSL_CERT_DIR holds no certificates that can be read ({exc})") from exc
+
+
+@cache
+def _read_certificates(*_: str | None) -> ssl.SSLContext:
+    # Once for all clients of a process: reading the certificates takes tens of milliseconds of CPU.
+    return httpx.create_ssl_context()
 
 
 def _move_login(proxy: httpx.Proxy) -> httpx.Proxy:

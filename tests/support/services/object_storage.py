@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.support.services.asking import CLIENT, answers
 from tests.support.services.processes import (
     Account,
     free_port,
@@ -64,7 +64,7 @@ class ObjectStorage:
                 **self.account.popen,
             )  # type: ignore[call-overload]  # fmt: skip
         deadline = time.monotonic() + PATIENCE_S
-        while not self._answers():
+        while answers(self.endpoint) is None:
             assert time.monotonic() < deadline, (self.folder / "log").read_text(errors="replace")
             time.sleep(0.05)
 
@@ -83,12 +83,6 @@ class ObjectStorage:
         return {
             name: path for name, path in found.items() if ".rclone_temp_put_" not in name and path.suffix != ".partial"
         }
-
-    def _answers(self) -> bool:
-        try:
-            return bool(httpx.get(self.endpoint).status_code)
-        except httpx.TransportError:
-            return False
 
 
 @contextmanager
@@ -120,7 +114,7 @@ def _moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]:
     folder = tmp_path_factory.mktemp("moto")
     command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", "{port}"]
     with _serving(command, folder, Account(None)) as server:
-        made = httpx.put(f"{server.endpoint}/{BUCKET}")
+        made = CLIENT.put(f"{server.endpoint}/{BUCKET}")
         assert made.is_success, made.text
         yield server
 

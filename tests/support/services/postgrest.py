@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.support.services.asking import answers
 from tests.support.services.postgresql import PASSWORD, Postgresql
 from tests.support.services.processes import (
     Account,
@@ -86,10 +86,8 @@ class Postgrest:
         return (self.folder / "postgrest.log").read_text(errors="replace")
 
     def _is_ready(self) -> bool:
-        try:
-            return httpx.get(f"http://127.0.0.1:{self.admin_port}/ready").is_success
-        except httpx.TransportError:
-            return False
+        answer = answers(f"http://127.0.0.1:{self.admin_port}/ready")
+        return answer is not None and answer.is_success
 
 
 def key(role: str = "service_role", *, expires_in_s: float = 3_600, secret: str = SECRET) -> str:

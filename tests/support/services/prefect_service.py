@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.services.asking import CLIENT, answers
 from tests.support.services.processes import free_port
 from tests.support.waiting import PATIENCE_S, eventually
 
@@ -38,7 +39,7 @@ class PrefectService:
         """One call of Prefect's API."""
 
         def answered() -> httpx.Response | None:
-            got = httpx.request(method, f"{self.api_url}{path}", json=body or None, trust_env=False, timeout=30)
+            got = CLIENT.request(method, f"{self.api_url}{path}", json=body or None)
             # Its database is a SQLite file, which may be busy.
             return None if got.status_code == httpx.codes.SERVICE_UNAVAILABLE else got
 
@@ -110,7 +111,5 @@ def prefect_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefec
 
 
 def _healthy(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health", trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
+    answer = answers(f"{url}/health")
+    return answer is not None and answer.is_success

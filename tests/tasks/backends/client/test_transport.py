@@ -204,6 +204,7 @@ def test_the_scheme_decides_which_variable_is_read(monkeypatch: pytest.MonkeyPat
 def test_certificates_that_cannot_be_read_are_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong SSL_CERT_FILE is named; no traceback reaches the user."""
     assert build_ssl_context().get_ca_certs()
+    assert build_ssl_context() is build_ssl_context()  # read once for all clients
     for content in (None, "no certificate"):
         path = tmp_path / "ca.pem"
         if content is not None:
