@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "imagen.backends"
 
 EMBEDDED_TYPES = {
+    "comfyui": "tasks.backends.comfyui.backend:ComfyBackend",
     "diffusers": "tasks.backends.diffusers_local.backend:DiffusersBackend",
     "fal": "tasks.backends.fal.backend:FalBackend",
     "http": "tasks.backends.http_api.backend:HttpBackend",

@@ -23,6 +23,7 @@ from pydantic import (
 from tasks.core.database import check_database_url, hide_password
 from tasks.core.paths import get_state_folder
 from tasks.core.presets import expand_preset
+from tasks.core.presets.workflows import embed_workflow
 from tasks.core.records import RunnerKind
 from tasks.core.values import find_json_problem, parse_backend_names
 from tasks.core.yaml_file import read_yaml
@@ -207,4 +208,17 @@ def load_settings(path: Path | None) -> Settings:
     settings = read_yaml(path, Settings, missing="there is no such configuration file; `imagen init` writes one")
     # Set behind pydantic's back: the file's name is no setting, and must not be read from one.
     settings._file = str(path)  # noqa: SLF001  its own module
-    return settings
+    return _embed_workflows(settings, path)
+
+
+def _embed_workflows(settings: Settings, path: Path) -> Settings:
+    """Put the graphs of ComfyUI in place of the files that hold them: a batch's ledger keeps the settings alone."""
+    folder = path.absolute().parent
+    found = {
+        name: instance.model_copy(
+            update=embed_workflow(instance.options.get("workflow"), instance.model, folder=folder)
+        )
+        for name, instance in settings.backends.items()
+        if instance.type == "comfyui"
+    }
+    return settings.model_copy(update={"backends": {**settings.backends, **found}}) if found else settings

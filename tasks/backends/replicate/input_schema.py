@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
@@ -14,29 +12,16 @@ from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from tasks.backends.client.proxies import UnusableProxy, find_proxy
-from tasks.backends.client.transport import MOST_JSON_BYTES, build_ssl_context
+from tasks.backends.client.pages import NO_PAGE, fetch_page
 from tasks.backends.image_counts import explain_several, is_count_name, is_image_count, parse_image_count
 from tasks.backends.replicate.options import ModelReference
 from tasks.core.display import current_display
 from tasks.core.errors import ConfigError
 
-TIMEOUT_S = 15.0
-LONGEST_S = 60.0
-"""For the whole page, so that a server that drips holds up no plan."""
 LONGEST_REASON = 500
 MOST_PROBLEMS = 20
 # All that a published schema or a broken page can raise. A batch without the check is worth more than no batch.
-_NO_SCHEMA = (
-    httpx.HTTPError,
-    UnusableProxy,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    SchemaError,
-    TypeError,
-    ValueError,
-)
+_NO_SCHEMA = (*NO_PAGE, AttributeError, LookupError, SchemaError, TypeError)
 # A published pattern can take longer than anybody waits (catastrophic backtracking), so the service checks it alone.
 _Validator = extend(Draft202012Validator, {"pattern": None, "patternProperties": None})
 
@@ -119,7 +104,7 @@ def fetch_schema(model: ModelReference, *, base: str, token: str, token_env: str
     if model.version is not None:
         url += f"/versions/{model.version}"
     try:
-        status, page = _fetch_page(url, token)
+        status, page = fetch_page(url, {"Authorization": f"Bearer {token}"})
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             raise ConfigError(f"Replicate does not accept the token in {token_env}")
         if status == httpx.codes.NOT_FOUND:
@@ -135,28 +120,3 @@ def fetch_schema(model: ModelReference, *, base: str, token: str, token_env: str
             f"{model}: its input schema cannot be read ({type(exc).__name__}); rows are not held against it"
         )
         return None
-
-
-def _fetch_page(url: str, token: str) -> tuple[int, Any]:
-    """Status and JSON of the model's page, bounded in size and time.
-
-    Raises:
-        httpx.HTTPError, UnusableProxy, ValueError, RecursionError: There is none that can be read.
-    """
-    # Not encoded, so that the bound on the bytes that came is the bound on memory.
-    headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity", "User-Agent": "imagen"}
-    proxy, deadline_s = find_proxy(httpx.URL(url)), time.monotonic() + LONGEST_S
-    body = bytearray()
-    with (
-        # The proxy is the one that find_proxy chose, as for all other calls.
-        httpx.Client(proxy=proxy, verify=build_ssl_context(), trust_env=False, timeout=TIMEOUT_S) as http,
-        http.stream("GET", url, headers=headers) as answer,
-    ):
-        for part in answer.iter_raw():
-            body += part
-            if len(body) > MOST_JSON_BYTES or time.monotonic() > deadline_s:
-                raise httpx.ReadError("the page is too long, or takes too long")
-        # Trouble at the service is no statement about the model; the batch goes on without the check.
-        if answer.is_server_error or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            answer.raise_for_status()
-        return answer.status_code, json.loads(body) if answer.is_success else {}

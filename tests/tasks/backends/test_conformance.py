@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.backends.base import BackendContext
+from tasks.backends.comfyui.backend import ComfyBackend
 from tasks.backends.conformance import BackendConformance, Ending, Subject
 from tasks.backends.fal.backend import FalBackend
 from tasks.backends.http_api.backend import HttpBackend
@@ -20,7 +21,8 @@ from tasks.backends.replicate_simulator.server import run_simulator
 from tasks.backends.replicate_simulator.settings import Settings as Simulated
 from tasks.backends.sketch.backend import SketchBackend
 from tasks.core.records import Job, Prediction
-from tests.support.fakes import fal_queue, openai_batches
+from tests.support.fakes import comfyui, fal_queue, openai_batches
+from tests.support.fakes.comfyui import ComfyUI
 from tests.support.fakes.fal_queue import FalQueue
 from tests.support.fakes.json_api import JsonApi, at_once, lookup, polled
 from tests.support.fakes.openai_batches import OpenAIBatches
@@ -159,6 +161,34 @@ class TestOpenAIBatch(BackendConformance):
                 endings=build_endings(provider, faults),
                 unreachable={"api_base": NOBODY},
                 variable="OPENAI_API_KEY",
+                secrets=(provider.key,),
+            )
+
+
+class TestComfyUI(BackendConformance):
+    """A workflow on a ComfyUI server."""
+
+    @pytest.fixture
+    async def subject(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subject]:
+        provider = ComfyUI()
+        monkeypatch.setenv("COMFY_KEY", provider.key)
+        faults = {
+            Ending.BAD_KEY: "unauthorized",
+            Ending.INVALID: "invalid",
+            Ending.ECHOED: "echo_key",
+            Ending.LOST_BEFORE: "drop_before",
+            Ending.LOST_AFTER: "drop_after",
+            Ending.UNREADABLE: "not_json",
+            Ending.FAILED: "failed",
+        }
+        async with serving(provider) as url:
+            yield Subject(
+                build=ComfyBackend,
+                instance=comfyui.instance(url, api_key_env="COMFY_KEY"),
+                created=lambda: len(provider.created),
+                endings=build_endings(provider, faults),
+                unreachable={"servers": [NOBODY]},
+                variable="COMFY_KEY",
                 secrets=(provider.key,),
             )
 

@@ -1,0 +1,44 @@
+"""Pages that a service publishes about itself, read once before a run: bounded in size and time, and free."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from tasks.backends.client.proxies import UnusableProxy, find_proxy
+from tasks.backends.client.transport import MOST_JSON_BYTES, build_ssl_context
+
+TIMEOUT_S = 15.0
+LONGEST_S = 60.0
+"""For the whole page, so that a server that drips holds up no plan."""
+NO_PAGE = (httpx.HTTPError, httpx.InvalidURL, UnusableProxy, ValueError, RecursionError)
+"""All that a page that cannot be had, or cannot be read, raises."""
+
+
+def fetch_page(url: str, headers: Mapping[str, str]) -> tuple[int, Any]:
+    """Status and JSON of a page; an empty object with every status but 2xx. Blocks.
+
+    Raises:
+        httpx.HTTPError, UnusableProxy, ValueError, RecursionError: There is none that can be read.
+    """
+    # Not encoded, so that the bound on the bytes that came is the bound on memory.
+    headers = {**headers, "Accept-Encoding": "identity", "User-Agent": "imagen"}
+    proxy, deadline_s = find_proxy(httpx.URL(url)), time.monotonic() + LONGEST_S
+    body = bytearray()
+    with (
+        # The proxy is the one that find_proxy chose, as for all other calls.
+        httpx.Client(proxy=proxy, verify=build_ssl_context(), trust_env=False, timeout=TIMEOUT_S) as http,
+        http.stream("GET", url, headers=headers) as answer,
+    ):
+        for part in answer.iter_raw():
+            body += part
+            if len(body) > MOST_JSON_BYTES or time.monotonic() > deadline_s:
+                raise httpx.ReadError("the page is too long, or takes too long")
+        # Trouble at the service is no statement about what it has; the batch goes on without the check.
+        if answer.is_server_error or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            answer.raise_for_status()
+        return answer.status_code, json.loads(body) if answer.is_success else {}

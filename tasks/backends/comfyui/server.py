@@ -1,0 +1,174 @@
+"""The calls to one ComfyUI server, and what each answer proves, decided here once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from tasks.backends.client.answers import parse_json_object
+from tasks.backends.client.calls import HttpCalls, build_refusal, require_free_answer
+from tasks.backends.client.transport import MOST_BYTES, MOST_IMAGE_BYTES, TooLarge
+from tasks.backends.comfyui.graph import FOLDER
+from tasks.backends.comfyui.history import SavedFile, find_entry
+from tasks.core.errors import Ambiguous, JobError, NotCreated, OutputGone, Unfetched
+from tasks.store.references import get_media_type
+
+SERVICE = "ComfyUI"
+# Seconds; a server that is busy in Python answers late, since it generates in the same process.
+ANSWER_TIMEOUT_S = 60.0
+MOST_ERRORS = 5
+
+
+class ComfyServer:
+    """One server; usable inside one event loop."""
+
+    def __init__(self, url: str, *, key: str, key_env: str | None, connections: int) -> None:
+        """Talk to `url`; `key` never shows up in a message."""
+        self.url = url
+        self._key_env = key_env
+        self._calls = HttpCalls(
+            base=url,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            secrets=[key],
+            connections=connections,
+            answer_timeout_s=ANSWER_TIMEOUT_S,
+        )
+
+    async def submit(self, graph: Mapping[str, Any], prompt_id: str) -> None:
+        """Put a graph into the queue under our own id. Call it once: the same id again is queued again.
+
+        Raises:
+            NotCreated, Rejected: Nothing is in the queue.
+            Ambiguous: It may be.
+            BatchStopped: A proxy in front of the server does not accept the key.
+        """
+        body = {"prompt": graph, "prompt_id": prompt_id, "client_id": FOLDER}
+        answer = await self._calls.pay("POST", "/prompt", json=body)
+        if not answer.is_success:
+            raise build_refusal(answer, self._describe_refusal(answer), service=SERVICE, key_env=self._key_env)
+        if parse_json_object(answer).get("prompt_id") != prompt_id:
+            # A server that gives ids of its own could not be asked for this one again.
+            raise Ambiguous("the answer to a submit does not name our prompt_id", cost_micros=None)
+
+    async def upload(self, name: str, data: bytes) -> str:
+        """Put an image into the server's input folder; the name by which a node loads it. Free.
+
+        Raises:
+            NotCreated: The server did not take it, so nothing can be sent.
+        """
+        kind = get_media_type(data)
+        fields = {"subfolder": FOLDER, "overwrite": "true", "type": "input"}
+        try:
+            answer = await self._calls.http.post(
+                "/upload/image", data=fields, files={"image": (f"{name}.{kind.partition('/')[2]}", data, kind)}
+            )
+        except httpx.HTTPError as exc:
+            raise NotCreated(f"an image could not be uploaded ({self._calls.describe_error(exc)})") from exc
+        saved = parse_json_object(answer).get("name")
+        if not answer.is_success or not isinstance(saved, str):
+            raise NotCreated(f"an image could not be uploaded ({answer.status_code})")
+        return f"{FOLDER}/{saved}"
+
+    async def read_entry(self, prompt_id: str) -> Mapping[str, Any] | None:
+        """The prompt's entry in the history; None while it runs, and after a restart of the server.
+
+        Raises:
+            BatchStopped: The key is no longer accepted.
+            httpx.HTTPError: No answer, or one that says nothing; asking again is free.
+        """
+        return find_entry(await self._get(f"/history/{prompt_id}"), prompt_id)
+
+    async def is_queued(self, prompt_id: str) -> bool:
+        """True if the prompt waits or runs.
+
+        Raises:
+            BatchStopped, httpx.HTTPError: As `read_entry`.
+        """
+        return any(await self._find_in_queue(prompt_id))
+
+    async def fetch(self, file: SavedFile) -> bytes:
+        """The bytes of a saved image.
+
+        Raises:
+            Unfetched: They did not come; asking again may help.
+            OutputGone: There is no such file any more.
+            JobError: It is larger than any image.
+        """
+        try:
+            answer = await self._calls.http.get("/view", params=file.query, extensions={MOST_BYTES: MOST_IMAGE_BYTES})
+        except TooLarge as exc:
+            raise JobError(f"the image is larger than {MOST_IMAGE_BYTES:,} bytes", kind="too_large") from exc
+        except httpx.HTTPError as exc:
+            raise Unfetched(f"the image could not be fetched ({self._calls.describe_error(exc)})") from exc
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise OutputGone(f"{self.url} has no file {file.name} any more")
+        if not answer.is_success:
+            raise Unfetched(f"{self.url} answered {answer.status_code} for an image")
+        return answer.content
+
+    async def has_file(self, file: SavedFile) -> bool:
+        """True if the output folder holds the file.
+
+        Raises:
+            httpx.HTTPError: No answer.
+        """
+        async with self._calls.http.stream("GET", "/view", params=file.query) as answer:
+            return answer.is_success
+
+    async def cancel(self, prompt_id: str) -> None:
+        """Take the prompt out of the queue, or interrupt it while it runs; an ended one is left alone.
+
+        Raises:
+            httpx.HTTPError: No answer.
+        """
+        running, pending = await self._find_in_queue(prompt_id)
+        if pending:
+            await self._calls.http.post("/queue", json={"delete": [prompt_id]})
+        # Only what is seen to run: older servers do not read the id, and would interrupt somebody else's prompt.
+        if running:
+            await self._calls.http.post("/interrupt", json={"prompt_id": prompt_id})
+
+    def error_text(self, text: object) -> str:
+        """The text, fit for a message."""
+        return self._calls.error_text(text)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._calls.close()
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        answer = await self._calls.http.get(path)
+        detail = self.error_text(answer.reason_phrase or answer.status_code)
+        require_free_answer(answer, service=SERVICE, key_env=self._key_env, detail=detail)
+        return parse_json_object(answer)
+
+    async def _find_in_queue(self, prompt_id: str) -> tuple[bool, bool]:
+        """Whether it runs, and whether it waits."""
+        queue = await self._get("/queue")
+        return _lists(queue.get("queue_running"), prompt_id), _lists(queue.get("queue_pending"), prompt_id)
+
+    def _describe_refusal(self, answer: httpx.Response) -> str:
+        return self.error_text(_read_refusal(parse_json_object(answer)) or answer.reason_phrase or answer.status_code)
+
+
+def _lists(entries: Any, prompt_id: str) -> bool:
+    """True if a part of the queue holds the prompt: each entry is `[number, id, graph, ...]`."""
+    return isinstance(entries, list) and any(
+        isinstance(entry, list) and len(entry) > 1 and entry[1] == prompt_id for entry in entries
+    )
+
+
+def _read_refusal(body: Mapping[str, Any]) -> str:
+    """The words of a refused graph: its own error, then those of its nodes."""
+    error, nodes = body.get("error"), body.get("node_errors")
+    words = [str(error.get("message", ""))] if isinstance(error, Mapping) else [str(error or "")]
+    for number, facts in nodes.items() if isinstance(nodes, Mapping) else ():
+        listed = facts.get("errors") if isinstance(facts, Mapping) else None
+        words += [
+            f"node {number} ({facts.get('class_type')}): {item.get('message')} ({item.get('details')})"
+            for item in (listed if isinstance(listed, list) else [])
+            if isinstance(item, Mapping)
+        ]
+    return "; ".join(word for word in words[:MOST_ERRORS] if word)

@@ -1,0 +1,112 @@
+"""Looks at prompts: which server has one, and how it ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import httpx
+
+from tasks.backends.comfyui.graph import FOLDER, build_file_prefix, list_saving_nodes
+from tasks.backends.comfyui.history import SavedFile, build_failure, find_files, has_succeeded, read_seconds
+from tasks.backends.comfyui.options import ComfyOptions
+from tasks.backends.comfyui.pool import ServerPool
+from tasks.backends.comfyui.server import ComfyServer
+from tasks.core.errors import Transient
+
+QUEUE_LOOK_EVERY = 4
+"""Looks at the history for each one at the queue, whose answer holds the graphs of all that wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteImage:
+    """A saved image and where it lies."""
+
+    server: ComfyServer
+    file: SavedFile
+
+
+Ended = tuple[list[RemoteImage], float | None]
+"""The images of a prompt and the seconds that it took; the last None where the server does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptWatch:
+    """Looks at the prompts of one instance."""
+
+    pool: ServerPool
+    options: ComfyOptions
+    _looks: Counter[str] = field(default_factory=Counter)
+
+    def forget(self, prompt_id: str) -> None:
+        """Note that nobody waits for the prompt any more."""
+        self.pool.release(prompt_id)
+        self._looks.pop(prompt_id, None)
+
+    async def look(self, prompt_id: str) -> Ended | None:
+        """The images of an ended prompt and its seconds; None while it waits or runs."""
+        server = self.pool.get_server(prompt_id) or await self.find_server(prompt_id)
+        if server is None:
+            raise _build_loss("none of the servers")
+        try:
+            ended = await self._read_end(server, prompt_id)
+        except httpx.HTTPError:
+            # Its jobs go to the other servers; what it makes of them later is seen by nobody, and costs nothing.
+            if self.pool.record_silence(server) >= self.options.server_patience_s:
+                seconds = self.options.server_patience_s
+                raise Transient(f"{server.url} has not answered for {seconds:.0f} s", kind="server_away") from None
+            raise
+        self.pool.record_answer(server)
+        return ended
+
+    async def _read_end(self, server: ComfyServer, prompt_id: str) -> Ended | None:
+        entry = await server.read_entry(prompt_id)
+        looks, self._looks[prompt_id] = self._looks[prompt_id], self._looks[prompt_id] + 1
+        if entry is None:
+            if looks % QUEUE_LOOK_EVERY or await server.is_queued(prompt_id):
+                return None
+            # It may have ended between the two questions.
+            entry = await server.read_entry(prompt_id)
+        if entry is None:
+            # A restart empties queue and history; the file of a prompt that had ended is still there.
+            if files := await self._find_saved(server, prompt_id):
+                return [RemoteImage(server, file) for file in files], None
+            raise _build_loss(server.url)
+        if not has_succeeded(entry):
+            raise build_failure(entry, server.error_text)
+        files = find_files(entry, self.options.outputs)
+        return [RemoteImage(server, file) for file in files], read_seconds(entry)
+
+    async def find_server(self, prompt_id: str) -> ComfyServer | None:
+        """The server that has the prompt, or an image of it; None where none has.
+
+        Raises:
+            httpx.HTTPError: It was not found, and a server did not answer.
+        """
+        trouble: httpx.HTTPError | None = None
+        for server in self.pool.servers:
+            try:
+                if (
+                    await server.read_entry(prompt_id) is not None
+                    or await server.is_queued(prompt_id)
+                    or await self._find_saved(server, prompt_id)
+                ):
+                    self.pool.place(prompt_id, server)
+                    return server
+            except httpx.HTTPError as exc:
+                if self.pool.record_silence(server) < self.options.server_patience_s:
+                    trouble = exc
+        if trouble is not None:
+            raise trouble
+        return None
+
+    async def _find_saved(self, server: ComfyServer, prompt_id: str) -> list[SavedFile]:
+        """The first image of each saving node, by its name."""
+        nodes = list_saving_nodes(self.options) if self.options.outputs is None else self.options.outputs
+        # The server numbers the files of a prefix, and the prefix is this attempt's alone.
+        files = [SavedFile(f"{build_file_prefix(prompt_id, node)}_00001_.png", FOLDER) for node in nodes]
+        return [file for file in files if await server.has_file(file)]
+
+
+def _build_loss(where: str) -> Transient:
+    return Transient(f"the prompt is gone from {where}, which was restarted before it ended", kind="lost")
