@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.display import current_display
 from tasks.core.records import Job
+from tasks.ledger.accounts.copies import settle_identity
 from tasks.ledger.accounts.place import open_registry
 from tasks.ledger.accounts.predictions import Claim
 from tasks.ledger.accounts.registry import PredictionRegistry
 from tasks.ledger.queries import find_attempts_by_id, find_prediction_ids
-from tasks.ledger.runs import get_batch_identity
 
 KEPT = 50_000
 """Ids that this process remembers: older ones are in the ledger."""
@@ -119,5 +119,5 @@ async def list_known(known: KnownPredictions) -> None:
 @asynccontextmanager
 async def open_prediction_ids(engine: AsyncEngine) -> AsyncIterator[PredictionIds]:
     """The claims of a batch, during the block."""
-    async with open_registry(engine, await get_batch_identity(engine)) as registry:
+    async with open_registry(engine, await settle_identity(engine)) as registry:
         yield PredictionIds(engine, registry)

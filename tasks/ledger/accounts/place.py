@@ -40,7 +40,7 @@ async def open_registry(engine: AsyncEngine, batch: str) -> AsyncIterator[Predic
     """
     async with AsyncExitStack() as stack:
         # Every batch of this machine is in the state folder: two of one account may have ledgers of different kinds.
-        places = [await stack.enter_async_context(_open_place(_open_state_folder, batch))]
+        places = [await stack.enter_async_context(_open_place(open_state_folder, batch))]
         if engine.dialect.name != "sqlite":
             places.append(await stack.enter_async_context(_open_place(partial(_open_server, engine), batch)))
         yield PredictionRegistry(places, batch)
@@ -51,7 +51,7 @@ async def _open_place(open_writer: Callable[[], Awaitable[LedgerWriter]], batch:
     writer, problem = None, None
     try:
         writer = await open_writer()
-        await writer.write(_prepare)
+        await writer.write(prepare_tables)
     # No reason to stop: within one batch its own ledger is enough, and the user is warned.
     except (DBAPIError, OSError, BatchStopped) as exc:
         problem = error_text(getattr(exc, "orig", None) or exc)
@@ -68,7 +68,12 @@ async def _open_server(engine: AsyncEngine) -> LedgerWriter:
     return PostgresqlWriter(engine)
 
 
-async def _open_state_folder() -> LedgerWriter:
+async def open_state_folder() -> LedgerWriter:
+    """Writes to the registry of this machine's user; `prepare_tables` comes first.
+
+    Raises:
+        OSError: The state folder cannot be used.
+    """
     path = await asyncio.to_thread(_make_file)
     return SqliteWriter(
         URL.create("sqlite", database=str(path)),
@@ -94,7 +99,7 @@ def _configure(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _prepare(db: Connection) -> None:
+def prepare_tables(db: Connection) -> None:
     """Make the tables where there are none, and forget what no service lists any more."""
     if db.dialect.name == "sqlite":
         db.execute(text("BEGIN IMMEDIATE"))

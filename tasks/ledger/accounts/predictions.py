@@ -57,6 +57,12 @@ predictions = Table(
 )
 
 
+batches = Table(
+    "batches", metadata, Column("batch", String(32), primary_key=True), Column("path", Text, nullable=False)
+)
+"""Where the ledger of each batch was seen last, on this machine."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Claim:
     """An attempt that says a prediction is its own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -231,6 +232,22 @@ async def test_a_claim_finds_what_the_ledger_did_not_hear_of(out: Path) -> None:
         simulator.set_faults([build_rule("poll_500", first=1)])
         counts, truth = await generate(out, simulator, [job]), simulator.truth()
     assert (counts.succeeded, truth.created, truth.requests.get("list", 0)) == (1, 1, 0)
+
+
+async def test_a_copied_folder_takes_no_prediction_of_its_original(tmp_path: Path) -> None:
+    """Both ledgers have the same open job: each makes its own image, and the bill is the sum of both."""
+    job, original, copy = job_for(0), tmp_path / "a", tmp_path / "b"
+    async with run_simulator(QUICK) as simulator:
+        async with open_at(original, simulator, [job]):
+            pass
+        shutil.copytree(original, copy)
+        counts = [await generate(original, simulator, [job])]
+        simulator.set_faults([build_rule("drop_before_create", first=1)])
+        counts.append(await generate(copy, simulator, [job]))
+        truth = simulator.truth()
+    assert [count.succeeded for count in counts] == [1, 1]
+    assert truth.created == len(set(list_ids(original, copy))) == 2
+    assert sum(count.cost_micros for count in counts) == round(truth.cost_usd * 1e6)
 
 
 ODD = {
