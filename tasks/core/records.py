@@ -37,7 +37,8 @@ class JobState(StrEnum):
 
 IN_FLIGHT_STATES = (JobState.SUBMITTING, JobState.SUBMITTED)
 OPEN_STATES = (JobState.PLANNED, *IN_FLIGHT_STATES)
-ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.HELD)
+NO_IMAGE_STATES = (JobState.FAILED, JobState.HELD)
+ENDED_STATES = (JobState.SUCCEEDED, *NO_IMAGE_STATES)
 """A job in one of these is not touched again unless the user asks for it."""
 
 
@@ -86,7 +87,6 @@ class ReferenceImage:
         return not self.address.startswith(("http://", "https://"))
 
 
-# Keywords only: a dozen values of the same types would be mixed up by place.
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """One row of a manifest, validated: what the user asked for, not yet what is sent."""

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, func, select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.core.records import Counts, EndedFilter, Job, JobState
+from tasks.core.records import NO_IMAGE_STATES, Counts, EndedFilter, Job, JobState
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import fetch_mappings, fetch_rows
 from tasks.ledger.job_rows import job_from_row, read_state
@@ -139,7 +139,7 @@ async def read_made_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[tuple[s
 async def find_failures(engine: AsyncEngine, limit: int) -> Sequence[RowMapping]:
     """The first failed or held jobs in manifest order, with what a person needs to find them."""
     columns = (jobs.c.id, jobs.c.line, jobs.c.state, jobs.c.error_kind, jobs.c.error_message, jobs.c.prompt)
-    ended_badly = jobs.c.state.in_((JobState.FAILED, JobState.HELD)) & jobs.c.withdrawn.is_(False)
+    ended_badly = jobs.c.state.in_(NO_IMAGE_STATES) & jobs.c.withdrawn.is_(False)
     return await fetch_mappings(engine, select(*columns).where(ended_badly).order_by(jobs.c.position).limit(limit))
 
 

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from tasks.core.errors import InputError
 from tasks.core.money import MOST_USD
 from tasks.core.paths import expand_home
-from tasks.core.records import EndedFilter, JobState, RunnerKind
+from tasks.core.records import NO_IMAGE_STATES, EndedFilter, JobState, RunnerKind
 from tasks.core.settings import Settings
 from tasks.core.values import parse_backend_option
 from tasks.manifest.reading import ReadOptions, build_read_options
@@ -192,7 +192,7 @@ class RunRequest(BaseModel):
 def _parse_only(text: str) -> EndedFilter:
     """Parse `--only`: either states, or error kinds of failed and held jobs."""
     # States and error kinds are words of one kind to the user; a mixture cannot be meant.
-    names, both = {name.strip() for name in text.split(",")} - {""}, frozenset({JobState.FAILED, JobState.HELD})
+    names, both = {name.strip() for name in text.split(",")} - {""}, frozenset(NO_IMAGE_STATES)
     states = frozenset(state for state in both if state in names)
     if not names or (states and names - states):
         raise InputError("--only takes failed, held or error kinds (see `imagen status`), separated by commas")

@@ -11,9 +11,7 @@ from typing import Any
 
 from tasks.core.clock import to_instant
 from tasks.core.money import to_usd
-from tasks.core.records import JobState
-
-ENDED_BADLY = (JobState.FAILED, JobState.HELD)
+from tasks.core.records import NO_IMAGE_STATES, JobState
 
 
 @dataclass(slots=True)
@@ -45,7 +43,7 @@ class Figures:
         for job in page:
             if job["state"] == JobState.SUCCEEDED:
                 self._add_image(job)
-            elif job["state"] in ENDED_BADLY:
+            elif job["state"] in NO_IMAGE_STATES:
                 self.failures[job["error_kind"] or job["state"]] += 1
 
     def _add_image(self, job: Mapping[str, Any]) -> None:
