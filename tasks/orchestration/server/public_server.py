@@ -34,11 +34,16 @@ def set_server_defaults(host: str, port: int, environ: MutableMapping[str, str])
         ConfigError: A Prefect settings file cannot be read.
     """
     address = f"http://{_get_public_name(host)}:{port}"
+    # Behind a proxy both may have a path of their own, under which Prefect serves them.
+    api_path = find_setting(environ, "PREFECT_SERVER_API_BASE_PATH", ("server", "api", "base_path")) or "/api"
+    pages = find_setting(environ, "PREFECT_UI_SERVE_BASE", ("server", "ui", "serve_base")) or find_setting(
+        environ, "PREFECT_SERVER_UI_SERVE_BASE", ("server", "ui", "serve_base")
+    )
     for variable, path, value in (
         # Relative, so the pages work under every name of this machine. Prefect's default names port 4200.
-        ("PREFECT_SERVER_UI_API_URL", ("server", "ui", "api_url"), "/api"),
+        ("PREFECT_SERVER_UI_API_URL", ("server", "ui", "api_url"), api_path),
         # Without it, the link in a notification is the word None.
-        ("PREFECT_UI_URL", ("ui_url",), address),
+        ("PREFECT_UI_URL", ("ui_url",), address + (pages or "").rstrip("/")),
         # Prefect's default lets every web page that somebody opens read and change what is here.
         ("PREFECT_SERVER_CORS_ALLOWED_ORIGINS", ("server", "api", "cors_allowed_origins"), address),
     ):

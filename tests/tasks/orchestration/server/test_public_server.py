@@ -53,3 +53,13 @@ def test_the_users_own_settings_are_kept(environ: dict[str, str]) -> None:
     environ["PREFECT_UI_URL"] = "https://prefect.example.org"
     set_server_defaults("127.0.0.1", 4200, environ)
     assert environ["PREFECT_UI_URL"] == "https://prefect.example.org"
+
+
+@pytest.mark.parametrize("variable", ["PREFECT_UI_SERVE_BASE", "PREFECT_SERVER_UI_SERVE_BASE"])
+def test_a_path_of_a_proxy_is_part_of_the_links(variable: str, environ: dict[str, str]) -> None:
+    """The pages ask the API under its own path, and a notification links to theirs; an origin has no path."""
+    environ |= {"PREFECT_SERVER_API_BASE_PATH": "/prefect/api", variable: "/prefect/"}
+    set_server_defaults("127.0.0.1", 4200, environ)
+    assert environ["PREFECT_SERVER_UI_API_URL"] == "/prefect/api"
+    assert environ["PREFECT_UI_URL"] == "http://127.0.0.1:4200/prefect"
+    assert environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4200"
