@@ -14,9 +14,11 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 from prefect.runtime import deployment as this_deployment
 from prefect.runtime import flow_run as this_run
+from pydantic import ValidationError
 
 from tasks.core.paths import has_ledger
 from tasks.core.text import format_command
+from tasks.core.yaml_file import explain_setting
 from tasks.generate.signals import handle_signals
 from tasks.metadata.write import write_metadata
 from tasks.orchestration.artifacts import write_report_artifacts
@@ -48,7 +50,12 @@ def _log_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]
     """Leave in the flow run's log how the batch goes on; a run that came to its end has said so itself."""
     if isinstance(getattr(state.data, "result", state.data), dict):
         return
-    request = RunRequest.model_validate(flow_run.parameters)
+    try:
+        request = RunRequest.model_validate(flow_run.parameters)
+    except ValidationError as exc:  # Prefect refuses a parameter that there is not before the flow can say so
+        problems = "; ".join(explain_setting(error, "parameters") for error in exc.errors())
+        flow_run_logger(flow_run).error("the parameters of this run cannot be used: %s", problems)
+        return
     out = request.on(flow_run.expected_start_time or datetime.now(UTC)).out
     if has_ledger(parse_output(out).home):
         flow_run_logger(flow_run).warning(

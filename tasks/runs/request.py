@@ -58,8 +58,9 @@ class RunRequest(BaseModel):
         return Path(expanded) if isinstance(value, Path) else expanded
 
     out: str = Field(
+        pattern=r"\S",  # an emptied field of a form would be the folder where the run was started
         description="Output folder or bucket URL; a batch that exists there goes on. "
-        "{date} in it is the day the run was to start."
+        "{date} in it is the day the run was to start.",
     )
     manifest: str | None = Field(
         None, description="Path of the manifest; without one the run resumes from the ledger alone."

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from pydantic import ValidationError
+
 from flows.generate_batch import generate_batch
 from tasks.runs.request import RunRequest
 
@@ -34,3 +37,11 @@ def test_parameters_from_yaml_are_coerced() -> None:
     """What a deployment's YAML or `-p` gives is what the command line gives."""
     given = generate_batch.validate_parameters({**RunRequest(out="x").model_dump(), "limit": "3", "out": "runs/x"})
     assert RunRequest.model_validate(given).limit == 3
+
+
+@pytest.mark.parametrize("emptied", ["", "  "])
+def test_an_emptied_output_is_refused(emptied: str) -> None:
+    """As a form leaves it: it would be the folder where the run is started, among whatever lies there."""
+    assert in_form("out")["pattern"]
+    with pytest.raises(ValidationError):
+        RunRequest(out=emptied)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Executable, Row, Update, bindparam, func, select, update
+from sqlalchemy import Row, Update, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tasks.core.clock import repeat_every
@@ -18,7 +20,7 @@ from tasks.core.settings import StopSettings
 from tasks.generate.limits import check_failures
 from tasks.generate.stop import INTERRUPTED, StopSignal, stop_on_error
 from tasks.generate.tally import Tally
-from tasks.generate.workers.schema import fleet
+from tasks.generate.workers.schema import fleet, news
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import fetch_rows, run_transaction
 from tasks.ledger.leases import find_silent_jobs, is_newest
@@ -26,6 +28,16 @@ from tasks.ledger.leases import find_silent_jobs, is_newest
 BEAT_EVERY_S = 1.0
 FAILED, SUCCEEDED = "F", "s"
 """The end of a job, one letter each in `fleet.recent`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What a worker sends at once, until it knows that it was counted."""
+
+    number: int
+    ends: str
+    told: Tally
+    values: dict[str, str | int]
 
 
 class Heartbeat:
@@ -57,6 +69,9 @@ class Heartbeat:
         self._ends = ""
         self._reported = Tally()
         self._has_reported_stop = False
+        self._worker = secrets.token_hex(8)
+        self._number = 0
+        self._unconfirmed: _News | None = None
         self._one_at_a_time = asyncio.Lock()
 
     def note(self, *, failed: bool) -> None:
@@ -70,16 +85,22 @@ class Heartbeat:
 
     async def _send_once(self, tally: Tally) -> None:
         async with self._one_at_a_time:
-            with stop_on_error(self._stop):
-                await self._exchange(tally)
+            # What was sent and not confirmed goes first, and what has come since goes after it.
+            for _ in range(1 if self._unconfirmed is None else 2):
+                with stop_on_error(self._stop):
+                    await self._exchange(tally)
             await self._report_stop()
 
     async def _exchange(self, tally: Tally) -> None:
-        ends, told = self._ends, replace(tally)
-        statement, news = _build_news_update(self._run, self._limits.error_window), self._build_news(told)
-        row = next(iter(await run_transaction(self._engine, lambda db: _fetch_rows(db, statement, news))), None)
+        if self._unconfirmed is None:
+            told = replace(tally)
+            self._unconfirmed = _News(self._number + 1, self._ends, told, self._build_news(told))
+        sent, statement = self._unconfirmed, _build_news_update(self._run, self._limits.error_window)
+        rows = await run_transaction(self._engine, lambda db: _count_news(db, statement, self._worker, sent))
+        row = next(iter(rows), None)
         # Only after the commit, and only what was sent: jobs end during the await.
-        self._ends, self._reported = self._ends[len(ends) :], told
+        self._unconfirmed, self._number = None, sent.number
+        self._ends, self._reported = self._ends[len(sent.ends) :], sent.told
         # The update matches only while this run is the newest.
         if row is None:
             raise BatchStopped(INTERRUPTED, "another run of this batch has begun")
@@ -135,7 +156,14 @@ class Heartbeat:
 _COUNT_IN_FLIGHT = select(func.count()).where(jobs.c.state.in_(IN_FLIGHT_STATES))
 
 
-async def _fetch_rows(db: AsyncConnection, statement: Executable, values: dict[str, Any]) -> Sequence[Row[Any]]:
+async def _count_news(db: AsyncConnection, statement: Update, worker: str, sent: _News) -> Sequence[Row[Any]]:
+    """Add the news unless they are counted already: a commit whose answer was lost is sent again."""
+    row = insert(news).values(worker=worker, number=sent.number)
+    newer = row.on_conflict_do_update(
+        index_elements=[news.c.worker], set_={"number": sent.number}, where=news.c.number < sent.number
+    )
+    is_new = (await db.execute(newer.returning(news.c.number))).first() is not None
+    values = sent.values if is_new else {name: type(value)() for name, value in sent.values.items()}
     return (await db.execute(statement, values)).all()
 
 

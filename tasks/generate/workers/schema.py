@@ -30,6 +30,14 @@ fleet = Table(
 )
 """One row: the batch's present run, its money, the ends of its last jobs, and its reason to stop."""
 
+news = Table(
+    "fleet_news",
+    metadata,
+    Column("worker", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+)
+"""The last news of each worker that is counted: an answer that was lost on its way counts nothing twice."""
+
 rates = Table(
     "fleet_rates",
     metadata,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import BatchStopped
 from tasks.core.settings import StopSettings
 from tasks.generate.stop import StopSignal
 from tasks.generate.tally import Tally
+from tasks.generate.workers import heartbeat
 from tasks.generate.workers.heartbeat import Heartbeat
 from tasks.generate.workers.start import begin_fleet
+from tasks.ledger.database.transactions import run_transaction
 from tests.tasks.generate.workers.conftest import RUN
 
 
@@ -74,3 +79,25 @@ async def test_workers_of_a_run_that_is_over_stop(ledger: AsyncEngine) -> None:
     await begin_fleet(ledger, run=RUN + 1)
     await worker.send(Tally())
     assert stop.interrupted
+
+
+async def test_a_commit_whose_answer_was_lost_counts_once(ledger: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL goes away with the answer: the same news sent again, at once or a second later, change no number."""
+
+    async def twice(engine: AsyncEngine, work: Any) -> Any:
+        await run_transaction(engine, work)
+        return await run_transaction(engine, work)
+
+    async def lost(engine: AsyncEngine, work: Any) -> Any:
+        await run_transaction(engine, work)
+        raise BatchStopped("ledger", "it went away")
+
+    (worker, _), (sender, _) = process(ledger), process(ledger)
+    tally, seen = Tally(succeeded=2, failed=1, cost_micros=50), Tally()
+    worker.note(failed=True)
+    for transaction in (twice, lost, run_transaction):
+        monkeypatch.setattr(heartbeat, "run_transaction", transaction)
+        await worker.send(tally)
+        tally.succeeded += 1
+    await sender.receive(seen)
+    assert (seen.succeeded, seen.failed, seen.cost_micros) == (4, 1, 50)
