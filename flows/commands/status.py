@@ -89,12 +89,15 @@ async def _print_overview(batches: list[str], *, json: bool) -> None:
 
 async def _print_json(folder: str, *, watch: bool) -> None:
     from tasks.core.clock import Clock
+    from tasks.core.display import SilentDisplay
     from tasks.core.safe_text import dump_json
     from tasks.ledger.database.connect import open_ledger
-    from tasks.report.watch import watch_summaries
+    from tasks.report.watch import wait_for_start, watch_summaries
     from tasks.store.output import parse_output
 
     out = parse_output(folder)
+    if watch:
+        await wait_for_start(out, SilentDisplay(), Clock())
     async with open_ledger(out.ledger_folder()) as engine, aclosing(watch_summaries(engine, out, Clock())) as records:
         async for summary in records:
             print(dump_json(summary.as_dict()), flush=True)

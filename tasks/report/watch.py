@@ -11,11 +11,34 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
 from tasks.core.display import Display, ProgressSnapshot, RateMeter
+from tasks.core.paths import has_ledger
 from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.lock import is_locked
 from tasks.report.summary import Summary, summarise
 from tasks.store.output import Output
 
 LOOK_EVERY_S = 1.0
+MOST_START_S = 60.0
+"""So long a run may take from its lock to its ledger, on a busy disk."""
+GRACE_S = 5.0
+"""So long a run may take to lock its folder, when it was started in the same breath."""
+
+
+async def wait_for_start(out: Output, display: Display, clock: Clock) -> None:
+    """Return when the folder holds a ledger, or when no run is about to write one.
+
+    A run reads its manifest, locks its folder and then makes the ledger: whoever looks in between would be told that
+    the folder is no batch.
+    """
+    began_s, is_told = clock.monotonic_s(), False
+    while not has_ledger(out.home):
+        most_s = MOST_START_S if is_locked(out.home) else GRACE_S
+        if clock.monotonic_s() - began_s >= most_s:
+            return
+        if not is_told:
+            display.phase("waiting for a run to start here")
+            is_told = True
+        await clock.sleep(LOOK_EVERY_S)
 
 
 async def watch_summaries(engine: AsyncEngine, out: Output, clock: Clock) -> AsyncGenerator[Summary]:
@@ -39,6 +62,7 @@ async def watch_run(out: Output, display: Display, *, clock: Clock | None = None
     """
     meter, started_s = RateMeter(), None
     clock = clock or Clock()
+    await wait_for_start(out, display, clock)
     async with open_ledger(out.ledger_folder()) as engine:
         async for summary in watch_summaries(engine, out, clock):
             now_s = clock.monotonic_s()

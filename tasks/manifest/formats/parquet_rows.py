@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,9 @@ from tasks.manifest.reading import IGNORE, Findings, ReadOptions
 from tasks.manifest.source import ManifestFile
 
 BATCH_ROWS = 1_000
+BUFFER_BYTES = 1024 * 1024
+MOST_CATEGORY_BYTES = 128 * 1024 * 1024
+"""Of a column of categories in one row group, unpacked; in memory it takes up to twice as much."""
 HOLDS_BYTES = f"{IGNORE}:it holds bytes, which are not carried along"
 
 
@@ -22,7 +26,8 @@ def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> I
     """The rows of a Parquet manifest; a line is the number of a row, from 1."""
     number = 0
     try:
-        with pq.ParquetFile(file.path) as table:
+        # Read in pieces: a row group of a gigabyte would be held as it lies in the file.
+        with pq.ParquetFile(file.path, buffer_size=BUFFER_BYTES, pre_buffer=False) as table:
             schema = table.schema_arrow
             if problem := check_header(schema.names, file.display, None, options):
                 yield problem
@@ -31,6 +36,9 @@ def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> I
                 yield problem
                 return
             wanted = _choose_columns(schema, options, findings)
+            if problem := _find_large_categories(table.metadata, schema, wanted, file.display):
+                yield problem
+                return
             # Columns that hold images are not even read: they are most of the file.
             for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
                 for cells in batch.to_pylist():
@@ -52,6 +60,23 @@ def _find_images(schema: pa.Schema, file: str, options: ReadOptions) -> Problem 
                 field.name,
                 f"holds images or other bytes, not texts or paths; leave it out with --ignore-columns {field.name}",
             )
+    return None
+
+
+def _find_large_categories(metadata: Any, schema: pa.Schema, wanted: list[str], file: str) -> Problem | None:
+    """A column of categories that would be held whole in memory: Arrow builds its dictionary for a row group at once."""
+    categories = {name for name in wanted if pa.types.is_dictionary(schema.field(name).type)}
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for column in (row_group.column(index) for index in range(row_group.num_columns)):
+            if column.path_in_schema in categories and column.total_uncompressed_size > MOST_CATEGORY_BYTES:
+                return Problem(
+                    file,
+                    None,
+                    column.path_in_schema,
+                    f"holds more than {MOST_CATEGORY_BYTES // 2**20} MiB of categories in one row group; write it as plain "
+                    "text (pandas: astype(str)), with smaller row groups, or leave it out with --ignore-columns",
+                )
     return None
 
 

@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.core.records import Prompt
+from tasks.manifest.formats import parquet_rows
 from tasks.manifest.lines import is_visible
+from tasks.manifest.reading import build_read_options
 from tests.tasks.manifest.reading import good, piped, problems, read
 
 
@@ -127,3 +129,17 @@ def test_any_prompt_survives(tmp_path: Path, texts: list[str]) -> None:
     """The record holds exactly the user's text."""
     table = pa.table({"prompt": pa.array(texts, pa.large_string())})
     assert [row.prompt for row in good(tmp_path, "m.parquet", parquet(table))] == texts
+
+
+def test_large_categories_are_refused_and_small_ones_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dictionary is held whole, so its size is bounded; plain text of any size and a column left out are not held."""
+    texts = [f"a hare {number} {'grass ' * 40}" for number in range(2_000)]
+    table = pa.table({"prompt": texts, "mood": pa.array(texts).dictionary_encode(), "kind": ["x"] * len(texts)})
+    path = tmp_path / "m.parquet"
+    pq.write_table(table, path)
+    assert len(good(tmp_path, "m.parquet", path.read_bytes())) == 2_000
+    monkeypatch.setattr(parquet_rows, "MOST_CATEGORY_BYTES", 64 * 1024)
+    [(_, column, message)] = problems(tmp_path, "m.parquet", path.read_bytes())
+    assert (column, "astype(str)" in message) == ("mood", True)
+    ignored = build_read_options({}, ignore="mood")
+    assert len(good(tmp_path, "m.parquet", path.read_bytes(), ignored)) == 2_000

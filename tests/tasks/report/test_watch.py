@@ -7,9 +7,10 @@ from pathlib import Path
 
 from tasks.core.clock import Clock
 from tasks.core.display import ProgressSnapshot, SilentDisplay
+from tasks.core.paths import LEDGER_NAME
 from tasks.generate.jobs import generate_range
 from tasks.ledger.lock import lock_folder
-from tasks.report.watch import watch_run
+from tasks.report.watch import wait_for_start, watch_run
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import START_US, make_job
 from tests.support.scripted_backend import ScriptedBackend
@@ -57,3 +58,42 @@ async def test_without_a_living_run_it_ends_at_once(out: Path) -> None:
     async with open_scripted(out, ScriptedBackend(), [make_job()]):
         summary, was_alive = await watch_run(OutputFolder(out), display)
     assert (was_alive, summary.counts.planned, display.seen) == (False, 1, [])
+
+
+@dataclass
+class PhaseDisplay(SilentDisplay):
+    """Keeps what it was told."""
+
+    phases: list[str] = field(default_factory=list)
+
+    def phase(self, text: str) -> None:
+        self.phases.append(text)
+
+
+async def test_a_run_that_starts_is_waited_for(out: Path) -> None:
+    """A folder that is locked and has no ledger yet is a run that begins; it is waited for, and that is said once."""
+    display, looks = PhaseDisplay(), 0
+
+    async def let_pass(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 20:
+            (out / LEDGER_NAME).touch()
+
+    clock = Clock(now_us=lambda: START_US, monotonic_s=lambda: float(looks), sleep=let_pass)
+    with lock_folder(out):
+        await wait_for_start(OutputFolder(out), display, clock)
+    assert (looks, display.phases) == (20, ["waiting for a run to start here"])
+
+
+async def test_a_folder_without_a_run_is_waited_for_a_moment(out: Path) -> None:
+    """Who starts a run and its watching in one breath sees it; a wrong folder is told soon."""
+    now_s = 0.0
+
+    async def let_pass(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    clock = Clock(now_us=lambda: START_US, monotonic_s=lambda: now_s, sleep=let_pass)
+    await wait_for_start(OutputFolder(out / "nothing"), PhaseDisplay(), clock)
+    assert 0 < now_s <= 10
