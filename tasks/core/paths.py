@@ -18,6 +18,8 @@ RUNS_FOLDER = "runs"
 LEDGER_NAME = "ledger.db"
 POINTER_NAME = "ledger.json"
 """In place of the ledger where that is elsewhere: the way there."""
+LOCK_NAME = "ledger.lock"
+"""The first file of a batch: a run that was killed at once has left no other."""
 
 
 def get_default_out(manifest_name: str) -> str:

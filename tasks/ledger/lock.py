@@ -18,12 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.atomic_files import write_atomically
 from tasks.core.errors import BatchLocked, OutputError
-from tasks.core.paths import require_folder
+from tasks.core.paths import LOCK_NAME, require_folder
 from tasks.core.safe_text import error_text
 from tasks.ledger.database.postgresql_lock import is_held
 from tasks.ledger.leases import LivingLease
 
-LOCK_NAME = "ledger.lock"
 HOLDER_NAME = "ledger.lock.holder"
 MOST_NAMES = 3
 MOST_HOLDER_CHARS = 200

@@ -7,6 +7,7 @@ finds it without a configuration; no password is ever in it.
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from tasks.core import trust
 from tasks.core.atomic_files import write_atomically
 from tasks.core.database import check_database_url, hide_password, parse_database, parse_database_url
 from tasks.core.errors import ConfigError, InputError, OutputError
-from tasks.core.paths import LEDGER_NAME, POINTER_NAME, get_ledger_path, has_ledger, require_folder
+from tasks.core.paths import LEDGER_NAME, LOCK_NAME, POINTER_NAME, get_ledger_path, has_ledger, require_folder
 
 NAME_CHARACTERS = 40
 """Of the output folder's name in that of its schema; PostgreSQL's names have 63 at most."""
@@ -133,6 +134,11 @@ def require_ledger(out: Path) -> None:
         InputError: It does not, or does not exist.
     """
     if not has_ledger(out):
+        if os.path.lexists(out / LOCK_NAME):  # not a method of `Path`, which raises where a name is too long
+            raise InputError(
+                f"{out}: a run locked this folder and has not made its ledger yet, so nothing was paid here. Wait a moment "
+                "if it is starting; if it was killed, run its manifest again"
+            )
         raise InputError(f"{out}: is not the output folder of a batch (it has no {LEDGER_NAME} and no {POINTER_NAME})")
 
 

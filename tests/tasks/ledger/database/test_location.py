@@ -9,6 +9,7 @@ import pytest
 
 from tasks.core.database import check_database_url, hide_password
 from tasks.core.errors import ConfigError, ImagenError, InputError
+from tasks.core.paths import LOCK_NAME
 from tasks.core.settings import Settings, load_settings
 from tasks.core.trust import TRUST_VARIABLE
 from tasks.ledger.database.connect import open_ledger
@@ -19,6 +20,7 @@ from tasks.ledger.database.location import (
     locate_ledger,
     make_schema_name,
     read_pointer,
+    require_ledger,
 )
 from tasks.ledger.queries import count_jobs
 from tasks.ledger.runs import RunStart, begin_run
@@ -258,3 +260,11 @@ async def test_a_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
         assert (await count_jobs(engine)).total == 1
     assert (tmp_path / name / "ledger.db").is_file()
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_run_that_was_killed_at_once_is_told(tmp_path: Path) -> None:
+    """Its lock is all that it has left: the folder is no stranger's, nothing was paid, and the message says what to do."""
+    (tmp_path / LOCK_NAME).touch()
+    with pytest.raises(InputError, match="nothing was paid here") as caught:
+        require_ledger(tmp_path)
+    assert "run its manifest again" in str(caught.value)

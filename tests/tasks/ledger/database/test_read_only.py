@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tasks.core.clock import Clock
+from tasks.core.paths import LOCK_NAME
 from tasks.ledger.database import connect
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.lock import LOCK_NAME, is_locked, lock_folder
+from tasks.ledger.lock import is_locked, lock_folder
 from tasks.ledger.queries import count_jobs
 from tasks.report.gallery.build import write_gallery
 from tasks.report.gallery.elsewhere import link_batch
