@@ -216,13 +216,15 @@ async def test_a_prediction_whose_state_stays_unreadable_is_held_and_not_paid_ag
     assert backend.calls["submit"] == 2
 
 
-@pytest.mark.parametrize("method", ["succeeded", "ended_without_image", "attempt_failed", "submitting"])
+@pytest.mark.parametrize(
+    "method", ["record_success", "record_end_without_image", "record_failed_attempt", "record_intent"]
+)
 async def test_a_job_whose_end_cannot_be_recorded_ends_alone(
     out: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other jobs succeed, and the next run finds what was made and pays for nothing twice."""
     backend = ScriptedBackend()
-    broken = {"ended_without_image": Refused("no"), "attempt_failed": Transient("interrupted")}
+    broken = {"record_end_without_image": Refused("no"), "record_failed_attempt": Transient("interrupted")}
     backend.on_wait["row-0"] = deque([broken[method]] if method in broken else [])
     jobs = [make_job(number) for number in range(3)]
     async with open_scripted(out, backend, jobs) as batch:
