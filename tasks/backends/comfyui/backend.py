@@ -65,6 +65,11 @@ class ComfyBackend:
         if self._options.check_nodes and not self._nodes:
             self._nodes = fetch_nodes(self._options, key=self._key, place=self._context.place)
 
+    def check_freely(self) -> str:
+        """Ask the servers for the workflow's nodes and models, whatever `check_nodes` says."""
+        fetch_nodes(self._options, key=self._key, place=self._context.place)
+        return f"{self._context.name} works: the servers have every node and model of the workflow. Nothing was made"
+
     def problems(self, job: Job) -> list[str]:
         """List the values that have no place in the workflow, or that its nodes do not take."""
         return find_problems(job, self._options) + find_limit_problems(job, self._options, self._nodes)

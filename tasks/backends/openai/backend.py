@@ -22,6 +22,7 @@ from tasks.backends.openai import edits
 from tasks.backends.openai.answer import ImageAnswer, RawAnswer
 from tasks.backends.openai.api import EDITS, GENERATIONS, ImagesApi
 from tasks.backends.openai.costs import Costs
+from tasks.backends.openai.model_page import check_model_page
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.openai.request import build_body, find_problems
 from tasks.backends.prices import Pricing, check_reported, find_price
@@ -59,6 +60,14 @@ class OpenAIBackend:
 
     def learn(self) -> None:
         """There is nothing to ask: the API has no description of a model's inputs."""
+
+    def check_freely(self) -> str | None:
+        """Ask for the model's page, which costs nothing; None where a server has no such page.
+
+        Raises:
+            ConfigError: The key is not accepted, or the service cannot be reached.
+        """
+        return check_model_page(self._context, self._options, key=self._key)
 
     def problems(self, job: Job) -> list[str]:
         """List the inputs that cannot be sent, or that one of OpenAI's own models would refuse."""

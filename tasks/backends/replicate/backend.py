@@ -90,6 +90,23 @@ class ReplicateBackend:
             except ConfigError as exc:
                 raise ConfigError(f"{self._context.place}: {exc}") from None
 
+    def check_freely(self) -> str:
+        """Ask for the model's page with the token, which costs nothing.
+
+        Raises:
+            ConfigError: The token is not accepted, the model is not there, or Replicate cannot be reached.
+        """
+        place, options = self._context.place, self._options
+        try:
+            schema = fetch_schema(
+                self._model, base=options.api_base, token=self._token, token_env=options.api_token_env
+            )
+        except ConfigError as exc:
+            raise ConfigError(f"{place}: {exc}") from None
+        if schema is None:
+            raise ConfigError(f"{place}: {options.api_base} did not tell about {self._model}; try again later")
+        return f"{self._context.name} works: the token is accepted, and {self._model} is there. Nothing was made"
+
     def problems(self, job: Job) -> list[str]:
         """Inputs that the model would refuse, as far as its schema is known, and images that would be paid for and dropped."""
         values, schema = self._inputs.build_planned(job), self._comparison.schema
