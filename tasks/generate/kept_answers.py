@@ -17,7 +17,7 @@ from tasks.core.text import format_command
 from tasks.generate.batch import Batch
 from tasks.generate.collect import fetch_and_store
 from tasks.ledger.job_rows import job_from_row
-from tasks.ledger.lookup import find_job_row
+from tasks.ledger.lookup import find_job_row, get_attempts
 
 FOLDER = "answers"
 # Strict, because the folder is open to anyone: a name that does not fit is never read.
@@ -53,7 +53,9 @@ async def _reread(batch: Batch, name: str, job_id: str, number: int) -> bool:
     job = job_from_row(row)
     if job.backend not in batch.settings.backends:
         return False
-    backend = batch.backend(job.backend)
+    [attempt] = [attempt for attempt in await get_attempts(batch.engine, job_id) if attempt["number"] == number]
+    # Read with today's settings, but charged at the price at which it was sent.
+    backend = await batch.find_backend_as_sent(job.backend, attempt["started_at_us"])
     read: Callable[[Job, bytes], Prediction] | None = getattr(backend, "reread", None)
     # A bucket is read over the network; the loop has other jobs to serve.
     raw = await asyncio.to_thread(batch.out.read, name)

@@ -9,10 +9,15 @@ import pytest
 
 from tasks.core.errors import JobError, UnreadableAnswer
 from tasks.core.records import Job, Prediction
+from tasks.core.settings import UsageSettings
 from tasks.generate.jobs import generate_range
 from tasks.generate.kept_answers import reread_answers
 from tasks.ledger.queries import count_jobs
 from tasks.store.chunks import name_foreign_format
+from tasks.usage.groups import sum_groups
+from tasks.usage.push import push_usage
+from tasks.usage.query import UsageQuery
+from tasks.usage.report import read_groups
 from tests.support.factories import make_job
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
 from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted, run
@@ -75,6 +80,25 @@ async def test_what_is_kept_is_read_again_without_paying(out: Path) -> None:
     assert backend.calls["submit"] == 1
     assert list((out / "answers").iterdir()) == []
     assert ledger(out, "SELECT number, state, cost_micros FROM attempts") == [(1, "succeeded", PRICE_MICROS)]
+
+
+async def test_a_usage_row_that_was_pushed_follows_an_answer_that_is_read_later(out: Path, tmp_path: Path) -> None:
+    """Its failure becomes an image of the same cost: totals stay the bill, and no row is counted twice."""
+    backend, settings = RereadingBackend(), UsageSettings(path=str(tmp_path / "usage.db"))
+    backend.on_wait["row-0"] = deque([build_error(None)])
+    totals = []
+    async with open_scripted(out, backend, JOBS[:2], concurrency=1) as batch:
+        await generate_range(batch, *EVERYTHING)
+        await push_usage(batch.engine, settings, out=out, clock=batch.clock)
+        totals.append(sum_groups(await read_groups(settings, UsageQuery())))
+        assert await reread_answers(batch) == 1
+        await push_usage(batch.engine, settings, out=out, clock=batch.clock)
+        totals.append(sum_groups(await read_groups(settings, UsageQuery())))
+        counts = await count_jobs(batch.engine)
+    before, after = totals
+    assert (before.failures, before.cost_unknown) == (1, 1)
+    assert (after.images, after.failures, after.cost_unknown) == (before.images + 1, 0, 0)
+    assert after.cost_micros == counts.cost_micros == backend.billed.total() * PRICE_MICROS
 
 
 async def test_an_answer_of_an_attempt_that_is_not_the_last_is_left_alone(out: Path) -> None:

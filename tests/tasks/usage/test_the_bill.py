@@ -1,9 +1,10 @@
-"""The service's bill, the ledger and the usage table are one sum, whatever goes wrong."""
+"""The service's bill, the ledger, the usage table and metadata.parquet are one sum, whatever goes wrong."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tasks.backends.replicate_simulator.faults import build_rule
@@ -13,39 +14,48 @@ from tasks.core.money import MICROS_PER_USD
 from tasks.core.settings import UsageSettings
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
+from tasks.metadata.write import write_metadata
 from tasks.usage.groups import sum_groups
 from tasks.usage.push import push_usage
 from tasks.usage.query import UsageQuery
 from tasks.usage.report import read_groups
 from tests.tasks.backends.replicate.test_never_twice import EVERYTHING, QUICK, batch_at
 
-FAULTS = {
-    "drop_before_create": 0.1,
-    "drop_after_create": 0.1,
-    "server_error_500": 0.1,
-    "throttled": 0.1,
-    "failed_pa": 0.1,
-    "failed_nsfw": 0.2,
-    "output_null": 0.2,
+CASES: dict[str, dict[str, float]] = {
+    "creates": {
+        "drop_before_create": 0.1,
+        "drop_after_create": 0.1,
+        "timeout_504_after_create": 0.1,
+        "unreadable_2xx_after_create": 0.1,
+        "server_error_500": 0.1,
+        "throttled": 0.1,
+    },
+    "ends": {"failed_pa": 0.1, "failed_nsfw": 0.2, "output_null": 0.2, "aborted": 0.1},
+    "lists": {"drop_after_create": 0.2, "list_odd_entries": 0.5, "list_without_data": 0.3, "renamed_owner": 1.0},
+    "files": {"file_404": 0.2, "truncated_file": 0.1, "html_instead_of_image": 0.1, "output_data_uri": 0.2},
+    "several": {"several_images": 0.1},
 }
 
 
+@pytest.mark.parametrize("faults", CASES.values(), ids=CASES)
 @pytest.mark.usefixtures("_replicate_token")
-async def test_the_table_is_the_bill(out: Path, tmp_path: Path) -> None:
-    """Failures that were billed are rows too: the sums agree to the cent, by status and in all."""
+async def test_four_accounts_of_the_money_agree(out: Path, tmp_path: Path, faults: dict[str, float]) -> None:
+    """The service's bill, the ledger, the usage table and metadata.parquet have one sum to the cent, failures too."""
     settings = UsageSettings(path=str(tmp_path / "usage.db"))
-    async with run_simulator(QUICK, [build_rule(name, rate) for name, rate in FAULTS.items()]) as simulator:
+    async with run_simulator(QUICK, [build_rule(name, rate) for name, rate in faults.items()]) as simulator:
         async with batch_at(out, simulator, 60) as batch:
             await generate_range(batch, *EVERYTHING)
             counts = await count_jobs(batch.engine)
             report = await push_usage(batch.engine, settings, out=out, clock=Clock())
+            await write_metadata(batch.engine, batch.out)
         truth = simulator.truth()
     total = sum_groups(await read_groups(settings, UsageQuery(by=("status", "batch"))))
     assert report.pending == 0
     assert (total.images, total.cost_unknown) == (counts.succeeded, counts.cost_unknown)
     assert total.cost_micros == counts.cost_micros == round(truth.cost_usd * MICROS_PER_USD)
+    table = sum(row["cost_usd"] or 0 for row in pq.read_table(out / "metadata.parquet").to_pylist())
+    assert round(table * MICROS_PER_USD) == total.cost_micros
     assert total.images + total.failures == truth.billed
-    assert total.failures > 0
 
 
 @pytest.fixture
