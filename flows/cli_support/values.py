@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tasks.core.errors import InputError
 from tasks.core.paths import expand_home, get_default_out, has_ledger
 
 if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
@@ -32,10 +33,12 @@ def expand_path(value: Any) -> Any:
     """A callback that puts the home folder in place of `~`: shells leave it after `=`, cron and systemd always do.
 
     Raises:
-        InputError: Nobody knows where the home folder is.
+        InputError: Nobody knows where the home folder is, or the path is empty, as that of an unset variable.
     """
     if value is None:
         return None
+    if isinstance(value, str) and not value.strip():
+        raise InputError("A path of the command is empty. Is a variable in it not set?")
     expanded = expand_home(os.fspath(value))
     return Path(expanded) if isinstance(value, Path) else expanded
 

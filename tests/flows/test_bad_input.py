@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -188,3 +189,13 @@ def test_nothing_is_left_of_standard_input(offline: Cli, tmp_path: Path) -> None
     assert done.returncode == 2
     assert "stdin" in done.stderr
     assert not list(spool.iterdir())
+
+
+@pytest.mark.parametrize("command", ["resume ''", "reroll '' --id x", "run m.jsonl --out ''", "status ' '", "plan ''"])
+def test_an_empty_path_is_refused(command: str, offline: Cli) -> None:
+    """As `"$DIR"` gives it where the variable is not set; it would be this folder, or the default one."""
+    offline.manifest(1)
+    done = offline.run(*shlex.split(command))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "empty" in done.stderr
+    assert not (offline.folder / "runs").exists()
