@@ -46,7 +46,9 @@ def going_on(process: subprocess.Popen[str], *, patience_s: float = 30) -> Itera
             process.communicate(timeout=patience_s)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
+            process.wait()  # not for its pipes: a run that outlives it holds them open
+            for stream in filter(None, (process.stdout, process.stderr)):
+                stream.close()
 
 
 def is_up(process: subprocess.Popen[str], said: str) -> None:
@@ -155,6 +157,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.soak
 def test_deployments_run_on_a_process_worker(checkout: Path, prefect_service: PrefectService) -> None:
     """From prefect.yaml to files: `nightly` runs, and `resume-failed` leaves a living night alone."""
     prefect(prefect_service, checkout, "work-pool", "create", "imagen", "--type", "process")
@@ -173,10 +176,7 @@ def test_deployments_run_on_a_process_worker(checkout: Path, prefect_service: Pr
 
 
 def test_all_deployments_are_accepted(checkout: Path, prefect_service: PrefectService) -> None:
-    """`prefect --no-prompt deploy --all` makes the four of prefect.yaml; deployed again, what was paused starts nothing.
-
-    A schedule that is switched off stays off beside one that is on.
-    """
+    """`prefect --no-prompt deploy --all` makes the four of prefect.yaml."""
     prefect(prefect_service, checkout, "work-pool", "create", "imagen", "--type", "process")
     done = prefect(prefect_service, checkout, "--no-prompt", "deploy", "--all")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -186,6 +186,16 @@ def test_all_deployments_are_accepted(checkout: Path, prefect_service: PrefectSe
     assert [each["schedule"]["cron"] for each in night["schedules"]] == ["0 2 * * *"]
     assert night["concurrency_options"]["collision_strategy"] == "ENQUEUE"
     assert [each["active"] for each in night["schedules"]] == [True]
+
+
+@pytest.mark.soak
+def test_what_was_paused_starts_nothing_when_it_is_deployed_again(
+    checkout: Path, prefect_service: PrefectService
+) -> None:
+    """A schedule that is switched off stays off beside one that is on, and so does a whole deployment."""
+    prefect(prefect_service, checkout, "work-pool", "create", "imagen", "--type", "process")
+    assert read_switches(prefect_service, checkout) == {"nightly": True}
+    night = prefect_service.ask("GET", NIGHT)
     text = (checkout / "prefect.yaml").read_text()
     noon = (
         '      - {slug: noon, cron: "0 12 * * *", active: "{{ active.nightly.noon }}"}\n    concurrency_limit: *queued'
