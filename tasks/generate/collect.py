@@ -72,15 +72,18 @@ async def fetch_and_store(batch: Batch, backend: Backend, job: Job, prediction: 
         JobError: They do not come, or are no whole image.
         BatchStopped: They cannot be written.
     """
-    # Held in memory whole; the caller's `landing` semaphore bounds how many at once.
-    data = await backend.fetch(job, prediction)
-    output = batch.settings.output
-    parameters = embedded_parameters(job) if output.embed_parameters else None
-    try:
-        return await store_image(batch.out, job, data, parameters=parameters, verify=output.verify)
-    except BadImage as error:
-        if (name := name_foreign_format(data)) is None:
-            raise
-        # Whole, paid for, and the same however often it is fetched: kept instead of thrown away.
-        reason = f"what came is {name}, which is not stored as an image; the service may have a setting for the format"
-        raise UnreadableAnswer(reason, raw=data, cost_micros=prediction.cost_micros) from error
+    # Whole images are held in memory, however many predictions end at once: each waits for its turn to be.
+    async with batch.get_limits(job.backend).in_memory:
+        data = await backend.fetch(job, prediction)
+        output = batch.settings.output
+        parameters = embedded_parameters(job) if output.embed_parameters else None
+        try:
+            return await store_image(batch.out, job, data, parameters=parameters, verify=output.verify)
+        except BadImage as error:
+            if (name := name_foreign_format(data)) is None:
+                raise
+            # Whole, paid for, and the same however often it is fetched: kept instead of thrown away.
+            reason = (
+                f"what came is {name}, which is not stored as an image; the service may have a setting for the format"
+            )
+            raise UnreadableAnswer(reason, raw=data, cost_micros=prediction.cost_micros) from error

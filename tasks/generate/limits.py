@@ -19,6 +19,10 @@ from tasks.core.errors import BatchStopped, JobError, Throttled
 from tasks.core.safe_text import error_text
 from tasks.generate.decisions import REFUSAL_PATIENCE_S
 
+MOST_IN_MEMORY = 24
+"""Images of one backend whose bytes are in memory at once: PNGs of 1.4 MB take 100 MB with their copies, and so many downloads
+side by side fill a line of 500 Mbit/s even where each takes half a second."""
+
 
 class BackendLimits:
     """Limits of one backend: predictions in flight, images being stored, creates a minute."""
@@ -29,7 +33,10 @@ class BackendLimits:
         self.creates = creates
         self.refusals = Refusals(now)
         self.landing = asyncio.Semaphore(concurrency)
-        """Held while an image is fetched and stored, which bounds memory."""
+        """Held from an image's end until it is stored: while images cannot land, no more are paid for."""
+        # Beside `landing`: an image whose host fails waits for its next try outside, with no bytes in memory.
+        self.in_memory = asyncio.Semaphore(min(concurrency, MOST_IN_MEMORY))
+        """Held while the bytes of an image are in memory."""
         self._places = asyncio.Semaphore(concurrency)
         self._lookups = asyncio.Semaphore(concurrency)
         self.lent = 0

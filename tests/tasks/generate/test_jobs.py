@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ from tasks.core.retry import LOOK_TRIES
 from tasks.generate.batch import build_local_limiter
 from tasks.generate.decisions import REFUSAL_PATIENCE_S
 from tasks.generate.jobs import generate_range
+from tasks.generate.limits import MOST_IN_MEMORY
 from tasks.ledger.jobs import reopen
 from tasks.ledger.open_jobs import Selection, list_shards
 from tasks.ledger.queries import count_jobs
@@ -503,3 +504,28 @@ async def test_what_lies_between_the_jobs_that_are_meant_stays_open(out: Path) -
         await generate_range(batch, shard.first, shard.last, shard.planned_run)
     assert ledger(out, "SELECT id FROM jobs WHERE state = 'planned'") == [("row-1",)]
     assert backend.billed == {make_job(0).job_id: 1, make_job(2).job_id: 1}
+
+
+async def test_few_images_are_in_memory_however_many_are_in_flight(out: Path) -> None:
+    """Many predictions end at once; their bytes come one after the other, and an image that has to wait holds none."""
+    backend = Crowded()
+    jobs = [make_job(number) for number in range(3 * MOST_IN_MEMORY)]
+    counts = await run(out, backend, jobs, concurrency=len(jobs))
+    assert counts.succeeded == len(jobs)
+    assert backend.most == MOST_IN_MEMORY
+
+
+@dataclass
+class Crowded(ScriptedBackend):
+    """Counts the images that are fetched side by side."""
+
+    now: int = 0
+    most: int = 0
+
+    async def fetch(self, job: Job, prediction: Prediction) -> bytes:
+        """Take a moment, in which the others begin."""
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.2)
+        self.now -= 1
+        return await super().fetch(job, prediction)

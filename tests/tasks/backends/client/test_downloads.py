@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gc
 
+import httpx
 import pytest
 
 from tasks.backends.client import downloads as delivery
@@ -29,6 +31,18 @@ async def test_a_picture_comes_whole_and_without_the_token() -> None:
     async with raw_server(http("200 OK", "pixels", "application/octet-stream")) as server:
         assert await fetch(f"{server.url}/out-0.webp") == b"pixels"
     assert "authorization" not in server.requests[0].lower()
+
+
+async def test_nothing_but_the_caller_holds_the_bytes_of_a_picture() -> None:
+    """Answers that wait for the garbage collector hold none: a thousand images would be a gigabyte."""
+    gc.disable()
+    try:
+        async with raw_server(http("200 OK", "pixels")) as server:
+            await fetch(f"{server.url}/out-0.webp")
+        answers = [found for found in gc.get_objects() if type(found) is httpx.Response]
+        assert not [answer for answer in answers if getattr(answer, "_content", b"") == b"pixels"]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("encoded", [True, False])
