@@ -48,10 +48,11 @@ def command(given: RunOptions) -> None:
     from flows.cli_support.run_flow import execute
     from flows.cli_support.values import choose_out
     from tasks.core.paths import locate_config
-    from tasks.manifest import ReadOptions, open_manifest
+    from tasks.manifest import open_manifest
+    from tasks.manifest.reading import build_read_options
     from tasks.runs.request import RunRequest
 
-    with open_manifest(given.manifest, options=ReadOptions(encoding=given.encoding)) as opened:
+    with open_manifest(given.manifest, options=build_read_options({}, encoding=given.encoding)) as opened:
         chosen = {
             # Standard input can be read once, so the flow gets the file that it was put into.
             "manifest": opened.source,

@@ -6,21 +6,22 @@ import re
 
 from tasks.manifest.reading import Findings
 
+# All repetitions are bounded, so that no text is searched again from each of its signs.
 _KINDS = (
     (
         re.compile(r"(?:^|\s)--(?:ar|aspect|no|seed|v|stylize|niji|style|steps|chaos|q|iw|s|width|height)[ =]"),
         "prompts hold options such as --ar, which are sent as words; give them columns",
     ),
     (
-        re.compile(r"\bnegative[ _]prompt\s*[:=]|[#|]\s*negative\s*:", re.IGNORECASE),
+        re.compile(r"\bnegative[ _]prompt\s*[:=]|[#|(\[]\s*negative\s*:", re.IGNORECASE),
         "prompts hold `negative prompt:`, which is sent as words; give it the column negative_prompt",
     ),
     (
-        re.compile(r"<(?:lora|lyco|hypernet):[^>]*>", re.IGNORECASE),
+        re.compile(r"<(?:lora|lyco|hypernet):[^>]{0,200}>", re.IGNORECASE),
         "prompts hold tags such as <lora:...>, which are sent as words: nothing is loaded for them",
     ),
     (
-        re.compile(r"\{[^{}]*\|[^{}]*\}|(?<!\w)__[A-Za-z][\w/-]*__(?!\w)"),
+        re.compile(r"\{[^{}]{0,300}\|[^{}]{0,300}\}|(?<!\w)__[A-Za-z][\w/-]{0,60}?__(?!\w)"),
         "prompts hold {a|b} or __name__, which are sent as words: only `template` with `matrix` expands",
     ),
     (
@@ -33,7 +34,7 @@ _KINDS = (
         "prompts hold signs such as \u00c3\u00bc in place of letters: the file was saved in a wrong encoding on its way",
     ),
 )
-_ANY = re.compile("--[a-z]|negative|<[lh]|\\{[^{}]*\\||__[a-z]|&[a-z#]|[\u00c3\u00e2\u00f0]", re.IGNORECASE)
+_ANY = re.compile("--[a-z]|negative|<[lh]|\\{[^{}]{0,300}\\||__[a-z]|&[a-z#]|[\u00c3\u00e2\u00f0]", re.IGNORECASE)
 """True of every text of a kind: one look spares most prompts the others."""
 
 

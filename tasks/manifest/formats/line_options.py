@@ -24,8 +24,9 @@ _SHORT_NAMES = {"s": "steps", "S": "seed", "W": "width", "H": "height", "C": "cf
 _COMMAND = re.compile(r"\s*/imagine\b\s*(prompt\s*:?)?\s*", re.IGNORECASE)
 _BOLD = re.compile(r"\s*\*\*(.+?)\*\*(\s+-\s.*)?\s*")
 """A prompt as Discord shows it, with the user's name behind."""
+# All repetitions are bounded: a line of a thousand hashes must not be searched again from each of them.
 _NEGATIVE = re.compile(
-    r"\s*(?:[#|,;(\[]+\s*negative(?:[ _]prompt)?|\bnegative[ _]prompt)\s*[:=]\s*(.+?)\s*[)\]]?\s*\Z", re.IGNORECASE
+    r"\s{0,9}(?:[#|,;(\[]{1,9}\s{0,9}negative(?:[ _]prompt)?|\bnegative[ _]prompt)\s{0,9}[:=]\s*", re.IGNORECASE
 )
 _MIDJOURNEY = {"no": "negative_prompt", "ar": "aspect_ratio", "seed": "seed", "aspect": "aspect_ratio"}
 
@@ -44,12 +45,14 @@ def read_line(text: str) -> tuple[dict[str, Any], str | None]:
         plain = _ANY_SHORT.sub(lambda found: f"--{_SHORT_NAMES.get(found[1], found[1])} ", plain)
     if _OPTION.search(plain):
         return _split_options(plain), "options such as --steps were read as columns"
-    # Searched backwards, as the negative prompt stands behind everything else.
-    for found in reversed(list(re.finditer(r"negative", plain, re.IGNORECASE))):
-        begin = max(0, found.start() - 8)
-        if (match := _NEGATIVE.search(plain, begin)) and plain[: match.start()].strip():
-            cells = {"prompt": plain[: match.start()].rstrip(), "negative_prompt": match[1]}
-            return cells, "what stands behind `negative prompt:` was read as the negative prompt"
+    # The last one counts: the negative prompt stands behind everything else.
+    if marks := list(_NEGATIVE.finditer(plain)):
+        prompt, negative = plain[: marks[-1].start()].rstrip(), plain[marks[-1].end() :].strip().rstrip(")]").rstrip()
+        # A bracket that is closed before the end of the line goes on with the prompt, which nobody can cut in two.
+        is_open = "(" in marks[-1][0] or "[" in marks[-1][0]
+        if prompt and negative and (not is_open or plain.rstrip()[-1] in ")]"):
+            told = "what stands behind `negative prompt:` was read as the negative prompt"
+            return {"prompt": prompt, "negative_prompt": negative}, told
     return {"prompt": plain}, None if plain == text else "the command /imagine was left out"
 
 

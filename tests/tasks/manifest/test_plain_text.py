@@ -65,6 +65,7 @@ def test_what_is_no_prompt_is_left_out_and_told(
         ("a hare,\nat dawn\n", ["a hare,", "at dawn"], ["comma"]),
         ("a hare\n\ufeffan elk\n", ["a hare", "an elk"], []),
         ('say "hi"\nthe "hi" sign\n', ['say "hi"', 'the "hi" sign'], []),
+        ("a hare (negative: fog) at dawn\nan elk\n", ["a hare (negative: fog) at dawn", "an elk"], ["sent as words"]),
         ("a photo negative: silver\nan elk\n", ["a photo negative: silver", "an elk"], []),
     ],
 )
@@ -196,3 +197,11 @@ def test_a_table_called_txt_is_told(tmp_path: Path, header: str) -> None:
     [(line, _, message)] = problems(tmp_path, "m.txt", f"{header}\na,1\n")
     assert line == 1
     assert ".csv" in message
+
+
+@pytest.mark.parametrize(
+    "part", ["negative ", "# negative", "__a/", "{a|", "<lora:", "#", '"', "\\'", "-s ", "--a ", "- "]
+)
+def test_a_line_of_one_sign_is_read_at_once(tmp_path: Path, part: str) -> None:
+    """No line is searched again from each of its signs: a hostile one costs no more than its length."""
+    assert read(tmp_path, "m.txt", f"a hare {part * (30_000 // len(part))}\nan elk\n")
