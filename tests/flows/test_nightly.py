@@ -36,7 +36,7 @@ def nightly(tmp_path: Path, prefect_service: PrefectService) -> Cli:
 
 
 @contextmanager
-def going_on(process: subprocess.Popen[str], *, patience_s: float = 30) -> Iterator[subprocess.Popen[str]]:
+def going_on(process: subprocess.Popen[str], *, patience_s: float = PATIENCE_S) -> Iterator[subprocess.Popen[str]]:
     """A process that is told to end, and made to where it does not: Prefect's worker has been seen to hang there."""
     try:
         yield process

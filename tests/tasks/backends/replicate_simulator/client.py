@@ -16,6 +16,7 @@ from PIL import Image
 from tasks.backends.replicate_simulator.faults import Rule
 from tasks.backends.replicate_simulator.server import Simulator, run_simulator
 from tasks.backends.replicate_simulator.settings import Settings
+from tests.support.waiting import PATIENCE_S
 
 SCHNELL = "black-forest-labs/flux-schnell"
 QUICK = Settings(speed=200, latency_s=1, shrink=16, picture_kb=2)
@@ -124,9 +125,12 @@ def inside(data: bytes) -> str:
 
 
 @asynccontextmanager
-async def rehearsal(settings: Settings = QUICK, *faults: Rule, timeout_s: float = 5.0) -> AsyncIterator[Rehearsal]:
+async def rehearsal(
+    settings: Settings = QUICK, *faults: Rule, timeout_s: float = PATIENCE_S
+) -> AsyncIterator[Rehearsal]:
     """A simulator with these faults, and a client that follows no redirects."""
-    async with run_simulator(settings, faults) as simulator, httpx.AsyncClient(timeout=timeout_s) as http:
+    timeout = httpx.Timeout(PATIENCE_S, read=timeout_s)
+    async with run_simulator(settings, faults) as simulator, httpx.AsyncClient(timeout=timeout) as http:
         yield Rehearsal(simulator, http)
 
 

@@ -29,7 +29,7 @@ from tasks.orchestration.server.connection import ServerError, ServerHandle, con
 from tasks.orchestration.server.health import is_healthy
 from tasks.orchestration.server.launch import find_cause, get_database_file
 from tasks.orchestration.server.server_records import get_servers_folder, read_start_time
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, eventually
 
 NOWHERE = "http://127.0.0.1:1/api"
 """Stands for the default port: the tests neither need it free nor use what listens there."""
@@ -73,11 +73,8 @@ def _files(state_dir: Path) -> set[str]:
     return {path.name for path in get_servers_folder(state_dir).glob("*") if ".db" not in path.name} - {"start.lock"}
 
 
-def _gone_within(pid: int, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while read_start_time(pid) is not None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return read_start_time(pid) is None
+def _wait_until_gone(pid: int) -> None:
+    eventually(lambda: read_start_time(pid) is None)
 
 
 @contextlib.contextmanager
@@ -275,7 +272,7 @@ def _run(state_dir: Path, environ: dict[str, str], *words: str) -> subprocess.Po
 def _waiting_run(state_dir: Path, environ: dict[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A run with its server up, and the id of the server's process."""
     with _run(state_dir, environ, "wait") as run:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not (records := list(get_servers_folder(state_dir).glob("*.json"))) and time.monotonic() < deadline:
             time.sleep(0.05)
         record = json.loads(records[0].read_text())
@@ -351,7 +348,7 @@ def test_server_ends_when_its_run_is_killed(tmp_path: Path, first_runs: FirstRun
     with _waiting_run(tmp_path, _environ(first_runs.home)) as (run, server_pid):
         run.kill()
         run.wait()
-        assert _gone_within(server_pid, 8)
+        _wait_until_gone(server_pid)
 
 
 @pytest.mark.server
@@ -364,7 +361,7 @@ def test_stopped_orphan_is_ended_by_the_next_run(tmp_path: Path, first_runs: Fir
         run.wait()
         with _listening(b"true") as url:
             _connect(tmp_path, _environ(first_runs.home) | {"PREFECT_API_URL": url})
-        assert _gone_within(server_pid, 1)
+        _wait_until_gone(server_pid)
     assert _files(tmp_path) == set()
 
 
