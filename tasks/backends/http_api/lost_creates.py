@@ -158,5 +158,9 @@ class LostCreates:
 
 
 def _parse_ids(items: Sequence[Any], place: str | list[str]) -> list[str]:
-    found = (parse_identifier(read_first(item, place)) for item in items)
+    """Ids of the entries; one that cannot be read may be the prediction that is looked for."""
+    found = [parse_identifier(read_first(item, place)) for item in items]
+    if None in found:
+        # Left out, it would prove that nothing was created, and the job would be paid for again.
+        raise httpx.DecodingError("the look-up shows an entry without an id that can be read")
     return [prediction_id for prediction_id in found if prediction_id is not None]
