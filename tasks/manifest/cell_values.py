@@ -58,7 +58,7 @@ def make_whole_number(what: str, limits: tuple[int, int], unit: str = "") -> Cal
         else:
             raise ValueError(f"{show(value)} is not {what}; {allowed}")
         if not low <= number <= high:
-            raise ValueError(f"{number} is not {what}; {allowed}")
+            raise ValueError(f"{show(number)} is not {what}; {allowed}")
         _check_digits(value)
         return number
 
@@ -72,6 +72,8 @@ def _check_digits(value: Any) -> None:
 
 
 def _is_whole(value: float | Decimal) -> bool:
+    if isinstance(value, int):  # of any length: as a float, 400 digits overflow
+        return True
     return (value.is_finite() if isinstance(value, Decimal) else isfinite(value)) and value == value // 1
 
 
@@ -197,7 +199,7 @@ def parse_option_text(value: Any) -> Any:
         parsed = json.loads(value.lower() if value.lower() in {"true", "false"} else value)
     except (ValueError, RecursionError):
         return value
-    return parsed if isinstance(parsed, bool | int | float) and isfinite(parsed) else value
+    return parsed if isinstance(parsed, int) or (isinstance(parsed, float) and isfinite(parsed)) else value
 
 
 def parse_guidance(value: Any) -> float:

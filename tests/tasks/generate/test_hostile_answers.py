@@ -15,7 +15,6 @@ import resource
 import sqlite3
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
@@ -59,7 +58,8 @@ MOST_KIB = 1_000_000
 MOST_MICROS = 10_000_000
 """Of one attempt: prices here are cents, and a reported cost of a hundred times as much is not believed."""
 SPEED = 200.0
-HASTY = Clock(sleep=lambda seconds: asyncio.sleep(seconds / SPEED), monotonic_s=lambda: time.monotonic() * SPEED)
+# Waits alone are short: how far the service's clock is from ours is measured in real time.
+HASTY = Clock(sleep=lambda seconds: asyncio.sleep(seconds / SPEED))
 _NUMBER = re.compile(r"pic-\d{4}")
 
 
@@ -104,7 +104,7 @@ async def serve_replicate(server: HostileServer) -> AsyncIterator[Service]:
                 "api_base": server.url,
                 "delivery_hosts": ["localhost", "127.0.0.1"],
                 "lookup_patience_s": 60.0,
-                "timeout_s": 20_000,
+                "timeout_s": 120,
                 "creates_per_min": 60_000,
             },
             lambda: [str(made.request) for made in simulator.provider._predictions],
@@ -171,11 +171,11 @@ async def serve_kind(kind: str, server: HostileServer) -> AsyncIterator[Service]
             yield service
 
 
-PATIENT: dict[str, Any] = {"delivery_hosts": ["127.0.0.1"], "timeout_s": 20_000.0}
-"""The clock of these tests is fast, and the machine may be slow."""
+PATIENT: dict[str, Any] = {"delivery_hosts": ["127.0.0.1"], "timeout_s": 120.0}
+"""The machine may be slow."""
 Exchanged = tuple[int, dict[str, str], bytes]
 STAND_INS: dict[str, tuple[Callable[[], Provider], Callable[[str], dict[str, Any]]]] = {
-    "fal": (FalQueue, lambda url: fal_queue.instance(url, timeout_s=20_000.0)),
+    "fal": (FalQueue, lambda url: fal_queue.instance(url, timeout_s=120.0)),
     "http bytes": (JsonApi, lambda url: json_api.at_once(url, "raw", **PATIENT)),
     "http base64": (JsonApi, lambda url: json_api.at_once(url, "base64", **PATIENT)),
     "http url": (JsonApi, lambda url: json_api.at_once(url, "url", **PATIENT)),

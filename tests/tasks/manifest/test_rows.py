@@ -319,3 +319,11 @@ def test_a_body_without_an_id_is_an_ordinary_column(tmp_path: Path) -> None:
     """Only the shape of a batch line is taken for one."""
     [prompt] = good(tmp_path, "m.jsonl", row(body={"prompt": "another"}))
     assert (prompt.prompt, prompt.extra) == ("a cat", {"body": {"prompt": "another"}})
+
+
+@pytest.mark.parametrize("column", ["samples", "width", "steps", "seed", "guidance"])
+def test_a_number_of_400_digits_is_refused_on_one_line(column: str, tmp_path: Path) -> None:
+    """JSON has whole numbers of any length; one that no float holds is an error of its cell, not of the program."""
+    [(_, told_column, message)] = problems(tmp_path, "m.json", json.dumps([{"prompt": "a fox", column: 10**400}]))
+    assert told_column == column
+    assert len(message) < 200

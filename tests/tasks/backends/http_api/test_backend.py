@@ -292,3 +292,11 @@ async def test_a_task_is_waited_for_from_its_id_alone(provider: JsonApi) -> None
     await first.close()
     await second.close()
     assert len(provider.created) == 1
+
+
+async def test_an_entry_that_cannot_be_read_proves_nothing(out: Path, provider: JsonApi) -> None:
+    """A look-up whose entry has no readable id may show the lost prediction: the job is held, and not paid for again."""
+    provider.break_("drop_after", 1)
+    settings = {**lookup(provider.url), "id": "/no/such/place"}
+    counts = await run(out, polled(provider.url, find=settings), 1)
+    assert (counts.held, len(provider.created)) == (1, 1)
