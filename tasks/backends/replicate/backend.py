@@ -23,7 +23,7 @@ from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.input_schema import fetch_schema
 from tasks.backends.replicate.job_inputs import JobInputs
 from tasks.backends.replicate.likeness import Comparison, SentInput
-from tasks.backends.replicate.list_reading import Wanted, Window
+from tasks.backends.replicate.list_reading import Wanted
 from tasks.backends.replicate.lost_creates import LostCreates
 from tasks.backends.replicate.models import get_model_facts
 from tasks.backends.replicate.options import CREATES_PER_MIN, ReplicateOptions, parse_model
@@ -143,7 +143,9 @@ class ReplicateBackend:
         with self._unanswered.sending(job.job_id, sent), self._lost_creates.sending(wanted):
             answer = await self._api.create(self._model, values, cancel_after_s=self._timeout_s)
         self._comparison.learn(answer, sent)
-        return parse_created(answer)
+        created = parse_created(answer)
+        self._unanswered.end(job.job_id, created.created_at)
+        return created
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Look through the list for this model and this whole input; wait for a list that lags."""
@@ -153,7 +155,8 @@ class ReplicateBackend:
         sent, window = self._unanswered.get(job.job_id) or (await self._inputs.recall(job), None)
         found = await self._lost_creates.find(
             Wanted(sent, self._comparison),
-            window=window or Window(since),
+            since=since - self._unanswered.ahead,
+            window=window,
             known=known,
             patience_s=self._options.lookup_patience_s,
         )

@@ -17,6 +17,9 @@ RETENTION_S = 3_600.0
 RETENTION_MARGIN_S = 60.0
 """Time for a look-up before what it looks for is deleted."""
 
+MOST_APART = timedelta(minutes=15)
+"""A time on a prediction that is further from `Date` says nothing about clocks."""
+
 
 def check_retained(since: datetime, now_us: int) -> None:
     """Pass while the service still has the input of what was sent at that time.
@@ -37,22 +40,32 @@ class UnansweredCreates:
         self._clock = clock
         self._patience = timedelta(seconds=patience_s)
         self._sent: dict[str, tuple[SentInput, Window | None]] = {}
+        self._begun_us: dict[str, int | None] = {}
+        self.ahead = timedelta(0)
+        """How far the service's `Date` was ahead of the time that it wrote on our predictions."""
 
     def get(self, job_id: str) -> tuple[SentInput, Window | None] | None:
         """The job's create and its window, which is None without a service's clock; None where another run sent it."""
         return self._sent.get(job_id)
 
+    def end(self, job_id: str, created_at: datetime | None) -> None:
+        """Note that the job's create was answered, with the time on its prediction."""
+        del self._sent[job_id]
+        begun_us = self._begun_us.pop(job_id)
+        if begun_us is not None and created_at is not None:
+            # Nothing is created before it was sent, so this is what the two clocks of the service are apart.
+            self.ahead = max(self.ahead, min(MOST_APART, to_instant(begun_us) - created_at))
+
     @contextmanager
     def sending(self, job_id: str, sent: SentInput) -> Iterator[None]:
-        """The create is under way in the block; an answer ends the note."""
+        """The create is under way in the block; `end` follows its answer."""
         self._sent[job_id] = sent, None
-        begun_us = self._clock.now_us()
+        begun_us = self._begun_us[job_id] = self._clock.now_us()
         try:
             yield
         except Ambiguous:
             self._sent[job_id] = sent, self._build_window(begun_us)
             raise
-        del self._sent[job_id]
 
     def _build_window(self, begun_us: int | None) -> Window | None:
         now_us = self._clock.now_us()

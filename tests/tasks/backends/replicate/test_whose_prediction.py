@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.backends.base import read_service_time_us
+from tasks.backends.client import service_clock
+from tasks.backends.client.answers import get_date
 from tasks.backends.replicate_simulator.faults import build_rule
 from tasks.backends.replicate_simulator.server import Simulator, run_simulator
 from tasks.core.records import Counts, Job
@@ -147,6 +151,24 @@ async def test_a_clock_that_is_ahead_pays_nothing_twice(fault: str, out: Path) -
     async with run_simulator(QUICK, [build_rule("clock_skew", 600), build_rule(fault, 0.3)]) as simulator:
         counts, truth = await generate(out, simulator, [job_for(n) for n in range(20)]), simulator.truth()
     assert (counts.succeeded, truth.created) == (20, 20)
+
+
+async def test_a_date_that_drifts_ahead_pays_nothing_twice(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each answer's `Date` is a second further ahead of the times that the service writes on predictions."""
+    heard = itertools.count()
+    monkeypatch.setattr(service_clock, "get_date", lambda answer: drift(get_date(answer), next(heard)))
+    faults = [build_rule("drop_before_create", 0.2), build_rule("drop_after_create", 0.3)]
+    async with run_simulator(QUICK, faults) as simulator:
+        counts, truth = (
+            await generate(out, simulator, [job_for(n) for n in range(12)], concurrency=4),
+            simulator.truth(),
+        )
+    assert (counts.succeeded, truth.created) == (12, 12)
+
+
+def drift(date: datetime | None, seconds: float) -> datetime | None:
+    """A date that is so much ahead."""
+    return None if date is None else date + timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("clock_ahead_s", [-7_200.0, 7_200.0])
