@@ -43,7 +43,6 @@ async def resume_failed(
     states: list[State[Any]] = []
     unreadable = False
     cancelled = await find_cancelled_outputs(generate_batch.name)
-    # Found before the first of them is resumed, which changes what is there.
     # The list first: resuming changes what is unfinished, and a generator would follow the change.
     for batch in [batch async for batch in find_unfinished_batches(folder, rule, now_us=Clock().now_us())]:
         decided_at = cancelled.get(normalize_output(batch.out))

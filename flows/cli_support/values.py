@@ -14,7 +14,9 @@ from tasks.core.errors import InputError
 from tasks.core.paths import expand_home, get_default_out, has_ledger
 
 if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
+    from tasks.core.settings import Settings
     from tasks.manifest import Manifest
+    from tasks.manifest.reading import ReadOptions
 
 
 def in_range(lowest: float, highest: float | None = None) -> Callable[[Any], Any]:
@@ -41,6 +43,28 @@ def expand_path(value: Any) -> Any:
         raise InputError("A path of the command is empty. Is a variable in it not set?")
     expanded = expand_home(os.fspath(value))
     return Path(expanded) if isinstance(value, Path) else expanded
+
+
+def read_switches(given: Any, settings: Settings) -> ReadOptions:
+    """Options for reading a manifest: the command line's over the configuration's.
+
+    Args:
+        given: The options of a command that takes all those about reading.
+        settings: The configuration.
+
+    Raises:
+        InputError: A column is given a meaning that there is not, or there is no such encoding.
+    """
+    from tasks.manifest.reading import build_read_options
+
+    return build_read_options(
+        settings.columns,
+        file=settings.file,
+        ignore=given.ignore_columns,
+        prompt_column=given.prompt_column,
+        literal=given.literal,
+        encoding=given.encoding,
+    )
 
 
 def choose_out(manifest: Manifest) -> str:

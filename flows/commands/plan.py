@@ -41,14 +41,13 @@ def command(given: PlanSwitches) -> None:
     import sys
     from datetime import UTC, datetime
 
-    from flows.cli_support.values import choose_out
+    from flows.cli_support.values import choose_out, read_switches
     from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
     from tasks.core.settings import load_settings
     from tasks.core.text import format_command
     from tasks.core.values import parse_backend_option
     from tasks.manifest import open_manifest
-    from tasks.manifest.reading import build_read_options
     from tasks.manifest.source import STDIN
     from tasks.plan.planner import PlanOptions
     from tasks.plan.preview import format_preview, preview_plan
@@ -56,15 +55,7 @@ def command(given: PlanSwitches) -> None:
     from tasks.store.output import parse_output
 
     settings = load_settings(locate_config(given.config))
-    read_options = build_read_options(
-        settings.columns,
-        file=settings.file,
-        ignore=given.ignore_columns,
-        prompt_column=given.prompt_column,
-        literal=given.literal,
-        encoding=given.encoding,
-    )
-    with open_manifest(given.manifest, options=read_options) as opened:
+    with open_manifest(given.manifest, options=read_switches(given, settings)) as opened:
         place = parse_output(given.out or choose_out(opened))
         record = preview_plan(
             opened,

@@ -71,12 +71,7 @@ def build_backend(
     if instance is None:
         known = ", ".join(settings.backends)
         raise ConfigError(f"backend {name!r} is not configured in {settings.file}; there are: {known}")
-    types = find_backend_types()
-    if instance.type not in types:
-        known = ", ".join(sorted(types))
-        raise ConfigError(
-            f"{settings.file}: backends.{name}.type: {instance.type!r} is not a backend type; there are: {known}"
-        )
+    found = _find_type(instance.type, place=f"{settings.file}: backends.{name}.type")
     # Imported here: `base` needs pydantic and the image store, and `imagen --help` must not wait for either.
     base = import_module("tasks.backends.base")
     context = base.BackendContext(
@@ -90,10 +85,17 @@ def build_backend(
         shared={} if shared is None else shared,
     )
     try:
-        backend_class = types[instance.type].load()
+        backend_class = found.load()
     # A plugin may break in any way that an import can; the user has to learn which instance named it.
     except (ImportError, AttributeError) as exc:
         reason = f"{type(exc).__name__}: {exc}"
         raise ConfigError(f"{context.place}.type: {instance.type!r} cannot be loaded ({reason})") from exc
     backend: Backend = backend_class(context)
     return backend
+
+
+def _find_type(name: str, *, place: str) -> EntryPoint:
+    types = find_backend_types()
+    if name not in types:
+        raise ConfigError(f"{place}: {name!r} is not a backend type; there are: {', '.join(sorted(types))}")
+    return types[name]

@@ -36,7 +36,7 @@ class BackendContext:
     prices: Mapping[str, UnitPrices]
     """Prices from the configuration, by model."""
     file: str
-    """Where the settings stand, for messages."""
+    """The place of the settings, for messages."""
     share: float = 1.0
     """Of what the account allows besides creates: less than 1 where several processes ask at the same time."""
 

@@ -23,7 +23,7 @@ FINISHED, BUDGET_80 = "imagen.batch.finished", "imagen.batch.budget-80"
 HELD, STOPPED = "imagen.batch.held", "imagen.batch.stopped"
 MATERIALIZED = "prefect.asset.materialization.succeeded"
 FACTS = ("total", "images", "generated", "failed", "held", "cost_usd", "cost_unknown", "wall_s", "errors", "outcome")
-"""What an event tells of a summary: numbers and error kinds."""
+"""The part of a summary that an event tells: numbers and error kinds."""
 NOT_IN_KEYS = re.compile(r"[\s\0#?&%\"'<>\[\]{}|\\^`]")
 """Characters that Prefect refuses in the key of an asset (3.9.1, 2026-11)."""
 

@@ -40,7 +40,7 @@ class Unfinished:
 
     out: str
     why: str
-    """How its last run ended."""
+    """The end of its last run."""
     began_at: datetime
     """When its last run began."""
     resumes: int

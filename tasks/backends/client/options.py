@@ -42,4 +42,4 @@ def find_secret_problem(name: str) -> str | None:
 
 
 Address = Annotated[str, AfterValidator(_check_address)]
-"""Where a service answers."""
+"""The address at which a service answers."""

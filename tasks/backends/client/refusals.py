@@ -19,7 +19,7 @@ WORDS_AT = ("message", "msg", "detail", "details", "error_description", "error",
 CODES_AT = ("code", "type", "status", "reason", "error_type", "error_code", "name", "error")
 # Answers nest errors at most three levels deep; a bound holds for documents that somebody built to be deep.
 DEEPEST, MOST_ITEMS = 5, 5
-"""How far into an answer words and codes are looked for."""
+"""Depth of an answer, and items of a list in it, up to which words and codes are looked for."""
 # A longer text beside `code` is a message, and words in messages are judged separately.
 MOST_CODE_CHARS = 100
 

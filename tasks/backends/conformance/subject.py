@@ -38,7 +38,7 @@ class Subject:
     instance: Mapping[str, Any]
     """The instance as it stands in a configuration; its environment variables are set."""
     created: Callable[[], int]
-    """How many predictions the service has really created, and would bill."""
+    """The number of predictions that the service has really created, and would bill."""
     endings: Mapping[Ending, Callable[[], object]] = field(default_factory=dict)
     """The call that makes the next job end so."""
     unreachable: Mapping[str, Any] | None = None

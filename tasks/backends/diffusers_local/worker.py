@@ -19,7 +19,7 @@ from tasks.backends.diffusers_local.pipelines import Abandoned, LoadedPipeline, 
 from tasks.core.errors import BatchStopped, JobError, Rejected
 
 GATHER_S = 0.02
-"""How long a call that is not full waits for more jobs: a few per cent of the quickest image on the quickest GPU."""
+"""The time that a call that is not full waits for more jobs: a few per cent of the quickest image on the quickest GPU."""
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from tasks.core.settings import VariableName
 
 QUEUE_BASE = "https://queue.fal.run"
 DELIVERY_HOSTS = ("fal.media", "*.fal.media")
-"""Where generated files lie (fal.ai docs, "Queue", read 2026-11)."""
+"""The hosts of generated files (fal.ai docs, "Queue", read 2026-11)."""
 
 Sent = Literal["seed", "num_images", "output_format"]
 """Inputs that are sent with every job, since most image models take them."""

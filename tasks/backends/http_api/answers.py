@@ -42,7 +42,7 @@ class ImageOutput:
     image: bytes | None = None
     address: str | None = None
     images: int = 1
-    """How many the answer holds."""
+    """The number of images that the answer holds."""
     further: tuple[ImageOutput, ...] = ()
     """Those beside the first one, as far as they can be read."""
     reported_micros: int | None = None

@@ -22,7 +22,7 @@ from tasks.core.retry import retry_look
 from tasks.core.values import parse_identifier
 
 LOOKUPS = 4
-"""How often a lost prediction is looked for before it counts as never created, or a create is repeated under its key."""
+"""The number of look-ups for a lost prediction before it counts as never created, or a create is repeated under its key."""
 # Seconds; the service has to notice that the connection is gone before it takes the same key again.
 REPEAT_PAUSE_S = 2.0
 

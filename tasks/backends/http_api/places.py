@@ -37,7 +37,7 @@ def _check_one(place: str) -> None:
 
 
 Place = Annotated[str | list[str], AfterValidator(_check_place)]
-"""Where something stands in an answer; an empty pointer is the whole answer."""
+"""The place of something in an answer; an empty pointer is the whole answer."""
 
 
 def read_first(document: Any, place: str | list[str] | None, values: Mapping[str, Any] | None = None) -> Any:

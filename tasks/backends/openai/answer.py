@@ -30,9 +30,9 @@ class ImageAnswer:
     image: bytes | None
     """The image itself, where the answer holds it."""
     address: str | None
-    """Where it lies, where the answer says so."""
+    """Its address, where the answer gives one."""
     images: int = 1
-    """How many the answer holds."""
+    """The number of images that the answer holds."""
     further: tuple[ImageAnswer, ...] = ()
     """Those beside the first one, as far as they can be read."""
     usage: Mapping[str, Any] | None = None

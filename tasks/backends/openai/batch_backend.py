@@ -35,7 +35,7 @@ NAME_DIGITS = 40
 CLOCK_SKEW = timedelta(seconds=60)
 LOOKUPS = 4
 LOOKUP_PATIENCE_S = 20.0
-"""How long a new batch may take to show up in the list."""
+"""The longest time until a new batch shows up in the list."""
 READ_AT_ONCE = 8
 """Images taken out of a batch and not on their way to be stored yet: all of them end at the same moment."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
@@ -20,11 +19,11 @@ from tasks.backends.client.service_clock import ServiceClock
 from tasks.backends.image_counts import explain_several
 from tasks.backends.prices import Pricing, find_price
 from tasks.backends.replicate.api import ReplicateApi
-from tasks.backends.replicate.input_schema import fetch_schema
 from tasks.backends.replicate.job_inputs import JobInputs
 from tasks.backends.replicate.likeness import Comparison, SentInput
 from tasks.backends.replicate.list_reading import Wanted
 from tasks.backends.replicate.lost_creates import LostCreates
+from tasks.backends.replicate.model_schema import ModelSchema
 from tasks.backends.replicate.models import get_model_facts
 from tasks.backends.replicate.options import CREATES_PER_MIN, ReplicateOptions, parse_model
 from tasks.backends.replicate.prediction_times import PredictionTimes
@@ -70,25 +69,17 @@ class ReplicateBackend:
             options=self._options, facts=self._facts, references=ReferenceInputs.of(self._facts, self._options)
         )
         self.takes = frozenset(self._inputs.references.names)
-        self._asked_for_schema = False
 
     def ready(self) -> str | None:
         """Explain what is missing before jobs can be sent; None where the token is there."""
         return find_secret_problem(self._options.api_token_env)
 
     def learn(self) -> None:
-        """Fetch the model's input schema."""
-        # Without a token nothing can be asked; `ready` says so elsewhere.
-        if self.ready() is None and self._options.check_inputs and self._comparison.schema is None:
-            try:
-                self._comparison.schema = fetch_schema(
-                    self._model,
-                    base=self._options.api_base,
-                    token=self._token,
-                    token_env=self._options.api_token_env,
-                )
-            except ConfigError as exc:
-                raise ConfigError(f"{self._context.place}: {exc}") from None
+        """Fetch the model's input schema, where there is a token to ask with."""
+        try:
+            self._schema.learn()
+        except ConfigError as exc:
+            raise ConfigError(f"{self._context.place}: {exc}") from None
 
     def check_freely(self) -> str:
         """Ask for the model's page with the token, which costs nothing.
@@ -151,7 +142,7 @@ class ReplicateBackend:
         """Look through the list for this model and this whole input; wait for a list that lags."""
         now_us = await self.read_service_time_us() or self._clock.now_us()
         check_retained(since, now_us)
-        await self._load_schema()
+        await self._schema.load()
         sent, window = self._unanswered.get(job.job_id) or (await self._inputs.recall(job), None)
         found = await self._lost_creates.find(
             Wanted(sent, self._comparison),
@@ -172,7 +163,7 @@ class ReplicateBackend:
             answer = await self._give_up(prediction)
         # A list of several outputs may be the frames of one image; only the schema tells.
         if len(set(find_addresses(answer.get("output")))) > 1:
-            await self._load_schema()
+            await self._schema.load()
         schema = self._comparison.schema
         lists_frames = schema is not None and schema.lists_frames
         return parse_ended(answer, self._pricing, self._inputs.count_used(job, None), lists_frames=lists_frames)
@@ -204,14 +195,6 @@ class ReplicateBackend:
         if not has_ended(answer):
             raise Transient(f"no image within {self._timeout_s:.0f} s", kind="timeout", cost_micros=None)
         return answer
-
-    async def _load_schema(self) -> None:
-        """Learn the model's schema where no plan of this process did: it tells defaults and frames apart."""
-        if self._comparison.schema is None and not self._asked_for_schema:
-            # Asked for once: a schema that cannot be had now must not be asked for by every job.
-            self._asked_for_schema = True
-            with suppress(ConfigError):
-                await asyncio.to_thread(self.learn)
 
     async def _upload(self, data: bytes, sha256: str) -> str:
         await self._limiter.acquire()
@@ -250,6 +233,10 @@ class ReplicateBackend:
     @cached_property
     def _comparison(self) -> Comparison:
         return self._share(f"comparison {self._model}", lambda: Comparison(self._model))
+
+    @cached_property
+    def _schema(self) -> ModelSchema:
+        return ModelSchema(self._comparison, self._options)
 
     @cached_property
     def _lost_creates(self) -> LostCreates:

@@ -41,7 +41,7 @@ class Wanted:
 
     sent: SentInput
     comparison: Comparison
-    """How a listed prediction is told from others."""
+    """Tells a listed prediction from others."""
 
     @property
     def key(self) -> tuple[str, str]:

@@ -29,7 +29,7 @@ SHARE = 0.1
 ASKED_PER_SWEEP = 20
 """Predictions without an input in the list that are asked for one by one."""
 DOUBT_PATIENCE = 3
-"""So many times the usual patience before a create is given up that the list says nothing certain about."""
+"""A create that the list says nothing certain about is given up after the usual patience times this."""
 PAUSE_S = 0.25
 """Between two sweeps at least."""
 

@@ -15,7 +15,7 @@ CREATES_PER_MIN = 600.0
 REQUESTS_PER_MIN = 3_000.0
 """An account's limits: for creates, and for everything else (Replicate docs, "Rate limits", read 2026-11)."""
 DELIVERY_HOSTS = ("replicate.delivery", "*.replicate.delivery")
-"""Where outputs are fetched from (Replicate docs, "Output files", read 2026-11)."""
+"""The hosts from which outputs are fetched (Replicate docs, "Output files", read 2026-11)."""
 
 _MODEL = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w.-]+))?")
 

@@ -96,7 +96,7 @@ class Rule:
     after: int = 0
     """Occasions that pass before the first one."""
     first: int | None = None
-    """How often it strikes at most."""
+    """It strikes so often at most."""
     prompt_contains: str = ""
     """Only predictions with this text in their prompt."""
     seconds: float = 0.0
@@ -163,7 +163,7 @@ class FaultPlan:
     seed: int
     rules: dict[str, Rule] = field(default_factory=dict)
     struck: Counter[str] = field(default_factory=Counter)
-    """How often each fault has struck, under all rules so far."""
+    """The number of strikes of each fault so far, under all rules."""
     _strikes: Counter[str] = field(default_factory=Counter)
     _occasions: Counter[str] = field(default_factory=Counter)
     _of_subject: Counter[tuple[str, str]] = field(default_factory=Counter)

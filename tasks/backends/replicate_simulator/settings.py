@@ -32,7 +32,7 @@ class Settings:
     """For everything but creates (same page of the docs)."""
     read_burst: int = 3_000
     wait_stated: WaitStated = "body"
-    """Where a 429 says how long to wait: `body` (as captured), `header` too, or in its `words` only (as in the docs)."""
+    """The place in a 429 of the time to wait: `body` (as captured), `header` too, or in its `words` only (as in the docs)."""
     picture_kb: int = 100
     """Size of a file in units of 1,000 bytes, at least."""
     shrink: int = 1

@@ -39,7 +39,7 @@ class Truth:
     duplicates_billed: int
     """Predictions billed beyond one for each distinct input: 0 when nothing was paid for twice."""
     repeated_inputs: dict[str, int]
-    """How often each input was created that was created more than once."""
+    """The number of creates of each input that was created more than once."""
     by_status: dict[str, int]
     canceled_billed: int
     """Canceled predictions that had started."""
@@ -52,7 +52,7 @@ class Truth:
     throttled: dict[str, int]
     token_leaks: int
     faults: dict[str, int]
-    """How often each fault has struck."""
+    """The number of strikes of each fault."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

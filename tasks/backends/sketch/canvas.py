@@ -84,7 +84,7 @@ class Canvas:
     palette: Palette
     dice: Dice
     detail: int
-    """How many layers to add to what a scene has at least, 0..6."""
+    """The number of layers to add to what a scene has at least, 0..6."""
     image: Image.Image = field(init=False)
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ class _Blossom:
     width: float
     """Of a petal, as a share of its length."""
     blunt: float
-    """How round its tip is, 0..1."""
+    """Roundness of its tip, 0..1."""
     heart: float
     """Radius of the seed head, as a share of the whole."""
 

@@ -29,7 +29,7 @@ __all__ = [
 
 API_URL = "PREFECT_API_URL"
 DEFAULT_API_URL = "http://127.0.0.1:4200/api"
-"""Where `prefect server start` listens unless told otherwise."""
+"""The address at which `prefect server start` listens unless told otherwise."""
 # A port that nobody listens on is refused at once; a machine behind a firewall may swallow the call.
 DEFAULT_PORT_TIMEOUT_S = 0.5
 # The user's own server may be far away, and its first answer slow.
