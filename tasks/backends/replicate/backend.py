@@ -76,26 +76,11 @@ class ReplicateBackend:
 
     def learn(self) -> None:
         """Fetch the model's input schema, where there is a token to ask with."""
-        try:
-            self._schema.learn()
-        except ConfigError as exc:
-            raise ConfigError(f"{self._context.place}: {exc}") from None
+        self._schema.learn()
 
     def check_freely(self) -> str:
-        """Ask for the model's page with the token, which costs nothing.
-
-        Raises:
-            ConfigError: The token is not accepted, the model is not there, or Replicate cannot be reached.
-        """
-        place, options = self._context.place, self._options
-        try:
-            schema = fetch_schema(
-                self._model, base=options.api_base, token=self._token, token_env=options.api_token_env
-            )
-        except ConfigError as exc:
-            raise ConfigError(f"{place}: {exc}") from None
-        if schema is None:
-            raise ConfigError(f"{place}: {options.api_base} did not tell about {self._model}; try again later")
+        """Ask for the model's page with the token, which costs nothing."""
+        self._schema.check()
         return f"{self._context.name} works: the token is accepted, and {self._model} is there. Nothing was made"
 
     def problems(self, job: Job) -> list[str]:
@@ -236,7 +221,7 @@ class ReplicateBackend:
 
     @cached_property
     def _schema(self) -> ModelSchema:
-        return ModelSchema(self._comparison, self._options)
+        return ModelSchema(self._comparison, self._options, place=self._context.place)
 
     @cached_property
     def _lost_creates(self) -> LostCreates:
