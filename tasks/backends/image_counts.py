@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 # More than any service makes in one request; a larger number is a typing error, and is left to the service to refuse.
@@ -46,6 +47,8 @@ COUNT_NAMES = frozenset(
 """Names of such inputs on image services, without case and separators (schemas on Replicate and fal, read 2026-11)."""
 
 
+# A batch of thousands of rows asks about the same few names, for each row several times.
+@lru_cache(maxsize=256)
 def is_count_name(name: str) -> bool:
     """True if an input of this name says how many images are made."""
     # Services write num_images, numImages and num-images for one and the same input.
