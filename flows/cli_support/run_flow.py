@@ -29,7 +29,11 @@ from tasks.runs.request import RunRequest
 from tasks.runs.run import hand_over, open_run
 
 FLOW_RUN_TAG = "imagen"
-QUIET_CONSOLE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
+QUIET_CONSOLE = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    # Where a lost connection to the server is a page of text for each event that could not be sent.
+    "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "CRITICAL",
+}
 """Prefect's own lines stay off the screen; its server still gets them."""
 
 

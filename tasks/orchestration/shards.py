@@ -7,7 +7,10 @@ from math import ceil
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.context import TagsContext
 
+from tasks.core.errors import BatchStopped, ImagenError
+from tasks.core.safe_text import error_text
 from tasks.generate.batch import Batch, get_current_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.open_jobs import Selection, Shard, count_open
@@ -64,13 +67,17 @@ async def generate_open_jobs(batch: Batch, selection: Selection, *, run: int, se
     left = await count_open(batch.engine, selection)
     if not left or batch.stop.requested:
         return
+    # With a tag, Prefect asks its server for a limit of that tag before each task run: a call more for each shard, and
+    # none begins while the server is away. The flow run has them, and that is what people filter by.
+    untagged = TagsContext(current_tags=set())
     async with show_progress(batch, left=left), keep_progress_artifact(batch, left=left, series=series):
-        if batch.settings.runner.kind == "local":
-            await _run_locally(batch, selection, size=choose_shard_size(left))
-        else:
-            from tasks.orchestration.cluster import run_on_cluster  # noqa: PLC0415  a run on this machine does not wait for it
+        with untagged:
+            if batch.settings.runner.kind == "local":
+                await _run_locally(batch, selection, size=choose_shard_size(left))
+            else:
+                from tasks.orchestration.cluster import run_on_cluster  # noqa: PLC0415  a run on this machine does not wait for it
 
-            await run_on_cluster(batch, selection, run=run, left=left)
+                await run_on_cluster(batch, selection, run=run, left=left)
 
 
 def raise_what_broke(outcome: object) -> None:
@@ -85,7 +92,12 @@ async def _run_locally(batch: Batch, selection: Selection, *, size: int) -> None
         # A shard of one job is named by that job, so that each prompt stands in the UI.
         shard_run = generate_shard(label, shard.first, shard.last, shard.planned_run, shard.backend, return_state=True)
         state: State[dict[str, int]] = await shard_run  # type: ignore[misc]  # Prefect types it as not awaitable
-        raise_what_broke(await state.aresult(raise_on_failure=False))
+        try:
+            raise_what_broke(await state.aresult(raise_on_failure=False))
+        except ImagenError:
+            raise
+        except Exception as exc:  # what broke is Prefect's, such as its server going away: the others land
+            raise BatchStopped("shard", f"{label} broke ({type(exc).__name__}: {error_text(exc)}); resume") from exc
 
     await run_backends(batch, selection, run, size=size)
 
