@@ -19,9 +19,9 @@ from tasks.store.output import Output
 
 LOOK_EVERY_S = 1.0
 MOST_START_S = 60.0
-"""So long a run may take from its lock to its ledger, on a busy disk."""
+"""The longest time that a run takes from its lock to its ledger, on a busy disk."""
 GRACE_S = 5.0
-"""So long a run may take to lock its folder, when it was started in the same breath."""
+"""The longest time that a run takes to lock its folder, when it was started in the same breath."""
 
 
 async def wait_for_start(out: Output, display: Display, clock: Clock) -> None:

@@ -26,7 +26,7 @@ Nodes = dict[str, Inputs]
 
 
 def fetch_nodes(options: ComfyOptions, *, key: str, place: str) -> Nodes:
-    """What the servers say of the workflow's nodes; that of the first one where they agree. Free.
+    """Ask the servers about the workflow's nodes; the answer is that of the first one where they agree. Free.
 
     Raises:
         ConfigError: No server answers, or one lacks a node or a model of the workflow.

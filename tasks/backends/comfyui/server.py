@@ -145,7 +145,7 @@ class ComfyServer:
         return parse_json_object(answer)
 
     async def _find_in_queue(self, prompt_id: str) -> tuple[bool, bool]:
-        """Whether it runs, and whether it waits."""
+        """Tell if it runs, and if it waits."""
         queue = await self._get("/queue")
         return _lists(queue.get("queue_running"), prompt_id), _lists(queue.get("queue_pending"), prompt_id)
 

@@ -13,7 +13,7 @@ from tasks.core.errors import ConfigError
 
 
 def check_model_page(context: BackendContext, options: OpenAIOptions, *, key: str) -> str | None:
-    """What the page says, for people; None where the server has no such page, as many small ones.
+    """Tell people what the page says; None where the server has no such page, as many small ones.
 
     Raises:
         ConfigError: The key is not accepted, the model is not there, or nobody answers.

@@ -85,8 +85,8 @@ class ReplicateBackend:
 
     def problems(self, job: Job) -> list[str]:
         """Inputs that the model would refuse, as far as its schema is known, and images that would be paid for and dropped."""
-        values, schema = self._inputs.build_planned(job), self._comparison.schema
-        return explain_several(values) + ([] if schema is None else schema.problems(values))
+        values = self._inputs.build_planned(job)
+        return explain_several(values) + (schema.problems(values) if (schema := self._comparison.schema) else [])
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the price table's; a price by time counts the usual time, at most the time-out."""
@@ -149,9 +149,8 @@ class ReplicateBackend:
         # A list of several outputs may be the frames of one image; only the schema tells.
         if len(set(find_addresses(answer.get("output")))) > 1:
             await self._schema.load()
-        schema = self._comparison.schema
-        lists_frames = schema is not None and schema.lists_frames
-        return parse_ended(answer, self._pricing, self._inputs.count_used(job, None), lists_frames=lists_frames)
+        frames = self._comparison.lists_frames
+        return parse_ended(answer, self._pricing, self._inputs.count_used(job, None), lists_frames=frames)
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
         """Fetch the image at the output's address."""

@@ -53,6 +53,11 @@ class Comparison:
     _added: dict[str, Any] = field(default_factory=dict)
     """Inputs that the service added to creates of this model by itself."""
 
+    @property
+    def lists_frames(self) -> bool:
+        """A list of outputs is the frames of one image, as far as the schema is known."""
+        return self.schema is not None and self.schema.lists_frames
+
     def learn(self, answer: Mapping[str, Any], sent: SentInput) -> None:
         """Take from the answer to an own create how the service writes it down."""
         # The model is answered under an internal name at times ("replicate-internal/...", captured 2024).

@@ -42,7 +42,7 @@ class UnansweredCreates:
         self._sent: dict[str, tuple[SentInput, Window | None]] = {}
         self._begun_us: dict[str, int | None] = {}
         self.ahead = timedelta(0)
-        """How far the service's `Date` was ahead of the time that it wrote on our predictions."""
+        """The lead of the service's `Date` over the time that it wrote on our predictions."""
 
     def get(self, job_id: str) -> tuple[SentInput, Window | None] | None:
         """The job's create and its window, which is None without a service's clock; None where another run sent it."""

@@ -32,7 +32,7 @@ FAILED, SUCCEEDED = "F", "s"
 
 @dataclass(frozen=True, slots=True)
 class _News:
-    """What a worker sends at once, until it knows that it was counted."""
+    """The part that a worker sends at once, until it knows that it was counted."""
 
     number: int
     ends: str
