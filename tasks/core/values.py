@@ -12,6 +12,8 @@ from tasks.core.errors import InputError
 YES = frozenset({"true", "1", "yes", "on"})
 DEEPEST = 64
 """Levels of one cell: what is deeper could be read here, but not where less of the stack is free."""
+MOST_CARRIED_CHARS = 2 * 1024**2
+"""Of a row's other columns and options: spelled as JSON they stay below the longest text of a ledger."""
 LONGEST_IDENTIFIER = 512
 """Characters of an id or a version; the ledger and its look-ups compare them."""
 
@@ -62,6 +64,22 @@ def find_carrying_problem(value: Any) -> str | None:
     if isinstance(value, str | int | float | None):
         return None
     return _find_depth_problem(value) or _find_json_failure(value, default=str)
+
+
+def find_weight_problem(parts: Iterable[Any]) -> str | None:
+    """Why what a row carries beside its prompt cannot be kept in a ledger; None where it can."""
+    weight = sum(_count_characters(part) for part in parts)
+    if weight <= MOST_CARRIED_CHARS:
+        return None
+    return f"carries {weight:,} characters beside its prompt, and {MOST_CARRIED_CHARS:,} are kept; leave columns out"
+
+
+def _count_characters(value: Any) -> int:
+    """Characters of all texts inside; the values were checked before, so none is nested without end."""
+    if isinstance(value, str):
+        return len(value)
+    own = sum(map(_count_characters, value)) if isinstance(value, dict) else 0
+    return own + sum(map(_count_characters, _list_inside(value)))
 
 
 def _find_depth_problem(value: Any) -> str | None:

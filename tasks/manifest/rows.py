@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.core.records import Problem, Prompt
-from tasks.core.values import find_carrying_problem
+from tasks.core.values import find_carrying_problem, find_weight_problem
 from tasks.manifest.cell_values import is_any_seed, parse_option_text, parse_size
 from tasks.manifest.columns import Cells, ColumnSorter, RawRow
 from tasks.manifest.odd_texts import note_odd_text
@@ -79,6 +79,8 @@ def _validate(row: RawRow, cells: Cells, file: str) -> Iterator[Prompt | Problem
         for name, value in cells.extra.items()
         if (reason := find_carrying_problem(value))
     ]
+    if not problems and (reason := find_weight_problem([cells.extra, cells.options, cells.known.get("backend_opts")])):
+        problems.append(Problem(file, row.line, None, reason))
     # Contradictions between values only where each of them is valid.
     if valid is not None and not problems:
         problems += [Problem(file, row.line, name, message) for name, message in _find_contradictions(valid)]

@@ -17,7 +17,7 @@ from tasks.core.records import JobState
 from tasks.core.safe_text import error_text
 from tasks.ledger.database.schema import MOST_RATING, VERDICTS, metadata
 
-MOST_TEXT_BYTES = 16 * 1024**2
+MOST_TEXT_CHARS = 16 * 1024**2
 """Longest text of a ledger; a manifest's cell, however it is spelled in JSON, stays below it."""
 MOST_INTEGER = 2**63 - 1
 LAST_INSTANT_US = 253_402_300_799_999_999
@@ -84,7 +84,7 @@ def _build_rule(column: Column[Any]) -> str:
         rule = f"typeof({name}) IN ('real', 'integer') AND {name} BETWEEN 0 AND {MOST_S}"
     else:
         # The cheap bounds first: a text of 200 MB is not even looked at.
-        rule = f"typeof({name}) = 'text' AND length({name}) <= {MOST_TEXT_BYTES}"
+        rule = f"typeof({name}) = 'text' AND length({name}) <= {MOST_TEXT_CHARS}"
         if name in _JSON:
             rule += f" AND ({name} = '{{}}' OR imagen_is_json(CAST({name} AS BLOB)))"
     return f"({name} IS NULL OR ({rule}))" if column.nullable else f"({rule})"
@@ -151,7 +151,7 @@ def _describe(column: Column[Any], kind: str) -> str:
     elif column.name in _JSON:
         wanted = "a JSON object"
     else:
-        wanted = f"a text of at most {MOST_TEXT_BYTES:,} bytes without NUL and broken characters"
+        wanted = f"a text of at most {MOST_TEXT_CHARS:,} characters without NUL and broken characters"
     found = {"integer": "a whole number", "real": "a broken number", "blob": "bytes"}.get(kind, f"a {kind}")
     return f"{found}, not {wanted}"
 

@@ -50,7 +50,7 @@ from tests.support.hostile_server import HOSTILE, HostileServer, forward_to, ser
 from tests.tasks.backends.test_presets import BYTES, GOOD, IMAGE, URL, VARIABLES, find_hosts
 
 SEED = int(os.environ.get("IMAGEN_FUZZ_SEED", "20261126"))
-ANSWERS = int(os.environ.get("IMAGEN_FUZZ_ANSWERS", "300"))
+ANSWERS = int(os.environ.get("IMAGEN_FUZZ_ANSWERS", "200"))
 ANSWERS_PER_BATCH = 5
 """Roughly."""
 HOSTILE_JOBS, JOBS = 3, 5
