@@ -105,11 +105,24 @@ async def test_values_are_offered(words: str, offered: str) -> None:
     assert offered in done.stdout.split(), done.stderr
 
 
+def ask_in_bash(home: Path, option: str) -> subprocess.CompletedProcess[str]:
+    """Call imagen with an option from a bash of its own."""
+    code = "from flows.cli import app; app(prog_name='imagen')"
+    environ = {"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
+    # A last command would take bash's place, and then there is no bash to be found.
+    asked = f'{sys.executable} -c "{code}" {option}; exit $?'
+    return subprocess.run(["bash", "-c", asked], env=environ, capture_output=True, text=True, check=False)
+
+
 def test_completion_is_installed_for_the_shell_that_asks(tmp_path: Path) -> None:
     """`imagen --install-completion` called by bash writes bash's completion into that user's home folder."""
-    code = "from flows.cli import app; app(prog_name='imagen')"
-    environ = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
-    asked = f'{sys.executable} -c "{code}" --install-completion; exit $?'
-    done = subprocess.run(["bash", "-c", asked], env=environ, capture_output=True, text=True, check=False)
+    done = ask_in_bash(tmp_path, "--install-completion")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "imagen" in (tmp_path / ".bashrc").read_text()
+
+
+def test_completion_is_printed_for_the_shell_that_asks(tmp_path: Path) -> None:
+    """`imagen --show-completion` called by bash prints it and writes nothing."""
+    done = ask_in_bash(tmp_path, "--show-completion")
+    assert (done.returncode, "complete" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert not list(tmp_path.iterdir())

@@ -30,7 +30,9 @@ ELSEWHERE = {
     "imagen export runs/prompts --format csv --to prompts-done.csv": "test_spreadsheet.py",
     "imagen plan prompts.jsonl --out runs/foxes": "test_plan.py",
     "imagen simulate": "test_simulate.py",
+    # The shell is found among the parent processes, and below `make`, `nohup` or a container there may be none.
     "imagen --install-completion": "test_completion.py",
+    "imagen --show-completion": "test_completion.py",
     "imagen run prompts.yaml --backend flux-schnell-replicate": "test_replicate.py",
     "imagen run prompts.yaml --backend gpt-image-openai": "test_images_apis.py",
     "imagen run prompts.yaml --backend flux-schnell-fal": "test_images_apis.py",
