@@ -324,7 +324,7 @@ def test_a_body_without_an_id_is_an_ordinary_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["x" * 3_000_000, ["x" * 1_500_000, {"y" * 600_000: 1}]])
 def test_a_row_that_no_ledger_keeps_is_refused(value: Any, tmp_path: Path) -> None:
     """What is carried along is bounded when it is read, because a ledger's texts are bounded when they are read."""
-    [(line, _, message)] = problems(tmp_path, "m.jsonl", row(photo=value))
+    [(line, _, message)] = problems(tmp_path, "m.json", f"[{row(photo=value)}]")
     assert line == 1
     assert "carries" in message
 
