@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,27 +24,14 @@ NOT_FOUND_STATUS, SIGNAL_STATUS = 127, 128
 PROC = Path("/proc")
 
 
-class Passing:
-    """Signals that came, and who has been told of each."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._came: list[int] = []
-        self._told: set[tuple[int, int]] = set()
-
-    def note(self, number: int, _: object) -> None:
-        """Handle a signal: a second one of a kind is told again, because it means to stop at once."""
-        self._told = {(pid, told) for pid, told in self._told if told != number}
-        self._came.append(number)
-
-    def tell(self) -> None:
-        """Send what came to each process below that catches it and has not been told."""
-        for number in dict.fromkeys(self._came):
-            for pid in find_descendants(os.getpid()):
-                if (pid, number) not in self._told and does_catch(pid, number):
-                    self._told.add((pid, number))
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, number)
+def tell_processes(came: Iterable[int], told: set[tuple[int, int]]) -> None:
+    """Send each signal that came to every process below that catches it, and note it in `told` by pid and signal."""
+    for number in dict.fromkeys(came):
+        for pid in find_descendants(os.getpid()):
+            if (pid, number) not in told and does_catch(pid, number):
+                told.add((pid, number))
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
 
 def find_descendants(top: int) -> list[int]:
@@ -72,16 +60,23 @@ def does_catch(pid: int, number: int) -> bool:
 
 def main(command: list[str]) -> int:
     """Run a command to its end and return its exit status."""
-    passing = Passing()
+    came: list[int] = []
+    told: set[tuple[int, int]] = set()
+
+    def note(number: int, _: object) -> None:
+        # A second one of a kind is told again, because it means to stop at once.
+        told.difference_update([pair for pair in told if pair[1] == number])
+        came.append(number)
+
     for number in SIGNALS:
-        signal.signal(number, passing.note)
+        signal.signal(number, note)
     try:
         program = subprocess.Popen(command)  # noqa: S603  what the container was started with
     except OSError as exc:
         sys.stderr.write(f"{command[0]}: {exc.strerror}\n")
         return NOT_FOUND_STATUS
     while True:
-        passing.tell()
+        tell_processes(came, told)
         # Of all children: the first process inherits those of processes that ended.
         ended, status = os.waitpid(-1, os.WNOHANG)
         if ended == program.pid:
