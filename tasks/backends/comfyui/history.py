@@ -37,9 +37,15 @@ class SavedFile:
 
 
 def find_entry(history: Mapping[str, Any], prompt_id: str) -> Mapping[str, Any] | None:
-    """The prompt's entry; None where there is none that can be read."""
+    """The prompt's entry; None where there is none.
+
+    Raises:
+        ValueError: There is one, and it cannot be read.
+    """
     entry = history.get(prompt_id)
-    return entry if isinstance(entry, Mapping) else None
+    if prompt_id in history and not isinstance(entry, Mapping):
+        raise ValueError("the prompt's entry in the history cannot be read")
+    return entry
 
 
 def find_files(entry: Mapping[str, Any], nodes: Collection[str] | None) -> list[SavedFile]:

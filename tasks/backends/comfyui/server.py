@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.client.answers import parse_json_object
+from tasks.backends.client.answers import parse_json, parse_json_object
 from tasks.backends.client.calls import HttpCalls, build_refusal, require_free_answer
 from tasks.backends.client.transport import MOST_BYTES, MOST_IMAGE_BYTES, TooLarge
 from tasks.backends.comfyui.graph import FOLDER
@@ -78,7 +78,11 @@ class ComfyServer:
             BatchStopped: The key is no longer accepted.
             httpx.HTTPError: No answer, or one that says nothing; asking again is free.
         """
-        return find_entry(await self._get(f"/history/{prompt_id}"), prompt_id)
+        history = await self._get(f"/history/{prompt_id}")
+        try:
+            return find_entry(history, prompt_id)
+        except ValueError as exc:
+            raise httpx.DecodingError(str(exc)) from exc
 
     async def is_queued(self, prompt_id: str) -> bool:
         """True if the prompt waits or runs.
@@ -112,10 +116,14 @@ class ComfyServer:
         """True if the output folder holds the file.
 
         Raises:
-            httpx.HTTPError: No answer.
+            httpx.HTTPError: No answer, or one that says nothing.
         """
         async with self._calls.http.stream("GET", "/view", params=file.query) as answer:
-            return answer.is_success
+            # Only 404 says that there is none; any other refusal says nothing about the file.
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                return False
+            answer.raise_for_status()
+            return True
 
     async def cancel(self, prompt_id: str) -> None:
         """Take the prompt out of the queue, or interrupt it while it runs; an ended one is left alone.
@@ -142,7 +150,14 @@ class ComfyServer:
         answer = await self._calls.http.get(path)
         detail = self.error_text(answer.reason_phrase or answer.status_code)
         require_free_answer(answer, service=SERVICE, key_env=self._key_env, detail=detail)
-        return parse_json_object(answer)
+        try:
+            body = parse_json(answer)
+        except ValueError:
+            body = None
+        # Taken for an empty answer, a page of a proxy would prove that the server has no such prompt.
+        if not isinstance(body, dict):
+            raise httpx.DecodingError("the answer cannot be read", request=answer.request)
+        return body
 
     async def _find_in_queue(self, prompt_id: str) -> tuple[bool, bool]:
         """Tell if it runs, and if it waits."""
@@ -154,10 +169,18 @@ class ComfyServer:
 
 
 def _lists(entries: Any, prompt_id: str) -> bool:
-    """True if a part of the queue holds the prompt: each entry is `[number, id, graph, ...]`."""
-    return isinstance(entries, list) and any(
-        isinstance(entry, list) and len(entry) > 1 and entry[1] == prompt_id for entry in entries
-    )
+    """True if a part of the queue holds the prompt: each entry is `[number, id, graph, ...]`.
+
+    Raises:
+        httpx.DecodingError: An entry cannot be read, and it may be the prompt's.
+    """
+    ids = [
+        entry[1] if isinstance(entry, list) and len(entry) > 1 else None
+        for entry in (entries if isinstance(entries, list) else [None])
+    ]
+    if prompt_id not in ids and not all(isinstance(found, str) for found in ids):
+        raise httpx.DecodingError("the server's queue cannot be read")
+    return prompt_id in ids
 
 
 def _read_refusal(body: Mapping[str, Any]) -> str:

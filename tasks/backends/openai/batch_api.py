@@ -6,7 +6,7 @@ Source: openai-python 3.57.0, types/batch.py and types/batch_create_params.py, a
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from tasks.backends.client.answers import parse_json_object
 from tasks.backends.client.calls import require_free_answer
 from tasks.backends.openai.api import ImagesApi, read_error
 from tasks.core.errors import Ambiguous, NotCreated, OutputGone
+from tasks.core.values import parse_identifier, parse_number
 
 # The endpoint inside a batch is OpenAI's own path, whatever the base of the instance is.
 ENDPOINT = "/v1/images/generations"
@@ -25,6 +26,10 @@ MARK = "imagen"
 """Key of our metadata: what bears it was created by this program."""
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 PAGE = 100
+MOST_PAGES = 1_000
+"""Of one look: 100,000 batches in the time that a look-up covers are no list of batches."""
+EARLIEST_S, LATEST_S = 1e9, 1e11
+"""Instants in seconds since 1970 of a batch, which the API has had since 2024; others are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,27 +118,25 @@ class BatchApi:
         await self._http.get("/batches", params={"limit": 1})
 
     async def created_since(self, since: datetime) -> list[dict[str, Any]]:
-        """Batches of this program that were created at or after an instant, the newest first; free.
+        """Batches that may be of this program and were created at or after an instant, the newest first; free.
 
         Raises:
-            httpx.HTTPError, BatchStopped: As `get`.
+            httpx.HTTPError, BatchStopped: As `get`; also where the list has no end, or an entry cannot be read.
         """
         found: list[dict[str, Any]] = []
         after: str | None = None
-        while True:
+        for _ in range(MOST_PAGES):
             query = {"limit": PAGE} | ({} if after is None else {"after": after})
-            page = self._free(await self._http.get("/batches", params=query), "data")
-            for batch in page["data"]:
-                # The list comes newest first, so everything that follows is older too.
-                if (batch.get("created_at") or 0) < since.timestamp():
-                    return found
-                # Other programs use the same key, and their batches are none of ours.
-                if MARK in (batch.get("metadata") or {}):
-                    found.append(batch)
-            # An empty page that claims more would be asked for without end.
-            if not page.get("has_more") or not page["data"]:
+            page, has_more = _parse_page(await self._http.get("/batches", params=query), self._free)
+            found += [batch for batch in page if may_be_since(batch, since) and _may_be_ours(batch)]
+            # The list comes newest first, so what follows is older too; one odd time among others ends nothing.
+            if not has_more or not any(may_be_since(batch, since) for batch in page):
                 return found
-            after = page["data"][-1]["id"]
+            # A page that says of itself that it follows would be asked for again and again.
+            if page[-1]["id"] == after:
+                break
+            after = page[-1]["id"]
+        raise httpx.DecodingError("the list of batches has no end")
 
     async def custom_ids(self, file_id: str) -> frozenset[str]:
         """The names of the lines in a batch's input file; free.
@@ -143,7 +146,14 @@ class BatchApi:
         """
         answer = await self._http.get(f"/files/{file_id}/content")
         self._require(answer)
-        return frozenset(str(json.loads(line)["custom_id"]) for line in answer.content.splitlines() if line.strip())
+        try:
+            names = [json.loads(line)["custom_id"] for line in answer.content.splitlines() if line.strip()]
+        except (ValueError, TypeError, KeyError, RecursionError) as exc:
+            raise httpx.DecodingError("the file of a batch cannot be read") from exc
+        # A file without the names would prove that no job stands in it, and all of them would be paid for again.
+        if not names or not all(isinstance(name, str) for name in names):
+            raise httpx.DecodingError("the file of a batch names no jobs")
+        return frozenset(names)
 
     async def download(self, file_id: str, path: Path) -> None:
         """Write a file's content to `path`, piece by piece; free.
@@ -176,6 +186,40 @@ class BatchApi:
             else self._images.calls.error_text(read_error(parse_json_object(answer)).get("message"))
         )
         require_free_answer(answer, service=self._images.service, key_env=self._key_env, detail=detail)
+
+
+def may_be_since(batch: Mapping[str, Any], since: datetime) -> bool:
+    """True unless the batch was certainly created before an instant: one whose time cannot be read may be the one."""
+    created_s = parse_number(batch.get("created_at"), most=LATEST_S)
+    return created_s is None or created_s < EARLIEST_S or created_s >= since.timestamp()
+
+
+def _may_be_ours(batch: Mapping[str, Any]) -> bool:
+    """True unless another program's: several use the same key, and their files are not to be read."""
+    if isinstance(metadata := batch.get("metadata"), dict) and metadata:
+        return MARK in metadata
+    # What we wrote may have been lost from the answer; batches of texts are nobody's of ours.
+    endpoint = batch.get("endpoint")
+    return not isinstance(endpoint, str) or endpoint == ENDPOINT
+
+
+def _parse_page(
+    answer: httpx.Response, read: Callable[[httpx.Response, str], dict[str, Any]]
+) -> tuple[list[dict[str, Any]], bool]:
+    """The batches of a page, and whether another one follows.
+
+    Raises:
+        httpx.HTTPError, BatchStopped: It does not tell.
+    """
+    body = read(answer, "data")
+    page, has_more = body["data"], body.get("has_more")
+    # An entry that cannot be read may be the batch that is looked for, and an empty page with more after it has no end.
+    is_whole = isinstance(page, list) and all(
+        isinstance(batch, dict) and isinstance(batch.get("id"), str) and parse_identifier(batch["id"]) for batch in page
+    )
+    if not is_whole or not isinstance(has_more, bool) or (has_more and not page):
+        raise httpx.DecodingError("the list of batches cannot be read", request=answer.request)
+    return page, has_more
 
 
 async def _write(path: Path, parts: AsyncIterator[bytes]) -> None:

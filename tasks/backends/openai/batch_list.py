@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.openai.batch_api import BatchApi
+from tasks.backends.openai.batch_api import BatchApi, may_be_since
 from tasks.core.clock import Clock
 from tasks.core.errors import Ambiguous
 from tasks.core.retry import retry_look
@@ -63,7 +63,7 @@ class BatchList:
             if last is None or last.begun_s < asked_at_s or last.since > since:
                 earliest = since if last is None else min(since, last.since)
                 last = self._last = await self._look(earliest)
-            return [batch for batch in last.batches if (batch.get("created_at") or 0) >= since.timestamp()]
+            return [batch for batch in last.batches if may_be_since(batch, since)]
 
     async def _look(self, since: datetime) -> _Look:
         begun_s, ask = self._clock.monotonic_s(), retry_look(httpx.HTTPError, self._clock.sleep)

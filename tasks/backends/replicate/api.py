@@ -123,7 +123,7 @@ class ReplicateApi:
     ) -> AsyncIterator[list[dict[str, Any]]]:
         """Pages of predictions created at or after an instant, perhaps before another one, the newest first.
 
-        Entries without a readable id are left out.
+        An entry that is no object is an empty one here: left out, it would prove that its prediction does not exist.
 
         Raises:
             httpx.HTTPError: As `get`; also where the list never ends.
@@ -136,7 +136,7 @@ class ReplicateApi:
         while url:
             read.add(url)
             page = self._read(await self._http.get(url), "results", list)
-            yield [entry for entry in page["results"] if isinstance(entry, dict) and is_id(entry.get("id"))]
+            yield [entry if isinstance(entry, dict) else {} for entry in page["results"]]
             url = self._get_next(page)
             # A page that names one that was read already would be followed for ever.
             if url in read or len(read) >= MOST_PAGES:
@@ -144,13 +144,14 @@ class ReplicateApi:
 
     def _get_next(self, page: Mapping[str, Any]) -> str | None:
         """The address of the page that follows; the token goes nowhere else, also not to the host without encryption."""
-        url = page.get("next")
-        if not url:
+        url = page.get("next", "")
+        # Nothing but null ends the list: where `next` is gone, or is something else, more may follow.
+        if url is None:
             return None
         try:
             # The token goes with every request, so a `next` at another host must not be followed.
             is_ours = get_origin(httpx.URL(url)) == get_origin(self._http.base_url)
-        except (TypeError, httpx.InvalidURL):
+        except (TypeError, ValueError, httpx.InvalidURL):
             is_ours = False
         if not is_ours:
             raise httpx.DecodingError(f"the list goes on somewhere else ({self._calls.error_text(url)})")

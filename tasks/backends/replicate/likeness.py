@@ -12,6 +12,9 @@ from tasks.backends.replicate.input_schema import InputSchema
 from tasks.backends.replicate.options import ModelReference
 from tasks.core.identity import to_canonical_json
 
+MOST_NUMBER = 2**64
+"""Seeds are the largest inputs that there are."""
+
 
 class Likeness(Enum):
     """The result of comparing a listed prediction with what was sent."""
@@ -61,7 +64,8 @@ class Comparison:
     def learn(self, answer: Mapping[str, Any], sent: SentInput) -> None:
         """Take from the answer to an own create how the service writes it down."""
         # The model is answered under an internal name at times ("replicate-internal/...", captured 2024).
-        self.names.add(get_model_name(answer))
+        if name := get_model_name(answer):
+            self.names.add(name)
         listed = answer.get("input")
         if isinstance(listed, dict):
             self._added |= {name: value for name, value in listed.items() if name not in sent.values}
@@ -72,37 +76,40 @@ class Comparison:
 
     def compare(self, answer: Mapping[str, Any], sent: SentInput) -> Likeness:
         """Compare a listed prediction with `sent`."""
-        is_known_name = self.is_known(get_model_name(answer))
+        name = get_model_name(answer)
+        is_other_name = bool(name) and not self.is_known(name)
         # Once own creates were answered, the names are known, and any other name is another model.
-        if (self.names and not is_known_name) or self._is_other_version(answer.get("version")):
+        if (self.names and is_other_name) or self._is_other_version(answer.get("version")):
             return Likeness.OTHER
-        likeness = self._compare_input(answer, sent)
-        return Likeness.UNSURE if likeness is Likeness.SAME and not is_known_name else likeness
+        # An unreadable value of what may be our model may be ours; under a stranger's name it is one more difference.
+        odd = Likeness.OTHER if is_other_name else Likeness.UNSURE
+        likeness = self._compare_input(answer, sent, odd)
+        return likeness if self.is_known(name) else min(likeness, Likeness.UNSURE, key=_WORST.index)
 
-    def _compare_input(self, answer: Mapping[str, Any], sent: SentInput) -> Likeness:
+    def _compare_input(self, answer: Mapping[str, Any], sent: SentInput, odd: Likeness) -> Likeness:
         listed = answer.get("input")
         # An hour after its creation the input is gone, and an empty one is as good as none.
         if answer.get("data_removed") or not isinstance(listed, dict) or not listed:
             return Likeness.UNSURE
-        # Every value that was sent has to be there. The job's seed is among them, so an equal input is hardly ever a
-        # stranger's.
-        if any(name not in listed or not is_same(listed[name], value) for name, value in sent.values.items()):
-            return Likeness.OTHER
         if any(name not in listed for name in sent.unknown):
             return Likeness.OTHER
-        further = listed.keys() - sent.values.keys() - sent.unknown
-        return min((self._judge(name, listed[name]) for name in further), key=_WORST.index, default=Likeness.SAME)
+        # Every value that was sent has to be there. The job's seed is among them, so an equal input is hardly ever a
+        # stranger's.
+        found = [_compare_value(name, listed, value, odd) for name, value in sent.values.items()]
+        found += [self._judge(name, listed[name], odd) for name in listed.keys() - sent.values.keys() - sent.unknown]
+        return min(found, key=_WORST.index, default=Likeness.SAME)
 
     # The service may add the defaults of the model to what was sent.
-    def _judge(self, name: str, value: Any) -> Likeness:
+    def _judge(self, name: str, value: Any, odd: Likeness) -> Likeness:
         """Judge an input that we did not send: a default says nothing; any other value is somebody else's."""
         if value is None or (name in self._added and is_same(self._added[name], value)):
             return Likeness.SAME
         # An input that the schema does not know may be one that the service adds by itself.
         if self.schema is None or name not in self.schema.names:
             return Likeness.UNSURE
-        is_default = name in self.schema.defaults and is_same(self.schema.defaults[name], value)
-        return Likeness.SAME if is_default else Likeness.OTHER
+        if name not in self.schema.defaults:
+            return Likeness.OTHER
+        return _compare_value(name, {name: value}, self.schema.defaults[name], odd)
 
     def _is_other_version(self, version: object) -> bool:
         # "hidden" and "dp-..." stand for a version that the service keeps to itself (captured answers of 2024-2026).
@@ -113,9 +120,31 @@ class Comparison:
 _WORST = (Likeness.OTHER, Likeness.UNSURE, Likeness.SAME)
 
 
+_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
 def get_model_name(answer: Mapping[str, Any]) -> str:
-    """`owner/name` of a prediction, without its version."""
-    return str(answer.get("model") or "").partition(":")[0]
+    """`owner/name` of a prediction, without its version; empty where that cannot be read."""
+    model = answer.get("model")
+    name = model.partition(":")[0] if isinstance(model, str) else ""
+    return name if _NAME.fullmatch(name) else ""
+
+
+def _compare_value(name: str, listed: Mapping[str, Any], expected: Any, odd: Likeness) -> Likeness:
+    """Compare one listed input; `odd` for one that is no value of its kind, and so may have been any."""
+    if name not in listed:
+        # Inputs may be left out, so one more or less is another create; none is made without its prompt.
+        return odd if name == "prompt" else Likeness.OTHER
+    if is_same(listed[name], expected):
+        return Likeness.SAME
+    return Likeness.OTHER if _get_kind(listed[name]) == _get_kind(expected) else odd
+
+
+def _get_kind(value: Any) -> str:
+    if isinstance(value, int | float):
+        # Infinity, NaN and 10^30 are JSON to Python, and no input of any model.
+        return "number" if abs(value) < MOST_NUMBER else "no number"
+    return type(value).__name__
 
 
 def is_same(one: Any, other: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.replicate.api import ReplicateApi
+from tasks.backends.replicate.api import ReplicateApi, is_id
 from tasks.backends.replicate.likeness import Comparison, Likeness, SentInput, get_model_name
 from tasks.backends.replicate.predictions import parse_created
 
@@ -53,15 +53,17 @@ class Wanted:
 class Seen:
     """The findings of one sweep about one input."""
 
-    same: list[dict[str, Any]] = field(default_factory=list)
+    same: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By id: pages that shift while they are read show a prediction twice."""
     unsure: dict[str, datetime | None] = field(default_factory=dict)
     """Ids of predictions that may be it, and when they were created."""
 
     def take(self, answer: dict[str, Any], likeness: Likeness) -> None:
         """Note a listed prediction."""
-        if likeness is Likeness.SAME:
-            self.same.append(answer)
-        elif likeness is Likeness.UNSURE:
+        if likeness is Likeness.SAME and is_id(answer["id"]):
+            self.same[answer["id"]] = answer
+        # One that has no id can neither be adopted nor be told from ours.
+        elif likeness is not Likeness.OTHER:
             self.unsure[answer["id"]] = parse_created(answer).created_at
 
 
@@ -101,22 +103,32 @@ async def read_list(
     comparisons = list({id(wanted.comparison): wanted.comparison for wanted in inputs}.values())
     others: defaultdict[str, list[str]] = defaultdict(list)
     bare: list[str] = []
-    is_whole = True
+    is_whole, unnamed = True, 0
     await turn()
     try:
         async for page in api.list_created(since - SKEW):
             for answer in page:
-                name = get_model_name(answer)
-                if len(others[name]) < IDS_PER_NAME and not all(found.is_known(name) for found in comparisons):
-                    others[name].append(answer["id"])
-                if not _shows_input(answer):
-                    bare.append(answer["id"])
+                if is_id(answer.get("id")):
+                    _note_id(answer, comparisons, others, bare)
+                else:
+                    unnamed += 1
+                    answer["id"] = f"?{unnamed}"
                 for wanted in _find_possible(answer, by_prompt, inputs):
                     seen[wanted.key].take(answer, wanted.comparison.compare(answer, wanted.sent))
             await turn()
     except httpx.DecodingError:  # it has no end, or goes on elsewhere: what it has shown is there all the same
         is_whole = False
     return Reading(seen, others, bare, is_whole)
+
+
+def _note_id(
+    answer: dict[str, Any], comparisons: Iterable[Comparison], others: dict[str, list[str]], bare: list[str]
+) -> None:
+    name = get_model_name(answer)
+    if name and len(others[name]) < IDS_PER_NAME and not all(found.is_known(name) for found in comparisons):
+        others[name].append(answer["id"])
+    if not _shows_input(answer):
+        bare.append(answer["id"])
 
 
 def take_answer(reading: Reading, answer: dict[str, Any], inputs: Collection[Wanted]) -> None:
@@ -138,4 +150,5 @@ def _find_possible(
     if not _shows_input(answer):  # its data is gone, so it may be any of them
         return inputs
     prompt = answer["input"].get("prompt")
-    return by_prompt.get(prompt, ()) if prompt is None or isinstance(prompt, str) else inputs
+    # Without a prompt that can be read it may be any of them too.
+    return by_prompt.get(prompt, ()) if isinstance(prompt, str) else inputs

@@ -167,7 +167,8 @@ class LostCreates:
             await self._turn()
             # What cannot be asked now is asked in the next sweep; until then it stays in doubt.
             with suppress(httpx.HTTPError, OutputGone):
-                self._answers[prediction_id] = await self._api.get(prediction_id)
+                # Whatever id the answer gives itself, it is about the one that was asked for.
+                self._answers[prediction_id] = await self._api.get(prediction_id) | {"id": prediction_id}
         # Only what the list still shows is kept, so that this does not grow.
         self._answers = {name: self._answers[name] for name in free & self._answers.keys()}
         return list(self._answers.values())
@@ -179,8 +180,8 @@ class LostCreates:
     async def _settle(self, group: list[_Lost], seen: Seen, begun_s: float, *, is_whole: bool) -> None:
         """Give the free predictions of one input to the lost creates of that input, one to one."""
         known = group[0].known
-        taken = await find_taken(known, [*(answer["id"] for answer in seen.same), *seen.unsure])
-        free = [answer for answer in seen.same if answer["id"] not in taken and answer["id"] not in self._assigned]
+        taken = await find_taken(known, [*seen.same, *seen.unsure])
+        free = [answer for name, answer in seen.same.items() if name not in taken | self._assigned]
         # In the order of their creation and of their sends, so that the likeliest pairs meet; any pairing is right.
         free.sort(key=lambda answer: str(answer.get("created_at")))
         waiting = sorted((lost for lost in group if not lost.found.done()), key=lambda lost: lost.since)

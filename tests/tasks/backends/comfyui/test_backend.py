@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tasks.backends.base import Backend
 from tasks.backends.comfyui.backend import ComfyBackend
 from tasks.backends.conformance.steps import build_square
 from tasks.backends.conformance.subject import build_context
-from tasks.core.errors import ConfigError, JobError, Transient
+from tasks.core.errors import Ambiguous, ConfigError, JobError, Transient
 from tasks.core.records import Prediction
 from tasks.store.references import find_reference
 from tests.support.fakes import comfyui
@@ -184,6 +185,36 @@ async def test_a_lost_submit_is_found_in_queue_history_and_folder(server: ComfyU
     assert len(server.created) == 1
     await backend.close()
     await other.close()
+
+
+ODD_ANSWERS = {
+    "/history": [b"<html>", b"[]", b"null", b'{"PROMPT": null}', b'{"PROMPT": [1]}'],
+    "/queue": [
+        *(b"", b"{}", b'{"queue_running": []}', b'{"queue_running": {}, "queue_pending": []}'),
+        *(b'{"queue_running": [null], "queue_pending": []}', b'{"queue_running": [[1, null]], "queue_pending": []}'),
+    ],
+}
+
+
+@pytest.mark.parametrize(("path", "body"), [(path, body) for path, bodies in ODD_ANSWERS.items() for body in bodies])
+async def test_an_answer_that_cannot_be_read_proves_no_loss(path: str, body: bytes) -> None:
+    """Where a prompt costs money, it is not sent again because a page or a broken queue does not name it."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith(path):
+            return httpx.Response(200, content=body.replace(b"PROMPT", request.url.path.rpartition("/")[2].encode()))
+        empty: dict[str, Any] = {"queue_running": [], "queue_pending": []} if request.url.path == "/queue" else {}
+        return httpx.Response(404 if request.url.path == "/view" else 200, json=empty)
+
+    instance = comfyui.instance("http://127.0.0.1:1", price_usd=0.5)
+    backend = open_backend(instance)
+    assert isinstance(backend, ComfyBackend)
+    backend._pool.servers[0]._calls.http = httpx.AsyncClient(
+        base_url="http://127.0.0.1:1", transport=httpx.MockTransport(respond)
+    )
+    with pytest.raises(Ambiguous):
+        await backend.find(make_instance_job(instance), since=LONG_AGO, known=())
+    await backend.close()
 
 
 async def test_another_batch_has_other_ids(server: ComfyUI) -> None:

@@ -37,6 +37,15 @@ CASES: dict[str, tuple[dict[str, Any], ModelReference, Likeness]] = {
     "not in the schema": (listed({**WHOLE, "more": 1}), SCHNELL, Likeness.UNSURE),
     "no input": (listed(None), SCHNELL, Likeness.UNSURE),
     "data removed": (listed({}, data_removed=True), SCHNELL, Likeness.UNSURE),
+    "a prompt that is no text": (listed({**WHOLE, "prompt": {"a": 1}}), SCHNELL, Likeness.UNSURE),
+    "a prompt that is null": (listed({**WHOLE, "prompt": None}), SCHNELL, Likeness.UNSURE),
+    "no prompt": (listed({"seed": 7}), SCHNELL, Likeness.UNSURE),
+    "no prompt and another seed": (listed({"seed": 8}), SCHNELL, Likeness.OTHER),
+    "a seed that is none": (listed({**WHOLE, "seed": 10**400}), SCHNELL, Likeness.UNSURE),
+    "a seed that is no number": (listed({**WHOLE, "seed": float("nan")}), SCHNELL, Likeness.UNSURE),
+    "a default that is no value": (listed({**WHOLE, "go_fast": [None]}), SCHNELL, Likeness.UNSURE),
+    "an odd prompt of a strange model": (listed({**WHOLE, "prompt": 1}, model="a/b"), SCHNELL, Likeness.OTHER),
+    "a model that is no name": (listed(WHOLE, model="/etc/passwd"), SCHNELL, Likeness.UNSURE),
     "another model": (listed(WHOLE, model="black-forest-labs/flux-dev"), SCHNELL, Likeness.UNSURE),
     "a name of the service": (listed(WHOLE, model=INTERNAL), SCHNELL, Likeness.UNSURE),
     "a version in its name": (listed(WHOLE, model=f"{SCHNELL.name}:{A_VERSION}"), SCHNELL, Likeness.SAME),
@@ -66,6 +75,17 @@ def test_another_name_counts_once_own_creates_were_answered_with_it() -> None:
     assert comparison.compare(listed(WHOLE, model=INTERNAL), SENT) is Likeness.SAME
     assert comparison.compare(listed(WHOLE), SENT) is Likeness.SAME
     assert comparison.compare(listed(WHOLE, model="black-forest-labs/flux-dev"), SENT) is Likeness.OTHER
+
+
+@pytest.mark.parametrize("model", [None, "", 7, {"a": 1}, "..", "http://x/y"])
+def test_a_name_that_cannot_be_read_is_neither_learned_nor_another_model(model: Any) -> None:
+    """One broken answer must not make every lost prediction a stranger's, to be paid for again."""
+    comparison = Comparison(SCHNELL, SCHEMA)
+    comparison.learn(listed(WHOLE, model=model), SENT)
+    assert comparison.compare(listed(WHOLE, model=INTERNAL), SENT) is Likeness.UNSURE
+    comparison.learn(listed(WHOLE), SENT)
+    assert comparison.compare(listed(WHOLE, model=model), SENT) is Likeness.UNSURE
+    assert comparison.compare(listed({**WHOLE, "seed": 8}, model=model), SENT) is Likeness.OTHER
 
 
 def test_inputs_that_the_service_adds_by_itself_are_learned() -> None:

@@ -166,6 +166,8 @@ async def test_a_create_under_way_may_be_the_other_one() -> None:
         {"input": None},
         {"model": "replicate-internal/flux"},
         {"input": {"prompt": "fox", "seed": 1}},
+        {"input": {"prompt": ["fox"]}},
+        {"model": {"name": MODEL}},
     ],
 )
 async def test_what_cannot_be_told_apart_is_held(fields: dict[str, Any]) -> None:
@@ -174,6 +176,31 @@ async def test_what_cannot_be_told_apart_is_held(fields: dict[str, Any]) -> None
     [problem] = await find_all(account, "fox")
     assert isinstance(problem, Ambiguous)
     assert await find_all(account, "fox", known=Known({"a"})) == [None]
+
+
+@pytest.mark.parametrize("broken", [{}, {"id": None}, {"id": {"a": 1}}, {"id": 7}, {"id": "../x"}, {"id": "x" * 1000}])
+async def test_an_entry_without_an_id_is_no_proof_that_nothing_was_made(broken: dict[str, Any]) -> None:
+    """It may be the lost prediction; it is somebody else's only where its input says so."""
+    nameless = entry("a", "fox") | {"id": None} | broken if broken else {}
+    fox, owl = await find_all(Account(FakeClock(), [nameless]), "fox", "owl")
+    assert isinstance(fox, Ambiguous)
+    assert isinstance(owl, Ambiguous) == (not broken)
+
+
+async def test_an_answer_that_gives_itself_another_id_is_about_the_one_asked_for() -> None:
+    """A list shows a prediction without its input, and its own answer has the input but an odd id."""
+
+    class Renaming(Account):
+        async def get(self, prediction_id: str) -> dict[str, Any]:
+            return entry("a", "fox") | {"id": {"id": []}}
+
+    assert await find_all(Renaming(FakeClock(), [entry("a", "fox", input=None)]), "fox") == ["a"]
+
+
+async def test_a_prediction_that_two_pages_show_is_given_out_once() -> None:
+    """Pages shift while they are read: one prediction is never two jobs' image."""
+    account = Account(FakeClock(), [entry("a", "fox"), entry("a", "fox")])
+    assert await find_all(account, "fox", "fox") == ["a", None]
 
 
 async def test_a_name_of_the_services_own_is_learned_from_the_list() -> None:
