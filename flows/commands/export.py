@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -41,12 +41,39 @@ ShardMb = Annotated[
     int, typer.Option("--shard-mb", metavar="N", help="Maximum size of a tar shard in MB.", callback=in_range(1))
 ]
 
+Picked = Annotated[bool, typer.Option("--picked", help="Only images that a review picked. Short for --verdict pick.")]
+VerdictOption = Annotated[
+    Literal["pick", "reject", "none"] | None,
+    typer.Option("--verdict", help="Only images with this verdict of a review. none: not judged."),
+]
+Ids = Annotated[
+    str | None,
+    typer.Option(
+        "--ids",
+        metavar="FILE",
+        help="Only these: a file with a row id, job_id or image file on each line. - is standard input.",
+        callback=expand_path,
+    ),
+]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="EXPR",
+        help="Only rows for which this is true, in SQLite's language, over the columns of the table and the manifest.",
+    ),
+]
+
 
 def command(
     folder: options.Folder,
     format: Format,  # noqa: A002  the option's name
     to: To = None,
     overwrite: Overwrite = False,
+    picked: Picked = False,
+    verdict: VerdictOption = None,
+    ids: Ids = None,
+    where: Where = None,
     raw_cells: RawCells = False,
     shard_images: ShardImages = 10_000,
     shard_mb: ShardMb = 1_000,
@@ -60,16 +87,29 @@ def command(
     import asyncio
     import sys
 
+    from flows.cli_support.id_lists import read_id_list
+    from tasks.core.errors import InputError
     from tasks.core.safe_text import dump_json, escape_lines
     from tasks.metadata.exports.export import STDOUT, export_batch
+    from tasks.metadata.exports.selection import Selection
     from tasks.metadata.exports.webdataset import ShardLimits
     from tasks.store.output import parse_local_path, parse_output
 
+    if picked and verdict not in {None, "pick"}:
+        raise InputError(f"--picked is --verdict pick; leave one of --picked and --verdict {verdict} out")
+    names = None if ids is None else read_id_list(ids)
+    # An empty list would export everything or nothing, and either may be what nobody meant.
+    if names == []:
+        raise InputError(f"{ids}: names no image; write a row id, job_id or image file on each line")
+    selection = Selection(verdict="pick" if picked else verdict, ids=names, where=where)
     # A megabyte is 1,000,000 bytes here, as storage is sold.
     limits = ShardLimits(samples=shard_images, bytes=shard_mb * 1_000_000)
     target = None if to is None else parse_local_path(to)
     out = parse_output(folder)
-    done = asyncio.run(export_batch(out, format, target, overwrite=overwrite, limits=limits, raw_cells=raw_cells))
+    exporting = export_batch(
+        out, format, target, overwrite=overwrite, limits=limits, raw_cells=raw_cells, selection=selection
+    )
+    done = asyncio.run(exporting)
     # Where the table itself went to standard output, it stays alone there.
     # A table on standard output is for a program, and a line of ours would be taken for a row of it.
     file = sys.stderr if target == STDOUT else sys.stdout

@@ -50,20 +50,14 @@ def command(
     Example: imagen pick runs/foxes --ids chosen.txt
     """
     import asyncio
-    import sys
-    from pathlib import Path
 
-    from tasks.core.errors import InputError
+    from flows.cli_support.id_lists import read_id_list
     from tasks.core.safe_text import dump_json
     from tasks.core.text import format_count
-    from tasks.report.review.judging import get_login, judge_ids, read_ids
+    from tasks.report.review.judging import get_login, judge_ids
     from tasks.store.output import parse_output
 
-    try:
-        text = sys.stdin.read() if ids == "-" else Path(ids).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise InputError(f"{ids}: cannot be read ({getattr(exc, 'strerror', None) or exc})") from None
-    names = read_ids(text.splitlines())
+    names = read_id_list(ids)
     said = None if verdict == "none" else verdict
     number = asyncio.run(
         judge_ids(parse_output(folder), names, reviewer=reviewer or get_login(), verdict=said, rating=rating, note=note)

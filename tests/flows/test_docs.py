@@ -47,6 +47,8 @@ ELSEWHERE = {
     "imagen gallery runs/foxes --open": "test_gallery.py",
     "imagen review": "../tasks/report/review/test_server.py",
     "imagen pick runs/foxes --ids -": "../tasks/report/review/test_judging.py",
+    "imagen export runs/foxes --format parquet --to picked.parquet --picked": "../tasks/metadata/exports/test_selection.py",
+    "imagen export runs/foxes --format webdataset --to shards --ids": "../tasks/metadata/exports/test_selection.py",
     "imagen pick runs/foxes --verdict reject": "../tasks/report/review/test_judging.py",
     "imagen reroll runs/foxes --rejected": "test_reroll.py",
     "imagen export runs/foxes --format jsonl --to - | jq": "test_export.py",

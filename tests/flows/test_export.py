@@ -43,3 +43,24 @@ def test_bad_input_is_one_line_and_exit_2(offline: Cli, tmp_path: Path) -> None:
         done = offline.run("export", *arguments)
         assert (done.returncode, done.stdout) == (2, "")
         assert not (tmp_path / "x.csv").exists()
+
+
+async def test_a_selection_is_given_as_people_have_it(offline: Cli) -> None:
+    """A list from a pipe or from a Windows editor, a verdict, a condition; what cannot be meant is exit 2."""
+    (offline.folder / "b").mkdir()
+    await make_batch(offline.folder / "b", dirty_jobs())
+    (offline.folder / "ids.txt").write_text("\ufeffrow-0\r\nrow-1\r\n", encoding="utf-8")
+    table = ("export", "b", "--format", "jsonl", "--to", "-")
+    assert offline.run(*table, "--ids", "ids.txt").stdout.count("\n") == 2
+    assert offline.run(*table, "--ids", "-", stdin="row-0\n\nrefused\n").stdout.count("\n") == 2
+    assert offline.run(*table, "--where", "tag = 'x'").stdout.count("\n") == 1
+    assert offline.run(*table, "--picked").stdout == ""
+    for wrong in (
+        ("--ids", "-"),
+        ("--ids", "nowhere.txt"),
+        ("--picked", "--verdict", "reject"),
+        ("--where", "tga = 1"),
+    ):
+        done = offline.run(*table, *wrong, stdin="\n")
+        assert (done.returncode, done.stdout) == (2, ""), done
+        assert "Traceback" not in done.stderr

@@ -14,12 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.metadata.arrow_table import SCHEMA, build_arrow_columns
 from tasks.metadata.columns import COLUMNS
 from tasks.metadata.exports.features import IMAGE, build_feature
 from tasks.metadata.exports.images import ExportedImage, iterate_images
+from tasks.metadata.exports.selection import SelectedJobs
 from tasks.store.output import Output
 
 ROW_GROUP_BYTES = 64_000_000
@@ -41,7 +41,7 @@ EMBEDDED_SCHEMA = pa.schema(
 )
 
 
-async def write_embedded(engine: AsyncEngine, out: Output, path: Path) -> int:
+async def write_embedded(jobs: SelectedJobs, out: Output, path: Path) -> int:
     """Write the file; gives the number of images.
 
     Raises:
@@ -53,18 +53,18 @@ async def write_embedded(engine: AsyncEngine, out: Output, path: Path) -> int:
     compression: Any = dict.fromkeys(text, "zstd") | {"image.bytes": "none", "image.path": "zstd"}
     dictionaries: Any = text
     with pq.ParquetWriter(path, EMBEDDED_SCHEMA, compression=compression, use_dictionary=dictionaries) as writer:
-        async with aclosing(_group_images(engine, out)) as groups:
+        async with aclosing(_group_images(jobs, out)) as groups:
             async for group in groups:
                 _write_group(writer, group)
                 written += len(group)
     return written
 
 
-async def _group_images(engine: AsyncEngine, out: Output) -> AsyncGenerator[list[ExportedImage], None]:
+async def _group_images(jobs: SelectedJobs, out: Output) -> AsyncGenerator[list[ExportedImage], None]:
     """The images of one row group after the other."""
     group: list[ExportedImage] = []
     held_bytes = 0
-    async with aclosing(iterate_images(engine, out)) as found:
+    async with aclosing(iterate_images(jobs, out)) as found:
         async for image in found:
             # Before it is added: a group is one image at least, however large that is.
             if group and (held_bytes + len(image.data) > ROW_GROUP_BYTES or len(group) == ROW_GROUP_ROWS):

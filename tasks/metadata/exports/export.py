@@ -14,12 +14,11 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from tasks.core.errors import InputError
 from tasks.core.text import format_command, format_count
 from tasks.ledger.database.connect import open_ledger
 from tasks.metadata.exports.card import build_batch_card, build_shards_card
+from tasks.metadata.exports.selection import SelectedJobs, Selection, select_jobs
 from tasks.metadata.exports.survey import Survey, survey_batch
 from tasks.metadata.exports.tables import write_csv, write_jsonl
 from tasks.metadata.exports.targets import (
@@ -69,6 +68,7 @@ async def export_batch(
     overwrite: bool = False,
     limits: ShardLimits | None = None,
     raw_cells: bool = False,
+    selection: Selection | None = None,
 ) -> Exported:
     """Export the batch in `out`.
 
@@ -79,24 +79,29 @@ async def export_batch(
         overwrite: Replace an earlier export.
         limits: Of tar shards.
         raw_cells: Of CSV: write texts that a spreadsheet takes for formulas as they are.
+        selection: Which jobs; None: all. A card describes all.
 
     Raises:
-        InputError: `out` is no batch, the target may not be replaced or written, or an image is gone.
+        InputError: `out` is no batch, the selection cannot be evaluated, the target may not be replaced or written, or an image is gone.
     """
     # Before the ledger is opened: a wrong target needs no batch.
     target = _check_target(out, form, target)
+    selection = selection or Selection()
+    if form is ExportFormat.CARD and not selection.is_whole:
+        raise InputError("a card describes the whole batch: leave --picked, --verdict, --ids and --where out")
     async with open_ledger(out.ledger_folder()) as engine:
+        jobs = await select_jobs(engine, out, selection)
         match form:
             case ExportFormat.WEBDATASET:
-                return await _export_shards(engine, out, target, overwrite, limits or ShardLimits())
+                return await _export_shards(jobs, out, target, overwrite, limits or ShardLimits())
             case ExportFormat.PARQUET:
-                return await _export_embedded(engine, out, target, overwrite)
+                return await _export_embedded(jobs, out, target, overwrite)
             case ExportFormat.CARD:
-                return await _export_card(engine, out, overwrite)
+                return await _export_card(jobs, out, overwrite)
             case ExportFormat.CSV:
-                return await _export_table(engine, partial(write_csv, raw_cells=raw_cells), form, target, overwrite)
+                return await _export_table(jobs, partial(write_csv, raw_cells=raw_cells), form, target, overwrite)
             case ExportFormat.JSONL:
-                return await _export_table(engine, write_jsonl, form, target, overwrite)
+                return await _export_table(jobs, write_jsonl, form, target, overwrite)
 
 
 def _check_target(out: Output, form: ExportFormat, target: Path | None) -> Path:
@@ -113,15 +118,15 @@ def _check_target(out: Output, form: ExportFormat, target: Path | None) -> Path:
 
 
 async def _export_shards(
-    engine: AsyncEngine,
+    jobs: SelectedJobs,
     out: Output,
     target: Path,
     overwrite: bool,  # noqa: FBT001  passed on
     limits: ShardLimits,
 ) -> Exported:
     with create_folder(target, overwrite=overwrite) as folder:
-        batch = _require_images(await survey_batch(engine), out)
-        rows = await write_shards(engine, out, folder, limits)
+        batch = _require_images(await survey_batch(jobs), jobs, out)
+        rows = await write_shards(jobs, out, folder, limits)
         # Counted before the card is written beside them.
         shards = sum(1 for _ in folder.iterdir())
         (folder / CARD_NAME).write_text(build_shards_card(_get_folder_name(target), batch), encoding="utf-8")
@@ -130,16 +135,16 @@ async def _export_shards(
     )
 
 
-async def _export_embedded(engine: AsyncEngine, out: Output, target: Path, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
+async def _export_embedded(jobs: SelectedJobs, out: Output, target: Path, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
     from tasks.metadata.exports.embedded_parquet import write_embedded  # noqa: PLC0415  loads pyarrow, which no other form needs
 
-    batch = _require_images(await survey_batch(engine), out)
+    batch = _require_images(await survey_batch(jobs), jobs, out)
     with create_file(target, overwrite=overwrite) as path:
-        rows = await write_embedded(engine, out, path)
+        rows = await write_embedded(jobs, out, path)
     return Exported(format=ExportFormat.PARQUET, to=str(target), rows=rows, left_out=batch.without_image, files=1)
 
 
-async def _export_card(engine: AsyncEngine, out: Output, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
+async def _export_card(jobs: SelectedJobs, out: Output, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
     if not out.has(TABLE_NAME):
         raise InputError(
             f"{out}: has no {TABLE_NAME} yet; a run writes it at its end ({format_command('resume', out)})"
@@ -147,24 +152,24 @@ async def _export_card(engine: AsyncEngine, out: Output, overwrite: bool) -> Exp
     # Text, not a path: the output may be a bucket.
     card = f"{out}/{CARD_NAME}"
     require_replaceable(card, exists=out.has(CARD_NAME), overwrite=overwrite)
-    batch = await survey_batch(engine)
+    batch = await survey_batch(jobs)
     with explain_write_errors("the card", out):
         await out.write(partial(NewFile, CARD_NAME, build_batch_card(out.name, batch).encode()))
     return Exported(format=ExportFormat.CARD, to=card, rows=batch.images, left_out=0, files=1)
 
 
 async def _export_table(
-    engine: AsyncEngine,
-    write: Callable[[AsyncEngine, TextIO], Awaitable[int]],
+    jobs: SelectedJobs,
+    write: Callable[[SelectedJobs, TextIO], Awaitable[int]],
     form: ExportFormat,
     target: Path,
     overwrite: bool,  # noqa: FBT001  passed on
 ) -> Exported:
     if target == STDOUT:
-        rows = await write(engine, _open_standard_output())
+        rows = await write(jobs, _open_standard_output())
     else:
         with create_file(target, overwrite=overwrite) as path, path.open("w", encoding="utf-8", newline="") as file:
-            rows = await write(engine, file)
+            rows = await write(jobs, file)
     return Exported(format=form, to=str(target), rows=rows, left_out=0, files=1)
 
 
@@ -180,7 +185,9 @@ def _get_folder_name(folder: Path) -> str:
     return folder.resolve().name
 
 
-def _require_images(batch: Survey, out: Output) -> Survey:
+def _require_images(batch: Survey, jobs: SelectedJobs, out: Output) -> Survey:
+    if not batch.images and jobs.chosen is not None:
+        raise InputError(f"{out}: no image is selected; {format_count(batch.without_image, 'job')} without one")
     if not batch.images:
         raise InputError(f"{out}: has no image to export yet ({format_command('status', out)})")
     return batch

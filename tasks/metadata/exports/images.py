@@ -12,11 +12,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from sqlalchemy import RowMapping
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import OutputError, UnreadableFile
 from tasks.core.records import JobState
-from tasks.ledger.queries import read_job_pages
+from tasks.metadata.exports.selection import SelectedJobs
 from tasks.store.output import Output
 
 READ_AHEAD = 8
@@ -33,15 +32,15 @@ class ExportedImage:
     data: bytes
 
 
-async def iterate_images(engine: AsyncEngine, out: Output) -> AsyncGenerator[ExportedImage, None]:
-    """Every image of the batch in manifest order; the next ones are read meanwhile. Close it when it is left early.
+async def iterate_images(jobs: SelectedJobs, out: Output) -> AsyncGenerator[ExportedImage, None]:
+    """Every image of these jobs in manifest order; the next ones are read meanwhile. Close it when it is left early.
 
     Raises:
         OutputError: An image is gone, or is not the file that the ledger tells of.
     """
     ahead: deque[asyncio.Task[ExportedImage]] = deque()
     try:
-        async for row in _iterate_rows(engine):
+        async for row in _iterate_rows(jobs):
             # In threads: `Output.read` blocks, for a network's answer where the output is a bucket.
             ahead.append(asyncio.create_task(asyncio.to_thread(_read, out, row)))
             if len(ahead) == READ_AHEAD:
@@ -54,8 +53,8 @@ async def iterate_images(engine: AsyncEngine, out: Output) -> AsyncGenerator[Exp
         await asyncio.gather(*ahead, return_exceptions=True)
 
 
-async def _iterate_rows(engine: AsyncEngine) -> AsyncIterator[RowMapping]:
-    async for page in read_job_pages(engine):
+async def _iterate_rows(jobs: SelectedJobs) -> AsyncIterator[RowMapping]:
+    async for page in jobs.read_pages():
         for row in page:
             if row["state"] == JobState.SUCCEEDED:
                 yield row

@@ -6,10 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from tasks.core.records import JobState
-from tasks.ledger.queries import read_job_pages
+from tasks.metadata.exports.selection import SelectedJobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +22,12 @@ class Survey:
     """Of the images, without dots."""
 
 
-async def survey_batch(engine: AsyncEngine) -> Survey:
-    """Read the whole ledger once."""
+async def survey_batch(jobs: SelectedJobs) -> Survey:
+    """Read the ledger once."""
     models: Counter[str] = Counter()
     extensions: set[str] = set()
     rows = 0
-    async for page in read_job_pages(engine):
+    async for page in jobs.read_pages():
         rows += len(page)
         for row in page:
             if row["state"] == JobState.SUCCEEDED:

@@ -11,20 +11,18 @@ import json
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from tasks.ledger.queries import read_job_pages
 from tasks.metadata.columns import COLUMNS, build_plain_row
+from tasks.metadata.exports.selection import SelectedJobs
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """A spreadsheet takes a cell that begins so for a formula, which may send the sheet's content anywhere."""
 
 
-async def write_csv(engine: AsyncEngine, file: TextIO, *, raw_cells: bool = False) -> int:
+async def write_csv(jobs: SelectedJobs, file: TextIO, *, raw_cells: bool = False) -> int:
     """Write a header and one line for each job, as RFC 4180 has it.
 
     Args:
-        engine: The batch's ledger.
+        jobs: Of the batch.
         file: Where to.
         raw_cells: Write texts as they are; otherwise those that a spreadsheet takes for formulas begin with an apostrophe.
 
@@ -37,7 +35,7 @@ async def write_csv(engine: AsyncEngine, file: TextIO, *, raw_cells: bool = Fals
     writer = csv.DictWriter(file, [column.name for column in COLUMNS], lineterminator="\r\n")
     writer.writeheader()
     rows = 0
-    async for page in read_job_pages(engine):
+    async for page in jobs.read_pages():
         writer.writerows({name: guard(value) for name, value in build_plain_row(row).items()} for row in page)
         rows += len(page)
     return rows
@@ -48,10 +46,10 @@ def disarm_formula(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
-async def write_jsonl(engine: AsyncEngine, file: TextIO) -> int:
+async def write_jsonl(jobs: SelectedJobs, file: TextIO) -> int:
     """Write one JSON object a line for each job; gives the number of jobs."""
     rows = 0
-    async for page in read_job_pages(engine):
+    async for page in jobs.read_pages():
         file.writelines(json.dumps(build_plain_row(row), ensure_ascii=False) + "\n" for row in page)
         rows += len(page)
     return rows

@@ -15,10 +15,9 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from tasks.metadata.columns import build_plain_row
 from tasks.metadata.exports.images import ExportedImage, iterate_images
+from tasks.metadata.exports.selection import SelectedJobs
 from tasks.metadata.exports.targets import get_shard_name
 from tasks.store.output import Output
 
@@ -33,7 +32,7 @@ class ShardLimits:
     bytes: int = 1_000_000_000
 
 
-async def write_shards(engine: AsyncEngine, out: Output, folder: Path, limits: ShardLimits) -> int:
+async def write_shards(jobs: SelectedJobs, out: Output, folder: Path, limits: ShardLimits) -> int:
     """Fill an empty folder with shards; gives the number of images.
 
     Raises:
@@ -41,7 +40,7 @@ async def write_shards(engine: AsyncEngine, out: Output, folder: Path, limits: S
     """
     samples = 0
     with Shards(folder, limits) as shards:
-        async with aclosing(iterate_images(engine, out)) as found:
+        async with aclosing(iterate_images(jobs, out)) as found:
             async for image in found:
                 shards.add(image)
                 samples += 1
