@@ -28,6 +28,7 @@ from flows.commands import (
     resume,
     review,
     run,
+    score,
     serve,
     server,
     show,
@@ -68,7 +69,7 @@ def top(
 
 
 for command in (
-    *(try_prompt, run, resume, serve, server, plan, status, gallery, show, review, pick, reroll, export),
+    *(try_prompt, run, resume, serve, server, plan, status, gallery, show, review, pick, score, reroll, export),
     *(backends, prices, init, simulate),
 ):
     app.command(command.NAME, cls=SingleUseCommand)(command.command)

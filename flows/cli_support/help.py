@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 GROUPS = {
     "Run": ("init", "try", "plan", "run", "resume", "reroll"),
-    "Look": ("status", "show", "gallery", "review", "pick", "export"),
+    "Look": ("status", "show", "gallery", "review", "pick", "score", "export"),
     "Manage": ("backends", "prices", "usage"),
     "Serve": ("serve", "server", "simulate"),
 }

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.records import JobState
 from tasks.ledger.database.schema import VERDICTS, VerdictName, jobs, verdicts
 from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
+from tasks.ledger.scores import SCORES
 
 MOST_NOTE_CHARACTERS = 2_000
 IDS_PER_STATEMENT = 500
@@ -44,10 +45,10 @@ def _rank(*partition: str) -> Select[tuple[object, ...]]:
 _ranked = _rank("job_id").subquery()
 # A subquery, so that every reader of jobs gets the judgement in one pass.
 _effective = select(_ranked).where(_ranked.c.place == 1).subquery()
-SELECT_JOBS = select(jobs, _effective.c.verdict, _effective.c.rating, _effective.c.note).outerjoin(
+SELECT_JOBS = select(jobs, _effective.c.verdict, _effective.c.rating, _effective.c.note, SCORES).outerjoin(
     _effective, _effective.c.job_id == jobs.c.job_id
 )
-"""Jobs with the judgement that counts."""
+"""Jobs with the judgement that counts and the scores of their images."""
 
 
 async def record_verdicts(engine: AsyncEngine, judged: Sequence[Verdict]) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import RowMapping
 from tasks.core.clock import to_instant
 from tasks.core.identity import hash_prompt
 from tasks.core.money import to_usd
+from tasks.ledger.scores import merge_results
 
 INSTANT = "timestamp[us, tz=UTC]"
 
@@ -73,6 +74,7 @@ COLUMNS = (
     Column("verdict", "string", "pick or reject, as a review says; null: not judged"),
     Column("rating", "int32", "1 to 5, as a review says"),
     Column("note", "string", "as a review says"),
+    Column("scores", "string", "results of `imagen score` for this file, JSON; null: not scored"),
     Column("backend_opts", "string", "options sent with the job, JSON"),
     Column("extra", "string", "the manifest's other columns, JSON"),
 )
@@ -89,6 +91,8 @@ def get_value(row: RowMapping, column: Column) -> Any:
             return to_usd(row["cost_micros"])
         case "input_image" | "input_mask":
             return hide_folder(row[column.name])
+        case "scores":
+            return merge_results(row["scores"])
         case name:
             return row[_RENAMED.get(name, name)]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.core.errors import BatchStopped
+from tasks.core.errors import BatchStopped, OutputError
 from tasks.ledger.database.location import LedgerPlace, PostgresqlSchema, SqliteFile, locate_ledger, require_ledger
 from tasks.ledger.database.postgresql_errors import explain_postgresql, is_refused_value
 from tasks.ledger.database.sqlite import explain_sqlite, is_writable, open_sqlite, read_sqlite
@@ -21,7 +21,7 @@ from tasks.ledger.database.sqlite import explain_sqlite, is_writable, open_sqlit
 
 @asynccontextmanager
 async def open_ledger(
-    where: Path | LedgerPlace, *, create: bool = False, alone: bool = False
+    where: Path | LedgerPlace, *, create: bool = False, alone: bool = False, writing: bool = False
 ) -> AsyncIterator[AsyncEngine]:
     """The engine of a ledger, for the duration of the block.
 
@@ -29,8 +29,10 @@ async def open_ledger(
         where: Its place; or the batch's output folder, whose pointer is followed.
         create: Make the tables where there are none; the output folder exists already.
         alone: Be the only run of the batch. In SQLite the folder's lock sees to that.
+        writing: The block writes, so a ledger that may only be read is refused.
 
     Raises:
+        OutputError: The block would write, and the ledger may only be read.
         InputError: There is no ledger, it is not one of ours or is damaged, another version wrote it, or another run holds it.
         ConfigError: Its database cannot be used. Nothing was spent.
         BatchStopped: The disk is full, or the database went away and stayed away. It can be resumed.
@@ -38,6 +40,9 @@ async def open_ledger(
     place = locate_ledger(where, None) if isinstance(where, Path) else where
     if not create:
         require_ledger(place.out)
+    # Such a ledger is read from a private copy, where a write would succeed and be lost.
+    if writing and isinstance(place, SqliteFile) and not is_writable(place.path):
+        raise OutputError(f"{place.path}: may only be read. Ask its owner, or copy the folder and work on the copy.")
     try:
         async with _open(place, create=create, alone=alone) as engine:
             yield engine

@@ -32,6 +32,10 @@ _STEPS: dict[int, tuple[str, ...]] = {
         verdict VARCHAR(8), rating INTEGER, note TEXT, PRIMARY KEY (job_id, at_us, reviewer))""",
     ),
     5: ("ALTER TABLE runs ADD COLUMN list_prices TEXT NOT NULL DEFAULT '{}'",),
+    6: (
+        """CREATE TABLE scores (job_id VARCHAR(64) NOT NULL, sha256 VARCHAR(64) NOT NULL, name VARCHAR(64) NOT NULL,
+        results TEXT NOT NULL, at_us BIGINT NOT NULL, PRIMARY KEY (job_id, sha256, name))""",
+    ),
 }
 """Statements that bring the tables of the previous version to this one."""
 

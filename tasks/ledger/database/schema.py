@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from sqlalchemy import DDL, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, event
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """`tasks.ledger.database.migrations` brings older ledgers up to it."""
 VerdictName = Literal["pick", "reject"]
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
@@ -132,6 +132,17 @@ verdicts = Table(
     Column("note", Text),
 )
 """One row for each time that somebody judged an image. The last one of a job counts; what stood before stays."""
+
+scores = Table(
+    "scores",
+    metadata,
+    Column("job_id", String(64), primary_key=True),
+    Column("sha256", String(64), primary_key=True),  # of the file: an image that is made again is scored again
+    Column("name", String(64), primary_key=True),
+    Column("results", Text, nullable=False),  # a JSON object: one score may give several values
+    Column("at_us", BigInteger, nullable=False),
+)
+"""One row for each score of each image file."""
 
 batch_identity = Table("batch_identity", metadata, Column("batch", String(32), primary_key=True))
 """One row: a name of the batch that no other one has. It stays when the folder is renamed or moved."""

@@ -29,10 +29,17 @@ MOST_S = 10**12
 DIGEST_DIGITS = 64
 
 _STATES = ", ".join(f"'{state}'" for state in JobState)
-_JSON = frozenset({"backend_opts", "extra"})
+_JSON = frozenset({"backend_opts", "extra", "results"})
 _SIDES = frozenset({"width", "height", "requested_width", "requested_height"})
 _CHOICES = {"state": _STATES, "verdict": ", ".join(f"'{verdict}'" for verdict in VERDICTS)}
-_NAMES = {"jobs": "job_id", "attempts": "job_id", "verdicts": "job_id", "runs": "number", "batch_identity": "batch"}
+_NAMES = {
+    "jobs": "job_id",
+    "attempts": "job_id",
+    "verdicts": "job_id",
+    "scores": "job_id",
+    "runs": "number",
+    "batch_identity": "batch",
+}
 
 
 def prepare_connection(connection: Any) -> None:

@@ -14,11 +14,11 @@ from tasks.report.displays import can_move
 
 
 @contextmanager
-def show_progress() -> Iterator[Callable[[int, int], None]]:
+def show_progress(what: str = "thumbnails") -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, where that is a terminal; the block gets what advances it."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not can_move(console)) as progress:
-        bar = progress.add_task("thumbnails", total=None)
+        bar = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 

@@ -113,7 +113,7 @@ async def judge_ids(
     Raises:
         InputError: One of them is no image of the batch, or there are several of that name; nothing is written.
     """
-    async with open_ledger(out.ledger_folder()) as engine:
+    async with open_ledger(out.ledger_folder(), writing=True) as engine:
         found = [(await find_job(engine, out, name))["job_id"] for name in names]
         judge = Judge(engine, clock or Clock())
         for start in range(0, len(found), MOST_AT_ONCE):

@@ -33,6 +33,7 @@ async def write_version_1(out: Path) -> None:
             db.execute(f"DROP INDEX {index}")
         db.execute("DROP TABLE batch_identity")
         db.execute("DROP TABLE verdicts")
+        db.execute("DROP TABLE scores")
         db.execute("ALTER TABLE attempts DROP COLUMN sent_at_us")
         db.execute("ALTER TABLE runs DROP COLUMN list_prices")
         for column in ADDED:

@@ -1,0 +1,153 @@
+"""`imagen score`: the images of a batch through scores, the results into the ledger.
+
+Only images that lack a score are looked at, and results are written as they come, so the same command goes on where
+an interrupted one ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.clock import Clock
+from tasks.core.records import JobState
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.queries import count_jobs, read_job_pages
+from tasks.ledger.scores import find_scored, record_scores
+from tasks.metadata.write import write_metadata
+from tasks.scores import load_score
+from tasks.scores.base import Score, ScoreContext
+from tasks.scores.findings import Findings, collect_findings
+from tasks.scores.measure import Measured, Skipped, Todo, measure_images
+from tasks.store.output import Output
+
+WRITE_EVERY = 64
+"""Images of one transaction: so few are looked at again after a kill."""
+LEAST_THREADS = 4
+"""Where there are fewer processors: most of the time of an image in a bucket is its way."""
+
+
+@dataclass(slots=True)
+class Scored:
+    """What `imagen score` did and found."""
+
+    images: int = 0
+    """Images of the batch."""
+    scored: int = 0
+    """Images that got at least one result now."""
+    skipped: dict[str, Skipped] = field(default_factory=dict)
+    """By job_id: those that are missing or damaged."""
+    findings: Findings = field(default_factory=Findings)
+
+
+async def score_batch(
+    out: Output,
+    names: Sequence[str],
+    *,
+    device: str | None = None,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+    clock: Clock | None = None,
+) -> Scored:
+    """Score what is new, bring the table up to date, and tell what the whole batch shows.
+
+    Args:
+        out: The batch.
+        names: Scores that there are, each once.
+        device: See `ScoreContext`.
+        on_progress: Gets the images that were looked at, and all.
+        clock: For the time beside each result.
+
+    Raises:
+        OutputError: The ledger may only be read, or the storage cannot be reached.
+        ConfigError: A score cannot be used. What was found before is kept.
+    """
+    async with open_ledger(out.ledger_folder(), writing=True) as engine:
+        context = ScoreContext(device)
+        scores = {name: load_score(name, context) for name in names}
+        scored = Scored()
+        total = (await count_jobs(engine)).succeeded
+        with _Scoring.open(out, engine, clock or Clock(), scored) as scoring:
+            async for page in read_job_pages(engine):
+                made = [row for row in page if row["state"] == JobState.SUCCEEDED]
+                groups = [await scoring.score_page(group, made) for group in _group_scores(scores)]
+                scored.scored += len(frozenset().union(*groups))
+                scored.images += len(made)
+                on_progress(scored.images, total)
+        # Also where nothing is new: the last command may have been stopped before this.
+        await write_metadata(engine, out)
+        scored.findings = await collect_findings(engine)
+    return scored
+
+
+def _group_scores(scores: Mapping[str, Score]) -> Iterator[dict[str, Score]]:
+    """Scores that share one decoding of each image, then each of the others alone."""
+    if single := {name: score for name, score in scores.items() if score.batch == 1}:
+        yield single
+    yield from ({name: score} for name, score in scores.items() if score.batch > 1)
+
+
+@dataclass(slots=True)
+class _Scoring:
+    """One pass over a batch."""
+
+    out: Output
+    engine: AsyncEngine
+    clock: Clock
+    scored: Scored
+    pool: ThreadPoolExecutor
+    """For scores that several threads may use at once."""
+    alone: ThreadPoolExecutor
+    """One thread, for models."""
+
+    @classmethod
+    @contextmanager
+    def open(cls, out: Output, engine: AsyncEngine, clock: Clock, scored: Scored) -> Iterator[_Scoring]:
+        """A pass with its threads, which end with the block."""
+        pool = ThreadPoolExecutor(max(LEAST_THREADS, os.cpu_count() or 1))
+        alone = ThreadPoolExecutor(1)
+        try:
+            yield cls(out, engine, clock, scored, pool, alone)
+        finally:
+            for each in (pool, alone):
+                each.shutdown(cancel_futures=True)
+
+    async def score_page(self, scores: Mapping[str, Score], page: Sequence[RowMapping]) -> set[str]:
+        """Score the images of a page that lack one of these scores; gives the job ids of those that got one."""
+        known = await find_scored(self.engine, [row["job_id"] for row in page])
+        todo = [
+            Todo(row, missing)
+            for row in page
+            if (missing := frozenset(name for name in scores if (row["job_id"], row["sha256"], name) not in known))
+        ]
+        size = max(score.batch for score in scores.values())
+        found: set[str] = set()
+        for part in _split(todo, max(WRITE_EVERY, size)):
+            found |= await self._score_part(scores, part, size)
+        return found
+
+    async def _score_part(self, scores: Mapping[str, Score], part: Sequence[Todo], size: int) -> set[str]:
+        done: list[Measured] = []
+        loop, pool = asyncio.get_running_loop(), self.pool if size == 1 else self.alone
+
+        async def measure(some: Sequence[Todo]) -> None:
+            done.append(await loop.run_in_executor(pool, measure_images, self.out, scores, some))
+
+        try:
+            await asyncio.gather(*(measure(some) for some in _split(part, size)))
+        # Also after Ctrl-C and a score that failed: what is done is kept.
+        finally:
+            rows = [row for measured in done for row in measured.rows]
+            await record_scores(self.engine, rows, now_us=self.clock.now_us())
+        self.scored.skipped |= {each.job_id: each for measured in done for each in measured.skipped}
+        return {row.job_id for row in rows}
+
+
+def _split(todo: Sequence[Todo], size: int) -> Iterator[Sequence[Todo]]:
+    return (todo[start : start + size] for start in range(0, len(todo), size))
