@@ -91,7 +91,7 @@ def test_every_shipped_row_fits_the_schema() -> None:
         ("aspect_ratio", "100:1"),
         ("aspect_ratio", "101:1"),
         ("aspect_ratio", "0:1"),
-        ("aspect_ratio", "16/9"),
+        ("aspect_ratio", "16-9"),
         ("aspect_ratio", 969),
         ("steps", 0),
         ("steps", None),
@@ -116,6 +116,15 @@ def test_the_schema_and_the_program_agree(column: str, value: Any) -> None:
         for item in parse_row(RawRow(1, row), "rows.jsonl", ColumnSorter(ReadOptions(), Findings()))
     )
     assert _validator().is_valid(row) is accepted
+
+
+@pytest.mark.parametrize("ratio", ["16/9", "16x9", "16 : 9"])
+def test_an_editor_asks_for_the_usual_spelling(ratio: str) -> None:
+    """The program reads how other tools write a ratio; the schema knows `16:9` alone."""
+    row = {"prompt": "a cat", "aspect_ratio": ratio}
+    items = list(parse_row(RawRow(1, row), "rows.jsonl", ColumnSorter(ReadOptions(), Findings())))
+    assert not any(isinstance(item, Problem) for item in items)
+    assert not _validator().is_valid(row)
 
 
 @pytest.mark.parametrize("name", ["demo.yaml", "catalogue.yaml", "catalogue.jsonl"])

@@ -44,7 +44,7 @@ def test_an_installed_plugin_is_a_backend_like_ours(plugin: Path, offline: Cli) 
     assert offline.json("backends")[0]["status"] == "ok"
     assert offline.run("plan", offline.manifest(2)).returncode == 0
     config.write_text(json.dumps({"default_backend": "mine", "backends": {"mine": {"type": "exampel"}}}))
-    assert "there are: diffusers, example," in offline.run("backends").stdout
+    assert "there are: comfyui, diffusers, example," in offline.run("backends").stdout
 
 
 def test_a_broken_plugin_hides_nobody(plugin: Path, offline: Cli) -> None:

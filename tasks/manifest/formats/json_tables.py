@@ -28,7 +28,8 @@ def read_table(whole: Mapping[str, Any]) -> Iterator[dict[str, Any]] | None:
         return _name_rows(values[0], values[1:])
     if not whole or not holds_prompts(whole):
         return None
-    if all(isinstance(column, list) for column in whole.values()):
+    # A list under a single name may as well be one row with a wrong value; only columns side by side are a table.
+    if len(whole) > 1 and all(isinstance(column, list) for column in whole.values()):
         return _join_columns({name: dict(enumerate(column)) for name, column in whole.items()})
     if all(isinstance(column, dict) for column in whole.values()):
         first = next(column for name, column in whole.items() if holds_prompts([name]))
