@@ -16,7 +16,11 @@ if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
 NAME = "status"
 
 Watch = Annotated[
-    bool, typer.Option("--watch", help="Go on until the run ends. With --json it prints one JSON value a second.")
+    bool,
+    typer.Option(
+        "--watch",
+        help="Go on until the run ends; a run that starts is waited for. With --json it prints one JSON value a second.",
+    ),
 ]
 
 
@@ -92,17 +96,20 @@ async def _print_json(folder: str, *, watch: bool) -> None:
     from tasks.core.display import SilentDisplay
     from tasks.core.safe_text import dump_json
     from tasks.ledger.database.connect import open_ledger
-    from tasks.report.watch import wait_for_start, watch_summaries
+    from tasks.report.watch import wait_for_run, wait_for_start, watch_summaries
     from tasks.store.output import parse_output
 
-    out = parse_output(folder)
+    out, clock, silent = parse_output(folder), Clock(), SilentDisplay()
     if watch:
-        await wait_for_start(out, SilentDisplay(), Clock())
-    async with open_ledger(out.ledger_folder()) as engine, aclosing(watch_summaries(engine, out, Clock())) as records:
-        async for summary in records:
-            print(dump_json(summary.as_dict()), flush=True)
-            if not watch:
-                break
+        await wait_for_start(out, silent, clock)
+    async with open_ledger(out.ledger_folder()) as engine:
+        if watch:
+            await wait_for_run(engine, out, silent, clock)
+        async with aclosing(watch_summaries(engine, out, clock)) as records:
+            async for summary in records:
+                print(dump_json(summary.as_dict()), flush=True)
+                if not watch:
+                    break
 
 
 async def _print_screen(folder: str, *, watch: bool) -> None:

@@ -90,17 +90,21 @@ def _read_holder(out: Path) -> str:
 
 def is_locked(out: Path) -> bool:
     """True while a living run holds the folder."""
+    return is_file_locked(out / LOCK_NAME)
+
+
+def is_file_locked(path: Path) -> bool:
+    """True while another process holds the lock on this file; no file is made."""
     # A look must leave no file in somebody's folder.
-    if not (out / LOCK_NAME).exists():
+    if not path.exists():
         return False
-    lock = FileLock(out / LOCK_NAME)
     try:
-        with lock.acquire(blocking=False):
+        with FileLock(path).acquire(blocking=False):
             return False
     except Timeout:
         return True
     except OSError:  # another user's, or read-only: it cannot be taken, but it can be asked
-        return _is_locked_by_another(out / LOCK_NAME)
+        return _is_locked_by_another(path)
 
 
 def _is_locked_by_another(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PureWindowsPath
 from string import hexdigits
 from typing import Any
 
@@ -30,8 +31,7 @@ async def find_job(engine: AsyncEngine, out: object, wanted: str) -> RowMapping:
     """
     found = await _find_matching(engine, jobs.c.id == wanted)
     if not found:
-        # A file name as a shell completes it, with the folder in front.
-        found = await _find_matching(engine, jobs.c.file_name == wanted.removeprefix("./").removeprefix(f"{out}/"))
+        found = await _find_file(engine, wanted)
     start = wanted.lower()
     # Last: an id of the manifest may look like hex digits.
     if not found and len(start) >= SHORTEST_PREFIX and set(start) <= set(hexdigits):
@@ -42,8 +42,8 @@ async def find_job(engine: AsyncEngine, out: object, wanted: str) -> RowMapping:
         return found[0]
     if not found:
         raise InputError(
-            f"{out}: no row has the id {wanted!r}, and no job_id begins so (at least {SHORTEST_PREFIX} digits); "
-            f"the table is {out}/metadata.parquet"
+            f"{out}: no row has the id {wanted!r}, no image has that file name, and no job_id begins so "
+            f"(at least {SHORTEST_PREFIX} digits); the table is {out}/metadata.parquet"
         )
     raise InputError(_list_candidates(out, wanted, found))
 
@@ -87,6 +87,17 @@ async def get_attempts(engine: AsyncEngine, job_id: str) -> Sequence[RowMapping]
     async with engine.connect() as db:
         query = select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)
         return (await db.execute(query)).mappings().all()
+
+
+async def _find_file(engine: AsyncEngine, wanted: str) -> Sequence[RowMapping]:
+    """The job whose file this is: by its name alone, or with any folders in front, as file managers and shells give it."""
+    name = PureWindowsPath(wanted).name  # it knows both kinds of slashes
+    # Every file name ends in the first digits of its job_id, which are a range of the primary key.
+    start = PureWindowsPath(name).stem.rpartition("-")[2]
+    if len(start) < SHORTEST_PREFIX or not set(start) <= set(hexdigits):
+        return []
+    rows = await _find_matching(engine, jobs.c.job_id.between(start, start + "g"))
+    return [row for row in rows if row["file_name"] is not None and PureWindowsPath(row["file_name"]).name == name]
 
 
 async def _find_matching(engine: AsyncEngine, condition: ColumnElement[bool]) -> Sequence[RowMapping]:

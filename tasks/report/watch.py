@@ -5,7 +5,8 @@ What only the run itself knows, as a provider that slows it down, is not in the 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -13,7 +14,8 @@ from tasks.core.clock import Clock
 from tasks.core.display import Display, ProgressSnapshot, RateMeter
 from tasks.core.paths import has_ledger
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.lock import is_locked
+from tasks.ledger.lock import is_alive, is_locked
+from tasks.ledger.start_notice import is_starting
 from tasks.report.summary import Summary, summarise
 from tasks.store.output import Output
 
@@ -30,10 +32,29 @@ async def wait_for_start(out: Output, display: Display, clock: Clock) -> None:
     A run reads its manifest, locks its folder and then makes the ledger: whoever looks in between would be told that
     the folder is no batch.
     """
-    began_s, is_told = clock.monotonic_s(), False
-    while not has_ledger(out.home):
+
+    async def is_there() -> bool:
+        return has_ledger(out.home)
+
+    await _wait_until(is_there, out, display, clock)
+
+
+async def wait_for_run(engine: AsyncEngine, out: Output, display: Display, clock: Clock) -> None:
+    """Return when a run holds the batch, or when none is about to.
+
+    A batch has the ledger of earlier runs, so it does not show that the next one still reads its manifest.
+    """
+    await _wait_until(partial(is_alive, engine, out.home), out, display, clock)
+
+
+async def _wait_until(has_come: Callable[[], Awaitable[bool]], out: Output, display: Display, clock: Clock) -> None:
+    last_sign_s, is_told = clock.monotonic_s(), False
+    while not await has_come():
+        # A manifest may be long, so a run that reads one is waited for as long as it takes.
+        if is_starting(out.address):
+            last_sign_s = clock.monotonic_s()
         most_s = MOST_START_S if is_locked(out.home) else GRACE_S
-        if clock.monotonic_s() - began_s >= most_s:
+        if clock.monotonic_s() - last_sign_s >= most_s:
             return
         if not is_told:
             display.phase("waiting for a run to start here")
@@ -55,7 +76,7 @@ async def watch_run(out: Output, display: Display, *, clock: Clock | None = None
     """Show a living run until it ends.
 
     Returns:
-        The summary after it, and whether a run was alive at all; at once where none is.
+        The summary after it, and whether a run was alive at all; where none is, after a moment in which one may start.
 
     Raises:
         InputError: The folder is no batch.
@@ -64,6 +85,7 @@ async def watch_run(out: Output, display: Display, *, clock: Clock | None = None
     clock = clock or Clock()
     await wait_for_start(out, display, clock)
     async with open_ledger(out.ledger_folder()) as engine:
+        await wait_for_run(engine, out, display, clock)
         async for summary in watch_summaries(engine, out, clock):
             now_s = clock.monotonic_s()
             if started_s is None and summary.alive:

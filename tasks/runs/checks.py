@@ -12,6 +12,7 @@ from tasks.core.installation import install_command
 from tasks.core.settings import RunnerSettings, load_settings
 from tasks.ledger.database.connect import reach_ledger
 from tasks.ledger.database.location import LedgerPlace, SqliteFile, require_ledger
+from tasks.ledger.start_notice import announce_start
 from tasks.manifest import open_manifest
 from tasks.plan.check import PlanReport, check_manifest
 from tasks.runs.effective_settings import find_ledger, load_given_settings, override_settings
@@ -47,7 +48,11 @@ def check_request(request: RunRequest) -> PlanReport | None:
     given, options = load_settings(request.config), request.plan_options()
     settings = override_settings(given, request)
     check_runner(settings.runner, find_ledger(request, given))
-    with open_manifest(request.manifest, options=request.read_options(settings)) as manifest:
+    # For `imagen status --watch`: the folder is locked only when the manifest was read.
+    with (
+        announce_start(out.address),
+        open_manifest(request.manifest, options=request.read_options(settings)) as manifest,
+    ):
         report = check_manifest(manifest, settings, options, ask=True)
     out.check()
     _checked.set((request, report))

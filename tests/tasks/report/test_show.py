@@ -42,11 +42,28 @@ async def test_found_by_id_or_by_the_start_of_a_job_id(batch: Path, wanted: str)
 
 
 async def test_found_by_its_file(batch: Path) -> None:
-    """As the table names it, and as a path from where the user stands."""
+    """By its name alone and with any folders in front, as the table, a shell or a file manager gives it."""
     async with open_ledger(batch) as engine:
-        name = (await find_job(engine, batch, "fox"))["file_name"]
-        for wanted in (name, f"{batch}/{name}"):
+        path = Path((await find_job(engine, batch, "fox"))["file_name"])
+        windows = "C:\\runs\\foxes\\" + str(path).replace("/", "\\")
+        for wanted in (
+            str(path),
+            f"{batch}/{path}",
+            path.name,
+            f"./{batch.name}//{path}",
+            f"../x/{path.name}",
+            windows,
+        ):
             assert (await find_job(engine, batch, wanted))["job_id"] == FOX.job_id
+
+
+async def test_another_file_of_the_same_digits_is_none(batch: Path) -> None:
+    """A thumbnail or a converted copy is not silently taken for the image."""
+    async with open_ledger(batch) as engine:
+        path = Path((await find_job(engine, batch, "fox"))["file_name"])
+        for wanted in (path.with_suffix(".txt").name, f"other-{path.name}"):
+            with pytest.raises(InputError, match="no row has the id"):
+                await find_job(engine, batch, wanted)
 
 
 async def test_an_id_goes_before_the_start_of_a_job_id(batch: Path) -> None:

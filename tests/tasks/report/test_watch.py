@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tasks.core.display import ProgressSnapshot, SilentDisplay
 from tasks.core.paths import LEDGER_NAME
 from tasks.generate.jobs import generate_range
 from tasks.ledger.lock import lock_folder
+from tasks.ledger.start_notice import announce_start
 from tasks.report.watch import wait_for_start, watch_run
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import START_US, make_job
@@ -52,14 +54,6 @@ async def test_a_living_run_is_shown_until_it_ends(out: Path) -> None:
     assert (was_alive, summary.alive, summary.counts.succeeded) == (True, False, 4)
 
 
-async def test_without_a_living_run_it_ends_at_once(out: Path) -> None:
-    """And says that there was none."""
-    display = SeenDisplay()
-    async with open_scripted(out, ScriptedBackend(), [make_job()]):
-        summary, was_alive = await watch_run(OutputFolder(out), display)
-    assert (was_alive, summary.counts.planned, display.seen) == (False, 1, [])
-
-
 @dataclass
 class PhaseDisplay(SilentDisplay):
     """Keeps what it was told."""
@@ -97,3 +91,42 @@ async def test_a_folder_without_a_run_is_waited_for_a_moment(out: Path) -> None:
     clock = Clock(now_us=lambda: START_US, monotonic_s=lambda: now_s, sleep=let_pass)
     await wait_for_start(OutputFolder(out / "nothing"), PhaseDisplay(), clock)
     assert 0 < now_s <= 10
+
+
+async def test_a_batch_without_a_run_is_watched_for_a_moment(out: Path) -> None:
+    """Its next run may be starting; where none does, the watching ends soon and says that there was none."""
+    now_s = 0.0
+
+    async def let_pass(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    clock = Clock(now_us=lambda: START_US, monotonic_s=lambda: now_s, sleep=let_pass)
+    display = PhaseDisplay()
+    async with open_scripted(out, ScriptedBackend(), [make_job()]):
+        summary, was_alive = await watch_run(OutputFolder(out), display, clock=clock)
+    assert (was_alive, summary.counts.planned) == (False, 1)
+    assert display.phases == ["waiting for a run to start here"]
+    assert 0 < now_s <= 10
+
+
+async def test_the_next_run_of_a_batch_is_waited_for_while_it_reads_its_manifest(out: Path) -> None:
+    """However long that takes: the ledger of earlier runs is there, and the folder is not locked yet."""
+    display, looks = PhaseDisplay(), 0
+    target, start = OutputFolder(out), ExitStack()
+
+    async def let_pass(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 500:
+            start.close()
+            start.enter_context(lock_folder(out))
+        if looks == 501:
+            start.close()
+
+    clock = Clock(now_us=lambda: START_US, monotonic_s=lambda: float(looks), sleep=let_pass)
+    async with open_scripted(out, ScriptedBackend(), [make_job()]):
+        start.enter_context(announce_start(target.address))
+        _, was_alive = await watch_run(target, display, clock=clock)
+    assert (looks, was_alive) == (501, True)
+    assert display.phases == ["waiting for a run to start here"]
