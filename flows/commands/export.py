@@ -17,7 +17,7 @@ Format = Annotated[
     typer.Option(
         "--format",
         help="webdataset: tar shards. parquet: one file with the images inside. csv, jsonl: the table. "
-        "card: README.md for the Hugging Face Hub.",
+        "card: README.md for the Hugging Face Hub. files: image files under names of your choice.",
     ),
 ]
 To = Annotated[
@@ -25,13 +25,21 @@ To = Annotated[
     typer.Option(
         "--to",
         metavar="PATH",
-        help="Folder (webdataset) or file to write. - is standard output, for csv and jsonl.",
+        help="Folder (webdataset, files) or file to write. - is standard output, for csv and jsonl.",
         callback=expand_path,
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")]
 RawCells = Annotated[
     bool, typer.Option("--raw-cells", help="In csv: leave texts as they are that a spreadsheet takes for formulas.")
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        metavar="TEMPLATE",
+        help="In files: their names, with columns of the table and the manifest, as {campaign}/{id}-{sample}.{ext}.",
+    ),
 ]
 ShardImages = Annotated[
     int,
@@ -74,13 +82,14 @@ def command(
     verdict: VerdictOption = None,
     ids: Ids = None,
     where: Where = None,
+    name: Name = None,
     raw_cells: RawCells = False,
     shard_images: ShardImages = 10_000,
     shard_mb: ShardMb = 1_000,
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write a batch as tar shards, Parquet with images, CSV, JSONL or a dataset card.
+    """Write a batch as image files, tar shards, Parquet with images, CSV, JSONL or a dataset card.
 
     Example: imagen export runs/foxes --format webdataset --to shards
     """
@@ -107,7 +116,7 @@ def command(
     target = None if to is None else parse_local_path(to)
     out = parse_output(folder)
     exporting = export_batch(
-        out, format, target, overwrite=overwrite, limits=limits, raw_cells=raw_cells, selection=selection
+        out, format, target, overwrite=overwrite, limits=limits, raw_cells=raw_cells, selection=selection, name=name
     )
     done = asyncio.run(exporting)
     # Where the table itself went to standard output, it stays alone there.

@@ -47,7 +47,7 @@ def replace_atomically(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replace_folder_atomically(path: Path) -> Iterator[Path]:
-    """A new folder beside `path` for the block to fill with files; it becomes `path` when the block succeeds.
+    """A new folder beside `path` for the block to fill with files and folders; it becomes `path` when the block succeeds.
 
     Makes parent folders. A folder that was there goes when the new one is whole; when the block fails, it stays.
 
@@ -61,9 +61,11 @@ def replace_folder_atomically(path: Path) -> Iterator[Path]:
     fresh.mkdir()
     try:
         yield fresh
-        for file in fresh.iterdir():
-            _sync_file(file)
-        _sync_folder(fresh)
+        # From below: a folder's entry is safe once what it names is.
+        for folder, _, names in os.walk(fresh, topdown=False):
+            for name in names:
+                _sync_file(Path(folder, name))
+            _sync_folder(Path(folder))
         # A folder cannot be renamed over one with files in it, as a file can.
         if path.exists():
             path.rename(old)
@@ -72,8 +74,8 @@ def replace_folder_atomically(path: Path) -> Iterator[Path]:
         # Between the two renames: the old folder goes back.
         if old.exists() and not path.exists():
             old.rename(path)
-        for folder in (fresh, old):
-            shutil.rmtree(folder, ignore_errors=True)
+        for left in (fresh, old):
+            shutil.rmtree(left, ignore_errors=True)
     _sync_folder(path.parent)
 
 

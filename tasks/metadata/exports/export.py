@@ -18,6 +18,8 @@ from tasks.core.errors import InputError
 from tasks.core.text import format_command, format_count
 from tasks.ledger.database.connect import open_ledger
 from tasks.metadata.exports.card import build_batch_card, build_shards_card
+from tasks.metadata.exports.file_names import DEFAULT_NAME, NameTemplate, plan_names
+from tasks.metadata.exports.files import find_stranger, refuse_batch_folder, write_files
 from tasks.metadata.exports.selection import SelectedJobs, Selection, select_jobs
 from tasks.metadata.exports.survey import Survey, survey_batch
 from tasks.metadata.exports.tables import write_csv, write_jsonl
@@ -69,6 +71,7 @@ async def export_batch(
     limits: ShardLimits | None = None,
     raw_cells: bool = False,
     selection: Selection | None = None,
+    name: str | None = None,
 ) -> Exported:
     """Export the batch in `out`.
 
@@ -80,6 +83,7 @@ async def export_batch(
         limits: Of tar shards.
         raw_cells: Of CSV: write texts that a spreadsheet takes for formulas as they are.
         selection: Which jobs; None: all. A card describes all.
+        name: Of files: the template of their names; None: the names that they have.
 
     Raises:
         InputError: `out` is no batch, the selection cannot be evaluated, the target may not be replaced or written, or an image is gone.
@@ -87,6 +91,8 @@ async def export_batch(
     # Before the ledger is opened: a wrong target needs no batch.
     target = _check_target(out, form, target)
     selection = selection or Selection()
+    # For the same reason: a wrong template is told at once.
+    template = _read_template(form, name)
     if form is ExportFormat.CARD and not selection.is_whole:
         raise InputError("a card describes the whole batch: leave --picked, --verdict, --ids and --where out")
     async with open_ledger(out.ledger_folder()) as engine:
@@ -96,6 +102,8 @@ async def export_batch(
                 return await _export_shards(jobs, out, target, overwrite, limits or ShardLimits())
             case ExportFormat.PARQUET:
                 return await _export_embedded(jobs, out, target, overwrite)
+            case ExportFormat.FILES:
+                return await _export_files(jobs, out, target, overwrite, template)
             case ExportFormat.CARD:
                 return await _export_card(jobs, out, overwrite)
             case ExportFormat.CSV:
@@ -142,6 +150,29 @@ async def _export_embedded(jobs: SelectedJobs, out: Output, target: Path, overwr
     with create_file(target, overwrite=overwrite) as path:
         rows = await write_embedded(jobs, out, path)
     return Exported(format=ExportFormat.PARQUET, to=str(target), rows=rows, left_out=batch.without_image, files=1)
+
+
+def _read_template(form: ExportFormat, name: str | None) -> NameTemplate:
+    if name is not None and form is not ExportFormat.FILES:
+        raise InputError(f"--name is for --format files; {form} has no files of yours to name")
+    return NameTemplate(DEFAULT_NAME if name is None else name)
+
+
+async def _export_files(
+    jobs: SelectedJobs,
+    out: Output,
+    target: Path,
+    overwrite: bool,  # noqa: FBT001  passed on
+    template: NameTemplate,
+) -> Exported:
+    refuse_batch_folder(target)
+    batch = _require_images(await survey_batch(jobs), jobs, out)
+    names = await plan_names(jobs, template)
+    # Only those: a living run may finish an image whose name was not held against the others.
+    named = SelectedJobs(jobs.engine, frozenset(names))
+    with create_folder(target, overwrite=overwrite, find_stranger=find_stranger) as folder:
+        rows = await write_files(named, out, folder, names)
+    return Exported(format=ExportFormat.FILES, to=str(target), rows=rows, left_out=batch.without_image, files=rows)
 
 
 async def _export_card(jobs: SelectedJobs, out: Output, overwrite: bool) -> Exported:  # noqa: FBT001  passed on

@@ -6,7 +6,7 @@ Takes the path that the user named, passes or says what to do instead.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +29,7 @@ class ExportFormat(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
     CARD = "card"
+    FILES = "files"
 
 
 def get_shard_name(number: int) -> str:
@@ -68,8 +69,15 @@ def require_replaceable(target: object, *, exists: bool, overwrite: bool) -> Non
 
 
 @contextmanager
-def create_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
+def create_folder(
+    target: Path, *, overwrite: bool, find_stranger: Callable[[Path], str | None] | None = None
+) -> Iterator[Path]:
     """A temporary folder for the block to fill; it becomes `target` when the block succeeds, else nothing is left.
+
+    Args:
+        target: The folder.
+        overwrite: Replace an earlier export.
+        find_stranger: Finds a file in the folder that is not of an earlier export; None: as for shards.
 
     Raises:
         OutputError: The target holds something and may not be replaced, or cannot be written.
@@ -80,16 +88,19 @@ def create_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
         # Said by itself, because the general answer would call the ledger a stranger's file.
         if (target / LEDGER_NAME).exists():
             raise OutputError(f"{target}: is the output folder of a batch; name a new folder, as {target / 'shards'}")
-        names = sorted(path.name for path in target.iterdir()) if target.is_dir() else []
+        holds_files = target.is_dir() and any(target.iterdir())
         # The folder is replaced as a whole, so files of anybody else's would go with it.
-        if strangers := [name for name in names if not _SHARD.fullmatch(name) and name != CARD_NAME]:
-            raise OutputError(
-                f"{target}: holds files that are no export ({strangers[0]}); name a new or an empty folder"
-            )
-        if names and not overwrite:
+        if holds_files and (stranger := (find_stranger or _find_other_than_shards)(target)):
+            raise OutputError(f"{target}: holds files that are no export ({stranger}); name a new or an empty folder")
+        if holds_files and not overwrite:
             raise OutputError(f"{target}: holds files already; --overwrite replaces an earlier export")
         with replace_folder_atomically(target) as path:
             yield path
+
+
+def _find_other_than_shards(folder: Path) -> str | None:
+    names = sorted(path.name for path in folder.iterdir())
+    return next((name for name in names if not _SHARD.fullmatch(name) and name != CARD_NAME), None)
 
 
 @contextmanager

@@ -162,6 +162,7 @@ async def test_every_form_takes_the_same_selection(chosen_from: Path, tmp_path: 
         ExportFormat.JSONL: (3, 0),
         ExportFormat.PARQUET: (2, 1),
         ExportFormat.WEBDATASET: (2, 1),
+        ExportFormat.FILES: (2, 1),
     }
 
 
