@@ -19,7 +19,8 @@ class SingleUseCommand(TyperCommand):
     """A command that refuses an option which is given twice and takes one value."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse as usual, after a look for repetitions."""
+        """Parse as usual, after a look for texts with a leading dash and for repetitions."""
+        _refuse_dashed_text(self, ctx, args)
         _refuse_repeated_options(self, ctx, args)
         return super().parse_args(ctx, args)
 
@@ -67,3 +68,27 @@ def _refuse_repeated_options(command: TyperCommand | TyperGroup, ctx: Any, args:
     for parameter, times in Counter(given).items():
         if times > 1 and isinstance(parameter, TyperOption) and not (parameter.is_flag or parameter.multiple):
             ctx.fail(f"{parameter.opts[-1]} is given {times} times and takes one value. Run the command once for each.")
+
+
+def _refuse_dashed_text(command: TyperCommand, ctx: Any, args: list[str]) -> None:
+    """Tell how to give a text that begins with a dash: `-h for hats` would show the help instead of an image."""
+    from tasks.core.text import format_command
+
+    if ctx.resilient_parsing:
+        return
+    taking = {
+        name for option in command.params if isinstance(option, TyperOption) for name in _list_value_names(option)
+    }
+    # After `--` everything is text.
+    before = args[: args.index("--")] if "--" in args else args
+    for previous, text in zip(["", *before], before, strict=False):
+        # No option has a space in its name; behind `=` stands a value.
+        name = text.partition("=")[0]
+        if name.startswith("-") and len(name.split()) > 1 and previous not in taking:
+            others = [arg for arg in args if arg not in {text, "--"}]
+            remedy = format_command(command.name or "", *others, "--", text)
+            ctx.fail(f"{text!r} begins with a dash and is no option. If it is a text, put -- before it: {remedy}")
+
+
+def _list_value_names(option: TyperOption) -> list[str]:
+    return [] if option.is_flag else [*option.opts, *option.secondary_opts]

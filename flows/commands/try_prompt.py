@@ -47,6 +47,7 @@ def command(
     from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
     from tasks.core.text import format_command
+    from tasks.manifest.lines import is_visible
     from tasks.report.summary import format_summary, get_exit_code
     from tasks.runs.trial import build_trial, choose_trial_out, explain_rest, list_paths, run_trial
 
@@ -54,6 +55,8 @@ def command(
     if len(prompt) > 1:
         raise InputError(f"Put the prompt in quotes: {format_command('try', ' '.join(prompt))}")
     [text] = prompt
+    if not is_visible(text):
+        raise InputError('PROMPT is empty. Write what the image shows: imagen try "a red fox"')
     given = {"out": out or choose_trial_out(text), "config": locate_config(config), "backend": backend}
     # One prompt is a batch of its own, with a ledger and a budget: nothing here bypasses the checks of a run.
     with build_trial(text, samples=samples, budget_usd=budget, **given) as request, show_progress(quiet=quiet):

@@ -10,6 +10,7 @@ from math import gcd, isfinite, nan
 from typing import Any
 
 from tasks.core.values import find_json_problem
+from tasks.manifest.lines import is_visible
 
 SIZE_PX = (16, 16_384)
 STEPS = (1, 1_000)
@@ -97,7 +98,8 @@ def parse_text(value: Any) -> str:
 
 def parse_prompt(value: Any) -> str:
     """The text of an image."""
-    if value is None or not parse_text(value).strip():
+    # Zero-width characters come along when text is copied from a page, and an image of nothing would be paid for.
+    if value is None or not is_visible(parse_text(value)):
         raise ValueError("is empty; give the text of the image or delete the row")
     return str(value)
 

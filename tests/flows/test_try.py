@@ -69,11 +69,29 @@ def test_a_failure_tells_its_reason(trial: Cli) -> None:
     assert "failed: " in done.stderr
 
 
-@pytest.mark.parametrize(("words", "said"), [(("a", "red", "fox"), "imagen try 'a red fox'"), ((" ",), "PROMPT")])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("a", "red", "fox"), "imagen try 'a red fox'"),
+        ((" ",), "PROMPT is empty"),
+        (("\u200b",), "PROMPT is empty"),
+        (("x" * 40_000,), "PROMPT: prompt: is 40000 characters long"),
+        (("-a red fox",), "imagen try -- '-a red fox'"),
+        (("--quiet", "-h is the letter of hats"), "imagen try --quiet -- '-h is the letter of hats'"),
+    ],
+)
 def test_a_prompt_that_cannot_be_used_is_refused(words: tuple[str, ...], said: str, trial: Cli) -> None:
-    """Forgotten quotes are told with the command as it was meant; an empty prompt names no file of ours."""
+    """Forgotten quotes and a leading dash are told with the command as it was meant; no problem names a file of ours."""
     done = trial.run("try", *words)
     assert done.returncode == 2
     assert said in done.stderr
     assert "tmp" not in done.stderr
     assert not (trial.folder / "runs").exists()
+
+
+def test_a_prompt_behind_two_dashes_may_begin_with_one(trial: Cli) -> None:
+    """The remedy works as it is printed, and a value of an option needs none."""
+    done = trial.run("try", "--out", "- my folder", "--", "-a red fox")
+    assert done.returncode == 0, done.stderr
+    [row] = pq.read_table(trial.folder / "- my folder" / "metadata.parquet").to_pylist()
+    assert row["prompt"] == "-a red fox"

@@ -38,6 +38,8 @@ BAD_CELLS = [
     ("prompt", "", "is empty"),
     ("prompt", " \n\t", "is empty"),
     ("prompt", None, "is empty"),
+    ("prompt", "\u200b \ufeff", "is empty"),
+    ("prompt", "\u3164", "is empty"),
     ("prompt", 5, "5 is not text"),
     ("prompt", ["a cat"], "is not text"),
     ("prompt", "x" * 40_000, "is 40000 characters long; at most 32768"),
