@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
+from statistics import median_low
 
 import httpx
 
 from tasks.backends.client.answers import get_date
+
+RECENT = 15
+"""Answers whose time counts: one odd `Date` among them moves nothing."""
+MOST_APART = timedelta(minutes=15)
+"""Clocks further apart than this are not two clocks that differ: one of them is wrong."""
+
+
+def find_lead(service_us: int, own_us: int) -> timedelta:
+    """By how much a service's time is ahead of this machine's, at most `MOST_APART`: a look-up begins so much earlier."""
+    # Whichever of the two is wrong: what was created before the look-up's begin would count as never made.
+    return min(MOST_APART, max(timedelta(0), timedelta(microseconds=service_us - own_us)))
 
 
 class ServiceClock:
@@ -17,7 +31,7 @@ class ServiceClock:
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
         """Know nothing until the first answer."""
         self._monotonic_s = monotonic_s
-        self._offset_s: float | None = None
+        self._offsets_s: deque[float] = deque(maxlen=RECENT)
         self._one_question = asyncio.Lock()
 
     async def hear(self, answer: httpx.Response) -> None:
@@ -28,11 +42,16 @@ class ServiceClock:
         """Take the time of an answer. `Date` has whole seconds, so the clock is late by up to one of them."""
         # Kept as a difference to the monotonic clock: the machine's own clock may be set while a batch runs.
         if (date := get_date(answer)) is not None:
-            self._offset_s = date.timestamp() - self._monotonic_s()
+            self._offsets_s.append(date.timestamp() - self._monotonic_s())
 
     def now_us(self) -> int | None:
         """Microseconds since 1970 UTC, never early; None before an answer told the time."""
-        return None if self._offset_s is None else round((self._monotonic_s() + self._offset_s) * 1e6)
+        if not self._offsets_s:
+            return None
+        # Every true one is late, by a second or by a slow answer; one that is ahead would hide what was just created.
+        earliest_s = median_low(self._offsets_s) - MOST_APART.total_seconds()
+        offset_s = min(found for found in self._offsets_s if found >= earliest_s)
+        return round((self._monotonic_s() + offset_s) * 1e6)
 
     async def read_us(self, ask: Callable[[], Awaitable[None]]) -> int | None:
         """As `now_us`, after a call to the service where no answer has told the time yet.

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from tasks.backends.base import BackendContext, Estimate, close_opened, find_taken, read_options
-from tasks.backends.client.service_clock import ServiceClock
+from tasks.backends.client.service_clock import ServiceClock, find_lead
 from tasks.backends.openai.backend import OpenAIBackend
 from tasks.backends.openai.batch_api import BatchApi, BatchLine
 from tasks.backends.openai.batch_list import BatchList
@@ -66,10 +66,16 @@ class OpenAIBatchBackend(OpenAIBackend):
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Look for the job's name in the batches that were created since; wait for a list that lags."""
+        own_us = self._clock.now_us()
+        now_us = await self.read_service_time_us() or own_us
+        begin = since - CLOCK_SKEW - find_lead(now_us, own_us)
+        # A list from a time that has not come yet is empty, which would prove that nothing was made.
+        if begin.timestamp() > now_us / 1e6:
+            raise Ambiguous("by the clock it is sent in the future, so no list can tell", cost_micros=None)
         for look in range(LOOKUPS):
             if look:
                 await self._clock.sleep(LOOKUP_PATIENCE_S / (LOOKUPS - 1))
-            named = await self._list.find_named((self._name_stem(job), _get_name_stem(job)), since - CLOCK_SKEW)
+            named = await self._list.find_named((self._name_stem(job), _get_name_stem(job)), begin)
             taken = await find_taken(known, named)
             found = [prediction_id for prediction_id in named if prediction_id not in taken]
             # Two batches with one job's name, and neither belongs to another attempt: guessing could pay for one and

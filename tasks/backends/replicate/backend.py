@@ -15,7 +15,7 @@ from tasks.backends.base import Allowance, BackendContext, Estimate, Shared, che
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import find_secret_problem, read_secret
 from tasks.backends.client.rate_limiter import RateLimiter
-from tasks.backends.client.service_clock import ServiceClock
+from tasks.backends.client.service_clock import ServiceClock, find_lead
 from tasks.backends.image_counts import explain_several
 from tasks.backends.prices import Pricing, find_price
 from tasks.backends.replicate.api import ReplicateApi
@@ -125,13 +125,14 @@ class ReplicateBackend:
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Look through the list for this model and this whole input; wait for a list that lags."""
-        now_us = await self.read_service_time_us() or self._clock.now_us()
+        own_us = self._clock.now_us()
+        now_us = await self.read_service_time_us() or own_us
         check_retained(since, now_us)
         await self._schema.load()
         sent, window = self._unanswered.get(job.job_id) or (await self._inputs.recall(job), None)
         found = await self._lost_creates.find(
             Wanted(sent, self._comparison),
-            since=since - self._unanswered.ahead,
+            since=since - max(self._unanswered.ahead, find_lead(now_us, own_us)),
             window=window,
             known=known,
             patience_s=self._options.lookup_patience_s,
@@ -184,8 +185,7 @@ class ReplicateBackend:
         await self._limiter.acquire()
         return await self._api.upload(data, name=f"{sha256[:16]}.{get_media_type(data).partition('/')[2]}")
 
-    def _share(self, name: str, build: Callable[[], Shared]) -> Shared:
-        # Lost creates and the allowance are the account's, whatever models it runs.
+    def _share(self, name: str, build: Callable[[], Shared]) -> Shared:  # by account, whatever models it runs
         return self._context.get_shared(f"{self.allowance().account} {name}", build)
 
     @property

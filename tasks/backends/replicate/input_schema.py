@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 import httpx
-from jsonschema import Draft202012Validator, SchemaError
+from jsonschema import Draft202012Validator, SchemaError, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -22,6 +22,8 @@ LONGEST_REASON = 500
 MOST_PROBLEMS = 20
 # All that a published schema or a broken page can raise. A batch without the check is worth more than no batch.
 _NO_SCHEMA = (*NO_PAGE, AttributeError, LookupError, SchemaError, TypeError)
+MOST_REFERENCES = 10_000
+"""Followed for one row. Each that names the next one twice doubles the work: forty of them would take for ever."""
 # A published pattern can take longer than anybody waits (catastrophic backtracking), so the service checks it alone.
 _Validator = extend(Draft202012Validator, {"pattern": None, "patternProperties": None})
 
@@ -53,7 +55,9 @@ class InputSchema:
         """The model's outputs are frames of one image on its way; the last one is the image."""
         # An enum stands as a reference to its own component. References to anywhere else are not followed.
         # An empty registry: a reference to a web address in somebody's schema must not be fetched.
-        self._validator = _Validator({**schema, "components": components}, registry=Registry())
+        bounded = extend(_Validator, {name: self._follow(name) for name in ("$ref", "$dynamicRef")})
+        self._validator = bounded({**schema, "components": components}, registry=Registry())
+        self._references_left = 0
 
     def problems(self, values: Mapping[str, Any]) -> list[str]:
         """List the inputs that the model would refuse, as `name: reason`; empty where its schema cannot be followed."""
@@ -78,7 +82,20 @@ class InputSchema:
                 found.append(_explain_unsent(name, f"may make {most}"))
         return found
 
+    def _follow(self, name: str) -> Callable[..., Iterator[ValidationError]]:
+        """The keyword of a reference, which gives up after `MOST_REFERENCES` of them."""
+        follow = Draft202012Validator.VALIDATORS[name]
+
+        def count(*arguments: Any) -> Iterator[ValidationError]:
+            self._references_left -= 1
+            if self._references_left < 0:
+                raise LookupError("the schema refers to itself again and again")
+            yield from follow(*arguments) or ()
+
+        return count
+
     def _find_invalid(self, values: Mapping[str, Any]) -> list[str]:
+        self._references_left = MOST_REFERENCES
         try:
             return [
                 f"{error.path[0] if error.path else 'input'}: {error.message[:LONGEST_REASON]}"

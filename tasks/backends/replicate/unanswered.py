@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from tasks.backends.client.service_clock import ServiceClock
+from tasks.backends.client.service_clock import MOST_APART, ServiceClock
 from tasks.backends.replicate.likeness import SentInput
 from tasks.backends.replicate.list_reading import Window
 from tasks.core.clock import to_instant
@@ -14,19 +14,21 @@ from tasks.core.errors import Ambiguous
 
 RETENTION_S = 3_600.0
 """Inputs and outputs of API predictions are deleted after an hour (Replicate docs, "Data retention", read 2026-11)."""
+MOST_AHEAD_S = 10.0
+"""By how much the service's clock may seem to go back between a send and its look-up."""
 RETENTION_MARGIN_S = 60.0
 """Time for a look-up before what it looks for is deleted."""
-
-MOST_APART = timedelta(minutes=15)
-"""A time on a prediction that is further from `Date` says nothing about clocks."""
 
 
 def check_retained(since: datetime, now_us: int) -> None:
     """Pass while the service still has the input of what was sent at that time.
 
     Raises:
-        Ambiguous: It has not, so nobody can tell.
+        Ambiguous: It has not, or the time has not come yet, so nobody can tell.
     """
+    # A list from then on is empty, which would prove that nothing was made.
+    if since.timestamp() > now_us / 1e6 + MOST_AHEAD_S:
+        raise Ambiguous("by the clock it is sent in the future, so the provider's list cannot tell", cost_micros=None)
     # Without its input a listed prediction cannot be compared, so to look for it would find nothing for sure.
     if now_us / 1e6 - since.timestamp() > RETENTION_S - RETENTION_MARGIN_S:
         raise Ambiguous("it was sent more than an hour ago; the provider has forgotten its input", cost_micros=None)

@@ -14,8 +14,8 @@ from typing import Any, TextIO
 from tasks.metadata.columns import COLUMNS, build_plain_row
 from tasks.metadata.exports.selection import SelectedJobs
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""A spreadsheet takes a cell that begins so for a formula, which may send the sheet's content anywhere."""
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")
+"""A spreadsheet takes a cell that begins so for a formula, which may send the sheet's content anywhere; some take full-width signs as well."""
 
 
 async def write_csv(jobs: SelectedJobs, file: TextIO, *, raw_cells: bool = False) -> int:

@@ -123,6 +123,16 @@ def test_a_schema_that_refers_to_itself_is_as_good_as_none() -> None:
     assert schema.problems({"prompt": "a fox"}) == []
 
 
+def test_a_schema_that_doubles_itself_holds_up_nobody() -> None:
+    """Forty steps that each refer twice to the next one are 2^40 checks; a schema of usual size is still checked."""
+    steps = {f"a{n}": {"allOf": [{"$ref": f"#/components/schemas/a{n + 1}"}] * 2} for n in range(40)}
+    schema = build_schema({"prompt": {"$ref": "#/components/schemas/a0"}}, **steps, a40={"type": "string"})
+    assert schema.problems({"prompt": "a fox"}) == []
+    assert schema.problems({"prompt": "a fox"}) == []
+    enum = build_schema({"size": {"$ref": "#/components/schemas/size"}}, size={"enum": ["1:1"]})
+    assert enum.problems({"size": "2:1"}) != []
+
+
 def test_a_published_pattern_holds_up_nobody() -> None:
     """One that takes exponential time is not tried here."""
     schema = build_schema({"prompt": {"type": "string", "pattern": "^(a+)+$"}})

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import pytest
 
-from tasks.backends.client.service_clock import ServiceClock
+from tasks.backends.client.service_clock import MOST_APART, ServiceClock, find_lead
 from tasks.backends.replicate.likeness import SentInput
-from tasks.backends.replicate.unanswered import MOST_APART, UnansweredCreates
+from tasks.backends.replicate.unanswered import UnansweredCreates, check_retained
+from tasks.core.errors import Ambiguous
 
 NOW = datetime(2026, 11, 24, 10, tzinfo=UTC)
 
@@ -27,3 +29,34 @@ def test_a_date_that_is_ahead_of_our_own_predictions_is_noticed(created_s: float
     creates.end("job", None if created_s is None else NOW + timedelta(seconds=created_s))
     assert creates.ahead == timedelta(seconds=ahead_s)
     assert creates.get("job") is None
+
+
+@pytest.mark.parametrize(
+    ("dates_s", "now_s"),
+    [
+        ([0, 3_600, 0], 0),  # one is an hour ahead
+        ([3_600, 0, 0], 0),
+        ([0, 0, -86_400 * 365], 0),  # one is a year old, as a page out of a cache
+        ([0, -2, 0], -2),  # a slow answer: nothing is hidden by a time that is a little early
+        ([30, 0], 0),
+    ],
+)
+def test_one_odd_date_moves_no_window(dates_s: list[float], now_s: float) -> None:
+    """A look-up that began later than its create would find nothing, and the job would be paid for twice."""
+    clock = ServiceClock(lambda: 0.0)
+    for date_s in dates_s:
+        clock.take(httpx.Response(200, headers={"date": format_datetime(NOW + timedelta(seconds=date_s), usegmt=True)}))
+    assert clock.now_us() == round((NOW.timestamp() + now_s) * 1e6)
+
+
+@pytest.mark.parametrize(("ahead_s", "lead_s"), [(-7_200, 0), (0, 0), (40, 40), (86_400, MOST_APART.total_seconds())])
+def test_a_service_that_is_ahead_of_us_is_asked_from_earlier_on(ahead_s: float, lead_s: float) -> None:
+    """Before any create was answered nobody knows which of the two clocks is wrong."""
+    assert find_lead(round(ahead_s * 1e6), 0) == timedelta(seconds=lead_s)
+
+
+@pytest.mark.parametrize("since_s", [-3_600, 11, 7_200])
+def test_a_time_that_no_list_can_tell_about_proves_nothing(since_s: float) -> None:
+    """Too long ago, or not come yet as after a clock that was put right: the job is held."""
+    with pytest.raises(Ambiguous):
+        check_retained(NOW + timedelta(seconds=since_s), round(NOW.timestamp() * 1e6))

@@ -50,7 +50,7 @@ async def test_csv_comes_back_as_it_was(raw: bool, finished: Path, tmp_path: Pat
     assert read_column(path, "prompt")[: len(DIRTY)] == expected
 
 
-@given(text=st.text(), start=st.sampled_from(["=", "+", "-", "@", "\t", "\r", "\n"]))
+@given(text=st.text(), start=st.sampled_from(["=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20"]))
 def test_no_cell_is_a_formula(text: str, start: str) -> None:
     """Whatever begins as a formula does not any more; everything else, numbers too, is left alone."""
     assert disarm_formula(start + text) == f"'{start}{text}"
