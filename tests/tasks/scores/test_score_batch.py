@@ -20,7 +20,7 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.scores import Value
 from tasks.report.review.judging import judge_ids
 from tasks.report.show import format_record, read_record
-from tasks.scores import parse_names
+from tasks.scores import measure, parse_names
 from tasks.scores.base import Sample
 from tasks.scores.report import build_record
 from tasks.scores.report import format_record as format_scored
@@ -249,6 +249,37 @@ def test_a_score_that_breaks_is_named(batch: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigError, match="score 'mine' failed"):
         score(batch, ["blank", "mine"])
     assert score(batch, ["blank"]).scored == 0
+
+
+def test_images_of_a_bucket_have_a_path_too(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is not on this machine is there for a score as long as it is measured, and not any longer."""
+    seen: list[tuple[Path, bytes]] = []
+
+    def answer(samples: Sequence[Sample]) -> Sequence[Mapping[str, Value]]:
+        seen.extend((each.path, each.path.read_bytes()) for each in samples)
+        return [{"mine": each.data == each.path.read_bytes()} for each in samples]
+
+    install(monkeypatch, Plugin(answer))
+    monkeypatch.setattr(measure, "OutputFolder", type("NoFolder", (), {}))
+    assert score(batch, ["mine"]).scored == 4
+    assert [row["mine"] for row in read_column(batch)] == [True] * 4
+    assert {data for _, data in seen} == {path.read_bytes() for path in batch.rglob("*.png")}
+    assert [path for path, _ in seen if path.exists() or path.is_relative_to(batch)] == []
+
+
+@pytest.mark.parametrize("file_name", ["../outside.png", "/etc/passwd"])
+def test_a_ledger_of_a_stranger_reads_no_other_file(batch: Path, file_name: str) -> None:
+    """A name outside of the folder is skipped and told."""
+
+    async def point_outside() -> None:
+        async with open_ledger(batch) as engine, engine.begin() as db:
+            values = (file_name, make_job(0).job_id)
+            await db.exec_driver_sql("UPDATE jobs SET file_name = ? WHERE job_id = ?", values)
+
+    asyncio.run(point_outside())
+    scored = score(batch)
+    assert scored.scored == 3
+    assert ["outside of" in each.reason for each in scored.skipped.values()] == [True]
 
 
 @pytest.mark.parametrize("text", ["", " , ", "phahs"])
