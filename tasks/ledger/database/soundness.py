@@ -7,6 +7,7 @@ check what the database adds up; one scan checks it for all of them.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ DIGEST_DIGITS = 64
 _STATES = ", ".join(f"'{state}'" for state in JobState)
 _JSON = frozenset({"backend_opts", "extra", "results"})
 _SIDES = frozenset({"width", "height", "requested_width", "requested_height"})
+_INDEX_CONDITION = re.compile(r"\bWHERE\b.*", re.IGNORECASE | re.DOTALL)
 _CHOICES = {"state": _STATES, "verdict": ", ".join(f"'{verdict}'" for verdict in VERDICTS)}
 _NAMES = {
     "jobs": "job_id",
@@ -56,6 +58,7 @@ def check_soundness(db: Connection, path: Path) -> None:
     """
     for table in metadata.tables.values():
         _check_columns(db, table, path)
+        _check_indexes(db, table, path)
         if _find_one(db, table, _build_quick_condition(table)):
             _raise_damage(db, table, path)
     # Whose predictions the account's record means is told by this name.
@@ -69,6 +72,22 @@ def _check_columns(db: Connection, table: Table, path: Path) -> None:
     if missing := [column.name for column in table.columns if column.name not in known]:
         what = f"the table {table.name} lacks {missing[0]}" if known else f"it has no table {table.name}"
         raise InputError(f"{path}: is not a ledger of imagen, or is damaged ({what}); choose another output folder")
+
+
+def _check_indexes(db: Connection, table: Table, path: Path) -> None:
+    """An index that lost its entries answers with fewer rows: no images, or no attempt that has a prediction."""
+    listed = "SELECT name, coalesce(sql, '') FROM sqlite_master WHERE type = 'index' AND tbl_name = :table"
+    for name, created in db.execute(text(listed), {"table": table.name}).all():
+        # Names are the file's own, and so is the condition of an index that has only some rows.
+        quoted, rows = name.replace('"', '""'), _INDEX_CONDITION.search(created)
+        # A sum reads the index entry by entry; a plain count would take whichever index is the smallest.
+        ways, condition = (f'INDEXED BY "{quoted}"', "NOT INDEXED"), rows[0] if rows else ""
+        counts = [f"SELECT sum(1) FROM {table.name} {way} {condition}" for way in ways]  # noqa: S608  as above
+        if db.exec_driver_sql(f"SELECT ({counts[0]}) IS NOT ({counts[1]})").scalar():
+            raise InputError(
+                f"{path}: the ledger is damaged: the index {error_text(name)} does not have the rows of {table.name}. "
+                "Restore it from a copy of its folder"
+            )
 
 
 def _build_quick_condition(table: Table) -> str:

@@ -44,6 +44,23 @@ async def test_damaged_values_are_one_clear_error(statement: str, tmp_path: Path
         await read_all(tmp_path)
 
 
+@pytest.mark.parametrize("rows", ["", " WHERE prompt IS NOT NULL"])
+async def test_an_index_without_its_rows_is_one_clear_error(rows: str, tmp_path: Path) -> None:
+    """Read through it a batch has no images, or a prediction belongs to nobody and is taken twice."""
+    async with open_ledger(tmp_path, create=True) as engine:
+        await plan_jobs(engine, [make_job()])
+    index = "CREATE INDEX jobs_state_position ON jobs (state, position)"
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        db.execute("DROP INDEX jobs_state_position")
+        # Made without any row, and then written down as one that has them.
+        db.execute(f"{index} WHERE position < 0")
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'jobs_state_position'", [index + rows])
+    db.close()
+    with pytest.raises(InputError, match="the ledger is damaged: the index jobs_state_position "):
+        await read_all(tmp_path)
+
+
 async def test_a_file_with_damaged_pages_is_one_clear_error(tmp_path: Path) -> None:
     """SQLite calls it malformed."""
     async with open_ledger(tmp_path, create=True) as engine:
