@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from flows.cli_support import options
 from flows.cli_support.values import expand_path, in_range
 from tasks.metadata.exports.targets import ExportFormat
+
+if TYPE_CHECKING:
+    from tasks.metadata.exports.selection import Selection
 
 NAME = "export"
 
@@ -40,6 +43,16 @@ Name = Annotated[
         metavar="TEMPLATE",
         help="In files: their names, with columns of the table and the manifest, as {campaign}/{id}-{sample}.{ext}.",
     ),
+]
+Sizes = Annotated[
+    str | None,
+    typer.Option("--sizes", metavar="N,N", help="In files: longest sides in pixels, a file each. Never enlarges."),
+]
+As = Annotated[
+    Literal["png", "jpeg", "webp"] | None, typer.Option("--as", help="In files: the format to convert images to.")
+]
+Quality = Annotated[
+    int, typer.Option("--quality", metavar="N", help="Of --as jpeg and webp, from 1 to 100.", callback=in_range(1, 100))
 ]
 ShardImages = Annotated[
     int,
@@ -83,6 +96,9 @@ def command(
     ids: Ids = None,
     where: Where = None,
     name: Name = None,
+    sizes: Sizes = None,
+    as_: As = None,
+    quality: Quality = 90,
     raw_cells: RawCells = False,
     shard_images: ShardImages = 10_000,
     shard_mb: ShardMb = 1_000,
@@ -96,13 +112,43 @@ def command(
     import asyncio
     import sys
 
-    from flows.cli_support.id_lists import read_id_list
-    from tasks.core.errors import InputError
     from tasks.core.safe_text import dump_json, escape_lines
+    from tasks.metadata.exports.conversion import Conversion, parse_sizes
     from tasks.metadata.exports.export import STDOUT, export_batch
-    from tasks.metadata.exports.selection import Selection
     from tasks.metadata.exports.webdataset import ShardLimits
     from tasks.store.output import parse_local_path, parse_output
+
+    selection = _build_selection(ids, where, verdict=verdict, picked=picked)
+    conversion = Conversion(() if sizes is None else parse_sizes(sizes), as_, quality)
+    # A megabyte is 1,000,000 bytes here, as storage is sold.
+    limits = ShardLimits(samples=shard_images, bytes=shard_mb * 1_000_000)
+    target = None if to is None else parse_local_path(to)
+    out = parse_output(folder)
+    exporting = export_batch(
+        out,
+        format,
+        target,
+        overwrite=overwrite,
+        limits=limits,
+        raw_cells=raw_cells,
+        selection=selection,
+        name=name,
+        conversion=conversion,
+    )
+    done = asyncio.run(exporting)
+    # Where the table itself went to standard output, it stays alone there.
+    # A table on standard output is for a program, and a line of ours would be taken for a row of it.
+    file = sys.stderr if target == STDOUT else sys.stdout
+    print(dump_json(done.as_dict()) if json else escape_lines(done.line()), file=file)
+
+
+def _build_selection(
+    ids: str | None, where: str | None, *, verdict: Literal["pick", "reject", "none"] | None, picked: bool
+) -> Selection:
+    """The part of the batch that the options name."""
+    from flows.cli_support.id_lists import read_id_list
+    from tasks.core.errors import InputError
+    from tasks.metadata.exports.selection import Selection
 
     if picked and verdict not in {None, "pick"}:
         raise InputError(f"--picked is --verdict pick; leave one of --picked and --verdict {verdict} out")
@@ -110,16 +156,4 @@ def command(
     # An empty list would export everything or nothing, and either may be what nobody meant.
     if names == []:
         raise InputError(f"{ids}: names no image; write a row id, job_id or image file on each line")
-    selection = Selection(verdict="pick" if picked else verdict, ids=names, where=where)
-    # A megabyte is 1,000,000 bytes here, as storage is sold.
-    limits = ShardLimits(samples=shard_images, bytes=shard_mb * 1_000_000)
-    target = None if to is None else parse_local_path(to)
-    out = parse_output(folder)
-    exporting = export_batch(
-        out, format, target, overwrite=overwrite, limits=limits, raw_cells=raw_cells, selection=selection, name=name
-    )
-    done = asyncio.run(exporting)
-    # Where the table itself went to standard output, it stays alone there.
-    # A table on standard output is for a program, and a line of ours would be taken for a row of it.
-    file = sys.stderr if target == STDOUT else sys.stdout
-    print(dump_json(done.as_dict()) if json else escape_lines(done.line()), file=file)
+    return Selection(verdict="pick" if picked else verdict, ids=names, where=where)

@@ -44,7 +44,9 @@ def encode(image: Image.Image, *, format: str, quality: int) -> bytes:  # noqa: 
         case "png":
             image.save(file, format="PNG", compress_level=PNG_COMPRESS_LEVEL)
         case "jpeg":
-            _flatten(image).save(file, format="JPEG", quality=quality)
+            # PNG and WebP keep the colour profile by themselves; without it other colours are shown.
+            profile = image.info.get("icc_profile")
+            _flatten(image).save(file, format="JPEG", quality=quality, icc_profile=profile)
         case "webp":
             image.save(file, format="WEBP", quality=quality)
         case _:

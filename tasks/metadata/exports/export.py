@@ -18,8 +18,8 @@ from tasks.core.errors import InputError
 from tasks.core.text import format_command, format_count
 from tasks.ledger.database.connect import open_ledger
 from tasks.metadata.exports.card import build_batch_card, build_shards_card
-from tasks.metadata.exports.file_names import DEFAULT_NAME, NameTemplate, plan_names
-from tasks.metadata.exports.files import find_stranger, refuse_batch_folder, write_files
+from tasks.metadata.exports.conversion import Conversion
+from tasks.metadata.exports.file_names import DEFAULT_NAME, DEFAULT_SIZED_NAME, NameTemplate, plan_names
 from tasks.metadata.exports.selection import SelectedJobs, Selection, select_jobs
 from tasks.metadata.exports.survey import Survey, survey_batch
 from tasks.metadata.exports.tables import write_csv, write_jsonl
@@ -49,15 +49,20 @@ class Exported:
     left_out: int
     """Jobs without an image, in the forms that hold images."""
     files: int
+    lost_signatures: int = 0
+    """Files that were converted, and have no C2PA signature any more."""
 
     def as_dict(self) -> dict[str, Any]:
         """The record that programs read."""
-        return asdict(self)
+        # Only where there are any: most exports convert nothing.
+        return {name: value for name, value in asdict(self).items() if value or name != "lost_signatures"}
 
     def line(self) -> str:
         """The record for people."""
         what = "row" if self.format in {ExportFormat.CSV, ExportFormat.JSONL} else "image"
         left_out = f"; left out without an image: {self.left_out}" if self.left_out else ""
+        if self.lost_signatures:
+            left_out += f"; converted without their C2PA signature: {format_count(self.lost_signatures, 'file')}"
         number = f" in {self.files} files" if self.files > 1 else ""
         return f"wrote {self.to}: {format_count(self.rows, what)}{number}{left_out}"
 
@@ -72,6 +77,7 @@ async def export_batch(
     raw_cells: bool = False,
     selection: Selection | None = None,
     name: str | None = None,
+    conversion: Conversion | None = None,
 ) -> Exported:
     """Export the batch in `out`.
 
@@ -84,6 +90,7 @@ async def export_batch(
         raw_cells: Of CSV: write texts that a spreadsheet takes for formulas as they are.
         selection: Which jobs; None: all. A card describes all.
         name: Of files: the template of their names; None: the names that they have.
+        conversion: Of files: sizes and format; None: copies.
 
     Raises:
         InputError: `out` is no batch, the selection cannot be evaluated, the target may not be replaced or written, or an image is gone.
@@ -92,7 +99,8 @@ async def export_batch(
     target = _check_target(out, form, target)
     selection = selection or Selection()
     # For the same reason: a wrong template is told at once.
-    template = _read_template(form, name)
+    conversion = conversion or Conversion()
+    template = _read_template(form, name, conversion)
     if form is ExportFormat.CARD and not selection.is_whole:
         raise InputError("a card describes the whole batch: leave --picked, --verdict, --ids and --where out")
     async with open_ledger(out.ledger_folder()) as engine:
@@ -103,7 +111,9 @@ async def export_batch(
             case ExportFormat.PARQUET:
                 return await _export_embedded(jobs, out, target, overwrite)
             case ExportFormat.FILES:
-                return await _export_files(jobs, out, target, overwrite, template)
+                return await _export_files(
+                    jobs, out, target, overwrite=overwrite, template=template, conversion=conversion
+                )
             case ExportFormat.CARD:
                 return await _export_card(jobs, out, overwrite)
             case ExportFormat.CSV:
@@ -152,27 +162,41 @@ async def _export_embedded(jobs: SelectedJobs, out: Output, target: Path, overwr
     return Exported(format=ExportFormat.PARQUET, to=str(target), rows=rows, left_out=batch.without_image, files=1)
 
 
-def _read_template(form: ExportFormat, name: str | None) -> NameTemplate:
+def _read_template(form: ExportFormat, name: str | None, conversion: Conversion) -> NameTemplate:
+    if not conversion.is_copy and form is not ExportFormat.FILES:
+        raise InputError(f"--sizes and --as are for --format files; {form} holds the images as they are")
     if name is not None and form is not ExportFormat.FILES:
         raise InputError(f"--name is for --format files; {form} has no files of yours to name")
-    return NameTemplate(DEFAULT_NAME if name is None else name)
+    usual = DEFAULT_SIZED_NAME if len(conversion.sizes) > 1 else DEFAULT_NAME
+    return NameTemplate(usual if name is None else name)
 
 
 async def _export_files(
     jobs: SelectedJobs,
     out: Output,
     target: Path,
-    overwrite: bool,  # noqa: FBT001  passed on
+    *,
+    overwrite: bool,
     template: NameTemplate,
+    conversion: Conversion,
 ) -> Exported:
+    from tasks.metadata.exports.files import find_stranger, refuse_batch_folder, write_files  # noqa: PLC0415  loads Pillow, which no table needs
+
     refuse_batch_folder(target)
     batch = _require_images(await survey_batch(jobs), jobs, out)
-    names = await plan_names(jobs, template)
+    names = await plan_names(jobs, template, conversion)
     # Only those: a living run may finish an image whose name was not held against the others.
     named = SelectedJobs(jobs.engine, frozenset(names))
     with create_folder(target, overwrite=overwrite, find_stranger=find_stranger) as folder:
-        rows = await write_files(named, out, folder, names)
-    return Exported(format=ExportFormat.FILES, to=str(target), rows=rows, left_out=batch.without_image, files=rows)
+        written = await write_files(named, out, folder, names, conversion)
+    return Exported(
+        format=ExportFormat.FILES,
+        to=str(target),
+        rows=written.images,
+        left_out=batch.without_image,
+        files=written.files,
+        lost_signatures=written.lost_signatures,
+    )
 
 
 async def _export_card(jobs: SelectedJobs, out: Output, overwrite: bool) -> Exported:  # noqa: FBT001  passed on

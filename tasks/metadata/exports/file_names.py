@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from string import Formatter
 from typing import Any
@@ -19,10 +19,12 @@ from tasks.core.records import JobState
 from tasks.core.safe_text import error_text
 from tasks.core.text import format_count
 from tasks.metadata.columns import COLUMNS, build_plain_row
+from tasks.metadata.exports.conversion import Conversion, get_extension
 from tasks.metadata.exports.selection import SelectedJobs
 from tasks.metadata.exports.where import MOST_LISTED, read_extra
 
 DEFAULT_NAME = "{stem}.{ext}"
+DEFAULT_SIZED_NAME = "{stem}-{size}.{ext}"
 MOST_TEMPLATE_CHARACTERS = 1_000
 MOST_PART_BYTES = 200
 """Of a file's or folder's name: file systems take 255, and an encrypted one less."""
@@ -30,7 +32,7 @@ MOST_SHOWN = 10
 UNSET = "_"
 """In place of a value that a row does not have."""
 
-_OWN = ("ext", "stem")
+_OWN = ("ext", "stem", "size")
 _TABLE = frozenset(column.name for column in COLUMNS)
 _ZEROS = re.compile(r"0[0-9]{1,2}d?")
 _FORBIDDEN = re.compile(r'[<>:"|?*\\/]')
@@ -115,20 +117,19 @@ def _shorten(text: str) -> str:
     return kept + ending.decode("utf-8", "replace")
 
 
-def collect_values(row: RowMapping) -> dict[str, Any]:
+def _collect_values(row: RowMapping, ext: str) -> dict[str, Any]:
     """Every value that a name may hold, by lower-case names; the table's columns come before the manifest's."""
-    path = PurePosixPath(row["file_name"])
-    own = {"stem": path.stem, "ext": path.suffix[1:]}
+    own = {"stem": PurePosixPath(row["file_name"]).stem, "ext": ext}
     return {name.lower(): value for name, value in read_extra(row).items()} | build_plain_row(row) | own
 
 
-async def plan_names(jobs: SelectedJobs, template: NameTemplate) -> dict[str, str]:
-    """The file of every image, by job_id.
+async def plan_names(jobs: SelectedJobs, template: NameTemplate, conversion: Conversion) -> dict[str, list[str]]:
+    """The files of every image, one for each size, by job_id.
 
     Raises:
         InputError: A column is not known, or several images would get one name; all such names are told.
     """
-    names: dict[str, str] = {}
+    names: dict[str, list[str]] = {}
     taken: dict[str, str] = {}
     collisions: list[str] = []
     columns: dict[str, None] = {}
@@ -141,11 +142,10 @@ async def plan_names(jobs: SelectedJobs, template: NameTemplate) -> dict[str, st
                 unknown.pop(name.lower(), None)
                 if len(columns) < MOST_LISTED:
                     columns.setdefault(name)
-            name = names[row["job_id"]] = template.build(collect_values(row))
-            # Windows and macOS tell names apart without case.
-            first = taken.setdefault(unicodedata.normalize("NFC", name.casefold()), row["job_id"])
-            if first != row["job_id"]:
-                collisions.append(f"{name} (job_id {first[:12]} and {row['job_id'][:12]})")
+            values = _collect_values(row, get_extension(conversion.choose_format(row["format"])))
+            built = [template.build({**values, "size": size}) for size in conversion.variants]
+            names[row["job_id"]] = built
+            collisions += _find_collisions(taken, built, row["job_id"])
     if unknown:
         own = ", ".join(columns) or "none"
         known = f"Columns of the manifest: {own}. Of the table: {', '.join((*_OWN, *(c.name for c in COLUMNS)))}."
@@ -155,8 +155,17 @@ async def plan_names(jobs: SelectedJobs, template: NameTemplate) -> dict[str, st
     return names
 
 
+def _find_collisions(taken: dict[str, str], names: Sequence[str], job_id: str) -> Iterator[str]:
+    for name in names:
+        # Windows and macOS tell names apart without case.
+        key = unicodedata.normalize("NFC", name.casefold())
+        if key in taken:
+            yield f"{name} (job_id {taken[key][:12]} and {job_id[:12]})"
+        taken.setdefault(key, job_id)
+
+
 def _tell_collisions(collisions: list[str]) -> str:
     lines = [f"  {line}" for line in collisions[:MOST_SHOWN]]
     more = [f"  ... and {len(collisions) - MOST_SHOWN:,} more"] if len(collisions) > MOST_SHOWN else []
-    head = f"--name gives {format_count(len(collisions), 'image')} a name that another image has; add {{sample}} or {{stem}}:"
+    head = f"--name gives {format_count(len(collisions), 'file')} a name that another one has; add {{sample}}, {{stem}} or {{size}}:"
     return "\n".join([head, *lines, *more])

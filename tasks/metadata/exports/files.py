@@ -9,14 +9,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tasks.core.errors import OutputError
 from tasks.core.paths import LEDGER_NAME, POINTER_NAME
 from tasks.metadata.columns import build_plain_row
-from tasks.metadata.exports.images import iterate_images
+from tasks.metadata.exports.conversion import Conversion
+from tasks.metadata.exports.convert import convert_image
+from tasks.metadata.exports.images import ExportedImage, iterate_images
 from tasks.metadata.exports.selection import SelectedJobs
 from tasks.store.output import Output
 
@@ -25,27 +29,52 @@ MOST_LINE_BYTES = 10_000_000
 """Of an index; a row is far smaller."""
 
 
-async def write_files(jobs: SelectedJobs, out: Output, folder: Path, names: Mapping[str, str]) -> int:
-    """Fill an empty folder with copies of the images; gives their number.
+@dataclass(slots=True)
+class WrittenFiles:
+    """Counts of an export of files."""
+
+    images: int = 0
+    files: int = 0
+    lost_signatures: int = 0
+    """Files without the C2PA signature that their image has."""
+
+
+async def write_files(
+    jobs: SelectedJobs, out: Output, folder: Path, names: Mapping[str, Sequence[str]], conversion: Conversion
+) -> WrittenFiles:
+    """Fill an empty folder with the files of the images.
 
     Args:
         jobs: Those with a name, all of which have an image.
         out: Where the images are.
         folder: Where to.
-        names: Paths below the folder, by job_id.
+        names: Paths below the folder, one for each size, by job_id.
+        conversion: Sizes and format.
 
     Raises:
-        OutputError: An image of the batch is not there.
+        OutputError: An image of the batch is not there, or cannot be converted.
     """
-    written = 0
+    written = WrittenFiles()
     with (folder / INDEX_NAME).open("w", encoding="utf-8", newline="") as index:
         async with aclosing(iterate_images(jobs, out)) as found:
             async for image in found:
-                name = names[image.row["job_id"]]
-                await asyncio.to_thread(_write, folder / name, image.data)
-                index.write(json.dumps(build_plain_row(image.row) | {"file_name": name}, ensure_ascii=False) + "\n")
-                written += 1
+                written.images += 1
+                for name, size in zip(names[image.row["job_id"]], conversion.variants, strict=True):
+                    # In threads: a large image takes a second to encode.
+                    facts, lost = await asyncio.to_thread(_write_file, folder / name, image, size, conversion)
+                    row = build_plain_row(image.row) | facts | {"file_name": name}
+                    index.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    written.files += 1
+                    written.lost_signatures += lost
     return written
+
+
+def _write_file(
+    path: Path, image: ExportedImage, size: int | None, conversion: Conversion
+) -> tuple[dict[str, Any], bool]:
+    converted = convert_image(image, size, conversion)
+    _write(path, converted.data)
+    return converted.facts, converted.lost_signature
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -107,7 +107,7 @@ async def test_all_collisions_are_told_before_anything_is_written(out: Path, tmp
     """Names differ in more than case, because Windows and macOS keep one file of two such."""
     jobs = [make_job(number, id=name) for number, name in enumerate(["fox", "FOX", "owl", "fox/", "fox "])]
     batch = await make_batch(out, jobs)
-    with pytest.raises(InputError, match=r"2 images a name that another image has(.|\n)*FOX.png(.|\n)*fox.png"):
+    with pytest.raises(InputError, match=r"2 files a name that another one has(.|\n)*FOX.png(.|\n)*fox.png"):
         await export(batch, tmp_path / "to", "{id}.{ext}")
     assert not (tmp_path / "to").exists()
     assert (await export(batch, tmp_path / "to", "{id}-{stem}.{ext}")).rows == 5

@@ -1,0 +1,76 @@
+"""Other sizes and formats of exported images; what nothing has to change in is copied byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image, ImageOps
+
+from tasks.core.errors import BadImage, OutputError, Rejected
+from tasks.metadata.exports.conversion import Conversion
+from tasks.metadata.exports.images import ExportedImage
+from tasks.store.encode import encode
+from tasks.store.images import open_image
+from tasks.store.parameters import embed, is_signed, read
+
+# Palettes and the like have no colours between theirs, which a filter needs.
+_PLAIN_MODES = frozenset({"L", "RGB", "RGBA"})
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedImage:
+    """One file of an image."""
+
+    data: bytes
+    facts: dict[str, Any]
+    """Columns of the table that differ from the batch's."""
+    lost_signature: bool = False
+
+
+def convert_image(image: ExportedImage, size: int | None, conversion: Conversion) -> ConvertedImage:
+    """The image with so many pixels on its longest side, or fewer where it has fewer, in the wanted format.
+
+    Raises:
+        OutputError: It cannot be decoded, or the format does not hold it.
+    """
+    own = image.row["format"]
+    form = conversion.choose_format(own)
+    is_small = size is None or max(image.row["width"], image.row["height"]) <= size
+    # Encoded again it would lose a little, and its signature, for nothing.
+    if form == own and is_small:
+        return ConvertedImage(image.data, {})
+    try:
+        with open_image(image.data) as opened:
+            pixels = _resize(_to_plain(opened), size)
+            data = encode(pixels, format=form, quality=conversion.quality)
+    except (BadImage, Rejected, OSError, ValueError) as exc:
+        raise OutputError(f"{image.row['file_name']}: cannot be written as {form} ({exc})") from None
+    if (parameters := read(image.data)) is not None:
+        data = embed(data, parameters)
+    facts = {"width": pixels.width, "height": pixels.height, "format": form, "bytes": len(data)}
+    facts["sha256"] = hashlib.sha256(data).hexdigest()
+    return ConvertedImage(data, facts, lost_signature=is_signed(image.data))
+
+
+def _to_plain(image: Image.Image) -> Image.Image:
+    # Viewers turn a photo by its Exif data, which the new file does not have.
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode in _PLAIN_MODES and "transparency" not in turned.info:
+        return turned
+    plain = turned.convert("RGBA" if turned.has_transparency_data else "RGB")
+    # A profile of printing inks says nothing about red, green and blue.
+    if turned.mode == "CMYK":
+        plain.info.pop("icc_profile", None)
+    plain.info.pop("transparency", None)
+    return plain
+
+
+def _resize(image: Image.Image, size: int | None) -> Image.Image:
+    longest = max(image.size)
+    if size is None or longest <= size:
+        return image
+    # At least a pixel: a line of 4000x1 stays an image.
+    shape = max(1, round(image.width * size / longest)), max(1, round(image.height * size / longest))
+    return image.resize(shape, Image.Resampling.LANCZOS)
