@@ -52,13 +52,14 @@ def _names(part: str, host: str, port: int) -> bool:
     if "/" in part:
         return _is_inside(host, part)
     name, _, digits = part.rpartition(":")
-    # Colons inside brackets belong to an IPv6 address, not to a port.
-    if name and digits.isdecimal() and ":" not in name.strip("[]"):
+    # Colons of an IPv6 address are no port's; one with a port stands in brackets.
+    if name and digits.isdecimal() and (":" not in name or (name[0], name[-1]) == ("[", "]")):
         if int(digits) != port:
             return False
         part = name
     # `.example.com` and `*.example.com` both mean the domain and what is below it, as in curl.
-    part = part.removeprefix("*").strip("[]").removeprefix(".")
+    part = part.removeprefix("*").strip("[]").removeprefix(".").rstrip(".")
+    host = host.rstrip(".")  # the full form of the same name, as curl has it
     return host == part or host.endswith(f".{part}")
 
 

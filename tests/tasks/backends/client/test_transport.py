@@ -180,6 +180,11 @@ async def test_a_proxy_that_cannot_be_used_is_told_and_nothing_leaves(
         ("*", "https://images.corp.test/", True),
         ("", "http://127.0.0.1:8000/", False),
         ("nonsense/x", "http://10.1.2.3/", False),
+        ("[::1]:443", "https://[::1]/", True),
+        ("[::1]:8443", "https://[::1]/", False),
+        ("::1", "https://[::1]/", True),
+        ("corp.test.", "http://images.corp.test/", True),
+        ("corp.test", "http://images.corp.test./", True),
     ],
 )
 def test_hosts_that_need_no_proxy(exempt: str, url: str, direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001  a case
