@@ -59,6 +59,9 @@ def _to_plain(image: Image.Image) -> Image.Image:
     turned = ImageOps.exif_transpose(image)
     if turned.mode in _PLAIN_MODES and "transparency" not in turned.info:
         return turned
+    if turned.mode.startswith("I"):
+        # Grey of 16 bits: Pillow cuts at 255 instead of scaling, and the image would be white.
+        return turned.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     plain = turned.convert("RGBA" if turned.has_transparency_data else "RGB")
     # A profile of printing inks says nothing about red, green and blue.
     if turned.mode == "CMYK":

@@ -149,3 +149,13 @@ def test_a_wrong_size_is_told(text: str) -> None:
 def test_an_extension_is_the_store_s() -> None:
     """Names are planned without loading Pillow; the files have the extensions of the batch all the same."""
     assert {form: f".{get_extension(form)}" for form in EXTENSIONS} == EXTENSIONS
+
+
+async def test_grey_of_16_bits_keeps_its_light(out: Path, tmp_path: Path) -> None:
+    """It is scaled to 8 bits, and not cut to white."""
+    file = BytesIO()
+    Image.new("I;16", (100, 50), 40_000).save(file, "PNG")
+    await make_batch(out, [make_job(0, id="grey")], {"grey": file.getvalue()})
+    await export(out, tmp_path / "to", Conversion((50,), "png"), name="{id}.{ext}")
+    with Image.open(tmp_path / "to" / "grey.png") as image:
+        assert image.getpixel((9, 9)) == 40_000 // 256
