@@ -47,13 +47,14 @@ class PlanReport:
 def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions, *, ask: bool = False) -> PlanReport:
     """Read the whole manifest and say what it comes to. Writes nothing, spends nothing.
 
-    Only with `ask` is anybody asked anything: each service what it accepts, so that every job is held against it.
+    Every job is held against what is known of its services. Only with `ask` is anybody asked anything: each service
+    what it accepts.
 
     Raises:
         ManifestError: It has problems; they are all in it (the first 50 by text).
         ConfigError: The default backend cannot be used; with `ask`, a backend that a job needs is not set up.
     """
-    planner = Planner(settings, options, manifest, ask=ask)
+    planner = Planner(settings, options, manifest, check=True, ask=ask)
     findings = Findings()
     tally = _Tally(planner)
     # Row by row: the manifest of a million prompts never lies in memory.

@@ -37,14 +37,17 @@ class PlanOptions:
 class Planner:
     """Turns prompts into jobs; knows the configured backends, opens each at most once."""
 
-    def __init__(self, settings: Settings, options: PlanOptions, manifest: Manifest, *, ask: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, options: PlanOptions, manifest: Manifest, *, check: bool = False, ask: bool = False
+    ) -> None:
         """Prepare for one manifest.
 
         Args:
             settings: The configuration.
             options: What the run says.
             manifest: Its name stands in problems; paths in it are relative to its folder.
-            ask: Ask each service what it accepts, and hold every job against it.
+            check: Hold every job against what is known of its services.
+            ask: Ask each service what it accepts, so that more of it is known.
 
         Raises:
             ConfigError: The backend named in `options` is not configured, or has bad settings.
@@ -52,6 +55,7 @@ class Planner:
         self._settings = settings
         self._options = options
         self.file = manifest.display
+        self._is_checking = check
         self._ask = ask
         self._backends: dict[str, Backend] = {}
         self.repeated = 0
@@ -152,7 +156,7 @@ class Planner:
     def _find_refusals(self, job: Job, file: str) -> Iterator[Problem]:
         """Find the inputs that the job's services would refuse; the samples of a row differ in their seed only."""
         # One row, one report.
-        if not self._ask or job.sample:
+        if not self._is_checking or job.sample:
             return
         for tried in (job, *(move_to_backend(job, name, self._settings) for name in job.fallbacks)):
             for problem in self.backend(tried.backend).problems(tried):

@@ -75,3 +75,12 @@ def test_a_missing_workflow_file_is_named(offline: Cli) -> None:
     (offline.folder / "flux.json").unlink()
     done = offline.run("plan", offline.manifest(1))
     assert (done.returncode, "flux.json: No such file" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_plan_refuses_what_the_workflow_has_no_place_for(offline: Cli) -> None:
+    """As the run would; no server is asked for it, and none runs here."""
+    configure(offline, "http://127.0.0.1:1")
+    (offline.folder / "m.csv").write_text("prompt,negative_prompt\na fox,rain\n")
+    done = offline.run("plan", "m.csv")
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "m.csv:2: negative_prompt: the workflow has no place for it" in done.stderr
