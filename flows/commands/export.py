@@ -136,7 +136,6 @@ def command(
         conversion=conversion,
     )
     done = asyncio.run(exporting)
-    # Where the table itself went to standard output, it stays alone there.
     # A table on standard output is for a program, and a line of ours would be taken for a row of it.
     file = sys.stderr if target == STDOUT else sys.stdout
     print(dump_json(done.as_dict()) if json else escape_lines(done.line()), file=file)

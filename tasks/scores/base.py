@@ -23,7 +23,7 @@ WHITE = (255, 255, 255, 255)
 
 @dataclass(frozen=True, slots=True)
 class ScoreContext:
-    """What the user asked for, beside the name of the score."""
+    """Wishes of the user beside the name of the score."""
 
     device: str | None
     """Where a model should run (`cuda`, `cpu`); None: the score decides."""

@@ -1,4 +1,4 @@
-"""What the scores of a whole batch show: blank images, near duplicates, rows whose images are all the same."""
+"""Findings in the scores of a whole batch: blank images, near duplicates, rows whose images are all the same."""
 
 from __future__ import annotations
 

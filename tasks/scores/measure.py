@@ -42,7 +42,7 @@ class Skipped:
 
 @dataclass(slots=True)
 class Measured:
-    """What became of some images."""
+    """Results of some images, and those that gave none."""
 
     rows: list[ScoreRow] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)

@@ -36,7 +36,7 @@ LEAST_THREADS = 4
 
 @dataclass(slots=True)
 class Scored:
-    """What `imagen score` did and found."""
+    """Counts and findings of one `imagen score`."""
 
     images: int = 0
     """Images of the batch."""

@@ -44,7 +44,7 @@ def compute_sharpness(image: Image.Image) -> float:
 
 
 def _count_laplacian(gray: Image.Image) -> Counter[int]:
-    """How often each value of the Laplacian comes.
+    """Count each value of the Laplacian.
 
     Pillow's filters give 8 bits, and the values go from -1020 to 1020. So the image is filtered once for each part of
     that range; most images need one to three.

@@ -1,4 +1,4 @@
-"""What an export of files makes of each image: sizes, format, quality. Loads no decoder."""
+"""The sizes, format and quality that an export of files gives to each image. Loads no decoder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WRITTEN = ("png", "jpeg", "webp")
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What becomes of each image."""
+    """Sizes and format that every image is converted to."""
 
     sizes: Sequence[int] = ()
     """Longest sides in pixels, one file each; none: the image's own."""
