@@ -63,6 +63,7 @@ def assert_nothing_is_left(mark: str) -> None:
     eventually(lambda: not find_marked(mark) and not list(FOLDERS.glob(f"imagen-{mark}-*")))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_test_run_leaves_nothing(tmp_path: Path, ending: signal.Signals) -> None:
     """Ctrl-C reaches all processes of a terminal, SIGKILL the one that controls the others; programs that ignore SIGTERM end too."""

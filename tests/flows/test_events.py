@@ -29,6 +29,7 @@ def find_events(service: PrefectService, flow_run: str, *names: str) -> dict[str
     return found if set(names) <= set(found) else {}
 
 
+@pytest.mark.soak
 def test_a_service_without_credit_pauses_the_schedule(tmp_path: Path, prefect_service: PrefectService) -> None:
     """Budget at 80 %, the stop with its reason and the end are events of the flow run; an automation heeds one of them.
 

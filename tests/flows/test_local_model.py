@@ -20,6 +20,7 @@ def configure(cli: Cli, model: str | Path, **options: Any) -> None:
     cli.environ |= {"HF_HOME": str(cli.folder / "hub"), "HF_ENDPOINT": NOWHERE, "OMP_NUM_THREADS": "1"}
 
 
+@pytest.mark.soak
 @pytest.mark.server
 def test_a_manifest_becomes_pictures_of_a_local_model(cli: Cli, tiny_flux: Path) -> None:
     """Nothing is downloaded and nothing but our own words reaches the screen; a second run has nothing to do."""

@@ -87,6 +87,7 @@ def first_completed(service: PrefectService, deployment: str) -> dict[str, Any] 
     return found[0] if found else None
 
 
+@pytest.mark.soak
 def test_a_schedule_fires_and_outlives_the_process_that_serves_it(
     nightly: Cli, prefect_service: PrefectService
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_schedule_fires_and_outlives_the_process_that_serves_it(
     assert summary["outcome"] == "completed"
 
 
+@pytest.mark.soak
 def test_cancelled_or_told_to_end_a_run_drains(nightly: Cli, prefect_service: PrefectService) -> None:
     """Cancelled by Prefect's API, or SIGTERM to `imagen serve`: what is in flight lands, the batch goes on by its id.
 
@@ -264,6 +266,7 @@ def go_on(cli: Cli, folder: str = "runs", *, interrupted: bool = False) -> str:
     return out
 
 
+@pytest.mark.soak
 def test_runs_share_prefects_limit_of_a_backend_where_there_is_one(
     nightly: Cli, prefect_service: PrefectService
 ) -> None:

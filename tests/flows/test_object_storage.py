@@ -204,6 +204,7 @@ print(state.name, state.message)
 """
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("rclone")
 def test_a_second_machine_says_that_the_ledgers_are_elsewhere(cli: Cli, url: str, tmp_path: Path) -> None:
     """Two nights below a prefix: here a line for each; from another state folder each is named with the machine that has it.

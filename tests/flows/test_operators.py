@@ -29,6 +29,7 @@ print(publish())
 NIGHT, RESUMER = "/deployments/name/generate-batch/held", "/deployments/name/resume-failed/held"
 
 
+@pytest.mark.soak
 def test_pauses_outlive_the_process_and_the_newest_late_run_goes_first(
     tmp_path: Path, prefect_service: PrefectService
 ) -> None:

@@ -95,6 +95,7 @@ def pod(prefect_service: PrefectService) -> Iterator[Pod]:
         shutil.rmtree(folder)
 
 
+@pytest.mark.soak
 def test_a_pod_that_is_ended_drains_and_another_goes_on(pod: Pod, prefect_service: PrefectService) -> None:
     """SIGTERM to the first process: what is in flight lands, the flow run ends as Interrupted, nothing is paid twice.
 

@@ -39,6 +39,7 @@ def wait_for(server: Postgresql, folder: Path, state: str) -> None:
     eventually(lambda: (folder / "ledger.json").exists() and is_there())
 
 
+@pytest.mark.soak
 @pytest.mark.server
 def test_killed_and_resumed_from_the_folder_alone(cli: Cli, postgresql: Postgresql) -> None:
     """Every job has one picture; status, plan and push find the ledger; the password is nowhere on disk or screen."""

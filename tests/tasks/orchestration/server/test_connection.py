@@ -312,6 +312,7 @@ def first_runs(tmp_path_factory: pytest.TempPathFactory) -> FirstRuns:
     return FirstRuns(home, get_database_file(get_servers_folder(state)), ends)
 
 
+@pytest.mark.soak
 @pytest.mark.server
 def test_two_first_runs_at_once(first_runs: FirstRuns) -> None:
     """Two runs may make the database at once: both get a server, print nothing and leave nothing behind.
