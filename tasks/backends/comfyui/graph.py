@@ -68,12 +68,7 @@ def build_graph(job: Job, options: ComfyOptions, *, prompt_id: str, images: Mapp
         prompt_id: Of the attempt; the images are saved under it.
         images: Names on the server of the images that go into it, by column.
     """
-    changes: dict[Place, Any] = {}
-    for name, value in {**_build_values(job, options), **images}.items():
-        changes.update(dict.fromkeys(options.list_places(name), value))
-    # A row's options come last, as everywhere.
-    for name, value in job.backend_opts.items():
-        changes.update(dict.fromkeys(_list_option_places(name, options), value))
+    changes = list_job_values(job, options, images=images)
     for node in list_saving_nodes(options):
         changes[Place(node, PREFIX)] = f"{FOLDER}/{build_file_prefix(prompt_id, node)}"
     graph = {number: {**node, "inputs": dict(node["inputs"])} for number, node in options.workflow.items()}
@@ -82,11 +77,12 @@ def build_graph(job: Job, options: ComfyOptions, *, prompt_id: str, images: Mapp
     return graph
 
 
-def list_job_values(job: Job, options: ComfyOptions) -> dict[Place, Any]:
-    """The values that a job puts at their places, without its images."""
-    values = {
-        place: value for name, value in _build_values(job, options).items() for place in options.list_places(name)
-    }
+def list_job_values(job: Job, options: ComfyOptions, *, images: Mapping[str, str]) -> dict[Place, Any]:
+    """The values that a job puts at their places; `images` as of `build_graph`, none where they are not known yet."""
+    values: dict[Place, Any] = {}
+    for name, value in {**_build_values(job, options), **images}.items():
+        values.update(dict.fromkeys(options.list_places(name), value))
+    # A row's options come last, as everywhere.
     for name, value in job.backend_opts.items():
         values.update(dict.fromkeys(_list_option_places(name, options), value))
     return values

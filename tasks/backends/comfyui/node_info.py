@@ -51,7 +51,7 @@ def fetch_nodes(options: ComfyOptions, *, key: str, place: str) -> Nodes:
 def find_limit_problems(job: Job, options: ComfyOptions, nodes: Nodes) -> list[str]:
     """List the job's values that the nodes do not take; each `input: reason`."""
     found = []
-    for place, value in list_job_values(job, options).items():
+    for place, value in list_job_values(job, options, images={}).items():
         node = options.workflow[place.node]
         reason = _explain_value(nodes.get(node["class_type"], {}).get(place.name), value)
         if reason:
