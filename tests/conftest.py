@@ -12,6 +12,7 @@ import pytest
 from tests.support.surroundings import NO_TELEMETRY, PERSONAL_PREFIXES
 
 pytest_plugins = [
+    "tests.support.memory",
     "tests.support.services.browser",
     "tests.support.services.keeper",
     "tests.support.services.object_storage",

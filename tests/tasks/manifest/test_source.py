@@ -14,23 +14,26 @@ from tasks.manifest.detect import EXTENSIONS
 from tests.tasks.manifest.reading import piped, read
 
 MEASURE = """
-import resource, sys
+import sys
+from benchmarks.process import read_peak_bytes
 from tasks.manifest import open_manifest, read_prompts
 from tasks.core.records import Prompt
 read = 0
 with open_manifest(sys.argv[1]) as manifest:
     for item in read_prompts(manifest):
         read += isinstance(item, Prompt)
-print(read, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(read, read_peak_bytes())
 """
-MEGABYTE_KIB = 1000
+MOST_GROWTH_BYTES = 10_000_000
+ROOT = Path(__file__).parents[3]
 
 
 def measured(path: Path) -> tuple[int, int]:
-    """Prompts read by a process of its own, and its peak memory in KiB."""
-    done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True)
-    read, peak_kib = done.stdout.split()
-    return int(read), int(peak_kib)
+    """Prompts read by a process of its own, and its peak memory in bytes."""
+    command = [sys.executable, "-c", MEASURE, str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    read, peak_bytes = done.stdout.split()
+    return int(read), int(peak_bytes)
 
 
 def refused(source: str) -> str:
@@ -188,20 +191,20 @@ def test_an_endless_line_is_neither_held_nor_the_end(tmp_path: Path, name: str, 
         for _ in range(50):
             file.write(b"x" * 1_000_000)
         file.write(b'\n"after"\n')
-    prompts, peak_kib = measured(path)
+    prompts, peak_bytes = measured(path)
     assert prompts == 2
-    assert peak_kib - idle < 10 * MEGABYTE_KIB
+    assert peak_bytes - idle < MOST_GROWTH_BYTES
 
 
 @pytest.mark.soak
 def test_memory_does_not_grow_with_the_manifest(tmp_path: Path) -> None:
     """A million rows are read like ten."""
-    peaks_kib = []
+    peaks_bytes = []
     for rows in (20_000, 200_000):
         path = tmp_path / f"{rows}.jsonl"
         with path.open("w") as file:
             file.writelines(f'{{"id": "r{row}", "prompt": "prompt {row}", "seed": {row}}}\n' for row in range(rows))
-        read, peak_kib = measured(path)
+        read, peak_bytes = measured(path)
         assert read == rows
-        peaks_kib.append(peak_kib)
-    assert peaks_kib[1] - peaks_kib[0] < 10 * MEGABYTE_KIB
+        peaks_bytes.append(peak_bytes)
+    assert peaks_bytes[1] - peaks_bytes[0] < MOST_GROWTH_BYTES

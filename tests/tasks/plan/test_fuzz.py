@@ -10,8 +10,6 @@ import gzip
 import io
 import json
 import os
-import resource
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,13 +29,14 @@ from tasks.manifest.names import NAMES, SETTINGS
 from tasks.manifest.reading import build_read_options
 from tasks.plan.check import check_manifest
 from tasks.plan.planner import PlanOptions
+from tests.support.memory import MemoryGrowth
 from tests.tasks.manifest.test_foreign_files import build_spreadsheet
 
 SEED = int(os.environ.get("IMAGEN_FUZZ_SEED", "20261124"))
 MANIFESTS = int(os.environ.get("IMAGEN_FUZZ_MANIFESTS", "10000"))
 CONFIGURATIONS = int(os.environ.get("IMAGEN_FUZZ_CONFIGURATIONS", "5000"))
 QUICK = 60
-MOST_KIB = 1_000_000
+MOST_GROWTH_BYTES = 1_000_000_000
 
 COLUMN_NAMES = sorted({alias for names in NAMES.values() for alias in names} | SETTINGS)
 WORDS = [
@@ -304,23 +303,17 @@ def test_no_configuration_is_an_internal_error(
     configure(tmp_path, damage(write_configuration(value), how))
 
 
-@pytest.fixture
-def taken_kib() -> int:
-    """The most memory that this process has had before the test."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 @pytest.mark.soak
 @fuzz(MANIFESTS)
 @given(case=CASES)
 @seed(SEED + 1)
 def test_many_manifests(
-    tmp_path: Path, case: tuple[str, list[dict[str, Any]], tuple[str, int, bytes]], taken_kib: int
+    tmp_path: Path, case: tuple[str, list[dict[str, Any]], tuple[str, int, bytes]], memory_growth: MemoryGrowth
 ) -> None:
-    """Ten thousand of them, in less than a gigabyte beside what earlier tests of this process took."""
+    """Ten thousand of them, in less than a gigabyte."""
     name, rows, how = case
     plan(tmp_path, name, damage(WRITERS[name](rows), how))
-    assert sys.platform == "darwin" or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - taken_kib < MOST_KIB
+    assert memory_growth.bytes < MOST_GROWTH_BYTES
 
 
 @pytest.mark.soak
