@@ -34,6 +34,7 @@ from tasks.ledger.queries import count_jobs
 from tests.support.factories import START_US, FakeClock, make_job, open_batch_with, plan_jobs
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend, picture
 from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted, run
+from tests.support.waiting import PATIENCE_S
 
 
 async def test_a_job_ends_with_its_picture_and_its_price(out: Path) -> None:
@@ -379,7 +380,7 @@ async def test_a_drain_waits_for_no_turn_to_create(out: Path) -> None:
         while not backend.calls["wait"]:
             await asyncio.sleep(0.001)
         batch.stop.drain()
-        await asyncio.wait_for(generating, 10)
+        await asyncio.wait_for(generating, PATIENCE_S)
         counts = await count_jobs(batch.engine)
     assert (counts.succeeded, counts.planned, backend.calls["submit"]) == (1, 7, 1)
 
@@ -393,7 +394,7 @@ async def test_what_came_too_soon_is_not_sent_after_a_drain(out: Path) -> None:
         while not batch.rate_limiters or not batch.rate_limiters[0].pause_s:
             await asyncio.sleep(0.001)
         batch.stop.drain()
-        await asyncio.wait_for(generating, 10)
+        await asyncio.wait_for(generating, 120)  # half of what the provider asked for
     assert backend.calls["submit"] == 1
     assert ledger(out, "SELECT state, cost_micros FROM attempts") == [("failed", 0)]
 

@@ -31,7 +31,7 @@ async def test_a_batch_that_stopped_by_itself_is_ended_by_the_second_ctrl_c_as_a
 
     async def landing() -> None:
         async with handle_signals(stop):
-            await asyncio.sleep(2)
+            await asyncio.Event().wait()
 
     landed = asyncio.create_task(landing())
     await asyncio.sleep(0.05)

@@ -6,7 +6,6 @@ import asyncio
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.verdicts import read_verdicts
 from tests.support.factories import make_job
 from tests.support.services.browser import open_page, read_errors, wait_for
+from tests.support.waiting import PATIENCE_S, eventually
 from tests.tasks.report.gallery.batches import write_batch
 from tests.tasks.report.gallery.conftest import written
 from tests.tasks.report.gallery.looking import find, press, texts
@@ -110,19 +110,15 @@ def test_a_signal_ends_it_quietly(number: signal.Signals, batch: Path) -> None:
         assert process.stdout is not None
         address = process.stdout.readline().split()[2]
         with httpx.Client() as http:
-            retry_until_answered(http, address)
+            eventually(lambda: answers(http, address))
             process.send_signal(number)
-            _, complaints = process.communicate(timeout=60)
+            _, complaints = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, complaints) == (0, "")
 
 
-def retry_until_answered(http: httpx.Client, address: str) -> None:
-    """Wait until the page answers: its address is told a moment before."""
-    for _ in range(300):
-        try:
-            assert http.get(address).status_code == 200
-        except httpx.TransportError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail("the page does not answer")
+def answers(http: httpx.Client, address: str) -> bool:
+    """True once the page is there: its address is told a moment before."""
+    try:
+        return http.get(address).status_code == 200
+    except httpx.TransportError:
+        return False
