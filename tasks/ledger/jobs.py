@@ -54,7 +54,7 @@ async def write_plan(
         return 0
     # Every job that the manifest still has was just given this run's number.
     gone = (jobs.c.salt == salt) & (jobs.c.planned_run != run) & jobs.c.withdrawn.is_(False)
-    paid = select(func.count()).select_from(jobs).where(gone & (jobs.c.attempts > 0))
+    paid = select(func.count()).select_from(jobs).where(gone & _has_worth())
     [(dropped,)] = await fetch_rows(engine, paid)
     await execute(engine, update(jobs).where(gone).values(withdrawn=True))
     return int(dropped)
@@ -84,7 +84,7 @@ async def reopen(engine: AsyncEngine, ended: EndedFilter, *, run: int | None = N
 
 async def reopen_made(engine: AsyncEngine, job_ids: Sequence[str], *, run: int) -> None:
     """Reopen succeeded jobs for another paid attempt, because their files are gone; `run` selects them for itself."""
-    made = ("file_name", "width", "height", "format", "bytes", "sha256", "completed_at_us", "latency_ms")
+    made = ("file_name", "width", "height", "format", "bytes", "sha256", "completed_at_us", "latency_ms", "reused_from")
     again = {"state": JobState.PLANNED, "planned_run": run, **dict.fromkeys(made)}
     for chunk in _split_chunks(job_ids):
         await execute(engine, update(jobs).where(jobs.c.job_id.in_(chunk)).values(again))
@@ -127,10 +127,15 @@ async def has_any_job(engine: AsyncEngine, job_ids: Sequence[str]) -> bool:
 
 
 async def count_paid_jobs(engine: AsyncEngine, salt: str) -> int:
-    """Jobs of this salt with an attempt, that is with an image or the cost of one, which the table has."""
-    mine = (jobs.c.salt == salt) & jobs.c.withdrawn.is_(False) & (jobs.c.attempts > 0)
+    """Jobs of this salt with an image or the cost of one, which the table has."""
+    mine = (jobs.c.salt == salt) & jobs.c.withdrawn.is_(False) & _has_worth()
     [(found,)] = await fetch_rows(engine, select(func.count()).select_from(jobs).where(mine))
     return int(found)
+
+
+def _has_worth() -> ColumnElement[bool]:
+    """Condition: the job had an attempt, or its image was taken over from another batch."""
+    return (jobs.c.attempts > 0) | jobs.c.reused_from.is_not(None)
 
 
 async def _find_series_base(engine: AsyncEngine, salt: str) -> int:

@@ -29,6 +29,8 @@ class RunStart:
     settings: str
     """Configuration as JSON without secrets, so that a resume needs only the ledger."""
     caller: str
+    deployment: str = ""
+    """Name of the Prefect deployment that started it; empty where a person did."""
     list_prices: str = "{}"
     """The built-in prices of that time by model, as JSON: a later version of the program may have others."""
 
@@ -63,6 +65,7 @@ async def begin_run(engine: AsyncEngine, start: RunStart, *, now_us: int) -> int
             "settings": start.settings,
             "list_prices": start.list_prices,
             "caller": start.caller,
+            "deployment": start.deployment,
             "started_at_us": now_us,
         }
         await db.execute(insert(runs).values(values))

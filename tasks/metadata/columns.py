@@ -60,12 +60,13 @@ COLUMNS = (
     Column("format", "string", "png, jpeg, webp, ..., read from the image's bytes"),
     Column("bytes", "int64", "size of the image file"),
     Column("sha256", "string", "of the image file"),
+    Column("reused_from", "string", "batch that made the image, where it was reused for nothing; null: made here"),
     Column("prompt_hash", "string", "sha256 of the prompt, as in the usage table"),
     Column("latency_ms", "int64", "from submit to the last attempt's end"),
     Column("predict_time_s", "double", "compute time that the provider reports"),
     Column("attempts", "int32", "calls that may have cost money"),
     Column("cost_usd", "double", "of all attempts; null when one of them is not known"),
-    Column("cost_source", "string", "reported, priced or free"),
+    Column("cost_source", "string", "reported, priced, free or reused"),
     Column("status", "string", "planned, submitting, submitted, succeeded, failed or held"),
     Column("error_kind", "string", "why there is no image, for grouping"),
     Column("error_message", "string", "why there is no image"),
@@ -89,7 +90,7 @@ def get_value(row: RowMapping, column: Column) -> Any:
             return hash_prompt(row["prompt"])
         case "cost_usd":
             return to_usd(row["cost_micros"])
-        case "input_image" | "input_mask":
+        case "input_image" | "input_mask" | "reused_from":
             return hide_folder(row[column.name])
         case "scores":
             return merge_results(row["scores"])

@@ -115,6 +115,7 @@ async def _begin(
         budget_micros=budget_micros,
         settings=settings.model_dump_json(),
         caller=resolve_caller(os.environ, deployment=deployment),
+        deployment=deployment or "",
         list_prices=dump_list_prices(),
     )
     number = await begin_run(engine, start, now_us=clock.now_us())

@@ -36,6 +36,10 @@ _STEPS: dict[int, tuple[str, ...]] = {
         """CREATE TABLE scores (job_id VARCHAR(64) NOT NULL, sha256 VARCHAR(64) NOT NULL, name VARCHAR(64) NOT NULL,
         results TEXT NOT NULL, at_us BIGINT NOT NULL, PRIMARY KEY (job_id, sha256, name))""",
     ),
+    7: (
+        "ALTER TABLE jobs ADD COLUMN reused_from TEXT",
+        "ALTER TABLE runs ADD COLUMN deployment TEXT NOT NULL DEFAULT ''",
+    ),
 }
 """Statements that bring the tables of the previous version to this one."""
 

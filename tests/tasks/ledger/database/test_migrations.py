@@ -21,6 +21,7 @@ ADDED = (
     "input_image_sha256",
     "input_mask",
     "input_mask_sha256",
+    "reused_from",
 )
 
 
@@ -35,7 +36,8 @@ async def write_version_1(out: Path) -> None:
         db.execute("DROP TABLE verdicts")
         db.execute("DROP TABLE scores")
         db.execute("ALTER TABLE attempts DROP COLUMN sent_at_us")
-        db.execute("ALTER TABLE runs DROP COLUMN list_prices")
+        for column in ("list_prices", "deployment"):
+            db.execute(f"ALTER TABLE runs DROP COLUMN {column}")
         for column in ADDED:
             db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
         db.execute("PRAGMA user_version = 1")
