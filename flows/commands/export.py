@@ -85,6 +85,8 @@ Where = Annotated[
     ),
 ]
 
+All = Annotated[bool, typer.Option("--all", help="Also images that `keep` or `reject` of the run left out.")]
+
 
 def command(
     folder: options.Folder,
@@ -95,6 +97,7 @@ def command(
     verdict: VerdictOption = None,
     ids: Ids = None,
     where: Where = None,
+    everything: All = False,
     name: Name = None,
     sizes: Sizes = None,
     as_: As = None,
@@ -118,7 +121,7 @@ def command(
     from tasks.metadata.exports.webdataset import ShardLimits
     from tasks.store.output import parse_local_path, parse_output
 
-    selection = _build_selection(ids, where, verdict=verdict, picked=picked)
+    selection = _build_selection(ids, where, verdict=verdict, picked=picked, everything=everything)
     conversion = Conversion(() if sizes is None else parse_sizes(sizes), as_, quality)
     # A megabyte is 1,000,000 bytes here, as storage is sold.
     limits = ShardLimits(samples=shard_images, bytes=shard_mb * 1_000_000)
@@ -142,7 +145,12 @@ def command(
 
 
 def _build_selection(
-    ids: str | None, where: str | None, *, verdict: Literal["pick", "reject", "none"] | None, picked: bool
+    ids: str | None,
+    where: str | None,
+    *,
+    verdict: Literal["pick", "reject", "none"] | None,
+    picked: bool,
+    everything: bool,
 ) -> Selection:
     """The part of the batch that the options name."""
     from flows.cli_support.id_lists import read_id_list
@@ -155,4 +163,4 @@ def _build_selection(
     # An empty list would export everything or nothing, and either may be what nobody meant.
     if names == []:
         raise InputError(f"{ids}: names no image; write a row id, job_id or image file on each line")
-    return Selection(verdict="pick" if picked else verdict, ids=names, where=where)
+    return Selection(verdict="pick" if picked else verdict, ids=names, where=where, everything=everything)

@@ -28,6 +28,7 @@ To = Annotated[
         callback=expand_path,
     ),
 ]
+All = Annotated[bool, typer.Option("--all", help="Also images that `keep` or `reject` of the run left out.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 
 
@@ -35,6 +36,7 @@ def command(
     folder: options.Folder,
     other: Other = None,
     to: To = None,
+    everything: All = False,
     open_page: Open = False,
     json: options.Json = False,
     verbose: options.Verbose = False,
@@ -58,14 +60,16 @@ def command(
         raise InputError(f"{folder}: --open shows pages of this machine; open this one by the bucket's web address")
     if to is not None and other is not None:
         raise InputError("--to and a second batch exclude each other. Leave one out.")
-    page, galleries = asyncio.run(_write_pages([name for name in (folder, other) if name is not None], to))
+    page, galleries = asyncio.run(
+        _write_pages([name for name in (folder, other) if name is not None], to, everything=everything)
+    )
     record = {"page": page, "galleries": [gallery.as_dict() for gallery in galleries]}
     print(dump_json(record) if json else escape_lines("\n".join(format_gallery(record))))
     if open_page:
         webbrowser.open(Path(page).resolve().as_uri())
 
 
-async def _write_pages(folders: list[str], to: str | None) -> tuple[str, list[Gallery]]:
+async def _write_pages(folders: list[str], to: str | None, *, everything: bool) -> tuple[str, list[Gallery]]:
     """Write the page of each batch, and that of two; give the page to open."""
     from tasks.report.gallery.build import write_gallery
     from tasks.report.gallery.comparison import find_address, write_comparison
@@ -78,8 +82,8 @@ async def _write_pages(folders: list[str], to: str | None) -> tuple[str, list[Ga
         find_address(outs[1], outs[0])  # one page can only show both where an address leads from one to the other
     with show_progress() as progress:
         if to is not None:
-            gallery = await write_gallery(link_batch(outs[0], to), progress, batch=outs[0])
+            gallery = await write_gallery(link_batch(outs[0], to), progress, batch=outs[0], everything=everything)
             return gallery.page, [gallery]
-        galleries = [await write_gallery(out, progress) for out in outs]
+        galleries = [await write_gallery(out, progress, everything=everything) for out in outs]
     first, *second = galleries
     return (await write_comparison(first, second[0]) if second else first.page), galleries

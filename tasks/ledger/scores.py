@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.database import build_insert
@@ -19,6 +19,8 @@ from tasks.ledger.database.transactions import execute, fetch_rows
 Value = bool | int | float | str
 """One result of a score, as JSON has it."""
 
+KEPT, KEPT_WHY = "kept", "kept_why"
+"""Score of the gates: true, or false for an image that is left out of exports; and the reason."""
 IDS_PER_STATEMENT = 500
 """SQLite builds may take no more than 999 values in a statement."""
 
@@ -53,8 +55,17 @@ def parse_results(joined: str | None) -> dict[str, Value]:
 
 
 def merge_results(joined: str | None) -> str | None:
-    """The same as one JSON object; None where the file has no score."""
-    return None if joined is None else json.dumps(parse_results(joined), ensure_ascii=False)
+    """The same as one JSON object, without `kept`, which has a column; None where the file has no score."""
+    found = parse_results(joined)
+    found.pop(KEPT, None)
+    return json.dumps(found, ensure_ascii=False) if found else None
+
+
+def parse_kept(joined: str | None) -> bool | None:
+    """The gates' decision on a file: kept or left out; None where there was none."""
+    # Most batches have no gates, and no JSON is read for them.
+    found = parse_results(joined).get(KEPT) if joined and f'"{KEPT}"' in joined else None
+    return found if isinstance(found, bool) else None
 
 
 async def record_scores(engine: AsyncEngine, found: Sequence[ScoreRow], *, now_us: int) -> None:
@@ -78,6 +89,21 @@ async def record_scores(engine: AsyncEngine, found: Sequence[ScoreRow], *, now_u
         for row in found
     ]
     await execute(engine, statement, rows)
+
+
+async def forget_kept(engine: AsyncEngine) -> None:
+    """Take every decision of gates back: all images count again."""
+    await execute(engine, delete(scores).where(scores.c.name == KEPT))
+
+
+async def count_not_kept(engine: AsyncEngine) -> int:
+    """Images of the table that gates left out."""
+    file = (scores.c.job_id == jobs.c.job_id) & (scores.c.sha256 == jobs.c.sha256) & (scores.c.name == KEPT)
+    # Written by `record_scores` alone, so the spelling is known, and no dialect's JSON functions are needed.
+    left_out = jobs.c.withdrawn.is_(False) & scores.c.results.like(f'%"{KEPT}": false%')
+    query = select(func.count()).select_from(jobs.join(scores, file)).where(left_out)
+    [(found,)] = await fetch_rows(engine, query)
+    return int(found)
 
 
 async def find_scored(engine: AsyncEngine, job_ids: Sequence[str]) -> set[tuple[str, str, str]]:

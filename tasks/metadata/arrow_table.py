@@ -15,9 +15,13 @@ from tasks.metadata.columns import COLUMNS, INSTANT, get_value
 
 SCHEMA_VERSION = "1"
 
-_ARROW = {"string": pa.string(), "int32": pa.int32(), "int64": pa.int64(), "double": pa.float64()} | {
-    INSTANT: pa.timestamp("us", tz="UTC")
-}
+_ARROW = {
+    "string": pa.string(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "double": pa.float64(),
+    "bool": pa.bool_(),
+} | {INSTANT: pa.timestamp("us", tz="UTC")}
 SCHEMA = pa.schema(
     [pa.field(column.name, _ARROW[column.type], metadata={"description": column.description}) for column in COLUMNS],
     metadata={"imagen.metadata_version": SCHEMA_VERSION},

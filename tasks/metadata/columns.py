@@ -15,7 +15,7 @@ from sqlalchemy import RowMapping
 from tasks.core.clock import to_instant
 from tasks.core.identity import hash_prompt
 from tasks.core.money import to_usd
-from tasks.ledger.scores import merge_results
+from tasks.ledger.scores import merge_results, parse_kept
 
 INSTANT = "timestamp[us, tz=UTC]"
 
@@ -75,6 +75,7 @@ COLUMNS = (
     Column("verdict", "string", "pick or reject, as a review says; null: not judged"),
     Column("rating", "int32", "1 to 5, as a review says"),
     Column("note", "string", "as a review says"),
+    Column("kept", "bool", "false: left out by `keep` or `reject`; null: no such rule looked at it"),
     Column("scores", "string", "results of `imagen score` for this file, JSON; null: not scored"),
     Column("backend_opts", "string", "options sent with the job, JSON"),
     Column("extra", "string", "the manifest's other columns, JSON"),
@@ -92,6 +93,8 @@ def get_value(row: RowMapping, column: Column) -> Any:
             return to_usd(row["cost_micros"])
         case "input_image" | "input_mask" | "reused_from":
             return hide_folder(row[column.name])
+        case "kept":
+            return parse_kept(row["scores"])
         case "scores":
             return merge_results(row["scores"])
         case name:

@@ -186,7 +186,7 @@ async def _export_files(
     batch = _require_images(await survey_batch(jobs), jobs, out)
     names = await plan_names(jobs, template, conversion)
     # Only those: a living run may finish an image whose name was not held against the others.
-    named = SelectedJobs(jobs.engine, frozenset(names))
+    named = SelectedJobs(jobs.engine, frozenset(names), takes_not_kept=True)
     with create_folder(target, overwrite=overwrite, find_stranger=find_stranger) as folder:
         written = await write_files(named, out, folder, names, conversion)
     return Exported(

@@ -20,8 +20,8 @@ from tasks.core.safe_text import error_text
 from tasks.core.text import format_count
 from tasks.metadata.columns import COLUMNS, build_plain_row
 from tasks.metadata.exports.conversion import Conversion, get_extension
+from tasks.metadata.exports.extra_columns import MOST_LISTED, read_extra
 from tasks.metadata.exports.selection import SelectedJobs
-from tasks.metadata.exports.where import MOST_LISTED, read_extra
 
 DEFAULT_NAME = "{stem}.{ext}"
 DEFAULT_SIZED_NAME = "{stem}-{size}.{ext}"

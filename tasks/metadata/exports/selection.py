@@ -19,7 +19,9 @@ from tasks.core.errors import InputError
 from tasks.core.text import format_count
 from tasks.ledger.lookup import SHORTEST_PREFIX
 from tasks.ledger.queries import read_job_pages
-from tasks.metadata.exports.where import ExtraColumns, RowFilter
+from tasks.ledger.scores import parse_kept
+from tasks.metadata.exports.extra_columns import ExtraColumns
+from tasks.metadata.exports.where import RowFilter
 
 MOST_NAMED = 10
 """Names in a message."""
@@ -37,11 +39,18 @@ class Selection:
     """Row ids, job ids or their first digits, names of image files."""
     where: str | None = None
     """A condition in SQLite's expression language."""
+    everything: bool = False
+    """Also images that `keep` or `reject` left out. Images that are named by `ids` always count."""
 
     @property
     def is_whole(self) -> bool:
-        """True for the whole batch."""
+        """True where no part of the batch is chosen."""
         return self.verdict is None and self.ids is None and self.where is None
+
+    @property
+    def takes_not_kept(self) -> bool:
+        """True where images that gates left out count too."""
+        return self.everything or self.ids is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +60,17 @@ class SelectedJobs:
     engine: AsyncEngine
     chosen: frozenset[str] | None = None
     """Their job ids; None: all of the batch."""
+    takes_not_kept: bool = False
 
     async def read_pages(self) -> AsyncIterator[Sequence[RowMapping]]:
         """The jobs in manifest order, some at a time."""
         async for page in read_job_pages(self.engine):
-            yield page if self.chosen is None else [row for row in page if row["job_id"] in self.chosen]
+            yield [row for row in page if self._takes(row)]
+
+    def _takes(self, row: RowMapping) -> bool:
+        if self.chosen is not None and row["job_id"] not in self.chosen:
+            return False
+        return self.takes_not_kept or parse_kept(row["scores"]) is not False
 
 
 async def select_jobs(engine: AsyncEngine, out: object, wanted: Selection) -> SelectedJobs:
@@ -65,7 +80,7 @@ async def select_jobs(engine: AsyncEngine, out: object, wanted: Selection) -> Se
         InputError: A name in the list is no job of the batch, or the condition cannot be evaluated.
     """
     if wanted.is_whole:
-        return SelectedJobs(engine)
+        return SelectedJobs(engine, takes_not_kept=wanted.everything)
     names = None if wanted.ids is None else _IdMatcher(str(out), wanted.ids)
     chosen: set[str] = set()
     if wanted.where is None:
@@ -79,7 +94,8 @@ async def select_jobs(engine: AsyncEngine, out: object, wanted: Selection) -> Se
             async for page in read_job_pages(engine):
                 matching = condition.match(page)
                 _add_chosen(chosen, page, wanted, names, matching)
-    return SelectedJobs(engine, frozenset(chosen if names is None else chosen & names.resolve()))
+    jobs = frozenset(chosen if names is None else chosen & names.resolve())
+    return SelectedJobs(engine, jobs, takes_not_kept=wanted.takes_not_kept)
 
 
 def _add_chosen(

@@ -6,12 +6,10 @@ memory that holds one page: it reads that one table, and can neither write, open
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -19,6 +17,7 @@ from sqlalchemy import RowMapping
 from tasks.core.errors import InputError
 from tasks.core.safe_text import error_text, sanitize_text
 from tasks.metadata.columns import COLUMNS, build_plain_row
+from tasks.metadata.exports.extra_columns import TABLE_COLUMNS, ExtraColumns
 
 MOST_CHARACTERS = 10_000
 """Of an expression."""
@@ -28,87 +27,29 @@ MOST_PATTERN_BYTES = 200
 """Of a pattern of LIKE or GLOB: matching takes time that grows with a power of its wildcards."""
 STEPS_PER_CALL, MOST_CALLS = 100_000, 5_000
 """Work on one page: about ten seconds. Steps are counted, not seconds, so that a busy machine changes nothing."""
-MOST_LISTED = 100
-"""Names of the manifest's columns in a message."""
 
 _TABLE = "images"
-_AFFINITIES = {"string": "TEXT", "int32": "INTEGER", "int64": "INTEGER", "double": "REAL"}
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_MOST_INTEGER = 2**63 - 1
+_AFFINITIES = {"string": "TEXT", "int32": "INTEGER", "int64": "INTEGER", "double": "REAL", "bool": "INTEGER"}
 # Texts and comments are skipped, so that a quote in them is none.
 _QUOTED_NAME = re.compile(r"""'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|"((?:[^"]|"")*)\"""", re.DOTALL)
 # Two passes over a batch must choose the same, and the rest are ways out of the database.
 _DENIED_FUNCTIONS = frozenset({"random", "randomblob", "load_extension", "fts3_tokenizer"})
 
 
-def read_extra(row: RowMapping) -> dict[str, Any]:
-    """The manifest's own columns in a row of the ledger, in values that a database stores."""
-    carried = json.loads(row["extra"])
-    return {sanitize_text(name): _to_stored(value) for name, value in carried.items()}
-
-
-def _to_stored(value: Any) -> Any:
-    match value:
-        case str():
-            return sanitize_text(value)
-        case int() if abs(value) > _MOST_INTEGER:
-            return str(value)
-        case None | int() | float():
-            return value
-        case _:
-            return sanitize_text(json.dumps(value, ensure_ascii=False))
-
-
-@dataclass
-class ExtraColumns:
-    """The manifest's columns that an expression may mean: their names and whether they hold numbers.
-
-    Names compare as SQLite compares them, without case. The table's own columns come first.
-    """
-
-    expression: str
-    names: dict[str, None] = field(default_factory=dict)
-    """For messages: the first ones."""
-    mentioned: dict[str, bool] = field(default_factory=dict)
-    """Lower-case names to True where every value is a number, or is written like one."""
-
-    def add(self, page: Sequence[RowMapping]) -> None:
-        """Take the columns of a page in."""
-        text = self.expression.lower()
-        for row in page:
-            for name, value in read_extra(row).items():
-                if len(self.names) < MOST_LISTED:
-                    self.names.setdefault(name)
-                key = name.lower()
-                # A manifest may have more columns than a table may: only those in the text can be meant.
-                if key in _TABLE_COLUMNS or key.replace('"', '""') not in text:
-                    continue
-                self.mentioned[key] = self.mentioned.get(key, True) and _is_number(value)
-
-
-def _is_number(value: Any) -> bool:
-    # `0010` is a code, and would lose its zeros as a number.
-    return not isinstance(value, str) or not value or _NUMBER.fullmatch(value) is not None
-
-
-_TABLE_COLUMNS = {column.name for column in COLUMNS}
-
-
 class RowFilter:
     """A condition, ready to be asked about one page after the other. Close it after use."""
 
-    def __init__(self, expression: str, extra: ExtraColumns) -> None:
-        """Prepare the condition.
+    def __init__(self, expression: str, extra: ExtraColumns, option: str = "--where") -> None:
+        """Prepare the condition; `option` is its name in messages.
 
         Raises:
             InputError: It is empty, too long, or no condition over these columns; the message names the place.
         """
-        self._expression, self._extra = expression, extra
+        self._expression, self._extra, self._option = expression, extra, option
         self._selects = self._calls = 0
         self._refuse_unreadable()
         known = [(column.name, _AFFINITIES.get(column.type, "TEXT")) for column in COLUMNS]
-        # A CSV file's numbers are texts: a column of them compares as numbers, or 9 would be more than 10.
-        own = [(name, "NUMERIC" if numeric else "TEXT") for name, numeric in extra.mentioned.items()]
+        own = extra.list_types().items()
         self._columns = [name for name, _ in (*known, *own)]
         self._db = sqlite3.connect(":memory:")
         self._db.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MOST_PATTERN_BYTES)
@@ -148,13 +89,15 @@ class RowFilter:
             return {job_id for job_id, answer in found if self._is_true(answer)}
 
     def _build_cells(self, row: RowMapping) -> list[Any]:
-        values = {name.lower(): value for name, value in read_extra(row).items()} | build_plain_row(row)
+        values = self._extra.read_values(row) | build_plain_row(row)
         return [values.get(name) for name in self._columns]
 
     def _is_true(self, answer: Any) -> bool:
         # SQLite takes a text for false, and nothing would be selected in silence.
         if isinstance(answer, str | bytes):
-            raise InputError(f"--where: {self._shown} gives a text, and no yes or no; compare it, as in light = 'dawn'")
+            raise InputError(
+                f"{self._option}: {self._shown} gives a text, and no yes or no; compare it, as in light = 'dawn'"
+            )
         return bool(answer)
 
     def _authorize(self, action: int, first: str | None, second: str | None, *_: object) -> int:
@@ -183,10 +126,12 @@ class RowFilter:
         if not self._expression.strip():
             raise InputError("--where is empty: give a condition, as \"light = 'dawn'\"")
         if len(self._expression) > MOST_CHARACTERS:
-            raise InputError(f"--where has more than {MOST_CHARACTERS:,} characters; a list of ids goes with --ids")
+            raise InputError(
+                f"{self._option} has more than {MOST_CHARACTERS:,} characters; a list of ids goes with --ids"
+            )
         if sanitize_text(self._expression) != self._expression:
-            raise InputError(f"--where: {self._shown} holds characters that are no text")
-        known = _TABLE_COLUMNS | set(self._extra.mentioned)
+            raise InputError(f"{self._option}: {self._shown} holds characters that are no text")
+        known = TABLE_COLUMNS | self._extra.list_types().keys()
         for quoted in _QUOTED_NAME.finditer(self._expression):
             name = quoted.group(1)
             # SQLite takes a name in quotes that it does not know for a text: "lihgt" = 'dawn' would select nothing.
@@ -197,7 +142,7 @@ class RowFilter:
         own = ", ".join(self._extra.names) or "none"
         table = ", ".join(column.name for column in COLUMNS)
         return error_text(
-            f"--where: there is no column {name!r}. Columns of the manifest: {own}. Of the table: {table}."
+            f"{self._option}: there is no column {name!r}. Columns of the manifest: {own}. Of the table: {table}."
         )
 
     @contextmanager
@@ -218,7 +163,7 @@ class RowFilter:
             message = "may only compare the columns of one image: no SELECT, and no function that gives chance values or counts rows"
         elif "one statement" in message:
             message = "is more than one statement"
-        return InputError(f"--where: {self._shown}: {error_text(message)}")
+        return InputError(f"{self._option}: {self._shown}: {error_text(message)}")
 
 
 def _quote(name: str) -> str:

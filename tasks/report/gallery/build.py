@@ -15,6 +15,7 @@ from tasks.core.clock import Clock
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import require_ledger
 from tasks.ledger.queries import count_jobs, read_job_pages
+from tasks.ledger.scores import parse_kept
 from tasks.report.gallery import plots, rows, thumbnails
 from tasks.report.gallery.figures import Figures
 from tasks.report.gallery.page import render_page
@@ -44,6 +45,8 @@ class Gallery:
     plots: dict[str, str] = field(default_factory=dict)
     figures: Figures = field(default_factory=Figures)
     written_at_us: int = 0
+    everything: bool = True
+    """Also images that gates left out."""
     jobs: int = 0
     made: int = 0
     """Thumbnails made now; the others were there."""
@@ -95,10 +98,12 @@ async def write_gallery(
     clock: Clock | None = None,
     *,
     batch: Output | None = None,
+    everything: bool = False,
 ) -> Gallery:
     """Write, or write anew, `index.html` and what it loads into the output; also while a run is alive.
 
-    With `batch`, the page shows that batch, whose images the output only links to.
+    With `batch`, the page shows that batch, whose images the output only links to. Images that gates left out are on
+    the page with `everything` only.
 
     Raises:
         InputError: There is no batch.
@@ -113,7 +118,7 @@ async def write_gallery(
         before = {name for folder in FOLDERS for name in await out.names(folder)}
         async with open_ledger(home) as engine:
             summary = await summarise(engine, batch, now_us=now_us)
-            gallery = Gallery(out=out, summary=summary, written_at_us=now_us)
+            gallery = Gallery(out=out, summary=summary, written_at_us=now_us, everything=everything)
             await _write_jobs(engine, gallery, before, on_progress)
         await _write_page(gallery, now_us)
         # Last, so that an open page never asks for a file that is gone.
@@ -133,7 +138,8 @@ async def _write_jobs(engine: AsyncEngine, gallery: Gallery, before: set[str], o
     number = 0
     # In pages, as the ledger gives them: a gallery of a million images must fit into memory.
     async for found in read_job_pages(engine):
-        page = [{str(name): value for name, value in row.items()} for row in found]
+        shown = [row for row in found if gallery.everything or parse_kept(row["scores"]) is not False]
+        page = [{str(name): value for name, value in row.items()} for row in shown]
         number += 1
         images = await small.make_page(page, advance)
         gallery.figures.add(page)

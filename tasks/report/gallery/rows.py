@@ -6,12 +6,14 @@ gallery is made anew never reads a half of each.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from tasks.core.identity import hash_text
 from tasks.core.money import to_usd
+from tasks.ledger.scores import parse_kept, parse_results
 from tasks.report.gallery.manifest_rows import build_image_line, build_manifest_lines
 from tasks.report.gallery.page import encode_script_json
 from tasks.report.gallery.thumbnails import Thumbnail
@@ -78,6 +80,9 @@ async def write_rows(
         "image_row": [build_image_line(job) for job in page],
         # JavaScript's numbers are exact up to 2^53 only; a seed has 63 bits.
         "seed": [str(job["seed"]) for job in page],
+        # Text, so that equal results are written once. The page sorts by the numbers in it.
+        "scores": [job["scores"] and json.dumps(parse_results(job["scores"])) for job in page],
+        "kept": [parse_kept(job["scores"]) for job in page],
         "cost_usd": [to_usd(job["cost_micros"]) for job in page],
         # An absolute name would lead out of the batch's folder; such a job shows no image.
         "file_name": [job["file_name"] if is_contained(job["file_name"]) else None for job in page],
