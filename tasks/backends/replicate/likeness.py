@@ -55,6 +55,8 @@ class Comparison:
     """Names with which the service answered creates of this model; it may use names and owners of its own."""
     _added: dict[str, Any] = field(default_factory=dict)
     """Inputs that the service added to creates of this model by itself."""
+    _rewritten: set[str] = field(default_factory=set)
+    """Inputs that the service wrote down otherwise than they were sent, or left out."""
 
     @property
     def lists_frames(self) -> bool:
@@ -69,6 +71,12 @@ class Comparison:
         listed = answer.get("input")
         if isinstance(listed, dict):
             self._added |= {name: value for name, value in listed.items() if name not in sent.values}
+            self._rewritten |= {name for name, value in sent.values.items() if not is_same(listed.get(name), value)}
+
+    @property
+    def shows_prompts(self) -> bool:
+        """A prediction with another prompt is another one, as far as is known."""
+        return "prompt" not in self._rewritten
 
     def is_known(self, name: str) -> bool:
         """True where a prediction of this name may be one of this model."""
@@ -78,12 +86,13 @@ class Comparison:
         """Compare a listed prediction with `sent`."""
         name = get_model_name(answer)
         is_other_name = bool(name) and not self.is_known(name)
-        # Once own creates were answered, the names are known, and any other name is another model.
-        if (self.names and is_other_name) or self._is_other_version(answer.get("version")):
+        if self._is_other_version(answer.get("version")):
             return Likeness.OTHER
         # An unreadable value of what may be our model may be ours; under a stranger's name it is one more difference.
         odd = Likeness.OTHER if is_other_name else Likeness.UNSURE
         likeness = self._compare_input(answer, sent, odd)
+        # Not OTHER: a service that has a name of its own for some predictions may have answered none of those yet, and
+        # what has the whole input would be paid for again.
         return likeness if self.is_known(name) else min(likeness, Likeness.UNSURE, key=_WORST.index)
 
     def _compare_input(self, answer: Mapping[str, Any], sent: SentInput, odd: Likeness) -> Likeness:
@@ -95,9 +104,14 @@ class Comparison:
             return Likeness.OTHER
         # Every value that was sent has to be there. The job's seed is among them, so an equal input is hardly ever a
         # stranger's.
-        found = [_compare_value(name, listed, value, odd) for name, value in sent.values.items()]
+        found = [self._compare_sent(name, listed, value, odd) for name, value in sent.values.items()]
         found += [self._judge(name, listed[name], odd) for name in listed.keys() - sent.values.keys() - sent.unknown]
         return min(found, key=_WORST.index, default=Likeness.SAME)
+
+    def _compare_sent(self, name: str, listed: Mapping[str, Any], value: Any, odd: Likeness) -> Likeness:
+        likeness = _compare_value(name, listed, value, odd)
+        # Where the service rewrites an input, a difference in it does not tell two creates apart.
+        return max(likeness, Likeness.UNSURE, key=_WORST.index) if name in self._rewritten else likeness
 
     # The service may add the defaults of the model to what was sent.
     def _judge(self, name: str, value: Any, odd: Likeness) -> Likeness:

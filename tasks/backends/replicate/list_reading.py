@@ -18,6 +18,8 @@ SKEW = timedelta(seconds=10)
 """By how much the clocks of the service's own machines may differ; its `Date` has whole seconds."""
 # Some ids of each foreign name are enough to ask the ledger whether one of them is ours.
 IDS_PER_NAME = 100
+_ANY = object()
+"""In place of the prompt of a model whose prompts the service does not write down as they were sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ async def read_list(
     by_prompt: defaultdict[Any, list[Wanted]] = defaultdict(list)
     for wanted in inputs:
         # Hashing by prompt: comparing each of 50,000 entries with each lost input would take minutes of CPU.
-        by_prompt[wanted.sent.values.get("prompt")].append(wanted)
+        by_prompt[wanted.sent.values.get("prompt") if wanted.comparison.shows_prompts else _ANY].append(wanted)
     seen = {wanted.key: Seen() for wanted in inputs}
     comparisons = list({id(wanted.comparison): wanted.comparison for wanted in inputs}.values())
     others: defaultdict[str, list[str]] = defaultdict(list)
@@ -151,4 +153,4 @@ def _find_possible(
         return inputs
     prompt = answer["input"].get("prompt")
     # Without a prompt that can be read it may be any of them too.
-    return by_prompt.get(prompt, ()) if isinstance(prompt, str) else inputs
+    return [*by_prompt.get(prompt, ()), *by_prompt.get(_ANY, ())] if isinstance(prompt, str) else inputs

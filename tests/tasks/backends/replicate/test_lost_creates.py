@@ -210,6 +210,18 @@ async def test_a_name_of_the_services_own_is_learned_from_the_list() -> None:
     assert await find_all(account, "fox", known=Known({"b"}, sent={"b"})) == ["a"]
 
 
+@pytest.mark.parametrize("answered", [entry("own", "hen"), entry("own", "hen.")], ids=["renamed", "rewritten"])
+async def test_an_own_answer_does_not_make_the_rest_anothers(answered: dict[str, Any]) -> None:
+    """The service writes the lost create down unlike the answered one: under a name of its own, or its prompt changed."""
+    comparison = Comparison(ModelReference(MODEL, None))
+    comparison.learn(answered, want("hen").sent)
+    listed = entry("a", "owl.") if answered["input"]["prompt"] != "hen" else entry("a", "owl", model="internal/flux")
+    finder = open_finder(Account(FakeClock(), [listed]))
+    with pytest.raises(Ambiguous):
+        await find(finder, want("owl", comparison), Known())
+    await finder.close()
+
+
 async def test_a_list_without_an_end_proves_nothing() -> None:
     """What it shows is adopted; what it does not show may be there all the same."""
     account = Account(FakeClock(), [entry("a", "fox")], loops=True)
