@@ -95,6 +95,9 @@ def build_backend(
 
 
 def _find_type(name: str, *, place: str) -> EntryPoint:
+    # Ours without a look at what else is installed: that reads the metadata of every package.
+    if (ours := EMBEDDED_TYPES.get(name)) is not None:
+        return EntryPoint(name, ours, ENTRY_POINT_GROUP)
     types = find_backend_types()
     if name not in types:
         raise ConfigError(f"{place}: {name!r} is not a backend type; there are: {', '.join(sorted(types))}")

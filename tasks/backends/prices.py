@@ -211,7 +211,7 @@ def _to_millions(tokens: float | None) -> float | None:
 # Read once in a process: a plan of a million rows asks for the price of each of them.
 @cache
 def _load_table() -> dict[str, Price]:
-    blocks: Iterable[dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    blocks: Iterable[dict[str, Any]] = yaml.load(FILE.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return {
         model: Price(model=model, usd=UnitPrices.model_validate(usd), source=block["source"], as_of=block["as_of"])
         for block in blocks

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,35 @@ import pyarrow.parquet as pq
 from sqlalchemy import RowMapping
 
 from tasks.metadata.columns import COLUMNS, INSTANT, get_value
+
+
+class NoPandas(MetaPathFinder):
+    """Makes it as if pandas were not installed, while this stands in `sys.meta_path`."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        """Let the other finders look for everything else.
+
+        Raises:
+            ModuleNotFoundError: It is pandas.
+        """
+        if fullname == "pandas":
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
+def convert_without_pandas() -> None:
+    """Have PyArrow take Python values as they are, without a look for pandas that takes longer than a whole small run.
+
+    Whoever then asks for a DataFrame gets one: PyArrow looks again.
+    """
+    hidden = NoPandas()
+    sys.meta_path.insert(0, hidden)
+    try:
+        pa.array([None])  # the first conversion of a process looks for it
+    finally:
+        sys.meta_path.remove(hidden)
+
+
+convert_without_pandas()
 
 SCHEMA_VERSION = "1"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,6 +15,22 @@ from tests.flows.conftest import Cli
 
 NO_PREFECT = "import sys; sys.modules['prefect'] = None"
 """Whatever imports it fails."""
+
+HEAVY = (
+    *("prefect", "fastapi", "starlette", "uvicorn", "jsonschema", "opentelemetry"),
+    *("pandas", "matplotlib", "torch", "datasets", "ray", "distributed"),
+    *("httpx", "aiohttp", "replicate", "openai", "obstore", "huggingface_hub", "python_calamine"),
+    *("asyncpg", "sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.mysql", "pyarrow.dataset", "pyarrow.flight"),
+)
+"""None is needed for a sketch; each takes from 20 ms to seconds to import, and is found where all extras and test libraries are installed."""
+LOADED = f"""
+import sys
+from flows.start import main
+try:
+    main()
+finally:
+    print(sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)
+"""
 
 
 @pytest.fixture
@@ -34,6 +52,13 @@ def test_a_prompt_becomes_an_image_whose_path_is_printed(trial: Cli) -> None:
     assert (row["prompt"], row["status"]) == ("a red fox", "succeeded")
     assert trial.json("usage")["total"]["images"] == 1
     assert json.loads((trial.folder / out / "summary.json").read_text())["images"] == 1
+
+
+def test_nothing_heavy_is_loaded_for_a_sketch(tmp_path: Path) -> None:
+    """A first image in about a second: a library that it does not need is not imported, whoever would do so in passing."""
+    command = [sys.executable, "-c", LOADED, "try", "a red fox", "--quiet"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
 
 
 def test_the_same_prompt_again_is_found_and_more_samples_are_added(trial: Cli) -> None:

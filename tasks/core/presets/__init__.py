@@ -43,7 +43,9 @@ def list_presets() -> tuple[str, ...]:
 @cache
 def load_preset(name: str) -> Preset:
     """The service of that name, which is one of `list_presets`."""
-    return Preset.model_validate(yaml.safe_load((FOLDER / f"{name}{SUFFIX}").read_text(encoding="utf-8")))
+    return Preset.model_validate(
+        yaml.load((FOLDER / f"{name}{SUFFIX}").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    )
 
 
 def expand_preset(values: Any) -> Any:

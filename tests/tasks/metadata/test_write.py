@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -101,3 +103,14 @@ async def test_the_table_of_a_long_batch_is_written_in_row_groups(out: Path) -> 
     async with open_batch_with(out, [make_job(number) for number in range(PAGE_ROWS + 5)]) as batch:
         assert await write_metadata(batch.engine, batch.out) == PAGE_ROWS + 5
     assert pq.ParquetFile(out / "metadata.parquet").num_row_groups == 2
+
+
+def test_whoever_asks_for_a_data_frame_gets_one(written: Path) -> None:
+    """Our own conversions pass pandas over, and leave it to others of the process."""
+    code = (
+        "import sys; from tasks.metadata import arrow_table; assert 'pandas' not in sys.modules;"
+        "import pyarrow.parquet as pq; print(len(pq.read_table(sys.argv[1]).to_pandas()))"
+    )
+    command = [sys.executable, "-c", code, str(written / "metadata.parquet")]
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
+    assert done.stdout == "3\n"
