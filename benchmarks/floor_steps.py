@@ -15,11 +15,13 @@ from benchmarks.contenders import bare_aiohttp, httpx_aiohttp, imagen
 from benchmarks.work import Work
 from tasks.backends.base import Backend
 from tasks.core.records import Job, Prediction
+from tasks.core.settings import OutputSettings
 from tasks.ledger.open_jobs import find_open_jobs
 from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
 from tasks.runs.run import OpenRun, open_run
-from tasks.store.images import embedded_parameters, store_image
+from tasks.store.embedding.notes import build_notes
+from tasks.store.images import store_image
 
 BARE = "(a), the bare loop"
 HTTPX = "through httpx on aiohttp"
@@ -89,7 +91,7 @@ class _OurParts:
         if self._level < STEPS.index(DURABLE):
             self._work.keep(number, data, length=None)
             return
-        image = await store_image(self._batch.out, job, data, parameters=embedded_parameters(job))
+        image = await store_image(self._batch.out, job, data, notes=build_notes(job, OutputSettings()))
         if self._level >= STEPS.index(LEDGER):
             await self._batch.journal.record_success(
                 job, number=1, prediction=ended, image=image, latency_ms=0, now_us=next(self._instants_us)

@@ -11,6 +11,7 @@ from flows.cli_support.values import expand_path, in_range
 from tasks.metadata.exports.targets import ExportFormat
 
 if TYPE_CHECKING:
+    from tasks.core.settings import SigningSettings
     from tasks.metadata.exports.selection import Selection
 
 NAME = "export"
@@ -53,6 +54,12 @@ As = Annotated[
 ]
 Quality = Annotated[
     int, typer.Option("--quality", metavar="N", help="Of --as jpeg and webp, from 1 to 100.", callback=in_range(1, 100))
+]
+Sign = Annotated[
+    bool,
+    typer.Option(
+        "--sign", help="In files: sign them with the certificate of output.c2pa; edits of signed ones are chained."
+    ),
 ]
 ShardImages = Annotated[
     int,
@@ -102,6 +109,7 @@ def command(
     sizes: Sizes = None,
     as_: As = None,
     quality: Quality = 90,
+    sign: Sign = False,
     raw_cells: RawCells = False,
     shard_images: ShardImages = 10_000,
     shard_mb: ShardMb = 1_000,
@@ -122,7 +130,8 @@ def command(
     from tasks.store.output import parse_local_path, parse_output
 
     selection = _build_selection(ids, where, verdict=verdict, picked=picked, everything=everything)
-    conversion = Conversion(() if sizes is None else parse_sizes(sizes), as_, quality)
+    signing = _load_signing() if sign else None
+    conversion = Conversion(() if sizes is None else parse_sizes(sizes), as_, quality, signing)
     # A megabyte is 1,000,000 bytes here, as storage is sold.
     limits = ShardLimits(samples=shard_images, bytes=shard_mb * 1_000_000)
     target = None if to is None else parse_local_path(to)
@@ -142,6 +151,17 @@ def command(
     # A table on standard output is for a program, and a line of ours would be taken for a row of it.
     file = sys.stderr if target == STDOUT else sys.stdout
     print(dump_json(done.as_dict()) if json else escape_lines(done.line()), file=file)
+
+
+def _load_signing() -> SigningSettings:
+    """The certificate of the user's own configuration, tried on a pixel."""
+    from tasks.core.paths import locate_config
+    from tasks.core.settings import load_settings
+    from tasks.store.signing import check_signing
+
+    signing = load_settings(locate_config(None)).output.c2pa
+    check_signing(signing)
+    return signing
 
 
 def _build_selection(

@@ -99,7 +99,7 @@ class BatchLocked(InputError):
 
 
 class BatchStopped(ImagenError):
-    """Raised when a batch stops on purpose and can be resumed: budget, credit, token, error rate, disk, storage, ledger, model."""
+    """Raised when a batch stops on purpose and can be resumed: budget, credit, token, error rate, disk, storage, signing, ledger, model."""
 
     def __init__(self, reason: str, message: str, *, why: str = "") -> None:
         """Keep `reason`, one word for programs; `why` is the message's first half, for commands that run no batch."""

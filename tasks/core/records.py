@@ -223,6 +223,8 @@ class StoredImage:
     bytes: int
     sha256: str
     """Of the file as it lies on disk, 64 hex digits."""
+    provenance: str | None = None
+    """How the file says that it was generated: `iptc` or `c2pa`; None: it does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,6 +101,18 @@ class UnitPrices(_Section):
     output_million_text_tokens: Price = Field(0.0, description="for a million tokens of the text beside it")
 
 
+class SigningSettings(_Section):
+    """The certificate that images are signed with."""
+
+    certificate_env: VariableName = Field(
+        "C2PA_CERTIFICATE", description="variable with the chain of certificates in PEM, or the path of its file"
+    )
+    key_env: VariableName = Field("C2PA_PRIVATE_KEY", description="variable with the private key, likewise")
+    algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = Field(
+        "es256", description="of the key"
+    )
+
+
 class OutputSettings(_Section):
     """Settings of the images' files."""
 
@@ -108,6 +120,15 @@ class OutputSettings(_Section):
     quality: int = Field(90, ge=1, le=100, description="for jpeg and webp")
     embed_parameters: bool = Field(True, description="write prompt, seed and model into the image file")
     verify: Verify = Field("auto", description="auto: by checksums and lengths; decode: decode every image too")
+    provenance: Literal["iptc", "c2pa", "none"] = Field(
+        "iptc", description="iptc: say in the file that it was generated; c2pa: sign that too; none: neither"
+    )
+    c2pa: SigningSettings = SigningSettings()
+
+    @property
+    def signing(self) -> SigningSettings | None:
+        """The certificate to sign with; None: images are not signed."""
+        return self.c2pa if self.provenance == "c2pa" else None
 
 
 class StopSettings(_Section):

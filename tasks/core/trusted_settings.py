@@ -17,7 +17,7 @@ from tasks.core.settings import Settings
 PLACE_KEYS = frozenset({"path", "cluster", "delivery_hosts", "rest_path", "model", "sink", "address", "host"})
 PLACE_ENDINGS = ("_env", "_url", "_base", "_path", "_dir", "_folder", "_hosts")
 PLACE_MARKS = ("://", "{env:", "/", "\\", "~")
-PARTS = ("backends", "usage", "runner")
+PARTS = ("backends", "usage", "runner", "output")
 MOST_SHOWN = 5
 Reach = tuple[str, str]
 """A setting and its value, such as `api_base` and an address."""
@@ -99,5 +99,8 @@ def _hash(settings: Settings) -> str:
     reaches = {
         name: sorted(_find_reaches(instance.model_dump(mode="json"))) for name, instance in settings.backends.items()
     }
-    sections = {section: sorted(_find_reaches(_dump(settings, section))) for section in ("usage", "runner")}
+    names = ["usage", "runner"]
+    if settings.output.signing is not None:
+        names.append("output")
+    sections = {section: sorted(_find_reaches(_dump(settings, section))) for section in names}
     return hash_text(to_canonical_json([reaches, sections]))

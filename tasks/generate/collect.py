@@ -12,7 +12,8 @@ from tasks.generate.batch import Batch
 from tasks.generate.further_images import keep_further, stop_at_several
 from tasks.generate.limits import Slot
 from tasks.store.chunks import name_foreign_format
-from tasks.store.images import embedded_parameters, store_image
+from tasks.store.embedding.notes import build_notes
+from tasks.store.images import store_image
 
 
 async def collect_image(
@@ -76,9 +77,9 @@ async def fetch_and_store(batch: Batch, backend: Backend, job: Job, prediction: 
     async with batch.get_limits(job.backend).in_memory:
         data = await backend.fetch(job, prediction)
         output = batch.settings.output
-        parameters = embedded_parameters(job) if output.embed_parameters else None
         try:
-            return await store_image(batch.out, job, data, parameters=parameters, verify=output.verify)
+            notes = build_notes(job, output)
+            return await store_image(batch.out, job, data, notes=notes, signing=output.signing, verify=output.verify)
         except BadImage as error:
             if (name := name_foreign_format(data)) is None:
                 raise

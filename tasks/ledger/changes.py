@@ -225,6 +225,7 @@ _STATEMENTS: dict[Change, Insert | Update] = {
         "format",
         "bytes",
         "sha256",
+        "provenance",
         "completed_at_us",
         state=JobState.SUCCEEDED,
         error_kind=None,

@@ -84,7 +84,18 @@ async def reopen(engine: AsyncEngine, ended: EndedFilter, *, run: int | None = N
 
 async def reopen_made(engine: AsyncEngine, job_ids: Sequence[str], *, run: int) -> None:
     """Reopen succeeded jobs for another paid attempt, because their files are gone; `run` selects them for itself."""
-    made = ("file_name", "width", "height", "format", "bytes", "sha256", "completed_at_us", "latency_ms", "reused_from")
+    made = (
+        "file_name",
+        "width",
+        "height",
+        "format",
+        "bytes",
+        "sha256",
+        "provenance",
+        "completed_at_us",
+        "latency_ms",
+        "reused_from",
+    )
     again = {"state": JobState.PLANNED, "planned_run": run, **dict.fromkeys(made)}
     for chunk in _split_chunks(job_ids):
         await execute(engine, update(jobs).where(jobs.c.job_id.in_(chunk)).values(again))

@@ -155,6 +155,7 @@ class Journal:
             format=image.format,
             bytes=image.bytes,
             sha256=image.sha256,
+            provenance=image.provenance,
             completed_at_us=now_us,
         )
         await self._changes.wait_for(job)

@@ -60,6 +60,7 @@ COLUMNS = (
     Column("format", "string", "png, jpeg, webp, ..., read from the image's bytes"),
     Column("bytes", "int64", "size of the image file"),
     Column("sha256", "string", "of the image file"),
+    Column("provenance", "string", "how the file says that it was generated: iptc or c2pa; null: it does not"),
     Column("reused_from", "string", "batch that made the image, where it was reused for nothing; null: made here"),
     Column("prompt_hash", "string", "sha256 of the prompt, as in the usage table"),
     Column("latency_ms", "int64", "from submit to the last attempt's end"),

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from tasks.core.errors import ConfigError
 from tasks.core.installation import install_command
-from tasks.core.settings import RunnerSettings, load_settings
+from tasks.core.settings import RunnerSettings, Settings, load_settings
 from tasks.ledger.database.connect import reach_ledger
 from tasks.ledger.database.location import LedgerPlace, SqliteFile, require_ledger
 from tasks.ledger.start_notice import announce_start
@@ -48,6 +48,7 @@ def check_request(request: RunRequest) -> PlanReport | None:
     given, options = load_settings(request.config), request.plan_options()
     settings = override_settings(given, request)
     check_runner(settings.runner, find_ledger(request, given))
+    check_signature(settings)
     # For `imagen status --watch`: the folder is locked only when the manifest was read.
     with (
         announce_start(out.address),
@@ -66,6 +67,18 @@ async def check_ledger(request: RunRequest) -> None:
         ConfigError: The ledger cannot be reached. Nothing was spent.
     """
     await reach_ledger(find_ledger(request, load_given_settings(request)))
+
+
+def check_signature(settings: Settings) -> None:
+    """Check that images can be signed, where they are to be.
+
+    Raises:
+        ConfigError: The library, certificate or key cannot be used. Nothing was spent.
+    """
+    if (signing := settings.output.signing) is not None:
+        from tasks.store.signing import check_signing  # noqa: PLC0415  loads Pillow, for which no other check waits
+
+        check_signing(signing)
 
 
 def check_runner(runner: RunnerSettings, ledger: LedgerPlace) -> None:

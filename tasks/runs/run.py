@@ -22,7 +22,7 @@ from tasks.ledger.lock import lock_folder, require_no_workers
 from tasks.ledger.open_jobs import Selection
 from tasks.ledger.runs import RunStart, begin_run, end_run, get_last_run
 from tasks.report.summary import COMPLETED, Summary, summarise, write_summary
-from tasks.runs.checks import check_runner
+from tasks.runs.checks import check_runner, check_signature
 from tasks.runs.effective_settings import choose_settings_and_budget, find_ledger, load_given_settings
 from tasks.runs.other_manifests import require_replacement
 from tasks.runs.request import RunRequest
@@ -103,6 +103,7 @@ async def _begin(
     out.claim(first=before is None)
     settings, budget_micros = choose_settings_and_budget(request, given, before)
     check_runner(settings.runner, find_ledger(request, given))
+    check_signature(settings)
     if settings.runner.kind == "local":
         require_no_workers(request.out, await list_living_leases(engine))
     await require_replacement(engine, request, settings)

@@ -9,26 +9,27 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
-from typing import Any
 
 from PIL import AvifImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from slugify import slugify
 
 from tasks.core.errors import BadImage
 from tasks.core.records import Job, StoredImage
-from tasks.core.settings import Verify
+from tasks.core.settings import SigningSettings, Verify
 from tasks.store.chunks import build_bad_image, detect_format
 from tasks.store.decoding import budget
+from tasks.store.embedding.embed import embed, find_provenance
+from tasks.store.embedding.notes import Notes
 from tasks.store.encode import EXTENSIONS
 from tasks.store.exif import is_turned
 from tasks.store.output import NewFile, Output
 from tasks.store.output.base import IMAGES
-from tasks.store.parameters import embed
+from tasks.store.signing import sign
 from tasks.store.structure import is_proven_whole
 from tasks.store.webp import read_webp_header
 
@@ -149,25 +150,6 @@ def build_image_path(job: Job, format: str) -> str:  # noqa: A002  what every re
     return f"{IMAGES}/{job.job_id[:2]}/{slug}-{job.job_id[:12]}{EXTENSIONS[format]}"
 
 
-def embedded_parameters(job: Job) -> dict[str, Any]:
-    """Return the parameters to embed in the image's file: those asked for, without those left open."""
-    asked = {
-        "prompt": job.prompt,
-        "negative_prompt": job.negative_prompt,
-        "seed": job.seed,
-        "steps": job.steps,
-        "model": job.model,
-        "backend": job.backend,
-        "requested_width": job.width,
-        "requested_height": job.height,
-        "aspect_ratio": job.aspect_ratio,
-        "job_id": job.job_id,
-        "id": job.id,
-        "sample": job.sample,
-    }
-    return {name: value for name, value in asked.items() if value is not None}
-
-
 @dataclass(frozen=True, slots=True)
 class CheckedImage(NewFile):
     """The file of an image, checked and measured."""
@@ -176,7 +158,13 @@ class CheckedImage(NewFile):
 
 
 async def store_image(
-    out: Output, job: Job, data: bytes, *, parameters: Mapping[str, Any] | None, verify: Verify = "auto"
+    out: Output,
+    job: Job,
+    data: bytes,
+    *,
+    notes: Notes,
+    signing: SigningSettings | None = None,
+    verify: Verify = "auto",
 ) -> StoredImage:
     """Write the image into the output; safe there when this returns. The same job again replaces its file.
 
@@ -184,29 +172,34 @@ async def store_image(
         out: Where the batch's files go.
         job: Whose image it is.
         data: The file as it was fetched.
-        parameters: What to embed in the file; None leaves its bytes as they are.
+        notes: What to write into the file.
+        signing: The certificate to sign it with; None: not signed. A file that comes signed stays as it is.
         verify: As `measure` has it.
 
     Raises:
         BadImage: As `measure` has it; nothing was written.
-        BatchStopped: The disk or the storage takes no more (`disk`, `storage`); no part of the file is left.
+        BatchStopped: The disk or the storage takes no more (`disk`, `storage`), or the certificate cannot be used
+            (`signing`); no part of the file is left.
     """
     # Checked in the thread that writes: one hop, and the event loop never decodes.
-    file = await out.write(partial(build_image_file, job, data, parameters=parameters, verify=verify))
+    file = await out.write(partial(build_image_file, job, data, notes=notes, signing=signing, verify=verify))
     return file.image
 
 
 def build_image_file(
-    job: Job, data: bytes, *, parameters: Mapping[str, Any] | None, verify: Verify = "auto"
+    job: Job, data: bytes, *, notes: Notes, signing: SigningSettings | None = None, verify: Verify = "auto"
 ) -> CheckedImage:
     """Check, measure and name the image. It takes milliseconds of a thread where it has to be decoded.
 
     Raises:
         BadImage: As `measure` has it.
+        BatchStopped: The certificate cannot be used (`signing`).
     """
     measured = measure(data, verify=verify)
     # After the checks: a damaged file must be seen as it came.
-    final = data if parameters is None else embed(data, parameters)
+    final = embed(data, notes)
+    if signing is not None:
+        final = sign(final, measured.format, signing, model=job.model, source_type=notes.source_type)
     file_name = build_image_path(job, measured.format)
     image = StoredImage(
         file_name=file_name,
@@ -215,6 +208,7 @@ def build_image_file(
         format=measured.format,
         bytes=len(final),
         sha256=hashlib.sha256(final).hexdigest(),  # of what lies on disk, for whoever checks it later
+        provenance=find_provenance(final),
     )
     return CheckedImage(file_name, final, image)
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from prefect.flows import Flow, load_flow_from_entrypoint
 
-from tasks.store.parameters import read
+from tasks.store.embedding.embed import read
 from tests.flows.conftest import Cli
 
 pytestmark = pytest.mark.server

@@ -40,6 +40,7 @@ _STEPS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE jobs ADD COLUMN reused_from TEXT",
         "ALTER TABLE runs ADD COLUMN deployment TEXT NOT NULL DEFAULT ''",
     ),
+    8: ("ALTER TABLE jobs ADD COLUMN provenance TEXT",),
 }
 """Statements that bring the tables of the previous version to this one."""
 

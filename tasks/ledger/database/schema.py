@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from sqlalchemy import DDL, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, event
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """`tasks.ledger.database.migrations` brings older ledgers up to it."""
 VerdictName = Literal["pick", "reject"]
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
@@ -66,6 +66,7 @@ jobs = Table(
     Column("format", Text),
     Column("bytes", BigInteger),
     Column("sha256", String(64)),
+    Column("provenance", Text),
     Column("reused_from", Text),  # address of the batch that made the image; NULL: this one did
     Column("prediction_id", Text),
     Column("model_version", Text),

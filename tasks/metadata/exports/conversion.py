@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.core.errors import InputError
+from tasks.core.settings import SigningSettings
 
 WrittenFormat = Literal["png", "jpeg", "webp"]
 MOST_SIZES = 10
@@ -26,6 +27,8 @@ class Conversion:
     """None: the image's own; PNG for those that are not written (GIF, AVIF) and have to be changed."""
     quality: int = DEFAULT_QUALITY
     """1 to 100, of JPEG and WebP."""
+    signing: SigningSettings | None = None
+    """The certificate that files without a signature are signed with; None: they are not."""
 
     @property
     def variants(self) -> Sequence[int | None]:
@@ -35,7 +38,7 @@ class Conversion:
     @property
     def is_copy(self) -> bool:
         """True if every image is copied."""
-        return not self.sizes and self.format is None
+        return not self.sizes and self.format is None and self.signing is None
 
     def choose_format(self, own: str) -> str:
         """The format of the files of an image."""

@@ -9,11 +9,15 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from tasks.core.errors import BadImage, OutputError, Rejected
+from tasks.core.settings import SigningSettings
 from tasks.metadata.exports.conversion import Conversion
 from tasks.metadata.exports.images import ExportedImage
+from tasks.store.embedding.embed import embed, find_provenance, find_source_type, is_signed, read
+from tasks.store.embedding.notes import Notes
+from tasks.store.embedding.xmp import GENERATED
 from tasks.store.encode import encode
 from tasks.store.images import open_image
-from tasks.store.parameters import embed, is_signed, read
+from tasks.store.signing import sign, sign_edit
 
 # Palettes and the like have no colours between theirs, which a filter needs.
 _PLAIN_MODES = frozenset({"L", "RGB", "RGBA"})
@@ -40,18 +44,44 @@ def convert_image(image: ExportedImage, size: int | None, conversion: Conversion
     is_small = size is None or max(image.row["width"], image.row["height"]) <= size
     # Encoded again it would lose a little, and its signature, for nothing.
     if form == own and is_small:
-        return ConvertedImage(image.data, {})
+        return _sign_copy(image, conversion.signing)
     try:
         with open_image(image.data) as opened:
             pixels = _resize(_to_plain(opened), size)
             data = encode(pixels, format=form, quality=conversion.quality)
     except (BadImage, Rejected, OSError, ValueError) as exc:
         raise OutputError(f"{image.row['file_name']}: cannot be written as {form} ({exc})") from None
-    if (parameters := read(image.data)) is not None:
-        data = embed(data, parameters)
-    facts = {"width": pixels.width, "height": pixels.height, "format": form, "bytes": len(data)}
-    facts["sha256"] = hashlib.sha256(data).hexdigest()
-    return ConvertedImage(data, facts, lost_signature=is_signed(image.data))
+    data = embed(data, _renew_notes(image.data))
+    if conversion.signing is not None:
+        data = _sign_again(data, form, image, conversion.signing, is_resized=not is_small)
+    facts = {"width": pixels.width, "height": pixels.height, "format": form} | _describe(data)
+    return ConvertedImage(data, facts, lost_signature=is_signed(image.data) and not is_signed(data))
+
+
+def _renew_notes(original: bytes) -> Notes:
+    """What the original says of itself; the provider's signature says more than its lack of a source type."""
+    source_type = find_source_type(original) or (GENERATED if is_signed(original) else None)
+    return Notes(read(original), source_type)
+
+
+def _sign_copy(image: ExportedImage, signing: SigningSettings | None) -> ConvertedImage:
+    if signing is None or is_signed(image.data):
+        return ConvertedImage(image.data, {})
+    data = _sign_again(image.data, image.row["format"], image, signing, is_resized=False)
+    return ConvertedImage(data, _describe(data))
+
+
+def _sign_again(data: bytes, form: str, image: ExportedImage, signing: SigningSettings, *, is_resized: bool) -> bytes:
+    """The file signed; where the original is signed, as an edit of it."""
+    own = image.row["format"]
+    if not is_signed(image.data):
+        return sign(data, form, signing, model=image.row["model"], source_type=find_source_type(data))
+    actions = [*(["c2pa.resized"] if is_resized else []), *(["c2pa.transcoded"] if form != own else [])]
+    return sign_edit(data, form, signing, (image.data, own), actions)
+
+
+def _describe(data: bytes) -> dict[str, Any]:
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "provenance": find_provenance(data)}
 
 
 def _to_plain(image: Image.Image) -> Image.Image:

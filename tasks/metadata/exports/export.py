@@ -164,7 +164,7 @@ async def _export_embedded(jobs: SelectedJobs, out: Output, target: Path, overwr
 
 def _read_template(form: ExportFormat, name: str | None, conversion: Conversion) -> NameTemplate:
     if not conversion.is_copy and form is not ExportFormat.FILES:
-        raise InputError(f"--sizes and --as are for --format files; {form} holds the images as they are")
+        raise InputError(f"--sizes, --as and --sign are for --format files; {form} holds the images as they are")
     if name is not None and form is not ExportFormat.FILES:
         raise InputError(f"--name is for --format files; {form} has no files of yours to name")
     usual = DEFAULT_SIZED_NAME if len(conversion.sizes) > 1 else DEFAULT_NAME

@@ -21,10 +21,11 @@ from PIL import Image, ImageOps, features
 from tasks.core.errors import BadImage, BatchStopped
 from tasks.core.records import Job, StoredImage
 from tasks.store.chunks import iterate_chunks
+from tasks.store.embedding.embed import read
+from tasks.store.embedding.notes import Notes, embedded_parameters
 from tasks.store.exif import is_turned
-from tasks.store.images import MAX_IMAGE_PIXELS, Measured, build_image_path, embedded_parameters, measure, store_image
+from tasks.store.images import MAX_IMAGE_PIXELS, Measured, build_image_path, measure, store_image
 from tasks.store.output.folder import OutputFolder
-from tasks.store.parameters import read
 
 ROOT = Path(__file__).parents[3]
 
@@ -270,7 +271,7 @@ def test_parameters_are_what_was_asked_for() -> None:
 
 def stored(folder: Path, data: bytes, *, parameters: dict[str, Any] | None, job: Job = JOB) -> StoredImage:
     """Store an image in a folder."""
-    return asyncio.run(store_image(OutputFolder(folder), job, data, parameters=parameters))
+    return asyncio.run(store_image(OutputFolder(folder), job, data, notes=Notes(parameters)))
 
 
 @pytest.mark.parametrize("name", [*FILES, *OTHERS])

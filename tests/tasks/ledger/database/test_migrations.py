@@ -22,6 +22,7 @@ ADDED = (
     "input_mask",
     "input_mask_sha256",
     "reused_from",
+    "provenance",
 )
 
 

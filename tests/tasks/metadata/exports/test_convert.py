@@ -15,9 +15,9 @@ from tasks.core.errors import InputError, OutputError
 from tasks.metadata.exports.conversion import Conversion, get_extension, parse_sizes
 from tasks.metadata.exports.export import Exported, export_batch
 from tasks.metadata.exports.targets import ExportFormat
+from tasks.store.embedding.embed import read
 from tasks.store.encode import EXTENSIONS
 from tasks.store.output.folder import OutputFolder
-from tasks.store.parameters import read
 from tests.support.factories import make_job
 from tests.tasks.metadata.exports.conftest import make_batch
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from tasks.store.chunks import iterate_chunks
-from tasks.store.parameters import embed, is_signed, read
+from tasks.store.embedding import embed as embedding
+from tasks.store.embedding.embed import is_signed, read
+from tasks.store.embedding.notes import Notes
 
 PARAMETERS = {
     "prompt": "a fox, 狐 🦊\nin the snow",
@@ -29,6 +31,11 @@ TEXT = (
     'Steps: 4, Seed: 1, Size: 512x512, Model: "black-forest-labs/flux-schnell:abc", Backend: replicate'
 )
 USER_COMMENT = 0x9286
+
+
+def embed(data: bytes, parameters: dict[str, Any]) -> bytes:
+    """The file with parameters alone."""
+    return embedding.embed(data, Notes(parameters))
 
 
 def picture(mode: str = "RGB", size: tuple[int, int] = (61, 37)) -> Image.Image:
