@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from flows.cli_support import options
+from flows.cli_support.fields import take_fields
 from flows.cli_support.values import expand_path, in_range
 from tasks.metadata.exports.targets import ExportFormat
 
 if TYPE_CHECKING:
     from tasks.core.settings import SigningSettings
+    from tasks.metadata.exports.conversion import Conversion
     from tasks.metadata.exports.selection import Selection
 
 NAME = "export"
@@ -95,27 +98,33 @@ Where = Annotated[
 All = Annotated[bool, typer.Option("--all", help="Also images that `keep` or `reject` of the run left out.")]
 
 
-def command(
-    folder: options.Folder,
-    format: Format,  # noqa: A002  the option's name
-    to: To = None,
-    overwrite: Overwrite = False,
-    picked: Picked = False,
-    verdict: VerdictOption = None,
-    ids: Ids = None,
-    where: Where = None,
-    everything: All = False,
-    name: Name = None,
-    sizes: Sizes = None,
-    as_: As = None,
-    quality: Quality = 90,
-    sign: Sign = False,
-    raw_cells: RawCells = False,
-    shard_images: ShardImages = 10_000,
-    shard_mb: ShardMb = 1_000,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-) -> None:
+@dataclass(frozen=True)
+class Given:
+    """The options, in the order in which help lists them."""
+
+    folder: options.Folder
+    format: Format
+    to: To = None
+    overwrite: Overwrite = False
+    picked: Picked = False
+    verdict: VerdictOption = None
+    ids: Ids = None
+    where: Where = None
+    everything: All = False
+    name: Name = None
+    sizes: Sizes = None
+    as_: As = None
+    quality: Quality = 90
+    sign: Sign = False
+    raw_cells: RawCells = False
+    shard_images: ShardImages = 10_000
+    shard_mb: ShardMb = 1_000
+    json: options.Json = False
+    verbose: options.Verbose = False
+
+
+@take_fields(Given)
+def command(given: Given) -> None:
     """Write a batch as image files, tar shards, Parquet with images, CSV, JSONL or a dataset card.
 
     Example: imagen export runs/foxes --format webdataset --to shards
@@ -124,33 +133,35 @@ def command(
     import sys
 
     from tasks.core.safe_text import dump_json, escape_lines
-    from tasks.metadata.exports.conversion import Conversion, parse_sizes
     from tasks.metadata.exports.export import STDOUT, export_batch
     from tasks.metadata.exports.webdataset import ShardLimits
     from tasks.store.output import parse_local_path, parse_output
 
-    selection = _build_selection(ids, where, verdict=verdict, picked=picked, everything=everything)
-    signing = _load_signing() if sign else None
-    conversion = Conversion(() if sizes is None else parse_sizes(sizes), as_, quality, signing)
-    # A megabyte is 1,000,000 bytes here, as storage is sold.
-    limits = ShardLimits(samples=shard_images, bytes=shard_mb * 1_000_000)
-    target = None if to is None else parse_local_path(to)
-    out = parse_output(folder)
+    target = None if given.to is None else parse_local_path(given.to)
     exporting = export_batch(
-        out,
-        format,
+        parse_output(given.folder),
+        given.format,
         target,
-        overwrite=overwrite,
-        limits=limits,
-        raw_cells=raw_cells,
-        selection=selection,
-        name=name,
-        conversion=conversion,
+        overwrite=given.overwrite,
+        # A megabyte is 1,000,000 bytes here, as storage is sold.
+        limits=ShardLimits(samples=given.shard_images, bytes=given.shard_mb * 1_000_000),
+        raw_cells=given.raw_cells,
+        selection=_build_selection(given),
+        name=given.name,
+        conversion=_build_conversion(given),
     )
     done = asyncio.run(exporting)
     # A table on standard output is for a program, and a line of ours would be taken for a row of it.
     file = sys.stderr if target == STDOUT else sys.stdout
-    print(dump_json(done.as_dict()) if json else escape_lines(done.line()), file=file)
+    print(dump_json(done.as_dict()) if given.json else escape_lines(done.line()), file=file)
+
+
+def _build_conversion(given: Given) -> Conversion:
+    """The sizes, format and certificate that the options name."""
+    from tasks.metadata.exports.conversion import Conversion, parse_sizes
+
+    sizes = () if given.sizes is None else parse_sizes(given.sizes)
+    return Conversion(sizes, given.as_, given.quality, _load_signing() if given.sign else None)
 
 
 def _load_signing() -> SigningSettings:
@@ -164,23 +175,17 @@ def _load_signing() -> SigningSettings:
     return signing
 
 
-def _build_selection(
-    ids: str | None,
-    where: str | None,
-    *,
-    verdict: Literal["pick", "reject", "none"] | None,
-    picked: bool,
-    everything: bool,
-) -> Selection:
+def _build_selection(given: Given) -> Selection:
     """The part of the batch that the options name."""
     from flows.cli_support.id_lists import read_id_list
     from tasks.core.errors import InputError
     from tasks.metadata.exports.selection import Selection
 
-    if picked and verdict not in {None, "pick"}:
-        raise InputError(f"--picked is --verdict pick; leave one of --picked and --verdict {verdict} out")
-    names = None if ids is None else read_id_list(ids)
+    if given.picked and given.verdict not in {None, "pick"}:
+        raise InputError(f"--picked is --verdict pick; leave one of --picked and --verdict {given.verdict} out")
+    names = None if given.ids is None else read_id_list(given.ids)
     # An empty list would export everything or nothing, and either may be what nobody meant.
     if names == []:
-        raise InputError(f"{ids}: names no image; write a row id, job_id or image file on each line")
-    return Selection(verdict="pick" if picked else verdict, ids=names, where=where, everything=everything)
+        raise InputError(f"{given.ids}: names no image; write a row id, job_id or image file on each line")
+    verdict = "pick" if given.picked else given.verdict
+    return Selection(verdict=verdict, ids=names, where=given.where, everything=given.everything)
