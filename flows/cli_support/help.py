@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 GROUPS = {
     "Run": ("init", "try", "plan", "run", "resume", "reroll"),
     "Look": ("status", "show", "gallery", "review", "pick", "score", "export"),
-    "Manage": ("backends", "prices", "usage"),
+    "Manage": ("backends", "prices", "caps", "usage"),
     "Serve": ("serve", "server", "simulate"),
 }
 

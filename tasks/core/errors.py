@@ -101,9 +101,11 @@ class BatchLocked(InputError):
 class BatchStopped(ImagenError):
     """Raised when a batch stops on purpose and can be resumed: budget, credit, token, error rate, disk, storage, signing, ledger, model."""
 
-    def __init__(self, reason: str, message: str, *, why: str = "") -> None:
-        """Keep `reason`, one word for programs; `why` is the message's first half, for commands that run no batch."""
+    def __init__(self, reason: str, message: str, *, why: str = "", frees_at_us: int | None = None) -> None:
+        """Keep `reason`, one word for programs, and `why`, the message's first half for commands that run no batch."""
         self.reason = reason
+        self.frees_at_us = frees_at_us
+        """Microseconds since 1970 UTC at which the reason ends by itself; None where it does not."""
         self.why = why or message
         super().__init__(message)
 

@@ -17,9 +17,12 @@ from pydantic import (
     PlainSerializer,
     PrivateAttr,
     SecretStr,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
+from tasks.core.caps.cap import CapSettings, check_caps
 from tasks.core.database import check_database_url, hide_password
 from tasks.core.paths import get_state_folder
 from tasks.core.presets import expand_preset
@@ -191,6 +194,10 @@ class Settings(_Section):
     stop: StopSettings = StopSettings()
     usage: UsageSettings = UsageSettings()
     ledger: LedgerUrl | None = Field(None, description="PostgreSQL database; null: SQLite in the output folder")
+    caps: list[CapSettings] = Field(default_factory=list, description="the most of all batches in a day or month")
+    caps_database: LedgerUrl | None = Field(
+        None, description="PostgreSQL database that counts them; null: the ledger's, else the user's state folder"
+    )
 
     _file: str = PrivateAttr("the built-in settings")
 
@@ -208,6 +215,19 @@ class Settings(_Section):
     def ledger_url(self) -> str | None:
         """The database of a new batch's ledger, password and all; None: the output folder."""
         return None if self.ledger is None else self.ledger.get_secret_value()
+
+    @property
+    def caps_url(self) -> str | None:
+        """The database that counts the caps, password and all; None: the ledger's, else the state folder."""
+        return self.ledger_url if self.caps_database is None else self.caps_database.get_secret_value()
+
+    @field_validator("caps", mode="after")
+    @classmethod
+    def _caps_hold(cls, caps: list[CapSettings], info: ValidationInfo) -> list[CapSettings]:
+        # Backends that have problems of their own are not there, and are told first.
+        if "backends" in info.data:
+            check_caps(caps, {name: instance.model for name, instance in info.data["backends"].items()})
+        return caps
 
     @model_validator(mode="after")
     def _default_exists(self) -> Settings:

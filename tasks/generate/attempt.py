@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from tasks.backends.base import Backend, check_inputs_supported, keeps_list, read_service_time_us
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, LeaseLost, Throttled
 from tasks.core.records import Job, JobState, Prediction, StoredImage
+from tasks.generate.accounts.caps import AttemptMoney
 from tasks.generate.batch import Batch
-from tasks.generate.budget import Reservation
 from tasks.generate.decisions import Consent, Stage
 from tasks.generate.prediction_ids import KnownPredictions
 from tasks.ledger.open_jobs import OpenJob
@@ -22,7 +22,7 @@ class Attempt:
     job: Job
     number: int
     """Counts from 1 over the job's whole life."""
-    reservation: Reservation
+    reservation: AttemptMoney
     started_us: int
     """Microseconds since 1970 UTC at which the intent was written."""
     stage: Stage
@@ -103,7 +103,7 @@ class Attempt:
     async def succeed(self, prediction: Prediction, image: StoredImage) -> None:
         """Record the image and its true cost; the job is done."""
         # Before the commit, so that jobs which wait for money go on while the disk is written.
-        self._settle(prediction.cost_micros)
+        self._settle(prediction.cost_micros, images=1)
         latency_ms = self._latency_ms()
         await self.batch.journal.record_success(
             self.job,
@@ -157,8 +157,8 @@ class Attempt:
         """Stop waiting for the true cost: the reservation stays spent, and nobody waits for it to come back."""
         self.reservation.settle(None)
 
-    def _settle(self, cost_micros: int | None) -> None:
-        self.reservation.settle(cost_micros)
+    def _settle(self, cost_micros: int | None, *, images: int = 0) -> None:
+        self.reservation.settle(cost_micros, images=images)
         # The display only; the cap goes by reservations.
         self.batch.tally.count_cost(cost_micros)
         self.batch.metrics.add_cost(self.job, cost_micros)
@@ -176,7 +176,7 @@ async def begin_attempt(batch: Batch, job: Job, *, number: int) -> Attempt:
     """
     most_micros = batch.backend(job.backend).estimate(job).most_micros
     # Money first: a turn that is waited for in vain would be lost to the other jobs.
-    reservation = await batch.budget.reserve(most_micros, job_id=job.job_id, number=number)
+    reservation = await _reserve(batch, job, most_micros, number)
     try:
         # Before the intent is written, because a job may wait for its turn for minutes and would look lost meanwhile.
         turn_s = await batch.get_limits(job.backend).creates.acquire()
@@ -207,6 +207,16 @@ async def begin_attempt(batch: Batch, job: Job, *, number: int) -> Attempt:
     )
 
 
+async def _reserve(batch: Batch, job: Job, most_micros: int | None, number: int) -> AttemptMoney:
+    """Set the price aside of the batch's budget first, then of the caps that other batches wait for too."""
+    budget = await batch.budget.reserve(most_micros, job_id=job.job_id, number=number)
+    try:
+        return AttemptMoney(budget, await batch.caps.reserve(job, most_micros, number=number))
+    except BaseException:
+        budget.settle(0)
+        raise
+
+
 def take_over_attempt(batch: Batch, open_job: OpenJob) -> Attempt | None:
     """The attempt that an earlier run left open, which the budget counts already; None where there is none."""
     if open_job.state is JobState.PLANNED:
@@ -216,7 +226,10 @@ def take_over_attempt(batch: Batch, open_job: OpenJob) -> Attempt | None:
         batch=batch,
         job=job,
         number=open_job.attempts,
-        reservation=batch.budget.take_over(open_job.reserved_micros, job_id=job.job_id, number=open_job.attempts),
+        reservation=AttemptMoney(
+            batch.budget.take_over(open_job.reserved_micros, job_id=job.job_id, number=open_job.attempts),
+            batch.caps.take_over(job, number=open_job.attempts),
+        ),
         started_us=open_job.started_at_us or batch.clock.now_us(),
         sent_us=open_job.sent_at_us,
         stage=Stage.LOST if prediction is None else Stage.SUBMITTED,

@@ -21,6 +21,7 @@ from tasks.backends.client.rate_limiter import CreateLimiter, RateLimiter
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped
 from tasks.core.settings import Settings
+from tasks.generate.accounts.caps import AccountCaps, open_caps
 from tasks.generate.budget import Budget, BudgetCap
 from tasks.generate.limits import BackendLimits, FailureWatch, OutcomeWatch
 from tasks.generate.metrics import Metrics, open_metrics
@@ -44,6 +45,8 @@ class Batch:
     engine: AsyncEngine
     journal: Journal
     budget: BudgetCap
+    caps: AccountCaps
+    """The caps over all batches."""
     watch: OutcomeWatch
     stop: StopSignal
     clock: Clock
@@ -151,6 +154,7 @@ async def open_batch(
     *,
     budget_micros: int | None,
     clock: Clock | None = None,
+    caller: str = "",
 ) -> AsyncIterator[Batch]:
     """Open a batch over a ledger and make it the current one in the block.
 
@@ -160,15 +164,20 @@ async def open_batch(
         settings: The configuration.
         budget_micros: Cap over the batch's whole life in millionths of a dollar; None for no cap.
         clock: For tests.
+        caller: On whose behalf it runs.
     """
     clock, stop = clock or Clock(), StopSignal(partial(find_cause, out))
-    async with open_prediction_ids(engine) as ids:
+    async with (
+        open_prediction_ids(engine) as ids,
+        open_caps(engine, settings, batch=ids.registry.batch, caller=caller, clock=clock) as caps,
+    ):
         batch = Batch(
             out=out,
             settings=settings,
             engine=engine,
             journal=Journal(engine),
             budget=Budget(cap_micros=budget_micros, committed_micros=await sum_committed_micros(engine)),
+            caps=caps,
             watch=FailureWatch(rate=settings.stop.error_rate, window=settings.stop.error_window),
             stop=stop,
             clock=clock,

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 from prefect.client.schemas.schedules import CronSchedule
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tasks.core.caps.periods import TimeZone
 from tasks.core.errors import ConfigError, ImagenError
 from tasks.core.paths import expand_home, get_default_out, locate_config
 from tasks.core.yaml_file import explain_setting, read_yaml
 from tasks.runs.checks import check_request
-from tasks.runs.request import DATE, RunRequest, TimeZone
+from tasks.runs.request import DATE, RunRequest
 from tasks.store.output.bucket_url import parse_bucket_url
 
 # Prefect calls its time zone UTC, and a cron line without one is read in it.

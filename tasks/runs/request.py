@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from tasks.core.caps.periods import TimeZone
 from tasks.core.errors import InputError
 from tasks.core.money import MOST_USD
 from tasks.core.paths import expand_home
@@ -24,23 +25,6 @@ from tasks.plan.planner import PlanOptions
 from tasks.plan.reroll import Reroll
 
 DATE = "{date}"
-
-
-def check_time_zone(name: str) -> str:
-    """Check the name of a time zone of the IANA database, such as Europe/Berlin.
-
-    Raises:
-        ValueError: There is no such time zone.
-    """
-    # ZoneInfo raises OSError for a name that is a folder of its data, such as "Europe".
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{name!r} is not a time zone; use a name such as Europe/Berlin or UTC") from None
-    return name
-
-
-TimeZone = Annotated[str, AfterValidator(check_time_zone)]
 
 
 class RunRequest(BaseModel):

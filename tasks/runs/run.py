@@ -74,7 +74,9 @@ async def open_run(
         given = load_given_settings(request)
         async with open_ledger(find_ledger(request, given), create=request.manifest is not None, alone=True) as engine:
             begun = await _begin(request, given, engine, out=out, clock=clock, deployment=deployment)
-            async with open_batch(out, engine, begun.settings, budget_micros=begun.budget_micros, clock=clock) as batch:
+            async with open_batch(
+                out, engine, begun.settings, budget_micros=begun.budget_micros, clock=clock, caller=begun.caller
+            ) as batch:
                 opened = OpenRun(request=request, batch=batch, number=begun.number, settings=begun.settings)
                 async with _record_stop(opened):
                     yield opened
@@ -87,6 +89,7 @@ class _Begun:
     number: int
     settings: Settings
     budget_micros: int | None
+    caller: str
 
 
 async def _begin(
@@ -123,7 +126,7 @@ async def _begin(
     if settings.runner.kind == "local":
         # No worker is alive, so the leases of those that died are only in the way of this run.
         await revoke(engine)
-    return _Begun(number=number, settings=settings, budget_micros=budget_micros)
+    return _Begun(number=number, settings=settings, budget_micros=budget_micros, caller=start.caller)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from tasks.backends.base import Allowance
 from tasks.backends.client.rate_limiter import CreateLimiter
 from tasks.core.clock import Clock
 from tasks.core.settings import Settings
+from tasks.generate.accounts.caps import open_caps
 from tasks.generate.batch import Batch, build_local_limiter, find_cause
 from tasks.generate.prediction_ids import open_prediction_ids
 from tasks.generate.stop import StopSignal
@@ -115,13 +116,17 @@ async def open_worker(
     beat = Heartbeat(engine, run=order.run, stop=stop, limits=settings.stop)
     cap_micros = start.budget_micros
     budget = SharedBudget(engine, owner=leases.terms.owner, cap_micros=cap_micros, sleep=clock.sleep)
-    async with open_prediction_ids(engine) as ids:
+    async with (
+        open_prediction_ids(engine) as ids,
+        open_caps(engine, settings, batch=ids.registry.batch, caller=start.caller, clock=clock) as caps,
+    ):
         batch = Batch(
             out=out,
             settings=settings,
             engine=engine,
             journal=Journal(engine, leases.terms),
             budget=budget,
+            caps=caps,
             watch=beat,
             stop=stop,
             clock=clock,

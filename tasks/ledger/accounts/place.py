@@ -18,6 +18,7 @@ from sqlalchemy.schema import CreateSchema
 from tasks.core.errors import BatchStopped
 from tasks.core.paths import get_state_folder
 from tasks.core.safe_text import error_text
+from tasks.ledger.accounts.caps.schema import SETTLED, charges
 from tasks.ledger.accounts.predictions import SCHEMA, RegistryPlace, metadata, predictions
 from tasks.ledger.accounts.registry import PredictionRegistry
 from tasks.ledger.database.writer import LedgerWriter, PostgresqlWriter, SqliteWriter
@@ -74,7 +75,20 @@ async def open_state_folder() -> LedgerWriter:
     Raises:
         OSError: The state folder cannot be used.
     """
-    path = await asyncio.to_thread(_make_file)
+    return build_sqlite_writer(await asyncio.to_thread(_make_file, get_state_folder()))
+
+
+async def open_private_place(folder: Path) -> LedgerWriter:
+    """Writes to a place that no other process knows, for a run that has to count alone; `prepare_tables` comes first.
+
+    Raises:
+        OSError: The folder cannot be used.
+    """
+    return build_sqlite_writer(await asyncio.to_thread(_make_file, folder))
+
+
+def build_sqlite_writer(path: Path) -> LedgerWriter:
+    """Writes to a file of these tables."""
     return SqliteWriter(
         URL.create("sqlite", database=str(path)),
         configure=_configure,
@@ -82,9 +96,8 @@ async def open_state_folder() -> LedgerWriter:
     )
 
 
-def _make_file() -> Path:
+def _make_file(folder: Path) -> Path:
     """The file's path; it is the user's alone, for it says which accounts are used."""
-    folder = get_state_folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE_NAME
     path.touch(mode=0o600)
@@ -111,3 +124,5 @@ def prepare_tables(db: Connection) -> None:
     metadata.create_all(db)
     oldest_us = round((time.time() - KEPT_S) * 1e6)
     db.execute(delete(predictions).where(predictions.c.claimed_at_us < oldest_us))
+    # Their sums stay. Those whose cost is not known may yet be settled by a later run of their batch.
+    db.execute(delete(charges).where((charges.c.state == SETTLED) & (charges.c.at_us < oldest_us)))

@@ -84,7 +84,7 @@ def locate_ledger(out: Path, setting: str | None, *, is_trusted: bool = False) -
     if known is not None:
         if setting is None:
             if not is_trusted:
-                _require_trusted(known)
+                require_trusted_database(known, f"{out / POINTER_NAME} leads to {known}")
             return known
         # User and password may differ; host, port and database say which database it is.
         if parse_database(setting) != parse_database(known.url):
@@ -92,7 +92,7 @@ def locate_ledger(out: Path, setting: str | None, *, is_trusted: bool = False) -
                 f"ledger: leads to {hide_password(setting)}, but the batch in {out} has its ledger in "
                 f"{known}; use another output folder or that database (if the database has moved, correct {POINTER_NAME})"
             )
-        trust.remember("databases", _name_database(setting))
+        remember_database(setting)
         return PostgresqlSchema(out=out, url=setting, schema=known.schema)
     if setting is None:
         return SqliteFile(out=out)
@@ -102,24 +102,36 @@ def locate_ledger(out: Path, setting: str | None, *, is_trusted: bool = False) -
             f"ledger: leads to {hide_password(setting)}, but the batch in {out} has its ledger in "
             f"{LEDGER_NAME} there; use another output folder or take the setting away"
         )
-    trust.remember("databases", _name_database(setting))
+    remember_database(setting)
     return PostgresqlSchema(out=out, url=setting, schema=make_schema_name(out))
 
 
-def _require_trusted(place: PostgresqlSchema) -> None:
-    """Check that the user has named the database before; a server on this machine needs no trust."""
+def require_trusted_database(place: PostgresqlSchema, named: str) -> None:
+    """Check that the user has named the database before; a server on this machine needs no trust.
+
+    Args:
+        place: The database.
+        named: For the message: where it is named.
+
+    Raises:
+        ConfigError: The user has not. Nothing was sent there.
+    """
     # A pointer comes with the folder, which may be somebody else's: libpq would send this user's password there.
     if parse_database_url(place.url).is_on_this_machine:
         return
-    own = trust.load_own_settings().ledger_url
-    if own is not None and parse_database(own) == parse_database(place.url):
+    own = trust.load_own_settings()
+    if parse_database(place.url) in {parse_database(url) for url in (own.ledger_url, own.caps_url) if url is not None}:
         return
     if not trust.is_trusted("databases", _name_database(place.url)):
         raise ConfigError(
-            f"{place.out / POINTER_NAME} leads to {place}, which you have not used on this machine: nothing was sent "
-            f"there. Name it as `ledger` in your configuration; {trust.HOW_TO_TRUST}"
+            f"{named}, which you have not used on this machine: nothing was sent there. Name it as `ledger` in your configuration; {trust.HOW_TO_TRUST}"
         )
-    trust.remember("databases", _name_database(place.url))
+    remember_database(place.url)
+
+
+def remember_database(url: str) -> None:
+    """Trust a database that the user's own configuration names."""
+    trust.remember("databases", _name_database(url))
 
 
 def _name_database(url: str) -> str:

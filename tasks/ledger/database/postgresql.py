@@ -45,16 +45,7 @@ _REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 async def open_postgresql(place: PostgresqlSchema, *, create: bool, alone: bool) -> AsyncIterator[AsyncEngine]:
     """The schema's engine for the duration of the block, its tables up to date; see `open_ledger`."""
     connector = Connector(place)
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=connector.connect,
-        pool_size=2,  # the journal's and a reader's
-        max_overflow=4,
-        pool_timeout=10 * ANSWER_TIMEOUT_S,  # whoever waits for a place gets one when the server is back
-        pool_pre_ping=True,  # a firewall may have dropped an idle connection
-    )
-    # At each checkout: a pooled connection may outlive the lock's session.
-    event.listen(engine.sync_engine, "checkout", connector.require_lock)
+    engine = make_engine(connector)
     try:
         await _prepare(engine, place, create=create)
         if alone:
@@ -65,6 +56,21 @@ async def open_postgresql(place: PostgresqlSchema, *, create: bool, alone: bool)
     finally:
         await engine.dispose()
         await connector.close()
+
+
+def make_engine(connector: Connector) -> AsyncEngine:
+    """An engine whose connections the connector makes."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connector.connect,
+        pool_size=2,  # the journal's and a reader's
+        max_overflow=4,
+        pool_timeout=10 * ANSWER_TIMEOUT_S,  # whoever waits for a place gets one when the server is back
+        pool_pre_ping=True,  # a firewall may have dropped an idle connection
+    )
+    # At each checkout: a pooled connection may outlive the lock's session.
+    event.listen(engine.sync_engine, "checkout", connector.require_lock)
+    return engine
 
 
 async def reach(place: PostgresqlSchema) -> None:

@@ -1,0 +1,23 @@
+"""`imagen caps`: what each cap has spent, reserved and free, over all batches."""
+
+from __future__ import annotations
+
+from flows.cli_support import options
+
+NAME = "caps"
+
+
+def command(json: options.Json = False, config: options.Config = None, verbose: options.Verbose = False) -> None:
+    """List the caps of the configuration: what is spent, reserved and free today or this month.
+
+    Example: imagen caps
+    """
+    import asyncio
+
+    from tasks.core.paths import locate_config
+    from tasks.core.safe_text import dump_json, escape_lines
+    from tasks.core.settings import load_settings
+    from tasks.usage.caps import format_caps, list_caps
+
+    record = asyncio.run(list_caps(load_settings(locate_config(config))))
+    print(dump_json(record) if json else escape_lines("\n".join(format_caps(record))))

@@ -1,0 +1,73 @@
+"""Days and months of a named time zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator
+
+from tasks.core.clock import to_instant
+
+Per = Literal["day", "month"]
+
+
+def check_time_zone(name: str) -> str:
+    """Check the name of a time zone of the IANA database, such as Europe/Berlin.
+
+    Raises:
+        ValueError: There is no such time zone.
+    """
+    # ZoneInfo raises OSError for a name that is a folder of its data, such as "Europe".
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not a time zone; use a name such as Europe/Berlin or UTC") from None
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(check_time_zone)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """One day or month."""
+
+    start: datetime
+    end: datetime
+    """The first instant that does not belong to it."""
+
+    @property
+    def start_us(self) -> int:
+        """Microseconds since 1970 UTC."""
+        return to_us(self.start)
+
+    @property
+    def end_us(self) -> int:
+        """Microseconds since 1970 UTC."""
+        return to_us(self.end)
+
+
+def find_period(per: Per, time_zone: str, at_us: int) -> Period:
+    """The day or month of a time zone that an instant belongs to.
+
+    Args:
+        per: Its length.
+        time_zone: Name in the IANA database.
+        at_us: Microseconds since 1970 UTC.
+    """
+    # By the calendar and not by 24 hours: a day on which clocks change has 23 or 25.
+    here = to_instant(at_us).astimezone(ZoneInfo(time_zone))
+    start = here.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    if per == "day":
+        return Period(start=start, end=start + timedelta(days=1))
+    start = start.replace(day=1)
+    # The 32nd day after the first of a month is always in the next one.
+    return Period(start=start, end=(start + timedelta(days=31)).replace(day=1))
+
+
+def to_us(instant: datetime) -> int:
+    """Microseconds since 1970 UTC of an aware datetime."""
+    return round(instant.timestamp() * 1e6)

@@ -1,0 +1,178 @@
+"""The caps over all batches, as one process keeps them: each attempt is counted before it is sent.
+
+An attempt counts at its most until its cost is known. A cap that is reached stops the batch once nothing of this process
+is in flight that could give money back.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.caps.cap import CapSettings, Payer
+from tasks.core.clock import Clock, to_instant
+from tasks.core.display import current_display
+from tasks.core.errors import BatchStopped
+from tasks.core.money import format_micros
+from tasks.core.records import Job
+from tasks.core.settings import Settings
+from tasks.generate.budget import Reservation
+from tasks.ledger.accounts.caps.charges import Charge, Charger, Key, Refusal, Settlement, TakenOver
+from tasks.ledger.accounts.caps.counter import Counter
+from tasks.ledger.accounts.caps.place import open_counting_place
+from tasks.ledger.accounts.caps.source import CapsSource, open_source
+
+
+class AccountCaps:
+    """Charges of one process."""
+
+    def __init__(self, counter: Counter, source: CapsSource, caller: str) -> None:
+        """Charge to `caller` what `counter` counts, within the caps of `source`."""
+        self._counter = counter
+        self._source = source
+        self._caller = caller
+
+    async def reserve(self, job: Job, micros: int | None, *, number: int) -> CapReservation:
+        """Count an attempt at the most that it can cost; waits while jobs in flight here may give money back.
+
+        Raises:
+            BatchStopped: A cap does not allow it, a cap on dollars meets a job of unknown price, or the counts cannot be
+                written.
+        """
+        payer = self._get_payer(job)
+        if micros is None and (cap := self._find_dollar_cap(payer)) is not None:
+            raise BatchStopped(
+                "caps", f"a job has no known price, so the cap of {cap.describe()} cannot be kept: set price_usd"
+            )
+        reservation = CapReservation(self._counter, payer, (job.job_id, number), most_micros=micros or 0)
+        # Without a cap nobody can be refused, and the end alone is counted.
+        if self._source.caps:
+            await self._charge(Charge(key=reservation.key, payer=payer, micros=micros or 0))
+        return reservation
+
+    def take_over(self, job: Job, *, number: int) -> CapReservation:
+        """Take over the charge of an earlier run's attempt, which is counted already."""
+        reservation = CapReservation(self._counter, self._get_payer(job), (job.job_id, number), most_micros=None)
+        self._counter.note(TakenOver(key=reservation.key))
+        return reservation
+
+    async def close(self) -> None:
+        """Write the ends that nobody waited for.
+
+        Raises:
+            BatchStopped: They cannot be written, and there are caps. The next run of the batch counts them.
+        """
+        try:
+            await self._counter.drain()
+        except BatchStopped:
+            if self._source.caps:
+                raise
+
+    async def _charge(self, charge: Charge) -> None:
+        # Asked again after each end: every waiting job wakes, and the money may do for one of them only.
+        while True:
+            seen = self._counter.ends
+            if (refusal := await self._counter.charge(charge)) is None:
+                return
+            # What ended meanwhile may have given back enough.
+            if not self._counter.has_in_flight and self._counter.ends == seen:
+                raise build_reached_stop(refusal, charge.micros)
+            await self._counter.wait_for_end(seen)
+
+    def _get_payer(self, job: Job) -> Payer:
+        return Payer(caller=self._caller, backend=job.backend, model=job.model)
+
+    def _find_dollar_cap(self, payer: Payer) -> CapSettings | None:
+        return next((cap for cap in self._source.caps if cap.usd is not None and cap.scope.covers(payer)), None)
+
+
+class CapReservation:
+    """What is counted for one attempt until its cost is known."""
+
+    def __init__(self, counter: Counter, payer: Payer, key: Key, *, most_micros: int | None) -> None:
+        """Stand for the attempt of this key; `most_micros` is None for one of an earlier run."""
+        self._counter: Counter | None = counter
+        self._payer = payer
+        self._most_micros = most_micros
+        self.key = key
+
+    def settle(self, cost_micros: int | None, *, images: int = 0) -> None:
+        """Count the true cost and the images instead; an unknown cost keeps what is counted. Only the first call counts."""
+        if self._counter is None:
+            return
+        counter, self._counter = self._counter, None
+        counter.note(
+            Settlement(
+                key=self.key,
+                payer=self._payer,
+                cost_micros=cost_micros,
+                images=images,
+                most_micros=self._most_micros,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptMoney:
+    """What one attempt has set aside: of its batch's budget, and of the caps over all batches."""
+
+    budget: Reservation
+    caps: CapReservation
+
+    def settle(self, cost_micros: int | None, *, images: int = 0) -> None:
+        """Replace both by the true cost; an unknown cost keeps them. Only the first call counts."""
+        self.budget.settle(cost_micros)
+        self.caps.settle(cost_micros, images=images)
+
+
+@asynccontextmanager
+async def open_caps(
+    engine: AsyncEngine, settings: Settings, *, batch: str, caller: str, clock: Clock
+) -> AsyncIterator[AccountCaps]:
+    """The caps of a batch, for the duration of the block.
+
+    Args:
+        engine: The batch's ledger.
+        settings: The run's.
+        batch: The batch's identity.
+        caller: On whose behalf it runs.
+        clock: Its clock, where no server has one that all share.
+    """
+    owner = secrets.token_hex(8)
+    async with open_counting_place(settings, engine) as place:
+        source = await open_source(settings, batch, place.state)
+        if place.problem is not None and source.caps:
+            current_display.get().warn(
+                f"the caps hold for this run alone, because the state folder cannot be used ({place.problem}): what other "
+                "batches spend is not counted, and what this run spends is forgotten at its end"
+            )
+        counter = Counter(
+            place.writer,
+            lambda: Charger(batch=batch, owner=owner, caps=source.caps, now_us=clock.now_us),
+        )
+        caps = AccountCaps(counter, source, caller)
+        try:
+            yield caps
+        finally:
+            await caps.close()
+
+
+def build_reached_stop(refusal: Refusal, wanted_micros: int) -> BatchStopped:
+    """Build the stop for a cap that is reached: which one, what is left, and when it frees."""
+    cap = refusal.cap
+    frees = to_instant(refusal.frees_at_us).astimezone(ZoneInfo(cap.timezone))
+    if cap.images is not None:
+        left = f"{refusal.left:,} images are left"
+    else:
+        left = f"{format_micros(refusal.left)} is left and the next image may cost {format_micros(wanted_micros)}"
+    return BatchStopped(
+        "cap",
+        f"the cap of {cap.describe()} is reached: {left}. It frees at {frees:%Y-%m-%d %H:%M} {cap.timezone}; resume then, or "
+        "raise it under `caps` in the configuration and resume",
+        frees_at_us=refusal.frees_at_us,
+    )

@@ -1,0 +1,157 @@
+"""One transaction's changes of what is spent, added up over all scopes and written at its end.
+
+Periods are found by the instant of each charge, so a clock that is set back meets the sums that are there: nothing is
+deleted by age, and a day that was full stays full.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, select, text, tuple_, update
+
+from tasks.core.caps.cap import Payer, Scope
+from tasks.core.database import build_insert
+from tasks.core.identity import to_canonical_json
+from tasks.ledger.accounts.caps.schema import scopes, spending, totals
+from tasks.ledger.accounts.predictions import SCHEMA
+
+QUARTER_US = 15 * 60 * 1_000_000
+"""All time zones begin their days on a quarter of an hour of UTC."""
+
+
+@dataclass(slots=True)
+class Amount:
+    """Money and images."""
+
+    micros: int = 0
+    images: int = 0
+
+    def add(self, micros: int, images: int) -> None:
+        """Add to both."""
+        self.micros += micros
+        self.images += images
+
+
+def begin_exclusively(db: Connection) -> None:
+    """Keep every other writer of these tables out until the transaction ends.
+
+    One lock for all of them, so that no two transactions wait for each other.
+    """
+    if db.dialect.name == "sqlite":
+        db.execute(text("BEGIN IMMEDIATE"))
+    else:
+        db.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 2))"), {"name": SCHEMA})
+
+
+def read_now_us(db: Connection, own_us: int) -> int:
+    """The time by the one clock that all writers share: the server's, or this machine's (`own_us`)."""
+    if db.dialect.name == "sqlite":
+        return own_us
+    return int(db.execute(text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")).scalar_one())
+
+
+class Book:
+    """Sums as they are in this transaction; `begin_exclusively` comes first."""
+
+    def __init__(self, db: Connection, own: Sequence[Scope]) -> None:
+        """Read the known scopes, and make the caller's `own` known."""
+        self._db = db
+        columns = (scopes.c.per, scopes.c.timezone, scopes.c.caller, scopes.c.model, scopes.c.backend)
+        self._scopes = {Scope(*row) for row in db.execute(select(*columns))}
+        self._totals: dict[tuple[str, int], Amount | None] = {}
+        """As the database has them; None where there is no row."""
+        self._changes: defaultdict[tuple[str, int], Amount] = defaultdict(Amount)
+        self._spent: defaultdict[tuple[int, Payer], Amount] = defaultdict(Amount)
+        for scope in set(own) - self._scopes:
+            db.execute(build_insert(db.dialect.name, scopes).on_conflict_do_nothing(), [_build_scope_row(scope)])
+            self._scopes.add(scope)
+
+    def add(self, payer: Payer, at_us: int, *, micros: int, images: int) -> None:
+        """Count so much more (or less) for a payer at an instant."""
+        if not micros and not images:
+            return
+        self._spent[at_us - at_us % QUARTER_US, payer].add(micros, images)
+        for scope in self._scopes:
+            if scope.covers(payer):
+                self._changes[_name(scope), scope.find_period(at_us).start_us].add(micros, images)
+
+    def read(self, scope: Scope, at_us: int) -> Amount:
+        """What is counted in the period of an instant."""
+        key = (_name(scope), scope.find_period(at_us).start_us)
+        if key not in self._totals:
+            self._totals[key] = self._fetch([key]).get(key)
+        if (stored := self._totals[key]) is None:
+            stored = self._totals[key] = self._add_up(scope, at_us)
+            row = {"scope": key[0], "from_us": key[1], "micros": stored.micros, "images": stored.images}
+            self._db.execute(build_insert(self._db.dialect.name, totals).on_conflict_do_nothing(), [row])
+        change = self._changes.get(key, Amount())
+        return Amount(stored.micros + change.micros, stored.images + change.images)
+
+    def write(self) -> None:
+        """Write every change."""
+        rows = [
+            {"from_us": from_us, **_get_payer_values(payer), "micros": amount.micros, "images": amount.images}
+            for (from_us, payer), amount in self._spent.items()
+        ]
+        _upsert(self._db, spending, rows)
+        changes = [
+            {"a_scope": scope, "a_from_us": from_us, "more_micros": amount.micros, "more_images": amount.images}
+            for (scope, from_us), amount in self._changes.items()
+        ]
+        # A period without a row has nobody who asks for it; it is added up when somebody does.
+        if changes:
+            self._db.execute(_ADD_TO_TOTAL, changes)
+
+    def _fetch(self, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Amount]:
+        found = self._db.execute(select(totals).where(tuple_(totals.c.scope, totals.c.from_us).in_(keys)))
+        return {(row.scope, row.from_us): Amount(row.micros, row.images) for row in found}
+
+    def _add_up(self, scope: Scope, at_us: int) -> Amount:
+        """Sum what was spent in a period before anybody had a cap for it, without this transaction's changes."""
+        period = scope.find_period(at_us)
+        within = (spending.c.from_us >= period.start_us) & (spending.c.from_us < period.end_us)
+        amount = Amount()
+        for row in self._db.execute(select(spending).where(within)):
+            if scope.covers(Payer(row.caller, row.backend, row.model)):
+                amount.add(row.micros, row.images)
+        return amount
+
+
+def _name(scope: Scope) -> str:
+    return to_canonical_json(astuple(scope))
+
+
+def _build_scope_row(scope: Scope) -> dict[str, Any]:
+    return {
+        "scope": _name(scope),
+        "per": scope.per,
+        "timezone": scope.timezone,
+        "caller": scope.caller,
+        "model": scope.model,
+        "backend": scope.backend,
+    }
+
+
+def _get_payer_values(payer: Payer) -> dict[str, str]:
+    return {"caller": payer.caller, "backend": payer.backend, "model": payer.model}
+
+
+def _upsert(db: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        insert = build_insert(db.dialect.name, table)
+        more = {name: table.c[name] + insert.excluded[name] for name in ("micros", "images")}
+        db.execute(insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=more), rows)
+
+
+_ADD_TO_TOTAL = (
+    update(totals)
+    .where((totals.c.scope == bindparam("a_scope")) & (totals.c.from_us == bindparam("a_from_us")))
+    .values(
+        micros=totals.c.micros + bindparam("more_micros"),
+        images=totals.c.images + bindparam("more_images"),
+    )
+)

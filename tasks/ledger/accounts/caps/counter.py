@@ -1,0 +1,139 @@
+"""The counter of one process: charges go to the database in groups, together with the ends that came meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from sqlalchemy.exc import DBAPIError
+
+from tasks.core.errors import BatchStopped
+from tasks.core.safe_text import error_text
+from tasks.ledger.accounts.caps.charges import (
+    Charge,
+    Charger,
+    Entry,
+    Key,
+    Refusal,
+    Settlement,
+    TakenOver,
+    write_entries,
+)
+from tasks.ledger.database.writer import LedgerWriter
+from tasks.ledger.group_commit import GroupCommit
+
+LATER_S = 0.25
+"""Seconds until an end is written that no charge takes along: nobody waits for it, so many are written together."""
+UNUSABLE = (DBAPIError, OSError, BatchStopped)
+
+
+class Counter:
+    """Counts the attempts of one process."""
+
+    def __init__(self, writer: LedgerWriter, build_charger: Callable[[], Charger]) -> None:
+        """Write with `writer`, for whom `build_charger` says at that moment."""
+        self._writer = writer
+        self._build_charger = build_charger
+        self._later: list[Entry] = []
+        self._group: GroupCommit[Entry, Mapping[Key, Refusal]] = GroupCommit(self._write)
+        self._timer: asyncio.TimerHandle | None = None
+        self._in_flight: set[Key] = set()
+        self._ends = 0
+        self._ended = asyncio.Event()
+        self._waiting = 0
+
+    @property
+    def has_in_flight(self) -> bool:
+        """True while the end of an attempt that is counted may give money back."""
+        return bool(self._in_flight)
+
+    @property
+    def ends(self) -> int:
+        """Number of ends that are written, for `wait_for_end`."""
+        return self._ends
+
+    async def wait_for_end(self, seen: int) -> None:
+        """Wait until more ends are written than were `seen`."""
+        self._waiting += 1
+        try:
+            while self._ends == seen and self._in_flight:
+                # What is noted may be the very money that is waited for.
+                if self._later:
+                    await self.drain()
+                else:
+                    self._ended.clear()
+                    await self._ended.wait()
+        finally:
+            self._waiting -= 1
+
+    async def charge(self, charge: Charge) -> Refusal | None:
+        """Count an attempt at its most; the cap that does not allow it, where one does not.
+
+        Raises:
+            BatchStopped: The counts cannot be written. Nothing may be sent.
+        """
+        try:
+            return (await asyncio.shield(self._group.add(charge))).get(charge.key)
+        except UNUSABLE as exc:
+            raise build_uncounted_stop(exc) from exc
+
+    def note(self, entry: Settlement | TakenOver) -> None:
+        """Count an end, or an attempt that is taken over; on disk within `LATER_S`, and before `drain` returns."""
+        self._later.append(entry)
+        if isinstance(entry, TakenOver):
+            self._in_flight.add(entry.key)
+        if self._waiting:
+            self._group.add()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LATER_S, self._group.add)
+
+    async def drain(self) -> None:
+        """Write what is noted.
+
+        Raises:
+            BatchStopped: The counts cannot be written.
+        """
+        try:
+            await asyncio.shield(self._group.add())
+        except UNUSABLE as exc:
+            raise build_uncounted_stop(exc) from exc
+
+    def _take_later(self) -> list[Entry]:
+        taken, self._later = self._later, []
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return taken
+
+    async def _write(self, entries: Sequence[Entry]) -> Mapping[Key, Refusal]:
+        later = self._take_later()
+        if not later and not entries:
+            return {}
+        group = [*later, *entries]
+        try:
+            refused = await self._writer.write(partial(write_entries, entries=group, charger=self._build_charger()))
+        except BaseException:
+            # Their money is spent, so they stay to be counted with the next group.
+            self._later = [*later, *self._later]
+            self._ended.set()
+            raise
+        self._follow(group, refused)
+        return refused
+
+    def _follow(self, group: Sequence[Entry], refused: Mapping[Key, Refusal]) -> None:
+        """Keep in mind what is in flight now that a group is written."""
+        # Here and not where the outcome is awaited: others of the group may be awake before.
+        self._in_flight |= {entry.key for entry in group if isinstance(entry, Charge) and entry.key not in refused}
+        ended = [entry.key for entry in group if isinstance(entry, Settlement)]
+        self._in_flight.difference_update(ended)
+        self._ends += len(ended)
+        self._ended.set()
+
+
+def build_uncounted_stop(exc: BaseException) -> BatchStopped:
+    """Build the stop for caps that cannot be counted any more; what is sent without a count could pass them."""
+    words = error_text(getattr(exc, "orig", None) or exc)
+    return BatchStopped(
+        "caps", f"what is spent cannot be counted ({words}), so no cap can be kept. Correct the cause and resume"
+    )

@@ -1,0 +1,108 @@
+"""Opening the place where a batch counts: one for all batches that keep the same caps.
+
+It is the database that the configuration names, else that of the ledger, else this machine's state folder. Where that
+folder cannot be used, a run counts alone, and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.errors import BatchStopped, ConfigError, InputError
+from tasks.core.safe_text import error_text
+from tasks.core.settings import Settings
+from tasks.ledger.accounts.place import open_private_place, open_state_folder, prepare_tables
+from tasks.ledger.accounts.predictions import SCHEMA
+from tasks.ledger.database.location import PostgresqlSchema, remember_database, require_trusted_database
+from tasks.ledger.database.writer import LedgerWriter, PostgresqlWriter
+
+_UNUSABLE = (DBAPIError, OSError, BatchStopped, InputError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountingPlace:
+    """Where attempts are counted."""
+
+    writer: LedgerWriter
+    problem: str | None
+    """The reason why other batches are not counted; None while they are."""
+    state: LedgerWriter | None
+    """This machine's state folder; None where it cannot be used."""
+
+
+@asynccontextmanager
+async def open_counting_place(settings: Settings, engine: AsyncEngine | None) -> AsyncIterator[CountingPlace]:
+    """The place where a batch counts, for the duration of the block.
+
+    Args:
+        settings: The configuration, or what a ledger has kept of it.
+        engine: The batch's ledger; None where there is no batch, only a look.
+
+    Raises:
+        ConfigError: The database that the configuration names cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        state, problem = await _open_state(stack)
+        # A ledger that is not in the state folder counts where it is; without one, `ledger` is all that is known.
+        url = settings.caps_url if engine is None or settings.caps_database is not None else None
+        if url is not None:
+            is_own = await asyncio.to_thread(Path(settings.file).is_file)
+            server = await stack.enter_async_context(_open_database(url, is_own=is_own))
+            yield CountingPlace(writer=server, problem=None, state=state)
+        elif engine is not None and engine.dialect.name != "sqlite":
+            server = PostgresqlWriter(engine)
+            await server.write(prepare_tables)
+            yield CountingPlace(writer=server, problem=None, state=state)
+        else:
+            yield CountingPlace(writer=state or await _open_alone(stack), problem=problem, state=state)
+
+
+async def _open_state(stack: AsyncExitStack) -> tuple[LedgerWriter | None, str | None]:
+    try:
+        writer = await open_state_folder()
+        stack.push_async_callback(writer.close)
+        await writer.write(prepare_tables)
+    except _UNUSABLE as exc:
+        return None, error_text(getattr(exc, "orig", None) or exc)
+    return writer, None
+
+
+async def _open_alone(stack: AsyncExitStack) -> LedgerWriter:
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imagen-", ignore_cleanup_errors=True)))
+    writer = await open_private_place(folder)
+    stack.push_async_callback(writer.close)
+    await writer.write(prepare_tables)
+    return writer
+
+
+@asynccontextmanager
+async def _open_database(url: str, *, is_own: bool) -> AsyncIterator[LedgerWriter]:
+    from tasks.ledger.database.postgresql import Connector, make_engine  # noqa: PLC0415  its driver slows commands down
+
+    place = PostgresqlSchema(out=Path(), url=url, schema=SCHEMA)
+    if is_own:
+        remember_database(url)
+    else:
+        require_trusted_database(place, f"`caps_database` leads to {place}")
+    connector = Connector(place)
+    engine = make_engine(connector)
+    writer = PostgresqlWriter(engine)
+    try:
+        try:
+            await writer.write(prepare_tables)
+        except (DBAPIError, BatchStopped, ConfigError) as exc:
+            words = error_text(getattr(exc, "orig", None) or exc).removeprefix("ledger: ")
+            raise ConfigError(f"caps_database: {place} cannot be used: {words}") from None
+        # From here on money may be in flight, so an outage is waited for.
+        connector.patient = True
+        yield writer
+    finally:
+        await engine.dispose()

@@ -1,0 +1,47 @@
+"""`imagen caps`: what each cap of the configuration has spent, reserved and free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tasks.core.clock import Clock
+from tasks.core.money import format_usd
+from tasks.core.settings import Settings
+from tasks.core.text import align_columns
+from tasks.ledger.accounts.caps.place import open_counting_place
+from tasks.ledger.accounts.caps.reading import read_caps
+
+NONE_SET = "No caps are set. Write some into the configuration, as in `caps: [{usd: 20, per: day}]`."
+
+
+async def list_caps(settings: Settings, clock: Clock | None = None) -> dict[str, Any]:
+    """The caps of a configuration as programs read them, and the reason (if any) why they cannot be counted.
+
+    Raises:
+        ConfigError: The database that counts them cannot be used.
+    """
+    async with open_counting_place(settings, None) as place:
+        states = await read_caps(place.writer, settings.caps, now_us=(clock or Clock()).now_us())
+        return {"caps": [state.as_dict() for state in states], "problem": place.problem}
+
+
+def format_caps(record: dict[str, Any]) -> list[str]:
+    """The caps for people."""
+    if not record["caps"]:
+        return [NONE_SET]
+    amounts = ("spent", "reserved", "free")
+    rows = [("cap", "for", *amounts, "frees at"), *map(_format_row, record["caps"])]
+    lines = align_columns(rows, numbers=amounts).splitlines()
+    if record["problem"] is not None:
+        lines.append(f"warning: the state folder cannot be used ({record['problem']}), so nothing is counted")
+    return lines
+
+
+def _format_row(cap: dict[str, Any]) -> Sequence[str]:
+    named = (f"{name} {cap[name]}" for name in ("caller", "model", "backend") if cap[name] is not None)
+    amounts = (cap["spent"], cap["reserved"], cap["free"])
+    shown = [format_usd(amount) if cap["unit"] == "usd" else f"{amount:,}" for amount in amounts]
+    most = format_usd(cap["usd"]) if cap["unit"] == "usd" else f"{cap['images']:,} images"
+    frees = f"{cap['frees_at'][:16].replace('T', ' ')} {cap['timezone']}"
+    return (f"{most} a {cap['per']}", ", ".join(named) or "everything", *shown, frees)

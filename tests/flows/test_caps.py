@@ -1,0 +1,84 @@
+"""Caps as a person meets them: in the configuration, in a run that stops, in `imagen caps`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.flows.conftest import Cli
+
+CONFIG = """
+backends:
+  sketch: {{type: sketch, price_usd: 0.01}}
+caps:
+  - {{usd: {usd}, per: day}}
+  - {{images: 100, per: month, timezone: Europe/Berlin, backend: sketch}}
+"""
+
+
+def configure(cli: Cli, usd: float) -> None:
+    """Write a configuration whose first cap has this amount."""
+    (cli.folder / "imagen.yaml").write_text(CONFIG.format(usd=usd))
+
+
+def test_a_cap_stops_a_batch_and_goes_on_when_it_is_raised(offline: Cli) -> None:
+    """Exit status 3 names the cap and when it frees; `imagen caps` lists what is counted; a raised cap counts at once."""
+    configure(offline, usd=0.05)
+    assert offline.run("try", "a red fox", "--samples", "3", "--out", "a").returncode == 0
+    stopped = offline.run("try", "a green fox", "--samples", "4", "--out", "b")
+    assert stopped.returncode == 3
+    assert "the cap of $0.05 a day (UTC) is reached" in stopped.stderr
+    assert "It frees at" in stopped.stderr
+    dollars, images = offline.json("caps")["caps"]
+    assert (dollars["spent"], dollars["reserved"], dollars["free"]) == (0.05, 0, 0)
+    assert (images["spent"], images["free"]) == (5, 95)
+    listed = offline.run("caps").stdout.splitlines()
+    amounts = ["$0.05", "$0.00", "$0.00", dollars["frees_at"][:10]]
+    assert listed[1].split()[:8] == ["$0.05", "a", "day", "everything", *amounts]
+    configure(offline, usd=0.06)
+    assert offline.run("try", "a green fox", "--samples", "4", "--out", "b").returncode == 3
+    assert offline.json("caps")["caps"][0]["spent"] == 0.06
+    configure(offline, usd=0.1)
+    assert offline.run("try", "a green fox", "--samples", "4", "--out", "b").returncode == 0
+    assert offline.json("caps")["caps"][0]["spent"] == 0.07
+
+
+@pytest.mark.parametrize(
+    ("caps", "told"),
+    [
+        ("[{per: day}]", ":3: caps.0: needs either usd or images"),
+        ("[{usd: 1, images: 2, per: day}]", "needs either usd or images"),
+        ("[{usd: 1, per: week}]", "caps.0.per: Input should be 'day' or 'month'"),
+        ("[{usd: -1, per: day}]", "caps.0.usd: Input should be greater than or equal to 0"),
+        ("[{usd: 1, per: day, timezone: Berlin}]", "'Berlin' is not a time zone; use a name such as Europe/Berlin"),
+        ("[{usd: 1, per: day, callr: studio}]", "caps.0.callr: there is no such setting"),
+        ("[{usd: 1, per: day}, {usd: 2, per: day}]", "cap 2 is for the same attempts as cap 1"),
+        ("[{usd: 1, per: day, backend: sketsh}]", "cap 1 meets no backend by its `backend` and `model`"),
+        ("[{usd: .inf, per: day}]", "caps.0.usd"),
+    ],
+)
+def test_a_wrong_cap_is_told_with_its_line(offline: Cli, caps: str, told: str) -> None:
+    """A cap that would not hold is refused before anything is sent, with file, line and remedy."""
+    (offline.folder / "imagen.yaml").write_text(f"backends:\n  sketch: {{type: sketch}}\ncaps: {caps}\n")
+    for arguments in (("caps",), ("try", "a red fox")):
+        done = offline.run(*arguments)
+        assert done.returncode == 2
+        assert "imagen.yaml:3: " in done.stderr
+        assert told in done.stderr
+
+
+def test_without_caps_the_command_says_how_to_set_them(offline: Cli) -> None:
+    """An empty list is no error."""
+    assert "caps: [{usd: 20, per: day}]" in offline.run("caps").stdout
+    assert offline.json("caps") == {"caps": [], "problem": None}
+
+
+def test_a_state_folder_that_cannot_be_used_is_told(offline: Cli) -> None:
+    """The caps then hold for each run alone, which the run says at its start."""
+    configure(offline, usd=0.02)
+    (offline.folder / "file").touch()
+    offline.environ["XDG_STATE_HOME"] = str(offline.folder / "file")
+    for prompt in ("a red fox", "a green fox"):
+        done = offline.run("try", prompt, "--samples", "3")
+        assert "the caps hold for this run alone, because the state folder cannot be used" in done.stderr
+        assert done.returncode == 3
+    assert "nothing is counted" in offline.run("caps").stdout

@@ -1,0 +1,143 @@
+"""Caps over all batches: counted before each submit, settled at the true cost, kept by every batch of a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.core.caps.cap import CapSettings
+from tasks.core.errors import Transient
+from tasks.core.settings import Settings
+from tasks.generate.jobs import generate_range
+from tasks.ledger.accounts.caps import source
+from tasks.usage.caps import list_caps
+from tests.support.factories import FakeClock, make_job
+from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
+from tests.support.scripted_batch import EVERYTHING, open_scripted
+
+PRICE_USD = PRICE_MICROS / 1e6
+DAY_S = 86_400
+
+
+@pytest.fixture
+def caps(monkeypatch: pytest.MonkeyPatch) -> list[CapSettings]:
+    """The caps of every batch; a test puts its own in."""
+    kept: list[CapSettings] = []
+
+    async def open_source(*_: Any) -> source.CapsSource:
+        found = source.CapsSource((), None)
+        # The list itself, so that a test can change it while a batch runs.
+        found._caps = kept  # type: ignore[assignment]
+        return found
+
+    monkeypatch.setattr("tasks.generate.accounts.caps.open_source", open_source)
+    return kept
+
+
+@dataclass
+class Machine:
+    """Batches of one machine, run one after the other on one clock."""
+
+    folder: Path
+    caps: Sequence[CapSettings]
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    async def run(self, name: str, backend: ScriptedBackend, jobs: int) -> str:
+        """Run a batch to its end or stop; the reason of the stop, or nothing."""
+        out = self.folder / name
+        out.mkdir(exist_ok=True)
+        planned = [make_job(number, id=f"{name}-{number}") for number in range(jobs)]
+        async with open_scripted(out, backend, planned, clock=self.clock.clock) as batch:
+            await generate_range(batch, *EVERYTHING)
+            return "" if batch.stop.cause is None else str(batch.stop.cause)
+
+    async def read(self) -> list[dict[str, Any]]:
+        """The caps as `imagen caps --json` has them."""
+        settings = Settings().model_copy(update={"caps": list(self.caps)})
+        listed: list[dict[str, Any]] = (await list_caps(settings, self.clock.clock))["caps"]
+        return listed
+
+
+@pytest.fixture
+def machine(tmp_path: Path, caps: list[CapSettings]) -> Machine:
+    """No batch yet, and no cap."""
+    return Machine(tmp_path, caps)
+
+
+async def test_two_batches_keep_one_cap(machine: Machine, caps: list[CapSettings]) -> None:
+    """What one batch has spent is not left for the next one; the stop names the cap and when it frees."""
+    caps.append(CapSettings(usd=PRICE_USD * 10, per="day", timezone="Europe/Berlin"))
+    first, second = ScriptedBackend(), ScriptedBackend()
+    assert await machine.run("a", first, 6) == ""
+    stopped = await machine.run("b", second, 6)
+    assert "the cap of $0.03 a day (Europe/Berlin) is reached" in stopped
+    assert "It frees at 2026-09-22 00:00 Europe/Berlin" in stopped
+    assert first.billed.total() + second.billed.total() == 10
+    [cap] = await machine.read()
+    assert (cap["spent"], cap["reserved"], cap["free"]) == (0.03, 0.0, 0.0)
+
+
+async def test_a_cap_frees_with_its_day(machine: Machine, caps: list[CapSettings]) -> None:
+    """The batch goes on when the day is over, and a clock that goes back finds the day as full as it was."""
+    caps.append(CapSettings(usd=PRICE_USD * 3, per="day"))
+    backend = ScriptedBackend()
+    assert await machine.run("a", backend, 8)
+    machine.clock.now_s += DAY_S
+    assert await machine.run("a", backend, 8)
+    assert backend.billed.total() == 6
+    machine.clock.now_s -= DAY_S
+    assert await machine.run("a", backend, 8)
+    assert backend.billed.total() == 6
+
+
+async def test_money_comes_back_while_jobs_are_in_flight(machine: Machine, caps: list[CapSettings]) -> None:
+    """Attempts reserve their most and cost less: the whole cap is used all the same."""
+    caps.append(CapSettings(usd=PRICE_USD * 10, per="month"))
+    backend = ScriptedBackend(most_micros=PRICE_MICROS * 4)
+    assert await machine.run("a", backend, 20)
+    # The next one may cost four times the price, and only three are left.
+    assert backend.billed.total() == 7
+    [cap] = await machine.read()
+    assert cap["free"] == pytest.approx(PRICE_USD * 3)
+
+
+async def test_billed_failures_count(machine: Machine, caps: list[CapSettings]) -> None:
+    """An attempt without an image counts at its cost, and at its most where nobody knows what it cost."""
+    caps.append(CapSettings(usd=1, per="day"))
+    caps.append(CapSettings(images=100, per="day"))
+    backend = ScriptedBackend()
+    backend.on_wait["a-0"].extend([Transient("billed", cost_micros=2_000)])
+    backend.on_wait["a-1"].extend([Transient("who knows", cost_micros=None)])
+    await machine.run("a", backend, 3)
+    dollars, images = await machine.read()
+    assert dollars["spent"] + dollars["reserved"] == pytest.approx(0.002 + PRICE_USD + PRICE_USD)
+    assert dollars["reserved"] == pytest.approx(PRICE_USD)
+    assert (images["spent"], images["reserved"]) == (1, 1)
+
+
+async def test_what_was_spent_before_a_cap_counts(machine: Machine, caps: list[CapSettings]) -> None:
+    """Runs without a cap are counted too, so a cap that is new at noon knows the morning."""
+    assert await machine.run("a", ScriptedBackend(), 5) == ""
+    caps.append(CapSettings(images=8, per="day", backend="sketch"))
+    backend = ScriptedBackend()
+    assert await machine.run("b", backend, 5)
+    assert backend.billed.total() == 3
+
+
+async def test_caps_have_filters(machine: Machine, caps: list[CapSettings]) -> None:
+    """Another caller's cap and another backend's are not this batch's."""
+    caps.append(CapSettings(usd=0, per="day", caller="studio"))
+    caps.append(CapSettings(images=0, per="day", backend="flux*"))
+    assert await machine.run("a", ScriptedBackend(), 2) == ""
+
+
+async def test_an_unknown_price_meets_no_cap_on_dollars(machine: Machine, caps: list[CapSettings]) -> None:
+    """Nothing is sent whose price nobody knows."""
+    caps.append(CapSettings(usd=5, per="day"))
+    backend = ScriptedBackend(price_micros=None)
+    assert "set price_usd" in await machine.run("a", backend, 2)
+    assert backend.billed.total() == 0
