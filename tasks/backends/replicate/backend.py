@@ -15,7 +15,7 @@ from tasks.backends.base import Allowance, BackendContext, Estimate, Shared, che
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import find_secret_problem, read_secret
 from tasks.backends.client.rate_limiter import RateLimiter
-from tasks.backends.client.service_clock import ServiceClock, find_lead
+from tasks.backends.client.service_clock import ServiceClock
 from tasks.backends.image_counts import explain_several
 from tasks.backends.prices import Pricing, find_price
 from tasks.backends.replicate.api import ReplicateApi
@@ -29,7 +29,7 @@ from tasks.backends.replicate.options import CREATES_PER_MIN, ReplicateOptions, 
 from tasks.backends.replicate.prediction_times import PredictionTimes
 from tasks.backends.replicate.predictions import find_addresses, has_ended, parse_created, parse_ended
 from tasks.backends.replicate.reference_inputs import ReferenceInputs
-from tasks.backends.replicate.unanswered import UnansweredCreates, check_retained
+from tasks.backends.replicate.unanswered import UnansweredCreates
 from tasks.backends.replicate.watcher import Watcher
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped, ConfigError, JobError, Transient
@@ -127,12 +127,11 @@ class ReplicateBackend:
         """Look through the list for this model and this whole input; wait for a list that lags."""
         own_us = self._clock.now_us()
         now_us = await self.read_service_time_us() or own_us
-        check_retained(since, now_us)
+        window = self._unanswered.find_window(job.job_id, since, now_us=now_us, own_us=own_us)
         await self._schema.load()
-        sent, window = self._unanswered.get(job.job_id) or (await self._inputs.recall(job), None)
+        lost = self._unanswered.get(job.job_id)
         found = await self._lost_creates.find(
-            Wanted(sent, self._comparison),
-            since=since - max(self._unanswered.ahead, find_lead(now_us, own_us)),
+            Wanted(await self._inputs.recall(job) if lost is None else lost.sent, self._comparison),
             window=window,
             known=known,
             patience_s=self._options.lookup_patience_s,

@@ -39,7 +39,6 @@ class _Lost:
     """A create that was not answered."""
 
     wanted: Wanted
-    since: datetime
     window: Window
     known: Collection[str]
     patience_s: float
@@ -88,14 +87,13 @@ class LostCreates:
                 del self._sending[key]
 
     async def find(
-        self, wanted: Wanted, *, since: datetime, window: Window | None, known: Collection[str], patience_s: float
+        self, wanted: Wanted, *, window: Window, known: Collection[str], patience_s: float
     ) -> dict[str, Any] | None:
         """The prediction of a create that was not answered; None when it is certain that there is none.
 
         Args:
             wanted: What was sent.
-            since: When it was sent first, by the service's clock: from then on the list is read.
-            window: When its last create can have arrived; None: at any time since.
+            window: When it can have been made; from its begin on the list is read.
             known: Ids that belong to other attempts; see `tasks.backends.base.find_taken`.
             patience_s: How long a prediction may take to show up in the list.
 
@@ -105,8 +103,7 @@ class LostCreates:
         """
         lost = _Lost(
             wanted=wanted,
-            since=since,
-            window=window or Window(since),
+            window=window,
             known=known,
             patience_s=patience_s,
             begun_s=self._clock.monotonic_s(),
@@ -152,7 +149,7 @@ class LostCreates:
         read = retry_look(httpx.HTTPError, self._clock.sleep)
         inputs = [group[0].wanted for group in groups.values()]
         # From the oldest on: what was sent later is in the same reading.
-        since = min(lost.since for lost in asked)
+        since = min(lost.window.begin for lost in asked)
         reading: Reading = await read(read_list, self._api, inputs, since, self._turn)
         await _learn_names(asked, reading)
         for answer in await self._ask_bare(reading, asked[0].known):
@@ -184,7 +181,7 @@ class LostCreates:
         free = [answer for name, answer in seen.same.items() if name not in taken | self._assigned]
         # In the order of their creation and of their sends, so that the likeliest pairs meet; any pairing is right.
         free.sort(key=lambda answer: str(answer.get("created_at")))
-        waiting = sorted((lost for lost in group if not lost.found.done()), key=lambda lost: lost.since)
+        waiting = sorted((lost for lost in group if not lost.found.done()), key=lambda lost: lost.window.begin)
         # Young ones may still appear in the list, so it is too early to say that they do not exist.
         patient = [lost for lost in waiting if begun_s - lost.begun_s < lost.patience_s]
         if problem := self._find_problem(waiting, free):

@@ -101,7 +101,7 @@ def want(prompt: str, comparison: Comparison | None = None, **sent: Any) -> Want
 
 async def find(finder: LostCreates, wanted: Wanted, known: Known, window: Window = EVER_SINCE) -> Any:
     """Look for one create."""
-    return await finder.find(wanted, since=window.begin, window=window, known=known, patience_s=PATIENCE_S)
+    return await finder.find(wanted, window=window, known=known, patience_s=PATIENCE_S)
 
 
 async def find_all(account: Account, *prompts: str, known: Known | None = None) -> list[str | Ambiguous | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -153,10 +153,22 @@ async def test_a_clock_that_is_ahead_pays_nothing_twice(fault: str, out: Path) -
     assert (counts.succeeded, truth.created) == (20, 20)
 
 
-async def test_a_date_that_drifts_ahead_pays_nothing_twice(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each answer's `Date` is a second further ahead of the times that the service writes on predictions."""
+ODD_DATES: dict[str, Callable[[int], float]] = {
+    "drifts": lambda number: number,
+    "is hours ahead": lambda _: 7_200,
+    "jumps ahead": lambda number: 18_000 * (number >= 6),
+    "jumps back": lambda number: -18_000 * (number >= 6),
+}
+"""Seconds by which each answer's `Date` is ahead of the times that the service writes on predictions."""
+
+
+@pytest.mark.parametrize("ahead_s", ODD_DATES.values(), ids=ODD_DATES)
+async def test_an_odd_date_pays_nothing_twice_and_holds_nothing(
+    ahead_s: Callable[[int], float], out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look-up begins where our own predictions were made, not where a header says."""
     heard = itertools.count()
-    monkeypatch.setattr(service_clock, "get_date", lambda answer: drift(get_date(answer), next(heard)))
+    monkeypatch.setattr(service_clock, "get_date", lambda answer: drift(get_date(answer), ahead_s(next(heard))))
     faults = [build_rule("drop_before_create", 0.2), build_rule("drop_after_create", 0.3)]
     async with run_simulator(QUICK, faults) as simulator:
         counts, truth = (
