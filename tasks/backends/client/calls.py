@@ -16,7 +16,8 @@ import httpx
 
 from tasks.backends.client import refusals
 from tasks.backends.client.answers import parse_json_object, read_retry_after
-from tasks.backends.client.transport import MOST_BYTES, MOST_JSON_BYTES, NEVER_SENT, Transport
+from tasks.backends.client.connections import NEVER_SENT
+from tasks.backends.client.transport import MOST_BYTES, MOST_JSON_BYTES, Transport
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, Refused, Rejected, Throttled
 from tasks.core.safe_text import error_text
 

@@ -12,21 +12,11 @@ import zlib
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
+from tasks.backends.client.connections import Pool
 from tasks.backends.client.proxies import UnusableProxy, find_proxy
 from tasks.core.errors import BatchStopped, ConfigError
-
-NEVER_SENT = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.ClientHttpProxyError,
-    UnusableProxy,
-)
-"""Only these prove that a request never left. The transport calls a dropped connection a `ConnectTimeout` too
-(httpx-aiohttp 0.2.0), so what counts is the error underneath, never httpx's name for it."""
 
 CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Variables of OpenSSL's that httpx reads."""
@@ -57,7 +47,7 @@ class Transport(httpx.AsyncBaseTransport):
             BatchStopped: SSL_CERT_FILE or SSL_CERT_DIR cannot be used, so nothing can be sent.
         """
         self._limits = limits
-        self._pools: dict[str, _Pool] = {}
+        self._pools: dict[str, Pool] = {}
         try:
             self._ssl_context = build_ssl_context()
         except ConfigError as exc:
@@ -73,7 +63,7 @@ class Transport(httpx.AsyncBaseTransport):
         name = "" if proxy is None else str((proxy.url, proxy.raw_auth))
         if name not in self._pools:
             proxy = None if proxy is None else _move_login(proxy)
-            self._pools[name] = _Pool(verify=self._ssl_context, limits=self._limits, proxy=proxy)
+            self._pools[name] = Pool(verify=self._ssl_context, limits=self._limits, proxy=proxy)
         # A small part of zstd or br can decode to gigabytes at once, so neither is asked for or decoded.
         request.headers["accept-encoding"] = "gzip"
         return bound_answer(
@@ -179,35 +169,3 @@ class _BoundedStream(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._answer.aclose()
-
-
-class _Pool(AiohttpTransport):
-    """The connections through one proxy, or through none."""
-
-    def get_client(self) -> aiohttp.ClientSession:
-        """The session behind it."""
-        connector = aiohttp.TCPConnector(
-            limit=self.limits.max_connections or 0,  # aiohttp's 0 means no limit
-            keepalive_timeout=self.limits.keepalive_expiry,
-            ssl=self.ssl_context,
-        )
-        return aiohttp.ClientSession(connector=connector, middlewares=(_send_once,))
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, its body not read yet."""
-        try:
-            return await super().handle_async_request(request)
-        except aiohttp.ClientError as exc:
-            # Its own words hold the address, and so perhaps a secret.
-            raise httpx.RemoteProtocolError(f"the answer is no HTTP ({type(exc).__name__})", request=request) from exc
-
-
-async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """A dropped GET, PUT or DELETE is sent again by aiohttp, unseen; where that is a create, it is paid for twice."""
-    try:
-        return await handler(request)
-    # aiohttp repeats idempotent requests on these errors only; a plain ClientConnectionError is passed on.
-    except NEVER_SENT:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
-        raise aiohttp.ClientConnectionError(str(exc)) from exc

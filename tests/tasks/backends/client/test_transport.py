@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ from tasks.backends.client.proxies import UnusableProxy, find_proxy
 from tasks.backends.client.transport import TooLarge, build_ssl_context
 from tasks.core.errors import Ambiguous, ConfigError, JobError, NotCreated
 from tests.support.raw_server import RawServer, http, raw_server
+from tests.support.waiting import PATIENCE_S
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -42,6 +44,33 @@ async def pay(server: RawServer, most_bytes: int = 100_000) -> httpx.Response:
         return await calls.pay("POST", server.url, most_bytes=most_bytes)
     finally:
         await calls.close()
+
+
+@pytest.mark.parametrize("size", [200_000, 900_000])
+async def test_a_create_that_is_given_up_arrives_no_more(size: int) -> None:
+    """Bytes that wait in a buffer for a stalled network are dropped: later they would make what was paid for again."""
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        calls = HttpCalls(connections=1, answer_timeout_s=0.5)
+        with pytest.raises(Ambiguous):
+            await calls.pay("POST", f"http://127.0.0.1:{server.getsockname()[1]}", content=b"x" * size)
+        # The network is back: the service reads whatever still comes.
+        arrived = await asyncio.to_thread(read_to_end, server)
+        await calls.close()
+    assert arrived < size
+
+
+def read_to_end(server: socket.socket) -> int:
+    """Accept one connection and count its bytes, until it ends or is reset."""
+    connection, _ = server.accept()
+    arrived = 0
+    with connection, suppress(ConnectionError):
+        connection.settimeout(PATIENCE_S)
+        while part := connection.recv(65_536):
+            arrived += len(part)
+    return arrived
 
 
 async def test_an_answer_is_read_up_to_its_bound() -> None:

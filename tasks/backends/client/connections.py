@@ -1,0 +1,91 @@
+"""Connections of the transport: each request leaves once, and one that is given up leaves no more."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from tasks.backends.client.proxies import UnusableProxy
+
+NEVER_SENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+    UnusableProxy,
+)
+"""Only these prove that a request never left. The transport calls a dropped connection a `ConnectTimeout` too
+(httpx-aiohttp 0.2.0), so what counts is the error underneath, never httpx's name for it."""
+
+RESET_ON_CLOSE = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
+"""SO_LINGER of no seconds: what has not arrived when the socket closes is dropped, and the other side is told."""
+
+
+class Pool(AiohttpTransport):
+    """The connections through one proxy, or through none."""
+
+    def get_client(self) -> aiohttp.ClientSession:
+        """The session behind it."""
+        connector = _Connector(
+            limit=self.limits.max_connections or 0,  # aiohttp's 0 means no limit
+            keepalive_timeout=self.limits.keepalive_expiry,
+            ssl=self.ssl_context,
+            socket_factory=_open_socket,
+        )
+        return aiohttp.ClientSession(connector=connector, middlewares=(connector.send_once,))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, its body not read yet."""
+        try:
+            return await super().handle_async_request(request)
+        except aiohttp.ClientError as exc:
+            # Its own words hold the address, and so perhaps a secret.
+            raise httpx.RemoteProtocolError(f"the answer is no HTTP ({type(exc).__name__})", request=request) from exc
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Remembers which connection a request leaves on."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._used: MutableMapping[aiohttp.ClientRequest, Any] = WeakKeyDictionary()
+
+    async def connect(self, req: aiohttp.ClientRequest, *args: Any, **options: Any) -> Any:
+        connection = await super().connect(req, *args, **options)
+        self._used[req] = connection.transport
+        return connection
+
+    async def send_once(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """A dropped GET, PUT or DELETE is sent again by aiohttp, unseen; where that is a create, it is paid for twice."""
+        try:
+            return await handler(request)
+        # aiohttp repeats idempotent requests on these errors only; a plain ClientConnectionError is passed on.
+        except NEVER_SENT:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+            raise aiohttp.ClientConnectionError(str(exc)) from exc
+        # A time-out or a cancel closes the connection, but a closed one still sends what is in its buffers.
+        except BaseException:
+            if (transport := self._used.get(request)) is not None:
+                transport.abort()
+            raise
+
+
+def _open_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket whose kernel buffer is dropped on close, also when this process is killed.
+
+    A network that comes back after a minute would deliver the create from there, after the look-up that found nothing.
+    """
+    family, kind, protocol = address[:3]
+    opened = socket.socket(family, kind, protocol)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    return opened
