@@ -73,6 +73,11 @@ def _build_service(name: str, settings: Settings) -> dict[str, Any]:
         "lost": preset.lost,
         "kept": preset.kept,
         "checked": preset.checked,
+        "models": preset.models,
+        "sizes": preset.sizes,
+        "limits": preset.limits,
+        "prices": preset.prices,
+        "prices_on": None if preset.prices_on is None else preset.prices_on.isoformat(),
         "status": status,
     }
 

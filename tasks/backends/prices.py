@@ -20,6 +20,7 @@ import yaml
 from pydantic import ValidationError
 
 from tasks.core.money import to_micros
+from tasks.core.presets import list_presets, load_preset
 from tasks.core.settings import UnitPrices
 from tasks.core.values import parse_number
 
@@ -155,13 +156,21 @@ def check_reported(cost_micros: int | None, expected_micros: int | None) -> int 
     return None if cost_micros is None or most is None or not 0 <= cost_micros <= most else cost_micros
 
 
-def find_price(model: str, configured: Mapping[str, UnitPrices]) -> Price | None:
-    """The price of `owner/name`, whatever its version: the configured one first; None when none is known."""
+def find_price(model: str, configured: Mapping[str, UnitPrices], *, service: str = "") -> Price | None:
+    """The price of `owner/name`, whatever its version: the configured one first; None when none is known.
+
+    Args:
+        model: As the service calls it.
+        configured: The user's prices by model, or by `service/model`.
+        service: Name of the image service, whose own price comes first: one model has several makers.
+    """
     # A version has no price of its own: `owner/name:version` costs what the model costs.
     name = model.partition(":")[0]
-    if name in configured:
-        return Price(model=name, usd=configured[name], source=CONFIGURED, as_of=None)
-    return _load_table().get(name)
+    names = (f"{service}/{name}", name) if service else (name,)
+    for known in names:
+        if known in configured:
+            return Price(model=known, usd=configured[known], source=CONFIGURED, as_of=None)
+    return next((price for known in names if (price := _load_table().get(known))), None)
 
 
 def list_all_prices(configured: Mapping[str, UnitPrices]) -> list[Price]:
@@ -212,8 +221,19 @@ def _to_millions(tokens: float | None) -> float | None:
 @cache
 def _load_table() -> dict[str, Price]:
     blocks: Iterable[dict[str, Any]] = yaml.load(FILE.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    return {
+    table = {
         model: Price(model=model, usd=UnitPrices.model_validate(usd), source=block["source"], as_of=block["as_of"])
         for block in blocks
         for model, usd in block["usd"].items()
     }
+    return table | {price.model: price for name in list_presets() for price in _list_service_prices(name)}
+
+
+def _list_service_prices(name: str) -> Iterator[Price]:
+    """The prices of an image service, under its name: `stability/core`."""
+    preset = load_preset(name)
+    for model, usd in preset.prices.items():
+        units = UnitPrices.model_validate(usd)
+        yield Price(
+            model=f"{name}/{model}", usd=units, source=preset.prices_from or preset.title, as_of=preset.prices_on
+        )

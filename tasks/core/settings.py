@@ -66,6 +66,7 @@ class BackendSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False, protected_namespaces=())
 
     type: str = Field(description="backend type, as `imagen backends` lists them")
+    service: str = Field("", description="image service whose prices hold; its name as the type sets it")
     model: str = Field("", description="model reference in the provider's own spelling")
     concurrency: int = Field(16, ge=1, le=10_000, description="jobs in flight at most")
     creates_per_min: float | None = Field(

@@ -25,7 +25,10 @@ MOST_CODE_CHARS = 100
 
 _NO_CREDIT = re.compile(
     r"insufficient[_ ](quota|credits?|balance|funds)|billing_hard_limit|billing_not_active|exhausted balance"
-    r"|exceeded your current quota|out of credits|credit balance is too low|not enough (credits|balance)|top.?up your",
+    r"|exceeded your current quota|out of credits|credit balance is too low|not[_ ](have[_ ])?enough[_ ](credits|balance)"
+    r"|top.?up your|lack sufficient credits|payment_required|credit_limit|exceeded your monthly (included )?credits"
+    r"|used all available credits|(monthly|project) spend(ing)? limit|key limit exceeded|requires billing to be enabled"
+    r"|BILLING_DISABLED|only accessible to billed users",
     re.IGNORECASE,
 )
 _BAD_KEY = re.compile(
@@ -42,7 +45,9 @@ _MODERATION = re.compile(
 )
 
 # Only whole phrases: "blocked" alone also stands in refusals by moderation.
-_BLOCKED = re.compile(r"(temporarily|has been|account is) (blocked|suspended|disabled|restricted)", re.IGNORECASE)
+_BLOCKED = re.compile(
+    r"(temporarily|has been|account( \S+)? is) (blocked|suspended|disabled|restricted)", re.IGNORECASE
+)
 
 
 def find_words(document: Any) -> str:

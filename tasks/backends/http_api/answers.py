@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.backends.client.payloads import decode_base64, is_text
 from tasks.backends.client.refusals import find_codes, find_words, is_moderation
+from tasks.backends.http_api.answer import Answer, any_holds, contains_any
 from tasks.backends.http_api.options import HttpOptions
-from tasks.backends.http_api.places import read_all, read_first
-from tasks.backends.http_api.sections import Condition, Cost
+from tasks.backends.http_api.places import read_all
+from tasks.backends.http_api.sections import Cost
 from tasks.backends.prices import MOST_IMAGES, MOST_RUN_USD, MOST_TOKENS
 from tasks.core.errors import JobError, Refused, Transient, UnreadableAnswer
 from tasks.core.money import to_micros
 from tasks.core.values import parse_number
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One answer of the service, as far as it is looked at."""
-
-    document: Any = None
-    """Its JSON; None where it holds none."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    raw: bytes = b""
-    # Where an API names its outputs by the id (ComfyUI's history), the place of the image depends on it.
-    values: Mapping[str, Any] = field(default_factory=dict)
-    """For placeholders in places: the prediction's id."""
-
-    def read(self, place: str | list[str] | None) -> Any:
-        """Read the first value there."""
-        return read_first(self.document, place, self.values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +33,8 @@ class ImageOutput:
     """Cost as the answers say it."""
     input_tokens: float | None = None
     output_tokens: float | None = None
+    output_text_tokens: float | None = 0.0
+    """Of thoughts and text beside the image."""
 
 
 def has_ended(answer: Answer, options: HttpOptions) -> bool:
@@ -56,7 +42,7 @@ def has_ended(answer: Answer, options: HttpOptions) -> bool:
     # A state that nobody configured is taken for running: to give up on it would lose an image that is paid for.
     state = options.state
     # Some services refuse without a state of its own: a flag is set, and the state stays at "completed" (Ideogram).
-    if state is None or is_refused(answer, options) or _any_holds(options.failed_when, answer):
+    if state is None or is_refused(answer, options) or any_holds(options.failed_when, answer):
         return True
     return _spell(answer.read(state.at)) in {*state.succeeded, *state.failed}
 
@@ -64,14 +50,14 @@ def has_ended(answer: Answer, options: HttpOptions) -> bool:
 def has_succeeded(answer: Answer, options: HttpOptions) -> bool:
     """True if it ended well."""
     state = options.state
-    if is_refused(answer, options) or _any_holds(options.failed_when, answer):
+    if is_refused(answer, options) or any_holds(options.failed_when, answer):
         return False
     return state is None or _spell(answer.read(state.at)) in state.succeeded
 
 
 def is_refused(answer: Answer, options: HttpOptions) -> bool:
     """True if a value of the answer means that the prompt, or its image, was refused."""
-    return _any_holds(options.refused_when, answer)
+    return any_holds(options.refused_when, answer)
 
 
 def read_error_text(answer: Answer, options: HttpOptions, *, is_error: bool = False) -> str:
@@ -106,19 +92,19 @@ def build_failure(answer: Answer, options: HttpOptions, words: str) -> JobError:
     if is_refused(answer, options) or is_refusal(words, options) or is_moderation(words, find_codes(answer.document)):
         return Refused(message, cost_micros=0 if options.refusals_are_billed is False else cost_micros)
     # Only a failure that is known to pass is tried again by itself: every other one would be paid for again and again.
-    if _contains_any(options.passing, words):
+    if contains_any(options.passing, words):
         return Transient(message, cost_micros=cost_micros)
     return JobError(message, cost_micros=cost_micros)
 
 
 def is_refusal(words: str, options: HttpOptions) -> bool:
     """True if the words mean that the prompt, or its image, was refused."""
-    return _contains_any(options.moderation, words)
+    return contains_any(options.moderation, words)
 
 
-def is_quota(words: str, options: HttpOptions) -> bool:
-    """True if the words mean that nothing more is made today, or before somebody has paid."""
-    return _contains_any(options.quota, words)
+def is_quota(answer: Answer, options: HttpOptions, words: str) -> bool:
+    """True if a 4xx means that nothing more is made today, or before somebody has paid."""
+    return contains_any(options.quota, words) or any_holds(options.quota_when, answer)
 
 
 def read_output(answer: Answer, options: HttpOptions, words: str) -> ImageOutput:
@@ -208,29 +194,14 @@ def _read_tokens(answer: Answer, options: HttpOptions) -> dict[str, Any]:
     return {
         "input_tokens": parse_number(answer.read(tokens.input), most=MOST_TOKENS),
         "output_tokens": parse_number(answer.read(tokens.output), most=MOST_TOKENS),
+        "output_text_tokens": _add_up([answer.read(place) for place in tokens.output_text]),
     }
 
 
-def _any_holds(conditions: list[Condition], answer: Answer) -> bool:
-    return any(_holds(condition, answer) for condition in conditions)
-
-
-def _holds(condition: Condition, answer: Answer) -> bool:
-    if condition.header is not None:
-        found = [answer.headers[condition.header]] if condition.header in answer.headers else []
-    else:
-        found = list(read_all(answer.document, condition.at, answer.values))
-    return any(
-        _equals_any(value, condition.equals)
-        or _contains_any(condition.contains, str(value))
-        or (condition.is_empty and value in ([], {}, ""))
-        for value in found
-    )
-
-
-def _equals_any(value: Any, wanted: list[Any]) -> bool:
-    # A boolean is no number here, though Python takes True for 1.
-    return any(type(value) is type(one) and value == one for one in wanted)
+def _add_up(counts: list[Any]) -> float | None:
+    """The sum of those that are there; None where one is no count."""
+    parsed = [parse_number(count, most=MOST_TOKENS) for count in counts if count is not None]
+    return None if None in parsed else sum(count or 0.0 for count in parsed)
 
 
 def _spell(value: Any) -> str:
@@ -243,7 +214,3 @@ def _list_texts(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for item in value for text in _list_texts(item)]
     return [value] if isinstance(value, str) and value else []
-
-
-def _contains_any(parts: list[str], words: str) -> bool:
-    return any(part.lower() in words.lower() for part in parts)

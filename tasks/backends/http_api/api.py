@@ -22,7 +22,7 @@ from tasks.backends.client.payloads import MOST_ANSWER_BYTES
 from tasks.backends.client.transport import MOST_BYTES
 from tasks.backends.http_api import answers
 from tasks.backends.http_api.addresses import ServiceAddresses
-from tasks.backends.http_api.answers import Answer
+from tasks.backends.http_api.answer import Answer
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.places import read_first
 from tasks.backends.http_api.requests import build_request, read_places
@@ -102,7 +102,7 @@ class DescribedApi:
     def _build_refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
         parsed, words = self.parse(answer), self.error_text(answer)
         # A quota that is used up for the day stops the batch; without this each job would be refused by itself.
-        if answer.is_client_error and answers.is_quota(words, self._options):
+        if answer.is_client_error and answers.is_quota(parsed, self._options, words):
             return build_credit_stop(self.service, words)
         if answer.is_client_error and (
             answers.is_refusal(words, self._options) or answers.is_refused(parsed, self._options)

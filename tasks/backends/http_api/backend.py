@@ -29,7 +29,8 @@ from tasks.backends.client.options import read_secret
 from tasks.backends.client.polling import Polling
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.client.service_clock import ServiceClock
-from tasks.backends.http_api.answers import Answer, ImageOutput
+from tasks.backends.http_api.answer import Answer
+from tasks.backends.http_api.answers import ImageOutput
 from tasks.backends.http_api.api import DescribedApi, parse_id
 from tasks.backends.http_api.costs import Costs
 from tasks.backends.http_api.lost_creates import LostCreates
@@ -40,10 +41,7 @@ from tasks.backends.http_api.values import find_image_problems
 from tasks.backends.image_counts import explain_several
 from tasks.backends.prices import Pricing, find_price
 from tasks.core.clock import Clock, to_instant
-from tasks.core.errors import (
-    ConfigError,
-    JobError,
-)
+from tasks.core.errors import ConfigError, JobError
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
 from tasks.core.presets import find_key_source
@@ -70,7 +68,8 @@ class HttpBackend:
             # The settings of a batch's last run may be somebody else's: what they name is not run.
             raise ConfigError(f"{context.place}.token_command: is run only where a configuration file names it")
         self._pricing = Pricing(
-            price=find_price(context.settings.model, context.prices), image_micros=to_micros(context.settings.price_usd)
+            price=find_price(context.settings.model, context.prices, service=context.settings.service),
+            image_micros=to_micros(context.settings.price_usd),
         )
         self._costs = Costs(pricing=self._pricing, options=self._options)
         # `image_base64` and `image` are two ways to send the same input.
@@ -103,10 +102,9 @@ class HttpBackend:
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, or one from the price table."""
-        cost_micros = self._costs.estimate(job)
         return Estimate(
-            cost_micros=cost_micros,
-            most_micros=cost_micros,
+            cost_micros=self._costs.estimate(job),
+            most_micros=self._costs.most(job),
             latency_s=self._options.usual_latency_s,
             priced_on=self._pricing.priced_on,
         )

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tasks.backends.http_api import answers
-from tasks.backends.http_api.answers import Answer, ImageOutput
+from tasks.backends.http_api.answer import Answer
+from tasks.backends.http_api.answers import ImageOutput
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.values import resolve_size
 from tasks.backends.prices import Pricing, Used, check_reported
 from tasks.core.errors import JobError, Refused, UnreadableAnswer
 from tasks.core.records import Job, Prediction
+
+PROMPT_MARGIN_TOKENS = 50
+"""Tokens that a service adds to a prompt, such as roles and ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,19 +26,38 @@ class Costs:
 
     def estimate(self, job: Job) -> int | None:
         """Millionths of a dollar for one image; None where no price is known."""
-        return self.pricing.cost_micros(self._used(job))
+        tokens = self.options.tokens
+        usual = None if tokens is None else tokens.usual_output
+        return self._price_tokens(job, output=usual, text=0)
+
+    def most(self, job: Job) -> int | None:
+        """The most that one image can cost, in millionths of a dollar; None where that is not known."""
+        tokens = self.options.tokens
+        if tokens is None:
+            return self.estimate(job)
+        return self._price_tokens(job, output=tokens.most_output, text=tokens.most_output_text)
+
+    def _price_tokens(self, job: Job, *, output: int | None, text: int) -> int | None:
+        # No more tokens than bytes: each stands for one byte at least.
+        prompt = len(f"{job.prompt}{job.negative_prompt or ''}".encode()) + PROMPT_MARGIN_TOKENS
+        used = replace(self._used(job), input_tokens=prompt, output_tokens=output, output_text_tokens=text)
+        return self.pricing.cost_micros(used)
 
     def price_error(self, job: Job, error: JobError) -> None:
         """Give an error of a whole answer the price of the image, where the service has stated none."""
         is_billed = isinstance(error, Refused) and self.options.refusals_are_billed
         # An unreadable answer was a whole answer, so the image was made and is billed.
         if error.cost_micros is None and (isinstance(error, UnreadableAnswer) or is_billed):
-            error.cost_micros = self.estimate(job)
+            error.cost_micros = self.pricing.cost_micros(self._used(job))
 
     def end(self, job: Job, prediction: Prediction, output: ImageOutput, created: Answer | None) -> Prediction:
         """The ended prediction with its cost: as the answers state it, where that can be, else the price."""
         used = replace(
-            self._used(job), images=output.images, input_tokens=output.input_tokens, output_tokens=output.output_tokens
+            self._used(job),
+            images=output.images,
+            input_tokens=output.input_tokens,
+            output_tokens=output.output_tokens,
+            output_text_tokens=output.output_text_tokens,
         )
         priced, cost = self.pricing.cost_micros(used), self.options.cost
         reported = output.reported_micros

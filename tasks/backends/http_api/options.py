@@ -77,6 +77,9 @@ class HttpOptions(Section):
     quota: list[str] = Field(
         default_factory=list, description="parts of such words that mean an empty account or a day's quota"
     )
+    quota_when: list[Condition] = Field(
+        default_factory=list, description="values of a 4xx that mean an empty account or a day's quota"
+    )
     refused_when: list[Condition] = Field(
         default_factory=list, description="values of an answer that mean a refused prompt"
     )

@@ -8,7 +8,8 @@ import httpx
 
 from tasks.backends.client.polling import Polling
 from tasks.backends.http_api import answers
-from tasks.backends.http_api.answers import Answer, ImageOutput
+from tasks.backends.http_api.answer import Answer
+from tasks.backends.http_api.answers import ImageOutput
 from tasks.backends.http_api.api import DescribedApi
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.sections import Call

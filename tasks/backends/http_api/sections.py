@@ -145,3 +145,13 @@ class Tokens(Section):
 
     input: Place | None = Field(None, description="of the prompt")
     output: Place | None = Field(None, description="of the image")
+    output_text: list[Place] = Field(default_factory=list, description="of thoughts and text beside it, added up")
+    usual_output: int | None = Field(None, gt=0, description="tokens of an image as a rule, for estimates")
+    most_output: int | None = Field(None, gt=0, description="tokens of an image at most, which a budget sets aside")
+    most_output_text: int = Field(0, ge=0, description="likewise of the text")
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> Tokens:
+        if self.usual_output and self.most_output and self.usual_output > self.most_output:
+            raise ValueError("usual_output: is more than most_output")
+        return self

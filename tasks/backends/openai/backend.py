@@ -49,7 +49,7 @@ class OpenAIBackend:
         self._options = options
         self._pricing = Pricing(
             # A price of the user's own, per image, wins over the tokens that the table prices.
-            price=find_price(context.settings.model, context.prices),
+            price=find_price(context.settings.model, context.prices, service=context.settings.service),
             image_micros=to_micros(context.settings.price_usd),
         )
         self._costs = Costs(pricing=self._pricing, options=self._options)

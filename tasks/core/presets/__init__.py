@@ -7,6 +7,7 @@ service, write a file of the same keys.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,13 @@ class Preset(BaseModel):
     lost: str = Field(description="what becomes of a create whose answer was lost")
     kept: str = Field(description="how long an image can be fetched")
     checked: str = Field(description="what its shape was held against, and when")
-    price: str = Field(description="how it is billed; a number is an example to look up, never taken by itself")
+    price: str = Field(description="how it is billed, for people")
+    models: list[str] = Field(default_factory=list, description="models that it is known to have")
+    sizes: str = Field(description="what becomes of a row's size")
+    limits: str = Field(description="calls at once and a minute, and what says that there are too many")
+    prices: dict[str, dict[str, float]] = Field(default_factory=dict, description="dollars by model and unit")
+    prices_from: str | None = Field(None, description="where the prices were read")
+    prices_on: date | None = Field(None, description="when")
     instance: dict[str, Any] = Field(description="the settings, under their engine's type")
 
 
@@ -54,7 +61,7 @@ def expand_preset(values: Any) -> Any:
         return values
     own = {name: value for name, value in values.items() if name != "type"}
     # The user's own settings win.
-    return {**load_preset(str(values["type"])).instance, **own}
+    return {**load_preset(str(values["type"])).instance, "service": values["type"], **own}
 
 
 def find_key_source(variable: str) -> str | None:

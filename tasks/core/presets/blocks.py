@@ -9,7 +9,7 @@ import yaml
 
 from tasks.core.atomic_files import write_atomically
 from tasks.core.errors import InputError
-from tasks.core.presets import list_presets, load_preset
+from tasks.core.presets import Preset, list_presets, load_preset
 
 _BACKENDS = re.compile(r"^backends:[ \t]*(?:#[^\n]*)?$", re.MULTILINE)
 
@@ -28,16 +28,20 @@ def build_block(name: str) -> str:
         f"  {name}: # {preset.title}; {key}",
         f"    type: {name}",
         f"    # model: {preset.instance.get('model', '')}",
-        *(
-            ["    # price_usd: 0.04 # what --budget counts; " + preset.price]
-            if "price_usd" not in preset.instance
-            else []
-        ),
+        *_list_price_lines(preset),
+        f"    # Sizes: {preset.sizes}. Limits: {preset.limits}.",
         f"    # Refused: {preset.refused}.",
         f"    # An answer that is lost: {preset.lost}. Images are kept: {preset.kept}.",
         f"    # Shape: {preset.checked}. Every setting of the type {preset.instance['type']} may stand here too.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _list_price_lines(preset: Preset) -> list[str]:
+    if "price_usd" in preset.instance:
+        return []
+    known = "" if not preset.prices else f"; known for {', '.join(preset.prices)}, read {preset.prices_on}"
+    return [f"    # price_usd: 0.04 # what --budget counts, in place of: {preset.price}{known}"]
 
 
 def add_block(path: Path, name: str) -> None:

@@ -20,11 +20,13 @@ from tasks.backends.replicate_simulator.faults import parse_rule
 from tasks.backends.replicate_simulator.server import run_simulator
 from tasks.backends.replicate_simulator.settings import Settings as Simulated
 from tasks.backends.sketch.backend import SketchBackend
+from tasks.core.presets import list_presets, load_preset
 from tasks.core.records import Job, Prediction
 from tests.support.fakes import comfyui, fal_queue, openai_batches
 from tests.support.fakes.comfyui import ComfyUI
 from tests.support.fakes.fal_queue import FalQueue
 from tests.support.fakes.json_api import JsonApi, at_once, lookup, polled
+from tests.support.fakes.named_service import NamedService, build_instance, list_variables
 from tests.support.fakes.openai_batches import OpenAIBatches
 from tests.support.fakes.openai_images import OpenAIImages
 from tests.support.fakes.serving import Provider, serving
@@ -260,6 +262,55 @@ class TestHttp(BackendConformance):
                 endings=build_endings(provider, HTTP_FAULTS),
                 unreachable={"create": {**instance["create"], "url": f"{NOBODY}/x"}},
                 variable="ANY_KEY",
+                secrets=(provider.key,),
+            )
+
+
+NAMED_FAULTS = {
+    Ending.INVALID: "invalid",
+    Ending.REFUSED: "refused",
+    Ending.FAILED: "failed",
+    Ending.THROTTLED: "throttled",
+}
+PAID_FAULTS = {
+    Ending.BAD_KEY: "bad_key",
+    Ending.NO_CREDIT: "no_credit",
+    Ending.ECHOED: "echo_key",
+    Ending.LOST_BEFORE: "drop_before",
+    Ending.LOST_AFTER: "drop_after",
+    Ending.UNREADABLE: "not_json",
+}
+"""Where nothing costs anything, nothing can be lost, and there is no key."""
+NO_REFUSAL, NO_FAILURE = {"a1111", "swarmui"}, {"fireworks", "huggingface", "stability"}
+"""Services that refuse nothing; those that answer with the image itself, so that nothing ends without one."""
+
+
+@pytest.mark.soak  # two dozen services times twenty rules: a minute on a quiet machine
+class TestNamedService(BackendConformance):
+    """Each image service by name, against a stand-in of its shape."""
+
+    @pytest.fixture(params=list_presets())
+    async def subject(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subject]:
+        provider, preset = NamedService(name=request.param), load_preset(request.param)
+        for variable in list_variables():
+            monkeypatch.setenv(variable, provider.key)
+        faults = NAMED_FAULTS | (PAID_FAULTS if preset.key else {})
+        for ending, without in ((Ending.REFUSED, NO_REFUSAL), (Ending.FAILED, NO_FAILURE)):
+            if provider.name in without:
+                del faults[ending]
+        async with serving(provider) as url:
+            instance = build_instance(provider.name, url)
+            away: dict[str, object] = {"api_base": NOBODY}
+            if "create" in instance:
+                away = {"create": {**instance["create"], "url": f"{NOBODY}/x"}}
+            yield Subject(
+                build=HttpBackend if instance["type"] == "http" else open_backend,
+                instance=instance,
+                created=lambda: len(provider.created),
+                endings=build_endings(provider, faults),
+                # A session or a token is asked for first, and that nobody gives one is another error.
+                unreachable=None if "before" in instance else away,
+                variable=preset.key,
                 secrets=(provider.key,),
             )
 

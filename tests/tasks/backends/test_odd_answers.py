@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tasks.backends.client.calls import build_refusal
 from tasks.backends.fal.results import build_failure, find_images, is_flagged, read_megapixels
 from tasks.backends.http_api import answers
-from tasks.backends.http_api.answers import Answer
+from tasks.backends.http_api.answer import Answer
 from tasks.backends.http_api.costs import Costs as DescribedCosts
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.openai.answer import parse_image_answer

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import random
-import re
 import sqlite3
 import tempfile
 from collections import Counter
@@ -28,7 +27,7 @@ from tasks.backends.replicate_simulator.server import run_simulator
 from tasks.backends.replicate_simulator.settings import Settings as Simulated
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped
-from tasks.core.presets import list_presets, load_preset
+from tasks.core.presets import list_presets
 from tasks.core.records import JobState
 from tasks.core.settings import UsageSettings
 from tasks.generate.jobs import generate_range
@@ -41,12 +40,12 @@ from tests.support.fakes import fal_queue, json_api, openai_batches
 from tests.support.fakes.backends import EVERYTHING, batch_at, make_instance_job
 from tests.support.fakes.fal_queue import FalQueue
 from tests.support.fakes.json_api import JsonApi
+from tests.support.fakes.named_service import NamedService, build_instance, list_variables
 from tests.support.fakes.openai_batches import OpenAIBatches
 from tests.support.fakes.openai_images import OpenAIImages
 from tests.support.fakes.serving import Provider, serving
 from tests.support.hostile_server import HOSTILE, HostileServer, forward_to, serve_hostile
 from tests.support.memory import MemoryGrowth
-from tests.tasks.backends.test_presets import BYTES, GOOD, IMAGE, URL, VARIABLES, find_hosts
 
 SEED = int(os.environ.get("IMAGEN_FUZZ_SEED", "20261126"))
 ANSWERS = int(os.environ.get("IMAGEN_FUZZ_ANSWERS", "200"))
@@ -59,7 +58,6 @@ MOST_MICROS = 10_000_000
 SPEED = 200.0
 # Waits alone are short: how far the service's clock is from ours is measured in real time.
 HASTY = Clock(sleep=lambda seconds: asyncio.sleep(seconds / SPEED))
-_NUMBER = re.compile(r"pic-\d{4}")
 
 
 # Its instants are compared with ours, whose sleeps alone are short.
@@ -111,51 +109,6 @@ async def serve_replicate(server: HostileServer) -> AsyncIterator[Service]:
 
 
 @asynccontextmanager
-async def serve_preset(name: str, server: HostileServer) -> AsyncIterator[Service]:
-    """A service of the list, as `test_presets` has its answers."""
-    made: list[str] = []
-
-    async def forward(method: str, path: str, _headers: dict[str, str], body: bytes) -> Exchanged:
-        await asyncio.sleep(0)
-        image: Exchanged = 200, {"Content-Type": "image/png"}, IMAGE
-        if method == "POST" and not (name == "swarmui" and b"session_id" not in body):
-            made.append(body.decode())
-        answers = [answer for answer in GOOD[name] if answer != BYTES]
-        if method == "POST" and answers:
-            chosen = answers[0 if len(answers) == 1 or "Session" in path or name != "swarmui" else 1]
-            number = f"pic-{len(made):04d}"
-        elif method == "GET" and ".png" not in path and answers:
-            chosen, number = answers[-1], "".join(_NUMBER.findall(path)[:1])
-        else:
-            return image
-        text = json.dumps(chosen).replace(URL, server.url).replace("a.png", f"{number}.png")
-        return (
-            200,
-            {"Content-Type": "application/json"},
-            text.replace('"1"', f'"{number}"').replace("=1", f"={number}").encode(),
-        )
-
-    server.forward = forward
-    yield Service(build_preset_instance(name, server.url), lambda: made)
-
-
-def build_preset_instance(name: str, url: str) -> dict[str, Any]:
-    """The service's instance with the proxy's address in place of its own hosts."""
-    text = json.dumps(load_preset(name).instance)
-    text = text.replace("{env:AZURE_OPENAI_RESOURCE}.openai.azure.com", "azure.example")
-    instance: dict[str, Any] = json.loads(text)
-    for host in find_hosts(instance):
-        text = text.replace(host, url)
-    instance = json.loads(text) | {"usual_latency_s": 0, "price_usd": 0.02}
-    # A command for a token is run only where a file names it; what it would give is written in its place.
-    if instance.pop("token_command", None) is not None:
-        instance = json.loads(json.dumps(instance).replace("{token}", "ya29.token"))
-    if instance["type"] == "http":
-        instance |= {"requests_per_min": 60_000, **PATIENT}
-    return instance
-
-
-@asynccontextmanager
 async def serve_kind(kind: str, server: HostileServer) -> AsyncIterator[Service]:
     """One service behind the proxy."""
     if kind == "replicate":
@@ -166,13 +119,13 @@ async def serve_kind(kind: str, server: HostileServer) -> AsyncIterator[Service]
         async with serve_fake(provider, server):
             yield Service(build(server.url), list_created(provider), sharing=kind == "openai batches")
     else:
-        async with serve_preset(kind, server) as service:
-            yield service
+        named = NamedService(name=kind)
+        async with serve_fake(named, server):
+            yield Service(build_instance(kind, server.url, price_usd=0.02, timeout_s=120.0), list_created(named))
 
 
 PATIENT: dict[str, Any] = {"delivery_hosts": ["127.0.0.1"], "timeout_s": 120.0}
 """The machine may be slow."""
-Exchanged = tuple[int, dict[str, str], bytes]
 STAND_INS: dict[str, tuple[Callable[[], Provider], Callable[[str], dict[str, Any]]]] = {
     "fal": (FalQueue, lambda url: fal_queue.instance(url, timeout_s=120.0)),
     "http bytes": (JsonApi, lambda url: json_api.at_once(url, "raw", **PATIENT)),
@@ -189,7 +142,7 @@ KEY = "sk-test-1234567890abcdef"
 
 @pytest.fixture(autouse=True)
 def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*VARIABLES, "REPLICATE_API_TOKEN", "FAL_KEY", "OPENAI_API_KEY", "ANY_KEY"):
+    for name in (*list_variables(), "REPLICATE_API_TOKEN", "FAL_KEY", "OPENAI_API_KEY", "ANY_KEY"):
         monkeypatch.setenv(name, KEY)
 
 
