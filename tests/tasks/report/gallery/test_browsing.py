@@ -146,7 +146,7 @@ def test_the_detail_tells_all(browser: Chrome, matrix_page: Path) -> None:
         "manifest line": "2",
     }
     assert {name: found[name] for name in expected} == expected
-    assert find(browser, ".stage a").get_attribute("href") == (matrix_page.parent / found["file"]).as_uri()
+    assert find(browser, ".actions a.open").get_attribute("href") == (matrix_page.parent / found["file"]).as_uri()
 
 
 def copied(browser: Chrome) -> str:
