@@ -14,6 +14,7 @@ from tests.support.services.browser import PHONE_PX, open_page, read_errors, res
 from tests.tasks.report.gallery.batches import paint, succeeded
 from tests.tasks.report.gallery.conftest import written
 from tests.tasks.report.gallery.looking import find, press, prompts, texts
+from tests.tasks.report.review.test_page import READY, reviewing
 
 ROWS, SAMPLES = 4, 3
 SIZE = (1500, 1000)
@@ -84,17 +85,27 @@ def test_a_range_is_judged_at_once(page: Chrome) -> None:
 
 
 def test_the_zoom_stays_from_image_to_image(page: Chrome) -> None:
-    """100 % under the pointer, and the same place of the next image; its neighbours are loaded by then."""
+    """100 %, and the same place of the next image; its neighbours are in a strip below it."""
     scale = "return new DOMMatrix(getComputedStyle(document.querySelector('.stage.lens img')).transform).a"
     press(page, Keys.ARROW_DOWN, Keys.ENTER)
     assert page.execute_script(scale) < 1
-    loaded = "return performance.getEntriesByType('resource').filter(({name}) => name.includes('/images/')).length >= 4"
-    wait_for(page, loaded)
     press(page, "z", Keys.ARROW_RIGHT)
     assert page.execute_script(scale) == 1
     assert len(texts(page, ".filmstrip .strip")) == ROWS * SAMPLES
     press(page, "z")
     assert page.execute_script(scale) < 1
+
+
+def test_neighbours_are_loaded_before_they_are_asked_for(browser: Chrome, sampled_page: Path) -> None:
+    """The open image, the one before it and three after it; a page from a file has no list of requests, so a server has it."""
+    with reviewing(sampled_page.parent) as (address, _):
+        browser.get(f"{address}#job={make_job(4).job_id}")
+        wait_for(browser, READY)
+        loaded = "return performance.getEntriesByType('resource').map(({ name }) => name).filter((name) => name.includes('/images/'))"
+        wait_for(browser, f"return (() => {{ {loaded} }})().length === 5")
+        names = {Path(name).stem for name in browser.execute_script(loaded)}
+        assert names == {"3", "4", "5", "6", "7"}
+        assert read_errors(browser) == []
 
 
 def test_filters_are_chips_that_turn_round(page: Chrome) -> None:
