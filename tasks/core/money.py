@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 MICROS_PER_USD = 1_000_000
 MOST_USD = 1_000_000_000  # far below 2**63 millionths, also summed over jobs
 """The greatest budget. The ledger cannot count much larger amounts."""
@@ -16,6 +18,12 @@ def to_usd(micros: int | None) -> float | None:
 def to_micros(amount_usd: float | None) -> int | None:
     """Convert dollars to whole millionths of a dollar, rounded; None stays None (unknown)."""
     return None if amount_usd is None else round(amount_usd * MICROS_PER_USD)
+
+
+def to_cap_micros(amount_usd: float) -> int:
+    """Convert the dollars of a budget or cap to whole millionths, rounded down: not one more may be spent."""
+    # By its digits as they were written: 0.29 * 1_000_000 is a little less than 290,000.
+    return int(Decimal(repr(amount_usd)) * MICROS_PER_USD)
 
 
 def format_usd(amount_usd: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.core.errors import ConfigError
-from tasks.core.money import to_micros
+from tasks.core.money import to_cap_micros
 from tasks.core.settings import BackendSettings, Settings, load_settings
 from tasks.core.trusted_settings import remember_settings, require_trusted_settings
 from tasks.ledger.database.location import LedgerPlace, locate_ledger
@@ -49,7 +49,7 @@ def choose_settings_and_budget(
         require_trusted_settings(settings)
     inherited = None if before is None else before.start.budget_micros
     # A cap that was set once holds until another one is named: a resume without --budget must not be without one.
-    budget_micros = inherited if request.budget_usd is None else to_micros(request.budget_usd)
+    budget_micros = inherited if request.budget_usd is None else to_cap_micros(request.budget_usd)
     return override_settings(settings, request), budget_micros
 
 

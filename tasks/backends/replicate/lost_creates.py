@@ -30,6 +30,8 @@ ASKED_PER_SWEEP = 20
 """Predictions without an input in the list that are asked for one by one."""
 DOUBT_PATIENCE = 3
 """A create that the list says nothing certain about is given up after the usual patience times this."""
+FEWEST_DOUBTS = 3
+"""And after so many readings: on a busy machine the first one may come later than that, and one may be odd."""
 PAUSE_S = 0.25
 """Between two sweeps at least."""
 
@@ -45,6 +47,8 @@ class _Lost:
     begun_s: float
     """Monotonic instant from which the list is waited for."""
     found: asyncio.Future[dict[str, Any] | None]
+    doubts: int = 0
+    """Readings that said nothing certain after the patience."""
 
 
 class LostCreates:
@@ -199,8 +203,10 @@ class LostCreates:
             doubt = _find_doubt(lost, times, is_whole=is_whole)
             if doubt is None:
                 lost.found.set_result(None)
+                continue
+            lost.doubts += 1
             # The list may be whole next time, and the answer to whose prediction it is may be on its way.
-            elif begun_s - lost.begun_s >= DOUBT_PATIENCE * lost.patience_s:
+            if lost.doubts >= FEWEST_DOUBTS and begun_s - lost.begun_s >= DOUBT_PATIENCE * lost.patience_s:
                 lost.found.set_exception(Ambiguous(doubt, cost_micros=None))
 
     def _find_problem(self, waiting: list[_Lost], free: list[dict[str, Any]]) -> str | None:

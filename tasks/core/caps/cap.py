@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.core.caps.periods import Per, Period, TimeZone, find_period
-from tasks.core.money import MOST_USD, format_micros, to_micros
+from tasks.core.money import MOST_USD, format_micros, to_cap_micros
 
 MOST_IMAGES = 1_000_000_000
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
@@ -40,14 +40,10 @@ class Scope:
         # A version behind the model's name is no other model: a pinned one must not get past its cap.
         models = (payer.model, payer.model.partition(":")[0])
         return (
-            self.covers_caller(payer.caller)
+            (self.caller is None or fnmatchcase(payer.caller, self.caller))
             and (self.backend is None or fnmatchcase(payer.backend, self.backend))
             and (self.model is None or any(fnmatchcase(model, self.model) for model in models))
         )
-
-    def covers_caller(self, caller: str) -> bool:
-        """True if attempts of this caller may count."""
-        return self.caller is None or fnmatchcase(caller, self.caller)
 
     def find_period(self, at_us: int) -> Period:
         """The period that an instant belongs to."""
@@ -83,7 +79,7 @@ class CapSettings(BaseModel):
     @property
     def most_micros(self) -> int | None:
         """The amount in millionths of a dollar; None for a cap on images."""
-        return to_micros(self.usd)
+        return None if self.usd is None else to_cap_micros(self.usd)
 
     def describe(self) -> str:
         """The cap in words: `$20.00 a day (UTC) for caller studio`."""

@@ -112,6 +112,8 @@ class OpenAIBatches(OpenAIImages):
             if self.strikes(name):
                 return error(status, words.replace("KEY", self.key), code=code)
         body = await request.json()
+        if body["input_file_id"] not in self.files:  # a spoiled answer named it
+            return error(400, "No such File object.")
         lines = [json.loads(line) for line in self.files[body["input_file_id"]].splitlines()]
         self.created += lines
         batch = self.new_batch(body, lines)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.money import format_micros, format_usd, to_micros, to_usd
+from tasks.core.money import format_micros, format_usd, to_cap_micros, to_micros, to_usd
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,11 @@ def test_nothing_that_costs_is_shown_as_free(micros: int) -> None:
 def test_micros_survive_dollars(micros: int) -> None:
     """A stored amount is the same after it was shown to a program."""
     assert to_micros(to_usd(micros)) == micros
+
+
+@pytest.mark.parametrize(
+    ("amount_usd", "micros"), [(0.29, 290_000), (0.0000009, 0), (1.9999999, 1_999_999), (1e-7, 0), (1e9, 10**15)]
+)
+def test_a_budget_is_never_rounded_up(amount_usd: float, micros: int) -> None:
+    """Not a millionth of a dollar more than the user wrote, and not one less where it can be counted."""
+    assert to_cap_micros(amount_usd) == micros

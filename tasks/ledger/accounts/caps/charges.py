@@ -50,8 +50,6 @@ class Settlement:
     images: int
     most_micros: int | None
     """Counted where the cost is not known and nothing is counted yet; None: an earlier run's, whose end may be known."""
-    owner: str | None = None
-    """Only where this process made the charge; None: whoever made it."""
 
 
 Entry = Charge | TakenOver | Settlement
@@ -127,8 +125,6 @@ class _Writing:
 
     def settle(self, end: Settlement) -> None:
         row = self._rows.get(end.key)
-        if end.owner is not None and (row is None or row["owner"] != end.owner):
-            return
         if end.cost_micros is None:
             if row is not None:
                 self._count(end.key, {**row, "state": SETTLED if row["state"] == SETTLED else UNKNOWN})
