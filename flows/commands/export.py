@@ -24,7 +24,8 @@ Format = Annotated[
     typer.Option(
         "--format",
         help="webdataset: tar shards. parquet: one file with the images inside. csv, jsonl: the table. "
-        "card: README.md for the Hugging Face Hub. files: image files under names of your choice.",
+        "card: README.md for the Hugging Face Hub. files: image files under names of your choice. "
+        "geneval, t2i-compbench, dpg, wise, tifa, hpsv2: as that evaluation suite reads images.",
     ),
 ]
 To = Annotated[

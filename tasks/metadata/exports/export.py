@@ -8,63 +8,33 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from tasks.core.errors import InputError
-from tasks.core.text import format_command, format_count
+from tasks.core.text import format_command
 from tasks.ledger.database.connect import open_ledger
-from tasks.metadata.exports.card import build_batch_card, build_shards_card
+from tasks.metadata.exports.card import build_batch_card
 from tasks.metadata.exports.conversion import Conversion
-from tasks.metadata.exports.file_names import DEFAULT_NAME, DEFAULT_SIZED_NAME, NameTemplate, plan_names
+from tasks.metadata.exports.exported import Exported, require_images
+from tasks.metadata.exports.file_names import DEFAULT_NAME, DEFAULT_SIZED_NAME, NameTemplate
 from tasks.metadata.exports.selection import SelectedJobs, Selection, select_jobs
-from tasks.metadata.exports.survey import Survey, survey_batch
+from tasks.metadata.exports.survey import survey_batch
 from tasks.metadata.exports.tables import write_csv, write_jsonl
 from tasks.metadata.exports.targets import (
     CARD_NAME,
     TABLE_NAME,
     ExportFormat,
     create_file,
-    create_folder,
     require_replaceable,
 )
-from tasks.metadata.exports.webdataset import ShardLimits, write_shards
+from tasks.metadata.exports.webdataset import ShardLimits
 from tasks.store.disk import explain_write_errors
 from tasks.store.output import NewFile, Output
 
 STDOUT = Path("-")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
-    """The files and counts of an export."""
-
-    format: str
-    to: str
-    rows: int
-    """Jobs in a table, images in the other forms."""
-    left_out: int
-    """Jobs without an image, in the forms that hold images."""
-    files: int
-    lost_signatures: int = 0
-    """Files that were converted, and have no C2PA signature any more."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The record that programs read."""
-        # Only where there are any: most exports convert nothing.
-        return {name: value for name, value in asdict(self).items() if value or name != "lost_signatures"}
-
-    def line(self) -> str:
-        """The record for people."""
-        what = "row" if self.format in {ExportFormat.CSV, ExportFormat.JSONL} else "image"
-        left_out = f"; left out without an image: {self.left_out}" if self.left_out else ""
-        if self.lost_signatures:
-            left_out += f"; converted without their C2PA signature: {format_count(self.lost_signatures, 'file')}"
-        number = f" in {self.files} files" if self.files > 1 else ""
-        return f"wrote {self.to}: {format_count(self.rows, what)}{number}{left_out}"
 
 
 async def export_batch(
@@ -105,21 +75,24 @@ async def export_batch(
         raise InputError("a card describes the whole batch: leave --picked, --verdict, --ids and --where out")
     async with open_ledger(out.ledger_folder()) as engine:
         jobs = await select_jobs(engine, out, selection)
-        match form:
-            case ExportFormat.WEBDATASET:
-                return await _export_shards(jobs, out, target, overwrite, limits or ShardLimits())
-            case ExportFormat.PARQUET:
-                return await _export_embedded(jobs, out, target, overwrite)
-            case ExportFormat.FILES:
-                return await _export_files(
-                    jobs, out, target, overwrite=overwrite, template=template, conversion=conversion
-                )
-            case ExportFormat.CARD:
-                return await _export_card(jobs, out, overwrite)
-            case ExportFormat.CSV:
-                return await _export_table(jobs, partial(write_csv, raw_cells=raw_cells), form, target, overwrite)
-            case ExportFormat.JSONL:
-                return await _export_table(jobs, write_jsonl, form, target, overwrite)
+        if form is ExportFormat.PARQUET:
+            exporting = _export_embedded(jobs, out, target, overwrite)
+        elif form is ExportFormat.CARD:
+            exporting = _export_card(jobs, out, overwrite)
+        elif form is ExportFormat.CSV:
+            exporting = _export_table(jobs, partial(write_csv, raw_cells=raw_cells), form, target, overwrite)
+        elif form is ExportFormat.JSONL:
+            exporting = _export_table(jobs, write_jsonl, form, target, overwrite)
+        else:
+            from tasks.metadata.exports import folder_forms as folders  # noqa: PLC0415  loads Pillow, which no table needs
+
+            if form is ExportFormat.WEBDATASET:
+                exporting = folders.export_shards(jobs, out, target, limits or ShardLimits(), overwrite=overwrite)
+            elif form is ExportFormat.FILES:
+                exporting = folders.export_files(jobs, out, target, template, conversion, overwrite=overwrite)
+            else:
+                exporting = folders.export_suite(jobs, out, target, form, overwrite=overwrite)
+        return await exporting
 
 
 def _check_target(out: Output, form: ExportFormat, target: Path | None) -> Path:
@@ -135,28 +108,10 @@ def _check_target(out: Output, form: ExportFormat, target: Path | None) -> Path:
     return target
 
 
-async def _export_shards(
-    jobs: SelectedJobs,
-    out: Output,
-    target: Path,
-    overwrite: bool,  # noqa: FBT001  passed on
-    limits: ShardLimits,
-) -> Exported:
-    with create_folder(target, overwrite=overwrite) as folder:
-        batch = _require_images(await survey_batch(jobs), jobs, out)
-        rows = await write_shards(jobs, out, folder, limits)
-        # Counted before the card is written beside them.
-        shards = sum(1 for _ in folder.iterdir())
-        (folder / CARD_NAME).write_text(build_shards_card(_get_folder_name(target), batch), encoding="utf-8")
-    return Exported(
-        format=ExportFormat.WEBDATASET, to=str(target), rows=rows, left_out=batch.without_image, files=shards
-    )
-
-
 async def _export_embedded(jobs: SelectedJobs, out: Output, target: Path, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
     from tasks.metadata.exports.embedded_parquet import write_embedded  # noqa: PLC0415  loads pyarrow, which no other form needs
 
-    batch = _require_images(await survey_batch(jobs), jobs, out)
+    batch = require_images(await survey_batch(jobs), jobs, out)
     with create_file(target, overwrite=overwrite) as path:
         rows = await write_embedded(jobs, out, path)
     return Exported(format=ExportFormat.PARQUET, to=str(target), rows=rows, left_out=batch.without_image, files=1)
@@ -169,34 +124,6 @@ def _read_template(form: ExportFormat, name: str | None, conversion: Conversion)
         raise InputError(f"--name is for --format files; {form} has no files of yours to name")
     usual = DEFAULT_SIZED_NAME if len(conversion.sizes) > 1 else DEFAULT_NAME
     return NameTemplate(usual if name is None else name)
-
-
-async def _export_files(
-    jobs: SelectedJobs,
-    out: Output,
-    target: Path,
-    *,
-    overwrite: bool,
-    template: NameTemplate,
-    conversion: Conversion,
-) -> Exported:
-    from tasks.metadata.exports.files import find_stranger, refuse_batch_folder, write_files  # noqa: PLC0415  loads Pillow, which no table needs
-
-    refuse_batch_folder(target)
-    batch = _require_images(await survey_batch(jobs), jobs, out)
-    names = await plan_names(jobs, template, conversion)
-    # Only those: a living run may finish an image whose name was not held against the others.
-    named = SelectedJobs(jobs.engine, frozenset(names), takes_not_kept=True)
-    with create_folder(target, overwrite=overwrite, find_stranger=find_stranger) as folder:
-        written = await write_files(named, out, folder, names, conversion)
-    return Exported(
-        format=ExportFormat.FILES,
-        to=str(target),
-        rows=written.images,
-        left_out=batch.without_image,
-        files=written.files,
-        lost_signatures=written.lost_signatures,
-    )
 
 
 async def _export_card(jobs: SelectedJobs, out: Output, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
@@ -234,15 +161,3 @@ def _open_standard_output() -> TextIO:
         # A pipe in a C locale is ASCII, and Windows would double the line ends.
         sys.stdout.reconfigure(encoding="utf-8", newline="")
     return sys.stdout
-
-
-def _get_folder_name(folder: Path) -> str:
-    return folder.resolve().name
-
-
-def _require_images(batch: Survey, jobs: SelectedJobs, out: Output) -> Survey:
-    if not batch.images and jobs.chosen is not None:
-        raise InputError(f"{out}: no image is selected; {format_count(batch.without_image, 'job')} without one")
-    if not batch.images:
-        raise InputError(f"{out}: has no image to export yet ({format_command('status', out)})")
-    return batch

@@ -145,17 +145,18 @@ async def plan_names(jobs: SelectedJobs, template: NameTemplate, conversion: Con
             values = _collect_values(row, get_extension(conversion.choose_format(row["format"])))
             built = [template.build({**values, "size": size}) for size in conversion.variants]
             names[row["job_id"]] = built
-            collisions += _find_collisions(taken, built, row["job_id"])
+            collisions += find_collisions(taken, built, row["job_id"])
     if unknown:
         own = ", ".join(columns) or "none"
         known = f"Columns of the manifest: {own}. Of the table: {', '.join((*_OWN, *(c.name for c in COLUMNS)))}."
         raise InputError(error_text(f"--name: there is no column {next(iter(unknown.values()))!r}. {known}"))
     if collisions:
-        raise InputError(_tell_collisions(collisions))
+        raise InputError(tell_collisions(collisions, "--name", "add {sample}, {stem} or {size}"))
     return names
 
 
-def _find_collisions(taken: dict[str, str], names: Sequence[str], job_id: str) -> Iterator[str]:
+def find_collisions(taken: dict[str, str], names: Sequence[str], job_id: str) -> Iterator[str]:
+    """A line for each name that is taken; those that are free are taken now."""
     for name in names:
         # Windows and macOS tell names apart without case.
         key = unicodedata.normalize("NFC", name.casefold())
@@ -164,8 +165,9 @@ def _find_collisions(taken: dict[str, str], names: Sequence[str], job_id: str) -
         taken.setdefault(key, job_id)
 
 
-def _tell_collisions(collisions: list[str]) -> str:
+def tell_collisions(collisions: list[str], option: str, remedy: str) -> str:
+    """The message of collisions that an option leads to."""
     lines = [f"  {line}" for line in collisions[:MOST_SHOWN]]
     more = [f"  ... and {len(collisions) - MOST_SHOWN:,} more"] if len(collisions) > MOST_SHOWN else []
-    head = f"--name gives {format_count(len(collisions), 'file')} a name that another one has; add {{sample}}, {{stem}} or {{size}}:"
+    head = f"{option} gives {format_count(len(collisions), 'file')} a name that another one has; {remedy}:"
     return "\n".join([head, *lines, *more])

@@ -30,6 +30,12 @@ class ExportFormat(StrEnum):
     JSONL = "jsonl"
     CARD = "card"
     FILES = "files"
+    GENEVAL = "geneval"
+    T2I_COMPBENCH = "t2i-compbench"
+    DPG = "dpg"
+    WISE = "wise"
+    TIFA = "tifa"
+    HPSV2 = "hpsv2"
 
 
 def get_shard_name(number: int) -> str:

@@ -40,7 +40,8 @@ async def make_batch(out: Path, jobs: list[Job], fetched: Mapping[str, bytes] | 
     """Run the jobs to their end; the one called `refused` is refused, those in `fetched` get these bytes."""
     backend = ScriptedBackend()
     for name, data in (fetched or {}).items():
-        backend.on_fetch[name].append(data)
+        # Once for each sample of the row.
+        backend.on_fetch[name].extend([data] * max(1, sum(job.id == name for job in jobs)))
     backend.on_wait["refused"] = deque([Refused("flagged")])
     async with open_batch_with(out, jobs, clock=FakeClock().clock) as batch:
         batch._backends["sketch"] = backend

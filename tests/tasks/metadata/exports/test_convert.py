@@ -13,7 +13,8 @@ from PIL import Image
 
 from tasks.core.errors import InputError, OutputError
 from tasks.metadata.exports.conversion import Conversion, get_extension, parse_sizes
-from tasks.metadata.exports.export import Exported, export_batch
+from tasks.metadata.exports.export import export_batch
+from tasks.metadata.exports.exported import Exported
 from tasks.metadata.exports.targets import ExportFormat
 from tasks.store.embedding.embed import read
 from tasks.store.encode import EXTENSIONS

@@ -15,7 +15,8 @@ from PIL import Image
 
 from tasks.core.errors import InputError, OutputError
 from tasks.metadata.exports import files
-from tasks.metadata.exports.export import Exported, export_batch
+from tasks.metadata.exports.export import export_batch
+from tasks.metadata.exports.exported import Exported
 from tasks.metadata.exports.file_names import MOST_PART_BYTES, NameTemplate, make_safe_part
 from tasks.metadata.exports.selection import Selection
 from tasks.metadata.exports.targets import ExportFormat

@@ -149,7 +149,9 @@ async def test_an_id_of_nobody_is_told(chosen_from: Path, tmp_path: Path) -> Non
 async def test_every_form_takes_the_same_selection(chosen_from: Path, tmp_path: Path) -> None:
     """Tables, shards and Parquet hold the selected jobs; images leave out those without one, and say so."""
     output, wanted = OutputFolder(chosen_from), Selection(where="light = 'dawn' AND sample = 0")
-    paths = {form: tmp_path / form.value for form in ExportFormat if form is not ExportFormat.CARD}
+    # Two suites need columns that this manifest does not have.
+    left_out = {ExportFormat.CARD, ExportFormat.GENEVAL, ExportFormat.HPSV2}
+    paths = {form: tmp_path / form.value for form in ExportFormat if form not in left_out}
     done = {form: await export_batch(output, form, path, selection=wanted) for form, path in paths.items()}
     with paths[ExportFormat.CSV].open(encoding="utf-8", newline="") as file:
         assert [row["id"] for row in csv.DictReader(file)] == ["fox", "elk", "refused"]
@@ -163,6 +165,10 @@ async def test_every_form_takes_the_same_selection(chosen_from: Path, tmp_path: 
         ExportFormat.PARQUET: (2, 1),
         ExportFormat.WEBDATASET: (2, 1),
         ExportFormat.FILES: (2, 1),
+        ExportFormat.T2I_COMPBENCH: (2, 1),
+        ExportFormat.DPG: (2, 1),
+        ExportFormat.WISE: (2, 1),
+        ExportFormat.TIFA: (2, 1),
     }
 
 

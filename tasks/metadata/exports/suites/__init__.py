@@ -1,0 +1,1 @@
+"""Folders as the programs of evaluation suites read them."""
