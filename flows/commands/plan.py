@@ -38,6 +38,7 @@ def command(given: PlanSwitches) -> None:
 
     Example: imagen plan prompts.yaml --out runs/foxes --budget 5
     """
+    import os
     import sys
     from datetime import UTC, datetime
 
@@ -53,6 +54,7 @@ def command(given: PlanSwitches) -> None:
     from tasks.plan.preview import format_preview, preview_plan
     from tasks.plan.refusals import check_preview
     from tasks.store.output import parse_output
+    from tasks.usage.caller import resolve_caller
 
     settings = load_settings(locate_config(given.config))
     with open_manifest(given.manifest, options=read_switches(given, settings)) as opened:
@@ -64,6 +66,7 @@ def command(given: PlanSwitches) -> None:
             out=place,
             budget_usd=given.budget,
             today=datetime.now(UTC).date(),
+            caller=resolve_caller(os.environ),
         )
     print(dump_json(record) if given.json else escape_lines("\n".join(format_preview(record))))
     # Last, so that the preview is on the screen when the exit status says that the run would be refused.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tasks.backends.base import Backend, check_inputs_supported, keeps_list, read_service_time_us
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, LeaseLost, Throttled
 from tasks.core.records import Job, JobState, Prediction, StoredImage
-from tasks.generate.accounts.caps import AttemptMoney
+from tasks.generate.accounts.caps import AttemptMoney, reserve_money
 from tasks.generate.batch import Batch
 from tasks.generate.decisions import Consent, Stage
 from tasks.generate.prediction_ids import KnownPredictions
@@ -176,7 +176,7 @@ async def begin_attempt(batch: Batch, job: Job, *, number: int) -> Attempt:
     """
     most_micros = batch.backend(job.backend).estimate(job).most_micros
     # Money first: a turn that is waited for in vain would be lost to the other jobs.
-    reservation = await _reserve(batch, job, most_micros, number)
+    reservation = await reserve_money(batch.budget, batch.caps, job, most_micros, number=number)
     try:
         # Before the intent is written, because a job may wait for its turn for minutes and would look lost meanwhile.
         turn_s = await batch.get_limits(job.backend).creates.acquire()
@@ -205,16 +205,6 @@ async def begin_attempt(batch: Batch, job: Job, *, number: int) -> Attempt:
         stage=Stage.INTENDED,
         turn_s=turn_s,
     )
-
-
-async def _reserve(batch: Batch, job: Job, most_micros: int | None, number: int) -> AttemptMoney:
-    """Set the price aside of the batch's budget first, then of the caps that other batches wait for too."""
-    budget = await batch.budget.reserve(most_micros, job_id=job.job_id, number=number)
-    try:
-        return AttemptMoney(budget, await batch.caps.reserve(job, most_micros, number=number))
-    except BaseException:
-        budget.settle(0)
-        raise
 
 
 def take_over_attempt(batch: Batch, open_job: OpenJob) -> Attempt | None:

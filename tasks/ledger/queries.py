@@ -103,6 +103,12 @@ async def sum_committed_micros(engine: AsyncEngine) -> int:
     return int(total)
 
 
+async def find_greatest_reservation(engine: AsyncEngine) -> int:
+    """The most that was reserved for one attempt, in millionths of a dollar; 0 where nothing was."""
+    [(most,)] = await fetch_rows(engine, select(func.coalesce(func.max(attempts.c.reserved_micros), 0)))
+    return int(most)
+
+
 async def find_last_activity_us(engine: AsyncEngine) -> int | None:
     """Time of the last event in the batch, in microseconds since 1970 UTC; None before the first."""
     columns = (attempts.c.ended_at_us, attempts.c.started_at_us, runs.c.ended_at_us, runs.c.started_at_us)

@@ -44,6 +44,8 @@ class RunRecord:
     started_at_us: int
     ended_at_us: int | None
     outcome: str | None
+    frees_at_us: int | None = None
+    """When what stopped it ends by itself; None where it does not, or nothing stopped it."""
 
 
 async def begin_run(engine: AsyncEngine, start: RunStart, *, now_us: int) -> int:
@@ -77,9 +79,20 @@ async def record_plan(engine: AsyncEngine, number: int, salt: str) -> None:
     await execute(engine, update(runs).where(runs.c.number == number).values(salt=salt))
 
 
-async def end_run(engine: AsyncEngine, number: int, outcome: str, *, now_us: int) -> None:
-    """Record how a run ended: `completed`, `stopped: ...`, `interrupted`, `cancelled`."""
-    await execute(engine, update(runs).where(runs.c.number == number).values(outcome=outcome, ended_at_us=now_us))
+async def end_run(
+    engine: AsyncEngine, number: int, outcome: str, *, now_us: int, frees_at_us: int | None = None
+) -> None:
+    """Record how a run ended: `completed`, `stopped: ...`, `interrupted`, `cancelled`.
+
+    Args:
+        engine: The ledger.
+        number: The run's.
+        outcome: Its end.
+        now_us: Microseconds since 1970 UTC.
+        frees_at_us: When what stopped it ends by itself, such as a cap's day; None where it does not.
+    """
+    values = {"outcome": outcome, "ended_at_us": now_us, "frees_at_us": frees_at_us}
+    await execute(engine, update(runs).where(runs.c.number == number).values(values))
 
 
 async def get_last_run(engine: AsyncEngine) -> RunRecord | None:
@@ -109,6 +122,7 @@ def _build_record(row: RowMapping) -> RunRecord:
         started_at_us=row["started_at_us"],
         ended_at_us=row["ended_at_us"],
         outcome=row["outcome"],
+        frees_at_us=row["frees_at_us"],
     )
 
 
@@ -129,10 +143,14 @@ def parse_settings(run: RunRecord) -> Settings:
 
 
 async def count_resumes(engine: AsyncEngine) -> int:
-    """Number of runs after the last one with a manifest: the resumes."""
+    """Number of runs after the last one with a manifest: the resumes.
+
+    One that only met a cap is none: the next day may have room.
+    """
     last_planned = select(func.coalesce(func.max(runs.c.number), 0)).where(runs.c.manifest.is_not(None))
     async with engine.connect() as db:
-        counted = select(func.count()).where(runs.c.number > last_planned.scalar_subquery())
+        later = runs.c.number > last_planned.scalar_subquery()
+        counted = select(func.count()).where(later & runs.c.frees_at_us.is_(None))
         return int((await db.execute(counted)).scalar_one())
 
 

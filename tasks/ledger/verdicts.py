@@ -57,11 +57,12 @@ async def record_verdicts(engine: AsyncEngine, judged: Sequence[Verdict]) -> Non
         await execute(engine, insert(verdicts), [asdict(verdict) for verdict in judged])
 
 
-async def read_verdicts(engine: AsyncEngine) -> Sequence[RowMapping]:
-    """The last judgement of every reviewer for every image, the oldest first."""
+async def read_verdicts(engine: AsyncEngine, *, since_us: int = 0) -> Sequence[RowMapping]:
+    """The last judgement of every reviewer for every image, the oldest first; those since an instant."""
     ranked = _rank("job_id", "reviewer").subquery()
     columns = [ranked.c[column.name] for column in verdicts.c]
-    return await fetch_mappings(engine, select(*columns).where(ranked.c.place == 1).order_by(ranked.c.at_us))
+    wanted = (ranked.c.place == 1) & (ranked.c.at_us >= since_us)
+    return await fetch_mappings(engine, select(*columns).where(wanted).order_by(ranked.c.at_us))
 
 
 async def count_verdicts(engine: AsyncEngine) -> dict[str, int]:

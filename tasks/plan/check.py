@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -14,6 +14,7 @@ from tasks.core.records import PlannedJob, Problem
 from tasks.core.settings import Settings
 from tasks.core.text import format_count
 from tasks.manifest import Findings, Manifest, read_prompts
+from tasks.plan.cap_room import Share, Shares
 from tasks.plan.planner import Planner, PlanOptions
 
 PROBLEMS_SHOWN = 50
@@ -38,6 +39,8 @@ class PlanReport:
     """When the price of each backend instance was read, where it is of the price table."""
     unpriced_models: Mapping[str, str] = field(default_factory=dict)
     """By backend instance: the model of jobs without a known price."""
+    shares: Shares = field(default_factory=dict)
+    """The jobs by backend and model."""
     columns: Mapping[str, Any] = field(default_factory=dict)
     """`used` (by name in the file: the column), `carried` (names), `ignored` (by name: why)."""
     notes: tuple[str, ...] = ()
@@ -97,6 +100,7 @@ class _Tally:
         self._unpriced = 0
         self._unpriced_models: dict[str, str] = {}
         self._by_backend: Counter[str] = Counter()
+        self._shares: defaultdict[tuple[str, str], Share] = defaultdict(Share)
         self.may_be_asked: dict[str, None] = {}
         """Instances that a job needs, or falls back to; in the order in which they first came."""
         self._work_s: Counter[str] = Counter()
@@ -122,6 +126,7 @@ class _Tally:
         self._estimate_micros += estimate.cost_micros or 0
         self._unpriced += estimate.cost_micros is None
         self._by_backend[job.backend] += 1
+        self._shares[job.backend, job.model].add(estimate.cost_micros)
         self.may_be_asked |= dict.fromkeys((job.backend, *job.fallbacks))
         if estimate.priced_on is not None:
             self._priced_on[job.backend] = estimate.priced_on
@@ -141,6 +146,7 @@ class _Tally:
             # Backends work side by side, so the slowest one decides.
             duration_s=max((self._duration_s(name, settings) for name in self._by_backend), default=0.0),
             by_backend=dict(self._by_backend),
+            shares=self._shares,
             priced_on=self._priced_on,
             unpriced_models=self._unpriced_models,
         )

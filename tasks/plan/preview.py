@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import islice
 from typing import Any
 
 from tasks.backends.prices import warn_of_old_prices
+from tasks.core.clock import Clock
 from tasks.core.money import format_usd, to_cap_micros, to_usd
 from tasks.core.paths import has_ledger
 from tasks.core.records import ENDED_STATES, JobState
@@ -18,6 +19,7 @@ from tasks.core.settings import Settings
 from tasks.core.text import format_count
 from tasks.manifest import Manifest
 from tasks.manifest.reading import describe_columns
+from tasks.plan.cap_room import Share, Shares, find_room, format_room
 from tasks.plan.check import PlanReport, check_manifest
 from tasks.plan.planner import Planner, PlanOptions, plan_manifest
 from tasks.store.output import Output
@@ -32,10 +34,8 @@ class Known:
     states: Counter[str] = field(default_factory=Counter)
     spent_micros: int = 0
     """By the whole batch, as its budget counts it: known costs, and what attempts of unknown cost may have cost."""
-    ended_micros: int = 0
-    """Estimate of those of the manifest's jobs that have ended."""
-    ended_unpriced: int = 0
-    """Those of them without a known price."""
+    ended_shares: Shares = field(default_factory=dict)
+    """Those of the manifest's jobs that have ended, by backend and model."""
     cap_micros: int | None = None
     """The batch's budget so far, which a run keeps that is given none."""
     dropped: int = 0
@@ -55,6 +55,7 @@ def preview_plan(
     out: Output,
     budget_usd: float | None = None,
     today: date,
+    caller: str = "",
 ) -> dict[str, Any]:
     """The plan as programs read it. Writes nothing.
 
@@ -64,7 +65,10 @@ def preview_plan(
     """
     report = check_manifest(manifest, settings, options)
     known = asyncio.run(_read_known(manifest, settings, options, out)) if has_ledger(out.home) else Known()
-    to_do_micros, to_do_unpriced = report.estimate_micros - known.ended_micros, report.unpriced - known.ended_unpriced
+    to_do = _subtract_shares(report.shares, known.ended_shares)
+    to_do_micros, to_do_unpriced = (
+        sum(getattr(share, name) for share in to_do.values()) for name in ("micros", "unpriced")
+    )
     return {
         "manifest": manifest.display,
         "out": str(out),
@@ -82,11 +86,20 @@ def preview_plan(
         "to_do_unpriced": to_do_unpriced,
         "spent_usd": to_usd(known.spent_micros),
         **_compute_budget(known, budget_usd, to_do_micros, to_do_unpriced),
+        "caps": asyncio.run(find_room(settings, to_do, caller, now_us=Clock().now_us())),
         "dropped": known.dropped,
         "duration_s": round(_estimate_left_s(report, known), 1),
         "columns": dict(report.columns),
         "warnings": [*report.notes, *warn_of_old_prices(report.priced_on, today)],
     }
+
+
+def _subtract_shares(planned: Shares, ended: Shares) -> Shares:
+    left = {}
+    for key, share in planned.items():
+        gone = ended.get(key, Share())
+        left[key] = Share(share.jobs - gone.jobs, share.micros - gone.micros, share.unpriced - gone.unpriced)
+    return left
 
 
 def _compute_budget(known: Known, given_usd: float | None, to_do_micros: int, to_do_unpriced: int) -> dict[str, Any]:
@@ -123,6 +136,7 @@ def format_preview(record: dict[str, Any]) -> list[str]:
         )
     if record["budget_usd"] is not None:
         lines.append(_format_budget(record))
+    lines += map(format_room, record["caps"])
     lines += [f"warning: {warning}" for warning in record["warnings"]]
     return [escape_control_characters(line) for line in lines]  # names of columns are as the file has them
 
@@ -154,17 +168,16 @@ async def _read_known(manifest: Manifest, settings: Settings, options: PlanOptio
     from tasks.ledger.runs import get_last_run  # noqa: PLC0415
 
     states: Counter[str] = Counter()
-    ended_micros = ended_unpriced = 0
+    shares: defaultdict[tuple[str, str], Share] = defaultdict(Share)
     planner = Planner(settings, options, manifest)
     planned = (item.job for item in plan_manifest(manifest, settings, options))
     async with open_ledger(find_ledger(out.home, settings.ledger_url)) as engine:
         while chunk := list(islice(planned, LOOKUP_JOBS)):
             found = await get_known_states(engine, [job.job_id for job in chunk])
             states.update(found.values())
-            ended = (job for job in chunk if found.get(job.job_id) in ENDED_STATES)
-            prices = [planner.backend(job.backend).estimate(job).cost_micros for job in ended]
-            ended_micros += sum(price or 0 for price in prices)
-            ended_unpriced += prices.count(None)
+            for job in chunk:
+                if found.get(job.job_id) in ENDED_STATES:
+                    shares[job.backend, job.model].add(planner.backend(job.backend).estimate(job).cost_micros)
         # With a limit the rest of the manifest is not read, so nothing can be called dropped.
         paid = 0 if options.limit is not None else await count_paid_jobs(engine, options.salt)
         before = await get_last_run(engine)
@@ -174,6 +187,5 @@ async def _read_known(manifest: Manifest, settings: Settings, options: PlanOptio
             cap_micros=None if before is None else before.start.budget_micros,
             dropped=max(0, paid - states.total() + states[JobState.PLANNED]),
             spent_micros=await sum_committed_micros(engine),
-            ended_micros=ended_micros,
-            ended_unpriced=ended_unpriced,
+            ended_shares=shares,
         )

@@ -39,3 +39,11 @@ def check_preview(record: Mapping[str, Any], settings: Settings, out: Output, *,
             # Exit 2, as the run's: nothing would be sent.
             raise ConfigError("A run would be refused, because --budget cannot be kept while a price is unknown.")
         raise BatchStopped("budget", "A run would stop before its first call, because the budget does not suffice.")
+    for cap in record["caps"]:
+        if cap["takes_unpriced"]:
+            raise ConfigError(
+                f"A run would stop, because the cap of {cap['words']} cannot be kept while a price is unknown."
+            )
+        # One that allows a part of the plan stops a run later, with something made.
+        if cap["takes"] and not cap["free"]:
+            raise BatchStopped("cap", f"A run would stop before its first call: the cap of {cap['words']} is reached.")

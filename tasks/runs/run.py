@@ -153,10 +153,11 @@ def hand_over(run: OpenRun, selection: Selection) -> Iterator[None]:
 async def conclude_run(run: OpenRun, usage: PushReport) -> Summary:
     """Record how the run ended and write `summary.json`."""
     batch, stop = run.batch, run.batch.stop
-    outcome = COMPLETED
+    outcome, frees_at_us = COMPLETED, None
     if stop.cause is not None:
         outcome = stop.cause.reason if stop.interrupted else f"stopped: {stop.cause}"
-    await end_run(batch.engine, run.number, outcome, now_us=batch.clock.now_us())
+        frees_at_us = stop.cause.frees_at_us
+    await end_run(batch.engine, run.number, outcome, now_us=batch.clock.now_us(), frees_at_us=frees_at_us)
     now_us, generated = batch.clock.now_us(), batch.tally.succeeded
     summary = await summarise(batch.engine, batch.out, now_us=now_us, generated=generated, warning=usage.warning)
     await write_summary(summary)

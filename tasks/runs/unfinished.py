@@ -16,6 +16,7 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.lock import is_alive
 from tasks.ledger.runs import RunRecord, count_resumes, get_last_run
 from tasks.report.summary import KILLED
+from tasks.runs.freed import explain_waiting
 from tasks.store.output import parse_output
 
 UNREADABLE = "unreadable"
@@ -62,14 +63,20 @@ async def find_unfinished_batches(folder: str, rule: ResumeRule, *, now_us: int)
                 if await is_alive(engine, out.home):
                     continue
                 run, resumes = await get_last_run(engine), await count_resumes(engine)
+                waits = None if run is None else await explain_waiting(engine, run, now_us=now_us)
         except (InputError, BatchStopped) as exc:  # one unreadable ledger must not hide the others
             yield Unfinished(out=str(out), why=UNREADABLE, began_at=to_instant(now_us), resumes=0, left_alone=str(exc))
             continue
-        if run is not None and run.started_at_us >= oldest_us and (why := _get_unfinished_reason(run, rule)):
-            tried = f"resumed {resumes} times already" if resumes >= rule.tries else None
+        # A month's cap may free long after its run began, and the batch is not given up before.
+        if run is not None and _get_latest_us(run) >= oldest_us and (why := _get_unfinished_reason(run, rule)):
+            tried = f"resumed {resumes} times already" if resumes >= rule.tries else waits
             yield Unfinished(
                 out=str(out), why=why, began_at=to_instant(run.started_at_us), resumes=resumes, left_alone=tried
             )
+
+
+def _get_latest_us(run: RunRecord) -> int:
+    return max(run.started_at_us, run.frees_at_us or 0)
 
 
 def _get_unfinished_reason(run: RunRecord, rule: ResumeRule) -> str | None:

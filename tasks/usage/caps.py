@@ -11,6 +11,7 @@ from tasks.core.settings import Settings
 from tasks.core.text import align_columns
 from tasks.ledger.accounts.caps.place import open_counting_place
 from tasks.ledger.accounts.caps.reading import read_caps
+from tasks.ledger.accounts.caps.recovery import settle_dead
 
 NONE_SET = "No caps are set. Write some into the configuration, as in `caps: [{usd: 20, per: day}]`."
 
@@ -22,6 +23,9 @@ async def list_caps(settings: Settings, clock: Clock | None = None) -> dict[str,
         ConfigError: The database that counts them cannot be used.
     """
     async with open_counting_place(settings, None) as place:
+        if place.writer is place.state:
+            # A batch that was killed must not look as if its jobs were still in flight.
+            await settle_dead(place.writer)
         states = await read_caps(place.writer, settings.caps, now_us=(clock or Clock()).now_us())
         return {"caps": [state.as_dict() for state in states], "problem": place.problem}
 

@@ -42,6 +42,25 @@ def test_a_cap_stops_a_batch_and_goes_on_when_it_is_raised(offline: Cli) -> None
     assert offline.json("caps")["caps"][0]["spent"] == 0.07
 
 
+def test_a_plan_shows_what_each_cap_has_left(offline: Cli) -> None:
+    """It says what the plan would take of each; its exit status is 3 only where a run would send nothing at all."""
+    configure(offline, usd=0.05)
+    assert offline.run("try", "a red fox", "--samples", "3").returncode == 0
+    offline.manifest(4)
+    planned = offline.run("plan", "m.jsonl")
+    assert planned.returncode == 0
+    assert "cap of $0.05 a day (UTC): $0.02 left, this plan takes $0.04: a run stops there" in planned.stdout
+    assert (
+        "cap of 100 images a month (Europe/Berlin) for backend sketch: 97 images left, this plan takes 4 images: enough"
+        in (planned.stdout)
+    )
+    assert [cap["enough"] for cap in offline.json("plan", "m.jsonl")["caps"]] == [False, True]
+    configure(offline, usd=0.02)
+    refused = offline.run("plan", "m.jsonl")
+    assert refused.returncode == 3
+    assert "A run would stop before its first call: the cap of $0.02 a day (UTC) is reached" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("caps", "told"),
     [

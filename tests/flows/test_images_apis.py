@@ -38,7 +38,7 @@ async def killed(cli: Cli, query: str) -> None:
 async def test_batches_outlive_the_run_that_sent_them(cli: Cli) -> None:
     """The next run collects them: every picture is there, and each was made once."""
     provider = OpenAIBatches(looks=10**6)
-    cli.before = "from tasks.backends.openai import batch_backend; batch_backend.LOOKUP_PATIENCE_S = 2.0"
+    cli.before = "from tasks.backends.client.batches import desk; desk.LOOKUP_PATIENCE_S = 2.0"
     async with serving(provider):
         configure(cli, provider, batch_jobs=6)
         await killed(cli, IN_FLIGHT)

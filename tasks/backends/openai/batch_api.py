@@ -6,8 +6,8 @@ Source: openai-python 3.57.0, types/batch.py and types/batch_create_params.py, a
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,29 +15,17 @@ from typing import Any
 import httpx
 
 from tasks.backends.client.answers import parse_json_object
+from tasks.backends.client.batches.service import MARK, BatchLine, may_be_since
 from tasks.backends.client.calls import require_free_answer
 from tasks.backends.openai.api import ImagesApi, read_error
 from tasks.core.errors import Ambiguous, NotCreated, OutputGone
-from tasks.core.values import parse_identifier, parse_number
+from tasks.core.values import parse_identifier
 
 # The endpoint inside a batch is OpenAI's own path, whatever the base of the instance is.
 ENDPOINT = "/v1/images/generations"
-MARK = "imagen"
-"""Key of our metadata: what bears it was created by this program."""
-ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 PAGE = 100
 MOST_PAGES = 1_000
 """Of one look: 100,000 batches in the time that a look-up covers are no list of batches."""
-EARLIEST_S, LATEST_S = 1e9, 1e11
-"""Instants in seconds since 1970 of a batch, which the API has had since 2024; others are none."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchLine:
-    """One line of a batch."""
-
-    custom_id: str
-    body: Mapping[str, Any]
 
 
 class BatchApi:
@@ -48,6 +36,12 @@ class BatchApi:
         self._images = images
         self._key_env = key_env
         self._http = images.calls.http
+
+    async def send(self, lines: Sequence[BatchLine]) -> str:
+        """See `tasks.backends.client.batches.service.BatchService`."""
+        # A name of its own at every try: the same one would make two batches that nobody can tell apart.
+        name = uuid.uuid4().hex
+        return await self.create(await self.upload(lines, name), name)
 
     async def upload(self, lines: Sequence[BatchLine], name: str) -> str:
         """Store the lines of a batch as a file, which costs nothing, and give the file's id.
@@ -186,12 +180,6 @@ class BatchApi:
             else self._images.calls.error_text(read_error(parse_json_object(answer)).get("message"))
         )
         require_free_answer(answer, service=self._images.service, key_env=self._key_env, detail=detail)
-
-
-def may_be_since(batch: Mapping[str, Any], since: datetime) -> bool:
-    """True unless the batch was certainly created before an instant: one whose time cannot be read may be the one."""
-    created_s = parse_number(batch.get("created_at"), most=LATEST_S)
-    return created_s is None or created_s < EARLIEST_S or created_s >= since.timestamp()
 
 
 def _may_be_ours(batch: Mapping[str, Any]) -> bool:

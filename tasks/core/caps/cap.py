@@ -40,10 +40,14 @@ class Scope:
         # A version behind the model's name is no other model: a pinned one must not get past its cap.
         models = (payer.model, payer.model.partition(":")[0])
         return (
-            (self.caller is None or fnmatchcase(payer.caller, self.caller))
+            self.covers_caller(payer.caller)
             and (self.backend is None or fnmatchcase(payer.backend, self.backend))
             and (self.model is None or any(fnmatchcase(model, self.model) for model in models))
         )
+
+    def covers_caller(self, caller: str) -> bool:
+        """True if attempts of this caller may count."""
+        return self.caller is None or fnmatchcase(caller, self.caller)
 
     def find_period(self, at_us: int) -> Period:
         """The period that an instant belongs to."""

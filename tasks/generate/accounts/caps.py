@@ -7,7 +7,7 @@ is in flight that could give money back.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -21,21 +21,29 @@ from tasks.core.errors import BatchStopped
 from tasks.core.money import format_micros
 from tasks.core.records import Job
 from tasks.core.settings import Settings
-from tasks.generate.budget import Reservation
+from tasks.generate.budget import BudgetCap, Reservation
 from tasks.ledger.accounts.caps.charges import Charge, Charger, Key, Refusal, Settlement, TakenOver
 from tasks.ledger.accounts.caps.counter import Counter
 from tasks.ledger.accounts.caps.place import open_counting_place
+from tasks.ledger.accounts.caps.recovery import settle_dead, settle_own
 from tasks.ledger.accounts.caps.source import CapsSource, open_source
+from tasks.ledger.database.writer import LedgerWriter
 
 
 class AccountCaps:
     """Charges of one process."""
 
-    def __init__(self, counter: Counter, source: CapsSource, caller: str) -> None:
-        """Charge to `caller` what `counter` counts, within the caps of `source`."""
+    def __init__(
+        self, counter: Counter, source: CapsSource, caller: str, recover: Callable[[], Awaitable[bool]]
+    ) -> None:
+        """Charge to `caller` what `counter` counts, within the caps of `source`.
+
+        `recover` settles what killed batches have left, and says whether that may have freed anything.
+        """
         self._counter = counter
         self._source = source
         self._caller = caller
+        self._recover = recover
 
     async def reserve(self, job: Job, micros: int | None, *, number: int) -> CapReservation:
         """Count an attempt at the most that it can cost; waits while jobs in flight here may give money back.
@@ -80,9 +88,10 @@ class AccountCaps:
             if (refusal := await self._counter.charge(charge)) is None:
                 return
             # What ended meanwhile may have given back enough.
-            if not self._counter.has_in_flight and self._counter.ends == seen:
+            if self._counter.has_in_flight or self._counter.ends != seen:
+                await self._counter.wait_for_end(seen)
+            elif not await self._recover():
                 raise build_reached_stop(refusal, charge.micros)
-            await self._counter.wait_for_end(seen)
 
     def _get_payer(self, job: Job) -> Payer:
         return Payer(caller=self._caller, backend=job.backend, model=job.model)
@@ -130,9 +139,25 @@ class AttemptMoney:
         self.caps.settle(cost_micros, images=images)
 
 
+async def reserve_money(
+    budget: BudgetCap, caps: AccountCaps, job: Job, micros: int | None, *, number: int
+) -> AttemptMoney:
+    """Set the most that an attempt can cost aside: of its batch's budget first, then of the caps that others wait for too.
+
+    Raises:
+        BatchStopped: One of them does not allow it. Nothing is set aside.
+    """
+    reserved = await budget.reserve(micros, job_id=job.job_id, number=number)
+    try:
+        return AttemptMoney(reserved, await caps.reserve(job, micros, number=number))
+    except BaseException:
+        reserved.settle(0)
+        raise
+
+
 @asynccontextmanager
 async def open_caps(
-    engine: AsyncEngine, settings: Settings, *, batch: str, caller: str, clock: Clock
+    engine: AsyncEngine, settings: Settings, *, batch: str, caller: str, clock: Clock, is_worker: bool = False
 ) -> AsyncIterator[AccountCaps]:
     """The caps of a batch, for the duration of the block.
 
@@ -142,10 +167,13 @@ async def open_caps(
         batch: The batch's identity.
         caller: On whose behalf it runs.
         clock: Its clock, where no server has one that all share.
+        is_worker: The batch runs in other processes too; none of them may settle what another one has in flight.
     """
     owner = secrets.token_hex(8)
     async with open_counting_place(settings, engine) as place:
         source = await open_source(settings, batch, place.state)
+        if not is_worker:
+            await settle_own(place.writer, engine, batch)
         if place.problem is not None and source.caps:
             current_display.get().warn(
                 f"the caps hold for this run alone, because the state folder cannot be used ({place.problem}): what other "
@@ -155,11 +183,17 @@ async def open_caps(
             place.writer,
             lambda: Charger(batch=batch, owner=owner, caps=source.caps, now_us=clock.now_us),
         )
-        caps = AccountCaps(counter, source, caller)
+        # Only this machine's batches: the ledgers of others cannot be read from here.
+        shares = place.state if place.writer is place.state else None
+        caps = AccountCaps(counter, source, caller, lambda: _recover(shares, batch))
         try:
             yield caps
         finally:
             await caps.close()
+
+
+async def _recover(shared: LedgerWriter | None, batch: str) -> bool:
+    return shared is not None and await settle_dead(shared, but=batch)
 
 
 def build_reached_stop(refusal: Refusal, wanted_micros: int) -> BatchStopped:

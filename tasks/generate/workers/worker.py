@@ -118,7 +118,7 @@ async def open_worker(
     budget = SharedBudget(engine, owner=leases.terms.owner, cap_micros=cap_micros, sleep=clock.sleep)
     async with (
         open_prediction_ids(engine) as ids,
-        open_caps(engine, settings, batch=ids.registry.batch, caller=start.caller, clock=clock) as caps,
+        open_caps(engine, settings, batch=ids.registry.batch, caller=start.caller, clock=clock, is_worker=True) as caps,
     ):
         batch = Batch(
             out=out,

@@ -41,6 +41,7 @@ _STEPS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE runs ADD COLUMN deployment TEXT NOT NULL DEFAULT ''",
     ),
     8: ("ALTER TABLE jobs ADD COLUMN provenance TEXT",),
+    9: ("ALTER TABLE runs ADD COLUMN frees_at_us BIGINT",),
 }
 """Statements that bring the tables of the previous version to this one."""
 

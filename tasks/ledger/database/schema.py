@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from sqlalchemy import DDL, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, event
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """`tasks.ledger.database.migrations` brings older ledgers up to it."""
 VerdictName = Literal["pick", "reject"]
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
@@ -122,6 +122,8 @@ runs = Table(
     Column("started_at_us", BigInteger, nullable=False),
     Column("ended_at_us", BigInteger),
     Column("outcome", Text),
+    # When what stopped it ends by itself, such as a cap's day.
+    Column("frees_at_us", BigInteger),
 )
 
 verdicts = Table(

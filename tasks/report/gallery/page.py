@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 ASSETS = files("tasks.report.gallery") / "assets"
+STYLES = ("style.css", "detail.css", "judging.css")
 SCRIPTS = (
     "base.js",
     "format.js",
@@ -17,12 +18,25 @@ SCRIPTS = (
     "batch.js",
     "filters.js",
     "matching.js",
+    "groups.js",
+    "order.js",
     "theme.js",
     "virtual_rows.js",
     "cards.js",
     "manifest_copy.js",
+    "outbox.js",
+    "verdicts.js",
     "review.js",
+    "lens.js",
+    "large_image.js",
+    "facts.js",
+    "actions.js",
+    "filmstrip.js",
+    "marks.js",
     "detail.js",
+    "survey.js",
+    "views.js",
+    "toolbar.js",
     "sidebar.js",
     "grid_view.js",
     "matrix_view.js",
@@ -45,7 +59,7 @@ def render_page(title: str, data: dict[str, Any], *, talks: bool = False) -> str
         data: What the scripts find under the name `Gallery.page`.
         talks: The page may send requests to its own server.
     """
-    style = _read_asset("style.css")
+    style = "\n".join(map(_read_asset, STYLES))
     scripts = [_read_asset(name) for name in SCRIPTS]
     # A hash for each script and none for anything else, so that a text that became markup does nothing.
     policy = (

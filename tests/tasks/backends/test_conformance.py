@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tasks.backends.base import BackendContext
+from tasks.backends.client.batches import desk
 from tasks.backends.comfyui.backend import ComfyBackend
 from tasks.backends.conformance import BackendConformance, Ending, Subject
 from tasks.backends.fal.backend import FalBackend
 from tasks.backends.http_api.backend import HttpBackend
-from tasks.backends.openai import batch_backend
 from tasks.backends.openai.batch_backend import open_backend
 from tasks.backends.replicate.backend import ReplicateBackend
 from tasks.backends.replicate_simulator.faults import parse_rule
@@ -142,7 +142,7 @@ class TestOpenAIBatch(BackendConformance):
     async def subject(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subject]:
         provider = OpenAIBatches()
         monkeypatch.setenv("OPENAI_API_KEY", provider.key)
-        monkeypatch.setattr(batch_backend, "LOOKUP_PATIENCE_S", 0.1)
+        monkeypatch.setattr(desk, "LOOKUP_PATIENCE_S", 0.1)
         faults = {
             Ending.THROTTLED: "batch_throttled",
             Ending.BAD_KEY: "unauthorized",

@@ -8,17 +8,24 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.core.caps.cap import CapSettings
 from tasks.core.clock import Clock
 from tasks.core.paths import get_ledger_path
 from tasks.core.settings import Settings
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import PostgresqlSchema, make_schema_name
+from tasks.ledger.database.schema import runs
+from tasks.ledger.database.transactions import execute
+from tasks.ledger.journal import Journal
 from tasks.ledger.runs import RunStart, begin_run, end_run
 from tasks.runs.request import RunRequest
 from tasks.runs.run import open_run
 from tasks.runs.unfinished import UNREADABLE, ResumeRule, Unfinished, find_unfinished_batches
 from tasks.store.output import parse_output
+from tests.support.factories import make_job, plan_jobs
 from tests.support.services.object_storage import BUCKET
 from tests.support.services.postgresql import PASSWORD, Postgresql
 
@@ -135,3 +142,36 @@ async def test_a_ledger_that_cannot_be_read_hides_no_other(tmp_path: Path) -> No
         ("bad", False),
         ("good", True),
     ]
+
+
+async def test_a_batch_that_a_cap_stopped_goes_on_when_the_cap_frees(tmp_path: Path) -> None:
+    """Until then it waits, for a month if need be, and its stops at the cap are no tries; a raised cap ends the wait."""
+    await batch(tmp_path / "a", "completed", age_days=30)
+    caps = [CapSettings(usd=0, per="month")]
+    settings = Settings(caps=caps)
+    async with open_ledger(tmp_path / "a") as engine:
+        for _ in range(4):
+            start = RunStart(
+                manifest=None, salt=None, budget_micros=None, settings=settings.model_dump_json(), caller="test"
+            )
+            run = await begin_run(engine, start, now_us=NOW_US - 20 * DAY_US)
+            await end_run(engine, run, "stopped: the cap", now_us=NOW_US, frees_at_us=NOW_US + DAY_US)
+        await record_reservation(engine)
+    [waiting] = await found(tmp_path)
+    assert waiting.left_alone == "waits for its cap until 1970-04-12 00:00 UTC"
+    later = [each async for each in find_unfinished_batches(str(tmp_path), RULE, now_us=NOW_US + DAY_US)]
+    assert [each.left_alone for each in later] == [None]
+    # The last run's settings are all that a batch without a configuration file has.
+    async with open_ledger(tmp_path / "a") as engine:
+        raised = Settings(caps=[CapSettings(usd=1, per="month")]).model_dump_json()
+        await execute(engine, update(runs).values(settings=raised))
+    [freed] = await found(tmp_path)
+    assert freed.left_alone is None
+
+
+async def record_reservation(engine: AsyncEngine) -> None:
+    """An attempt that had a cent reserved."""
+    journal = Journal(engine)
+    await plan_jobs(engine, [make_job(0)])
+    await journal.record_intent(make_job(0), number=1, reserved_micros=10_000, now_us=NOW_US)
+    await journal.close()

@@ -50,6 +50,8 @@ class Settlement:
     images: int
     most_micros: int | None
     """Counted where the cost is not known and nothing is counted yet; None: an earlier run's, whose end may be known."""
+    owner: str | None = None
+    """Only where this process made the charge; None: whoever made it."""
 
 
 Entry = Charge | TakenOver | Settlement
@@ -125,6 +127,8 @@ class _Writing:
 
     def settle(self, end: Settlement) -> None:
         row = self._rows.get(end.key)
+        if end.owner is not None and (row is None or row["owner"] != end.owner):
+            return
         if end.cost_micros is None:
             if row is not None:
                 self._count(end.key, {**row, "state": SETTLED if row["state"] == SETTLED else UNKNOWN})

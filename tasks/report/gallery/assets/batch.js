@@ -43,6 +43,7 @@
     job.outcome = job.trouble ? (job.thumbnail ? "changed" : "missing") : job.state;
     job.ratio = ratioOf(job);
     job.model ||= job.backend_type;
+    job.scores = job.scores ? JSON.parse(job.scores) : {};
     job.name = (asked.id ?? "") + (job.sample ? ` #${job.sample}` : "");
     const texts = [asked.prompt, job.name, job.seed, job.model, job.error_kind, job.error_message, job.trouble];
     for (const value of job.extra.values()) texts.push(Gallery.format.value(value));

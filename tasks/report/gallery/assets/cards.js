@@ -55,7 +55,7 @@
         title: caption ? null : job.name || job.asked.prompt,
         tabindex: -1,
         css: { width: `${width}px` },
-        click: () => choose(job),
+        click: (event) => choose(job, event),
       },
       element("span", { class: "frame", css: { height: `${height}px` } }, Gallery.thumbnail(job)),
       caption && element("span", { class: "prompt", dir: "auto" }, job.asked.prompt),

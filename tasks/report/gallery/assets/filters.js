@@ -17,6 +17,7 @@
   const JUDGED = [
     { key: "verdict", title: "Verdict", of: (job) => Gallery.verdictOf(job), values: ["picked", "rejected", "not judged"] },
     { key: "rating", title: "Rating", of: (job) => Gallery.ratingOf(job), values: ["5", "4", "3", "2", "1", "none"] },
+    { key: "agreement", title: "Reviewers", of: (job) => Gallery.agreementOn(job), values: ["they differ", "all agree", "one reviewer", "nobody"] },
   ].map((facet) => ({ ...facet, places: new Map(facet.values.map((value, place) => [value, place])) }));
 
   const extraFacet = (name) => ({
@@ -52,7 +53,8 @@
   Gallery.facetsOf = async (jobs) => {
     const names = new Set();
     for (const job of jobs) for (const name of job.extra.keys()) names.add(name);
-    const facets = Gallery.isReviewing() ? [...JUDGED] : [];
+    // A page from a file knows one reviewer only.
+    const facets = Gallery.isReviewing() ? JUDGED.filter(({ key }) => key !== "agreement" || Gallery.page.review) : [];
     for (const facet of facets) facet.at = Int32Array.from(jobs, (job) => facet.places.get(facet.of(job)));
     jobs.forEach((job, index) => {
       job.index = index;
@@ -65,12 +67,13 @@
     return facets;
   };
 
-  // The places of the chosen values of each facet; null where nothing is chosen.
+  // Which places of a facet are let through, the last one for jobs without a value; null where nothing is chosen.
   const wantedPlaces = ({ key, places, values }) => {
-    const chosen = Gallery.state.filters.get(key);
-    if (!chosen) return null;
-    const wanted = new Uint8Array(values.length);
-    for (const value of chosen) if (places.has(value)) wanted[places.get(value)] = 1;
+    const [chosen, left] = [Gallery.state.filters.get(key), Gallery.state.nots.get(key)];
+    if (!chosen && !left) return null;
+    const wanted = new Uint8Array(values.length + 1).fill(chosen ? 0 : 1);
+    for (const value of chosen ?? []) if (places.has(value)) wanted[places.get(value)] = 1;
+    for (const value of left ?? []) if (places.has(value)) wanted[places.get(value)] = 0;
     return wanted;
   };
 
@@ -90,7 +93,7 @@
       let last = -1;
       for (const index of limiting) {
         const place = facets[index].at[i];
-        if (place >= 0 && wanted[index][place]) continue;
+        if (wanted[index][place < 0 ? facets[index].values.length : place]) continue;
         against += 1;
         last = index;
       }
@@ -109,6 +112,7 @@
 
   // A job was judged: the next choice sees it. The view stays, so that nothing disappears under the reader's eyes.
   Gallery.judged = (job) => {
+    if (job.index === undefined) return;
     for (const facet of JUDGED) if (facet.at) facet.at[job.index] = facet.places.get(facet.of(job));
     last = {};
   };
@@ -116,9 +120,9 @@
   // The jobs that the search and every filter let through, and for each facet how many there would be with each value,
   // were that facet alone not chosen from.
   Gallery.survey = (jobs, facets) => {
-    const { text, filters } = Gallery.state;
-    if (last.jobs !== jobs || last.facets !== facets || last.text !== text || last.filters !== filters) {
-      last = { jobs, facets, text, filters, found: survey(jobs, facets) };
+    const { text, filters, nots } = Gallery.state;
+    if (last.jobs !== jobs || last.facets !== facets || last.text !== text || last.filters !== filters || last.nots !== nots) {
+      last = { jobs, facets, text, filters, nots, found: survey(jobs, facets) };
     }
     return last.found;
   };

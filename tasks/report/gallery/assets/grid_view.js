@@ -9,13 +9,14 @@
   const LEAST_PX = 132;
 
   const MOST_STRETCH = 1.5;
+  const STEP = 1.3;
 
   // Width by height of a card: a narrow image still has room for its caption.
   const shapeOf = (job, target) => Math.max(LEAST_PX / target, Math.min(2.4, job.ratio || 1));
 
   // Rows of {jobs, height, shapes}: each fills the width, as near to the target height as its jobs allow.
   const pack = (jobs, width) => {
-    const target = width < NARROW_PX ? 170 : 236;
+    const target = (width < NARROW_PX ? 170 : 236) * STEP ** Gallery.sizeStep();
     const rows = [];
     let row = [];
     let shapes = [];
@@ -41,24 +42,49 @@
     return rows;
   };
 
-  // Put the jobs into `content`; gives what main.js handles a view with.
-  Gallery.gridView = (content, jobs) => {
+  // How many samples a card stands for.
+  const stackCount = (job) => element("span", { class: "stack-count", role: "img", "aria-label": `${job.stacked.length} samples` }, `×${job.stacked.length}`);
+
+  // Put the chosen jobs into `content`, under the bar that orders them; gives what main.js handles a view with.
+  Gallery.gridView = (content, chosen, facets, all) => {
+    const isStacked = Gallery.state.stack === "1";
+    const jobs = Gallery.ordered(isStacked ? Gallery.stackSamples(chosen) : chosen);
+    content.append(Gallery.toolbar(all, facets));
     if (!jobs.length) {
       content.append(element("p", { class: "empty" }, "No image is like that. Clear a filter, or the search."));
       return { items: jobs, close: () => {} };
     }
     const style = getComputedStyle(content);
     const packed = pack(jobs, content.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight));
+    const rowOf = new Map(packed.flatMap(({ jobs: inRow }, index) => inRow.map((job) => [job, index])));
     const focus = (job) => {
-      const row = rows.show(packed.findIndex(({ jobs: inRow }) => inRow.includes(job)));
+      const row = rows.show(rowOf.get(job) ?? 0);
       row?.querySelector(`[data-job="${job.job_id}"]`)?.focus({ preventScroll: true });
     };
-    const open = (job) => Gallery.openDetail(job, jobs, focus);
+    const isStack = (job) => isStacked && job.stacked.length > 1;
+    // After a choice the next stack follows, and at the end the grid.
+    const openStack = (job) => {
+      let current = job;
+      const next = () => {
+        current = jobs.slice(jobs.indexOf(current) + 1).find(isStack);
+        return current?.stacked;
+      };
+      Gallery.openSurvey(job.stacked, { next, closed: () => focus(current ?? job) });
+    };
+    const open = (job) => (isStack(job) ? openStack(job) : Gallery.openDetail(job, jobs, focus));
+    const choose = (job, event) => {
+      if (event.shiftKey) Gallery.markTo(job, jobs);
+      else if (event.ctrlKey || event.metaKey) Gallery.markOne(job);
+      else open(job);
+    };
     const render = (index) => {
       const { jobs: inRow, shapes, height } = packed[index];
       const cells = inRow.map((job, place) => {
         const width = Math.floor(shapes[place] * height);
-        return element("div", { role: "gridcell" }, Gallery.card(job, { width, height, choose: open }));
+        const card = Gallery.card(job, { width, height, choose });
+        if (isStack(job)) card.append(stackCount(job));
+        card.classList.toggle("is-marked", Gallery.isMarked(job));
+        return element("div", { role: "gridcell", "aria-selected": String(Gallery.isMarked(job)) }, card);
       });
       return element("div", { class: "cards", role: "row" }, cells);
     };
@@ -66,7 +92,7 @@
       scroller: content,
       heights: packed.map(({ height }) => height + CAPTION_PX + GAP_PX),
       render,
-      attributes: { role: "grid", "aria-label": "Images", "aria-rowcount": packed.length },
+      attributes: { role: "grid", "aria-label": "Images", "aria-rowcount": packed.length, "aria-multiselectable": "true" },
     });
     content.append(rows.list);
     rows.update();

@@ -8,6 +8,7 @@
   const content = document.getElementById("content");
   const sidebar = document.getElementById("sidebar");
   const comparing = batches.length > 1;
+  const SIDE_BY_SIDE = 4;
 
   const VIEWS = comparing
     ? { compare: "Compare" }
@@ -65,7 +66,7 @@
       case "compare":
         return Gallery.compareView(content, Gallery.pairsOf(pairs, chosen));
       default:
-        return Gallery.gridView(content, chosen);
+        return Gallery.gridView(content, chosen, facets, jobs);
     }
   };
 
@@ -73,6 +74,8 @@
     const place = keepPlace ? content.scrollTop : 0;
     const focused = keepPlace && document.activeElement.dataset.job;
     view.close();
+    // What is marked may not be in sight any more.
+    if (!keepPlace) Gallery.unmark();
     content.replaceChildren();
     content.scrollTop = 0;
     for (const tab of tabs) {
@@ -96,19 +99,59 @@
     if (item) view.open?.(item);
   };
 
+  const focusedItem = () => itemOf(document.activeElement?.closest?.("#content button.card")?.dataset.job);
+
   // The job of the card that has the focus, and the way to the next one.
-  const focusedJob = () => {
-    const job = itemOf(document.activeElement?.closest?.("button.card")?.dataset.job);
+  const focusedTarget = () => {
+    const job = focusedItem();
     const next = () => {
       const following = view.items[view.items.indexOf(job) + 1];
       if (following) view.focus?.(following);
     };
-    return job?.thumbnail ? { job, next } : null;
+    return job?.thumbnail ? { jobs: [job], next } : null;
+  };
+
+  const markedTarget = () => {
+    const marked = Gallery.markedJobs();
+    return marked.length ? { jobs: marked, next: () => {} } : null;
+  };
+
+  // What a verdict is for: what is open, else what is marked, else what has the focus.
+  const target = () => Gallery.surveyTarget() ?? Gallery.detailTarget() ?? markedTarget() ?? focusedTarget();
+
+  // What is marked, or the samples of the row; without any, the images that follow.
+  const openSurvey = () => {
+    const job = focusedItem();
+    const marked = Gallery.markedJobs();
+    const samples = job?.stacked ?? (job ? Gallery.samplesOf(job) : []);
+    const following = job ? view.items.slice(view.items.indexOf(job)) : [];
+    const shown = [marked, samples, following.slice(0, SIDE_BY_SIDE)].find((jobs) => jobs.length > 1);
+    if (shown) Gallery.openSurvey(shown, { closed: () => job && view.focus?.(job) });
   };
 
   const intoContent = () => {
     const card = content.querySelector("button.card[tabindex='0']");
     (card ?? content).focus();
+  };
+
+  // Before the arrows move the focus: a range begins where it was.
+  document.addEventListener("keydown", (event) => {
+    const begins = event.shiftKey && event.key.startsWith("Arrow") && !Gallery.markedJobs().length;
+    if (begins && focusedItem()) Gallery.anchorMarks(focusedItem());
+  }, true);
+
+  // Keys of the grid; the arrows have moved the focus already.
+  const onGridKey = (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.key.startsWith("Arrow")) {
+      if (event.shiftKey && focusedItem()) Gallery.markTo(focusedItem(), view.items);
+      else Gallery.anchorMarks(focusedItem());
+    } else if (event.key === "+" || event.key === "=") Gallery.changeSize(1);
+    else if (event.key === "-") Gallery.changeSize(-1);
+    else if (event.key === "s") openSurvey();
+    else if (event.key === "Escape") Gallery.unmark();
+    else return;
+    if (!event.key.startsWith("Arrow")) event.preventDefault();
   };
 
   document.addEventListener("keydown", (event) => {
@@ -120,7 +163,7 @@
     } else if (event.key === "ArrowDown" && (event.target === search || event.target === document.body || event.target === content)) {
       event.preventDefault();
       content.querySelector("button.card[tabindex='0']")?.focus();
-    }
+    } else if (!typing && viewName() === "images") onGridKey(event);
   });
 
   new ResizeObserver(() => {
@@ -133,7 +176,8 @@
     for (const batch of batches) loaded.push(await Gallery.loadJobs(batch));
     const all = loaded.flat();
     if (comparing) pairs = Gallery.match(...loaded);
-    if (!comparing) await Gallery.startReview(all, () => Gallery.openJob() ?? focusedJob());
+    if (!comparing) await Gallery.startReview(all, target);
+    await Gallery.groupSamples(all);
     facets = await Gallery.facetsOf(all);
     // Only now: what is drawn before all is known would be counted wrongly.
     jobs = all;

@@ -3,17 +3,20 @@
 
 {
   const { element, format } = Gallery;
+  const JUDGED_MS = 400;
 
   const valueLine = (facet, value) => {
     const box = element("input", {
       type: "checkbox",
-      change: () => Gallery.toggleFilter(facet.key, value, box.checked),
+      change: () => Gallery.chooseValue(facet.key, value, box.checked ? "is" : ""),
     });
     const count = element("span", { class: "count" });
     const line = element("label", { "data-value": value }, box, element("span", { class: "value", dir: "auto" }, value), count);
     const update = (number) => {
       box.checked = Gallery.state.filters.get(facet.key)?.has(value) ?? false;
       count.textContent = format.number(number);
+      const isLeftOut = Gallery.state.nots.get(facet.key)?.has(value) ?? false;
+      line.classList.toggle("left-out", isLeftOut);
       line.classList.toggle("none", number === 0 && !box.checked);
     };
     return { line, update };
@@ -31,7 +34,7 @@
       };
       return { set, update };
     });
-    const clear = element("button", { class: "quiet clear", type: "button", click: () => Gallery.change({ filters: new Map(), text: "" }) }, "Clear");
+    const clear = element("button", { class: "quiet clear", type: "button", click: Gallery.clearFilters }, "Clear");
     const wide = window.matchMedia("(min-width: 60rem)");
     const body = element("details", { open: wide.matches }, element("summary", {}, "Filters"), clear, groups.map(({ set }) => set));
     wide.addEventListener("change", () => {
@@ -41,9 +44,15 @@
     sidebar.hidden = !facets.length;
     const update = () => {
       groups.forEach((group) => group.update());
-      clear.hidden = !Gallery.state.filters.size && !Gallery.state.text;
+      clear.hidden = !Gallery.state.filters.size && !Gallery.state.nots.size && !Gallery.state.text;
     };
-    Gallery.onChange((changed) => (changed.includes("filters") || changed.includes("text")) && update());
+    Gallery.onChange((changed) => ["filters", "nots", "text"].some((key) => changed.includes(key)) && update());
+    // Once judging rests: each pass looks at every job.
+    let timer = 0;
+    Gallery.onJudged(() => {
+      clearTimeout(timer);
+      timer = setTimeout(update, JUDGED_MS);
+    });
     update();
   };
 }

@@ -2,17 +2,18 @@
 // What the user has chosen. It stands in the address too, so a reload or a bookmark brings it back.
 
 {
-  const FILTER = "f.";
-  const TEXTS = { view: "", text: "", rows: "", columns: "", job: "" };
+  // Chosen values of a filter, and those that are not wanted.
+  const LISTS = { "f.": "filters", "n.": "nots" };
+  const TEXTS = { view: "", text: "", rows: "", columns: "", sort: "", size: "", stack: "", job: "" };
   const listeners = [];
 
   const read = () => {
-    const state = { ...TEXTS, filters: new Map() };
+    const state = { ...TEXTS, filters: new Map(), nots: new Map() };
     for (const [key, value] of new URLSearchParams(location.hash.slice(1))) {
       if (Object.hasOwn(TEXTS, key)) state[key] = value;
-      else if (key.startsWith(FILTER)) {
-        const name = key.slice(FILTER.length);
-        state.filters.set(name, (state.filters.get(name) ?? new Set()).add(value));
+      else if (key.slice(0, 2) in LISTS) {
+        const [chosen, name] = [state[LISTS[key.slice(0, 2)]], key.slice(2)];
+        chosen.set(name, (chosen.get(name) ?? new Set()).add(value));
       }
     }
     return state;
@@ -21,7 +22,9 @@
   const write = (state) => {
     const found = new URLSearchParams();
     for (const key of Object.keys(TEXTS)) if (state[key]) found.append(key, state[key]);
-    for (const [name, values] of state.filters) for (const value of values) found.append(FILTER + name, value);
+    for (const [start, list] of Object.entries(LISTS)) {
+      for (const [name, values] of state[list]) for (const value of values) found.append(start + name, value);
+    }
     return `#${found}`;
   };
 
@@ -41,18 +44,29 @@
 
   Gallery.onChange = (listener) => listeners.push(listener);
 
-  // Choose or give up one value of a filter.
-  Gallery.toggleFilter = (name, value, chosen) => {
-    const filters = new Map(Gallery.state.filters);
-    const values = new Set(filters.get(name));
+  const changed = (map, name, value, chosen) => {
+    const found = new Map(map);
+    const values = new Set(found.get(name));
     if (chosen) values.add(value);
     else values.delete(value);
-    if (values.size) filters.set(name, values);
-    else filters.delete(name);
-    Gallery.change({ filters });
+    if (values.size) found.set(name, values);
+    else found.delete(name);
+    return found;
   };
 
-  const shown = (state, key) => (key === "filters" ? write({ ...TEXTS, filters: state.filters }) : state[key]);
+  // Choose one value of a filter ("is"), leave it out ("not"), or give it up ("").
+  Gallery.chooseValue = (name, value, how) => {
+    const { filters, nots } = Gallery.state;
+    Gallery.change({ filters: changed(filters, name, value, how === "is"), nots: changed(nots, name, value, how === "not") });
+  };
+
+  Gallery.clearFilters = () => Gallery.change({ filters: new Map(), nots: new Map(), text: "" });
+
+  // What a saved view keeps: everything but the open image.
+  Gallery.currentView = () => write({ ...Gallery.state, job: "" });
+
+  const EMPTY = { ...TEXTS, filters: new Map(), nots: new Map() };
+  const shown = (state, key) => (key in TEXTS ? state[key] : write({ ...EMPTY, [key]: state[key] }));
 
   // Back, Forward, or another address: what stays the same keeps its place.
   window.addEventListener("hashchange", () => {

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.openai import batch_results
-from tasks.backends.openai.batch_api import BatchLine
-from tasks.backends.openai.gathering import BatchGatherer
+from tasks.backends.client.batches import results
+from tasks.backends.client.batches.gathering import BatchGatherer
+from tasks.backends.client.batches.service import BatchLine
 from tasks.core.clock import Clock
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
@@ -142,7 +142,7 @@ async def test_passing_failures_go_into_another_batch(fault: str, out: Path, pro
 
 async def test_a_full_queue_is_waited_for(out: Path, provider: OpenAIBatches, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a batch is given back for want of room, that is none of its jobs' attempts, and costs nothing."""
-    monkeypatch.setattr(batch_results, "ROOM_PAUSE_S", 1.0)
+    monkeypatch.setattr(results, "ROOM_PAUSE_S", 1.0)
     provider.break_("batch_failed_tokens", 5)
     counts = await run(out, provider, 3, max_attempts=2)
     assert (counts.succeeded, counts.cost_micros, provider.requests["images"]) == (3, 3 * COST_MICROS, 3)

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.backends.openai.batch_api import BatchApi, BatchLine
+from tasks.backends.client.batches.service import BatchLine
+from tasks.backends.openai.batch_api import BatchApi
 from tasks.backends.openai.batch_backend import OpenAIBatchBackend
 from tests.support.fakes.backends import open_backend
 from tests.support.fakes.openai_batches import OpenAIBatches, instance

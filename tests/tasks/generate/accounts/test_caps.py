@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,17 @@ from typing import Any
 import pytest
 
 from tasks.core.caps.cap import CapSettings
-from tasks.core.errors import Transient
+from tasks.core.errors import BatchStopped, Transient
+from tasks.core.paths import get_state_folder
 from tasks.core.settings import Settings
 from tasks.generate.jobs import generate_range
 from tasks.ledger.accounts.caps import source
+from tasks.ledger.accounts.place import FILE_NAME
+from tasks.ledger.lock import lock_folder
 from tasks.usage.caps import list_caps
-from tests.support.factories import FakeClock, make_job
+from tests.support.factories import START_US, FakeClock, make_job
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
-from tests.support.scripted_batch import EVERYTHING, open_scripted
+from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted
 
 PRICE_USD = PRICE_MICROS / 1e6
 DAY_S = 86_400
@@ -141,3 +146,58 @@ async def test_an_unknown_price_meets_no_cap_on_dollars(machine: Machine, caps: 
     backend = ScriptedBackend(price_micros=None)
     assert "set price_usd" in await machine.run("a", backend, 2)
     assert backend.billed.total() == 0
+
+
+def leave_charges(machine: Machine, name: str, jobs: Sequence[int]) -> None:
+    """Leave charges of attempts that are in flight, as a run does that is killed before it wrote their intents."""
+    batch = str(ledger(machine.folder / name, "SELECT batch FROM batch_identity")[0][0])
+    with closing(sqlite3.connect(get_state_folder() / FILE_NAME)) as db, db:
+        rows = [
+            (batch, make_job(number).job_id, 1, "dead", "open", "", "sketch", "", PRICE_MICROS, 1, START_US)
+            for number in jobs
+        ]
+        db.executemany(f"INSERT INTO charges VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        for table in ("cap_totals", "spending"):
+            more = (len(rows) * PRICE_MICROS, len(rows))
+            db.execute(f"UPDATE {table} SET micros = micros + ?, images = images + ?", more)
+
+
+async def test_what_a_killed_run_never_sent_comes_back(machine: Machine, caps: list[CapSettings]) -> None:
+    """Another batch that meets a full cap asks the dead one's ledger: what is not in it never left."""
+    caps.append(CapSettings(usd=PRICE_USD * 10, per="day"))
+    await machine.run("a", ScriptedBackend(), 2)
+    leave_charges(machine, "a", range(2, 10))
+    backend = ScriptedBackend()
+    assert await machine.run("b", backend, 20)
+    assert backend.billed.total() == 8
+    [cap] = await machine.read()
+    assert (cap["spent"], cap["reserved"]) == (pytest.approx(PRICE_USD * 10), 0)
+
+
+async def test_nothing_comes_back_while_its_run_may_live(machine: Machine, caps: list[CapSettings]) -> None:
+    """A batch whose folder is locked keeps what it has reserved, and so does one whose ledger is gone."""
+    caps.append(CapSettings(usd=PRICE_USD * 10, per="day"))
+    await machine.run("a", ScriptedBackend(), 2)
+    leave_charges(machine, "a", range(2, 10))
+    backend = ScriptedBackend()
+    with lock_folder(machine.folder / "a"):
+        assert await machine.run("b", backend, 20)
+    (machine.folder / "a").rename(machine.folder / "moved")
+    assert await machine.run("b", backend, 20)
+    assert backend.billed.total() == 0
+    [cap] = await machine.read()
+    assert cap["reserved"] == pytest.approx(PRICE_USD * 8)
+
+
+async def test_an_attempt_in_flight_counts_once_over_runs(machine: Machine, caps: list[CapSettings]) -> None:
+    """A run that stops leaves it at its most; the run that collects its image settles it at what it cost."""
+    caps.append(CapSettings(usd=PRICE_USD * 10, per="day"))
+    backend = ScriptedBackend(most_micros=PRICE_MICROS * 2)
+    backend.on_wait["a-0"].append(BatchStopped("ledger", "the ledger is away"))
+    assert await machine.run("a", backend, 1)
+    [cap] = await machine.read()
+    assert cap["reserved"] == pytest.approx(PRICE_USD * 2)
+    assert await machine.run("a", backend, 1) == ""
+    [cap] = await machine.read()
+    assert (cap["spent"], cap["reserved"]) == (PRICE_USD, 0)
+    assert backend.billed.total() == 1

@@ -10,11 +10,14 @@ import httpx
 import pytest
 
 from tasks.core.clock import Clock
+from tasks.core.errors import OutputError
+from tasks.ledger.database import connect
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.verdicts import count_verdicts, find_rejected, read_verdicts
 from tasks.report.gallery.build import write_gallery
+from tasks.report.review.app import ReviewSession, build_app
 from tasks.report.review.judging import Judge
-from tasks.report.review.server import ReviewSession, build_app
+from tasks.report.review.server import serve_review
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import FakeClock, make_job
 from tests.tasks.report.gallery.batches import failed, write_batch
@@ -56,11 +59,12 @@ async def visitor(out: Path) -> AsyncIterator[Visitor]:
             judge=Judge(engine, clock),
             reviewer="ann",
             port=PORT,
+            token="t" * 32,
             files=frozenset(gallery.files() | images),
         )
 
-        async def read() -> list[dict[str, Any]]:
-            return [dict(row) for row in await read_verdicts(engine)]
+        async def read(since_us: int) -> list[dict[str, Any]]:
+            return [dict(row) for row in await read_verdicts(engine, since_us=since_us)]
 
         transport = httpx.ASGITransport(build_app(session, read))
         async with httpx.AsyncClient(transport=transport, base_url=session.origin) as http:
@@ -138,3 +142,23 @@ async def test_the_last_word_counts_and_nothing_is_lost(visitor: Visitor, out: P
     async with open_ledger(out) as engine:
         assert await count_verdicts(engine) == {"pick": 0, "reject": 1}
         assert await find_rejected(engine) == [one]
+
+
+async def test_a_read_only_ledger_is_told_before_anything_is_made(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verdicts would be lost; so no page is served, and no thumbnail written."""
+    await write_batch(out, [(JOBS[0], None)])
+    before = {path.name for path in out.rglob("*")}
+    monkeypatch.setattr(connect, "is_writable", lambda _: False)
+    with pytest.raises(OutputError, match="may only be read"):
+        await serve_review(OutputFolder(out), port=0, reviewer="ann", ready=pytest.fail)
+    assert {path.name for path in out.rglob("*")} == before
+
+
+async def test_the_page_asks_for_what_is_new(visitor: Visitor) -> None:
+    """Since an instant only; what is none is refused."""
+    await visitor.judge({"job_id": JOBS[0].job_id, "verdict": "pick"})
+    await visitor.judge({"job_id": JOBS[1].job_id, "verdict": "pick"})
+    last = (await visitor.get("verdicts")).json()["verdicts"][-1]
+    assert (await visitor.get(f"verdicts?since={last['at_us']}")).json()["verdicts"] == [last]
+    for text in ("x", "-1", "9" * 19):
+        assert (await visitor.get(f"verdicts?since={text}")).status_code == 422

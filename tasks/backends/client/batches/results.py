@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from tasks.backends.client.answers import parse_json_bytes
 from tasks.backends.client.payloads import MOST_ANSWER_BYTES
-from tasks.backends.client.refusals import find_codes, is_moderation, is_out_of_credit
-from tasks.backends.openai.answer import ImageAnswer, parse_image_answer
-from tasks.backends.openai.api import build_moderation_error, read_error
 from tasks.core.errors import JobError, NoRoom, Rejected, Transient
-from tasks.core.values import parse_count
 
-EXPIRED = "batch_expired"
-CANCELLED = "batch_cancelled"
 # OpenAI limits the tokens that are queued for a model, over all batches of an organisation.
 COME_LATER = frozenset({"token_limit_exceeded", "rate_limit_exceeded"})
 """Codes of a batch that was not begun because too much is queued already; nothing is billed."""
@@ -40,17 +31,23 @@ class BatchResults:
             with path.open("rb") as file:
                 # A line is one image at most; a longer one is read in parts, none of which is a line.
                 while line := file.readline(MOST_ANSWER_BYTES):
-                    if name := _parse_object(line).get("custom_id"):
+                    parsed = _parse_object(line)
+                    # OpenAI names a line by its custom_id, Google by its key.
+                    if name := parsed.get("custom_id") or parsed.get("key"):
                         self._places[str(name)] = (path, place)
                     place += len(line)
         self._unread = set(self._places)
 
-    def answer(self, custom_id: str) -> ImageAnswer:
-        """Return the answer to a line.
+    def names(self) -> frozenset[str]:
+        """The names of the lines that it has."""
+        return frozenset(self._places)
+
+    def read_line(self, custom_id: str) -> dict[str, Any]:
+        """Return the object of a line.
 
         Raises:
-            JobError: It ended without an image; its type says whether another attempt may help, and its cost is 0
-                where the batch says that the request was not done.
+            JobError: There is none; its type says whether another attempt may help, and its cost is 0 where the batch
+                says that nothing was done.
         """
         # A batch that failed as a whole, or expired before its turn, has no line for the job.
         if custom_id not in self._places:
@@ -60,7 +57,7 @@ class BatchResults:
             file.seek(place)
             line = file.readline(MOST_ANSWER_BYTES)
         self._unread.discard(custom_id)
-        return _parse_line(_parse_object(line))
+        return _parse_object(line)
 
     def all_read(self) -> bool:
         """True if it has lines, and each was read."""
@@ -98,32 +95,3 @@ def _find_problem(errors: Any) -> Mapping[str, Any]:
     listed = errors.get("data") if isinstance(errors, dict) else None
     first = listed[0] if isinstance(listed, list) and listed else None
     return first if isinstance(first, dict) else {}
-
-
-def _parse_line(line: Mapping[str, Any]) -> ImageAnswer:
-    response, error = line.get("response"), line.get("error")
-    if not isinstance(response, dict):
-        raise _build_undone_error(error if isinstance(error, dict) else {})
-    body = response.get("body")
-    # The line's own status is that of the request inside the batch, not that of the batch.
-    if response.get("status_code") != httpx.codes.OK:
-        raise _build_failure(response, body if isinstance(body, dict) else {})
-    return parse_image_answer(body, json.dumps(body).encode(), "application/json")
-
-
-def _build_undone_error(error: Mapping[str, Any]) -> JobError:
-    """A request that the batch has not done; only done ones are billed (OpenAI's batch guide, read 2026-11)."""
-    words = str(error.get("message") or "the batch has not done it")
-    if error.get("code") == EXPIRED:
-        return Transient(words, kind="expired")
-    return JobError(words, kind="canceled" if error.get("code") == CANCELLED else None)
-
-
-def _build_failure(response: Mapping[str, Any], body: Mapping[str, Any]) -> JobError:
-    status, error, codes = parse_count(response.get("status_code"), most=999) or 0, read_error(body), find_codes(body)
-    words = " ".join(str(error.get("message") or f"status {status}").split())
-    if is_moderation(words, codes):
-        return build_moderation_error(error, words)
-    # An empty account is not this job's fault: its next attempt stops the batch, unless somebody has paid meanwhile.
-    is_passing = status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR
-    return Transient(words) if is_passing or is_out_of_credit(words, codes) else Rejected(words)

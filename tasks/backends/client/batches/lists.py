@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import httpx
 
-from tasks.backends.openai.batch_api import BatchApi, may_be_since
+from tasks.backends.client.batches.service import BatchService, may_be_since
 from tasks.core.clock import Clock
 from tasks.core.errors import Ambiguous
 from tasks.core.retry import retry_look
@@ -29,9 +29,12 @@ class _Look:
 class BatchList:
     """Looks at the list together for all jobs that ask; usable inside one event loop."""
 
-    def __init__(self, api: BatchApi, *, clock: Clock) -> None:
-        """Look at nothing yet."""
+    def __init__(
+        self, api: BatchService, *, clock: Clock, read_names: Callable[[dict[str, Any]], Awaitable[frozenset[str]]]
+    ) -> None:
+        """Look at nothing yet; `read_names` gives the names of a batch's lines."""
         self._api = api
+        self._read_names = read_names
         self._clock = clock
         self._names: dict[str, frozenset[str]] = {}
         """Names of a batch's lines, by its id; they never change."""
@@ -70,6 +73,6 @@ class BatchList:
         listed: list[dict[str, Any]] = await ask(self._api.created_since, since)
         for batch in listed:
             if batch["id"] not in self._names:
-                names: frozenset[str] = await ask(self._api.custom_ids, str(batch["input_file_id"]))
+                names: frozenset[str] = await ask(self._read_names, batch)
                 self._names[batch["id"]] = names
         return _Look(begun_s=begun_s, since=since, batches=listed)

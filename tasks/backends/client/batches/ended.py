@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.openai.batch_api import ENDED, BatchApi
-from tasks.backends.openai.batch_results import BatchResults
+from tasks.backends.client.batches.results import BatchResults
+from tasks.backends.client.batches.service import ENDED, BatchService
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped, JobError, OutputGone
 from tasks.core.retry import retry_look
@@ -21,7 +21,9 @@ from tasks.core.retry import retry_look
 class EndedBatches:
     """Results of batches, by their ids; usable inside one event loop."""
 
-    def __init__(self, api: BatchApi, *, clock: Clock, poll_s: float, explain: Callable[[BaseException], str]) -> None:
+    def __init__(
+        self, api: BatchService, *, clock: Clock, poll_s: float, explain: Callable[[BaseException], str]
+    ) -> None:
         """Wait for nothing yet; `poll_s` lie between two looks, `explain` writes an error without secrets."""
         self._api = api
         self._clock = clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from tasks.backends.openai.batch_api import BatchLine
+from tasks.backends.client.batches.service import BatchLine
 
 
 class BatchGatherer:
