@@ -7,6 +7,8 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from flows.cli_support.places import spread_places
+
 GROUPS = {
     "Run": ("init", "try", "plan", "run", "resume", "reroll"),
     "Look": ("status", "show", "gallery", "review", "pick", "score", "export"),
@@ -20,6 +22,7 @@ class SingleUseCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse as usual, after a look for texts with a leading dash and for repetitions."""
+        args = spread_places(self, ctx, args)
         _refuse_dashed_text(self, ctx, args)
         _refuse_repeated_options(self, ctx, args)
         return super().parse_args(ctx, args)

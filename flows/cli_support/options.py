@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_support import completion
-from flows.cli_support.values import expand_path, in_range
+from flows.cli_support.values import expand_path, expand_paths, in_range
 from tasks.core.money import MOST_USD
 from tasks.core.records import RunnerKind
 
@@ -162,6 +162,18 @@ Replace = Annotated[
         "--replace",
         help="Use a manifest that has no row of the batch in DIR. The batch's rows leave the table, their files stay.",
     ),
+]
+Reuse = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reuse",
+        metavar="DIR",
+        help="Take over what other batches have made instead of paying again: folders, patterns such as 'runs/*', buckets.",
+        callback=expand_paths,
+    ),
+]
+ReuseAnySalt = Annotated[
+    bool, typer.Option("--reuse-any-salt", help="Take over images of another salt too. Their seeds differ.")
 ]
 ID_OPTION = typer.Option(
     "--id",

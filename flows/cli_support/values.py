@@ -45,6 +45,11 @@ def expand_path(value: Any) -> Any:
     return Path(expanded) if isinstance(value, Path) else expanded
 
 
+def expand_paths(values: list[str] | None) -> list[str] | None:
+    """As `expand_path`, for an option of several paths; none of them means that it was not given."""
+    return [expand_path(value) for value in values] if values else None
+
+
 def read_switches(given: Any, settings: Settings) -> ReadOptions:
     """Options for reading a manifest: the command line's over the configuration's.
 

@@ -21,6 +21,8 @@ class PlanSwitches:
     budget: options.Budget = None
     salt: options.Salt = ""
     replace: options.Replace = False
+    reuse: options.Reuse = None
+    reuse_any_salt: options.ReuseAnySalt = False
     ignore_columns: options.IgnoreColumns = None
     prompt_column: options.PromptColumn = None
     literal: options.Literal = False
@@ -53,6 +55,7 @@ def command(given: PlanSwitches) -> None:
     from tasks.plan.planner import PlanOptions
     from tasks.plan.preview import format_preview, preview_plan
     from tasks.plan.refusals import check_preview
+    from tasks.reuse.options import build_reuse_options
     from tasks.store.output import parse_output
     from tasks.usage.caller import resolve_caller
 
@@ -67,6 +70,7 @@ def command(given: PlanSwitches) -> None:
             budget_usd=given.budget,
             today=datetime.now(UTC).date(),
             caller=resolve_caller(os.environ),
+            reuse=build_reuse_options(settings, given.reuse, any_salt=given.reuse_any_salt),
         )
     print(dump_json(record) if given.json else escape_lines("\n".join(format_preview(record))))
     # Last, so that the preview is on the screen when the exit status says that the run would be refused.

@@ -42,6 +42,8 @@ class ResumeOptions:
     retry_held: options.RetryHeld = False
     missing: options.Missing = False
     reread: options.Reread = False
+    reuse: options.Reuse = None
+    reuse_any_salt: options.ReuseAnySalt = False
     trust_ledger: options.TrustLedger = False
     only: options.Only = None
     backend: options.OtherBackend = None

@@ -24,6 +24,8 @@ class RunOptions:
     retry_failed: options.RetryFailed = False
     retry_held: options.RetryHeld = False
     replace: options.Replace = False
+    reuse: options.Reuse = None
+    reuse_any_salt: options.ReuseAnySalt = False
     ignore_columns: options.IgnoreColumns = None
     prompt_column: options.PromptColumn = None
     literal: options.Literal = False

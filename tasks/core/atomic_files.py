@@ -46,6 +46,25 @@ def replace_atomically(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def link_atomically(path: Path, source: Path) -> Iterator[Path]:
+    """As `replace_atomically`, but the temporary name is another name of the file `source`: a hard link.
+
+    Raises:
+        OSError: The link, the folder or the rename failed. Another disk and another owner's file take no link.
+    """
+    _make_folder(path.parent)
+    temporary = make_temporary_name(path.parent)
+    os.link(source, temporary)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        # Renaming one name of a file over another name of it does nothing, and leaves both.
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+@contextmanager
 def replace_folder_atomically(path: Path) -> Iterator[Path]:
     """A new folder beside `path` for the block to fill with files and folders; it becomes `path` when the block succeeds.
 

@@ -13,6 +13,8 @@ from typing import Any
 
 SEED_SPACE = 2**31
 """Derived seeds lie in 0..2^31-1: every provider's seed field takes them."""
+SEEDS = 2**63
+"""Seeds of rows lie below; the samples of the last one begin at 0 again."""
 
 
 def normalize_prompt(prompt: str) -> str:

@@ -103,6 +103,15 @@ def expand_home(text: str) -> str:
     return expanded
 
 
+def make_whole(place: str, base: Path) -> str:
+    """The path as any folder understands it, from `base` on; URLs stay as they are.
+
+    Raises:
+        InputError: `~` stands for a home folder that nobody knows.
+    """
+    return place if "://" in place else str(base / expand_home(place))
+
+
 def require_folder(out: Path) -> None:
     """Pass for a folder, and for a path where one can be made.
 

@@ -1,8 +1,7 @@
 """The nouns of a batch, in the order the data passes through them.
 
-A manifest row becomes a `Prompt`, a `Prompt` becomes one or more `Job`s, the provider's side of a
-paid call is a `Prediction`, its bytes become a `StoredImage`; `Counts` is what people are told.
-Imports nothing but the standard library, so every module may import it.
+A manifest row becomes a `Prompt`, a `Prompt` becomes one or more `Job`s, the provider's side of a paid call is a
+`Prediction`, its bytes become a `StoredImage`; `Counts` is what people are told. Imports the standard library only.
 """
 
 from __future__ import annotations
@@ -240,6 +239,7 @@ class Counts:
     held: int = 0
     rerouted: int = 0
     """Jobs that another backend has taken over from the one that was asked first."""
+    reused: int = 0  # images that another batch made; they cost nothing here
     duplicates: int = 0
     """Jobs whose row's content stands earlier in the manifest too."""
     unwanted: int = 0

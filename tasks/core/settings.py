@@ -24,7 +24,7 @@ from pydantic import (
 
 from tasks.core.caps.cap import CapSettings, check_caps
 from tasks.core.database import check_database_url, hide_password
-from tasks.core.paths import get_state_folder
+from tasks.core.paths import get_state_folder, make_whole
 from tasks.core.presets import expand_preset
 from tasks.core.presets.workflows import embed_workflow
 from tasks.core.records import RunnerKind
@@ -194,6 +194,10 @@ class Settings(_Section):
     runner: RunnerSettings = RunnerSettings()
     stop: StopSettings = StopSettings()
     usage: UsageSettings = UsageSettings()
+    reuse: list[str] = Field(
+        default_factory=list, description="folders, globs and buckets whose images are taken over instead of made again"
+    )
+    reuse_any_salt: bool = Field(False, description="take over images of another salt too")
     ledger: LedgerUrl | None = Field(None, description="PostgreSQL database; null: SQLite in the output folder")
     caps: list[CapSettings] = Field(default_factory=list, description="the most of all batches in a day or month")
     caps_database: LedgerUrl | None = Field(
@@ -250,7 +254,9 @@ def load_settings(path: Path | None) -> Settings:
     settings = read_yaml(path, Settings, missing="there is no such configuration file; `imagen init` writes one")
     # Set behind pydantic's back: the file's name is no setting, and must not be read from one.
     settings._file = str(path)  # noqa: SLF001  its own module
-    return _embed_workflows(settings, path)
+    # From the file's folder on: a night starts in another one.
+    places = [make_whole(place, path.absolute().parent) for place in settings.reuse]
+    return _embed_workflows(settings.model_copy(update={"reuse": places}) if places else settings, path)
 
 
 def _embed_workflows(settings: Settings, path: Path) -> Settings:

@@ -17,7 +17,7 @@ from tasks.core.settings import Settings
 PLACE_KEYS = frozenset({"path", "cluster", "delivery_hosts", "rest_path", "model", "sink", "address", "host"})
 PLACE_ENDINGS = ("_env", "_url", "_base", "_path", "_dir", "_folder", "_hosts")
 PLACE_MARKS = ("://", "{env:", "/", "\\", "~")
-PARTS = ("backends", "usage", "runner", "output")
+PARTS = ("backends", "usage", "runner", "output", "reuse")
 MOST_SHOWN = 5
 Reach = tuple[str, str]
 """A setting and its value, such as `api_base` and an address."""
@@ -60,7 +60,9 @@ def find_strange_settings(settings: Settings, own: Settings, parts: Collection[s
         # not its service.
         if len(reaches) > 1 and not any(reaches <= known for known in mine):
             yield from (f"backends.{name}.{key}: {value}" for key, value in sorted(reaches) if key != "type")
-    for section in set(parts) - {"backends"}:
+    if "reuse" in parts:
+        yield from (f"reuse: {place}" for place in settings.reuse if place not in own.reuse)
+    for section in set(parts) - {"backends", "reuse"}:
         known = {reach for each in (own, Settings()) for reach in _find_reaches(_dump(each, section))}
         yield from (
             f"{section}.{key}: {value}" for key, value in sorted(_find_reaches(_dump(settings, section)) - known)
@@ -103,4 +105,6 @@ def _hash(settings: Settings) -> str:
     if settings.output.signing is not None:
         names.append("output")
     sections = {section: sorted(_find_reaches(_dump(settings, section))) for section in names}
-    return hash_text(to_canonical_json([reaches, sections]))
+    # No word of it where nothing is reused: settings that were trusted before stay so.
+    reused = [sorted(settings.reuse)] if settings.reuse else []
+    return hash_text(to_canonical_json([reaches, sections, *reused]))

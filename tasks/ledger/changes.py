@@ -186,7 +186,7 @@ def _update_job(*names: str, **fixed: Any) -> Update:
     return update(jobs).where(mine).values({name: bindparam(name) for name in names} | fixed)
 
 
-def _sum_attempt_costs() -> ScalarSelect[Any]:
+def sum_attempt_costs() -> ScalarSelect[Any]:
     """Sum of the job's attempt costs; NULL if one is unknown."""
     # SQL's SUM skips NULLs and would show a part as the whole cost.
     known = case((func.count() > func.count(attempts.c.cost_micros), null()), else_=func.sum(attempts.c.cost_micros))
@@ -230,7 +230,7 @@ _STATEMENTS: dict[Change, Insert | Update] = {
         state=JobState.SUCCEEDED,
         error_kind=None,
         error_message=None,
-        cost_micros=_sum_attempt_costs(),
+        cost_micros=sum_attempt_costs(),
     ),
-    Change.JOB_FAILED: _update_job("state", "completed_at_us", *_END, cost_micros=_sum_attempt_costs()),
+    Change.JOB_FAILED: _update_job("state", "completed_at_us", *_END, cost_micros=sum_attempt_costs()),
 }

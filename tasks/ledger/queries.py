@@ -80,6 +80,8 @@ async def count_jobs(engine: AsyncEngine) -> Counts:
     [(duplicates,)] = await fetch_rows(engine, repeats)
     moved = select(func.count()).select_from(jobs).where(mine & jobs.c.rerouted_from.is_not(None))
     [(rerouted,)] = await fetch_rows(engine, moved)
+    taken = select(func.count()).select_from(jobs).where(mine & jobs.c.reused_from.is_not(None))
+    [(reused,)] = await fetch_rows(engine, taken)
     stale = select(func.count()).select_from(jobs).where(mine & (jobs.c.state == JobState.PLANNED) & ~is_wanted())
     [(unwanted,)] = await fetch_rows(engine, stale)
     [(cost, unknown)] = await fetch_rows(engine, money)
@@ -88,6 +90,7 @@ async def count_jobs(engine: AsyncEngine) -> Counts:
         total=sum(by_state.values()),
         duplicates=duplicates,
         rerouted=rerouted,
+        reused=reused,
         unwanted=unwanted,
         errors={kind: number for kind, number in errors},  # noqa: C416  rows are not pairs to mypy
         cost_micros=int(cost),

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from tasks.core.caps.periods import TimeZone
 from tasks.core.errors import ConfigError, ImagenError
-from tasks.core.paths import expand_home, get_default_out, locate_config
+from tasks.core.paths import expand_home, get_default_out, locate_config, make_whole
 from tasks.core.yaml_file import explain_setting, read_yaml
 from tasks.runs.checks import check_request
 from tasks.runs.request import DATE, RunRequest
@@ -101,6 +101,8 @@ class Schedule(RunRequest):
             # Runs are started in a folder of the server's choosing, so every path has to be whole.
             if isinstance(values[path], str | Path) and parse_bucket_url(str(values[path])) is None:
                 values[path] = str(Path(expand_home(str(values[path]))).absolute())
+        if isinstance(values.get("reuse"), list):
+            values["reuse"] = [make_whole(str(place), Path.cwd()) for place in values["reuse"]]
         return values
 
     def request(self) -> RunRequest:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.core.identity import derive_seed, normalize_prompt
+from tasks.core.identity import SEEDS, derive_seed, normalize_prompt
 from tasks.core.records import Job, Prompt, ReferenceImage
 from tasks.core.settings import BackendSettings, Settings
-
-SEEDS = 2**63
-"""Seeds lie below; the samples of the last one begin at 0 again."""
 
 
 def build_content(

@@ -22,6 +22,8 @@ from tasks.manifest.reading import describe_columns
 from tasks.plan.cap_room import Share, Shares, find_room, format_room
 from tasks.plan.check import PlanReport, check_manifest
 from tasks.plan.planner import Planner, PlanOptions, plan_manifest
+from tasks.plan.reuse import NOTHING_REUSABLE, format_reuse, preview_reuse
+from tasks.reuse.options import NO_REUSE, ReuseOptions
 from tasks.store.output import Output
 
 LOOKUP_JOBS = 500  # ids in one statement: some SQLite builds take no more than 999 values
@@ -36,6 +38,8 @@ class Known:
     """By the whole batch, as its budget counts it: known costs, and what attempts of unknown cost may have cost."""
     ended_shares: Shares = field(default_factory=dict)
     """Those of the manifest's jobs that have ended, by backend and model."""
+    ended_ids: frozenset[str] = frozenset()
+    """Those of them that have ended or are in flight: none of these is taken from elsewhere."""
     cap_micros: int | None = None
     """The batch's budget so far, which a run keeps that is given none."""
     dropped: int = 0
@@ -56,6 +60,7 @@ def preview_plan(
     budget_usd: float | None = None,
     today: date,
     caller: str = "",
+    reuse: ReuseOptions = NO_REUSE,
 ) -> dict[str, Any]:
     """The plan as programs read it. Writes nothing.
 
@@ -65,7 +70,10 @@ def preview_plan(
     """
     report = check_manifest(manifest, settings, options)
     known = asyncio.run(_read_known(manifest, settings, options, out)) if has_ledger(out.home) else Known()
-    to_do = _subtract_shares(report.shares, known.ended_shares)
+    taken = NOTHING_REUSABLE
+    if reuse.patterns:
+        taken = asyncio.run(preview_reuse(manifest, settings, options, out, reuse=reuse, ended=known.ended_ids))
+    to_do = _subtract_shares(_subtract_shares(report.shares, known.ended_shares), taken.shares)
     to_do_micros, to_do_unpriced = (
         sum(getattr(share, name) for share in to_do.values()) for name in ("micros", "unpriced")
     )
@@ -79,7 +87,10 @@ def preview_plan(
         "done": known.states["succeeded"],
         "failed": known.states["failed"],
         "held": known.states["held"],
-        "to_do": report.jobs - known.ended,
+        "to_do": report.jobs - known.ended - taken.images,
+        "reused": taken.images,
+        "reused_from": dict(taken.sources),
+        "reuse_saves_usd": to_usd(taken.saves_micros),
         "estimate_usd": to_usd(report.estimate_micros),
         "to_do_usd": to_usd(to_do_micros),
         "unpriced": report.unpriced,
@@ -88,9 +99,9 @@ def preview_plan(
         **_compute_budget(known, budget_usd, to_do_micros, to_do_unpriced),
         "caps": asyncio.run(find_room(settings, to_do, caller, now_us=Clock().now_us())),
         "dropped": known.dropped,
-        "duration_s": round(_estimate_left_s(report, known), 1),
+        "duration_s": round(_estimate_left_s(report, known.ended + taken.images), 1),
         "columns": dict(report.columns),
-        "warnings": [*report.notes, *warn_of_old_prices(report.priced_on, today)],
+        "warnings": [*report.notes, *warn_of_old_prices(report.priced_on, today), *taken.warnings],
     }
 
 
@@ -129,6 +140,8 @@ def format_preview(record: dict[str, Any]) -> list[str]:
     if record["done"] or record["failed"] or record["held"] or record["spent_usd"]:
         counts = f"{record['done']} done, {record['failed']} failed, {record['held']} held"
         lines.append(f"already in {record['out']}: {counts}; {format_usd(record['spent_usd'])} spent so far")
+    if record["reused"]:
+        lines.append(format_reuse(record))
     if record["dropped"]:
         lines.append(
             f"{format_count(record['dropped'], 'image')} of the batch in {record['out']} would leave the table, because "
@@ -154,9 +167,9 @@ def _format_budget(record: dict[str, Any]) -> str:
     return f"{left}: not enough, a run would be refused before anything is sent"
 
 
-def _estimate_left_s(report: PlanReport, known: Known) -> float:
-    """The plan's duration, less the share that has ended."""
-    return report.duration_s * (report.jobs - known.ended) / report.jobs if report.jobs else 0.0
+def _estimate_left_s(report: PlanReport, ended: int) -> float:
+    """The plan's duration, less the share of the jobs that need no call."""
+    return report.duration_s * (report.jobs - ended) / report.jobs if report.jobs else 0.0
 
 
 async def _read_known(manifest: Manifest, settings: Settings, options: PlanOptions, out: Output) -> Known:
@@ -168,6 +181,7 @@ async def _read_known(manifest: Manifest, settings: Settings, options: PlanOptio
     from tasks.ledger.runs import get_last_run  # noqa: PLC0415
 
     states: Counter[str] = Counter()
+    ended_ids: set[str] = set()
     shares: defaultdict[tuple[str, str], Share] = defaultdict(Share)
     planner = Planner(settings, options, manifest)
     planned = (item.job for item in plan_manifest(manifest, settings, options))
@@ -175,6 +189,7 @@ async def _read_known(manifest: Manifest, settings: Settings, options: PlanOptio
         while chunk := list(islice(planned, LOOKUP_JOBS)):
             found = await get_known_states(engine, [job.job_id for job in chunk])
             states.update(found.values())
+            ended_ids |= {job_id for job_id, state in found.items() if state is not JobState.PLANNED}
             for job in chunk:
                 if found.get(job.job_id) in ENDED_STATES:
                     shares[job.backend, job.model].add(planner.backend(job.backend).estimate(job).cost_micros)
@@ -188,4 +203,5 @@ async def _read_known(manifest: Manifest, settings: Settings, options: PlanOptio
             dropped=max(0, paid - states.total() + states[JobState.PLANNED]),
             spent_micros=await sum_committed_micros(engine),
             ended_shares=shares,
+            ended_ids=frozenset(ended_ids),
         )

@@ -83,6 +83,7 @@ class Summary:
             **{state.value: getattr(counts, state.value) for state in JobState},
             "duplicates": counts.duplicates,
             "rerouted": counts.rerouted,
+            "reused": counts.reused,
             "unwanted": counts.unwanted,
             "images": counts.succeeded,
             "missing": self.missing,
@@ -183,8 +184,10 @@ def format_counts(record: dict[str, Any]) -> str:
     unknown = f" and {record['cost_unknown']} of unknown cost" if record["cost_unknown"] else ""
     # Images that were there before are not new, and the number would mislead.
     again = f", {record['generated']} of them new" if record["generated"] not in {None, record["images"]} else ""
+    # A summary of an older version has no such number.
+    reused = f", {record['reused']} reused from other batches for nothing" if record.get("reused") else ""
     return (
-        f"{record['images']} of {record['total']} images{again}; {record['failed']} failed, "
+        f"{record['images']} of {record['total']} images{again}{reused}; {record['failed']} failed, "
         f"{record['held']} held, {_count_left(record)} to do; {format_usd(record['cost_usd'])}{unknown}"
     )
 

@@ -8,6 +8,7 @@ from tasks.core.settings import BackendSettings, Settings, load_settings
 from tasks.core.trusted_settings import remember_settings, require_trusted_settings
 from tasks.ledger.database.location import LedgerPlace, locate_ledger
 from tasks.ledger.runs import RunRecord, parse_settings
+from tasks.reuse.options import build_reuse_options
 from tasks.runs.request import RunRequest
 from tasks.store.output import parse_output
 
@@ -50,7 +51,11 @@ def choose_settings_and_budget(
     inherited = None if before is None else before.start.budget_micros
     # A cap that was set once holds until another one is named: a resume without --budget must not be without one.
     budget_micros = inherited if request.budget_usd is None else to_cap_micros(request.budget_usd)
-    return override_settings(settings, request), budget_micros
+    chosen = override_settings(settings, request)
+    if request.reuse:
+        # A resume finds them in the ledger, and they are this user's own.
+        remember_settings(chosen)
+    return chosen, budget_micros
 
 
 def override_settings(settings: Settings, request: RunRequest) -> Settings:
@@ -64,8 +69,14 @@ def override_settings(settings: Settings, request: RunRequest) -> Settings:
     runner = settings.runner.model_copy(update={name: value for name, value in given.items() if value is not None})
     if runner.kind == "local" and (meaningless := [name for name in ("workers", "cluster") if given[name] is not None]):
         raise ConfigError(f"--{meaningless[0]}: the local runner has none; add --runner dask or --runner ray")
+    reuse = build_reuse_options(settings, request.reuse, any_salt=request.reuse_any_salt)
     return settings.model_copy(
-        update={"runner": runner, "backends": _override_concurrency(settings, request.concurrency)}
+        update={
+            "runner": runner,
+            "backends": _override_concurrency(settings, request.concurrency),
+            "reuse": list(reuse.patterns),
+            "reuse_any_salt": reuse.any_salt,
+        }
     )
 
 

@@ -16,6 +16,7 @@ from tasks.plan.fallback import move_to_backend
 from tasks.plan.planner import plan_manifest
 from tasks.plan.reroll import find_rejected_rerolls, write_reroll
 from tasks.runs.reopen import reopen_jobs
+from tasks.runs.reuse import reuse_images
 from tasks.runs.run import OpenRun, handed_over
 
 # Jobs whose cost is added up at a time; the sum needs no more than that in memory.
@@ -47,6 +48,9 @@ async def plan_run(run: OpenRun) -> Selection:
         await write_reroll(batch.engine, reroll, run=run.number, now_us=batch.clock.now_us())
     await reopen_jobs(run)
     selection = _select_jobs(run)
+    # A reroll asks for another image, and never for one that is there. Kept answers are read where they are.
+    if not rerolls and not request.reread:
+        selection = await reuse_images(batch, selection)
     # Before the first job is sent: a backend without a key must not be found out at job 500.
     for name in await find_open_backends(batch.engine, selection):
         require_ready(name, batch.backend(name))

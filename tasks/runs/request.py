@@ -94,6 +94,12 @@ class RunRequest(BaseModel):
         default=False,
         description="Use a manifest without any row of the batch: the batch's rows leave the table, their files stay.",
     )
+    reuse: list[str] | None = Field(
+        None,
+        description="Folders, globs and buckets of other batches: what they made is taken over for nothing. "
+        "Default: the configuration's; on a resume those of the last run.",
+    )
+    reuse_any_salt: bool = Field(default=False, description="Take over images of another salt too.")
     runner: RunnerKind | None = Field(
         None, description="local (this process), dask or ray (worker processes). Default: the configuration's."
     )
@@ -114,6 +120,14 @@ class RunRequest(BaseModel):
     rejected: bool = Field(
         default=False, description="Make every image once more that a review rejects and that has no reroll yet."
     )
+
+    @field_validator("reuse", mode="after")
+    @classmethod
+    def _name_places(cls, value: list[str] | None) -> list[str] | None:
+        """An option that was not given is none; an empty name would be this folder."""
+        if value and not all(place.strip() for place in value):
+            raise ValueError("a place is empty; is a variable in it not set?")
+        return value or None
 
     def get_day(self, start: datetime) -> str:
         """The day of an aware instant in the request's time zone, as `2026-11-26`."""

@@ -80,3 +80,17 @@ def test_a_plan_keeps_the_batchs_budget(planned: Cli) -> None:
     (planned.folder / "m.txt").write_text("a heron\na fox\nan owl\n")
     done = planned.run("plan", "m.txt", "--out", "capped")
     assert (done.returncode, "of the budget of $0.10" in done.stdout) == (3, True)
+
+
+def test_a_plan_counts_what_other_batches_have(planned: Cli) -> None:
+    """The words of a shell's pattern are places; what they have is neither to do nor paid, and fits the budget."""
+    (planned.folder / "m.txt").write_text("a heron\nan owl\n")
+    (planned.folder / "notes").mkdir()
+    done = planned.run("plan", "m.txt", "--budget", "0.05", "--reuse", "herons", "notes", "imagen.yaml")
+    assert (done.returncode, "to do: 1 image, $0.04" in done.stdout) == (0, True), done.stderr
+    assert "reused for nothing: 1 image" in done.stdout
+    assert "which saves $0.04" in done.stdout
+    record = planned.json("plan", "m.txt", "--reuse", "herons")
+    assert (record["reused"], record["reuse_saves_usd"], record["to_do_usd"]) == (1, 0.04, 0.04)
+    assert planned.run("plan", "--reuse", "herons", "notes").returncode == 2
+    assert "1 image," in planned.run("plan", "--reuse", "herons", "m.txt").stdout

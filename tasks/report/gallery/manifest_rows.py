@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.core.identity import derive_seed
+from tasks.core.identity import SEEDS, derive_seed
 from tasks.manifest.names import NAMES
-from tasks.plan.jobs import SEEDS
 from tasks.plan.reroll import REROLL_SALT
 
 _COLUMNS = {

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
 from urllib.parse import quote
 
 from tasks.core.atomic_files import replace_atomically, write_atomically
@@ -111,6 +112,19 @@ class OutputFolder:
     def has(self, name: str) -> bool:
         """True if it is a file."""
         return is_contained(name) and (self._path / name).is_file()
+
+    def find_file(self, name: str, *, size: int) -> Path | None:
+        """Where a file of this many bytes lies, for whoever links it; None where it is another one, or leads out of here."""
+        if not is_contained(name):
+            return None
+        try:
+            # Folders on the way may be links too, and lead to files that are none of the batch's.
+            path, home = (self._path / name).resolve(strict=True), self._path.resolve(strict=True)
+            found = path.lstat()
+        except (OSError, RuntimeError):  # the latter for links in a circle
+            return None
+        # A pipe would be waited for without end.
+        return path if path.is_relative_to(home) and S_ISREG(found.st_mode) and found.st_size == size else None
 
     async def names(self, folder: str) -> set[str]:
         """Whatever is no folder, leftovers of killed writers too."""
