@@ -23,6 +23,7 @@ Format = Annotated[
     ExportFormat,
     typer.Option(
         "--format",
+        metavar="FORM",  # its names are too long for 80 columns
         help="webdataset: tar shards. parquet: one file with the images inside. csv, jsonl: the table. "
         "card: README.md for the Hugging Face Hub. files: image files under names of your choice. "
         "geneval, t2i-compbench, dpg, wise, tifa, hpsv2: as that evaluation suite reads images.",
