@@ -30,6 +30,7 @@ from tasks.orchestration.run_log import log_run
 from tasks.orchestration.shards import generate_open_jobs
 from tasks.orchestration.states import build_flow_state
 from tasks.runs.checks import check_request
+from tasks.runs.gates import guard_images
 from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
 from tasks.runs.run import conclude_run, open_run
@@ -86,7 +87,7 @@ async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
         async with heed_cancellation(run), log_run(run):
             selection = await plan_run(run)
             # Slots of a global limit are held only while images are made, not while the plan is read.
-            async with hold_global_limits(run.batch, selection):
+            async with guard_images(run), hold_global_limits(run.batch, selection):
                 await generate_open_jobs(run.batch, selection, run=run.number, series=series)
         run.batch.out.check_in_place()
         await write_metadata(run.batch.engine, run.batch.out)

@@ -11,6 +11,7 @@ from flows.cli_support import completion
 from flows.cli_support.values import expand_path, expand_paths, in_range
 from tasks.core.money import MOST_USD
 from tasks.core.records import RunnerKind
+from tasks.core.values import MOST_BEST, MOST_REROLLS
 
 # More sockets than a process may have; a larger number would be a typing error.
 MOST_IN_FLIGHT = 10_000
@@ -174,6 +175,34 @@ Reuse = Annotated[
 ]
 ReuseAnySalt = Annotated[
     bool, typer.Option("--reuse-any-salt", help="Take over images of another salt too. Their seeds differ.")
+]
+KeepBest = Annotated[
+    int | None,
+    typer.Option(
+        "--keep-best",
+        metavar="N",
+        help="Keep the best N images of each row, by the score of --by. The others stay in the folder.",
+        callback=in_range(1, MOST_BEST),
+    ),
+]
+KeepBy = Annotated[
+    str | None,
+    typer.Option("--by", metavar="NAME", help="Result of a score, such as sharpness; the highest is the best."),
+]
+Reject = Annotated[
+    str | None,
+    typer.Option(
+        "--reject", metavar="EXPR", help='Images that do not count, such as "blank or sharpness < 20"; as --where.'
+    ),
+]
+Rerolls = Annotated[
+    int | None,
+    typer.Option(
+        "--reroll",
+        metavar="N",
+        help="Make each rejected image again, up to N times and within the budget.",
+        callback=in_range(0, MOST_REROLLS),
+    ),
 ]
 ID_OPTION = typer.Option(
     "--id",

@@ -23,6 +23,10 @@ class PlanSwitches:
     replace: options.Replace = False
     reuse: options.Reuse = None
     reuse_any_salt: options.ReuseAnySalt = False
+    keep_best: options.KeepBest = None
+    keep_by: options.KeepBy = None
+    reject: options.Reject = None
+    rerolls: options.Rerolls = None
     ignore_columns: options.IgnoreColumns = None
     prompt_column: options.PromptColumn = None
     literal: options.Literal = False
@@ -45,6 +49,7 @@ def command(given: PlanSwitches) -> None:
     from datetime import UTC, datetime
 
     from flows.cli_support.values import choose_out, read_switches
+    from tasks.core.gates import Gates, build_option_layer
     from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
     from tasks.core.settings import load_settings
@@ -56,6 +61,7 @@ def command(given: PlanSwitches) -> None:
     from tasks.plan.preview import format_preview, preview_plan
     from tasks.plan.refusals import check_preview
     from tasks.reuse.options import build_reuse_options
+    from tasks.runs.checks import check_gates
     from tasks.store.output import parse_output
     from tasks.usage.caller import resolve_caller
 
@@ -71,8 +77,12 @@ def command(given: PlanSwitches) -> None:
             today=datetime.now(UTC).date(),
             caller=resolve_caller(os.environ),
             reuse=build_reuse_options(settings, given.reuse, any_salt=given.reuse_any_salt),
+            gate_layer=build_option_layer(
+                best=given.keep_best, by=given.keep_by, reject=given.reject, rerolls=given.rerolls
+            ),
         )
     print(dump_json(record) if given.json else escape_lines("\n".join(format_preview(record))))
+    check_gates(Gates.model_validate(record["gates"]), record["columns"])
     # Last, so that the preview is on the screen when the exit status says that the run would be refused.
     check_preview(record, settings, place, replace=given.replace)
     if not given.json and record["to_do"] and given.manifest != STDIN:

@@ -47,6 +47,10 @@ class ResumeOptions:
     trust_ledger: options.TrustLedger = False
     only: options.Only = None
     backend: options.OtherBackend = None
+    keep_best: options.KeepBest = None
+    keep_by: options.KeepBy = None
+    reject: options.Reject = None
+    rerolls: options.Rerolls = None
     runner: options.Runner = None
     workers: options.Workers = None
     cluster: options.Cluster = None

@@ -30,6 +30,10 @@ class RunOptions:
     prompt_column: options.PromptColumn = None
     literal: options.Literal = False
     encoding: options.Encoding = None
+    keep_best: options.KeepBest = None
+    keep_by: options.KeepBy = None
+    reject: options.Reject = None
+    rerolls: options.Rerolls = None
     runner: options.Runner = None
     workers: options.Workers = None
     cluster: options.Cluster = None

@@ -24,11 +24,12 @@ from pydantic import (
 
 from tasks.core.caps.cap import CapSettings, check_caps
 from tasks.core.database import check_database_url, hide_password
+from tasks.core.gates import Expression, Gates, KeepBest
 from tasks.core.paths import get_state_folder, make_whole
 from tasks.core.presets import expand_preset
 from tasks.core.presets.workflows import embed_workflow
 from tasks.core.records import RunnerKind
-from tasks.core.values import find_json_problem, parse_backend_names
+from tasks.core.values import MOST_REROLLS, find_json_problem, parse_backend_names
 from tasks.core.yaml_file import read_yaml
 
 ImageFormat = Literal["png", "jpeg", "webp"]
@@ -191,6 +192,9 @@ class Settings(_Section):
         default_factory=dict, description="what a manifest's columns mean: a column, option, carry, or ignore (null)"
     )
     output: OutputSettings = OutputSettings()
+    keep: KeepBest | None = Field(None, description="keep the best images of each row; the others stay in the folder")
+    reject: Expression | None = Field(None, description="condition for images that do not count, such as: blank")
+    reroll: int = Field(0, ge=0, le=MOST_REROLLS, description="further tries for each image that is rejected")
     runner: RunnerSettings = RunnerSettings()
     stop: StopSettings = StopSettings()
     usage: UsageSettings = UsageSettings()
@@ -215,6 +219,11 @@ class Settings(_Section):
     def default_backends(self) -> tuple[str, ...]:
         """Instances for rows that name none, in the order in which they are tried."""
         return parse_backend_names(self.default_backend)
+
+    @property
+    def gates(self) -> Gates:
+        """The rules about which images count."""
+        return Gates(keep=self.keep, reject=self.reject, reroll=self.reroll)
 
     @property
     def ledger_url(self) -> str | None:

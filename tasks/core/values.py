@@ -9,6 +9,10 @@ from typing import Any
 
 from tasks.core.errors import InputError
 
+MOST_BEST = 1_000
+"""Images of one row that may be kept; a row has at most so many samples."""
+MOST_REROLLS = 20
+"""Further tries for one rejected image; each is paid for."""
 YES = frozenset({"true", "1", "yes", "on"})
 DEEPEST = 64
 """Levels of one cell: what is deeper could be read here, but not where less of the stack is free."""

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,6 +20,7 @@ from tasks.backends.base import Allowance, Backend, keeps_list
 from tasks.backends.client.rate_limiter import CreateLimiter, RateLimiter
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped
+from tasks.core.records import Job
 from tasks.core.settings import Settings
 from tasks.generate.accounts.caps import AccountCaps, open_caps
 from tasks.generate.budget import Budget, BudgetCap
@@ -34,6 +35,19 @@ from tasks.ledger.journal import Journal
 from tasks.ledger.queries import sum_committed_micros
 from tasks.ledger.worker_leases import WorkerLeases
 from tasks.store.output import Output
+
+
+class Gate(Protocol):
+    """Decides which images count, as they land; see `tasks.scores.gates`."""
+
+    missing: int
+    """Images that were asked for and are not to be had: rejected, and no reroll or money is left."""
+
+    async def land(self, job: Job) -> None:
+        """Look at the image that a job has just made. Raises nothing: what breaks stops the batch."""
+
+    async def settle(self) -> bool:
+        """Look at all images once more; True while jobs are open that it has written."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +70,10 @@ class Batch:
     """Builds the limiter of an account; called once for each."""
     leases: WorkerLeases | None = None
     """The leases of this process, where several workers share the batch."""
+    gate: Gate | None = None
+    """None: every image counts."""
+    missing: int = 0
+    """See `Gate.missing`; kept when the gate is closed."""
     share: float = 1.0
     """This process's share of an account's calls other than creates."""
     tally: Tally = field(default_factory=Tally)

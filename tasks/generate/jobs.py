@@ -78,6 +78,8 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
             batch.watch.note(failed=end.state is not JobState.SUCCEEDED)
             if batch.leases is not None:
                 batch.leases.ended(open_job.job)
+            if batch.gate is not None and end.state is JobState.SUCCEEDED:
+                await batch.gate.land(open_job.job)
     # Not an error: another worker has the job and its money.
     except LeaseLost:
         if batch.leases is not None:

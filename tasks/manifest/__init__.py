@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import import_module
+from typing import Any
 
 from tasks.core.records import Problem, Prompt
 from tasks.manifest.columns import ColumnSorter, RawRow
@@ -19,7 +20,7 @@ from tasks.manifest.reading import Findings, ReadOptions
 from tasks.manifest.rows import parse_row
 from tasks.manifest.source import Manifest, ManifestFile, open_manifest
 
-__all__ = ["Findings", "Manifest", "ReadOptions", "open_manifest", "read_prompts"]
+__all__ = ["Findings", "Manifest", "ReadOptions", "open_manifest", "read_gates", "read_prompts"]
 
 
 def read_prompts(manifest: Manifest, findings: Findings | None = None) -> Iterator[Prompt | Problem]:
@@ -41,6 +42,16 @@ def read_prompts(manifest: Manifest, findings: Findings | None = None) -> Iterat
             else:
                 yield from parse_row(row, file.display, sorter)
         findings.close_counts(file.display)
+
+
+def read_gates(manifest: Manifest) -> dict[str, Any]:
+    """`keep`, `reject` and `reroll` of a manifest whose rows have been checked."""
+    findings = Findings()
+    for file in manifest.files:
+        if file.format == "yaml":
+            # The first row comes after all that stands beside the rows.
+            next(_read_rows(file, manifest.options, findings), None)
+    return findings.gates
 
 
 def _read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:

@@ -124,6 +124,8 @@ class Findings:
     """Sentences for people, each once."""
     columns: dict[str, str] = field(default_factory=dict)
     """The file's own `columns:`, as `ReadOptions` holds them."""
+    gates: dict[str, Any] = field(default_factory=dict)
+    """`keep`, `reject` and `reroll` of the files."""
     asked: set[str] = field(default_factory=set)
     """Folded names of the columns that the user was asked about."""
     _counted: dict[str, tuple[int, list[int]]] = field(default_factory=dict)

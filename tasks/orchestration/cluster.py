@@ -35,6 +35,7 @@ from tasks.ledger.queries import count_jobs
 from tasks.orchestration.shard_window import MOST_TASK_RUNS, run_shards
 from tasks.orchestration.shards import raise_what_broke
 from tasks.orchestration.states import build_shard_state
+from tasks.runs.gates import guard_worker
 
 LOOPBACK = "127.0.0.1"
 # Jobs; a larger shard loses more when its worker dies, a smaller one costs more task runs.
@@ -56,7 +57,7 @@ def generate_remote_shard(label: str, order: dict[str, Any]) -> State[dict[str, 
     Returns:
         The state of the task run; its data is the number of jobs by their end.
     """
-    return build_shard_state(asyncio.run(work_on_shard(ShardOrder(**order))))
+    return build_shard_state(asyncio.run(work_on_shard(ShardOrder(**order), guard_worker)))
 
 
 async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: int) -> None:
@@ -71,7 +72,7 @@ async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: 
         left: How many jobs that are.
     """
     # Earlier runs have succeeded jobs too; this run's tally begins at zero.
-    before = (await count_jobs(batch.engine)).succeeded
+    before = (await count_jobs(batch.engine)).succeeded - batch.tally.succeeded
     await begin_fleet(batch.engine, run=run)
     beat = Heartbeat(
         batch.engine, run=run, stop=batch.stop, limits=batch.settings.stop, lease_s=batch.settings.runner.lease_s

@@ -64,20 +64,27 @@ async def generate_open_jobs(batch: Batch, selection: Selection, *, run: int, se
         run: The run's number.
         series: Name of the deployment or manifest, which artifacts are kept under.
     """
-    left = await count_open(batch.engine, selection)
-    if not left or batch.stop.requested:
-        return
+    while not batch.stop.requested and (left := await count_open(batch.engine, selection)):
+        await _generate_pass(batch, selection, left=left, run=run, series=series)
+        # What a gate rejected late is made in another pass. With a limit it is left to the next resume.
+        if batch.gate is None or selection.limit is not None or not await batch.gate.settle():
+            return
+
+
+async def _generate_pass(batch: Batch, selection: Selection, *, left: int, run: int, series: str) -> None:
+    """Run the jobs that are open now; rerolls of images that land meanwhile join them at the end."""
+    left += batch.tally.done
     # With a tag, Prefect asks its server for a limit of that tag before each task run: a call more for each shard, and
     # none begins while the server is away. The flow run has them, and that is what people filter by.
     untagged = TagsContext(current_tags=set())
     async with show_progress(batch, left=left), keep_progress_artifact(batch, left=left, series=series):
         with untagged:
             if batch.settings.runner.kind == "local":
-                await _run_locally(batch, selection, size=choose_shard_size(left))
+                await _run_locally(batch, selection, size=choose_shard_size(left - batch.tally.done))
             else:
                 from tasks.orchestration.cluster import run_on_cluster  # noqa: PLC0415  a run on this machine does not wait for it
 
-                await run_on_cluster(batch, selection, run=run, left=left)
+                await run_on_cluster(batch, selection, run=run, left=left - batch.tally.done)
 
 
 def raise_what_broke(outcome: object) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from tasks.backends import require_ready
 from tasks.core.errors import ManifestError
+from tasks.core.gates import Gates, dump_layer, merge_gates
 from tasks.core.records import PlannedJob, Problem
 from tasks.core.settings import Settings
 from tasks.core.text import format_count
@@ -18,6 +21,7 @@ from tasks.plan.cap_room import Share, Shares
 from tasks.plan.planner import Planner, PlanOptions
 
 PROBLEMS_SHOWN = 50
+NO_GATES: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +47,28 @@ class PlanReport:
     """The jobs by backend and model."""
     columns: Mapping[str, Any] = field(default_factory=dict)
     """`used` (by name in the file: the column), `carried` (names), `ignored` (by name: why)."""
+    rerolls: int = 0
+    """Images that gates may make beside those, at most."""
+    rerolls_micros: int = 0
+    """Their known prices."""
+    gates: Mapping[str, Any] = field(default_factory=dict)
+    """`keep`, `reject` and `reroll` of the manifest alone."""
     notes: tuple[str, ...] = ()
     """Notes for the user about the manifest, before anything is paid."""
 
 
-def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions, *, ask: bool = False) -> PlanReport:
+def check_manifest(
+    manifest: Manifest,
+    settings: Settings,
+    options: PlanOptions,
+    *,
+    ask: bool = False,
+    gate_layer: Mapping[str, Any] = NO_GATES,
+) -> PlanReport:
     """Read the whole manifest and say what it comes to. Writes nothing, spends nothing.
 
     Every job is held against what is known of its services. Only with `ask` is anybody asked anything: each service
-    what it accepts.
+    what it accepts. `gate_layer` holds the rules of the command, over those of the manifest and the configuration.
 
     Raises:
         ManifestError: It has problems; they are all in it (the first 50 by text).
@@ -59,7 +76,7 @@ def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions,
     """
     planner = Planner(settings, options, manifest, check=True, ask=ask)
     findings = Findings()
-    tally = _Tally(planner)
+    tally = _Tally(planner, partial(_find_gates, settings, findings, gate_layer))
     # Row by row: the manifest of a million prompts never lies in memory.
     for item in planner.plan(read_prompts(manifest, findings)):
         tally.add(item)
@@ -68,12 +85,18 @@ def check_manifest(manifest: Manifest, settings: Settings, options: PlanOptions,
     except ManifestError as exc:
         # How the file was read often explains why its rows cannot be used.
         raise ManifestError(exc.problems, exc.total, tuple(findings.notes)) from None
-    report = replace(report, columns=findings.to_record(), notes=(*findings.notes, *_note_repeated(planner)))
+    columns, gates = findings.to_record(), dict(findings.gates)
+    report = replace(report, columns=columns, gates=gates, notes=(*findings.notes, *_note_repeated(planner)))
     if ask:
         # After the problems: a missing token is no reason to keep quiet about the rows.
         for name in tally.may_be_asked:
             require_ready(name, planner.backend(name))
     return report
+
+
+def _find_gates(settings: Settings, findings: Findings, options: Mapping[str, Any]) -> Gates:
+    # Asked at the first row, when the file's own rules are known.
+    return merge_gates(dump_layer(settings.gates), findings.gates, options)
 
 
 def _note_repeated(planner: Planner) -> Iterator[str]:
@@ -89,8 +112,12 @@ def _note_repeated(planner: Planner) -> Iterator[str]:
 class _Tally:
     """Adds up jobs and problems."""
 
-    def __init__(self, planner: Planner) -> None:
+    def __init__(self, planner: Planner, find_gates: Callable[[], Gates]) -> None:
         self._planner = planner
+        self._find_gates = find_gates
+        self._gates: Gates | None = None
+        self._rerolls = 0
+        self._rerolls_micros = 0
         self._problems: list[Problem] = []
         self._problem_count = 0
         self._rows = 0
@@ -124,6 +151,11 @@ class _Tally:
         if estimate.cost_micros is None:
             self._unpriced_models[job.backend] = job.model
         self._estimate_micros += estimate.cost_micros or 0
+        self._gates = self._gates or self._find_gates()
+        # Of a row, the first so many samples stand for the images that are asked for.
+        if self._gates.keep is None or job.sample < self._gates.keep.best:
+            self._rerolls += self._gates.reroll
+            self._rerolls_micros += self._gates.reroll * (estimate.most_micros or 0)
         self._unpriced += estimate.cost_micros is None
         self._by_backend[job.backend] += 1
         self._shares[job.backend, job.model].add(estimate.cost_micros)
@@ -142,6 +174,8 @@ class _Tally:
             jobs=self._jobs,
             duplicates=self._duplicates,
             estimate_micros=self._estimate_micros,
+            rerolls=self._rerolls,
+            rerolls_micros=self._rerolls_micros,
             unpriced=self._unpriced,
             # Backends work side by side, so the slowest one decides.
             duration_s=max((self._duration_s(name, settings) for name in self._by_backend), default=0.0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import Any
 
 from tasks.backends.prices import warn_of_old_prices
 from tasks.core.clock import Clock
+from tasks.core.gates import dump_layer, merge_gates
 from tasks.core.money import format_usd, to_cap_micros, to_usd
 from tasks.core.paths import has_ledger
 from tasks.core.records import ENDED_STATES, JobState
@@ -20,7 +22,7 @@ from tasks.core.text import format_count
 from tasks.manifest import Manifest
 from tasks.manifest.reading import describe_columns
 from tasks.plan.cap_room import Share, Shares, find_room, format_room
-from tasks.plan.check import PlanReport, check_manifest
+from tasks.plan.check import NO_GATES, PlanReport, check_manifest
 from tasks.plan.planner import Planner, PlanOptions, plan_manifest
 from tasks.plan.reuse import NOTHING_REUSABLE, format_reuse, preview_reuse
 from tasks.reuse.options import NO_REUSE, ReuseOptions
@@ -61,6 +63,7 @@ def preview_plan(
     today: date,
     caller: str = "",
     reuse: ReuseOptions = NO_REUSE,
+    gate_layer: Mapping[str, Any] = NO_GATES,
 ) -> dict[str, Any]:
     """The plan as programs read it. Writes nothing.
 
@@ -68,7 +71,7 @@ def preview_plan(
         ManifestError: The manifest has problems; they are all in it.
         ConfigError: A setting cannot be used.
     """
-    report = check_manifest(manifest, settings, options)
+    report = check_manifest(manifest, settings, options, gate_layer=gate_layer)
     known = asyncio.run(_read_known(manifest, settings, options, out)) if has_ledger(out.home) else Known()
     taken = NOTHING_REUSABLE
     if reuse.patterns:
@@ -93,6 +96,10 @@ def preview_plan(
         "reuse_saves_usd": to_usd(taken.saves_micros),
         "estimate_usd": to_usd(report.estimate_micros),
         "to_do_usd": to_usd(to_do_micros),
+        "gates": merge_gates(dump_layer(settings.gates), report.gates, gate_layer).model_dump(),
+        "rerolls_at_most": report.rerolls,
+        # What was asked for comes first; rerolls take what the budget leaves.
+        "to_do_at_most_usd": to_usd(to_do_micros + report.rerolls_micros),
         "unpriced": report.unpriced,
         "to_do_unpriced": to_do_unpriced,
         "spent_usd": to_usd(known.spent_micros),
@@ -137,6 +144,12 @@ def format_preview(record: dict[str, Any]) -> list[str]:
         f"all of them: {format_usd(record['estimate_usd'])}{unpriced}",
         f"to do: {format_count(record['to_do'], 'image')}, {format_usd(record['to_do_usd'])}{to_do_unpriced}, at least {at_least}",
     ]
+    if record["rerolls_at_most"]:
+        rerolls = format_count(record["rerolls_at_most"], "reroll")
+        lines.append(
+            f"with {rerolls} of rejected images at most: between {format_usd(record['to_do_usd'])} and "
+            f"{format_usd(record['to_do_at_most_usd'])}; rerolls take only what the budget leaves"
+        )
     if record["done"] or record["failed"] or record["held"] or record["spent_usd"]:
         counts = f"{record['done']} done, {record['failed']} failed, {record['held']} held"
         lines.append(f"already in {record['out']}: {counts}; {format_usd(record['spent_usd'])} spent so far")

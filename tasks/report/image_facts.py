@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import OutputError
 from tasks.core.records import JobState
+from tasks.core.text import format_count
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import fetch_rows
 from tasks.ledger.queries import read_made_pages
@@ -55,3 +57,20 @@ async def find_resized(engine: AsyncEngine) -> Resized:
     )
     asked = f"{asked_width or 'any'}x{asked_height or 'any'}"
     return Resized(number, f"{asked} asked, {width}x{height} came")
+
+
+def find_image_remarks(record: dict[str, Any]) -> list[str]:
+    """Find remarks about images that differ from what was asked for."""
+    gone, resized = record["missing"], record["resized"]
+    lines = [f"the files of {format_count(gone, 'image')} are gone"] if gone else []
+    if resized:
+        lines.append(f"{format_count(resized, 'image')} of another size than asked for ({record['resized_example']})")
+    if record["not_kept"]:
+        lines.append(f"{format_count(record['not_kept'], 'image')} not kept: left out of exports, still in the folder")
+    if record["short"]:
+        lines.append(
+            f"{format_count(record['short'], 'image')} missing of what was asked for: rejected, no reroll left"
+        )
+    if record["picked"] or record["rejected"]:
+        lines.append(f"a review picks {record['picked']} and rejects {record['rejected']}")
+    return lines

@@ -39,7 +39,8 @@ def build_snapshot(batch: Batch, *, left: int, rate_per_s: float) -> ProgressSna
     # The slowest of them: it is what keeps the batch waiting.
     slowed = [pace.per_min for pace in paces if pace.is_slowed]
     return ProgressSnapshot(
-        total=left,
+        # Rerolls of a gate come to the jobs that there were.
+        total=max(left, tally.done + tally.in_flight),
         done=tally.done,
         failed=tally.failed,
         in_flight=tally.in_flight,

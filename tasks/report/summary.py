@@ -17,15 +17,15 @@ from tasks.core.display import describe_silent
 from tasks.core.errors import INTERRUPTED_STATUS, InputError
 from tasks.core.money import format_usd, to_usd
 from tasks.core.records import Counts, JobState
-from tasks.core.text import format_count
 from tasks.generate.stop import CANCELLED, INTERRUPTED
 from tasks.ledger.leases import SilentJobs, find_silent_jobs
 from tasks.ledger.lock import is_alive
 from tasks.ledger.queries import count_jobs, find_last_activity_us, find_reasons
 from tasks.ledger.runs import RunRecord, get_last_run, parse_settings
+from tasks.ledger.scores import count_not_kept
 from tasks.ledger.usage import count_usage
 from tasks.ledger.verdicts import count_verdicts
-from tasks.report.image_facts import NOT_RESIZED, Resized, count_missing, find_resized
+from tasks.report.image_facts import NOT_RESIZED, Resized, count_missing, find_image_remarks, find_resized
 from tasks.report.next_steps import find_next_steps, format_errors
 from tasks.store.output import NewFile, Output
 
@@ -60,6 +60,10 @@ class Summary:
     """Open jobs of workers that give no sign of life."""
     verdicts: Mapping[str, int] = field(default_factory=dict)
     """Images that a review picks and rejects."""
+    not_kept: int = 0
+    """Images that `keep` or `reject` left out."""
+    short: int | None = None
+    """Images that were asked for and that this run could not make; None where only the ledger was read."""
 
     @property
     def outcome(self) -> str | None:
@@ -91,6 +95,8 @@ class Summary:
             "resized_example": self.resized.example,
             "picked": self.verdicts.get("pick", 0),
             "rejected": self.verdicts.get("reject", 0),
+            "not_kept": self.not_kept,
+            "short": self.short,
             "generated": self.generated,
             "cost_usd": to_usd(counts.cost_micros),
             "cost_unknown": counts.cost_unknown,
@@ -111,7 +117,13 @@ class Summary:
 
 
 async def summarise(
-    engine: AsyncEngine, out: Output, *, now_us: int, generated: int | None = None, warning: str | None = None
+    engine: AsyncEngine,
+    out: Output,
+    *,
+    now_us: int,
+    generated: int | None = None,
+    short: int | None = None,
+    warning: str | None = None,
 ) -> Summary:
     """Read the summary of the batch in `out` from its ledger, and look whether its images are there.
 
@@ -138,6 +150,8 @@ async def summarise(
         missing=None if alive and generated is None else await count_missing(engine, out),
         resized=await find_resized(engine),
         verdicts=await count_verdicts(engine),
+        not_kept=await count_not_kept(engine),
+        short=short,
         silent=await _find_silent_jobs(engine, run) if alive else SilentJobs(),
         reasons=await find_reasons(engine),
     )
@@ -203,21 +217,10 @@ def find_remarks(record: dict[str, Any]) -> list[str]:
         *others,
         *stale,
         *([describe_silent(record["silent_jobs"], record["silent_left_s"])] if record["silent_jobs"] else []),
-        *_find_image_remarks(record),
+        *find_image_remarks(record),
         *ended,
         *([f"warning: {record['warning']}"] if record["warning"] else []),
     ]
-
-
-def _find_image_remarks(record: dict[str, Any]) -> list[str]:
-    """Find remarks about images that differ from what was asked for."""
-    gone, resized = record["missing"], record["resized"]
-    lines = [f"the files of {format_count(gone, 'image')} are gone"] if gone else []
-    if resized:
-        lines.append(f"{format_count(resized, 'image')} of another size than asked for ({record['resized_example']})")
-    if record["picked"] or record["rejected"]:
-        lines.append(f"a review picks {record['picked']} and rejects {record['rejected']}")
-    return lines
 
 
 def _count_left(record: dict[str, Any]) -> int:
@@ -243,4 +246,4 @@ def get_exit_code(record: dict[str, Any]) -> int:
     if outcome.startswith("stopped"):
         return 3
     # A job in flight after a run that was not stopped could not be recorded; the next run looks at it.
-    return 1 if any(record[state] for state in ("failed", "held", "submitting", "submitted")) else 0
+    return 1 if any(record[name] for name in ("failed", "held", "submitting", "submitted", "short")) else 0

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextvars import ContextVar
 from importlib.util import find_spec
+from typing import Any
 from urllib.parse import urlsplit
 
 from tasks.core.errors import ConfigError
+from tasks.core.gates import Gates
 from tasks.core.installation import install_command
 from tasks.core.settings import RunnerSettings, Settings, load_settings
 from tasks.ledger.database.connect import reach_ledger
 from tasks.ledger.database.location import LedgerPlace, SqliteFile, require_ledger
 from tasks.ledger.start_notice import announce_start
-from tasks.manifest import open_manifest
+from tasks.manifest import open_manifest, read_gates
 from tasks.plan.check import PlanReport, check_manifest
-from tasks.runs.effective_settings import find_ledger, load_given_settings, override_settings
+from tasks.runs.effective_settings import find_ledger, load_given_settings, override_settings, put_gates
 from tasks.runs.request import RunRequest
+from tasks.scores.gates.rule import build_rule
 from tasks.store.output import parse_output
 
 PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
@@ -54,7 +58,8 @@ def check_request(request: RunRequest) -> PlanReport | None:
         announce_start(out.address),
         open_manifest(request.manifest, options=request.read_options(settings)) as manifest,
     ):
-        report = check_manifest(manifest, settings, options, ask=True)
+        report = check_manifest(manifest, settings, options, ask=True, gate_layer=request.gate_layer())
+    check_gates(put_gates(settings, request, report.gates).gates, report.columns)
     out.check()
     _checked.set((request, report))
     return report
@@ -79,6 +84,29 @@ def check_signature(settings: Settings) -> None:
         from tasks.store.signing import check_signing  # noqa: PLC0415  loads Pillow, for which no other check waits
 
         check_signing(signing)
+
+
+def check_gates(gates: Gates, columns: Mapping[str, Any]) -> None:
+    """Check the rule against the scores that there are and the manifest's columns.
+
+    Raises:
+        ConfigError: There is no such score.
+        InputError: The condition cannot be understood.
+    """
+    rule = build_rule(gates, [*columns.get("carried", ()), *columns.get("used", ())])
+    if rule.condition is not None:
+        rule.condition.close()
+
+
+def find_manifest_gates(request: RunRequest, settings: Settings) -> Mapping[str, Any]:
+    """`keep`, `reject` and `reroll` of the request's manifest."""
+    if request.manifest is None:
+        return {}
+    # Mostly checked a moment ago, in this process.
+    if (known := _checked.get()) is not None and known[0] == request:
+        return known[1].gates
+    with open_manifest(request.manifest, options=request.read_options(settings)) as manifest:
+        return read_gates(manifest)
 
 
 def check_runner(runner: RunnerSettings, ledger: LedgerPlace) -> None:

@@ -9,6 +9,7 @@ from tasks.metadata.write import write_metadata
 from tasks.report.progress import show_progress
 from tasks.report.summary import Summary
 from tasks.runs.checks import check_ledger, check_request
+from tasks.runs.gates import guard_images
 from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
 from tasks.runs.run import OpenRun, conclude_run, open_run
@@ -46,8 +47,10 @@ async def finish_run(run: OpenRun) -> Summary:
 
 async def _generate(run: OpenRun) -> None:
     batch, selection = run.batch, await plan_run(run)
-    if not (left := await count_left(run, selection)):
-        return
-    async with show_progress(batch, left=left):
-        async for shard in list_shards(batch.engine, left, selection):
-            await generate_range(batch, shard.first, shard.last, shard.planned_run)
+    async with guard_images(run):
+        while left := await count_left(run, selection):
+            async with show_progress(batch, left=batch.tally.done + left):
+                async for shard in list_shards(batch.engine, left, selection):
+                    await generate_range(batch, shard.first, shard.last, shard.planned_run)
+            if batch.gate is None or not await batch.gate.settle():
+                break

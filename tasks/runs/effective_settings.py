@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tasks.core.errors import ConfigError
+from tasks.core.gates import dump_layer, merge_gates
 from tasks.core.money import to_cap_micros
 from tasks.core.settings import BackendSettings, Settings, load_settings
 from tasks.core.trusted_settings import remember_settings, require_trusted_settings
@@ -56,6 +60,25 @@ def choose_settings_and_budget(
         # A resume finds them in the ledger, and they are this user's own.
         remember_settings(chosen)
     return chosen, budget_micros
+
+
+def put_gates(
+    settings: Settings, request: RunRequest, manifest: Mapping[str, Any], before: RunRecord | None = None
+) -> Settings:
+    """The settings with the rule of this run: its options over its manifest over its configuration.
+
+    Args:
+        settings: The configuration.
+        request: The run.
+        manifest: Rules of the manifest.
+        before: The last run, whose rule a resume keeps.
+
+    Raises:
+        ConfigError: Together they are no rule.
+    """
+    kept = {} if before is None or request.manifest is not None else dump_layer(parse_settings(before).gates)
+    gates = merge_gates(kept, dump_layer(settings.gates), manifest, request.gate_layer())
+    return settings.model_copy(update={"keep": gates.keep, "reject": gates.reject, "reroll": gates.reroll})
 
 
 def override_settings(settings: Settings, request: RunRequest) -> Settings:

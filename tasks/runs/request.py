@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tasks.core.caps.periods import TimeZone
 from tasks.core.errors import InputError
+from tasks.core.gates import MOST_EXPRESSION_CHARS, build_option_layer
 from tasks.core.money import MOST_USD
 from tasks.core.paths import expand_home
 from tasks.core.records import NO_IMAGE_STATES, EndedFilter, JobState, RunnerKind
 from tasks.core.settings import Settings
-from tasks.core.values import parse_backend_option
+from tasks.core.values import MOST_BEST, MOST_REROLLS, parse_backend_option
 from tasks.manifest.reading import ReadOptions, build_read_options
 from tasks.plan.planner import PlanOptions
 from tasks.plan.reroll import Reroll
@@ -116,6 +117,16 @@ class RunRequest(BaseModel):
     reread: bool = Field(
         default=False, description="On a resume: only read kept answers again that could not be read; pays for nothing."
     )
+    keep_best: int | None = Field(None, ge=1, le=MOST_BEST, description="Images of each row that are kept, by keep_by.")
+    keep_by: str | None = Field(
+        None, description="Result of a score by which images are compared; the highest is kept."
+    )
+    reject: str | None = Field(
+        None, max_length=MOST_EXPRESSION_CHARS, description="Condition for images that do not count, such as: blank"
+    )
+    rerolls: int | None = Field(
+        None, ge=0, le=MOST_REROLLS, description="Further tries for each rejected image, within the budget."
+    )
     reroll: Reroll | None = Field(None, description="Make one image once more, and nothing else.")
     rejected: bool = Field(
         default=False, description="Make every image once more that a review rejects and that has no reroll yet."
@@ -157,6 +168,10 @@ class RunRequest(BaseModel):
             InputError: `backend` is not a list of names.
         """
         return PlanOptions(backends=parse_backend_option(self.backend), limit=self.limit, salt=self.salt)
+
+    def gate_layer(self) -> dict[str, Any]:
+        """The request's own `keep`, `reject` and `reroll`; see `tasks.core.gates`."""
+        return build_option_layer(best=self.keep_best, by=self.keep_by, reject=self.reject, rerolls=self.rerolls)
 
     def read_options(self, settings: Settings) -> ReadOptions:
         """Options for reading the manifest: the request's over the configuration's.

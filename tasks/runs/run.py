@@ -22,8 +22,8 @@ from tasks.ledger.lock import lock_folder, require_no_workers
 from tasks.ledger.open_jobs import Selection
 from tasks.ledger.runs import RunStart, begin_run, end_run, get_last_run
 from tasks.report.summary import COMPLETED, Summary, summarise, write_summary
-from tasks.runs.checks import check_runner, check_signature
-from tasks.runs.effective_settings import choose_settings_and_budget, find_ledger, load_given_settings
+from tasks.runs.checks import check_runner, check_signature, find_manifest_gates
+from tasks.runs.effective_settings import choose_settings_and_budget, find_ledger, load_given_settings, put_gates
 from tasks.runs.other_manifests import require_replacement
 from tasks.runs.request import RunRequest
 from tasks.runs.unknown_costs import bound_unknown_costs
@@ -105,6 +105,7 @@ async def _begin(
     before = await get_last_run(engine)
     out.claim(first=before is None)
     settings, budget_micros = choose_settings_and_budget(request, given, before)
+    settings = put_gates(settings, request, find_manifest_gates(request, settings), before)
     check_runner(settings.runner, find_ledger(request, given))
     check_signature(settings)
     if settings.runner.kind == "local":
@@ -159,6 +160,8 @@ async def conclude_run(run: OpenRun, usage: PushReport) -> Summary:
         frees_at_us = stop.cause.frees_at_us
     await end_run(batch.engine, run.number, outcome, now_us=batch.clock.now_us(), frees_at_us=frees_at_us)
     now_us, generated = batch.clock.now_us(), batch.tally.succeeded
-    summary = await summarise(batch.engine, batch.out, now_us=now_us, generated=generated, warning=usage.warning)
+    summary = await summarise(
+        batch.engine, batch.out, now_us=now_us, generated=generated, short=batch.missing, warning=usage.warning
+    )
     await write_summary(summary)
     return summary

@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.safe_text import error_text
+from tasks.ledger.scores import KEPT
 from tasks.scores.base import Score, ScoreContext
 
 ENTRY_POINT_GROUP = "imagen.scores"
@@ -28,7 +29,12 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 def find_scores() -> dict[str, EntryPoint]:
     """Every score that can be asked for by name; another package cannot replace ours."""
     ours = {name: EntryPoint(name, value, ENTRY_POINT_GROUP) for name, value in EMBEDDED_SCORES.items()}
-    theirs = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP) if _NAME.fullmatch(point.name)}
+    theirs = {
+        point.name: point
+        for point in entry_points(group=ENTRY_POINT_GROUP)
+        # The gates' own decision is kept under that name.
+        if _NAME.fullmatch(point.name) and point.name != KEPT
+    }
     return theirs | ours
 
 

@@ -73,10 +73,10 @@ async def score_batch(
         scores = {name: load_score(name, context) for name in names}
         scored = Scored()
         total = (await count_jobs(engine)).succeeded
-        with _Scoring.open(out, engine, clock or Clock(), scored) as scoring:
+        with Scoring.open(out, engine, clock or Clock(), scored) as scoring:
             async for page in read_job_pages(engine):
                 made = [row for row in page if row["state"] == JobState.SUCCEEDED]
-                groups = [await scoring.score_page(group, made) for group in _group_scores(scores)]
+                groups = [await scoring.score_page(group, made) for group in group_scores(scores)]
                 scored.scored += len(frozenset().union(*groups))
                 scored.images += len(made)
                 on_progress(scored.images, total)
@@ -86,7 +86,7 @@ async def score_batch(
     return scored
 
 
-def _group_scores(scores: Mapping[str, Score]) -> Iterator[dict[str, Score]]:
+def group_scores(scores: Mapping[str, Score]) -> Iterator[dict[str, Score]]:
     """Scores that share one decoding of each image, then each of the others alone."""
     if single := {name: score for name, score in scores.items() if score.batch == 1}:
         yield single
@@ -94,7 +94,7 @@ def _group_scores(scores: Mapping[str, Score]) -> Iterator[dict[str, Score]]:
 
 
 @dataclass(slots=True)
-class _Scoring:
+class Scoring:
     """One pass over a batch."""
 
     out: Output
@@ -108,7 +108,7 @@ class _Scoring:
 
     @classmethod
     @contextmanager
-    def open(cls, out: Output, engine: AsyncEngine, clock: Clock, scored: Scored) -> Iterator[_Scoring]:
+    def open(cls, out: Output, engine: AsyncEngine, clock: Clock, scored: Scored) -> Iterator[Scoring]:
         """A pass with its threads, which end with the block."""
         pool = ThreadPoolExecutor(max(LEAST_THREADS, os.cpu_count() or 1))
         alone = ThreadPoolExecutor(1)

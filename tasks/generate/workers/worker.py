@@ -6,8 +6,8 @@ worker had claimed are claimed again when its leases are over.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -57,10 +57,18 @@ class ShardOrder:
         return asdict(self)
 
 
-async def work_on_shard(order: ShardOrder) -> ShardCounts:
+Guard = Callable[[Batch, int], AbstractAsyncContextManager[None]]
+"""Opens the gate of a batch in the run of this number."""
+
+
+async def work_on_shard(order: ShardOrder, guard: Guard = lambda _batch, _run: nullcontext()) -> ShardCounts:
     """Generate the open jobs of the shard; a stop leaves the rest open.
 
     Running it again, also beside another worker, continues from the ledger and repeats nothing.
+
+    Args:
+        order: The shard.
+        guard: Decides which of its images count.
 
     Returns:
         How the jobs of the shard stand now.
@@ -82,7 +90,7 @@ async def work_on_shard(order: ShardOrder) -> ShardCounts:
             owner=make_owner(), lease_s=runner.lease_s, send_margin_s=runner.send_margin_s, run=order.run
         )
         leases = WorkerLeases(engine, terms, Clock())
-        async with open_worker(order, engine, settings, run.start, leases) as batch:
+        async with open_worker(order, engine, settings, run.start, leases) as batch, guard(batch, order.run):
             meant = ClaimRange(first=order.first, last=order.last, ahead=order.ahead, planned_run=order.planned_run)
             await Claims(batch, leases).work(meant)
         # Other workers may have made some of the jobs, so the ledger is asked and not this process.

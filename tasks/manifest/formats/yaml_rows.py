@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from tasks.core.gates import check_gates
 from tasks.core.records import Problem
 from tasks.manifest.columns import RawRow
 from tasks.manifest.formats.template import TemplateProblem, expand_template
@@ -23,7 +24,9 @@ from tasks.manifest.names import find_alias, fold_name
 from tasks.manifest.reading import Findings, ReadOptions, UnknownMeaning, parse_columns
 from tasks.manifest.source import ManifestFile
 
-KEYS = ("columns", "defaults", "template", "matrix", "prompts")
+GATE_KEYS = ("keep", "reject", "reroll")
+"""Rules about which images count; see `tasks.core.gates`."""
+KEYS = ("columns", "defaults", "template", "matrix", "prompts", *GATE_KEYS)
 TEXT_COLUMNS = frozenset(
     {"id", "prompt", "negative_prompt", "backend", "aspect_ratio", "size", "image", "mask", "model"}
 )
@@ -39,6 +42,7 @@ class _Header:
     matrix: dict[str, Any] = field(default_factory=dict)
     matrix_line: int | None = None
     columns: dict[str, str] = field(default_factory=dict)
+    gates: dict[str, Any] = field(default_factory=dict)
 
 
 def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:
@@ -51,6 +55,7 @@ def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> I
     try:
         header = _read_header(file)
         findings.columns.update(header.columns)
+        _take_gates(header, findings)
         with file.path.open("rb") as stream:
             known = header.columns.keys() | options.columns.keys()
             yield from _Rows(header, text, findings, known).read(NodeReader(stream))
@@ -77,15 +82,17 @@ def _read_header(file: ManifestFile) -> _Header:
             if key == "defaults":
                 node = keep_texts(reader.node(), _is_text_column)
                 header.defaults, header.default_lines = _get_mapping(node, "defaults", "columns"), get_key_lines(node)
+                _refuse_gate(header.defaults, line)
             elif key == "matrix":
                 header.matrix, header.matrix_line = _get_mapping(reader.node(), "matrix", "lists of values"), line
-            elif key == "columns":
-                header.columns = _get_columns(reader.node())
             elif key == "prompts":
                 # Not kept: the prompts may be a million rows, and are read in the second pass.
                 reader.skip()
+            elif key in GATE_KEYS:
+                header.gates[key] = _get_gate(reader.node(), key, line)
             else:
-                reader.node()
+                node = reader.node()
+                header.columns = _get_columns(node) if key == "columns" else header.columns
         if header.matrix_line is not None and not templates:
             raise YamlProblem(header.matrix_line, "matrix: there is no template for it")
     return header
@@ -147,6 +154,7 @@ class _Rows:
                 return self._ask_for_quotes(line, f"&{anchor} is taken for a name of YAML's")
             return RawRow(line, {"prompt": value}, header.default_lines, header.defaults)
         if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+            _refuse_gate(value, line)
             row = RawRow(line, value, header.default_lines | get_key_lines(node), header.defaults)
             is_text = not any(map(self._is_known, value)) and self._text.quote_line(line)
             return self._ask_for_quotes(line, "names no column that is known", "prompt") if is_text else row
@@ -196,6 +204,28 @@ def _get_mapping(node: yaml.Node, name: str, of_what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise YamlProblem(node.start_mark.line + 1, f"{name}: is not a set of named {of_what}")
     return {str(key): part for key, part in value.items()}
+
+
+def _take_gates(header: _Header, findings: Findings) -> None:
+    """One rule for a run: its images are compared by one measure, whatever file their rows stand in."""
+    if header.gates and findings.gates not in ({}, header.gates):
+        raise YamlProblem(1, f"{', '.join(header.gates)}: another file of the manifest has other values")
+    findings.gates.update(header.gates)
+
+
+def _get_gate(node: yaml.Node, key: str, line: int) -> Any:
+    value = construct_value(node)
+    try:
+        check_gates({key: value})
+    except ValueError as exc:
+        raise YamlProblem(line, str(exc)) from None
+    return value
+
+
+def _refuse_gate(values: dict[str, Any], line: int) -> None:
+    """A rule in a row would be carried along as a column, and nothing would be left out."""
+    if isinstance(values.get("keep"), dict) and "by" in values["keep"]:
+        raise YamlProblem(line, "keep: stands at the top of the file, beside prompts: it holds for all rows")
 
 
 def _get_columns(node: yaml.Node) -> dict[str, str]:

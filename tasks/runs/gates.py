@@ -1,0 +1,47 @@
+"""The gates of a run: the rule that holds for it, opened once its plan is written."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tasks.core.display import current_display
+from tasks.core.text import format_count
+from tasks.generate.batch import Batch
+from tasks.ledger.scores import count_not_kept, forget_kept
+from tasks.runs.run import OpenRun
+from tasks.scores.gates.gate import open_gate
+
+
+@asynccontextmanager
+async def guard_images(run: OpenRun) -> AsyncIterator[None]:
+    """Let the run's rule decide about its images during the block; call it when the plan is written."""
+    batch, gates, request = run.batch, run.settings.gates, run.request
+    if not gates.is_set:
+        if left_out := await count_not_kept(batch.engine):
+            await forget_kept(batch.engine)
+            current_display.get().warn(
+                f"this run has no keep or reject: {format_count(left_out, 'image')} that an earlier one left out count again"
+            )
+        yield
+        return
+    async with open_gate(batch, gates, run=run.number) as gate:
+        batch.gate = gate
+        try:
+            is_whole = request.manifest is not None and request.limit is None
+            # Before the first job: a killed run may have left images that nobody has looked at.
+            await gate.settle_all(whole_salt=request.salt if is_whole else None, adopts=request.manifest is not None)
+            yield
+        finally:
+            batch.gate, batch.missing = None, gate.missing
+
+
+@asynccontextmanager
+async def guard_worker(batch: Batch, run: int) -> AsyncIterator[None]:
+    """The same in a worker process; under a cap only the process that sends the workers writes rerolls."""
+    if not batch.settings.gates.is_set:
+        yield
+        return
+    async with open_gate(batch, batch.settings.gates, run=run, pays=False) as gate:
+        batch.gate = gate
+        yield

@@ -1,0 +1,211 @@
+"""The gate of one run: each image is scored as it lands, its pool is decided, and rerolls are written within the budget."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, nullcontext
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.errors import BatchStopped, ImagenError
+from tasks.core.gates import Gates
+from tasks.core.records import Job, JobState
+from tasks.generate.batch import Batch
+from tasks.ledger.open_jobs import EVERYTHING, find_open_jobs, list_shards
+from tasks.ledger.queries import read_job_pages, sum_committed_micros
+from tasks.ledger.runs import get_last_run
+from tasks.ledger.scores import KEPT, ScoreRow, parse_results, record_scores
+from tasks.metadata.exports.extra_columns import read_extra
+from tasks.scores import load_score
+from tasks.scores.base import Score, ScoreContext
+from tasks.scores.gates.pools import (
+    Pool,
+    adopt_rerolls,
+    build_job,
+    find_open_rerolls,
+    find_pool,
+    list_reroll_ids,
+    read_by_ids,
+    read_wanted_pages,
+    split_pools,
+    withdraw_rerolls,
+    write_rerolls,
+)
+from tasks.scores.gates.rule import Decision, Rule, build_rule, needs_own_columns, spell_result
+from tasks.scores.score_batch import Scored, Scoring, group_scores
+
+ESTIMATE_PAGE_JOBS = 2_000
+
+
+@dataclass(slots=True)
+class RunGate:
+    """See `tasks.generate.batch.Gate`."""
+
+    batch: Batch
+    rule: Rule
+    scoring: Scoring
+    groups: Sequence[Mapping[str, Score]]
+    run: int
+    purse_micros: int | None
+    """What rerolls may cost beyond the jobs that are open; None: there is no cap."""
+    missing: int = 0
+    _open: frozenset[str] = frozenset()
+    _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    async def land(self, job: Job) -> None:
+        """Score the image that a job has just made, decide its pool, and write the rerolls that are due."""
+        try:
+            [row] = await self._score([job.job_id])
+            pool = await find_pool(self.batch.engine, row, self.rule.gates)
+            if pool is None:
+                return
+            # Two images of one row may land at once, and each would write the same rerolls.
+            async with self._locks.setdefault(pool.key, asyncio.Lock()):
+                # Read again inside: the other one may have decided meanwhile.
+                pool = await find_pool(self.batch.engine, row, self.rule.gates)
+                if pool is not None:
+                    await self._settle_pools([pool], is_scored=False)
+        except BatchStopped as stopped:
+            self.batch.stop.stop(stopped)
+        except ImagenError as exc:
+            # The image is stored and paid for. What follows would be decided by a score that fails.
+            self.batch.stop.stop(BatchStopped("score", f"{exc}. The images are kept; mend it, then resume"))
+
+    async def settle(self) -> bool:
+        """Decide every pool once more, with all the money that is left; True while rerolls are open."""
+        if self.batch.stop.requested:
+            return False
+        await self.settle_all()
+        before, self._open = self._open, await find_open_rerolls(self.batch.engine)
+        # The same ones as after the last pass could not be ended there, and would not be in another one.
+        return self._open not in (before, frozenset()) and not self.batch.stop.requested
+
+    async def settle_all(self, *, whole_salt: str | None = None, adopts: bool = False) -> None:
+        """Decide every pool of the last plan.
+
+        Args:
+            whole_salt: A whole manifest of this salt was planned, so rerolls of rows that it lacks are withdrawn.
+            adopts: A manifest was planned: rerolls of earlier runs are wanted by this one.
+        """
+        self.missing = 0
+        if adopts:
+            # First of all, because the purse leaves the money of open jobs alone.
+            async for page in read_wanted_pages(self.batch.engine):
+                ids = [each for pool in split_pools(page, self.rule.gates) for each in self._list_rerolls(pool)]
+                await adopt_rerolls(self.batch.engine, ids, run=self.run)
+        if self.purse_micros is not None:
+            self.purse_micros = await compute_purse(self.batch)
+        async for page in read_wanted_pages(self.batch.engine):
+            await self._settle_page(page)
+        if whole_salt is not None:
+            await withdraw_rerolls(self.batch.engine, whole_salt, run=self.run)
+
+    def _list_rerolls(self, pool: Pool) -> list[str]:
+        return list_reroll_ids(pool.key, self.rule.gates, len(pool.originals))
+
+    async def _settle_page(self, page: Sequence[RowMapping]) -> None:
+        pools = split_pools(page, self.rule.gates)
+        ids = {pool.key: self._list_rerolls(pool) for pool in pools}
+        known = await read_by_ids(self.batch.engine, [each for some in ids.values() for each in some])
+        made = {row["job_id"]: row for row in known}
+        everything = [*page, *known]
+        images = [row["job_id"] for row in everything if row["state"] == JobState.SUCCEEDED]
+        fresh = {row["job_id"]: row for row in await self._score(images)}
+        for pool in pools:
+            pool.originals = [fresh.get(row["job_id"], row) for row in pool.originals]
+            pool.rerolls = [fresh.get(each, made[each]) for each in ids[pool.key] if each in made]
+        await self._settle_pools(pools, is_scored=True)
+
+    async def _score(self, job_ids: Sequence[str]) -> list[RowMapping]:
+        """The jobs with the scores that the rule needs; what has them already is not looked at again."""
+        rows = await read_by_ids(self.batch.engine, job_ids)
+        found = [await self.scoring.score_page(group, rows) for group in self.groups]
+        return await read_by_ids(self.batch.engine, job_ids) if any(found) else rows
+
+    async def _settle_pools(self, pools: Sequence[Pool], *, is_scored: bool) -> None:
+        rows = [row for pool in pools for row in (*pool.originals, *pool.rerolls)]
+        rejected = self.rule.find_rejected([row for row in rows if row["state"] == JobState.SUCCEEDED])
+        decisions = [self.rule.decide(pool.originals, pool.rerolls, rejected, is_scored=is_scored) for pool in pools]
+        await self._record(rows, decisions)
+        for pool, decision in zip(pools, decisions, strict=True):
+            funded = self._take_money(pool, decision.rerolls)
+            self.missing += decision.missing + decision.rerolls - funded
+            if funded and not self.batch.stop.requested:
+                now_us = self.batch.clock.now_us()
+                await write_rerolls(self.batch.engine, pool, funded, run=self.run, now_us=now_us)
+
+    def _take_money(self, pool: Pool, wanted: int) -> int:
+        """Take the most that so many rerolls can cost out of the purse; the number that it suffices for."""
+        if self.purse_micros is None or not wanted:
+            return wanted
+        job = build_job(pool.originals[0])
+        price = self.batch.backend(job.backend).estimate(job).most_micros
+        # An unknown price under a cap is refused when the job is sent; none is written for it.
+        funded = 0 if price is None else wanted if price == 0 else min(wanted, max(0, self.purse_micros) // price)
+        self.purse_micros -= funded * (price or 0)
+        return funded
+
+    async def _record(self, rows: Iterable[RowMapping], decisions: Iterable[Decision]) -> None:
+        """Write the decisions that are new."""
+        kept = {job_id: spell_result(why) for decision in decisions for job_id, why in decision.kept.items()}
+        changed = [
+            ScoreRow(job_id=row["job_id"], sha256=row["sha256"], name=KEPT, results=kept[row["job_id"]])
+            for row in rows
+            if row["job_id"] in kept and not kept[row["job_id"]].items() <= parse_results(row["scores"]).items()
+        ]
+        await record_scores(self.batch.engine, changed, now_us=self.batch.clock.now_us())
+
+
+async def compute_purse(batch: Batch) -> int | None:
+    """The cap less what is spent or reserved and the most that open jobs can cost; None where there is no cap.
+
+    What was asked for comes first: no reroll takes the money of an image that has not been made once.
+    """
+    run = await get_last_run(batch.engine)
+    if run is None or run.start.budget_micros is None:
+        return None
+    left = run.start.budget_micros - await sum_committed_micros(batch.engine)
+    async for shard in list_shards(batch.engine, ESTIMATE_PAGE_JOBS, EVERYTHING):
+        for entry in await find_open_jobs(batch.engine, shard.first, shard.last):
+            if entry.state is JobState.PLANNED:
+                left -= batch.backend(entry.job.backend).estimate(entry.job).most_micros or 0
+    return left
+
+
+@asynccontextmanager
+async def open_gate(
+    batch: Batch, gates: Gates, *, run: int, device: str | None = None, pays: bool = True
+) -> AsyncIterator[RunGate]:
+    """The gate of a run for the duration of the block.
+
+    Args:
+        batch: The open batch.
+        gates: The rule.
+        run: The run's number.
+        device: Where models of scores run.
+        pays: False: a cap leaves nothing for rerolls here; another process counts the money and writes them.
+
+    Raises:
+        ConfigError: A score cannot be used.
+        InputError: The condition cannot be understood.
+    """
+    rule = build_rule(gates, await _read_own_columns(batch.engine) if needs_own_columns(gates) else ())
+    scores = {name: load_score(name, ScoreContext(device)) for name in rule.scores}
+    with (
+        closing(rule.condition) if rule.condition is not None else nullcontext(),
+        Scoring.open(batch.out, batch.engine, batch.clock, Scored()) as scoring,
+    ):
+        purse = (await compute_purse(batch) if pays else 0) if batch.budget.capped else None
+        yield RunGate(batch, rule, scoring, list(group_scores(scores)), run, purse)
+
+
+async def _read_own_columns(engine: AsyncEngine) -> list[str]:
+    names: dict[str, None] = {}
+    async for page in read_job_pages(engine):
+        for row in page:
+            names |= dict.fromkeys(read_extra(row))
+    return list(names)
