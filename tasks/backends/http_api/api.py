@@ -23,16 +23,16 @@ from tasks.backends.client.transport import MOST_BYTES
 from tasks.backends.http_api import answers
 from tasks.backends.http_api.addresses import ServiceAddresses
 from tasks.backends.http_api.answer import Answer
+from tasks.backends.http_api.ids import build_key
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.places import read_first
 from tasks.backends.http_api.requests import build_request, read_places
 from tasks.backends.http_api.sections import Call
-from tasks.backends.http_api.template import TOKEN, fill_address
+from tasks.backends.http_api.template import TOKEN, fill_address, fill_text
 from tasks.backends.http_api.tokens import TokenSource, run_token_command
 from tasks.backends.http_api.values import build_image_values, build_values, find_image_problems
-from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone, Refused, Rejected
+from tasks.core.errors import BatchStopped, JobError, OutputGone, Refused, Rejected
 from tasks.core.records import Job
-from tasks.core.values import parse_identifier
 
 
 class DescribedApi:
@@ -87,7 +87,7 @@ class DescribedApi:
             answer = await self._pay(job, attempt, {**values, TOKEN: await self._get_token()})
         if answer.is_success:
             return answer
-        raise self._build_refusal(answer)
+        raise self.explain_refusal(answer)
 
     async def _pay(self, job: Job, attempt: int, values: Mapping[str, Any]) -> httpx.Response:
         options = self._options
@@ -99,7 +99,17 @@ class DescribedApi:
             options.create.method, timeout_s=options.timeout_s, most_bytes=MOST_ANSWER_BYTES, **request
         )
 
-    def _build_refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
+    def build_create(self, job: Job, *, attempt: int) -> dict[str, Any]:
+        """The request that makes the job's prediction, as httpx takes it, without images and without a token."""
+        values = {**self.build_values(job), "attempt": attempt, **self._env}
+        return build_request(self._options.create, values, opts_at=self._options.opts_at, opts=job.backend_opts)
+
+    def fill_headers(self) -> dict[str, str]:
+        """The headers of `create` that a call of another kind carries too: the key."""
+        return {name: fill_text(text, self._env) for name, text in self._options.create.headers.items()}
+
+    def explain_refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
+        """Build the error that an answer other than 2xx to a paid call proves."""
         parsed, words = self.parse(answer), self.error_text(answer)
         # A quota that is used up for the day stops the batch; without this each job would be refused by itself.
         if answer.is_client_error and answers.is_quota(parsed, self._options, words):
@@ -139,6 +149,16 @@ class DescribedApi:
         """Every placeholder of a job, and the batch's name."""
         return {**build_values(job, self._options), "batch": self._batch}
 
+    def require_free(self, answer: httpx.Response) -> None:
+        """Pass where a call that may be repeated at will was answered.
+
+        Raises:
+            BatchStopped, httpx.HTTPError: As `poll`.
+        """
+        # The body of a good answer may be a stream that nobody has read yet.
+        detail = "" if answer.is_success else self.error_text(answer)
+        require_free_answer(answer, service=self.service, key_env=self._keys, detail=detail)
+
     async def ask_time(self) -> None:
         """Ask the service for nothing: the answer tells its time.
 
@@ -164,7 +184,7 @@ class DescribedApi:
         # A prediction that the service has deleted; 410 is rarer, and means the same.
         if answer.status_code in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
             raise OutputGone("the service knows no such prediction any more", cost_micros=None)
-        require_free_answer(answer, service=self.service, key_env=self._keys, detail=self.error_text(answer))
+        self.require_free(answer)
         return answer
 
     async def _get_token(self) -> str | None:
@@ -184,7 +204,7 @@ class DescribedApi:
                 before.method,
                 **build_request(before, {"model": self._model, **self._env}),
             )
-            require_free_answer(answer, service=self.service, key_env=self._keys, detail=self.error_text(answer))
+            self.require_free(answer)
             # An empty token is found by `check_token`, with the message that names both settings.
             return str(read_first(parse_json(answer), before.value) or "")
         except (httpx.HTTPError, ValueError) as exc:
@@ -220,22 +240,3 @@ class DescribedApi:
     async def close(self) -> None:
         """Close the connections."""
         await self.calls.close()
-
-
-def build_key(batch: str, job: Job, attempt: int) -> str:
-    """The key of an attempt: the same for each send of it, and no other attempt of any batch has it."""
-    # Half of the digits: 64 bits and more keep ids apart, and some services limit the length of a key.
-    return "-".join(part for part in ("imagen", batch[:16], job.job_id[:32], str(attempt)) if part)
-
-
-def parse_id(answer: Answer, options: HttpOptions) -> str:
-    """The id in the answer to a create that is to be polled.
-
-    Raises:
-        Ambiguous: It cannot be read; the prediction may have been created.
-    """
-    # Without an id nothing can be polled, though it may have been created and will be billed.
-    found = parse_identifier(answer.read(options.id_place))
-    if found is None:
-        raise Ambiguous("the answer to a create could not be read: there is no id in it", cost_micros=None)
-    return found

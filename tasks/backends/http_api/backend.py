@@ -31,8 +31,9 @@ from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.client.service_clock import ServiceClock
 from tasks.backends.http_api.answer import Answer
 from tasks.backends.http_api.answers import ImageOutput
-from tasks.backends.http_api.api import DescribedApi, parse_id
+from tasks.backends.http_api.api import DescribedApi
 from tasks.backends.http_api.costs import Costs
+from tasks.backends.http_api.ids import parse_id
 from tasks.backends.http_api.lost_creates import LostCreates
 from tasks.backends.http_api.options import BASE64, HttpOptions
 from tasks.backends.http_api.outputs import Outputs

@@ -23,6 +23,8 @@ class Costs:
 
     pricing: Pricing
     options: HttpOptions
+    share: float = 1.0
+    """Of the price: batches cost less."""
 
     def estimate(self, job: Job) -> int | None:
         """Millionths of a dollar for one image; None where no price is known."""
@@ -41,14 +43,19 @@ class Costs:
         # No more tokens than bytes: each stands for one byte at least.
         prompt = len(f"{job.prompt}{job.negative_prompt or ''}".encode()) + PROMPT_MARGIN_TOKENS
         used = replace(self._used(job), input_tokens=prompt, output_tokens=output, output_text_tokens=text)
-        return self.pricing.cost_micros(used)
+        return self._price(used)
+
+    def _price(self, used: Used) -> int | None:
+        full = self.pricing.cost_micros(used)
+        # The user's own price is what the user says, in either mode.
+        return full if full is None or self.pricing.image_micros is not None else round(full * self.share)
 
     def price_error(self, job: Job, error: JobError) -> None:
         """Give an error of a whole answer the price of the image, where the service has stated none."""
         is_billed = isinstance(error, Refused) and self.options.refusals_are_billed
         # An unreadable answer was a whole answer, so the image was made and is billed.
         if error.cost_micros is None and (isinstance(error, UnreadableAnswer) or is_billed):
-            error.cost_micros = self.pricing.cost_micros(self._used(job))
+            error.cost_micros = self._price(self._used(job))
 
     def end(self, job: Job, prediction: Prediction, output: ImageOutput, created: Answer | None) -> Prediction:
         """The ended prediction with its cost: as the answers state it, where that can be, else the price."""
@@ -59,7 +66,7 @@ class Costs:
             output_tokens=output.output_tokens,
             output_text_tokens=output.output_text_tokens,
         )
-        priced, cost = self.pricing.cost_micros(used), self.options.cost
+        priced, cost = self._price(used), self.options.cost
         reported = output.reported_micros
         # Some services state the cost when they accept a request, and not again with the result (BFL, 2026-11).
         if created is not None and cost is not None and cost.where == "create":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -12,6 +12,7 @@ from tasks.backends.client.options import read_secret
 from tasks.backends.http_api.places import Place
 from tasks.backends.http_api.pointers import Pointer, can_hold
 from tasks.backends.http_api.sections import (
+    Batches,
     Before,
     Call,
     Condition,
@@ -65,6 +66,8 @@ CostSetting = Annotated[Cost | None, BeforeValidator(_name_cost)]
 class HttpOptions(Section):
     """Settings of this type beyond the common keys."""
 
+    mode: Literal["sync", "batch"] = Field("sync", description="batch: half the price, within a day or so")
+    batches: Batches | None = Field(None, description="with mode: batch: where the service takes batches")
     create: Call = Field(description="makes a prediction; this is what costs money")
     id: Place | None = Field(None, description="where a prediction's id stands in the answer to create")
     poll: Call | None = Field(None, description="asks how a prediction is; null: create answers with the image")
@@ -121,7 +124,7 @@ class HttpOptions(Section):
 
     @model_validator(mode="after")
     def _holds_together(self) -> HttpOptions:
-        for problem in self._problems():
+        for problem in (*self._problems(), *self._mode_problems()):
             # One at a time: pydantic keeps only the first error that a validator raises.
             raise ValueError(problem)
         for name, call, allowed in self._calls():
@@ -150,6 +153,10 @@ class HttpOptions(Section):
         if self.idempotency_lasts_s is not None and self.idempotency_header is None:
             yield "idempotency_lasts_s: needs idempotency_header"
         yield from self._token_problems()
+
+    def _mode_problems(self) -> Iterator[str]:
+        if self.mode == "batch" and (self.batches is None or self.create.body is None):
+            yield "mode: this service has no batches that are known; leave it out"
 
     def _token_problems(self) -> Iterator[str]:
         if self.before is not None and self.token_command is not None:

@@ -140,6 +140,17 @@ class Cost(Section):
         return self
 
 
+class Batches(Section):
+    """Google's batch API for the same requests, by files of lines."""
+
+    base: Address = Field(description="address of the API, without a version")
+    jobs: int = Field(200, ge=1, le=10_000, description="of one batch at most; it is downloaded whole")
+    quiet_s: float = Field(5.0, gt=0, description="seconds without a new job after which a batch is sent")
+    poll_s: float = Field(60.0, gt=0, description="seconds between two looks at a batch")
+    latency_s: float = Field(3_600.0, gt=0, description="seconds that a batch takes, for plans")
+    price_share: float = Field(0.5, gt=0, le=1, description="of the price of a single call")
+
+
 class Tokens(Section):
     """The places where an answer counts tokens; the price table prices them."""
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from tasks.backends.http_api.options import BASE64, HttpOptions
 from tasks.backends.http_api.requests import FILE
-from tasks.backends.sizes import resolve_requested_size
+from tasks.backends.http_api.template import find_names
+from tasks.backends.sizes import SIDES_APART, resolve_requested_size, spell_ratio
 from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
 from tasks.store.references import build_data_address, get_references, read_reference
@@ -34,12 +35,20 @@ def build_values(job: Job, options: HttpOptions) -> dict[str, Any]:
         "width": width,
         "height": height,
         "size": f"{width}x{height}" if width and height else None,
-        "aspect_ratio": job.aspect_ratio,
+        "aspect_ratio": job.aspect_ratio or _find_ratio(width, height, options),
         "steps": job.steps,
         "format": job.format,
         "model": job.model or None,
         "job_id": job.job_id,
     }
+
+
+def _find_ratio(width: int | None, height: int | None, options: HttpOptions) -> str | None:
+    """The ratio of a size that the request has no other place for: without it, the service would choose the shape."""
+    sent = set(find_names([options.create.url, options.create.body, options.create.form]))
+    if not width or not height or sent & {"width", "height", "size"}:
+        return None
+    return spell_ratio(width, height, apart=SIDES_APART)
 
 
 def build_image_values(job: Job, options: HttpOptions) -> dict[str, str | bytes]:

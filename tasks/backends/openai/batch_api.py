@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from tasks.backends.client.answers import parse_json_object
+from tasks.backends.client.batches.files import download_lines
 from tasks.backends.client.batches.service import MARK, BatchLine, may_be_since
 from tasks.backends.client.calls import require_free_answer
 from tasks.backends.openai.api import ImagesApi, read_error
@@ -156,14 +157,7 @@ class BatchApi:
             OutputGone: The file is there no more.
             httpx.HTTPError, BatchStopped: As `get`.
         """
-        async with self._http.stream("GET", f"/files/{file_id}/content") as answer:
-            if answer.status_code == httpx.codes.NOT_FOUND:
-                raise OutputGone("the provider has deleted the batch's output", cost_micros=None)
-            if not answer.is_success:
-                # A streamed body has to be read before its words can be quoted.
-                await answer.aread()
-            self._require(answer)
-            await _write(path, answer.aiter_bytes())
+        await download_lines(self._http, f"/files/{file_id}/content", path, require=self._require)
 
     def _free(self, answer: httpx.Response, needed: str) -> dict[str, Any]:
         self._require(answer)
@@ -208,12 +202,6 @@ def _parse_page(
     if not is_whole or not isinstance(has_more, bool) or (has_more and not page):
         raise httpx.DecodingError("the list of batches cannot be read", request=answer.request)
     return page, has_more
-
-
-async def _write(path: Path, parts: AsyncIterator[bytes]) -> None:
-    with path.open("wb") as file:
-        async for part in parts:
-            file.write(part)
 
 
 def _build_line(asked: BatchLine) -> dict[str, Any]:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from math import gcd
 from typing import Any
 
 from tasks.backends.replicate.options import ReplicateOptions
+from tasks.backends.sizes import SIDES_APART, spell_ratio
 from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
-
-ASPECT_RATIOS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21")
-"""Aspect ratios that the FLUX models take (replicate/cog-flux, predict.py, read 2026-11)."""
-SIDES_APART = 0.05
-"""Sides are usually rounded to multiples of 16 or 64: those that people give SDXL are within 4 % of one of these."""
 
 REFERENCE_IMAGES = ("image", "images", "input_image", "input_images", "image_input", "image_prompt")
 """Names of such inputs in the schemas of image models on Replicate (read 2026-11)."""
@@ -60,26 +55,11 @@ def choose_aspect_ratio(job: Job, default: str) -> str:
     """
     # Sides are matched to the nearest ratio, for people write 1920x1088 where they mean 16:9.
     if job.width and job.height:
-        return _spell_ratio(job.width, job.height, apart=SIDES_APART)
+        return spell_ratio(job.width, job.height, apart=SIDES_APART)
     if job.aspect_ratio:
         across, down = (int(part) for part in job.aspect_ratio.split(":"))
-        return _spell_ratio(across, down, apart=0.0)
+        return spell_ratio(across, down, apart=0.0)
     return default
-
-
-def _spell_ratio(across: int, down: int, *, apart: float) -> str:
-    nearest = min(ASPECT_RATIOS, key=lambda known: _measure_distance(known, across, down))
-    if _measure_distance(nearest, across, down) <= apart:
-        return nearest
-    shared = gcd(across, down)
-    return f"{across // shared}:{down // shared}"
-
-
-def _measure_distance(known: str, across: int, down: int) -> float:
-    """The difference between the sides and a ratio: 0.05 for 5 %."""
-    known_across, known_down = (int(part) for part in known.split(":"))
-    wide, narrow = across * known_down, down * known_across
-    return max(wide, narrow) / min(wide, narrow) - 1
 
 
 def has_reference_images(values: Mapping[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from tasks.backends.comfyui.backend import ComfyBackend
 from tasks.backends.conformance import BackendConformance, Ending, Subject
 from tasks.backends.fal.backend import FalBackend
 from tasks.backends.http_api.backend import HttpBackend
+from tasks.backends.http_api.batch_backend import open_backend as open_http
 from tasks.backends.openai.batch_backend import open_backend
 from tasks.backends.replicate.backend import ReplicateBackend
 from tasks.backends.replicate_simulator.faults import parse_rule
@@ -22,9 +23,10 @@ from tasks.backends.replicate_simulator.settings import Settings as Simulated
 from tasks.backends.sketch.backend import SketchBackend
 from tasks.core.presets import list_presets, load_preset
 from tasks.core.records import Job, Prediction
-from tests.support.fakes import comfyui, fal_queue, openai_batches
+from tests.support.fakes import comfyui, fal_queue, gemini_batches, openai_batches
 from tests.support.fakes.comfyui import ComfyUI
 from tests.support.fakes.fal_queue import FalQueue
+from tests.support.fakes.gemini_batches import GeminiBatches
 from tests.support.fakes.json_api import JsonApi, at_once, lookup, polled
 from tests.support.fakes.named_service import NamedService, build_instance, list_variables
 from tests.support.fakes.openai_batches import OpenAIBatches
@@ -163,6 +165,39 @@ class TestOpenAIBatch(BackendConformance):
                 endings=build_endings(provider, faults),
                 unreachable={"api_base": NOBODY},
                 variable="OPENAI_API_KEY",
+                secrets=(provider.key,),
+            )
+
+
+class TestGeminiBatch(BackendConformance):
+    """Gemini's batches."""
+
+    @pytest.fixture
+    async def subject(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subject]:
+        provider = GeminiBatches()
+        monkeypatch.setenv("GEMINI_API_KEY", provider.key)
+        monkeypatch.setattr(desk, "LOOKUP_PATIENCE_S", 0.1)
+        faults = {
+            Ending.THROTTLED: "batch_throttled",
+            Ending.BAD_KEY: "unauthorized",
+            Ending.NO_CREDIT: "batch_no_quota",
+            Ending.INVALID: "batch_invalid",
+            Ending.ECHOED: "batch_echo_key",
+            Ending.REFUSED: "line_blocked",
+            Ending.LOST_BEFORE: "batch_drop_before",
+            Ending.LOST_AFTER: "batch_drop_after",
+            Ending.UNREADABLE: "batch_not_json",
+            Ending.FAILED: "line_error",
+        }
+        async with serving(provider) as url:
+            terms = gemini_batches.instance(url)["batches"]
+            yield Subject(
+                build=open_http,
+                instance=gemini_batches.instance(url),
+                created=lambda: len(provider.created),
+                endings=build_endings(provider, faults),
+                unreachable=gemini_batches.instance(NOBODY, batches={**terms, "base": NOBODY}),
+                variable="GEMINI_API_KEY",
                 secrets=(provider.key,),
             )
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.replicate.inputs import ASPECT_RATIOS, build_input, get_megapixels
+from tasks.backends.replicate.inputs import build_input, get_megapixels
 from tasks.backends.replicate.models import get_model_facts
 from tasks.backends.replicate.options import ReplicateOptions, parse_model
+from tasks.backends.sizes import ASPECT_RATIOS
 from tests.support.factories import make_job
 
 OPTIONS = ReplicateOptions.model_validate({"default_aspect_ratio": "4:5"})
