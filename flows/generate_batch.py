@@ -20,7 +20,7 @@ from tasks.core.paths import has_ledger
 from tasks.core.text import format_command
 from tasks.core.yaml_file import explain_setting
 from tasks.generate.signals import handle_signals
-from tasks.metadata.write import write_metadata
+from tasks.metadata.write import refresh_metadata
 from tasks.orchestration.artifacts import write_report_artifacts
 from tasks.orchestration.cancellation import heed_cancellation
 from tasks.orchestration.flow_parameters import take_fields
@@ -90,7 +90,7 @@ async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
             async with guard_images(run), hold_global_limits(run.batch, selection):
                 await generate_open_jobs(run.batch, selection, run=run.number, series=series)
         run.batch.out.check_in_place()
-        await write_metadata(run.batch.engine, run.batch.out)
+        await refresh_metadata(run.batch.engine, run.batch.out, run=run.number)
         usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
         summary = await conclude_run(run, usage)
         # After the summary, so that the pages show what the summary says.

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import InputError
 from tasks.core.settings import Settings
-from tasks.ledger.database.schema import batch_identity, runs
+from tasks.ledger.database.schema import batch_identity, jobs, runs
 from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
 
 
@@ -74,9 +74,38 @@ async def begin_run(engine: AsyncEngine, start: RunStart, *, now_us: int) -> int
     return int(number)
 
 
-async def record_plan(engine: AsyncEngine, number: int, salt: str) -> None:
-    """Record that the run's whole plan is in the ledger: from now on it says which jobs are wanted."""
-    await execute(engine, update(runs).where(runs.c.number == number).values(salt=salt))
+async def record_plan(engine: AsyncEngine, number: int, salt: str, *, digest: str | None = None) -> None:
+    """Record that the run's whole plan is in the ledger: from now on it says which jobs are wanted.
+
+    Args:
+        engine: The ledger.
+        number: The run.
+        salt: Its salt.
+        digest: Of the plan, for `has_plan`; None for a part of a manifest.
+    """
+    await execute(engine, update(runs).where(runs.c.number == number).values(salt=salt, plan_digest=digest))
+
+
+async def has_plan(engine: AsyncEngine, digest: str) -> bool:
+    """True if the ledger's last plan is this one, and no later run has planned or selected a job."""
+    last = select(runs.c.number, runs.c.plan_digest).where(runs.c.salt.is_not(None))
+    planned = await fetch_rows(engine, last.order_by(runs.c.number.desc()).limit(1))
+    if not planned or planned[0].plan_digest != digest:
+        return False
+    [(newest,)] = await fetch_rows(engine, select(func.max(jobs.c.planned_run)))
+    return bool(newest == planned[0].number)
+
+
+async def record_table(engine: AsyncEngine, number: int, state: str) -> None:
+    """Record the state of the batch that `metadata.parquet` shows since this run."""
+    await execute(engine, update(runs).where(runs.c.number == number).values(table_state=state))
+
+
+async def get_table_state(engine: AsyncEngine) -> str | None:
+    """The state that `metadata.parquet` showed when a run last wrote it; None where no run has."""
+    written = select(runs.c.table_state).where(runs.c.table_state.is_not(None))
+    found = await fetch_rows(engine, written.order_by(runs.c.number.desc()).limit(1))
+    return str(found[0].table_state) if found else None
 
 
 async def end_run(

@@ -6,12 +6,41 @@ Takes the ledger, gives one Parquet file with one row per job in manifest order,
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.core.errors import OutputError
 from tasks.ledger.queries import read_job_pages
+from tasks.ledger.runs import get_table_state, record_table
+from tasks.metadata.state import describe_state
 from tasks.store.output import Output
 
 FILE_NAME = "metadata.parquet"
+
+
+async def refresh_metadata(engine: AsyncEngine, out: Output, *, run: int) -> None:
+    """Write the table, unless a run has written it from a ledger with the same content and the file is as it was.
+
+    Raises:
+        BatchStopped: As `write_metadata` has it.
+    """
+    # Before the table: what changes while it is written makes the next run write it again.
+    state = await describe_state(engine)
+    shown = _join(state, out)
+    if shown is not None and shown == await get_table_state(engine):
+        return
+    await write_metadata(engine, out)
+    if written := _join(state, out):
+        await record_table(engine, run, written)
+
+
+def _join(state: str, out: Output) -> str | None:
+    """The state with the size of the file that shows it; None without a file, or where nobody can look."""
+    with suppress(OutputError):
+        if size := out.get_size(FILE_NAME):
+            return f"{state} {size}"
+    return None
 
 
 async def write_metadata(engine: AsyncEngine, out: Output) -> int:

@@ -18,6 +18,7 @@ from tasks.core.settings import Settings
 from tasks.core.text import format_count
 from tasks.manifest import Findings, Manifest, read_prompts
 from tasks.plan.cap_room import Share, Shares
+from tasks.plan.digest import PlanDigest
 from tasks.plan.planner import Planner, PlanOptions
 
 PROBLEMS_SHOWN = 50
@@ -55,6 +56,8 @@ class PlanReport:
     """`keep`, `reject` and `reroll` of the manifest alone."""
     notes: tuple[str, ...] = ()
     """Notes for the user about the manifest, before anything is paid."""
+    digest: str | None = None
+    """Of the whole plan: another plan has another one. None for a part of a manifest."""
 
 
 def check_manifest(
@@ -120,6 +123,7 @@ class _Tally:
         self._rerolls_micros = 0
         self._problems: list[Problem] = []
         self._problem_count = 0
+        self._digest = PlanDigest(planner.options)
         self._rows = 0
         self._jobs = 0
         self._duplicates = 0
@@ -142,6 +146,7 @@ class _Tally:
             if len(self._problems) < PROBLEMS_SHOWN:
                 self._problems.append(item)
             return
+        self._digest.add(item)
         job = item.job
         estimate = self._planner.backend(job.backend).estimate(job)
         # The first image of each row stands for the row.
@@ -183,6 +188,7 @@ class _Tally:
             shares=self._shares,
             priced_on=self._priced_on,
             unpriced_models=self._unpriced_models,
+            digest=self._digest.compute(),
         )
 
     def _duration_s(self, name: str, settings: Settings) -> float:

@@ -53,7 +53,7 @@ class Planner:
             ConfigError: The backend named in `options` is not configured, or has bad settings.
         """
         self._settings = settings
-        self._options = options
+        self.options = options
         self.file = manifest.display
         self._is_checking = check
         self._ask = ask
@@ -101,7 +101,7 @@ class Planner:
                         yield from self._find_refusals(planned.job, routed.file)
                         yield planned
                         # Stops reading: the rest of a large manifest is not even validated.
-                        if position == self._options.limit:
+                        if position == self.options.limit:
                             return
 
     def _check(self, prompt: Prompt, rows: RowRegistry) -> Problem | None:
@@ -174,7 +174,7 @@ class Planner:
         # Derived seeds differ by construction; only given ones can meet.
         seedless = None if prompt.seed is None else hash_row({**content, "seed": None})
         for sample in range(prompt.samples):
-            identity = compute_job_id(row, sample=sample, duplicate_number=number, salt=self._options.salt)
+            identity = compute_job_id(row, sample=sample, duplicate_number=number, salt=self.options.salt)
             job = build_job(
                 prompt,
                 self._settings,

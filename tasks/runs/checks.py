@@ -9,12 +9,15 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from tasks.core.errors import ConfigError
 from tasks.core.gates import Gates
 from tasks.core.installation import install_command
 from tasks.core.settings import RunnerSettings, Settings, load_settings
 from tasks.ledger.database.connect import reach_ledger
 from tasks.ledger.database.location import LedgerPlace, SqliteFile, require_ledger
+from tasks.ledger.runs import has_plan
 from tasks.ledger.start_notice import announce_start
 from tasks.manifest import open_manifest, read_gates
 from tasks.plan.check import PlanReport, check_manifest
@@ -63,6 +66,13 @@ def check_request(request: RunRequest) -> PlanReport | None:
     out.check()
     _checked.set((request, report))
     return report
+
+
+async def has_same_plan(engine: AsyncEngine, request: RunRequest) -> bool:
+    """True if the request was checked in this context, and its plan is the ledger's last one: nothing is to be written."""
+    known = _checked.get()
+    digest = known[1].digest if known is not None and known[0] == request else None
+    return digest is not None and await has_plan(engine, digest)
 
 
 async def check_ledger(request: RunRequest) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tasks.generate.jobs import generate_range
 from tasks.generate.signals import handle_signals
 from tasks.ledger.open_jobs import Selection, count_open, list_shards
-from tasks.metadata.write import write_metadata
+from tasks.metadata.write import refresh_metadata
 from tasks.report.progress import show_progress
 from tasks.report.summary import Summary
 from tasks.runs.checks import check_ledger, check_request
@@ -40,7 +40,7 @@ async def finish_run(run: OpenRun) -> Summary:
     """Write the metadata table, push usage, and record how the run ended."""
     # Checked before the table is written: a table into a folder that was moved would be lost.
     run.batch.out.check_in_place()
-    await write_metadata(run.batch.engine, run.batch.out)
+    await refresh_metadata(run.batch.engine, run.batch.out, run=run.number)
     usage = await push_usage(run.batch.engine, run.settings.usage, out=run.batch.out, clock=run.batch.clock)
     return await conclude_run(run, usage)
 

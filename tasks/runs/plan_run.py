@@ -12,9 +12,11 @@ from tasks.ledger.jobs import write_plan
 from tasks.ledger.open_jobs import Selection, find_open_backends, find_open_jobs, list_shards
 from tasks.ledger.runs import record_plan
 from tasks.manifest import open_manifest
+from tasks.plan.digest import PlanDigest
 from tasks.plan.fallback import move_to_backend
 from tasks.plan.planner import plan_manifest
 from tasks.plan.reroll import find_rejected_rerolls, write_reroll
+from tasks.runs.checks import has_same_plan
 from tasks.runs.reopen import reopen_jobs
 from tasks.runs.reuse import reuse_images
 from tasks.runs.run import OpenRun, handed_over
@@ -38,7 +40,7 @@ async def plan_run(run: OpenRun) -> Selection:
     if (ready := handed_over.get()) is not None and ready[0] is run:
         return ready[1]
     batch, request = run.batch, run.request
-    if request.manifest is not None:
+    if request.manifest is not None and not await has_same_plan(batch.engine, request):
         await _plan_manifest(run, request.manifest)
     rerolls = [] if request.reroll is None else [request.reroll]
     # Each reroll is a job of its own, so the image that it replaces stays.
@@ -65,10 +67,11 @@ async def plan_run(run: OpenRun) -> Selection:
 
 async def _plan_manifest(run: OpenRun, source: str) -> None:
     options = run.request.plan_options()
+    digest = PlanDigest(options)
     with open_manifest(source, options=run.request.read_options(run.settings)) as manifest:
         dropped = await write_plan(
             run.batch.engine,
-            plan_manifest(manifest, run.settings, options),
+            digest.add_each(plan_manifest(manifest, run.settings, options)),
             run=run.number,
             salt=options.salt,
             whole=options.limit is None,
@@ -79,7 +82,7 @@ async def _plan_manifest(run: OpenRun, source: str) -> None:
             f"{format_count(dropped, 'image')} leave the table, because {source} does not have their rows; the files stay"
         )
     # Written when the plan is done, so that a plan that is interrupted is not taken for one.
-    await record_plan(run.batch.engine, run.number, options.salt)
+    await record_plan(run.batch.engine, run.number, options.salt, digest=digest.compute())
 
 
 def _select_jobs(run: OpenRun) -> Selection:

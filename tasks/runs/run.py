@@ -22,7 +22,7 @@ from tasks.ledger.lock import lock_folder, require_no_workers
 from tasks.ledger.open_jobs import Selection
 from tasks.ledger.runs import RunStart, begin_run, end_run, get_last_run
 from tasks.report.summary import COMPLETED, Summary, summarise, write_summary
-from tasks.runs.checks import check_runner, check_signature, find_manifest_gates
+from tasks.runs.checks import check_runner, check_signature, find_manifest_gates, has_same_plan
 from tasks.runs.effective_settings import choose_settings_and_budget, find_ledger, load_given_settings, put_gates
 from tasks.runs.other_manifests import require_replacement
 from tasks.runs.request import RunRequest
@@ -110,7 +110,8 @@ async def _begin(
     check_signature(settings)
     if settings.runner.kind == "local":
         require_no_workers(request.out, await list_living_leases(engine))
-    await require_replacement(engine, request, settings)
+    if not await has_same_plan(engine, request):
+        await require_replacement(engine, request, settings)
     if budget_micros is not None:
         # Before the run is recorded: a cap that cannot be kept refuses the run, and leaves no trace of it.
         await bound_unknown_costs(engine, settings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -19,6 +18,7 @@ from tasks.backends.client.service_clock import ServiceClock
 from tasks.backends.image_counts import explain_several
 from tasks.backends.prices import Pricing, find_price
 from tasks.backends.replicate.api import ReplicateApi
+from tasks.backends.replicate.estimates import Estimates
 from tasks.backends.replicate.job_inputs import JobInputs
 from tasks.backends.replicate.likeness import Comparison, SentInput
 from tasks.backends.replicate.list_reading import Wanted
@@ -68,6 +68,7 @@ class ReplicateBackend:
         self._inputs = JobInputs(
             options=self._options, facts=self._facts, references=ReferenceInputs.of(self._facts, self._options)
         )
+        self._estimates = Estimates(self._inputs, self._pricing, timeout_s=self._timeout_s)
         self.takes = frozenset(self._inputs.references.names)
 
     def ready(self) -> str | None:
@@ -90,15 +91,7 @@ class ReplicateBackend:
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the price table's; a price by time counts the usual time, at most the time-out."""
-        usual_s = self._facts.usual_latency_s
-        usual = self._inputs.count_used(job, usual_s)
-        return Estimate(
-            cost_micros=self._pricing.cost_micros(usual),
-            # A price by time is bounded only by the time-out, after which the prediction is cancelled.
-            most_micros=self._pricing.cost_micros(replace(usual, seconds=self._timeout_s)),
-            latency_s=usual_s,
-            priced_on=self._pricing.priced_on,
-        )
+        return self._estimates.compute(job)
 
     def allowance(self) -> Allowance:
         """The account's rate: instances with the same token share it."""

@@ -42,6 +42,7 @@ _STEPS: dict[int, tuple[str, ...]] = {
     ),
     8: ("ALTER TABLE jobs ADD COLUMN provenance TEXT",),
     9: ("ALTER TABLE runs ADD COLUMN frees_at_us BIGINT",),
+    10: ("ALTER TABLE runs ADD COLUMN plan_digest TEXT", "ALTER TABLE runs ADD COLUMN table_state TEXT"),
 }
 """Statements that bring the tables of the previous version to this one."""
 

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from sqlalchemy import DDL, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, event
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 """`tasks.ledger.database.migrations` brings older ledgers up to it."""
 VerdictName = Literal["pick", "reject"]
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
@@ -124,6 +124,8 @@ runs = Table(
     Column("outcome", Text),
     # When what stopped it ends by itself, such as a cap's day.
     Column("frees_at_us", BigInteger),
+    Column("plan_digest", Text),  # of a plan that was written whole
+    Column("table_state", Text),  # what metadata.parquet showed when this run wrote it
 )
 
 verdicts = Table(

@@ -129,6 +129,13 @@ class Output(Protocol):
             OutputError: The storage cannot be reached, or does not let us read.
         """
 
+    def get_size(self, name: str) -> int | None:
+        """Bytes of a file; None where there is none.
+
+        Raises:
+            OutputError: The storage cannot be reached, or does not let us read.
+        """
+
     async def names(self, folder: str) -> set[str]:
         """Every file in `folder` and below it, by its name in the output; empty where there is no such folder.
 

@@ -163,12 +163,15 @@ class OutputBucket:
 
     def has(self, name: str) -> bool:
         """True if there is such an object; its bytes stay where they are."""
+        return self.get_size(name) is not None
+
+    def get_size(self, name: str) -> int | None:
+        """By a request for the object's head."""
         with self._refused_before_start():
             try:
-                obstore.head(self._impatient, self._key(name))
+                return obstore.head(self._impatient, self._key(name))["size"]
             except FileNotFoundError:
-                return False
-            return True
+                return None
 
     async def names(self, folder: str) -> set[str]:
         """One request for a thousand objects."""

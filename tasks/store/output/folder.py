@@ -126,6 +126,10 @@ class OutputFolder:
         # A pipe would be waited for without end.
         return path if path.is_relative_to(home) and S_ISREG(found.st_mode) and found.st_size == size else None
 
+    def get_size(self, name: str) -> int | None:
+        """Its bytes, by a look at the folder alone."""
+        return (self._path / name).stat().st_size if self.has(name) else None
+
     async def names(self, folder: str) -> set[str]:
         """Whatever is no folder, leftovers of killed writers too."""
         return await asyncio.to_thread(lambda: set(self._names(folder)))
