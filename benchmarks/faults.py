@@ -23,6 +23,7 @@ from benchmarks.services import start_prefect_server
 from benchmarks.simulator import Service, build_unlimited_settings, start_simulator
 from benchmarks.sizes import Case
 from benchmarks.work import Work
+from tasks.backends.replicate.options import ReplicateOptions
 from tasks.core.paths import get_ledger_path
 
 PART, BACKENDS = "faults", "backends"
@@ -48,9 +49,13 @@ CASES: Mapping[str, Sequence[str]] = {
 CASE = Case(jobs=0, in_flight=128, latency_s=0.3, side_px=512)
 STEADY = (0.1, 0.8)
 """Part of the images whose rate is called steady: the last lost creates are looked for when all others have ended."""
+ACCOUNT_READS_PER_MIN = 3_000
+"""Calls other than creates that Replicate allows an account; list calls are held against it."""
 READS_PER_MIN = 30_000
-"""Reads that an account may make which may create 6,000 a minute: five for each create, as Replicate has it. 128 in flight at
-0.3 s need no less. The simulator does not hold imagen to it, but imagen's own share for looking after lost creates follows it."""
+"""Setting of the run: 128 in flight at 0.3 s need more creates than an account may make, and five reads for each, as Replicate
+has it. The simulator does not hold imagen to it, but imagen's own share for looking after lost creates follows it."""
+PATIENCE_S = ReplicateOptions().lookup_patience_s
+"""The last lost create is looked for during this time before it is sent again."""
 NEVER_STOP = {"stop": {"error_rate": 1.0, "error_window": 10_000}}
 SOME_FAILED = 1
 """Exit status of a run in which a job failed or is held: with these faults some may."""
@@ -123,9 +128,10 @@ def _compute_figures(measured: Measured, work: Work, service: Service) -> dict[s
     states = dict(_query(work, "SELECT state, count(*) FROM jobs GROUP BY state"))
     minutes = (ends_s[-1] - begun_s) / 60
     return {
+        "jobs": [work.jobs],
         "images_per_s": [states["succeeded"] / minutes / 60],
         "steady_per_s": [(last - first) / (ends_s[last] - ends_s[first])],
-        "lists_percent": [100 * truth["requests"].get("list", 0) / minutes / READS_PER_MIN],
+        "lists_percent": [100 * truth["requests"].get("list", 0) / minutes / ACCOUNT_READS_PER_MIN],
         "failed": [states.get("failed", 0) + states.get("held", 0)],
         "billed_twice": [truth["duplicates_billed"]],
         "cpu_ms_per_image": [measured.cpu_since_s(begun_s) / work.jobs * 1e3],

@@ -37,9 +37,11 @@ The cost of the promises, added one after the other to the bare loop of (a).
 The last line keeps on disk what imagen keeps, but has no limits, retries, budget, resume, display or Prefect around it.
 (a) itself cannot be reached by anything that keeps these promises."""
 FAULTS = """\
-`imagen run`, and a service that loses answers. *Steady* is the rate between the first tenth and eight tenths of the images.
-At the end the last lost creates are looked for during 20 s (`lookup_patience_s`), however many there are.
-*Lists* is the number of list calls a minute as a share of the {reads:,} reads that such an account may make."""
+`imagen run`, and a service that loses answers. *Images/s* goes from the first create to the last end of a job.
+At the end the last lost creates are looked for during {patience:g} s (`lookup_patience_s`), however many there are.
+The rate without faults and this wait are the floor. *Steady* leaves it out: it goes from a tenth to eight tenths of the images.
+*Lists* is the number of list calls a minute as a share of the {reads:,} reads that Replicate allows an account.
+The run without faults makes such calls too, to see which images are ready."""
 STARTUP = """\
 `{libraries}` is the minimal flow in a process that has imported imagen's libraries (SQLAlchemy, aiohttp, jsonschema, Pillow, typer).
 With a running server, nothing that uses them can begin before."""
@@ -50,7 +52,7 @@ def build_document(results: Results) -> str:
     missed = [(one.promise, one.case, one.measured, one.floor or "") for one in check_targets(results) if not one.met]
     sections = [
         "# Speed",
-        f"Written by `make bench`. Measured on {results.machine}.",
+        "Written by `make bench`. " + _describe_machines(results),
         "![Generation, CPU and memory of the contenders](benchmarks.svg)",
         METHOD,
         *(f"## {case}\n\n{_build_contenders(rows)}" for case, rows in _group_by_case(results.of(COMPARED))),
@@ -63,6 +65,13 @@ def build_document(results: Results) -> str:
         "## Missed\n\n" + (_build_table(("", "", "measured", "floor"), missed, words=2) if missed else "Nothing."),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _describe_machines(results: Results) -> str:
+    """The machine of the newest figures, and for which parts another one, or other versions, hold."""
+    (newest, _), *others = results.list_machines().items()
+    before = (f" Measured before ({', '.join(parts)}): {machine}." for machine, parts in others)
+    return f"Measured on {newest}.{''.join(before)}"
 
 
 COLUMNS: Mapping[str, str] = {
@@ -108,7 +117,9 @@ def _build_faults(results: Results) -> str:
     )
     waits = _build_figures_table([(row.subject, row) for row in results.of(faults.BACKENDS)], BACKEND_COLUMNS)
     intro = "Rows of a slow backend in front of those of a quick one (0.3 s); seconds since the batch's first create:"
-    return "\n\n".join([FAULTS.format(reads=faults.READS_PER_MIN), table, intro, waits])
+    return "\n\n".join(
+        [FAULTS.format(reads=faults.ACCOUNT_READS_PER_MIN, patience=faults.PATIENCE_S), table, intro, waits]
+    )
 
 
 def _build_figures_table(titled: Sequence[tuple[str, Row]], columns: Mapping[str, str]) -> str:

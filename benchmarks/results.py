@@ -6,11 +6,25 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+
+
+def describe_machine() -> str:
+    """Processor, cores and versions, for the reader of the figures."""
+    names = ("prefect", "aiohttp", "httpx", "replicate")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"{os.cpu_count()} shared cores ({_read_processor()}), Python {platform.python_version()}, {versions}"
+
+
+def _read_processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines: Iterable[str] = info.read_text().splitlines() if info.exists() else ()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +37,8 @@ class Row:
     figures: Mapping[str, list[float]]
     """By name, its unit at the end; a value of each time."""
     date: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
+    machine: str = field(default_factory=describe_machine)
+    """Processor, cores and versions; of each row, because parts are measured one at a time."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -42,9 +58,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """Everything that was measured on one machine."""
+    """Everything that was measured."""
 
-    machine: str
     rows: Sequence[Row]
 
     def find(self, part: str, case: str, subject: str) -> Row | None:
@@ -55,51 +70,44 @@ class Results:
         """The rows of a part."""
         return [row for row in self.rows if row.part == part]
 
+    def list_machines(self) -> dict[str, list[str]]:
+        """The parts that were measured on each machine, that of the newest figures first."""
+        parts: dict[str, list[str]] = {}
+        for row in sorted(self.rows, key=lambda row: row.date, reverse=True):
+            found = parts.setdefault(row.machine, [])
+            found += [] if row.part in found else [row.part]
+        return parts
+
     def with_row(self, new: Row) -> Results:
         """The same with a row added, in the place of an older one of the same thing."""
         rows = {row.key: row for row in self.rows} | {new.key: new}
-        return Results(machine=self.machine, rows=list(rows.values()))
+        return Results(rows=list(rows.values()))
 
     def with_part(self, measured: Sequence[Row]) -> Results:
         """The same with a part's rows, and none of it that were measured at another size or by an older program."""
         parts = {row.part for row in measured}
-        return Results(machine=self.machine, rows=[*(row for row in self.rows if row.part not in parts), *measured])
+        return Results(rows=[*(row for row in self.rows if row.part not in parts), *measured])
 
 
 def joined(rows: Sequence[Row]) -> Row:
     """Rows of the same thing as one, with all their values."""
     first = rows[0]
     figures = {name: [value for row in rows for value in row.figures[name]] for name in first.figures}
-    return Row(part=first.part, case=first.case, subject=first.subject, figures=figures)
+    return replace(first, figures=figures)
 
 
 def load(path: Path) -> Results:
     """Read the results measured before; none if there is no file."""
     if not path.exists():
-        return Results(machine=describe_machine(), rows=[])
-    record = json.loads(path.read_text())
-    return Results(machine=record["machine"], rows=[Row(**row) for row in record["rows"]])
+        return Results(rows=[])
+    return Results(rows=[Row(**row) for row in json.loads(path.read_text())["rows"]])
 
 
 def save(results: Results, path: Path) -> None:
     """Write them down."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"machine": results.machine, "rows": [asdict(row) | {"figures": _shorten(row)} for row in results.rows]}
+    record = {"rows": [asdict(row) | {"figures": _shorten(row)} for row in results.rows]}
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-
-
-def describe_machine() -> str:
-    """Processor, cores and versions, for the reader of the figures."""
-    names = ("prefect", "aiohttp", "httpx", "replicate")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"{os.cpu_count()} shared cores ({_read_processor()}), Python {platform.python_version()}, {versions}"
-
-
-def _read_processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines: Iterable[str] = info.read_text().splitlines() if info.exists() else ()
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.machine())
 
 
 def _shorten(row: Row) -> dict[str, list[float]]:

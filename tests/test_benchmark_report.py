@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,14 +27,16 @@ FIGURES = ("of_ideal", "generation_s", "total_s", "images_per_s", "cpu_ms_per_im
 
 def contender(name: str, *values: float, case: str = LONG) -> Row:
     """A row whose figures all have these values."""
-    return Row(part=CONTENDERS_PART, case=case, subject=name, figures={f: list(values) for f in FIGURES})
+    return Row(
+        part=CONTENDERS_PART, case=case, subject=name, figures={f: list(values) for f in FIGURES}, machine="two cores"
+    )
 
 
 @pytest.fixture
 def measured() -> Results:
     """Every contender with 10, 20 and 40; imagen with a little more."""
     rows = [contender(name, 10, 20, 40) for name in CONTENDERS if name != "imagen"]
-    return Results(machine="two cores", rows=[*rows, contender("imagen", 11, 20.5, 41)])
+    return Results(rows=[*rows, contender("imagen", 11, 20.5, 41)])
 
 
 def test_a_row_shows_its_median_and_its_spread() -> None:
@@ -66,18 +69,25 @@ def test_short_latencies_compare_rates_and_memory() -> None:
     """At 128 in flight the client's own cost shows: 0.9 of httpx, 1.4 of the official client, 250 MB."""
     rates = {"bare_aiohttp": 250.0, "httpx_aiohttp": 240.0, "official_client": 150.0, "imagen": 216.0}
     rows = [contender(name, rate, case=SHORT) for name, rate in rates.items()]
-    found = check_targets(Results(machine="", rows=rows))
+    found = check_targets(Results(rows=rows))
     assert [(one.measured, one.met) for one in found] == [("0.90", True), ("1.44", True), ("216.00 MB", True)]
 
 
 def test_faults_are_held_against_the_run_without() -> None:
-    """A rate of three quarters is told apart from one of nine tenths, and lists have their share."""
+    """The whole run counts, the look for the last lost create too, which stands beside it; lists have their share."""
     rates = {faults.NO_FAULT: 100.0, "some": 90.0, faults.EACH: 75.0}
     rows = [
-        Row(part=faults.PART, case="x", subject=name, figures={"steady_per_s": [rate], "lists_percent": [5.0]})
+        Row(
+            part=faults.PART,
+            case="x",
+            subject=name,
+            figures={"images_per_s": [rate], "steady_per_s": [100.0], "jobs": [8_000], "lists_percent": [5.0]},
+        )
         for name, rate in rates.items()
     ]
-    assert [one.met for one in check_targets(Results(machine="", rows=rows))] == [True, True, False, True]
+    floors = [one.floor for one in check_targets(Results(rows=rows)) if "rate" in one.promise]
+    assert floors == ["0.80 (20 s of looking for the last lost create)"] * 2
+    assert [one.met for one in check_targets(Results(rows=rows))] == [True, True, False, True]
 
 
 def test_promises_compare_a_size_with_the_one_before() -> None:
@@ -90,7 +100,7 @@ def test_promises_compare_a_size_with_the_one_before() -> None:
         }.items()
     )
     resumed = Row(part=scale.SCALE, case="many", subject=scale.RESUMED, figures={"total_s": [6.5]})
-    found = check_targets(Results(machine="", rows=[many, few, resumed]))
+    found = check_targets(Results(rows=[many, few, resumed]))
     assert [(one.measured, one.met) for one in found] == [("1.20", True), ("1.25", False), ("5.00 %", True)]
 
 
@@ -109,6 +119,13 @@ def test_figures_survive_their_file_and_newer_ones_replace_older(measured: Resul
     found = results.load(tmp_path / "b.json")
     assert len(found.rows) == len(CONTENDERS)
     assert found.find(*newer.key) == newer
+
+
+def test_a_part_that_was_measured_before_keeps_its_machine(measured: Results) -> None:
+    """The line at the top is of the newest figures, and names the parts that are older."""
+    newer = replace(contender("imagen", 1), machine="three cores", date="2999-01-01", part=faults.BACKENDS)
+    found = measured.with_row(replace(newer, figures={"first_create_s": [1.0]}))
+    assert f"Measured on three cores. Measured before ({CONTENDERS_PART}): two cores." in build_document(found)
 
 
 def test_the_document_is_that_of_the_figures() -> None:
