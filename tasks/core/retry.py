@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
+from typing import TypeVar
 
 from tenacity import (
     AsyncRetrying,
@@ -23,7 +24,9 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from tasks.core.errors import BadImage, Unfetched, UsageAway
+from tasks.core.errors import BadImage, JobError, Unfetched, UsageAway
+
+T = TypeVar("T")
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
@@ -70,9 +73,20 @@ def get_attempt_pause_s(attempts_made: int) -> float:
     return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(attempts_made, 10)))
 
 
-def retry_fetch(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
-    """Repeats on `BadImage` and, longer, on `Unfetched`; the last one is raised."""
-    return _build_retrying((BadImage, Unfetched), _has_fetched_enough, sleep)
+async def retry_fetch(sleep: Callable[[float], Awaitable[None]], fetch: Callable[[], Awaitable[T]]) -> T:
+    """The result of a fetch, which is repeated on `BadImage` and, longer, on `Unfetched`; the last one is raised."""
+    try:
+        return await fetch()
+    except (BadImage, Unfetched) as exc:
+        first: list[JobError] = [exc]
+
+    async def fetch_again() -> T:
+        # The fetch that has failed counts as the first. Most succeed at once, and need no machinery.
+        if first:
+            raise first.pop()
+        return await fetch()
+
+    return await _build_retrying((BadImage, Unfetched), _has_fetched_enough, sleep)(fetch_again)
 
 
 def retry_look(on: type[Exception], sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from tasks.backends.base import Backend
 from tasks.core.errors import BadImage, BatchStopped, JobError, StatusUnreadable, Unfetched, UnreadableAnswer
@@ -46,7 +47,8 @@ async def collect_image(
         async with batch.get_limits(job.backend).landing:
             # Not before: while images cannot land, no more are to be paid for.
             slot.release()
-            stored: StoredImage = await retry_fetch(batch.clock.sleep)(fetch_and_store, batch, backend, job, ended)
+            fetch = partial(fetch_and_store, batch, backend, job, ended)
+            stored = await retry_fetch(batch.clock.sleep, fetch)
             await keep_further(batch, backend, job, ended, number=number)
             return ended, stored
     except (BadImage, Unfetched) as error:

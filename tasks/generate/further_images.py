@@ -6,6 +6,7 @@ A file `answers/<job_id>-<attempt>-<n>.<format>` holds each; the job's own image
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from tasks.backends.base import Backend
 from tasks.core.display import current_display
@@ -47,7 +48,8 @@ async def keep_further(batch: Batch, backend: Backend, job: Job, ended: Predicti
         name = f"{FOLDER}/{job.job_id}-{number}-{place}"
         try:
             # Bytes as they came: they were paid for, whether or not an image can be read from them.
-            data: bytes = await retry_fetch(batch.clock.sleep)(backend.fetch, job, replace(ended, output=output))
+            fetch = partial(backend.fetch, job, replace(ended, output=output))
+            data = await retry_fetch(batch.clock.sleep, fetch)
             file = NewFile(f"{name}.{detect_format(data) or 'bin'}", data)
             await batch.out.write(lambda file=file: file)  # type: ignore[misc]  # bound now: the loop goes on
         except (JobError, BatchStopped) as exc:

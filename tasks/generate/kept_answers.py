@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from functools import partial
 
 from tasks.core.errors import BatchStopped, JobError
-from tasks.core.records import Job, JobState, Prediction, StoredImage
+from tasks.core.records import Job, JobState, Prediction
 from tasks.core.retry import retry_fetch
 from tasks.core.safe_text import error_text
 from tasks.core.text import format_command
@@ -63,7 +64,8 @@ async def _reread(batch: Batch, name: str, job_id: str, number: int) -> bool:
         return False
     try:
         prediction = await asyncio.to_thread(read, job, raw)
-        image: StoredImage = await retry_fetch(batch.clock.sleep)(fetch_and_store, batch, backend, job, prediction)
+        fetch = partial(fetch_and_store, batch, backend, job, prediction)
+        image = await retry_fetch(batch.clock.sleep, fetch)
     except BatchStopped:
         raise
     except (JobError, ValueError, TypeError, LookupError):  # still not readable: it stays as it is

@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from tasks.core.records import PlannedJob
-from tasks.ledger.database.schema import SCHEMA_VERSION
 from tasks.plan.planner import PlanOptions
+
+VERSION = 1
+"""Raised where the ledger begins to keep something else of the same jobs."""
 
 
 class PlanDigest:
@@ -16,8 +18,7 @@ class PlanDigest:
     def __init__(self, options: PlanOptions) -> None:
         """Begin a plan with these options."""
         self._is_whole = options.limit is None
-        # A later version may write other columns for the same jobs.
-        self._sha256 = hashlib.sha256(repr((SCHEMA_VERSION, options.salt)).encode())
+        self._sha256 = hashlib.sha256(repr((VERSION, options.salt)).encode())
 
     def add(self, item: PlannedJob) -> None:
         """Add the next job."""

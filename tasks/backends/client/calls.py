@@ -17,6 +17,7 @@ import httpx
 from tasks.backends.client import refusals
 from tasks.backends.client.answers import parse_json_object, read_retry_after
 from tasks.backends.client.connections import NEVER_SENT
+from tasks.backends.client.service_client import ServiceClient
 from tasks.backends.client.transport import MOST_BYTES, MOST_JSON_BYTES, Transport
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, Refused, Rejected, Throttled
 from tasks.core.safe_text import error_text
@@ -65,7 +66,7 @@ class HttpCalls:
         # Before the client is built, so that even an error of its construction shows no key.
         for secret in secrets:
             self.hide(secret)
-        self.http = httpx.AsyncClient(
+        self.http = ServiceClient(
             base_url=base,
             headers={"User-Agent": "imagen", **(headers or {})},
             timeout=httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S),

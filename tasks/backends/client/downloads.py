@@ -10,6 +10,7 @@ import httpx
 
 from tasks.backends.client.digests import check_digest
 from tasks.backends.client.payloads import DATA_SCHEME, decode_data_url
+from tasks.backends.client.service_client import ServiceClient
 from tasks.backends.client.transport import MOST_BYTES, MOST_IMAGE_BYTES, TooLarge, Transport
 from tasks.core.errors import BadImage, JobError, OutputGone, Unfetched
 
@@ -32,7 +33,7 @@ class Delivery:
         self._hosts = tuple(hosts)
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         # A client of its own, without the service's headers: the token must not travel to a storage's host.
-        self._http = httpx.AsyncClient(timeout=TIMEOUT, transport=Transport(limits=limits))
+        self._http = ServiceClient(timeout=TIMEOUT, transport=Transport(limits=limits))
 
     async def fetch(self, address: str) -> bytes:
         """The bytes at an https, http or data address.
@@ -64,14 +65,15 @@ class Delivery:
     async def _follow(self, address: str) -> bytes:
         for _ in range(MOST_REDIRECTS + 1):
             # Checked at every hop: an allowed host could otherwise redirect into the user's own network.
-            self._check(address)
-            async with self._http.stream("GET", address, extensions={MOST_BYTES: MOST_IMAGE_BYTES}) as answer:
+            async with self._http.stream(
+                "GET", self._check(address), extensions={MOST_BYTES: MOST_IMAGE_BYTES}
+            ) as answer:
                 if not answer.has_redirect_location:
                     return await _read_body(answer)
                 address = str(answer.url.join(answer.headers["location"]))
         raise _build_host_error(f"the image's address leads on and on ({address})")
 
-    def _check(self, address: str) -> None:
+    def _check(self, address: str) -> httpx.URL:
         url = httpx.URL(address)
         # Outside data decides this address. Without the list, an answer could make this machine call any service near
         # it.
@@ -79,6 +81,7 @@ class Delivery:
             raise _build_host_error(
                 f"the image lies at {url.host or address[:60]!r}, which is not among delivery_hosts"
             )
+        return url
 
 
 def _build_host_error(message: str) -> JobError:
@@ -91,7 +94,7 @@ async def _read_body(answer: httpx.Response) -> bytes:
     if not answer.is_success:
         raise Unfetched(f"the image's host answered {answer.status_code}")
     try:
-        # Not with `aread`: httpx's answer holds itself (0.28), and so a megabyte until the garbage collector comes by.
+        # Not with `aread`, which would keep the bytes in the answer too.
         body = b"".join([part async for part in answer.aiter_raw()])
     # Not to be repeated: the same image would be too large again, and it has been paid for.
     except TooLarge as exc:

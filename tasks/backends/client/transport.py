@@ -11,6 +11,7 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
+from typing import cast
 
 import httpx
 
@@ -31,6 +32,8 @@ ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflat
 """Content encodings that are decoded, with zlib's word for each."""
 # Decoded piece by piece, so that a small compressed body that decodes to gigabytes stops at the bound.
 PART_BYTES = 64 * 1024
+MOST_SERVERS = 256
+"""Servers whose proxy is remembered."""
 
 
 class TooLarge(httpx.DecodingError):
@@ -48,6 +51,7 @@ class Transport(httpx.AsyncBaseTransport):
         """
         self._limits = limits
         self._pools: dict[str, Pool] = {}
+        self._proxies: dict[tuple[str, str, int | None], httpx.Proxy | None] = {}
         try:
             self._ssl_context = build_ssl_context()
         except ConfigError as exc:
@@ -56,7 +60,7 @@ class Transport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer. Its body is read, decoded and bounded by whoever reads it."""
         try:
-            proxy = find_proxy(request.url)
+            proxy = self._find_proxy(request.url)
         except UnusableProxy as exc:
             raise httpx.ProxyError(str(exc), request=request) from exc
         # A pool for each proxy and login: aiohttp keeps connections by host, whatever proxy they went through.
@@ -70,6 +74,16 @@ class Transport(httpx.AsyncBaseTransport):
             await self._pools[name].handle_async_request(request),
             most_bytes=request.extensions.get(MOST_BYTES, MOST_JSON_BYTES),
         )
+
+    def _find_proxy(self, url: httpx.URL) -> httpx.Proxy | None:
+        # The environment is read once for each server: going through it takes longer than building a request.
+        server = (url.scheme, url.host, url.port)
+        if server not in self._proxies:
+            # Hosts of outputs come from answers: nothing bounds how many there are.
+            if len(self._proxies) >= MOST_SERVERS:
+                self._proxies.clear()
+            self._proxies[server] = find_proxy(url)
+        return self._proxies[server]
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -113,31 +127,27 @@ def bound_answer(answer: httpx.Response, *, most_bytes: int) -> httpx.Response:
     # Stacked encodings ("gzip, gzip") are no service's, but the usual form of a decompression bomb.
     if encoding and encoding != "identity" and encoding not in ENCODINGS:
         raise httpx.DecodingError(f"the answer's encoding is not understood ({encoding[:40]})", request=answer.request)
-    headers = answer.headers.copy()
     if encoding in ENCODINGS:
         # The length that is stated is that of the encoded body.
         for name in ("content-encoding", "content-length"):
-            headers.pop(name, None)
-    return httpx.Response(
-        answer.status_code,
-        headers=headers,
-        stream=_BoundedStream(answer, encoding=encoding, most_bytes=most_bytes),
-        request=answer.request,
-        extensions=answer.extensions,
-    )
+            answer.headers.pop(name, None)
+    # In place: another answer would hold this one, and both would be built for every call.
+    answer.stream = _BoundedStream(answer, encoding=encoding, most_bytes=most_bytes)
+    return answer
 
 
 class _BoundedStream(httpx.AsyncByteStream):
     """The body of an answer, decoded piece by piece up to its bound."""
 
     def __init__(self, answer: httpx.Response, *, encoding: str, most_bytes: int) -> None:
-        self._answer = answer
+        # Not the answer itself, which holds this stream: the two would wait for the garbage collector.
+        self._request, self._parts = answer.request, cast("httpx.AsyncByteStream", answer.stream)
         self._most_bytes = most_bytes
         self._decoder = zlib.decompressobj(ENCODINGS[encoding]) if encoding in ENCODINGS else None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         left = left_encoded = self._most_bytes
-        async for encoded in self._answer.aiter_raw():
+        async for encoded in self._parts:
             # An encoded body that never gives any content is endless too.
             left_encoded -= len(encoded)
             for part in self._decode(encoded):
@@ -149,11 +159,11 @@ class _BoundedStream(httpx.AsyncByteStream):
             self._require_room(left_encoded)
         # zlib raises nothing for a body that simply ends early.
         if self._decoder is not None and not self._decoder.eof:
-            raise httpx.DecodingError("the answer's encoded body is not whole", request=self._answer.request)
+            raise httpx.DecodingError("the answer's encoded body is not whole", request=self._request)
 
     def _require_room(self, left: int) -> None:
         if left < 0:
-            raise TooLarge(f"the answer is larger than {self._most_bytes:,} bytes", request=self._answer.request)
+            raise TooLarge(f"the answer is larger than {self._most_bytes:,} bytes", request=self._request)
 
     def _decode(self, encoded: bytes) -> Iterator[bytes]:
         if self._decoder is None:
@@ -165,7 +175,7 @@ class _BoundedStream(httpx.AsyncByteStream):
                 yield self._decoder.decompress(encoded, PART_BYTES)
                 encoded = self._decoder.unconsumed_tail
         except zlib.error as exc:
-            raise httpx.DecodingError(f"the answer cannot be decoded ({exc})", request=self._answer.request) from exc
+            raise httpx.DecodingError(f"the answer cannot be decoded ({exc})", request=self._request) from exc
 
     async def aclose(self) -> None:
-        await self._answer.aclose()
+        await self._parts.aclose()

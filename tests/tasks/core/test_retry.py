@@ -44,7 +44,7 @@ async def test_broken_bytes_are_fetched_again() -> None:
     clock = FakeClock()
     calls: list[int] = []
     with pytest.raises(BadImage):
-        await retry_fetch(clock.sleep)(failing(BadImage("cut"), calls))
+        await retry_fetch(clock.sleep, failing(BadImage("cut"), calls))
     assert len(calls) == BROKEN_TRIES
 
 
@@ -53,7 +53,7 @@ async def test_a_host_in_trouble_is_asked_with_patience() -> None:
     clock = FakeClock()
     calls: list[int] = []
     with pytest.raises(Unfetched):
-        await retry_fetch(clock.sleep)(failing(Unfetched("away"), calls))
+        await retry_fetch(clock.sleep, failing(Unfetched("away"), calls))
     assert len(calls) == FETCH_TRIES
     assert max(clock.slept_s) <= LONGEST_WAIT_S
 

@@ -1,0 +1,43 @@
+"""httpx's client without what no service here needs: cookies, logins of addresses, redirects, and a log line for each call.
+
+They cost as much as the call itself where thousands of images are fetched. Requests, answers and errors are httpx's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from tasks.backends.client.transport import Transport
+
+
+class ServiceClient(httpx.AsyncClient):
+    """A client over one transport; usable inside one event loop."""
+
+    def __init__(self, *, transport: Transport, **options: Any) -> None:
+        """Send through this transport; options as httpx's client has them."""
+        super().__init__(transport=transport, **options)
+        self._connections = transport
+
+    async def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> httpx.Response:
+        """The answer, its body read unless `stream`. Every other way to make a call comes here.
+
+        Raises:
+            httpx.HTTPError: As httpx has it; the request is in the error.
+        """
+        try:
+            answer = await self._connections.handle_async_request(request)
+        except httpx.RequestError as exc:
+            exc.request = request
+            raise
+        try:
+            for hook in self.event_hooks["response"]:
+                await hook(answer)
+            if not stream:
+                await answer.aread()
+        # Also a cancelled call: a connection whose answer nobody reads would stay taken.
+        except BaseException:
+            await answer.aclose()
+            raise
+        return answer
