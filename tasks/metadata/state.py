@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.identity import hash_text
@@ -14,7 +14,7 @@ from tasks.metadata.columns import COLUMNS
 
 # Every change of a job's row that the table shows changes one of these: a plan its run, an attempt its number, times or
 # cost, an end the states, a judgement or a score the number of their rows.
-_QUERIES: tuple[Select[Any], ...] = (
+_QUERIES: tuple[Any, ...] = (
     select(func.max(runs.c.number)).where(runs.c.salt.is_not(None)),
     select(jobs.c.state, jobs.c.withdrawn, func.count(), func.sum(jobs.c.planned_run), func.max(jobs.c.completed_at_us))
     .group_by(jobs.c.state, jobs.c.withdrawn)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.core.records import PlannedJob, Problem, Prompt
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.verdicts import Verdict, record_verdicts
 from tasks.plan import planner
@@ -47,7 +48,12 @@ def test_an_unchanged_batch_is_not_written_again(asked: RunRequest, monkeypatch:
     """The manifest is planned once, and neither its jobs nor the table are written."""
     plans: list[object] = []
     plan = planner.Planner.plan
-    monkeypatch.setattr(planner.Planner, "plan", lambda self, prompts: plans.append(self) or plan(self, prompts))
+
+    def count(self: planner.Planner, prompts: Iterable[Prompt | Problem]) -> Iterator[PlannedJob | Problem]:
+        plans.append(self)
+        return plan(self, prompts)
+
+    monkeypatch.setattr(planner.Planner, "plan", count)
     before = get_written(asked)
     summary = run_again(asked)
     assert (summary.counts.succeeded, summary.outcome, summary.generated) == (2, "completed", 0)
