@@ -66,7 +66,7 @@ class HttpCalls:
         # Before the client is built, so that even an error of its construction shows no key.
         for secret in secrets:
             self.hide(secret)
-        self.http = ServiceClient(
+        self.http: httpx.AsyncClient = ServiceClient(
             base_url=base,
             headers={"User-Agent": "imagen", **(headers or {})},
             timeout=httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S),
