@@ -9,10 +9,13 @@ PROCESSES ?= 4
 PYTEST := $(BIN)/pytest -n $(PROCESSES) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak chaos many bench pictures check format clean
+.PHONY: help install demo test soak chaos many bench pictures check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## install imagen into .venv and say where it is
+	@echo "imagen is $(CURDIR)/$(BIN)/imagen. To call it by its name in this terminal: . $(BIN)/activate"
 
 demo: $(VENV)/.installed ## run the main job on a small manifest: images, metadata.parquet, usage rows
 	$(BIN)/imagen run manifests/demo.yaml --out runs/demo

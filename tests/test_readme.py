@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,12 @@ def test_every_page_can_be_reached_from_the_readme(page: str) -> None:
 def test_modules_that_the_documents_name_exist(path: str) -> None:
     """A module that moves takes its mention along."""
     assert (ROOT / path).exists()
+
+
+def test_the_two_commands_of_the_start_are_an_environment_and_its_activation() -> None:
+    """What they make and activate is one environment, and the first one says where `imagen` is in it."""
+    make, activate = re.findall(r"^```\n(.*?)^```", PAGES["README.md"], re.DOTALL | re.MULTILINE)[0].splitlines()
+    target = make.partition("#")[0].split()[1:]
+    folder = activate.partition("#")[0].strip().removeprefix(". ").removesuffix("/bin/activate")
+    planned = subprocess.run(["make", "--dry-run", *target], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"{ROOT}/{folder}/bin/imagen" in planned.stdout
