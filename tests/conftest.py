@@ -22,6 +22,26 @@ pytest_plugins = [
 ]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin in every process with its share of the long tests, so that none of them is the last to be begun.
+
+    A process of pytest-xdist first gets the next so many of the tests, and takes those of others when it has none left.
+    """
+    processes = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    if processes == 1:
+        return
+    long = [item for item in items if item.get_closest_marker("server")]
+    others = [item for item in items if not item.get_closest_marker("server")]
+    ordered: list[pytest.Item] = []
+    for number in range(processes):
+        size = (len(items) - len(ordered)) // (processes - number)
+        share = long[number::processes]
+        rest = max(0, size - len(share))
+        ordered += [*share, *others[:rest]]
+        others = others[rest:]
+    items[:] = ordered
+
+
 @pytest.fixture(autouse=True)
 def _private_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(PERSONAL_PREFIXES)]:

@@ -8,11 +8,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.flows.conftest import Cli
+from tests.support.services.sharing import share
+from tests.support.surroundings import NO_TELEMETRY
 from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.server
@@ -68,17 +72,24 @@ def elsewhere(command: str) -> str | None:
     return next((file for begin, file in ELSEWHERE.items() if command.startswith(begin)), None)
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, prefect_url: str, prefect_home: Path) -> Path:
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, prefect_url: str, prefect_home: Path) -> Iterator[Path]:
     """What the pages take for granted: a configuration, manifests, and two batches that have been run."""
-    folder = tmp_path_factory.mktemp("finished")
-    environ = {"PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(prefect_home), "PYTHONPATH": str(ROOT)}
-    cli = Cli(folder, environ)
-    assert cli.run("init").returncode == 0
-    (folder / "prompts.jsonl").write_text('{"prompt": "a heron"}\n')
-    for name in ("foxes", "owls"):
-        assert cli.run("run", "prompts.yaml", "--out", f"runs/{name}", "--limit", "6").returncode == 0
-    return folder
+
+    @contextmanager
+    def make() -> Iterator[str]:
+        folder = tmp_path_factory.mktemp("finished")
+        cli = Cli(folder, {"PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(prefect_home), "PYTHONPATH": str(ROOT)})
+        # A fixture of the session has no private home yet.
+        cli.environ |= {"XDG_STATE_HOME": str(tmp_path_factory.mktemp("finished-state")), **NO_TELEMETRY}
+        assert cli.run("init").returncode == 0
+        (folder / "prompts.jsonl").write_text('{"prompt": "a heron"}\n')
+        for name in ("foxes", "owls"):
+            assert cli.run("run", "prompts.yaml", "--out", f"runs/{name}", "--limit", "6").returncode == 0
+        yield str(folder)
+
+    with share(tmp_path_factory, "finished", make) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

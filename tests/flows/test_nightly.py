@@ -20,7 +20,7 @@ from tests.flows.conftest import Cli
 from tests.support.services.prefect_service import ROOT, PrefectService, prefect
 from tests.support.waiting import PATIENCE_S, eventually
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.soak]
 
 OFTEN = "* * * * *"
 """Every ten seconds: the sixth field, which Prefect understands, is seconds."""
@@ -87,7 +87,6 @@ def first_completed(service: PrefectService, deployment: str) -> dict[str, Any] 
     return found[0] if found else None
 
 
-@pytest.mark.soak
 def test_a_schedule_fires_and_outlives_the_process_that_serves_it(
     nightly: Cli, prefect_service: PrefectService
 ) -> None:
@@ -111,7 +110,6 @@ def test_a_schedule_fires_and_outlives_the_process_that_serves_it(
     assert summary["outcome"] == "completed"
 
 
-@pytest.mark.soak
 def test_cancelled_or_told_to_end_a_run_drains(nightly: Cli, prefect_service: PrefectService) -> None:
     """Cancelled by Prefect's API, or SIGTERM to `imagen serve`: what is in flight lands, the batch goes on by its id.
 
@@ -159,7 +157,6 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.soak
 def test_deployments_run_on_a_process_worker(checkout: Path, prefect_service: PrefectService) -> None:
     """From prefect.yaml to files: `nightly` runs, and `resume-failed` leaves a living night alone."""
     prefect(prefect_service, checkout, "work-pool", "create", "imagen", "--type", "process")
@@ -190,7 +187,6 @@ def test_all_deployments_are_accepted(checkout: Path, prefect_service: PrefectSe
     assert [each["active"] for each in night["schedules"]] == [True]
 
 
-@pytest.mark.soak
 def test_what_was_paused_starts_nothing_when_it_is_deployed_again(
     checkout: Path, prefect_service: PrefectService
 ) -> None:
@@ -230,7 +226,6 @@ def test_automations_are_accepted(path: Path, tmp_path: Path, prefect_service: P
     assert {each["name"] for each in yaml.safe_load(path.read_text())["automations"]} <= names
 
 
-@pytest.mark.soak
 def test_a_killed_night_is_gone_on_with_once_and_within_its_budget(
     nightly: Cli, prefect_service: PrefectService
 ) -> None:
@@ -266,7 +261,6 @@ def go_on(cli: Cli, folder: str = "runs", *, interrupted: bool = False) -> str:
     return out
 
 
-@pytest.mark.soak
 def test_runs_share_prefects_limit_of_a_backend_where_there_is_one(
     nightly: Cli, prefect_service: PrefectService
 ) -> None:

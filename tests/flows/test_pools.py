@@ -6,33 +6,37 @@ import json
 import re
 import subprocess
 import sys
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.workers.base import BaseJobConfiguration, BaseWorker
-from prefect.workers.process import ProcessWorker
-from prefect_aws.workers import ECSWorker
-from prefect_docker.worker import DockerWorker
-from prefect_kubernetes.worker import KubernetesWorker
 
 from tests.support.services.prefect_service import ROOT
 
 DOCS = (ROOT / "docs/containers.md").read_text()
-WORKERS: dict[str, type[BaseWorker[Any, Any, Any]]] = {
-    "process": ProcessWorker,
-    "docker": DockerWorker,
-    "Kubernetes": KubernetesWorker,
-    "ECS": ECSWorker,
+WORKERS = {
+    "process": "prefect.workers.process:ProcessWorker",
+    "docker": "prefect_docker.worker:DockerWorker",
+    "Kubernetes": "prefect_kubernetes.worker:KubernetesWorker",
+    "ECS": "prefect_aws.workers:ECSWorker",
 }
+"""By name: every process of a test run collects this file, and a second of imports is for the one that runs it."""
 SCRATCH = {"/tmp"}  # noqa: S108  a volume's place in the pod
 VALUES = {"image": "registry.example.org/imagen:1", "env": {"REPLICATE_API_TOKEN": "r8_x"}, "name": "night"}
 
 
+def find_worker(pool: str) -> type[BaseWorker[Any, Any, Any]]:
+    """The class of Prefect that starts jobs in such a pool."""
+    found: type[BaseWorker[Any, Any, Any]] = resolve_name(WORKERS[pool])
+    return found
+
+
 def adapt(pool: str) -> dict[str, Any]:
     """Pipe the default template through the script, as docs/containers.md does."""
-    default = json.dumps(WORKERS[pool].get_default_base_job_template())
+    default = json.dumps(find_worker(pool).get_default_base_job_template())
     script = [sys.executable, str(ROOT / "deploy/pool_template.py")]
     done = subprocess.run(script, input=default, capture_output=True, text=True, check=True)
     adapted: dict[str, Any] = json.loads(done.stdout)
@@ -41,7 +45,7 @@ def adapt(pool: str) -> dict[str, Any]:
 
 async def configure(pool: str, template: dict[str, Any]) -> BaseJobConfiguration:
     """Build a job as the pool's worker does when a run is due."""
-    worker, nobody = WORKERS[pool], PrefectClient("http://127.0.0.1:1/api")  # only blocks would be asked for
+    worker, nobody = find_worker(pool), PrefectClient("http://127.0.0.1:1/api")  # only blocks would be asked for
     configuration: BaseJobConfiguration = await worker.job_configuration.from_template_and_values(
         template, dict(VALUES), client=nobody
     )
@@ -55,7 +59,7 @@ def test_the_job_variables_of_the_page_exist(pool: str) -> None:
     [row] = [line for line in DOCS.splitlines() if line.startswith(f"| {pool} |")]
     listed = re.search(r"job_variables: \{([^}]*)\}", row)
     names = [] if listed is None else [each.partition(":")[0].strip() for each in listed[1].split(",")]
-    assert set(names) <= set(WORKERS[pool].get_default_base_job_template()["variables"]["properties"])
+    assert set(names) <= set(find_worker(pool).get_default_base_job_template()["variables"]["properties"])
     assert names or pool == "process"
 
 
@@ -86,7 +90,7 @@ async def test_an_ecs_task_has_time_to_end() -> None:
 
 async def test_docker_starts_prefects_command() -> None:
     """The default template does; what the page sets by job variables is enough."""
-    configuration: Any = await configure("docker", DockerWorker.get_default_base_job_template())
+    configuration: Any = await configure("docker", find_worker("docker").get_default_base_job_template())
     assert configuration.image == VALUES["image"]
     assert configuration.command.split()[0] in {"prefect", "python"}
     assert configuration.env["REPLICATE_API_TOKEN"] == "r8_x"

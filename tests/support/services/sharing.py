@@ -1,4 +1,4 @@
-"""Services that all processes of one test run use together: the first that needs one starts it, and ends it after the last."""
+"""What all processes of one test run use together, as a service: the first that needs it makes it, and ends it after the last."""
 
 from __future__ import annotations
 

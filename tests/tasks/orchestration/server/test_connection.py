@@ -325,10 +325,8 @@ def test_two_first_runs_at_once(first_runs: FirstRuns) -> None:
 
 
 @pytest.mark.server
-def test_start_and_stop(tmp_path: Path, first_runs: FirstRuns) -> None:
+def test_start_and_stop(tmp_path: Path, environ: dict[str, str]) -> None:
     """A started server answers where PREFECT_API_URL says, to its own pages only, and `stop` ends it all."""
-    first_runs.give_database(tmp_path)
-    environ = _environ(first_runs.home)
     handle = _connect(tmp_path, environ)
     (record,) = get_servers_folder(tmp_path).glob("*.json")
     assert handle.embedded
@@ -342,6 +340,7 @@ def test_start_and_stop(tmp_path: Path, first_runs: FirstRuns) -> None:
     assert (_files(tmp_path), "PREFECT_API_URL" in environ) == (set(), False)
 
 
+@pytest.mark.soak
 @pytest.mark.server
 def test_server_ends_when_its_run_is_killed(tmp_path: Path, first_runs: FirstRuns) -> None:
     """SIGKILL of a run leaves no server behind, without anybody's help."""
@@ -352,6 +351,7 @@ def test_server_ends_when_its_run_is_killed(tmp_path: Path, first_runs: FirstRun
         _wait_until_gone(server_pid)
 
 
+@pytest.mark.soak
 @pytest.mark.server
 def test_stopped_orphan_is_ended_by_the_next_run(tmp_path: Path, first_runs: FirstRuns) -> None:
     """A server that could not notice the end of its run is ended by the next one."""
@@ -366,6 +366,7 @@ def test_stopped_orphan_is_ended_by_the_next_run(tmp_path: Path, first_runs: Fir
     assert _files(tmp_path) == set()
 
 
+@pytest.mark.soak
 @pytest.mark.server
 def test_ctrl_c_of_the_terminal_leaves_the_server_running(tmp_path: Path, first_runs: FirstRuns) -> None:
     """Ctrl-C goes to the run's process group: the server is not in it, so that the run can drain."""
