@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from filelock import FileLock
 
+from tasks.orchestration.server import connection
 from tasks.orchestration.server.connection import ServerError, ServerHandle, connect, set_quiet_defaults
 from tasks.orchestration.server.health import is_healthy
 from tasks.orchestration.server.launch import find_cause, get_database_file
@@ -65,7 +66,13 @@ def _environ(prefect_home: Path) -> dict[str, str]:
 
 
 def _connect(state_dir: Path, environ: dict[str, str], default_api_url: str = NOWHERE) -> ServerHandle:
-    return connect(state_dir, environ, on_wait=lambda _elapsed_s: None, default_api_url=default_api_url)
+    return connect(
+        state_dir,
+        environ,
+        on_wait=lambda _elapsed_s: None,
+        startup_timeout_s=PATIENCE_S,
+        default_api_url=default_api_url,
+    )
 
 
 def _files(state_dir: Path) -> set[str]:
@@ -160,8 +167,11 @@ def test_whom_to_trust_is_left_to_prefect(tmp_path: Path, environ: dict[str, str
         assert _connect(tmp_path / "state", environ).api_url == url
 
 
-def test_healthy_server_on_default_port_is_used(tmp_path: Path, environ: dict[str, str]) -> None:
+def test_healthy_server_on_default_port_is_used(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A running Prefect server is used instead of a second one, and not through the user's proxy."""
+    monkeypatch.setattr(connection, "DEFAULT_PORT_TIMEOUT_S", PATIENCE_S)
     environ |= {"HTTP_PROXY": "http://proxy.example.org:3128", "NO_PROXY": "example.org"}
     with _listening(b"true") as url:
         handle = _connect(tmp_path, environ, default_api_url=url)
@@ -331,7 +341,7 @@ def test_start_and_stop(tmp_path: Path, environ: dict[str, str]) -> None:
     (record,) = get_servers_folder(tmp_path).glob("*.json")
     assert handle.embedded
     assert environ["PREFECT_API_URL"] == handle.api_url
-    assert is_healthy(handle.api_url, timeout_s=5)
+    assert is_healthy(handle.api_url, timeout_s=PATIENCE_S)
     answer = httpx.get(f"{handle.api_url}/health", headers={"Origin": "https://a-page.example"}, trust_env=False)
     assert "Access-Control-Allow-Origin" not in answer.headers
     handle.stop()
