@@ -19,7 +19,7 @@ from tasks.core.text import format_command
 from tasks.generate.signals import handle_signals
 from tasks.generate.stop import StopSignal
 from tasks.manifest.reading import describe_columns
-from tasks.orchestration.server.connection import ServerError, connect, set_quiet_defaults
+from tasks.orchestration.server.connection import ServerHandle, connect, set_quiet_defaults
 from tasks.plan.check import PlanReport
 from tasks.report.summary import get_exit_code
 from tasks.runs.checks import check_ledger, check_request
@@ -79,14 +79,14 @@ def find_flow_run_output(name: str, *, verbose: bool) -> str:
     Raises:
         ImagenError: There is no such flow run, it was none of a batch, or no server could be asked.
     """
-    _connect(verbose=verbose)
+    server = _connect(verbose=verbose)
     from flows.cli_support.flow_runs import find_output
 
-    with _explain_server_errors():
+    with _explain_errors_of(server):
         return asyncio.run(find_output(name))
 
 
-def _connect(*, verbose: bool, stop: StopSignal | None = None) -> None:
+def _connect(*, verbose: bool, stop: StopSignal | None = None) -> ServerHandle:
     """Find a server or start one; raises what stopped the batch while it starts."""
     display = current_display.get()
     state = get_state_folder()
@@ -103,7 +103,7 @@ def _connect(*, verbose: bool, stop: StopSignal | None = None) -> None:
         if stop is not None:
             stop.check()
 
-    connect(state, os.environ, on_wait=on_wait)
+    return connect(state, os.environ, on_wait=on_wait)
 
 
 def _run(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
@@ -122,23 +122,23 @@ async def _plan_and_run(request: RunRequest, *, verbose: bool) -> dict[str, Any]
         if await count_left(run, selection):
             try:
                 # Off this loop, so that Ctrl-C is heard while the server starts.
-                await asyncio.to_thread(_connect, verbose=verbose, stop=stop)
+                server = await asyncio.to_thread(_connect, verbose=verbose, stop=stop)
             except BatchStopped:
                 if not stop.requested:
                     raise
             else:
                 with hand_over(run, selection):
-                    return await _run_flow(request)
+                    return await _run_flow(request, server)
         return (await finish_run(run)).as_dict()
 
 
-async def _run_flow(request: RunRequest) -> dict[str, Any]:
+async def _run_flow(request: RunRequest, server: ServerHandle) -> dict[str, Any]:
     # Prefect reads its settings when it is imported, and takes a second to load.
     from prefect import tags
 
     from flows.generate_batch import generate_batch
 
-    with _explain_server_errors(), tags(FLOW_RUN_TAG):  # what the flow itself raises is in its state
+    with _explain_errors_of(server), tags(FLOW_RUN_TAG):  # what the flow itself raises is in its state
         state = await generate_batch(**request.parameters(), return_state=True)
     # The state's data is the summary; without one the flow has failed before it had one.
     outcome: object = await state.aresult(raise_on_failure=False)
@@ -150,14 +150,11 @@ async def _run_flow(request: RunRequest) -> dict[str, Any]:
 
 
 @contextmanager
-def _explain_server_errors() -> Iterator[None]:
-    """Turn what Prefect raises where its server refuses it, or is none of Prefect's, into one clear error."""
+def _explain_errors_of(server: ServerHandle) -> Iterator[None]:
+    """Turn what Prefect raises where its server refuses it, fails, or is none of Prefect's, into one clear error."""
     try:
         yield
     except ImagenError:
         raise
     except Exception as exc:
-        raise ServerError(
-            f"the Prefect server cannot be used ({str(exc).partition(chr(10))[0] or type(exc).__name__}): "
-            "look at PREFECT_API_URL and PREFECT_API_AUTH_STRING; what is done is kept, and the same command goes on"
-        ) from exc
+        raise server.explain(exc) from exc

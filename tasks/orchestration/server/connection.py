@@ -63,6 +63,16 @@ class ServerHandle:
         """True if the server is a temporary one of ours, and still running as far as we know."""
         return self._server is not None
 
+    def explain(self, exc: Exception) -> ServerError:
+        """The error that names the cause of what Prefect's client raised: its server is ours, or the user's own."""
+        words = str(exc).partition("\n")[0] or type(exc).__name__
+        kept = "what is done is kept, and the same command goes on"
+        if self._server is None:
+            return ServerError(
+                f"the Prefect server cannot be used ({words}): look at PREFECT_API_URL and PREFECT_API_AUTH_STRING; {kept}"
+            )
+        return ServerError(f"Prefect's temporary server failed: {self._server.find_problem() or words}; {kept}")
+
     def stop(self) -> None:
         """End a server of ours, in at most about 5 s; a second call, or any other server, is left alone.
 

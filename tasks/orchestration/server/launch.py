@@ -23,6 +23,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from tasks.orchestration.server.failures import find_cause, find_disk_problem
 from tasks.orchestration.server.health import ServerError, is_healthy
 from tasks.orchestration.server.server_records import ServerRecord, get_log_file, read_start_time
 
@@ -46,10 +47,6 @@ POLL_S = 0.05
 REPORT_S = 1.0
 # Seconds between SIGTERM and SIGKILL.
 STOP_GRACE_S = 5.0
-# Bytes of the log that are read for its cause; a failed start writes far less.
-TAIL_BYTES = 65_536
-ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)\b.*:")
-"""The end of a traceback: `sqlite3.OperationalError: unable to open database file`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,6 +80,11 @@ class TemporaryServer:
     def database(self) -> Path:
         """The SQLite file that Prefect keeps in; what earlier runs did is in it."""
         return get_database_file(self.folder)
+
+    def find_problem(self) -> str | None:
+        """The reason why it does not do its work; None where nothing tells."""
+        # A full disk first: it keeps the reason out of the log too.
+        return find_disk_problem(self.folder) or find_cause(get_log_file(self.folder, self.record.token))
 
     @property
     def api_url(self) -> str:
@@ -217,24 +219,10 @@ def _describe_exit(status: int) -> str:
 
 
 def _build_start_error(server: TemporaryServer, what: str, otherwise: str) -> ServerError:
-    kept = server.keep_log()
-    cause = find_cause(kept) or otherwise
+    cause, kept = server.find_problem() or otherwise, server.keep_log()
     return ServerError(
         f"Prefect's temporary server {what}: {cause}\n"
         f"    output: {kept}\n"
         f"    database: {server.database} (history of earlier runs only; delete it if it is damaged)\n"
         "    or use a server of your own: start `prefect server start`, or set PREFECT_API_URL"
     )
-
-
-def find_cause(log: Path) -> str | None:
-    """The line of a server's output that says why it ended: its last error, else its last line; None: no output."""
-    # A log that was never written means that the process did not even begin.
-    if not log.is_file():
-        return None
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    # The last error of a traceback is the one that says what happened; a bare last line is better than none.
-    errors = [line for line in lines if ERROR_LINE.match(line)]
-    return next(reversed(errors or lines), None)

@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -22,12 +23,15 @@ REQUESTS_GRACE_S = 2
 SHUTDOWN_GRACE_S = 5.0
 """After this the process ends, whatever Prefect's services still do."""
 START_FAILED = 3
+MISDIRECTED = 421
+"""RFC 9110, section 15.5.20: the request was meant for another host."""
 
 
 def main(listener_fd: int) -> int:
     """Serve until SIGTERM, or until the parent is gone."""
+    listener = socket.socket(fileno=listener_fd)
     config = uvicorn.Config(
-        create_app,
+        partial(create_app, "{}:{}".format(*listener.getsockname()).encode()),
         factory=True,
         lifespan="on",
         log_level="error",
@@ -36,12 +40,16 @@ def main(listener_fd: int) -> int:
     server = uvicorn.Server(config)
     # A daemon thread, because it waits in a read that nothing else can end.
     threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
-    server.run(sockets=[socket.socket(fileno=listener_fd)])
+    server.run(sockets=[listener])
     return 0 if server.started else START_FAILED
 
 
-def create_app() -> Any:
-    """Build Prefect's application as its own temporary server does, with a word on why it could not start."""
+def create_app(host: bytes) -> Any:
+    """Build Prefect's application as its own temporary server does, with a word on why it could not start.
+
+    It answers what was sent to `host` and nothing else: a web page can have its own name point to this machine, and would
+    then be of the server's own origin.
+    """
     from prefect.server.api.server import create_app as create_prefect_app  # noqa: PLC0415  seconds; its failure is shown
 
     app = create_prefect_app()
@@ -53,9 +61,20 @@ def create_app() -> Any:
                 sys.stderr.write(f"{message.get('message', '')}\n")
             await send(message)
 
+        if scope["type"] != "lifespan" and dict(scope["headers"]).get(b"host") != host:
+            await _refuse(scope["type"], send)
+            return
         await app(scope, receive, send_on if scope["type"] == "lifespan" else send)
 
     return explain
+
+
+async def _refuse(kind: str, send: Any) -> None:
+    if kind == "websocket":
+        await send({"type": "websocket.close"})
+        return
+    await send({"type": "http.response.start", "status": MISDIRECTED, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"this is another host"})
 
 
 def _end_with_parent(server: uvicorn.Server) -> None:

@@ -27,9 +27,10 @@ from filelock import FileLock
 
 from tasks.orchestration.server import connection
 from tasks.orchestration.server.connection import ServerError, ServerHandle, connect, set_quiet_defaults
+from tasks.orchestration.server.failures import find_cause
 from tasks.orchestration.server.health import is_healthy
-from tasks.orchestration.server.launch import find_cause, get_database_file
-from tasks.orchestration.server.server_records import get_servers_folder, read_start_time
+from tasks.orchestration.server.launch import TemporaryServer, get_database_file
+from tasks.orchestration.server.server_records import ServerRecord, get_servers_folder, read_start_time
 from tests.support.waiting import PATIENCE_S, eventually
 
 NOWHERE = "http://127.0.0.1:1/api"
@@ -267,6 +268,20 @@ def test_the_cause_is_the_last_error_of_the_output(output: str, cause: str | Non
     assert find_cause(tmp_path / "missing") is None
 
 
+def test_a_server_of_ours_that_fails_names_the_disk_before_any_setting(tmp_path: Path) -> None:
+    """A folder that takes no files keeps the cause out of the log; PREFECT_API_URL is for a server of the user's."""
+    users, refused = ServerHandle(api_url="http://x/api"), RuntimeError("500 for url http://127.0.0.1\nmore")
+    assert "500 for url http://127.0.0.1)" in str(users.explain(refused))
+    assert "PREFECT_API_URL" in str(users.explain(refused))
+    with subprocess.Popen(["true"]) as process:
+        record = ServerRecord(pid=0, start_time="", port=1, parent_pid=0, parent_start_time="", token="t")
+        for folder, cause in ((tmp_path / "gone", "No such file"), (tmp_path, "500 for url")):
+            server = TemporaryServer(process=process, folder=folder, record=record)
+            words = str(ServerHandle(api_url=users.api_url, _server=server).explain(refused))
+            assert cause in words
+            assert "PREFECT_API_URL" not in words
+
+
 def _run(state_dir: Path, environ: dict[str, str], *words: str) -> subprocess.Popen[bytes]:
     """A run in a process of its own; with a word, one that waits for the end of its input."""
     return subprocess.Popen(
@@ -344,6 +359,10 @@ def test_start_and_stop(tmp_path: Path, environ: dict[str, str]) -> None:
     assert is_healthy(handle.api_url, timeout_s=PATIENCE_S)
     answer = httpx.get(f"{handle.api_url}/health", headers={"Origin": "https://a-page.example"}, trust_env=False)
     assert "Access-Control-Allow-Origin" not in answer.headers
+    # A page whose own name was pointed to this machine is of the same origin, and its requests bear that name.
+    for host in ("a-page.example", f"a-page.example:{handle.api_url.split(':')[2][:-4]}", "localhost"):
+        answer = httpx.get(f"{handle.api_url}/health", headers={"Host": host}, trust_env=False)
+        assert answer.status_code == httpx.codes.MISDIRECTED_REQUEST
     handle.stop()
     handle.stop()
     assert read_start_time(int(record.stem)) is None
