@@ -73,6 +73,9 @@ class BackendSettings(BaseModel):
     creates_per_min: float | None = Field(
         None, gt=0, description="new predictions a minute at most; null: the type's own"
     )
+    group_by_shape: bool = Field(
+        False, description="jobs of one size and options go side by side, for a server that makes them in one go"
+    )
     max_attempts: int = Field(3, ge=1, le=20, description="paid attempts for one job at most, in one run")
     price_usd: Price | None = Field(None, description="dollars for one image; overrides every other price")
     backend_opts: Annotated[dict[str, Any], AfterValidator(_check_sendable)] = Field(

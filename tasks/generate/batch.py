@@ -124,11 +124,12 @@ class Batch:
     def get_limits(self, name: str) -> BackendLimits:
         """The limits of the backend `name`, shared by all shards."""
         if name not in self._limits:
-            concurrency = self.settings.backends[name].concurrency
+            instance = self.settings.backends[name]
             self._limits[name] = BackendLimits(
-                concurrency=concurrency,
+                concurrency=instance.concurrency,
                 creates=self._get_limiter(self.backend(name).allowance()),
                 now=self.clock.monotonic_s,
+                by_shape=instance.group_by_shape,
             )
         return self._limits[name]
 

@@ -11,7 +11,7 @@ from tasks.core.records import Job, Prediction, StoredImage
 from tasks.core.retry import retry_fetch
 from tasks.generate.batch import Batch
 from tasks.generate.further_images import keep_further, stop_at_several
-from tasks.generate.limits import Slot
+from tasks.generate.slots.slot import Slot
 from tasks.store.chunks import name_foreign_format
 from tasks.store.embedding.notes import build_notes
 from tasks.store.images import store_image

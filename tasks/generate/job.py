@@ -24,8 +24,9 @@ from tasks.generate.batch import Batch
 from tasks.generate.collect import collect_image
 from tasks.generate.decisions import Situation, Stage, Step, Trouble, decide_next, explain_exception
 from tasks.generate.kept_answers import build_answer_name, build_unreadable_stop
-from tasks.generate.limits import Slot, build_refused_stop
+from tasks.generate.limits import build_refused_stop
 from tasks.generate.look_up import find_lost
+from tasks.generate.slots.slot import Slot
 from tasks.ledger.open_jobs import OpenJob
 from tasks.plan.fallback import find_fallback
 from tasks.store.output.base import NewFile

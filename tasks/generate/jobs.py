@@ -13,7 +13,7 @@ from tasks.core.records import JobState
 from tasks.core.safe_text import error_text
 from tasks.generate.batch import Batch
 from tasks.generate.job import JobRun
-from tasks.generate.limits import Slot
+from tasks.generate.slots.slot import Slot
 from tasks.generate.stop import stop_on_error
 from tasks.ledger.open_jobs import OpenJob, find_open_jobs
 
@@ -50,7 +50,7 @@ async def generate_job(batch: Batch, open_job: OpenJob) -> None:
     """Generate one job, on one backend after the other; a stop leaves it open."""
     remaining: OpenJob | None = open_job
     while remaining is not None:
-        slot = batch.get_limits(remaining.job.backend).make_slot()
+        slot = batch.get_limits(remaining.job.backend).make_slot(remaining.job)
         # Before `JobRun` is built: open jobs beyond the slots cost no more than their row.
         await slot.acquire()
         try:

@@ -16,8 +16,11 @@ from typing import Protocol
 from tasks.backends.client.rate_limiter import CreateLimiter
 from tasks.core.clock import to_instant
 from tasks.core.errors import BatchStopped, JobError, Throttled
+from tasks.core.records import Job
 from tasks.core.safe_text import error_text
 from tasks.generate.decisions import REFUSAL_PATIENCE_S
+from tasks.generate.slots.by_shape import PlacesByShape, PlacesOfShape, get_shape
+from tasks.generate.slots.slot import Slot
 
 MOST_IN_MEMORY = 24
 """Images of one backend whose bytes are in memory at once: PNGs of 1.4 MB take 100 MB with their copies, and so many downloads
@@ -27,8 +30,17 @@ side by side fill a line of 500 Mbit/s even where each takes half a second."""
 class BackendLimits:
     """Limits of one backend: predictions in flight, images being stored, creates a minute."""
 
-    def __init__(self, *, concurrency: int, creates: CreateLimiter, now: Callable[[], float]) -> None:
-        """Allow `concurrency` jobs in flight; backends of one account share `creates`, `now` is monotonic seconds."""
+    def __init__(
+        self, *, concurrency: int, creates: CreateLimiter, now: Callable[[], float], by_shape: bool = False
+    ) -> None:
+        """Allow `concurrency` jobs in flight.
+
+        Args:
+            concurrency: Jobs in flight at most.
+            creates: Shared by the backends of one account.
+            now: Monotonic seconds.
+            by_shape: Jobs of one shape go together.
+        """
         self.concurrency = concurrency
         self.creates = creates
         self.refusals = Refusals(now)
@@ -38,6 +50,7 @@ class BackendLimits:
         self.in_memory = asyncio.Semaphore(min(concurrency, MOST_IN_MEMORY))
         """Held while the bytes of an image are in memory."""
         self._places = asyncio.Semaphore(concurrency)
+        self._by_shape = PlacesByShape(concurrency) if by_shape else None
         self._lookups = asyncio.Semaphore(concurrency)
         self.lent = 0
         """Slots that jobs have lent to others while their lost creates are looked for."""
@@ -70,31 +83,11 @@ class BackendLimits:
             finally:
                 self.lent -= 1
 
-    def make_slot(self) -> Slot:
-        """Make a slot that is not acquired yet."""
-        return Slot(self._places)
-
-
-class Slot:
-    """One of the predictions in flight: acquired while it runs, released as soon as it has ended."""
-
-    def __init__(self, places: asyncio.Semaphore) -> None:
-        """Make a slot of this pool."""
-        self._places = places
-        self._is_taken = False
-
-    async def acquire(self) -> None:
-        """Wait for a free slot; a second call does nothing."""
-        if not self._is_taken:
-            # Marked as taken only after the wait: a cancelled one must not free a slot that it never had.
-            await self._places.acquire()
-            self._is_taken = True
-
-    def release(self) -> None:
-        """Free the slot for the next job; a second call does nothing."""
-        if self._is_taken:
-            self._places.release()
-            self._is_taken = False
+    def make_slot(self, job: Job | None = None) -> Slot:
+        """Make a slot for a job that is not acquired yet."""
+        if self._by_shape is None or job is None:
+            return Slot(self._places)
+        return Slot(PlacesOfShape(self._by_shape, get_shape(job)))
 
 
 class Refusals:

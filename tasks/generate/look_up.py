@@ -9,8 +9,8 @@ from tasks.core.clock import to_instant
 from tasks.core.errors import Ambiguous, BatchStopped
 from tasks.core.records import Prediction
 from tasks.generate.attempt import Attempt
-from tasks.generate.limits import Slot
 from tasks.generate.prediction_ids import KnownPredictions, list_known
+from tasks.generate.slots.slot import Slot
 
 CLOCK_SKEW = timedelta(seconds=60)
 """By how much a service's clock may differ from this machine's, where the service has not told its time."""
