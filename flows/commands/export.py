@@ -34,7 +34,8 @@ To = Annotated[
     typer.Option(
         "--to",
         metavar="PATH",
-        help="Folder (webdataset, files) or file to write. - is standard output, for csv and jsonl.",
+        help="Folder (webdataset, files) or file to write. - is standard output, for csv and jsonl. "
+        "hf://datasets/OWNER/NAME: a data set of the Hugging Face Hub, for webdataset, parquet and files.",
         callback=expand_path,
     ),
 ]
@@ -133,25 +134,32 @@ def command(given: Given) -> None:
     """
     import asyncio
     import sys
+    from functools import partial
 
     from tasks.core.safe_text import dump_json, escape_lines
     from tasks.metadata.exports.export import STDOUT, export_batch
+    from tasks.metadata.exports.hub import HUB, push_export
     from tasks.metadata.exports.webdataset import ShardLimits
     from tasks.store.output import parse_local_path, parse_output
 
-    target = None if given.to is None else parse_local_path(given.to)
-    exporting = export_batch(
-        parse_output(given.folder),
+    out, selection = parse_output(given.folder), _build_selection(given)
+    export = partial(
+        export_batch,
+        out,
         given.format,
-        target,
-        overwrite=given.overwrite,
         # A megabyte is 1,000,000 bytes here, as storage is sold.
         limits=ShardLimits(samples=given.shard_images, bytes=given.shard_mb * 1_000_000),
         raw_cells=given.raw_cells,
-        selection=_build_selection(given),
+        selection=selection,
         name=given.name,
         conversion=_build_conversion(given),
     )
+    target = None
+    if given.to is not None and given.to.startswith(HUB):
+        exporting = push_export(out, given.format, given.to, export, selection=selection, overwrite=given.overwrite)
+    else:
+        target = None if given.to is None else parse_local_path(given.to)
+        exporting = export(target, overwrite=given.overwrite)
     done = asyncio.run(exporting)
     # A table on standard output is for a program, and a line of ours would be taken for a row of it.
     file = sys.stderr if target == STDOUT else sys.stdout

@@ -14,6 +14,7 @@ from tasks.core.errors import BadImage, UnreadableFile
 from tasks.core.records import Job, StoredImage
 from tasks.core.settings import Verify
 from tasks.store.disk import stop_when_full
+from tasks.store.embedding.embed import find_provenance
 from tasks.store.encode import EXTENSIONS
 from tasks.store.images import CheckedImage, build_image_path, measure
 from tasks.store.output import Output
@@ -107,4 +108,5 @@ def _prove(data: bytes, recorded: Recorded, name: str, verify: Verify) -> Stored
         format=found.format,
         bytes=len(data),
         sha256=recorded.sha256,
+        provenance=find_provenance(data),
     )

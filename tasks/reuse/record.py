@@ -71,6 +71,7 @@ def _build_values(it: ReusedImage, now_us: int) -> dict[str, Any]:
         "a_format": it.image.format,
         "a_bytes": it.image.bytes,
         "a_sha256": it.image.sha256,
+        "a_provenance": it.image.provenance,
         "a_now_us": now_us,
     }
 
@@ -90,6 +91,7 @@ _UPDATE = (
         format=bindparam("a_format"),
         bytes=bindparam("a_bytes"),
         sha256=bindparam("a_sha256"),
+        provenance=bindparam("a_provenance"),
         completed_at_us=bindparam("a_now_us"),
         prediction_id=None,
         predict_time_s=None,

@@ -35,6 +35,11 @@ def build_shards_card(name: str, batch: Survey) -> str:
     return _build_card(name, batch, SHARD_FILES, features, _SAMPLES_TEXT + _COLUMNS_TEXT)
 
 
+def build_folder_card(name: str, batch: Survey, files: list[str]) -> str:
+    """The card of a folder whose images lie in these files, with the columns beside them."""
+    return _build_card(name, batch, files, {}, _COLUMNS_TEXT)
+
+
 def get_size_category(images: int) -> str:
     """The Hub's name of this order of magnitude."""
     # The Hub knows these names only, and warns about any other.
