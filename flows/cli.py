@@ -37,7 +37,7 @@ from flows.commands import (
     try_prompt,
     usage,
 )
-from flows.commands.accounts import caps
+from flows.commands.accounts import caps, costs
 from tasks.core.errors import ImagenError, InputError
 from tasks.core.safe_text import escape_lines
 
@@ -71,7 +71,7 @@ def top(
 
 for command in (
     *(try_prompt, run, resume, serve, server, plan, status, gallery, show, review, pick, score, reroll, export),
-    *(backends, prices, caps, init, simulate),
+    *(backends, prices, caps, costs, init, simulate),
 ):
     app.command(command.NAME, cls=SingleUseCommand)(command.command)
 app.add_typer(usage.app, name=usage.NAME)

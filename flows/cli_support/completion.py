@@ -20,7 +20,7 @@ MOST_FOLDERS = 2_000
 DEEPEST = 4
 # Shells ask before they show more than some hundred.
 MOST_IDS = 500
-USAGE_KEYS = ("backend", "model", "caller", "batch", "status", "day", "month")
+USAGE_KEYS = ("backend", "model", "caller", "batch", "status", "day", "month", "deployment")
 
 
 def complete_batches(incomplete: str) -> list[str]:

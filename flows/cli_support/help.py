@@ -12,7 +12,7 @@ from flows.cli_support.places import spread_places
 GROUPS = {
     "Run": ("init", "try", "plan", "run", "resume", "reroll"),
     "Look": ("status", "show", "gallery", "review", "pick", "score", "export"),
-    "Manage": ("backends", "prices", "caps", "usage"),
+    "Manage": ("backends", "prices", "caps", "costs", "usage"),
     "Serve": ("serve", "server", "simulate"),
 }
 

@@ -30,7 +30,7 @@ By = Annotated[
     typer.Option(
         "--by",
         metavar="KEY",
-        help="Add up by backend, model, caller, batch, status, day or month (local time). Separate several with commas.",
+        help="Add up by backend, model, caller, batch, deployment, status, day or month (local time). Separate several with commas.",
         autocompletion=completion.complete_usage_keys,
     ),
 ]

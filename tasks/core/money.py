@@ -46,6 +46,12 @@ def format_micros(micros: int) -> str:
     return format_usd(micros / MICROS_PER_USD)
 
 
+def format_rounded(amount_usd: float) -> str:
+    """As `format_usd`, to the cent from a dollar on; below it three digits that count, for means and comparisons."""
+    # A mean has no more digits than it can be trusted with.
+    return format_usd(round(amount_usd, 2) if abs(amount_usd) >= 1 else float(f"{amount_usd:.3g}"))
+
+
 def format_cell(micros: int) -> str:
     """Dollars without their sign, for a column: `0.0030`, and `0.000012` where four digits would hide something."""
     # A column of equal digits reads well, so the two more come only where they are needed.

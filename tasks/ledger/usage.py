@@ -27,7 +27,10 @@ async def read_usage_pages(
     The caller is that of the run in which the attempt began. Runs of one folder never overlap, so that run paid.
     """
     began = runs.c.started_at_us <= attempts.c.started_at_us
-    caller = select(runs.c.caller).where(began).order_by(runs.c.number.desc()).limit(1).scalar_subquery()
+    caller, deployment = (
+        select(column).where(began).order_by(runs.c.number.desc()).limit(1).scalar_subquery()
+        for column in (runs.c.caller, runs.c.deployment)
+    )
     query = (
         select(
             attempts.c.job_id,
@@ -44,6 +47,7 @@ async def read_usage_pages(
             jobs.c.seed,
             jobs.c.prompt,
             caller.label("caller"),
+            deployment.label("deployment"),
         )
         .join(jobs, jobs.c.job_id == attempts.c.job_id)
         .where(_is_pending())

@@ -14,7 +14,7 @@ from tasks.core.errors import InputError
 
 # Days and months are those of the reader's own time zone, and the report names that zone.
 DATED_KEYS = {"day": "%Y-%m-%d", "month": "%Y-%m"}
-KEYS = ("backend", "model", "caller", "batch", "status", *DATED_KEYS)
+KEYS = ("backend", "model", "caller", "batch", "status", *DATED_KEYS, "deployment")
 """Keys by which usage can be added up."""
 DEFAULT_KEYS = KEYS[:3]
 

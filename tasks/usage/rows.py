@@ -30,6 +30,7 @@ COLUMNS = (
     "caller",
     "status",
     "batch",
+    "deployment",
 )
 """Of `mai.imagen_usage`, in order."""
 
@@ -61,6 +62,9 @@ class UsageRow:
     batch: str = ""
     """The output folder's name and the first digits of the batch's identity; empty in rows of older versions."""
 
+    deployment: str = ""
+    """Name of the Prefect deployment that started the run; empty where a person did, and in rows of older versions."""
+
     @property
     def has_image(self) -> bool:
         """True if the attempt ended with an image."""
@@ -91,6 +95,8 @@ def parse_row(record: Mapping[str, Any]) -> UsageRow:
         caller=record["caller"],
         status=record["status"],
         batch=record["batch"],
+        # A table of an older version has no such column.
+        deployment=record.get("deployment") or "",
     )
 
 
@@ -125,6 +131,7 @@ def build_usage_row(attempt: RowMapping, *, batch: str, models: Mapping[str, str
         caller=attempt["caller"] or UNKNOWN,
         status=attempt["state"],
         batch=batch,
+        deployment=attempt["deployment"] or "",
     )
 
 

@@ -79,6 +79,7 @@ imagen_usage = Table(
     Column("caller", Text, nullable=False),
     Column("status", Text, nullable=False, server_default=JobState.SUCCEEDED.value),
     Column("batch", Text, nullable=False, server_default=""),
+    Column("deployment", Text, nullable=False, server_default=""),
 )
 """In PostgreSQL the migrations make it; in SQLite it has no schema and is made when the file is opened."""
 Index("imagen_usage_created_at", imagen_usage.c.created_at.desc())

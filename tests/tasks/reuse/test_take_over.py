@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from tasks.report.summary import Summary
 from tasks.runs.direct import run_directly
 from tasks.runs.request import RunRequest
 from tests.support.scripted_batch import ledger
+from tests.support.services.object_storage import BUCKET
 
 PROMPTS = ("a fox", "an owl", "a heron")
 
@@ -216,3 +218,16 @@ def test_a_place_without_a_batch_is_told_in_one_line(shop: Workshop) -> None:
     assert [line for line in shop.remarks.lines if "skipped" in line] == [
         f"reuse: {shop.folder / 'nowhere*'} is skipped: no batch is there"
     ]
+
+
+@pytest.mark.usefixtures("moto")
+def test_buckets_give_and_take(shop: Workshop) -> None:
+    """From a folder into a bucket, from there into another place of it by a pattern, and back to a folder."""
+    root = f"s3://{BUCKET}/{secrets.token_hex(4)}"
+    assert shop.run("one", *PROMPTS, out=f"{root}/one", reuse=[str(shop.folder / "a")]).counts.reused == len(PROMPTS)
+    assert shop.run("two", *PROMPTS, out=f"{root}/two", reuse=[f"{root}/on*"]).counts.reused == len(PROMPTS)
+    assert shop.run("b", *PROMPTS, reuse=[f"{root}/one", root]).counts.reused == len(PROMPTS)
+    first, last = shop.images("a"), shop.images("b")
+    assert {name: path.read_bytes() for name, path in first.items()} == {
+        name: path.read_bytes() for name, path in last.items()
+    }

@@ -15,7 +15,7 @@ from tests.support.services.supabase import UsageDatabase
 from tests.tasks.usage.ledgers import keep, make_row, rows_in
 
 COLUMNS = """SELECT column_name, data_type, numeric_precision, numeric_scale, is_nullable
-    FROM information_schema.columns WHERE table_schema = 'mai' ORDER BY ordinal_position"""
+    FROM information_schema.columns WHERE table_schema = 'mai' AND table_name = 'imagen_usage' ORDER BY ordinal_position"""
 INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'mai' ORDER BY indexname"
 CATALOGUE = [
     COLUMNS,
@@ -57,6 +57,7 @@ async def test_plain_postgresql_takes_it_and_takes_it_again(plain: Postgresql, m
         ("caller", "text"),
         ("status", "text"),
         ("batch", "text"),
+        ("deployment", "text"),
     ]
     assert before[0][7][2:4] == (12, 6)
     assert [definition.partition(" USING ")[2] for (definition,) in before[1]] == [
@@ -68,6 +69,21 @@ async def test_plain_postgresql_takes_it_and_takes_it_again(plain: Postgresql, m
     monkeypatch.setenv("IMAGEN_USAGE_DATABASE_URL", plain.url())
     await keep([make_row(1)], UsageSettings(sink="postgres"))
     assert await rows_in(UsageSettings(sink="postgres")) == [make_row(1)]
+
+
+async def test_the_view_for_dashboards_is_the_bill(plain: Postgresql, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sums are those of the table, by day and by everything that a row names."""
+    await plain.fetch("create database viewed")
+    await apply_migrations(Database(plain.url("viewed"), named="--url"))
+    monkeypatch.setenv("IMAGEN_USAGE_DATABASE_URL", plain.url("viewed"))
+    rows = [make_row(0, deployment="nightly"), make_row(1), make_row(2, status="failed"), make_row(4)]
+    await keep(rows, UsageSettings(sink="postgres"))
+    query = """select deployment, images, failures, cost_usd::float, failures_cost_usd::float, cost_unknown
+        from mai.imagen_costs order by deployment"""
+    assert [tuple(row) for row in await plain.fetch(query, "viewed")] == [
+        ("", 2, 1, 0.006, 0.003, 1),
+        ("nightly", 1, 0, 0.003, None, 0),
+    ]
 
 
 async def test_a_table_of_an_older_version_gets_the_new_columns(
@@ -82,8 +98,8 @@ async def test_a_table_of_an_older_version_gets_the_new_columns(
         "older",
     )
     report = await apply_migrations(Database(plain.url("older"), named="--url"))
-    assert (report.created, report.added) == (False, ("status", "batch"))
-    assert "added status, batch" in report.lines()[0]
+    assert (report.created, report.added) == (False, ("status", "batch", "deployment"))
+    assert "added status, batch, deployment" in report.lines()[0]
     monkeypatch.setenv("IMAGEN_USAGE_DATABASE_URL", plain.url("older"))
     await keep([make_row(0, status="failed", batch="b-1")], UsageSettings(sink="postgres"))
     rows = await rows_in(UsageSettings(sink="postgres"))
@@ -102,6 +118,11 @@ async def test_on_supabase_only_the_service_role_gets_at_it(usage_database: Usag
     allowed = {(role, privilege) for role, privilege, has in await usage_database.fetch(granted) if has}
     assert allowed == {("service_role", right) for right in ("SELECT", "INSERT", "UPDATE")}
     assert before[2][0][0] is True
+    # The view shows the rows to nobody else.
+    seen = granted.replace("mai.imagen_usage", "mai.imagen_costs")
+    assert {(role, right) for role, right, has in await usage_database.fetch(seen) if has} == {
+        ("service_role", "SELECT")
+    }
 
 
 async def test_another_table_of_that_name_is_not_taken_for_ours(plain: Postgresql) -> None:
@@ -132,4 +153,8 @@ def test_without_a_url_the_variable_is_asked_for() -> None:
 
 def test_migrations_ship_with_the_program_in_order() -> None:
     """Numbered SQL files beside the code."""
-    assert list(read_migrations()) == ["0001_imagen_usage.sql", "0002_status_and_batch.sql"]
+    assert list(read_migrations()) == [
+        "0001_imagen_usage.sql",
+        "0002_status_and_batch.sql",
+        "0003_deployment_and_costs.sql",
+    ]

@@ -1,0 +1,138 @@
+"""Facts that only ledgers have: what reviews keep, what was reused, and why attempts cost something and gave no image."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tasks.core.errors import ImagenError
+from tasks.core.records import JobState
+from tasks.core.safe_text import error_text
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.location import find_ledger
+from tasks.ledger.database.schema import attempts, jobs
+from tasks.ledger.database.transactions import fetch_rows
+from tasks.ledger.runs import get_batch_identity
+from tasks.ledger.verdicts import SELECT_JOBS
+from tasks.store.output import parse_output
+from tasks.usage.rows import build_batch_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Attempts of one batch, model and kind that were billed and gave no image."""
+
+    batch: str
+    model: str
+    kind: str
+    attempts: int
+    cost_micros: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchFacts:
+    """A batch's images of a period, and their money."""
+
+    batch: str
+    images: int
+    reused: int
+    picked: int
+    rejected: int
+    cost_micros: int
+    """Of all attempts that ended in the period."""
+    cost_unknown: int
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def is_judged(self) -> bool:
+        """True if somebody judged at least one of the images."""
+        return bool(self.picked or self.rejected)
+
+    @property
+    def kept(self) -> int:
+        """Images worth their money: the picked ones; where a review only rejects, all others."""
+        return self.picked or max(0, self.images - self.rejected)
+
+
+@dataclass(slots=True)
+class LocalBatches:
+    """What the ledgers of some folders say."""
+
+    batches: list[BatchFacts] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    """A line for each ledger that cannot be read."""
+
+
+async def read_batches(folders: Sequence[str], *, since_us: int) -> LocalBatches:
+    """Read every batch in or below the folders; one that cannot be read is left out, and told."""
+    found, seen = LocalBatches(), set()
+    for folder in folders:
+        try:
+            for out in parse_output(folder).below():
+                if out.address not in seen:
+                    seen.add(out.address)
+                    await _read_batch(found, out, since_us)
+        except (ImagenError, OSError) as exc:
+            found.skipped.append(f"{folder}: {error_text(exc, most_chars=200)}")
+    return found
+
+
+async def _read_batch(found: LocalBatches, out: object, since_us: int) -> None:
+    try:
+        async with open_ledger(find_ledger(parse_output(str(out)).ledger_folder())) as engine:
+            name = build_batch_name(out, await get_batch_identity(engine))
+            facts = await _read_facts(engine, name, since_us)
+    except (ImagenError, SQLAlchemyError, OSError) as exc:  # one damaged ledger must not hide the others
+        found.skipped.append(f"{out}: {error_text(exc, most_chars=200)}")
+        return
+    if facts.images or facts.cost_micros or facts.cost_unknown:
+        found.batches.append(facts)
+
+
+async def _read_facts(engine: AsyncEngine, name: str, since_us: int) -> BatchFacts:
+    ended = attempts.c.ended_at_us >= since_us
+    money = select(
+        func.coalesce(func.sum(attempts.c.cost_micros), 0), func.count() - func.count(attempts.c.cost_micros)
+    )
+    judged = SELECT_JOBS.where((jobs.c.state == JobState.SUCCEEDED) & (jobs.c.completed_at_us >= since_us)).subquery()
+    images = select(
+        func.count(),
+        func.count(judged.c.reused_from),
+        func.count().filter(judged.c.verdict == "pick"),
+        func.count().filter(judged.c.verdict == "reject"),
+    ).select_from(judged)
+    [(cost, unknown)] = await fetch_rows(engine, money.where(ended))
+    [(made, reused, picked, rejected)] = await fetch_rows(engine, images)
+    return BatchFacts(
+        batch=name,
+        images=made,
+        reused=reused,
+        picked=picked,
+        rejected=rejected,
+        cost_micros=int(cost),
+        cost_unknown=int(unknown),
+        failures=tuple([it async for it in _read_failures(engine, name, since_us)]),
+    )
+
+
+async def _read_failures(engine: AsyncEngine, name: str, since_us: int) -> AsyncIterator[Failure]:
+    kind = func.coalesce(attempts.c.error_kind, attempts.c.state)
+    paid = (attempts.c.state != JobState.SUCCEEDED) & (attempts.c.cost_micros > 0)
+    query = select(jobs.c.model, kind, func.count(), func.sum(attempts.c.cost_micros)).join(
+        jobs, jobs.c.job_id == attempts.c.job_id
+    )
+    for model, why, number, cost in await fetch_rows(
+        engine, query.where(paid & (attempts.c.ended_at_us >= since_us)).group_by(jobs.c.model, kind)
+    ):
+        yield Failure(batch=name, model=model, kind=why, attempts=number, cost_micros=int(cost))
+
+
+def list_failures(found: LocalBatches, others: Iterable[Failure]) -> list[Failure]:
+    """The most expensive first; a batch that is not here is told by its usage rows, which have no reason."""
+    here = {it.batch for it in found.batches}
+    mine = [failure for batch in found.batches for failure in batch.failures]
+    return sorted([*mine, *(it for it in others if it.batch not in here)], key=lambda it: (-it.cost_micros, it.batch))
