@@ -43,7 +43,7 @@ def _build_run_name() -> str:
     # A scheduled run is named by its day, which is the folder that it writes to.
     if this_deployment.name:
         return f"{this_deployment.name} {request.get_day(this_run.scheduled_start_time)}"
-    what = request.manifest or ("reroll" if request.reroll or request.rejected else "resume")
+    what = request.manifest or ("reroll" if request.reroll or request.rerolls_many else "resume")
     return f"{what} -> {request.out}"
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import InputError
 from tasks.ledger.database.schema import attempts, jobs
-from tasks.ledger.verdicts import SELECT_JOBS
+from tasks.ledger.verdicts import IDS_PER_STATEMENT, SELECT_JOBS
 
 SHORTEST_PREFIX = 4  # hex digits; fewer match too many jobs of any batch
 SHOWN = 10
@@ -48,16 +48,20 @@ async def find_job(engine: AsyncEngine, out: object, wanted: str) -> RowMapping:
     raise InputError(_list_candidates(out, wanted, found))
 
 
-async def get_job_row(engine: AsyncEngine, job_id: str) -> Row[Any]:
-    """The job with this job_id, which must exist."""
-    async with engine.connect() as db:
-        return (await db.execute(select(jobs).where(jobs.c.job_id == job_id))).one()
-
-
 async def find_job_row(engine: AsyncEngine, job_id: str) -> Row[Any] | None:
     """The job with this job_id; None where there is none."""
     async with engine.connect() as db:
         return (await db.execute(select(jobs).where(jobs.c.job_id == job_id))).one_or_none()
+
+
+async def find_job_rows(engine: AsyncEngine, job_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """The jobs with these job ids, which must exist, by their ids."""
+    found: dict[str, Row[Any]] = {}
+    async with engine.connect() as db:
+        for start in range(0, len(job_ids), IDS_PER_STATEMENT):
+            some = jobs.c.job_id.in_(job_ids[start : start + IDS_PER_STATEMENT])
+            found.update({row.job_id: row for row in await db.execute(select(jobs).where(some))})
+    return found
 
 
 async def find_jobs_by_run(engine: AsyncEngine, run: int) -> Sequence[RowMapping]:
@@ -79,6 +83,13 @@ async def find_ids_by_prefix(engine: AsyncEngine, start: str, *, limit: int | No
     async with engine.connect() as db:
         begins = jobs.c.id.startswith(start, autoescape=True)  # `_` and `%` are common in ids
         query = select(jobs.c.id).where(begins).distinct().limit(limit)
+        return frozenset((await db.execute(query)).scalars())
+
+
+async def find_ids_holding(engine: AsyncEngine, part: str) -> frozenset[str]:
+    """Ids of rows that hold this text."""
+    async with engine.connect() as db:
+        query = select(jobs.c.id).where(jobs.c.id.contains(part, autoescape=True)).distinct()
         return frozenset((await db.execute(query)).scalars())
 
 

@@ -73,13 +73,6 @@ async def count_verdicts(engine: AsyncEngine) -> dict[str, int]:
     return {name: int(found.get(name, 0)) for name in VERDICTS}
 
 
-async def find_rejected(engine: AsyncEngine) -> list[str]:
-    """The job ids of the images that were rejected, in manifest order."""
-    rejected = (_effective.c.verdict == "reject") & jobs.c.withdrawn.is_(False) & (jobs.c.state == JobState.SUCCEEDED)
-    query = select(jobs.c.job_id).join(_effective, _effective.c.job_id == jobs.c.job_id).where(rejected)
-    return [job_id for (job_id,) in await fetch_rows(engine, query.order_by(jobs.c.position, jobs.c.job_id))]
-
-
 async def find_made(engine: AsyncEngine, job_ids: Sequence[str]) -> set[str]:
     """Those of the job ids that are images of this batch."""
     found: set[str] = set()

@@ -8,7 +8,8 @@ that a run of the manifest neither withdraws it nor makes it again.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,10 +21,11 @@ from tasks.core.identity import derive_seed, hash_text, normalize_prompt, to_can
 from tasks.core.records import OPEN_STATES, Job, JobState, PlannedJob
 from tasks.ledger.job_rows import job_from_row
 from tasks.ledger.jobs import SERIES_WIDTH, write_plan
-from tasks.ledger.lookup import find_ids_by_prefix, find_jobs_by_salt, get_job_row
-from tasks.ledger.verdicts import find_rejected
+from tasks.ledger.lookup import find_ids_holding, find_job_rows, find_jobs_by_salt
 
 REROLL_SALT = "imagen:reroll"  # a colon, which no salt of `--salt` by date has
+_MARK = "-r"
+"""Stands between the id of an image and the number of its reroll."""
 LINK = "rerolled_from"
 """Key of `extra` that holds the job_id of the image that a reroll came from."""
 
@@ -61,45 +63,74 @@ async def plan_reroll(engine: AsyncEngine, reroll: Reroll) -> PlannedReroll:
     Raises:
         InputError: The image has not been made yet, or nothing of it would change.
     """
-    source = await get_job_row(engine, reroll.source)
-    _check(source, reroll)
+    return (await plan_rerolls(engine, [reroll]))[0]
+
+
+async def plan_rerolls(engine: AsyncEngine, rerolls: Sequence[Reroll]) -> list[PlannedReroll]:
+    """The jobs to make, each as `plan_reroll` has it; nothing is written.
+
+    Raises:
+        InputError: See `plan_reroll`.
+    """
     known = {row.job_id: row for row in await find_jobs_by_salt(engine, REROLL_SALT)}
-    identity = _find_identity(reroll, known)
-    if (row := known.get(identity)) is not None:
-        # `write_plan` adds the salt's base to it once more.
-        again = replace(job_from_row(row), position=row.position % SERIES_WIDTH)
-        return PlannedReroll(again, JobState(row.state))
-    origin = job_from_row(source)
-    job = replace(
+    sources = await find_job_rows(engine, [reroll.source for reroll in rerolls])
+    # Read once: a thousand rerolls would ask a thousand times.
+    taken = set(await find_ids_holding(engine, _MARK))
+    planned: list[PlannedReroll] = []
+    for reroll in rerolls:
+        source = sources[reroll.source]
+        _check(source, reroll)
+        identity = _find_identity(reroll, known)
+        if (row := known.get(identity)) is not None:
+            # `write_plan` adds the salt's base to it once more.
+            again = replace(job_from_row(row), position=row.position % SERIES_WIDTH)
+            planned.append(PlannedReroll(again, JobState(row.state)))
+            continue
+        name = _find_free_id(source, taken)
+        taken.add(name)
+        # After the rerolls before it.
+        job = _build_job(reroll, job_from_row(source), identity, name, position=len(known) + len(planned))
+        planned.append(PlannedReroll(job, None))
+    return planned
+
+
+def _build_job(reroll: Reroll, origin: Job, identity: str, name: str, *, position: int) -> Job:
+    return replace(
         origin,
         job_id=identity,
-        # After the rerolls before it.
-        position=len(known),
-        id=await _find_free_id(engine, source),
+        position=position,
+        id=name,
         sample=0,
         prompt=origin.prompt if reroll.prompt is None else reroll.prompt,
         seed=_choose_seed(reroll, origin, identity),
         extra={**origin.extra, LINK: origin.job_id},
     )
-    return PlannedReroll(job, None)
 
 
-async def write_reroll(engine: AsyncEngine, reroll: Reroll, *, run: int, now_us: int) -> None:
-    """Put the job into the ledger as the plan of this run.
+async def write_rerolls(engine: AsyncEngine, rerolls: Sequence[Reroll], *, run: int, now_us: int) -> None:
+    """Put the jobs into the ledger as one plan of this run.
 
     Raises:
-        InputError: See `plan_reroll`.
+        InputError: See `plan_reroll`; nothing is written.
     """
-    job = (await plan_reroll(engine, reroll)).job
-    await write_plan(engine, [PlannedJob(job, 0)], run=run, salt=REROLL_SALT, whole=False, now_us=now_us)
+    jobs = [PlannedJob(planned.job, 0) for planned in await plan_rerolls(engine, rerolls)]
+    if jobs:
+        await write_plan(engine, jobs, run=run, salt=REROLL_SALT, whole=False, now_us=now_us)
 
 
-async def find_rejected_rerolls(engine: AsyncEngine) -> list[Reroll]:
-    """A reroll for every rejected image that has none yet, so that asking twice pays once."""
+async def find_rerolled(engine: AsyncEngine) -> frozenset[str]:
+    """The job ids of the images that have a reroll, so that asking twice pays once."""
     known = await find_jobs_by_salt(engine, REROLL_SALT)
     # An open one was asked for and not made; it is gone on with.
-    done = {job_from_row(row).extra.get(LINK) for row in known if row.state not in OPEN_STATES}
-    return [Reroll(source=job_id) for job_id in await find_rejected(engine) if job_id not in done]
+    links = (job_from_row(row).extra.get(LINK) for row in known if row.state not in OPEN_STATES)
+    return frozenset(link for link in links if isinstance(link, str))
+
+
+async def find_rerolls_of(engine: AsyncEngine, job_id: str) -> list[str]:
+    """Ids of the rerolls that came from this image, the first one first."""
+    known = await find_jobs_by_salt(engine, REROLL_SALT)
+    mine = [row for row in known if job_from_row(row).extra.get(LINK) == job_id]
+    return [row.id for row in sorted(mine, key=lambda row: row.position)]
 
 
 def _check(source: Row[Any], reroll: Reroll) -> None:
@@ -136,13 +167,12 @@ def _choose_seed(reroll: Reroll, origin: Job, identity: str) -> int:
     return derive_seed(identity) if reroll.prompt is None else origin.seed
 
 
-async def _find_free_id(engine: AsyncEngine, source: Row[Any]) -> str:
+def _find_free_id(source: Row[Any], taken: AbstractSet[str]) -> str:
     """`fox-r1`, `fox-r2`, ...: a name for the next reroll, whichever of the foxes it comes from."""
     stem = source.id or source.job_id[:12]
     if source.salt == REROLL_SALT:
-        stem = re.sub(r"-r\d+$", "", stem)
-    taken = await find_ids_by_prefix(engine, f"{stem}-r")
+        stem = re.sub(rf"{_MARK}\d+$", "", stem)
     number = 1
-    while f"{stem}-r{number}" in taken:
+    while f"{stem}{_MARK}{number}" in taken:
         number += 1
-    return f"{stem}-r{number}"
+    return f"{stem}{_MARK}{number}"

@@ -9,7 +9,7 @@ from tasks.core.safe_text import escape_control_characters
 from tasks.core.text import format_command
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.lookup import find_job
-from tasks.plan.reroll import LINK, PlannedReroll, Reroll, find_rejected_rerolls, plan_reroll
+from tasks.plan.reroll import LINK, PlannedReroll, Reroll, plan_reroll
 from tasks.report.show import parse_extra, read_record
 from tasks.report.summary import get_exit_code
 from tasks.store.output import Output
@@ -27,12 +27,6 @@ async def find_reroll(
         row = await find_job(engine, out, wanted)
         reroll = Reroll(source=row["job_id"], seed=seed, prompt=prompt)
         return reroll, await plan_reroll(engine, reroll)
-
-
-async def count_rejected_rerolls(out: Output) -> int:
-    """Images that `imagen reroll --rejected` would make."""
-    async with open_ledger(out.ledger_folder()) as engine:
-        return len(await find_rejected_rerolls(engine))
 
 
 async def read_reroll(out: Output, job_id: str) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from tasks.manifest import open_manifest
 from tasks.plan.digest import PlanDigest
 from tasks.plan.fallback import move_to_backend
 from tasks.plan.planner import plan_manifest
-from tasks.plan.reroll import find_rejected_rerolls, write_reroll
+from tasks.plan.reroll import write_rerolls
 from tasks.runs.checks import has_same_plan
 from tasks.runs.reopen import reopen_jobs
+from tasks.runs.rerolls import find_rerolls
 from tasks.runs.reuse import reuse_images
 from tasks.runs.run import OpenRun, handed_over
 
@@ -42,16 +43,13 @@ async def plan_run(run: OpenRun) -> Selection:
     batch, request = run.batch, run.request
     if request.manifest is not None and not await has_same_plan(batch.engine, request):
         await _plan_manifest(run, request.manifest)
-    rerolls = [] if request.reroll is None else [request.reroll]
     # Each reroll is a job of its own, so the image that it replaces stays.
-    if request.rejected:
-        rerolls += await find_rejected_rerolls(batch.engine)
-    for reroll in rerolls:
-        await write_reroll(batch.engine, reroll, run=run.number, now_us=batch.clock.now_us())
+    wanted = await find_rerolls(batch.engine, batch.out, request)
+    await write_rerolls(batch.engine, wanted.rerolls, run=run.number, now_us=batch.clock.now_us())
     await reopen_jobs(run)
     selection = _select_jobs(run)
     # A reroll asks for another image, and never for one that is there. Kept answers are read where they are.
-    if not rerolls and not request.reread:
+    if not wanted.rerolls and not request.reread:
         selection = await reuse_images(batch, selection)
     # Before the first job is sent: a backend without a key must not be found out at job 500.
     for name in await find_open_backends(batch.engine, selection):
@@ -88,7 +86,7 @@ async def _plan_manifest(run: OpenRun, source: str) -> None:
 def _select_jobs(run: OpenRun) -> Selection:
     """Select the manifest's first jobs, done or not, up to the limit; on a resume the first open ones."""
     request = run.request
-    rerolls = request.reroll is not None or request.rejected
+    rerolls = request.reroll is not None or request.rerolls_many
     chosen = request.only is not None or rerolls or request.missing or request.reread
     # A limit on a manifest selects its first rows, done or not; on a resume it selects open jobs.
     if chosen or (request.manifest is not None and request.limit is not None):

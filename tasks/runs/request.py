@@ -27,6 +27,9 @@ from tasks.plan.reroll import Reroll
 
 DATE = "{date}"
 
+MOST_REROLL_IDS = 5_000
+"""Prefect takes 512 KB of parameters, and a job id has 67 bytes there."""
+
 
 class RunRequest(BaseModel):
     """The parameters of one run. Prefect's form shows the descriptions and holds inputs to the bounds."""
@@ -131,6 +134,19 @@ class RunRequest(BaseModel):
     rejected: bool = Field(
         default=False, description="Make every image once more that a review rejects and that has no reroll yet."
     )
+    reroll_where: str | None = Field(
+        None, description="Make every image once more for which this is true and that has no reroll yet."
+    )
+    reroll_ids: list[str] | None = Field(
+        None,
+        max_length=MOST_REROLL_IDS,
+        description="Make the images of these row ids, job_ids or files once more that have no reroll yet.",
+    )
+
+    @property
+    def rerolls_many(self) -> bool:
+        """True for rerolls of all images that are chosen by verdict, condition or a list."""
+        return self.rejected or self.reroll_where is not None or self.reroll_ids is not None
 
     @field_validator("reuse", mode="after")
     @classmethod

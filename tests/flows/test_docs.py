@@ -55,6 +55,7 @@ ELSEWHERE = {
     "imagen export runs/foxes --format webdataset --to shards --ids": "../tasks/metadata/exports/test_selection.py",
     "imagen pick runs/foxes --verdict reject": "../tasks/report/review/test_judging.py",
     "imagen reroll runs/foxes --rejected": "test_reroll.py",
+    "imagen reroll runs/foxes --ids": "../tasks/report/review/test_judging.py",
     "imagen export runs/foxes --format jsonl --to - | jq": "test_export.py",
 }
 """How a command begins that needs a key, a server, another program or a person, and the file whose tests run it."""

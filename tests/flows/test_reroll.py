@@ -60,5 +60,8 @@ def test_rejected_images_are_made_once_more(cli: Cli) -> None:
     made = cli.json("reroll", "out", "--rejected")
     assert (made["total"], made["images"], made["generated"]) == (5, 5, 2)
     assert made["cost_usd"] == pytest.approx(0.05)
-    assert cli.json("reroll", "out", "--rejected") == {"rerolled": 0}
+    assert made["rerolled"] == 2
+    assert cli.json("reroll", "out", "--rejected") == {"rerolled": 0, "already_rerolled": 2, "without_image": 0}
+    over = cli.run("reroll", "out", "--where", "id = 'row-1'")
+    assert (over.returncode, "rerolling 1 image" in over.stderr) == (3, True), "the budget is spent"
     assert cli.run("reroll", "out").returncode == 2

@@ -16,7 +16,7 @@ from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs as jobs_table
 from tasks.ledger.queries import count_jobs
-from tasks.plan.reroll import Reroll, plan_reroll, write_reroll
+from tasks.plan.reroll import Reroll, plan_reroll, write_rerolls
 from tests.support.factories import START_US, FakeClock, make_job, open_batch_with, plan_jobs
 from tests.support.scripted_backend import ScriptedBackend
 from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted
@@ -29,7 +29,7 @@ async def reroll(batch: Batch, run: int = 2, *, source: str = FOX.job_id, **chan
     """Plan a reroll, make it, and give its job_id."""
     wanted = Reroll(source=source, **changes)  # type: ignore[arg-type]  # seed and prompt
     planned = await plan_reroll(batch.engine, wanted)
-    await write_reroll(batch.engine, wanted, run=run, now_us=START_US)
+    await write_rerolls(batch.engine, [wanted], run=run, now_us=START_US)
     await generate_range(batch, *EVERYTHING)
     return planned.job.job_id
 
@@ -86,7 +86,7 @@ async def test_a_reroll_that_was_interrupted_is_gone_on_with(out: Path) -> None:
     """Asked for again after a kill, it is the same job, not a second one."""
     async with open_scripted(out, ScriptedBackend(), JOBS) as batch:
         await generate_range(batch, *EVERYTHING)
-        await write_reroll(batch.engine, Reroll(FOX.job_id), run=2, now_us=START_US)
+        await write_rerolls(batch.engine, [Reroll(FOX.job_id)], run=2, now_us=START_US)
         interrupted = await plan_reroll(batch.engine, Reroll(FOX.job_id))
         assert interrupted.is_to_do
         assert await reroll(batch, run=3) == interrupted.job.job_id

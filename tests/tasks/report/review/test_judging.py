@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import update
 
 from tasks.core.errors import InputError
+from tasks.core.records import JobState
 from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.schema import jobs
+from tasks.ledger.database.transactions import execute
 from tasks.metadata.write import write_metadata
-from tasks.plan.reroll import find_rejected_rerolls, write_reroll
+from tasks.plan.reroll import write_rerolls
 from tasks.report.review.judging import judge_ids, read_ids
 from tasks.report.show import read_record
 from tasks.report.summary import summarise
+from tasks.runs.request import RunRequest
+from tasks.runs.rerolls import find_rerolls, look_for_rerolls
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import START_US, FakeClock, make_job
 from tests.tasks.report.gallery.batches import write_batch
@@ -56,13 +63,36 @@ async def test_picks_are_in_the_table_and_the_summary(batch: Path) -> None:
 
 
 async def test_a_rejected_image_is_rerolled_once(batch: Path) -> None:
-    """Asked again, an image that has a reroll gets no second one, and an unfinished reroll is gone on with."""
+    """One plan for all of them; asked again, an image that has a reroll gets no second one, and an open one is gone on with."""
     await judge_ids(OutputFolder(batch), ["row-1", "row-2"], reviewer="ann", verdict="reject", clock=FakeClock().clock)
+    request = RunRequest(out=str(batch), rejected=True)
     async with open_ledger(batch) as engine:
-        rerolls = await find_rejected_rerolls(engine)
-        assert [reroll.source for reroll in rerolls] == [JOBS[1].job_id, JOBS[2].job_id]
+        wanted = await find_rerolls(engine, OutputFolder(batch), request)
+        assert [reroll.source for reroll in wanted.rerolls] == [JOBS[1].job_id, JOBS[2].job_id]
         for _ in range(2):
-            for reroll in rerolls:
-                await write_reroll(engine, reroll, run=2, now_us=START_US)
+            await write_rerolls(engine, wanted.rerolls, run=2, now_us=START_US)
         record = (await summarise(engine, OutputFolder(batch), now_us=START_US)).as_dict()
-    assert (record["total"], record["planned"]) == (6, 2)
+        assert (record["total"], record["planned"]) == (6, 2)
+        assert (await read_record(engine, OutputFolder(batch), "row-1"))["rerolled_as"] == "row-1-r1"
+        # One of them is made; the other is still to do.
+        await execute(engine, update(jobs).where(jobs.c.id == "row-1-r1").values(state=JobState.SUCCEEDED))
+        again = await find_rerolls(engine, OutputFolder(batch), request)
+    assert ([reroll.source for reroll in again.rerolls], again.already) == ([JOBS[2].job_id], 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"reroll_where": "latency_ms > 101"}, [2, 3]),
+        ({"reroll_ids": ["row-3", "row-0"]}, [0, 3]),
+        ({"reroll_ids": ["row-3", "row-0"], "reroll_where": "latency_ms > 101"}, [3]),
+        ({"rejected": True, "reroll_where": "latency_ms > 101"}, [2]),
+    ],
+)
+async def test_many_images_are_rerolled_by_condition_and_list(
+    changes: dict[str, Any], expected: list[int], batch: Path
+) -> None:
+    """All that is asked for must hold."""
+    await judge_ids(OutputFolder(batch), ["row-1", "row-2"], reviewer="ann", verdict="reject", clock=FakeClock().clock)
+    wanted = await look_for_rerolls(OutputFolder(batch), RunRequest(out=str(batch), **changes))
+    assert [reroll.source for reroll in wanted.rerolls] == [JOBS[number].job_id for number in expected]

@@ -13,7 +13,7 @@ from tasks.core.clock import Clock
 from tasks.core.errors import OutputError
 from tasks.ledger.database import connect
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.verdicts import count_verdicts, find_rejected, read_verdicts
+from tasks.ledger.verdicts import count_verdicts, read_verdicts
 from tasks.report.gallery.build import write_gallery
 from tasks.report.review.app import ReviewSession, build_app
 from tasks.report.review.judging import Judge
@@ -141,7 +141,6 @@ async def test_the_last_word_counts_and_nothing_is_lost(visitor: Visitor, out: P
     ]
     async with open_ledger(out) as engine:
         assert await count_verdicts(engine) == {"pick": 0, "reject": 1}
-        assert await find_rejected(engine) == [one]
 
 
 async def test_a_read_only_ledger_is_told_before_anything_is_made(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
