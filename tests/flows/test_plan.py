@@ -94,3 +94,13 @@ def test_a_plan_counts_what_other_batches_have(planned: Cli) -> None:
     assert (record["reused"], record["reuse_saves_usd"], record["to_do_usd"]) == (1, 0.04, 0.04)
     assert planned.run("plan", "--reuse", "herons", "notes").returncode == 2
     assert "1 image," in planned.run("plan", "--reuse", "herons", "m.txt").stdout
+
+
+def test_a_wrong_certificate_is_told_by_the_plan_and_the_run(offline: Cli) -> None:
+    """Signing that cannot work ends both with status 2, and no folder is made."""
+    (offline.folder / "imagen.yaml").write_text("output: {provenance: c2pa}\n")
+    offline.environ["C2PA_CERTIFICATE"] = "/nowhere/chain.pem"
+    for command in ("plan", "run"):
+        done = offline.run(command, offline.manifest(1), "--out", "out")
+        assert (done.returncode, "output.c2pa.certificate_env" in done.stderr) == (2, True), done.stderr
+    assert not (offline.folder / "out").exists()
