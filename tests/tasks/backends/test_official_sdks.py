@@ -1,0 +1,160 @@
+"""The stand-ins of the services by name, checked by the services' own SDKs: what those take for the real API, they take here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.fakes.gemini_batches import GeminiBatches
+from tests.support.fakes.named_service import NamedService
+from tests.support.fakes.serving import Provider, serving
+from tests.support.services.package_environment import install_packages
+
+pytestmark = pytest.mark.soak  # installs a dozen packages, once
+PACKAGES = (
+    "google-genai==3.6.1",
+    "together==3.1.1",
+    "runwayml==5.24.0",
+    "lumaai==1.21.0",
+    "huggingface_hub==2.4.0",
+    "openai==3.57.0",
+    "pillow",
+)
+GEMINI = """
+from google import genai
+from google.genai import types
+client = genai.Client(api_key=KEY, http_options=types.HttpOptions(base_url=URL, api_version="v1beta"))
+"""
+IMAGES: dict[str, str] = {
+    "gemini": GEMINI
+    + """
+config = types.GenerateContentConfig(response_modalities=["IMAGE"], image_config=types.ImageConfig(aspect_ratio="16:9"))
+answer = client.models.generate_content(model="gemini-3.1-flash-image", contents="a fox", config=config)
+parts = [part for part in answer.parts if part.inline_data and not part.thought]
+image = parts[0].inline_data.data
+told = [answer.usage_metadata.candidates_token_count, answer.usage_metadata.thoughts_token_count]
+""",
+    "together": """
+import together
+client = together.Together(api_key=KEY, base_url=URL + "/v1", max_retries=0)
+answer = client.images.generate(model="black-forest-labs/FLUX.1-schnell", prompt="a fox", response_format="base64")
+image = base64.b64decode(answer.data[0].b64_json)
+""",
+    "runway": """
+import runwayml
+client = runwayml.RunwayML(api_key=KEY, base_url=URL, max_retries=0)
+task = client.text_to_image.create(model="gen4_image", prompt_text="a fox", ratio="1920:1080")
+states = [client.tasks.retrieve(task.id) for _ in range(2)]
+told = [state.status for state in states]
+image = urllib.request.urlopen(states[-1].output[0]).read()
+""",
+    "luma": """
+import lumaai
+client = lumaai.LumaAI(auth_token=KEY, base_url=URL + "/dream-machine/v1", max_retries=0)
+made = client.generations.image.create(prompt="a fox", model="photon-1")
+states = [client.generations.get(id=made.id) for _ in range(2)]
+told = [state.state for state in states]
+image = urllib.request.urlopen(states[-1].assets.image).read()
+""",
+    "huggingface": """
+import io
+import huggingface_hub
+client = huggingface_hub.InferenceClient(model=URL, token=KEY)
+kept = io.BytesIO()
+client.text_to_image("a fox").save(kept, "PNG")
+image = kept.getvalue()
+""",
+    "azure-openai": """
+import openai
+client = openai.AzureOpenAI(azure_endpoint=URL, api_key=KEY, api_version="2025-04-01-preview", max_retries=0)
+answer = client.images.generate(model="gpt-image-1.5", prompt="a fox")
+image, told = base64.b64decode(answer.data[0].b64_json), [answer.usage.output_tokens]
+""",
+    "vllm-omni": """
+import openai
+client = openai.OpenAI(base_url=URL + "/v1", api_key="none", max_retries=0)
+answer = client.images.generate(model="Qwen/Qwen-Image", prompt="a fox", response_format="b64_json")
+image = base64.b64decode(answer.data[0].b64_json)
+""",
+}
+"""What each SDK does for one image: it leaves the image's bytes in `image`, and what it understood in `told`."""
+TOLD: dict[str, list[Any]] = {
+    "gemini": [1130, 100],
+    "runway": ["THROTTLED", "SUCCEEDED"],
+    "luma": ["dreaming", "completed"],
+    "azure-openai": [292],
+}
+BATCH = (
+    GEMINI
+    + """
+with open(FOLDER + "/lines.jsonl", "w") as file:
+    file.write(json.dumps({"key": "a", "request": {"contents": [{"parts": [{"text": "a fox"}]}]}}) + "\\n")
+stored = client.files.upload(file=FOLDER + "/lines.jsonl", config=types.UploadFileConfig(mime_type="application/jsonl"))
+made = client.batches.create(model="gemini-3.1-flash-image", src=stored.name, config={"display_name": "mine"})
+states = [client.batches.get(name=made.name) for _ in range(2)]
+[listed] = list(client.batches.list())
+line = json.loads(client.files.download(file=states[-1].dest.file_name))
+image = base64.b64decode(line["response"]["candidates"][0]["content"]["parts"][1]["inlineData"]["data"])
+told = [made.state.name, *(state.state.name for state in states), listed.display_name, line["key"]]
+"""
+)
+
+
+async def run_script(script: str, provider: Provider, folder: Path, *, key: str | None = None) -> dict[str, Any]:
+    """What a script tells that runs with the SDKs."""
+    python = await asyncio.to_thread(install_packages, *PACKAGES)
+    before = f"import base64, json, urllib.request\nURL, KEY, FOLDER = {provider.url!r}, {key or provider.key!r}, {str(folder)!r}\ntold = []\n"
+    body = "".join(f"    {line}\n" for line in script.splitlines())
+    after = "try:\n" + body + "except Exception as exc:\n    print(json.dumps({'error': type(exc).__name__}))\nelse:\n"
+    after += "    print(json.dumps({'image': base64.b64encode(image[:4]).decode(), 'told': told}))\n"
+    program = await asyncio.create_subprocess_exec(
+        str(python), "-c", before + after, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await asyncio.wait_for(program.communicate(), 300)
+    assert out, err.decode()[-2000:]
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize("name", IMAGES)
+async def test_the_sdk_gets_its_image(name: str, tmp_path: Path) -> None:
+    """And reads states and tokens as the stand-in means them."""
+    provider = NamedService(name=name)
+    async with serving(provider):
+        found = await run_script(IMAGES[name], provider, tmp_path)
+    assert found.get("error") is None, found
+    assert found["image"] == "iVBORw=="
+    assert found["told"] == TOLD.get(name, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("gemini", "ClientError"),
+        ("together", "AuthenticationError"),
+        ("runway", "AuthenticationError"),
+        ("luma", "AuthenticationError"),
+        ("huggingface", "HfHubHTTPError"),
+        ("azure-openai", "AuthenticationError"),
+    ],
+)
+async def test_the_sdk_raises_for_a_wrong_key(name: str, error: str, tmp_path: Path) -> None:
+    """The error that it has for it."""
+    provider = NamedService(name=name)
+    async with serving(provider):
+        found = await run_script(IMAGES[name], provider, tmp_path, key="wrong-key")
+    assert found == {"error": error}
+
+
+async def test_google_s_sdk_runs_a_batch(tmp_path: Path) -> None:
+    """It stores the file, creates the batch, sees its states, lists it, and reads an image out of the results."""
+    provider = GeminiBatches()
+    async with serving(provider):
+        found = await run_script(BATCH, provider, tmp_path)
+    assert found.get("error") is None, found
+    assert found["image"] == "iVBORw=="
+    assert found["told"] == ["JOB_STATE_RUNNING", "JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED", "mine", "a"]
