@@ -79,7 +79,7 @@ async def work_on_shard(order: ShardOrder, guard: Guard = lambda _batch, _run: n
     """
     # The order comes from a run of this user's, perhaps on another machine.
     place = find_ledger(parse_output(order.out).ledger_folder(), is_trusted=True)
-    async with open_ledger(place) as engine:
+    async with open_ledger(place, is_checked=True) as engine:
         run = await get_last_run(engine)
         if run is None or run.number != order.run or run.outcome is not None:  # the run that sent this order is over
             return await count_shard(engine, order.first, order.last, planned_run=order.planned_run)

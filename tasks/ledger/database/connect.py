@@ -21,7 +21,12 @@ from tasks.ledger.database.sqlite import explain_sqlite, is_writable, open_sqlit
 
 @asynccontextmanager
 async def open_ledger(
-    where: Path | LedgerPlace, *, create: bool = False, alone: bool = False, writing: bool = False
+    where: Path | LedgerPlace,
+    *,
+    create: bool = False,
+    alone: bool = False,
+    writing: bool = False,
+    is_checked: bool = False,
 ) -> AsyncIterator[AsyncEngine]:
     """The engine of a ledger, for the duration of the block.
 
@@ -30,6 +35,7 @@ async def open_ledger(
         create: Make the tables where there are none; the output folder exists already.
         alone: Be the only run of the batch. In SQLite the folder's lock sees to that.
         writing: The block writes, so a ledger that may only be read is refused.
+        is_checked: The run that this process works for has checked the values of a PostgreSQL ledger.
 
     Raises:
         OutputError: The block would write, and the ledger may only be read.
@@ -44,7 +50,7 @@ async def open_ledger(
     if writing and isinstance(place, SqliteFile) and not is_writable(place.path):
         raise OutputError(f"{place.path}: may only be read. Ask its owner, or copy the folder and work on the copy.")
     try:
-        async with _open(place, create=create, alone=alone) as engine:
+        async with _open(place, create=create, alone=alone, is_checked=is_checked) as engine:
             yield engine
     except DBAPIError as exc:
         if (explained := explain_failure(exc)) is None:
@@ -64,14 +70,16 @@ async def reach_ledger(place: LedgerPlace) -> None:
         await reach(place)
 
 
-def _open(place: LedgerPlace, *, create: bool, alone: bool) -> AbstractAsyncContextManager[AsyncEngine]:
+def _open(
+    place: LedgerPlace, *, create: bool, alone: bool, is_checked: bool
+) -> AbstractAsyncContextManager[AsyncEngine]:
     if isinstance(place, SqliteFile):
         # A run needs to write and should fail if it cannot; a look at a batch should not.
         writes = create or alone or is_writable(place.path)
         return open_sqlite(place, create=create) if writes else read_sqlite(place)
     from tasks.ledger.database.postgresql import open_postgresql  # noqa: PLC0415  its driver would slow down every command
 
-    return open_postgresql(place, create=create, alone=alone)
+    return open_postgresql(place, create=create, alone=alone, is_checked=is_checked)
 
 
 def explain_failure(exc: Exception) -> BatchStopped | None:

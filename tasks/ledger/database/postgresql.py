@@ -24,8 +24,9 @@ from tasks.core.paths import POINTER_NAME
 from tasks.core.retry import retry_database
 from tasks.ledger.database.location import PostgresqlSchema, read_pointer, write_pointer
 from tasks.ledger.database.migrations import bring_up_to_date, read_version, require_known
-from tasks.ledger.database.postgresql_errors import get_error_text, is_away, is_away_code
+from tasks.ledger.database.postgresql_errors import explain_refusal, is_away, is_away_code
 from tasks.ledger.database.postgresql_lock import END_SESSION, HOLDER, TRY_LOCK
+from tasks.ledger.database.postgresql_soundness import check_postgresql_soundness
 from tasks.ledger.database.schema import SCHEMA_VERSION
 
 CONNECT_TIMEOUT_S = 10.0
@@ -42,12 +43,17 @@ _REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 
 @asynccontextmanager
-async def open_postgresql(place: PostgresqlSchema, *, create: bool, alone: bool) -> AsyncIterator[AsyncEngine]:
+async def open_postgresql(
+    place: PostgresqlSchema, *, create: bool, alone: bool, is_checked: bool
+) -> AsyncIterator[AsyncEngine]:
     """The schema's engine for the duration of the block, its tables up to date; see `open_ledger`."""
     connector = Connector(place)
     engine = make_engine(connector)
     try:
         await _prepare(engine, place, create=create)
+        if not is_checked:
+            async with engine.begin() as db:
+                await db.run_sync(check_postgresql_soundness, str(place))
         if alone:
             await connector.hold()
         # From here on money may be in flight, so an outage is waited for.
@@ -239,12 +245,6 @@ async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool
                 await db.execute(text(f"CREATE SCHEMA IF NOT EXISTS {place.schema}"))
                 await db.run_sync(bring_up_to_date)
     except DBAPIError as exc:
-        raise ConfigError(f"ledger: {place} {_explain_refusal(exc)}") from None
+        raise ConfigError(f"ledger: {place} {explain_refusal(exc)}") from None
     if not known:  # not before there is something that it leads to
         write_pointer(place)
-
-
-def _explain_refusal(exc: DBAPIError) -> str:
-    if getattr(exc.orig, "sqlstate", None) == "42501":
-        return f"refuses ({get_error_text(exc)}): its user needs CREATE on the database: GRANT CREATE ON DATABASE ... TO ..."
-    return f"cannot be used ({get_error_text(exc)}): correct the cause"

@@ -47,3 +47,10 @@ def _describe_silence(exc: OSError) -> str:
 def get_error_text(exc: DBAPIError) -> str:
     """The server's own, without the class that SQLAlchemy puts before them."""
     return str(exc.orig).partition("\n")[0].rpartition("'>: ")[2]
+
+
+def explain_refusal(exc: DBAPIError) -> str:
+    """Explain why a database that can be reached cannot hold a ledger, and what to do."""
+    if getattr(exc.orig, "sqlstate", None) == "42501":
+        return f"refuses ({get_error_text(exc)}): its user needs CREATE on the database: GRANT CREATE ON DATABASE ... TO ..."
+    return f"cannot be used ({get_error_text(exc)}): correct the cause"

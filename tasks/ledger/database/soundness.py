@@ -30,11 +30,11 @@ MOST_S = 10**12
 DIGEST_DIGITS = 64
 
 _STATES = ", ".join(f"'{state}'" for state in JobState)
-_JSON = frozenset({"backend_opts", "extra", "results"})
+JSON_OBJECTS = frozenset({"backend_opts", "extra", "results"})
 _SIDES = frozenset({"width", "height", "requested_width", "requested_height"})
 _INDEX_CONDITION = re.compile(r"\bWHERE\b.*", re.IGNORECASE | re.DOTALL)
-_CHOICES = {"state": _STATES, "verdict": ", ".join(f"'{verdict}'" for verdict in VERDICTS)}
-_NAMES = {
+CHOICES = {"state": _STATES, "verdict": ", ".join(f"'{verdict}'" for verdict in VERDICTS)}
+ROW_NAMES = {
     "jobs": "job_id",
     "attempts": "job_id",
     "verdicts": "job_id",
@@ -92,7 +92,7 @@ def _check_indexes(db: Connection, table: Table, path: Path) -> None:
 
 def _build_quick_condition(table: Table) -> str:
     """Condition for a damaged row. All texts go through one call, because a call costs more than all other checks."""
-    texts = [column for column in table.columns if _is_text_column(column)]
+    texts = [column for column in table.columns if is_text_column(column)]
     rules = [f"NOT coalesce({_build_rule(column)}, 0)" for column in table.columns]
     whole = " || ".join(f"coalesce({column.name}, '')" for column in texts)
     return " OR ".join([*rules, *([f"NOT imagen_is_text(CAST({whole} AS BLOB))"] if texts else [])])
@@ -101,22 +101,22 @@ def _build_quick_condition(table: Table) -> str:
 def _build_rule(column: Column[Any]) -> str:
     """Condition for a value that a run can have written; of a text without its characters."""
     name = column.name
-    if column.name in _CHOICES:
-        rule = f"{name} IN ({_CHOICES[name]})"
+    if column.name in CHOICES:
+        rule = f"{name} IN ({CHOICES[name]})"
     elif isinstance(column.type, Integer | Boolean):
-        least, most = _get_bounds(column)
+        least, most = get_bounds(column)
         rule = f"typeof({name}) = 'integer' AND {name} BETWEEN {least} AND {most}"
     elif isinstance(column.type, Float):
         rule = f"typeof({name}) IN ('real', 'integer') AND {name} BETWEEN 0 AND {MOST_S}"
     else:
         # The cheap bounds first: a text of 200 MB is not even looked at.
         rule = f"typeof({name}) = 'text' AND length({name}) <= {MOST_TEXT_CHARS}"
-        if name in _JSON:
+        if name in JSON_OBJECTS:
             rule += f" AND ({name} = '{{}}' OR imagen_is_json(CAST({name} AS BLOB)))"
     return f"({name} IS NULL OR ({rule}))" if column.nullable else f"({rule})"
 
 
-def _get_bounds(column: Column[Any]) -> tuple[int, int]:
+def get_bounds(column: Column[Any]) -> tuple[int, int]:
     """Least and most of a whole number."""
     name = column.name
     if isinstance(column.type, Boolean):
@@ -130,7 +130,8 @@ def _get_bounds(column: Column[Any]) -> tuple[int, int]:
     return (1, MOST_RATING) if name == "rating" else (0, MOST_INTEGER)
 
 
-def _is_text_column(column: Column[Any]) -> bool:
+def is_text_column(column: Column[Any]) -> bool:
+    """True for a column of texts."""
     return not isinstance(column.type, Integer | Boolean | Float)
 
 
@@ -138,14 +139,14 @@ def _raise_damage(db: Connection, table: Table, path: Path) -> None:
     """Name the first damaged value, column by column: this is done once, so it may take its time."""
     for column in table.columns:
         damaged = f"NOT coalesce({_build_rule(column)}, 0)"
-        if _is_text_column(column):
+        if is_text_column(column):
             damaged += f" OR ({column.name} IS NOT NULL AND NOT imagen_is_text(CAST({column.name} AS BLOB)))"
         if found := _find_one(db, table, damaged, column):
             [name, kind] = found
-            what = "job" if _NAMES[table.name] == "job_id" else table.name.removesuffix("s")
+            what = "job" if ROW_NAMES[table.name] == "job_id" else table.name.removesuffix("s")
             raise InputError(
-                f"{path}: the ledger is damaged: {table.name}.{column.name} of {what} {_spell_name(name)} is "
-                f"{_describe(column, kind)}. Restore it from a copy of its folder"
+                f"{path}: the ledger is damaged: {table.name}.{column.name} of {what} {spell_name(name)} is "
+                f"{describe_damage(column, kind)}. Restore it from a copy of its folder"
             )
     raise InputError(f"{path}: the ledger is damaged: a row of {table.name} cannot be read. Restore it from a copy")
 
@@ -154,27 +155,28 @@ def _find_one(db: Connection, table: Table, condition: str, column: Column[Any] 
     """Name of the first row that the condition finds, and the kind of its value; empty where it finds none."""
     kind = f"typeof({column.name})" if column is not None else "NULL"
     # The name can be what is damaged: as bytes it is read whatever it holds.
-    name = f"CAST(substr({_NAMES[table.name]}, 1, {DIGEST_DIGITS}) AS BLOB)"
+    name = f"CAST(substr({ROW_NAMES[table.name]}, 1, {DIGEST_DIGITS}) AS BLOB)"
     row = db.execute(text(f"SELECT {name}, {kind} FROM {table.name} WHERE {condition} LIMIT 1")).first()  # noqa: S608  names of our own schema
     return () if row is None else tuple(row)
 
 
-def _spell_name(name: Any) -> str:
+def spell_name(name: Any) -> str:
+    """A row's name as a message has it, whatever it holds."""
     return error_text(name.decode("utf-8", "replace") if isinstance(name, bytes) else name, most_chars=DIGEST_DIGITS)
 
 
-def _describe(column: Column[Any], kind: str) -> str:
+def describe_damage(column: Column[Any], kind: str) -> str:
     """The value's kind, and what it should be."""
     if kind == "null":
         return "missing"
-    if column.name in _CHOICES:
-        return f"none of {_CHOICES[column.name].replace(chr(39), '')}"
+    if column.name in CHOICES:
+        return f"none of {CHOICES[column.name].replace(chr(39), '')}"
     if isinstance(column.type, Float):
         wanted = f"a number from 0 to {MOST_S:,}"
     elif isinstance(column.type, Integer | Boolean):
-        least, most = _get_bounds(column)
+        least, most = get_bounds(column)
         wanted = f"a whole number from {least} to {most}"
-    elif column.name in _JSON:
+    elif column.name in JSON_OBJECTS:
         wanted = "a JSON object"
     else:
         wanted = f"a text of at most {MOST_TEXT_CHARS:,} characters without NUL and broken characters"

@@ -10,11 +10,13 @@ import pytest
 from tasks.core.errors import BatchStopped, InputError
 from tasks.core.records import EndedFilter, JobState
 from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.location import PostgresqlSchema, make_schema_name
 from tasks.ledger.lock import HOLDER_NAME, lock_folder
 from tasks.ledger.open_jobs import find_open_jobs
 from tasks.ledger.queries import count_jobs, read_ended_pages
-from tasks.ledger.runs import RunRecord, RunStart, parse_settings
-from tests.support.factories import make_job, plan_jobs
+from tasks.ledger.runs import RunRecord, RunStart, begin_run, parse_settings
+from tests.support.factories import START_US, make_job, plan_jobs
+from tests.support.services.postgresql import Postgresql
 
 DAMAGES = {
     "a state": "UPDATE jobs SET state = 'gone'",
@@ -41,6 +43,37 @@ async def test_damaged_values_are_one_clear_error(statement: str, tmp_path: Path
         db.execute(statement)
     db.close()
     with pytest.raises(InputError, match="the ledger is damaged"):
+        await read_all(tmp_path)
+
+
+ON_POSTGRESQL = {
+    "jobs.attempts": "-1",
+    "jobs.bytes": "-5",
+    "jobs.predict_time_s": "'NaN'",
+    "jobs.completed_at_us": "253402300800000000",
+    "jobs.state": "'gone'",
+    "jobs.backend_opts": "'{'",
+    "jobs.extra": "'[]'",
+    "jobs.prompt": "repeat('x', 70000000)",
+    "runs.budget_micros": "-1",
+}
+
+
+@pytest.mark.parametrize("column", ON_POSTGRESQL)
+async def test_damaged_values_on_postgresql_are_one_clear_error(
+    column: str, server: Postgresql, tmp_path: Path
+) -> None:
+    """The columns' types let them pass; the message names the table, the column and the row."""
+    place = PostgresqlSchema(out=tmp_path, url=server.url(), schema=make_schema_name(tmp_path))
+    table, name = column.split(".")
+    async with open_ledger(place, create=True) as engine:
+        await plan_jobs(engine, [make_job()])
+        start = RunStart(manifest="m", salt="", budget_micros=None, settings="{}", caller="me")
+        await begin_run(engine, start, now_us=START_US)
+        await read_all(tmp_path)
+        async with engine.begin() as db:
+            await db.exec_driver_sql(f"UPDATE {table} SET {name} = {ON_POSTGRESQL[column]}")
+    with pytest.raises(InputError, match=rf"the ledger is damaged: {table}\.{name} of (job|run) \w+ is "):
         await read_all(tmp_path)
 
 
