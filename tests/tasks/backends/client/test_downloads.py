@@ -35,6 +35,7 @@ async def test_a_picture_comes_whole_and_without_the_token() -> None:
 
 async def test_nothing_but_the_caller_holds_the_bytes_of_a_picture() -> None:
     """Answers that wait for the garbage collector hold none: a thousand images would be a gigabyte."""
+    gc.collect()  # what earlier tests left
     gc.disable()
     try:
         async with raw_server(http("200 OK", "pixels")) as server:
