@@ -42,7 +42,7 @@ IMPORTED = (
         "tasks.report.displays",
     ),
     *("tasks.backends.sketch.backend", "tasks.backends.sketch.art", "tasks.usage.sinks.sqlite", "pyarrow.parquet"),
-    *("sqlalchemy.dialects.sqlite.aiosqlite", "flows.generate_batch"),
+    *("sqlalchemy.dialects.sqlite.aiosqlite", "fastapi", "flows.generate_batch"),
 )
 """The imports of most calls; the others import what else they need. What imports Prefect comes last."""
 IMPORTED_AGAIN = ("flows", "tasks.orchestration")
