@@ -28,7 +28,7 @@ from tasks.orchestration.global_limits import hold_global_limits
 from tasks.orchestration.run_events import emit_end
 from tasks.orchestration.run_log import log_run
 from tasks.orchestration.shards import generate_open_jobs
-from tasks.orchestration.states import build_flow_state
+from tasks.orchestration.states import build_flow_state, fail_run
 from tasks.runs.checks import check_request
 from tasks.runs.gates import guard_images
 from tasks.runs.plan_run import plan_run
@@ -55,7 +55,10 @@ def _log_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]
         request = RunRequest.model_validate(flow_run.parameters)
     except ValidationError as exc:  # Prefect refuses a parameter that there is not before the flow can say so
         problems = "; ".join(explain_setting(error, "parameters") for error in exc.errors())
-        flow_run_logger(flow_run).error("the parameters of this run cannot be used: %s", problems)
+        message = f"the parameters of this run cannot be used: {problems}"
+        flow_run_logger(flow_run).error(message)
+        # Prefect calls it crashed, which looks like a fault of the machine, and its page shows a traceback.
+        fail_run(flow_run.id, message)
         return
     out = request.on(flow_run.expected_start_time or datetime.now(UTC)).out
     if has_ledger(parse_output(out).home):

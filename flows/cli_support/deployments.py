@@ -110,8 +110,11 @@ async def _add(runner: Runner, schedule: Schedule) -> tuple[UUID, Pause]:
 async def _register(runner: Runner, deployment: RunnerDeployment) -> UUID:
     added = await runner.aadd_deployment(deployment)
     async with get_client() as client:
+        known = await client.read_deployment(added)
+        # A misspelt parameter is refused in the form and by the API; Prefect would start a run that cannot begin.
+        schema = {**(known.parameter_openapi_schema or {}), "additionalProperties": False}
         # Prefect keeps the path that a deployment was created with, and copies files from it where it is another folder.
-        await client.update_deployment(added, DeploymentUpdate(path="."))
+        await client.update_deployment(added, DeploymentUpdate(path=".", parameter_openapi_schema=schema))
     return added
 
 

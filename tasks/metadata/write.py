@@ -11,6 +11,7 @@ from contextlib import suppress
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import OutputError
+from tasks.core.memory import release_free_memory
 from tasks.ledger.queries import read_job_pages
 from tasks.ledger.runs import get_table_state, record_table
 from tasks.metadata.state import describe_state
@@ -52,6 +53,8 @@ async def write_metadata(engine: AsyncEngine, out: Output) -> int:
     Raises:
         BatchStopped: The disk or the storage takes no more; the old table is still there.
     """
+    # Before PyArrow is loaded, which takes 45 MB: the run's highest memory would be here.
+    release_free_memory()
     from tasks.metadata.arrow_table import open_parquet_table  # noqa: PLC0415  loads PyArrow, which no first image waits for
 
     rows = 0

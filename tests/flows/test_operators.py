@@ -6,11 +6,13 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.flows.conftest import Cli
 from tests.flows.test_nightly import going_on, is_up, make_packages, pictures
 from tests.support.services.prefect_service import PrefectService
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.server
 
@@ -75,3 +77,21 @@ def be_late(service: PrefectService, deployment: str, day: datetime) -> str:
     """A run of the deployment that was due on a day when nothing ran; gives its id."""
     state = {"type": "SCHEDULED", "state_details": {"scheduled_time": day.isoformat()}}
     return str(service.ask("POST", f"/deployments/{deployment}/create_flow_run", state=state)["id"])
+
+
+def test_an_unknown_parameter_is_refused_by_its_name(tmp_path: Path, prefect_service: PrefectService) -> None:
+    """The form and the API refuse it; where they do not check, the run ends Failed with one line, and not Crashed."""
+    cli = Cli(tmp_path, prefect_service.environ)
+    cli.manifest(1)
+    with going_on(cli.start_installed("serve", "m.jsonl", "--cron", "0 2 * * *", "--name", "strict")) as served:
+        is_up(served, "next: ")
+        night = prefect_service.ask("GET", NIGHT.replace("held", "strict"))
+        path = f"/deployments/{night['id']}/create_flow_run"
+        given = {"parameters": {**night["parameters"], "colour": "red"}}
+        refused = httpx.post(prefect_service.api_url + path, json=given)
+        assert (refused.status_code, "'colour' was unexpected" in refused.json()["detail"]) == (409, True)
+        made = prefect_service.ask("POST", path, **given, enforce_parameter_schema=False)
+        # Prefect's own word for it comes first.
+        state = eventually(lambda: (found := prefect_service.run(made["id"])["state"])["type"] == "FAILED" and found)
+    assert state["message"].startswith("the parameters of this run cannot be used: ")
+    assert "colour" in state["message"]
