@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -201,7 +202,7 @@ class Settings(_Section):
     runner: RunnerSettings = RunnerSettings()
     stop: StopSettings = StopSettings()
     usage: UsageSettings = UsageSettings()
-    reuse: list[str] = Field(
+    reuse: Annotated[list[str], BeforeValidator(lambda it: [it] if isinstance(it, str) else it)] = Field(
         default_factory=list, description="folders, globs and buckets whose images are taken over instead of made again"
     )
     reuse_any_salt: bool = Field(False, description="take over images of another salt too")

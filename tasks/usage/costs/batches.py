@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,7 +14,7 @@ from tasks.core.errors import ImagenError
 from tasks.core.records import JobState
 from tasks.core.safe_text import error_text
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.database.location import find_ledger
+from tasks.ledger.database.location import SqliteFile, find_ledger
 from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.database.transactions import fetch_rows
 from tasks.ledger.runs import get_batch_identity
@@ -83,7 +84,11 @@ async def read_batches(folders: Sequence[str], *, since_us: int) -> LocalBatches
 
 async def _read_batch(found: LocalBatches, out: object, since_us: int) -> None:
     try:
-        async with open_ledger(find_ledger(parse_output(str(out)).ledger_folder())) as engine:
+        place = find_ledger(parse_output(str(out)).ledger_folder())
+        # A ledger that was not written since has nothing of the period: a year of nights is not opened for a month.
+        if isinstance(place, SqliteFile) and not _is_written_since(place.path, since_us):
+            return
+        async with open_ledger(place) as engine:
             name = build_batch_name(out, await get_batch_identity(engine))
             facts = await _read_facts(engine, name, since_us)
     except (ImagenError, SQLAlchemyError, OSError) as exc:  # one damaged ledger must not hide the others
@@ -91,6 +96,12 @@ async def _read_batch(found: LocalBatches, out: object, since_us: int) -> None:
         return
     if facts.images or facts.cost_micros or facts.cost_unknown:
         found.batches.append(facts)
+
+
+def _is_written_since(path: Path, since_us: int) -> bool:
+    """True if the file or its log was changed since; a log may hold the newest commits."""
+    files = (path, path.with_name(f"{path.name}-wal"))
+    return any(file.exists() and file.stat().st_mtime_ns >= since_us * 1_000 for file in files)
 
 
 async def _read_facts(engine: AsyncEngine, name: str, since_us: int) -> BatchFacts:

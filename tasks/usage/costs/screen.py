@@ -11,6 +11,7 @@ from typing import Any
 
 from tasks.core.money import format_rounded
 from tasks.core.text import align_columns, format_count
+from tasks.metadata.exports.tables import disarm_formula
 from tasks.usage.costs.figures import SHOWN_BY
 from tasks.usage.costs.report import list_lines
 
@@ -50,7 +51,8 @@ def format_csv(record: dict[str, Any]) -> str:
     text, lines = io.StringIO(), list(list_lines(record))
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    # Names are strangers' texts, and a sheet runs what looks like a formula.
+    writer.writerows({name: disarm_formula(cell) for name, cell in line.items()} for line in lines)
     return text.getvalue().rstrip("\n")
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from tasks.core.display import SilentDisplay, current_display
 from tasks.core.paths import get_state_folder
+from tasks.core.settings import load_settings
 from tasks.report.summary import Summary
 from tasks.runs.direct import run_directly
 from tasks.runs.request import RunRequest
@@ -231,3 +232,11 @@ def test_buckets_give_and_take(shop: Workshop) -> None:
     assert {name: path.read_bytes() for name, path in first.items()} == {
         name: path.read_bytes() for name, path in last.items()
     }
+
+
+def test_places_of_the_configuration_start_from_its_folder(tmp_path: Path) -> None:
+    """A night starts in another folder; one place needs no list."""
+    (tmp_path / "imagen.yaml").write_text("reuse: runs/*\n")
+    assert load_settings(tmp_path / "imagen.yaml").reuse == [str(tmp_path / "runs/*")]
+    (tmp_path / "imagen.yaml").write_text("reuse: [a, s3://bucket/b]\n")
+    assert load_settings(tmp_path / "imagen.yaml").reuse == [str(tmp_path / "a"), "s3://bucket/b"]

@@ -170,6 +170,8 @@ async def test_names_are_text_wherever_they_are_shown(settings: UsageSettings) -
     assert "\x1b" not in page
     assert "\u202e" not in page
     assert "default-src 'none'" in page
+    await keep([make_row(2, created_at_us=at("2026-11-03"), caller="=cmd|' /C calc'!A0")], settings)
+    assert "caller,'=cmd" in format_csv(await report(settings))
     assert "http" not in page.partition("</head>")[2].replace("http-equiv", "")
 
 
