@@ -26,6 +26,7 @@ from pydantic import (
 from tasks.core.caps.cap import CapSettings, check_caps
 from tasks.core.database import check_database_url, hide_password
 from tasks.core.gates import Expression, Gates, KeepBest
+from tasks.core.judge import JudgeSettings
 from tasks.core.paths import get_state_folder, make_whole
 from tasks.core.presets import expand_preset
 from tasks.core.presets.workflows import embed_workflow
@@ -43,6 +44,7 @@ def _check_sendable(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
+ScoreName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """Name of an environment variable: what it holds, a secret, never stands in the configuration."""
 Price = Annotated[float, Field(ge=0, le=100_000)]
@@ -198,6 +200,7 @@ class Settings(_Section):
     output: OutputSettings = OutputSettings()
     keep: KeepBest | None = Field(None, description="keep the best images of each row; the others stay in the folder")
     reject: Expression | None = Field(None, description="condition for images that do not count, such as: blank")
+    scores: dict[ScoreName, JudgeSettings] = Field(default_factory=dict, description="judges by their names")
     reroll: int = Field(0, ge=0, le=MOST_REROLLS, description="further tries for each image that is rejected")
     runner: RunnerSettings = RunnerSettings()
     stop: StopSettings = StopSettings()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
+
+from sqlalchemy import RowMapping
 
 from tasks.core.errors import InputError
 from tasks.core.records import Job, JobState, PlannedJob, ReferenceImage
@@ -66,6 +69,11 @@ def job_from_row(row: Any) -> Job:
         return _build_job(row)
     except (ValueError, TypeError, AttributeError, RecursionError) as exc:
         raise build_damage(f"jobs of {row.job_id}", exc) from None
+
+
+def build_job(row: RowMapping) -> Job:
+    """The job of a row that was read by the names of its columns."""
+    return job_from_row(SimpleNamespace(**row))
 
 
 def read_state(text: str) -> JobState:

@@ -13,6 +13,8 @@ from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_ro
 
 AttemptKey = tuple[str, int]
 """Of an attempt: job_id and number."""
+FIRST_CALL = 1_000_000
+"""Number of the first attempt of a job that is no image: judges ask about it. No job has so many paid attempts."""
 CHANGED = 0
 """`usage_pushed_at_us` of an attempt whose row is in the sink as it was before the attempt ended anew."""
 

@@ -6,7 +6,7 @@ A score is loaded only when it is asked for, so nobody waits for the models of a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.metadata import EntryPoint, entry_points
 
 from tasks.core.errors import ConfigError, InputError
@@ -38,14 +38,14 @@ def find_scores() -> dict[str, EntryPoint]:
     return theirs | ours
 
 
-def parse_names(text: str) -> list[str]:
-    """Names of scores with commas between them, each once.
+def parse_names(text: str, judges: Collection[str] = ()) -> list[str]:
+    """Names of scores and of configured judges with commas between them, each once.
 
     Raises:
         InputError: There is no such score, or no name at all.
     """
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    known = find_scores()
+    known = {*find_scores(), *judges}
     if unknown := [name for name in names if name not in known]:
         raise InputError(f"--with: {unknown[0]!r} is not a score; there are: {', '.join(sorted(known))}")
     if not names:

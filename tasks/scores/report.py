@@ -26,6 +26,8 @@ def build_record(scored: Scored, names: Sequence[str], out: object) -> dict[str,
         "skipped": [
             {"job_id": each.job_id, "file_name": each.label, "reason": each.reason} for each in scored.skipped.values()
         ],
+        "judged": scored.judged,
+        "stopped": None if scored.stopped is None else str(scored.stopped),
         "blank": findings.blank,
         "near_duplicates": findings.near_duplicates,
         "same_image": [asdict(each) for each in findings.same_image],
@@ -39,12 +41,20 @@ def format_record(record: dict[str, Any]) -> list[str]:
     names = ", ".join(record["with"])
     return [
         f"{record['out']}: {record['scored']:,} of {format_count(record['images'], 'image')} scored now with {names}",
+        *(_describe_judge(name, ends) for name, ends in record["judged"].items()),
+        *([f"stopped: {record['stopped']}"] if record["stopped"] else []),
         *_list_some("skipped", [f"{each['file_name']}: {each['reason']}" for each in record["skipped"]]),
         *_list_some("blank", [f"{name}: {color}" for name, color in record["blank"].items()]),
         *_list_some("near duplicates", [_join_group(group) for group in record["near_duplicates"]]),
         *_list_some("the same image for every seed", [each["prompt"] for each in record["same_image"]]),
         *(f"warning: {each}" for each in record["warnings"]),
     ]
+
+
+def _describe_judge(name: str, ends: dict[str, int]) -> str:
+    others = ", ".join(f"{count:,} {kind}" for kind, count in sorted(ends.items()) if kind != "judged")
+    hint = " (--retry-failed and --retry-held ask again)" if others else ""
+    return f"{name}: {ends.get('judged', 0):,} judged now" + (f"; without an answer: {others}{hint}" if others else "")
 
 
 def _join_group(group: Sequence[str]) -> str:

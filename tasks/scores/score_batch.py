@@ -10,21 +10,29 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
+from tasks.core.errors import BatchStopped
+from tasks.core.money import to_cap_micros
 from tasks.core.records import JobState
+from tasks.core.settings import Settings
+from tasks.generate.batch import open_batch
 from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.location import require_ledger
+from tasks.ledger.lock import lock_folder
 from tasks.ledger.queries import count_jobs, read_job_pages
+from tasks.ledger.runs import get_last_run
 from tasks.ledger.scores import find_scored, record_scores
 from tasks.metadata.write import write_metadata
 from tasks.scores import load_score
 from tasks.scores.base import Score, ScoreContext
 from tasks.scores.findings import Findings, collect_findings
+from tasks.scores.judge.judge import Again, Judge, open_judge
 from tasks.scores.measure import Measured, Skipped, Todo, measure_images
 from tasks.store.output import Output
 
@@ -45,6 +53,21 @@ class Scored:
     skipped: dict[str, Skipped] = field(default_factory=dict)
     """By job_id: those that are missing or damaged."""
     findings: Findings = field(default_factory=Findings)
+    judged: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Of each judge: calls by their end, those of earlier commands that have no answer too."""
+    stopped: BatchStopped | None = None
+    """Why the judges stopped early; what was answered before is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What judges need beside their names."""
+
+    settings: Settings
+    budget_usd: float | None = None
+    """None: the cap of the batch's last run."""
+    again: Again = field(default_factory=Again)
+    caller: str = ""
 
 
 async def score_batch(
@@ -52,6 +75,7 @@ async def score_batch(
     names: Sequence[str],
     *,
     device: str | None = None,
+    judges: Judging | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
     clock: Clock | None = None,
 ) -> Scored:
@@ -59,8 +83,9 @@ async def score_batch(
 
     Args:
         out: The batch.
-        names: Scores that there are, each once.
+        names: Scores that there are, each once; of judges too.
         device: See `ScoreContext`.
+        judges: What judges among the names need.
         on_progress: Gets the images that were looked at, and all.
         clock: For the time beside each result.
 
@@ -68,22 +93,52 @@ async def score_batch(
         OutputError: The ledger may only be read, or the storage cannot be reached.
         ConfigError: A score cannot be used. What was found before is kept.
     """
-    async with open_ledger(out.ledger_folder(), writing=True) as engine:
+    clock = clock or Clock()
+    async with AsyncExitStack() as stack:
+        engine, asked = await _open(stack, out, names, judges, clock)
         context = ScoreContext(device)
-        scores = {name: load_score(name, context) for name in names}
+        scores = {name: load_score(name, context) for name in names if name not in asked}
         scored = Scored()
         total = (await count_jobs(engine)).succeeded
-        with Scoring.open(out, engine, clock or Clock(), scored) as scoring:
+        with Scoring.open(out, engine, clock, scored) as scoring:
             async for page in read_job_pages(engine):
                 made = [row for row in page if row["state"] == JobState.SUCCEEDED]
                 groups = [await scoring.score_page(group, made) for group in group_scores(scores)]
+                groups += [await judge.judge_page(made) for judge in asked.values()]
                 scored.scored += len(frozenset().union(*groups))
                 scored.images += len(made)
                 on_progress(scored.images, total)
         # Also where nothing is new: the last command may have been stopped before this.
         await write_metadata(engine, out)
         scored.findings = await collect_findings(engine)
+        for name, judge in asked.items():
+            scored.judged[name] = dict(judge.ends)
+            scored.skipped |= judge.skipped
+            scored.stopped = scored.stopped or judge.batch.stop.cause
     return scored
+
+
+async def _open(
+    stack: AsyncExitStack, out: Output, names: Sequence[str], judging: Judging | None, clock: Clock
+) -> tuple[AsyncEngine, dict[str, Judge]]:
+    """The ledger; and the judges among the names, for which the batch is locked: a run beside them has the same budget."""
+    wanted = [name for name in names if judging is not None and name in judging.settings.scores]
+    if judging is None or not wanted:
+        return await stack.enter_async_context(open_ledger(out.ledger_folder(), writing=True)), {}
+    require_ledger(out.ledger_folder())
+    stack.enter_context(lock_folder(out.home, shown=str(out)))
+    engine = await stack.enter_async_context(open_ledger(out.ledger_folder(), writing=True, alone=True))
+    before = await get_last_run(engine)
+    inherited = None if before is None else before.start.budget_micros
+    budget_micros = inherited if judging.budget_usd is None else to_cap_micros(judging.budget_usd)
+    batch = await stack.enter_async_context(
+        open_batch(out, engine, judging.settings, budget_micros=budget_micros, clock=clock, caller=judging.caller)
+    )
+    asked = {
+        name: await stack.enter_async_context(open_judge(name, judging.settings.scores[name], batch, judging.again))
+        for name in wanted
+    }
+    return engine, asked
 
 
 def group_scores(scores: Mapping[str, Score]) -> Iterator[dict[str, Score]]:

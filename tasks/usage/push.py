@@ -19,7 +19,7 @@ from tasks.core.clock import Clock
 from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped, InputError, UsageError, UsageRefused
 from tasks.core.retry import retry_usage
-from tasks.core.settings import BackendSettings, Settings, UsageSettings, load_settings
+from tasks.core.settings import Settings, UsageSettings, load_settings
 from tasks.core.text import format_command
 from tasks.core.trusted_settings import require_trusted_settings
 from tasks.ledger.database.connect import open_ledger
@@ -60,7 +60,13 @@ class PushReport:
 
 
 async def push_usage(
-    engine: AsyncEngine, settings: UsageSettings, *, out: object, clock: Clock, retrying: AsyncRetrying | None = None
+    engine: AsyncEngine,
+    settings: UsageSettings,
+    *,
+    out: object,
+    clock: Clock,
+    retrying: AsyncRetrying | None = None,
+    models: Mapping[str, str] | None = None,
 ) -> PushReport:
     """Push what is pending. A sink that fails never fails the batch: the rows stay pending.
 
@@ -73,6 +79,7 @@ async def push_usage(
         out: The output; its text stands in messages.
         clock: For the marks and the waits.
         retrying: Patience that several pushes share; None: all of it for this one.
+        models: Models of judges that no run's settings have.
     """
     warning = None
     if (await count_usage(engine))[1]:
@@ -82,7 +89,7 @@ async def push_usage(
         async with open_sink(settings, retrying=retrying or retry_usage(clock.sleep)) as sink:
             if sink is not None:
                 batch = build_batch_name(out, await get_batch_identity(engine))
-                models = {name: instance.model for name, instance in (await _read_backends(engine)).items()}
+                models = await _read_models(engine) | dict(models or {})
                 await _Push(engine, sink, clock, batch=batch, models=models).everything()
     # The rows stay pending, which is worth more than a run that ends in an error about money that is spent.
     except UsageError as exc:
@@ -165,12 +172,16 @@ async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushRe
         raise InputError(f"{folder}: holds no batch")
 
 
-async def _read_backends(engine: AsyncEngine) -> Mapping[str, BackendSettings]:
-    """The instances as the last run had them; none where its settings can no longer be read."""
+async def _read_models(engine: AsyncEngine) -> dict[str, str]:
+    """Models of the instances and judges as the last run had them; none where its settings can no longer be read."""
     try:
-        return (await _read_last_settings(engine)).backends
+        settings = await _read_last_settings(engine)
     except InputError:
         return {}
+    return {
+        **{name: judge.model for name, judge in settings.scores.items()},
+        **{name: instance.model for name, instance in settings.backends.items()},
+    }
 
 
 async def _read_last_settings(engine: AsyncEngine) -> Settings:

@@ -16,6 +16,7 @@ from tasks.core.clock import to_instant
 from tasks.core.identity import hash_prompt
 from tasks.core.money import to_micros, to_usd
 from tasks.core.records import JobState
+from tasks.ledger.usage import FIRST_CALL
 from tasks.usage.caller import UNKNOWN
 
 COLUMNS = (
@@ -35,6 +36,8 @@ COLUMNS = (
 """Of `mai.imagen_usage`, in order."""
 
 
+JUDGED = "judge_"
+"""Before the state of a call that asked about an image: such a row is on the bill and is no image."""
 LONGEST_FOLDER, IDENTITY_DIGITS = 100, 8
 """Characters of a batch's name: of its folder, and of its identity."""
 
@@ -58,7 +61,8 @@ class UsageRow:
     """Millionths of a dollar; None when it is not known."""
     caller: str
     status: str = JobState.SUCCEEDED.value
-    """`succeeded`; or `failed` or `held`, where an attempt without an image was billed or may have been."""
+    """`succeeded`; `failed` or `held`, where an attempt without an image was billed or may have been; the same after
+    `judge_` for a call that asked about an image."""
     batch: str = ""
     """The output folder's name and the first digits of the batch's identity; empty in rows of older versions."""
 
@@ -129,7 +133,7 @@ def build_usage_row(attempt: RowMapping, *, batch: str, models: Mapping[str, str
         cost_micros=attempt["cost_micros"],
         # An attempt of an older version names no caller; the column must not be empty.
         caller=attempt["caller"] or UNKNOWN,
-        status=attempt["state"],
+        status=f"{JUDGED}{attempt['state']}" if attempt["number"] >= FIRST_CALL else attempt["state"],
         batch=batch,
         deployment=attempt["deployment"] or "",
     )

@@ -15,6 +15,7 @@ from tasks.core.errors import BatchStopped, ImagenError
 from tasks.core.gates import Gates
 from tasks.core.records import Job, JobState
 from tasks.generate.batch import Batch
+from tasks.ledger.job_rows import build_job
 from tasks.ledger.open_jobs import EVERYTHING, find_open_jobs, list_shards
 from tasks.ledger.queries import read_job_pages, sum_committed_micros
 from tasks.ledger.runs import get_last_run
@@ -25,7 +26,6 @@ from tasks.scores.base import Score, ScoreContext
 from tasks.scores.gates.pools import (
     Pool,
     adopt_rerolls,
-    build_job,
     find_open_rerolls,
     find_pool,
     list_reroll_ids,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from types import SimpleNamespace
 
 from sqlalchemy import ColumnElement, RowMapping, select, true, update
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -19,7 +18,7 @@ from tasks.core.identity import derive_seed, hash_text, to_canonical_json
 from tasks.core.records import Job, PlannedJob
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
-from tasks.ledger.job_rows import job_from_row
+from tasks.ledger.job_rows import build_job
 from tasks.ledger.jobs import SERIES_WIDTH, is_wanted, write_plan
 from tasks.ledger.open_jobs import IS_OPEN
 from tasks.ledger.queries import IN_ORDER, PAGE_ROWS, come_after
@@ -48,11 +47,6 @@ class Pool:
     def key(self) -> str:
         """The job_id that its rerolls are named by."""
         return str(self.originals[0]["job_id"])
-
-
-def build_job(row: RowMapping) -> Job:
-    """The job of a row that was read by the names of its columns."""
-    return job_from_row(SimpleNamespace(**row))
 
 
 def compute_reroll_id(key: str, number: int) -> str:

@@ -1,0 +1,265 @@
+"""Asking a judge about images: each is paid for once, within the batch's budget, and a killed command goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from sqlalchemy import RowMapping
+
+from tasks.backends.client.answers import parse_json, parse_json_object
+from tasks.backends.client.calls import SHORT_KEEPALIVE_S, HttpCalls, build_refusal
+from tasks.backends.client.options import find_secret_problem, read_secret
+from tasks.backends.client.rate_limiter import RateLimiter
+from tasks.core.addresses import find_cleartext_problem
+from tasks.core.errors import (
+    Ambiguous,
+    BadImage,
+    BatchStopped,
+    ConfigError,
+    JobError,
+    NotCreated,
+    Throttled,
+    UnreadableFile,
+)
+from tasks.core.judge import JudgeSettings
+from tasks.core.money import to_micros
+from tasks.core.records import JobState
+from tasks.core.retry import SUBMIT_TRIES, get_attempt_pause_s
+from tasks.generate.accounts.caps import reserve_money
+from tasks.generate.batch import Batch
+from tasks.generate.decisions import REFUSAL_PATIENCE_S
+from tasks.ledger.job_rows import build_job
+from tasks.ledger.usage import FIRST_CALL
+from tasks.metadata.columns import build_plain_row
+from tasks.scores.judge.answer import parse_judgement, read_cost_micros
+from tasks.scores.judge.calls import begin_call, build_result, end_call, read_calls
+from tasks.scores.judge.request import build_body, fill_question, hash_question
+from tasks.scores.measure import Skipped
+
+PATH = "chat/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Calls that are paid for once more because the user says so."""
+
+    failed: bool = False
+    held: bool = False
+
+
+@dataclass(slots=True)
+class Judge:
+    """One judge, open for a batch."""
+
+    name: str
+    settings: JudgeSettings
+    batch: Batch
+    calls: HttpCalls
+    rate: RateLimiter
+    again: Again = field(default_factory=Again)
+    ends: Counter[str] = field(default_factory=Counter)
+    """Calls of this command by their end: `judged`, or an error kind; those of earlier ones that stay without an answer too."""
+    skipped: dict[str, Skipped] = field(default_factory=dict)
+    """Images that cannot be asked about, by job_id."""
+
+    async def judge_page(self, rows: Sequence[RowMapping]) -> set[str]:
+        """Ask about the images of a page that have no answer to this question yet; gives the jobs of those that got one."""
+        known = await read_calls(self.batch.engine, [row["job_id"] for row in rows])
+        places = asyncio.Semaphore(self.settings.concurrency)
+        judged: set[str] = set()
+
+        async def one(row: RowMapping) -> None:
+            async with places:
+                if not self.batch.stop.requested and await self._judge(row, known.get(row["job_id"], [])):
+                    judged.add(row["job_id"])
+
+        async with asyncio.TaskGroup() as group:
+            for row in rows:
+                group.create_task(one(row))
+        return judged
+
+    async def _judge(self, row: RowMapping, before: Sequence[Mapping[str, Any]]) -> bool:
+        """Ask about one image; True where an answer came."""
+        try:
+            question = fill_question(self.settings, build_plain_row(row))
+            asked = hash_question(self.settings, question, row["sha256"])
+            if not await self._is_to_ask(asked, [call for call in before if call["backend"] == self.name]):
+                return False
+            data = await asyncio.to_thread(self._read, row)
+            body = await asyncio.to_thread(build_body, self.settings, question, data)
+        except (UnreadableFile, BadImage) as exc:
+            self.skipped[row["job_id"]] = Skipped(row["job_id"], str(row["file_name"]), str(exc))
+            return False
+        number = max((call["number"] for call in before), default=FIRST_CALL - 1) + 1
+        try:
+            return await self._pay(row, (row["job_id"], number), question, asked, body)
+        except BatchStopped as stopped:
+            self.batch.stop.stop(stopped)
+            return False
+
+    def _read(self, row: RowMapping) -> bytes:
+        data = self.batch.out.read(str(row["file_name"]))
+        if data is None:
+            raise UnreadableFile("the file is missing")
+        if hashlib.sha256(data).hexdigest() != row["sha256"]:
+            raise UnreadableFile("the file is not the one that was made: it was changed afterwards")
+        return data
+
+    async def _is_to_ask(self, asked: str, before: Sequence[Mapping[str, Any]]) -> bool:
+        """True unless this very question was asked about this very file, and what became of it stands."""
+        same = [call for call in before if call["prediction_id"] == asked]
+        if not same:
+            return True
+        last = same[-1]
+        state = JobState(last["state"])
+        if state is JobState.SUBMITTING:
+            # A kill came between the call and its answer: it may be on the bill.
+            lost = Ambiguous("the command was killed before the answer came", cost_micros=None)
+            await self._end((last["job_id"], last["number"]), last["started_at_us"], None, lost, JobState.HELD)
+            state = JobState.HELD
+        if state is JobState.SUCCEEDED:
+            return False
+        may = self.again.held if state is JobState.HELD else self.again.failed
+        if not may:
+            self.ends[last["error_kind"] or Ambiguous.kind] += 1
+        return may
+
+    async def _pay(
+        self, row: RowMapping, key: tuple[str, int], question: str, asked: str, body: dict[str, Any]
+    ) -> bool:
+        most_micros = to_micros(self.settings.price_usd)
+        # Money first: a turn that is waited for in vain would be lost to others.
+        job = replace(build_job(row), backend=self.name, model=self.settings.model)
+        reservation = await reserve_money(self.batch.budget, self.batch.caps, job, most_micros, number=key[1])
+        try:
+            await self.rate.acquire()
+            self.batch.stop.check()
+            started_us = self.batch.clock.now_us()
+            await begin_call(
+                self.batch.engine, key, judge=self.name, name=asked, reserved_micros=most_micros, now_us=started_us
+            )
+        except BatchStopped:
+            reservation.settle(0)
+            raise
+        cost_micros: int | None = None
+        try:
+            answer = await self._send(asked, body)
+            cost_micros, results = self._read_answer(answer, question)
+            stored = build_result(row["sha256"], self.name, results)
+            await self._end(key, started_us, cost_micros, stored, JobState.SUCCEEDED)
+        except BatchStopped as stopped:
+            cost_micros = 0
+            await self._end(key, started_us, 0, NotCreated(str(stopped)), JobState.FAILED)
+            raise
+        except JobError as error:
+            cost_micros = error.cost_micros
+            state = JobState.HELD if isinstance(error, Ambiguous) else JobState.FAILED
+            await self._end(key, started_us, cost_micros, error, state)
+            self.ends[error.error_kind] += 1
+            self.batch.watch.note(failed=True)
+            return False
+        finally:
+            # Cancelled: the call may be on the bill.
+            reservation.settle(cost_micros)
+        self.ends["judged"] += 1
+        self.batch.watch.note(failed=False)
+        return True
+
+    async def _send(self, asked: str, body: dict[str, Any]) -> httpx.Response:
+        """Send until an answer came, or one more try might be paid for twice, or is of no use."""
+        sends = 0
+        began_s = self.batch.clock.monotonic_s()
+        while True:
+            turn_s = self.batch.clock.monotonic_s()
+            try:
+                # Our own name of the call, by which a provider finds it in its logs.
+                answer = await self.calls.pay(
+                    "POST", PATH, json=body, headers={"X-Client-Request-Id": asked}, timeout_s=self.settings.timeout_s
+                )
+                if answer.is_success:
+                    self.rate.record_success()
+                    return answer
+                raise self._build_refusal(answer)
+            except Throttled as error:
+                waited_s = turn_s - began_s
+                if max(waited_s, error.retry_after_s or 0.0) > REFUSAL_PATIENCE_S:
+                    raise BatchStopped(
+                        "throttled", f"judge {self.name!r} accepts nothing ({error}); try again later"
+                    ) from error
+                self.rate.record_throttle(turn_s, retry_after_s=error.retry_after_s, per_min=error.creates_per_min)
+                await self.rate.acquire()
+            except NotCreated:
+                sends += 1
+                if sends >= SUBMIT_TRIES:
+                    raise
+                await self.batch.pause(get_attempt_pause_s(sends))
+            self.batch.stop.check()
+
+    def _build_refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
+        error = parse_json_object(answer).get("error")
+        words = error.get("message") if isinstance(error, dict) else error
+        detail = self.calls.error_text(words or answer.reason_phrase or f"status {answer.status_code}")
+        return build_refusal(
+            answer, detail, service=str(urlsplit(self.settings.base_url).hostname), key_env=self.settings.key_env
+        )
+
+    def _read_answer(self, answer: httpx.Response, question: str) -> tuple[int | None, Mapping[str, Any]]:
+        most_micros = to_micros(self.settings.price_usd)
+        try:
+            body = parse_json(answer)
+        except ValueError as exc:
+            # Something was answered, so something was billed: at most the price of a call.
+            raise JobError(f"the answer: {exc}", kind="unreadable_answer", cost_micros=most_micros) from exc
+        cost_micros = read_cost_micros(self.settings, body)
+        judgement = parse_judgement(self.settings, body, cost_micros=cost_micros)
+        return cost_micros, judgement.as_results(self.name, question)
+
+    async def _end(
+        self, key: tuple[str, int], started_us: int, cost_micros: int | None, outcome: Any, state: JobState
+    ) -> None:
+        await end_call(
+            self.batch.engine,
+            key,
+            started_us=started_us,
+            now_us=self.batch.clock.now_us(),
+            cost_micros=cost_micros,
+            outcome=outcome,
+            state=state,
+        )
+
+
+@asynccontextmanager
+async def open_judge(name: str, settings: JudgeSettings, batch: Batch, again: Again) -> AsyncIterator[Judge]:
+    """A judge with its connections for the duration of the block.
+
+    Raises:
+        ConfigError: Its key is not set, or would travel unprotected.
+    """
+    key = ""
+    if settings.key_env is not None:
+        problem = find_secret_problem(settings.key_env) or find_cleartext_problem(settings.base_url, settings.key_env)
+        if problem is not None:
+            raise ConfigError(f"scores.{name}: {problem}")
+        key = read_secret(settings.key_env)
+    calls = HttpCalls(
+        base=settings.base_url.rstrip("/") + "/",
+        headers={"Authorization": f"Bearer {key}"} if key else {},
+        secrets=[key],
+        connections=settings.concurrency,
+        answer_timeout_s=settings.timeout_s,
+        keepalive_s=SHORT_KEEPALIVE_S,
+    )
+    clock, stop = batch.clock, batch.stop
+    rate = RateLimiter(settings.calls_per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
+    try:
+        yield Judge(name, settings, batch, calls, rate, again)
+    finally:
+        await calls.close()
