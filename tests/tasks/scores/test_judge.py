@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import RowMapping
 
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.judge import JudgeSettings
@@ -73,7 +75,7 @@ async def sum_money(out: Path) -> tuple[int, int, int]:
     """What the budget counts, what the summary shows, and what the usage rows add up to."""
     async with open_ledger(out) as engine:
         # The same page comes again until it is marked.
-        rows = await anext(read_usage_pages(engine, 100), [])
+        rows: Sequence[RowMapping] = await anext(read_usage_pages(engine, 100), ())
         usage = sum(build_usage_row(row, batch="", models={}).cost_micros or 0 for row in rows)
         return await sum_committed_micros(engine), (await count_jobs(engine)).cost_micros, usage
 
