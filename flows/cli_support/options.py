@@ -134,6 +134,15 @@ Concurrency = Annotated[
         callback=in_range(1, MOST_IN_FLIGHT),
     ),
 ]
+Priority = Annotated[
+    float | None,
+    typer.Option(
+        "--priority",
+        metavar="SHARE",
+        help="Share of the account's pace beside other batches: 2 gets twice as much as 1.",
+        callback=in_range(0.01, 100),
+    ),
+]
 Limit = Annotated[
     int | None, typer.Option("--limit", metavar="N", help="Take only the first N jobs.", callback=in_range(1))
 ]

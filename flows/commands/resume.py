@@ -38,6 +38,7 @@ class ResumeOptions:
     limit: options.Limit = None
     budget_usd: options.Budget = None
     concurrency: options.Concurrency = None
+    priority: options.Priority = None
     retry_failed: options.RetryFailed = False
     retry_held: options.RetryHeld = False
     missing: options.Missing = False

@@ -20,6 +20,7 @@ class RunOptions:
     limit: options.Limit = None
     budget_usd: options.Budget = None
     concurrency: options.Concurrency = None
+    priority: options.Priority = None
     salt: options.Salt = ""
     retry_failed: options.RetryFailed = False
     retry_held: options.RetryHeld = False

@@ -210,6 +210,9 @@ class Settings(_Section):
     )
     reuse_any_salt: bool = Field(False, description="take over images of another salt too")
     ledger: LedgerUrl | None = Field(None, description="PostgreSQL database; null: SQLite in the output folder")
+    priority: float = Field(
+        1.0, ge=0.01, le=100, description="share of an account's pace beside other batches: 2 gets twice as much as 1"
+    )
     caps: list[CapSettings] = Field(default_factory=list, description="the most of all batches in a day or month")
     caps_database: LedgerUrl | None = Field(
         None, description="PostgreSQL database that counts them; null: the ledger's, else the user's state folder"

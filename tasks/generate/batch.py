@@ -23,6 +23,7 @@ from tasks.core.errors import BatchStopped
 from tasks.core.records import Job
 from tasks.core.settings import Settings
 from tasks.generate.accounts.caps import AccountCaps, open_caps
+from tasks.generate.accounts.pace import AccountRateLimiter, AccountUse, build_account_limiter
 from tasks.generate.budget import Budget, BudgetCap
 from tasks.generate.limits import BackendLimits, FailureWatch, OutcomeWatch
 from tasks.generate.metrics import Metrics, open_metrics
@@ -31,6 +32,7 @@ from tasks.generate.sent_prices import SentPrices
 from tasks.generate.stop import StopSignal
 from tasks.generate.tally import Tally
 from tasks.generate.window import JobWindow
+from tasks.ledger.accounts.caps.place import open_counting_place
 from tasks.ledger.journal import Journal
 from tasks.ledger.queries import sum_committed_micros
 from tasks.ledger.worker_leases import WorkerLeases
@@ -66,7 +68,7 @@ class Batch:
     clock: Clock
     ids: PredictionIds
     """Claims of this process on the services' predictions."""
-    build_limiter: Callable[[Allowance], CreateLimiter]
+    build_limiter: Callable[[AccountUse], CreateLimiter]
     """Builds the limiter of an account; called once for each."""
     leases: WorkerLeases | None = None
     """The leases of this process, where several workers share the batch."""
@@ -142,15 +144,28 @@ class Batch:
         await self.stop.pausing(self.clock.sleep)(seconds)
 
     @property
-    def rate_limiters(self) -> list[RateLimiter]:
-        """The limiters that this process keeps by itself, one for each account."""
-        return [rate for rate in self._limiters.values() if isinstance(rate, RateLimiter)]
+    def rate_limiters(self) -> list[RateLimiter | AccountRateLimiter]:
+        """The limiters of this process, one for each account."""
+        return [rate for rate in self._limiters.values() if isinstance(rate, RateLimiter | AccountRateLimiter)]
 
     def _get_limiter(self, allowance: Allowance) -> CreateLimiter:
         # By account, not by instance: the provider counts all calls of a token together.
         if allowance.account not in self._limiters:
-            self._limiters[allowance.account] = self.build_limiter(allowance)
+            use = AccountUse(
+                allowance=allowance,
+                count_places=lambda: sum(limits.concurrency for limits in self._list_limits(allowance)),
+                count_taken=lambda: sum(limits.taken for limits in self._list_limits(allowance)),
+            )
+            self._limiters[allowance.account] = self.build_limiter(use)
         return self._limiters[allowance.account]
+
+    def _list_limits(self, allowance: Allowance) -> list[BackendLimits]:
+        """The limits of the backends that use an account."""
+        return [
+            limits
+            for name, limits in self._limits.items()
+            if self.backend(name).allowance().account == allowance.account
+        ]
 
     async def close(self) -> None:
         """Write the journal's last changes and close the backends."""
@@ -160,6 +175,9 @@ class Batch:
         finally:
             if self._sent_prices is not None:
                 await self._sent_prices.close()
+            for limiter in self.rate_limiters:
+                if isinstance(limiter, AccountRateLimiter):
+                    await limiter.close()
             for backend in self._backends.values():
                 await backend.close()
             await asyncio.to_thread(self.metrics.flush)
@@ -188,7 +206,8 @@ async def open_batch(
     clock, stop = clock or Clock(), StopSignal(partial(find_cause, out))
     async with (
         open_prediction_ids(engine) as ids,
-        open_caps(engine, settings, batch=ids.registry.batch, caller=caller, clock=clock) as caps,
+        open_counting_place(settings, engine) as place,
+        open_caps(place, engine, settings, batch=ids.registry.batch, caller=caller, clock=clock) as caps,
     ):
         batch = Batch(
             out=out,
@@ -201,7 +220,9 @@ async def open_batch(
             stop=stop,
             clock=clock,
             ids=ids,
-            build_limiter=lambda allowance: build_local_limiter(allowance, clock, stop),
+            build_limiter=lambda use: build_account_limiter(
+                place, use, weight=settings.priority, clock=clock, stop=stop
+            ),
         )
         # Prefect copies the context into its task runs, which is how `get_current_batch` finds it there.
         with _make_current(batch):
@@ -218,11 +239,6 @@ def find_cause(out: Output, stopped: BatchStopped) -> BatchStopped:
     except BatchStopped as moved:
         return moved
     return stopped
-
-
-def build_local_limiter(allowance: Allowance, clock: Clock, stop: StopSignal) -> CreateLimiter:
-    """Build the limiter of an account for one process; a stop ends every wait for a turn."""
-    return RateLimiter(allowance.creates_per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
 
 
 _CURRENT: ContextVar[Batch] = ContextVar("batch")

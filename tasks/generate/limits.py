@@ -52,6 +52,8 @@ class BackendLimits:
         self._places = asyncio.Semaphore(concurrency)
         self._by_shape = PlacesByShape(concurrency) if by_shape else None
         self._lookups = asyncio.Semaphore(concurrency)
+        self.taken = 0
+        """Slots that are acquired."""
         self.lent = 0
         """Slots that jobs have lent to others while their lost creates are looked for."""
 
@@ -86,8 +88,11 @@ class BackendLimits:
     def make_slot(self, job: Job | None = None) -> Slot:
         """Make a slot for a job that is not acquired yet."""
         if self._by_shape is None or job is None:
-            return Slot(self._places)
-        return Slot(PlacesOfShape(self._by_shape, get_shape(job)))
+            return Slot(self._places, self._count)
+        return Slot(PlacesOfShape(self._by_shape, get_shape(job)), self._count)
+
+    def _count(self, change: int) -> None:
+        self.taken += change
 
 
 class Refusals:

@@ -93,9 +93,11 @@ def override_settings(settings: Settings, request: RunRequest) -> Settings:
     if runner.kind == "local" and (meaningless := [name for name in ("workers", "cluster") if given[name] is not None]):
         raise ConfigError(f"--{meaningless[0]}: the local runner has none; add --runner dask or --runner ray")
     reuse = build_reuse_options(settings, request.reuse, any_salt=request.reuse_any_salt)
+    priority = settings.priority if request.priority is None else request.priority
     return settings.model_copy(
         update={
             "runner": runner,
+            "priority": priority,
             "backends": _override_concurrency(settings, request.concurrency),
             "reuse": list(reuse.patterns),
             "reuse_any_salt": reuse.any_salt,

@@ -74,6 +74,13 @@ class RunRequest(BaseModel):
     concurrency: int | None = Field(
         None, ge=1, le=10_000, description="Most jobs in flight for each backend; overrides the configuration."
     )
+    priority: float | None = Field(
+        None,
+        ge=0.01,
+        le=100,
+        description="Share of the account's pace beside other batches: 2 gets twice as much as 1. "
+        "Default: the configuration's.",
+    )
     salt: str = Field("", description="Another salt makes new images from the same manifest. Takes {date}, like out.")
     timezone: TimeZone | None = Field(
         None, description="Time zone of {date}, such as Europe/Berlin. Default: that of the machine that runs it."

@@ -24,7 +24,7 @@ from tasks.core.settings import Settings
 from tasks.generate.budget import BudgetCap, Reservation
 from tasks.ledger.accounts.caps.charges import Charge, Charger, Key, Refusal, Settlement, TakenOver
 from tasks.ledger.accounts.caps.counter import Counter
-from tasks.ledger.accounts.caps.place import open_counting_place
+from tasks.ledger.accounts.caps.place import CountingPlace
 from tasks.ledger.accounts.caps.recovery import settle_dead, settle_own
 from tasks.ledger.accounts.caps.source import CapsSource, open_source
 from tasks.ledger.database.writer import LedgerWriter
@@ -157,11 +157,19 @@ async def reserve_money(
 
 @asynccontextmanager
 async def open_caps(
-    engine: AsyncEngine, settings: Settings, *, batch: str, caller: str, clock: Clock, is_worker: bool = False
+    place: CountingPlace,
+    engine: AsyncEngine,
+    settings: Settings,
+    *,
+    batch: str,
+    caller: str,
+    clock: Clock,
+    is_worker: bool = False,
 ) -> AsyncIterator[AccountCaps]:
     """The caps of a batch, for the duration of the block.
 
     Args:
+        place: Where attempts are counted.
         engine: The batch's ledger.
         settings: The run's.
         batch: The batch's identity.
@@ -170,26 +178,22 @@ async def open_caps(
         is_worker: The batch runs in other processes too; none of them may settle what another one has in flight.
     """
     owner = secrets.token_hex(8)
-    async with open_counting_place(settings, engine) as place:
-        source = await open_source(settings, batch, place.state)
-        if not is_worker:
-            await settle_own(place.writer, engine, batch)
-        if place.problem is not None and source.caps:
-            current_display.get().warn(
-                f"the caps hold for this run alone, because the state folder cannot be used ({place.problem}): what other "
-                "batches spend is not counted, and what this run spends is forgotten at its end"
-            )
-        counter = Counter(
-            place.writer,
-            lambda: Charger(batch=batch, owner=owner, caps=source.caps, now_us=clock.now_us),
+    source = await open_source(settings, batch, place.state)
+    if not is_worker:
+        await settle_own(place.writer, engine, batch)
+    if place.problem is not None and source.caps:
+        current_display.get().warn(
+            f"the caps hold for this run alone, because the state folder cannot be used ({place.problem}): what other "
+            "batches spend is not counted, and what this run spends is forgotten at its end"
         )
-        # Only this machine's batches: the ledgers of others cannot be read from here.
-        shares = place.state if place.writer is place.state else None
-        caps = AccountCaps(counter, source, caller, lambda: _recover(shares, batch))
-        try:
-            yield caps
-        finally:
-            await caps.close()
+    counter = Counter(place.writer, lambda: Charger(batch=batch, owner=owner, caps=source.caps, now_us=clock.now_us))
+    # Only this machine's batches: the ledgers of others cannot be read from here.
+    shared = place.state if place.writer is place.state else None
+    caps = AccountCaps(counter, source, caller, lambda: _recover(shared, batch))
+    try:
+        yield caps
+    finally:
+        await caps.close()
 
 
 async def _recover(shared: LedgerWriter | None, batch: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -18,9 +19,10 @@ class Places(Protocol):
 class Slot:
     """One of the predictions in flight: acquired while it runs, released as soon as it has ended."""
 
-    def __init__(self, places: Places) -> None:
-        """Make a slot of this pool."""
+    def __init__(self, places: Places, count: Callable[[int], None]) -> None:
+        """Make a slot of this pool; `count` gets 1 when it is acquired and -1 when it is released."""
         self._places = places
+        self._count = count
         self._is_taken = False
 
     async def acquire(self) -> None:
@@ -29,9 +31,11 @@ class Slot:
             # Marked as taken only after the wait: a cancelled one must not free a slot that it never had.
             await self._places.acquire()
             self._is_taken = True
+            self._count(1)
 
     def release(self) -> None:
         """Free the slot for the next job; a second call does nothing."""
         if self._is_taken:
             self._places.release()
             self._is_taken = False
+            self._count(-1)

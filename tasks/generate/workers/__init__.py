@@ -4,7 +4,7 @@ They need PostgreSQL. A run in one process keeps the same limits in memory (`tas
 `tasks.generate.budget`, `tasks.generate.stop`).
 
 - `schema`: the tables; `start`: a run's first rows in them.
-- `shared_rate`: an account's creates; `shared_budget`: the cap.
+- `shared_budget`: the batch's cap. (`tasks.generate.accounts` has what batches share too.)
 - `heartbeat`: how workers and the run that sent them learn of each other.
 - `worker`: one worker's shard; `claims`: the jobs that it holds; `dask_preload`: set-up of Dask's worker processes.
 """

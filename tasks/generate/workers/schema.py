@@ -38,22 +38,6 @@ news = Table(
 )
 """The last news of each worker that is counted: an answer that was lost on its way counts nothing twice."""
 
-rates = Table(
-    "fleet_rates",
-    metadata,
-    Column("account", Text, primary_key=True),
-    Column("most_per_min", Double, nullable=False),
-    Column("per_min", Double, nullable=False),
-    # The first instant that no worker has taken.
-    Column("next_at_s", Double, nullable=False, default=0.0),
-    Column("cut_at_s", Double, nullable=False, default=0.0),
-    Column("catch_up_s", Double, nullable=False),
-    Column("climb_after", Integer, nullable=False),
-    # Creates that were accepted since the last 429; after `climb_after` the rate rises.
-    Column("since_cut", Integer, nullable=False, default=0),
-)
-"""One row for each account, named by a digest of its token."""
-
 reservations = Table(
     "fleet_reservations",
     metadata,

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, ScalarSelect, Update, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tasks.generate.workers.schema import ONLY_ROW, fleet, metadata, news, rates, reservations
+from tasks.generate.workers.schema import ONLY_ROW, fleet, metadata, news, reservations
 from tasks.ledger.database.schema import attempts, runs
 from tasks.ledger.database.transactions import run_transaction
 
@@ -26,8 +26,6 @@ async def begin_fleet(engine: AsyncEngine, *, run: int) -> None:
 
     async def begin(db: AsyncConnection) -> None:
         await db.run_sync(metadata.create_all)
-        # A rate that an earlier run was cut to may be hours old; the account's own limit is tried first.
-        await db.execute(delete(rates))
         await db.execute(delete(news))
         fresh = {
             "run": run,

@@ -14,18 +14,17 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tasks.backends.base import Allowance
-from tasks.backends.client.rate_limiter import CreateLimiter
 from tasks.core.clock import Clock
 from tasks.core.settings import Settings
 from tasks.generate.accounts.caps import open_caps
-from tasks.generate.batch import Batch, build_local_limiter, find_cause
+from tasks.generate.accounts.pace import build_account_limiter
+from tasks.generate.batch import Batch, find_cause
 from tasks.generate.prediction_ids import open_prediction_ids
 from tasks.generate.stop import StopSignal
 from tasks.generate.workers.claims import ClaimRange, Claims
 from tasks.generate.workers.heartbeat import Heartbeat, send_heartbeats
 from tasks.generate.workers.shared_budget import SharedBudget
-from tasks.generate.workers.shared_rate import SharedRateLimiter
+from tasks.ledger.accounts.caps.place import open_counting_place
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import find_ledger
 from tasks.ledger.journal import Journal
@@ -126,7 +125,10 @@ async def open_worker(
     budget = SharedBudget(engine, owner=leases.terms.owner, cap_micros=cap_micros, sleep=clock.sleep)
     async with (
         open_prediction_ids(engine) as ids,
-        open_caps(engine, settings, batch=ids.registry.batch, caller=start.caller, clock=clock, is_worker=True) as caps,
+        open_counting_place(settings, engine) as place,
+        open_caps(
+            place, engine, settings, batch=ids.registry.batch, caller=start.caller, clock=clock, is_worker=True
+        ) as caps,
     ):
         batch = Batch(
             out=out,
@@ -141,7 +143,9 @@ async def open_worker(
             ids=ids,
             share=1 / order.places,
             leases=leases,
-            build_limiter=lambda allowance: _build_limiter(engine, allowance, clock, stop),
+            build_limiter=lambda use: build_account_limiter(
+                place, use, weight=settings.priority / order.places, clock=clock, stop=stop
+            ),
         )
         try:
             async with leases.renewing(stop.stop), send_heartbeats(beat, batch.tally):
@@ -150,13 +154,3 @@ async def open_worker(
                 await budget.settled()
         finally:
             await batch.close()
-
-
-def _build_limiter(engine: AsyncEngine, allowance: Allowance, clock: Clock, stop: StopSignal) -> CreateLimiter:
-    """Build the limiter of an account; without a known limit each worker keeps its own."""
-    # Nothing to divide: only 429s lower the rate, and each worker meets them itself.
-    if allowance.creates_per_min is None:
-        return build_local_limiter(allowance, clock, stop)
-    return SharedRateLimiter(
-        engine, allowance.account, allowance.creates_per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep)
-    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.backends.base import Allowance
+from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.core.clock import Clock
 from tasks.core.errors import (
     Ambiguous,
@@ -24,7 +24,6 @@ from tasks.core.errors import (
 )
 from tasks.core.records import EndedFilter, Job, JobState, Prediction
 from tasks.core.retry import LOOK_TRIES
-from tasks.generate.batch import build_local_limiter
 from tasks.generate.decisions import REFUSAL_PATIENCE_S
 from tasks.generate.jobs import generate_range
 from tasks.generate.limits import MOST_IN_MEMORY
@@ -374,8 +373,8 @@ async def test_a_drain_waits_for_no_turn_to_create(out: Path) -> None:
     backend = ScriptedBackend()
     jobs = [make_job(number) for number in range(8)]
     async with open_scripted(out, backend, jobs, concurrency=8, clock=Clock()) as batch:
-        allowance = Allowance(account="slow", creates_per_min=1.0)
-        batch.get_limits("sketch").creates = build_local_limiter(allowance, batch.clock, batch.stop)
+        pausing = batch.stop.pausing(batch.clock.sleep)
+        batch.get_limits("sketch").creates = RateLimiter(1.0, now=batch.clock.monotonic_s, sleep=pausing)
         generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
         while not backend.calls["wait"]:
             await asyncio.sleep(0.001)
