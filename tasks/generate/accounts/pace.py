@@ -38,10 +38,8 @@ from tasks.ledger.accounts.pace.fairness import Member
 from tasks.ledger.accounts.pace.turns import Cut, Question, Rules, Turns, cut_pace, leave, take_turns, tell
 from tasks.ledger.database.writer import LedgerWriter, Result, Transaction
 
-LONGEST_WAIT_S = 1.0
-"""Seconds after which a waiting process asks again, so that the others know that it still waits."""
 TELL_S = 1.0
-"""Seconds between words of a process that wants nothing and has predictions in flight."""
+"""Seconds between the words of a process by which the others know that it lives."""
 _RULES = Rules(catch_up_s=CATCH_UP_S, climb=CLIMB, climb_after=CLIMB_AFTER)
 
 
@@ -125,7 +123,7 @@ class AccountRateLimiter:
                     self._drop_late_turns()
                     wait_s = self._turns[0] - self._read_shared_clock_s() if self._turns else await self._take_turns()
                     if wait_s > 0:
-                        await self._sleep(min(wait_s, LONGEST_WAIT_S))
+                        await self._sleep(wait_s)
                     elif self._turns:
                         return self._turns.popleft()
         finally:
@@ -170,15 +168,14 @@ class AccountRateLimiter:
         return max(0, self._member.use.count_taken() - self._waiting)
 
     async def _tell(self) -> None:
-        """Keep the membership alive while nobody here wants a turn."""
+        """Keep the membership alive while nobody here asks for turns."""
         account, name = self._member.use.allowance.account, self._member.name
         while True:
             # The loop's own time: a clock that a test moves must not run away here.
             await asyncio.sleep(TELL_S)
-            if not self._waiting:
-                told = partial(tell, account=account, member=name, in_flight=self._count_in_flight())
-                with suppress(BatchStopped):  # the next turn tells it
-                    await self._write(partial(told, now_s=self._clock.since_boot_s()))
+            told = partial(tell, account=account, member=name, in_flight=self._count_in_flight(), waiting=self._waiting)
+            with suppress(BatchStopped):  # the next turn tells it
+                await self._write(partial(told, now_s=self._clock.since_boot_s()))
 
     async def _take_turns(self) -> float:
         """Take the turns of the next moment, if any; returns the seconds to wait."""

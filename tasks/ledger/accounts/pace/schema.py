@@ -36,6 +36,7 @@ members = Table(
     # Turns taken, divided by the weight: whoever has the least is next.
     Column("used", Double, nullable=False),
     Column("waiting", Integer, nullable=False),
+    Column("wants_until_s", Double, nullable=False),
     Column("in_flight", Integer, nullable=False),
     Column("concurrency", Integer, nullable=False),
     Column("seen_at_s", Double, nullable=False),

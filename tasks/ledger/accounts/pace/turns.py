@@ -18,7 +18,7 @@ AHEAD_S = 0.25
 LOOK_AGAIN_S = 0.1
 """Seconds until a member asks again that has to let others go first."""
 WANTING_S = 2.0
-"""Seconds for which a member's wish counts: whoever waits asks far more often, and one that is gone must not block others."""
+"""Seconds for which a member's wish counts beyond the time at which it was to ask again: one that is gone blocks nobody."""
 GONE_S = 10.0
 """Seconds after which a member that was not seen is gone. Where all are, the account's own limit is tried again."""
 
@@ -101,7 +101,8 @@ def take_turns(db: Connection, question: Question) -> Turns:
     row["seen_at_s"] = now_s
     me = replace(me, used=me.used + number / me.weight, in_flight=me.in_flight + number, waiting=me.waiting - number)
     _write(db, paces, row)
-    _write(db, members, _build_member_row(question.account, me, now_s))
+    wants_until_s = now_s + max(0.0, wait_s) + WANTING_S
+    _write(db, members, {**_build_member_row(question.account, me, now_s), "wants_until_s": wants_until_s})
     return Turns(
         at_s=[first_at_s + step_s * place for place in range(number)],
         wait_s=max(0.0, wait_s),
@@ -130,10 +131,10 @@ def cut_pace(db: Connection, cut: Cut) -> None:
     db.execute(update(paces).where(paces.c.account == cut.account).values(values))
 
 
-def tell(db: Connection, account: str, member: str, *, in_flight: int, now_s: float) -> None:
-    """Say that a member lives, and what it has in flight, while it asks for no turns."""
+def tell(db: Connection, account: str, member: str, *, in_flight: int, waiting: int, now_s: float) -> None:
+    """Say that a member lives, what it has in flight, and whether it waits for a turn."""
     mine = (members.c.account == account) & (members.c.member == member)
-    values = {"in_flight": in_flight, "waiting": 0, "seen_at_s": read_clock_s(db, now_s)}
+    values = {"in_flight": in_flight, "waiting": waiting, "seen_at_s": read_clock_s(db, now_s)}
     db.execute(update(members).where(mine).values(values))
 
 
@@ -196,7 +197,7 @@ def _list_others(db: Connection, account: str, name: str, now_s: float) -> list[
                 most_per_min=row.most_per_min,
                 weight=row.weight,
                 used=row.used,
-                waiting=row.waiting if age_s < WANTING_S else 0,
+                waiting=row.waiting if now_s < row.wants_until_s else 0,
                 in_flight=row.in_flight,
                 concurrency=row.concurrency,
             )
