@@ -185,6 +185,11 @@ def _find_stop(answer: httpx.Response, detail: str, *, service: str, key_env: st
         return build_credit_stop(service, detail)
     if answer.is_client_error and refusals.is_blocked(detail):
         return BatchStopped("blocked", f"{service} has blocked the account ({status}: {detail})")
+    # Sending the user for another key would help nobody.
+    if status in KEY_REFUSED and refusals.lacks_access(detail, codes):
+        return BatchStopped(
+            "access", f"{service} accepts the key, and its account may not use this ({detail}). Mend that, then resume"
+        )
     # Google and xAI answer a wrong key with 400 in place of 401 (recorded answers of 2026).
     if status in WRONG and refusals.is_bad_key(detail, codes):
         return _build_key_stop(answer, detail, service=service, key_env=key_env)

@@ -49,6 +49,12 @@ _BLOCKED = re.compile(
     r"(temporarily|has been|account( \S+)? is) (blocked|suspended|disabled|restricted)", re.IGNORECASE
 )
 
+_NO_ACCESS = re.compile(
+    r"organi[sz]ation must be verified|verify (your )?organi[sz]ation"
+    r"|(not|n't) have access to (the |this )?(model|project|deployment)|not_enabled|model_not_allowed",
+    re.IGNORECASE,
+)
+
 
 def find_words(document: Any) -> str:
     """Find the error text of an answer; empty where there is none."""
@@ -78,6 +84,11 @@ def is_moderation(words: str, codes: frozenset[str] = frozenset()) -> bool:
 def is_blocked(words: str) -> bool:
     """True if the account itself is barred, whatever its key."""
     return bool(_BLOCKED.search(words))
+
+
+def lacks_access(words: str, codes: frozenset[str] = frozenset()) -> bool:
+    """True if the key is good and its account may not use the model, or has to be verified first."""
+    return _matches(_NO_ACCESS, words, codes)
 
 
 def is_web_page(answer: httpx.Response) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.backends.client.answers import parse_json_bytes
 from tasks.backends.http_api.places import read_all, read_first
 from tasks.backends.http_api.sections import Condition
 
@@ -25,6 +26,14 @@ class Answer:
     def read(self, place: str | list[str] | None) -> Any:
         """Read the first value there."""
         return read_first(self.document, place, self.values)
+
+
+def parse_kept(raw: bytes) -> Answer:
+    """An answer that was kept as it came; it may be no JSON."""
+    try:
+        return Answer(document=parse_json_bytes(raw), raw=raw)
+    except ValueError:
+        return Answer(raw=raw)
 
 
 def any_holds(conditions: list[Condition], answer: Answer) -> bool:

@@ -89,7 +89,7 @@ def build_failure(answer: Answer, options: HttpOptions, words: str) -> JobError:
     cost_micros = 0 if options.failures_are_free else reported
     message = words or "the prediction failed"
     # The configured words come first; those that are known of many services only add to them.
-    if is_refused(answer, options) or is_refusal(words, options) or is_moderation(words, find_codes(answer.document)):
+    if refuses(answer, options, words) or is_moderation(words, find_codes(answer.document)):
         return Refused(message, cost_micros=0 if options.refusals_are_billed is False else cost_micros)
     # Only a failure that is known to pass is tried again by itself: every other one would be paid for again and again.
     if contains_any(options.passing, words):
@@ -100,6 +100,11 @@ def build_failure(answer: Answer, options: HttpOptions, words: str) -> JobError:
 def is_refusal(words: str, options: HttpOptions) -> bool:
     """True if the words mean that the prompt, or its image, was refused."""
     return contains_any(options.moderation, words)
+
+
+def refuses(answer: Answer, options: HttpOptions, words: str) -> bool:
+    """True if its words, or a value of it, mean that the prompt was refused."""
+    return is_refusal(words, options) or is_refused(answer, options)
 
 
 def is_quota(answer: Answer, options: HttpOptions, words: str) -> bool:

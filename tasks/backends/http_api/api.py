@@ -114,9 +114,7 @@ class DescribedApi:
         # A quota that is used up for the day stops the batch; without this each job would be refused by itself.
         if answer.is_client_error and answers.is_quota(parsed, self._options, words):
             return build_credit_stop(self.service, words)
-        if answer.is_client_error and (
-            answers.is_refusal(words, self._options) or answers.is_refused(parsed, self._options)
-        ):
+        if answer.is_client_error and answers.refuses(parsed, self._options, words):
             return Refused(words)
         return build_refusal(answer, words, service=self.service, key_env=self._keys)
 
@@ -145,6 +143,18 @@ class DescribedApi:
         values = {"id": prediction_id, "model": self._model, **read_places(call, last.document)}
         return self.parse(await self.ask(call, values, url=url), prediction_id)
 
+    async def check(self, call: Call) -> None:
+        """Pass where a free call is answered well.
+
+        Raises:
+            JobError, BatchStopped: The service says no, in its words.
+            httpx.HTTPError: No answer, or one that says nothing.
+        """
+        answer = await self._send(call, {"model": self._model, TOKEN: await self._get_token()})
+        if answer.is_client_error:
+            raise self.explain_refusal(answer)
+        answer.raise_for_status()
+
     def build_values(self, job: Job) -> dict[str, Any]:
         """Every placeholder of a job, and the batch's name."""
         return {**build_values(job, self._options), "batch": self._batch}
@@ -155,8 +165,7 @@ class DescribedApi:
         Raises:
             BatchStopped, httpx.HTTPError: As `poll`.
         """
-        # The body of a good answer may be a stream that nobody has read yet.
-        detail = "" if answer.is_success else self.error_text(answer)
+        detail = "" if answer.is_success else self.error_text(answer)  # a good one may be a stream that nobody has read
         require_free_answer(answer, service=self.service, key_env=self._keys, detail=detail)
 
     async def ask_time(self) -> None:
@@ -174,18 +183,20 @@ class DescribedApi:
             OutputGone, BatchStopped, httpx.HTTPError: As `poll`.
         """
         token = await self._get_token()
-        request = build_request(call, {**values, **self._env, TOKEN: token}, url=url)
-        # An answer to a poll may hold the image itself, in base64.
-        answer = await self.calls.http.request(call.method, extensions={MOST_BYTES: MOST_ANSWER_BYTES}, **request)
+        answer = await self._send(call, {**values, TOKEN: token}, url)
         if answer.status_code == httpx.codes.UNAUTHORIZED and token is not None:
             self._tokens.forget(token)
-            request = build_request(call, {**values, **self._env, TOKEN: await self._get_token()}, url=url)
-            answer = await self.calls.http.request(call.method, extensions={MOST_BYTES: MOST_ANSWER_BYTES}, **request)
+            answer = await self._send(call, {**values, TOKEN: await self._get_token()}, url)
         # A prediction that the service has deleted; 410 is rarer, and means the same.
         if answer.status_code in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
             raise OutputGone("the service knows no such prediction any more", cost_micros=None)
         self.require_free(answer)
         return answer
+
+    async def _send(self, call: Call, values: Mapping[str, Any], url: str | None = None) -> httpx.Response:
+        # An answer to a poll may hold the image itself, in base64.
+        request = build_request(call, {**values, **self._env}, url=url)
+        return await self.calls.http.request(call.method, extensions={MOST_BYTES: MOST_ANSWER_BYTES}, **request)
 
     async def _get_token(self) -> str | None:
         if not self._options.has_token:
@@ -200,10 +211,7 @@ class DescribedApi:
         if before is None:
             return await run_token_command(self._options.token_command or [])
         try:
-            answer = await self.calls.http.request(
-                before.method,
-                **build_request(before, {"model": self._model, **self._env}),
-            )
+            answer = await self._send(before, {"model": self._model})
             self.require_free(answer)
             # An empty token is found by `check_token`, with the message that names both settings.
             return str(read_first(parse_json(answer), before.value) or "")

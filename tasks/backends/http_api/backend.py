@@ -23,16 +23,16 @@ from tasks.backends.base import (
     close_opened,
     read_options,
 )
-from tasks.backends.client.answers import parse_json_bytes
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import read_secret
 from tasks.backends.client.polling import Polling
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.client.service_clock import ServiceClock
-from tasks.backends.http_api.answer import Answer
+from tasks.backends.http_api.answer import Answer, parse_kept
 from tasks.backends.http_api.answers import ImageOutput
 from tasks.backends.http_api.api import DescribedApi
 from tasks.backends.http_api.costs import Costs
+from tasks.backends.http_api.free_check import check_service
 from tasks.backends.http_api.ids import parse_id
 from tasks.backends.http_api.lost_creates import LostCreates
 from tasks.backends.http_api.options import BASE64, HttpOptions
@@ -66,7 +66,6 @@ class HttpBackend:
             check_channel(context, setting, url, variable)
         # A batch's ledger keeps the settings of its run and may come from somebody else, who could name any program.
         if self._options.token_command is not None and not Path(context.file).is_file():
-            # The settings of a batch's last run may be somebody else's: what they name is not run.
             raise ConfigError(f"{context.place}.token_command: is run only where a configuration file names it")
         self._pricing = Pricing(
             price=find_price(context.settings.model, context.prices, service=context.settings.service),
@@ -83,12 +82,19 @@ class HttpBackend:
         # PATH may differ between the shell and a scheduled run, so this is found before the first job.
         if not missing and command is not None and shutil.which(command[0]) is None:
             return f"install {command[0]}, which token_command names"
-        source = find_key_source(missing[0]) if missing else None
-        made = f" (a key is made at {source})" if source else ""
+        made = f" (a key is made at {source})" if missing and (source := find_key_source(missing[0])) else ""
         return f"set {', '.join(missing)}{made}" if missing else None
 
     def learn(self) -> None:
         """There is nobody to ask what the API takes."""
+
+    def check_freely(self) -> str | None:
+        """Ask the configured free call; None where there is none.
+
+        Raises:
+            ConfigError: The key is not accepted, the account is empty, or nobody answers.
+        """
+        return check_service(self._context, self._options, self._api)
 
     def problems(self, job: Job) -> list[str]:
         """Nothing is known of what the API takes; but what cannot be sent at all is said."""
@@ -163,11 +169,7 @@ class HttpBackend:
         Raises:
             JobError: It holds none that can be read.
         """
-        try:
-            document = parse_json_bytes(raw)
-        except ValueError:
-            document = None
-        answer = Answer(document=document, raw=raw)
+        answer = parse_kept(raw)
         try:
             output = self._outputs.read(answer)
         except JobError as error:

@@ -94,6 +94,7 @@ class HttpOptions(Section):
     )
     tokens: Tokens | None = Field(None, description="where the last answer counts tokens; the price table prices them")
     cancel: Call | None = Field(None, description="stops a prediction")
+    check: Call | None = Field(None, description="a free call that tells whether the key works, for backends --check")
     find: Lookup | None = Field(None, description="looks for one whose create was not answered")
     before: Before | None = Field(None, description="a call whose answer gives {token}: a session, an OAuth token")
     token_command: list[str] | None = Field(
@@ -186,6 +187,8 @@ class HttpOptions(Section):
                 yield name, call, OF_A_PREDICTION
         if self.find is not None:
             yield "find", self.find, OF_A_LOOKUP
+        if self.check is not None:
+            yield "check", self.check, frozenset({"model", TOKEN})
         if self.before is not None:
             yield "before", self.before, frozenset({"model"})
 

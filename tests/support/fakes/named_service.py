@@ -69,6 +69,8 @@ class NamedService(Provider):
         """A prediction, or what becomes of it."""
         if self.shape.session is not None and "Session" in request.path:
             return web.json_response(self.shape.session)
+        if "dry_run" in request.query and self.is_let_in(request):
+            return web.json_response({"object": "price_quote", "usd_micros": 60_000, "qualifier": "exact"})
         self.requests["create"] += 1
         if (refusal := self.refuse(request)) is not None:
             return refusal
@@ -127,6 +129,8 @@ class NamedService(Provider):
         number = ["", *re.findall(r"pic-\d+", request.path)][-1]
         if not self.is_let_in(request):
             return self.answer(self.shape.bad_key, "")
+        if not number:  # a look at the account, or at a model
+            return web.json_response({"id": self.name})
         if number not in self.ends:
             return web.json_response({"detail": "not found"}, status=404)
         if self.shape.result is not None and not request.path.endswith("/status"):

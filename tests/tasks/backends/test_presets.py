@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -11,14 +12,15 @@ import pytest
 import yaml
 
 from tasks.backends import build_backend
+from tasks.backends.http_api.backend import HttpBackend
 from tasks.backends.listings import list_services
 from tasks.backends.prices import find_price
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.presets import list_presets, load_preset
 from tasks.core.presets.blocks import add_block
 from tasks.core.settings import Settings, load_settings
-from tests.support.fakes.backends import make_instance_job
-from tests.support.fakes.named_service import NamedService, find_hosts, list_variables
+from tests.support.fakes.backends import make_instance_job, open_backend
+from tests.support.fakes.named_service import NamedService, build_instance, find_hosts, list_variables
 from tests.support.fakes.service_shapes import SHAPES
 from tests.support.fakes.serving import serving
 
@@ -154,3 +156,26 @@ def test_the_page_says_of_a_service_what_its_file_says(name: str) -> None:
     page = (Path(__file__).parents[3] / "docs/backends.md").read_text().splitlines()
     for row in build_rows(name):
         assert row in page, row
+
+
+def check(name: str, url: str) -> str:
+    """What the service tells at no cost."""
+    backend = open_backend(build_instance(name, url))
+    assert isinstance(backend, HttpBackend)
+    return backend.check_freely() or ""
+
+
+@pytest.mark.parametrize("name", [name for name in list_presets() if "check" in load_preset(name).instance])
+async def test_a_key_is_checked_for_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the service has a free call; a wrong key is named by its variable, and nothing is made."""
+    service = NamedService(name=name)
+    for variable in list_variables():
+        monkeypatch.setenv(variable, service.key)
+    async with serving(service) as url:
+        told = await asyncio.to_thread(check, name, url)
+        assert "works" in told
+        monkeypatch.setenv(str(load_preset(name).key), "wrong-secret")
+        with pytest.raises(ConfigError, match=str(load_preset(name).key)) as caught:
+            await asyncio.to_thread(check, name, url)
+    assert "wrong-secret" not in str(caught.value)
+    assert service.created == []

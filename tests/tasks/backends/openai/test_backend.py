@@ -171,7 +171,7 @@ async def test_ends_without_a_picture(fault: str, kind: str, unknown: int, out: 
     ("fault", "reason"),
     [
         ("unauthorized", "token"),
-        ("not_verified", "token"),
+        ("not_verified", "access"),
         ("insufficient_quota", "credit"),
         ("billing_hard_limit", "credit"),
     ],
