@@ -17,7 +17,9 @@ from tasks.scores.base import Score, ScoreContext
 ENTRY_POINT_GROUP = "imagen.scores"
 EMBEDDED_SCORES = {
     "blank": "tasks.scores.blank:Blank",
+    "clip": "tasks.scores.clip:Clip",
     "phash": "tasks.scores.phash:Phash",
+    "pickscore": "tasks.scores.clip:PickScore",
     "sharpness": "tasks.scores.sharpness:Sharpness",
 }
 """Our own; named here rather than as entry points so that they work in a checkout without an install."""

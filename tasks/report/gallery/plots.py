@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from io import BytesIO
@@ -23,6 +23,8 @@ SIZE_IN = (6.4, 3.2)
 BINS = 60
 MODELS_SHOWN = 8
 """The costliest; the others are one colour."""
+MOST_SCORES = 8
+"""Plots of scores."""
 LINES_SHOWN = 10
 """Backends with the most images, and the most frequent kinds of failures: what fits below each other."""
 # Characters beside a bar; a model's name may be longer than the plot is wide.
@@ -68,6 +70,13 @@ def _choose_plots(figures: Figures) -> Iterator[tuple[str, str, Callable[[Axes],
         yield "latency", "Latency by backend, seconds", lambda axes: _draw_latency(axes, figures)
     if any(cost.cost_micros for cost in figures.costs.values()):
         yield "cost", "Cost by day and model, US dollars", lambda axes: _draw_cost(axes, figures)
+    for number, name in enumerate(sorted(figures.scores)[:MOST_SCORES], start=1):
+        # By number: a name of another package's score would be a part of a file's name.
+        yield (
+            f"score-{number}",
+            f"{_shorten(name)} by model",
+            partial(_draw_boxes, values=figures.scores[name], starts_at_0=False),
+        )
     if figures.failures:
         yield "failures", "Failures by kind", lambda axes: _draw_failures(axes, figures)
 
@@ -111,14 +120,21 @@ def _draw_throughput(axes: Axes, figures: Figures) -> None:
 
 
 def _draw_latency(axes: Axes, figures: Figures) -> None:
-    backends = sorted(figures.latency_ms, key=lambda backend: len(figures.latency_ms[backend]))[-LINES_SHOWN:]
-    seconds = [[ms / 1000 for ms in figures.latency_ms[backend]] for backend in backends]
-    boxes = axes.boxplot(seconds, orientation="horizontal", patch_artist=True, widths=0.4, flierprops={"markersize": 2})
+    seconds = {name: [ms / 1000 for ms in values] for name, values in figures.latency_ms.items()}
+    _draw_boxes(axes, values=seconds, starts_at_0=True)
+
+
+def _draw_boxes(axes: Axes, *, values: Mapping[str, Sequence[float]], starts_at_0: bool) -> None:
+    """A box for each name, those with the most values."""
+    names = sorted(values, key=lambda name: len(values[name]))[-LINES_SHOWN:]
+    lines = [list(values[name]) for name in names]
+    boxes = axes.boxplot(lines, orientation="horizontal", patch_artist=True, widths=0.4, flierprops={"markersize": 2})
     for box in boxes["boxes"]:
         box.set(facecolor=COLOURS[0], alpha=0.6)
-    axes.set_ylim(0, len(backends) + 1)
-    axes.set_yticks(range(1, len(backends) + 1), [_shorten(backend) for backend in backends])
-    axes.set_xlim(left=0)
+    axes.set_ylim(0, len(names) + 1)
+    axes.set_yticks(range(1, len(names) + 1), [_shorten(name) for name in names])
+    if starts_at_0:
+        axes.set_xlim(left=0)
     axes.grid(axis="x", alpha=0.2)
 
 

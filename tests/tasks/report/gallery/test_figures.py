@@ -26,6 +26,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "model": "m",
         "cost_micros": 3_000,
         "error_kind": None,
+        "scores": None,
     }
     return values | changes
 
@@ -106,3 +107,11 @@ async def test_many_models_stay_readable(tmp_path: Path) -> None:
     named = {text for text in texts(tmp_path / FOLDER / "cost-light.svg") if "model-" in text}
     assert named == {f"model-{number}" for number in range(6, MODELS_SHOWN + 6)}
     assert "5 others" in texts(tmp_path / FOLDER / "cost-light.svg")
+
+
+async def test_numbers_of_scores_are_drawn_by_model(tmp_path: Path) -> None:
+    """A plot for each result; answers of yes and no, and hashes, are none."""
+    rows = [row(model=model, scores='{"sharpness": 3.5, "blank": false, "phash": "00ff"}') for model in ("m", "n")]
+    drawn = await write_plots(draw_figures(*rows), OutputFolder(tmp_path))
+    assert drawn["sharpness by model"] == "score-1"
+    assert "score-2" not in drawn.values()
