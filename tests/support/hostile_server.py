@@ -231,6 +231,8 @@ def find_ids(answer: bytes) -> list[str]:
             found.append(inner)
         elif isinstance(inner, str) and inner.startswith("http"):
             found.append("/" + inner.split("/", 3)[-1])
+        elif isinstance(inner, str) and inner.endswith(".png"):  # an address that its service completes
+            found.append(f"/{inner}")
     return found
 
 
