@@ -21,7 +21,9 @@ def _check_address(value: str) -> str:
     except ValueError:  # a port that is no number, half a pair of brackets
         is_one = False
     if not is_one:
-        raise ValueError(f"{value!r} is not an address; write https://...")
+        # Up to the last @: a password with a slash in it is why it is no address.
+        shown = re.sub("//.*@", "//***@", value, flags=re.DOTALL)
+        raise ValueError(f"{shown!r} is not an address; write https://...")
     return value
 
 

@@ -117,8 +117,11 @@ def _parse_base(url: str, settings: UsageSettings) -> httpx.URL:
         usable = base.scheme in {"http", "https"} and bool(base.host) and (base.port or PORTS[0]) in PORTS
     except (httpx.InvalidURL, UnicodeError):  # the latter for a host that is none
         usable = False
-    if not usable:
-        raise UsageRefused("setting", f"{settings.url_env} is not a URL; write https://PROJECT.supabase.co")
+    # A login has no use here, and of a password with / or @ a part would be taken for the host, and be shown.
+    if not usable or "@" in url:
+        raise UsageRefused(
+            "setting", f"{settings.url_env} is not a URL without a login; write https://PROJECT.supabase.co"
+        )
     return base
 
 

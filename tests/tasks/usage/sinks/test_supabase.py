@@ -206,6 +206,7 @@ async def test_a_row_that_the_table_does_not_take(supabase: Supabase) -> None:
         ("SUPABASE_URL", "https://project.supabase.co:99999"),
         ("SUPABASE_URL", "https://xn--project-"),
         ("SUPABASE_URL", "postgresql://u:very-secret@h/d"),
+        ("SUPABASE_URL", "https://u:a@very-secret/b@h"),
         ("SUPABASE_SERVICE_ROLE_KEY", ""),
         ("SUPABASE_SERVICE_ROLE_KEY", "very-secret two words"),
         ("SUPABASE_SERVICE_ROLE_KEY", "very-secret\nlines"),
