@@ -38,7 +38,7 @@ def format_caps(record: dict[str, Any]) -> list[str]:
     rows = [("cap", "for", *amounts, "frees at"), *map(_format_row, record["caps"])]
     lines = align_columns(rows, numbers=amounts).splitlines()
     if record["problem"] is not None:
-        lines.append(f"warning: the state folder cannot be used ({record['problem']}), so nothing is counted")
+        lines.append(f"warning: {record['problem']}, so nothing is counted")
     return lines
 
 

@@ -183,7 +183,7 @@ async def open_caps(
         await settle_own(place.writer, engine, batch)
     if place.problem is not None and source.caps:
         current_display.get().warn(
-            f"the caps hold for this run alone, because the state folder cannot be used ({place.problem}): what other "
+            f"the caps hold for this run alone, because {place.problem}: what other "
             "batches spend is not counted, and what this run spends is forgotten at its end"
         )
     counter = Counter(place.writer, lambda: Charger(batch=batch, owner=owner, caps=source.caps, now_us=clock.now_us))

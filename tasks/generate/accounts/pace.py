@@ -238,8 +238,8 @@ def build_account_limiter(
     per_min = use.allowance.creates_per_min
     if per_min is not None and place.problem is not None:
         current_display.get().warn(
-            f"the pace of {per_min:g} a minute holds for this run alone, because the state folder cannot be used "
-            f"({place.problem}): other batches on the account are not known"
+            f"the pace of {per_min:g} a minute holds for this run alone, because {place.problem}: other batches on the "
+            "account are not known"
         )
     # Without a limit there is nothing to divide: only 429s lower the rate, and each process meets them itself.
     if per_min is None or place.problem is not None:

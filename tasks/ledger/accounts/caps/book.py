@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, select, text, tuple_, update
 
 from tasks.core.caps.cap import Payer, Scope
+from tasks.core.caps.periods import check_time_zone
 from tasks.core.database import build_insert
 from tasks.core.identity import to_canonical_json
 from tasks.ledger.accounts.caps.schema import scopes, spending, totals
@@ -61,7 +62,8 @@ class Book:
         """Read the known scopes, and make the caller's `own` known."""
         self._db = db
         columns = (scopes.c.per, scopes.c.timezone, scopes.c.caller, scopes.c.model, scopes.c.backend)
-        self._scopes = {Scope(*row) for row in db.execute(select(*columns))}
+        # Another machine may know a time zone that this one does not; its caps are counted there.
+        self._scopes = {scope for scope in (Scope(*row) for row in db.execute(select(*columns))) if _is_known(scope)}
         self._totals: dict[tuple[str, int], Amount | None] = {}
         """As the database has them; None where there is no row."""
         self._changes: defaultdict[tuple[str, int], Amount] = defaultdict(Amount)
@@ -119,6 +121,14 @@ class Book:
             if scope.covers(Payer(row.caller, row.backend, row.model)):
                 amount.add(row.micros, row.images)
         return amount
+
+
+def _is_known(scope: Scope) -> bool:
+    try:
+        check_time_zone(scope.timezone)
+    except ValueError:
+        return False
+    return True
 
 
 def _name(scope: Scope) -> str:

@@ -59,8 +59,13 @@ async def open_counting_place(settings: Settings, engine: AsyncEngine | None) ->
             yield CountingPlace(writer=server, problem=None, state=state)
         elif engine is not None and engine.dialect.name != "sqlite":
             server = PostgresqlWriter(engine)
-            await server.write(prepare_tables)
-            yield CountingPlace(writer=server, problem=None, state=state)
+            try:
+                await server.write(prepare_tables)
+            except DBAPIError as exc:  # a role that may make no tables there can work on its ledger all the same
+                problem = f"the ledger's database cannot be used for it ({error_text(exc.orig or exc)})"
+                yield CountingPlace(writer=state or await _open_alone(stack), problem=problem, state=state)
+            else:
+                yield CountingPlace(writer=server, problem=None, state=state)
         else:
             yield CountingPlace(writer=state or await _open_alone(stack), problem=problem, state=state)
 
@@ -71,7 +76,7 @@ async def _open_state(stack: AsyncExitStack) -> tuple[LedgerWriter | None, str |
         stack.push_async_callback(writer.close)
         await writer.write(prepare_tables)
     except _UNUSABLE as exc:
-        return None, error_text(getattr(exc, "orig", None) or exc)
+        return None, f"the state folder cannot be used ({error_text(getattr(exc, 'orig', None) or exc)})"
     return writer, None
 
 
