@@ -42,6 +42,15 @@ from prefect import flow
 after = {"loggers": list(loggers()), "level": str(prefect.settings.PREFECT_LOGGING_LEVEL.value()), "home": str(prefect.settings.PREFECT_HOME.value())}
 print(json.dumps([before, after], default=str))
 """
+LAST_WORDS = """
+import atexit, logging, os, sys, threading, time
+def close():
+    os.close(1)
+atexit.register(print, "at the end")
+atexit.register(logging.getLogger("x").error, "logged at the end")
+threading.Thread(target=lambda: (time.sleep(0.2), print("from a thread"))).start()
+print("unflushed", end=" ")
+"""
 AUDIT = """
 import importlib, os, sys, traceback
 seen = []
@@ -99,3 +108,17 @@ def test_nothing_reads_while_it_is_imported_what_a_test_may_change() -> None:
     """Prefect aside, which reads its settings anew, and Python's own search for packages of the user, which are none."""
     done = subprocess.run([sys.executable, "-c", AUDIT], env=SERVER_ENVIRON, capture_output=True, text=True, check=True)
     assert {name for name in done.stdout.split() if name.startswith(READ_WHEN_USED)} <= {"HOME", *NO_TELEMETRY}
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["pass", "sys.exit(300)", "sys.exit('told')", "raise ValueError('broken')", "raise KeyboardInterrupt", "close()"],
+)
+def test_a_forked_process_ends_as_a_started_one(end: str) -> None:
+    """Its exit status and what it still prints: of threads that run on, of those that wait for its end, of what broke."""
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": SERVER_ENVIRON}
+    options |= {"cwd": "/", "stdin": subprocess.DEVNULL}
+    forked = ForkedProcess(LAST_WORDS + end, [], **options)
+    started = subprocess.Popen([sys.executable, "-c", LAST_WORDS + end], text=True, **options)
+    (out, err), (expected, told) = forked.communicate(), started.communicate()
+    assert (forked.returncode, out, err.splitlines()[-1:]) == (started.returncode, expected, told.splitlines()[-1:])
