@@ -36,12 +36,9 @@ def test_what_is_no_address_is_a_mistake_in_the_configuration(instance: dict[str
 
 def test_a_login_that_makes_an_address_none_is_not_shown() -> None:
     """A password with a slash ends the host: the message has no part of it."""
-    instance = {"type": "openai", "model": "m", "api_base": "https://me:Hun/ter@2@host/v1"}
     with pytest.raises(ConfigError, match="is not an address") as caught:
-        open_backend(instance)
-    assert not {
-        word for word in ("me", "Hun", "ter") if f":{word}" in str(caught.value) or f"/{word}" in str(caught.value)
-    }
+        open_backend({"type": "openai", "model": "m", "api_base": "https://me:Hun/ter@2@host/v1"})
+    assert "Hun" not in str(caught.value)
 
 
 def test_a_part_of_an_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
