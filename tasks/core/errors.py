@@ -99,7 +99,7 @@ class BatchLocked(InputError):
 
 
 class BatchStopped(ImagenError):
-    """Raised when a batch stops on purpose and can be resumed: budget, credit, token, error rate, disk, storage, signing, ledger, model."""
+    """Raised when a batch stops on purpose and can be resumed: budget, credit, token, access, error rate, disk, storage, signing, ledger, model."""
 
     def __init__(self, reason: str, message: str, *, why: str = "", frees_at_us: int | None = None) -> None:
         """Keep `reason`, one word for programs, and `why`, the message's first half for commands that run no batch."""
