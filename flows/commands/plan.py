@@ -61,7 +61,6 @@ def command(given: PlanSwitches) -> None:
     from tasks.plan.preview import format_preview, preview_plan
     from tasks.plan.refusals import check_preview
     from tasks.reuse.options import build_reuse_options
-    from tasks.runs.checks import check_gates, check_signature
     from tasks.store.output import parse_output
     from tasks.usage.caller import resolve_caller
 
@@ -82,9 +81,14 @@ def command(given: PlanSwitches) -> None:
             ),
         )
     print(dump_json(record) if given.json else escape_lines("\n".join(format_preview(record))))
-    check_gates(Gates.model_validate(record["gates"]), record["columns"])
+    gates = Gates.model_validate(record["gates"])
     # Last, so that the preview is on the screen when the exit status says that the run would be refused.
-    check_signature(settings)
+    if gates.is_set or settings.output.signing is not None:
+        # Scores and signatures load Pillow and a database, for which no other plan waits.
+        from tasks.runs.checks import check_gates, check_signature
+
+        check_gates(gates, record["columns"])
+        check_signature(settings)
     check_preview(record, settings, place, replace=given.replace)
     if not given.json and record["to_do"] and given.manifest != STDIN:
         print(f"to make them: {format_command('run', *sys.argv[2:])}")
