@@ -56,9 +56,17 @@
     }
     const style = getComputedStyle(content);
     const packed = pack(jobs, content.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight));
-    const rowOf = new Map(packed.flatMap(({ jobs: inRow }, index) => inRow.map((job) => [job, index])));
+    // Made when a key first needs it: every keystroke of a search draws anew.
+    let rowOf = null;
+    const rowIndex = (job) => {
+      if (!rowOf) {
+        rowOf = new Map();
+        packed.forEach(({ jobs: inRow }, index) => inRow.forEach((each) => rowOf.set(each, index)));
+      }
+      return rowOf.get(job) ?? 0;
+    };
     const focus = (job) => {
-      const row = rows.show(rowOf.get(job) ?? 0);
+      const row = rows.show(rowIndex(job));
       row?.querySelector(`[data-job="${job.job_id}"]`)?.focus({ preventScroll: true });
     };
     const isStack = (job) => isStacked && job.stacked.length > 1;

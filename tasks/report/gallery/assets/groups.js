@@ -3,7 +3,7 @@
 
 {
   const SEPARATOR = "\u0000";
-  const AT_ONCE = 5_000;
+  const AT_ONCE = 1_000;
 
   const keyOf = (job) => [job.line, job.salt, job.asked.id ?? "", job.model, job.asked.prompt].join(SEPARATOR);
 

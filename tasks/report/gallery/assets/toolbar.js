@@ -30,13 +30,20 @@
     Gallery.change({ size: size ? String(size) : "" });
   };
 
+  // What all jobs of the batch say, looked for once.
+  const known = new WeakMap();
+  const factsOf = (jobs) => {
+    if (!known.has(jobs)) known.set(jobs, { orders: Gallery.orders(jobs), hasSamples: jobs.some((job) => job.samples?.length > 1) });
+    return known.get(jobs);
+  };
+
   // The bar; `jobs` are all of the batch, by which is known what can be sorted by.
   Gallery.toolbar = (jobs, facets) => {
+    const { orders, hasSamples } = factsOf(jobs);
     const order = element("select", { change: () => Gallery.chooseOrder(order.value) },
-      Gallery.orders(jobs).map(([key, title]) => element("option", { value: key, selected: key === Gallery.currentOrder() }, title)));
+      orders.map(([key, title]) => element("option", { value: key, selected: key === Gallery.currentOrder() }, title)));
     const shuffle = Gallery.state.sort.startsWith("random:") &&
       element("button", { class: "chip", type: "button", click: () => Gallery.chooseOrder("random:") }, "Shuffle");
-    const hasSamples = jobs.some((job) => job.samples?.length > 1);
     const stack = hasSamples && element("button", { class: "chip stack", type: "button", "aria-pressed": String(Gallery.state.stack === "1"),
       click: () => Gallery.change({ stack: Gallery.state.stack ? "" : "1" }) }, "Stack samples");
     const size = (by, label, sign) => element("button", { class: "chip", type: "button", "aria-label": label, "aria-keyshortcuts": sign, click: () => Gallery.changeSize(by) }, by < 0 ? "−" : "+");
