@@ -37,7 +37,7 @@ many: $(VENV)/.installed-dev ## 2,000 jobs on three worker processes into a buck
 	IMAGEN_MANY_JOBS=2000 $(BIN)/pytest -s tests/flows/test_many_workers.py -k dask
 
 SIZE ?= full
-bench: $(VENV)/.installed-dev ## measure speed and memory (hours; SIZE=quick: 20 minutes, SIZE=small: minutes); writes docs/benchmarks.*
+bench: $(VENV)/.installed-dev ## measure speed and memory (hours; SIZE=quick: half an hour, SIZE=small: minutes); writes docs/benchmarks.*
 	$(BIN)/python -m benchmarks --size $(SIZE)
 
 pictures: $(VENV)/.installed-dev browser demo ## take the screenshots of the demo's gallery for docs/

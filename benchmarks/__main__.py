@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import plot, report, results
 from benchmarks.compare import compare
-from benchmarks.faults import measure_backends, measure_faults
+from benchmarks.faults import measure_backends, measure_faults, measure_faults_on_dask
 from benchmarks.floor import measure_floor
 from benchmarks.measuring import ROOT
 from benchmarks.planning import measure_planning
@@ -48,7 +48,8 @@ PARTS: Mapping[str, Part] = {
     "pixels": lambda size, scratch: measure_pixels(size.pixels, rounds=size.rounds, scratch=scratch),
     "scale": lambda size, scratch: measure_scale(size.scale, scratch=scratch),
     "startup": lambda size, scratch: measure_startup(rounds=size.starts, scratch=scratch, cold=size.cold),
-    "faults": lambda size, scratch: measure_faults(size.faults, scratch=scratch),
+    "faults": lambda size, scratch: measure_faults(size.faults, scratch=scratch, kinds=size.fault_kinds),
+    "faults_on_dask": lambda size, scratch: measure_faults_on_dask(size.faults, scratch=scratch),
     "backends": lambda size, scratch: measure_backends(*size.backends, scratch=scratch),
     "planning": lambda size, scratch: measure_planning(size.rows, scratch=scratch),
     "rate": lambda size, scratch: measure_rate(size.rate_min, scratch=scratch),

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from benchmarks import command
 from benchmarks.compare import provide_work
 from benchmarks.contenders import imagen
+from benchmarks.installed import WITH_ALL
 from benchmarks.measuring import Measured, measure
 from benchmarks.others import watch_others
 from benchmarks.results import Row
@@ -25,8 +29,10 @@ from benchmarks.sizes import Case
 from benchmarks.work import Work
 from tasks.backends.replicate.options import ReplicateOptions
 from tasks.core.paths import get_ledger_path
+from tasks.metadata.write import FILE_NAME as TABLE
+from tests.support.services.postgresql import PASSWORD, running_postgresql
 
-PART, BACKENDS = "faults", "backends"
+PART, DASK, BACKENDS = "faults", "faults on Dask", "backends"
 NO_FAULT, EACH = "no fault", "1 % of each fault"
 CASES: Mapping[str, Sequence[str]] = {
     NO_FAULT: (),
@@ -60,25 +66,43 @@ NEVER_STOP = {"stop": {"error_rate": 1.0, "error_window": 10_000}}
 SOME_FAILED = 1
 """Exit status of a run in which a job failed or is held: with these faults some may."""
 SLOW, SLOW_LATENCY_S, SLOW_IN_FLIGHT = "slow", 4.0, 16
-COMPLETED = "SELECT completed_at_us / 1e6 FROM jobs WHERE completed_at_us IS NOT NULL ORDER BY 1"
+DASK_WORKERS = 2
 STARTED = "SELECT backend, min(started_at_us) / 1e6, max(ended_at_us) / 1e6 FROM attempts GROUP BY backend"
 
 
-def measure_faults(jobs: int, *, scratch: Path) -> Iterator[Row]:
-    """One row for each kind of trouble."""
-    case = replace(CASE, jobs=jobs)
+def measure_faults(jobs: int, *, scratch: Path, kinds: bool) -> Iterator[Row]:
+    """Every fault at once and none; with `kinds` each kind by itself too."""
     with start_prefect_server(scratch / "home") as environ:
-        for subject, faults in CASES.items():
-            with (
-                provide_work(case, scratch, *faults, requests_per_min=READS_PER_MIN) as (work, service),
-                watch_others() as others,
-            ):
-                _change_settings(work, NEVER_STOP)
-                measured = _run(work, environ)
-                figures = _compute_figures(measured, work, service)
-            yield Row(
-                part=PART, case=case.title, subject=subject, figures=figures | {"others_percent": [others.percent]}
+        for subject in CASES if kinds else (NO_FAULT, EACH):
+            yield _measure_faults(subject, jobs, scratch, environ, NEVER_STOP)
+
+
+def measure_faults_on_dask(jobs: int, *, scratch: Path) -> Iterator[Row]:
+    """Every fault at once and none, for workers of this machine that share a ledger on a PostgreSQL of their own."""
+    with running_postgresql() as server, start_prefect_server(scratch / "home") as environ:
+        shared = {
+            "runner": {"kind": "dask", "workers": DASK_WORKERS},
+            # Without the password, which is not sent to workers.
+            "ledger": f"postgresql://postgres@127.0.0.1:{server.port}/postgres",
+        }
+        for subject in (NO_FAULT, EACH):
+            row = _measure_faults(
+                subject, jobs, scratch, {**environ, "PGPASSWORD": PASSWORD, WITH_ALL: "1"}, {**NEVER_STOP, **shared}
             )
+            yield replace(row, part=DASK)
+
+
+def _measure_faults(
+    subject: str, jobs: int, scratch: Path, environ: Mapping[str, str], settings: Mapping[str, Any]
+) -> Row:
+    case = replace(CASE, jobs=jobs)
+    with (
+        provide_work(case, scratch, *CASES[subject], requests_per_min=READS_PER_MIN) as (work, service),
+        watch_others() as others,
+    ):
+        _change_settings(work, settings)
+        figures = _compute_figures(_run(work, environ), work, service)
+    return Row(part=PART, case=case.title, subject=subject, figures=figures | {"others_percent": [others.percent]})
 
 
 def measure_backends(slow: int, quick: int, *, scratch: Path) -> Iterator[Row]:
@@ -122,17 +146,20 @@ def _run(work: Work, environ: Mapping[str, str]) -> Measured:
 
 def _compute_figures(measured: Measured, work: Work, service: Service) -> dict[str, list[float]]:
     truth = service.truth()
-    ends_s = [end_s for (end_s,) in _query(work, COMPLETED)]
+    # The table, for whatever database holds the ledger.
+    columns = ["status", "completed_at"]
+    rows = pq.read_table(imagen.get_out(Path(work.folder)) / TABLE, columns=columns).to_pylist()
+    ends_s = sorted(row["completed_at"].timestamp() for row in rows if row["completed_at"] is not None)
     begun_s = min(truth["created_at_s"])
     first, last = (int(len(ends_s) * share) for share in STEADY)
-    states = dict(_query(work, "SELECT state, count(*) FROM jobs GROUP BY state"))
+    states = Counter(row["status"] for row in rows)
     minutes = (ends_s[-1] - begun_s) / 60
     return {
         "jobs": [work.jobs],
         "images_per_s": [states["succeeded"] / minutes / 60],
         "steady_per_s": [(last - first) / (ends_s[last] - ends_s[first])],
         "lists_percent": [100 * truth["requests"].get("list", 0) / minutes / ACCOUNT_READS_PER_MIN],
-        "failed": [states.get("failed", 0) + states.get("held", 0)],
+        "failed": [states["failed"] + states["held"]],
         "billed_twice": [truth["duplicates_billed"]],
         "cpu_ms_per_image": [measured.cpu_since_s(begun_s) / work.jobs * 1e3],
     }

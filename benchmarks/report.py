@@ -23,6 +23,7 @@ The simulator sends them with the headers that Replicate's storage sends. The ac
 
 (a) to (d) let the service hold each create open until the image is ready (`Prefer: wait`). (c) is `replicate.async_run` and its file output.
 Nothing is quicker, but a killed program has paid for predictions whose ids it never learned.
+imagen has no such setting: a kill would leave a look-up of 20 s for every job in flight, to save less than one list call an image.
 imagen takes the id at once, puts it on disk, and asks for lists of what should be ready.
 (a) to (d) retry nothing, remember nothing, check nothing but the number of bytes and flush nothing to the disk.
 imagen does all of that, embeds the parameters into each file, and writes a table and usage rows.
@@ -113,7 +114,12 @@ def _build_floor(rows: Sequence[Row]) -> str:
 
 def _build_faults(results: Results) -> str:
     table = _build_figures_table(
-        [(f"{row.subject}: {row.case}", row) for row in results.of(faults.PART)], FAULT_COLUMNS
+        [
+            (f"{row.subject}{where}: {row.case}", row)
+            for part, where in ((faults.PART, ""), (faults.DASK, f", {faults.DASK_WORKERS} Dask workers"))
+            for row in results.of(part)
+        ],
+        FAULT_COLUMNS,
     )
     waits = _build_figures_table([(row.subject, row) for row in results.of(faults.BACKENDS)], BACKEND_COLUMNS)
     intro = "Rows of a slow backend in front of those of a quick one (0.3 s); seconds since the batch's first create:"

@@ -111,19 +111,20 @@ def _check_engine(results: Results) -> Iterator[Held]:
 
 
 def _check_faults(results: Results) -> Iterator[Held]:
-    for row in results.of(faults.PART):
-        base = results.find(faults.PART, row.case, faults.NO_FAULT)
+    for row in (*results.of(faults.PART), *results.of(faults.DASK)):
+        base = results.find(row.part, row.case, faults.NO_FAULT)
         if row.subject == faults.NO_FAULT or base is None:
             continue
+        name = f"{row.subject}, Dask" if row.part == faults.DASK else row.subject
         rate_ = _at_least(
-            f"{row.subject}: ≥ 0.8 of the rate without faults", row.case, _get_ratio(row, base, "images_per_s"), 0.8
+            f"{name}: ≥ 0.8 of the rate without faults", row.case, _get_ratio(row, base, "images_per_s"), 0.8
         )
         # The last create that is lost is looked for when all other jobs have ended, whatever the rest took.
         least_s = base.median("jobs") / base.median("images_per_s")
         patience = f"{faults.PATIENCE_S:g} s of looking for the last lost create"
         yield replace(rate_, floor=f"{least_s / (least_s + faults.PATIENCE_S):,.2f} ({patience})")
         lists = row.median("lists_percent")
-        held = _at_most(f"{row.subject}: lists ≤ 10 % of the account's allowance", row.case, lists, 10, " %")
+        held = _at_most(f"{name}: lists ≤ 10 % of the account's allowance", row.case, lists, 10, " %")
         yield replace(held, floor=f"{base.median('lists_percent'):,.2f} % ({faults.NO_FAULT})")
     for row in results.of(faults.BACKENDS):
         first_s = row.median("first_create_s")
