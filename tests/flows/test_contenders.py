@@ -58,7 +58,7 @@ def test_work_that_is_not_whole_is_no_measurement(tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_lost_answers_and_slow_backends_are_measured(tmp_path: Path) -> None:
     """Every kind of trouble and both backends get a row, from a ledger in which each job has its end."""
-    rows = [*measure_faults(8, scratch=tmp_path), *measure_backends(2, 8, scratch=tmp_path)]
+    rows = [*measure_faults(8, scratch=tmp_path, kinds=True), *measure_backends(2, 8, scratch=tmp_path)]
     assert [row.subject for row in rows][:-2] == list(CASES)
     assert all(row.median("billed_twice") == 0 for row in rows[:-2])
     assert all(row.median("last_image_s") > row.median("first_create_s") >= 0 for row in rows[-2:])
