@@ -54,7 +54,7 @@ def parse_image_answer(document: object, raw: bytes, media_type: str = "") -> Im
     if not isinstance(document, dict) or not isinstance(document.get("data", []), list | None):
         raise build_unreadable("it is not an answer of the images API", raw, media_type)
     # Whatever else stands in the list is no image, and must not hide one that follows it.
-    items = [item for item in document.get("data") or [] if isinstance(item, dict)]
+    items = [item for item in document.get("data") or [] if isinstance(item, dict) and _holds_image(item)]
     usage = document.get("usage")
     try:
         first = _parse_item(items[0] if items else {})
@@ -66,6 +66,11 @@ def parse_image_answer(document: object, raw: bytes, media_type: str = "") -> Im
         further=tuple(_parse_further(items[1:MOST_IMAGES])),
         usage=usage if isinstance(usage, dict) else None,
     )
+
+
+def _holds_image(item: Mapping[str, Any]) -> bool:
+    # An entry that holds none was not billed as one, however many of them an answer has.
+    return any(isinstance(item.get(name), str) and item[name] for name in ("b64_json", "url"))
 
 
 def _parse_further(items: list[dict[str, Any]]) -> Iterator[ImageAnswer]:

@@ -70,12 +70,13 @@ async def test_an_error_of_moderation_in_a_success_is_a_refusal() -> None:
         ({"data": None}, ImageAnswer(image=None, address=None)),
         ({"data": [{"url": "http://a/b"}]}, ImageAnswer(image=None, address="http://a/b")),
         ({"data": [{"url": 7, "b64_json": None}]}, ImageAnswer(image=None, address=None)),
-        ({"data": ["x", {"url": "http://a/b"}, {}]}, ImageAnswer(image=None, address="http://a/b", images=2)),
+        ({"data": ["x", {}, {"url": "http://a/b"}, {"url": ""}]}, ImageAnswer(image=None, address="http://a/b")),
+        ({"data": [{}] * 1_000}, ImageAnswer(image=None, address=None)),
         ({"data": [{"url": "u"}], "usage": [1]}, ImageAnswer(image=None, address="u")),
     ],
 )
 async def test_answers_without_an_image_and_with_several(document: dict[str, Any], expected: ImageAnswer) -> None:
-    """All images are counted, for all of them are billed; values of a wrong type are no values."""
+    """An entry without an image is none, however many of them come: nobody bills for it."""
     assert await parse(document) == expected
 
 
