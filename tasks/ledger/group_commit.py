@@ -16,9 +16,15 @@ Outcome = TypeVar("Outcome")
 class GroupCommit(Generic[Item, Outcome]):
     """Hands items to `write` in groups, one group at a time and in the order of arrival."""
 
-    def __init__(self, write: Callable[[Sequence[Item]], Awaitable[Outcome]]) -> None:
-        """Write nothing yet; `write` gets a whole group, and everybody who waits for it gets its outcome."""
+    def __init__(
+        self, write: Callable[[Sequence[Item]], Awaitable[Outcome]], *, grouping_s: float = GROUPING_S
+    ) -> None:
+        """Write nothing yet; `write` gets a whole group, and everybody who waits for it gets its outcome.
+
+        An item waits `grouping_s` seconds for others.
+        """
         self._write = write
+        self._grouping_s = grouping_s
         self._collecting: list[Item] = []
         self._collected: asyncio.Future[Outcome] | None = None
         """Outcome of the group that collects items now."""
@@ -48,7 +54,7 @@ class GroupCommit(Generic[Item, Outcome]):
             await asyncio.shield(last)
 
     async def _flush(self, outcome: asyncio.Future[Outcome]) -> None:
-        await asyncio.sleep(GROUPING_S)
+        await asyncio.sleep(self._grouping_s)
         async with self._one_group:
             # Items that came while the last group was written join this one; those that come now start the next.
             group, self._collecting, self._collected = self._collecting, [], None

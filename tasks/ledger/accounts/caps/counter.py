@@ -25,6 +25,8 @@ from tasks.ledger.group_commit import GroupCommit
 
 LATER_S = 0.25
 """Seconds until an end is written that no charge takes along: nobody waits for it, so many are written together."""
+GROUPING_S = 0.005
+"""Seconds that a charge waits for others: all processes of a machine line up for these transactions, so few are better."""
 UNUSABLE = (DBAPIError, OSError, BatchStopped)
 
 
@@ -36,7 +38,7 @@ class Counter:
         self._writer = writer
         self._build_charger = build_charger
         self._later: list[Entry] = []
-        self._group: GroupCommit[Entry, Mapping[Key, Refusal]] = GroupCommit(self._write)
+        self._group: GroupCommit[Entry, Mapping[Key, Refusal]] = GroupCommit(self._write, grouping_s=GROUPING_S)
         self._timer: asyncio.TimerHandle | None = None
         self._in_flight: set[Key] = set()
         self._ends = 0
