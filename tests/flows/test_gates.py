@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.flows.conftest import Cli
 from tests.flows.test_replicate import TOKEN, configure
 from tests.flows.test_run import read_rows
 from tests.support.killing import kill_until_done
+from tests.support.services.postgresql import PASSWORD, Postgresql
 
 pytestmark = [pytest.mark.server, pytest.mark.soak]
 
@@ -56,3 +58,17 @@ def test_a_killed_gate_pays_for_nothing_twice(cli: Cli) -> None:
     status = cli.json("status", "out")
     assert status["cost_usd"] == pytest.approx(truth["cost_usd"])
     assert status["not_kept"] == len(rows) - len(kept)
+
+
+def test_workers_of_dask_decide_together(cli: Cli, postgresql: Postgresql) -> None:
+    """Whichever worker an image lands at, and whoever writes the rerolls: each row ends with what was asked for."""
+    ledger = f"postgresql://postgres@127.0.0.1:{postgresql.port}/postgres"
+    backend = {"type": "sketch", "price_usd": 0.001, "concurrency": 4}
+    (cli.folder / "imagen.yaml").write_text(json.dumps({"ledger": ledger, "backends": {"sketch": backend}}))
+    cli.environ["PGPASSWORD"] = PASSWORD
+    out = str(cli.folder / "out")
+    done = cli.json("run", write_manifest(cli), "--out", out, "--runner", "dask", "--workers", "2")
+    rows = read_rows(cli.folder / "out")
+    assert sum(bool(row["kept"]) for row in rows) == 3 * ROWS
+    assert (done["short"], done["images"]) == (0, len(rows))
+    assert done["cost_usd"] == pytest.approx(len(rows) * 0.001)
