@@ -14,8 +14,8 @@ from pathlib import Path
 from benchmarks.contenders import bare_aiohttp, httpx_aiohttp, imagen
 from benchmarks.work import Work
 from tasks.backends.base import Backend
+from tasks.core.configuration.sections import OutputSettings
 from tasks.core.records import Job, Prediction
-from tasks.core.settings import OutputSettings
 from tasks.ledger.open_jobs import find_open_jobs
 from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest

@@ -15,7 +15,7 @@ from typing import Any
 
 from tasks.backends.conformance.subject import build_job
 from tasks.backends.sketch.art import draw
-from tasks.core.settings import OutputSettings, Verify
+from tasks.core.configuration.sections import OutputSettings, Verify
 from tasks.store.embedding.notes import build_notes
 from tasks.store.images import store_image
 from tasks.store.output import parse_output

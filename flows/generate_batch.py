@@ -16,9 +16,9 @@ from prefect.runtime import deployment as this_deployment
 from prefect.runtime import flow_run as this_run
 from pydantic import ValidationError
 
+from tasks.core.configuration.yaml_file import explain_setting
 from tasks.core.paths import has_ledger
 from tasks.core.text import format_command
-from tasks.core.yaml_file import explain_setting
 from tasks.generate.signals import handle_signals
 from tasks.metadata.write import refresh_metadata
 from tasks.orchestration.artifacts import write_report_artifacts

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ManifestError
 from tasks.core.records import Problem, Prompt
-from tasks.core.settings import Settings
 from tasks.manifest import Findings, ReadOptions, open_manifest, read_prompts
 from tasks.manifest.columns import ColumnSorter, RawRow
 from tasks.manifest.row_model import ManifestRow

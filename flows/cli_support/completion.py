@@ -33,9 +33,9 @@ def complete_batches(incomplete: str) -> list[str]:
 
 def complete_backends(incomplete: str) -> list[str]:
     """Configured backends; after a comma, the next one of a list."""
+    from tasks.core.configuration.settings import load_settings
     from tasks.core.errors import ImagenError
     from tasks.core.paths import locate_config
-    from tasks.core.settings import load_settings
 
     with suppress(ImagenError):
         return _complete_list(load_settings(locate_config(None)).backends, incomplete)

@@ -14,7 +14,7 @@ from tasks.core.errors import InputError
 from tasks.core.paths import expand_home, get_default_out, has_ledger
 
 if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
-    from tasks.core.settings import Settings
+    from tasks.core.configuration.settings import Settings
     from tasks.manifest import Manifest
     from tasks.manifest.reading import ReadOptions
 

@@ -37,9 +37,9 @@ def command(
     Example: imagen backends --check replicate
     """
     from tasks.backends.listings import format_backends, format_services, list_backends, list_services
+    from tasks.core.configuration.settings import load_settings
     from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
-    from tasks.core.settings import load_settings
 
     if check is not None:
         _check(check, locate_config(config), agreed=yes, json=json)

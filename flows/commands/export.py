@@ -13,7 +13,7 @@ from flows.cli_support.values import expand_path, in_range
 from tasks.metadata.exports.targets import ExportFormat
 
 if TYPE_CHECKING:
-    from tasks.core.settings import SigningSettings
+    from tasks.core.configuration.sections import SigningSettings
     from tasks.metadata.exports.conversion import Conversion
     from tasks.metadata.exports.selection import Selection
 
@@ -176,8 +176,8 @@ def _build_conversion(given: Given) -> Conversion:
 
 def _load_signing() -> SigningSettings:
     """The certificate of the user's own configuration, tried on a pixel."""
+    from tasks.core.configuration.settings import load_settings
     from tasks.core.paths import locate_config
-    from tasks.core.settings import load_settings
     from tasks.store.signing import check_signing
 
     signing = load_settings(locate_config(None)).output.c2pa

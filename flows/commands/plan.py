@@ -49,10 +49,10 @@ def command(given: PlanSwitches) -> None:
     from datetime import UTC, datetime
 
     from flows.cli_support.values import choose_out, read_switches
+    from tasks.core.configuration.settings import load_settings
     from tasks.core.gates import Gates, build_option_layer
     from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
-    from tasks.core.settings import load_settings
     from tasks.core.text import format_command
     from tasks.core.values import parse_backend_option
     from tasks.manifest import open_manifest

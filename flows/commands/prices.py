@@ -38,9 +38,9 @@ def command(given: PriceSwitches) -> None:
 
     from flows.cli_support.values import read_switches
     from tasks.backends.price_list import format_prices, list_prices
+    from tasks.core.configuration.settings import load_settings
     from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
-    from tasks.core.settings import load_settings
     from tasks.core.values import parse_backend_option
     from tasks.manifest import open_manifest
     from tasks.plan.planner import PlanOptions

@@ -70,8 +70,8 @@ def command(given: ResumeOptions) -> None:
     Example: imagen resume runs/foxes --retry-failed
     """
     from flows.cli_support.run_flow import execute, find_flow_run_output
+    from tasks.core.configuration.trust import TRUST_VARIABLE
     from tasks.core.errors import InputError
-    from tasks.core.trust import TRUST_VARIABLE
     from tasks.runs.request import RunRequest
 
     if given.trust_ledger:

@@ -43,10 +43,10 @@ def command(
     import sys
     from os import environ
 
+    from tasks.core.configuration.settings import load_settings
     from tasks.core.errors import Interrupted
     from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
-    from tasks.core.settings import load_settings
     from tasks.report.gallery.report import show_progress
     from tasks.runs.score import score_and_push
     from tasks.scores import parse_names

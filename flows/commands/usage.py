@@ -76,9 +76,9 @@ def command(
     import asyncio
     from datetime import UTC, datetime
 
+    from tasks.core.configuration.settings import load_settings
     from tasks.core.errors import InputError
     from tasks.core.paths import locate_config
-    from tasks.core.settings import load_settings
     from tasks.usage.query import parse_query
     from tasks.usage.report import Form, render_groups, render_rows
 
@@ -138,8 +138,8 @@ def migrate(
     """
     import asyncio
 
+    from tasks.core.configuration.settings import load_settings
     from tasks.core.paths import locate_config
-    from tasks.core.settings import load_settings
     from tasks.usage.migrate import apply_migrations, choose_database, read_migrations
 
     if print_only:

@@ -14,7 +14,7 @@ from tasks.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from tasks.backends.base import Backend
-    from tasks.core.settings import Settings
+    from tasks.core.configuration.settings import Settings
 
 ENTRY_POINT_GROUP = "imagen.backends"
 

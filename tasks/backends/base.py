@@ -15,10 +15,10 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tasks.core.addresses import find_cleartext_problem
+from tasks.core.configuration.sections import BackendSettings, OutputSettings, UnitPrices
+from tasks.core.configuration.yaml_file import explain_setting
 from tasks.core.errors import ConfigError, Rejected
 from tasks.core.records import Job, Prediction
-from tasks.core.settings import BackendSettings, OutputSettings, UnitPrices
-from tasks.core.yaml_file import explain_setting
 from tasks.store.references import get_references
 
 Options = TypeVar("Options", bound=BaseModel)

@@ -7,9 +7,9 @@ from typing import Any
 
 from tasks.backends import build_backend
 from tasks.backends.client.options import read_secret
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError
 from tasks.core.presets import list_presets, load_preset
-from tasks.core.settings import Settings
 from tasks.core.text import align_columns
 
 OK = "ok"

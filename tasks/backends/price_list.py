@@ -7,7 +7,8 @@ from datetime import date
 from typing import Any
 
 from tasks.backends.prices import OLD_DAYS, Price, list_all_prices
-from tasks.core.settings import Settings, UnitPrices
+from tasks.core.configuration.sections import UnitPrices
+from tasks.core.configuration.settings import Settings
 from tasks.core.text import align_columns
 
 HEADER = ("model", "price", "as_of", "age_days", "source")

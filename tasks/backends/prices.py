@@ -19,9 +19,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from tasks.core.configuration.sections import UnitPrices
 from tasks.core.money import to_micros
 from tasks.core.presets import list_presets, load_preset
-from tasks.core.settings import UnitPrices
 from tasks.core.values import parse_number
 
 FILE = Path(__file__).with_name("prices.yaml")

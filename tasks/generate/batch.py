@@ -19,9 +19,9 @@ from tasks.backends import build_backend
 from tasks.backends.base import Allowance, Backend, keeps_list
 from tasks.backends.client.rate_limiter import CreateLimiter, RateLimiter
 from tasks.core.clock import Clock
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import BatchStopped
 from tasks.core.records import Job
-from tasks.core.settings import Settings
 from tasks.generate.accounts.caps import AccountCaps, open_caps
 from tasks.generate.accounts.pace import AccountRateLimiter, AccountUse, build_account_limiter
 from tasks.generate.budget import Budget, BudgetCap

@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.backends import build_backend
 from tasks.backends.base import Backend
 from tasks.backends.prices import dump_list_prices, parse_list_prices
+from tasks.core.configuration.sections import UnitPrices
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import InputError
-from tasks.core.settings import Settings, UnitPrices
 from tasks.ledger.runs import RunRecord, list_runs, parse_settings
 
 NO_LIST = "{}"

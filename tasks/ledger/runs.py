@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import InputError
-from tasks.core.settings import Settings
 from tasks.ledger.database.schema import batch_identity, jobs, runs
 from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.core.configuration.yaml_file import locate_setting
 from tasks.core.errors import InputError
 from tasks.core.text import format_count
-from tasks.core.yaml_file import locate_setting
 from tasks.manifest.names import NAMES, find_alias, fold_name
 
 CARRY, IGNORE, OPTION = "carry", "ignore", "option"

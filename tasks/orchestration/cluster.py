@@ -23,8 +23,8 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
 
 from tasks.core.atomic_files import remove_leftovers
+from tasks.core.configuration.sections import RunnerSettings
 from tasks.core.errors import BatchStopped
-from tasks.core.settings import RunnerSettings
 from tasks.generate.batch import Batch
 from tasks.generate.workers import dask_preload as dask_worker
 from tasks.generate.workers.heartbeat import Heartbeat, follow_workers

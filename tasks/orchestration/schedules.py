@@ -10,9 +10,9 @@ from prefect.client.schemas.schedules import CronSchedule
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tasks.core.caps.periods import TimeZone
+from tasks.core.configuration.yaml_file import explain_setting, read_yaml
 from tasks.core.errors import ConfigError, ImagenError
 from tasks.core.paths import expand_home, get_default_out, locate_config, make_whole
-from tasks.core.yaml_file import explain_setting, read_yaml
 from tasks.runs.checks import check_request
 from tasks.runs.request import DATE, RunRequest
 from tasks.store.output.bucket_url import parse_bucket_url

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.caps.cap import Payer
+from tasks.core.configuration.settings import Settings
 from tasks.core.money import format_usd, to_usd
-from tasks.core.settings import Settings
 from tasks.core.text import format_count
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import Any
 
 from tasks.backends import require_ready
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ManifestError
 from tasks.core.gates import Gates, dump_layer, merge_gates
 from tasks.core.records import PlannedJob, Problem
-from tasks.core.settings import Settings
 from tasks.core.text import format_count
 from tasks.manifest import Findings, Manifest, read_prompts
 from tasks.plan.cap_room import Share, Shares

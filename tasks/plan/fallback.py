@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tasks.core.configuration.settings import Settings
 from tasks.core.records import Job
-from tasks.core.settings import Settings
 
 
 def move_to_backend(job: Job, name: str, settings: Settings) -> Job:

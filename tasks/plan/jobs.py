@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.identity import SEEDS, derive_seed, normalize_prompt
 from tasks.core.records import Job, Prompt, ReferenceImage
-from tasks.core.settings import BackendSettings, Settings
 
 
 def build_content(

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from tasks.backends import build_backend
 from tasks.backends.base import Backend, supported_inputs
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError, ManifestError
 from tasks.core.identity import compute_job_id, hash_row
 from tasks.core.records import Job, PlannedJob, Problem, Prompt, ReferenceImage
-from tasks.core.settings import Settings
 from tasks.manifest import Manifest, read_prompts
 from tasks.manifest.source import get_base_folder
 from tasks.plan.fallback import move_to_backend

@@ -12,12 +12,12 @@ from typing import Any
 
 from tasks.backends.prices import warn_of_old_prices
 from tasks.core.clock import Clock
+from tasks.core.configuration.settings import Settings
 from tasks.core.gates import dump_layer, merge_gates
 from tasks.core.money import format_usd, to_cap_micros, to_usd
 from tasks.core.paths import has_ledger
 from tasks.core.records import ENDED_STATES, JobState
 from tasks.core.safe_text import escape_control_characters
-from tasks.core.settings import Settings
 from tasks.core.text import format_count
 from tasks.manifest import Manifest
 from tasks.manifest.reading import describe_columns

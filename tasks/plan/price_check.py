@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from tasks.backends.prices import OLD_DAYS
-from tasks.core.settings import Settings
+from tasks.core.configuration.settings import Settings
 from tasks.core.text import align_columns, format_count
 from tasks.manifest import Manifest
 from tasks.plan.check import check_manifest

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.backends import build_backend, require_ready
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import BatchStopped, ConfigError, InputError
-from tasks.core.settings import Settings
 from tasks.store.output import Output
 from tasks.store.output.folder import OutputFolder
 

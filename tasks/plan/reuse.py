@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from tasks.core.configuration.settings import Settings
 from tasks.core.money import format_usd
 from tasks.core.records import PlannedJob
-from tasks.core.settings import Settings
 from tasks.core.text import format_count
 from tasks.manifest import Manifest
 from tasks.plan.cap_room import Share

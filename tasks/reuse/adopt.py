@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from tasks.core.atomic_files import link_atomically
+from tasks.core.configuration.sections import Verify
 from tasks.core.errors import BadImage, UnreadableFile
 from tasks.core.records import Job, StoredImage
-from tasks.core.settings import Verify
 from tasks.store.disk import stop_when_full
 from tasks.store.embedding.embed import find_provenance
 from tasks.store.encode import EXTENSIONS

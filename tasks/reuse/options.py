@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.core.configuration.settings import Settings
 from tasks.core.paths import make_whole
-from tasks.core.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
+from tasks.core.configuration.sections import Verify
 from tasks.core.errors import UnreadableFile
 from tasks.core.records import JobState
-from tasks.core.settings import Verify
 from tasks.core.text import format_count
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import fetch_rows

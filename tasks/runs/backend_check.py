@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks.backends import build_backend, require_ready
+from tasks.core.configuration.settings import load_settings
 from tasks.core.errors import ConfigError
 from tasks.core.money import format_micros
 from tasks.core.paths import RUNS_FOLDER
-from tasks.core.settings import load_settings
 from tasks.runs.checks import check_request
 from tasks.runs.request import RunRequest
 from tasks.runs.trial import build_trial

@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.core.configuration.sections import RunnerSettings
+from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import ConfigError
 from tasks.core.gates import Gates
 from tasks.core.installation import install_command
-from tasks.core.settings import RunnerSettings, Settings, load_settings
 from tasks.ledger.database.connect import reach_ledger
 from tasks.ledger.database.location import LedgerPlace, SqliteFile, require_ledger
 from tasks.ledger.runs import has_plan

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings, load_settings
+from tasks.core.configuration.trusted_settings import remember_settings, require_trusted_settings
 from tasks.core.errors import ConfigError
 from tasks.core.gates import dump_layer, merge_gates
 from tasks.core.money import to_cap_micros
-from tasks.core.settings import BackendSettings, Settings, load_settings
-from tasks.core.trusted_settings import remember_settings, require_trusted_settings
 from tasks.ledger.database.location import LedgerPlace, locate_ledger
 from tasks.ledger.runs import RunRecord, parse_settings
 from tasks.reuse.options import build_reuse_options

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ImagenError, InputError
 from tasks.core.paths import get_default_out, has_ledger
-from tasks.core.settings import Settings
 from tasks.core.text import format_count
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.jobs import count_paid_jobs, has_any_job

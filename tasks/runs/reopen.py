@@ -8,9 +8,9 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.backends import require_ready
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.records import IN_FLIGHT_STATES, EndedFilter, JobState
-from tasks.core.settings import Settings
 from tasks.core.text import format_command
 from tasks.generate.kept_answers import reread_answers
 from tasks.ledger.changes import ROUTE_UPDATE, build_route

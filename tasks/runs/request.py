@@ -14,12 +14,12 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tasks.core.caps.periods import TimeZone
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import InputError
 from tasks.core.gates import MOST_EXPRESSION_CHARS, build_option_layer
 from tasks.core.money import MOST_USD
 from tasks.core.paths import expand_home
 from tasks.core.records import NO_IMAGE_STATES, EndedFilter, JobState, RunnerKind
-from tasks.core.settings import Settings
 from tasks.core.values import MOST_BEST, MOST_REROLLS, parse_backend_option
 from tasks.manifest.reading import ReadOptions, build_read_options
 from tasks.plan.planner import PlanOptions

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.backends.prices import dump_list_prices
 from tasks.core.atomic_files import remove_leftovers
 from tasks.core.clock import Clock
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ImagenError
-from tasks.core.settings import Settings
 from tasks.generate.batch import Batch, open_batch
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.leases import list_living_leases, revoke

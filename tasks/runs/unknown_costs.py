@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.backends import build_backend
 from tasks.backends.base import Backend
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError
-from tasks.core.settings import Settings
 from tasks.ledger.unpriced import UnpricedAttempt, read_unpriced_pages, write_reservations
 from tasks.plan.fallback import move_to_backend
 

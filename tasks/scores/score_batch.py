@@ -17,10 +17,10 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import BatchStopped
 from tasks.core.money import to_cap_micros
 from tasks.core.records import JobState
-from tasks.core.settings import Settings
 from tasks.generate.batch import open_batch
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import require_ledger

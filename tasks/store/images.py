@@ -18,9 +18,9 @@ from io import BytesIO
 from PIL import AvifImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from slugify import slugify
 
+from tasks.core.configuration.sections import SigningSettings, Verify
 from tasks.core.errors import BadImage
 from tasks.core.records import Job, StoredImage
-from tasks.core.settings import SigningSettings, Verify
 from tasks.store.chunks import build_bad_image, detect_format
 from tasks.store.decoding import budget
 from tasks.store.embedding.embed import embed, find_provenance

@@ -14,9 +14,9 @@ from typing import Any
 
 from PIL import Image
 
+from tasks.core.configuration.sections import SigningSettings
 from tasks.core.errors import BatchStopped, ConfigError
 from tasks.core.installation import get_version, install_command
-from tasks.core.settings import SigningSettings
 from tasks.store.embedding.embed import is_signed
 from tasks.store.embedding.xmp import GENERATED
 from tasks.store.encode import encode

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks.core.clock import Clock
+from tasks.core.configuration.settings import Settings
 from tasks.core.money import format_usd
-from tasks.core.settings import Settings
 from tasks.core.text import align_columns
 from tasks.ledger.accounts.caps.place import open_counting_place
 from tasks.ledger.accounts.caps.reading import read_caps

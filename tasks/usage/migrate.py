@@ -7,8 +7,8 @@ from importlib.resources import files
 
 from sqlalchemy import select, text
 
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.errors import UsageRefused
-from tasks.core.settings import UsageSettings
 from tasks.usage.sinks.postgres import Database
 from tasks.usage.sinks.refusals import read_variable
 from tasks.usage.sinks.sql import imagen_usage

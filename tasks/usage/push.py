@@ -16,12 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying
 
 from tasks.core.clock import Clock
+from tasks.core.configuration.sections import UsageSettings
+from tasks.core.configuration.settings import Settings, load_settings
+from tasks.core.configuration.trusted_settings import require_trusted_settings
 from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped, InputError, UsageError, UsageRefused
 from tasks.core.retry import retry_usage
-from tasks.core.settings import Settings, UsageSettings, load_settings
 from tasks.core.text import format_command
-from tasks.core.trusted_settings import require_trusted_settings
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import find_ledger
 from tasks.ledger.runs import get_batch_identity, get_last_run, parse_settings

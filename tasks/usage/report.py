@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from tasks.core.clock import to_instant
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.money import format_cell, to_usd
 from tasks.core.retry import retry_usage
 from tasks.core.safe_text import dump_json
-from tasks.core.settings import UsageSettings
 from tasks.core.text import align_columns
 from tasks.usage.groups import UsageGroup, sum_groups
 from tasks.usage.query import DATED_KEYS, UsageQuery, describe_time_zone

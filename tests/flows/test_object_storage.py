@@ -21,7 +21,7 @@ from fsspec.implementations.arrow import ArrowFSWrapper
 from PIL import Image
 from pyarrow.fs import S3FileSystem
 
-from tasks.core.settings import load_settings
+from tasks.core.configuration.settings import load_settings
 from tasks.store.output import parse_output
 from tests.flows.conftest import Cli, interrupt
 from tests.flows.test_killed import SOME_DONE, wait_until

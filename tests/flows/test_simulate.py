@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tasks.backends.replicate_simulator.faults import FAULTS
-from tasks.core.settings import load_settings
+from tasks.core.configuration.settings import load_settings
 from tests.flows.conftest import Cli, interrupt
 from tests.support.waiting import PATIENCE_S
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from flows.push_usage import push_usage
-from tasks.core.settings import UsageSettings
+from tasks.core.configuration.sections import UsageSettings
 from tests.flows.conftest import Cli
 from tests.support.services.supabase import Supabase, UsageDatabase
 from tests.tasks.usage.ledgers import keep, make_row, write_batch

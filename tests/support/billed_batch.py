@@ -19,9 +19,9 @@ from pathlib import Path
 
 from tasks.backends.base import Allowance, Estimate, find_taken
 from tasks.core.clock import Clock
+from tasks.core.configuration.settings import load_settings
 from tasks.core.errors import Ambiguous, JobError, NotCreated, Throttled, Transient
 from tasks.core.records import Job, Prediction
-from tasks.core.settings import load_settings
 from tasks.generate.batch import open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger

@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.identity import compute_job_id, derive_seed
 from tasks.core.records import Job, PlannedJob
-from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import Batch, open_batch
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.jobs import write_plan

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from tasks.backends.replicate_simulator.truth import Truth
 from tasks.core.clock import Clock
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.money import MICROS_PER_USD
-from tasks.core.settings import UsageSettings
 from tasks.generate.batch import Batch
 from tasks.ledger.queries import count_jobs
 from tasks.metadata.write import write_metadata

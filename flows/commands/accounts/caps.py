@@ -14,9 +14,9 @@ def command(json: options.Json = False, config: options.Config = None, verbose: 
     """
     import asyncio
 
+    from tasks.core.configuration.settings import load_settings
     from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
-    from tasks.core.settings import load_settings
     from tasks.usage.caps import format_caps, list_caps
 
     record = asyncio.run(list_caps(load_settings(locate_config(config))))

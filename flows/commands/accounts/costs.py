@@ -47,10 +47,10 @@ def command(
     import os
     from datetime import UTC, datetime
 
+    from tasks.core.configuration.settings import load_settings
     from tasks.core.errors import InputError
     from tasks.core.paths import RUNS_FOLDER, locate_config
     from tasks.core.safe_text import dump_json, escape_lines
-    from tasks.core.settings import load_settings
     from tasks.orchestration.server.planned_days import find_planned_days
     from tasks.usage.costs.build import build_report
     from tasks.usage.costs.page import write_page

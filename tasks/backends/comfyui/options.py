@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from tasks.backends.client.options import Address
-from tasks.core.settings import VariableName
+from tasks.core.configuration.sections import VariableName
 
 DEFAULT_SERVER = "http://127.0.0.1:8188"
 PREFIX = "filename_prefix"

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 from tasks.backends.base import Backend, BackendContext
+from tasks.core.configuration.sections import BackendSettings, OutputSettings
 from tasks.core.identity import compute_job_id, derive_seed
 from tasks.core.records import Job
-from tasks.core.settings import BackendSettings, OutputSettings
 
 NAME = "subject"
 

@@ -18,10 +18,10 @@ from tasks.backends.diffusers_local.pipelines import find_problems, read_signatu
 from tasks.backends.diffusers_local.quantizing import UNQUANTIZED
 from tasks.backends.diffusers_local.sharing import acquire_worker, release_worker
 from tasks.backends.diffusers_local.worker import PipelineWorker
+from tasks.core.configuration.yaml_file import explain_setting
 from tasks.core.errors import ConfigError, JobError, Refused
 from tasks.core.money import to_micros
 from tasks.core.records import Job, Prediction
-from tasks.core.yaml_file import explain_setting
 from tasks.store.references import get_references, read_reference
 
 S_PER_HOUR = 3_600.0

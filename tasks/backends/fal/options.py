@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tasks.backends.client.options import Address
-from tasks.core.settings import VariableName
+from tasks.core.configuration.sections import VariableName
 
 QUEUE_BASE = "https://queue.fal.run"
 DELIVERY_HOSTS = ("fal.media", "*.fal.media")

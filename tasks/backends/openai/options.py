@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tasks.backends.client.options import Address
-from tasks.core.settings import VariableName
+from tasks.core.configuration.sections import VariableName
 
 API_BASE = "https://api.openai.com/v1"
 SIZE = r"^(auto|\d+x\d+)$"

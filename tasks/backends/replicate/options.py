@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tasks.backends.client.options import Address
-from tasks.core.settings import VariableName
+from tasks.core.configuration.sections import VariableName
 
 API_BASE = "https://api.replicate.com"
 CREATES_PER_MIN = 600.0

@@ -16,11 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.caps.cap import CapSettings, Payer
 from tasks.core.clock import Clock, to_instant
+from tasks.core.configuration.settings import Settings
 from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped
 from tasks.core.money import format_micros
 from tasks.core.records import Job
-from tasks.core.settings import Settings
 from tasks.generate.budget import BudgetCap, Reservation
 from tasks.ledger.accounts.caps.charges import Charge, Charger, Key, Refusal, Settlement, TakenOver
 from tasks.ledger.accounts.caps.counter import Counter

@@ -14,9 +14,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tasks.core.clock import repeat_every
+from tasks.core.configuration.sections import StopSettings
 from tasks.core.errors import BatchStopped
 from tasks.core.records import IN_FLIGHT_STATES
-from tasks.core.settings import StopSettings
 from tasks.generate.limits import check_failures
 from tasks.generate.stop import INTERRUPTED, StopSignal, stop_on_error
 from tasks.generate.tally import Tally

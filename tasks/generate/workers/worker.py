@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
-from tasks.core.settings import Settings
+from tasks.core.configuration.settings import Settings
 from tasks.generate.accounts.caps import open_caps
 from tasks.generate.accounts.pace import build_account_limiter
 from tasks.generate.batch import Batch, find_cause

@@ -13,8 +13,8 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.core import trust
 from tasks.core.atomic_files import write_atomically
+from tasks.core.configuration import trust
 from tasks.core.database import check_database_url, hide_password, parse_database, parse_database_url
 from tasks.core.errors import ConfigError, InputError, OutputError
 from tasks.core.paths import LEDGER_NAME, LOCK_NAME, POINTER_NAME, get_ledger_path, has_ledger, require_folder

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from tasks.core.yaml_file import MISFITS, count_nodes
+from tasks.core.configuration.yaml_file import MISFITS, count_nodes
 
 MOST_NODES = 100_000
 """In one row, aliases followed: no row is that large, an alias bomb is."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tasks.core.configuration.sections import SigningSettings
 from tasks.core.errors import InputError
-from tasks.core.settings import SigningSettings
 
 WrittenFormat = Literal["png", "jpeg", "webp"]
 MOST_SIZES = 10

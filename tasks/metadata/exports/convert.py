@@ -8,8 +8,8 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
+from tasks.core.configuration.sections import SigningSettings
 from tasks.core.errors import BadImage, OutputError, Rejected
-from tasks.core.settings import SigningSettings
 from tasks.metadata.exports.conversion import Conversion
 from tasks.metadata.exports.images import ExportedImage
 from tasks.store.embedding.embed import embed, find_provenance, find_source_type, is_signed, read

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.core.configuration.sections import OutputSettings
 from tasks.core.records import Job
-from tasks.core.settings import OutputSettings
 from tasks.store.embedding.xmp import EDITED, GENERATED
 
 

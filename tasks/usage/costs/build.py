@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.errors import ImagenError
 from tasks.core.safe_text import error_text
-from tasks.core.settings import UsageSettings
 from tasks.usage.costs.batches import read_batches
 from tasks.usage.costs.figures import read_figures
 from tasks.usage.costs.forecast import PlannedDays, build_forecast

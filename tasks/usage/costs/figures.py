@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.records import JobState
-from tasks.core.settings import UsageSettings
 from tasks.usage.costs.months import Months
 from tasks.usage.groups import UsageGroup, sum_groups
 from tasks.usage.query import UsageQuery

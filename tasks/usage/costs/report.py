@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.money import to_usd
-from tasks.core.settings import UsageSettings
 from tasks.usage.costs.batches import Failure, LocalBatches, list_failures
 from tasks.usage.costs.figures import SHOWN_BY, Amount, Figures, get
 from tasks.usage.costs.forecast import Forecast

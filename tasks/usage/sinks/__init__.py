@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from tenacity import AsyncRetrying
 
-from tasks.core.settings import UsageSettings
+from tasks.core.configuration.sections import UsageSettings
 from tasks.usage.sinks.base import UsageSink
 
 

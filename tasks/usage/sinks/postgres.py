@@ -11,9 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tenacity import AsyncRetrying
 
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.database import is_away_code, parse_database_url
 from tasks.core.errors import UsageAway, UsageError, UsageRefused
-from tasks.core.settings import UsageSettings
 from tasks.usage.sinks.refusals import Place, find_reason, read_variable
 from tasks.usage.sinks.sql import SqlSink
 

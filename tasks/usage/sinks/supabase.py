@@ -11,8 +11,8 @@ from tenacity import AsyncRetrying
 
 from tasks.backends.client.transport import Transport
 from tasks.core.addresses import find_cleartext_problem
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.errors import BatchStopped, UsageAway, UsageRefused
-from tasks.core.settings import UsageSettings
 from tasks.usage.groups import UsageGroup, add_up
 from tasks.usage.query import UsageQuery
 from tasks.usage.rows import UsageRow, parse_row

@@ -10,8 +10,9 @@ from typing import Any
 from tasks.backends import build_backend
 from tasks.backends.base import Backend
 from tasks.core.clock import Clock
+from tasks.core.configuration.sections import BackendSettings, StopSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.records import Counts, Job
-from tasks.core.settings import BackendSettings, Settings, StopSettings
 from tasks.generate.batch import Batch, open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from tasks.backends import EMBEDDED_TYPES, build_backend
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import Refused
-from tasks.core.settings import Settings
 from tests.support.fakes.backends import make_instance_job, open_backend
 from tests.support.fakes.comfyui import WORKFLOW
 from tests.support.raw_server import http, raw_server

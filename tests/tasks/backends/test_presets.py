@@ -15,10 +15,10 @@ from tasks.backends import build_backend
 from tasks.backends.http_api.backend import HttpBackend
 from tasks.backends.listings import list_services
 from tasks.backends.prices import find_price
+from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.presets import list_presets, load_preset
 from tasks.core.presets.blocks import add_block
-from tasks.core.settings import Settings, load_settings
 from tests.support.fakes.backends import make_instance_job, open_backend
 from tests.support.fakes.named_service import NamedService, build_instance, find_hosts, list_variables
 from tests.support.fakes.service_shapes import SHAPES

@@ -8,7 +8,8 @@ import pytest
 
 from tasks.backends.price_list import format_prices, list_prices
 from tasks.backends.prices import OLD_DAYS, Used, find_price, list_all_prices, parse_seconds, warn_of_old_prices
-from tasks.core.settings import Settings, UnitPrices
+from tasks.core.configuration.sections import UnitPrices
+from tasks.core.configuration.settings import Settings
 
 READ_ON = date(2026, 10, 7)
 

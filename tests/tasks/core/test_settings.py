@@ -14,9 +14,9 @@ from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.replicate.options import ReplicateOptions
 from tasks.backends.sketch.backend import SketchOptions
+from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import ConfigError
 from tasks.core.paths import find_config
-from tasks.core.settings import Settings, load_settings
 from tasks.core.starter import find_shipped
 
 BAD_CONFIGS = {

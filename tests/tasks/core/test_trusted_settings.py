@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tasks.core import trust
+from tasks.core.configuration import trust
+from tasks.core.configuration.settings import Settings
+from tasks.core.configuration.trusted_settings import find_strange_settings, remember_settings, require_trusted_settings
 from tasks.core.errors import ConfigError
-from tasks.core.settings import Settings
-from tasks.core.trusted_settings import find_strange_settings, remember_settings, require_trusted_settings
 
 EVIL = "https://evil.example"
 

@@ -26,10 +26,10 @@ from hypothesis import strategies as st
 from tasks.backends.replicate_simulator.server import run_simulator
 from tasks.backends.replicate_simulator.settings import Settings as Simulated
 from tasks.core.clock import Clock
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.errors import BatchStopped
 from tasks.core.presets import list_presets
 from tasks.core.records import JobState
-from tasks.core.settings import UsageSettings
 from tasks.generate.jobs import generate_range
 from tasks.metadata.exports.export import export_batch
 from tasks.metadata.exports.targets import ExportFormat

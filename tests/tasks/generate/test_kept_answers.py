@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.errors import JobError, UnreadableAnswer
 from tasks.core.records import Job, Prediction
-from tasks.core.settings import UsageSettings
 from tasks.generate.jobs import generate_range
 from tasks.generate.kept_answers import reread_answers
 from tasks.ledger.queries import count_jobs

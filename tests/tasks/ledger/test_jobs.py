@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import InputError, JobError
 from tasks.core.records import EndedFilter, Job, JobState, Prediction, StoredImage
-from tasks.core.settings import BackendSettings, Settings
 from tasks.ledger import queries
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs

@@ -14,9 +14,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core import retry
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import BatchLocked, BatchStopped
 from tasks.core.records import JobState
-from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import Batch, open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.changes import Change, apply_changes

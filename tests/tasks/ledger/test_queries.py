@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.errors import JobError
 from tasks.core.records import JobState, Prediction
-from tasks.core.settings import UsageSettings
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.journal import Journal
 from tasks.ledger.queries import (

@@ -9,7 +9,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tasks.core.settings import BackendSettings, Settings
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings
 from tasks.generate.batch import open_batch
 from tasks.generate.workers.claims import ClaimRange, Claims
 from tasks.ledger.database import postgresql

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from tasks.core.configuration.settings import load_settings
 from tasks.core.errors import InputError
 from tasks.core.records import Problem, Prompt
-from tasks.core.settings import load_settings
 from tasks.manifest import Findings
 from tasks.manifest.header import MOST_COLUMNS
 from tasks.manifest.names import guess_column

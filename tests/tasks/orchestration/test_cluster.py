@@ -11,7 +11,7 @@ from ipaddress import ip_address
 import psutil
 import pytest
 
-from tasks.core.settings import RunnerSettings
+from tasks.core.configuration.sections import RunnerSettings
 from tasks.orchestration.cluster import start_cluster
 
 pytestmark = pytest.mark.soak

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tasks.backends.client.rate_limiter import RateLimiter
+from tasks.core.configuration.settings import Settings
 from tasks.core.display import SilentDisplay
 from tasks.core.errors import BatchStopped
-from tasks.core.settings import Settings
 from tasks.generate.batch import Batch
 from tasks.orchestration.run_log import LoggedDisplay, RunWatch
 from tasks.runs.request import RunRequest

@@ -21,9 +21,9 @@ import yaml
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import ImagenError
 from tasks.core.safe_text import escape_lines
-from tasks.core.settings import Settings, load_settings
 from tasks.manifest import open_manifest
 from tasks.manifest.names import NAMES, SETTINGS
 from tasks.manifest.reading import build_read_options

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError, ManifestError
 from tasks.core.records import Job
-from tasks.core.settings import BackendSettings, Settings
 from tasks.manifest import open_manifest
 from tasks.plan.check import PlanReport, check_manifest
 from tasks.plan.planner import PlanOptions, plan_manifest

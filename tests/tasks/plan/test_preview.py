@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tasks.core.settings import BackendSettings, Settings
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings
 from tasks.manifest import open_manifest
 from tasks.plan.planner import PlanOptions, plan_manifest
 from tasks.plan.preview import format_preview, preview_plan

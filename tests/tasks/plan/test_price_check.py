@@ -3,7 +3,8 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-from tasks.core.settings import BackendSettings, Settings
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings
 from tasks.manifest import open_manifest
 from tasks.plan.planner import PlanOptions
 from tasks.plan.price_check import check_prices, format_price_check

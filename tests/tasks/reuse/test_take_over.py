@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.core.configuration.settings import load_settings
 from tasks.core.display import SilentDisplay, current_display
 from tasks.core.paths import get_state_folder
-from tasks.core.settings import load_settings
 from tasks.report.summary import Summary
 from tasks.runs.direct import run_directly
 from tasks.runs.request import RunRequest

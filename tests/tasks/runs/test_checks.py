@@ -7,8 +7,8 @@ from pathlib import Path
 import dask
 import pytest
 
+from tasks.core.configuration.sections import RunnerSettings
 from tasks.core.errors import BatchStopped, ConfigError
-from tasks.core.settings import RunnerSettings
 from tasks.ledger.database.location import PostgresqlSchema, SqliteFile
 from tasks.orchestration.cluster import LARGE_SHARD, choose_shard_size, start_cluster
 from tasks.orchestration.shard_window import MOST_TASK_RUNS

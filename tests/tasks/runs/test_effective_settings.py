@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.settings import Settings
+from tasks.core.configuration.settings import Settings
 from tasks.ledger.runs import RunRecord, RunStart
 from tasks.runs.effective_settings import choose_settings_and_budget
 from tasks.runs.request import RunRequest

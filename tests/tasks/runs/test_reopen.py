@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import Ambiguous, OutputGone, Refused, Rejected, Unfetched
 from tasks.core.records import Counts, EndedFilter, Job, JobState
-from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import Batch, open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.caps.cap import CapSettings
 from tasks.core.clock import Clock
+from tasks.core.configuration.settings import Settings
 from tasks.core.paths import get_ledger_path
-from tasks.core.settings import Settings
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import PostgresqlSchema, make_schema_name
 from tasks.ledger.database.schema import runs

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tasks.backends.prices import dump_list_prices
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError
 from tasks.core.records import Prediction
-from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger

@@ -13,9 +13,9 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.judge import JudgeSettings
-from tasks.core.settings import Settings
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.queries import count_jobs, sum_committed_micros
 from tasks.ledger.usage import FIRST_CALL, read_usage_pages

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tasks.core.configuration.sections import SigningSettings
 from tasks.core.errors import BatchStopped, ConfigError
-from tasks.core.settings import SigningSettings
 from tasks.store.embedding.embed import find_provenance, is_signed
 from tasks.store.embedding.xmp import EDITED, GENERATED
 from tasks.store.images import measure

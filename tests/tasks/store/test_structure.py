@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tasks.backends.sketch.art import draw
+from tasks.core.configuration.sections import Verify
 from tasks.core.errors import BadImage
-from tasks.core.settings import Verify
 from tasks.store.chunks import MAX_CHUNKS, detect_format
 from tasks.store.decoding import budget
 from tasks.store.images import SMALL_IMAGE_PIXELS, measure

@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import insert, update
 
 from tasks.core.clock import Clock
+from tasks.core.configuration.sections import UsageSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.identity import hash_prompt
 from tasks.core.records import JobState
 from tasks.core.retry import retry_usage
-from tasks.core.settings import Settings, UsageSettings
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import attempts, jobs
 from tasks.ledger.runs import RunStart, begin_run, end_run

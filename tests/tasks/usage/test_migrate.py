@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.errors import UsageRefused
-from tasks.core.settings import UsageSettings
 from tasks.usage.migrate import apply_migrations, choose_database, read_migrations
 from tasks.usage.sinks.postgres import Database
 from tests.support.services.postgresql import Postgresql, running_postgresql

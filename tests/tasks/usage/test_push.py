@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tasks.core.clock import Clock
+from tasks.core.configuration.sections import UsageSettings
+from tasks.core.configuration.trust import TRUST_VARIABLE
 from tasks.core.errors import InputError, JobError, UsageError
 from tasks.core.identity import hash_prompt
 from tasks.core.records import JobState
-from tasks.core.settings import UsageSettings
-from tasks.core.trust import TRUST_VARIABLE
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.journal import Journal
@@ -239,7 +239,7 @@ def test_first_runs_at_once_share_a_new_file(tmp_path: Path) -> None:
     """Processes that all find no file make one table, and each keeps its row."""
     code = (
         "import asyncio, sys; from pathlib import Path; from tests.tasks.usage.ledgers import keep, make_row; "
-        "from tasks.core.settings import UsageSettings; "
+        "from tasks.core.configuration.settings import UsageSettings; "
         "asyncio.run(keep([make_row(int(sys.argv[2]))], UsageSettings(path=sys.argv[1])))"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "new" / "usage.db")]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from tasks.core.settings import UsageSettings
+from tasks.core.configuration.sections import UsageSettings
 from tasks.usage.groups import UsageGroup, add_up
 from tasks.usage.query import UsageQuery
 from tasks.usage.report import Form, format_group_table, format_raw_table, read_groups, render_groups, render_rows

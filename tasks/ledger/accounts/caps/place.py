@@ -16,9 +16,9 @@ from pathlib import Path
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import BatchStopped, ConfigError, InputError
 from tasks.core.safe_text import error_text
-from tasks.core.settings import Settings
 from tasks.ledger.accounts.place import open_private_place, open_state_folder, prepare_tables
 from tasks.ledger.accounts.predictions import SCHEMA
 from tasks.ledger.database.location import PostgresqlSchema, remember_database, require_trusted_database

@@ -11,10 +11,10 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 
 from tasks.core.caps.cap import CapSettings
+from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.database import build_insert
 from tasks.core.display import current_display
 from tasks.core.errors import ConfigError
-from tasks.core.settings import Settings, load_settings
 from tasks.ledger.accounts.caps.schema import configurations
 from tasks.ledger.database.writer import LedgerWriter
 

@@ -17,8 +17,9 @@ from tasks.backends import build_backend
 from tasks.backends.base import Backend
 from tasks.backends.diffusers_local import model as model_files
 from tasks.backends.diffusers_local.model import ModelReference, parse_model
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError
-from tasks.core.settings import BackendSettings, Settings
 from tests.support.factories import make_job
 from tests.support.model_hub import COMMIT, GATED, NAME, UNKNOWN, model_hub
 

@@ -17,6 +17,7 @@ import pytest
 
 from tasks.backends import build_backend
 from tasks.backends.http_api.backend import HttpBackend
+from tasks.core.configuration.settings import load_settings
 from tasks.core.errors import (
     Ambiguous,
     BatchStopped,
@@ -27,7 +28,6 @@ from tasks.core.errors import (
     UnreadableAnswer,
 )
 from tasks.core.records import Job, Prediction, ReferenceImage
-from tasks.core.settings import load_settings
 from tests.support.fakes.backends import NAME, make_instance_job, open_backend
 from tests.support.raw_server import RawServer, http, raw_server
 from tests.support.scripted_backend import picture

@@ -10,8 +10,9 @@ import pytest
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate.backend import ReplicateBackend
 from tasks.backends.replicate.options import CREATES_PER_MIN
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.records import ReferenceImage
-from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import open_batch
 from tasks.ledger.database.connect import open_ledger
 from tasks.store.output.folder import OutputFolder

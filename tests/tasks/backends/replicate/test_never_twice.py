@@ -20,8 +20,9 @@ from tasks.backends.replicate_simulator.server import Simulator, run_simulator
 from tasks.backends.replicate_simulator.settings import Settings as Simulated
 from tasks.core import retry
 from tasks.core.clock import Clock, to_instant
+from tasks.core.configuration.sections import BackendSettings, StopSettings, UnitPrices
+from tasks.core.configuration.settings import Settings
 from tasks.core.records import Counts
-from tasks.core.settings import BackendSettings, Settings, StopSettings, UnitPrices
 from tasks.generate.batch import Batch, open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger

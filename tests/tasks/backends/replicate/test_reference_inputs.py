@@ -12,8 +12,9 @@ from tasks.backends.replicate.options import ReplicateOptions
 from tasks.backends.replicate.reference_inputs import MOST_DATA_BYTES, ReferenceInputs
 from tasks.backends.replicate_simulator.faults import build_rule
 from tasks.backends.replicate_simulator.server import run_simulator
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import Rejected
-from tasks.core.settings import BackendSettings, Settings
 from tasks.generate.batch import open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.database.connect import open_ledger

@@ -9,7 +9,7 @@ import pytest
 from tasks.backends.replicate_simulator.faults import build_rule
 from tasks.backends.replicate_simulator.outcomes import SEVERAL
 from tasks.backends.replicate_simulator.server import run_simulator
-from tasks.core.settings import UnitPrices
+from tasks.core.configuration.sections import UnitPrices
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
 from tests.tasks.backends.replicate.test_never_twice import EVERYTHING, MODEL, QUICK, batch_at

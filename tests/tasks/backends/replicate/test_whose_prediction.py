@@ -19,8 +19,9 @@ from tasks.backends.client import service_clock
 from tasks.backends.client.answers import get_date
 from tasks.backends.replicate_simulator.faults import build_rule
 from tasks.backends.replicate_simulator.server import Simulator, run_simulator
+from tasks.core.configuration.sections import BackendSettings, StopSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.records import Counts, Job
-from tasks.core.settings import BackendSettings, Settings, StopSettings
 from tasks.generate.batch import Batch, open_batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.accounts.predictions import Claim

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tasks.core.caps.cap import CapSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import BatchStopped, Transient
 from tasks.core.paths import get_state_folder
-from tasks.core.settings import Settings
 from tasks.generate.jobs import generate_range
 from tasks.ledger.accounts.caps import source
 from tasks.ledger.accounts.place import FILE_NAME

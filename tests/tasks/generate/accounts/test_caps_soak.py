@@ -18,7 +18,7 @@ import pytest
 
 from tasks.core.caps.cap import CapSettings
 from tasks.core.clock import Clock
-from tasks.core.settings import load_settings
+from tasks.core.configuration.settings import load_settings
 from tasks.usage.caps import list_caps
 from tests.support.billed_batch import DAY_US, MOST_MICROS, Part, read_bill
 from tests.support.scripted_batch import ledger

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from tasks.backends.base import Allowance
 from tasks.backends.replicate_simulator.rates import Bucket
 from tasks.core.clock import Clock
-from tasks.core.settings import Settings
+from tasks.core.configuration.settings import Settings
 from tasks.generate.accounts.pace import AccountRateLimiter, AccountUse, Membership
 from tasks.ledger.accounts.caps.place import open_counting_place
 from tasks.ledger.accounts.pace.schema import paces

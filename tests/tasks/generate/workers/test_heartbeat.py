@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.core.configuration.sections import StopSettings
 from tasks.core.errors import BatchStopped
-from tasks.core.settings import StopSettings
 from tasks.generate.stop import StopSignal
 from tasks.generate.tally import Tally
 from tasks.generate.workers import heartbeat

@@ -14,8 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
+from tasks.core.configuration.sections import BackendSettings, RunnerSettings, StopSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import JobError, LeaseLost
-from tasks.core.settings import BackendSettings, RunnerSettings, Settings, StopSettings
 from tasks.generate.stop import StopSignal
 from tasks.generate.tally import Tally
 from tasks.generate.workers import worker as shard

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tasks.core.configuration.settings import Settings, load_settings
+from tasks.core.configuration.trust import TRUST_VARIABLE
 from tasks.core.database import check_database_url, hide_password
 from tasks.core.errors import ConfigError, ImagenError, InputError
 from tasks.core.paths import LOCK_NAME
-from tasks.core.settings import Settings, load_settings
-from tasks.core.trust import TRUST_VARIABLE
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import (
     PostgresqlSchema,

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from sqlalchemy import RowMapping
 
+from tasks.core.configuration.sections import OutputSettings, SigningSettings
 from tasks.core.records import StoredImage
-from tasks.core.settings import OutputSettings, SigningSettings
 from tasks.metadata.exports.conversion import Conversion, WrittenFormat
 from tasks.metadata.exports.convert import convert_image
 from tasks.metadata.exports.images import ExportedImage

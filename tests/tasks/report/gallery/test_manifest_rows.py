@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tasks.core.configuration.sections import BackendSettings
+from tasks.core.configuration.settings import Settings
 from tasks.core.records import PlannedJob
-from tasks.core.settings import BackendSettings, Settings
 from tasks.ledger.database.schema import metadata
 from tasks.ledger.jobs import write_plan
 from tasks.ledger.queries import read_job_pages

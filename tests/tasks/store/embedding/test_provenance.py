@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
+from tasks.core.configuration.sections import OutputSettings
 from tasks.core.records import ReferenceImage
-from tasks.core.settings import OutputSettings
 from tasks.store.chunks import iterate_chunks
 from tasks.store.embedding.embed import embed, find_provenance, find_source_type
 from tasks.store.embedding.notes import Notes, build_notes

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.errors import ImagenError
-from tasks.core.settings import UsageSettings
 from tasks.usage.costs.build import build_report
 from tasks.usage.costs.forecast import PlannedDays
 from tasks.usage.costs.months import Months

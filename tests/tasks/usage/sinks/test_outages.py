@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.settings import UsageSettings
+from tasks.core.configuration.sections import UsageSettings
 from tests.support.services.supabase import Supabase, UsageDatabase
 from tests.support.waiting import PATIENCE_S
 from tests.tasks.usage.ledgers import push, write_batch

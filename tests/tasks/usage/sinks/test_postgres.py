@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tasks.core.clock import to_instant
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.errors import UsageAway, UsageRefused
-from tasks.core.settings import UsageSettings
 from tasks.usage.query import UsageQuery
 from tasks.usage.report import read_groups
 from tests.support.factories import START_US

@@ -12,9 +12,9 @@ import pytest
 from postgrest import AsyncPostgrestClient
 
 from tasks.core.clock import to_instant
+from tasks.core.configuration.sections import UsageSettings
 from tasks.core.errors import UsageAway, UsageRefused
 from tasks.core.retry import retry_usage
-from tasks.core.settings import UsageSettings
 from tasks.usage.query import UsageQuery
 from tasks.usage.report import read_groups
 from tasks.usage.sinks import open_sink

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.caps.cap import CapSettings, Payer
-from tasks.core.settings import Settings
+from tasks.core.configuration.settings import Settings
 from tasks.ledger.accounts.caps.charges import Charge, Charger, Settlement
 from tasks.ledger.accounts.caps.counter import Counter
 from tasks.ledger.accounts.caps.place import open_counting_place

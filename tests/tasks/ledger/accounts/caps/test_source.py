@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tasks.core.settings import Settings, load_settings
+from tasks.core.configuration.settings import Settings, load_settings
 from tasks.ledger.accounts.caps.source import CapsSource, open_source
 from tasks.ledger.accounts.place import build_sqlite_writer, prepare_tables
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.core.atomic_files import write_atomically
+from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import InputError
 from tasks.core.paths import get_state_folder, locate_config
-from tasks.core.settings import Settings, load_settings
 from tasks.core.values import is_yes
 
 TRUST_VARIABLE = "IMAGEN_TRUST_LEDGER"

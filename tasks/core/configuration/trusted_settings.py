@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from tasks.core import trust
+from tasks.core.configuration import trust
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError
 from tasks.core.identity import hash_text, to_canonical_json
 from tasks.core.safe_text import error_text
-from tasks.core.settings import Settings
 
 PLACE_KEYS = frozenset({"path", "cluster", "delivery_hosts", "rest_path", "model", "sink", "address", "host"})
 PLACE_ENDINGS = ("_env", "_url", "_base", "_path", "_dir", "_folder", "_hosts")

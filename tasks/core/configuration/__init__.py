@@ -1,0 +1,1 @@
+"""The typed configuration: its sections, its file, and how far a stranger's is trusted."""
