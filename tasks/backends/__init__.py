@@ -22,7 +22,7 @@ EMBEDDED_TYPES = {
     "comfyui": "tasks.backends.comfyui.backend:ComfyBackend",
     "diffusers": "tasks.backends.diffusers_local.backend:DiffusersBackend",
     "fal": "tasks.backends.fal.backend:FalBackend",
-    "http": "tasks.backends.http_api.batch_backend:open_backend",
+    "http": "tasks.backends.http_api.batches.backend:open_backend",
     "openai": "tasks.backends.openai.batch_backend:open_backend",
     "replicate": "tasks.backends.replicate.backend:ReplicateBackend",
     "sketch": "tasks.backends.sketch.backend:SketchBackend",

@@ -14,8 +14,7 @@ from textwrap import shorten
 from typing import Any, Literal
 
 LABEL_CHARACTERS = 40
-RunnerKind = Literal["local", "dask", "ray"]
-"""The kind of runner: this process, or worker processes."""
+RunnerKind = Literal["local", "dask", "ray"]  # this process, or worker processes
 
 
 class JobState(StrEnum):
@@ -222,8 +221,7 @@ class StoredImage:
     bytes: int
     sha256: str
     """Of the file as it lies on disk, 64 hex digits."""
-    provenance: str | None = None
-    """How the file says that it was generated: `iptc` or `c2pa`; None: it does not."""
+    provenance: str | None = None  # how the file says that it was generated: `iptc` or `c2pa`; None: it does not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

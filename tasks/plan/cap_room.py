@@ -1,4 +1,4 @@
-"""What each cap has left, beside what a plan would take of it."""
+"""The room that each cap has left, beside the part of it that a plan would take."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """What judges need beside their names."""
+    """The things that judges need beside their names."""
 
     settings: Settings
     budget_usd: float | None = None

@@ -123,7 +123,7 @@ def _sign(
 
 
 def _read_pem(variable: str, setting: str) -> bytes:
-    """What a variable holds, or the file that it names."""
+    """The PEM text that a variable holds, or the file that it names."""
     value = os.environ.get(variable, "").strip()
     if not value:
         raise _build_stop(f"output.c2pa.{setting}: the environment variable {variable} is not set")

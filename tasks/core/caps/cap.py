@@ -18,7 +18,7 @@ Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """What an attempt is charged to."""
+    """The account that an attempt is charged to."""
 
     caller: str
     backend: str

@@ -101,7 +101,7 @@ class AccountCaps:
 
 
 class CapReservation:
-    """What is counted for one attempt until its cost is known."""
+    """The amount that is counted for one attempt until its cost is known."""
 
     def __init__(self, counter: Counter, payer: Payer, key: Key, *, most_micros: int | None) -> None:
         """Stand for the attempt of this key; `most_micros` is None for one of an earlier run."""
@@ -128,7 +128,7 @@ class CapReservation:
 
 @dataclass(frozen=True, slots=True)
 class AttemptMoney:
-    """What one attempt has set aside: of its batch's budget, and of the caps over all batches."""
+    """The money that one attempt has set aside: of its batch's budget, and of the caps over all batches."""
 
     budget: Reservation
     caps: CapReservation

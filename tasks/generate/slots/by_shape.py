@@ -78,5 +78,5 @@ class PlacesOfShape:
 
 
 def get_shape(job: Job) -> str:
-    """What jobs have to share to be made in one go: size, steps and options."""
+    """The facts that jobs have to share to be made in one go: size, steps and options."""
     return json.dumps([job.width, job.height, job.aspect_ratio, job.steps, job.backend_opts], sort_keys=True)

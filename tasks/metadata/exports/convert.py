@@ -59,7 +59,7 @@ def convert_image(image: ExportedImage, size: int | None, conversion: Conversion
 
 
 def _renew_notes(original: bytes) -> Notes:
-    """What the original says of itself; the provider's signature says more than its lack of a source type."""
+    """The notes of the original, for the new file; the provider's signature says more than its lack of a source type."""
     source_type = find_source_type(original) or (GENERATED if is_signed(original) else None)
     return Notes(read(original), source_type)
 

@@ -26,7 +26,7 @@ _WORD = re.compile(r"'(?:[^']|'')*'|([A-Za-z_][A-Za-z0-9_]*)")
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a pool."""
+    """The outcome of a pool."""
 
     kept: Mapping[str, str | None]
     """By job_id of each image: None where it is kept, else why not."""

@@ -37,7 +37,7 @@ class Judgement:
 
 
 def read_cost_micros(settings: JudgeSettings, body: Any) -> int | None:
-    """What a call has cost, in millionths of a dollar: by its tokens where they have prices; None: not known."""
+    """The cost of a call, in millionths of a dollar: by its tokens where they have prices; None: not known."""
     usage = body.get("usage") if isinstance(body, dict) else None
     usage = usage if isinstance(usage, dict) else {}
     prices = (("prompt_tokens", settings.input_million_tokens), ("completion_tokens", settings.output_million_tokens))

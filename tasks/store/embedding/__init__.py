@@ -1,1 +1,1 @@
-"""What an image file says about itself: its parameters, and that it was generated."""
+"""Facts that an image file carries about itself: its parameters, and that it was generated."""

@@ -91,7 +91,7 @@ def find_source_type(data: bytes) -> str | None:
 
 
 def find_provenance(data: bytes) -> Provenance | None:
-    """How the file says that it was generated; a signature says more than a packet. None: it does not."""
+    """The way in which the file says that it was generated; a signature says more than a packet. None: it does not."""
     if is_signed(data):
         return "c2pa"
     return None if find_source_type(data) is None else "iptc"

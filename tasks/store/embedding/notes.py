@@ -1,4 +1,4 @@
-"""What is to be written into an image's file."""
+"""The facts that are to be written into an image's file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Notes:
 
 
 def build_notes(job: Job, output: OutputSettings) -> Notes:
-    """What the settings want in the file of this job."""
+    """The notes that the settings want in the file of this job."""
     source_type = None
     if output.provenance != "none":
         source_type = GENERATED if job.image is None else EDITED

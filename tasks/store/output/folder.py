@@ -114,7 +114,7 @@ class OutputFolder:
         return is_contained(name) and (self._path / name).is_file()
 
     def find_file(self, name: str, *, size: int) -> Path | None:
-        """Where a file of this many bytes lies, for whoever links it; None where it is another one, or leads out of here."""
+        """The path of a file of this many bytes, for whoever links it; None where it is another one, or leads out of here."""
         if not is_contained(name):
             return None
         try:

@@ -61,7 +61,7 @@ class BatchFacts:
 
 @dataclass(slots=True)
 class LocalBatches:
-    """What the ledgers of some folders say."""
+    """The facts that the ledgers of some folders have."""
 
     batches: list[BatchFacts] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)

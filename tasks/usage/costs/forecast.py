@@ -25,7 +25,7 @@ class PlannedDays:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What the month will come to."""
+    """The sum that the month will come to."""
 
     spent_micros: int
     expected_micros: int

@@ -14,7 +14,7 @@ from tasks.backends.comfyui.backend import ComfyBackend
 from tasks.backends.conformance import BackendConformance, Ending, Subject
 from tasks.backends.fal.backend import FalBackend
 from tasks.backends.http_api.backend import HttpBackend
-from tasks.backends.http_api.batch_backend import open_backend as open_http
+from tasks.backends.http_api.batches.backend import open_backend as open_http
 from tasks.backends.openai.batch_backend import open_backend
 from tasks.backends.replicate.backend import ReplicateBackend
 from tasks.backends.replicate_simulator.faults import parse_rule

@@ -82,7 +82,7 @@ class Book:
                 self._changes[_name(scope), scope.find_period(at_us).start_us].add(micros, images)
 
     def read(self, scope: Scope, at_us: int) -> Amount:
-        """What is counted in the period of an instant."""
+        """The amounts that are counted in the period of an instant."""
         key = (_name(scope), scope.find_period(at_us).start_us)
         if key not in self._totals:
             self._totals[key] = self._fetch([key]).get(key)

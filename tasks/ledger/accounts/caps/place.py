@@ -29,7 +29,7 @@ _UNUSABLE = (DBAPIError, OSError, BatchStopped, InputError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountingPlace:
-    """Where attempts are counted."""
+    """The place where attempts are counted."""
 
     writer: LedgerWriter
     problem: str | None

@@ -30,7 +30,7 @@ class CapState:
 
     @property
     def left(self) -> int:
-        """What may still be spent or made: millionths of a dollar, or images. Never negative."""
+        """The amount that may still be spent or made: millionths of a dollar, or images. Never negative."""
         if self.cap.images is not None:
             return max(0, self.cap.images - self.counted.images)
         return max(0, (self.cap.most_micros or 0) - self.counted.micros)

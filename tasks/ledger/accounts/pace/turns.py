@@ -25,7 +25,7 @@ GONE_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How a rate is kept, lowered and raised."""
+    """The rules by which a rate is kept, lowered and raised."""
 
     catch_up_s: float
     """Lateness that is made up for."""

@@ -72,7 +72,7 @@ class PlacedImage:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """How one suite wants its images."""
+    """The layout that one suite wants."""
 
     name: str
     form: WrittenFormat | None

@@ -32,7 +32,7 @@ class WrittenSuite:
 
 
 async def place_images(jobs: SelectedJobs, suite: Suite) -> dict[str, PlacedImage]:
-    """Where each image goes, by job_id.
+    """The place of each image, by job_id.
 
     Raises:
         InputError: A row lacks what the suite needs, or several images would get one name; nothing was written.

@@ -15,7 +15,7 @@ from tasks.backends.client.batches.service import MARK
 from tasks.backends.client.refusals import find_codes, find_words, is_moderation
 from tasks.backends.http_api.answer import Answer
 from tasks.backends.http_api.backend import HttpBackend
-from tasks.backends.http_api.google_batches import GoogleBatches
+from tasks.backends.http_api.batches.google import GoogleBatches
 from tasks.backends.http_api.sections import Batches
 from tasks.core.errors import Ambiguous, JobError, Refused, Rejected, Transient
 from tasks.core.records import Job, Prediction

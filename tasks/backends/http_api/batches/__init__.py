@@ -1,0 +1,1 @@
+"""Batches of the services that `http` describes: half the price, hours later."""
