@@ -10,7 +10,6 @@ from tasks.core.text import format_count
 from tasks.generate.batch import Batch
 from tasks.ledger.scores import count_not_kept, forget_kept
 from tasks.runs.run import OpenRun
-from tasks.scores.gates.gate import open_gate
 
 
 @asynccontextmanager
@@ -25,6 +24,8 @@ async def guard_images(run: OpenRun) -> AsyncIterator[None]:
             )
         yield
         return
+    from tasks.scores.gates.gate import open_gate  # noqa: PLC0415  its judges load an HTTP client, which a run without gates may not need
+
     async with open_gate(batch, gates, run=run.number) as gate:
         batch.gate = gate
         try:
@@ -42,6 +43,8 @@ async def guard_worker(batch: Batch, run: int) -> AsyncIterator[None]:
     if not batch.settings.gates.is_set:
         yield
         return
+    from tasks.scores.gates.gate import open_gate  # noqa: PLC0415  as above
+
     async with open_gate(batch, batch.settings.gates, run=run, pays=False) as gate:
         batch.gate = gate
         yield
