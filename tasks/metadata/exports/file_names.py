@@ -102,7 +102,8 @@ def make_safe_part(text: str) -> str:
     text = _shorten(text.strip(" ").rstrip(". "))
     # A leading dot hides the file, or means a folder above; and a table's name is the index's.
     if not text or text.startswith(".") or _DEVICES.fullmatch(text) or _TABLES.fullmatch(text):
-        text = f"_{text.removeprefix('.')}"
+        # An only dot stays: it begins the extension of a name that has nothing before it.
+        text = f"_{text.removeprefix('.') if '.' in text[1:] else text}"
     return text
 
 

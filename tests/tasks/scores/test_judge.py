@@ -74,8 +74,8 @@ def read(out: Path, query: str) -> list[tuple[Any, ...]]:
 async def sum_money(out: Path) -> tuple[int, int, int]:
     """What the budget counts, what the summary shows, and what the usage rows add up to."""
     async with open_ledger(out) as engine:
-        # The same page comes again until it is marked.
-        rows: Sequence[RowMapping] = await anext(read_usage_pages(engine, 100), ())
+        # The same page comes again until it is marked. A list, because an empty tuple as a default breaks CPython's `anext`.
+        rows: Sequence[RowMapping] = await anext(read_usage_pages(engine, 100), [])
         usage = sum(build_usage_row(row, batch="", models={}).cost_micros or 0 for row in rows)
         return await sum_committed_micros(engine), (await count_jobs(engine)).cost_micros, usage
 

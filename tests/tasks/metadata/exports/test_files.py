@@ -9,7 +9,7 @@ from typing import Any
 
 import datasets
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -115,6 +115,8 @@ async def test_all_collisions_are_told_before_anything_is_written(out: Path, tmp
 
 
 @given(text=st.text(min_size=1, max_size=300))
+@example(" ")
+@example(".")
 def test_a_part_is_a_name_on_every_system(text: str) -> None:
     """No separator, control character, device, trailing dot or hidden name, at most so many bytes."""
     part = make_safe_part(f"{text}.png")
