@@ -57,7 +57,9 @@ async def keep_progress_artifact(batch: Batch, left: int, *, series: str) -> Asy
     async def update() -> None:
         if artifact_id is not None:
             with _ignore_errors():
-                await aupdate_progress_artifact(artifact_id, 100 * batch.tally.done / max(1, left))
+                # Rerolls come to the jobs that there were, and Prefect refuses more than 100 %.
+                total = max(1, left, batch.tally.done + batch.tally.in_flight)
+                await aupdate_progress_artifact(artifact_id, 100 * batch.tally.done / total)
 
     async with repeat_every(update, every_s=UPDATE_EVERY_S):
         yield

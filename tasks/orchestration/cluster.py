@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, redirect_stdout, suppress
 from math import ceil
 from typing import Any
@@ -60,16 +60,19 @@ def generate_remote_shard(label: str, order: dict[str, Any]) -> State[dict[str, 
     return build_shard_state(asyncio.run(work_on_shard(ShardOrder(**order), guard_worker)))
 
 
-async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: int) -> None:
-    """Run the selected open jobs as task runs on a cluster, a bounded number of them at once.
+@asynccontextmanager
+async def open_cluster(
+    batch: Batch, selection: Selection, *, run: int
+) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """Start a cluster for the block, and follow what its workers do.
 
-    Returns when every one of them has ended, or the batch was stopped and what was in flight has landed.
+    It gives the function that runs the selected open jobs, so many in all, as task runs, a bounded number of them at once.
+    The function returns when every one of them has ended, or the batch was stopped and what was in flight has landed.
 
     Args:
         batch: The open batch; its tally follows what all workers do.
         selection: Which of the open jobs are meant.
         run: The run's number.
-        left: How many jobs that are.
     """
     # Earlier runs have succeeded jobs too; this run's tally begins at zero.
     before = (await count_jobs(batch.engine)).succeeded - batch.tally.succeeded
@@ -78,8 +81,12 @@ async def run_on_cluster(batch: Batch, selection: Selection, *, run: int, left: 
         batch.engine, run=run, stop=batch.stop, limits=batch.settings.stop, lease_s=batch.settings.runner.lease_s
     )
     async with follow_workers(beat, batch.tally), start_cluster(batch.settings.runner) as runner:
-        places = await _count_places(batch, selection, runner)
-        await _send_all(batch, selection, runner, run=run, size=choose_shard_size(left, places), places=places)
+
+        async def work(left: int) -> None:
+            places = await _count_places(batch, selection, runner)
+            await _send_all(batch, selection, runner, run=run, size=choose_shard_size(left, places), places=places)
+
+        yield work
     remove_leftovers(batch.out.home)  # of workers that died while they wrote
     # What a worker did just before it died, the ledger knows and its last news did not say.
     batch.tally.succeeded = (await count_jobs(batch.engine)).succeeded - before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from math import ceil
 
 from prefect import task
@@ -64,27 +66,38 @@ async def generate_open_jobs(batch: Batch, selection: Selection, *, run: int, se
         run: The run's number.
         series: Name of the deployment or manifest, which artifacts are kept under.
     """
-    while not batch.stop.requested and (left := await count_open(batch.engine, selection)):
-        await _generate_pass(batch, selection, left=left, run=run, series=series)
-        # What a gate rejected late is made in another pass. With a limit it is left to the next resume.
-        if batch.gate is None or selection.limit is not None or not await batch.gate.settle():
-            return
-
-
-async def _generate_pass(batch: Batch, selection: Selection, *, left: int, run: int, series: str) -> None:
-    """Run the jobs that are open now; rerolls of images that land meanwhile join them at the end."""
-    left += batch.tally.done
+    left = 0 if batch.stop.requested else await count_open(batch.engine, selection)
+    if not left:
+        return
+    # Jobs that ended before this count as well; rerolls of images that land meanwhile join them at the end.
+    shown = left + batch.tally.done
     # With a tag, Prefect asks its server for a limit of that tag before each task run: a call more for each shard, and
     # none begins while the server is away. The flow run has them, and that is what people filter by.
     untagged = TagsContext(current_tags=set())
-    async with show_progress(batch, left=left), keep_progress_artifact(batch, left=left, series=series):
+    async with show_progress(batch, left=shown), keep_progress_artifact(batch, left=shown, series=series):
+        # One cluster for all passes: starting one takes longer than a pass over a few rerolls.
         with untagged:
-            if batch.settings.runner.kind == "local":
-                await _run_locally(batch, selection, size=choose_shard_size(left - batch.tally.done))
-            else:
-                from tasks.orchestration.cluster import run_on_cluster  # noqa: PLC0415  a run on this machine does not wait for it
+            async with _open_places(batch, selection, run=run) as work:
+                while left and not batch.stop.requested:
+                    await work(left)
+                    # What a gate rejected late is made in another pass. With a limit it is left to the next resume.
+                    if batch.gate is None or selection.limit is not None or not await batch.gate.settle():
+                        return
+                    left = await count_open(batch.engine, selection)
 
-                await run_on_cluster(batch, selection, run=run, left=left - batch.tally.done)
+
+@asynccontextmanager
+async def _open_places(
+    batch: Batch, selection: Selection, *, run: int
+) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """Give the function that runs the selected jobs, so many of which are open, where the settings say."""
+    if batch.settings.runner.kind == "local":
+        yield lambda left: _run_locally(batch, selection, size=choose_shard_size(left))
+        return
+    from tasks.orchestration.cluster import open_cluster  # noqa: PLC0415  a run on this machine does not wait for it
+
+    async with open_cluster(batch, selection, run=run) as work:
+        yield work
 
 
 def raise_what_broke(outcome: object) -> None:

@@ -60,14 +60,16 @@ def test_a_killed_gate_pays_for_nothing_twice(cli: Cli) -> None:
     assert status["not_kept"] == len(rows) - len(kept)
 
 
-def test_workers_of_dask_decide_together(cli: Cli, postgresql: Postgresql) -> None:
+@pytest.mark.parametrize("budget", [None, "1"])
+def test_workers_of_dask_decide_together(cli: Cli, postgresql: Postgresql, budget: str | None) -> None:
     """Whichever worker an image lands at, and whoever writes the rerolls: each row ends with what was asked for."""
     ledger = f"postgresql://postgres@127.0.0.1:{postgresql.port}/postgres"
     backend = {"type": "sketch", "price_usd": 0.001, "concurrency": 4}
     (cli.folder / "imagen.yaml").write_text(json.dumps({"ledger": ledger, "backends": {"sketch": backend}}))
     cli.environ["PGPASSWORD"] = PASSWORD
     out = str(cli.folder / "out")
-    done = cli.json("run", write_manifest(cli), "--out", out, "--runner", "dask", "--workers", "2")
+    limits = [] if budget is None else ["--budget", budget]
+    done = cli.json("run", write_manifest(cli), "--out", out, "--runner", "dask", "--workers", "2", *limits)
     rows = read_rows(cli.folder / "out")
     assert sum(bool(row["kept"]) for row in rows) == 3 * ROWS
     assert (done["short"], done["images"]) == (0, len(rows))

@@ -9,42 +9,32 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 from sqlalchemy import RowMapping
 
-from tasks.backends.client.answers import parse_json, parse_json_object
-from tasks.backends.client.calls import SHORT_KEEPALIVE_S, HttpCalls, build_refusal
-from tasks.backends.client.options import find_secret_problem, read_secret
-from tasks.backends.client.rate_limiter import RateLimiter
-from tasks.core.addresses import find_cleartext_problem
+from tasks.backends.client.answers import parse_json
 from tasks.core.errors import (
     Ambiguous,
     BadImage,
     BatchStopped,
-    ConfigError,
     JobError,
     NotCreated,
-    Throttled,
     UnreadableFile,
 )
 from tasks.core.judge import JudgeSettings
 from tasks.core.money import to_micros
 from tasks.core.records import JobState
-from tasks.core.retry import SUBMIT_TRIES, get_attempt_pause_s
 from tasks.generate.accounts.caps import reserve_money
 from tasks.generate.batch import Batch
-from tasks.generate.decisions import REFUSAL_PATIENCE_S
 from tasks.ledger.job_rows import build_job
 from tasks.ledger.usage import FIRST_CALL
 from tasks.metadata.columns import build_plain_row
 from tasks.scores.judge.answer import parse_judgement, read_cost_micros
 from tasks.scores.judge.calls import begin_call, build_result, end_call, read_calls
+from tasks.scores.judge.endpoint import Endpoint, open_endpoint
 from tasks.scores.judge.request import build_body, fill_question, hash_question
 from tasks.scores.measure import Skipped
-
-PATH = "chat/completions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +52,7 @@ class Judge:
     name: str
     settings: JudgeSettings
     batch: Batch
-    calls: HttpCalls
-    rate: RateLimiter
+    endpoint: Endpoint
     again: Again = field(default_factory=Again)
     ends: Counter[str] = field(default_factory=Counter)
     """Calls of this command by their end: `judged`, or an error kind; those of earlier ones that stay without an answer too."""
@@ -140,7 +129,7 @@ class Judge:
         job = replace(build_job(row), backend=self.name, model=self.settings.model)
         reservation = await reserve_money(self.batch.budget, self.batch.caps, job, most_micros, number=key[1])
         try:
-            await self.rate.acquire()
+            await self.endpoint.rate.acquire()
             self.batch.stop.check()
             started_us = self.batch.clock.now_us()
             await begin_call(
@@ -151,7 +140,7 @@ class Judge:
             raise
         cost_micros: int | None = None
         try:
-            answer = await self._send(asked, body)
+            answer = await self.endpoint.send(asked, body)
             cost_micros, results = self._read_answer(answer, question)
             stored = build_result(row["sha256"], self.name, results)
             await self._end(key, started_us, cost_micros, stored, JobState.SUCCEEDED)
@@ -172,44 +161,6 @@ class Judge:
         self.ends["judged"] += 1
         self.batch.watch.note(failed=False)
         return True
-
-    async def _send(self, asked: str, body: dict[str, Any]) -> httpx.Response:
-        """Send until an answer came, or one more try might be paid for twice, or is of no use."""
-        sends = 0
-        began_s = self.batch.clock.monotonic_s()
-        while True:
-            turn_s = self.batch.clock.monotonic_s()
-            try:
-                # Our own name of the call, by which a provider finds it in its logs.
-                answer = await self.calls.pay(
-                    "POST", PATH, json=body, headers={"X-Client-Request-Id": asked}, timeout_s=self.settings.timeout_s
-                )
-                if answer.is_success:
-                    self.rate.record_success()
-                    return answer
-                raise self._build_refusal(answer)
-            except Throttled as error:
-                waited_s = turn_s - began_s
-                if max(waited_s, error.retry_after_s or 0.0) > REFUSAL_PATIENCE_S:
-                    raise BatchStopped(
-                        "throttled", f"judge {self.name!r} accepts nothing ({error}); try again later"
-                    ) from error
-                self.rate.record_throttle(turn_s, retry_after_s=error.retry_after_s, per_min=error.creates_per_min)
-                await self.rate.acquire()
-            except NotCreated:
-                sends += 1
-                if sends >= SUBMIT_TRIES:
-                    raise
-                await self.batch.pause(get_attempt_pause_s(sends))
-            self.batch.stop.check()
-
-    def _build_refusal(self, answer: httpx.Response) -> JobError | BatchStopped:
-        error = parse_json_object(answer).get("error")
-        words = error.get("message") if isinstance(error, dict) else error
-        detail = self.calls.error_text(words or answer.reason_phrase or f"status {answer.status_code}")
-        return build_refusal(
-            answer, detail, service=str(urlsplit(self.settings.base_url).hostname), key_env=self.settings.key_env
-        )
 
     def _read_answer(self, answer: httpx.Response, question: str) -> tuple[int | None, Mapping[str, Any]]:
         most_micros = to_micros(self.settings.price_usd)
@@ -243,23 +194,5 @@ async def open_judge(name: str, settings: JudgeSettings, batch: Batch, again: Ag
     Raises:
         ConfigError: Its key is not set, or would travel unprotected.
     """
-    key = ""
-    if settings.key_env is not None:
-        problem = find_secret_problem(settings.key_env) or find_cleartext_problem(settings.base_url, settings.key_env)
-        if problem is not None:
-            raise ConfigError(f"scores.{name}: {problem}")
-        key = read_secret(settings.key_env)
-    calls = HttpCalls(
-        base=settings.base_url.rstrip("/") + "/",
-        headers={"Authorization": f"Bearer {key}"} if key else {},
-        secrets=[key],
-        connections=settings.concurrency,
-        answer_timeout_s=settings.timeout_s,
-        keepalive_s=SHORT_KEEPALIVE_S,
-    )
-    clock, stop = batch.clock, batch.stop
-    rate = RateLimiter(settings.calls_per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
-    try:
-        yield Judge(name, settings, batch, calls, rate, again)
-    finally:
-        await calls.close()
+    async with open_endpoint(name, settings, batch) as endpoint:
+        yield Judge(name, settings, batch, endpoint, again)

@@ -285,5 +285,5 @@ def test_a_ledger_of_a_stranger_reads_no_other_file(batch: Path, file_name: str)
 @pytest.mark.parametrize("text", ["", " , ", "phahs"])
 def test_names_that_are_no_scores_are_refused(text: str) -> None:
     """The message lists those that there are, built in or from an installed package."""
-    with pytest.raises(InputError, match="there are: .*blank.*, phash.*, sharpness"):
+    with pytest.raises(InputError, match=r"there are: .*blank.*, phash.*, sharpness"):
         parse_names(text)
