@@ -82,6 +82,7 @@ def _odd_process() -> Iterator[None]:
     os.umask(umask)
 
 
+@pytest.mark.soak  # loads Prefect in both
 @pytest.mark.usefixtures("_odd_process")
 def test_a_forked_process_is_as_a_started_one(tmp_path: Path) -> None:
     """It has the same surroundings before it imports anything, and the same Prefect after it has imported that."""
@@ -104,6 +105,7 @@ def test_a_variable_that_is_read_at_the_start_is_set_for_a_started_process(name:
     assert not may_fork({**SERVER_ENVIRON, name: "1"})
 
 
+@pytest.mark.soak  # loads everything once more, under a watch
 def test_nothing_reads_while_it_is_imported_what_a_test_may_change() -> None:
     """Prefect aside, which reads its settings anew, and Python's own search for packages of the user, which are none."""
     done = subprocess.run([sys.executable, "-c", AUDIT], env=SERVER_ENVIRON, capture_output=True, text=True, check=True)

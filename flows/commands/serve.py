@@ -118,9 +118,15 @@ def command(given: ServeOptions) -> None:
     import os
     import sys
 
+    from flows.cli_support.run_flow import explain_errors_of
     from tasks.core.errors import InputError
     from tasks.core.text import format_command
-    from tasks.orchestration.server.connection import find_users_server, require_lasting_server, set_quiet_defaults
+    from tasks.orchestration.server.connection import (
+        ServerHandle,
+        find_users_server,
+        require_lasting_server,
+        set_quiet_defaults,
+    )
 
     asked = {field: (name, getattr(given, field)) for field, name in OPTION_NAMES.items()}
     # A switch that is off was not said; a budget of 0 was.
@@ -140,4 +146,6 @@ def command(given: ServeOptions) -> None:
     api_url = require_lasting_server(found, again=format_command(*sys.argv[1:]))
     from flows.cli_support.deployments import serve_schedules
 
-    serve_schedules(wanted, api_url)
+    # A login that is wrong or missing is found out by the first call.
+    with explain_errors_of(ServerHandle(api_url=api_url)):
+        serve_schedules(wanted, api_url)

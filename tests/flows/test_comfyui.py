@@ -25,6 +25,7 @@ def configure(cli: Cli, *urls: str, workflow: Any = WORKFLOW, **changes: Any) ->
     (cli.folder / "imagen.yaml").write_text(json.dumps({"default_backend": "comfy", "backends": {"comfy": instance}}))
 
 
+@pytest.mark.soak  # three whole runs; the backend's tests hold the look-up
 @pytest.mark.server
 async def test_a_killed_run_goes_on_and_an_edited_workflow_makes_new_images(cli: Cli) -> None:
     """Each row is sent once over a kill; the model's name holds a digest of the workflow."""

@@ -105,7 +105,15 @@ def shell(finished: Path, cli: Cli, tmp_path: Path) -> Cli:
     return cli
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        # The other pages take a minute together; that their commands and options exist is held by tests/test_readme.py.
+        pytest.param(page, marks=[] if page.name == "README.md" else [pytest.mark.soak], id=page.name)
+        for page in PAGES
+        if commands(page)
+    ],
+)
 def test_the_commands_of_a_page_work_one_after_the_other(page: Path, shell: Cli) -> None:
     """As they stand there, in the folder of somebody who has run `imagen init` and a batch."""
     for command in commands(page):

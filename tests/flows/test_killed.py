@@ -45,7 +45,7 @@ IN_FLIGHT = "SELECT 1 FROM jobs WHERE state = 'submitted' LIMIT 1"
 SOME_DONE = "SELECT 1 FROM jobs WHERE state = 'succeeded' LIMIT 1"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])  # one handler
 def test_the_first_signal_drains(cli: Cli, number: int) -> None:
     """In-flight jobs land, table and usage rows are written, exit status 130, and a resume ends the batch."""
     cli.config(latency_s=0.5, concurrency=4)
@@ -127,6 +127,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", folder], check=True)
 
 
+@pytest.mark.soak  # two runs on a disk of its own; the tests of the store hold the stop
 def test_a_full_disk_stops_resumable(cli: Cli, small_disk: Path) -> None:
     """One clear message and exit status 3; with room again the batch ends, and nothing was lost."""
     out = small_disk / "out"

@@ -37,6 +37,7 @@ def test_a_manifest_becomes_pictures_of_a_local_model(cli: Cli, tiny_flux: Path)
     assert all(row["prediction_id"] == f"local-{row['job_id'][:20]}-1" for row in table)
 
 
+@pytest.mark.soak  # loads torch in a process of its own
 @pytest.mark.usefixtures("tiny_flux")
 def test_a_model_that_is_nowhere_is_one_clear_message(offline: Cli) -> None:
     """Not on the disk and no network: said once, before anything starts."""

@@ -71,6 +71,7 @@ def test_killed_and_resumed_from_the_folder_alone(cli: Cli, postgresql: Postgres
     assert not (out / "ledger.db").exists()
 
 
+@pytest.mark.soak  # two runs around a restart; tests of the ledger hold the same without a run
 @pytest.mark.server
 def test_a_restart_in_the_middle_of_a_run(cli: Cli, postgresql: Postgresql) -> None:
     """The run waits for its ledger and ends as if nothing had been."""

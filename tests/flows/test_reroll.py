@@ -13,6 +13,7 @@ from tests.flows.conftest import Cli
 pytestmark = pytest.mark.server
 
 
+@pytest.mark.soak  # four whole runs
 def test_a_reroll_is_an_ordinary_row_that_no_later_run_undoes(cli: Cli) -> None:
     """In the table, the usage rows and the counts; the same manifest again generates nothing; the budget holds."""
     cli.config(price_usd=0.01)

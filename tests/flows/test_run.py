@@ -115,6 +115,7 @@ def test_only_the_difference_is_generated(cli: Cli) -> None:
     assert {name: (cli.folder / "out" / name).stat().st_mtime_ns for name in before} == before
 
 
+@pytest.mark.soak  # two whole runs; the planner's tests hold the rule
 def test_a_salt_gives_new_pictures_and_keeps_the_old(cli: Cli) -> None:
     """Each night's pictures stand behind the last night's."""
     cli.json("run", cli.manifest(2), "--out", "out", "--salt", "monday")
@@ -123,24 +124,6 @@ def test_a_salt_gives_new_pictures_and_keeps_the_old(cli: Cli) -> None:
     rows = read_rows(cli.folder / "out")
     assert [row["id"] for row in rows] == ["row-0", "row-1"] * 2
     assert len({row["sha256"] for row in rows}) == 4
-
-
-def test_a_limit_is_the_manifests_first_jobs(cli: Cli) -> None:
-    """The same command twice pays once; without the limit the rest follows."""
-    assert cli.json("run", cli.manifest(5), "--out", "out", "--limit", "2")["total"] == 2
-    assert cli.json("run", "m.jsonl", "--out", "out", "--limit", "2")["generated"] == 0
-    assert cli.json("run", "m.jsonl", "--out", "out", "--limit", "3")["generated"] == 1
-    assert cli.json("run", "m.jsonl", "--out", "out")["generated"] == 2
-
-
-def test_a_limit_leaves_other_open_jobs_alone(cli: Cli) -> None:
-    """Jobs that an earlier, stopped run left open are not generated in place of the manifest's first."""
-    cli.config(price_usd=1.0)
-    assert cli.json("run", cli.manifest(5), "--out", "out", "--budget", "1", status=3)["planned"] == 5
-    cli.config()
-    assert cli.json("run", "m.jsonl", "--out", "out", "--limit", "2")["generated"] == 2
-    assert cli.json("run", "m.jsonl", "--out", "out", "--limit", "2")["generated"] == 0
-    assert [row["status"] for row in read_rows(cli.folder / "out")] == ["succeeded"] * 2 + ["planned"] * 3
 
 
 def test_failures_are_reported_and_tried_again_when_asked(cli: Cli) -> None:
@@ -223,6 +206,7 @@ def test_prefect_shows_every_prompt_by_name(cli: Cli, prefect_url: str) -> None:
     assert not any("picture" in message for message in messages if ": failed, " in message)
 
 
+@pytest.mark.soak  # 230 images, and the tests of the window of shards hold the rule
 def test_large_batches_have_few_task_runs(cli: Cli, prefect_url: str) -> None:
     """Above 200 jobs a task run is a range of jobs."""
     record = cli.json("run", cli.manifest(230), "--out", "large")

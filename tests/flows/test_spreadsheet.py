@@ -32,7 +32,7 @@ def follow(cli: Cli, printed: str, before: str) -> str:
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ["prompts.xlsx", pytest.param("prompts.csv", marks=pytest.mark.soak)])  # one journey
 def test_messages_lead_from_a_spreadsheet_to_a_gallery(cli: Cli, name: str) -> None:
     """From a fresh folder each command is read off what the one before it printed, and the last one opens a page."""
     (cli.folder / name).write_bytes(FILES[name])

@@ -350,6 +350,7 @@ class TestNamedService(BackendConformance):
             )
 
 
+@pytest.mark.soak  # loads torch in a process that has no other test of it
 class TestDiffusers(BackendConformance):
     """A local pipeline, where the extra `local` is installed."""
 

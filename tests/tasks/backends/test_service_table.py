@@ -6,11 +6,12 @@ The columns are those of the table in docs/backends.md; a service that is not in
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tasks.core.clock import Clock
 from tasks.core.presets import list_presets, load_preset
@@ -31,7 +32,21 @@ REFUSALS = {"a1111", "swarmui"}
 """They refuse nothing."""
 
 
-@pytest.fixture(params=list_presets())
+KIND = ("poll", "find", "before", "idempotency_lasts_s")
+"""Parts of a description that one service has and another does not, and that the engine goes by."""
+
+
+def mark_repetitions() -> Iterator[ParameterSet]:
+    """Every service; of several that are described by the same parts the first alone belongs to the quick tests."""
+    seen = set()
+    for name in list_presets():
+        preset = load_preset(name)
+        kind = (preset.instance["type"], bool(preset.key), *(part in preset.instance for part in KIND))
+        yield pytest.param(name, id=name, marks=[pytest.mark.soak] if kind in seen else [])
+        seen.add(kind)
+
+
+@pytest.fixture(params=mark_repetitions())
 async def service(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NamedService]:
     """One service after the other."""
     provider = NamedService(name=request.param)

@@ -86,6 +86,7 @@ async def test_the_weights_have_the_precision_asked_for(
     assert {loads.last.pipe.transformer.dtype, loads.last.pipe.text_encoder_2.dtype} == {expected}
 
 
+@pytest.mark.soak  # a real pipeline: a second or two of a core
 async def test_an_image_does_not_depend_on_its_neighbours(
     tmp_path: Path, instance: dict[str, Any], loads: Loads
 ) -> None:
@@ -115,6 +116,7 @@ async def test_samples_of_one_prompt_are_encoded_once(out: Path, instance: dict[
     assert len({pixels.tobytes() for pixels in images(out).values()}) == 3
 
 
+@pytest.mark.soak  # a real pipeline: a second or two of a core
 async def test_a_job_of_a_killed_run_is_made_again(tmp_path: Path, instance: dict[str, Any], loads: Loads) -> None:
     """Submitted in a process that is gone: the job alone is enough to make the same image, as the same attempt."""
     job = make_job()
@@ -149,6 +151,7 @@ async def test_memory_that_runs_out_halves_the_batch(out: Path, instance: dict[s
     assert loads.last.sizes == [2, 2]
 
 
+@pytest.mark.soak  # a real pipeline: a second or two of a core
 async def test_an_image_too_large_for_the_memory_fails_alone(out: Path, instance: dict[str, Any], loads: Loads) -> None:
     """Its kind says so; smaller images are made."""
     import torch
@@ -178,6 +181,7 @@ async def test_a_failure_is_put_down_to_its_own_job(out: Path, instance: dict[st
     ]
 
 
+@pytest.mark.soak  # a real pipeline: a second or two of a core
 async def test_a_flagged_image_is_refused(out: Path, instance: dict[str, Any], loads: Loads) -> None:
     """The safety checker's black image is not stored; the device's time is paid for."""
     loads.prepare = lambda pipe: setattr(pipe, "flag", lambda prompt: "number 1" in prompt)
@@ -255,6 +259,7 @@ async def test_the_next_call_runs_while_images_are_encoded(
     assert overlapped == [True, True]
 
 
+@pytest.mark.soak  # a real pipeline: a second or two of a core
 async def test_one_model_is_loaded_once_off_the_event_loop(out: Path, instance: dict[str, Any], loads: Loads) -> None:
     """Two instances that differ in other settings share it; it goes when the last is closed."""
     places: list[threading.Thread] = []
@@ -349,6 +354,7 @@ def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(get_extension("quanto_cpp"), "_lib", SimpleNamespace(unpack=unpack))
 
 
+@pytest.mark.soak  # a real pipeline: a second or two of a core
 @pytest.mark.usefixtures("_uncompiled")
 @pytest.mark.parametrize(("bits", "most_apart"), [("int8", 6), ("float8", 40), ("int4", 60)])
 async def test_quantised_weights_make_nearly_the_same_images(
@@ -374,6 +380,7 @@ def image_file(folder: Path, name: str, colour: tuple[int, int, int]) -> Referen
     return find_reference(name, folder)
 
 
+@pytest.mark.soak  # a real pipeline: a second or two of a core
 async def test_images_that_start_from_images(out: Path, tmp_path: Path, instance: dict[str, Any], loads: Loads) -> None:
     """They go together with their like only, with the weights that are loaded, and what they start from is seen."""
     red, blue = image_file(tmp_path, "red.png", (220, 20, 20)), image_file(tmp_path, "blue.png", (20, 20, 220))
@@ -412,6 +419,7 @@ async def test_an_address_is_not_fetched_for_a_local_model(out: Path, instance: 
     assert not loads.pipes
 
 
+@pytest.mark.soak  # a real pipeline: a second or two of a core
 async def test_a_call_that_fails_half_way_leaves_the_pipeline_as_it_was(
     out: Path, instance: dict[str, Any], loads: Loads
 ) -> None:

@@ -117,7 +117,7 @@ ROWS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(rows=st.lists(ROWS, min_size=1, max_size=4))
 async def test_any_row_can_be_copied(rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:
     """The same for rows that nobody would think of."""
