@@ -17,6 +17,7 @@ import httpx
 from tasks.backends.client import refusals
 from tasks.backends.client.answers import parse_json_object, read_retry_after
 from tasks.backends.client.connections import NEVER_SENT
+from tasks.backends.client.proxies import ProxyRefused
 from tasks.backends.client.service_client import ServiceClient
 from tasks.backends.client.transport import MOST_BYTES, MOST_JSON_BYTES, Transport
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, Refused, Rejected, Throttled
@@ -95,6 +96,7 @@ class HttpCalls:
             Rejected: It cannot be written as a request, so it never left.
             NotCreated: It never left.
             Ambiguous: It left, and its answer did not come, or not whole.
+            BatchStopped: The proxy of the environment does not accept the login, so nothing can leave.
         """
         try:
             # Reading the body stops at the bound: a broken server that streams without an end must not fill the memory.
@@ -107,6 +109,9 @@ class HttpCalls:
             async with asyncio.timeout(timeout_s), aclosing(await self.http.send(request, stream=True)) as answer:
                 yield answer
         except (httpx.HTTPError, TimeoutError) as exc:
+            # No other job's call gets further either.
+            if isinstance(exc.__cause__, ProxyRefused):
+                raise BatchStopped("proxy", self.error_text(exc)) from exc
             if isinstance(exc.__cause__, NEVER_SENT):
                 raise NotCreated(f"the service cannot be reached ({self.error_text(exc)})") from exc
             # httpx names the phase in which time ran out; ours has one limit, and naming it tells which setting to

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.client.proxies import UnusableProxy, find_proxy
+from tasks.backends.client.proxies import ProxyRefused, UnusableProxy, find_proxy
 from tasks.backends.client.transport import MOST_JSON_BYTES, build_ssl_context
 
 TIMEOUT_S = 15.0
@@ -34,6 +34,8 @@ def fetch_page(url: str, headers: Mapping[str, str]) -> tuple[int, Any]:
         httpx.Client(proxy=proxy, verify=build_ssl_context(), trust_env=False, timeout=TIMEOUT_S) as http,
         http.stream("GET", url, headers=headers) as answer,
     ):
+        if proxy is not None and answer.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+            raise ProxyRefused(proxy)
         for part in answer.iter_raw():
             body += part
             if len(body) > MOST_JSON_BYTES or time.monotonic() > deadline_s:

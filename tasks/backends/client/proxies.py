@@ -10,9 +10,19 @@ import httpx
 DEFAULT_PORTS = {"http": 80, "https": 443}
 """By the scheme of an address, and of a proxy. What a SOCKS proxy would need is not installed."""
 
+NAMES = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY"
+
 
 class UnusableProxy(Exception):
     """Raised when the environment names a proxy that cannot be used. The request never left."""
+
+
+class ProxyRefused(UnusableProxy):
+    """Raised when a proxy wants another login, or one at all. The request got no further than to it."""
+
+    def __init__(self, proxy: httpx.Proxy) -> None:
+        """Name the proxy, without its login."""
+        super().__init__(f"the proxy {proxy.url} does not accept the login (407); correct {NAMES}, then resume")
 
 
 def find_proxy(url: httpx.URL) -> httpx.Proxy | None:
@@ -43,7 +53,8 @@ def find_proxy(url: httpx.URL) -> httpx.Proxy | None:
 def _is_exempt(url: httpx.URL, no_proxy: str) -> bool:
     """True if NO_PROXY names the host: as a name, with its port, as the end of a name, or as a network of addresses."""
     port = url.port or DEFAULT_PORTS[url.scheme]
-    parts = [part.strip().lower() for part in no_proxy.split(",") if part.strip()]
+    # curl takes blanks for commas.
+    parts = no_proxy.lower().replace(",", " ").split()
     # A bare `*` switches proxies off altogether.
     return any(part == "*" or _names(part, url.host.lower(), port) for part in parts)
 

@@ -16,7 +16,7 @@ from typing import cast
 import httpx
 
 from tasks.backends.client.connections import Pool
-from tasks.backends.client.proxies import UnusableProxy, find_proxy
+from tasks.backends.client.proxies import ProxyRefused, UnusableProxy, find_proxy
 from tasks.core.errors import BatchStopped, ConfigError
 
 CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -66,14 +66,15 @@ class Transport(httpx.AsyncBaseTransport):
         # A pool for each proxy and login: aiohttp keeps connections by host, whatever proxy they went through.
         name = "" if proxy is None else str((proxy.url, proxy.raw_auth))
         if name not in self._pools:
-            proxy = None if proxy is None else _move_login(proxy)
-            self._pools[name] = Pool(verify=self._ssl_context, limits=self._limits, proxy=proxy)
+            carrier = None if proxy is None else _move_login(proxy)
+            self._pools[name] = Pool(verify=self._ssl_context, limits=self._limits, proxy=carrier)
         # A small part of zstd or br can decode to gigabytes at once, so neither is asked for or decoded.
         request.headers["accept-encoding"] = "gzip"
-        return bound_answer(
-            await self._pools[name].handle_async_request(request),
-            most_bytes=request.extensions.get(MOST_BYTES, MOST_JSON_BYTES),
-        )
+        if proxy is None:
+            answer = await self._pools[name].handle_async_request(request)
+        else:
+            answer = await _send_through(proxy, self._pools[name], request)
+        return bound_answer(answer, most_bytes=request.extensions.get(MOST_BYTES, MOST_JSON_BYTES))
 
     def _find_proxy(self, url: httpx.URL) -> httpx.Proxy | None:
         # The environment is read once for each server: going through it takes longer than building a request.
@@ -107,6 +108,29 @@ def build_ssl_context() -> ssl.SSLContext:
 def _read_certificates(*_: str | None) -> ssl.SSLContext:
     # Once for all clients of a process: reading the certificates takes tens of milliseconds of CPU.
     return httpx.create_ssl_context()
+
+
+async def _send_through(proxy: httpx.Proxy, pool: Pool, request: httpx.Request) -> httpx.Response:
+    """The answer that came through the proxy.
+
+    Raises:
+        httpx.ProxyError: The proxy cannot be reached, or lets nothing through; its cause proves that nothing was sent.
+    """
+    try:
+        answer = await pool.handle_async_request(request)
+    except httpx.ProxyError as exc:
+        if getattr(exc.__cause__, "status", None) == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+            raise _build_refusal(proxy, request) from ProxyRefused(proxy)
+        raise httpx.ProxyError(f"through the proxy {proxy.url}: {exc}", request=request) from exc.__cause__
+    # A proxy answers requests to http:// itself; no service behind it may send this status (RFC 9110, section 15.5.8).
+    if answer.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+        await answer.aclose()
+        raise _build_refusal(proxy, request) from ProxyRefused(proxy)
+    return answer
+
+
+def _build_refusal(proxy: httpx.Proxy, request: httpx.Request) -> httpx.ProxyError:
+    return httpx.ProxyError(str(ProxyRefused(proxy)), request=request)
 
 
 def _move_login(proxy: httpx.Proxy) -> httpx.Proxy:

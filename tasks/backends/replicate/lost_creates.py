@@ -137,9 +137,11 @@ class LostCreates:
             try:
                 await self._sweep(asked, begun_s)
             except httpx.HTTPError as exc:
+                # The list may be back soon: only those that have waited as long as it may take are given up.
+                old = [lost for lost in asked if self._clock.monotonic_s() - lost.begun_s >= lost.patience_s]
                 # One error for the whole sweep, but an exception of its own for each job.
                 reason = f"the provider cannot be asked for it ({type(exc).__name__})"
-                _fail(asked, lambda reason=reason: Ambiguous(reason, cost_micros=None))  # type: ignore[misc]
+                _fail(old, lambda reason=reason: Ambiguous(reason, cost_micros=None))  # type: ignore[misc]
             except Exception as exc:  # noqa: BLE001  whoever waits has to learn of it, whatever it is
                 _fail(asked, lambda exc=exc: exc)  # type: ignore[misc]
             # The more pages a sweep took, the longer the pause: a large account must not be read without end.

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from tenacity import AsyncRetrying
 
+from tasks.backends.client.proxies import UnusableProxy
 from tasks.backends.client.transport import Transport
 from tasks.core.addresses import find_cleartext_problem
 from tasks.core.configuration.sections import UsageSettings
@@ -71,6 +72,9 @@ class SupabaseSink:
         try:
             answer = await self._http.request(method, f"/{TABLE}", params=parameters, **content)
         except httpx.RequestError as exc:
+            # It refuses every other try too.
+            if isinstance(exc.__cause__, UnusableProxy):
+                raise UsageRefused("setting", f"{self._place.name} cannot be reached ({exc})") from exc
             raise UsageAway(f"{self._place.name} cannot be reached ({str(exc) or type(exc).__name__})") from exc
         # Every answer of PostgREST that holds rows or took some has this header; a web page that says 200 has not.
         if not answer.is_success or "content-range" not in answer.headers:

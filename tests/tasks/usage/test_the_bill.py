@@ -35,7 +35,7 @@ async def test_four_accounts_of_the_money_agree(out: Path, faults: dict[str, flo
     rules = [build_rule(name, rate) for name, rate in faults.items()]
     async with run_simulator(QUICK, rules) as simulator, batch_at(out, simulator, 60) as batch:
         await generate_range(batch, *EVERYTHING)
-        sums = await add_up(batch, out, simulator.truth())
+        sums = await add_up(batch.engine, out, simulator.truth().cost_usd)
     assert sums == dict.fromkeys(sums, sums["bill"])
 
 

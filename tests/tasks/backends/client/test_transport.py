@@ -175,10 +175,10 @@ async def test_every_call_goes_through_the_environment_s_proxy(variable: str, mo
 
 async def test_a_proxy_that_refuses_to_connect_proves_that_nothing_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """An https create that never got past the proxy may be sent again."""
-    async with proxy_server(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as proxy:
+    async with proxy_server(b"HTTP/1.1 502 Bad Gateway\r\n\r\n") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         calls = HttpCalls(connections=1)
-        with pytest.raises(NotCreated, match="407"):
+        with pytest.raises(NotCreated, match="502"):
             await calls.pay("POST", "https://images.corp.test/v1")
         await calls.close()
 
@@ -216,6 +216,7 @@ async def test_a_proxy_that_cannot_be_used_is_told_and_nothing_leaves(
         ("::1", "https://[::1]/", True),
         ("corp.test.", "http://images.corp.test/", True),
         ("corp.test", "http://images.corp.test./", True),
+        ("localhost 127.0.0.1", "http://127.0.0.1:8000/", True),
     ],
 )
 def test_hosts_that_need_no_proxy(exempt: str, url: str, direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001  a case

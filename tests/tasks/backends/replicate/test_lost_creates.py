@@ -38,11 +38,15 @@ class Account:
     loops: bool = False
     loops_until_s: float = float("inf")
     """By the clock; the list is whole from then on."""
+    down_until_s: float = 0.0
+    """By the clock; until then the list cannot be read."""
     page_s: float = 0.0
     """The time that each page takes."""
     pages: int = 0
 
     async def list_created(self, since: datetime) -> AsyncIterator[list[dict[str, Any]]]:
+        if self.clock.now_s < self.down_until_s:
+            raise httpx.ReadTimeout("")
         everything = [entry("other", f"other {n}") for n in range(self.others)] + self.listed
         for start in range(0, max(1, len(everything)), 100):
             self.pages += 1
@@ -243,6 +247,15 @@ async def test_one_bad_reading_holds_no_job_however_late_it_comes() -> None:
     """On a busy machine the first reading that counts may come long after the patience."""
     account = Account(FakeClock(), loops=True, loops_until_s=9 * PATIENCE_S, page_s=4 * PATIENCE_S)
     assert await find_all(account, "owl") == [None]
+
+
+@pytest.mark.parametrize(("down_s", "is_held"), [(0.9 * PATIENCE_S, False), (90 * PATIENCE_S, True)])
+async def test_a_list_that_is_down_holds_nobody_before_the_patience(down_s: float, is_held: bool) -> None:  # noqa: FBT001  a case
+    """It may be back soon: a look-up that has just begun reads it again, and one that has waited long enough is held."""
+    account = Account(FakeClock(), [entry("a", "fox")])
+    account.down_until_s = account.clock.now_s + down_s
+    [found] = await find_all(account, "fox")
+    assert isinstance(found, Ambiguous) if is_held else found == "a"
 
 
 async def test_images_that_went_in_tell_jobs_apart() -> None:

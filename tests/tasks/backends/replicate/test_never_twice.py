@@ -250,7 +250,7 @@ async def test_every_fault_at_once(seed: int, out: Path, monkeypatch: pytest.Mon
         async with batch_at(out, simulator, 500, timeout_s=5.0 * SPEED, concurrency=200) as batch:
             await generate_range(batch, *EVERYTHING)
             counts = await count_jobs(batch.engine)
-            sums = await add_up(batch, out, simulator.truth())
+            sums = await add_up(batch.engine, out, simulator.truth().cost_usd)
             rows = [row async for page in read_job_pages(batch.engine) for row in page]
             assert batch.stop.cause is None
         truth = simulator.truth()

@@ -19,8 +19,10 @@ from tasks.backends.client import service_clock
 from tasks.backends.client.answers import get_date
 from tasks.backends.replicate_simulator.faults import build_rule
 from tasks.backends.replicate_simulator.server import Simulator, run_simulator
+from tasks.backends.replicate_simulator.truth import Truth
 from tasks.core.configuration.sections import BackendSettings, StopSettings
 from tasks.core.configuration.settings import Settings
+from tasks.core.money import MICROS_PER_USD
 from tasks.core.records import Counts, Job
 from tasks.generate.batch import Batch, open_batch
 from tasks.generate.jobs import generate_range
@@ -29,6 +31,7 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.queries import count_jobs
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import make_job, plan_jobs
+from tests.support.money import add_up
 from tests.support.scripted_batch import ledger
 from tests.tasks.backends.replicate.test_never_twice import EVERYTHING, QUICK, SPEED
 
@@ -78,10 +81,19 @@ async def open_at(out: Path, simulator: Simulator, jobs: Sequence[Job], **option
 
 
 async def generate(out: Path, simulator: Simulator, jobs: Sequence[Job], **options: Any) -> Counts:
-    """Generate what is open and count."""
+    """Generate what is open and count; ledger, usage table and metadata table have one sum, and it was billed."""
     async with open_at(out, simulator, jobs, **options) as batch:
         await generate_range(batch, *EVERYTHING)
+        sums = await add_up(batch.engine, out, simulator.truth().cost_usd)
+        # The account may have other folders' predictions, and one that is held: `expect_billed` compares with all.
+        assert sums["ledger"] == sums["usage"] == sums["table"] <= sums["bill"]
         return await count_jobs(batch.engine)
+
+
+def expect_billed(truth: Truth, *folders: Path) -> None:
+    """The ledgers of these folders have what the service has billed, to the micro-dollar."""
+    rows = [ledger(folder, "SELECT COALESCE(SUM(cost_micros), 0) FROM attempts")[0] for folder in folders]
+    assert sum(int(str(cost)) for (cost,) in rows) == round(truth.cost_usd * MICROS_PER_USD)
 
 
 async def leave_lost(batch: Batch, job: Job, *, clock_ahead_s: float = 0.0) -> str:
@@ -108,7 +120,7 @@ async def test_two_models_of_one_prompt_and_seed_stay_apart(out: Path) -> None:
         simulator.set_faults([build_rule("renamed_owner"), build_rule("drop_before_create", first=1)])
         counts, truth = await generate(out, simulator, jobs), simulator.truth()
     assert (counts.succeeded, truth.created) == (2, 2)
-    assert counts.cost_micros == round(truth.cost_usd * 1e6)
+    expect_billed(truth, out)
 
 
 @pytest.mark.parametrize("fault", LOST)
@@ -120,7 +132,7 @@ async def test_equal_inputs_share_no_prediction(fault: str, prompts: list[str], 
         counts, truth = await generate(out, simulator, jobs), simulator.truth()
     assert (counts.succeeded, counts.held, truth.created) == (9, 0, 9)
     assert len(set(list_ids(out))) == 9
-    assert counts.cost_micros == round(truth.cost_usd * 1e6)
+    expect_billed(truth, out)
 
 
 async def test_a_part_of_an_input_is_no_match(tmp_path: Path) -> None:
@@ -132,6 +144,7 @@ async def test_a_part_of_an_input_is_no_match(tmp_path: Path) -> None:
         counts, truth = await generate(tmp_path / "b", simulator, [plain]), simulator.truth()
     assert (counts.succeeded, truth.created) == (1, 2)
     assert len(set(list_ids(tmp_path / "a", tmp_path / "b"))) == 2
+    expect_billed(truth, tmp_path / "a", tmp_path / "b")
 
 
 @pytest.mark.parametrize("fault", LOST)
@@ -143,7 +156,7 @@ async def test_two_folders_of_one_manifest_pay_and_own_apart(fault: str, tmp_pat
         truth = simulator.truth()
     assert [(count.succeeded, count.held) for count in counts] == [(16, 0)] * 2
     assert truth.created == len(set(list_ids(*folders))) == len(list_ids(*folders)) == 32
-    assert sum(count.cost_micros for count in counts) == round(truth.cost_usd * 1e6)
+    expect_billed(truth, *folders)
 
 
 @pytest.mark.parametrize("fault", LOST)
@@ -152,6 +165,7 @@ async def test_a_clock_that_is_ahead_pays_nothing_twice(fault: str, out: Path) -
     async with run_simulator(QUICK, [build_rule("clock_skew", 600), build_rule(fault, 0.3)]) as simulator:
         counts, truth = await generate(out, simulator, [job_for(n) for n in range(20)]), simulator.truth()
     assert (counts.succeeded, truth.created) == (20, 20)
+    expect_billed(truth, out)
 
 
 ODD_DATES: dict[str, Callable[[int], float]] = {
@@ -177,6 +191,7 @@ async def test_an_odd_date_pays_nothing_twice_and_holds_nothing(
             simulator.truth(),
         )
     assert (counts.succeeded, truth.created) == (12, 12)
+    expect_billed(truth, out)
 
 
 def drift(date: datetime | None, seconds: float) -> datetime | None:
@@ -193,6 +208,7 @@ async def test_a_clock_put_right_between_kill_and_resume_pays_nothing_twice(cloc
             lost = await leave_lost(batch, job, clock_ahead_s=clock_ahead_s)
         counts, truth = await generate(out, simulator, [job]), simulator.truth()
     assert (counts.succeeded, truth.created, list_ids(out)) == (1, 1, [lost])
+    expect_billed(truth, out)
 
 
 async def test_two_models_of_one_account_look_together(out: Path) -> None:
@@ -207,7 +223,7 @@ async def test_two_models_of_one_account_look_together(out: Path) -> None:
             assert schnell["_limiter"] is dev["_limiter"]
         truth = simulator.truth()
     assert (counts.succeeded, truth.created, len(set(list_ids(out)))) == (8, 8, 8)
-    assert counts.cost_micros == round(truth.cost_usd * 1e6)
+    expect_billed(truth, out)
 
 
 async def test_a_prediction_without_data_is_never_taken_for_none(out: Path) -> None:
@@ -230,6 +246,7 @@ async def test_a_prediction_that_the_list_shows_bare_is_asked_for_itself(out: Pa
     async with run_simulator(QUICK, faults) as simulator:
         counts, truth = await generate(out, simulator, jobs), simulator.truth()
     assert (counts.succeeded, counts.held, truth.created) == (20, 0, 20)
+    expect_billed(truth, out)
 
 
 async def test_after_a_kill_equal_jobs_find_their_predictions_one_to_one(out: Path) -> None:
@@ -241,6 +258,7 @@ async def test_after_a_kill_equal_jobs_find_their_predictions_one_to_one(out: Pa
         counts, truth = await generate(out, simulator, jobs), simulator.truth()
     assert (counts.succeeded, truth.created) == (3, 3)
     assert sorted(list_ids(out)) == sorted(lost)
+    expect_billed(truth, out)
 
 
 async def test_after_a_kill_a_renamed_model_is_found(out: Path) -> None:
@@ -253,6 +271,7 @@ async def test_after_a_kill_a_renamed_model_is_found(out: Path) -> None:
         counts, truth = await generate(out, simulator, jobs), simulator.truth()
     assert (counts.succeeded, truth.created) == (3, 3)
     assert lost in list_ids(out)
+    expect_billed(truth, out)
 
 
 async def test_a_claim_finds_what_the_ledger_did_not_hear_of(out: Path) -> None:
@@ -267,6 +286,7 @@ async def test_a_claim_finds_what_the_ledger_did_not_hear_of(out: Path) -> None:
         simulator.set_faults([build_rule("poll_500", first=1)])
         counts, truth = await generate(out, simulator, [job]), simulator.truth()
     assert (counts.succeeded, truth.created, truth.requests.get("list", 0)) == (1, 1, 0)
+    expect_billed(truth, out)
 
 
 async def test_a_copied_folder_takes_no_prediction_of_its_original(tmp_path: Path) -> None:
@@ -282,7 +302,7 @@ async def test_a_copied_folder_takes_no_prediction_of_its_original(tmp_path: Pat
         truth = simulator.truth()
     assert [count.succeeded for count in counts] == [1, 1]
     assert truth.created == len(set(list_ids(original, copy))) == 2
-    assert sum(count.cost_micros for count in counts) == round(truth.cost_usd * 1e6)
+    expect_billed(truth, original, copy)
 
 
 ODD = {
