@@ -130,7 +130,13 @@ SURVIVED = {
 """Faults after which every job succeeds, and how often each strikes here."""
 
 
-@pytest.mark.parametrize("name", SURVIVED)
+REPETITIONS = {"bad_gateway_html_502", "failed_director_e9828", "output_dict", "wrong_content_type", "poll_429"}
+"""Each is met by the same code as its neighbour in the list."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.soak] if name in REPETITIONS else []) for name in SURVIVED]
+)
 async def test_faults_that_are_survived(name: str, out: Path) -> None:
     """All pictures are there, and none was billed twice."""
     async with run_simulator(QUICK, [build_rule(name, SURVIVED[name])]) as simulator:
@@ -266,7 +272,7 @@ async def test_every_fault_at_once(seed: int, out: Path, monkeypatch: pytest.Mon
     assert len(truth.faults) > 20
 
 
-@pytest.mark.parametrize(("in_flight", "speed"), [(1, 4), (16, 4), (256, 1)])
+@pytest.mark.parametrize(("in_flight", "speed"), [(1, 4), (16, 4), pytest.param(256, 1, marks=pytest.mark.soak)])
 async def test_requests_for_one_picture(in_flight: int, speed: float, out: Path) -> None:
     """Create, looks and download: at most 3.2 requests for each picture, however many are in flight."""
     jobs = min(256, in_flight * 8)
@@ -277,6 +283,7 @@ async def test_requests_for_one_picture(in_flight: int, speed: float, out: Path)
     assert truth.requests_total / jobs <= 3.2, Counter(truth.requests)
 
 
+@pytest.mark.soak  # waits for six creates of a slow account
 async def test_low_credit_is_waited_for(out: Path) -> None:
     """An account that takes 6 creates a minute, and says so in the body only, fails no job."""
     # Slow enough that a busy machine is not taken for five minutes of nothing but 429, which end a batch.
