@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.manifest.names import NAMES, SETTINGS, TEXT_COLUMNS, TOGETHER, find_alias, fold_name, guess_column
+from tasks.manifest.names import NAMES, RULES, SETTINGS, TEXT_COLUMNS, TOGETHER, find_alias, fold_name, guess_column
 from tasks.manifest.reading import CARRY, IGNORE, OPTION
 
 ASK = "ask"
@@ -77,6 +77,11 @@ def _get_own(name: str) -> str:
 def _judge_unknown(name: str) -> str:
     if fold_name(name) in SETTINGS:
         return f"{ASK}:is a setting of other tools and does nothing here"
+    if fold_name(name) in RULES:
+        return (
+            f"{ASK}:is a rule for all rows; it stands at the top of a YAML manifest or in imagen.yaml, or is given as "
+            "--keep-best, --by, --reject and --reroll"
+        )
     if name.startswith("--"):
         return f"{ASK}:is an option that nothing here reads"
     near = guess_column(name)

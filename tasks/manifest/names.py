@@ -63,6 +63,9 @@ SETTINGS = frozenset(
 )
 """Settings of other tools, folded: none of them does anything here unless the user says what."""
 
+RULES = frozenset({"keep", "keepbest", "reject", "reroll"})
+"""Rules about which images count, folded: they hold for all rows, and a column of that name would leave nothing out."""
+
 WORDS = frozenset(
     {
         *(

@@ -82,7 +82,6 @@ def _read_header(file: ManifestFile) -> _Header:
             if key == "defaults":
                 node = keep_texts(reader.node(), _is_text_column)
                 header.defaults, header.default_lines = _get_mapping(node, "defaults", "columns"), get_key_lines(node)
-                _refuse_gate(header.defaults, line)
             elif key == "matrix":
                 header.matrix, header.matrix_line = _get_mapping(reader.node(), "matrix", "lists of values"), line
             elif key == "prompts":
@@ -154,7 +153,6 @@ class _Rows:
                 return self._ask_for_quotes(line, f"&{anchor} is taken for a name of YAML's")
             return RawRow(line, {"prompt": value}, header.default_lines, header.defaults)
         if isinstance(value, dict) and all(isinstance(name, str) for name in value):
-            _refuse_gate(value, line)
             row = RawRow(line, value, header.default_lines | get_key_lines(node), header.defaults)
             is_text = not any(map(self._is_known, value)) and self._text.quote_line(line)
             return self._ask_for_quotes(line, "names no column that is known", "prompt") if is_text else row
@@ -220,12 +218,6 @@ def _get_gate(node: yaml.Node, key: str, line: int) -> Any:
     except ValueError as exc:
         raise YamlProblem(line, str(exc)) from None
     return value
-
-
-def _refuse_gate(values: dict[str, Any], line: int) -> None:
-    """A rule in a row would be carried along as a column, and nothing would be left out."""
-    if isinstance(values.get("keep"), dict) and "by" in values["keep"]:
-        raise YamlProblem(line, "keep: stands at the top of the file, beside prompts: it holds for all rows")
 
 
 def _get_columns(node: yaml.Node) -> dict[str, str]:

@@ -109,6 +109,27 @@ def test_what_looks_like_a_setting_is_asked_about_once(tmp_path: Path, name: str
     assert "columns:" in message
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (
+            "m.jsonl",
+            '{"prompt": "a", "samples": 4, "keep": {"by": "sharpness", "best": 1}}\n{"prompt": "b", "keep": {}}',
+        ),
+        ("m.csv", csv(prompt="a", samples="4", Keep_Best="1")),
+        ("m.yaml", "- prompt: a\n  reject: blank\n"),
+        ("m.yaml", "defaults: {keep: {by: sharpness}}\nprompts:\n- a\n- b\n"),
+        ("m.yaml", "template: {prompt: '{x}', reroll: 2}\nmatrix: {x: [a, b]}\n"),
+    ],
+)
+def test_a_rule_in_a_row_is_asked_about(tmp_path: Path, name: str, content: str) -> None:
+    """It would leave nothing out; one message says where it stands, and the user can say that it is a column."""
+    [(_, column, message)] = problems(tmp_path, name, content)
+    assert (column or "").lower() in {"keep", "keep_best", "reject", "reroll"}
+    assert "top of a YAML manifest" in message
+    assert good(tmp_path, name, content, build_read_options(dict.fromkeys((column or "",), "carry")))[0].extra
+
+
 def test_an_ignored_column_is_left_out_and_listed(tmp_path: Path) -> None:
     """`--ignore-columns` takes names in any spelling; what it leaves out is neither used nor carried."""
     findings = Findings()
