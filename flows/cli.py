@@ -21,12 +21,10 @@ from flows.commands import (
     export,
     gallery,
     init,
-    pick,
     plan,
     prices,
     reroll,
     resume,
-    review,
     run,
     score,
     serve,
@@ -38,6 +36,7 @@ from flows.commands import (
     usage,
 )
 from flows.commands.accounts import caps, costs
+from flows.commands.judging import compare, pick, review
 from tasks.core.errors import ImagenError, InputError
 from tasks.core.safe_text import escape_lines
 
@@ -70,7 +69,23 @@ def top(
 
 
 for command in (
-    *(try_prompt, run, resume, serve, server, plan, status, gallery, show, review, pick, score, reroll, export),
+    *(
+        try_prompt,
+        run,
+        resume,
+        serve,
+        server,
+        plan,
+        status,
+        gallery,
+        show,
+        review,
+        pick,
+        compare,
+        score,
+        reroll,
+        export,
+    ),
     *(backends, prices, caps, costs, init, simulate),
 ):
     app.command(command.NAME, cls=SingleUseCommand)(command.command)

@@ -11,7 +11,7 @@ from flows.cli_support.places import spread_places
 
 GROUPS = {
     "Run": ("init", "try", "plan", "run", "resume", "reroll"),
-    "Look": ("status", "show", "gallery", "review", "pick", "score", "export"),
+    "Look": ("status", "show", "gallery", "review", "pick", "compare", "score", "export"),
     "Manage": ("backends", "prices", "caps", "costs", "usage"),
     "Serve": ("serve", "server", "simulate"),
 }

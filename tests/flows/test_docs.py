@@ -50,6 +50,7 @@ ELSEWHERE = {
     "imagen run prompts.yaml --out /shared": "test_many_workers.py",
     "imagen gallery runs/foxes --open": "test_gallery.py",
     "imagen review": "../tasks/report/review/test_server.py",
+    "imagen compare runs/foxes runs/owls": "../tasks/report/blind/test_server.py",
     "imagen pick runs/foxes --ids -": "../tasks/report/review/test_judging.py",
     "imagen export runs/foxes --format parquet --to picked.parquet --picked": "../tasks/metadata/exports/test_selection.py",
     "imagen export runs/foxes --format webdataset --to shards --ids": "../tasks/metadata/exports/test_selection.py",

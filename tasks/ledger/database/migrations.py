@@ -43,6 +43,11 @@ _STEPS: dict[int, tuple[str, ...]] = {
     8: ("ALTER TABLE jobs ADD COLUMN provenance TEXT",),
     9: ("ALTER TABLE runs ADD COLUMN frees_at_us BIGINT",),
     10: ("ALTER TABLE runs ADD COLUMN plan_digest TEXT", "ALTER TABLE runs ADD COLUMN table_state TEXT"),
+    11: (
+        """CREATE TABLE comparisons (first_sha256 VARCHAR(64) NOT NULL, second_sha256 VARCHAR(64) NOT NULL,
+        at_us BIGINT NOT NULL, reviewer TEXT NOT NULL, first_job VARCHAR(64) NOT NULL, second_job VARCHAR(64) NOT NULL,
+        answer VARCHAR(8), PRIMARY KEY (first_sha256, second_sha256, at_us, reviewer))""",
+    ),
 }
 """Statements that bring the tables of the previous version to this one."""
 

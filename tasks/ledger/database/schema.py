@@ -10,11 +10,13 @@ from typing import Literal, get_args
 
 from sqlalchemy import DDL, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, event
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 """`tasks.ledger.database.migrations` brings older ledgers up to it."""
 VerdictName = Literal["pick", "reject"]
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
 MOST_RATING = 5
+AnswerName = Literal["first", "second", "tie", "skip"]
+ANSWERS: tuple[AnswerName, ...] = get_args(AnswerName)
 
 # Plain SQL that every database takes: SQLAlchemy's partial indexes load each dialect, 30 ms of every command.
 CLAIMED_INDEX = "CREATE INDEX jobs_claimed_by ON jobs (claimed_by) WHERE claimed_by IS NOT NULL"
@@ -139,6 +141,22 @@ verdicts = Table(
     Column("note", Text),
 )
 """One row for each time that somebody judged an image. The last one of a job counts; what stood before stays."""
+
+comparisons = Table(
+    "comparisons",
+    metadata,
+    Column("first_sha256", String(64), primary_key=True),
+    Column("second_sha256", String(64), primary_key=True),
+    Column("at_us", BigInteger, primary_key=True),
+    Column("reviewer", Text, primary_key=True),
+    Column("first_job", String(64), nullable=False),
+    Column("second_job", String(64), nullable=False),
+    Column("answer", String(8)),
+)
+"""One row for each time that somebody compared two images blindly; the second one may be of another batch.
+
+The last one of a reviewer counts, and NULL takes it back. Named by the files: an image that is made again is compared again.
+"""
 
 scores = Table(
     "scores",

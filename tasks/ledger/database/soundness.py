@@ -16,7 +16,7 @@ from sqlalchemy import Boolean, Column, Connection, Float, Integer, Table, text
 from tasks.core.errors import InputError
 from tasks.core.records import JobState
 from tasks.core.safe_text import error_text
-from tasks.ledger.database.schema import MOST_RATING, VERDICTS, metadata
+from tasks.ledger.database.schema import ANSWERS, MOST_RATING, VERDICTS, metadata
 
 MOST_TEXT_CHARS = 16 * 1024**2
 """Longest text of a ledger; a manifest's cell, however it is spelled in JSON, stays below it."""
@@ -33,11 +33,16 @@ _STATES = ", ".join(f"'{state}'" for state in JobState)
 JSON_OBJECTS = frozenset({"backend_opts", "extra", "results"})
 _SIDES = frozenset({"width", "height", "requested_width", "requested_height"})
 _INDEX_CONDITION = re.compile(r"\bWHERE\b.*", re.IGNORECASE | re.DOTALL)
-CHOICES = {"state": _STATES, "verdict": ", ".join(f"'{verdict}'" for verdict in VERDICTS)}
+CHOICES = {
+    "state": _STATES,
+    "verdict": ", ".join(f"'{verdict}'" for verdict in VERDICTS),
+    "answer": ", ".join(f"'{answer}'" for answer in ANSWERS),
+}
 ROW_NAMES = {
     "jobs": "job_id",
     "attempts": "job_id",
     "verdicts": "job_id",
+    "comparisons": "first_job",
     "scores": "job_id",
     "runs": "number",
     "batch_identity": "batch",

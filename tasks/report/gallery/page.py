@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 ASSETS = files("tasks.report.gallery") / "assets"
@@ -48,7 +50,23 @@ SCRIPTS = (
 """In the order in which they run: each needs only what stands before it."""
 
 
-def render_page(title: str, data: dict[str, Any], *, talks: bool = False) -> str:
+@dataclass(frozen=True, slots=True)
+class PageAssets:
+    """The files of one kind of page; its template is `page.html`."""
+
+    folder: Traversable
+    styles: tuple[str, ...]
+    scripts: tuple[str, ...]
+
+    def read(self, name: str) -> str:
+        """The text of one of them."""
+        return (self.folder / name).read_text(encoding="utf-8")
+
+
+GALLERY = PageAssets(ASSETS, STYLES, SCRIPTS)
+
+
+def render_page(title: str, data: dict[str, Any], *, talks: bool = False, assets: PageAssets = GALLERY) -> str:
     """The whole page.
 
     Its policy lets exactly our own scripts and style run, and what those load; images may come from this page's own
@@ -58,9 +76,10 @@ def render_page(title: str, data: dict[str, Any], *, talks: bool = False) -> str
         title: Of the window.
         data: What the scripts find under the name `Gallery.page`.
         talks: The page may send requests to its own server.
+        assets: What the page is made of.
     """
-    style = "\n".join(map(_read_asset, STYLES))
-    scripts = [_read_asset(name) for name in SCRIPTS]
+    style = "\n".join(map(assets.read, assets.styles))
+    scripts = [assets.read(name) for name in assets.scripts]
     # A hash for each script and none for anything else, so that a text that became markup does nothing.
     policy = (
         "default-src 'none'",
@@ -79,7 +98,7 @@ def render_page(title: str, data: dict[str, Any], *, talks: bool = False) -> str
         "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
     }
     # The template is filled by hand: a formatter would take the braces of the styles for its own.
-    before, *rest = _read_asset("page.html").split("{{")
+    before, *rest = assets.read("page.html").split("{{")
     return before + "".join(parts[name] + text for name, text in (part.split("}}", 1) for part in rest))
 
 
@@ -90,10 +109,6 @@ def encode_script_json(value: Any) -> str:
     so is `<`, without which neither `</script>` nor `<!--` can be spelled.
     """
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-
-
-def _read_asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

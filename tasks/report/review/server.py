@@ -88,13 +88,18 @@ async def serve_review(
 
 
 @contextmanager
-def listen(out: Output, port: int) -> Iterator[tuple[socket.socket, KeptAddress]]:
+def listen(out: Output, port: int, page: str = "") -> Iterator[tuple[socket.socket, KeptAddress]]:
     """The socket of a review, at the address of the batch's last one where that is free.
+
+    Args:
+        out: The batch.
+        port: 0 takes a free one.
+        page: Name of another page of the batch, which has an address of its own; empty: the review.
 
     Raises:
         OSError: The port that the user asked for is taken.
     """
-    before = read_address(out)
+    before = read_address(out, page)
     listener = _bind_again(before.port) if before is not None and port in {0, before.port} else None
     # Another review of this batch may be open there. It keeps its address, and this one gets its own.
     is_free = listener is not None
@@ -102,7 +107,7 @@ def listen(out: Output, port: int) -> Iterator[tuple[socket.socket, KeptAddress]
         token = before.token if before is not None and is_free else secrets.token_urlsafe(24)
         address = KeptAddress(port=bound.getsockname()[1], token=token)
         if before is None or is_free or port:
-            keep_address(out, address)
+            keep_address(out, address, page)
         yield bound, address
 
 

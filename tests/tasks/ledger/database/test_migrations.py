@@ -36,6 +36,7 @@ async def write_version_1(out: Path) -> None:
         db.execute("DROP TABLE batch_identity")
         db.execute("DROP TABLE verdicts")
         db.execute("DROP TABLE scores")
+        db.execute("DROP TABLE comparisons")
         db.execute("ALTER TABLE attempts DROP COLUMN sent_at_us")
         for column in ("list_prices", "deployment", "frees_at_us", "plan_digest", "table_state"):
             db.execute(f"ALTER TABLE runs DROP COLUMN {column}")
