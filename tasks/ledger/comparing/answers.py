@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.ledger.database.schema import AnswerName, comparisons
-from tasks.ledger.database.transactions import execute, fetch_mappings
+from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,12 @@ class Comparison:
 async def record_comparison(engine: AsyncEngine, comparison: Comparison) -> None:
     """Add an answer; it is on disk when this returns."""
     await execute(engine, insert(comparisons), [asdict(comparison)])
+
+
+async def find_last_instant_us(engine: AsyncEngine) -> int:
+    """Instant of the latest row, those that take something back among them; 0 before the first."""
+    [(latest,)] = await fetch_rows(engine, select(func.coalesce(func.max(comparisons.c.at_us), 0)))
+    return int(latest)
 
 
 async def read_comparisons(engine: AsyncEngine) -> Sequence[Comparison]:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.clock import Clock
 from tasks.core.errors import InputError
 from tasks.core.safe_text import sanitize_text
-from tasks.ledger.comparing.answers import Comparison, read_comparisons, record_comparison
+from tasks.ledger.comparing.answers import Comparison, find_last_instant_us, read_comparisons, record_comparison
 from tasks.ledger.database.schema import AnswerName
 from tasks.report.blind.pairs import KEY_DIGITS, Pair
 from tasks.report.blind.results import build_results
@@ -44,9 +44,9 @@ class Answering:
     async def load(self) -> None:
         """Take up what this reviewer answered before."""
         keys = {pair.files: key for key, pair in self.pairs.items()}
+        # An answer must be later than the undo before it, also where the clock was turned back meanwhile.
+        self._last_us = await find_last_instant_us(self._engine)
         for answer in await read_comparisons(self._engine):
-            # Two answers need two instants, also where the clock was turned back meanwhile.
-            self._last_us = max(self._last_us, answer.at_us)
             if answer.reviewer == self.reviewer and answer.files in keys:
                 self._given[keys[answer.files]] = None
 

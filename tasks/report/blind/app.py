@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import cast
@@ -81,7 +82,10 @@ class _BlindPages:
 
     async def show_results(self, _request: Request) -> Response:
         """The results so far; they name the models, but no side of any pair."""
-        return JSONResponse(await self.session.answering.build_results(), headers=HEADERS)
+        try:
+            return JSONResponse(await self.session.answering.build_results(), headers=HEADERS)
+        except DBAPIError as exc:
+            return refuse(503, str(explain_failure(exc) or "the ledger cannot be read"))
 
     async def answer(self, request: Request) -> Response:
         """Record an answer."""
@@ -101,7 +105,10 @@ class _BlindPages:
         if pair is None or side not in {"left", "right"}:
             return refuse(404, "there is no such image")
         image = pair.get_image(cast("Side", side))
-        data = await run_in_threadpool(image.out.read, image.file_name)
+        # The page says that an image cannot be loaded; the pair can be skipped.
+        data = None
+        with suppress(ImagenError):
+            data = await run_in_threadpool(image.out.read, image.file_name)
         if data is None:
             return refuse(404, "there is no such image")
         kind = mimetypes.guess_type(image.file_name)[0] or "application/octet-stream"
