@@ -6,7 +6,7 @@ Task runs get numbers and look the batch up here, so no client, lock or prompt t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -16,14 +16,15 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.backends import build_backend
-from tasks.backends.base import Allowance, Backend, keeps_list
-from tasks.backends.client.rate_limiter import CreateLimiter, RateLimiter
+from tasks.backends.base import Backend, keeps_list
+from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import BatchStopped
 from tasks.core.records import Job
 from tasks.generate.accounts.caps import AccountCaps, open_caps
-from tasks.generate.accounts.pace import AccountRateLimiter, AccountUse, build_account_limiter
+from tasks.generate.accounts.limits import AccountLimits
+from tasks.generate.accounts.pace import AccountRateLimiter, build_account_limiter
 from tasks.generate.budget import Budget, BudgetCap
 from tasks.generate.limits import BackendLimits, FailureWatch, OutcomeWatch
 from tasks.generate.metrics import Metrics, open_metrics
@@ -68,8 +69,7 @@ class Batch:
     clock: Clock
     ids: PredictionIds
     """Claims of this process on the services' predictions."""
-    build_limiter: Callable[[AccountUse], CreateLimiter]
-    """Builds the limiter of an account; called once for each."""
+    accounts: AccountLimits
     leases: WorkerLeases | None = None
     """The leases of this process, where several workers share the batch."""
     gate: Gate | None = None
@@ -88,7 +88,6 @@ class Batch:
     _shared: dict[str, Any] = field(default_factory=dict)
     """Whatever backends of one account share."""
     _limits: dict[str, BackendLimits] = field(default_factory=dict)
-    _limiters: dict[str, CreateLimiter] = field(default_factory=dict)
 
     @property
     def concurrency(self) -> int:
@@ -126,13 +125,8 @@ class Batch:
     def get_limits(self, name: str) -> BackendLimits:
         """The limits of the backend `name`, shared by all shards."""
         if name not in self._limits:
-            instance = self.settings.backends[name]
-            self._limits[name] = BackendLimits(
-                concurrency=instance.concurrency,
-                creates=self._get_limiter(self.backend(name).allowance()),
-                now=self.clock.monotonic_s,
-                by_shape=instance.group_by_shape,
-            )
+            instance, allowance = self.settings.backends[name], self.backend(name).allowance()
+            self._limits[name] = self.accounts.build(instance, allowance, now=self.clock.monotonic_s)
         return self._limits[name]
 
     async def pause(self, seconds: float) -> None:
@@ -146,26 +140,7 @@ class Batch:
     @property
     def rate_limiters(self) -> list[RateLimiter | AccountRateLimiter]:
         """The limiters of this process, one for each account."""
-        return [rate for rate in self._limiters.values() if isinstance(rate, RateLimiter | AccountRateLimiter)]
-
-    def _get_limiter(self, allowance: Allowance) -> CreateLimiter:
-        # By account, not by instance: the provider counts all calls of a token together.
-        if allowance.account not in self._limiters:
-            use = AccountUse(
-                allowance=allowance,
-                count_places=lambda: sum(limits.concurrency for limits in self._list_limits(allowance)),
-                count_taken=lambda: sum(limits.taken for limits in self._list_limits(allowance)),
-            )
-            self._limiters[allowance.account] = self.build_limiter(use)
-        return self._limiters[allowance.account]
-
-    def _list_limits(self, allowance: Allowance) -> list[BackendLimits]:
-        """The limits of the backends that use an account."""
-        return [
-            limits
-            for name, limits in self._limits.items()
-            if self.backend(name).allowance().account == allowance.account
-        ]
+        return self.accounts.rate_limiters
 
     async def close(self) -> None:
         """Write the journal's last changes and close the backends."""
@@ -175,9 +150,7 @@ class Batch:
         finally:
             if self._sent_prices is not None:
                 await self._sent_prices.close()
-            for limiter in self.rate_limiters:
-                if isinstance(limiter, AccountRateLimiter):
-                    await limiter.close()
+            await self.accounts.close()
             for backend in self._backends.values():
                 await backend.close()
             await asyncio.to_thread(self.metrics.flush)
@@ -220,8 +193,8 @@ async def open_batch(
             stop=stop,
             clock=clock,
             ids=ids,
-            build_limiter=lambda use: build_account_limiter(
-                place, use, weight=settings.priority, clock=clock, stop=stop
+            accounts=AccountLimits(
+                lambda use: build_account_limiter(place, use, weight=settings.priority, clock=clock, stop=stop)
             ),
         )
         # Prefect copies the context into its task runs, which is how `get_current_batch` finds it there.

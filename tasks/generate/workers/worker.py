@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
 from tasks.generate.accounts.caps import open_caps
+from tasks.generate.accounts.limits import AccountLimits
 from tasks.generate.accounts.pace import build_account_limiter
 from tasks.generate.batch import Batch, find_cause
 from tasks.generate.prediction_ids import open_prediction_ids
@@ -143,8 +144,10 @@ async def open_worker(
             ids=ids,
             share=1 / order.places,
             leases=leases,
-            build_limiter=lambda use: build_account_limiter(
-                place, use, weight=settings.priority / order.places, clock=clock, stop=stop
+            accounts=AccountLimits(
+                lambda use: build_account_limiter(
+                    place, use, weight=settings.priority / order.places, clock=clock, stop=stop
+                )
             ),
         )
         try:

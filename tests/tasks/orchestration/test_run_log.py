@@ -43,7 +43,7 @@ async def test_a_cut_rate_and_a_stop_are_logged(out: Path, caplog: pytest.LogCap
     clock = FakeClock()
     rate = RateLimiter(600, now=clock.monotonic_s, sleep=clock.sleep)
     async with open_batch_with(out, [make_job()]) as batch:
-        batch._limiters["account"] = rate
+        batch.accounts.limiters["account"] = rate
         watch = watch_over(batch)
         await watch.look()
         rate.record_throttle(clock.monotonic_s(), retry_after_s=2.0, per_min=100)
