@@ -41,6 +41,7 @@ from tasks.backends.http_api.template import fill_address
 from tasks.backends.http_api.values import find_image_problems
 from tasks.backends.image_counts import explain_several
 from tasks.backends.prices import Pricing, find_price
+from tasks.core.addresses import is_loopback
 from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import ConfigError, JobError
 from tasks.core.identity import hash_text
@@ -120,22 +121,11 @@ class HttpBackend:
         """Instances that create at the same address with the same keys share it."""
         # All keys of the instance decide the account; a hash of them, for this text goes into the ledger's limits.
         keys = "".join(read_secret(name) for name in self._options.variables())
-        return Allowance(
-            account=f"{httpx.URL(fill_address(self._options.create.url or '', {})).host} {hash_text(keys)}",
-            creates_per_min=self._context.settings.creates_per_min,
+        host, per_min = (
+            httpx.URL(fill_address(self._options.create.url or "", {})).host,
+            self._context.settings.creates_per_min,
         )
-
-    @property
-    def keeps_list(self) -> bool:
-        """True where `find` lists predictions that are polled by their ids."""
-        # Without polling an id means nothing to the service, so the list cannot be shared by id.
-        return self._options.find is not None and self._options.poll is not None
-
-    async def read_service_time_us(self) -> int | None:
-        """The service's time, where a look-up will need it; the first caller asks for it."""
-        if self._options.find is None:
-            return None
-        return await self._service_clock.read_us(self._api.ask_time)
+        return Allowance(account=f"{host} {hash_text(keys)}", creates_per_min=per_min, is_local=is_loopback(host))
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One create; every end that proves nothing is `Ambiguous`."""

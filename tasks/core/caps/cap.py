@@ -94,11 +94,11 @@ class CapSettings(BaseModel):
 
 
 def check_caps(caps: Collection[CapSettings], models: dict[str, str]) -> None:
-    """Check caps against the backends: one whose pattern meets nothing would never hold.
+    """Check caps against backends and judges: one whose pattern meets nothing would never hold.
 
     Args:
         caps: All of them.
-        models: The model of each configured backend, by its name.
+        models: The model of each configured backend and judge, by its name.
 
     Raises:
         ValueError: Two are for the same attempts, or one meets no backend or model.

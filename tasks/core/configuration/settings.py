@@ -100,7 +100,8 @@ class Settings(Section):
     def _caps_hold(cls, caps: list[CapSettings], info: ValidationInfo) -> list[CapSettings]:
         # Backends that have problems of their own are not there, and are told first.
         if "backends" in info.data:
-            check_caps(caps, {name: instance.model for name, instance in info.data["backends"].items()})
+            payers = {**info.data["backends"], **info.data.get("scores", {})}
+            check_caps(caps, {name: payer.model for name, payer in payers.items()})
         return caps
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ from tasks.core.money import format_micros
 from tasks.core.records import Job
 from tasks.generate.budget import BudgetCap, Reservation
 from tasks.ledger.accounts.caps.charges import Charge, Charger, Key, Refusal, Settlement, TakenOver
-from tasks.ledger.accounts.caps.counter import Counter
+from tasks.ledger.accounts.caps.counter import UNUSABLE, Counter, build_uncounted_stop
 from tasks.ledger.accounts.caps.place import CountingPlace
 from tasks.ledger.accounts.caps.recovery import settle_dead, settle_own
 from tasks.ledger.accounts.caps.source import CapsSource, open_source
@@ -45,7 +45,7 @@ class AccountCaps:
         self._caller = caller
         self._recover = recover
 
-    async def reserve(self, job: Job, micros: int | None, *, number: int) -> CapReservation:
+    async def reserve(self, job: Job, micros: int | None, *, number: int, images: int) -> CapReservation:
         """Count an attempt at the most that it can cost; waits while jobs in flight here may give money back.
 
         Raises:
@@ -60,7 +60,7 @@ class AccountCaps:
         reservation = CapReservation(self._counter, payer, (job.job_id, number), most_micros=micros or 0)
         # Without a cap nobody can be refused, and the end alone is counted.
         if self._source.caps:
-            await self._charge(Charge(key=reservation.key, payer=payer, micros=micros or 0))
+            await self._charge(Charge(key=reservation.key, payer=payer, micros=micros or 0, images=images))
         return reservation
 
     def take_over(self, job: Job, *, number: int) -> CapReservation:
@@ -140,7 +140,7 @@ class AttemptMoney:
 
 
 async def reserve_money(
-    budget: BudgetCap, caps: AccountCaps, job: Job, micros: int | None, *, number: int
+    budget: BudgetCap, caps: AccountCaps, job: Job, micros: int | None, *, number: int, images: int = 1
 ) -> AttemptMoney:
     """Set the most that an attempt can cost aside: of its batch's budget first, then of the caps that others wait for too.
 
@@ -149,7 +149,7 @@ async def reserve_money(
     """
     reserved = await budget.reserve(micros, job_id=job.job_id, number=number)
     try:
-        return AttemptMoney(reserved, await caps.reserve(job, micros, number=number))
+        return AttemptMoney(reserved, await caps.reserve(job, micros, number=number, images=images))
     except BaseException:
         reserved.settle(0)
         raise
@@ -180,7 +180,12 @@ async def open_caps(
     owner = secrets.token_hex(8)
     source = await open_source(settings, batch, place.state)
     if not is_worker:
-        await settle_own(place.writer, engine, batch)
+        try:
+            await settle_own(place.writer, engine, batch)
+        except UNUSABLE as exc:
+            # Without caps nothing of a run depends on it.
+            if source.caps:
+                raise build_uncounted_stop(exc) from exc
     if place.problem is not None and source.caps:
         current_display.get().warn(
             f"the caps hold for this run alone, because {place.problem}: what other "

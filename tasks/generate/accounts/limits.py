@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from tasks.backends.base import Allowance
 from tasks.backends.client.rate_limiter import CreateLimiter, RateLimiter
 from tasks.core.configuration.sections import BackendSettings
-from tasks.generate.accounts.pace import AccountRateLimiter, AccountUse
+from tasks.generate.accounts.membership import AccountUse
+from tasks.generate.accounts.pace import AccountRateLimiter
 from tasks.generate.limits import BackendLimits
 
 

@@ -10,12 +10,10 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
-from tasks.backends.base import Allowance
 from tasks.backends.client.rate_limiter import (
     CATCH_UP_S,
     CLIMB,
@@ -24,6 +22,7 @@ from tasks.backends.client.rate_limiter import (
     CUT,
     DEFAULT_PAUSE_S,
     SLOWEST_PER_MIN,
+    SLOWEST_START_PER_MIN,
     CreateLimiter,
     RateLimiter,
     bound_stated_rate,
@@ -32,38 +31,18 @@ from tasks.core.clock import Clock
 from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped
 from tasks.core.safe_text import error_text
+from tasks.generate.accounts.membership import AccountUse, Membership
 from tasks.generate.stop import StopSignal
 from tasks.ledger.accounts.caps.place import CountingPlace
 from tasks.ledger.accounts.pace.fairness import Member
-from tasks.ledger.accounts.pace.turns import Cut, Question, Rules, Turns, cut_pace, leave, take_turns, tell
+from tasks.ledger.accounts.pace.turns import Cut, Question, Rules, cut_pace, leave, take_turns, tell
 from tasks.ledger.database.writer import LedgerWriter, Result, Transaction
 
+UNLIMITED_PER_MIN = 60_000.0
+"""Stands for an account whose limit nobody knows: more than any service answers, so nobody waits before its first 429."""
 TELL_S = 1.0
 """Seconds between the words of a process by which the others know that it lives."""
-_RULES = Rules(catch_up_s=CATCH_UP_S, climb=CLIMB, climb_after=CLIMB_AFTER)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountUse:
-    """An account as the backends of one process use it."""
-
-    allowance: Allowance
-    count_places: Callable[[], int]
-    """Predictions that may be in flight."""
-    count_taken: Callable[[], int]
-    """Places that jobs hold: in flight, or waiting for their turn."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Membership:
-    """A process as the others on its account see it."""
-
-    name: str
-    weight: float
-    """Its share beside others."""
-    per_min: float
-    """Its configuration's limit."""
-    use: AccountUse
+_RULES = Rules(catch_up_s=CATCH_UP_S, climb=CLIMB, climb_after=CLIMB_AFTER, plenty_per_min=UNLIMITED_PER_MIN)
 
 
 class AccountRateLimiter:
@@ -88,20 +67,24 @@ class AccountRateLimiter:
         self._per_min = member.per_min
         self._paused_until_s = 0.0
         self._telling: asyncio.Task[None] | None = None
+        self._alone: RateLimiter | None = None
+        """Keeps the rate once the others cannot be met any more."""
 
     @property
     def per_min(self) -> float:
         """The present rate of the account."""
-        return self._per_min
+        return self._per_min if self._alone is None else self._alone.per_min
 
     @property
     def is_slowed(self) -> bool:
         """True while the rate is below its limit because of somebody's 429."""
-        return self._per_min < self._member.per_min
+        return self.per_min < self._member.per_min
 
     @property
     def pause_s(self) -> float:
         """Seconds until the provider accepts calls again; 0 without a pause."""
+        if self._alone is not None:
+            return self._alone.pause_s
         return max(0.0, self._paused_until_s - self._read_shared_clock_s())
 
     async def acquire(self) -> float:
@@ -111,13 +94,13 @@ class AccountRateLimiter:
             The turn's instant, for `record_throttle`.
 
         Raises:
-            BatchStopped: The batch stops, or the shared place cannot be used.
+            BatchStopped: The batch stops, or the server that all meet on stays away.
         """
         self._waiting += 1
         try:
             # One question at a time; the lock's queue is also the order of the jobs.
             async with self._turn:
-                while True:
+                while self._alone is None:
                     # A cut that is still on its way would be overtaken by turns at the old rate.
                     await self._wait_for_cuts()
                     self._drop_late_turns()
@@ -126,15 +109,21 @@ class AccountRateLimiter:
                         await self._sleep(wait_s)
                     elif self._turns:
                         return self._turns.popleft()
+                return await self._alone.acquire()
         finally:
             self._waiting -= 1
 
     def record_success(self) -> None:
         """Note a call that was let through; the next question takes it along."""
         self._accepted += 1
+        if self._alone is not None:
+            self._alone.record_success()
 
     def record_throttle(self, sent_at_s: float, *, retry_after_s: float | None, per_min: float | None) -> None:
         """Note a call that came too soon: all processes wait, and the rate is cut once for a burst."""
+        if self._alone is not None:
+            self._alone.record_throttle(sent_at_s, retry_after_s=retry_after_s, per_min=per_min)
+            return
         # They were counted at the old rate.
         self._turns.clear()
         self._accepted = 0
@@ -146,6 +135,7 @@ class AccountRateLimiter:
             pause_s=pause_s,
             now_s=self._clock.since_boot_s(),
             factor=CUT,
+            highest_per_min=SLOWEST_START_PER_MIN,
             slowest_per_min=SLOWEST_PER_MIN,
             stated_per_min=None if per_min is None else bound_stated_rate(per_min),
             climb_after_stated=CLIMB_AFTER_STATED,
@@ -164,8 +154,9 @@ class AccountRateLimiter:
             await self._write(left)
 
     def _count_in_flight(self) -> int:
-        # Jobs that wait for a turn hold a place, and have nothing in flight yet.
-        return max(0, self._member.use.count_taken() - self._waiting)
+        # Jobs that wait for a turn hold a place, and have nothing in flight unless a turn is in hand.
+        without_turn = max(0, self._waiting - len(self._turns))
+        return max(0, self._member.use.count_taken() - without_turn)
 
     async def _tell(self) -> None:
         """Keep the membership alive while nobody here asks for turns."""
@@ -195,7 +186,9 @@ class AccountRateLimiter:
             now_s=self._clock.since_boot_s(),
             rules=_RULES,
         )
-        taken: Turns = await self._write(partial(take_turns, question=question))
+        taken = await self._write(partial(take_turns, question=question))
+        if taken is None:
+            return 0.0
         if self._telling is None:
             self._telling = asyncio.create_task(self._tell())
         # Measured with each answer: a server's clock and ours drift, and a laptop sleeps.
@@ -215,14 +208,23 @@ class AccountRateLimiter:
             self._cuts.discard(cut_task)
             await cut_task
 
-    async def _write(self, transaction: Transaction[Result]) -> Result:
+    async def _write(self, transaction: Transaction[Result]) -> Result | None:
+        """Write to the place that all share; None where that is not possible any more, and the run goes on alone."""
         try:
             return await self._writer.write(transaction)
         except (DBAPIError, OSError) as exc:
-            words = error_text(getattr(exc, "orig", None) or exc)
-            raise BatchStopped(
-                "pace", f"the pace of the account cannot be shared any more ({words}). Correct the cause and resume"
-            ) from exc
+            self._go_alone(error_text(getattr(exc, "orig", None) or exc))
+            return None
+
+    def _go_alone(self, words: str) -> None:
+        if self._alone is not None:
+            return
+        # A full disk of the state folder is no reason to stop: whoever is too fast gets 429s, which cost nothing.
+        current_display.get().warn(
+            f"the pace of the account holds for this run alone from now on, because it cannot be shared ({words})"
+        )
+        per_min = None if self._member.per_min >= UNLIMITED_PER_MIN else self._member.per_min
+        self._alone = RateLimiter(per_min, now=self._read_shared_clock_s, sleep=self._sleep)
 
     def _read_shared_clock_s(self) -> float:
         return self._clock.since_boot_s() + self._ahead_of_us_s
@@ -233,7 +235,7 @@ def build_account_limiter(
 ) -> CreateLimiter:
     """Build the limiter of an account; a stop ends every wait for a turn.
 
-    Without a limit of the account, or without a place to meet in, a process keeps its own.
+    Without a place to meet in a process keeps its own, and so it does for what this machine makes itself without a limit.
     """
     per_min = use.allowance.creates_per_min
     if per_min is not None and place.problem is not None:
@@ -241,8 +243,7 @@ def build_account_limiter(
             f"the pace of {per_min:g} a minute holds for this run alone, because {place.problem}: other batches on the "
             "account are not known"
         )
-    # Without a limit there is nothing to divide: only 429s lower the rate, and each process meets them itself.
-    if per_min is None or place.problem is not None:
+    if place.problem is not None or (per_min is None and use.allowance.is_local):
         return RateLimiter(per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
-    member = Membership(name=secrets.token_hex(8), weight=weight, per_min=per_min, use=use)
+    member = Membership(name=secrets.token_hex(8), weight=weight, per_min=per_min or UNLIMITED_PER_MIN, use=use)
     return AccountRateLimiter(place.writer, member, clock=clock, sleep=stop.pausing(clock.sleep))

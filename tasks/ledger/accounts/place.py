@@ -79,15 +79,6 @@ async def open_state_folder() -> LedgerWriter:
     return build_sqlite_writer(await asyncio.to_thread(_make_file, get_state_folder()))
 
 
-async def open_private_place(folder: Path) -> LedgerWriter:
-    """Writes to a place that no other process knows, for a run that has to count alone; `prepare_tables` comes first.
-
-    Raises:
-        OSError: The folder cannot be used.
-    """
-    return build_sqlite_writer(await asyncio.to_thread(_make_file, folder))
-
-
 def build_sqlite_writer(path: Path) -> LedgerWriter:
     """Writes to a file of these tables."""
     return SqliteWriter(

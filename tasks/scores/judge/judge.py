@@ -127,7 +127,7 @@ class Judge:
         most_micros = to_micros(self.settings.price_usd)
         # Money first: a turn that is waited for in vain would be lost to others.
         job = replace(build_job(row), backend=self.name, model=self.settings.model)
-        reservation = await reserve_money(self.batch.budget, self.batch.caps, job, most_micros, number=key[1])
+        reservation = await reserve_money(self.batch.budget, self.batch.caps, job, most_micros, number=key[1], images=0)
         try:
             await self.endpoint.rate.acquire()
             self.batch.stop.check()

@@ -7,14 +7,17 @@ from collections import deque
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from tasks.core.caps.cap import CapSettings
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.gates import Gates, KeepBest, build_option_layer, merge_gates
 from tasks.core.records import Job
 from tasks.generate.jobs import generate_range
+from tasks.ledger.accounts.caps.source import CapsSource
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.queries import sum_committed_micros
 from tasks.ledger.runs import RunStart, begin_run
@@ -61,7 +64,7 @@ async def run(
             await generate_range(batch, *EVERYTHING)
             while looks and await gate.settle():
                 await generate_range(batch, *EVERYTHING)
-            assert batch.stop.cause is None
+            assert batch.stop.cause is None, batch.stop.cause
             assert budget_micros is None or await sum_committed_micros(batch.engine) <= budget_micros
             assert await sum_committed_micros(batch.engine) == backend.billed.total() * PRICE_MICROS
             return gate.missing
@@ -119,6 +122,19 @@ async def test_rerolls_take_what_the_budget_leaves(out: Path, budget: int, bille
     gates = Gates(keep=KeepBest(by="sharpness", best=2), reject="blank", reroll=2)
     assert await run(out, backend, gates, budget=budget) == 2
     assert backend.billed.total() == billed
+
+
+async def test_caps_count_rerolls(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four rejected images leave one reroll of a cap of five; it stops the batch and is never passed."""
+
+    async def open_source(*_: Any) -> CapsSource:
+        return CapsSource([CapSettings(images=5, per="day")], None)
+
+    monkeypatch.setattr("tasks.generate.accounts.caps.open_source", open_source)
+    backend = script(*[BLACK] * 9)
+    with pytest.raises(AssertionError, match="cap"):
+        await run(out, backend, Gates(keep=KeepBest(by="sharpness", best=2), reject="blank", reroll=2))
+    assert backend.billed.total() == 5
 
 
 async def test_names_in_an_export_by_hand_always_count(out: Path) -> None:

@@ -52,12 +52,18 @@ async def batch(out: Path) -> Path:
 
 
 async def judge(
-    out: Path, server: RawServer, *, budget: float | None = None, again: Again | None = None, **changes: Any
+    out: Path,
+    server: RawServer,
+    *,
+    budget: float | None = None,
+    again: Again | None = None,
+    caps: Sequence[dict[str, Any]] = (),
+    **changes: Any,
 ) -> Scored:
     """One `imagen score --with judge`."""
     given = {"question": "Is it a {animal}?", "base_url": f"{server.url}/v1", "model": "eye", "key_env": None}
     settings = Settings.model_validate(
-        {"scores": {"judge": {**given, "price_usd": PRICE_USD, "concurrency": 1, **changes}}}
+        {"scores": {"judge": {**given, "price_usd": PRICE_USD, "concurrency": 1, **changes}}, "caps": caps}
     )
     judging = Judging(settings, budget, again or Again())
     return await score_batch(OutputFolder(out), ["judge"], judges=judging, clock=FakeClock().clock)
@@ -135,6 +141,18 @@ async def test_another_question_or_file_is_asked_anew(batch: Path) -> None:
         assert len(server.requests) == 4
         await judge(batch, server, question="Is a {animal} in it?")
         assert len(server.requests) == 4
+
+
+async def test_caps_count_calls_and_no_images(batch: Path) -> None:
+    """A cap on dollars stops at the call that would pass it; one on images that is full stops none."""
+    async with raw_server(YES) as server:
+        dollars = {"usd": PRICE_USD * 1.5, "per": "day", "model": "eye"}
+        scored = await judge(batch, server, caps=[dollars, {"images": 0, "per": "day"}])
+        assert len(server.requests) == 1
+        assert scored.stopped is not None
+        assert "cap of" in str(scored.stopped)
+        await judge(batch, server)
+        assert len(server.requests) == 2
 
 
 async def test_a_kill_before_the_answer_holds_the_image(batch: Path) -> None:

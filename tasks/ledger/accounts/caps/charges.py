@@ -30,6 +30,8 @@ class Charge:
     key: Key
     payer: Payer
     micros: int
+    images: int = 1
+    """0 for a call that makes none, as a judge's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,7 @@ class _Writing:
         for cap in self._charger.caps:
             if cap.scope.covers(charge.payer) and (refusal := self._find_refusal(cap, charge)) is not None:
                 return refusal
-        self._count(charge.key, self._build_row(charge.key, charge.payer, OPEN, Amount(charge.micros, 1)))
+        self._count(charge.key, self._build_row(charge.key, charge.payer, OPEN, Amount(charge.micros, charge.images)))
         return None
 
     def settle(self, end: Settlement) -> None:
@@ -163,10 +165,10 @@ class _Writing:
     def _find_refusal(self, cap: CapSettings, charge: Charge) -> Refusal | None:
         counted, period = self._book.read(cap.scope, self._at_us), cap.scope.find_period(self._at_us)
         if cap.images is not None:
-            left, wanted = cap.images - counted.images, 1
+            left, wanted = cap.images - counted.images, charge.images
         else:
             left, wanted = (cap.most_micros or 0) - counted.micros, charge.micros
-        # What is free passes a cap on money that is full: it takes nothing of it.
+        # What takes nothing of a full cap passes it: a free image one on money, a judge's call one on images.
         if wanted <= left or not wanted:
             return None
         return Refusal(cap=cap, left=max(0, left), frees_at_us=period.end_us)

@@ -8,6 +8,7 @@ from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
+from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped
 from tasks.core.safe_text import error_text
 from tasks.ledger.accounts.caps.charges import (
@@ -44,6 +45,7 @@ class Counter:
         self._ends = 0
         self._ended = asyncio.Event()
         self._waiting = 0
+        self._has_lost = False
 
     @property
     def has_in_flight(self) -> bool:
@@ -112,16 +114,27 @@ class Counter:
         later = self._take_later()
         if not later and not entries:
             return {}
-        group = [*later, *entries]
+        group, charger = [*later, *entries], self._build_charger()
         try:
-            refused = await self._writer.write(partial(write_entries, entries=group, charger=self._build_charger()))
-        except BaseException:
+            refused = await self._writer.write(partial(write_entries, entries=group, charger=charger))
+        except BaseException as exc:
+            if isinstance(exc, UNUSABLE) and not charger.caps:
+                self._lose(group, exc)
+                return {}
             # Their money is spent, so they stay to be counted with the next group.
             self._later = [*later, *self._later]
             self._ended.set()
             raise
         self._follow(group, refused)
         return refused
+
+    def _lose(self, group: Sequence[Entry], exc: BaseException) -> None:
+        """Go on without these counts: they are for caps of later, and no reason to stop a run that has none."""
+        if not self._has_lost:
+            self._has_lost = True
+            words = error_text(getattr(exc, "orig", None) or exc)
+            current_display.get().warn(f"what this run spends is not counted for caps that are set later ({words})")
+        self._follow(group, {})
 
     def _follow(self, group: Sequence[Entry], refused: Mapping[Key, Refusal]) -> None:
         """Keep in mind what is in flight now that a group is written."""

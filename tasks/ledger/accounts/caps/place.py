@@ -7,7 +7,6 @@ folder cannot be used, a run counts alone, and says so.
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import BatchStopped, ConfigError, InputError
 from tasks.core.safe_text import error_text
-from tasks.ledger.accounts.place import open_private_place, open_state_folder, prepare_tables
+from tasks.ledger.accounts.place import build_sqlite_writer, open_state_folder, prepare_tables
 from tasks.ledger.accounts.predictions import SCHEMA
 from tasks.ledger.database.location import PostgresqlSchema, remember_database, require_trusted_database
 from tasks.ledger.database.writer import LedgerWriter, PostgresqlWriter
@@ -81,8 +80,8 @@ async def _open_state(stack: AsyncExitStack) -> tuple[LedgerWriter | None, str |
 
 
 async def _open_alone(stack: AsyncExitStack) -> LedgerWriter:
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imagen-", ignore_cleanup_errors=True)))
-    writer = await open_private_place(folder)
+    # In memory: where the state folder is full, another one may be full too.
+    writer = build_sqlite_writer(Path(":memory:"))
     stack.push_async_callback(writer.close)
     await writer.write(prepare_tables)
     return writer

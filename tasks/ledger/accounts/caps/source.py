@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError
 
 from tasks.core.caps.cap import CapSettings
 from tasks.core.configuration.settings import Settings, load_settings
@@ -62,7 +64,9 @@ async def open_source(settings: Settings, batch: str, state: LedgerWriter | None
     """
     file = await asyncio.to_thread(_find_file, settings)
     if state is not None:
-        file = await state.write(partial(_remember, batch=batch, file=file))
+        # On a full disk the file is not noted; a resume then keeps to the caps that the ledger has.
+        with suppress(DBAPIError, OSError):
+            file = await state.write(partial(_remember, batch=batch, file=file))
     if file is None:
         return CapsSource(settings.caps, None)
     try:

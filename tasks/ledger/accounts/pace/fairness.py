@@ -44,10 +44,12 @@ def count_allowed(me: Member, others: Sequence[Member], *, at_once: float) -> in
     if not others:
         return me.waiting
     allowed = me.waiting
+    # The largest limit that anybody has set: a batch that takes less for itself does not mean the others.
+    most = max(member.concurrency for member in (me, *others))
+    # Where places are scarcer than turns, a moment's turns would be all places.
+    at_once = min(at_once, most / (1 + len(others)))
     if wanting := [other.used for other in others if other.waiting]:
         ahead = min(wanting) + at_once - me.used
         # Whoever is behind gets a turn, however little it weighs.
         allowed = min(allowed, max(floor(ahead * me.weight), int(me.used <= min(wanting))))
-    # The largest limit that anybody has set: a batch that takes less for itself does not mean the others.
-    most = max(member.concurrency for member in (me, *others))
     return max(0, min(allowed, most - sum(member.in_flight for member in (me, *others))))

@@ -33,6 +33,8 @@ class Rules:
     """Factor of a step up."""
     climb_after: int
     """Accepted calls before such a step."""
+    plenty_per_min: float
+    """Rate from which turns are no scarce good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,8 @@ class Cut:
     pause_s: float
     now_s: float
     factor: float
+    highest_per_min: float
+    """A rate above it is cut as if it were this one."""
     slowest_per_min: float
     stated_per_min: float | None
     """The rate that the service states; None where it states none."""
@@ -94,12 +98,18 @@ def take_turns(db: Connection, question: Question) -> Turns:
     # Only turns of the next moment, or a killed process would take many with it.
     if row["next_at_s"] <= now_s + AHEAD_S:
         number, wait_s = min(count_allowed(me, others, at_once=at_once), max(1, int(at_once))), LOOK_AGAIN_S
-    step_s = 60 / row["per_min"]
+    step_s, used_now = 60 / row["per_min"], number
+    # Nobody is kept from anything: taken together, so that most jobs find a turn in hand.
+    if number and not others and row["per_min"] >= question.rules.plenty_per_min:
+        number = int(at_once)
+        # A newcomer must not find places free that are taken before this member tells of them.
+        used_now = max(used_now, min(number, me.concurrency - me.in_flight))
     first_at_s = max(row["next_at_s"], now_s - row["catch_up_s"])
     if number:
         row["next_at_s"] = first_at_s + number * step_s
     row["seen_at_s"] = now_s
-    me = replace(me, used=me.used + number / me.weight, in_flight=me.in_flight + number, waiting=me.waiting - number)
+    waiting = max(0, me.waiting - used_now)
+    me = replace(me, used=me.used + used_now / me.weight, in_flight=me.in_flight + used_now, waiting=waiting)
     _write(db, paces, row)
     wants_until_s = now_s + max(0.0, wait_s) + WANTING_S
     _write(db, members, {**_build_member_row(question.account, me, now_s), "wants_until_s": wants_until_s})
@@ -124,7 +134,7 @@ def cut_pace(db: Connection, cut: Cut) -> None:
     if cut.sent_at_s > row["cut_at_s"]:
         values["cut_at_s"] = now_s
         if cut.stated_per_min is None:
-            values["per_min"] = max(cut.slowest_per_min, row["per_min"] * cut.factor)
+            values["per_min"] = max(cut.slowest_per_min, min(row["per_min"], cut.highest_per_min) * cut.factor)
         else:
             # A stated limit allows no burst: a call that comes a moment early is refused.
             values |= {"per_min": cut.stated_per_min, "catch_up_s": 0.0, "climb_after": cut.climb_after_stated}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from tasks.core.caps.cap import CapSettings
 from tasks.core.configuration.settings import Settings
@@ -201,3 +202,24 @@ async def test_an_attempt_in_flight_counts_once_over_runs(machine: Machine, caps
     [cap] = await machine.read()
     assert (cap["spent"], cap["reserved"]) == (PRICE_USD, 0)
     assert backend.billed.total() == 1
+
+
+@pytest.mark.parametrize("has_cap", [False, True])
+async def test_counts_that_cannot_be_written_stop_only_runs_with_caps(
+    machine: Machine, caps: list[CapSettings], monkeypatch: pytest.MonkeyPatch, *, has_cap: bool
+) -> None:
+    """On a full disk a run without caps goes on, and one with caps sends nothing that is not counted."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    for module in ("counter.write_entries", "recovery.write_entries", "recovery._find_unsettled", "source._remember"):
+        monkeypatch.setattr(f"tasks.ledger.accounts.caps.{module}", refuse)
+    caps.extend([CapSettings(images=8, per="day")] * has_cap)
+    backend = ScriptedBackend()
+    if has_cap:
+        with pytest.raises(BatchStopped, match="disk is full"):
+            await machine.run("a", backend, 2)
+    else:
+        assert await machine.run("a", backend, 2) == ""
+    assert backend.billed.total() == (0 if has_cap else 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -14,18 +15,22 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from tasks.backends.base import Allowance
 from tasks.backends.replicate_simulator.rates import Bucket
 from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
-from tasks.generate.accounts.pace import AccountRateLimiter, AccountUse, Membership
+from tasks.core.display import SilentDisplay, current_display
+from tasks.generate.accounts.membership import AccountUse, Membership
+from tasks.generate.accounts.pace import UNLIMITED_PER_MIN, AccountRateLimiter
 from tasks.ledger.accounts.caps.place import open_counting_place
 from tasks.ledger.accounts.pace.schema import paces
 from tasks.ledger.accounts.pace.turns import AHEAD_S
 from tasks.ledger.accounts.place import build_sqlite_writer, prepare_tables
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.writer import LedgerWriter, Result, SqliteWriter, Transaction
+from tests.support.factories import FakeClock
 from tests.support.virtual_time import make_loop_clock, run_in_virtual_time
 from tests.tasks.ledger.conftest import out, server  # noqa: F401  fixtures
 
@@ -203,6 +208,61 @@ def test_a_killed_batch_blocks_nobody(tmp_path: Path) -> None:
         assert clock.monotonic_s() < 5 + 10 + 80 / 8 * 1.2
 
     in_virtual_time(tmp_path, work)
+
+
+def test_an_account_without_a_known_limit_shares_429s_and_places(tmp_path: Path) -> None:
+    """Alone it is not slowed at all; two have no more in flight than one may, and both hear what one was refused."""
+
+    async def work(writer: LedgerWriter, clock: Clock) -> None:
+        alone = Load(writer, "alone", clock, per_min=UNLIMITED_PER_MIN, account="b")
+        await alone.run(640)
+        assert clock.monotonic_s() < 10 + 1
+        loads = [
+            Load(writer, name, clock, per_min=UNLIMITED_PER_MIN, concurrency=8, runs_s=4.0)
+            for name in ("first", "second")
+        ]
+        refused_at = clock.monotonic_s() + 40
+
+        async def refuse() -> None:
+            await clock.sleep(40)
+            loads[0].limiter.record_throttle(clock.since_boot_s(), retry_after_s=30, per_min=None)
+
+        starts: list[float] = []
+        await asyncio.gather(refuse(), *(load.run(80, lambda _: starts.append(clock.monotonic_s())) for load in loads))
+        before = [start for start in starts if start < refused_at]
+        # A little less than their time: ends and starts of one instant differ by the last digit of a float.
+        assert max(sum(start <= at < start + 3.99 for start in before) for at in before) <= 9
+        assert not [turn for turn in starts if refused_at + AHEAD_S < turn < refused_at + 30]
+
+    in_virtual_time(tmp_path, work)
+
+
+@dataclass
+class Remarks(SilentDisplay):
+    """Keeps what is said."""
+
+    said: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        self.said.append(text)
+
+
+async def test_a_pace_that_cannot_be_shared_any_more_stops_nobody(tmp_path: Path) -> None:
+    """A full disk of the state folder: said once, and the run keeps to the rate by itself."""
+
+    class FullDisk(InlineWriter):
+        async def write(self, transaction: Transaction[Result]) -> Result:
+            raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    inner = build_sqlite_writer(tmp_path / "accounts.db")
+    assert isinstance(inner, SqliteWriter)
+    load = Load(FullDisk(inner), "first", FakeClock().clock, per_min=60.0, concurrency=1, runs_s=0)
+    token = current_display.set(remarks := Remarks())
+    await load.run(5)
+    current_display.reset(token)
+    assert load.turns[-1] - load.turns[0] > 3
+    assert len(remarks.said) == 1
+    await inner.close()
 
 
 @pytest.fixture
