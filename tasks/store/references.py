@@ -72,14 +72,16 @@ def read_reference(reference: ReferenceImage) -> bytes:
     Raises:
         Rejected: It is gone, or not what it was when the batch was planned. Nothing was sent.
     """
+    path = Path(reference.address)
     try:
-        data = Path(reference.address).read_bytes()
+        data = path.read_bytes()
     except OSError as exc:
-        raise Rejected(f"{reference.address} cannot be read ({exc.strerror})", kind="input_image") from None
+        # Its name alone: the message goes into tables and pages, which travel, and folders tell of people.
+        raise Rejected(f"{path.name} cannot be read ({exc.strerror})", kind="input_image") from None
     # Another image would be paid for under the identity of the planned one.
     if hashlib.sha256(data).hexdigest() != reference.sha256:
         raise Rejected(
-            f"{reference.address} has changed since the batch was planned; run the manifest again", kind="input_image"
+            f"{path.name} has changed since the batch was planned; run the manifest again", kind="input_image"
         )
     return data
 

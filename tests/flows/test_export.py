@@ -6,7 +6,15 @@ import csv
 import io
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
+from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.schema import jobs
+from tasks.metadata.exports.targets import ExportFormat
+from tasks.metadata.write import write_metadata
+from tasks.store.output.folder import OutputFolder
 from tests.flows.conftest import Cli
+from tests.support.factories import make_job
 from tests.tasks.metadata.exports.conftest import DIRTY, dirty_jobs, make_batch
 
 
@@ -35,6 +43,33 @@ async def test_what_was_left_out_is_said(offline: Cli) -> None:
     await make_batch(offline.folder / "b", dirty_jobs())
     record = offline.json("export", "b", "--format", "webdataset", "--to", "shards", "--shard-images", "3")
     assert record == {"format": "webdataset", "to": "shards", "rows": len(DIRTY) + 1, "left_out": 1, "files": 3}
+
+
+async def test_no_export_and_no_page_tells_where_a_reference_image_lies(offline: Cli) -> None:
+    """Folders tell of people and customers: of a file there is its name, in every form, in the page and in the files."""
+    batch, place = offline.folder / "b", offline.folder / "secret-customer"
+    batch.mkdir()
+    place.mkdir()
+    await make_batch(batch, [make_job(number) for number in range(2)])
+    async with open_ledger(batch, writing=True) as engine:
+        async with engine.begin() as connection:
+            await connection.execute(
+                jobs.update().values(input_image=str(place / "ref.png"), input_image_sha256="0" * 64)
+            )
+        await write_metadata(engine, OutputFolder(batch))
+    # The card describes the folder that it stands in.
+    suites = {"geneval", "t2i-compbench", "dpg", "wise", "tifa", "hpsv2"}
+    for form in set(ExportFormat) - suites - {ExportFormat.CARD}:
+        assert offline.run("export", "b", "--format", form, "--to", f"ex-{form}").returncode == 0
+    assert offline.run("export", "b", "--format", "card").returncode == 0
+    assert offline.run("gallery", "b").returncode == 0
+    tables = pq.read_table(batch / "metadata.parquet"), pq.read_table(offline.folder / "ex-parquet")
+    assert all("secret-customer" not in str(table.to_pylist()) for table in tables)
+    assert tables[0].to_pylist()[0]["input_image"] == "ref.png"
+    # What is not compressed; the ledger stays on the machine.
+    files = [path for path in offline.folder.rglob("*") if path.is_file() and not path.name.startswith("ledger")]
+    assert [path.name for path in files if b"secret-customer" in path.read_bytes()] == []
+    assert len(files) > 15
 
 
 def test_bad_input_is_one_line_and_exit_2(offline: Cli, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.core.identity import SEEDS, derive_seed
 from tasks.manifest.names import NAMES
+from tasks.metadata.columns import hide_folder
 from tasks.plan.reroll import REROLL_SALT
 
 _COLUMNS = {
@@ -56,6 +57,8 @@ def build_image_line(job: Mapping[str, Any]) -> str | None:
 
 def _build_row(job: Mapping[str, Any]) -> dict[str, Any]:
     asked = {name: job[column] for name, column in _COLUMNS.items()}
+    # A page travels as a table does. The row makes the same job wherever the file lies: its bytes count, not its folder.
+    asked |= {name: hide_folder(asked[name]) for name in ("image", "mask")}
     # A seed that follows from the job is not written: the row would then be another one.
     if job["seed"] != derive_seed(job["job_id"]):
         # A later sample adds its number to the row's seed.
