@@ -87,7 +87,7 @@ def command(given: PlanSwitches) -> None:
         # Scores and signatures load Pillow and a database, for which no other plan waits.
         from tasks.runs.checks import check_gates, check_signature
 
-        check_gates(gates, record["columns"])
+        check_gates(gates, record["columns"], settings.scores)
         check_signature(settings)
     check_preview(record, settings, place, replace=given.replace)
     if not given.json and record["to_do"] and given.manifest != STDIN:

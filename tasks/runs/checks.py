@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import Any
@@ -24,7 +24,7 @@ from tasks.manifest import open_manifest, read_gates
 from tasks.plan.check import PlanReport, check_manifest
 from tasks.runs.effective_settings import find_ledger, load_given_settings, override_settings, put_gates
 from tasks.runs.request import RunRequest
-from tasks.scores.gates.rule import build_rule
+from tasks.scores.gates.rule import build_rule, find_judge
 from tasks.store.output import parse_output
 
 PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
@@ -63,7 +63,7 @@ def check_request(request: RunRequest) -> PlanReport | None:
         open_manifest(request.manifest, options=request.read_options(settings)) as manifest,
     ):
         report = check_manifest(manifest, settings, options, ask=True, gate_layer=request.gate_layer())
-    check_gates(put_gates(settings, request, report.gates).gates, report.columns)
+    check_gates(put_gates(settings, request, report.gates).gates, report.columns, settings.scores)
     out.check()
     _checked.set((request, report))
     return report
@@ -97,14 +97,20 @@ def check_signature(settings: Settings) -> None:
         check_signing(signing)
 
 
-def check_gates(gates: Gates, columns: Mapping[str, Any]) -> None:
-    """Check the rule against the scores that there are and the manifest's columns.
+def check_gates(gates: Gates, columns: Mapping[str, Any], judges: Iterable[str]) -> None:
+    """Check the rule against the scores that there are, the manifest's columns, and the names of the judges.
 
     Raises:
-        ConfigError: There is no such score.
+        ConfigError: There is no such score, or it is a judge.
         InputError: The condition cannot be understood.
     """
-    rule = build_rule(gates, [*columns.get("carried", ()), *columns.get("used", ())])
+    own = [*columns.get("carried", ()), *columns.get("used", ())]
+    if (judge := find_judge(gates, judges, own)) is not None:
+        raise ConfigError(
+            f"keep and reject: {judge!r} is a judge, and its answers come after a run; "
+            f"ask it with imagen score --with {judge}, then choose with --where"
+        )
+    rule = build_rule(gates, own)
     if rule.condition is not None:
         rule.condition.close()
 

@@ -109,6 +109,15 @@ def find_needed_scores(gates: Gates) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in needed if name is not None))
 
 
+def find_judge(gates: Gates, judges: Iterable[str], own_columns: Iterable[str]) -> str | None:
+    """The judge whose answer the rule mentions; None where it mentions none."""
+    words = [*_list_words(gates.reject or ""), *(() if gates.keep is None else (gates.keep.by,))]
+    # A column of the manifest may have such a name as well.
+    own = {name.lower() for name in own_columns}
+    names = list(judges)
+    return next((name for word in words if word not in own and (name := find_score(word, names))), None)
+
+
 def find_score(result: str, known: Iterable[str]) -> str | None:
     """The score that gives this result, by its name; None where it is none's."""
     found = [name for name in known if result == name or result.startswith(f"{name}_")]
