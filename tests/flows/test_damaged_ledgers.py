@@ -24,6 +24,7 @@ COMMANDS: dict[str, list[str]] = {
     "show": ["show", "out", "--id", "row-0"],
     "gallery": ["gallery", "out"],
     "review": ["review", "out"],
+    "compare": ["compare", "out"],
     "pick": ["pick", "out", "--ids", "ids.txt", "--verdict", "pick"],
     "reroll": ["reroll", "out", "--id", "row-0"],
     "resume": ["resume", "out"],
