@@ -63,7 +63,7 @@ async def judge(
     """One `imagen score --with judge`."""
     given = {"question": "Is it a {animal}?", "base_url": f"{server.url}/v1", "model": "eye", "key_env": None}
     settings = Settings.model_validate(
-        {"scores": {"judge": {**given, "price_usd": PRICE_USD, "concurrency": 1, **changes}}, "caps": caps}
+        {"scores": {"judge": {**given, "price_usd": PRICE_USD, "concurrency": 1, **changes}}, "caps": list(caps)}
     )
     judging = Judging(settings, budget, again or Again())
     return await score_batch(OutputFolder(out), ["judge"], judges=judging, clock=FakeClock().clock)
