@@ -75,6 +75,9 @@ def _fetch_web(address: str, folder: Path) -> Path:
             _write(path, answer.iter_bytes(CHUNK_BYTES))
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         raise ValueError(f"cannot be fetched ({str(exc) or type(exc).__name__})") from None
+    except ImportError:
+        # httpx asks for another package where the environment names such a proxy.
+        raise ValueError("cannot be fetched: the environment names a SOCKS proxy, which is not supported") from None
     with path.open("rb") as file:
         head = file.read(64).lstrip().lower()
     # Some servers send a page for a login under the file's own type and name.

@@ -20,6 +20,7 @@ from tasks.core.retry import retry_usage
 from tasks.generate.batch import Batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
+from tasks.manifest.remote import fetch
 from tasks.usage.sinks.supabase import open_supabase
 from tests.support.fakes import comfyui, fal_queue, gemini_batches, json_api, openai_batches
 from tests.support.fakes.backends import EVERYTHING, batch_at, generate, make_instance_job
@@ -172,6 +173,14 @@ async def test_no_proxy_is_asked_for_an_exempt_host(kind: str, out: Path, monkey
     async with serve(kind, "http", "127.0.0.1") as service:
         counts = await generate(out, service.instance, [make_instance_job(service.instance)])
     assert counts.succeeded == 1
+
+
+def test_a_manifest_behind_a_socks_proxy_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library would ask for another package; the login is not shown."""
+    monkeypatch.setenv("ALL_PROXY", f"socks5://{LOGIN}@127.0.0.1:1")
+    with pytest.raises(ValueError, match="SOCKS proxy, which is not supported") as caught:
+        fetch(f"http://{HOST}/m.csv", tmp_path)
+    assert "ss-word" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("variable", "way"), WAYS.items())
