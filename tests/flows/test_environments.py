@@ -53,7 +53,10 @@ def shell(cli: Cli, command: str, **environ: str) -> subprocess.CompletedProcess
     return done
 
 
-@pytest.mark.parametrize("redirections", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "redirections",
+    [*(pytest.param(text, marks=pytest.mark.soak) for text in (">&-", ">&- 2>&-")), "2>&-", "<&- >&- 2>&-"],
+)
 @pytest.mark.parametrize(("command", "status"), [("status b", 0), ("plan none.txt", 2), ("try again --out b", 0)])
 def test_closed_streams_change_no_exit_status(redirections: str, command: str, status: int, batch: Cli) -> None:
     """Nothing that is opened later is taken for a stream, and nothing is written into it."""
