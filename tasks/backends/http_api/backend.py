@@ -121,11 +121,21 @@ class HttpBackend:
         """Instances that create at the same address with the same keys share it."""
         # All keys of the instance decide the account; a hash of them, for this text goes into the ledger's limits.
         keys = "".join(read_secret(name) for name in self._options.variables())
-        host, per_min = (
-            httpx.URL(fill_address(self._options.create.url or "", {})).host,
-            self._context.settings.creates_per_min,
-        )
+        host = httpx.URL(fill_address(self._options.create.url or "", {})).host
+        per_min = self._context.settings.creates_per_min
         return Allowance(account=f"{host} {hash_text(keys)}", creates_per_min=per_min, is_local=is_loopback(host))
+
+    @property
+    def keeps_list(self) -> bool:
+        """True where `find` lists predictions that are polled by their ids."""
+        # Without polling an id means nothing to the service, so the list cannot be shared by id.
+        return self._options.find is not None and self._options.poll is not None
+
+    async def read_service_time_us(self) -> int | None:
+        """The service's time, where a look-up will need it; the first caller asks for it."""
+        if self._options.find is None:
+            return None
+        return await self._service_clock.read_us(self._api.ask_time)
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One create; every end that proves nothing is `Ambiguous`."""

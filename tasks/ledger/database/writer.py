@@ -73,8 +73,9 @@ class SqliteWriter:
 
     async def close(self) -> None:
         """See `LedgerWriter.close`."""
-        self._thread.shutdown()  # waits for the commit that is being written
-        self.engine.dispose()
+        # Behind the commit that is being written, and in its thread: a database in memory is closed where it was opened.
+        await asyncio.get_running_loop().run_in_executor(self._thread, self.engine.dispose)
+        self._thread.shutdown()
 
     def _write(self, transaction: Transaction[Result]) -> Result:
         with self.engine.begin() as db:

@@ -66,7 +66,8 @@
           tell(`NOT saved: ${error.message}. ${waiting.size} wait here and are sent again.`);
           return;
         }
-        tell("saved");
+        // What came meanwhile is not saved yet.
+        if (!waiting.size) tell("saved");
       }
     };
 
@@ -96,6 +97,7 @@
         waiting.delete(judgement.job_id);
         waiting.set(judgement.job_id, { reviewer, judgement });
         keep();
+        tell("saving");
         flush();
       },
       flush,

@@ -97,7 +97,8 @@ async def test_two_months_are_held_against_each_other(settings: UsageSettings) -
     lines = list(csv.DictReader(io.StringIO(format_csv(found))))
     for key in ("batch", "deployment", "model", "caller", "day"):
         assert sum(float(it["cost_usd"] or 0) for it in lines if it["by"] == key) == pytest.approx(0.1)
-    assert max(map(len, format_report(found))) < 80
+    # A folder's path is as long as it is.
+    assert max(len(line) for line in format_report(found) if str(settings.database) not in line) < 80
 
 
 PLANNED = PlannedDays(server="http://x/api", days={"nightly": [date(2026, 11, day) for day in (27, 28, 29, 30)]})
