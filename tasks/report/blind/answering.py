@@ -22,7 +22,7 @@ SHOWN = 2
 
 
 class Answer(BaseModel):
-    """What the page sends; it knows sides only."""
+    """An answer as the page sends it; the page knows sides only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,7 +51,7 @@ class Answering:
                 self._given[keys[answer.files]] = None
 
     def describe(self) -> dict[str, Any]:
-        """How far it is, and the next pairs: only what does not tell which side is which."""
+        """The progress, and the next pairs: only what does not tell which side is which."""
         left = (key for key in self.pairs if key not in self._given)
         shown = [{"pair": key, "prompt": self.pairs[key].first.prompt} for key in islice(left, SHOWN)]
         return {"total": len(self.pairs), "answered": len(self._given), "next": shown}

@@ -24,7 +24,7 @@ PAGE = "compare-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonRequest:
-    """What is compared with what."""
+    """The two that are compared, and the options."""
 
     first: Output
     """Its ledger keeps the answers."""
