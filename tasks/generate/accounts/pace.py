@@ -235,7 +235,7 @@ def build_account_limiter(
 ) -> CreateLimiter:
     """Build the limiter of an account; a stop ends every wait for a turn.
 
-    Without a place to meet in a process keeps its own, and so it does for what this machine makes itself without a limit.
+    Without a limit of the account, or without a place to meet in, a process keeps its own.
     """
     per_min = use.allowance.creates_per_min
     if per_min is not None and place.problem is not None:
@@ -243,7 +243,8 @@ def build_account_limiter(
             f"the pace of {per_min:g} a minute holds for this run alone, because {place.problem}: other batches on the "
             "account are not known"
         )
-    if place.problem is not None or (per_min is None and use.allowance.is_local):
+    # Without a known limit there is nothing to divide: only 429s lower the rate, and each process meets them itself.
+    if place.problem is not None or per_min is None:
         return RateLimiter(per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
-    member = Membership(name=secrets.token_hex(8), weight=weight, per_min=per_min or UNLIMITED_PER_MIN, use=use)
+    member = Membership(name=secrets.token_hex(8), weight=weight, per_min=per_min, use=use)
     return AccountRateLimiter(place.writer, member, clock=clock, sleep=stop.pausing(clock.sleep))
