@@ -36,6 +36,8 @@ def test_that_takes_long(postgresql, rclone, moto, prefect_service):
     pathlib.Path(__file__).with_name("mark0").write_text(os.environ["PYTEST_RUNS"])
     time.sleep(3600)
 """
+# A test run that was started in the background ignores Ctrl-C, and hands that on to what it starts.
+PYTEST = "import signal, sys, pytest; signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(pytest.main(sys.argv[1:]))"
 SERVICES = ("postgresql", "object_storage", "prefect_service")
 
 
@@ -45,7 +47,7 @@ def start_run(folder: Path, text: str, *plugins: str, processes: int = 0) -> sub
     (folder / "test_long.py").write_text(text)
     options = [f"-p{plugin}" for plugin in ("tests.support.services.keeper", *plugins)]
     options += [f"-n{processes}"] if processes else []
-    command = [sys.executable, "-m", "pytest", "-c", "pytest.ini", *options, "test_long.py"]
+    command = [sys.executable, "-c", PYTEST, "-c", "pytest.ini", *options, "test_long.py"]
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log, start_new_session=True)
