@@ -83,7 +83,7 @@ def find_flow_run_output(name: str, *, verbose: bool) -> str:
     server = _connect(verbose=verbose)
     from flows.cli_support.flow_runs import find_output
 
-    with explain_errors_of(server):
+    with explain_server_errors(server):
         return asyncio.run(find_output(name))
 
 
@@ -141,7 +141,7 @@ async def _run_flow(request: RunRequest, server: ServerHandle) -> dict[str, Any]
 
     # What is loaded by now stays to the end: the garbage collector need not walk it for every few thousand images.
     gc.freeze()
-    with explain_errors_of(server), tags(FLOW_RUN_TAG):  # what the flow itself raises is in its state
+    with explain_server_errors(server), tags(FLOW_RUN_TAG):  # what the flow itself raises is in its state
         state = await generate_batch(**request.parameters(), return_state=True)
     # The state's data is the summary; without one the flow has failed before it had one.
     outcome: object = await state.aresult(raise_on_failure=False)
@@ -153,7 +153,7 @@ async def _run_flow(request: RunRequest, server: ServerHandle) -> dict[str, Any]
 
 
 @contextmanager
-def explain_errors_of(server: ServerHandle) -> Iterator[None]:
+def explain_server_errors(server: ServerHandle) -> Iterator[None]:
     """Turn what Prefect raises where its server refuses it, fails, or is none of Prefect's, into one clear error."""
     try:
         yield

@@ -118,7 +118,7 @@ def command(given: ServeOptions) -> None:
     import os
     import sys
 
-    from flows.cli_support.run_flow import explain_errors_of
+    from flows.cli_support.run_flow import explain_server_errors
     from tasks.core.errors import InputError
     from tasks.core.text import format_command
     from tasks.orchestration.server.connection import (
@@ -147,5 +147,5 @@ def command(given: ServeOptions) -> None:
     from flows.cli_support.deployments import serve_schedules
 
     # A login that is wrong or missing is found out by the first call.
-    with explain_errors_of(ServerHandle(api_url=api_url)):
+    with explain_server_errors(ServerHandle(api_url=api_url)):
         serve_schedules(wanted, api_url)

@@ -109,8 +109,6 @@ class Allowance:
     """Instances of one account share its allowance; never shown."""
     creates_per_min: float | None
     """None: no limit is known."""
-    is_local: bool = False
-    """It is this machine's own, and another machine's of the same name is another one."""
 
 
 async def close_opened(backend: object, *names: str) -> None:

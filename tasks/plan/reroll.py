@@ -126,7 +126,7 @@ async def find_rerolled(engine: AsyncEngine) -> frozenset[str]:
     return frozenset(link for link in links if isinstance(link, str))
 
 
-async def find_rerolls_of(engine: AsyncEngine, job_id: str) -> list[str]:
+async def list_rerolls(engine: AsyncEngine, job_id: str) -> list[str]:
     """Ids of the rerolls that came from this image, the first one first."""
     known = await find_jobs_by_salt(engine, REROLL_SALT)
     mine = [row for row in known if job_from_row(row).extra.get(LINK) == job_id]

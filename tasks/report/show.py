@@ -14,7 +14,7 @@ from tasks.core.money import format_usd, to_usd
 from tasks.core.safe_text import escape_control_characters
 from tasks.ledger.lookup import find_job, get_attempts
 from tasks.metadata.columns import build_plain_row
-from tasks.plan.reroll import find_rerolls_of
+from tasks.plan.reroll import list_rerolls
 from tasks.store.output import Output
 
 INDENT = " " * 18
@@ -35,7 +35,7 @@ async def read_record(engine: AsyncEngine, out: Output, wanted: str) -> dict[str
         "path": None if row["file_name"] is None else f"{out}/{row['file_name']}",
         "in_manifest": not row["withdrawn"],
         # The other way stands in `extra`: what a reroll came from.
-        "rerolled_as": ", ".join(await find_rerolls_of(engine, row["job_id"])) or None,
+        "rerolled_as": ", ".join(await list_rerolls(engine, row["job_id"])) or None,
         "attempt_list": [_build_attempt(attempt) for attempt in await get_attempts(engine, row["job_id"])],
     }
 

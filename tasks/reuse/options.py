@@ -12,7 +12,7 @@ from tasks.core.paths import make_whole
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReuseOptions:
-    """Where images may come from."""
+    """The places that images may come from."""
 
     patterns: tuple[str, ...] = ()
     """Folders, globs and places in buckets; empty: nothing is reused."""

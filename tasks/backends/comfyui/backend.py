@@ -11,7 +11,6 @@ from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -26,7 +25,6 @@ from tasks.backends.comfyui.pool import ServerPool
 from tasks.backends.comfyui.server import ComfyServer
 from tasks.backends.comfyui.watch import PromptWatch, RemoteImage
 from tasks.backends.prices import MOST_IMAGES, Pricing, Used, find_price
-from tasks.core.addresses import is_loopback
 from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import Ambiguous, JobError, NotCreated, Transient
 from tasks.core.identity import hash_text
@@ -88,11 +86,7 @@ class ComfyBackend:
     def allowance(self) -> Allowance:
         """The servers take any number; `creates_per_min` limits it."""
         account = f"{' '.join(sorted(self._options.servers))} {hash_text(self._key)}"
-        return Allowance(
-            account=account,
-            creates_per_min=self._context.settings.creates_per_min,
-            is_local=all(is_loopback(urlsplit(server).hostname or "") for server in self._options.servers),
-        )
+        return Allowance(account=account, creates_per_min=self._context.settings.creates_per_min)
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One graph into the queue of the least busy server that can be reached."""

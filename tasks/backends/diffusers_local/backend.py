@@ -95,8 +95,7 @@ class DiffusersBackend:
 
     def allowance(self) -> Allowance:
         """The device sets its own pace."""
-        settings = self._context.settings
-        return Allowance(account=self._context.name, creates_per_min=settings.creates_per_min, is_local=True)
+        return Allowance(account=self._context.name, creates_per_min=self._context.settings.creates_per_min)
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """Give the attempt an id that says which one it is, so that any process can go on with it."""

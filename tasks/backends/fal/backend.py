@@ -12,7 +12,6 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -28,7 +27,6 @@ from tasks.backends.fal.options import FalOptions, parse_model
 from tasks.backends.fal.reference_images import build_image_inputs, get_image_inputs
 from tasks.backends.fal.results import build_failure, find_images, is_flagged, read_megapixels
 from tasks.backends.prices import MOST_IMAGES, Pricing, Used, find_price, parse_seconds
-from tasks.core.addresses import is_loopback
 from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import Ambiguous, ConfigError, JobError, Refused, Transient
 from tasks.core.identity import hash_text
@@ -85,7 +83,6 @@ class FalBackend:
         return Allowance(
             account=f"{self._options.queue_base} {hash_text(self._key)}",
             creates_per_min=self._context.settings.creates_per_min,
-            is_local=is_loopback(urlsplit(self._options.queue_base).hostname or ""),
         )
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:

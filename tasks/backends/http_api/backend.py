@@ -41,7 +41,6 @@ from tasks.backends.http_api.template import fill_address
 from tasks.backends.http_api.values import find_image_problems
 from tasks.backends.image_counts import explain_several
 from tasks.backends.prices import Pricing, find_price
-from tasks.core.addresses import is_loopback
 from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import ConfigError, JobError
 from tasks.core.identity import hash_text
@@ -122,8 +121,7 @@ class HttpBackend:
         # All keys of the instance decide the account; a hash of them, for this text goes into the ledger's limits.
         keys = "".join(read_secret(name) for name in self._options.variables())
         host = httpx.URL(fill_address(self._options.create.url or "", {})).host
-        per_min = self._context.settings.creates_per_min
-        return Allowance(account=f"{host} {hash_text(keys)}", creates_per_min=per_min, is_local=is_loopback(host))
+        return Allowance(account=f"{host} {hash_text(keys)}", creates_per_min=self._context.settings.creates_per_min)
 
     @property
     def keeps_list(self) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -27,7 +26,6 @@ from tasks.backends.openai.model_page import check_model_page
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.openai.request import build_body, find_problems
 from tasks.backends.prices import Pricing, check_reported, find_price
-from tasks.core.addresses import is_loopback
 from tasks.core.errors import Ambiguous, JobError, OutputGone, Refused, UnreadableAnswer
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
@@ -92,7 +90,6 @@ class OpenAIBackend:
             # The key's hash, because two instances with one key share one allowance and the key must not be stored.
             account=f"{self._options.api_base} {hash_text(self._key)}",
             creates_per_min=self._context.settings.creates_per_min,
-            is_local=is_loopback(urlsplit(self._options.api_base).hostname or ""),
         )
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:

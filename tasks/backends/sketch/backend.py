@@ -72,7 +72,7 @@ class SketchBackend:
 
     def allowance(self) -> Allowance:
         """Its own, to rehearse a rate."""
-        return Allowance(account=self._name, creates_per_min=self._creates_per_min, is_local=True)
+        return Allowance(account=self._name, creates_per_min=self._creates_per_min)
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """Give the attempt an id that says which one it is, so that any process can go on with it."""

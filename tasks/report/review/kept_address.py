@@ -23,7 +23,7 @@ MOST_BYTES = 1_000
 
 
 class KeptAddress(BaseModel):
-    """Where the page was, and the secret in its address."""
+    """The port of the page, and the secret in its address."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
