@@ -58,7 +58,12 @@ class SqliteWriter:
             configure: Called with each new connection.
             options: SQLAlchemy's execution options.
         """
-        self.engine = create_engine(database.set(drivername="sqlite"), execution_options=options or {})
+        self.engine = create_engine(
+            database.set(drivername="sqlite"),
+            # Closed by another thread than the one that writes, once that has ended.
+            connect_args={"check_same_thread": False},
+            execution_options=options or {},
+        )
         event.listen(self.engine, "connect", configure)
         # One thread, because SQLite takes one writer, and the groups' order is that of the commits.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
@@ -73,9 +78,8 @@ class SqliteWriter:
 
     async def close(self) -> None:
         """See `LedgerWriter.close`."""
-        # Behind the commit that is being written, and in its thread: a database in memory is closed where it was opened.
-        await asyncio.get_running_loop().run_in_executor(self._thread, self.engine.dispose)
-        self._thread.shutdown()
+        self._thread.shutdown()  # waits for the commit that is being written
+        self.engine.dispose()
 
     def _write(self, transaction: Transaction[Result]) -> Result:
         with self.engine.begin() as db:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +76,6 @@ def test_a_missing_extra_is_told_with_its_command(monkeypatch: pytest.MonkeyPatc
     def find(name: str, *_: Any) -> object:
         return None if name == "transformers" else object()
 
-    monkeypatch.setattr(sys.modules["tasks.scores.clip"], "find_spec", find)
+    monkeypatch.setattr("tasks.scores.clip.find_spec", find)
     with pytest.raises(ConfigError, match=r"transformers.*install"):
         load_score("clip", ScoreContext(None))
