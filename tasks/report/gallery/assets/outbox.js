@@ -33,9 +33,13 @@
       });
       if (answer.ok) return;
       const error = new Error(await answer.text());
+      error.isAnswer = true;
       error.isRefused = answer.status === 409 || answer.status === 422;
       throw error;
     };
+
+    const explain = (error) =>
+      error.isAnswer ? error.message : "the review's server does not answer; start `imagen review` again";
 
     // One that the server refuses, as of an image that the batch has no more, must not hold up the others.
     const deliver = async (some) => {
@@ -63,7 +67,7 @@
         try {
           await deliver(mine.slice(0, MOST_AT_ONCE));
         } catch (error) {
-          tell(`NOT saved: ${error.message}. ${waiting.size} wait here and are sent again.`);
+          tell(`NOT saved: ${explain(error)}. ${waiting.size} wait in this browser and are sent again.`);
           return;
         }
         // What came meanwhile is not saved yet.

@@ -153,7 +153,8 @@
       }
       if (outbox.isEmpty()) Gallery.tellVerdicts("", { onlyAfter: "The review" });
     } catch {
-      Gallery.tellVerdicts("The review's server does not answer. Verdicts wait in this browser; start `imagen review` again.");
+      // The outbox has said more: how many wait.
+      if (outbox.isEmpty()) Gallery.tellVerdicts("The review's server does not answer; start `imagen review` again.");
     }
   };
 

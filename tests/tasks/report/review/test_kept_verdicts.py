@@ -20,6 +20,7 @@ from tests.tasks.report.review.test_page import JOBS, READY, judged, reviewing
 SAVED = "return document.querySelector('#verdicts .saved').textContent === 'saved'"
 UNSAVED = "return document.querySelector('#verdicts .saved').textContent.startsWith('NOT saved')"
 MANY = 2_000
+LONGER_THAN_A_REFRESH_S = 6.0
 
 
 @pytest.fixture
@@ -117,6 +118,8 @@ def test_two_thousand_images_are_judged_by_keys(browser: Chrome, out: Path) -> N
         process.wait()
         press(browser, keys[MANY // 2 :])
         wait_for(browser, UNSAVED)
+        time.sleep(LONGER_THAN_A_REFRESH_S)
+        assert browser.execute_script(UNSAVED), "the page's question to the dead server must not hide what waits"
     browser.get("about:blank")
     with reviewing(out, "--reviewer", "ann") as (address, _):
         browser.get(address)
