@@ -20,7 +20,6 @@ from tasks.ledger.open_jobs import find_open_jobs
 from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
 from tasks.runs.run import OpenRun, open_run
-from tasks.store.embedding.notes import build_notes
 from tasks.store.images import store_image
 
 BARE = "(a), the bare loop"
@@ -91,7 +90,7 @@ class _OurParts:
         if self._level < STEPS.index(DURABLE):
             self._work.keep(number, data, length=None)
             return
-        image = await store_image(self._batch.out, job, data, notes=build_notes(job, OutputSettings()))
+        image = await store_image(self._batch.out, job, data, OutputSettings())
         if self._level >= STEPS.index(LEDGER):
             await self._batch.journal.record_success(
                 job, number=1, prediction=ended, image=image, latency_ms=0, now_us=next(self._instants_us)

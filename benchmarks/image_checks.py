@@ -16,7 +16,6 @@ from typing import Any
 from tasks.backends.conformance.subject import build_job
 from tasks.backends.sketch.art import draw
 from tasks.core.configuration.sections import OutputSettings, Verify
-from tasks.store.embedding.notes import build_notes
 from tasks.store.images import store_image
 from tasks.store.output import parse_output
 
@@ -42,7 +41,7 @@ async def store_all(data: bytes, folder: str, verify: Verify) -> None:
     async def store(number: int) -> None:
         job = build_job({"type": "sketch"}, number)
         async with slots:
-            await store_image(out, job, data, notes=build_notes(job, OutputSettings()), verify=verify)
+            await store_image(out, job, data, OutputSettings(verify=verify))
 
     await asyncio.gather(*map(store, range(IMAGES)))
 

@@ -1,4 +1,4 @@
-"""From a prediction that runs to an image on disk: wait, fetch, check, store."""
+"""From a prediction that runs to a job that is done: wait, fetch, check, store, record."""
 
 from __future__ import annotations
 
@@ -9,48 +9,54 @@ from tasks.backends.base import Backend
 from tasks.core.errors import BadImage, BatchStopped, JobError, StatusUnreadable, Unfetched, UnreadableAnswer
 from tasks.core.records import Job, Prediction, StoredImage
 from tasks.core.retry import retry_fetch
+from tasks.generate.attempt import Attempt
 from tasks.generate.batch import Batch
 from tasks.generate.further_images import keep_further, stop_at_several
 from tasks.generate.slots.slot import Slot
 from tasks.store.chunks import name_foreign_format
-from tasks.store.embedding.notes import build_notes
 from tasks.store.images import store_image
 
 
-async def collect_image(
-    batch: Batch, backend: Backend, job: Job, prediction: Prediction, slot: Slot, *, number: int
-) -> tuple[Prediction, StoredImage]:
-    """Wait for the prediction's end and store its image; repeating this is free.
+async def collect_image(attempt: Attempt, prediction: Prediction, slot: Slot) -> None:
+    """Wait for the prediction's end, store its image and record it; repeating this is free.
 
     Images that nobody asked for are kept too, and stop the batch where they cost more than was reserved.
 
     Args:
-        batch: The open batch.
-        backend: The backend that it was sent to, with the prices of that time.
-        job: The job it was made for.
-        prediction: Its id is enough.
+        attempt: Its job is done when this returns.
+        prediction: The attempt's; its id is enough.
         slot: Released as soon as the provider has room for another prediction.
-        number: Of the attempt.
-
-    Returns:
-        The ended prediction with its cost, and the image on disk.
 
     Raises:
         JobError: There is no image; the error carries the cost as far as it is known.
         BatchStopped: No image can be stored now. The ledger still has the prediction.
+        LeaseLost: Another worker goes on with the job.
     """
-    ended = prediction
+    backend = await attempt.find_backend()
+    # While one of ours runs, a service full of our own work is no reason to give up on its 429s.
+    with attempt.batch.get_limits(attempt.job.backend).refusals.track_running():
+        ended, image = await _wait_and_store(attempt, backend, prediction, slot)
+    # After the file is safely stored: a ledger that is ahead of the disk would lose the image for good.
+    await attempt.succeed(ended, image)
+
+
+async def _wait_and_store(
+    attempt: Attempt, backend: Backend, prediction: Prediction, slot: Slot
+) -> tuple[Prediction, StoredImage]:
+    """Give the ended prediction with its cost, and the image on disk."""
+    batch, job, ended = attempt.batch, attempt.job, prediction
     try:
         ended = await backend.wait(job, prediction)
-        # First of all: the next create may be about to leave.
-        stop_at_several(batch, backend, job, ended, number=number)
+        if ended.images != 1:
+            # First of all: the next create may be about to leave.
+            stop_at_several(attempt, backend, ended)
         async with batch.get_limits(job.backend).landing:
             # Not before: while images cannot land, no more are to be paid for.
             slot.release()
-            fetch = partial(fetch_and_store, batch, backend, job, ended)
-            stored = await retry_fetch(batch.clock.sleep, fetch)
-            await keep_further(batch, backend, job, ended, number=number)
-            return ended, stored
+            image = await retry_fetch(batch.clock.sleep, partial(fetch_and_store, batch, backend, job, ended))
+            if ended.further:
+                await keep_further(attempt, backend, ended)
+            return ended, image
     except (BadImage, Unfetched) as error:
         # The image was made, so its price is known though its bytes cannot be used.
         error.cost_micros = ended.cost_micros
@@ -78,10 +84,8 @@ async def fetch_and_store(batch: Batch, backend: Backend, job: Job, prediction: 
     # Whole images are held in memory, however many predictions end at once: each waits for its turn to be.
     async with batch.get_limits(job.backend).in_memory:
         data = await backend.fetch(job, prediction)
-        output = batch.settings.output
         try:
-            notes = build_notes(job, output)
-            return await store_image(batch.out, job, data, notes=notes, signing=output.signing, verify=output.verify)
+            return await store_image(batch.out, job, data, batch.settings.output)
         except BadImage as error:
             if (name := name_foreign_format(data)) is None:
                 raise

@@ -12,25 +12,28 @@ from tasks.backends.base import Backend
 from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped, JobError
 from tasks.core.money import format_micros
-from tasks.core.records import Job, Prediction
+from tasks.core.records import Prediction
 from tasks.core.retry import retry_fetch
-from tasks.generate.batch import Batch
+from tasks.generate.attempt import Attempt
 from tasks.store.chunks import detect_format
 from tasks.store.output.base import NewFile
 
 FOLDER = "answers"
 
 
-def stop_at_several(batch: Batch, backend: Backend, job: Job, ended: Prediction, *, number: int) -> None:
+def stop_at_several(attempt: Attempt, backend: Backend, ended: Prediction) -> None:
     """Stop the batch where an answer with several images cost more than was reserved, or nobody knows what it cost.
 
     Every further job would pass the cap in the same way. A model with one price for a run goes on.
     """
+    batch, job = attempt.batch, attempt.job
     most_micros = backend.estimate(job).most_micros
-    if ended.images == 1 or (None not in {ended.cost_micros, most_micros} and ended.cost_micros <= most_micros):  # type: ignore[operator]  # None was asked for
+    if None not in {ended.cost_micros, most_micros} and ended.cost_micros <= most_micros:  # type: ignore[operator]  # None was asked for
         return
     # The present job goes on to its image: it is paid for.
-    kept = f" The further ones are kept in {batch.out}/{FOLDER}/{job.job_id}-{number}-*." if ended.further else ""
+    kept = (
+        f" The further ones are kept in {batch.out}/{FOLDER}/{job.job_id}-{attempt.number}-*." if ended.further else ""
+    )
     batch.stop.stop(
         BatchStopped(
             "several_images",
@@ -42,10 +45,11 @@ def stop_at_several(batch: Batch, backend: Backend, job: Job, ended: Prediction,
     )
 
 
-async def keep_further(batch: Batch, backend: Backend, job: Job, ended: Prediction, *, number: int) -> None:
+async def keep_further(attempt: Attempt, backend: Backend, ended: Prediction) -> None:
     """Fetch and keep the images beside the first one; one that cannot be had is told and harms nothing."""
+    batch, job = attempt.batch, attempt.job
     for place, output in enumerate(ended.further, start=2):
-        name = f"{FOLDER}/{job.job_id}-{number}-{place}"
+        name = f"{FOLDER}/{job.job_id}-{attempt.number}-{place}"
         try:
             # Bytes as they came: they were paid for, whether or not an image can be read from them.
             fetch = partial(backend.fetch, job, replace(ended, output=output))

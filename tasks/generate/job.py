@@ -6,6 +6,7 @@ The intent is on disk before a paid call leaves; `tasks.generate.attempt` change
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NoReturn
 
 from tasks.core.errors import (
@@ -55,7 +56,6 @@ class JobRun:
         self._attempts = open_job.attempts
         # Counted anew in each run: a resume gives a job its full number of tries.
         self._attempts_left = batch.settings.backends[self._job.backend].max_attempts
-        self._fallback = find_fallback(self._job, batch.settings)
         # An attempt of an earlier run is settled before a new one may be paid for.
         self._attempt: Attempt | None = take_over_attempt(batch, open_job)
 
@@ -88,6 +88,11 @@ class JobRun:
     def _stage(self) -> Stage:
         return Stage.READY if self._attempt is None else self._attempt.stage
 
+    @cached_property
+    def _fallback(self) -> Job | None:
+        """The job as the next backend would make it."""
+        return find_fallback(self._job, self._batch.settings)
+
     async def _advance(self) -> JobEnd | None:
         """Take the present stage's one step towards an image."""
         attempt = self._attempt
@@ -98,14 +103,7 @@ class JobRun:
         elif attempt.prediction is None:
             await self._look_up(attempt)
         else:
-            backend = await attempt.find_backend()
-            # While one of ours runs, a service full of our own work is no reason to give up on its 429s.
-            with self._limits.refusals.track_running():
-                image = await collect_image(
-                    self._batch, backend, self._job, attempt.prediction, self._slot, number=attempt.number
-                )
-            # After the file is safely stored: a ledger that is ahead of the disk would lose the image for good.
-            await attempt.succeed(*image)
+            await collect_image(attempt, attempt.prediction, self._slot)
             return JobEnd(JobState.SUCCEEDED)
         return None
 

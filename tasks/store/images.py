@@ -18,13 +18,13 @@ from io import BytesIO
 from PIL import AvifImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from slugify import slugify
 
-from tasks.core.configuration.sections import SigningSettings, Verify
+from tasks.core.configuration.sections import OutputSettings, Verify
 from tasks.core.errors import BadImage
 from tasks.core.records import Job, StoredImage
 from tasks.store.chunks import build_bad_image, detect_format
 from tasks.store.decoding import budget
 from tasks.store.embedding.embed import embed, find_provenance
-from tasks.store.embedding.notes import Notes
+from tasks.store.embedding.notes import build_notes
 from tasks.store.encode import EXTENSIONS
 from tasks.store.exif import is_turned
 from tasks.store.output import NewFile, Output
@@ -157,24 +157,15 @@ class CheckedImage(NewFile):
     image: StoredImage
 
 
-async def store_image(
-    out: Output,
-    job: Job,
-    data: bytes,
-    *,
-    notes: Notes,
-    signing: SigningSettings | None = None,
-    verify: Verify = "auto",
-) -> StoredImage:
+async def store_image(out: Output, job: Job, data: bytes, settings: OutputSettings) -> StoredImage:
     """Write the image into the output; safe there when this returns. The same job again replaces its file.
 
     Args:
         out: Where the batch's files go.
         job: Whose image it is.
         data: The file as it was fetched.
-        notes: What to write into the file.
-        signing: The certificate to sign it with; None: not signed. A file that comes signed stays as it is.
-        verify: As `measure` has it.
+        settings: How thoroughly it is checked, what is written into it, and whether it is signed. A file that comes
+            signed stays as it is.
 
     Raises:
         BadImage: As `measure` has it; nothing was written.
@@ -182,24 +173,22 @@ async def store_image(
             (`signing`); no part of the file is left.
     """
     # Checked in the thread that writes: one hop, and the event loop never decodes.
-    file = await out.write(partial(build_image_file, job, data, notes=notes, signing=signing, verify=verify))
+    file = await out.write(partial(build_image_file, job, data, settings))
     return file.image
 
 
-def build_image_file(
-    job: Job, data: bytes, *, notes: Notes, signing: SigningSettings | None = None, verify: Verify = "auto"
-) -> CheckedImage:
+def build_image_file(job: Job, data: bytes, settings: OutputSettings) -> CheckedImage:
     """Check, measure and name the image. It takes milliseconds of a thread where it has to be decoded.
 
     Raises:
         BadImage: As `measure` has it.
         BatchStopped: The certificate cannot be used (`signing`).
     """
-    measured = measure(data, verify=verify)
+    measured, notes = measure(data, verify=settings.verify), build_notes(job, settings)
     # After the checks: a damaged file must be seen as it came.
     final = embed(data, notes)
-    if signing is not None:
-        final = sign(final, measured.format, signing, model=job.model, source_type=notes.source_type)
+    if settings.signing is not None:
+        final = sign(final, measured.format, settings.signing, model=job.model, source_type=notes.source_type)
     file_name = build_image_path(job, measured.format)
     image = StoredImage(
         file_name=file_name,

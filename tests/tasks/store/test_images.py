@@ -18,11 +18,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, features
 
+from tasks.core.configuration.sections import OutputSettings
 from tasks.core.errors import BadImage, BatchStopped
 from tasks.core.records import Job, StoredImage
 from tasks.store.chunks import iterate_chunks
 from tasks.store.embedding.embed import read
-from tasks.store.embedding.notes import Notes, embedded_parameters
+from tasks.store.embedding.notes import embedded_parameters
 from tasks.store.exif import is_turned
 from tasks.store.images import MAX_IMAGE_PIXELS, Measured, build_image_path, measure, store_image
 from tasks.store.output.folder import OutputFolder
@@ -269,15 +270,16 @@ def test_parameters_are_what_was_asked_for() -> None:
     }
 
 
-def stored(folder: Path, data: bytes, *, parameters: dict[str, Any] | None, job: Job = JOB) -> StoredImage:
+def stored(folder: Path, data: bytes, *, embed_parameters: bool, job: Job = JOB) -> StoredImage:
     """Store an image in a folder."""
-    return asyncio.run(store_image(OutputFolder(folder), job, data, notes=Notes(parameters)))
+    settings = OutputSettings(embed_parameters=embed_parameters, provenance="none")
+    return asyncio.run(store_image(OutputFolder(folder), job, data, settings))
 
 
 @pytest.mark.parametrize("name", [*FILES, *OTHERS])
 def test_the_record_describes_the_file(tmp_path: Path, name: str) -> None:
     """Size, digest and name of the record are those of the file, with the extension of its real format."""
-    image = stored(tmp_path, (FILES | OTHERS)[name], parameters=embedded_parameters(JOB))
+    image = stored(tmp_path, (FILES | OTHERS)[name], embed_parameters=True)
     on_disk = (tmp_path / image.file_name).read_bytes()
     assert files_in(tmp_path) == {image.file_name}
     assert image.file_name == build_image_path(JOB, image.format)
@@ -288,7 +290,7 @@ def test_the_record_describes_the_file(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["png", "jpeg", "webp"])
 def test_parameters_are_in_the_file(tmp_path: Path, name: str) -> None:
     """The file on disk carries what was asked for, and is still a whole image."""
-    image = stored(tmp_path, FILES[name], parameters=embedded_parameters(JOB))
+    image = stored(tmp_path, FILES[name], embed_parameters=True)
     on_disk = (tmp_path / image.file_name).read_bytes()
     assert read(on_disk) == embedded_parameters(JOB)
     assert measure(on_disk) == measure(FILES[name])
@@ -296,14 +298,14 @@ def test_parameters_are_in_the_file(tmp_path: Path, name: str) -> None:
 
 def test_without_parameters_the_bytes_stay(tmp_path: Path) -> None:
     """A user who wants no parameters in the files gets the backend's bytes."""
-    image = stored(tmp_path, FILES["png"], parameters=None)
+    image = stored(tmp_path, FILES["png"], embed_parameters=False)
     assert (tmp_path / image.file_name).read_bytes() == FILES["png"]
 
 
 def test_the_same_job_again_replaces_its_file(tmp_path: Path) -> None:
     """A new attempt leaves one file, the new one."""
-    stored(tmp_path, FILES["png"], parameters=None)
-    image = stored(tmp_path, FILES["png palette"], parameters=None)
+    stored(tmp_path, FILES["png"], embed_parameters=False)
+    image = stored(tmp_path, FILES["png palette"], embed_parameters=False)
     assert files_in(tmp_path) == {image.file_name}
     assert (tmp_path / image.file_name).read_bytes() == FILES["png palette"]
 
@@ -311,7 +313,7 @@ def test_the_same_job_again_replaces_its_file(tmp_path: Path) -> None:
 def test_a_bad_image_writes_nothing(tmp_path: Path) -> None:
     """No file and no folder appears for bytes that are no image."""
     with pytest.raises(BadImage):
-        stored(tmp_path / "out", FILES["png"][:-1], parameters=None)
+        stored(tmp_path / "out", FILES["png"][:-1], embed_parameters=False)
     assert not (tmp_path / "out").exists()
 
 
@@ -319,7 +321,7 @@ def test_a_folder_that_cannot_be_written_stops_the_batch(tmp_path: Path) -> None
     """The next images would be paid for and lost: the batch stops, resumable, and says where and what to do."""
     (tmp_path / "images").write_bytes(b"a file in the way")
     with pytest.raises(BatchStopped, match=r"cannot be written .*imagen resume") as caught:
-        stored(tmp_path, FILES["png"], parameters=None)
+        stored(tmp_path, FILES["png"], embed_parameters=False)
     assert caught.value.reason == "disk"
     assert str(tmp_path) in str(caught.value)
 
@@ -331,7 +333,7 @@ def test_a_write_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
         "import resource, sys; from pathlib import Path; from tasks.core.errors import BatchStopped\n"
         "from tests.tasks.store.test_images import FILES, stored\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
-        "try: stored(Path(sys.argv[1]), FILES['png'], parameters=None)\n"
+        "try: stored(Path(sys.argv[1]), FILES['png'], embed_parameters=False)\n"
         "except BatchStopped as stopped: print(stopped.reason, stopped)\n"
     )
     ended = subprocess.run(
@@ -362,11 +364,11 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_stops_the_batch(tiny_disk: Path) -> None:
     """A full disk stops the batch, resumable, with what to do; what was stored before stays, no part of a file is left."""
-    first = stored(tiny_disk, FILES["png"], parameters=None)
+    first = stored(tiny_disk, FILES["png"], embed_parameters=False)
     large = saved("PNG", size=(256, 256), compress_level=0)
     other = dataclasses.replace(JOB, job_id="cd" * 32)
     with pytest.raises(BatchStopped, match="is full: free some space and run `imagen resume") as caught:
-        stored(tiny_disk, large, parameters=None, job=other)
+        stored(tiny_disk, large, embed_parameters=False, job=other)
     assert caught.value.reason == "disk"
     assert files_in(tiny_disk) == {first.file_name}
     assert (tiny_disk / first.file_name).read_bytes() == FILES["png"]
@@ -377,5 +379,5 @@ def test_a_signed_image_is_stored_as_it_came(tmp_path: Path) -> None:
     end = list(iterate_chunks(FILES["png"]))[-1].start
     body = b"caBX" + b"jumb"
     signed = FILES["png"][:end] + (4).to_bytes(4) + body + zlib.crc32(body).to_bytes(4) + FILES["png"][end:]
-    image = stored(tmp_path, signed, parameters=embedded_parameters(JOB))
+    image = stored(tmp_path, signed, embed_parameters=True)
     assert (tmp_path / image.file_name).read_bytes() == signed

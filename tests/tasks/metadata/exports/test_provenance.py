@@ -16,7 +16,6 @@ from tasks.metadata.exports.conversion import Conversion, WrittenFormat
 from tasks.metadata.exports.convert import convert_image
 from tasks.metadata.exports.images import ExportedImage
 from tasks.store.embedding.embed import find_provenance, find_source_type
-from tasks.store.embedding.notes import build_notes
 from tasks.store.embedding.xmp import GENERATED
 from tasks.store.images import build_image_file
 from tests.support.certificates import make_certificate
@@ -46,7 +45,7 @@ def store(form: str, provenance: str) -> tuple[StoredImage, bytes]:
     file = BytesIO()
     Image.linear_gradient("L").convert("RGB").save(file, form)
     job, output = make_job(1), OutputSettings(provenance=provenance)  # type: ignore[arg-type]  # one of three
-    stored = build_image_file(job, file.getvalue(), notes=build_notes(job, output), signing=output.signing)
+    stored = build_image_file(job, file.getvalue(), output)
     return stored.image, stored.data
 
 
