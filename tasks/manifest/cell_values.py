@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from datetime import date, time, timedelta
 from decimal import Decimal
 from math import gcd, isfinite, nan
 from typing import Any
@@ -18,6 +19,8 @@ SAMPLES = (1, 1_000)
 SEED = (0, 2**63 - 1)
 """Range of a usage table's bigint."""
 PROMPT_CHARS = 32 * 1024
+MOST_DIGITS = 1_000
+"""Of a whole number in YAML and JSON: Python spells out no longer ones."""
 ID_CHARS = 200
 ADDRESS_CHARS = 2_048
 RATIO_PART = 100
@@ -220,5 +223,6 @@ def parse_guidance(value: Any) -> float:
 
 def show(value: Any) -> str:
     """The value in a message, short enough for a line."""
-    text = repr(value)
+    # Numbers and dates of Parquet as people write them, not as Python spells its types.
+    text = str(value) if isinstance(value, Decimal | date | time | timedelta) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004  fits on a line beside the rest

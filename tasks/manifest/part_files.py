@@ -28,6 +28,8 @@ def find_files(source: str) -> list[Path]:
         # It is read more than once: to check it, and again to plan it.
         if path.is_fifo():
             raise refuse_source(source, "is a pipe, which can be read only once; send it to standard input and write -")
+        if path.exists() and not path.is_file():
+            raise refuse_source(source, "is a device or a socket, not a file")
         # A file whose own name has brackets comes first.
         if not path.exists() and glob.has_magic(source):
             return _check_parts(sorted(Path(name) for name in glob.iglob(str(path), recursive=True)), source)  # noqa: PTH207  a pattern may begin anywhere

@@ -23,6 +23,8 @@ MOST_UNPACKED_BYTES = 4 * 1024**3
 LATIN = "cp1252"
 PACKED_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz")
 
+_POINTER = b"version https://git-lfs.github.com/spec/"
+"""First bytes of the text that a Git working tree holds in place of a file that was not downloaded."""
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -69,18 +71,20 @@ def unpack(path: Path, folder: Path) -> Path:
     """The file, or its unpacked copy in `folder` where its first bytes are those of a compression.
 
     Raises:
-        UnreadableCopy: It is damaged, or unpacks to more than `MOST_UNPACKED_BYTES`.
+        UnreadableCopy: It is damaged, was not downloaded, or unpacks to more than `MOST_UNPACKED_BYTES`.
     """
     with path.open("rb") as file:
         # By its first bytes, because a name may keep or lose its ending on the way.
-        head = file.read(6)
+        head = file.read(len(_POINTER))
+    if head.startswith(_POINTER):
+        raise UnreadableCopy("is a pointer of Git LFS, not the file itself; run `git lfs pull` first")
     opener = next((opener for magic, opener in _PACKED.items() if head.startswith(magic)), None)
     if opener is None:
         return path
     copy = folder / f"unpacked-{get_unpacked_name(path.name)}"
     try:
         with opener(path) as plain, copy.open("wb") as target:
-            _copy_bounded(plain, target)
+            copy_bounded(plain, target)
     except (EOFError, OSError, ValueError, lzma.LZMAError) as exc:
         raise UnreadableCopy(f"cannot be unpacked ({str(exc) or type(exc).__name__}); was it loaded whole?") from None
     return copy
@@ -187,13 +191,18 @@ def _recode(path: Path, folder: Path, encoding: str, *, errors: str = "strict") 
         ) from None
 
 
-def _copy_bounded(source: BinaryIO, target: BinaryIO) -> None:
+def copy_bounded(source: BinaryIO, target: BinaryIO) -> None:
+    """Copy a stream to its end.
+
+    Raises:
+        UnreadableCopy: It goes on beyond `MOST_UNPACKED_BYTES`.
+    """
     written = 0
     while chunk := source.read(CHUNK_BYTES):
         # Counted while unpacking: the size in a header is the file's own claim.
         written += len(chunk)
         if written > MOST_UNPACKED_BYTES:
-            raise UnreadableCopy(f"unpacks to more than {MOST_UNPACKED_BYTES // 2**30} GiB; is it a manifest?")
+            raise UnreadableCopy(f"holds more than {MOST_UNPACKED_BYTES // 2**30} GiB; is it a manifest?")
         target.write(chunk)
 
 

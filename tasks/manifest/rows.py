@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from tasks.manifest.row_model import ManifestRow
 MISSING_PROMPTS = frozenset({"nan", "<na>", "none", "null"})
 """Words that pandas writes for a missing prompt."""
 _PYDANTIC = "Value error, "
+_MERGE_MARK = re.compile(r"(?:<{7}|\|{7}|={7}|>{7})(?: .*)?")
 
 
 def parse_row(row: RawRow, file: str, sorter: ColumnSorter) -> Iterator[Prompt | Problem]:
@@ -59,7 +61,7 @@ def parse_row(row: RawRow, file: str, sorter: ColumnSorter) -> Iterator[Prompt |
 def _validate(row: RawRow, cells: Cells, file: str) -> Iterator[Prompt | Problem]:
     problems = [
         Problem(file, row.cell_lines.get(name, row.line), name, message)
-        for name, message in (*_spread_size(cells), *_check_missing(row, cells), *_read_own_extra(cells))
+        for name, message in (*_spread_size(cells), *_check_prompt(row, cells), *_read_own_extra(cells))
     ]
     # Absent or empty, it is the same error with the same words.
     cells.known.setdefault("prompt", None)
@@ -106,12 +108,17 @@ def _spread_size(cells: Cells) -> Iterator[tuple[str, str]]:
     cells.spelled = {**dict.fromkeys(sides, name), **cells.spelled}
 
 
-def _check_missing(row: RawRow, cells: Cells) -> Iterator[tuple[str, str]]:
+def _check_prompt(row: RawRow, cells: Cells) -> Iterator[tuple[str, str]]:
     prompt = cells.known.get("prompt")
-    if row.is_table and isinstance(prompt, str) and prompt.strip().casefold() in MISSING_PROMPTS:
+    if not isinstance(prompt, str):
+        return
+    name = cells.spelled.get("prompt", "prompt")
+    if row.is_table and prompt.strip().casefold() in MISSING_PROMPTS:
+        yield name, f"{prompt!r} stands for a missing value; give the text or delete the row"
+    elif _MERGE_MARK.fullmatch(prompt):
         yield (
-            cells.spelled.get("prompt", "prompt"),
-            f"{prompt!r} stands for a missing value; give the text or delete the row",
+            name,
+            "is a mark of a Git merge that was not finished; choose one of the two versions, and delete the marks",
         )
 
 

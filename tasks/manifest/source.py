@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from typing import BinaryIO
 
 from tasks.manifest.detect import EXTENSIONS, TEXT_FORMATS, detect_format, get_named_format
 from tasks.manifest.part_files import find_files, refuse_source
-from tasks.manifest.plain_copy import UnreadableCopy, decode, get_unpacked_name, unpack
+from tasks.manifest.plain_copy import UnreadableCopy, copy_bounded, decode, get_unpacked_name, unpack
 from tasks.manifest.reading import ReadOptions
 from tasks.manifest.remote import fetch, is_remote
 
@@ -112,8 +111,11 @@ def _open_source(source: str, options: ReadOptions, folder: Path, stdin: BinaryI
             raise refuse_source(STDIN_DISPLAY, "cannot be read (standard input is closed)")
         # Read more than once, so it is kept on disk.
         spool = folder / "stdin"
-        with spool.open("wb") as file:
-            shutil.copyfileobj(stdin or sys.stdin.buffer, file)
+        try:
+            with spool.open("wb") as file:
+                copy_bounded(stdin or sys.stdin.buffer, file)
+        except UnreadableCopy as exc:
+            raise refuse_source(STDIN_DISPLAY, str(exc)) from None
         opened, its_notes = _open_file(spool, STDIN_DISPLAY, None, options, folder)
         return Manifest((opened,), "stdin", STDIN_DISPLAY, str(spool), options, its_notes)
     if is_remote(source):

@@ -29,8 +29,8 @@ async def read_record(engine: AsyncEngine, out: Output, wanted: str) -> dict[str
     row = await find_job(engine, out, wanted)
     return {
         **build_plain_row(row),
-        # This record stays on the machine, where the whole path is of use.
-        **{name: row[name] for name in ("input_image", "input_mask", "reused_from")},
+        # The other batch is found by its whole path alone; reference images are named as in every table.
+        "reused_from": row["reused_from"],
         # A relative name would be true in the folder only.
         "path": None if row["file_name"] is None else f"{out}/{row['file_name']}",
         "in_manifest": not row["withdrawn"],

@@ -46,7 +46,7 @@ async def test_what_was_left_out_is_said(offline: Cli) -> None:
 
 
 async def test_no_export_and_no_page_tells_where_a_reference_image_lies(offline: Cli) -> None:
-    """Folders tell of people and customers: of a file there is its name, in every form, in the page and in the files."""
+    """Folders tell of people and customers: of a file there is its name, in every form, page, file and `show`."""
     batch, place = offline.folder / "b", offline.folder / "secret-customer"
     batch.mkdir()
     place.mkdir()
@@ -63,6 +63,8 @@ async def test_no_export_and_no_page_tells_where_a_reference_image_lies(offline:
         assert offline.run("export", "b", "--format", form, "--to", f"ex-{form}").returncode == 0
     assert offline.run("export", "b", "--format", "card").returncode == 0
     assert offline.run("gallery", "b").returncode == 0
+    shown = [offline.run("show", "b", "--id", "row-0", *form).stdout for form in ((), ("--json",))]
+    assert all("ref.png" in text and "secret-customer" not in text for text in shown)
     tables = pq.read_table(batch / "metadata.parquet"), pq.read_table(offline.folder / "ex-parquet")
     assert all("secret-customer" not in str(table.to_pylist()) for table in tables)
     assert tables[0].to_pylist()[0]["input_image"] == "ref.png"

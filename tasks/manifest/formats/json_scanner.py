@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from tasks.manifest.cell_values import MOST_DIGITS
+
 _SPACE = " \t\r\n"
 
 
@@ -44,7 +46,13 @@ def _parse_constant(name: str) -> None:
         raise ValueError(f"{name} is not a number")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_parse_constant, object_pairs_hook=_build_object)
+def _parse_integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"holds a number of {len(digits)} digits; put it in quotes")
+    return int(digits)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_parse_constant, parse_int=_parse_integer, object_pairs_hook=_build_object)
 
 
 _HINTS = (

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
+from math import prod
 from string import Formatter
 from typing import Any
 
 from tasks.manifest.names import is_column
 
 SCALARS = (str, int, float, bool)
+MOST_COMBINATIONS = 10_000_000
+"""Of one template; ten lists of a hundred values would never end."""
 
 
 class TemplateProblem(Exception):
@@ -24,7 +27,8 @@ def expand_template(template: Mapping[str, Any], matrix: Any) -> Iterator[dict[s
     (`width`), else as an extra column.
 
     Raises:
-        TemplateProblem: A placeholder without values, a key without use, values that are no list of scalars.
+        TemplateProblem: A placeholder without values, a key without use, values that are no list of scalars, or more
+            than `MOST_COMBINATIONS`.
     """
     if not isinstance(matrix, dict):
         raise TemplateProblem("the matrix is not a set of named lists")
@@ -35,6 +39,8 @@ def expand_template(template: Mapping[str, Any], matrix: Any) -> Iterator[dict[s
     # Each value of an unused key would pay for the same images again.
     if unused := [key for key in lists if key not in used and not is_column(key)]:
         raise TemplateProblem(f"{unused[0]} of the matrix is not used; write {{{unused[0]}}} in the template")
+    if (combinations := prod(map(len, lists.values()))) > MOST_COMBINATIONS:
+        raise TemplateProblem(f"the matrix has {combinations:,} combinations; at most {MOST_COMBINATIONS:,} are made")
     # One at a time: a matrix of a few lists is soon a million rows.
     for values in product(*lists.values()):
         combination = dict(zip(lists, values, strict=True))

@@ -9,15 +9,13 @@ from typing import Any, BinaryIO
 import yaml
 
 from tasks.core.configuration.yaml_file import MISFITS, count_nodes
+from tasks.manifest.cell_values import MOST_DIGITS
 
 MOST_NODES = 100_000
 """In one row, aliases followed: no row is that large, an alias bomb is."""
 
 MOST_LEVELS = 100
 """Of one row: no row is that deep, and each level takes some of the stack."""
-
-MOST_DIGITS = 1_000
-"""Of a number: Python spells out no longer ones."""
 
 MOST_ALIASED_NODES = 20_000_000
 """In one file, aliases followed: rows may repeat each other, but not without end."""

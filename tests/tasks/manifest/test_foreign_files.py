@@ -12,6 +12,8 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -419,6 +421,14 @@ def test_whole_decimals_and_floats_are_whole_numbers(tmp_path: Path) -> None:
     pq.write_table(table, file)
     [row] = good(tmp_path, "m.parquet", file.getvalue())
     assert (row.id, row.width, row.backend_opts) == ("17", 1024, {"guidance": 3.0})
+
+
+def test_numbers_and_dates_of_a_table_are_shown_as_people_write_them(tmp_path: Path) -> None:
+    """A message spells no type of Python."""
+    table = pa.table({"prompt": [datetime(2026, 5, 1, 8, 30, tzinfo=UTC)], "width": [Decimal("64.50")]})
+    pq.write_table(table, tmp_path / "m.parquet")
+    told = [message for _, _, message in problems(tmp_path, "m.parquet", (tmp_path / "m.parquet").read_bytes())]
+    assert [message.split(" is not")[0] for message in told] == ["2026-05-01 08:30:00+00:00", "64.50"]
 
 
 def test_the_table_of_a_batch_is_a_manifest(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def test_a_table_in_json_is_read(tmp_path: Path, name: str, content: str) -> Non
         ('[{"prompt": "a"}] // done', "JSON has no comments"),
         ('[{"prompt": "a"},]', "delete the comma"),
         ("[{'prompt': 'a'}]", "double quotes"),
+        (f'[{{"prompt": "a", "seed": {"9" * 5_000}}}]', "a number of 5000 digits; put it in quotes"),
         ('[{"prompt": None}]', "JSON has true, false and null"),
         ('[{"prompt": \u201ca\u201d}]', "straight double quotes"),
         ('[{"prompt": "a "red" fox"}]', 'is written \\"'),

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.core.errors import ManifestError
 from tasks.core.records import Prompt
-from tasks.manifest import open_manifest, read_prompts
+from tasks.manifest import open_manifest, plain_copy, read_prompts
 from tasks.manifest.detect import EXTENSIONS
-from tests.tasks.manifest.reading import piped, read
+from tests.tasks.manifest.reading import piped, problems, read
 
 MEASURE = """
 import sys
@@ -70,6 +72,45 @@ def test_a_pipe_is_no_manifest(tmp_path: Path) -> None:
     """It would be empty, or wait for ever, when it is read the second time."""
     os.mkfifo(tmp_path / "m.jsonl")
     assert refused(str(tmp_path / "m.jsonl")).startswith("is a pipe, which can be read only once")
+
+
+def test_a_device_is_no_manifest(tmp_path: Path) -> None:
+    """One that never ends would be read for ever, whatever the name of the link to it."""
+    (tmp_path / "m.txt").symlink_to("/dev/zero")
+    assert refused(str(tmp_path / "m.txt")) == "is a device or a socket, not a file"
+
+
+def test_standard_input_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe without end is refused before it fills the disk."""
+    monkeypatch.setattr(plain_copy, "MOST_UNPACKED_BYTES", 2 * plain_copy.CHUNK_BYTES)
+    endless = io.BufferedReader(_Endless())
+    with pytest.raises(ManifestError, match="holds more than"), open_manifest("-", stdin=endless):
+        pass
+
+
+class _Endless(io.RawIOBase):
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        buffer[:] = b"a" * len(buffer)
+        return len(buffer)
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.txt", "m.jsonl", "m.yaml", "m.parquet", "m.xlsx"])
+def test_a_file_that_was_not_downloaded_is_no_manifest(tmp_path: Path, name: str) -> None:
+    """Git LFS leaves three lines of text in its place; none of them is a prompt."""
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n")
+    assert "run `git lfs pull`" in refused(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(("name", "head"), [("m.txt", ""), ("m.csv", "prompt\n")])
+def test_marks_of_an_unfinished_merge_are_no_prompts(tmp_path: Path, name: str, head: str) -> None:
+    """Each of them is placed, and nothing is planned of the file."""
+    content = f"{head}<<<<<<< HEAD\na fox\n||||||| base\nan owl\n=======\na hare\n>>>>>>> other\n"
+    found = problems(tmp_path, name, content)
+    assert len(found) == (3 if name == "m.txt" else 4)  # a line of = is a rule of a text file
+    assert all(column == "prompt" and "Git merge" in message for _, column, message in found)
 
 
 def test_a_closed_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,6 +200,11 @@ def test_doubled_braces_are_braces(tmp_path: Path) -> None:
         ("{prompt: '{a!r}'}", "{a: [cat]}", "{a} stands with a format"),
         ("{prompt: 'open {'}", "{width: [64]}", "has a single brace; write {{ and }} for plain braces"),
         ("{prompt: x, matrix: [a]}", "{width: [64]}", "the matrix is not a set of named lists"),
+        (
+            "{prompt: '{a}{b}{c}{d}'}",
+            f"{{{', '.join(f'{key}: {list(range(100))}' for key in 'abcd')}}}",
+            "the matrix has 100,000,000 combinations; at most 10,000,000 are made",
+        ),
     ],
 )
 def test_a_template_that_cannot_be_expanded_is_a_problem(
