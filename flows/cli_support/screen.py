@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tasks.core.display import Display, SilentDisplay, current_display
+from tasks.core.display import Display, current_display
 from tasks.core.safe_text import dump_json
 from tasks.report.displays import choose_display, open_lasting_console
 from tasks.report.summary_screen import print_summary
@@ -18,7 +18,7 @@ from tasks.report.summary_screen import print_summary
 @contextmanager
 def show_progress(*, quiet: bool) -> Iterator[Display]:
     """The display of whatever runs in the block, on standard error; quiet: none."""
-    display = SilentDisplay() if quiet else choose_display(open_lasting_console(sys.stderr))
+    display = Display() if quiet else choose_display(open_lasting_console(sys.stderr))
     current_display.set(display)
     try:
         yield display

@@ -93,13 +93,13 @@ async def _print_overview(batches: list[str], *, json: bool) -> None:
 
 async def _print_json(folder: str, *, watch: bool) -> None:
     from tasks.core.clock import Clock
-    from tasks.core.display import SilentDisplay
+    from tasks.core.display import Display
     from tasks.core.safe_text import dump_json
     from tasks.ledger.database.connect import open_ledger
     from tasks.report.watch import wait_for_run, wait_for_start, watch_summaries
     from tasks.store.output import parse_output
 
-    out, clock, silent = parse_output(folder), Clock(), SilentDisplay()
+    out, clock, silent = parse_output(folder), Clock(), Display()
     if watch:
         await wait_for_start(out, silent, clock)
     async with open_ledger(out.ledger_folder()) as engine:

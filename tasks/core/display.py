@@ -6,7 +6,6 @@ from collections import deque
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
 
 from tasks.core.money import format_micros
 from tasks.core.text import format_count
@@ -71,8 +70,8 @@ class RateMeter:
         return (done - before) / (now_s - since_s) if now_s > since_s else 0.0
 
 
-class Display(Protocol):
-    """Shows how far a batch is."""
+class Display:
+    """Shows how far a batch is; this one shows nothing, and those that show something derive from it."""
 
     def phase(self, text: str) -> None:
         """Say what is being done now, as `planning`."""
@@ -93,30 +92,8 @@ class Display(Protocol):
         """Take the live parts off the screen; safe to call twice."""
 
 
-class SilentDisplay:
-    """Shows nothing."""
-
-    def phase(self, text: str) -> None:
-        """See `Display.phase`."""
-
-    def warn(self, text: str) -> None:
-        """See `Display.warn`."""
-
-    def note(self, text: str) -> None:
-        """See `Display.note`."""
-
-    def start(self, left: int) -> None:
-        """See `Display.start`."""
-
-    def update(self, progress: ProgressSnapshot, elapsed_s: float) -> None:
-        """See `Display.update`."""
-
-    def finish(self) -> None:
-        """See `Display.finish`."""
-
-
 # A context variable, so that two runs in one process do not share a screen.
-current_display: ContextVar[Display] = ContextVar("display", default=SilentDisplay())  # noqa: B039  it keeps nothing
+current_display: ContextVar[Display] = ContextVar("display", default=Display())  # noqa: B039  it keeps nothing
 
 
 def describe_progress(progress: ProgressSnapshot) -> str:

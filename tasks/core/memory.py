@@ -1,9 +1,24 @@
-"""Memory that a process has freed and its C library keeps."""
+"""Memory that does not grow with a batch: items in parts, and freed memory handed back."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
+
+KEYS_PER_STATEMENT = 300
+"""SQLite builds may take no more than 999 values in a statement, and a key has up to three."""
+
+
+def split_chunks(items: Iterable[T], size: int = KEYS_PER_STATEMENT) -> Iterator[list[T]]:
+    """Give the items in lists of `size`; the last one may be shorter. Only one list is in memory at a time."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
 
 
 def release_free_memory() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Protocol
 
 from tasks.core.display import current_display
 from tasks.core.installation import install_command
@@ -17,8 +16,8 @@ EXPORTERS_VARIABLE, DISABLED_VARIABLE = "OTEL_METRICS_EXPORTER", "OTEL_SDK_DISAB
 EXTRA = "otel"
 
 
-class Metrics(Protocol):
-    """Counts what happens to jobs, by backend and model."""
+class Metrics:
+    """Counts what happens to jobs, by backend and model; this one counts nothing, and `telemetry` derives its own."""
 
     def start_job(self, job: Job) -> None:
         """Count a job as in flight."""
@@ -39,28 +38,6 @@ class Metrics(Protocol):
         """Send what is counted and not sent yet; waits a few seconds at most, and never raises."""
 
 
-class NoMetrics:
-    """Counts nothing."""
-
-    def start_job(self, job: Job) -> None:
-        """See `Metrics.start_job`."""
-
-    def end_job(self, job: Job, state: JobState | None) -> None:
-        """See `Metrics.end_job`."""
-
-    def add_image(self, job: Job, latency_ms: int) -> None:
-        """See `Metrics.add_image`."""
-
-    def add_cost(self, job: Job, cost_micros: int | None) -> None:
-        """See `Metrics.add_cost`."""
-
-    def add_throttle(self, job: Job) -> None:
-        """See `Metrics.add_throttle`."""
-
-    def flush(self) -> None:
-        """See `Metrics.flush`."""
-
-
 def open_metrics(environ: Mapping[str, str] = os.environ) -> Metrics:
     """Open the exporters that `OTEL_METRICS_EXPORTER` names: `prometheus`, `otlp`, or both with a comma.
 
@@ -69,7 +46,7 @@ def open_metrics(environ: Mapping[str, str] = os.environ) -> Metrics:
     wanted = {name.strip().lower() for name in environ.get(EXPORTERS_VARIABLE, "").split(",")} - {"", "none"}
     # OpenTelemetry is an extra: without the variable nothing of it is looked for.
     if not wanted or environ.get(DISABLED_VARIABLE, "").strip().lower() == "true":
-        return NoMetrics()
+        return Metrics()
     try:
         from tasks.generate.telemetry import open_recorder  # noqa: PLC0415  an extra, and a tenth of a second
 
@@ -79,4 +56,4 @@ def open_metrics(environ: Mapping[str, str] = os.environ) -> Metrics:
     except (OSError, ValueError) as exc:
         reason = str(exc)
     current_display.get().warn(f"no metrics for {EXPORTERS_VARIABLE}={environ[EXPORTERS_VARIABLE]}: {reason}")
-    return NoMetrics()
+    return Metrics()

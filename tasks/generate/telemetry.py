@@ -16,6 +16,7 @@ from tasks.core.display import current_display
 from tasks.core.installation import get_version
 from tasks.core.money import to_usd
 from tasks.core.records import Job, JobState
+from tasks.generate.metrics import Metrics
 
 HOST_VARIABLE, PORT_VARIABLE = "OTEL_EXPORTER_PROMETHEUS_HOST", "OTEL_EXPORTER_PROMETHEUS_PORT"
 TIMEOUT_VARIABLE = "OTEL_EXPORTER_OTLP_TIMEOUT"
@@ -28,7 +29,7 @@ LATENCY_BOUNDS_S = (0.5, 1, 2, 3, 5, 8, 12, 20, 30, 60, 120, 300, 600, 1_800)
 """From an embedded backend to a provider's queue; batch APIs take longer and fall into the last bucket."""
 
 
-class Recorder:
+class Recorder(Metrics):
     """Counts by OpenTelemetry's instruments."""
 
     def __init__(self, provider: MeterProvider) -> None:

@@ -5,14 +5,14 @@ Columns that decide the image never change after a job was added. Its position, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, UpdateBase, case, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.database import build_insert
+from tasks.core.memory import split_chunks
 from tasks.core.records import EndedFilter, JobState, PlannedJob
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import execute, fetch_rows
@@ -46,7 +46,7 @@ async def write_plan(
     base = await _find_series_base(engine, salt)
     upsert = _build_upsert(engine.dialect.name)
     # A commit per chunk: a million rows in one would hold the database for minutes, and memory with it.
-    for chunk in _split_chunks(planned):
+    for chunk in split_chunks(planned, ROWS_PER_COMMIT):
         rows = [build_row(item, base=base, run=run, salt=salt, now_us=now_us) for item in chunk]
         await execute(engine, upsert, rows)
     # With `--limit` the rest of the manifest is unread, not removed.
@@ -97,7 +97,7 @@ async def reopen_made(engine: AsyncEngine, job_ids: Sequence[str], *, run: int) 
         "reused_from",
     )
     again = {"state": JobState.PLANNED, "planned_run": run, **dict.fromkeys(made)}
-    for chunk in _split_chunks(job_ids):
+    for chunk in split_chunks(job_ids):
         await execute(engine, update(jobs).where(jobs.c.job_id.in_(chunk)).values(again))
 
 
@@ -157,12 +157,6 @@ async def _find_series_base(engine: AsyncEngine, salt: str) -> int:
         return int(found[0][0]) * SERIES_WIDTH
     [(last,)] = await fetch_rows(engine, select(func.max(series)))
     return 0 if last is None else (int(last) + 1) * SERIES_WIDTH
-
-
-def _split_chunks(planned: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(planned)
-    while chunk := list(islice(rest, ROWS_PER_COMMIT)):
-        yield chunk
 
 
 # Columns that a new manifest may change; all others decide the image, and are in its `job_id`.

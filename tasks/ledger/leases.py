@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from tasks.core.memory import split_chunks
 from tasks.ledger.database.schema import jobs, runs
 from tasks.ledger.database.transactions import execute, fetch_rows
 from tasks.ledger.open_jobs import IS_OPEN, OpenJob, find_open_jobs
@@ -197,7 +198,7 @@ def read_seconds_left(db: Connection, owner: str, job_ids: Iterable[str]) -> dic
     # In one order, or two workers that lock the same rows could wait for each other for ever.
     query = select(jobs.c.job_id, left_us).order_by(jobs.c.job_id).with_for_update()
     found: dict[str, float] = {}
-    for chunk in _split_chunks(sorted(job_ids)):
+    for chunk in split_chunks(sorted(job_ids), IDS_PER_STATEMENT):
         mine = (jobs.c.claimed_by == owner) & jobs.c.job_id.in_(chunk)
         found |= {job_id: us / 1e6 for job_id, us in db.execute(query.where(mine))}
     return found
@@ -212,7 +213,7 @@ async def _update_mine(
     engine: AsyncEngine, owner: str, job_ids: Collection[str], where: ColumnElement[bool], **values: Any
 ) -> frozenset[str]:
     mine: set[str] = set()
-    for chunk in _split_chunks(sorted(job_ids)):
+    for chunk in split_chunks(sorted(job_ids), IDS_PER_STATEMENT):
         still = (jobs.c.claimed_by == owner) & jobs.c.job_id.in_(chunk)
         changing = update(jobs).where(still & where).values(values).returning(jobs.c.job_id)
         mine |= {job_id for (job_id,) in await fetch_rows(engine, changing)}
@@ -226,7 +227,3 @@ def _is_free(owner: str) -> ColumnElement[bool]:
 
 def _compute_lease_end(terms: LeaseTerms) -> ColumnElement[int]:
     return DatabaseNow() + round(terms.lease_s * 1e6)
-
-
-def _split_chunks(job_ids: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (job_ids[start : start + IDS_PER_STATEMENT] for start in range(0, len(job_ids), IDS_PER_STATEMENT))

@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, Row, RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import InputError
+from tasks.core.memory import split_chunks
 from tasks.ledger.database.schema import attempts, jobs
-from tasks.ledger.verdicts import IDS_PER_STATEMENT, SELECT_JOBS
+from tasks.ledger.verdicts import SELECT_JOBS
 
 SHORTEST_PREFIX = 4  # hex digits; fewer match too many jobs of any batch
 SHOWN = 10
@@ -58,9 +59,9 @@ async def find_job_rows(engine: AsyncEngine, job_ids: Sequence[str]) -> dict[str
     """The jobs with these job ids, which must exist, by their ids."""
     found: dict[str, Row[Any]] = {}
     async with engine.connect() as db:
-        for start in range(0, len(job_ids), IDS_PER_STATEMENT):
-            some = jobs.c.job_id.in_(job_ids[start : start + IDS_PER_STATEMENT])
-            found.update({row.job_id: row for row in await db.execute(select(jobs).where(some))})
+        for chunk in split_chunks(job_ids):
+            rows = await db.execute(select(jobs).where(jobs.c.job_id.in_(chunk)))
+            found.update({row.job_id: row for row in rows})
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, func, select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.core.memory import split_chunks
 from tasks.core.records import NO_IMAGE_STATES, Counts, EndedFilter, Job, JobState
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import fetch_mappings, fetch_rows
@@ -25,7 +26,6 @@ IN_ORDER = (jobs.c.position, jobs.c.job_id)
 ID_DIGITS = 12
 """Of a job_id, as in file names."""
 PAGE_ROWS = 2_000
-IDS_PER_STATEMENT = 500
 
 
 async def find_prediction_ids(engine: AsyncEngine, job: Job) -> frozenset[str]:
@@ -47,10 +47,7 @@ async def find_attempts_by_id(
         model: Only attempts of this model; None: all.
     """
     found: dict[str, set[tuple[str, int]]] = {}
-    wanted = sorted(ids)
-    # SQLite builds may take no more than 999 values in a statement.
-    for start in range(0, len(wanted), IDS_PER_STATEMENT):
-        chunk = wanted[start : start + IDS_PER_STATEMENT]
+    for chunk in split_chunks(sorted(ids)):
         of_attempts = select(attempts.c.prediction_id, attempts.c.job_id, attempts.c.number)
         of_attempts = of_attempts.where(attempts.c.prediction_id.in_(chunk))
         # A ledger of an earlier version may hold an id with the job only.

@@ -13,6 +13,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.database import build_insert
+from tasks.core.memory import split_chunks
 from tasks.ledger.database.schema import jobs, scores
 from tasks.ledger.database.transactions import execute, fetch_rows
 
@@ -21,8 +22,6 @@ Value = bool | int | float | str
 
 KEPT, KEPT_WHY = "kept", "kept_why"
 """Score of the gates: true, or false for an image that is left out of exports; and the reason."""
-IDS_PER_STATEMENT = 500
-"""SQLite builds may take no more than 999 values in a statement."""
 
 # For each row alone, by the primary key: a join would add up the whole table for every page of jobs.
 SCORES = (
@@ -109,8 +108,8 @@ async def count_not_kept(engine: AsyncEngine) -> int:
 async def find_scored(engine: AsyncEngine, job_ids: Sequence[str]) -> set[tuple[str, str, str]]:
     """Keys (job_id, sha256, name) of the scores that these jobs have already."""
     found: set[tuple[str, str, str]] = set()
-    for start in range(0, len(job_ids), IDS_PER_STATEMENT):
-        mine = scores.c.job_id.in_(job_ids[start : start + IDS_PER_STATEMENT])
+    for chunk in split_chunks(job_ids):
+        mine = scores.c.job_id.in_(chunk)
         rows = await fetch_rows(engine, select(scores.c.job_id, scores.c.sha256, scores.c.name).where(mine))
         found.update((row.job_id, row.sha256, row.name) for row in rows)
     return found

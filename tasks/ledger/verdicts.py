@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import RowMapping, Select, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tasks.core.memory import split_chunks
 from tasks.core.records import JobState
 from tasks.ledger.database.schema import VERDICTS, VerdictName, jobs, verdicts
 from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
 from tasks.ledger.scores import SCORES
 
 MOST_NOTE_CHARACTERS = 2_000
-IDS_PER_STATEMENT = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +76,7 @@ async def count_verdicts(engine: AsyncEngine) -> dict[str, int]:
 async def find_made(engine: AsyncEngine, job_ids: Sequence[str]) -> set[str]:
     """Those of the job ids that are images of this batch."""
     found: set[str] = set()
-    for start in range(0, len(job_ids), IDS_PER_STATEMENT):
-        some = jobs.c.job_id.in_(job_ids[start : start + IDS_PER_STATEMENT])
-        made = select(jobs.c.job_id).where(some & (jobs.c.state == JobState.SUCCEEDED))
+    for chunk in split_chunks(job_ids):
+        made = select(jobs.c.job_id).where(jobs.c.job_id.in_(chunk) & (jobs.c.state == JobState.SUCCEEDED))
         found.update(job_id for (job_id,) in await fetch_rows(engine, made))
     return found

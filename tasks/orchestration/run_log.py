@@ -44,7 +44,7 @@ async def log_run(run: OpenRun) -> AsyncIterator[None]:
         current_display.reset(shown)
 
 
-class LoggedDisplay:
+class LoggedDisplay(Display):
     """A display whose phases and warnings are logged too."""
 
     def __init__(self, inner: Display, logger: RunLogger) -> None:

@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from itertools import islice
 from typing import Any
 
 from tasks.backends.prices import warn_of_old_prices
 from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
 from tasks.core.gates import dump_layer, merge_gates
+from tasks.core.memory import split_chunks
 from tasks.core.money import format_usd, to_cap_micros, to_usd
 from tasks.core.paths import has_ledger
 from tasks.core.records import ENDED_STATES, JobState
@@ -27,8 +27,6 @@ from tasks.plan.planner import Planner, PlanOptions, plan_manifest
 from tasks.plan.reuse import NOTHING_REUSABLE, format_reuse, preview_reuse
 from tasks.reuse.options import NO_REUSE, ReuseOptions
 from tasks.store.output import Output
-
-LOOKUP_JOBS = 500  # ids in one statement: some SQLite builds take no more than 999 values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +197,7 @@ async def _read_known(manifest: Manifest, settings: Settings, options: PlanOptio
     planner = Planner(settings, options, manifest)
     planned = (item.job for item in plan_manifest(manifest, settings, options))
     async with open_ledger(find_ledger(out.home, settings.ledger_url)) as engine:
-        while chunk := list(islice(planned, LOOKUP_JOBS)):
+        for chunk in split_chunks(planned):
             found = await get_known_states(engine, [job.job_id for job in chunk])
             states.update(found.values())
             ended_ids |= {job_id for job_id, state in found.items() if state is not JobState.PLANNED}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from tasks.core.configuration.settings import Settings
+from tasks.core.memory import split_chunks
 from tasks.core.money import format_usd
-from tasks.core.records import PlannedJob
 from tasks.core.text import format_count
 from tasks.manifest import Manifest
 from tasks.plan.cap_room import Share
@@ -18,7 +17,6 @@ from tasks.plan.planner import Planner, PlanOptions, plan_manifest
 from tasks.reuse.options import ReuseOptions
 from tasks.store.output import Output
 
-LOOKUP_JOBS = 500
 SOURCES_SHOWN = 3
 """Batches that a plan names; the others are counted."""
 
@@ -75,7 +73,7 @@ async def preview_reuse(
     planner = Planner(settings, options, manifest)
     planned = (item for item in plan_manifest(manifest, settings, options) if item.job.job_id not in ended)
     async with open_finder(reuse, out) as finder:
-        for chunk in _split(planned):
+        for chunk in split_chunks(planned):
             wanted = [Wanted(job=it.job, duplicate_number=it.duplicate_number, salt=options.salt) for it in chunk]
             hits = await finder.find(wanted)
             for it in chunk:
@@ -95,8 +93,3 @@ def format_reuse(record: Mapping[str, Any]) -> str:
     saved = f", which saves {format_usd(record['reuse_saves_usd'])}" if record["reuse_saves_usd"] else ""
     places = ", ".join([*sources[:SOURCES_SHOWN], *more])
     return f"reused for nothing: {format_count(record['reused'], 'image')} ({places}){saved}"
-
-
-def _split(planned: Iterator[PlannedJob]) -> Iterator[list[PlannedJob]]:
-    while chunk := list(islice(planned, LOOKUP_JOBS)):
-        yield chunk

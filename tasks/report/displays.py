@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from tasks.core.display import ProgressSnapshot, describe_progress, describe_slowdown, list_progress
+from tasks.core.display import Display, ProgressSnapshot, describe_progress, describe_slowdown, list_progress
 from tasks.core.safe_text import escape_control_characters
 from tasks.core.text import format_count
 
@@ -73,7 +73,7 @@ class _Lasting:
         return 0
 
 
-class LineDisplay:
+class LineDisplay(Display):
     """Plain lines: one for each phase, one every ten seconds, one at the end."""
 
     def __init__(self, console: Console) -> None:
@@ -122,7 +122,7 @@ class LineDisplay:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-class LiveDisplay:
+class LiveDisplay(Display):
     """A bar, and a line of facts below it."""
 
     def __init__(self, console: Console) -> None:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.core.errors import InputError
+from tasks.core.memory import split_chunks
 from tasks.core.paths import get_state_folder
 
 FILE_NAME = "reuse.db"
 VERSION = 1
 BUSY_S = 30.0
 """Another run of the same user may be writing its batches."""
-IDS_PER_STATEMENT = 400
 _SCHEMA = f"""
     CREATE TABLE IF NOT EXISTS sources (id INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE, signature TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS images (
@@ -86,9 +86,7 @@ class ReuseIndex:
     def find(self, ids: Collection[str], sources: Collection[int], *, saltless: bool) -> Iterator[tuple[str, Hit]]:
         """Images by identity, in these batches only; `saltless` compares the identities without salt."""
         key = "saltless" if saltless else "identity"
-        wanted = sorted(ids)
-        for start in range(0, len(wanted), IDS_PER_STATEMENT):
-            chunk = wanted[start : start + IDS_PER_STATEMENT]
+        for chunk in split_chunks(sorted(ids)):
             marks = ", ".join("?" * len(chunk))
             rows = self._db.execute(
                 f"SELECT identity, saltless, format, source, file_name, bytes FROM images WHERE {key} IN ({marks})",  # noqa: S608  marks only

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from itertools import islice
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ImagenError, InputError
+from tasks.core.memory import split_chunks
 from tasks.core.paths import get_default_out, has_ledger
 from tasks.core.text import format_count
 from tasks.ledger.database.connect import open_ledger
@@ -22,8 +22,6 @@ from tasks.runs.request import RunRequest
 
 # Enough to tell manifests of one name apart; the rest is for people to read.
 HASH_DIGITS = 6
-# Rows read at once while looking for a common job; the first one usually is.
-LOOKUP_JOBS = 500
 
 
 async def choose_default_out(manifest: Manifest) -> str:
@@ -78,7 +76,7 @@ async def _has_common_job(engine: AsyncEngine, request: RunRequest, settings: Se
     with open_manifest(request.manifest or "", options=request.read_options(settings)) as manifest:
         # In chunks: a manifest of a million rows must not be read into memory for one answer.
         planned = (item.job.job_id for item in plan_manifest(manifest, settings, request.plan_options()))
-        while chunk := list(islice(planned, LOOKUP_JOBS)):
+        for chunk in split_chunks(planned):
             if await has_any_job(engine, chunk):
                 return True
     return False

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tasks.ledger.scores import Value
 from tasks.store.chunks import build_bad_image
-from tasks.store.images import DECODER_ERRORS, open_image
+from tasks.store.images import DECODER_ERRORS, open_image, turn_upright
 
 WHITE = (255, 255, 255, 255)
 
@@ -83,7 +83,7 @@ def decode_rgb(data: bytes) -> Iterator[Image.Image]:
     with ExitStack() as stack:
         # Closed before the block runs: what a score raises is no damage of the image.
         try:
-            image = _flatten(_turn_upright(stack.enter_context(open_image(data))))
+            image = _flatten(turn_upright(stack.enter_context(open_image(data))))
         except DECODER_ERRORS as exc:
             raise build_bad_image(f"it cannot be decoded ({exc})") from exc
         yield image
@@ -98,10 +98,3 @@ def _flatten(image: Image.Image) -> Image.Image:
         over = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", over.size, WHITE), over)
     return image.convert("RGB")
-
-
-def _turn_upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except DECODER_ERRORS:  # damaged Exif hides no image; damaged pixels are met again
-        return image

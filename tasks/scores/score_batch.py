@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import BatchStopped
+from tasks.core.memory import split_chunks
 from tasks.core.money import to_cap_micros
 from tasks.core.records import JobState
 from tasks.generate.batch import open_batch
@@ -183,7 +184,7 @@ class Scoring:
         ]
         size = max(score.batch for score in scores.values())
         found: set[str] = set()
-        for part in _split(todo, max(WRITE_EVERY, size)):
+        for part in split_chunks(todo, max(WRITE_EVERY, size)):
             found |= await self._score_part(scores, part, size)
         return found
 
@@ -195,14 +196,10 @@ class Scoring:
             done.append(await loop.run_in_executor(pool, measure_images, self.out, scores, some))
 
         try:
-            await asyncio.gather(*(measure(some) for some in _split(part, size)))
+            await asyncio.gather(*(measure(some) for some in split_chunks(part, size)))
         # Also after Ctrl-C and a score that failed: what is done is kept.
         finally:
             rows = [row for measured in done for row in measured.rows]
             await record_scores(self.engine, rows, now_us=self.clock.now_us())
         self.scored.skipped |= {each.job_id: each for measured in done for each in measured.skipped}
         return {row.job_id for row in rows}
-
-
-def _split(todo: Sequence[Todo], size: int) -> Iterator[Sequence[Todo]]:
-    return (todo[start : start + size] for start in range(0, len(todo), size))

@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 
-from PIL import AvifImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
 from slugify import slugify
 
 from tasks.core.configuration.sections import OutputSettings, Verify
@@ -121,6 +130,14 @@ def open_image(data: bytes) -> Iterator[Image.Image]:
         raise _build_too_large(found)
     with budget.reserve(width, height), _DECODERS[found](BytesIO(data)) as image:
         yield image
+
+
+def turn_upright(image: Image.Image) -> Image.Image:
+    """The image as viewers show it, turned as its Exif data says."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except DECODER_ERRORS:  # damaged Exif hides no image; damaged pixels are met again
+        return image
 
 
 def _detect(data: bytes) -> str:

@@ -29,11 +29,11 @@ from sqlalchemy.exc import DBAPIError
 
 from tasks.core.database import build_insert
 from tasks.core.errors import BatchStopped
+from tasks.core.memory import split_chunks
 from tasks.core.safe_text import error_text
 from tasks.ledger.database.writer import LedgerWriter
 from tasks.ledger.group_commit import GroupCommit
 
-IDS_PER_STATEMENT = 500
 _UNUSABLE = (DBAPIError, OSError, BatchStopped)
 logger = logging.getLogger(__name__)
 
@@ -102,8 +102,8 @@ class RegistryPlace:
         """Those of the ids that belong to another attempt than this one, of whatever batch."""
         mine = (self.batch, job_id, number)
         taken: set[str] = set()
-        for start in range(0, len(ids), IDS_PER_STATEMENT):
-            listed = predictions.c.prediction_id.in_(sorted(ids)[start : start + IDS_PER_STATEMENT])
+        for chunk in split_chunks(ids):
+            listed = predictions.c.prediction_id.in_(chunk)
             rows = await self._read((predictions.c.account == account) & listed)
             taken |= {row.prediction_id for row in rows if (row.batch, row.job_id, row.number) != mine}
         return frozenset(taken)
@@ -165,8 +165,8 @@ def _claim(db: Connection, batch: str, claims: Sequence[Claim]) -> frozenset[Cla
         # The primary key decides who was first; the rows are read back to learn it.
         db.execute(build_insert(db.dialect.name, predictions).on_conflict_do_nothing(), rows)
     owners: dict[tuple[str, str], tuple[str, str, int]] = {}
-    for start in range(0, len(claims), IDS_PER_STATEMENT):
-        keys = [(claim.account, claim.prediction_id) for claim in claims[start : start + IDS_PER_STATEMENT]]
+    for chunk in split_chunks(claims):
+        keys = [(claim.account, claim.prediction_id) for claim in chunk]
         asked = tuple_(predictions.c.account, predictions.c.prediction_id).in_(keys)
         for row in db.execute(select(predictions).where(asked)):
             owners[row.account, row.prediction_id] = (row.batch, row.job_id, row.number)

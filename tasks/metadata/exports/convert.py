@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tasks.core.configuration.sections import SigningSettings
 from tasks.core.errors import BadImage, OutputError, Rejected
@@ -16,7 +16,7 @@ from tasks.store.embedding.embed import embed, find_provenance, find_source_type
 from tasks.store.embedding.notes import Notes
 from tasks.store.embedding.xmp import GENERATED
 from tasks.store.encode import encode
-from tasks.store.images import open_image
+from tasks.store.images import DECODER_ERRORS, open_image, turn_upright
 from tasks.store.signing import sign, sign_edit
 
 # Palettes and the like have no colours between theirs, which a filter needs.
@@ -49,7 +49,7 @@ def convert_image(image: ExportedImage, size: int | None, conversion: Conversion
         with open_image(image.data) as opened:
             pixels = _resize(_to_plain(opened), size)
             data = encode(pixels, format=form, quality=conversion.quality)
-    except (BadImage, Rejected, OSError, ValueError) as exc:
+    except (BadImage, Rejected, *DECODER_ERRORS) as exc:
         raise OutputError(f"{image.row['file_name']}: cannot be written as {form} ({exc})") from None
     data = embed(data, _renew_notes(image.data))
     if conversion.signing is not None:
@@ -86,7 +86,7 @@ def _describe(data: bytes) -> dict[str, Any]:
 
 def _to_plain(image: Image.Image) -> Image.Image:
     # Viewers turn a photo by its Exif data, which the new file does not have.
-    turned = ImageOps.exif_transpose(image)
+    turned = turn_upright(image)
     if turned.mode in _PLAIN_MODES and "transparency" not in turned.info:
         return turned
     if turned.mode.startswith("I"):

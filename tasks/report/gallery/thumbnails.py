@@ -12,10 +12,10 @@ from io import BytesIO
 from math import ceil
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tasks.core.errors import BadImage, UnreadableFile
-from tasks.store.images import DECODER_ERRORS, open_image
+from tasks.store.images import DECODER_ERRORS, open_image, turn_upright
 from tasks.store.output import NewFile, Output, is_contained
 
 FOLDER = "gallery/thumbnails"
@@ -166,7 +166,7 @@ def _reduce(data: bytes, side_px: int) -> Image.Image:
     with open_image(data) as image:
         image.draft("RGB", (side_px, side_px))  # a JPEG is decoded at a fraction of its size
         # Cameras write the direction into the file; browsers turn the image, and the thumbnail must too.
-        upright = _turn_upright(image)
+        upright = turn_upright(image)
         profile = upright.info.get("icc_profile")
         mode = "RGBA" if "transparency" in upright.info else _MODES.get(upright.mode, "RGB")
         small = upright.convert(mode)
@@ -174,10 +174,3 @@ def _reduce(data: bytes, side_px: int) -> Image.Image:
         # A profile of the original would be wrong for a converted image.
         small.info = {"icc_profile": profile} if upright.mode == small.mode and profile else {}
         return small
-
-
-def _turn_upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except DECODER_ERRORS:  # damaged Exif hides no image; damaged pixels are met again
-        return image

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
 from tasks.core.errors import InputError
+from tasks.core.memory import split_chunks
 from tasks.core.safe_text import sanitize_text
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import MOST_RATING, VerdictName
@@ -116,11 +117,8 @@ async def judge_ids(
     async with open_ledger(out.ledger_folder(), writing=True) as engine:
         found = [(await find_job(engine, out, name))["job_id"] for name in names]
         judge = Judge(engine, clock or Clock())
-        for start in range(0, len(found), MOST_AT_ONCE):
-            some = [
-                Judgement(job_id=job_id, verdict=verdict, rating=rating, note=note)
-                for job_id in found[start : start + MOST_AT_ONCE]
-            ]
-            # In parts, because one message of a browser is the bound everywhere.
+        # In parts, because one message of a browser is the bound everywhere.
+        for chunk in split_chunks(found, MOST_AT_ONCE):
+            some = [Judgement(job_id=job_id, verdict=verdict, rating=rating, note=note) for job_id in chunk]
             await judge.record(Judgements(reviewer=reviewer, judgements=some))
     return len(found)

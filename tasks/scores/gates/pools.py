@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.gates import Gates
 from tasks.core.identity import derive_seed, hash_text, to_canonical_json
+from tasks.core.memory import split_chunks
 from tasks.core.records import Job, PlannedJob
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
@@ -31,7 +32,6 @@ LEAST_SEARCHED = 32
 """Numbers of rerolls that are looked for in any case: an earlier rule may have allowed more than this one."""
 REROLL_WIDTH = 2**15
 """Sort keys reserved for the rerolls of one job."""
-IDS_PER_STATEMENT = 500
 SAMPLES_READ = 64
 """Rows of one read of a row's samples; most have fewer."""
 
@@ -68,9 +68,8 @@ def is_gated(row: RowMapping) -> bool:
 async def read_by_ids(engine: AsyncEngine, job_ids: Sequence[str]) -> list[RowMapping]:
     """The jobs of these ids that the ledger has, with their scores, in any order."""
     found: list[RowMapping] = []
-    for start in range(0, len(job_ids), IDS_PER_STATEMENT):
-        mine = jobs.c.job_id.in_(job_ids[start : start + IDS_PER_STATEMENT])
-        found += await fetch_mappings(engine, SELECT_JOBS.where(mine))
+    for chunk in split_chunks(job_ids):
+        found += await fetch_mappings(engine, SELECT_JOBS.where(jobs.c.job_id.in_(chunk)))
     return found
 
 
@@ -165,8 +164,8 @@ def _build_reroll(origin: RowMapping, pool: Pool, number: int, *, samples: int) 
 
 async def adopt_rerolls(engine: AsyncEngine, job_ids: Sequence[str], *, run: int) -> None:
     """Make rerolls of earlier runs wanted by this one."""
-    for start in range(0, len(job_ids), IDS_PER_STATEMENT):
-        mine = jobs.c.job_id.in_(job_ids[start : start + IDS_PER_STATEMENT])
+    for chunk in split_chunks(job_ids):
+        mine = jobs.c.job_id.in_(chunk)
         await execute(engine, update(jobs).where(mine).values(planned_run=run, withdrawn=False))
 
 

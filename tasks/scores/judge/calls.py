@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tasks.core.database import build_insert
 from tasks.core.errors import JobError
+from tasks.core.memory import split_chunks
 from tasks.core.records import JobState
 from tasks.core.safe_text import sanitize_text
 from tasks.ledger.changes import sum_attempt_costs
@@ -19,14 +20,12 @@ from tasks.ledger.database.transactions import execute, fetch_mappings, run_tran
 from tasks.ledger.scores import Value
 from tasks.ledger.usage import FIRST_CALL
 
-IDS_PER_STATEMENT = 500
-
 
 async def read_calls(engine: AsyncEngine, job_ids: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
     """The calls about each job's images, in their order."""
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for start in range(0, len(job_ids), IDS_PER_STATEMENT):
-        mine = attempts.c.job_id.in_(job_ids[start : start + IDS_PER_STATEMENT]) & (attempts.c.number >= FIRST_CALL)
+    for chunk in split_chunks(job_ids):
+        mine = attempts.c.job_id.in_(chunk) & (attempts.c.number >= FIRST_CALL)
         for row in await fetch_mappings(engine, select(attempts).where(mine).order_by(attempts.c.number)):
             found.setdefault(row["job_id"], []).append(dict(row))
     return found

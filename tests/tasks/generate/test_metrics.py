@@ -11,11 +11,11 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 
-from tasks.core.display import SilentDisplay, current_display
+from tasks.core.display import Display, current_display
 from tasks.core.errors import Ambiguous, Throttled
 from tasks.core.records import Job
 from tasks.generate.jobs import generate_range
-from tasks.generate.metrics import NoMetrics, open_metrics
+from tasks.generate.metrics import Metrics, open_metrics
 from tasks.generate.telemetry import Recorder
 from tests.support.factories import make_job
 from tests.support.scripted_backend import ScriptedBackend
@@ -23,7 +23,7 @@ from tests.support.scripted_batch import EVERYTHING, open_scripted
 from tests.support.services.processes import free_port
 
 
-class Warnings(SilentDisplay):
+class Warnings(Display):
     """Keeps what it is told to warn of."""
 
     def __init__(self) -> None:
@@ -115,9 +115,9 @@ def test_off_nothing_is_loaded() -> None:
     """Without the variables a process that opens batches has not imported OpenTelemetry's SDK."""
     code = (
         "import sys; from tasks.generate.metrics import open_metrics; import tasks.generate.jobs\n"
-        "assert type(open_metrics({})).__name__ == 'NoMetrics'\n"
+        "assert type(open_metrics({})).__name__ == 'Metrics'\n"
         "print([name for name in sys.modules if name.startswith(('opentelemetry', 'prometheus'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert isinstance(open_metrics({}), NoMetrics)
+    assert type(open_metrics({})) is Metrics

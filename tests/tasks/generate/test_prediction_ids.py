@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.display import SilentDisplay, current_display
+from tasks.core.display import Display, current_display
 from tasks.generate.prediction_ids import KnownPredictions
 from tasks.ledger.accounts.predictions import Claim
 from tests.support.factories import START_US, make_job, open_batch_with
@@ -16,7 +16,7 @@ from tests.support.scripted_backend import PRICE_MICROS
 
 
 @dataclass
-class Warnings(SilentDisplay):
+class Warnings(Display):
     """Keeps what is warned of."""
 
     said: list[str] = field(default_factory=list)

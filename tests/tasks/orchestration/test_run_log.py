@@ -9,7 +9,7 @@ import pytest
 
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.core.configuration.settings import Settings
-from tasks.core.display import SilentDisplay
+from tasks.core.display import Display
 from tasks.core.errors import BatchStopped
 from tasks.generate.batch import Batch
 from tasks.orchestration.run_log import LoggedDisplay, RunWatch
@@ -59,7 +59,7 @@ async def test_a_cut_rate_and_a_stop_are_logged(out: Path, caplog: pytest.LogCap
 def test_phases_and_warnings_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     """What a person would see on the screen stays in the log, without the numbers of each moment."""
     caplog.set_level(logging.INFO)
-    display = LoggedDisplay(SilentDisplay(), logger)
+    display = LoggedDisplay(Display(), logger)
     display.phase("waiting for imagen-flux")
     display.warn("a price is old")
     display.start(7)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.core.clock import Clock
-from tasks.core.display import ProgressSnapshot, SilentDisplay
+from tasks.core.display import Display, ProgressSnapshot
 from tasks.core.paths import LEDGER_NAME
 from tasks.generate.jobs import generate_range
 from tasks.ledger.lock import lock_folder
@@ -20,7 +20,7 @@ from tests.support.scripted_batch import EVERYTHING, open_scripted
 
 
 @dataclass
-class SeenDisplay(SilentDisplay):
+class SeenDisplay(Display):
     """Keeps what it was given."""
 
     left: int | None = None
@@ -55,7 +55,7 @@ async def test_a_living_run_is_shown_until_it_ends(out: Path) -> None:
 
 
 @dataclass
-class PhaseDisplay(SilentDisplay):
+class PhaseDisplay(Display):
     """Keeps what it was told."""
 
     phases: list[str] = field(default_factory=list)

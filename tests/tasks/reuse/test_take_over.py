@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.configuration.settings import load_settings
-from tasks.core.display import SilentDisplay, current_display
+from tasks.core.display import Display, current_display
 from tasks.core.paths import get_state_folder
 from tasks.report.summary import Summary
 from tasks.runs.direct import run_directly
@@ -25,7 +25,7 @@ from tests.support.services.object_storage import BUCKET
 PROMPTS = ("a fox", "an owl", "a heron")
 
 
-class Remarks(SilentDisplay):
+class Remarks(Display):
     """Keeps what stays on the screen."""
 
     def __init__(self) -> None:

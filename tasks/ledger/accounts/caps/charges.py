@@ -14,11 +14,10 @@ from sqlalchemy import Connection, Row, delete, select, tuple_
 
 from tasks.core.caps.cap import CapSettings, Payer
 from tasks.core.database import build_insert
+from tasks.core.memory import split_chunks
 from tasks.ledger.accounts.caps.book import Amount, Book, begin_exclusively, read_now_us
 from tasks.ledger.accounts.caps.schema import OPEN, SETTLED, UNKNOWN, charges
 
-KEYS_PER_STATEMENT = 300
-"""Three values each: some SQLite builds take no more than 999 in a statement."""
 Key = tuple[str, int]
 """Of an attempt within its batch: job_id and number."""
 
@@ -152,8 +151,8 @@ class _Writing:
         """Write rows and sums."""
         gone = [key for key in self._changed if key not in self._rows]
         kept = [self._rows[key] for key in self._changed if key in self._rows]
-        for start in range(0, len(gone), KEYS_PER_STATEMENT):
-            mine = tuple_(charges.c.job_id, charges.c.number).in_(gone[start : start + KEYS_PER_STATEMENT])
+        for chunk in split_chunks(gone):
+            mine = tuple_(charges.c.job_id, charges.c.number).in_(chunk)
             self._db.execute(delete(charges).where((charges.c.batch == self._charger.batch) & mine))
         if kept:
             insert = build_insert(self._db.dialect.name, charges)
@@ -205,8 +204,8 @@ def _get_payer(row: dict[str, Any]) -> Payer:
 
 def _fetch_charges(db: Connection, batch: str, keys: Sequence[Key]) -> dict[Key, Row[Any]]:
     found: dict[Key, Row[Any]] = {}
-    for start in range(0, len(keys), KEYS_PER_STATEMENT):
-        asked = tuple_(charges.c.job_id, charges.c.number).in_(keys[start : start + KEYS_PER_STATEMENT])
+    for chunk in split_chunks(keys):
+        asked = tuple_(charges.c.job_id, charges.c.number).in_(chunk)
         for row in db.execute(select(charges).where((charges.c.batch == batch) & asked)):
             found[row.job_id, row.number] = row
     return found

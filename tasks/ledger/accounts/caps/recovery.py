@@ -18,8 +18,9 @@ from sqlalchemy import Connection, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.caps.cap import Payer
+from tasks.core.memory import split_chunks
 from tasks.core.records import JobState
-from tasks.ledger.accounts.caps.charges import KEYS_PER_STATEMENT, Charger, Key, Settlement, write_entries
+from tasks.ledger.accounts.caps.charges import Charger, Key, Settlement, write_entries
 from tasks.ledger.accounts.caps.schema import OPEN, SETTLED, charges
 from tasks.ledger.accounts.predictions import batches
 from tasks.ledger.database.schema import attempts
@@ -118,8 +119,8 @@ def _find_places(db: Connection, but: str) -> list[tuple[str, str]]:
 async def _read_ends(engine: AsyncEngine, keys: Sequence[Key]) -> Ends:
     found: dict[Key, tuple[str, int | None]] = {}
     columns = (attempts.c.job_id, attempts.c.number, attempts.c.state, attempts.c.cost_micros)
-    for start in range(0, len(keys), KEYS_PER_STATEMENT):
-        asked = tuple_(attempts.c.job_id, attempts.c.number).in_(keys[start : start + KEYS_PER_STATEMENT])
+    for chunk in split_chunks(keys):
+        asked = tuple_(attempts.c.job_id, attempts.c.number).in_(chunk)
         for job_id, number, state, cost_micros in await fetch_rows(engine, select(*columns).where(asked)):
             found[job_id, number] = (state, cost_micros)
     return found

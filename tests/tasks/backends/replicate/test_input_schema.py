@@ -11,7 +11,7 @@ import pytest
 
 from tasks.backends.replicate.input_schema import InputSchema, fetch_schema
 from tasks.backends.replicate.options import ModelReference
-from tasks.core.display import SilentDisplay, current_display
+from tasks.core.display import Display, current_display
 from tasks.core.errors import ConfigError
 from tests.support.raw_server import http, raw_server
 
@@ -164,7 +164,7 @@ def display() -> Iterator[list[str]]:
     """Warnings that stay on the screen."""
     shown: list[str] = []
 
-    class Screen(SilentDisplay):
+    class Screen(Display):
         def warn(self, text: str) -> None:
             shown.append(text)
 

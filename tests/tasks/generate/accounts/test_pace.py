@@ -21,7 +21,7 @@ from tasks.backends.base import Allowance
 from tasks.backends.replicate_simulator.rates import Bucket
 from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
-from tasks.core.display import SilentDisplay, current_display
+from tasks.core.display import Display, current_display
 from tasks.generate.accounts.membership import AccountUse, Membership
 from tasks.generate.accounts.pace import UNLIMITED_PER_MIN, AccountRateLimiter
 from tasks.ledger.accounts.caps.place import open_counting_place
@@ -238,7 +238,7 @@ def test_an_account_without_a_known_limit_shares_429s_and_places(tmp_path: Path)
 
 
 @dataclass
-class Remarks(SilentDisplay):
+class Remarks(Display):
     """Keeps what is said."""
 
     said: list[str] = field(default_factory=list)

@@ -160,3 +160,15 @@ async def test_grey_of_16_bits_keeps_its_light(out: Path, tmp_path: Path) -> Non
     await export(out, tmp_path / "to", Conversion((50,), "png"), name="{id}.{ext}")
     with Image.open(tmp_path / "to" / "grey.png") as image:
         assert image.getpixel((9, 9)) == 40_000 // 256
+
+
+async def test_damaged_exif_hides_no_image(out: Path, tmp_path: Path) -> None:
+    """A service may write what Pillow cannot write back; the image is whole, and is written in the wanted size."""
+    tags = Image.Exif()
+    tags[0x0112], tags[0x0100] = 6, 40
+    broken = bytearray(draw(40, 30, form="JPEG", exif=tags))
+    broken[broken.index(b"Exif") + 19] = 7  # the width is a number, not some bytes
+    await make_batch(out, [make_job(0, id="odd")], {"odd": bytes(broken)})
+    await export(out, tmp_path / "to", Conversion((20,)), name="{id}.{ext}")
+    with Image.open(tmp_path / "to" / "odd.jpg") as image:
+        assert max(image.size) == 20
