@@ -39,7 +39,8 @@ from tasks.ledger.accounts.pace.turns import Cut, Question, Rules, cut_pace, lea
 from tasks.ledger.database.writer import LedgerWriter, Result, Transaction
 
 UNLIMITED_PER_MIN = 60_000.0
-"""Stands for an account whose limit nobody knows: more than any service answers, so nobody waits before its first 429."""
+"""Stands for a higher limit too: more than any service answers, so nobody waits before the first 429. A multiple of it would
+be as many turns that are taken and dropped unused."""
 TELL_S = 1.0
 """Seconds between the words of a process by which the others know that it lives."""
 _RULES = Rules(catch_up_s=CATCH_UP_S, climb=CLIMB, climb_after=CLIMB_AFTER, plenty_per_min=UNLIMITED_PER_MIN)
@@ -199,7 +200,8 @@ class AccountRateLimiter:
 
     def _drop_late_turns(self) -> None:
         """Drop turns that are long past: a process that was held up must not catch up in a burst."""
-        while self._turns and self._turns[0] < self._read_shared_clock_s() - CATCH_UP_S:
+        oldest_s = self._read_shared_clock_s() - CATCH_UP_S
+        while self._turns and self._turns[0] < oldest_s:
             self._turns.popleft()
 
     async def _wait_for_cuts(self) -> None:
@@ -246,5 +248,5 @@ def build_account_limiter(
     # Without a known limit there is nothing to divide: only 429s lower the rate, and each process meets them itself.
     if place.problem is not None or per_min is None:
         return RateLimiter(per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
-    member = Membership(name=secrets.token_hex(8), weight=weight, per_min=per_min, use=use)
+    member = Membership(name=secrets.token_hex(8), weight=weight, per_min=min(per_min, UNLIMITED_PER_MIN), use=use)
     return AccountRateLimiter(place.writer, member, clock=clock, sleep=stop.pausing(clock.sleep))
