@@ -5,15 +5,19 @@ The same three keys stand in imagen.yaml, at the top of a YAML manifest, and as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from tasks.core.errors import ConfigError
+from tasks.core.judge import JudgeSettings
+from tasks.core.money import to_micros
 from tasks.core.values import MOST_BEST, MOST_REROLLS
 
 MOST_EXPRESSION_CHARS = 10_000
+_WORD = re.compile(r"'(?:[^']|'')*'|([A-Za-z_][A-Za-z0-9_]*)")
 
 Expression = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MOST_EXPRESSION_CHARS)]
 Result = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -95,3 +99,26 @@ def build_option_layer(
 def dump_layer(gates: Gates) -> dict[str, Any]:
     """The rules as a layer; what is not set is left to the layers before."""
     return gates.model_dump(exclude_defaults=True)
+
+
+def list_words(expression: str) -> list[str]:
+    """Everything in the expression that may be a name, in lower case; its texts are skipped."""
+    return [word.lower() for word in _WORD.findall(expression) if word]
+
+
+def find_score(result: str, known: Iterable[str]) -> str | None:
+    """The score that gives this result, by its name; None where it is none's."""
+    found = [name for name in known if result == name or result.startswith(f"{name}_")]
+    return max(found, key=len, default=None)
+
+
+def sum_judge_prices(gates: Gates, judges: Mapping[str, JudgeSettings]) -> int:
+    """The most that the judges of one image cost, in millionths of a dollar."""
+    return sum(to_micros(judges[name].price_usd) or 0 for name in list_judges(gates, judges))
+
+
+def list_judges(gates: Gates, judges: Iterable[str]) -> list[str]:
+    """Those of the judges whose answers the rule mentions."""
+    words = [*list_words(gates.reject or ""), *(() if gates.keep is None else (gates.keep.by,))]
+    names = list(judges)
+    return list(dict.fromkeys(name for word in words if (name := find_score(word, names))))

@@ -79,6 +79,10 @@ class Budget:
                 "Raise --budget or take fewer jobs with --limit",
             )
 
+    def recount(self, committed_micros: int) -> None:
+        """Take what the ledger counts, with nothing of this process in flight: workers have spent meanwhile."""
+        self._committed_micros = committed_micros
+
     async def reserve(self, micros: int | None, *, job_id: str, number: int) -> LocalReservation:
         """See `BudgetCap.reserve`."""
         if self._cap_micros is None:

@@ -76,10 +76,13 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
         if end.state is not JobState.PLANNED:
             batch.tally.count_end(end.state)
             batch.watch.note(failed=end.state is not JobState.SUCCEEDED)
-            if batch.leases is not None:
-                batch.leases.ended(open_job.job)
-            if batch.gate is not None and end.state is JobState.SUCCEEDED:
-                await batch.gate.land(open_job.job)
+            try:
+                if batch.gate is not None and end.state is JobState.SUCCEEDED:
+                    await batch.gate.land(open_job.job)
+            finally:
+                # Until then: a judge's call is paid for under the job's lease.
+                if batch.leases is not None:
+                    batch.leases.ended(open_job.job)
     # Not an error: another worker has the job and its money.
     except LeaseLost:
         if batch.leases is not None:

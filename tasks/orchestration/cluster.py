@@ -26,12 +26,13 @@ from tasks.core.atomic_files import remove_leftovers
 from tasks.core.configuration.sections import RunnerSettings
 from tasks.core.errors import BatchStopped
 from tasks.generate.batch import Batch
+from tasks.generate.budget import Budget
 from tasks.generate.workers import dask_preload as dask_worker
 from tasks.generate.workers.heartbeat import Heartbeat, follow_workers
-from tasks.generate.workers.start import begin_fleet
+from tasks.generate.workers.start import begin_fleet, recount_money
 from tasks.generate.workers.worker import ShardOrder, work_on_shard
 from tasks.ledger.open_jobs import Selection, Shard, bound_selection, find_open_backends
-from tasks.ledger.queries import count_jobs
+from tasks.ledger.queries import count_jobs, sum_committed_micros
 from tasks.orchestration.shard_window import MOST_TASK_RUNS, run_shards
 from tasks.orchestration.shards import raise_what_broke
 from tasks.orchestration.states import build_shard_state
@@ -84,7 +85,10 @@ async def open_cluster(
 
         async def work(left: int) -> None:
             places = await _count_places(batch, selection, runner)
+            await recount_money(batch.engine)
             await _send_all(batch, selection, runner, run=run, size=choose_shard_size(left, places), places=places)
+            if isinstance(batch.budget, Budget):
+                batch.budget.recount(await sum_committed_micros(batch.engine))
 
         yield work
     remove_leftovers(batch.out.home)  # of workers that died while they wrote

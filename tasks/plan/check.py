@@ -13,7 +13,8 @@ from typing import Any
 from tasks.backends import require_ready
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ManifestError
-from tasks.core.gates import Gates, dump_layer, merge_gates
+from tasks.core.gates import Gates, dump_layer, merge_gates, sum_judge_prices
+from tasks.core.judge import JudgeSettings
 from tasks.core.records import PlannedJob, Problem
 from tasks.core.text import format_count
 from tasks.manifest import Findings, Manifest, read_prompts
@@ -52,6 +53,8 @@ class PlanReport:
     """Images that gates may make beside those, at most."""
     rerolls_micros: int = 0
     """Their known prices."""
+    judges_micros: int = 0
+    """The most that the judges of one image cost, which the rule asks."""
     gates: Mapping[str, Any] = field(default_factory=dict)
     """`keep`, `reject` and `reroll` of the manifest alone."""
     notes: tuple[str, ...] = ()
@@ -79,7 +82,7 @@ def check_manifest(
     """
     planner = Planner(settings, options, manifest, check=True, ask=ask)
     findings = Findings()
-    tally = _Tally(planner, partial(_find_gates, settings, findings, gate_layer))
+    tally = _Tally(planner, settings.scores, partial(_find_gates, settings, findings, gate_layer))
     # Row by row: the manifest of a million prompts never lies in memory.
     for item in planner.plan(read_prompts(manifest, findings)):
         tally.add(item)
@@ -115,8 +118,10 @@ def _note_repeated(planner: Planner) -> Iterator[str]:
 class _Tally:
     """Adds up jobs and problems."""
 
-    def __init__(self, planner: Planner, find_gates: Callable[[], Gates]) -> None:
+    def __init__(self, planner: Planner, judges: Mapping[str, JudgeSettings], find_gates: Callable[[], Gates]) -> None:
         self._planner = planner
+        self._judges = judges
+        self._judges_micros = 0
         self._find_gates = find_gates
         self._gates: Gates | None = None
         self._rerolls = 0
@@ -156,11 +161,13 @@ class _Tally:
         if estimate.cost_micros is None:
             self._unpriced_models[job.backend] = job.model
         self._estimate_micros += estimate.cost_micros or 0
-        self._gates = self._gates or self._find_gates()
+        if self._gates is None:
+            self._gates = self._find_gates()
+            self._judges_micros = sum_judge_prices(self._gates, self._judges)
         # Of a row, the first so many samples stand for the images that are asked for.
         if self._gates.keep is None or job.sample < self._gates.keep.best:
             self._rerolls += self._gates.reroll
-            self._rerolls_micros += self._gates.reroll * (estimate.most_micros or 0)
+            self._rerolls_micros += self._gates.reroll * ((estimate.most_micros or 0) + self._judges_micros)
         self._unpriced += estimate.cost_micros is None
         self._by_backend[job.backend] += 1
         self._shares[job.backend, job.model].add(estimate.cost_micros)
@@ -181,6 +188,7 @@ class _Tally:
             estimate_micros=self._estimate_micros,
             rerolls=self._rerolls,
             rerolls_micros=self._rerolls_micros,
+            judges_micros=self._judges_micros,
             unpriced=self._unpriced,
             # Backends work side by side, so the slowest one decides.
             duration_s=max((self._duration_s(name, settings) for name in self._by_backend), default=0.0),

@@ -78,6 +78,9 @@ def preview_plan(
     to_do_micros, to_do_unpriced = (
         sum(getattr(share, name) for share in to_do.values()) for name in ("micros", "unpriced")
     )
+    to_do_images = report.jobs - known.ended - taken.images
+    judging_micros = report.judges_micros * to_do_images
+    to_do_micros += judging_micros
     return {
         "manifest": manifest.display,
         "out": str(out),
@@ -88,12 +91,13 @@ def preview_plan(
         "done": known.states["succeeded"],
         "failed": known.states["failed"],
         "held": known.states["held"],
-        "to_do": report.jobs - known.ended - taken.images,
+        "to_do": to_do_images,
         "reused": taken.images,
         "reused_from": dict(taken.sources),
         "reuse_saves_usd": to_usd(taken.saves_micros),
-        "estimate_usd": to_usd(report.estimate_micros),
+        "estimate_usd": to_usd(report.estimate_micros + report.judges_micros * report.jobs),
         "to_do_usd": to_usd(to_do_micros),
+        "judging_usd": to_usd(judging_micros),
         "gates": merge_gates(dump_layer(settings.gates), report.gates, gate_layer).model_dump(),
         "rerolls_at_most": report.rerolls,
         # What was asked for comes first; rerolls take what the budget leaves.
@@ -142,6 +146,8 @@ def format_preview(record: dict[str, Any]) -> list[str]:
         f"all of them: {format_usd(record['estimate_usd'])}{unpriced}",
         f"to do: {format_count(record['to_do'], 'image')}, {format_usd(record['to_do_usd'])}{to_do_unpriced}, at least {at_least}",
     ]
+    if record["judging_usd"]:
+        lines.append(f"of it for judges: {format_usd(record['judging_usd'])} at most")
     if record["rerolls_at_most"]:
         rerolls = format_count(record["rerolls_at_most"], "reroll")
         lines.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import Any
@@ -14,17 +14,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.configuration.sections import RunnerSettings
 from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import ConfigError
-from tasks.core.gates import Gates
+from tasks.core.gates import Gates, list_judges
 from tasks.core.installation import install_command
+from tasks.core.judge import JudgeSettings, list_placeholders
 from tasks.ledger.database.connect import reach_ledger
 from tasks.ledger.database.location import LedgerPlace, SqliteFile, require_ledger
 from tasks.ledger.runs import has_plan
 from tasks.ledger.start_notice import announce_start
 from tasks.manifest import open_manifest, read_gates
+from tasks.metadata.exports.extra_columns import TABLE_COLUMNS
 from tasks.plan.check import PlanReport, check_manifest
 from tasks.runs.effective_settings import find_ledger, load_given_settings, override_settings, put_gates
 from tasks.runs.request import RunRequest
-from tasks.scores.gates.rule import build_rule, find_judge
+from tasks.scores.gates.rule import build_rule, check_judge_names
 from tasks.store.output import parse_output
 
 PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
@@ -97,22 +99,28 @@ def check_signature(settings: Settings) -> None:
         check_signing(signing)
 
 
-def check_gates(gates: Gates, columns: Mapping[str, Any], judges: Iterable[str]) -> None:
-    """Check the rule against the scores that there are, the manifest's columns, and the names of the judges.
+def check_gates(gates: Gates, columns: Mapping[str, Any], judges: Mapping[str, JudgeSettings]) -> None:
+    """Check the rule against the scores that there are, the manifest's columns, and the judges.
 
     Raises:
-        ConfigError: There is no such score, or it is a judge.
+        ConfigError: There is no such score, or a judge lacks its key or a column of its question.
         InputError: The condition cannot be understood.
     """
     own = [*columns.get("carried", ()), *columns.get("used", ())]
-    if (judge := find_judge(gates, judges, own)) is not None:
-        raise ConfigError(
-            f"keep and reject: {judge!r} is a judge, and its answers come after a run; "
-            f"ask it with imagen score --with {judge}, then choose with --where"
-        )
-    rule = build_rule(gates, own)
+    check_judge_names(gates, judges, own)
+    rule = build_rule(gates, own, judges)
     if rule.condition is not None:
         rule.condition.close()
+    for name in list_judges(gates, judges):
+        from tasks.scores.judge.endpoint import read_key  # noqa: PLC0415  loads an HTTP client, which other runs may not need
+
+        read_key(name, judges[name])
+        known = {column.lower() for column in columns.get("carried", ())} | TABLE_COLUMNS
+        for column in list_placeholders(judges[name].question):
+            if column.lower() not in known:
+                raise ConfigError(
+                    f"scores.{name}: the question asks for {column!r}, and the manifest has no such column"
+                )
 
 
 def find_manifest_gates(request: RunRequest, settings: Settings) -> Mapping[str, Any]:

@@ -35,6 +35,8 @@ async def guard_images(run: OpenRun) -> AsyncIterator[None]:
             yield
         finally:
             batch.gate, batch.missing = None, gate.missing
+            for sentence in gate.list_unanswered():
+                current_display.get().warn(sentence)
 
 
 @asynccontextmanager

@@ -31,7 +31,13 @@ def _check_sendable(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-ScoreName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+def _check_score_name(name: str) -> str:
+    if name == "kept" or name.startswith("kept_"):
+        raise ValueError("the decisions of keep and reject have this name; call the judge something else")
+    return name
+
+
+ScoreName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$"), AfterValidator(_check_score_name)]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """Name of an environment variable: what it holds, a secret, never stands in the configuration."""
 Price = Annotated[float, Field(ge=0, le=100_000)]

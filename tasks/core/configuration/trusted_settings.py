@@ -11,13 +11,14 @@ from typing import Any
 from tasks.core.configuration import trust
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError
+from tasks.core.gates import list_judges
 from tasks.core.identity import hash_text, to_canonical_json
 from tasks.core.safe_text import error_text
 
 PLACE_KEYS = frozenset({"path", "cluster", "delivery_hosts", "rest_path", "model", "sink", "address", "host"})
 PLACE_ENDINGS = ("_env", "_url", "_base", "_path", "_dir", "_folder", "_hosts")
 PLACE_MARKS = ("://", "{env:", "/", "\\", "~")
-PARTS = ("backends", "usage", "runner", "output", "reuse")
+PARTS = ("backends", "scores", "usage", "runner", "output", "reuse")
 MOST_SHOWN = 5
 Reach = tuple[str, str]
 """A setting and its value, such as `api_base` and an address."""
@@ -60,9 +61,13 @@ def find_strange_settings(settings: Settings, own: Settings, parts: Collection[s
         # not its service.
         if len(reaches) > 1 and not any(reaches <= known for known in mine):
             yield from (f"backends.{name}.{key}: {value}" for key, value in sorted(reaches) if key != "type")
+    my_judges = [_find_reaches(judge.model_dump(mode="json")) for judge in own.scores.values()]
+    for name, reaches in _find_judges(settings).items() if "scores" in parts else ():
+        if not any(reaches <= known for known in my_judges):
+            yield from (f"scores.{name}.{key}: {value}" for key, value in sorted(reaches))
     if "reuse" in parts:
         yield from (f"reuse: {place}" for place in settings.reuse if place not in own.reuse)
-    for section in set(parts) - {"backends", "reuse"}:
+    for section in set(parts) - {"backends", "scores", "reuse"}:
         known = {reach for each in (own, Settings()) for reach in _find_reaches(_dump(each, section))}
         yield from (
             f"{section}.{key}: {value}" for key, value in sorted(_find_reaches(_dump(settings, section)) - known)
@@ -72,6 +77,14 @@ def find_strange_settings(settings: Settings, own: Settings, parts: Collection[s
 def _list_own(own: Settings) -> Iterator[Any]:
     yield from own.backends.values()
     yield from Settings().backends.values()
+
+
+def _find_judges(settings: Settings) -> dict[str, set[Reach]]:
+    """What the judges reach that a run asks; `imagen score` takes its own from the user's configuration."""
+    return {
+        name: _find_reaches(settings.scores[name].model_dump(mode="json"))
+        for name in list_judges(settings.gates, settings.scores)
+    }
 
 
 def _dump(settings: Settings, section: str) -> Mapping[str, Any]:
@@ -107,4 +120,5 @@ def _hash(settings: Settings) -> str:
     sections = {section: sorted(_find_reaches(_dump(settings, section))) for section in names}
     # No word of it where nothing is reused: settings that were trusted before stay so.
     reused = [sorted(settings.reuse)] if settings.reuse else []
-    return hash_text(to_canonical_json([reaches, sections, *reused]))
+    judges = {name: sorted(found) for name, found in _find_judges(settings).items()}
+    return hash_text(to_canonical_json([reaches, sections, *reused, *([judges] if judges else [])]))

@@ -46,6 +46,15 @@ async def begin_fleet(engine: AsyncEngine, *, run: int) -> None:
     await run_transaction(engine, begin)
 
 
+async def recount_money(engine: AsyncEngine) -> None:
+    """Bring the workers' sum up to date while none of them works: the run itself has asked judges.
+
+    Raises:
+        BatchStopped: The database cannot be used.
+    """
+    await run_transaction(engine, lambda db: db.execute(_count_money()))
+
+
 def _count_money() -> Update:
     """Sum the cost of attempts, and reservations beyond it for attempts whose intent is being written."""
     of_attempts = select(func.coalesce(func.sum(_get_cost()), 0)).scalar_subquery()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -12,13 +12,12 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import BatchStopped, ImagenError
-from tasks.core.gates import Gates
+from tasks.core.gates import Gates, sum_judge_prices
 from tasks.core.records import Job, JobState
+from tasks.core.text import format_count
 from tasks.generate.batch import Batch
 from tasks.ledger.job_rows import build_job
-from tasks.ledger.open_jobs import EVERYTHING, find_open_jobs, list_shards
-from tasks.ledger.queries import read_job_pages, sum_committed_micros
-from tasks.ledger.runs import get_last_run
+from tasks.ledger.queries import read_job_pages
 from tasks.ledger.scores import KEPT, ScoreRow, parse_results, record_scores
 from tasks.metadata.exports.extra_columns import read_extra
 from tasks.scores import load_score
@@ -35,10 +34,10 @@ from tasks.scores.gates.pools import (
     withdraw_rerolls,
     write_rerolls,
 )
+from tasks.scores.gates.purse import compute_purse
 from tasks.scores.gates.rule import Decision, Rule, build_rule, needs_own_columns, spell_result
+from tasks.scores.judge.judge import JUDGED, Again, Judge, open_judge
 from tasks.scores.score_batch import Scored, Scoring, group_scores
-
-ESTIMATE_PAGE_JOBS = 2_000
 
 
 @dataclass(slots=True)
@@ -49,6 +48,7 @@ class RunGate:
     rule: Rule
     scoring: Scoring
     groups: Sequence[Mapping[str, Score]]
+    judges: Mapping[str, Judge]
     run: int
     purse_micros: int | None
     """What rerolls may cost beyond the jobs that are open; None: there is no cap."""
@@ -97,8 +97,16 @@ class RunGate:
             async for page in read_wanted_pages(self.batch.engine):
                 ids = [each for pool in split_pools(page, self.rule.gates) for each in self._list_rerolls(pool)]
                 await adopt_rerolls(self.batch.engine, ids, run=self.run)
+        if self.judges:
+            # Before the purse is counted: an earlier run may have left images that no judge has seen.
+            async for page in read_wanted_pages(self.batch.engine):
+                await self._score([row["job_id"] for row in page if row["state"] == JobState.SUCCEEDED])
+        for judge in self.judges.values():
+            # Everything is looked at again, and what has no answer counted again.
+            judge.ends.clear()
+            judge.skipped.clear()
         if self.purse_micros is not None:
-            self.purse_micros = await compute_purse(self.batch)
+            self.purse_micros = await compute_purse(self.batch, self.rule.gates)
         async for page in read_wanted_pages(self.batch.engine):
             await self._settle_page(page)
         if whole_salt is not None:
@@ -124,7 +132,26 @@ class RunGate:
         """The jobs with the scores that the rule needs; what has them already is not looked at again."""
         rows = await read_by_ids(self.batch.engine, job_ids)
         found = [await self.scoring.score_page(group, rows) for group in self.groups]
+        rows = await read_by_ids(self.batch.engine, job_ids) if any(found) else rows
+        if not self.judges:
+            return rows
+        # No dollars for an image that is rejected in any case.
+        decided = self.rule.find_rejected(rows) if self.rule.is_certain else set()
+        asked = [row for row in rows if row["job_id"] not in decided]
+        found = [await judge.judge_page(asked) for judge in self.judges.values()]
         return await read_by_ids(self.batch.engine, job_ids) if any(found) else rows
+
+    def list_unanswered(self) -> list[str]:
+        """A sentence for each judge that has given no answer about some images."""
+        found = []
+        for name, judge in self.judges.items():
+            kinds = {kind: number for kind, number in judge.ends.items() if kind != JUDGED}
+            kinds |= {"not asked": len(judge.skipped)} if judge.skipped else {}
+            if kinds:
+                images = format_count(sum(kinds.values()), "image")
+                why = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+                found.append(f"judge {name!r} gave no answer about {images} ({why}); no answer rejects nothing")
+        return found
 
     async def _settle_pools(self, pools: Sequence[Pool], *, is_scored: bool) -> None:
         rows = [row for pool in pools for row in (*pool.originals, *pool.rerolls)]
@@ -144,6 +171,7 @@ class RunGate:
             return wanted
         job = build_job(pool.originals[0])
         price = self.batch.backend(job.backend).estimate(job).most_micros
+        price = None if price is None else price + sum_judge_prices(self.rule.gates, self.batch.settings.scores)
         # An unknown price under a cap is refused when the job is sent; none is written for it.
         funded = 0 if price is None else wanted if price == 0 else min(wanted, max(0, self.purse_micros) // price)
         self.purse_micros -= funded * (price or 0)
@@ -160,22 +188,6 @@ class RunGate:
         await record_scores(self.batch.engine, changed, now_us=self.batch.clock.now_us())
 
 
-async def compute_purse(batch: Batch) -> int | None:
-    """The cap less what is spent or reserved and the most that open jobs can cost; None where there is no cap.
-
-    What was asked for comes first: no reroll takes the money of an image that has not been made once.
-    """
-    run = await get_last_run(batch.engine)
-    if run is None or run.start.budget_micros is None:
-        return None
-    left = run.start.budget_micros - await sum_committed_micros(batch.engine)
-    async for shard in list_shards(batch.engine, ESTIMATE_PAGE_JOBS, EVERYTHING):
-        for entry in await find_open_jobs(batch.engine, shard.first, shard.last):
-            if entry.state is JobState.PLANNED:
-                left -= batch.backend(entry.job.backend).estimate(entry.job).most_micros or 0
-    return left
-
-
 @asynccontextmanager
 async def open_gate(
     batch: Batch, gates: Gates, *, run: int, device: str | None = None, pays: bool = True
@@ -190,17 +202,25 @@ async def open_gate(
         pays: False: a cap leaves nothing for rerolls here; another process counts the money and writes them.
 
     Raises:
-        ConfigError: A score cannot be used.
+        ConfigError: A score or judge cannot be used.
         InputError: The condition cannot be understood.
     """
-    rule = build_rule(gates, await _read_own_columns(batch.engine) if needs_own_columns(gates) else ())
-    scores = {name: load_score(name, ScoreContext(device)) for name in rule.scores}
-    with (
-        closing(rule.condition) if rule.condition is not None else nullcontext(),
-        Scoring.open(batch.out, batch.engine, batch.clock, Scored()) as scoring,
-    ):
-        purse = (await compute_purse(batch) if pays else 0) if batch.budget.capped else None
-        yield RunGate(batch, rule, scoring, list(group_scores(scores)), run, purse)
+    settings = batch.settings.scores
+    own = await _read_own_columns(batch.engine) if needs_own_columns(gates, settings) else ()
+    rule = build_rule(gates, own, settings)
+    async with AsyncExitStack() as stack:
+        if rule.condition is not None:
+            stack.enter_context(closing(rule.condition))
+        names = [name for name in rule.scores if name not in settings]
+        groups = list(group_scores({name: load_score(name, ScoreContext(device)) for name in names}))
+        scoring = stack.enter_context(Scoring.open(batch.out, batch.engine, batch.clock, Scored()))
+        judges = {
+            name: await stack.enter_async_context(open_judge(name, settings[name], batch, Again()))
+            for name in rule.scores
+            if name in settings
+        }
+        purse = (await compute_purse(batch, gates) if pays else 0) if batch.budget.capped else None
+        yield RunGate(batch, rule, scoring, groups, judges, run, purse)
 
 
 async def _read_own_columns(engine: AsyncEngine) -> list[str]:

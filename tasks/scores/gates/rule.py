@@ -5,15 +5,14 @@ A pool is what competes for the images that are asked for: a row with `keep`, el
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import RowMapping
 
 from tasks.core.errors import ConfigError
-from tasks.core.gates import Gates
+from tasks.core.gates import Gates, find_score, list_words
 from tasks.core.records import JobState
 from tasks.ledger.scores import KEPT, KEPT_WHY, parse_results
 from tasks.metadata.exports.extra_columns import TABLE_COLUMNS, ExtraColumns
@@ -21,7 +20,10 @@ from tasks.metadata.exports.where import RowFilter
 from tasks.scores import find_scores
 
 REJECTED, NOT_BEST = "rejected", "not among the best"
-_WORD = re.compile(r"'(?:[^']|'')*'|([A-Za-z_][A-Za-z0-9_]*)")
+_CERTAIN = frozenset({"and", "or", "not", "between", "in", "like", "glob", "true", "false"})
+"""Words that make a true condition of no unknown result: what is true without it stays true with it."""
+_GROWING = frozenset({"scores", "kept", "cost_usd", "cost_source"})
+"""Columns that change when a further score comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Rule:
     """Names of the scores that it needs."""
     condition: RowFilter | None
     """True for images that are rejected."""
+    is_certain: bool = False
+    """The condition never turns false by a result that is still to come: what it rejects needs no further score."""
 
     def find_rejected(self, rows: Sequence[RowMapping]) -> set[str]:
         """The job ids of the rows that are rejected. An unknown result (null) rejects nothing.
@@ -68,7 +72,7 @@ class Rule:
         jobs = [*originals, *rerolls]
         made = [row for row in jobs if row["state"] == JobState.SUCCEEDED]
         # An image that landed a moment ago has no results yet, and would pass every condition.
-        images = made if is_scored or not self.scores else [row for row in made if row["scores"]]
+        images = made if is_scored else [row for row in made if self._is_known(row, rejected)]
         passing = [row for row in images if row["job_id"] not in rejected]
         wanted = self.gates.count_wanted(len(originals))
         # Stable: of equal images the first one of the row is kept.
@@ -84,6 +88,12 @@ class Rule:
         left = max(0, wanted * self.gates.reroll - len(rerolls))
         return Decision(kept, min(short, left), max(0, short - left))
 
+    def _is_known(self, row: RowMapping, rejected: set[str]) -> bool:
+        if self.is_certain and row["job_id"] in rejected:
+            return True
+        found = {find_score(result, self.scores) for result in parse_results(row["scores"])}
+        return found.issuperset(self.scores)
+
     def _rank(self, row: RowMapping) -> float:
         if self.gates.keep is None:
             return 0.0
@@ -92,14 +102,15 @@ class Rule:
         return float("-inf") if value is None or isinstance(value, str) else float(value)
 
 
-def find_needed_scores(gates: Gates) -> tuple[str, ...]:
-    """Names of the scores whose results the rule mentions.
+def find_needed_scores(gates: Gates, judges: Collection[str] = ()) -> tuple[str, ...]:
+    """Names of the scores and judges whose results the rule mentions.
 
     Raises:
         ConfigError: `by` is the result of no score.
     """
-    known = find_scores()
-    needed = [] if gates.reject is None else [find_score(word, known) for word in _list_words(gates.reject)]
+    known = {*find_scores(), *judges}
+    words = [] if gates.reject is None else list_words(gates.reject)
+    needed = [find_score(word, known) for word in words if word not in TABLE_COLUMNS]
     if gates.keep is not None:
         needed.append(by := find_score(gates.keep.by, known))
         if by is None:
@@ -109,32 +120,34 @@ def find_needed_scores(gates: Gates) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in needed if name is not None))
 
 
-def find_judge(gates: Gates, judges: Iterable[str], own_columns: Iterable[str]) -> str | None:
-    """The judge whose answer the rule mentions; None where it mentions none."""
-    words = [*_list_words(gates.reject or ""), *(() if gates.keep is None else (gates.keep.by,))]
-    # A column of the manifest may have such a name as well.
-    own = {name.lower() for name in own_columns}
-    names = list(judges)
-    return next((name for word in words if word not in own and (name := find_score(word, names))), None)
+def check_judge_names(gates: Gates, judges: Collection[str], own_columns: Iterable[str]) -> None:
+    """Check that no name in the rule means both a judge, who costs money, and a column.
+
+    Raises:
+        ConfigError: One does.
+    """
+    columns = {name.lower() for name in own_columns} | TABLE_COLUMNS
+    for word in list_words(gates.reject or ""):
+        if word in columns and (judge := find_score(word, judges)) is not None:
+            raise ConfigError(f"reject: {word!r} is a column and a result of the judge {judge!r}; rename the judge")
 
 
-def find_score(result: str, known: Iterable[str]) -> str | None:
-    """The score that gives this result, by its name; None where it is none's."""
-    found = [name for name in known if result == name or result.startswith(f"{name}_")]
-    return max(found, key=len, default=None)
-
-
-def build_rule(gates: Gates, own_columns: Iterable[str]) -> Rule:
+def build_rule(gates: Gates, own_columns: Iterable[str], judges: Collection[str] = ()) -> Rule:
     """The rule over a manifest with these columns of its own; close its condition after use.
+
+    Args:
+        gates: What is wanted.
+        own_columns: Columns of the manifest.
+        judges: Names of the judges that are configured.
 
     Raises:
         ConfigError: `by` is the result of no score.
         InputError: The condition cannot be understood.
     """
-    scores = find_needed_scores(gates)
+    scores = find_needed_scores(gates, judges)
     if gates.reject is None:
         return Rule(gates, scores, None)
-    words = _list_words(gates.reject)
+    words = list_words(gates.reject)
     extra = ExtraColumns(gates.reject)
     # Before any image has them.
     extra.scores |= {word for word in words if word not in TABLE_COLUMNS and find_score(word, scores)}
@@ -144,21 +157,17 @@ def build_rule(gates: Gates, own_columns: Iterable[str]) -> Rule:
     extra.mentioned |= {
         name.lower(): True for name in extra.names if name.lower() in lower and name.lower() not in TABLE_COLUMNS
     }
-    return Rule(gates, scores, RowFilter(gates.reject, extra, "reject"))
+    names = TABLE_COLUMNS - _GROWING | extra.scores | extra.mentioned.keys()
+    return Rule(gates, scores, RowFilter(gates.reject, extra, "reject"), {*words} <= names | _CERTAIN)
 
 
-def needs_own_columns(gates: Gates) -> bool:
+def needs_own_columns(gates: Gates, judges: Collection[str] = ()) -> bool:
     """True where the condition may mean columns of the manifest."""
-    words = () if gates.reject is None else _list_words(gates.reject)
-    known = find_scores()
+    words = () if gates.reject is None else list_words(gates.reject)
+    known = {*find_scores(), *judges}
     return '"' in (gates.reject or "") or any(
         word not in TABLE_COLUMNS and not find_score(word, known) for word in words
     )
-
-
-def _list_words(expression: str) -> list[str]:
-    """Everything in the expression that may be a name, in lower case; its texts are skipped."""
-    return [word.lower() for word in _WORD.findall(expression) if word]
 
 
 def spell_result(kept: str | None) -> dict[str, Any]:

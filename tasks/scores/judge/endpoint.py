@@ -80,6 +80,20 @@ class Endpoint:
         )
 
 
+def read_key(name: str, settings: JudgeSettings) -> str:
+    """The key of the judge `name`; empty where it needs none.
+
+    Raises:
+        ConfigError: It is not set, or would travel unprotected.
+    """
+    if settings.key_env is None:
+        return ""
+    problem = find_secret_problem(settings.key_env) or find_cleartext_problem(settings.base_url, settings.key_env)
+    if problem is not None:
+        raise ConfigError(f"scores.{name}: {problem}")
+    return read_secret(settings.key_env)
+
+
 @asynccontextmanager
 async def open_endpoint(name: str, settings: JudgeSettings, batch: Batch) -> AsyncIterator[Endpoint]:
     """The API of the judge `name` for the duration of the block.
@@ -87,12 +101,7 @@ async def open_endpoint(name: str, settings: JudgeSettings, batch: Batch) -> Asy
     Raises:
         ConfigError: Its key is not set, or would travel unprotected.
     """
-    key = ""
-    if settings.key_env is not None:
-        problem = find_secret_problem(settings.key_env) or find_cleartext_problem(settings.base_url, settings.key_env)
-        if problem is not None:
-            raise ConfigError(f"scores.{name}: {problem}")
-        key = read_secret(settings.key_env)
+    key = read_key(name, settings)
     calls = HttpCalls(
         base=settings.base_url.rstrip("/") + "/",
         headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -102,7 +111,9 @@ async def open_endpoint(name: str, settings: JudgeSettings, batch: Batch) -> Asy
         keepalive_s=SHORT_KEEPALIVE_S,
     )
     clock, stop = batch.clock, batch.stop
-    rate = RateLimiter(settings.calls_per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
+    # Workers share the rate, as they share the calls in flight.
+    per_min = None if settings.calls_per_min is None else settings.calls_per_min * batch.share
+    rate = RateLimiter(per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
     try:
         yield Endpoint(name, settings, batch, calls, rate)
     finally:

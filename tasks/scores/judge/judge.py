@@ -36,6 +36,9 @@ from tasks.scores.judge.endpoint import Endpoint, open_endpoint
 from tasks.scores.judge.request import build_body, fill_question, hash_question
 from tasks.scores.measure import Skipped
 
+JUDGED = "judged"
+"""End of a call that has its answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Again:
@@ -58,15 +61,25 @@ class Judge:
     """Calls of this command by their end: `judged`, or an error kind; those of earlier ones that stay without an answer too."""
     skipped: dict[str, Skipped] = field(default_factory=dict)
     """Images that cannot be asked about, by job_id."""
+    _places: asyncio.Semaphore = field(init=False)
+    """Of all pages together: in a run, each image that lands is a page of its own."""
+
+    def __post_init__(self) -> None:
+        """Bound the calls at once; workers share them."""
+        self._places = asyncio.Semaphore(max(1, int(self.settings.concurrency * self.batch.share)))
+
+    @property
+    def most_micros(self) -> int:
+        """The most that one call costs, in millionths of a dollar."""
+        return to_micros(self.settings.price_usd) or 0
 
     async def judge_page(self, rows: Sequence[RowMapping]) -> set[str]:
         """Ask about the images of a page that have no answer to this question yet; gives the jobs of those that got one."""
         known = await read_calls(self.batch.engine, [row["job_id"] for row in rows])
-        places = asyncio.Semaphore(self.settings.concurrency)
         judged: set[str] = set()
 
         async def one(row: RowMapping) -> None:
-            async with places:
+            async with self._places:
                 if not self.batch.stop.requested and await self._judge(row, known.get(row["job_id"], [])):
                     judged.add(row["job_id"])
 
@@ -84,15 +97,13 @@ class Judge:
                 return False
             data = await asyncio.to_thread(self._read, row)
             body = await asyncio.to_thread(build_body, self.settings, question, data)
+            number = max((call["number"] for call in before), default=FIRST_CALL - 1) + 1
+            return await self._pay(row, (row["job_id"], number), question, asked, body)
         except (UnreadableFile, BadImage) as exc:
             self.skipped[row["job_id"]] = Skipped(row["job_id"], str(row["file_name"]), str(exc))
-            return False
-        number = max((call["number"] for call in before), default=FIRST_CALL - 1) + 1
-        try:
-            return await self._pay(row, (row["job_id"], number), question, asked, body)
         except BatchStopped as stopped:
             self.batch.stop.stop(stopped)
-            return False
+        return False
 
     def _read(self, row: RowMapping) -> bytes:
         data = self.batch.out.read(str(row["file_name"]))
@@ -116,6 +127,9 @@ class Judge:
             state = JobState.HELD
         if state is JobState.SUCCEEDED:
             return False
+        if last["error_kind"] == NotCreated.kind:
+            # The judge took no calls at all, as with a wrong key: nothing was asked, and nothing paid.
+            return True
         may = self.again.held if state is JobState.HELD else self.again.failed
         if not may:
             self.ends[last["error_kind"] or Ambiguous.kind] += 1
@@ -124,7 +138,7 @@ class Judge:
     async def _pay(
         self, row: RowMapping, key: tuple[str, int], question: str, asked: str, body: dict[str, Any]
     ) -> bool:
-        most_micros = to_micros(self.settings.price_usd)
+        most_micros = self.most_micros
         # Money first: a turn that is waited for in vain would be lost to others.
         job = replace(build_job(row), backend=self.name, model=self.settings.model)
         reservation = await reserve_money(self.batch.budget, self.batch.caps, job, most_micros, number=key[1], images=0)
@@ -158,17 +172,16 @@ class Judge:
         finally:
             # Cancelled: the call may be on the bill.
             reservation.settle(cost_micros)
-        self.ends["judged"] += 1
+        self.ends[JUDGED] += 1
         self.batch.watch.note(failed=False)
         return True
 
     def _read_answer(self, answer: httpx.Response, question: str) -> tuple[int | None, Mapping[str, Any]]:
-        most_micros = to_micros(self.settings.price_usd)
         try:
             body = parse_json(answer)
         except ValueError as exc:
             # Something was answered, so something was billed: at most the price of a call.
-            raise JobError(f"the answer: {exc}", kind="unreadable_answer", cost_micros=most_micros) from exc
+            raise JobError(f"the answer: {exc}", kind="unreadable_answer", cost_micros=self.most_micros) from exc
         cost_micros = read_cost_micros(self.settings, body)
         judgement = parse_judgement(self.settings, body, cost_micros=cost_micros)
         return cost_micros, judgement.as_results(self.name, question)

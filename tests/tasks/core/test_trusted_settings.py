@@ -33,6 +33,12 @@ STRANGE: dict[str, Settings] = {
     "another type": with_backend(type="openai", api_base="https://proxy.example", api_token_env="MY_TOKEN"),
     "usage elsewhere": Settings.model_validate({"usage": {"sink": "supabase", "url_env": "EVIL_URL"}}),
     "a usage file": Settings.model_validate({"usage": {"path": "/home/me/.bashrc"}}),
+    "a judge of the rule": Settings.model_validate(
+        {
+            "scores": {"eye": {"question": "?", "model": "m", "price_usd": 0, "base_url": EVIL, "key_env": "MY_TOKEN"}},
+            "reject": "not eye",
+        }
+    ),
     "a cluster": Settings.model_validate({"runner": {"kind": "dask", "cluster": "tcp://evil.example:8786"}}),
 }
 

@@ -9,12 +9,11 @@ import pytest
 
 from tasks.core.configuration.sections import RunnerSettings
 from tasks.core.errors import BatchStopped, ConfigError
-from tasks.core.gates import Gates
 from tasks.ledger.database.location import PostgresqlSchema, SqliteFile
 from tasks.orchestration.cluster import LARGE_SHARD, choose_shard_size, start_cluster
 from tasks.orchestration.shard_window import MOST_TASK_RUNS
 from tasks.runs import checks
-from tasks.runs.checks import check_gates, check_request, check_runner
+from tasks.runs.checks import check_request, check_runner
 from tasks.runs.request import RunRequest
 
 OUT = Path("out")
@@ -34,18 +33,6 @@ def test_workers_need_a_ledger_that_they_reach(kind: str) -> None:
         check_runner(settings, SqliteFile(out=OUT))
     check_runner(settings, place())
     check_runner(RunnerSettings(), SqliteFile(out=OUT))
-
-
-@pytest.mark.parametrize(
-    "rule", [{"keep": {"by": "eye"}}, {"reject": "eye = 0"}, {"reject": "blank or eye_reason = 'x'"}]
-)
-def test_a_judge_decides_in_no_run(rule: dict[str, object]) -> None:
-    """The message says how its answers are used; a column of that name is the manifest's."""
-    gates = Gates.model_validate(rule)
-    with pytest.raises(ConfigError, match=r"'eye' is a judge.*imagen score --with eye"):
-        check_gates(gates, {}, ["eye"])
-    if gates.reject == "eye = 0":
-        check_gates(gates, {"carried": ["Eye"]}, ["eye"])
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
