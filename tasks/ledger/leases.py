@@ -82,6 +82,10 @@ def _compile_for_sqlite(*_: Any, **__: Any) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
 
+IS_LEASED = IS_OPEN & jobs.c.claimed_by.is_not(None) & (jobs.c.lease_until_us > DatabaseNow())
+"""Condition: a worker holds the open job, or died and its lease goes on."""
+
+
 def make_owner() -> str:
     """A unique worker name that shows host and process."""
     # A process id comes again after a restart, and the dead worker's leases with it.
@@ -169,7 +173,7 @@ async def list_living_leases(engine: AsyncEngine) -> list[LivingLease]:
     left_us = func.max(jobs.c.lease_until_us) - DatabaseNow()
     query = (
         select(jobs.c.claimed_by, func.count(), left_us)
-        .where(IS_OPEN & jobs.c.claimed_by.is_not(None) & (jobs.c.lease_until_us > DatabaseNow()))
+        .where(IS_LEASED)
         .group_by(jobs.c.claimed_by)
         .order_by(jobs.c.claimed_by)
     )

@@ -23,9 +23,8 @@ async def list_caps(settings: Settings, clock: Clock | None = None) -> dict[str,
         ConfigError: The database that counts them cannot be used.
     """
     async with open_counting_place(settings, None) as place:
-        if place.writer is place.state:
-            # A batch that was killed must not look as if its jobs were still in flight.
-            await settle_dead(place.writer)
+        # A batch that was killed must not look as if its jobs were still in flight.
+        await settle_dead(place)
         states = await read_caps(place.writer, settings.caps, now_us=(clock or Clock()).now_us())
         return {"caps": [state.as_dict() for state in states], "problem": place.problem}
 

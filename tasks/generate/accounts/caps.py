@@ -26,8 +26,8 @@ from tasks.ledger.accounts.caps.charges import Charge, Charger, Key, Refusal, Se
 from tasks.ledger.accounts.caps.counter import UNUSABLE, Counter, build_uncounted_stop
 from tasks.ledger.accounts.caps.place import CountingPlace
 from tasks.ledger.accounts.caps.recovery import settle_dead, settle_own
+from tasks.ledger.accounts.caps.schema_recovery import note_schema
 from tasks.ledger.accounts.caps.source import CapsSource, open_source
-from tasks.ledger.database.writer import LedgerWriter
 
 
 class AccountCaps:
@@ -181,6 +181,8 @@ async def open_caps(
     source = await open_source(settings, batch, place.state)
     if not is_worker:
         try:
+            if place.is_server and engine.dialect.name != "sqlite":
+                await note_schema(place.writer, engine, batch)
             await settle_own(place.writer, engine, batch)
         except UNUSABLE as exc:
             # Without caps nothing of a run depends on it.
@@ -192,17 +194,11 @@ async def open_caps(
             "batches spend is not counted, and what this run spends is forgotten at its end"
         )
     counter = Counter(place.writer, lambda: Charger(batch=batch, owner=owner, caps=source.caps, now_us=clock.now_us))
-    # Only this machine's batches: the ledgers of others cannot be read from here.
-    shared = place.state if place.writer is place.state else None
-    caps = AccountCaps(counter, source, caller, lambda: _recover(shared, batch))
+    caps = AccountCaps(counter, source, caller, lambda: settle_dead(place, but=batch))
     try:
         yield caps
     finally:
         await caps.close()
-
-
-async def _recover(shared: LedgerWriter | None, batch: str) -> bool:
-    return shared is not None and await settle_dead(shared, but=batch)
 
 
 def build_reached_stop(refusal: Refusal, wanted_micros: int) -> BatchStopped:

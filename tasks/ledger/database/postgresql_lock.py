@@ -13,10 +13,13 @@ TRY_LOCK = f"SELECT pg_try_advisory_lock({_LOCK_KEY})"
 # The newest run wrote its process and host before anything else.
 HOLDER = "SELECT format('process %s on %s', pid, host) FROM runs ORDER BY number DESC LIMIT 1"
 # The server shows a 64-bit key as two halves.
-_HELD = (
+_LOCKS = (
     "FROM pg_locks JOIN pg_database ON pg_database.oid = database AND datname = current_database() "
-    f"WHERE locktype = 'advisory' AND (CAST(classid AS bigint) << 32) | CAST(objid AS bigint) = {_LOCK_KEY}"
+    "WHERE locktype = 'advisory' AND (CAST(classid AS bigint) << 32) | CAST(objid AS bigint)"
 )
+_HELD = f"{_LOCKS} = {_LOCK_KEY}"
+IS_HELD = f"SELECT count(*) > 0 {_LOCKS} = hashtextextended(:schema, 0)"
+"""True while a living run holds the ledger of the schema with that name in this database."""
 END_SESSION = f"SELECT pg_terminate_backend(pid) {_HELD} AND pid = $1"
 
 

@@ -36,6 +36,11 @@ class CountingPlace:
     state: LedgerWriter | None
     """This machine's state folder; None where it cannot be used."""
 
+    @property
+    def is_server(self) -> bool:
+        """True where a PostgreSQL server counts, for whoever reaches it."""
+        return isinstance(self.writer, PostgresqlWriter)
+
 
 @asynccontextmanager
 async def open_counting_place(settings: Settings, engine: AsyncEngine | None) -> AsyncIterator[CountingPlace]:

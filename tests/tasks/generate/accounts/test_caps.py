@@ -213,7 +213,7 @@ async def test_counts_that_cannot_be_written_stop_only_runs_with_caps(
     def refuse(*_: Any, **__: Any) -> None:
         raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
 
-    for module in ("counter.write_entries", "recovery.write_entries", "recovery._find_unsettled", "source._remember"):
+    for module in ("counter.write_entries", "endings.write_entries", "recovery.find_unsettled", "source._remember"):
         monkeypatch.setattr(f"tasks.ledger.accounts.caps.{module}", refuse)
     caps.extend([CapSettings(images=8, per="day")] * has_cap)
     backend = ScriptedBackend()
