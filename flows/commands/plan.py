@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from flows.cli_support import options
 from flows.cli_support.fields import take_fields
+
+if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
+    from tasks.core.configuration.settings import Settings
+    from tasks.store.output import Output
 
 NAME = "plan"
 
@@ -44,42 +49,19 @@ def command(given: PlanSwitches) -> None:
 
     Example: imagen plan prompts.yaml --out runs/foxes --budget 5
     """
-    import os
     import sys
-    from datetime import UTC, datetime
 
-    from flows.cli_support.values import choose_out, read_switches
     from tasks.core.configuration.settings import load_settings
-    from tasks.core.gates import Gates, build_option_layer
+    from tasks.core.gates import Gates
     from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
     from tasks.core.text import format_command
-    from tasks.core.values import parse_backend_option
-    from tasks.manifest import open_manifest
     from tasks.manifest.source import STDIN
-    from tasks.plan.planner import PlanOptions
-    from tasks.plan.preview import format_preview, preview_plan
+    from tasks.plan.preview import format_preview
     from tasks.plan.refusals import check_preview
-    from tasks.reuse.options import build_reuse_options
-    from tasks.store.output import parse_output
-    from tasks.usage.caller import resolve_caller
 
     settings = load_settings(locate_config(given.config))
-    with open_manifest(given.manifest, options=read_switches(given, settings)) as opened:
-        place = parse_output(given.out or choose_out(opened))
-        record = preview_plan(
-            opened,
-            settings,
-            PlanOptions(backends=parse_backend_option(given.backend), limit=given.limit, salt=given.salt),
-            out=place,
-            budget_usd=given.budget,
-            today=datetime.now(UTC).date(),
-            caller=resolve_caller(os.environ),
-            reuse=build_reuse_options(settings, given.reuse, any_salt=given.reuse_any_salt),
-            gate_layer=build_option_layer(
-                best=given.keep_best, by=given.keep_by, reject=given.reject, rerolls=given.rerolls
-            ),
-        )
+    record, out = _preview(given, settings)
     print(dump_json(record) if given.json else escape_lines("\n".join(format_preview(record))))
     gates = Gates.model_validate(record["gates"])
     # Last, so that the preview is on the screen when the exit status says that the run would be refused.
@@ -89,6 +71,39 @@ def command(given: PlanSwitches) -> None:
 
         check_gates(gates, record["columns"], settings.scores)
         check_signature(settings)
-    check_preview(record, settings, place, replace=given.replace)
+    check_preview(record, settings, out, replace=given.replace)
     if not given.json and record["to_do"] and given.manifest != STDIN:
         print(f"to make them: {format_command('run', *sys.argv[2:])}")
+
+
+def _preview(given: PlanSwitches, settings: Settings) -> tuple[dict[str, Any], Output]:
+    """The record of the plan, and the output that it is for."""
+    import os
+    from datetime import UTC, datetime
+
+    from flows.cli_support.values import choose_out, read_switches
+    from tasks.core.gates import build_option_layer
+    from tasks.core.values import parse_backend_option
+    from tasks.manifest import open_manifest
+    from tasks.plan.planner import PlanOptions
+    from tasks.plan.preview import preview_plan
+    from tasks.reuse.options import build_reuse_options
+    from tasks.store.output import parse_output
+    from tasks.usage.caller import resolve_caller
+
+    with open_manifest(given.manifest, options=read_switches(given, settings)) as opened:
+        out = parse_output(given.out or choose_out(opened))
+        record = preview_plan(
+            opened,
+            settings,
+            PlanOptions(backends=parse_backend_option(given.backend), limit=given.limit, salt=given.salt),
+            out=out,
+            budget_usd=given.budget,
+            today=datetime.now(UTC).date(),
+            caller=resolve_caller(os.environ),
+            reuse=build_reuse_options(settings, given.reuse, any_salt=given.reuse_any_salt),
+            gate_layer=build_option_layer(
+                best=given.keep_best, by=given.keep_by, reject=given.reject, rerolls=given.rerolls
+            ),
+        )
+    return record, out

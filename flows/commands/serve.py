@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -119,7 +120,6 @@ def command(given: ServeOptions) -> None:
     import sys
 
     from flows.cli_support.run_flow import explain_server_errors
-    from tasks.core.errors import InputError
     from tasks.core.text import format_command
     from tasks.orchestration.server.connection import (
         ServerHandle,
@@ -129,12 +129,7 @@ def command(given: ServeOptions) -> None:
     )
 
     asked = {field: (name, getattr(given, field)) for field, name in OPTION_NAMES.items()}
-    # A switch that is off was not said; a budget of 0 was.
-    said = [name for name, value in asked.values() if value is not None and value is not False]
-    if given.schedules is None and (given.manifest is None or given.cron is None):
-        raise InputError("name a manifest and its --cron, or a file of --schedules")
-    if given.schedules is not None and said:
-        raise InputError(f"--schedules takes the place of other options. Leave out {', '.join(said)}")
+    _check(given, asked)
     set_quiet_defaults(os.environ)
     # The user's settings decide which server is meant, and reading them must not import Prefect.
     found = find_users_server(os.environ)
@@ -149,3 +144,14 @@ def command(given: ServeOptions) -> None:
     # A login that is wrong or missing is found out by the first call.
     with explain_server_errors(ServerHandle(api_url=api_url)):
         serve_schedules(wanted, api_url)
+
+
+def _check(given: ServeOptions, asked: Mapping[str, tuple[str, Any]]) -> None:
+    from tasks.core.errors import InputError
+
+    # A switch that is off was not said; a budget of 0 was.
+    said = [name for name, value in asked.values() if value is not None and value is not False]
+    if given.schedules is None and (given.manifest is None or given.cron is None):
+        raise InputError("Name a manifest and its --cron, or a file of --schedules.")
+    if given.schedules is not None and said:
+        raise InputError(f"--schedules takes the place of other options. Leave out {', '.join(said)}.")

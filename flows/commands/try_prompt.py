@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from flows.cli_support import options
+from flows.cli_support.fields import take_fields
 from flows.cli_support.values import expand_path, in_range
 
 NAME = "try"
@@ -22,17 +24,23 @@ TrialOut = Annotated[
 ]
 
 
-def command(
-    prompt: Words,
-    out: TrialOut = None,
-    backend: options.Backend = None,
-    budget: options.Budget = None,
-    samples: Samples = 1,
-    json: options.Json = False,
-    config: options.Config = None,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryOptions:
+    """Options of `imagen try`."""
+
+    prompt: Words
+    out: TrialOut = None
+    backend: options.Backend = None
+    budget: options.Budget = None
+    samples: Samples = 1
+    json: options.Json = False
+    config: options.Config = None
+    verbose: options.Verbose = False
+    quiet: options.Quiet = False
+
+
+@take_fields(TryOptions)
+def command(given: TryOptions) -> None:
     """Make an image of one prompt and print its path.
 
     It needs no manifest and no server, and keeps the same ledger, budget and usage row as a run. The same prompt again finds its image and costs nothing.
@@ -43,30 +51,38 @@ def command(
     import sys
 
     from flows.cli_support.screen import show_progress
-    from tasks.core.errors import InputError
     from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
-    from tasks.core.text import format_command
-    from tasks.manifest.lines import is_visible
     from tasks.report.summary import format_summary, get_exit_code
     from tasks.runs.trial import build_trial, choose_trial_out, explain_rest, list_paths, run_trial
 
-    # A shell without quotes gives a word each, and a prompt of one word would be made instead.
-    if len(prompt) > 1:
-        raise InputError(f"Put the prompt in quotes: {format_command('try', ' '.join(prompt))}")
-    [text] = prompt
-    if not is_visible(text):
-        raise InputError('PROMPT is empty. Write what the image shows: imagen try "a red fox"')
-    given = {"out": out or choose_trial_out(text), "config": locate_config(config), "backend": backend}
+    text = _read_prompt(given.prompt)
+    out, config = given.out or choose_trial_out(text), locate_config(given.config)
     # One prompt is a batch of its own, with a ledger and a budget: nothing here bypasses the checks of a run.
-    with build_trial(text, samples=samples, budget_usd=budget, **given) as request, show_progress(quiet=quiet):
+    trial = build_trial(
+        text, samples=given.samples, budget_usd=given.budget, out=out, config=config, backend=given.backend
+    )
+    with trial as request, show_progress(quiet=given.quiet):
         summary, jobs = asyncio.run(run_trial(request))
-    record = summary.as_dict()
-    paths = list_paths(jobs)
-    if json:
+    record, paths = summary.as_dict(), list_paths(jobs)
+    if given.json:
         print(dump_json({**record, "paths": paths}))
     elif paths:
         print(escape_lines("\n".join(paths)))
-    if not quiet and len(paths) < len(jobs):
+    if not given.quiet and len(paths) < len(jobs):
         print(escape_lines("\n".join(explain_rest(jobs, record["out"]) or format_summary(record))), file=sys.stderr)
-    sys.exit(get_exit_code(record) if len(paths) < samples else 0)
+    sys.exit(get_exit_code(record) if len(paths) < given.samples else 0)
+
+
+def _read_prompt(words: list[str]) -> str:
+    from tasks.core.errors import InputError
+    from tasks.core.text import format_command
+    from tasks.manifest.lines import is_visible
+
+    # A shell without quotes gives a word each, and a prompt of one word would be made instead.
+    if len(words) > 1:
+        raise InputError(f"Put the prompt in quotes: {format_command('try', ' '.join(words))}")
+    [text] = words
+    if not is_visible(text):
+        raise InputError('PROMPT is empty. Write what the image shows: imagen try "a red fox"')
+    return text

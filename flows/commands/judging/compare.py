@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli_support import options
+from flows.cli_support.fields import take_fields
 from flows.cli_support.values import expand_path, in_range
 from flows.commands.judging.review import Open, Port, Reviewer
 
@@ -33,18 +35,24 @@ Seed = Annotated[
 ]
 
 
-def command(
-    folder: options.Folder,
-    other: Other = None,
-    review: Review = False,
-    model: Models = None,
-    seed: Seed = 0,
-    port: Port = 0,
-    reviewer: Reviewer = None,
-    open_page: Open = False,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareOptions:
+    """Options of `imagen compare`."""
+
+    folder: options.Folder
+    other: Other = None
+    review: Review = False
+    model: Models = None
+    seed: Seed = 0
+    port: Port = 0
+    reviewer: Reviewer = None
+    open_page: Open = False
+    json: options.Json = False
+    verbose: options.Verbose = False
+
+
+@take_fields(CompareOptions)
+def command(given: CompareOptions) -> None:
     """Compare two batches or models by blind pairs of the same rows.
 
     With --review it serves the pairs; answers go into the ledger of DIR. Without, it prints the results.
@@ -60,40 +68,29 @@ def command(
     from tasks.store.output import parse_output
 
     request = ComparisonRequest(
-        first=parse_output(folder),
-        second=None if other is None else parse_output(other),
-        models=tuple(model or ()),
-        seed=seed,
+        first=parse_output(given.folder),
+        second=None if given.other is None else parse_output(given.other),
+        models=tuple(given.model or ()),
+        seed=given.seed,
     )
-    if review:
-        if json:
-            raise InputError("--json prints results. Leave out --review.")
-        _serve(request, port, reviewer, open_page=open_page)
+    if given.review:
+        _serve(request, given)
         return
-    if open_page or port or reviewer is not None:
+    if given.open_page or given.port or given.reviewer is not None:
         raise InputError("--open, --port and --reviewer belong to --review.")
-    record = asyncio.run(read_comparison(request))
-    record = {"first": folder, "second": other, **record}
-    print(dump_json(record) if json else escape_lines("\n".join(format_results(record))))
+    record = {"first": given.folder, "second": given.other, **asyncio.run(read_comparison(request))}
+    print(dump_json(record) if given.json else escape_lines("\n".join(format_results(record))))
 
 
-def _serve(request: ComparisonRequest, port: int, reviewer: str | None, *, open_page: bool) -> None:
-    import asyncio
-    import webbrowser
-    from contextlib import suppress
+def _serve(request: ComparisonRequest, given: CompareOptions) -> None:
+    from functools import partial
 
+    from flows.cli_support.local_pages import serve_page
     from tasks.core.errors import InputError
     from tasks.report.blind.server import serve_comparison
     from tasks.report.review.judging import get_login
 
-    def ready(address: str) -> None:
-        # On standard output, so that a script can read the address while the server runs.
-        print(f"compare them: {address} (Ctrl-C ends)", flush=True)
-        if open_page:
-            webbrowser.open(address)
-
-    try:
-        with suppress(KeyboardInterrupt):  # the way to end it
-            asyncio.run(serve_comparison(request, port=port, reviewer=reviewer or get_login(), ready=ready))
-    except OSError as exc:
-        raise InputError(f"--port {port}: cannot be used ({exc.strerror or exc}); choose another one") from None
+    if given.json:
+        raise InputError("--json prints results. Leave out --review.")
+    serve = partial(serve_comparison, request, port=given.port, reviewer=given.reviewer or get_login())
+    serve_page(lambda ready: serve(ready=ready), verb="compare them", port=given.port, open_page=given.open_page)

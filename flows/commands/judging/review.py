@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -35,30 +36,16 @@ def command(
 
     Example: imagen review runs/foxes --open
     """
-    import asyncio
-    import webbrowser
-    from contextlib import suppress
-
-    from tasks.core.errors import InputError
+    from flows.cli_support.local_pages import serve_page
     from tasks.report.gallery.report import show_progress
     from tasks.report.review.judging import get_login
     from tasks.report.review.server import serve_review
     from tasks.store.output import parse_output
 
-    def ready(address: str) -> None:
-        # On standard output, so that a script can read the address while the server runs.
-        print(f"review it: {address} (Ctrl-C ends)", flush=True)
-        if open_page:
-            webbrowser.open(address)
-
-    async def serve() -> None:
+    async def serve(ready: Callable[[str], None]) -> None:
         with show_progress() as progress:
             await serve_review(
                 parse_output(folder), port=port, reviewer=reviewer or get_login(), ready=ready, on_progress=progress
             )
 
-    try:
-        with suppress(KeyboardInterrupt):  # the way to end it
-            asyncio.run(serve())
-    except OSError as exc:
-        raise InputError(f"--port {port}: cannot be used ({exc.strerror or exc}); choose another one") from None
+    serve_page(serve, verb="review it", port=port, open_page=open_page)
