@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from stat import S_ISREG
+from urllib.parse import urlsplit
 
-from tasks.core.errors import Rejected
+from tasks.core.errors import BadImage, Rejected
 from tasks.core.identity import hash_text
 from tasks.core.records import Job, ReferenceImage
 from tasks.store.chunks import detect_format
+from tasks.store.structure import is_proven_whole
 
 INPUTS = ("image", "mask")
 """The columns, and what a backend's `takes` names."""
@@ -29,11 +31,13 @@ def find_reference(text: str, base: Path) -> ReferenceImage:
     """Find the image that a cell names; a path is relative to `base`, the manifest's folder.
 
     Raises:
-        ValueError: There is no such file, or it is no image; the text says what to do.
+        ValueError: There is no such file, it is no image or not all of one, or the address is none; the text says what to do.
     """
-    if text.startswith(("http://", "https://")):
+    scheme, sign, rest = text.partition("://")
+    if sign or text.startswith("data:"):
         # Nobody is asked while a batch is planned: the address stands for its content.
-        return ReferenceImage(text, hash_text(text))
+        address = _check_address(f"{scheme.lower()}{sign}{rest}" if sign else text)
+        return ReferenceImage(address, hash_text(address))
     try:
         path = (base / Path(text).expanduser()).absolute()
         state = path.stat()
@@ -49,14 +53,39 @@ def find_reference(text: str, base: Path) -> ReferenceImage:
         ) from None
 
 
+def _check_address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError(
+            f"{text[:40]!r} is an address of a kind that is not taken; give a file, or an http or https address"
+        )
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port  # a port that is none is found when it is asked for
+    except ValueError:
+        host = None
+    if not host or any(character.isspace() for character in text):
+        raise ValueError(f"{text!r} is not an address; write it as https://host/path.png")
+    # Services take no login in an address, and every table and page of the batch would show it.
+    if parts.username is not None:
+        raise ValueError(
+            f"the address at {host} holds a login, which tables would show; give a signed address or a file"
+        )
+    return text
+
+
 @lru_cache(maxsize=4_096)
 def _hash_file(path: Path, _mtime_ns: int, size: int) -> str:
     """Of an image's file; many rows may start from the same one."""
     if size > MOST_BYTES:
         raise ValueError(f"{path.name} is larger than {MOST_BYTES // 2**20} MiB")
     data = path.read_bytes()
-    if detect_format(data) is None:
-        raise ValueError(f"{path.name} is no image (png, jpeg, webp, gif, avif)")
+    if (found := detect_format(data)) is None:
+        raise ValueError(f"{path.name} is no image (png, jpeg, webp, gif, avif); convert it to one of these")
+    try:
+        # Half a file would be refused by the service, or worse: paid for.
+        is_proven_whole(data, found)
+    except BadImage as exc:
+        raise ValueError(f"{path.name} is not a whole image ({exc}); save or download it again") from None
     return hashlib.sha256(data).hexdigest()
 
 

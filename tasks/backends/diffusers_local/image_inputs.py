@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageOps
@@ -35,6 +36,8 @@ def _fit(reference: ReferenceImage, call: Call, column: str) -> Any:
         with open_image(read_reference(reference)) as image:
             plain = image.convert("L" if column == MASK else "RGB")
     except (BadImage, *DECODER_ERRORS) as exc:
-        raise Rejected(f"{column}: {reference.address} cannot be decoded ({exc})", kind="input_image") from None
+        # Its name alone, as `read_reference` gives it.
+        name = Path(reference.address).name
+        raise Rejected(f"{column}: {name} cannot be decoded ({exc})", kind="input_image") from None
     # Cover and crop: a stretched face is worse than a cut edge.
     return ImageOps.fit(plain, (call.width, call.height), Image.Resampling.LANCZOS)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tasks.backends.base import supported_inputs
 from tasks.core.configuration.sections import BackendSettings
@@ -53,13 +55,17 @@ def rows(tmp_path: Path) -> Rows:
     for name, side in {"a.png": 32, "copy.png": 32, "b.png": 48}.items():
         (tmp_path / name).write_bytes(picture(side, side))
     (tmp_path / "note.txt").write_text("no picture")
+    for form in ("png", "jpeg", "webp", "gif", "avif"):
+        whole = BytesIO()
+        Image.effect_noise((64, 64), 40).convert("RGB").save(whole, form)
+        (tmp_path / f"cut.{form}").write_bytes(whole.getvalue()[:-400])
     return Rows(tmp_path)
 
 
 def test_what_a_picture_starts_from_is_identity_and_where_it_lies_is_not(rows: Rows) -> None:
     """The same bytes under another name are the same job; other bytes, or an address, are another."""
     none, a, b, address, masked = rows.jobs(
-        {}, {"image": "a.png"}, {"image": "b.png"}, {"image": "https://x/a.png"}, {"image": "a.png", "mask": "b.png"}
+        {}, {"image": "a.png"}, {"image": "b.png"}, {"image": "HTTPS://x/a.png"}, {"image": "a.png", "mask": "b.png"}
     )
     assert len({job.job_id for job in (none, a, b, address, masked)}) == 5
     assert [job.job_id for job in rows.jobs({"image": str(rows.folder / "copy.png")})] == [a.job_id]
@@ -75,6 +81,19 @@ def test_what_a_picture_starts_from_is_identity_and_where_it_lies_is_not(rows: R
         ({"image": "/dev/zero"}, "image: '/dev/zero' is no file"),
         ({"image": "~nobody-here/a.png"}, "image: '~nobody-here/a.png' begins with a user who has no home here"),
         ({"image": {"bytes": 1}}, "image: {'bytes': 1} is neither the path nor the address of an image"),
+        *(
+            ({"image": f"cut.{form}"}, f"image: cut.{form} is not a whole image")
+            for form in ("png", "jpeg", "webp", "gif", "avif")
+        ),
+        ({"image": "https://me:key@x/a.png"}, "image: the address at x holds a login"),
+        *(
+            ({"image": address}, f"image: {address!r} is not an address")
+            for address in ("http://", "https://[::1", "https://x:port/a.png", "https://x/my fox.png")
+        ),
+        *(
+            ({"image": address}, f"image: {address!r} is an address of a kind that is not taken")
+            for address in ("file:///etc/passwd", "ftp://x/a.png", "s3://bucket/a.png", "data:image/png;base64,AAAA")
+        ),
         ({"mask": "a.png"}, "mask: stands without image"),
         ({"image": "a.png", "backend": "sketch"}, "image: backend 'sketch' takes no image"),
         ({"image": "a.png", "backend": "dev, schnell"}, "image: backend 'schnell' takes no image"),
