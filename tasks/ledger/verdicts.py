@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import RowMapping, Select, func, insert, select
+from sqlalchemy import RowMapping, Select, case, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.memory import split_chunks
@@ -18,6 +18,19 @@ from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_ro
 from tasks.ledger.scores import SCORES
 
 MOST_NOTE_CHARACTERS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedCounts:
+    """What reviewers say of a batch, and how far they agree; a rating or note alone is no verdict."""
+
+    picked: int = 0
+    rejected: int = 0
+    reviewers: int = 0
+    judged_by_several: int = 0
+    """Images that two or more picked or rejected."""
+    agreed: int = 0
+    """Those of them on which all say the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +84,20 @@ async def count_verdicts(engine: AsyncEngine) -> dict[str, int]:
     query = select(_effective.c.verdict, func.count()).join(jobs, jobs.c.job_id == _effective.c.job_id).where(mine)
     found = dict(await fetch_rows(engine, query.group_by(_effective.c.verdict)))
     return {name: int(found.get(name, 0)) for name in VERDICTS}
+
+
+async def count_judged(engine: AsyncEngine) -> JudgedCounts:
+    """Count the verdicts that count, who gave any, and where they agree."""
+    counts = await count_verdicts(engine)
+    ranked = _rank("job_id", "reviewer").subquery()
+    last = select(ranked).where((ranked.c.place == 1) & ranked.c.verdict.is_not(None)).subquery()
+    ours = last.join(jobs, (jobs.c.job_id == last.c.job_id) & jobs.c.withdrawn.is_(False))
+    [(reviewers,)] = await fetch_rows(engine, select(func.count(last.c.reviewer.distinct())).select_from(ours))
+    kinds = func.count(last.c.verdict.distinct()).label("kinds")
+    shared = select(kinds).select_from(ours).group_by(last.c.job_id).having(func.count() > 1).subquery()
+    agreed = func.coalesce(func.sum(case((shared.c.kinds == 1, 1), else_=0)), 0)
+    [(several, same)] = await fetch_rows(engine, select(func.count(), agreed).select_from(shared))
+    return JudgedCounts(counts["pick"], counts["reject"], int(reviewers), int(several), int(same))
 
 
 async def find_made(engine: AsyncEngine, job_ids: Sequence[str]) -> set[str]:

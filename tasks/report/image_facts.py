@@ -72,5 +72,15 @@ def find_image_remarks(record: dict[str, Any]) -> list[str]:
             f"{format_count(record['short'], 'image')} missing of what was asked for: rejected, no reroll left"
         )
     if record["picked"] or record["rejected"]:
-        lines.append(f"a review picks {record['picked']} and rejects {record['rejected']}")
+        lines.append(f"a review picks {record['picked']} and rejects {record['rejected']}{_format_agreement(record)}")
     return lines
+
+
+def _format_agreement(record: dict[str, Any]) -> str:
+    # A summary of an older version has no such numbers.
+    if not (shared := record.get("judged_by_several")):
+        return ""
+    share = f"{record['agreed'] / shared:.0%}"
+    return (
+        f"; {record['reviewers']} reviewers agree on {record['agreed']:,} of {shared:,} that several judged ({share})"
+    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -24,7 +24,7 @@ from tasks.ledger.queries import count_jobs, find_last_activity_us, find_reasons
 from tasks.ledger.runs import RunRecord, get_last_run, parse_settings
 from tasks.ledger.scores import count_not_kept
 from tasks.ledger.usage import count_usage
-from tasks.ledger.verdicts import count_verdicts
+from tasks.ledger.verdicts import JudgedCounts, count_judged
 from tasks.report.image_facts import NOT_RESIZED, Resized, count_missing, find_image_remarks, find_resized
 from tasks.report.next_steps import find_next_steps, format_errors
 from tasks.store.output import NewFile, Output
@@ -58,8 +58,7 @@ class Summary:
     resized: Resized = NOT_RESIZED
     silent: SilentJobs = field(default_factory=SilentJobs)
     """Open jobs of workers that give no sign of life."""
-    verdicts: Mapping[str, int] = field(default_factory=dict)
-    """Images that a review picks and rejects."""
+    judged: JudgedCounts = field(default_factory=JudgedCounts)
     not_kept: int = 0
     """Images that `keep` or `reject` left out."""
     short: int | None = None
@@ -93,8 +92,7 @@ class Summary:
             "missing": self.missing,
             "resized": self.resized.images,
             "resized_example": self.resized.example,
-            "picked": self.verdicts.get("pick", 0),
-            "rejected": self.verdicts.get("reject", 0),
+            **asdict(self.judged),
             "not_kept": self.not_kept,
             "short": self.short,
             "generated": self.generated,
@@ -149,7 +147,7 @@ async def summarise(
         # Not asked of a live run: the question costs a list of the folder each second.
         missing=None if alive and generated is None else await count_missing(engine, out),
         resized=await find_resized(engine),
-        verdicts=await count_verdicts(engine),
+        judged=await count_judged(engine),
         not_kept=await count_not_kept(engine),
         short=short,
         silent=await _find_silent_jobs(engine, run) if alive else SilentJobs(),

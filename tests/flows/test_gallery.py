@@ -91,7 +91,7 @@ def test_a_copied_row_of_a_real_run_costs_nothing_in_its_folder(cli: Cli) -> Non
     )
     made = cli.json("run", "m.yaml", "--out", "out")
     cli.json("gallery", "out")
-    (script,) = (cli.folder / "out/gallery/rows").iterdir()
+    (script,) = (cli.folder / "out/gallery/details").iterdir()
     text = script.read_text()
     rows = json.loads(text[text.index(",") + 1 : text.rindex(")")])["columns"]["row"]["values"]
     (cli.folder / "again.jsonl").write_text("\n".join(rows))

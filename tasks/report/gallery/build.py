@@ -19,6 +19,7 @@ from tasks.ledger.scores import parse_kept
 from tasks.report.gallery import plots, rows, thumbnails
 from tasks.report.gallery.figures import Figures
 from tasks.report.gallery.page import render_page
+from tasks.report.gallery.rows import RowScripts
 from tasks.report.summary import Summary, summarise
 from tasks.store.disk import explain_write_errors
 from tasks.store.output import NewFile, Output
@@ -27,7 +28,7 @@ from tasks.store.output.base import IMAGES
 PAGE_NAME = "index.html"
 WHAT = "the gallery"
 LOCK_NAME = "gallery/gallery.lock"
-FOLDERS = (thumbnails.FOLDER, rows.FOLDER, plots.FOLDER)
+FOLDERS = (thumbnails.FOLDER, rows.FOLDER, rows.DETAILS, plots.FOLDER)
 """Folders that the page loads from; only a gallery writes there."""
 
 OnProgress = Callable[[int, int], None]
@@ -40,7 +41,7 @@ class Gallery:
 
     out: Output
     summary: Summary
-    scripts: list[str] = field(default_factory=list)
+    scripts: list[RowScripts] = field(default_factory=list)
     used_thumbnails: set[str] = field(default_factory=set)
     plots: dict[str, str] = field(default_factory=dict)
     figures: Figures = field(default_factory=Figures)
@@ -65,7 +66,7 @@ class Gallery:
             "place": place,
             "written_at_us": now_us,
             "summary": self.summary.as_dict(),
-            "scripts": self.scripts,
+            "scripts": [script.shown for script in self.scripts],
             "plots": self.plots,
             "can_plot": plots.can_plot(),
             "tables": self.figures.tables(),
@@ -87,7 +88,8 @@ class Gallery:
         """Names of everything that its page loads, beside the images themselves."""
         return {
             *(f"{thumbnails.FOLDER}/{name}" for name in self.used_thumbnails),
-            *(f"{rows.FOLDER}/{name}" for name in self.scripts),
+            *(f"{rows.FOLDER}/{script.shown}" for script in self.scripts),
+            *(f"{rows.DETAILS}/{script.details}" for script in self.scripts),
             *(plots.get_file_name(name, theme) for name in self.plots.values() for theme in plots.INK),
         }
 

@@ -55,7 +55,27 @@ def build_image_line(job: Mapping[str, Any]) -> str | None:
     return _to_json({**alone, "seed": job["seed"]})
 
 
+def describe_asked(job: Mapping[str, Any]) -> dict[str, Any]:
+    """What the row asked for, by column; a seed and options as text, since JavaScript would cut long numbers."""
+    return {
+        name: _to_text(value) if name in {"seed", "backend_opts"} else value for name, value in _find_given(job).items()
+    }
+
+
+def describe_extra(job: Mapping[str, Any]) -> dict[str, str]:
+    """The row's columns that the manifest carries along, as texts; an empty cell is no value."""
+    extra = _parse_finite(job["extra"])
+    return {
+        name: value if isinstance(value, str) else _to_text(value) for name, value in extra.items() if value is not None
+    }
+
+
 def _build_row(job: Mapping[str, Any]) -> dict[str, Any]:
+    given, extra = _find_given(job), _parse_finite(job["extra"])
+    return {**given, **_build_guards(given, extra), **extra}
+
+
+def _find_given(job: Mapping[str, Any]) -> dict[str, Any]:
     asked = {name: job[column] for name, column in _COLUMNS.items()}
     # A page travels as a table does. The row makes the same job wherever the file lies: its bytes count, not its folder.
     asked |= {name: hide_folder(asked[name]) for name in ("image", "mask")}
@@ -66,10 +86,8 @@ def _build_row(job: Mapping[str, Any]) -> dict[str, Any]:
     if job["sample"]:
         asked["samples"] = job["sample"] + 1
     asked["backend_opts"] = _parse_finite(job["backend_opts"]) or None
-    extra = _parse_finite(job["extra"])
     # An empty cell and a missing column are the same thing to the manifest.
-    given = {name: value for name, value in asked.items() if value is not None}
-    return {**given, **_build_guards(given, extra), **extra}
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _build_guards(given: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, None]:
@@ -85,3 +103,7 @@ def _parse_finite(text: str) -> dict[str, Any]:
 
 def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def _to_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

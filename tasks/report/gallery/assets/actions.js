@@ -13,13 +13,19 @@
   // What can be done with a job: its file, the command that makes another image of its row, and the row itself.
   Gallery.actions = (job) => {
     const texts = {
-      "Copy reroll command": [Gallery.command("reroll", job.batch.summary.out, "--id", job.job_id.slice(0, ID_CHARACTERS)), "the command", "reroll"],
-      "Copy as manifest row": [job.image_row ?? job.row, "the row", "copy"],
+      "Copy reroll command": [() => Gallery.command("reroll", job.batch.summary.out, "--id", job.job_id.slice(0, ID_CHARACTERS)), "the command", "reroll"],
+      "Copy as manifest row": [() => job.image_row ?? job.lines, "the row", "copy"],
     };
     const told = element("p", { class: "told", role: "status" });
     const shown = element("details", { hidden: true }, element("summary"), element("pre", { class: "row", dir: "auto" }));
     const copy = async (label) => {
-      const [text, name] = texts[label];
+      const [write, name] = texts[label];
+      // A browser lets a page copy only while it answers a click, so the details are asked for before.
+      if (!job.hasDetails) {
+        told.textContent = "The details of this image are not loaded yet. Try again.";
+        return;
+      }
+      const text = write();
       shown.hidden = false;
       shown.firstChild.textContent = name;
       shown.lastChild.textContent = text;

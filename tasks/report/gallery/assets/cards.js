@@ -51,14 +51,14 @@
         class: "card",
         type: "button",
         "data-job": job.job_id,
-        "aria-label": caption ? null : job.asked.prompt,
-        title: caption ? null : job.name || job.asked.prompt,
+        "aria-label": caption ? null : job.prompt,
+        title: caption ? null : job.name || job.prompt,
         tabindex: -1,
         css: { width: `${width}px` },
         click: (event) => choose(job, event),
       },
       element("span", { class: "frame", css: { height: `${height}px` } }, Gallery.thumbnail(job)),
-      caption && element("span", { class: "prompt", dir: "auto" }, job.asked.prompt),
+      caption && element("span", { class: "prompt", dir: "auto" }, job.prompt),
       caption && element("span", { class: "meta" }, Gallery.metaOf(job)),
     );
     Gallery.badge(card, job);

@@ -12,7 +12,7 @@
     all: ["All", () => true],
     both: ["In both", ({ first, second }) => first && second],
     state: ["Another state", ({ first, second }) => first && second && first.outcome !== second.outcome],
-    image: ["Another image", ({ first, second }) => first && second && first.sha256 !== second.sha256],
+    image: ["Another image", ({ first, second }) => first && second && first.thumbnail !== second.thumbnail],
     first: ["Only in the first", ({ second }) => !second],
     second: ["Only in the second", ({ first }) => !first],
   };
@@ -66,7 +66,7 @@
       return element("div", { role: "gridcell" },
         element("button", { class: "card pair", type: "button", tabindex: -1, "data-job": job.job_id, css: { width: `${width}px` }, click: () => open(pair) },
           element("span", { class: "halves" }, half(pair.first, side, height), half(pair.second, side, height)),
-          element("span", { class: "prompt", dir: "auto" }, job.asked.prompt)));
+          element("span", { class: "prompt", dir: "auto" }, job.prompt)));
     };
     const count = Math.ceil(items.length / across);
     const rows = Gallery.virtualRows({

@@ -78,7 +78,7 @@
     at = index;
     const item = items[at];
     const job = jobOf(item);
-    title.textContent = job.name || job.asked.prompt;
+    title.textContent = job.name || job.prompt;
     place.textContent = `${format.number(at + 1)} of ${format.number(items.length)}`;
     // Not `disabled`, which would take the focus away, and the arrow keys with it.
     previous.setAttribute("aria-disabled", at === 0);

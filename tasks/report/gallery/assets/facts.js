@@ -4,6 +4,8 @@
 {
   const { element, format } = Gallery;
 
+  const PROVENANCE = { iptc: "marked as generated (IPTC)", c2pa: "signed Content Credentials (C2PA)" };
+
   const facts = (job) => {
     const { asked } = job;
     const given = asked.seed === undefined ? "derived from the row" : "the row's own";
@@ -12,10 +14,11 @@
       ["problem", job.trouble],
       ["error", job.error_kind],
       ["reason", job.error_message],
+      ["gates", job.kept === null ? null : job.kept ? "kept" : `left out: ${job.kept_why ?? "no reason given"}`],
       ["id", asked.id],
       ["prompt", asked.prompt],
       ["negative prompt", asked.negative_prompt],
-      ...[...job.extra].map(([name, value]) => [name, format.value(value)]),
+      ...job.extra,
       ["seed", `${job.seed} (${given})`],
       ["size", format.size(job.width, job.height)],
       ["size asked for", format.size(asked.width, asked.height) ?? asked.width ?? asked.height],
@@ -29,12 +32,14 @@
       ["backend type", job.backend_type],
       ["model", job.model],
       ["model version", job.model_version],
-      ["options", asked.backend_opts && JSON.stringify(asked.backend_opts)],
+      ["options", asked.backend_opts],
+      ["reused from", job.reused_from],
+      ["provenance", job.provenance && (PROVENANCE[job.provenance] ?? job.provenance)],
       ["cost", job.attempts ? Gallery.costOf(job) : null],
       ["cost source", job.cost_source],
       ["attempts", job.attempts],
       ["latency", format.seconds(job.latency_ms)],
-      ["compute time", job.predict_time_s === null ? null : `${job.predict_time_s} s`],
+      ["compute time", (job.predict_time_s ?? null) === null ? null : `${job.predict_time_s} s`],
       ["planned", format.instant(job.created_at_us)],
       ["ended", format.instant(job.completed_at_us)],
       ["format", job.format ?? asked.format],
@@ -45,7 +50,7 @@
       ["prediction id", job.prediction_id],
       ["salt", job.salt],
       ["manifest line", job.line],
-      ...Object.entries(job.scores).map(([name, value]) => [`score ${name}`, value]),
+      ...[...job.scores].map(([name, value]) => [`score ${name}`, value]),
     ].filter(([, value]) => value !== null && value !== undefined && value !== "");
   };
 
@@ -56,20 +61,27 @@
     ...values.map((value) => element("dd", { class: LONG.has(name) ? "long" : null, dir: "auto" }, String(value ?? "–"))),
   ];
 
-  Gallery.factList = (job) => element("dl", { class: "facts" }, facts(job).flatMap(([name, value]) => term(name, value)));
+  Gallery.factList = (job) => {
+    const list = element("dl", { class: "facts" });
+    Gallery.withDetails([job], list, (trouble) => list.replaceChildren(...[...facts(job), ...(trouble ? [["more", trouble]] : [])].flatMap(([name, value]) => term(name, value))));
+    return list;
+  };
 
   // Of any two images these differ: that tells nothing.
   const OWN = new Set(["planned", "ended", "file", "file size", "sha256", "job_id", "prediction id", "manifest line"]);
 
+  const rowsOf = (one, other) =>
+    [...new Set([...one.keys(), ...other.keys()])].map((name) => {
+      const [here, there] = [one.get(name), other.get(name)].map((value) => String(value ?? "–"));
+      return element("tr", { class: here === there || OWN.has(name) ? null : "differs" }, element("th", { scope: "row" }, name), element("td", { dir: "auto" }, here), element("td", { dir: "auto" }, there));
+    });
+
   // Rows of both; what differs is marked.
   Gallery.factTable = ({ first, second }) => {
-    const [one, other] = [first, second].map((job) => new Map(job ? facts(job) : []));
-    const names = [...new Set([...one.keys(), ...other.keys()])];
-    const rows = names.map((name) => {
-      const [here, there] = [one.get(name), other.get(name)].map((value) => String(value ?? "–"));
-      return element("tr", { class: here === there || OWN.has(name) ? null : "differs" }, element("th", { scope: "row" }, name), element("td", {}, here), element("td", {}, there));
-    });
     const heads = Gallery.page.batches.map((batch) => element("th", { scope: "col" }, batch.name));
-    return element("table", { class: "facts" }, element("thead", {}, element("tr", {}, element("td"), heads)), element("tbody", {}, rows));
+    const body = element("tbody");
+    const table = element("table", { class: "facts" }, element("thead", {}, element("tr", {}, element("td"), heads)), body);
+    Gallery.withDetails([first, second], table, () => body.replaceChildren(...rowsOf(...[first, second].map((job) => new Map(job ? facts(job) : [])))));
+    return table;
   };
 }

@@ -40,7 +40,7 @@
     return element("div", { class: "failure", role: "row" }, element("div", { role: "gridcell" },
       element("button", { class: "card", type: "button", tabindex: -1, "data-job": job.job_id, click: () => open(job) },
         element("span", { class: "reason", dir: "auto" }, reason || job.state),
-        element("span", { class: "prompt", dir: "auto" }, job.asked.prompt),
+        element("span", { class: "prompt", dir: "auto" }, job.prompt),
         element("span", { class: "meta" }, meta))));
   };
 

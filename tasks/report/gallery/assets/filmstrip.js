@@ -15,7 +15,7 @@
         const index = first + place;
         const image = job.thumbnail && element("img", { src: format.url(job.batch, `gallery/thumbnails/${job.thumbnail}`), alt: "", draggable: "false" });
         const frame = element("button", { class: "card strip", type: "button", tabindex: index === at ? 0 : -1, "data-job": job.job_id,
-          "aria-label": job.name || job.asked.prompt, "aria-current": index === at ? "true" : null, click: () => choose(index) }, element("span", { class: "frame" }, image));
+          "aria-label": job.name || job.prompt, "aria-current": index === at ? "true" : null, click: () => choose(index) }, element("span", { class: "frame" }, image));
         Gallery.badge(frame, job);
         return frame;
       });

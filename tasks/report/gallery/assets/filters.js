@@ -9,8 +9,11 @@
   const FIXED = [
     { key: "state", title: "State", of: (job) => job.outcome },
     { key: "error", title: "Error", of: (job) => job.error_kind },
-    { key: "backend", title: "Backend", of: (job) => job.asked.backend },
+    { key: "backend", title: "Backend", of: (job) => Gallery.readColumn(job, "asked", "backend") },
     { key: "model", title: "Model", of: (job) => job.model },
+    { key: "kept", title: "Gates", of: (job) => ({ true: "kept", false: "left out" })[job.kept] },
+    { key: "reused", title: "Reused from", of: (job) => job.reused_from },
+    { key: "provenance", title: "Provenance", of: (job) => job.provenance },
   ];
 
   // What people say of the images changes while the page is open, so their values are fixed.
@@ -20,13 +23,6 @@
     { key: "agreement", title: "Reviewers", of: (job) => Gallery.agreementOn(job), values: ["they differ", "all agree", "one reviewer", "nobody"] },
   ].map((facet) => ({ ...facet, places: new Map(facet.values.map((value, place) => [value, place])) }));
 
-  const extraFacet = (name) => ({
-    key: EXTRA + name,
-    title: name,
-    extra: true,
-    of: (job) => (job.extra.has(name) ? Gallery.format.value(job.extra.get(name)) : null),
-  });
-
   // The facet with its values in the order of the manifest, and the place of each job's value among them (-1: none).
   // Null where there are too many values for a filter.
   const indexed = (jobs, facet) => {
@@ -35,32 +31,41 @@
     for (let i = 0; i < jobs.length; i += 1) {
       const value = facet.of(jobs[i]);
       if (value === null || value === undefined) continue;
-      let place = places.get(value);
-      if (place === undefined) {
+      if (!places.has(value)) {
         if (places.size === MANY) return null;
-        place = places.size;
-        places.set(value, place);
+        places.set(value, places.size);
       }
-      at[i] = place;
+      at[i] = places.get(value);
     }
     return { ...facet, values: [...places.keys()], places, at };
   };
 
+  const extraFacet = (jobs, name) => {
+    const found = Gallery.indexColumn(jobs, "extra", name, MANY);
+    return found && { key: EXTRA + name, title: name, extra: true, values: [...found.places.keys()], ...found };
+  };
+
+  // Those that most jobs have no value of: one value tells apart already.
+  const RARE = new Set(["error", "kept", "reused", "provenance"]);
+
   // A column with a value of its own for nearly every job is a note, which search finds; it is no filter.
-  const tellsApart = ({ key, values }, jobs) =>
-    key === "error" ? values.length > 0 : values.length > 1 && (values.length <= FEW || values.length * 2 <= jobs);
+  const tellsApart = ({ key, values, at }, jobs) =>
+    RARE.has(key) ? values.length > 1 || at.some((place) => place < 0) && values.length > 0 : values.length > 1 && (values.length <= FEW || values.length * 2 <= jobs);
 
   Gallery.facetsOf = async (jobs) => {
-    const names = new Set();
-    for (const job of jobs) for (const name of job.extra.keys()) names.add(name);
     // A page from a file knows one reviewer only.
     const facets = Gallery.isReviewing() ? JUDGED.filter(({ key }) => key !== "agreement" || Gallery.page.review) : [];
     for (const facet of facets) facet.at = Int32Array.from(jobs, (job) => facet.places.get(facet.of(job)));
     jobs.forEach((job, index) => {
       job.index = index;
     });
-    for (const facet of [...FIXED, ...[...names].map(extraFacet)]) {
-      const found = indexed(jobs, facet);
+    const kinds = [
+      ...FIXED.map((facet) => () => indexed(jobs, facet)),
+      ...Gallery.columnNames(jobs, "extra").map((name) => () => extraFacet(jobs, name)),
+      ...Gallery.columnNames(jobs, "scores").map((name) => () => Gallery.scoreFacet(jobs, name)),
+    ];
+    for (const make of kinds) {
+      const found = make();
       if (found && tellsApart(found, jobs.length)) facets.push(found);
       await Gallery.pause();
     }
@@ -78,17 +83,16 @@
   };
 
   const survey = (jobs, facets) => {
-    const words = Gallery.searchable(Gallery.state.text).split(/\s+/).filter(Boolean);
+    const words = [...new Set(Gallery.searchable(Gallery.state.text).split(/\s+/).filter(Boolean))];
+    const found = Gallery.findWords(jobs, words);
     const wanted = facets.map(wantedPlaces);
     const limiting = facets.map((_, index) => index).filter((index) => wanted[index]);
-    const counts = facets.map(({ values }) => new Uint32Array(values.length));
+    const counts = facets.map(({ values }) => new Uint32Array(values.length + 1));
     const chosen = [];
-    const add = (facet, i) => {
-      const place = facets[facet].at[i];
-      if (place >= 0) counts[facet][place] += 1;
-    };
+    // Facet by facet through one list of numbers, which is quicker than job by job through all facets.
+    const indices = new Uint32Array(jobs.length);
     for (let i = 0; i < jobs.length; i += 1) {
-      if (!words.every((word) => jobs[i].searched.includes(word))) continue;
+      if (found && found[i] < words.length) continue;
       let against = 0;
       let last = -1;
       for (const index of limiting) {
@@ -98,14 +102,19 @@
         last = index;
       }
       if (against === 0) {
+        indices[chosen.length] = i;
         chosen.push(jobs[i]);
-        for (let facet = 0; facet < facets.length; facet += 1) add(facet, i);
       } else if (against === 1) {
         // It would be there were this one facet not chosen from.
-        add(last, i);
+        counts[last][facets[last].at[i] + 1] += 1;
       }
     }
-    return { chosen, counts };
+    facets.forEach(({ at }, facet) => {
+      const count = counts[facet];
+      for (let i = 0; i < chosen.length; i += 1) count[at[indices[i]] + 1] += 1;
+    });
+    // The first counts those without a value.
+    return { chosen, counts: counts.map((count) => count.subarray(1)) };
   };
 
   let last = {};

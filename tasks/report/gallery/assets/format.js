@@ -2,7 +2,11 @@
 // Values as people read them.
 
 Gallery.format = {
-  number: (value) => value.toLocaleString("en"),
+  // One formatter for all: `toLocaleString` makes a new one for each of a thousand counts.
+  number: (() => {
+    const formatter = new Intl.NumberFormat("en");
+    return (value) => formatter.format(value);
+  })(),
 
   cost: (usd) => {
     if (usd === null) return "cost unknown";
@@ -13,16 +17,13 @@ Gallery.format = {
   size: (width, height) => (width && height ? `${width}×${height}` : null),
 
   bytes: (count) => {
-    if (count === null) return null;
+    if ((count ?? null) === null) return null;
     return count < 1e6 ? `${(count / 1e3).toFixed(1)} kB` : `${(count / 1e6).toFixed(1)} MB`;
   },
 
   seconds: (ms) => (ms === null ? null : `${(ms / 1000).toFixed(2)} s`),
 
-  instant: (us) => (us === null ? null : new Date(us / 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" })),
-
-  // Of a manifest's own column, which may hold anything.
-  value: (value) => (typeof value === "string" ? value : JSON.stringify(value)),
+  instant: (us) => ((us ?? null) === null ? null : new Date(us / 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" })),
 
   // A file of a batch; the batch's place is a URL already.
   url: (batch, path) => batch.place + path.split("/").map(encodeURIComponent).join("/"),

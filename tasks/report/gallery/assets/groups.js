@@ -5,17 +5,36 @@
   const SEPARATOR = "\u0000";
   const AT_ONCE = 1_000;
 
-  const keyOf = (job) => [job.line, job.salt, job.asked.id ?? "", job.model, job.asked.prompt].join(SEPARATOR);
+  const keyOf = (job) => [job.line, job.salt, job.id ?? "", job.model, job.prompt].join(SEPARATOR);
 
-  // Give each job the list of its row's images.
+  // Jobs by their manifest's line: nearly always one, which needs no further look.
+  const byLine = (jobs) => {
+    const lines = new Map();
+    for (const job of jobs) {
+      const { line } = job;
+      const found = lines.get(line);
+      if (found) found.push(job);
+      else lines.set(line, [job]);
+    }
+    return lines.values();
+  };
+
+  // Give each job that has some the list of its row's images.
   Gallery.groupSamples = async (jobs) => {
-    const groups = new Map();
-    for (let i = 0; i < jobs.length; i += 1) {
-      const key = keyOf(jobs[i]);
-      if (!groups.has(key)) groups.set(key, []);
-      if (jobs[i].thumbnail) groups.get(key).push(jobs[i]);
-      jobs[i].samples = groups.get(key);
-      if (i % AT_ONCE === AT_ONCE - 1) await Gallery.pause();
+    let seen = 0;
+    for (const ofLine of byLine(jobs)) {
+      if (ofLine.length < 2) continue;
+      const groups = new Map();
+      for (const job of ofLine) {
+        const key = keyOf(job);
+        if (!groups.has(key)) groups.set(key, []);
+        if (job.thumbnail) groups.get(key).push(job);
+        job.samples = groups.get(key);
+      }
+      seen += ofLine.length;
+      if (seen < AT_ONCE) continue;
+      seen = 0;
+      await Gallery.pause();
     }
   };
 

@@ -11,7 +11,7 @@
   // The decoded element itself is shown later: a new one would be decoded again.
   const load = (job) => {
     const href = hrefOf(job);
-    const image = made.get(href) ?? element("img", { src: href, alt: job.asked.prompt, draggable: "false", decoding: "async" });
+    const image = made.get(href) ?? element("img", { src: href, alt: job.prompt, draggable: "false", decoding: "async" });
     made.delete(href);
     made.set(href, image);
     for (const [other, old] of made) {

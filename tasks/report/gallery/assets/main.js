@@ -20,7 +20,7 @@
     placeholder: "Search prompts",
     "aria-label": "Search prompts, ids, seeds, models and errors",
     "aria-keyshortcuts": "/",
-    input: () => Gallery.change({ text: search.value }),
+    input: () => Gallery.whenSearchable(() => Gallery.change({ text: search.value })),
     keydown: (event) => event.key === "Escape" && search.value === "" && search.blur(),
   });
   const counted = element("p", { class: "counted", role: "status" });
@@ -172,8 +172,7 @@
 
   const start = async () => {
     content.append(element("p", { class: "empty" }, "Loading …"));
-    const loaded = [];
-    for (const batch of batches) loaded.push(await Gallery.loadJobs(batch));
+    const loaded = await Promise.all(batches.map(Gallery.loadJobs));
     const all = loaded.flat();
     if (comparing) pairs = Gallery.match(...loaded);
     if (!comparing) await Gallery.startReview(all, target);
@@ -189,6 +188,7 @@
     Gallery.onChange((changed) => changed.includes("job") && openFromAddress());
     show();
     openFromAddress();
+    Gallery.startSearch(jobs);
     document.body.dataset.ready = "";
   };
 

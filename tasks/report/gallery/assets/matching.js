@@ -3,7 +3,7 @@
 // batch does not know it, by prompt, own seed, size, the row's other columns and the sample, one after the other.
 
 {
-  const byId = (job) => (job.asked.id === undefined ? null : JSON.stringify([job.asked.id, job.sample]));
+  const byId = (job) => (job.id === null ? null : JSON.stringify([job.id, job.sample]));
 
   const byContent = (job) => {
     const { prompt, negative_prompt, seed, width, height, aspect_ratio, image, mask } = job.asked;

@@ -24,21 +24,25 @@
     return element("label", {}, label, " ", select);
   };
 
+  const valueOf = ({ values, at }, job) => values[at[job.index]];
+
   const cellsOf = (jobs, rowKey, columnKey) => {
     const cells = new Map(rowKey.values.map((value) => [value, new Map()]));
     for (const job of jobs) {
-      const row = cells.get(rowKey.of(job));
-      const column = columnKey.of(job);
-      if (!row || column === null || column === undefined) continue;
+      const row = cells.get(valueOf(rowKey, job));
+      const column = valueOf(columnKey, job);
+      if (!row || column === undefined) continue;
       if (row.has(column)) row.get(column).push(job);
       else row.set(column, [job]);
     }
     return cells;
   };
 
-  const inUse = (facet, jobs) => {
-    const found = new Set(jobs.map((job) => facet.of(job)));
-    return { ...facet, values: facet.values.filter((value) => found.has(value)) };
+  // The facet's values that some of the jobs have.
+  const valuesIn = ({ values, at }, jobs) => {
+    const found = new Uint8Array(values.length);
+    for (const { index } of jobs) if (at[index] >= 0) found[at[index]] = 1;
+    return values.filter((_, place) => found[place]);
   };
 
   // How each cell is laid out: one image, two beside each other, or four; for all cells alike.
@@ -69,8 +73,9 @@
     }
     const chosenRows = keyFor(choices, Gallery.state.rows);
     const chosenColumns = keyFor(choices, Gallery.state.columns, chosenRows);
-    const [rowKey, columnKey] = [inUse(chosenRows, jobs), inUse(chosenColumns, jobs)];
+    const [rowKey, columnKey] = [chosenRows, chosenColumns];
     const cells = cellsOf(jobs, rowKey, columnKey);
+    const [rowValues, columnValues] = [valuesIn(rowKey, jobs), valuesIn(columnKey, jobs)];
     const items = [...cells.values()].flatMap((row) => [...row.values()].flat());
     const bar = element("div", { class: "bar" },
       picker("Rows", "rows", choices, rowKey),
@@ -85,8 +90,8 @@
     const headPx = content.clientWidth < NARROW_PX ? HEAD_PX.narrow : HEAD_PX.wide;
     const ratios = items.map((job) => job.ratio).sort((one, other) => one - other);
     const filled = [...cells.values()].flatMap((row) => [...row.values()]);
-    const layout = layoutOf(filled, ratios[ratios.length >> 1], columnKey.values.length, content.clientWidth - headPx - 48);
-    const columns = { gridTemplateColumns: `${headPx}px repeat(${columnKey.values.length}, ${layout.width}px)` };
+    const layout = layoutOf(filled, ratios[ratios.length >> 1], columnValues.length, content.clientWidth - headPx - 48);
+    const columns = { gridTemplateColumns: `${headPx}px repeat(${columnValues.length}, ${layout.width}px)` };
     const open = (job) => Gallery.openDetail(job, items, focus);
     const showAll = (row, column) => {
       const filters = new Map(Gallery.state.filters).set(rowKey.key, new Set([row])).set(columnKey.key, new Set([column]));
@@ -94,25 +99,25 @@
     };
     const head = element("div", { class: "matrix-row sticky", role: "row", css: columns },
       element("span", { role: "columnheader", class: "corner" }, `${rowKey.title} × ${columnKey.title}`),
-      columnKey.values.map((value) => element("span", { role: "columnheader" }, value)));
+      columnValues.map((value) => element("span", { role: "columnheader" }, value)));
     const render = (index) => {
-      const value = rowKey.values[index];
+      const value = rowValues[index];
       const row = cells.get(value);
       return element("div", { class: "matrix-row", role: "row", css: columns },
         element("span", { role: "rowheader" }, value),
-        columnKey.values.map((column) => cell(row.get(column), layout, open, () => showAll(value, column))));
+        columnValues.map((column) => cell(row.get(column), layout, open, () => showAll(value, column))));
     };
     const rows = Gallery.virtualRows({
       scroller: content,
-      heights: rowKey.values.map(() => layout.height + GAP_PX),
+      heights: rowValues.map(() => layout.height + GAP_PX),
       render,
       attributes: { role: "rowgroup", css: {} },
     });
     const focus = (job) => {
-      const row = rows.show(rowKey.values.indexOf(rowKey.of(job)));
+      const row = rows.show(rowValues.indexOf(valueOf(rowKey, job)));
       row?.querySelector(`[data-job="${job.job_id}"]`)?.focus({ preventScroll: true });
     };
-    content.append(element("div", { class: "matrix", role: "grid", "aria-label": "Matrix", "aria-rowcount": rowKey.values.length + 1 }, head, rows.list));
+    content.append(element("div", { class: "matrix", role: "grid", "aria-label": "Matrix", "aria-rowcount": rowValues.length + 1 }, head, rows.list));
     rows.update();
     return { items, open, focus, close: rows.close };
   };

@@ -4,6 +4,7 @@
 {
   const RANDOM = "random:";
   const SCORE = "score:";
+  const LOW = "low:";
   const NOTHING = -Infinity;
 
   // What is sorted by, the highest first; what has no value stands last.
@@ -22,9 +23,15 @@
     return (value ^ (value >>> 16)) >>> 0;
   };
 
+  const scoreOf = (name, sign) => (job) => {
+    const value = Gallery.readColumn(job, "scores", name);
+    return typeof value === "number" ? sign * value : NOTHING;
+  };
+
   const valueOf = (order) => {
     if (order.startsWith(RANDOM)) return (job) => mix(job, Number(order.slice(RANDOM.length)) || 0);
-    if (order.startsWith(SCORE)) return (job) => job.scores[order.slice(SCORE.length)];
+    if (order.startsWith(SCORE)) return scoreOf(order.slice(SCORE.length), 1);
+    if (order.startsWith(LOW)) return scoreOf(order.slice(LOW.length), -1);
     return ORDERS[order]?.[1] ?? null;
   };
 
@@ -36,18 +43,12 @@
     return found.map(({ job }) => job);
   };
 
-  // The names of the scores that are numbers, from the first jobs that have any.
-  const scoreNames = (jobs) => {
-    const names = new Set();
-    for (const { scores } of jobs) for (const [name, value] of Object.entries(scores)) if (typeof value === "number") names.add(name);
-    return [...names].sort();
-  };
-
   // [key, title] of each order.
   Gallery.orders = (jobs) => [
     ["", "Manifest order"],
     ...Object.entries(ORDERS).map(([key, [title]]) => [key, title]),
-    ...scoreNames(jobs).map((name) => [SCORE + name, `Highest ${name}`]),
+    ...Gallery.columnNames(jobs, "scores").filter((name) => Gallery.isNumeric(jobs, name))
+      .flatMap((name) => [[SCORE + name, `Highest ${name}`], [LOW + name, `Lowest ${name}`]]),
     [RANDOM, "Random"],
   ];
 

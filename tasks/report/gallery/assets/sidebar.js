@@ -12,12 +12,18 @@
     });
     const count = element("span", { class: "count" });
     const line = element("label", { "data-value": value }, box, element("span", { class: "value", dir: "auto" }, value), count);
+    let shown = "";
     const update = (number) => {
-      box.checked = Gallery.state.filters.get(facet.key)?.has(value) ?? false;
-      count.textContent = format.number(number);
+      const isChosen = Gallery.state.filters.get(facet.key)?.has(value) ?? false;
       const isLeftOut = Gallery.state.nots.get(facet.key)?.has(value) ?? false;
+      // Hundreds of lines: each keystroke touches those that change.
+      const now = `${number} ${isChosen} ${isLeftOut}`;
+      if (now === shown) return;
+      shown = now;
+      box.checked = isChosen;
+      count.textContent = format.number(number);
       line.classList.toggle("left-out", isLeftOut);
-      line.classList.toggle("none", number === 0 && !box.checked);
+      line.classList.toggle("none", number === 0 && !isChosen);
     };
     return { line, update };
   };

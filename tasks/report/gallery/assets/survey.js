@@ -54,7 +54,7 @@
     title.textContent = `${format.number(jobs.length)} side by side`;
     tiles.style.setProperty("--across", acrossFor(jobs.length, jobs[0].ratio));
     tiles.replaceChildren(...jobs.map((job, place) => {
-      const tile = element("figure", { class: "card survey-tile", role: "option", "data-job": job.job_id, "aria-label": job.name || job.asked.prompt, focusin: () => { at = place; mark(); }, pointerdown: () => moveTo(place) },
+      const tile = element("figure", { class: "card survey-tile", role: "option", "data-job": job.job_id, "aria-label": job.name || job.prompt, focusin: () => { at = place; mark(); }, pointerdown: () => moveTo(place) },
         Gallery.largeImage(job), element("figcaption", { class: "meta", dir: "auto" }, [job.name, Gallery.metaOf(job)].filter(Boolean).join(" · ")));
       Gallery.badge(tile, job);
       return tile;

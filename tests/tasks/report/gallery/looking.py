@@ -43,7 +43,8 @@ def focused(browser: Chrome) -> str:
 
 
 def facts(browser: Chrome) -> dict[str, str]:
-    """The parameters of the open detail."""
+    """The parameters of the open detail, once all have come."""
+    wait_for(browser, "return document.querySelector('.facts dd') && !document.querySelector('.facts[aria-busy]')")
     return dict(zip(texts(browser, ".facts dt"), texts(browser, ".facts dd"), strict=True))
 
 

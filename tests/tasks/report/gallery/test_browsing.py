@@ -152,6 +152,7 @@ def test_the_detail_tells_all(browser: Chrome, matrix_page: Path) -> None:
 
 def copied(browser: Chrome) -> str:
     """Click on the copy button, and paste what it copied."""
+    facts(browser)  # the row comes with them
     find(browser, "button.copy").click()
     wait_for(browser, "return document.querySelector('.told').textContent.startsWith('Copied.')")
     browser.execute_script("""const field = document.createElement("textarea");
@@ -207,6 +208,8 @@ def test_ten_thousand_images_scroll(browser: Chrome, large_page: Path) -> None:
     assert max(seen) < MOST_NODES
     assert prompts(browser)[-1] == f"the image of number {MANY - 1}"
     press(browser, "/", "row-9876")
+    # The texts of so many are got ready in pieces.
+    wait_for(browser, "return document.querySelector('.counted').textContent.startsWith('1 of')")
     assert prompts(browser) == ["the image of number 9876"]
 
 

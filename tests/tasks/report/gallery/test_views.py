@@ -9,7 +9,7 @@ from selenium.webdriver.common.by import By
 
 from tasks.core.records import JobState
 from tests.support.factories import make_job
-from tests.support.services.browser import open_page, read_errors
+from tests.support.services.browser import open_page, read_errors, wait_for
 from tests.tasks.report.gallery.conftest import ANIMALS, LIGHTS, written
 from tests.tasks.report.gallery.looking import (
     facts,
@@ -92,6 +92,7 @@ def test_a_comparison_pairs_by_row(browser: Chrome, comparison_page: Path) -> No
     find(browser, ".chip:nth-child(3)").click()
     assert prompts(browser) == ["a fox at dawn"]
     press(browser, "/", Keys.ARROW_DOWN, Keys.ENTER)
+    wait_for(browser, "return !document.querySelector('.facts[aria-busy]')")
     marked = set(texts(browser, ".differs th"))
     assert {"status", "model", "seed", "reason"} <= marked
     assert not {"prompt", "animal", "id", "job_id"} & marked

@@ -86,14 +86,16 @@ def test_a_range_is_judged_at_once(page: Chrome) -> None:
 
 def test_the_zoom_stays_from_image_to_image(page: Chrome) -> None:
     """100 %, and the same place of the next image; its neighbours are in a strip below it."""
-    scale = "return new DOMMatrix(getComputedStyle(document.querySelector('.stage.lens img')).transform).a"
+    # The image is laid out with the next frame, and again once its file is there.
+    scale = """const [box] = document.querySelectorAll('.stage.lens'), drawn = box?.firstChild.style.transform.match(/scale\\((.*)\\)/);
+        return drawn && box.classList.contains('zoomed') === arguments[0] && (drawn[1] === '1') === arguments[0]"""
     press(page, Keys.ARROW_DOWN, Keys.ENTER)
-    assert page.execute_script(scale) < 1
+    wait_for(page, scale, False)
     press(page, "z", Keys.ARROW_RIGHT)
-    assert page.execute_script(scale) == 1
+    wait_for(page, scale, True)
     assert len(texts(page, ".filmstrip .strip")) == ROWS * SAMPLES
     press(page, "z")
-    assert page.execute_script(scale) < 1
+    wait_for(page, scale, False)
 
 
 def test_neighbours_are_loaded_before_they_are_asked_for(browser: Chrome, sampled_page: Path) -> None:

@@ -12,13 +12,13 @@ from sqlalchemy import update
 from tasks.core.errors import InputError
 from tasks.core.records import JobState
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.database.schema import jobs
+from tasks.ledger.database.schema import VerdictName, jobs
 from tasks.ledger.database.transactions import execute
 from tasks.metadata.write import write_metadata
 from tasks.plan.reroll import write_rerolls
 from tasks.report.review.judging import judge_ids, read_ids
 from tasks.report.show import read_record
-from tasks.report.summary import summarise
+from tasks.report.summary import find_remarks, summarise
 from tasks.runs.request import RunRequest
 from tasks.runs.rerolls import find_rerolls, look_for_rerolls
 from tasks.store.output.folder import OutputFolder
@@ -60,6 +60,24 @@ async def test_picks_are_in_the_table_and_the_summary(batch: Path) -> None:
         (None, None, None),
     ]
     assert (record["picked"], record["rejected"]) == (2, 1)
+
+
+async def test_the_summary_counts_where_reviewers_agree(batch: Path) -> None:
+    """Of the images that several picked or rejected; the last word of each counts, and one taken back is none."""
+    out, clock = OutputFolder(batch), FakeClock().clock
+    said: list[tuple[str, VerdictName | None, list[str]]] = [
+        ("ann", "pick", ["row-0", "row-1", "row-2"]),
+        ("bob", "reject", ["row-0", "row-2"]),
+        ("bob", "pick", ["row-0", "row-1"]),
+        ("cleo", "pick", ["row-0", "row-3"]),
+        ("cleo", None, ["row-0"]),
+    ]
+    for reviewer, verdict, names in said:
+        await judge_ids(out, names, reviewer=reviewer, verdict=verdict, clock=clock)
+    async with open_ledger(batch) as engine:
+        record = (await summarise(engine, out, now_us=START_US)).as_dict()
+    assert (record["reviewers"], record["judged_by_several"], record["agreed"]) == (3, 3, 2)
+    assert "; 3 reviewers agree on 2 of 3 that several judged (67%)" in "\n".join(find_remarks(record))
 
 
 async def test_a_rejected_image_is_rerolled_once(batch: Path) -> None:
