@@ -78,6 +78,12 @@ async def read_verdicts(engine: AsyncEngine, *, since_us: int = 0) -> Sequence[R
     return await fetch_mappings(engine, select(*columns).where(wanted).order_by(ranked.c.at_us))
 
 
+async def find_last_instant_us(engine: AsyncEngine) -> int:
+    """When the newest judgement was given; 0 without any."""
+    [(last,)] = await fetch_rows(engine, select(func.max(verdicts.c.at_us)))
+    return int(last or 0)
+
+
 async def count_verdicts(engine: AsyncEngine) -> dict[str, int]:
     """Images by the verdict that counts: `pick` and `reject`."""
     mine = jobs.c.withdrawn.is_(False) & _effective.c.verdict.is_not(None)
