@@ -56,7 +56,7 @@ class Judge:
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         """Write into the ledger behind `engine`."""
         self._engine, self._clock = engine, clock
-        self._last_us: int | None = None  # asked of the ledger with the first one
+        self._last_us = 0
 
     async def record(self, said: Judgements) -> list[Verdict]:
         """Write them; safe in the ledger when this returns.
@@ -68,11 +68,11 @@ class Judge:
         # A page that was open before the batch changed may know images that it has no more.
         if strangers := set(ids) - await find_made(self._engine, ids):
             raise InputError(f"{min(strangers)[:12]}: is no image of this batch")
-        if self._last_us is None:
+        if not self._last_us:
             # A clock that was turned back since the last review must not make new verdicts the older ones.
             found_us = await find_last_instant_us(self._engine)
             # Another message may have been written while this one waited.
-            self._last_us = max(found_us, self._last_us or 0)
+            self._last_us = max(found_us, self._last_us)
         # Two verdicts of one image need two instants, or none of them is the later one.
         self._last_us = max(self._clock.now_us(), self._last_us + 1)
         # Twice the same image in one message would be two rows of one instant: the last one counts.
