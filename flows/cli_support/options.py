@@ -56,6 +56,13 @@ Out = Annotated[
     ),
 ]
 
+Ask = Annotated[
+    bool,
+    typer.Option(
+        "--ask",
+        help="Ask services that state prices, such as Ideogram, fal.ai and OpenRouter. It is free, and nothing is made.",
+    ),
+]
 CheckPrices = Annotated[
     str | None,
     typer.Option(

@@ -36,6 +36,7 @@ class PlanSwitches:
     prompt_column: options.PromptColumn = None
     literal: options.Literal = False
     encoding: options.Encoding = None
+    ask: options.Ask = False
     json: options.Json = False
     config: options.Config = None
     verbose: options.Verbose = False
@@ -45,7 +46,7 @@ class PlanSwitches:
 def command(given: PlanSwitches) -> None:
     """Check a manifest, and show counts, cost and time of a run.
 
-    It sends nothing, spends nothing and needs no server. Its exit status is that of the run: 3 where the budget does not suffice, 2 where something has to be set up.
+    It sends nothing (but with --ask questions about prices), spends nothing and needs no server. Its exit status is that of the run: 3 where the budget does not suffice, 2 where something has to be set up.
 
     Example: imagen plan prompts.yaml --out runs/foxes --budget 5
     """
@@ -102,6 +103,7 @@ def _preview(given: PlanSwitches, settings: Settings) -> tuple[dict[str, Any], O
             today=datetime.now(UTC).date(),
             caller=resolve_caller(os.environ),
             reuse=build_reuse_options(settings, given.reuse, any_salt=given.reuse_any_salt),
+            ask=given.ask,
             gate_layer=build_option_layer(
                 best=given.keep_best, by=given.keep_by, reject=given.reject, rerolls=given.rerolls
             ),

@@ -18,6 +18,7 @@ UNIT_NAMES = {
     "megapixel": "MP",
     "input_megapixel": "input MP",
     "second": "s",
+    "step": "step",
     "input_million_tokens": "M input tokens",
     "input_million_image_tokens": "M image tokens in",
     "output_million_tokens": "M output tokens",

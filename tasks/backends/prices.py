@@ -49,6 +49,8 @@ class Used:
     """Of all reference images."""
     seconds: float | None = None
     """Of compute."""
+    steps: float | None = None
+    """Of one image."""
     input_tokens: float | None = None
     """Of the prompt."""
     input_image_tokens: float | None = 0.0
@@ -81,6 +83,7 @@ class Price:
             (self.usd.megapixel, _round_up_megapixels(used.megapixels, used.images)),
             (self.usd.input_megapixel, _round_up_megapixels(used.input_megapixels)),
             (self.usd.second, used.seconds),
+            (self.usd.step, None if used.steps is None else used.steps * used.images),
             (self.usd.input_million_tokens, _to_millions(used.input_tokens)),
             (self.usd.input_million_image_tokens, _to_millions(used.input_image_tokens)),
             (self.usd.output_million_tokens, _to_millions(used.output_tokens)),

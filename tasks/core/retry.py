@@ -6,6 +6,7 @@ the bytes come broken. Paid calls are repeated by `tasks.generate.job` alone, as
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -44,13 +45,17 @@ LEDGER_PATIENCE_S = 60.0
 LEDGER_LONGEST_WAIT_S = 3.0
 LONGEST_RETRY_AFTER_S = 24 * 3_600.0
 """A service that asks for more is taken to ask for this: its word is outside data, and a run must not sleep for years."""
+UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+"""Seconds of the units that services write durations in."""
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 
 
 def parse_retry_after(value: str | float | None, *, now: datetime | None = None) -> float | None:
     """Seconds to wait, from a Retry-After header or from a body's field of that meaning.
 
     Args:
-        value: A number of seconds or an HTTP date (RFC 9110, section 10.2.3).
+        value: A number of seconds, an HTTP date (RFC 9110, section 10.2.3), or, as some services write it, a duration
+            (`1m30s`) or an ISO date.
         now: The service's clock where known (its `Date` header); None: this machine's.
 
     Returns:
@@ -62,9 +67,19 @@ def parse_retry_after(value: str | float | None, *, now: datetime | None = None)
     try:
         seconds = float(value)
     except (ValueError, OverflowError):
-        seconds = _count_seconds_until(str(value), now or datetime.now(UTC))
+        duration_s = parse_duration(str(value))
+        seconds = _count_seconds_until(str(value), now or datetime.now(UTC)) if duration_s is None else duration_s
     # A date in the past means now; NaN and infinity mean nothing.
     return min(LONGEST_RETRY_AFTER_S, max(0.0, seconds)) if isfinite(seconds) else None
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds of a duration with units: `1s`, `6m0s`, `250ms`; None for anything else."""
+    parts = _DURATION.findall(text.lower())
+    # The parts must make up the whole text: "1x30s" is no duration of 30 seconds.
+    if not parts or "".join(number + unit for number, unit in parts) != "".join(text.lower().split()):
+        return None
+    return sum(float(number) * UNIT_S[unit] for number, unit in parts)
 
 
 def get_attempt_pause_s(attempts_made: int) -> float:
@@ -166,9 +181,11 @@ def _build_retrying(
 
 
 def _count_seconds_until(date: str, now: datetime) -> float:
-    try:
-        then = parsedate_to_datetime(date)
-        # RFC 9110: HTTP dates are in UTC, whatever a server writes.
-        return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() - now.timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return float("nan")
+    for parse in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            then = parse(date.strip())
+            # RFC 9110: HTTP dates are in UTC, whatever a server writes.
+            return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() - now.timestamp()
+        except (ValueError, TypeError, OverflowError, IndexError):
+            continue
+    return float("nan")

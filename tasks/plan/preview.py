@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from tasks.backends.prices import warn_of_old_prices
-from tasks.core.clock import Clock
+from tasks.core.clock import Clock, to_instant
 from tasks.core.configuration.settings import Settings
 from tasks.core.gates import dump_layer, merge_gates
 from tasks.core.memory import split_chunks
@@ -24,6 +24,7 @@ from tasks.manifest.reading import describe_columns
 from tasks.plan.cap_room import Share, Shares, find_room, format_room
 from tasks.plan.check import NO_GATES, PlanReport, check_manifest
 from tasks.plan.planner import Planner, PlanOptions, plan_manifest
+from tasks.plan.quotes import ask_quotes, format_quote
 from tasks.plan.reuse import NOTHING_REUSABLE, format_reuse, preview_reuse
 from tasks.reuse.options import NO_REUSE, ReuseOptions
 from tasks.store.output import Output
@@ -62,8 +63,9 @@ def preview_plan(
     caller: str = "",
     reuse: ReuseOptions = NO_REUSE,
     gate_layer: Mapping[str, Any] = NO_GATES,
+    ask: bool = False,
 ) -> dict[str, Any]:
-    """The plan as programs read it. Writes nothing.
+    """The plan as programs read it. Writes nothing, and only with `ask` is anybody asked: services, about their prices.
 
     Raises:
         ManifestError: The manifest has problems; they are all in it.
@@ -81,6 +83,9 @@ def preview_plan(
     to_do_images = report.jobs - known.ended - taken.images
     judging_micros = report.judges_micros * to_do_images
     to_do_micros += judging_micros
+    quotes = []
+    if ask:
+        quotes = asyncio.run(ask_quotes(manifest, settings, options, to_do, now=to_instant(Clock().now_us())))
     return {
         "manifest": manifest.display,
         "out": str(out),
@@ -110,6 +115,7 @@ def preview_plan(
         "dropped": known.dropped,
         "duration_s": round(_estimate_left_s(report, known.ended + taken.images), 1),
         "columns": dict(report.columns),
+        "quotes": quotes,
         "warnings": [*report.notes, *warn_of_old_prices(report.priced_on, today), *taken.warnings],
     }
 
@@ -167,6 +173,7 @@ def format_preview(record: dict[str, Any]) -> list[str]:
     if record["budget_usd"] is not None:
         lines.append(_format_budget(record))
     lines += map(format_room, record["caps"])
+    lines += map(format_quote, record["quotes"])
     lines += [f"warning: {warning}" for warning in record["warnings"]]
     return [escape_control_characters(line) for line in lines]  # names of columns are as the file has them
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from tasks.backends.client import refusals
-from tasks.backends.client.answers import parse_json_object, read_retry_after
+from tasks.backends.client.answers import parse_json_object, read_pause, read_retry_after
 from tasks.backends.client.connections import NEVER_SENT
 from tasks.backends.client.proxies import ProxyRefused
 from tasks.backends.client.service_client import ServiceClient
@@ -170,7 +170,7 @@ def build_refusal(answer: httpx.Response, detail: str, *, service: str, key_env:
         return _build_key_stop(answer, detail, service=service, key_env=key_env)
     # A 429 to a create proves that nothing was created (Replicate, OpenAI, fal; documented or captured, read 2026-11).
     if status == httpx.codes.TOO_MANY_REQUESTS:
-        return Throttled(detail, retry_after_s=read_retry_after(answer))
+        return Throttled(detail, retry_after_s=read_pause(answer))
     if status in WRONG | MOVED:
         moved = f"the service is somewhere else ({status}); correct its address in the configuration"
         # httpx follows no redirect here: a create must not be repeated at an address that nobody configured.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -17,6 +18,15 @@ from tasks.core.retry import parse_retry_after
 WORDS_AT = ("message", "msg", "detail", "details", "error_description", "error", "errors", "reason", "title", "name")
 """Keys under which APIs say what went wrong, the most telling first."""
 CODES_AT = ("code", "type", "status", "reason", "error_type", "error_code", "name", "error")
+DELAYS_AT = {
+    "retry_after": "",
+    "retryAfter": "",
+    "retry_after_seconds": "",
+    "retryDelay": "",
+    "retry_after_ms": "ms",
+    "retryAfterMs": "ms",
+}
+"""Keys under which a body says how long to wait, with the unit that is not written beside the number."""
 # Answers nest errors at most three levels deep; a bound holds for documents that somebody built to be deep.
 DEEPEST, MOST_ITEMS = 5, 5
 """Depth of an answer, and items of a list in it, up to which words and codes are looked for."""
@@ -55,6 +65,11 @@ _NO_ACCESS = re.compile(
     re.IGNORECASE,
 )
 
+_EXPIRED = re.compile(
+    r"(token|session|credentials?)\b.{0,60}\bexpired|expired[ _]?(token|session|credential)|TOKEN_EXPIRED",
+    re.IGNORECASE,
+)
+
 
 def find_words(document: Any) -> str:
     """Find the error text of an answer; empty where there is none."""
@@ -74,6 +89,11 @@ def is_out_of_credit(words: str, codes: frozenset[str] = frozenset()) -> bool:
 def is_bad_key(words: str, codes: frozenset[str] = frozenset()) -> bool:
     """True if the key is refused; some services say so with 400."""
     return _matches(_BAD_KEY, words, codes)
+
+
+def is_expired(words: str) -> bool:
+    """True if a token or session was good and has ended."""
+    return bool(_EXPIRED.search(words))
 
 
 def is_moderation(words: str, codes: frozenset[str] = frozenset()) -> bool:
@@ -99,19 +119,19 @@ def is_web_page(answer: httpx.Response) -> bool:
     )
 
 
-def find_retry_delay(document: Any, deepest: int = DEEPEST) -> float | None:
+def find_retry_delay(document: Any, deepest: int = DEEPEST, *, now: datetime | None = None) -> float | None:
     """Seconds to wait as a body states them: `retry_after`, or the `retryDelay` of Google's details."""
     if not isinstance(document, dict) or not deepest:
         return None
-    for name in ("retry_after", "retryAfter", "retry_after_seconds", "retryDelay"):
+    for name, unit in DELAYS_AT.items():
         stated = document.get(name)
         # Google writes durations as text with a unit: "48s" (recorded 2026).
-        text = stated.removesuffix("s") if isinstance(stated, str) else stated
-        if isinstance(text, int | float | str) and (found := parse_retry_after(text)) is not None:
+        text = f"{stated}{unit}" if unit and not isinstance(stated, bool) else stated
+        if isinstance(text, int | float | str) and (found := parse_retry_after(text, now=now)) is not None:
             return found
     details = document.get("details")
     inner = [document.get("error"), *(details if isinstance(details, list) else [])[:MOST_ITEMS]]
-    return next((found for part in inner if (found := find_retry_delay(part, deepest - 1)) is not None), None)
+    return next((found for part in inner if (found := find_retry_delay(part, deepest - 1, now=now)) is not None), None)
 
 
 def _matches(pattern: re.Pattern[str], words: str, codes: frozenset[str]) -> bool:

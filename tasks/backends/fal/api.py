@@ -94,6 +94,16 @@ class FalApi:
         self._require(answer)
         return answer
 
+    async def ask_free(self, url: str, query: Mapping[str, str]) -> httpx.Response:
+        """The answer to a free question beside the queue.
+
+        Raises:
+            OutputGone, BatchStopped, httpx.HTTPError: As `status`.
+        """
+        answer = await self.calls.http.get(url, params=dict(query))
+        self._require(answer)
+        return answer
+
     async def cancel(self, request_id: str) -> None:
         """Ask to stop a request; one that has ended is left alone.
 

@@ -24,9 +24,11 @@ from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.fal.api import COMPLETED, FalApi
 from tasks.backends.fal.inputs import MOST_MEGAPIXELS, build_input, estimate_megapixels, find_problems
 from tasks.backends.fal.options import FalOptions, parse_model
+from tasks.backends.fal.quote import ask_quote
 from tasks.backends.fal.reference_images import build_image_inputs, get_image_inputs
 from tasks.backends.fal.results import build_failure, find_images, is_flagged, read_megapixels
 from tasks.backends.prices import MOST_IMAGES, Pricing, Used, find_price, parse_seconds
+from tasks.backends.quotes import Quote
 from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import Ambiguous, ConfigError, JobError, Refused, Transient
 from tasks.core.identity import hash_text
@@ -47,6 +49,8 @@ class FalBackend:
         self._clock = Clock()
         self._options = read_options(context, FalOptions)
         check_channel(context, "queue_base", self._options.queue_base, self._options.api_key_env)
+        if self._options.pricing_base is not None:
+            check_channel(context, "pricing_base", self._options.pricing_base, self._options.api_key_env)
         try:
             self._model = parse_model(context.settings.model)
         except ValueError as exc:
@@ -77,6 +81,12 @@ class FalBackend:
             latency_s=self._options.usual_latency_s,
             priced_on=self._pricing.priced_on,
         )
+
+    async def quote(self, job: Job) -> Quote | None:
+        """fal.ai's own price of a job; None where the queue is another one's."""
+        base = self._options.find_pricing_base()
+        used = self._used(job, estimate_megapixels(job, self._options))
+        return None if base is None else await ask_quote(base, self._api, self._model, used)
 
     def allowance(self) -> Allowance:
         """The key's. The queue takes any number; how many run at once is the account's affair."""

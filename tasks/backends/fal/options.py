@@ -11,6 +11,7 @@ from tasks.backends.client.options import Address
 from tasks.core.configuration.sections import VariableName
 
 QUEUE_BASE = "https://queue.fal.run"
+PRICING_BASE = "https://api.fal.ai/v1"
 DELIVERY_HOSTS = ("fal.media", "*.fal.media")
 """The hosts of generated files (fal.ai docs, "Queue", read 2026-11)."""
 
@@ -27,6 +28,9 @@ class FalOptions(BaseModel):
 
     api_key_env: VariableName = Field("FAL_KEY", description="variable that holds the key")
     queue_base: Address = Field(QUEUE_BASE, description="of the queue API")
+    pricing_base: Address | None = Field(
+        None, description="of the API that tells prices, for plan --ask; null: fal.ai's own, where queue_base is too"
+    )
     sends: list[Sent] = Field(
         default_factory=lambda: list(get_args(Sent)),
         description="sent with every job; shorten it for models that do not take one of them",
@@ -48,6 +52,12 @@ class FalOptions(BaseModel):
     @classmethod
     def _without_slash(cls, value: str) -> str:
         return value.rstrip("/")
+
+    def find_pricing_base(self) -> str | None:
+        """The address of the pricing API; None for another queue, whose key must not get to fal.ai."""
+        if self.pricing_base is not None:
+            return self.pricing_base.rstrip("/")
+        return PRICING_BASE if self.queue_base == QUEUE_BASE else None
 
 
 def parse_model(text: str) -> str:

@@ -33,15 +33,32 @@ class ServiceAddresses:
             url = self.place.join(address)
         except httpx.InvalidURL:
             url = httpx.URL()
-        hosts = (self.place.host, *self.options.api_hosts)
-        # An API that is itself called over http, in a private network, may go on over http.
-        is_safe = url.scheme == "https" or is_loopback(url.host) or url.scheme == self.place.scheme == "http"
-        if not is_safe or not any(fnmatch(url.host, pattern) for pattern in hosts):
+        if not self._is_safe(url) or not any(fnmatch(url.host, pattern) for pattern in self._list_hosts()):
             shown = self.make_safe(url.host or address[:60])
             raise JobError(
                 f"the answer leads to {shown!r}, which is not among api_hosts", kind="foreign_host", cost_micros=None
             )
         return str(url)
+
+    def resolve_redirect(self, answer: httpx.Response) -> tuple[str, bool]:
+        """The whole address that an answer leads to, and whether keys may go there.
+
+        Raises:
+            httpx.HTTPStatusError: It is no address that we ask, such as a login page on the way; it may pass.
+        """
+        try:
+            url = answer.url.join(answer.headers["location"])
+        except httpx.InvalidURL:
+            url = httpx.URL()
+        for hosts, takes_key in ((self._list_hosts(), True), (self.options.delivery_hosts, False)):
+            if self._is_safe(url) and any(fnmatch(url.host, pattern) for pattern in hosts):
+                return str(url), takes_key
+        shown = self.make_safe(url.host or "no address")
+        raise httpx.HTTPStatusError(
+            f"the answer leads to {shown}, which is not among api_hosts and delivery_hosts",
+            request=answer.request,
+            response=answer,
+        )
 
     def resolve_image(self, image: str) -> str:
         """The whole address of an image; one without a host is relative to `output.base`, else to `create`."""
@@ -49,3 +66,10 @@ class ServiceAddresses:
             return image
         base = self.place if self.options.output.base is None else httpx.URL(self.options.output.base)
         return str(base.join(image))
+
+    def _list_hosts(self) -> tuple[str, ...]:
+        return (self.place.host, *self.options.api_hosts)
+
+    def _is_safe(self, url: httpx.URL) -> bool:
+        # An API that is itself called over http, in a private network, may go on over http.
+        return url.scheme == "https" or is_loopback(url.host) or url.scheme == self.place.scheme == "http"

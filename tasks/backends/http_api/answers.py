@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -9,14 +10,19 @@ from typing import Any
 
 from tasks.backends.client.payloads import decode_base64, is_text
 from tasks.backends.client.refusals import find_codes, find_words, is_moderation
+from tasks.backends.client.wrapped import unwrap_images
 from tasks.backends.http_api.answer import Answer, any_holds, contains_any
 from tasks.backends.http_api.options import HttpOptions
-from tasks.backends.http_api.places import read_all
-from tasks.backends.http_api.sections import Cost
+from tasks.backends.http_api.refused import count_billed, is_refused, list_images
+from tasks.backends.http_api.sections import Cost, States
 from tasks.backends.prices import MOST_IMAGES, MOST_RUN_USD, MOST_TOKENS
 from tasks.core.errors import JobError, Refused, Transient, UnreadableAnswer
 from tasks.core.money import to_micros
 from tasks.core.values import parse_number
+
+_DOLLARS = re.compile(r"^\s*(US)?\$\s*|\s*(USD|US dollars?|dollars?)\s*$", re.IGNORECASE)
+RUNNING = frozenset({202, 204})
+"""Statuses of a poll that mean that there is nothing yet, where no state says so (Stability's results, 2026)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +48,10 @@ def has_ended(answer: Answer, options: HttpOptions) -> bool:
     # A state that nobody configured is taken for running: to give up on it would lose an image that is paid for.
     state = options.state
     # Some services refuse without a state of its own: a flag is set, and the state stays at "completed" (Ideogram).
-    if state is None or is_refused(answer, options) or any_holds(options.failed_when, answer):
+    if is_refused(answer, options) or any_holds(options.failed_when, answer):
         return True
+    if not isinstance(state, States):
+        return state is None or answer.status not in RUNNING
     return _spell(answer.read(state.at)) in {*state.succeeded, *state.failed}
 
 
@@ -52,12 +60,7 @@ def has_succeeded(answer: Answer, options: HttpOptions) -> bool:
     state = options.state
     if is_refused(answer, options) or any_holds(options.failed_when, answer):
         return False
-    return state is None or _spell(answer.read(state.at)) in state.succeeded
-
-
-def is_refused(answer: Answer, options: HttpOptions) -> bool:
-    """True if a value of the answer means that the prompt, or its image, was refused."""
-    return any_holds(options.refused_when, answer)
+    return not isinstance(state, States) or _spell(answer.read(state.at)) in state.succeeded
 
 
 def read_error_text(answer: Answer, options: HttpOptions, *, is_error: bool = False) -> str:
@@ -126,8 +129,7 @@ def read_output(answer: Answer, options: HttpOptions, words: str) -> ImageOutput
     if options.output.kind == "bytes":
         return read_bytes(answer, options, words)
     cost_micros = read_cost_micros(answer, options)
-    places = read_all(answer.document, options.output.at, answer.values)
-    found = [text for value in places for text in _list_texts(value)][:MOST_IMAGES]
+    found = list_images(answer, options)[:MOST_IMAGES]
     if not found:
         if words:
             raise build_failure(answer, options, words)
@@ -136,7 +138,11 @@ def read_output(answer: Answer, options: HttpOptions, words: str) -> ImageOutput
             f"the answer holds no image at {options.output.at!r}", raw=answer.raw, cost_micros=cost_micros
         )
     # Every image in the answer is billed.
-    usage = {"reported_micros": cost_micros, "images": len(found), **_read_tokens(answer, options)}
+    usage = {
+        "reported_micros": cost_micros,
+        "images": min(count_billed(answer, options), MOST_IMAGES),
+        **_read_tokens(answer, options),
+    }
     try:
         first = _build_output(found[0], options)
     except ValueError as exc:
@@ -161,15 +167,24 @@ def read_bytes(answer: Answer, options: HttpOptions, words: str) -> ImageOutput:
     Raises:
         JobError: It is a text in place of an image.
     """
+    media_type = answer.headers.get("content-type", "")
     # JSON in place of bytes is how such APIs report an error with status 200.
-    if not is_text(answer.raw):
-        return ImageOutput(image=answer.raw, reported_micros=read_cost_micros(answer, options))
+    if not is_text(answer.raw) or media_type.lower().startswith("multipart/"):
+        cost_micros = read_cost_micros(answer, options)
+        try:
+            first, *others = unwrap_images(answer.raw, media_type)
+        except ValueError as exc:
+            raise UnreadableAnswer(
+                f"the image cannot be unpacked: {exc}", raw=answer.raw, media_type=media_type, cost_micros=cost_micros
+            ) from exc
+        further = tuple(ImageOutput(image=data) for data in others[: MOST_IMAGES - 1])
+        return ImageOutput(image=first, further=further, images=1 + len(further), reported_micros=cost_micros)
     if words and (is_refusal(words, options) or is_moderation(words, find_codes(answer.document))):
         raise build_failure(answer, options, words)
     raise UnreadableAnswer(
         f"a text came in place of an image ({words or 'no words'})",
         raw=answer.raw,
-        media_type=answer.headers.get("content-type", ""),
+        media_type=media_type,
         cost_micros=read_cost_micros(answer, options),
     )
 
@@ -185,8 +200,10 @@ def read_cost(answer: Answer, cost: Cost) -> int | None:
     """A cost as an answer states it, in millionths of a dollar; None for what is no price."""
     # Headers are text, so a number in one is parsed; a header that is missing is no cost of zero.
     stated = answer.headers.get(cost.header) if cost.header is not None else answer.read(cost.at)
+    # Some services write a price for people: "$0.03", "0.03 USD".
+    text = _DOLLARS.sub("", stated) if isinstance(stated, str) else stated
     try:
-        amount = float(stated) * cost.times if isinstance(stated, int | float | str) else None
+        amount = float(text) * cost.times if isinstance(text, int | float | str) else None
     except (ValueError, OverflowError):
         return None
     return None if isinstance(stated, bool) else to_micros(parse_number(amount, most=MOST_RUN_USD))
@@ -212,10 +229,3 @@ def _add_up(counts: list[Any]) -> float | None:
 def _spell(value: Any) -> str:
     """A state as the configuration spells it: YAML's true and false are JSON's."""
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _list_texts(value: Any) -> list[str]:
-    # Depth needs no bound here: the JSON reader has refused what is nested too deeply.
-    if isinstance(value, list):
-        return [text for item in value for text in _list_texts(item)]
-    return [value] if isinstance(value, str) and value else []

@@ -7,7 +7,6 @@ unless the configuration says how to look for it (`find`), that equal requests m
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection
 from datetime import datetime
 from functools import cached_property
@@ -32,20 +31,21 @@ from tasks.backends.http_api.answer import Answer, parse_kept
 from tasks.backends.http_api.answers import ImageOutput
 from tasks.backends.http_api.api import DescribedApi
 from tasks.backends.http_api.costs import Costs
-from tasks.backends.http_api.free_check import check_service
+from tasks.backends.http_api.free_check import check_service, find_missing
 from tasks.backends.http_api.ids import parse_id
 from tasks.backends.http_api.lost_creates import LostCreates
 from tasks.backends.http_api.options import BASE64, HttpOptions
 from tasks.backends.http_api.outputs import Outputs
+from tasks.backends.http_api.quote import ask_quote
 from tasks.backends.http_api.template import fill_address
-from tasks.backends.http_api.values import find_image_problems
+from tasks.backends.http_api.values import find_image_problems, find_unsent
 from tasks.backends.image_counts import explain_several
 from tasks.backends.prices import Pricing, find_price
+from tasks.backends.quotes import Quote
 from tasks.core.clock import Clock, to_instant
-from tasks.core.errors import ConfigError, JobError
+from tasks.core.errors import ConfigError, JobError, Refused
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
-from tasks.core.presets import find_key_source
 from tasks.core.records import Job, Prediction
 from tasks.core.values import parse_identifier
 
@@ -76,14 +76,8 @@ class HttpBackend:
         self.takes = frozenset(name.removesuffix(BASE64) for name in self._options.images())
 
     def ready(self) -> str | None:
-        """True if every variable that the calls name is set."""
-        missing = [name for name in self._options.variables() if not read_secret(name)]
-        command = self._options.token_command
-        # PATH may differ between the shell and a scheduled run, so this is found before the first job.
-        if not missing and command is not None and shutil.which(command[0]) is None:
-            return f"install {command[0]}, which token_command names"
-        made = f" (a key is made at {source})" if missing and (source := find_key_source(missing[0])) else ""
-        return f"set {', '.join(missing)}{made}" if missing else None
+        """None where every variable is set and the program for the token is there, else what is missing."""
+        return find_missing(self._options)
 
     def learn(self) -> None:
         """There is nobody to ask what the API takes."""
@@ -96,16 +90,18 @@ class HttpBackend:
         """
         return check_service(self._context, self._options, self._api)
 
+    async def quote(self, job: Job) -> Quote | None:
+        """The service's own price of a job; None where the description has no call for it."""
+        quote = self._options.quote
+        return None if quote is None else await ask_quote(quote, self._api, job, self._costs.count_used(job))
+
     def problems(self, job: Job) -> list[str]:
-        """Nothing is known of what the API takes; but what cannot be sent at all is said."""
-        create = self._options.create
-        # A create whose prompt is in the address has neither body nor form.
-        content = create.form if create.body is None else create.body
+        """Nothing is known of what the API takes; but what cannot be sent, or would not be, is said."""
+        content = self._options.create.content  # none where the prompt is in the address
         lost = bool(job.backend_opts) and content is None
         found = ["backend_opts: create has no body that they could be sent in"] * lost
-        return (
-            found + explain_several({**(content or {}), **job.backend_opts}) + find_image_problems(job, self._options)
-        )
+        several = explain_several({**(content or {}), **job.backend_opts})
+        return found + several + find_unsent(job, self._options) + find_image_problems(job, self._options)
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, or one from the price table."""
@@ -138,7 +134,12 @@ class HttpBackend:
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One create; every end that proves nothing is `Ambiguous`."""
         with self._lost.sending(job, attempt):
-            return self._created(job, await self._api.create(job, attempt=attempt))
+            try:
+                answer = await self._api.create(job, attempt=attempt)
+            except Refused as error:
+                self._costs.price_error(job, error)
+                raise
+            return self._created(job, answer)
 
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Find a lost prediction as configured: a look-up, or the same create once more; else nobody knows."""
@@ -200,7 +201,7 @@ class HttpBackend:
         if self._options.poll is not None:
             prediction_id = parse_id(answer, self._options)
             return Prediction(prediction_id=prediction_id, created_at=to_instant(self._clock.now_us()), output=answer)
-        # Some APIs name the request in a header, which support can find. Without one the job names the prediction.
+        # Some APIs name the request in a header. Without one the job names the prediction.
         name = parse_identifier(response.headers.get("x-request-id")) or f"imagen-{job.job_id[:32]}"
         return Prediction(prediction_id=name, output=answer)
 

@@ -42,7 +42,7 @@ class Costs:
     def _price_tokens(self, job: Job, *, output: int | None, text: int) -> int | None:
         # No more tokens than bytes: each stands for one byte at least.
         prompt = len(f"{job.prompt}{job.negative_prompt or ''}".encode()) + PROMPT_MARGIN_TOKENS
-        used = replace(self._used(job), input_tokens=prompt, output_tokens=output, output_text_tokens=text)
+        used = replace(self.count_used(job), input_tokens=prompt, output_tokens=output, output_text_tokens=text)
         return self._price(used)
 
     def _price(self, used: Used) -> int | None:
@@ -55,12 +55,12 @@ class Costs:
         is_billed = isinstance(error, Refused) and self.options.refusals_are_billed
         # An unreadable answer was a whole answer, so the image was made and is billed.
         if error.cost_micros is None and (isinstance(error, UnreadableAnswer) or is_billed):
-            error.cost_micros = self._price(self._used(job))
+            error.cost_micros = self._price(self.count_used(job))
 
     def end(self, job: Job, prediction: Prediction, output: ImageOutput, created: Answer | None) -> Prediction:
         """The ended prediction with its cost: as the answers state it, where that can be, else the price."""
         used = replace(
-            self._used(job),
+            self.count_used(job),
             images=output.images,
             input_tokens=output.input_tokens,
             output_tokens=output.output_tokens,
@@ -84,10 +84,12 @@ class Costs:
             cost_source=None if cost_micros is None else source,
         )
 
-    def _used(self, job: Job) -> Used:
+    def count_used(self, job: Job) -> Used:
+        """The quantities of one image, as far as the request decides them."""
         width, height = resolve_size(job, self.options)
         return Used(
             images=1,
+            steps=job.steps or self.options.default_steps,
             megapixels=width * height / 1e6 if width and height else None,
             # The size of reference images is not known here, and a price may count it.
             input_megapixels=None if job.image else 0.0,

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 
 import httpx
 
 from tasks.backends.base import BackendContext
+from tasks.backends.client.options import read_secret
 from tasks.backends.http_api.api import DescribedApi
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.sections import Call
 from tasks.core.errors import BatchStopped, ConfigError, JobError
+from tasks.core.presets import find_key_source
+
+
+def find_missing(options: HttpOptions) -> str | None:
+    """What the calls need and is not there, as `set MY_KEY`; None where jobs can be sent. No network."""
+    missing = [name for name in options.variables() if not read_secret(name)]
+    command = options.token_command
+    # PATH may differ between the shell and a scheduled run, so this is found before the first job.
+    if not missing and command is not None and shutil.which(command[0]) is None:
+        return f"install {command[0]}, which token_command names"
+    made = f" (a key is made at {source})" if missing and (source := find_key_source(missing[0])) else ""
+    return f"set {', '.join(missing)}{made}" if missing else None
 
 
 def check_service(context: BackendContext, options: HttpOptions, api: DescribedApi) -> str | None:

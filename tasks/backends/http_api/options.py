@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, model_validator
 
 from tasks.backends.client.options import read_secret
-from tasks.backends.http_api.places import Place
+from tasks.backends.http_api.places import Place, stands_in_headers
 from tasks.backends.http_api.pointers import Pointer, can_hold
 from tasks.backends.http_api.sections import (
     Batches,
@@ -20,6 +20,7 @@ from tasks.backends.http_api.sections import (
     HeaderName,
     Lookup,
     Output,
+    QuoteCall,
     Section,
     States,
     Tokens,
@@ -27,24 +28,11 @@ from tasks.backends.http_api.sections import (
 from tasks.backends.http_api.template import ENV, TOKEN, check, fill_address, find_names
 from tasks.store.references import INPUTS
 
-OF_THE_JOB = frozenset(
-    {
-        # Every placeholder that a row can fill. A name outside these lists is a mistake that is found before anything
-        # is sent.
-        "prompt",
-        "negative_prompt",
-        "seed",
-        "width",
-        "height",
-        "size",
-        "aspect_ratio",
-        "steps",
-        "format",
-        "model",
-        "job_id",
-        "batch",
-    }
-)
+# Every placeholder that a row can fill. A name outside these lists is a mistake that is found before anything is sent.
+OF_THE_JOB = frozenset({
+    "prompt", "negative_prompt", "seed", "width", "height", "size", "aspect_ratio", "shape", "steps", "format", "model",
+    "job_id", "batch",
+})  # fmt: skip
 BASE64 = "_base64"
 OF_IMAGES = frozenset(name + form for name in INPUTS for form in ("", BASE64))
 """Of the images that a job starts from; they are large, so they stand in the body only."""
@@ -71,7 +59,10 @@ class HttpOptions(Section):
     create: Call = Field(description="makes a prediction; this is what costs money")
     id: Place | None = Field(None, description="where a prediction's id stands in the answer to create")
     poll: Call | None = Field(None, description="asks how a prediction is; null: create answers with the image")
-    state: States | None = Field(None, description="with poll: how its answer says the state")
+    state: States | Literal["status"] | None = Field(
+        None,
+        description="with poll: how its answer says the state; status: 202 and 204 mean that it runs, any other 2xx that it has ended",
+    )
     result: Call | None = Field(None, description="gives the image of one that ended, where poll does not")
     output: Output = Field(description="where the image is in the last of these answers")
     error: Place | None = Field(None, description="where an answer says what went wrong")
@@ -95,6 +86,7 @@ class HttpOptions(Section):
     tokens: Tokens | None = Field(None, description="where the last answer counts tokens; the price table prices them")
     cancel: Call | None = Field(None, description="stops a prediction")
     check: Call | None = Field(None, description="a free call that tells whether the key works, for backends --check")
+    quote: QuoteCall | None = Field(None, description="a free call that says what an image costs, for plan --ask")
     find: Lookup | None = Field(None, description="looks for one whose create was not answered")
     before: Before | None = Field(None, description="a call whose answer gives {token}: a session, an OAuth token")
     token_command: list[str] | None = Field(
@@ -112,6 +104,7 @@ class HttpOptions(Section):
     opts_at: Pointer = Field("", description="object of create.body or create.form into which backend_opts are merged")
     default_width: int | None = Field(None, ge=16, description="where the row gives no size; null: none is sent")
     default_height: int | None = Field(None, ge=16, description="likewise")
+    default_steps: int | None = Field(None, ge=1, description="where the row gives none; null: none is sent")
     # Seconds; 300 covers the slowest models at their usual times, and an hour-long one sets its own.
     timeout_s: float = Field(300.0, gt=0, le=86_400, description="for one prediction")
     usual_latency_s: float = Field(10.0, ge=0, le=86_400, description="seconds that one takes")
@@ -126,14 +119,13 @@ class HttpOptions(Section):
     @model_validator(mode="after")
     def _holds_together(self) -> HttpOptions:
         for problem in (*self._problems(), *self._mode_problems()):
-            # One at a time: pydantic keeps only the first error that a validator raises.
-            raise ValueError(problem)
+            raise ValueError(problem)  # pydantic keeps only the first
         for name, call, allowed in self._calls():
             _check_call(name, call, allowed)
         return self
 
     def _problems(self) -> Iterator[str]:
-        content = self.create.form if self.create.body is None else self.create.body
+        content = self.create.content
         if self.create.url is None:
             yield "create: needs a url"
         # A create without the prompt would make the same image for every row, and bill each of them.
@@ -145,8 +137,8 @@ class HttpOptions(Section):
             yield "poll: is needed for state, result, cancel and find"
         if self.create.method == "GET" and content is not None:
             yield "create.method: a GET has no body; write method: POST"
-        if self.poll is not None and self.output.kind == "bytes" and self.result is None:
-            yield "result: is needed for output.kind: bytes"
+        if self.poll is not None and self.output.kind == "bytes" and self.result is None and self.state_in_json:
+            yield "result: is needed for output.kind: bytes, because poll's answer is JSON with a state"
         if content is not None and not can_hold(content, self.opts_at):
             yield f"opts_at: in create stands no object at {self.opts_at!r}"
         if (self.default_width is None) != (self.default_height is None):
@@ -158,12 +150,14 @@ class HttpOptions(Section):
     def _mode_problems(self) -> Iterator[str]:
         if self.mode == "batch" and (self.batches is None or self.create.body is None):
             yield "mode: this service has no batches that are known; leave it out"
+        if self.quote is not None and self.quote.url in {None, self.create.url}:
+            yield "quote.url: needs an address of its own; that of create would make an image and cost money"
 
     def _token_problems(self) -> Iterator[str]:
         if self.before is not None and self.token_command is not None:
             yield "before: gives {token}, and so does token_command; write one of them"
         calls = [(name, call) for name, call, _ in self._calls() if name != "before"]
-        used = [name for name, call in calls if TOKEN in find_names([call.url, call.headers, call.body, call.form])]
+        used = [name for name, call in calls if TOKEN in find_names([call.url, call.headers, call.content])]
         if used and not self.has_token:
             yield f"{used[0]}: nothing gives {{token}}; write before or token_command"
         if self.has_token and not used:
@@ -180,6 +174,11 @@ class HttpOptions(Section):
         """The place in the answer to a create of what polls ask by: the prediction's id, or its address."""
         return self.id if self.id is not None else self.poll.at if self.poll is not None else None
 
+    @property
+    def state_in_json(self) -> bool:
+        """True if polls are answered with JSON that holds the state."""
+        return isinstance(self.state, States) and not stands_in_headers(self.state.at)
+
     def _calls(self) -> Iterator[tuple[str, Call, frozenset[str]]]:
         yield "create", self.create, OF_A_CREATE
         for name, call in (("poll", self.poll), ("result", self.result), ("cancel", self.cancel)):
@@ -187,6 +186,8 @@ class HttpOptions(Section):
                 yield name, call, OF_A_PREDICTION
         if self.find is not None:
             yield "find", self.find, OF_A_LOOKUP
+        if self.quote is not None:
+            yield "quote", self.quote, OF_THE_JOB | {TOKEN}
         if self.check is not None:
             yield "check", self.check, frozenset({"model", TOKEN})
         if self.before is not None:
@@ -194,11 +195,11 @@ class HttpOptions(Section):
 
     def finds_by_job(self) -> bool:
         """True where the look-up shows the predictions of one job only."""
-        return self.find is not None and "job_id" in find_names([self.find.url, self.find.headers, self.find.body])
+        return self.find is not None and "job_id" in find_names([self.find.url, self.find.headers, self.find.content])
 
     def images(self) -> frozenset[str]:
         """The placeholders of images that stand in the body or the form of `create`."""
-        return OF_IMAGES.intersection(find_names([self.create.body, self.create.form]))
+        return OF_IMAGES.intersection(find_names(self.create.content))
 
     def secret_channels(self) -> Iterator[tuple[str, str, str]]:
         """Of every key that a call sends: the setting, the address it goes to, the variable that holds it."""
@@ -208,13 +209,13 @@ class HttpOptions(Section):
             path = urlsplit(url)._replace(scheme="", netloc="").geturl()
             # `{env:HOST}` in the host is filled in, because the check of the channel has to see the real host.
             values = {name: read_secret(name.removeprefix(ENV)) for name in find_names(url) if name.startswith(ENV)}
-            for name in find_names([path, call.headers, call.body if setting == "before" else None]):
+            for name in find_names([path, call.headers, call.content if setting == "before" else None]):
                 if name.startswith(ENV):
                     yield f"{setting}.url", fill_address(url, values), name.removeprefix(ENV)
 
     def variables(self) -> list[str]:
         """The environment variables that the calls need, in order."""
-        contents = [[call.url, call.headers, call.body, call.form] for _, call, _ in self._calls()]
+        contents = [[call.url, call.headers, call.content] for _, call, _ in self._calls()]
         names = (name for content in contents for name in find_names(content))
         return list(dict.fromkeys(name.removeprefix(ENV) for name in names if name.startswith(ENV)))
 
@@ -228,6 +229,7 @@ def _check_call(name: str, call: Call, allowed: frozenset[str]) -> None:
         # A secret in a body would travel with what is logged of it; a login has nowhere else to be.
         ("body", call.body, of_body, name == "before"),
         ("form", call.form, of_body, name == "before"),
+        ("fields", call.fields, allowed, name == "before"),
     )
     for part, tree, names, env in parts:
         try:

@@ -18,6 +18,9 @@ from tasks.core.errors import JobError, OutputGone, Transient
 from tasks.core.records import Prediction
 from tasks.core.retry import retry_look
 
+UNKNOWN_S = 20.0
+"""Seconds during which a new prediction may be answered with 404: lists of large services lag by some seconds."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
@@ -54,18 +57,23 @@ class Outputs:
             Transient: It took too long, and was cancelled. It may have been billed.
             JobError: It ended without an image.
         """
-        options = self.options
+        options, is_fresh = self.options, prediction.created_at is not None
+        unknown_until_s = self.clock.monotonic_s() + (UNKNOWN_S if is_fresh else 0.0)
 
         async def look() -> Answer | None:
             if options.poll is None:
                 return None
-            answer = await self.api.poll(options.poll, prediction.prediction_id)
+            try:
+                answer = await self.api.poll(options.poll, prediction.prediction_id)
+            except OutputGone:
+                # Its create was answered a moment ago, and not every server of the service knows of it yet.
+                if self.clock.monotonic_s() < unknown_until_s:
+                    return None
+                raise
             return answer if answers.has_ended(answer, options) else None
 
         try:
-            last = await self.polling.until(
-                look, timeout_s=options.timeout_s, is_fresh=prediction.created_at is not None
-            )
+            last = await self.polling.until(look, timeout_s=options.timeout_s, is_fresh=is_fresh)
         except TimeoutError:
             await self.api.cancel(prediction.prediction_id)
             raise Transient(f"no image within {options.timeout_s:.0f} s", kind="timeout", cost_micros=None) from None

@@ -1,10 +1,11 @@
-"""Places in an answer: JSON pointers (RFC 6901) as `/images/0/url`, JSONPath (RFC 9535) as `$.parts[*].data`, or several.
+"""Places in an answer: JSON pointers (RFC 6901) as `/images/0/url`, JSONPath (RFC 9535) as `$.parts[*].data`, headers as `header:location`, or several.
 
 Of several places the first one that holds something counts. `{id}` in a pointer is the prediction's id.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -13,6 +14,8 @@ from jsonpointer import JsonPointer, JsonPointerException
 from pydantic import AfterValidator
 
 PATH = "$"
+HEADER = "header:"
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # A `$..*` over a large answer would list every value of it.
 MOST_FOUND = 1_000
 """Values of one JSONPath that are looked at."""
@@ -28,6 +31,10 @@ def _check_place(value: str | list[str]) -> str | list[str]:
 
 
 def _check_one(place: str) -> None:
+    if place.startswith(HEADER):
+        if not _HEADER_NAME.fullmatch(place.removeprefix(HEADER)):
+            raise ValueError(f"{place!r} is not the name of a header; write it as header:location")
+        return
     try:
         _ = jsonpath.compile(place) if place.startswith(PATH) else JsonPointer(place)
     except (jsonpath.JSONPathError, JsonPointerException):
@@ -45,15 +52,37 @@ def read_first(document: Any, place: str | list[str] | None, values: Mapping[str
     return next(read_all(document, place, values), None)
 
 
-def read_all(document: Any, place: str | list[str] | None, values: Mapping[str, Any] | None = None) -> Iterator[Any]:
+def read_all(
+    document: Any,
+    place: str | list[str] | None,
+    values: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Iterator[Any]:
     """Everything but null that stands at the first of the places that holds something."""
-    places = [place] if isinstance(place, str) else place or []
-    for one in places:
-        # null says that there is nothing, so the next place is asked
-        found = [value for value in _read_one(document, one, values or {}) if value is not None]
-        if found:
-            yield from found
-            return
+    # null says that there is nothing
+    return (value for value in read_slots(document, place, values, headers) if value is not None)
+
+
+def read_slots(
+    document: Any,
+    place: str | list[str] | None,
+    values: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> list[Any]:
+    """As `read_all`, with null too: a list of images has one where an image was held back."""
+    for one in [place] if isinstance(place, str) else place or []:
+        if one.startswith(HEADER):
+            found: list[Any] = [(headers or {}).get(one.removeprefix(HEADER))]
+        else:
+            found = list(_read_one(document, one, values or {}))
+        if any(value is not None for value in found):
+            return found
+    return []
+
+
+def stands_in_headers(place: str | list[str] | None) -> bool:
+    """True if a place, or one of several, is a header."""
+    return any(one.startswith(HEADER) for one in ([place] if isinstance(place, str) else place or []))
 
 
 def _read_one(document: Any, place: str, values: Mapping[str, Any]) -> Iterator[Any]:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.backends.http_api.answer import Answer
 from tasks.backends.http_api.options import BASE64, OF_IMAGES
-from tasks.backends.http_api.places import read_first
 from tasks.backends.http_api.pointers import merge_into
 from tasks.backends.http_api.sections import Call
 from tasks.backends.http_api.template import fill, fill_address, fill_text, find_names, is_place
@@ -49,13 +49,17 @@ def build_request(
         # httpx sends a multipart form only where `files` is given, so plain fields travel in it too, without a file
         # name.
         request["files"] = [*_list_fields(form), *_list_files(files)]
+    elif call.fields is not None:
+        fields = fill(call.fields, values)
+        merge_into(fields, opts_at, dict(opts or {}))
+        request["data"] = {name: _spell(value) for name, value in fields.items()}
     return request
 
 
-def read_places(call: Call, document: Any) -> dict[str, Any]:
+def read_places(call: Call, last: Answer) -> dict[str, Any]:
     """Values of the placeholders that are places in the last answer."""
-    names = set(find_names([call.url, call.headers, call.body, call.form]))
-    return {name: read_first(document, name) for name in names if is_place(name)}
+    names = set(find_names([call.url, call.headers, call.content]))
+    return {name: last.read(name) for name in names if is_place(name)}
 
 
 def _name_file(text: Any, values: Mapping[str, Any]) -> str | None:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from tasks.backends.client.options import Address
 from tasks.backends.http_api.places import Place
+from tasks.backends.quotes import Unit
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -54,21 +55,22 @@ class Call(Section):
     form: dict[str, Any] | None = Field(
         None, description="sent as a multipart form in place of body; {image} is a file"
     )
+    fields: dict[str, Any] | None = Field(
+        None, description="sent as application/x-www-form-urlencoded in place of body, as OAuth logins are"
+    )
 
     @model_validator(mode="after")
     def _has_one_address(self) -> Call:
         if (self.url is None) == (self.at is None):
             raise ValueError("url: write the address, or at: where the last answer gives it")
-        if self.body is not None and self.form is not None:
-            raise ValueError("form: is sent in place of body; write one of them")
+        if sum(part is not None for part in (self.body, self.form, self.fields)) > 1:
+            raise ValueError("form: is sent in place of body, and so is fields; write one of them")
         return self
 
-
-class Before(Call):
-    """A call whose answer gives a session or a token, for all others."""
-
-    value: Place = Field(description="where the answer gives it")
-    lasts_s: float = Field(3_000.0, gt=0, description="seconds until it is asked for anew")
+    @property
+    def content(self) -> dict[str, Any] | None:
+        """The template of what it sends, in whatever form."""
+        return next((part for part in (self.body, self.form, self.fields) if part is not None), None)
 
 
 class Lookup(Call):
@@ -122,6 +124,16 @@ class Condition(Section):
         return self
 
 
+class Before(Call):
+    """A call whose answer gives a session or a token, for all others."""
+
+    value: Place = Field(description="where the answer gives it")
+    renew_when: list[Condition] = Field(
+        default_factory=list, description="values of an answer that mean that it has ended, beside a 401"
+    )
+    lasts_s: float = Field(3_000.0, gt=0, description="seconds until it is asked for anew")
+
+
 class Cost(Section):
     """The place and unit of a cost in an answer."""
 
@@ -138,6 +150,15 @@ class Cost(Section):
         if (self.at is None) == (self.header is None):
             raise ValueError("at: name a place in the answer, or a header")
         return self
+
+
+class QuoteCall(Call):
+    """A free call whose answer says what an image costs."""
+
+    units: dict[Unit, Place] = Field(min_length=1, description="by unit: where its price stands; they add up")
+    times: Annotated[float, BeforeValidator(_parse_factor)] = Field(
+        1.0, gt=0, le=1e6, allow_inf_nan=False, description="dollars of one unit of it: 0.001"
+    )
 
 
 class Batches(Section):

@@ -34,8 +34,8 @@ def find_names(tree: Any) -> Iterator[str]:
 
 
 def is_place(name: str) -> bool:
-    """True if a placeholder is a place in the last answer: `{/outputs/0/name}` or `{$.outputs[0].name}`."""
-    return name.startswith(("/", "$"))
+    """True if a placeholder is a place in the last answer: `{/outputs/0/name}`, `{$.outputs[0].name}`, `{header:id}`."""
+    return name.startswith(("/", "$", "header:"))
 
 
 def check(tree: Any, allowed: Collection[str], *, env: bool, from_answer: bool = False) -> None:

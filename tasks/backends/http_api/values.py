@@ -16,6 +16,9 @@ from tasks.store.references import build_data_address, get_references, read_refe
 # Pixels. Latent diffusion models work on blocks of eight.
 GRID_PX = 8
 
+SIZES = frozenset({"width", "height", "size", "aspect_ratio", "shape"})
+"""Placeholders of a size or shape."""
+
 
 def resolve_size(job: Job, options: HttpOptions) -> tuple[int | None, int | None]:
     """Width and height in pixels, where the row or the configuration says them."""
@@ -28,15 +31,17 @@ def resolve_size(job: Job, options: HttpOptions) -> tuple[int | None, int | None
 def build_values(job: Job, options: HttpOptions) -> dict[str, Any]:
     """Every placeholder of a job; None where the row says nothing."""
     width, height = resolve_size(job, options)
+    size = f"{width}x{height}" if width and height else None
     return {
         "prompt": normalize_prompt(job.prompt),
         "negative_prompt": job.negative_prompt,
         "seed": job.seed,
         "width": width,
         "height": height,
-        "size": f"{width}x{height}" if width and height else None,
+        "size": size,
+        "shape": size or job.aspect_ratio,
         "aspect_ratio": job.aspect_ratio or _find_ratio(width, height, options),
-        "steps": job.steps,
+        "steps": job.steps or options.default_steps,
         "format": job.format,
         "model": job.model or None,
         "job_id": job.job_id,
@@ -45,10 +50,28 @@ def build_values(job: Job, options: HttpOptions) -> dict[str, Any]:
 
 def _find_ratio(width: int | None, height: int | None, options: HttpOptions) -> str | None:
     """The ratio of a size that the request has no other place for: without it, the service would choose the shape."""
-    sent = set(find_names([options.create.url, options.create.body, options.create.form]))
-    if not width or not height or sent & {"width", "height", "size"}:
+    sent = set(find_names([options.create.url, options.create.content]))
+    if not width or not height or sent & {"width", "height", "size", "shape"}:
         return None
     return spell_ratio(width, height, apart=SIDES_APART)
+
+
+def find_unsent(job: Job, options: HttpOptions) -> list[str]:
+    """What a row says and no placeholder sends, so that the service would not hear of it; each `input: reason`."""
+    names = set(find_names([options.create.url, options.create.content]))
+    found = [
+        f"{name}: is not sent; write {{{name}}} into create if the service takes it, or leave it out"
+        for name in ("negative_prompt", "steps")
+        if getattr(job, name) is not None and name not in names
+    ]
+    width, height = resolve_size(job, options)
+    is_default = width is not None and (width, height) == (options.default_width, options.default_height)
+    if (job.width or job.height or job.aspect_ratio) and not names & SIZES and not is_default:
+        found.append("size: this instance sends none; leave it out, or name the service's own input in backend_opts")
+    # A ratio alone becomes sides only where a default says how large.
+    elif job.aspect_ratio and not names & {"aspect_ratio", "shape"} and not (width and height):
+        found.append("aspect_ratio: only sides are sent; give the row a width and a height")
+    return found
 
 
 def build_image_values(job: Job, options: HttpOptions) -> dict[str, str | bytes]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tasks.backends.client.answers import parse_json_bytes, parse_json_object, read_retry_after
+from tasks.backends.client.answers import parse_json_bytes, parse_json_object, read_pause
 from tasks.backends.client.calls import SHORT_KEEPALIVE_S, HttpCalls, build_refusal
 from tasks.backends.client.payloads import MOST_ANSWER_BYTES
 from tasks.backends.client.refusals import find_codes, is_moderation
@@ -16,6 +16,7 @@ from tasks.backends.openai.answer import ImageAnswer, RawAnswer, build_unreadabl
 from tasks.backends.prices import MOST_RUN_USD
 from tasks.core.errors import BatchStopped, JobError, Refused, Throttled
 from tasks.core.money import to_micros
+from tasks.core.retry import UNIT_S
 from tasks.core.values import parse_identifier, parse_number
 
 GENERATIONS = "/images/generations"
@@ -26,8 +27,6 @@ GATEWAY_COST = "x-litellm-response-cost"
 # ... on input-images per min: Limit 5, Used 5, Requested 1. Please try again in 12s." (captured answers, 2024-2026)
 _STATED_RATE = re.compile(r"images per min(?:ute)?\b.*?Limit:? (\d+)", re.IGNORECASE)
 _TRY_AGAIN = re.compile(r"try again in (\d+(?:\.\d+)?)(ms|s)\b", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
 class ImagesApi:
@@ -142,23 +141,12 @@ def build_moderation_error(error: Mapping[str, Any], detail: str) -> Refused:
 
 def build_throttled(answer: httpx.Response, detail: str) -> Throttled:
     """Build the error of a 429: the pause comes from its headers first, then from its words."""
-    after_s = read_retry_after(answer)
-    if after_s is None:
-        # LiteLLM and some proxies pass OpenAI's headers on and drop Retry-After.
-        after_s = parse_duration(answer.headers.get("x-ratelimit-reset-requests", ""))
+    # LiteLLM and some proxies pass OpenAI's headers on and drop Retry-After.
+    after_s = read_pause(answer)
     if after_s is None and (words := _TRY_AGAIN.search(detail)):
-        after_s = float(words[1]) * _UNIT_S[words[2].lower()]
+        after_s = float(words[1]) * UNIT_S[words[2].lower()]
     stated = _STATED_RATE.search(detail)
     limit = stated[1] if stated else answer.headers.get("x-ratelimit-limit-requests", "")
     # A limit of 0 would stop the batch for ever, so it is taken for no statement.
     per_min = float(limit) if re.fullmatch(r"\d+", limit) and int(limit) > 0 else None
     return Throttled(detail, retry_after_s=after_s, creates_per_min=per_min)
-
-
-def parse_duration(text: str) -> float | None:
-    """Seconds of a duration as `x-ratelimit-reset-requests` gives it: `1s`, `6m0s`, `250ms`."""
-    parts = _DURATION.findall(text)
-    # The parts must make up the whole text: "1x30s" is no duration of 30 seconds.
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        return None
-    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)

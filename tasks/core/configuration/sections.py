@@ -101,6 +101,7 @@ class UnitPrices(Section):
     megapixel: Price = Field(0.0, description="for each begun megapixel of output")
     input_megapixel: Price = Field(0.0, description="for each begun megapixel of reference images")
     second: Price = Field(0.0, description="for each second of compute")
+    step: Price = Field(0.0, description="for each step of an image")
     input_million_tokens: Price = Field(0.0, description="for a million tokens of the prompt")
     input_million_image_tokens: Price = Field(0.0, description="for a million tokens of reference images")
     output_million_tokens: Price = Field(0.0, description="for a million tokens of the image")

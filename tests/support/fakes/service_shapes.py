@@ -131,6 +131,7 @@ SHAPES: dict[str, Shape] = {
     ),
     "cloudflare": Shape(
         created={"result": {"image": IMAGE}, "success": True, "errors": []},
+        micros=634,
         refused=(
             400,
             {"success": False, "errors": [{"code": 3030, "message": "AiError: prompt contains NSFW content"}]},
@@ -207,6 +208,7 @@ SHAPES: dict[str, Shape] = {
     ),
     "imagen4": Shape(
         created={"predictions": [{"bytesBase64Encoded": IMAGE, "mimeType": "image/png"}]},
+        micros=40_000,
         refused=(200, {"predictions": [{"raiFilteredReason": RAI}]}),
         bad_key=GOOGLE_KEY,
         no_credit=(
@@ -260,8 +262,18 @@ SHAPES: dict[str, Shape] = {
     "runway": Shape(
         created={"id": ID},
         running={"id": ID, "status": "THROTTLED"},
-        ended={"id": ID, "status": "SUCCEEDED", "output": [f"{URL}/images/{ID}.png"]},
-        refused=(200, {"id": ID, "status": "FAILED", "failureCode": "SAFETY.INPUT.TEXT", "failure": "not allowed"}),
+        ended={"id": ID, "status": "SUCCEEDED", "output": [f"{URL}/images/{ID}.png"], "cost": {"credits": 8}},
+        micros=80_000,
+        refused=(
+            200,
+            {
+                "id": ID,
+                "status": "FAILED",
+                "failureCode": "SAFETY.INPUT.TEXT",
+                "failure": "not allowed",
+                "cost": {"credits": 0},
+            },
+        ),
         refused_late=True,
         bad_key=(401, {"error": "Unauthorized"}),
         no_credit=(400, {"error": "You do not have enough credits to run this task."}),
@@ -310,6 +322,7 @@ SHAPES: dict[str, Shape] = {
     ),
     "vertex": Shape(
         created={"predictions": [{"bytesBase64Encoded": IMAGE}]},
+        micros=40_000,
         refused=(200, {"predictions": [{"raiFilteredReason": RAI}]}),
         bad_key=(
             401,

@@ -53,8 +53,7 @@ def test_prices_have_a_date_and_a_source(name: str) -> None:
         price = find_price(model, {}, service=name)
         assert price is not None
         assert (price.model, price.as_of) == (f"{name}/{model}", preset.prices_on)
-    if name not in {"recraft", "runway"}:  # their default models are billed by what the answer says, or by size
-        assert not preset.prices or find_price(preset.instance["model"], {}, service=name)
+    assert not preset.prices or find_price(preset.instance["model"], {}, service=name)
 
 
 def test_a_missing_key_is_the_only_thing_that_a_service_lacks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,3 +128,26 @@ async def test_a_call_that_never_left_is_told_from_one_that_was_lost() -> None:
         with pytest.raises(Ambiguous, match="none within 0 s"):
             await calls.pay("POST", server.url, timeout_s=0.2)
     await calls.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "seconds"),
+    [
+        ({"retry-after-ms": "1500"}, {}, 1.5),
+        ({"retry-after": "1m30s"}, {}, 90),
+        ({}, {"retry_after_ms": 2_500}, 2.5),
+        ({}, {"error": {"retryAfter": "2026-11-24T12:00:30Z"}}, 30),
+        ({"x-ratelimit-reset-requests": "250ms"}, {}, 0.25),
+        ({"x-ratelimit-reset": "1795521630"}, {}, 30),
+        ({"x-ratelimit-reset": "1795521630000"}, {}, 30),
+        ({"ratelimit-reset": "12"}, {}, 12),
+        ({"x-ratelimit-reset": "2026-11-24T12:00:30+00:00"}, {}, 30),
+        ({"x-ratelimit-reset": "soon"}, {"retry_after_ms": True}, None),
+    ],
+)
+def test_a_pause_is_read_however_it_is_written(headers: dict[str, str], body: dict[str, Any], seconds: float) -> None:
+    """Seconds, milliseconds, durations, dates, and instants by the service's own clock."""
+    dated = {"date": "Tue, 24 Nov 2026 12:00:00 GMT", **headers}
+    refusal = build_refusal(httpx.Response(429, headers=dated, json=body), "slowly", service="a", key_env=None)
+    assert isinstance(refusal, Throttled)
+    assert refusal.retry_after_s == seconds
