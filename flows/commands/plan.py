@@ -74,7 +74,7 @@ def command(given: PlanSwitches) -> None:
         check_signature(settings)
     check_preview(record, settings, out, replace=given.replace)
     if not given.json and record["to_do"] and given.manifest != STDIN:
-        print(f"to make them: {format_command('run', *sys.argv[2:])}")
+        print(f"to make them: {format_command('run', *(part for part in sys.argv[2:] if part != '--ask'))}")
 
 
 def _preview(given: PlanSwitches, settings: Settings) -> tuple[dict[str, Any], Output]:

@@ -175,6 +175,9 @@ class Backend(Protocol):
 
     One that finds lost predictions in a list of the account has `keeps_list = True`: each id then belongs to one
     attempt, over all batches of the account. It may have `async def read_service_time_us(self) -> int | None`.
+
+    One whose service states prices has `states_prices = True` and `async def quote(self, job: Job) -> Quote`, which is
+    free and may raise `NoQuote` (see `tasks.backends.quotes`).
     """
 
     def ready(self) -> str | None:

@@ -55,19 +55,18 @@ async def ask_quotes(
 
 async def _ask(backend: Backend, job: Job) -> Quote | str:
     """The quote, or why there is none."""
-    # Backends of other packages may have no such method.
-    quote = getattr(backend, "quote", None)
-    if quote is None:
+    # Backends of other packages may have neither this attribute nor the method.
+    if not getattr(backend, "states_prices", False):
         return "its service states no prices"
     if (missing := backend.ready()) is not None:
         return f"not asked: {missing}"
     try:
-        found: Quote | None = await asyncio.wait_for(quote(job), TIMEOUT_S)
+        found: Quote = await asyncio.wait_for(backend.quote(job), TIMEOUT_S)  # type: ignore[attr-defined]  # it has prices
     except (NoQuote, ConfigError) as exc:
         return str(exc)
     except TimeoutError:
         return f"no answer within {TIMEOUT_S:.0f} s"
-    return "its service states no prices" if found is None else found
+    return found
 
 
 def _build_record(

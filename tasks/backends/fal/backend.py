@@ -23,7 +23,7 @@ from tasks.backends.client.polling import Polling
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.fal.api import COMPLETED, FalApi
 from tasks.backends.fal.inputs import MOST_MEGAPIXELS, build_input, estimate_megapixels, find_problems
-from tasks.backends.fal.options import FalOptions, parse_model
+from tasks.backends.fal.options import PRICING_BASE, FalOptions, parse_model
 from tasks.backends.fal.quote import ask_quote
 from tasks.backends.fal.reference_images import build_image_inputs, get_image_inputs
 from tasks.backends.fal.results import build_failure, find_images, is_flagged, read_megapixels
@@ -82,11 +82,15 @@ class FalBackend:
             priced_on=self._pricing.priced_on,
         )
 
-    async def quote(self, job: Job) -> Quote | None:
-        """fal.ai's own price of a job; None where the queue is another one's."""
-        base = self._options.find_pricing_base()
+    @property
+    def states_prices(self) -> bool:
+        """True where the queue is fal.ai's own, or its prices have an address of their own."""
+        return self._options.find_pricing_base() is not None
+
+    async def quote(self, job: Job) -> Quote:
+        """fal.ai's own price of a job; free."""
         used = self._used(job, estimate_megapixels(job, self._options))
-        return None if base is None else await ask_quote(base, self._api, self._model, used)
+        return await ask_quote(self._options.find_pricing_base() or PRICING_BASE, self._api, self._model, used)
 
     def allowance(self) -> Allowance:
         """The key's. The queue takes any number; how many run at once is the account's affair."""

@@ -73,6 +73,7 @@ class HttpBackend:
         )
         self._costs = Costs(pricing=self._pricing, options=self._options)
         # `image_base64` and `image` are two ways to send the same input.
+        self.states_prices = self._options.quote is not None
         self.takes = frozenset(name.removesuffix(BASE64) for name in self._options.images())
 
     def ready(self) -> str | None:
@@ -90,10 +91,9 @@ class HttpBackend:
         """
         return check_service(self._context, self._options, self._api)
 
-    async def quote(self, job: Job) -> Quote | None:
-        """The service's own price of a job; None where the description has no call for it."""
-        quote = self._options.quote
-        return None if quote is None else await ask_quote(quote, self._api, job, self._costs.count_used(job))
+    async def quote(self, job: Job) -> Quote:
+        """The service's own price of a job; free."""
+        return await ask_quote(self._options.quote, self._api, job, self._costs.count_used(job))
 
     def problems(self, job: Job) -> list[str]:
         """Nothing is known of what the API takes; but what cannot be sent, or would not be, is said."""

@@ -16,12 +16,14 @@ from tasks.core.errors import BatchStopped, JobError
 from tasks.core.records import Job
 
 
-async def ask_quote(call: QuoteCall, api: DescribedApi, job: Job, used: Used) -> Quote:
+async def ask_quote(call: QuoteCall | None, api: DescribedApi, job: Job, used: Used) -> Quote:
     """Ask the configured call, once. It is free.
 
     Raises:
         NoQuote: The service says no, gives no price, or cannot be asked.
     """
+    if call is None:
+        raise NoQuote(f"{api.service} states no prices")
     parts = urlsplit(call.url or "")
     # As the configuration spells it, without a query: a key may be in the query, and no value stands in a template.
     source = parts._replace(query="", fragment="").geturl().replace("{model}", job.model)

@@ -144,7 +144,7 @@ async def test_fal_s_price_list(
 async def test_a_service_that_does_not_answer_ends_no_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is given a bounded time; others state no prices."""
     monkeypatch.setattr(quotes, "TIMEOUT_S", 0.01)
-    silent: Any = SimpleNamespace(ready=lambda: None, quote=lambda _: asyncio.sleep(3_600))
+    silent: Any = SimpleNamespace(states_prices=True, ready=lambda: None, quote=lambda _: asyncio.sleep(3_600))
     assert "no answer within" in str(await quotes._ask(silent, make_job(0)))
     mute: Any = SimpleNamespace(ready=lambda: None)
     assert await quotes._ask(mute, make_job(0)) == "its service states no prices"
