@@ -112,6 +112,13 @@ class RateLimiter:
             self._since_cut = 0
             self._per_min = min(self._most_per_min, self._per_min * CLIMB)
 
+    def pause(self, pause_s: float) -> None:
+        """Give no turn for so many seconds."""
+        until = self._now() + pause_s
+        # A later 429 may state a shorter pause; the longer one still holds.
+        self._next_at = max(self._next_at, until)
+        self._paused_until = max(self._paused_until, until)
+
     def record_throttle(self, sent_at_s: float, *, retry_after_s: float | None, per_min: float | None) -> None:
         """Note a 429: pause as the provider asks, and lower the rate once for a burst, to a stated rate if there is one.
 
@@ -120,12 +127,8 @@ class RateLimiter:
             retry_after_s: Seconds to wait; None for the default.
             per_min: The rate that the provider states; None where it states none.
         """
-        now_s = self._now()
-        pause_s = DEFAULT_PAUSE_S if retry_after_s is None else retry_after_s
-        # A later 429 may state a shorter pause; the longer one still holds.
-        self._next_at = max(self._next_at, now_s + pause_s)
-        self._paused_until = max(self._paused_until, now_s + pause_s)
-        self._since_cut = 0
+        self.pause(DEFAULT_PAUSE_S if retry_after_s is None else retry_after_s)
+        now_s, self._since_cut = self._now(), 0
         # A burst sends many calls before the first 429 is read. They are one overload, so the rate is cut once for all
         # of them.
         if sent_at_s > self._cut_at:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tasks.backends.base import Allowance
 from tasks.backends.client.rate_limiter import CreateLimiter, RateLimiter
 from tasks.core.configuration.sections import BackendSettings
+from tasks.generate.accounts.heard_pauses import HearingRateLimiter
 from tasks.generate.accounts.membership import AccountUse
 from tasks.generate.accounts.pace import AccountRateLimiter
 from tasks.generate.limits import BackendLimits
@@ -51,5 +52,5 @@ class AccountLimits:
     async def close(self) -> None:
         """Leave the accounts to other batches."""
         for limiter in self.rate_limiters:
-            if isinstance(limiter, AccountRateLimiter):
+            if isinstance(limiter, AccountRateLimiter | HearingRateLimiter):
                 await limiter.close()

@@ -31,6 +31,7 @@ from tasks.core.clock import Clock
 from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped
 from tasks.core.safe_text import error_text
+from tasks.generate.accounts.heard_pauses import HearingRateLimiter
 from tasks.generate.accounts.membership import AccountUse, Membership
 from tasks.generate.stop import StopSignal
 from tasks.ledger.accounts.caps.place import CountingPlace
@@ -245,8 +246,11 @@ def build_account_limiter(
             f"the pace of {per_min:g} a minute holds for this run alone, because {place.problem}: other batches on the "
             "account are not known"
         )
-    # Without a known limit there is nothing to divide: only 429s lower the rate, and each process meets them itself.
-    if place.problem is not None or per_min is None:
+    if place.problem is not None:
         return RateLimiter(per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
+    # Without a known limit there is nothing to divide.
+    if per_min is None:
+        account = use.allowance.account
+        return HearingRateLimiter(place.writer, account, clock=clock, sleep=stop.pausing(clock.sleep))
     member = Membership(name=secrets.token_hex(8), weight=weight, per_min=min(per_min, UNLIMITED_PER_MIN), use=use)
     return AccountRateLimiter(place.writer, member, clock=clock, sleep=stop.pausing(clock.sleep))

@@ -19,7 +19,7 @@ from tasks.core.errors import BatchStopped
 from tasks.core.paths import get_state_folder
 from tasks.core.safe_text import error_text
 from tasks.ledger.accounts.caps.schema import SETTLED, charges
-from tasks.ledger.accounts.pace.schema import members
+from tasks.ledger.accounts.pace.schema import pauses
 from tasks.ledger.accounts.predictions import SCHEMA, RegistryPlace, metadata, predictions
 from tasks.ledger.accounts.registry import PredictionRegistry
 from tasks.ledger.database.writer import LedgerWriter, PostgresqlWriter, SqliteWriter
@@ -109,7 +109,7 @@ def prepare_tables(db: Connection) -> None:
     if db.dialect.name == "sqlite":
         db.execute(text("BEGIN IMMEDIATE"))
     # Asked first, because a role without CREATE may still use tables that another one made. The newest of them is asked for.
-    elif db.execute(text(f"SELECT to_regclass('{SCHEMA}.{members.name}')")).scalar() is None:
+    elif db.execute(text(f"SELECT to_regclass('{SCHEMA}.{pauses.name}')")).scalar() is None:
         # IF NOT EXISTS fails in PostgreSQL when two sessions create at once.
         db.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))"), {"name": SCHEMA})
         db.execute(CreateSchema(SCHEMA, if_not_exists=True))

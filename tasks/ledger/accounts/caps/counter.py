@@ -26,6 +26,8 @@ from tasks.ledger.group_commit import GroupCommit
 
 LATER_S = 0.25
 """Seconds until an end is written that no charge takes along: nobody waits for it, so many are written together."""
+FOR_LATER_S = 2.0
+"""The same while there is no cap: the counts are for caps of later, and a transaction for a few ends is their whole cost."""
 GROUPING_S = 0.005
 """Seconds that a charge waits for others: all processes of a machine line up for these transactions, so few are better."""
 UNUSABLE = (DBAPIError, OSError, BatchStopped)
@@ -83,14 +85,15 @@ class Counter:
             raise build_uncounted_stop(exc) from exc
 
     def note(self, entry: Settlement | TakenOver) -> None:
-        """Count an end, or an attempt that is taken over; on disk within `LATER_S`, and before `drain` returns."""
+        """Count an end, or an attempt that is taken over; on disk within a moment, and before `drain` returns."""
         self._later.append(entry)
         if isinstance(entry, TakenOver):
             self._in_flight.add(entry.key)
         if self._waiting:
             self._group.add()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LATER_S, self._group.add)
+            later_s = LATER_S if self._build_charger().caps else FOR_LATER_S
+            self._timer = asyncio.get_running_loop().call_later(later_s, self._group.add)
 
     async def drain(self) -> None:
         """Write what is noted.

@@ -26,6 +26,14 @@ paces = Table(
 )
 """One row for each account: a service's address and the hash of its key."""
 
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("until_s", Double, nullable=False),
+)
+"""The pause that the service stated last, for each account."""
+
 members = Table(
     "pace_members",
     metadata,

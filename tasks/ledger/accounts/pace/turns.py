@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, text, update
+from sqlalchemy import Connection, delete, select, update
 
 from tasks.core.database import build_insert
 from tasks.ledger.accounts.caps.book import begin_exclusively
+from tasks.ledger.accounts.pace.clock import read_clock_s
 from tasks.ledger.accounts.pace.fairness import Member, catch_up_used, count_allowed
+from tasks.ledger.accounts.pace.pauses import note_pause
 from tasks.ledger.accounts.pace.schema import members, paces
 
 AHEAD_S = 0.25
@@ -139,6 +141,8 @@ def cut_pace(db: Connection, cut: Cut) -> None:
             # A stated limit allows no burst: a call that comes a moment early is refused.
             values |= {"per_min": cut.stated_per_min, "catch_up_s": 0.0, "climb_after": cut.climb_after_stated}
     db.execute(update(paces).where(paces.c.account == cut.account).values(values))
+    # Batches whose configuration has no limit for the account are not among its members.
+    note_pause(db, cut.account, now_s + cut.pause_s)
 
 
 def tell(db: Connection, account: str, member: str, *, in_flight: int, waiting: int, now_s: float) -> None:
@@ -151,14 +155,6 @@ def tell(db: Connection, account: str, member: str, *, in_flight: int, waiting: 
 def leave(db: Connection, account: str, member: str) -> None:
     """Take a member away that wants no more turns."""
     db.execute(delete(members).where((members.c.account == account) & (members.c.member == member)))
-
-
-def read_clock_s(db: Connection, own_s: float) -> float:
-    """Seconds by the one clock that all members share."""
-    if db.dialect.name == "sqlite":
-        return own_s
-    # `now()` stands still in a transaction, and a turn would be taken too early.
-    return float(db.execute(text("SELECT extract(epoch FROM clock_timestamp())::float8")).scalar_one())
 
 
 def _read_pace(

@@ -22,8 +22,9 @@ from tasks.backends.replicate_simulator.rates import Bucket
 from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
 from tasks.core.display import Display, current_display
+from tasks.generate.accounts.heard_pauses import HearingRateLimiter
 from tasks.generate.accounts.membership import AccountUse, Membership
-from tasks.generate.accounts.pace import UNLIMITED_PER_MIN, AccountRateLimiter
+from tasks.generate.accounts.pace import AccountRateLimiter
 from tasks.ledger.accounts.caps.place import open_counting_place
 from tasks.ledger.accounts.pace.schema import paces
 from tasks.ledger.accounts.pace.turns import AHEAD_S
@@ -210,31 +211,83 @@ def test_a_killed_batch_blocks_nobody(tmp_path: Path) -> None:
     in_virtual_time(tmp_path, work)
 
 
-def test_an_account_without_a_known_limit_shares_429s_and_places(tmp_path: Path) -> None:
-    """Alone it is not slowed at all; two have no more in flight than one may, and both hear what one was refused."""
+@dataclass
+class Unlimited:
+    """A batch on an account without a known limit, which sends each job until it is accepted."""
+
+    writer: LedgerWriter
+    clock: Clock
+    sent_s: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.limiter = HearingRateLimiter(self.writer, "a", clock=self.clock, sleep=self.clock.sleep)
+
+    async def run(self, jobs: int, create: Callable[[], float | None]) -> None:
+        """Send so many jobs at once; `create` gives the Retry-After of a refusal, None where it accepts."""
+
+        async def run_job() -> None:
+            while True:
+                turn_s = await self.limiter.acquire()
+                self.sent_s.append(self.clock.monotonic_s())
+                if (retry_after_s := create()) is None:
+                    return self.limiter.record_success()
+                self.limiter.record_throttle(turn_s, retry_after_s=retry_after_s, per_min=None)
+
+        await asyncio.gather(*(run_job() for _ in range(jobs)))
+        await self.limiter.close()
+
+
+def test_a_stated_pause_is_heard_where_no_limit_is_known(tmp_path: Path) -> None:
+    """A batch that begins while another one was told to wait sends nothing before the pause is over, nor is it slowed."""
 
     async def work(writer: LedgerWriter, clock: Clock) -> None:
-        alone = Load(writer, "alone", clock, per_min=UNLIMITED_PER_MIN, account="b")
-        await alone.run(640)
-        assert clock.monotonic_s() < 10 + 1
-        loads = [
-            Load(writer, name, clock, per_min=UNLIMITED_PER_MIN, concurrency=8, runs_s=4.0)
-            for name in ("first", "second")
-        ]
-        refused_at = clock.monotonic_s() + 40
-
-        async def refuse() -> None:
-            await clock.sleep(40)
-            loads[0].limiter.record_throttle(clock.since_boot_s(), retry_after_s=30, per_min=None)
-
-        starts: list[float] = []
-        await asyncio.gather(refuse(), *(load.run(80, lambda _: starts.append(clock.monotonic_s())) for load in loads))
-        before = [start for start in starts if start < refused_at]
-        # A little less than their time: ends and starts of one instant differ by the last digit of a float.
-        assert max(sum(start <= at < start + 3.99 for start in before) for at in before) <= 9
-        assert not [turn for turn in starts if refused_at + AHEAD_S < turn < refused_at + 29.9]
+        told, other = Unlimited(writer, clock), Unlimited(writer, clock)
+        answers = iter([30.0])
+        running = asyncio.create_task(told.run(1, lambda: next(answers, None)))
+        await clock.sleep(5)
+        await other.run(100, lambda: None)
+        await running
+        assert min(other.sent_s) == pytest.approx(30)
+        assert max(other.sent_s) == pytest.approx(30)
 
     in_virtual_time(tmp_path, work)
+
+
+def test_batches_that_are_refused_in_turn_never_hold_each_other_up(tmp_path: Path) -> None:
+    """Every call of three batches is refused with a pause, for ever: the fourth still tries after each pause, and ends."""
+
+    async def work(writer: LedgerWriter, clock: Clock) -> None:
+        refused = [Unlimited(writer, clock) for _ in range(3)]
+        running = [asyncio.create_task(batch.run(20, lambda: 10.0)) for batch in refused]
+        await clock.sleep(1)
+        accepted = Unlimited(writer, clock)
+        answers = iter([10.0] * 3)
+        await accepted.run(20, lambda: next(answers, None))
+        assert clock.monotonic_s() < 1 + 20 * 2 * 10
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    in_virtual_time(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    "trouble", [OperationalError("SELECT", {}, sqlite3.OperationalError("disk I/O error")), TimeoutError()]
+)
+async def test_pauses_that_cannot_be_heard_hold_nobody(trouble: Exception) -> None:
+    """A place that breaks, or never answers, costs a batch no more than a moment."""
+
+    class Broken:
+        async def write(self, transaction: Transaction[Result]) -> Result:
+            raise trouble
+
+        async def close(self) -> None:
+            pass
+
+    batch = Unlimited(Broken(), FakeClock().clock)
+    answers = iter([1.0])
+    await batch.run(5, lambda: next(answers, None))
+    assert len(batch.sent_s) == 6
 
 
 @dataclass
