@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 SYSTEM_INSTALLS ?= yes
 # Test processes side by side. Four keep two cores busy, because tests also wait for servers.
 PROCESSES ?= 4
+# What a test run imports is compiled once, not in each of its hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/pytest -n $(PROCESSES) --dist worksteal
 
 .DEFAULT_GOAL := help

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import warnings
+from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +22,17 @@ pytest_plugins = [
     "tests.support.services.prefect_service",
     "tests.support.services.supabase",
 ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage among what stays: half a million objects, a quarter of the CPU of collecting the tests in each process."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

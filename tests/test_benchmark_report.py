@@ -11,7 +11,6 @@ from benchmarks import faults, floor, results, scale
 from benchmarks.compare import PART as CONTENDERS_PART
 from benchmarks.contenders import CONTENDERS
 from benchmarks.floor_steps import STEPS
-from benchmarks.plot import draw
 from benchmarks.report import build_document
 from benchmarks.results import Results, Row, joined
 from benchmarks.sizes import SIZES
@@ -106,6 +105,8 @@ def test_promises_compare_a_size_with_the_one_before() -> None:
 
 def test_the_plot_is_written_in_both_formats(measured: Results, tmp_path: Path) -> None:
     """The same figures give the same file, so that a change of it is a change of them."""
+    from benchmarks.plot import draw  # noqa: PLC0415  it brings matplotlib, and every test process collects this file
+
     first = [path.read_bytes() for path in draw(measured, tmp_path / "a")]
     again = [path.read_bytes() for path in draw(measured, tmp_path / "b")]
     assert [data[:5] for data in first] == [b"\x89PNG\r", b"<?xml"]

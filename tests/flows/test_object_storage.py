@@ -12,7 +12,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import datasets
 import duckdb
 import httpx
 import pyarrow.parquet as pq
@@ -27,6 +26,7 @@ from tests.flows.conftest import Cli, interrupt
 from tests.flows.test_killed import SOME_DONE, wait_until
 from tests.flows.test_simulate import instructions
 from tests.support.killing import kill_until_done
+from tests.support.readers import load_dataset
 from tests.support.services.object_storage import ACCESS_KEY, BUCKET, SECRET_KEY, ObjectStorage
 from tests.support.waiting import PATIENCE_S
 
@@ -121,7 +121,7 @@ def test_readers_open_it(cli: Cli, rclone: ObjectStorage, prefix: str, url: str)
         (cli.folder / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, cli.folder / "copy" / name)
     cache = str(cli.folder / "cache")
-    pictures = datasets.load_dataset("imagefolder", data_dir=str(cli.folder / "copy"), split="train", cache_dir=cache)
+    pictures = load_dataset("imagefolder", data_dir=str(cli.folder / "copy"), split="train", cache_dir=cache)
     assert [(row["prompt"], row["image"].size) for row in pictures] == [(f"picture {n}", (32, 32)) for n in range(3)]
 
 

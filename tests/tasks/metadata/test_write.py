@@ -9,7 +9,6 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-import datasets
 import duckdb
 import pyarrow.parquet as pq
 import pytest
@@ -22,6 +21,7 @@ from tasks.metadata.arrow_table import SCHEMA
 from tasks.metadata.columns import COLUMNS
 from tasks.metadata.write import write_metadata
 from tests.support.factories import START_US, FakeClock, make_job, open_batch_with
+from tests.support.readers import load_dataset
 from tests.support.scripted_backend import ScriptedBackend
 
 PROMPT = '  "G I G G L E" painted,\nin ünïcode 🦊\t'
@@ -83,9 +83,7 @@ def test_sizes_come_from_the_bytes_and_instants_are_utc(written: Path) -> None:
 
 def test_datasets_opens_the_folder_as_it_is(written: Path, tmp_path: Path) -> None:
     """`load_dataset("imagefolder")` pairs every image with its row, and a failed row with none."""
-    loaded = datasets.load_dataset(
-        "imagefolder", data_dir=str(written), split="train", cache_dir=str(tmp_path / "cache")
-    )
+    loaded = load_dataset("imagefolder", data_dir=str(written), split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded.num_rows == 3
     assert [row["image"] and row["image"].size for row in loaded] == [(32, 32), None, (32, 32)]
     assert loaded["prompt"][0] == PROMPT

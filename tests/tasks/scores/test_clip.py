@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ from tasks.scores import load_score
 from tasks.scores.base import Sample, ScoreContext
 from tests.tasks.scores.images import draw_scene, encode
 
-torch = pytest.importorskip("torch", reason="the extra `local` is not installed")
-transformers = pytest.importorskip("transformers", reason="the extra `local` is not installed")
-
-WORDS = ["a", "red", "fox", "owl"]
+pytestmark = pytest.mark.skipif(
+    find_spec("torch") is None or find_spec("transformers") is None, reason="the extra `local` is not installed"
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with its processor, as the hub keeps them."""
+    import torch  # noqa: PLC0415  seconds, and every test process collects this file
+    import transformers  # noqa: PLC0415  likewise
+
     path = tmp_path_factory.mktemp("clip")
     size = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
     vocabulary = {token: number for number, token in enumerate(["<|startoftext|>", "<|endoftext|>", *_list_tokens()])}

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-import datasets
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -22,6 +21,7 @@ from tasks.metadata.exports.selection import Selection
 from tasks.metadata.exports.targets import ExportFormat
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import make_job
+from tests.support.readers import load_dataset
 from tests.tasks.metadata.exports.conftest import make_batch
 
 EXTRAS: list[dict[str, Any]] = [
@@ -67,9 +67,7 @@ async def test_datasets_opens_the_folder(named: Path, tmp_path: Path) -> None:
     """The index is the table with the new names; without a template files keep their own."""
     await export(named, tmp_path / "to", selection=Selection(ids=["row-0", "row-1"]))
     assert list_files(tmp_path / "to")[1:] == sorted(path.name for path in named.rglob("row-[01]-*.png"))
-    rows = datasets.load_dataset(
-        "imagefolder", data_dir=str(tmp_path / "to"), split="train", cache_dir=str(tmp_path / "cache")
-    )
+    rows = load_dataset("imagefolder", data_dir=str(tmp_path / "to"), split="train", cache_dir=str(tmp_path / "cache"))
     assert sorted(rows["id"]) == ["row-0", "row-1"]
     assert rows[0]["image"].size == (32, 32)
 

@@ -8,7 +8,6 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 from PIL import Image
 
@@ -18,6 +17,7 @@ from tasks.metadata.exports.targets import ExportFormat
 from tasks.metadata.exports.webdataset import ShardLimits
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import make_job
+from tests.support.readers import load_dataset
 from tests.tasks.metadata.exports.conftest import DIRTY, make_batch
 
 # The webdataset library leaves its files to the garbage collector.
@@ -55,7 +55,7 @@ async def test_webdataset_reads_every_image_with_its_prompt(finished: Path, tmp_
 async def test_datasets_reads_what_only_late_samples_have(finished: Path, tmp_path: Path) -> None:
     """The card spells the types out, so a value that the first five samples lack is neither lost nor an error."""
     await write_shards(finished, tmp_path / "shards")
-    rows = datasets.load_dataset(str(tmp_path / "shards"), split="train", cache_dir=str(tmp_path / "cache"))
+    rows = load_dataset(str(tmp_path / "shards"), split="train", cache_dir=str(tmp_path / "cache"))
     assert [row["txt"] for row in rows][:-1] == DIRTY
     assert (rows[0]["json"]["steps"], rows[-1]["json"]["steps"]) == (None, 4)
     assert (rows[-1]["json"]["negative_prompt"], rows[-1]["png"].size) == ("blur", (32, 32))
@@ -65,7 +65,7 @@ async def test_a_loader_that_guesses_the_types_does_not_fail(finished: Path, tmp
     """`load_dataset("webdataset")` does not read the card."""
     folder = str(tmp_path / "shards")
     await write_shards(finished, tmp_path / "shards")
-    rows = datasets.load_dataset("webdataset", data_dir=folder, split="train", cache_dir=str(tmp_path / "cache"))
+    rows = load_dataset("webdataset", data_dir=folder, split="train", cache_dir=str(tmp_path / "cache"))
     assert [row["txt"] for row in rows][:-1] == DIRTY
 
 
@@ -107,7 +107,7 @@ async def test_images_of_several_formats_load(out: Path, tmp_path: Path) -> None
     jobs = [make_job(0), make_job(1, format="webp")]
     mixed = await make_batch(out, jobs, {"row-1": webp.getvalue()})
     await write_shards(mixed, tmp_path / "shards")
-    rows = datasets.load_dataset(str(tmp_path / "shards"), split="train", cache_dir=str(tmp_path / "cache"))
+    rows = load_dataset(str(tmp_path / "shards"), split="train", cache_dir=str(tmp_path / "cache"))
     assert [row["txt"] for row in rows] == [job.prompt for job in jobs]
     assert (rows[0]["png"].size, rows[0]["webp"], rows[1]["png"], rows[1]["webp"].size) == (
         (32, 32),

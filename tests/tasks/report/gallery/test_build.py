@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 
 from tasks.core.errors import InputError, OutputError
@@ -18,6 +17,7 @@ from tasks.report.gallery.build import LOCK_NAME, Gallery, write_gallery
 from tasks.report.gallery.comparison import write_comparison
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import make_job
+from tests.support.readers import load_dataset
 from tests.tasks.report.gallery.batches import failed, paint, write_batch
 
 
@@ -118,7 +118,7 @@ async def test_the_folder_still_loads_as_a_data_set(batch: Path) -> None:
     async with open_ledger(batch) as engine:
         await write_metadata(engine, OutputFolder(batch))
     await write_gallery(OutputFolder(batch))
-    found = datasets.load_dataset("imagefolder", data_dir=str(batch), split="train", cache_dir=str(batch.parent / "c"))
+    found = load_dataset("imagefolder", data_dir=str(batch), split="train", cache_dir=str(batch.parent / "c"))
     assert found["status"] == ["succeeded"] * 3 + ["failed", "planned"]
     assert [image and image.size for image in found["image"]] == [(96, 64)] * 3 + [None, None]
 
