@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, select, text, tuple_, update
@@ -61,9 +62,8 @@ class Book:
     def __init__(self, db: Connection, own: Sequence[Scope]) -> None:
         """Read the known scopes, and make the caller's `own` known."""
         self._db = db
-        columns = (scopes.c.per, scopes.c.timezone, scopes.c.caller, scopes.c.model, scopes.c.backend)
         # Another machine may know a time zone that this one does not; its caps are counted there.
-        self._scopes = {scope for scope in (Scope(*row) for row in db.execute(select(*columns))) if _is_known(scope)}
+        self._scopes = {scope for scope in (Scope(*row) for row in db.execute(_SELECT_SCOPES)) if _is_known(scope)}
         self._totals: dict[tuple[str, int], Amount | None] = {}
         """As the database has them; None where there is no row."""
         self._changes: defaultdict[tuple[str, int], Amount] = defaultdict(Amount)
@@ -109,7 +109,7 @@ class Book:
             self._db.execute(_ADD_TO_TOTAL, changes)
 
     def _fetch(self, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Amount]:
-        found = self._db.execute(select(totals).where(tuple_(totals.c.scope, totals.c.from_us).in_(keys)))
+        found = self._db.execute(_SELECT_TOTALS, {"the_keys": keys})
         return {(row.scope, row.from_us): Amount(row.micros, row.images) for row in found}
 
     def _add_up(self, scope: Scope, at_us: int) -> Amount:
@@ -131,6 +131,7 @@ def _is_known(scope: Scope) -> bool:
     return True
 
 
+@lru_cache(maxsize=1_000)
 def _name(scope: Scope) -> str:
     return to_canonical_json(astuple(scope))
 
@@ -152,11 +153,21 @@ def _get_payer_values(payer: Payer) -> dict[str, str]:
 
 def _upsert(db: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
-        insert = build_insert(db.dialect.name, table)
-        more = {name: table.c[name] + insert.excluded[name] for name in ("micros", "images")}
-        db.execute(insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=more), rows)
+        db.execute(_build_upsert(db.dialect.name, table), rows)
 
 
+# Statements are built once: to build one takes longer than to run it, and every paid call waits for a few of them.
+@cache
+def _build_upsert(dialect: str, table: Table) -> Any:
+    insert = build_insert(dialect, table)
+    more = {name: table.c[name] + insert.excluded[name] for name in ("micros", "images")}
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=more)
+
+
+_SELECT_SCOPES = select(scopes.c.per, scopes.c.timezone, scopes.c.caller, scopes.c.model, scopes.c.backend)
+_SELECT_TOTALS = select(totals).where(
+    tuple_(totals.c.scope, totals.c.from_us).in_(bindparam("the_keys", expanding=True))
+)
 _ADD_TO_TOTAL = (
     update(totals)
     .where((totals.c.scope == bindparam("a_scope")) & (totals.c.from_us == bindparam("a_from_us")))

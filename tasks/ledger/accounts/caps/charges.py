@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, tuple_
+from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_
 
 from tasks.core.caps.cap import CapSettings, Payer
 from tasks.core.database import build_insert
@@ -155,10 +156,7 @@ class _Writing:
             mine = tuple_(charges.c.job_id, charges.c.number).in_(chunk)
             self._db.execute(delete(charges).where((charges.c.batch == self._charger.batch) & mine))
         if kept:
-            insert = build_insert(self._db.dialect.name, charges)
-            fresh = {column.name: insert.excluded[column.name] for column in charges.c if not column.primary_key}
-            keys = list(charges.primary_key)
-            self._db.execute(insert.on_conflict_do_update(index_elements=keys, set_=fresh), kept)
+            self._db.execute(_build_replacement(self._db.dialect.name), kept)
         self._book.write()
 
     def _find_refusal(self, cap: CapSettings, charge: Charge) -> Refusal | None:
@@ -205,7 +203,20 @@ def _get_payer(row: dict[str, Any]) -> Payer:
 def _fetch_charges(db: Connection, batch: str, keys: Sequence[Key]) -> dict[Key, Row[Any]]:
     found: dict[Key, Row[Any]] = {}
     for chunk in split_chunks(keys):
-        asked = tuple_(charges.c.job_id, charges.c.number).in_(chunk)
-        for row in db.execute(select(charges).where((charges.c.batch == batch) & asked)):
+        for row in db.execute(_SELECT_CHARGES, {"a_batch": batch, "the_keys": chunk}):
             found[row.job_id, row.number] = row
     return found
+
+
+# Built once, as the statements of `book`.
+@cache
+def _build_replacement(dialect: str) -> Any:
+    insert = build_insert(dialect, charges)
+    fresh = {column.name: insert.excluded[column.name] for column in charges.c if not column.primary_key}
+    return insert.on_conflict_do_update(index_elements=list(charges.primary_key), set_=fresh)
+
+
+_SELECT_CHARGES = select(charges).where(
+    (charges.c.batch == bindparam("a_batch"))
+    & tuple_(charges.c.job_id, charges.c.number).in_(bindparam("the_keys", expanding=True))
+)
