@@ -5,7 +5,7 @@ A node or a model that a server does not have would fail every job by itself, ea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +19,7 @@ from tasks.core.errors import ConfigError
 from tasks.core.records import Job
 
 MOST_SHOWN = 8
+TO_DO = "install the nodes that bring it, or correct the workflow"
 Inputs = Mapping[str, list[Any]]
 """By name: the kind (or the list of choices) and its limits."""
 Nodes = dict[str, Inputs]
@@ -36,11 +37,14 @@ def fetch_nodes(options: ComfyOptions, *, key: str, place: str) -> Nodes:
     reached = 0
     for server in options.servers:
         try:
-            nodes = {kind: _fetch_inputs(server, kind, headers, place) for kind in _list_kinds(options)}
+            asked = {kind: _fetch_inputs(server, kind, headers, place) for kind in _list_kinds(options)}
         except NO_PAGE as exc:
             current_display.get().warn(f"{place}: {server} does not answer ({type(exc).__name__}: {exc})")
             continue
         reached += 1
+        nodes = {kind: inputs for kind, inputs in asked.items() if inputs is not None}
+        if missing := [kind for kind in asked if kind not in nodes]:
+            raise ConfigError(f"{place}.workflow: {server} has no node {_name_kinds(options, missing)}; {TO_DO}")
         _check_workflow(options, nodes, f"{place}.workflow", server)
         found = found or nodes
     if not reached:
@@ -63,15 +67,23 @@ def _list_kinds(options: ComfyOptions) -> list[str]:
     return sorted({node["class_type"] for node in options.workflow.values()})
 
 
-def _fetch_inputs(server: str, kind: str, headers: Mapping[str, str], place: str) -> Inputs:
+def _name_kinds(options: ComfyOptions, kinds: Sequence[str]) -> str:
+    """Kinds of nodes with their numbers: `Upscale (node 12)`."""
+    numbers = {
+        kind: ", ".join(number for number, node in options.workflow.items() if node["class_type"] == kind)
+        for kind in kinds
+    }
+    return ", ".join(f"{kind} (node {listed})" for kind, listed in numbers.items())
+
+
+def _fetch_inputs(server: str, kind: str, headers: Mapping[str, str], place: str) -> Inputs | None:
+    """The inputs of a kind of node; None where the server does not have it."""
     status, page = fetch_page(f"{server}/object_info/{quote(kind, safe='')}", headers)
     if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
         raise ConfigError(f"{place}: {server} does not accept the key ({status})")
     facts = page.get(kind) if isinstance(page, Mapping) else None
     if not isinstance(facts, Mapping):
-        raise ConfigError(
-            f"{place}.workflow: {server} has no node {kind}; install the nodes that bring it, or correct the workflow"
-        )
+        return None
     inputs = facts.get("input")
     groups = [inputs.get(name) for name in ("required", "optional")] if isinstance(inputs, Mapping) else []
     return {

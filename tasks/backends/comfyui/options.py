@@ -14,6 +14,8 @@ from tasks.core.configuration.sections import VariableName
 DEFAULT_SERVER = "http://127.0.0.1:8188"
 PREFIX = "filename_prefix"
 """The input by which a node that saves images is known."""
+SHOWING = frozenset({"PreviewImage", "SaveImageWebsocket"})
+"""Nodes that show an image and leave no file."""
 COLUMNS = ("prompt", "negative_prompt", "seed", "width", "height", "steps", "image", "mask")
 """Columns of a manifest that `inputs` can lead to; every other name in it is one of `backend_opts`."""
 
@@ -62,9 +64,22 @@ def _check_graph(graph: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"node {number!r} has no class_type; export the workflow with Workflow > Export (API)")  # noqa: TRY004  pydantic reads ValueError
         if not isinstance(node.get("inputs"), Mapping):
             raise ValueError(f"node {number!r} has no inputs")  # noqa: TRY004  likewise
+    for number, name, source in _list_links(graph):
+        # An export leaves out what is muted or bypassed, and keeps what leads to it.
+        if source not in graph:
+            raise ValueError(f"node {number!r}: its input {name} comes from node {source!r}, which is not there")
     if not any(PREFIX in node["inputs"] for node in graph.values()):
         raise ValueError("no node saves an image; add a SaveImage")
     return graph
+
+
+def _list_links(graph: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Node, input, and the node that it comes from: a link is `[node, output]`."""
+    for number, node in graph.items():
+        for name, value in node["inputs"].items():
+            match value:
+                case [str(source), int()]:
+                    yield number, name, source
 
 
 def _to_texts(values: Any) -> Any:
@@ -133,4 +148,6 @@ class ComfyOptions(BaseModel):
         for number in self.outputs or []:
             if number not in self.workflow:
                 raise ValueError(f"outputs: the workflow has no node {number!r}")
+            if (kind := self.workflow[number]["class_type"]) in SHOWING:
+                raise ValueError(f"outputs: node {number!r} ({kind}) saves no file; name one that does, as SaveImage")
         return self

@@ -59,7 +59,10 @@ def _read_graph(path: Path) -> dict[str, Any]:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise ValueError(f"is larger than {MOST_BYTES // 2**20} MiB")
-    graph = json.loads(data)
+    try:
+        graph = json.loads(data)
+    except ValueError as exc:
+        raise ValueError(f"is not JSON ({exc}); export it with Workflow > Export (API)") from exc
     if isinstance(graph, dict) and isinstance(graph.get("nodes"), list):
         raise ValueError("is a workflow as the page saves it; export it with Workflow > Export (API)")  # noqa: TRY004  told as text
     if not isinstance(graph, dict):

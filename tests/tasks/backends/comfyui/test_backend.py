@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from tasks.backends.comfyui.backend import ComfyBackend
 from tasks.backends.conformance.steps import build_square
 from tasks.backends.conformance.subject import build_context
 from tasks.core.errors import Ambiguous, ConfigError, JobError, Transient
+from tasks.core.presets.workflows import embed_workflow
 from tasks.core.records import Prediction
 from tasks.store.references import find_reference
 from tests.support.fakes import comfyui
@@ -90,6 +92,9 @@ def test_values_without_a_place_are_problems() -> None:
     ]
 
 
+SHOWN = {"class_type": "PreviewImage", "inputs": {"images": ["9", 0]}}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -103,6 +108,8 @@ def test_values_without_a_place_are_problems() -> None:
         ({"servers": []}, r"servers"),
         ({"servers": ["127.0.0.1:8188"]}, r"is not an address"),
         ({"outputs": [77]}, r"outputs: the workflow has no node '77'"),
+        ({"outputs": ["8"], "workflow": {**WORKFLOW, "8": SHOWN}}, r"outputs: node '8' \(PreviewImage\) saves no file"),
+        ({"workflow": {**WORKFLOW, "8": {**SHOWN, "inputs": {"images": ["99", 0]}}}}, r"images comes from node '99'"),
     ],
 )
 def test_settings_that_cannot_work_are_named(changes: dict[str, Any], words: str) -> None:
@@ -121,7 +128,7 @@ async def test_servers_are_asked_for_nodes_and_models(server: ComfyUI) -> None:
     ]
     assert backend.problems(make_instance_job(instance)) == []
     del server.nodes["LoadImage"]
-    with pytest.raises(ConfigError, match=r"has no node LoadImage"):
+    with pytest.raises(ConfigError, match=r"has no node LoadImage \(node 10\); install"):
         await asyncio.to_thread(open_backend(instance).learn)
     server.nodes = {
         **NODES,
@@ -133,6 +140,18 @@ async def test_servers_are_asked_for_nodes_and_models(server: ComfyUI) -> None:
     with pytest.raises(ConfigError, match=r"ckpt_name"):
         await asyncio.to_thread(open_backend(instance).learn)
     assert not server.created
+
+
+def test_a_workflow_s_file_may_begin_with_a_mark_and_has_to_be_json(tmp_path: Path) -> None:
+    """As some editors save it; what is no JSON says what to export."""
+    (tmp_path / "bom.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(WORKFLOW).encode())
+    (tmp_path / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "half.json").write_text('{"1": {')
+    assert embed_workflow("bom.json", "", folder=tmp_path)["workflow"] == WORKFLOW
+    for name in ("image.png", "half.json"):
+        told = embed_workflow(name, "", folder=tmp_path)["workflow"]
+        assert told.startswith(f"{name}: is not JSON"), told
+        assert "export it with Workflow > Export (API)" in told
 
 
 async def test_a_server_that_does_not_answer_is_no_error_beside_one_that_does(server: ComfyUI) -> None:
