@@ -52,5 +52,8 @@ def command(
     lines = [*(f"wrote {path}" for path in written), *(f"kept {path}: it exists already" for path in kept)]
     for name in backend or ():
         add_block(folder / CONFIG_NAME, name)
-        lines.append(f"added the backend {name} to {folder / CONFIG_NAME}")
-    print("\n".join([*lines, f"try it: {format_command('run', folder / (DEMO[0] if demo else 'prompts.yaml'))}"]))
+        lines.append(f"added the backend {name} to {folder / CONFIG_NAME}; check it: imagen backends --check {name}")
+    # Without its name the run would be the default backend's.
+    chosen = ["--backend", backend[0]] if backend else []
+    tried = format_command("run", folder / (DEMO[0] if demo else "prompts.yaml"), *chosen)
+    print("\n".join([*lines, f"try it: {tried}"]))

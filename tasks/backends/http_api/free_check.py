@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from itertools import islice
 
 import httpx
 
@@ -23,7 +24,9 @@ def find_missing(options: HttpOptions) -> str | None:
     # PATH may differ between the shell and a scheduled run, so this is found before the first job.
     if not missing and command is not None and shutil.which(command[0]) is None:
         return f"install {command[0]}, which token_command names"
-    made = f" (a key is made at {source})" if missing and (source := find_key_source(missing[0])) else ""
+    # Other variables, such as an account's name, stand before the key in some addresses.
+    sources = (source for name in missing if (source := find_key_source(name)))
+    made = "".join(f" (a key is made at {source})" for source in islice(sources, 1))
     return f"set {', '.join(missing)}{made}" if missing else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
@@ -13,6 +14,9 @@ from tasks.core.presets import Preset, list_presets, load_preset
 
 _BACKENDS = re.compile(r"^backends:[ \t]*(?:#[^\n]*)?$", re.MULTILINE)
 
+OWN_TYPES = frozenset({"comfyui", "diffusers", "fal", "http", "openai", "replicate", "sketch"})
+"""Types with a backend of their own, which a new configuration shows with all their settings."""
+
 
 def build_block(name: str) -> str:
     """The lines of an instance of the service, to stand under `backends`.
@@ -20,8 +24,15 @@ def build_block(name: str) -> str:
     Raises:
         InputError: There is no service of that name.
     """
+    if name in OWN_TYPES:
+        raise InputError(
+            f"--backend {name}: is a type of its own, and a new imagen.yaml has an instance of it to edit; see also "
+            "docs/backends.md"
+        )
     if name not in list_presets():
-        raise InputError(f"--backend {name}: no such service; there are: {', '.join(list_presets())}")
+        close = get_close_matches(name, list_presets(), 1)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        raise InputError(f"--backend {name}: no such service{meant}; there are: {', '.join(list_presets())}")
     preset = load_preset(name)
     key = "no key is needed" if preset.key is None else f"key: {preset.key}, made at {preset.key_at}"
     lines = [

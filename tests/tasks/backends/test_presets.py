@@ -11,14 +11,14 @@ import httpx
 import pytest
 import yaml
 
-from tasks.backends import build_backend
+from tasks.backends import EMBEDDED_TYPES, build_backend
 from tasks.backends.http_api.backend import HttpBackend
 from tasks.backends.listings import list_services
 from tasks.backends.prices import find_price
 from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.presets import list_presets, load_preset
-from tasks.core.presets.blocks import add_block
+from tasks.core.presets.blocks import add_block, build_block
 from tests.support.fakes.backends import make_instance_job, open_backend
 from tests.support.fakes.named_service import NamedService, build_instance, find_hosts, list_variables
 from tests.support.fakes.service_shapes import SHAPES
@@ -68,6 +68,17 @@ def test_a_missing_key_is_the_only_thing_that_a_service_lacks(monkeypatch: pytes
         assert instance.service == name
         if "token_command" not in instance.options:
             assert build_backend(name, settings).ready() is None
+
+
+@pytest.mark.parametrize("name", [name for name in list_presets() if load_preset(name).key and name != "vertex"])
+def test_a_missing_key_says_where_it_is_made(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where another variable, such as an account's name, is missing too."""
+    for variable in list_variables():
+        monkeypatch.delenv(variable, raising=False)
+    settings = Settings.model_validate({"default_backend": name, "backends": {name: {"type": name}}})
+    missing = str(build_backend(name, settings).ready())
+    assert str(load_preset(name).key) in missing
+    assert str(load_preset(name).key_at) in missing
 
 
 def test_every_service_says_what_it_is() -> None:
@@ -128,8 +139,15 @@ def test_a_file_without_a_place_for_it_is_left_alone(text: str, tmp_path: Path) 
     with pytest.raises(InputError, match="type: gemini"):
         add_block(path, "gemini")
     assert path.read_text() == text
-    with pytest.raises(InputError, match="no such service; there are: a1111, azure-openai"):
+    with pytest.raises(InputError, match=r"no such service; did you mean gemini\?; there are: a1111, azure-openai"):
         add_block(path, "gemnii")
+
+
+@pytest.mark.parametrize("name", sorted(EMBEDDED_TYPES))
+def test_a_type_of_its_own_is_no_unknown_service(name: str) -> None:
+    """`imagen init --backend fal` says where its instance is."""
+    with pytest.raises(InputError, match=f"{name}: is a type of its own"):
+        build_block(name)
 
 
 def build_rows(name: str) -> tuple[str, str]:
