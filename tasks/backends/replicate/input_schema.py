@@ -26,6 +26,13 @@ MOST_REFERENCES = 10_000
 """Followed for one row. Each that names the next one twice doubles the work: forty of them would take for ever."""
 # A published pattern can take longer than anybody waits (catastrophic backtracking), so the service checks it alone.
 _Validator = extend(Draft202012Validator, {"pattern": None, "patternProperties": None})
+_ANNOTATIONS = frozenset({"title", "description", "default", "examples", "format", "nullable", "x-order"})
+"""Keywords that refuse nothing (the validator checks no formats)."""
+_BY_NAME = frozenset({"type", "properties", "required"}) | _ANNOTATIONS
+"""Keywords of an input schema that looks at each input by itself."""
+_FREE_TYPES: Mapping[type, str] = {str: "string", int: "integer"}
+_MOST_SHAPES = 100
+"""Kinds of rows that are remembered."""
 
 
 class InputSchema:
@@ -58,6 +65,8 @@ class InputSchema:
         bounded = extend(_Validator, {name: self._follow(name) for name in ("$ref", "$dynamicRef")})
         self._validator = bounded({**schema, "components": components}, registry=Registry())
         self._references_left = 0
+        self._free_names = _find_free_names(schema)
+        self._valid_shapes: set[Any] = set()
 
     def problems(self, values: Mapping[str, Any]) -> list[str]:
         """List the inputs that the model would refuse, as `name: reason`; empty where its schema cannot be followed."""
@@ -95,6 +104,22 @@ class InputSchema:
         return count
 
     def _find_invalid(self, values: Mapping[str, Any]) -> list[str]:
+        # Rows mostly differ in prompt and seed alone, and the validator costs more than all else in their plan.
+        shape = tuple(
+            (name, type(value), None if (name, type(value)) in self._free_names else value)
+            for name, value in values.items()
+        )
+        try:
+            if shape in self._valid_shapes:
+                return []
+        except TypeError:  # a list among the values
+            return self._validate(values)
+        problems = self._validate(values)
+        if not problems and len(self._valid_shapes) < _MOST_SHAPES:
+            self._valid_shapes.add(shape)
+        return problems
+
+    def _validate(self, values: Mapping[str, Any]) -> list[str]:
         self._references_left = MOST_REFERENCES
         try:
             return [
@@ -105,6 +130,18 @@ class InputSchema:
         except (RecursionError, Unresolvable, ValueError, TypeError, LookupError, AttributeError):
             # A schema that refers to itself or to elsewhere is as good as none: the service checks the input itself.
             return []
+
+
+def _find_free_names(schema: Mapping[str, Any]) -> frozenset[tuple[str, type]]:
+    """Inputs of which every value of a type is valid, whatever the others are; none where inputs depend on each other."""
+    if not _BY_NAME.issuperset(schema):
+        return frozenset()
+    return frozenset(
+        (name, kind)
+        for name, found in schema["properties"].items()
+        for kind, word in _FREE_TYPES.items()
+        if isinstance(found, dict) and found.get("type") == word and (_ANNOTATIONS | {"type"}).issuperset(found)
+    )
 
 
 def _explain_unsent(name: str, makes: str) -> str:

@@ -54,6 +54,29 @@ async def test_an_input_is_held_against_the_schema() -> None:
     assert "backend_opts: {num_outputs: null}" in problems[0]
 
 
+@pytest.mark.parametrize("extra", [{}, {"dependentRequired": {"prompt": ["format"]}}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"prompt": 5, "steps": 4},
+        {"prompt": "b", "steps": True},
+        {"prompt": "b", "steps": 4.5},
+        {"prompt": "b", "steps": 9},
+        {"steps": 4},
+        {"prompt": "b", "steps": 4, "format": ["png"]},
+    ],
+)
+def test_a_row_is_refused_whatever_valid_rows_came_before(values: dict[str, Any], extra: dict[str, Any]) -> None:
+    """Rows of a kind that was found valid are not validated again, and this lets no other row through."""
+    schemas = DOCUMENT["components"]["schemas"]
+    document = {"components": {"schemas": {**schemas, "Input": {**schemas["Input"], **extra}}}}
+    schema = InputSchema(document)
+    for number in range(3):
+        row = {"prompt": f"a {number}", "steps": 4, "format": "png"}
+        assert (schema.problems(row), schema.problems(row | {"steps": 1})) == ([], [])
+    assert schema.problems(values) == InputSchema(document).problems(values) != []
+
+
 async def test_a_version_has_a_schema_of_its_own() -> None:
     """The one that the configuration names, not the model's latest."""
     schema, path = await fetched(VERSION, ModelReference("stability-ai/sdxl", "f" * 64))
