@@ -122,9 +122,11 @@ $(VENV)/bin/python:
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing imagen and what it needs into $(VENV), about a minute. pip names each package as it comes:"
 	@$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable .
+	@$(BIN)/python -m compileall -q flows tasks # an editable install compiles nothing, and where Python may not write, every start would
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing imagen and what its tests need into $(VENV), some minutes. pip names each package as it comes:"
 	@$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable . --group dev
+	@$(BIN)/python -m compileall -q flows tasks # an editable install compiles nothing, and where Python may not write, every start would
 	@touch $(VENV)/.installed $@

@@ -21,6 +21,8 @@ def build_private_environ(home: Path) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PERSONAL_PREFIXES)}
     environ = {**kept, "HOME": str(home), "PREFECT_HOME": str(home / "prefect"), "REPLICATE_API_TOKEN": TOKEN}
+    # An installed package is compiled. Where Python may not write that down, each start would compile our modules, not Prefect's.
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
     set_quiet_defaults(environ)
     return environ
 

@@ -15,7 +15,7 @@ from tasks.core.display import Display, current_display
 from tasks.core.errors import ConfigError
 from tests.support.raw_server import http, raw_server
 
-DOCUMENT = {
+DOCUMENT: dict[str, Any] = {
     "components": {
         "schemas": {
             "Input": {
