@@ -32,6 +32,7 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.freeze()
+        gc.unfreeze()  # into the oldest generation, which is rarely looked through
         gc.enable()
 
 

@@ -148,12 +148,14 @@ def retry_database(
 ) -> AsyncRetrying:
     """Repeats what is harmless to repeat while the ledger's server is away, for about a minute.
 
-    With `away_s`, how long it has been away, the minute is the same one for all who ask.
+    With `away_s`, how long it has been away, the minute is the same one for all who ask. Without, what is first found
+    broken after the minute (this machine slept, or had no time) is tried once more: that tells whether the server is there.
     """
     patience_s = LEDGER_PATIENCE_S
+    tried_twice_and_long = stop_after_delay(patience_s) & stop_after_attempt(2)
     return AsyncRetrying(
         retry=retry_if_exception(is_away),
-        stop=stop_after_delay(patience_s) if away_s is None else lambda _: away_s() > patience_s,
+        stop=tried_twice_and_long if away_s is None else lambda _: away_s() > patience_s,
         wait=wait_exponential(multiplier=FIRST_WAIT_S / 2, max=LEDGER_LONGEST_WAIT_S)
         + wait_random(0, FIRST_WAIT_S / 2),
         reraise=True,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tasks.core import retry
 from tasks.core.errors import (
     BadImage,
     JobError,
@@ -97,6 +98,18 @@ async def test_a_wait_beyond_all_patience_is_not_begun() -> None:
     with pytest.raises(UsageAway):
         await retry_usage(clock.sleep)(call)
     assert clock.slept_s == []
+
+
+async def test_a_ledger_that_is_found_away_late_is_asked_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that broke while this machine slept longer than the patience does not tell whether the server is there."""
+    monkeypatch.setattr(retry, "LEDGER_PATIENCE_S", 0.0)
+    errors = [OSError("the connection was closed"), OSError("nobody listens"), OSError("a third try")]
+
+    async def ask() -> None:
+        raise errors.pop(0)
+
+    with pytest.raises(OSError, match="nobody listens"):
+        await retry.retry_database(lambda _: True).copy(sleep=FakeClock().sleep)(ask)
 
 
 async def test_a_refusal_of_the_usage_sink_is_not_repeated() -> None:

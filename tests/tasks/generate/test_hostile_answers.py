@@ -199,7 +199,8 @@ async def attack(kind: str, chance: int, folder: Path) -> int:
         expect_harmless(out, service, reason=reason)
         server.share = 0.0
         for _ in range(3):  # a stop for one job's sake leaves the others to the next run
-            await generate(out, service)
+            if await generate(out, service) is None:
+                break
         expect_harmless(out, service, reason=None)
         if not service.sharing:
             expect_paid_once(out, service)

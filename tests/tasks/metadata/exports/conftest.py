@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,24 @@ async def make_batch(out: Path, jobs: list[Job], fetched: Mapping[str, bytes] | 
     return out
 
 
+async def copy_made(made: Path, out: Path, make: Callable[[Path], Awaitable[object]]) -> Path:
+    """A copy of the batch in the folder `made`, which the first test that asks makes: each test may change its own."""
+    if not made.exists():
+        half = made.with_suffix(".half") / out.name
+        half.mkdir(parents=True)
+        await make(half)
+        half.rename(made)
+    shutil.copytree(made, out, dirs_exist_ok=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def batches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the batches that tests take copies of."""
+    return tmp_path_factory.mktemp("batches")
+
+
 @pytest.fixture
-async def finished(out: Path) -> Path:
+async def finished(batches: Path, out: Path) -> Path:
     """The folder of a batch: every dirty prompt, one refused, and one with what the first samples lack."""
-    return await make_batch(out, dirty_jobs())
+    return await copy_made(batches / "dirty", out, lambda folder: make_batch(folder, dirty_jobs()))

@@ -20,7 +20,7 @@ from tasks.metadata.exports.targets import ExportFormat
 from tasks.report.review.judging import judge_ids
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import make_job
-from tests.tasks.metadata.exports.conftest import make_batch
+from tests.tasks.metadata.exports.conftest import copy_made, make_batch
 
 ROWS: dict[str, dict[str, Any]] = {
     "fox": {"light": "dawn", "score": "9", "code": "0010", "shot name": "wide"},
@@ -31,15 +31,19 @@ ROWS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-async def chosen_from(out: Path) -> Path:
+async def chosen_from(batches: Path, out: Path) -> Path:
     """Three images and a failure; the fox has two samples, is picked, and the owl is rejected."""
+    return await copy_made(batches / "chosen_from", out, make_chosen_from)
+
+
+async def make_chosen_from(out: Path) -> None:
+    """Run it, and judge."""
     jobs = [make_job(number, id=name, extra=extra) for number, (name, extra) in enumerate(ROWS.items())]
     jobs.append(replace(make_job(9, id="fox", extra=ROWS["fox"]), sample=1))
     await make_batch(out, jobs)
     output = OutputFolder(out)
     await judge_ids(output, [jobs[0].job_id], reviewer="ann", verdict="pick", rating=4)
     await judge_ids(output, ["owl"], reviewer="ann", verdict="reject")
-    return out
 
 
 async def select(out: Path, tmp_path: Path, **wanted: Any) -> list[str]:
