@@ -21,6 +21,7 @@ from tasks.generate.signals import handle_signals
 from tasks.generate.stop import StopSignal
 from tasks.manifest.reading import describe_columns
 from tasks.orchestration.server.connection import ServerHandle, connect, set_quiet_defaults
+from tasks.orchestration.server.loading import load_prefect
 from tasks.plan.check import PlanReport
 from tasks.report.summary import get_exit_code
 from tasks.runs.checks import check_ledger, check_request
@@ -81,6 +82,7 @@ def find_flow_run_output(name: str, *, verbose: bool) -> str:
         ImagenError: There is no such flow run, it was none of a batch, or no server could be asked.
     """
     server = _connect(verbose=verbose)
+    load_prefect()
     from flows.cli_support.flow_runs import find_output
 
     with explain_server_errors(server):
@@ -134,7 +136,8 @@ async def _plan_and_run(request: RunRequest, *, verbose: bool) -> dict[str, Any]
 
 
 async def _run_flow(request: RunRequest, server: ServerHandle) -> dict[str, Any]:
-    # Prefect reads its settings when it is imported, and takes a second to load.
+    # Only now, because it reads its settings when it is imported.
+    load_prefect()
     from prefect import tags
 
     from flows.generate_batch import generate_batch

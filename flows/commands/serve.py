@@ -127,13 +127,15 @@ def command(given: ServeOptions) -> None:
         require_lasting_server,
         set_quiet_defaults,
     )
+    from tasks.orchestration.server.loading import load_prefect
 
     asked = {field: (name, getattr(given, field)) for field, name in OPTION_NAMES.items()}
     _check(given, asked)
     set_quiet_defaults(os.environ)
     # The user's settings decide which server is meant, and reading them must not import Prefect.
     found = find_users_server(os.environ)
-    # Prefect reads its settings when it is imported.
+    # Only now, because it reads its settings when it is imported.
+    load_prefect()
     from tasks.orchestration.schedules import build_schedule, check_schedules, read_schedules
 
     wanted = [build_schedule(asked)] if given.schedules is None else read_schedules(given.schedules)

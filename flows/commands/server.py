@@ -35,12 +35,14 @@ def command(host: Host = "127.0.0.1", port: Port = 4200) -> None:
     import sys
 
     from tasks.orchestration.server.connection import set_quiet_defaults
+    from tasks.orchestration.server.loading import load_prefect
     from tasks.orchestration.server.public_server import require_login, set_server_defaults
 
     require_login(host, os.environ)
     set_quiet_defaults(os.environ)
     set_server_defaults(host, port, os.environ)
-    # Prefect reads its settings when it is imported.
+    # Only now, because it reads its settings when it is imported.
+    load_prefect()
     from prefect.cli import app
 
     # Prefect's own command takes over, so it reads the arguments that we chose.

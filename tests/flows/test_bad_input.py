@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from tests.flows.conftest import Cli
+from tests.flows.conftest import NOWHERE, Cli
 from tests.support.waiting import PATIENCE_S
 
 GOOD_ROW = '{"prompt": "a fox"}\n'
@@ -127,6 +127,18 @@ def test_a_server_that_is_none_of_prefects_is_one_clear_error(offline: Cli) -> N
     assert "internal error" not in done.stderr
     assert "PREFECT_API_URL" in done.stderr
     assert not list(offline.folder.glob("out/images/*/*"))
+
+
+def test_a_setting_of_prefect_that_cannot_be_used_is_one_clear_error(offline: Cli) -> None:
+    """In this process too, where Prefect raises it while it is loaded."""
+    offline.environ |= {"PREFECT_API_URL": NOWHERE, "PREFECT_API_REQUEST_TIMEOUT": "soon"}
+    offline.before = "import tasks.orchestration.server.connection as c\nc.require_answer = lambda *_, **__: None"
+    done = offline.run("serve", "m.txt", "--cron", "0 2 * * *")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("imagen: a setting of Prefect cannot be used (APISettings.request_timeout: "), (
+        done.stderr
+    )
+    assert done.stderr.count("\n") == 1
 
 
 def test_an_argument_that_is_no_text_is_refused(offline: Cli) -> None:

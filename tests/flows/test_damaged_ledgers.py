@@ -75,6 +75,9 @@ FILES: dict[str, Callable[[Path], object]] = {
         path, "CREATE TABLE bookmarks (a); PRAGMA user_version = 2"
     ),
     "newer": lambda path: change(path, "PRAGMA user_version = 99"),
+    "with a trigger": lambda path: change(
+        path, "CREATE TRIGGER again AFTER UPDATE ON jobs BEGIN UPDATE jobs SET state = 'planned'; END"
+    ),
     "a folder": lambda path: put_in_place(path, Path.mkdir),
     "a pipe": lambda path: put_in_place(path, os.mkfifo),
 }
@@ -206,6 +209,18 @@ def expect_damage_told(batch: Path, damaged: dict[str, Path], kind: str, argumen
     row = "run 1" if column.startswith("runs") else f"job {make_job().job_id}"
     assert f"out/ledger.db: the ledger is damaged: {column} of {row} is " in told, (kind, told)
     assert len(told) < 1_000
+
+
+def test_a_rule_of_another_program_is_one_clear_error(
+    batch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An index that takes each machine once refuses the second run, before anything is made."""
+    change(batch, "CREATE UNIQUE INDEX once ON runs (host)")
+    monkeypatch.setattr(sys, "argv", ["imagen", "try", "a fox", "--out", "out"])
+    with pytest.raises(SystemExit) as left:
+        copy_context().run(main)
+    told = capsys.readouterr().err
+    assert (left.value.code, told.count("the ledger refuses a change")) == (3, 1)
 
 
 def build_without_rule(table: str, name: str) -> str:

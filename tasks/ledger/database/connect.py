@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import BatchStopped, OutputError
+from tasks.core.safe_text import error_text
 from tasks.ledger.database.location import LedgerPlace, PostgresqlSchema, SqliteFile, locate_ledger, require_ledger
 from tasks.ledger.database.postgresql_errors import explain_postgresql, is_refused_value
 from tasks.ledger.database.sqlite import explain_sqlite, is_writable, open_sqlite, read_sqlite
@@ -53,6 +54,11 @@ async def open_ledger(
         async with _open(place, create=create, alone=alone, is_checked=is_checked) as engine:
             yield engine
     except DBAPIError as exc:
+        if isinstance(exc, IntegrityError):
+            # Every change keeps the rules of our own tables, so these are another program's.
+            raise BatchStopped(
+                "ledger", f"the ledger refuses a change ({error_text(exc.orig)}). Restore it from a copy of its folder"
+            ) from exc
         if (explained := explain_failure(exc)) is None:
             raise
         raise explained from exc

@@ -6,8 +6,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator
-from collections.abc import Set as AbstractSet
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from tasks.ledger.database.migrations import bring_up_to_date, read_version, req
 from tasks.ledger.database.schema import SCHEMA_VERSION
 from tasks.ledger.database.soundness import check_soundness, prepare_connection
 
-_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
+_TABLES = "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'trigger')"
 DRIVER = "sqlite+aiosqlite"
 FULL_DISK_HINT = "free some space and run `imagen resume` on it; nothing is paid twice"
 
@@ -119,8 +118,8 @@ async def _prepare(engine: AsyncEngine, path: Path, *, create: bool) -> None:
     try:
         async with engine.begin() as db:
             version = await db.run_sync(read_version)
-            tables = {name for (name,) in await db.execute(text(_TABLES))}
-            _require_ours(version, tables, path, create=create)
+            found = {str(name): str(kind) for name, kind in await db.execute(text(_TABLES))}
+            _require_ours(version, found, path, create=create)
             if version != SCHEMA_VERSION:
                 await db.execute(text("BEGIN IMMEDIATE"))  # whoever comes at the same time waits, and finds it done
                 await db.run_sync(bring_up_to_date)
@@ -141,24 +140,31 @@ def _look_first(path: Path, *, create: bool) -> None:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
             [(version,)] = db.execute("PRAGMA user_version").fetchall()
-            _require_ours(version, {name for (name,) in db.execute(_TABLES)}, path, create=create)
+            _require_ours(version, dict(db.execute(_TABLES).fetchall()), path, create=create)
     except sqlite3.OperationalError:
         return  # away, locked or full: the opening tells it
     except sqlite3.DatabaseError as exc:
         raise _explain_damage(path, exc) from None
 
 
-def _require_ours(version: int, tables: AbstractSet[str], path: Path, *, create: bool) -> None:
-    """Check whose database it is.
+def _require_ours(version: int, found: Mapping[str, str], path: Path, *, create: bool) -> None:
+    """Check whose database it is, by its tables and triggers.
 
     Raises:
-        InputError: It is another program's, or empty where a batch is to be read.
+        InputError: It is another program's, was changed by one, or is empty where a batch is to be read.
     """
     require_known(version, path)
+    tables = {name for name, kind in found.items() if kind == "table"}
     if not tables and not create:
         raise InputError(f"{path}: holds no batch (it is empty). Restore it from a copy, or run its manifest again")
     if tables and (version == 0 or not tables >= {"jobs", "attempts", "runs"}):
         raise InputError(f"{path}: is a database of another program; choose another output folder")
+    # It runs with each change of ours: a job that was paid for could be set back to a planned one.
+    if triggers := found.keys() - tables:
+        raise InputError(
+            f"{path}: the ledger is damaged: another program put the trigger {error_text(min(triggers))} into it. "
+            "Restore it from a copy of its folder"
+        )
 
 
 def _explain_damage(path: Path, exc: object) -> InputError:

@@ -13,6 +13,9 @@ PROBE_BYTES = 4 * 1024 * 1024
 ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt)\b.*:")
 """The end of a traceback: `sqlite3.OperationalError: unable to open database file`."""
 
+INVALID_SETTING = re.compile(r"ValidationError: \d+ validation errors? for (\w+)$")
+"""Two lines follow: the setting, and what is wrong with it."""
+
 
 def find_disk_problem(folder: Path) -> str | None:
     """The system's words where files can no longer be written here; None where they can."""
@@ -33,5 +36,8 @@ def find_cause(log: Path) -> str | None:
         file.seek(max(0, log.stat().st_size - TAIL_BYTES))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     # The last error of a traceback is the one that says what happened; a bare last line is better than none.
-    errors = [line for line in lines if ERROR_LINE.match(line)]
-    return next(reversed(errors or lines), None)
+    errors = [number for number, line in enumerate(lines) if ERROR_LINE.match(line)]
+    last = errors[-1] if errors else len(lines) - 1
+    if lines and (settings := INVALID_SETTING.search(lines[last])) and last + 2 < len(lines):
+        return f"a setting of Prefect cannot be used ({settings[1]}.{lines[last + 1]}: {lines[last + 2].partition(' [')[0]})"
+    return lines[last] if lines else None

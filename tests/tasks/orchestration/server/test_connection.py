@@ -258,6 +258,10 @@ def test_a_failed_start_names_its_cause(tmp_path: Path, environ: dict[str, str])
         ("\n", None),
         ("Killed\n", "Killed"),
         ("Traceback\n  File x\na.b.SomeError: it broke\n[SQL: select]\n", "a.b.SomeError: it broke"),
+        (
+            "x.ValidationError: 2 validation errors for LoggingSettings\nlevel\n  Input should be 'INFO' [type=literal]\n",
+            "a setting of Prefect cannot be used (LoggingSettings.level: Input should be 'INFO')",
+        ),
         ("ValueError: first\nsqlite3.OperationalError: second\nbye", "sqlite3.OperationalError: second"),
     ],
 )

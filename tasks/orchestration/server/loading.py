@@ -1,0 +1,37 @@
+"""Loading Prefect: it reads the user's settings when it is imported, and what is wrong with them is one clear error."""
+
+from __future__ import annotations
+
+import io
+import sys
+from contextlib import redirect_stderr
+from importlib import import_module
+
+from pydantic import ValidationError
+
+from tasks.core.errors import ConfigError
+from tasks.core.safe_text import error_text
+
+PLACES = "look at the PREFECT_ variables, .env, prefect.toml, pyproject.toml and Prefect's active profile"
+
+
+def load_prefect() -> None:
+    """Import Prefect, which takes a second; another call does nothing.
+
+    Raises:
+        ConfigError: One of Prefect's settings cannot be used. Nothing was spent.
+    """
+    told = io.StringIO()
+    try:
+        # Prefect prints the same failure on its way to raising it.
+        with redirect_stderr(told):
+            import_module("prefect.context")
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
+        name = ".".join([exc.title, *map(str, first["loc"])])
+        raise ConfigError(
+            f"a setting of Prefect cannot be used ({name}: {error_text(first['msg'])}); {PLACES}"
+        ) from None
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"Prefect cannot be loaded ({error_text(exc)}); {PLACES}") from None
+    sys.stderr.write(told.getvalue())
