@@ -26,7 +26,7 @@ from tasks.store.output import parse_output
 from tests.flows.conftest import Cli
 from tests.support.services.object_storage import BUCKET, ObjectStorage
 from tests.support.services.postgresql import PASSWORD, Postgresql
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = [pytest.mark.server, pytest.mark.soak]
 
@@ -164,6 +164,22 @@ def test_a_killed_worker_costs_nothing(
     assert len(images) == jobs
     # Workers that kept the limit each for itself would have most of their creates refused.
     assert truth["throttled"].get("create", 0) <= 0.15 * jobs
+
+
+def test_a_restart_of_the_ledger_costs_nothing(shared: Cli, service: Service, postgresql: Postgresql) -> None:
+    """PostgreSQL is away for longer than a lease while two workers and the run itself need it: each image is paid for once."""
+    out = str(shared.folder / "out")
+    options = ("--runner", "dask", "--workers", "2", "--budget", "100", "--json")
+    process = shared.start("run", shared.manifest(JOBS), "--out", out, *options)
+    eventually(lambda: process.poll() is not None or done(out, postgresql) >= JOBS // 4)
+    postgresql.stop()
+    time.sleep(LEASE_S + 1)
+    postgresql.start()
+    status, truth = read_result(process), service.truth()
+    sys.stderr.write(f"dask, PostgreSQL away for {LEASE_S + 1} s: {figures(truth)}\n")
+    assert (status["outcome"], status["succeeded"], status["generated"]) == ("completed", JOBS, JOBS)
+    assert (truth["billed"], truth["duplicates_billed"]) == (JOBS, 0)
+    assert status["cost_usd"] == pytest.approx(truth["cost_usd"])
 
 
 def test_ctrl_c_in_a_terminal_drains_the_workers(cli: Cli, postgresql: Postgresql) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from tasks.core.clock import to_instant
 from tasks.core.money import to_usd
 from tasks.core.records import NO_IMAGE_STATES, JobState
-from tasks.ledger.scores import parse_results
+from tasks.report.gallery.score_figures import ScoreFigures
 
 
 @dataclass(slots=True)
@@ -36,10 +36,7 @@ class Figures:
     """Of each image, by backend."""
     costs: dict[tuple[str, str], Cost] = field(default_factory=lambda: defaultdict(Cost))
     """By day (UTC, `2026-11-24`) and model."""
-    scores: dict[str, dict[str, array[float]]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(lambda: array("d")))
-    )
-    """Numbers of scores, by the result's name and the model."""
+    scores: ScoreFigures = field(default_factory=ScoreFigures)
     failures: Counter[str] = field(default_factory=Counter)
     """Failed and held jobs by error kind."""
 
@@ -62,14 +59,14 @@ class Figures:
         cost.images += 1
         cost.cost_micros += job["cost_micros"] or 0
         cost.unknown += job["cost_micros"] is None
-        for name, value in parse_results(job["scores"]).items():
-            # Yes and no, and texts, make no boxes.
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                self.scores[name][job["model"] or job["backend"]].append(value)
+        if job["scores"]:
+            self.scores.add(job)
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """The figures as the page shows them: `latency`, `cost` and `failures`."""
+        """The figures as the page shows them: `latency`, `cost`, `failures`, and `scores` where there are any."""
+        scores = self.scores.build_table()
         return {
+            **({"scores": scores} if scores else {}),
             "latency": [
                 {"backend": backend, "images": len(values), **_measure_latency(values)}
                 for backend, values in sorted(self.latency_ms.items())

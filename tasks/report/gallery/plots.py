@@ -23,7 +23,7 @@ SIZE_IN = (6.4, 3.2)
 BINS = 60
 MODELS_SHOWN = 8
 """The costliest; the others are one colour."""
-MOST_SCORES = 8
+MOST_SCORES = 12
 """Plots of scores."""
 LINES_SHOWN = 10
 """Backends with the most images, and the most frequent kinds of failures: what fits below each other."""
@@ -70,13 +70,12 @@ def _choose_plots(figures: Figures) -> Iterator[tuple[str, str, Callable[[Axes],
         yield "latency", "Latency by backend, seconds", lambda axes: _draw_latency(axes, figures)
     if any(cost.cost_micros for cost in figures.costs.values()):
         yield "cost", "Cost by day and model, US dollars", lambda axes: _draw_cost(axes, figures)
-    for number, name in enumerate(sorted(figures.scores)[:MOST_SCORES], start=1):
+    # Yes and no make no boxes; the table has their shares.
+    drawn = [group for group in figures.scores.list_groups() if group[0] not in figures.scores.answers]
+    for number, (name, column, values) in enumerate(drawn[:MOST_SCORES], start=1):
         # By number: a name of another package's score would be a part of a file's name.
-        yield (
-            f"score-{number}",
-            f"{_shorten(name)} by model",
-            partial(_draw_boxes, values=figures.scores[name], starts_at_0=False),
-        )
+        title = f"{_shorten(name)} by {_shorten(column)}"
+        yield f"score-{number}", title, partial(_draw_boxes, values=values, starts_at_0=False)
     if figures.failures:
         yield "failures", "Failures by kind", lambda axes: _draw_failures(axes, figures)
 

@@ -36,12 +36,13 @@
         element("tbody", {}, rows.map((row) => element("tr", {}, columns.map(([, value]) => element("td", {}, value(row))))))));
 
   Gallery.summaryView = (content, batch) => {
-    const { latency, cost, failures } = batch.tables;
+    const { latency, cost, failures, scores = [] } = batch.tables;
     content.append(element("div", { class: "summary" },
       tiles(batch),
       element("div", { class: "plots" }, Object.entries(batch.plots).map(([title, name]) => plot(batch, title, name))),
       table("Latency", [["backend", (row) => row.backend], ["images", (row) => format.number(row.images)], ["median", (row) => format.seconds(row.median_ms)], ["95 %", (row) => format.seconds(row.p95_ms)]], latency),
       table("Cost", [["day (UTC)", (row) => row.day], ["model", (row) => row.model], ["images", (row) => format.number(row.images)], ["cost", (row) => format.cost(row.cost_usd)], ["of unknown cost", (row) => format.number(row.unknown)]], cost),
+      table("Scores", [["score", (row) => row.score], ["by", (row) => row.by], ["value", (row) => row.value], ["images", (row) => format.number(row.images)], ["mean", (row) => String(Number(row.mean.toPrecision(4)))]], scores),
       table("Failures", [["kind", (row) => row.kind], ["jobs", (row) => format.number(row.jobs)]], failures)));
     // There is nothing in it to tab to, so the keys need the part that scrolls.
     content.tabIndex = 0;

@@ -115,3 +115,24 @@ async def test_numbers_of_scores_are_drawn_by_model(tmp_path: Path) -> None:
     drawn = await write_plots(draw_figures(*rows), OutputFolder(tmp_path))
     assert drawn["sharpness by model"] == "score-1"
     assert "score-2" not in drawn.values()
+
+
+async def test_numbers_are_compared_by_the_manifests_columns(tmp_path: Path) -> None:
+    """By a column with few values; one with a value for each row makes no plot, and yes and no are shares in a table."""
+    rows = [
+        row(
+            scores=f'{{"sharpness": {number}, "eye": {"true" if number % 2 else "false"}}}',
+            extra=f'{{"light": "{"dawn" if number % 2 else "dusk"}", "code": {number}, "one": "same"}}',
+        )
+        for number in range(20)
+    ]
+    figures = draw_figures(*rows)
+    drawn = await write_plots(figures, OutputFolder(tmp_path))
+    assert [title for title in drawn if " by " in title and "score" in drawn[title]] == [
+        "sharpness by model",
+        "sharpness by light",
+    ]
+    shares = {
+        (each["by"], each["value"]): each["mean"] for each in figures.tables()["scores"] if each["score"] == "eye"
+    }
+    assert shares == {("model", "m"): 0.5, ("light", "dawn"): 1, ("light", "dusk"): 0}
