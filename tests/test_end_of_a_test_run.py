@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.services.keeper import FOLDERS, find_marked
+from tests.support.forked_process import ForkedProcess
+from tests.support.services.keeper import FOLDERS, MARKS, find_marked
 from tests.support.waiting import PATIENCE_S, eventually
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +40,19 @@ def test_that_takes_long(postgresql, rclone, moto, prefect_service):
 # A test run that was started in the background ignores Ctrl-C, and hands that on to what it starts.
 PYTEST = "import signal, sys, pytest; signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(pytest.main(sys.argv[1:]))"
 SERVICES = ("postgresql", "object_storage", "prefect_service")
+
+
+def test_a_forked_process_belongs_to_its_test_run(tmp_path: Path) -> None:
+    """It is found by the run's mark, and so it ends with a run that is killed."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    options = {"cwd": tmp_path, "env": dict(os.environ), "start_new_session": False, **pipes}
+    process = ForkedProcess("import time; time.sleep(3600)", [], **options)
+    try:
+        mark = os.environ[MARKS].split(",")[-1]
+        assert process.pid in {each.pid for each in find_marked(mark)}
+    finally:
+        process.kill()
+        process.wait()
 
 
 def start_run(folder: Path, text: str, *plugins: str, processes: int = 0) -> subprocess.Popen[bytes]:

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.support.services.keeper import MARKS
 from tests.support.surroundings import NO_TELEMETRY, PERSONAL_PREFIXES
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +95,9 @@ def get_server() -> socket.socket:
     """The socket of a process that forks itself for every order and ends with this one; started on the first call."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [sys.executable, "-m", "tests.support.preloaded", str(its.fileno())]
-    process = subprocess.Popen(command, cwd=ROOT, env=SERVER_ENVIRON, stdin=subprocess.DEVNULL, pass_fds=[its.fileno()])
+    # The run's mark may have been set after this module was imported; whatever is forked has it too, and ends with the run.
+    environ = {**SERVER_ENVIRON, MARKS: os.environ.get(MARKS, "")}
+    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, pass_fds=[its.fileno()])
     its.close()
 
     def end() -> None:
