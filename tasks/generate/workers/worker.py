@@ -126,7 +126,7 @@ async def open_worker(
     budget = SharedBudget(engine, owner=leases.terms.owner, cap_micros=cap_micros, sleep=clock.sleep)
     async with (
         open_prediction_ids(engine) as ids,
-        open_counting_place(settings, engine) as place,
+        open_counting_place(settings, engine, is_worker=True) as place,
         open_caps(
             place, engine, settings, batch=ids.registry.batch, caller=start.caller, clock=clock, is_worker=True
         ) as caps,

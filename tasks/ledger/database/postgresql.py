@@ -35,7 +35,6 @@ ANSWER_TIMEOUT_S = 300.0
 
 STUCK_S = 30
 """A process that is stopped in the middle of a transaction keeps others from its rows no longer than that."""
-
 NO_TLS = "rejected SSL upgrade"
 """asyncpg's words for a server that does not speak TLS."""
 LEDGER_SETTING = "ledger"
@@ -48,9 +47,15 @@ async def open_postgresql(
 ) -> AsyncIterator[AsyncEngine]:
     """The schema's engine for the duration of the block, its tables up to date; see `open_ledger`."""
     connector = Connector(place)
+    # A worker comes into a run that goes on, and waits for its ledger as the run does.
+    connector.patient = is_checked
     engine = make_engine(connector)
     try:
-        await _prepare(engine, place, create=create)
+        try:
+            # The server may end between a connection and its first statement; to prepare twice is harmless.
+            await retry_database(is_away)(_prepare, engine, place, create=create)
+        except DBAPIError as exc:
+            raise ConfigError(f"ledger: {place} {explain_refusal(exc)}") from None
         if not is_checked:
             async with engine.begin() as db:
                 await db.run_sync(check_postgresql_soundness, str(place))
@@ -228,23 +233,18 @@ def _explain_code(exc: Exception, database: str) -> str:
 
 async def _prepare(engine: AsyncEngine, place: PostgresqlSchema, *, create: bool) -> None:
     known = read_pointer(place.out) is not None
-    try:
-        async with engine.begin() as db:
-            version = await db.run_sync(read_version)
-            require_known(version, str(place))
-            if version == 0 and (known or not create):
-                raise InputError(
-                    f"{place} has no ledger {place.schema} any more: restore it, or delete {place.out / POINTER_NAME} "
-                    "to begin anew, which pays for everything again"
-                )
-            # Locked only then: every worker comes through here, and the lock would line them up.
-            if version != SCHEMA_VERSION:
-                await db.execute(
-                    text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))"), {"name": place.schema}
-                )
-                await db.execute(text(f"CREATE SCHEMA IF NOT EXISTS {place.schema}"))
-                await db.run_sync(bring_up_to_date)
-    except DBAPIError as exc:
-        raise ConfigError(f"ledger: {place} {explain_refusal(exc)}") from None
+    async with engine.begin() as db:
+        version = await db.run_sync(read_version)
+        require_known(version, str(place))
+        if version == 0 and (known or not create):
+            raise InputError(
+                f"{place} has no ledger {place.schema} any more: restore it, or delete {place.out / POINTER_NAME} "
+                "to begin anew, which pays for everything again"
+            )
+        # Locked only then: every worker comes through here, and the lock would line them up.
+        if version != SCHEMA_VERSION:
+            await db.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))"), {"name": place.schema})
+            await db.execute(text(f"CREATE SCHEMA IF NOT EXISTS {place.schema}"))
+            await db.run_sync(bring_up_to_date)
     if not known:  # not before there is something that it leads to
         write_pointer(place)

@@ -33,7 +33,12 @@ _AFFINITIES = {"string": "TEXT", "int32": "INTEGER", "int64": "INTEGER", "double
 # Texts and comments are skipped, so that a quote in them is none.
 _QUOTED_NAME = re.compile(r"""'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|"((?:[^"]|"")*)\"""", re.DOTALL)
 # Two passes over a batch must choose the same, and the rest are ways out of the database.
-_DENIED_FUNCTIONS = frozenset({"random", "randomblob", "load_extension", "fts3_tokenizer"})
+_DENIED_FUNCTIONS = frozenset(
+    {
+        *("random", "randomblob", "load_extension", "fts3_tokenizer"),
+        *("changes", "total_changes", "last_insert_rowid", "sqlite_log"),
+    }
+)
 
 
 class RowFilter:
@@ -56,8 +61,10 @@ class RowFilter:
         self._db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         self._db.set_progress_handler(self._count_call, STEPS_PER_CALL)
         spelled = ", ".join(f"{_quote(name)} {affinity}" for name, affinity in (*known, *own))
+        # A rowid would be the place within a page, and choose one image of each.
+        spelled += ", PRIMARY KEY (job_id)) WITHOUT ROWID"
         with self._explain_errors():
-            self._db.execute(f"CREATE TABLE {_TABLE} ({spelled})")
+            self._db.execute(f"CREATE TABLE {_TABLE} ({spelled}")
             # After the table, whose text may be longer than any value.
             self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_TEXT_BYTES)
         # Asked about no row: a wrong expression is told before the ledger is read again.

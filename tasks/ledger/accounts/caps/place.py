@@ -43,12 +43,15 @@ class CountingPlace:
 
 
 @asynccontextmanager
-async def open_counting_place(settings: Settings, engine: AsyncEngine | None) -> AsyncIterator[CountingPlace]:
+async def open_counting_place(
+    settings: Settings, engine: AsyncEngine | None, *, is_worker: bool = False
+) -> AsyncIterator[CountingPlace]:
     """The place where a batch counts, for the duration of the block.
 
     Args:
         settings: The configuration, or what a ledger has kept of it.
         engine: The batch's ledger; None where there is no batch, only a look.
+        is_worker: It is for a run that goes on, which waits for a database that is away.
 
     Raises:
         ConfigError: The database that the configuration names cannot be used.
@@ -59,7 +62,7 @@ async def open_counting_place(settings: Settings, engine: AsyncEngine | None) ->
         url = settings.caps_url if engine is None or settings.caps_database is not None else None
         if url is not None:
             is_own = await asyncio.to_thread(Path(settings.file).is_file)
-            server = await stack.enter_async_context(_open_database(url, is_own=is_own))
+            server = await stack.enter_async_context(_open_database(url, is_own=is_own, is_worker=is_worker))
             yield CountingPlace(writer=server, problem=None, state=state)
         elif engine is not None and engine.dialect.name != "sqlite":
             server = PostgresqlWriter(engine)
@@ -93,7 +96,7 @@ async def _open_alone(stack: AsyncExitStack) -> LedgerWriter:
 
 
 @asynccontextmanager
-async def _open_database(url: str, *, is_own: bool) -> AsyncIterator[LedgerWriter]:
+async def _open_database(url: str, *, is_own: bool, is_worker: bool) -> AsyncIterator[LedgerWriter]:
     from tasks.ledger.database.postgresql import Connector, make_engine  # noqa: PLC0415  its driver slows commands down
 
     place = PostgresqlSchema(out=Path(), url=url, schema=SCHEMA)
@@ -102,6 +105,7 @@ async def _open_database(url: str, *, is_own: bool) -> AsyncIterator[LedgerWrite
     else:
         require_trusted_database(place, f"`caps_database` leads to {place}")
     connector = Connector(place)
+    connector.patient = is_worker
     engine = make_engine(connector)
     writer = PostgresqlWriter(engine)
     try:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
@@ -25,6 +26,7 @@ from tasks.generate.workers.start import begin_fleet
 from tasks.generate.workers.worker import ShardOrder, divide_concurrency, work_on_shard
 from tasks.ledger.database import postgresql
 from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.postgresql import Connector
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.journal import Journal
 from tasks.ledger.leases import LeaseTerms, claim
@@ -34,6 +36,7 @@ from tasks.ledger.worker_leases import WorkerLeases
 from tasks.runs.request import RunRequest
 from tasks.runs.run import open_run
 from tests.support.factories import START_US, make_job, plan_jobs
+from tests.support.services.postgresql import Postgresql
 
 JOBS = 12
 LEASE_S = 600
@@ -110,6 +113,27 @@ async def test_a_claim_whose_answer_was_lost_holds_up_nothing(
     await claim(ledger, 0, JOBS, LeaseTerms(owner="me"))
     monkeypatch.setattr(shard, "make_owner", lambda: "me")
     await asyncio.wait_for(work_on_shard(order(out, run)), 30)
+    assert (await count_jobs(ledger)).succeeded == JOBS
+
+
+async def test_a_worker_that_begins_during_an_outage_waits_for_it(
+    ledger: AsyncEngine, out: Path, postgresql: Postgresql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those do that have begun: the batch goes on when the server is back."""
+    run, connect, tried = await begin(ledger), Connector._connect_once, asyncio.Event()
+
+    async def note(connector: Connector) -> asyncpg.Connection:
+        try:
+            return await connect(connector)
+        finally:
+            tried.set()
+
+    postgresql.stop()
+    monkeypatch.setattr(Connector, "_connect_once", note)
+    work = asyncio.create_task(work_on_shard(order(out, run)))
+    await tried.wait()
+    await asyncio.to_thread(postgresql.start)
+    await work
     assert (await count_jobs(ledger)).succeeded == JOBS
 
 

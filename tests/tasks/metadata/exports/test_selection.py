@@ -95,6 +95,8 @@ async def test_a_condition_reads_the_columns_of_table_and_manifest(
         ("row_number() OVER () = 1", "no SELECT, and no function"),
         ("1) FROM sqlite_master WHERE (1", "--where"),
         ("random() > 0", "chance"),
+        ("rowid = 1", "no column 'rowid'"),
+        ("total_changes() > 3", "counts rows"),
         ("load_extension('x.so')", "--where"),
         ("readfile('/etc/passwd') IS NOT NULL", "no such function: readfile"),
         ("foo(score)", "no such function: foo"),
