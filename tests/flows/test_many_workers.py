@@ -26,7 +26,7 @@ from tasks.store.output import parse_output
 from tests.flows.conftest import Cli
 from tests.support.services.object_storage import BUCKET, ObjectStorage
 from tests.support.services.postgresql import PASSWORD, Postgresql
-from tests.support.waiting import PATIENCE_S, eventually
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.server, pytest.mark.soak]
 
@@ -101,6 +101,13 @@ def done(out: str, postgresql: Postgresql) -> int:
     return int(asyncio.run(postgresql.fetch(query))[0][0])
 
 
+def wait_until_done(process: subprocess.Popen[str], out: str, postgresql: Postgresql, number: int) -> None:
+    """Wait until so many jobs have succeeded, or the run has ended."""
+    ends = time.monotonic() + MOST_S
+    while done(out, postgresql) < number and process.poll() is None and time.monotonic() < ends:
+        time.sleep(0.1)
+
+
 def kill_one_worker(process: subprocess.Popen[str], out: str, postgresql: Postgresql, *, after: int) -> int:
     """SIGKILL for a worker that has predictions in flight, once so many jobs are done; gives its id."""
     ends = time.monotonic() + MOST_S
@@ -171,7 +178,7 @@ def test_a_restart_of_the_ledger_costs_nothing(shared: Cli, service: Service, po
     out = str(shared.folder / "out")
     options = ("--runner", "dask", "--workers", "2", "--budget", "100", "--json")
     process = shared.start("run", shared.manifest(JOBS), "--out", out, *options)
-    eventually(lambda: process.poll() is not None or done(out, postgresql) >= JOBS // 4)
+    wait_until_done(process, out, postgresql, JOBS // 10)
     postgresql.stop()
     time.sleep(LEASE_S + 1)
     postgresql.start()
@@ -190,9 +197,7 @@ def test_ctrl_c_in_a_terminal_drains_the_workers(cli: Cli, postgresql: Postgresq
     cli.environ["PGPASSWORD"] = PASSWORD
     out, options = str(cli.folder / "out"), ("--runner", "dask", "--workers", "2", "--quiet")
     process = cli.start("run", cli.manifest(24), "--out", out, *options, session=True)
-    ends = time.monotonic() + MOST_S
-    while not done(out, postgresql) and process.poll() is None and time.monotonic() < ends:
-        time.sleep(0.1)
+    wait_until_done(process, out, postgresql, 1)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=MOST_S)
     assert (process.returncode, "Traceback" in err) == (130, False), err
