@@ -23,6 +23,7 @@ from tasks.store.chunks import (
 from tasks.store.webp import WebpHeader, read_frame_size, read_webp_header
 
 _PNG_HEADER_BYTES = 13
+_DEFLATE_WINDOWS = frozenset(bytes([size << 4 | 8]) for size in range(8))
 # Start of frame, all kinds but the differential ones; section B.1.1.3 of ITU-T T.81.
 _JPEG_FRAMES = frozenset(bytes([code]) for code in (0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB))
 # Between two scans: tables, restart interval, number of lines, comment.
@@ -33,6 +34,9 @@ _GIF_EXTENSION, _GIF_IMAGE, _GIF_TRAILER = 0x21, 0x2C, 0x3B
 _MAX_GIF_SUB_BLOCKS = 5 * MAX_CHUNKS
 """A sub-block holds at most 255 bytes, so a GIF of 64 MB has 263,000."""
 _BOX_HEADER_BYTES, _LARGE_BOX_HEADER_BYTES = 8, 16
+_AVIF_PARTS = frozenset({b"ftyp", b"meta", b"mdat"})
+_BOX_KINDS = _AVIF_PARTS | {b"moov", b"moof", b"mfra", b"sidx", b"free", b"skip", b"wide", b"uuid", b"idat"}
+"""Boxes at the top of a file (ISO/IEC 14496-12); anything else behind a whole image is rubbish, and no box that is cut off."""
 
 
 def is_proven_whole(data: bytes, format: str) -> bool:  # noqa: A002  what every record calls it
@@ -47,7 +51,7 @@ def is_proven_whole(data: bytes, format: str) -> bool:  # noqa: A002  what every
     """
     match format:
         case "png":
-            return _is_whole_png(iterate_chunks(data))
+            return _is_whole_png(data, iterate_chunks(data))
         case "jpeg":
             return _is_whole_jpeg(data)
         case "webp":
@@ -58,13 +62,20 @@ def is_proven_whole(data: bytes, format: str) -> bool:  # noqa: A002  what every
             return _is_whole_avif(data)
 
 
-def _is_whole_png(chunks: Iterator[Chunk]) -> bool:
+def _is_whole_png(data: bytes, chunks: Iterator[Chunk]) -> bool:
     """Every byte is covered by a checksum, so what remains is whether the chunks are those of an image."""
     # There is one: the signature alone has been refused as cut off.
-    first, has_pixels = next(chunks), False
+    first, pixels = next(chunks), None
     for chunk in chunks:
-        has_pixels = has_pixels or chunk.kind == b"IDAT"
-    return first.kind == b"IHDR" and first.length == _PNG_HEADER_BYTES and has_pixels
+        if pixels is None and chunk.kind == b"IDAT":
+            pixels = data[chunk.body.start : min(chunk.body.stop, chunk.body.start + 2)]
+    is_image = first.kind == b"IHDR" and first.length == _PNG_HEADER_BYTES
+    return is_image and pixels is not None and _begins_zlib(pixels)
+
+
+def _begins_zlib(header: bytes) -> bool:
+    """True if these two bytes begin a deflated stream: RFC 1950, section 2.2. Checksums may be right about rubbish."""
+    return header[:1] in _DEFLATE_WINDOWS and int.from_bytes(header) % 31 == 0
 
 
 def _is_whole_jpeg(data: bytes) -> bool:
@@ -146,7 +157,7 @@ def _skip_sub_blocks(data: bytes, position: int, seen: int) -> tuple[int, int]:
 
 def _is_whole_avif(data: bytes) -> bool:
     """Boxes one after the other that end with the file, description and pixels among them."""
-    position, kinds = 0, set()
+    position, kinds = 0, set[bytes]()
     for number in count():
         # A file of empty boxes would keep a thread busy for minutes.
         check_count(number)
@@ -155,6 +166,8 @@ def _is_whole_avif(data: bytes) -> bool:
             size = int.from_bytes(data[position + 8 : position + _LARGE_BOX_HEADER_BYTES])
         if size == 0:
             return False  # it reaches to the end of the file, wherever that is
+        if kinds >= _AVIF_PARTS and kind not in _BOX_KINDS:
+            return False
         # A size below the header's would never move on.
         if size < _BOX_HEADER_BYTES or position + size > len(data):
             raise build_bad_image(f"the AVIF is cut off: {len(data)} of {position + size} bytes")
@@ -162,4 +175,4 @@ def _is_whole_avif(data: bytes) -> bool:
         position += size
         if position == len(data):
             break
-    return {b"ftyp", b"meta", b"mdat"} <= kinds
+    return kinds >= _AVIF_PARTS

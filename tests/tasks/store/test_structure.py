@@ -125,8 +125,9 @@ def test_a_whole_file_is_proven_without_decoding(way: str, monkeypatch: pytest.M
 @pytest.mark.parametrize("way", WAYS)
 def test_bytes_behind_the_end_are_left_to_the_decoder(way: str) -> None:
     """A container that is odd, but not cut off, is decoded; what decodes is kept."""
-    data = saved(way) + (b"\0\0\0\x08free" if way == "avif" else b"behind")
-    assert measure(data).width == SIZE[0]
+    for behind in (b"behind", b"\n", b"<!-- served -->", b"\0\0\0\x08free", saved(way)):
+        data = saved(way) + behind
+        assert (measure(data).width, measure(data, verify="decode").width) == (SIZE[0], SIZE[0]), behind
 
 
 @pytest.mark.parametrize("format_", ["png", "jpeg", "webp", "avif"])
