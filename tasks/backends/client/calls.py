@@ -7,7 +7,7 @@ which puts it on one line and takes the secrets out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 from urllib.parse import quote
@@ -58,8 +58,9 @@ class HttpCalls:
         connections: int,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
         keepalive_s: float = KEEPALIVE_S,
+        sign: Callable[[httpx.Request], None] | None = None,
     ) -> None:
-        """Talk to `base` with at most so many connections; `secrets` never show up in a message."""
+        """Talk to `base` with at most so many connections; `secrets` never show up in a message; `sign` signs requests."""
         limits = httpx.Limits(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=keepalive_s
         )
@@ -72,6 +73,7 @@ class HttpCalls:
             headers={"User-Agent": "imagen", **(headers or {})},
             timeout=httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S),
             transport=Transport(limits=limits),
+            sign=sign,
         )
 
     def hide(self, secret: str) -> None:

@@ -5,6 +5,7 @@ They cost as much as the call itself where thousands of images are fetched. Requ
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -15,10 +16,13 @@ from tasks.backends.client.transport import Transport
 class ServiceClient(httpx.AsyncClient):
     """A client over one transport; usable inside one event loop."""
 
-    def __init__(self, *, transport: Transport, **options: Any) -> None:
-        """Send through this transport; options as httpx's client has them."""
+    def __init__(
+        self, *, transport: Transport, sign: Callable[[httpx.Request], None] | None = None, **options: Any
+    ) -> None:
+        """Send through this transport; `sign` puts a signature into each whole request; options as httpx's client has them."""
         super().__init__(transport=transport, **options)
         self._connections = transport
+        self._sign = sign
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> httpx.Response:
         """The answer, its body read unless `stream`. Every other way to make a call comes here.
@@ -26,6 +30,8 @@ class ServiceClient(httpx.AsyncClient):
         Raises:
             httpx.HTTPError: As httpx has it; the request is in the error.
         """
+        if self._sign is not None:
+            self._sign(request)
         try:
             answer = await self._connections.handle_async_request(request)
         except httpx.RequestError as exc:

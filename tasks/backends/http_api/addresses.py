@@ -33,12 +33,16 @@ class ServiceAddresses:
             url = self.place.join(address)
         except httpx.InvalidURL:
             url = httpx.URL()
-        if not self._is_safe(url) or not any(fnmatch(url.host, pattern) for pattern in self._list_hosts()):
+        if not self.is_own(url):
             shown = self.make_safe(url.host or address[:60])
             raise JobError(
                 f"the answer leads to {shown!r}, which is not among api_hosts", kind="foreign_host", cost_micros=None
             )
         return str(url)
+
+    def is_own(self, url: httpx.URL) -> bool:
+        """True where keys may go: to a host of the service, safely."""
+        return self._is_safe(url) and any(fnmatch(url.host, pattern) for pattern in self._list_hosts())
 
     def resolve_redirect(self, answer: httpx.Response) -> tuple[str, bool]:
         """The whole address that an answer leads to, and whether keys may go there.
@@ -50,9 +54,9 @@ class ServiceAddresses:
             url = answer.url.join(answer.headers["location"])
         except httpx.InvalidURL:
             url = httpx.URL()
-        for hosts, takes_key in ((self._list_hosts(), True), (self.options.delivery_hosts, False)):
-            if self._is_safe(url) and any(fnmatch(url.host, pattern) for pattern in hosts):
-                return str(url), takes_key
+        is_own = self.is_own(url)
+        if is_own or (self._is_safe(url) and any(fnmatch(url.host, host) for host in self.options.delivery_hosts)):
+            return str(url), is_own
         shown = self.make_safe(url.host or "no address")
         raise httpx.HTTPStatusError(
             f"the answer leads to {shown}, which is not among api_hosts and delivery_hosts",

@@ -22,9 +22,11 @@ from tasks.backends.http_api.sections import (
     Output,
     QuoteCall,
     Section,
+    Signature,
     States,
     Tokens,
 )
+from tasks.backends.http_api.signing import leave_out_authorization
 from tasks.backends.http_api.template import ENV, TOKEN, check, fill_address, find_names
 from tasks.store.references import INPUTS
 
@@ -95,6 +97,7 @@ class HttpOptions(Section):
         description="a program that prints {token}, with its arguments; only from a configuration file",
     )
     token_lasts_s: float = Field(3_000.0, gt=0, description="seconds until that program is asked anew")
+    sign: Signature | None = Field(None, description="signs every call for AWS, in place of an Authorization header")
     idempotency_header: HeaderName | None = Field(
         None, description="the service makes one prediction for equal values of this header, however often it is sent"
     )
@@ -115,6 +118,12 @@ class HttpOptions(Section):
     delivery_hosts: list[str] = Field(
         default_factory=list, description="hosts of images that come as addresses, besides create's own"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_signed(cls, values: Any) -> Any:
+        # A service by name that sends a key can be told to sign instead: its header would need a key that nobody has.
+        return leave_out_authorization(values) if isinstance(values, dict) and values.get("sign") else values
 
     @model_validator(mode="after")
     def _holds_together(self) -> HttpOptions:
@@ -212,12 +221,15 @@ class HttpOptions(Section):
             for name in find_names([path, call.headers, call.content if setting == "before" else None]):
                 if name.startswith(ENV):
                     yield f"{setting}.url", fill_address(url, values), name.removeprefix(ENV)
+            if self.sign is not None and url:
+                yield f"{setting}.url", fill_address(url, values), self.sign.secret_env
 
     def variables(self) -> list[str]:
         """The environment variables that the calls need, in order."""
         contents = [[call.url, call.headers, call.content] for _, call, _ in self._calls()]
         names = (name for content in contents for name in find_names(content))
-        return list(dict.fromkeys(name.removeprefix(ENV) for name in names if name.startswith(ENV)))
+        signing = () if self.sign is None else (self.sign.key_id_env, self.sign.secret_env)
+        return list(dict.fromkeys([*(name.removeprefix(ENV) for name in names if name.startswith(ENV)), *signing]))
 
 
 def _check_call(name: str, call: Call, allowed: frozenset[str]) -> None:

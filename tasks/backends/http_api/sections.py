@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from tasks.backends.client.options import Address
 from tasks.backends.http_api.places import Place
 from tasks.backends.quotes import Unit
+from tasks.core.configuration.sections import VariableName
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -158,6 +159,18 @@ class QuoteCall(Call):
     units: dict[Unit, Place] = Field(min_length=1, description="by unit: where its price stands; they add up")
     times: Annotated[float, BeforeValidator(_parse_factor)] = Field(
         1.0, gt=0, le=1e6, allow_inf_nan=False, description="dollars of one unit of it: 0.001"
+    )
+
+
+class Signature(Section):
+    """A signature of each request, in place of a key that is sent."""
+
+    aws: str = Field(pattern=r"^[a-z0-9-]+$", description="AWS's name of the service: bedrock")
+    region: str = Field(pattern=r"^[a-z0-9-]+$", description="AWS's region: us-west-2")
+    key_id_env: VariableName = Field("AWS_ACCESS_KEY_ID", description="variable with the id of the key")
+    secret_env: VariableName = Field("AWS_SECRET_ACCESS_KEY", description="variable with the secret key")
+    session_token_env: VariableName = Field(
+        "AWS_SESSION_TOKEN", description="variable with the token of a role's keys, where they have one"
     )
 
 

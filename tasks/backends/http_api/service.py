@@ -19,6 +19,7 @@ from tasks.backends.http_api.answer import Answer, any_holds, parse_document
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.requests import build_request, read_places
 from tasks.backends.http_api.sections import Call
+from tasks.backends.http_api.signing import build_signer
 from tasks.backends.http_api.template import TOKEN, fill_address, fill_text
 from tasks.backends.http_api.tokens import TokenSource, run_token_command
 from tasks.backends.http_api.values import build_values
@@ -42,8 +43,10 @@ class DescribedService:
         self._model = model
         self._env = {f"env:{name}": value for name, value in secrets.items()}
         self._keys = ", ".join(secrets) or ("token_command" if options.has_token else None)
+        sign, hidden = (None, []) if options.sign is None else build_signer(options.sign, self._may_sign)
         self.calls = HttpCalls(
-            secrets=list(secrets.values()),
+            secrets=[*secrets.values(), *hidden],
+            sign=sign,
             connections=connections,
             answer_timeout_s=options.timeout_s,
             # Such APIs have no look-up as a rule, so a create must not be lost to a connection that the server is
@@ -58,6 +61,9 @@ class DescribedService:
         self.service = self.addresses.place.host
         lasts_s = options.token_lasts_s if options.before is None else options.before.lasts_s
         self._tokens = TokenSource(self._ask_token, lasts_s=lasts_s, now_s=time.monotonic)
+
+    def _may_sign(self, url: httpx.URL) -> bool:
+        return self.addresses.is_own(url)
 
     def fill_headers(self) -> dict[str, str]:
         """The headers of `create` that a call of another kind carries too: the key."""

@@ -15,7 +15,7 @@ from tasks.core.gates import list_judges
 from tasks.core.identity import hash_text, to_canonical_json
 from tasks.core.safe_text import error_text
 
-PLACE_KEYS = frozenset({"path", "cluster", "delivery_hosts", "rest_path", "model", "sink", "address", "host"})
+PLACE_KEYS = frozenset({"path", "cluster", "delivery_hosts", "rest_path", "model", "sink", "address", "host", "aws"})
 PLACE_ENDINGS = ("_env", "_url", "_base", "_path", "_dir", "_folder", "_hosts")
 PLACE_MARKS = ("://", "{env:", "/", "\\", "~")
 PARTS = ("backends", "scores", "usage", "runner", "output", "reuse")

@@ -144,7 +144,8 @@ def _parse_line(line: Mapping[str, Any]) -> Answer:
         raise Refused(words, cost_micros=None)
     if code == INVALID:
         raise Rejected(words)
-    # Requests that fail are not charged (ai.google.dev/gemini-api/docs/billing, known in 2026).
+    # Of single requests Google says that a 400 or 500 is not charged (ai.google.dev/gemini-api/docs/billing, updated
+    # 2026-09-20), and on Vertex AI any status but 200; no page found says it of the lines of a batch.
     raise (Transient if code in PASSING else JobError)(words, cost_micros=0)
 
 

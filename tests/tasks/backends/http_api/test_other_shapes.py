@@ -17,6 +17,7 @@ from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.refused import is_refused
 from tasks.backends.http_api.sections import Cost
 from tasks.core.errors import Refused, UnreadableAnswer
+from tests.support.fakes.named_service import build_instance
 from tests.support.raw_server import http, raw_server
 from tests.tasks.backends.http_api.test_powers import ENCODED, IMAGE, answer, described, make, opened, polled
 
@@ -245,3 +246,23 @@ async def test_a_refusal_by_a_4xx_may_be_billed() -> None:
             with pytest.raises(Refused) as caught:
                 await backend.submit(job, attempt=1)
         assert caught.value.cost_micros == cost
+
+
+async def test_calls_are_signed_in_place_of_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service by name keeps its description and needs no other key; no secret travels, and none goes to a storage."""
+    monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "session-token")
+    async with raw_server(answer({"images": [ENCODED], "finish_reasons": [None]})) as server:
+        instance = build_instance("bedrock", server.url, sign={"aws": "bedrock", "region": "us-west-2"})
+        async with opened(instance) as (backend, _):
+            assert backend.ready() == "set AWS_SECRET_ACCESS_KEY"
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
+        assert (await make(instance))[1] == IMAGE
+    head = server.requests[0].lower()
+    assert "authorization: aws4-hmac-sha256 credential=akid/" in head
+    assert "us-west-2/bedrock/aws4_request" in head
+    assert "x-amz-security-token: session-token" in head
+    assert "bearer" not in head
+    assert "very-secret" not in head
