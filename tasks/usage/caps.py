@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tasks.core.clock import Clock
@@ -14,6 +13,9 @@ from tasks.ledger.accounts.caps.reading import read_caps
 from tasks.ledger.accounts.caps.recovery import settle_dead
 
 NONE_SET = "No caps are set. Write some into the configuration, as in `caps: [{usd: 20, per: day}]`."
+
+Row = tuple[str, str, str, str, str, str]
+"""Cells of a cap: its amount, what it is for, spent, reserved, free, and when it frees."""
 
 
 async def list_caps(settings: Settings, clock: Clock | None = None) -> dict[str, Any]:
@@ -29,22 +31,29 @@ async def list_caps(settings: Settings, clock: Clock | None = None) -> dict[str,
         return {"caps": [state.as_dict() for state in states], "problem": place.problem}
 
 
-def format_caps(record: dict[str, Any]) -> list[str]:
-    """The caps for people."""
+def format_caps(record: dict[str, Any], *, width: int) -> list[str]:
+    """The caps for people: a table, or two lines for each where it would not fit into `width` characters."""
     if not record["caps"]:
         return [NONE_SET]
     amounts = ("spent", "reserved", "free")
     rows = [("cap", "for", *amounts, "frees at"), *map(_format_row, record["caps"])]
     lines = align_columns(rows, numbers=amounts).splitlines()
+    if max(map(len, lines)) > width:
+        lines = [line for row in rows[1:] for line in _format_block(row)]
     if record["problem"] is not None:
         lines.append(f"warning: {record['problem']}, so nothing is counted")
     return lines
 
 
-def _format_row(cap: dict[str, Any]) -> Sequence[str]:
+def _format_block(row: Row) -> tuple[str, str]:
+    most, meant, spent, reserved, free, frees = row
+    return f"{most} for {meant}", f"    {spent} spent, {reserved} reserved, {free} free, frees at {frees}"
+
+
+def _format_row(cap: dict[str, Any]) -> Row:
     named = (f"{name} {cap[name]}" for name in ("caller", "model", "backend") if cap[name] is not None)
     amounts = (cap["spent"], cap["reserved"], cap["free"])
-    shown = [format_usd(amount) if cap["unit"] == "usd" else f"{amount:,}" for amount in amounts]
+    spent, reserved, free = (format_usd(amount) if cap["unit"] == "usd" else f"{amount:,}" for amount in amounts)
     most = format_usd(cap["usd"]) if cap["unit"] == "usd" else f"{cap['images']:,} images"
     frees = f"{cap['frees_at'][:16].replace('T', ' ')} {cap['timezone']}"
-    return (f"{most} a {cap['per']}", ", ".join(named) or "everything", *shown, frees)
+    return (f"{most} a {cap['per']}", ", ".join(named) or "everything", spent, reserved, free, frees)

@@ -13,6 +13,7 @@ def command(json: options.Json = False, config: options.Config = None, verbose: 
     Example: imagen caps
     """
     import asyncio
+    import shutil
 
     from tasks.core.configuration.settings import load_settings
     from tasks.core.paths import locate_config
@@ -20,4 +21,6 @@ def command(json: options.Json = False, config: options.Config = None, verbose: 
     from tasks.usage.caps import format_caps, list_caps
 
     record = asyncio.run(list_caps(load_settings(locate_config(config))))
-    print(dump_json(record) if json else escape_lines("\n".join(format_caps(record))))
+    # Not into a terminal: enough for most tables.
+    width = shutil.get_terminal_size((120, 24)).columns
+    print(dump_json(record) if json else escape_lines("\n".join(format_caps(record, width=width))))

@@ -113,7 +113,7 @@ async def _open_database(url: str, *, is_own: bool, is_worker: bool) -> AsyncIte
             await writer.write(prepare_tables)
         except (DBAPIError, BatchStopped, ConfigError) as exc:
             words = error_text(getattr(exc, "orig", None) or exc).removeprefix("ledger: ")
-            raise ConfigError(f"caps_database: {place} cannot be used: {words}") from None
+            raise ConfigError(f"caps_database: {words if str(place) in words else f'{place}: {words}'}") from None
         # From here on money may be in flight, so an outage is waited for.
         connector.patient = True
         yield writer
