@@ -9,7 +9,7 @@ from pathlib import Path
 
 from platformdirs import user_config_path, user_state_path
 
-from tasks.core.errors import InputError, OutputError
+from tasks.core.errors import ConfigError, InputError, OutputError
 
 APP = "imagen"
 SHOWN_CHARACTERS = 120
@@ -69,13 +69,23 @@ def get_state_folder() -> Path:
 
 
 def find_config(given: Path | None, *, cwd: Path) -> Path | None:
-    """The configuration file that counts: the given one, `./imagen.yaml`, the user's; None: built in."""
+    """The configuration file that counts: the given one, `./imagen.yaml`, the user's; None: built in.
+
+    Raises:
+        ConfigError: Something else than a file is in its place.
+    """
     if given is not None:
         return given
     candidates = [cwd / CONFIG_NAME]
     with suppress(RuntimeError):  # a user without a home folder has no configuration there
         candidates.append(user_config_path(APP) / CONFIG_NAME)
-    return next((path for path in candidates if path.is_file()), None)
+    found = next((path for path in candidates if os.path.lexists(path)), None)
+    # Passed over in silence, another configuration would count than the one that was meant.
+    if found is not None and not found.is_file():
+        raise ConfigError(
+            f"{found}: is not a file but a folder, a device or a link to nothing; remove it, or say --config"
+        )
+    return found
 
 
 def locate_config(given: Path | None) -> Path | None:
@@ -83,6 +93,7 @@ def locate_config(given: Path | None) -> Path | None:
 
     Raises:
         InputError: The current folder was removed.
+        ConfigError: Something else than a file is in the configuration's place.
     """
     try:
         return find_config(given, cwd=Path.cwd())

@@ -5,7 +5,8 @@ Takes a path and a pydantic model, gives the model or a `ConfigError`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ Document = TypeVar("Document", bound=BaseModel)
 MOST_NODES = 100_000
 """In one file, aliases followed: no configuration is that large, an alias bomb is."""
 MOST_CHARS = 4_000_000
+MERGE = "tag:yaml.org,2002:merge"
 MISFITS = (ArithmeticError, AttributeError, LookupError, TypeError)
 """Errors of PyYAML at `!!int ""`, `!!bool x` and the like."""
 
@@ -54,7 +56,22 @@ def _compose(path: Path, text: str) -> yaml.Node | None:
     # Before anything is built: an alias bomb of a few lines is gigabytes of objects.
     if tree is not None and count_nodes(tree, MOST_NODES) > MOST_NODES:
         raise ConfigError(f"{path}: holds more than {MOST_NODES:,} values, aliases followed")
+    # YAML takes the last of two in silence; the first may be the budget that was meant.
+    if tree is not None and (repeated := _find_repeated_key(tree)) is not None:
+        raise ConfigError(f"{path}:{repeated.start_mark.line + 1}: {repeated.value}: appears here a second time")
     return tree
+
+
+def _find_repeated_key(tree: yaml.Node) -> yaml.ScalarNode | None:
+    """A key that stands twice in one mapping; merge keys may."""
+    for node in walk_nodes(tree):
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
+                if key.value in seen:
+                    return key
+                seen.add(key.value)
+    return None
 
 
 def _construct(path: Path, tree: yaml.Node) -> Any:
@@ -73,16 +90,20 @@ def _construct(path: Path, tree: yaml.Node) -> Any:
 
 def count_nodes(node: yaml.Node, most: int) -> int:
     """Nodes under `node`, counted through aliases, not far beyond `most`."""
-    size, stack = 0, [node]
+    return sum(1 for _ in islice(walk_nodes(node), most + 1))
+
+
+def walk_nodes(node: yaml.Node) -> Iterator[yaml.Node]:
+    """Every node under `node`, itself included, through aliases; without an end where one holds itself."""
+    stack = [node]
     # A stack of our own, because the nesting may be deeper than Python's.
-    while stack and size <= most:
-        size += 1
+    while stack:
         current = stack.pop()
+        yield current
         if isinstance(current, yaml.SequenceNode):
             stack.extend(current.value)
         elif isinstance(current, yaml.MappingNode):
             stack.extend(part for pair in current.value for part in pair)
-    return size
 
 
 def _read_text(path: Path, missing: str) -> str:

@@ -50,6 +50,11 @@ BAD_CONFIGS = {
         "aliases followed",
     ),
     "a list in itself": ("prices: &a [*a]\n", "imagen.yaml", "aliases followed"),
+    "a price that stands twice": (
+        "backends:\n  sketch: {type: sketch, price_usd: 1}\n  s:\n    type: sketch\n    price_usd: 1\n    price_usd: 2\n",
+        "imagen.yaml:6",
+        "price_usd: appears here a second time",
+    ),
     "text without end": ("# " + "x" * 4_000_001, "imagen.yaml", "is it a configuration"),
     "nested without end": ("[" * 3_000, "imagen.yaml", "nested too deeply"),
     "type missing": ("backends:\n  sketch:\n    model: x\n", ":2", "backends.sketch.type", "required"),
@@ -151,3 +156,11 @@ def test_the_nearest_configuration_counts(tmp_path: Path, monkeypatch: pytest.Mo
     (folder / "imagen.yaml").touch()
     assert find_config(None, cwd=folder) == folder / "imagen.yaml"
     assert find_config(tmp_path / "given.yaml", cwd=folder) == tmp_path / "given.yaml"
+
+
+@pytest.mark.parametrize("target", ["nowhere", "imagen.yaml", "/dev/null", "."])
+def test_what_is_no_configuration_is_not_passed_over(tmp_path: Path, target: str) -> None:
+    """A link to nothing, to itself, to a device or to a folder: another configuration would count in silence."""
+    (tmp_path / "imagen.yaml").symlink_to(target)
+    with pytest.raises(ConfigError, match="is not a file"):
+        find_config(None, cwd=tmp_path)
