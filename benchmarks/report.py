@@ -62,7 +62,7 @@ def build_document(results: Results) -> str:
         "## imagen alone\n\nAt zero latency, with its Replicate backend.\n\n" + _build_alone(results),
         *([f"## Under faults\n\n{_build_faults(results)}"] if results.of(faults.PART) else []),
         f"## Start-up\n\n{STARTUP.format(libraries=startup.LIBRARIES)}\n\n{_build_startup(results)}",
-        f"## What was promised\n\n{_build_promises(results)}",
+        f"## Targets\n\n{_build_promises(results)}",
         "## Missed\n\n" + (_build_table(("", "", "measured", "floor"), missed, words=2) if missed else "Nothing."),
     ]
     return "\n\n".join(sections) + "\n"

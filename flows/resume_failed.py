@@ -46,13 +46,11 @@ async def resume_failed(
     # The list first: resuming changes what is unfinished, and a generator would follow the change.
     for batch in [batch async for batch in find_unfinished_batches(folder, rule, now_us=Clock().now_us())]:
         decided_at = cancelled.get(normalize_output(batch.out))
-        if decided_at is not None and decided_at >= batch.began_at:
-            ends[batch.out] = "left alone: cancelled in Prefect"
-            continue
-        if batch.left_alone:
-            # Left alone on purpose, and said so: a silence here would look like success.
-            ends[batch.out] = f"left alone: {batch.left_alone}"
-            unreadable |= batch.why == UNREADABLE
+        is_cancelled = decided_at is not None and decided_at >= batch.began_at
+        # Left alone on purpose, and said so: a silence here would look like success.
+        if reason := "cancelled in Prefect" if is_cancelled else batch.left_alone:
+            ends[batch.out] = f"left alone: {reason}"
+            unreadable |= not is_cancelled and batch.why == UNREADABLE
             continue
         states.append(await generate_batch(**RunRequest(out=batch.out).parameters(), return_state=True))
         ends[batch.out] = f"{states[-1].name}: {states[-1].message}"

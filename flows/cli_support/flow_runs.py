@@ -20,9 +20,6 @@ from tasks.store.output.bucket_url import parse_bucket_url
 async def find_output(name: str) -> str:
     """The output that a flow run of `generate-batch` wrote to.
 
-    Args:
-        name: The flow run's id.
-
     Raises:
         InputError: The server knows no such flow run, it was none of a batch, or its batch is not on this machine.
     """

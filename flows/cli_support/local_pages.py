@@ -13,7 +13,7 @@ def serve_page(
 
     Args:
         serve: Serves the page; it calls what it is given with the page's address.
-        verb: What people do on the page.
+        verb: The act on the page, such as `review it`.
         port: The one that the user asked for.
         open_page: Open it in the browser too.
 

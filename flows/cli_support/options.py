@@ -162,10 +162,12 @@ RetryHeld = Annotated[
 ]
 Missing = Annotated[
     bool,
-    typer.Option("--missing", help="Make, and pay for, only the images again whose files are gone. The seeds stay."),
+    typer.Option(
+        "--missing", help="Make only the images whose files are gone, with their seeds. They are paid for again."
+    ),
 ]
 Reread = Annotated[
-    bool, typer.Option("--reread", help="Only read the kept answers again that could not be read. Nothing is paid.")
+    bool, typer.Option("--reread", help="Only read kept answers again that could not be read. Nothing is paid.")
 ]
 TrustLedger = Annotated[
     bool,

@@ -46,7 +46,7 @@ def command(
 
     # Looked up before anything is written, so that a typing error leaves no half-made folder.
     for name in backend or ():
-        build_block(name)  # a wrong name is an error before anything is written
+        build_block(name)
     names = dict.fromkeys([*BASICS, *(DEMO if demo else ()), *(DEPLOYMENTS if deployments else ())])
     written, kept = write_starter(folder, names)
     lines = [*(f"wrote {path}" for path in written), *(f"kept {path}: it exists already" for path in kept)]

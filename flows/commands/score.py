@@ -31,6 +31,11 @@ Device = Annotated[
     str | None, typer.Option("--device", metavar="NAME", help="Where a score's model runs, such as cuda or cpu.")
 ]
 
+AskFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask judges again about images whose call failed.")]
+AskHeld = Annotated[
+    bool, typer.Option("--retry-held", help="Pay again for calls of judges that may have been paid for.")
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreOptions:
@@ -40,8 +45,8 @@ class ScoreOptions:
     names: With
     device: Device = None
     budget: options.Budget = None
-    retry_failed: options.RetryFailed = False
-    retry_held: options.RetryHeld = False
+    retry_failed: AskFailed = False
+    retry_held: AskHeld = False
     config: options.Config = None
     json: options.Json = False
     verbose: options.Verbose = False

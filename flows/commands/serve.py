@@ -60,7 +60,7 @@ WhenBusy = Annotated[
     typer.Option(
         "--when-busy",
         metavar="queue|cancel",
-        help="What becomes of a run that comes while the last one is busy.  [default: queue]",
+        help="Queue or cancel a run that is due while the last one is busy.  [default: queue]",
     ),
 ]
 

@@ -5,7 +5,7 @@ A type is loaded only when an instance of it is used, so a command that needs no
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tasks.backends.base import Backend
+    from tasks.backends.base import Backend, BackendContext
     from tasks.core.configuration.settings import Settings
 
 ENTRY_POINT_GROUP = "imagen.backends"
@@ -84,14 +84,17 @@ def build_backend(
         batch=batch,
         shared={} if shared is None else shared,
     )
+    return _load_type(found, context)(context)
+
+
+def _load_type(found: EntryPoint, context: BackendContext) -> Callable[[BackendContext], Backend]:
     try:
-        backend_class = found.load()
+        backend_class: Callable[[BackendContext], Backend] = found.load()
     # A plugin may break in any way that an import can; the user has to learn which instance named it.
     except (ImportError, AttributeError) as exc:
         reason = f"{type(exc).__name__}: {exc}"
-        raise ConfigError(f"{context.place}.type: {instance.type!r} cannot be loaded ({reason})") from exc
-    backend: Backend = backend_class(context)
-    return backend
+        raise ConfigError(f"{context.place}.type: {found.name!r} cannot be loaded ({reason})") from exc
+    return backend_class
 
 
 def _find_type(name: str, *, place: str) -> EntryPoint:

@@ -13,7 +13,7 @@ ImagenError                 everything we raise; `exit_code` is what the command
 ├── Interrupted             exit 130: a second signal stopped the run at once
 ├── UsageError              usage rows cannot be kept or read; those not pushed stay pending
 │   ├── UsageAway           the sink cannot be reached, or asks to come later: trying again may help
-│   └── UsageRefused        the sink does not take it; `reason` says what has to be mended
+│   └── UsageRefused        the sink does not take it; `reason` says what to correct
 └── JobError                one job could not be done; `kind` groups it for people
     ├── Throttled           nothing was created, it came too soon: wait and send again
     ├── NotCreated          proof that the provider made nothing: sending again is safe
@@ -134,7 +134,7 @@ class UsageAway(UsageError):
 
 
 class UsageRefused(UsageError):
-    """Raised when the sink answers no. Trying again does not help before somebody has mended what `reason` names."""
+    """Raised when the sink answers no. Trying again helps only after the setting that `reason` names is corrected."""
 
     exit_code = 2
 

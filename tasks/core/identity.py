@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.core.records import Job, Prompt, ReferenceImage
+
 SEED_SPACE = 2**31
 """Derived seeds lie in 0..2^31-1: every provider's seed field takes them."""
 SEEDS = 2**63
@@ -33,6 +35,42 @@ def hash_text(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def build_content(
+    row: Prompt | Job,
+    *,
+    backend_type: str,
+    model: str,
+    seed: int | None,
+    backend_opts: Mapping[str, Any],
+    references: Mapping[str, ReferenceImage],
+) -> dict[str, Any]:
+    """The content of a row that decides its image, apart from sample, repetition and salt.
+
+    Args:
+        row: The row, or a job of it.
+        backend_type: Of the backend that is to make it.
+        model: Of the backend.
+        seed: As the row gives it; None where it gives none.
+        backend_opts: Of the backend and the row together.
+        references: The images that it starts from, by column.
+    """
+    content = {
+        "backend_type": backend_type,
+        "model": model,
+        # As it is sent: an edge space more or less does not make another image.
+        "prompt": normalize_prompt(row.prompt),
+        "negative_prompt": row.negative_prompt,
+        "width": row.width,
+        "height": row.height,
+        "aspect_ratio": row.aspect_ratio,
+        "steps": row.steps,
+        "seed": seed,
+        "backend_opts": dict(backend_opts),
+    }
+    # No key for a row without images: it keeps the identity that it had before rows could have any.
+    return content | {name: found.sha256 for name, found in references.items()}
+
+
 def hash_row(row: Mapping[str, Any]) -> str:
     """Identity of a manifest row's image before sample, repetition and salt are known."""
     return hash_text(to_canonical_json(row))
@@ -44,7 +82,7 @@ def compute_job_id(row: str, *, sample: int, duplicate_number: int, salt: str) -
     Args:
         row: The row's `hash_row`.
         sample: 0-based number among the row's samples.
-        duplicate_number: How many identical rows stand before this one in the manifest.
+        duplicate_number: Number of identical rows before this one in the manifest.
         salt: The run's salt; another one makes every job a new one.
     """
     return hash_text(to_canonical_json({"row": row, "sample": sample, "earlier": duplicate_number, "salt": salt}))

@@ -35,7 +35,7 @@ SUBMIT_TRIES = 5
 BROKEN_TRIES = 4
 """Of an image whose bytes come, but broken: more of them rarely help."""
 FETCH_TRIES = 10
-"""Of an image whose host is in trouble: the waits add up to a minute on the average."""
+"""Of an image whose host is in trouble: the waits add up to a minute on average."""
 LOOK_TRIES = 6
 USAGE_PATIENCE_S = 60.0
 """Waits for the usage sink, all in all: rows that stay pending cost nothing, and a run wants to end."""

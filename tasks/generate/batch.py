@@ -22,18 +22,18 @@ from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import BatchStopped
 from tasks.core.records import Job
-from tasks.generate.accounts.caps import AccountCaps, open_caps
+from tasks.generate.accounts.caps import AccountCaps
 from tasks.generate.accounts.limits import AccountLimits
-from tasks.generate.accounts.pace import AccountRateLimiter, build_account_limiter
+from tasks.generate.accounts.pace import AccountRateLimiter
+from tasks.generate.accounts.shared import open_accounts
 from tasks.generate.budget import Budget, BudgetCap
 from tasks.generate.limits import BackendLimits, FailureWatch, OutcomeWatch
 from tasks.generate.metrics import Metrics, open_metrics
-from tasks.generate.prediction_ids import PredictionIds, open_prediction_ids
+from tasks.generate.prediction_ids import PredictionIds
 from tasks.generate.sent_prices import SentPrices
 from tasks.generate.stop import StopSignal
 from tasks.generate.tally import Tally
 from tasks.generate.window import JobWindow
-from tasks.ledger.accounts.caps.place import open_counting_place
 from tasks.ledger.journal import Journal
 from tasks.ledger.queries import sum_committed_micros
 from tasks.ledger.worker_leases import WorkerLeases
@@ -177,25 +177,19 @@ async def open_batch(
         caller: On whose behalf it runs.
     """
     clock, stop = clock or Clock(), StopSignal(partial(find_cause, out))
-    async with (
-        open_prediction_ids(engine) as ids,
-        open_counting_place(settings, engine) as place,
-        open_caps(place, engine, settings, batch=ids.registry.batch, caller=caller, clock=clock) as caps,
-    ):
+    async with open_accounts(engine, settings, caller=caller, clock=clock, stop=stop) as shared:
         batch = Batch(
             out=out,
             settings=settings,
             engine=engine,
             journal=Journal(engine),
             budget=Budget(cap_micros=budget_micros, committed_micros=await sum_committed_micros(engine)),
-            caps=caps,
+            caps=shared.caps,
             watch=FailureWatch(rate=settings.stop.error_rate, window=settings.stop.error_window),
             stop=stop,
             clock=clock,
-            ids=ids,
-            accounts=AccountLimits(
-                lambda use: build_account_limiter(place, use, weight=settings.priority, clock=clock, stop=stop)
-            ),
+            ids=shared.ids,
+            accounts=shared.limits,
         )
         # Prefect copies the context into its task runs, which is how `get_current_batch` finds it there.
         with _make_current(batch):

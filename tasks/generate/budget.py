@@ -60,7 +60,7 @@ class Budget:
         """Share of the cap that is spent or reserved; None where there is no cap.
 
         Args:
-            committed_micros: What all workers have committed; None: this process reserves, and knows.
+            committed_micros: Sum that all workers have committed; None: this process reserves, and knows.
         """
         committed = self._committed_micros if committed_micros is None else committed_micros
         return committed / self._cap_micros if self._cap_micros else None

@@ -27,7 +27,6 @@ async def handle_signals(stop: StopSignal) -> AsyncIterator[None]:
         return
     loop, current = asyncio.get_running_loop(), asyncio.current_task()
     before = {number: signal.getsignal(number) for number in SIGNALS}
-
     first: list[tuple[signal.Signals, float]] = []
 
     def on_signal(number: signal.Signals) -> None:

@@ -14,15 +14,7 @@ from tasks.core.safe_text import error_text
 
 
 def build_row(item: PlannedJob, *, base: int, run: int, salt: str, now_us: int) -> dict[str, Any]:
-    """Build the row of a job that a run plans.
-
-    Args:
-        item: The job and its number among equal rows of the manifest.
-        base: The first sort key of the salt.
-        run: Number of the run.
-        salt: The run's salt.
-        now_us: Microseconds since 1970 UTC.
-    """
+    """Build the row of a job that the run of this number plans; the sort keys of its salt begin at `base`."""
     job = item.job
     return {
         "job_id": job.job_id,

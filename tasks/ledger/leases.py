@@ -104,26 +104,19 @@ async def claim(
 ) -> list[OpenJob]:
     """Claim the open jobs between two sort keys that have no living lease, in manifest order.
 
-    Each job goes to one caller, however many ask at once. The same owner gets it again only after releasing it: the
-    owner may still have it in hand although the lease ended.
-
-    Args:
-        engine: The ledger.
-        first: The first sort key.
-        last: The last one.
-        terms: Of the worker.
-        at_most: Maximum number of jobs; None: all.
-        planned_run: Only jobs planned by this run; None: all.
-        backend: Only jobs of this backend; None: all.
+    Each job goes to one caller, however many ask. The same owner gets it again only after releasing it, because it may
+    have the job in hand although the lease ended. None for `at_most`, `planned_run` or `backend` means all.
     """
-    meant = IS_OPEN if planned_run is None else IS_OPEN & (jobs.c.planned_run == planned_run)
+    meant = IS_OPEN & _is_free(terms.owner) & jobs.c.position.between(first, last)
+    if planned_run is not None:
+        meant &= jobs.c.planned_run == planned_run
     if backend is not None:
         meant &= jobs.c.backend == backend
     if terms.run is not None:
         meant &= is_newest(terms.run)
     free = (
         select(jobs.c.job_id)
-        .where(meant & jobs.c.position.between(first, last) & _is_free(terms.owner))
+        .where(meant)
         .order_by(jobs.c.position)
         .limit(at_most)
         # Workers that ask at once take different jobs, instead of waiting for each other.

@@ -120,10 +120,5 @@ def _is_locked_by_another(path: Path) -> bool:
 
 
 async def is_alive(engine: AsyncEngine, out: Path) -> bool:
-    """True while a run holds the batch: on this machine, or on any machine where the ledger is on a server.
-
-    Args:
-        engine: The ledger.
-        out: The batch's folder on this machine.
-    """
+    """True while a run holds the batch: on this machine, or on any machine where the ledger is on a server."""
     return is_locked(out) or (engine.dialect.name == "postgresql" and await is_held(engine))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.records import ENDED_STATES, JobState
@@ -28,12 +29,22 @@ async def read_usage_pages(
 
     The caller is that of the run in which the attempt began. Runs of one folder never overlap, so that run paid.
     """
+    key = tuple_(attempts.c.job_id, attempts.c.number)
+    while True:
+        # `without` grows while this runs: rows that the sink refuses would be read for ever.
+        rows = await fetch_mappings(engine, _select_pending().where(key.not_in(list(without))).limit(size))
+        if not rows:
+            return
+        yield rows
+
+
+def _select_pending() -> Select[Any]:
     began = runs.c.started_at_us <= attempts.c.started_at_us
     caller, deployment = (
         select(column).where(began).order_by(runs.c.number.desc()).limit(1).scalar_subquery()
         for column in (runs.c.caller, runs.c.deployment)
     )
-    query = (
+    return (
         select(
             attempts.c.job_id,
             attempts.c.number,
@@ -53,15 +64,7 @@ async def read_usage_pages(
         )
         .join(jobs, jobs.c.job_id == attempts.c.job_id)
         .where(_is_pending())
-        .limit(size)
     )
-    key = tuple_(attempts.c.job_id, attempts.c.number)
-    while True:
-        # `without` grows while this runs: rows that the sink refuses would be read for ever.
-        rows = await fetch_mappings(engine, query.where(key.not_in(list(without))))
-        if not rows:
-            return
-        yield rows
 
 
 async def mark_pushed(engine: AsyncEngine, rows: Sequence[RowMapping], *, now_us: int) -> None:

@@ -12,7 +12,7 @@ from tasks.manifest.reading import ReadOptions
 MOST_COLUMNS = 2_000
 """Of one row. A table with more has its rows and columns swapped, or keys for columns."""
 TITLE_ROWS = 10
-"""So many rows at the top of a table are looked at for its header."""
+"""Rows at the top of a table that are searched for its header."""
 
 
 def check_header(names: Sequence[str], file: str, line: int | None, options: ReadOptions) -> Problem | None:

@@ -19,7 +19,11 @@ MOST_ENTRIES = 100_000
 
 
 def find_files(source: str) -> list[Path]:
-    """The files that a path or a pattern means, in the order of their names."""
+    """The files that a path or a pattern means, in the order of their names.
+
+    Raises:
+        ManifestError: There is none, it cannot be read, or it is a pipe or a device.
+    """
     path = Path(source)
     try:
         path = path.expanduser() if source.startswith("~") else path

@@ -95,9 +95,9 @@ def decode(path: Path, folder: Path, *, encoding: str | None, may_be_latin: bool
 
     Args:
         path: A text file.
-        folder: Where a copy may be written.
-        encoding: What the user says it is; None: found out.
-        may_be_latin: Whether text that is not UTF-8 may be Windows-1252, as spreadsheets write it.
+        folder: Takes the copy.
+        encoding: As the user names it; None: found out.
+        may_be_latin: Text that is not UTF-8 may be Windows-1252, as spreadsheets write it.
 
     Raises:
         UnreadableCopy: It is not in the encoding that it is said, or marked, to be in.

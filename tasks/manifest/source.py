@@ -84,7 +84,7 @@ def open_manifest(
 
     Args:
         source: A file, a folder or pattern of part files, an address (https, s3, gs, hf), or `-` for standard input.
-        options: How its columns and text are read.
+        options: The reading of its columns and text.
         stdin: In place of standard input.
 
     Raises:

@@ -72,7 +72,7 @@ async def open_cluster(
 
     Args:
         batch: The open batch; its tally follows what all workers do.
-        selection: Which of the open jobs are meant.
+        selection: The open jobs that are meant.
         run: The run's number.
     """
     # Earlier runs have succeeded jobs too; this run's tally begins at zero.
@@ -154,7 +154,11 @@ async def _wait_for_result(future: PrefectFuture[Any]) -> None:
 
 @asynccontextmanager
 async def start_cluster(settings: RunnerSettings) -> AsyncIterator[TaskRunner[Any]]:
-    """The cluster for the duration of the block; starting and ending it takes seconds, off the event loop."""
+    """The cluster for the duration of the block; starting and ending it takes seconds, off the event loop.
+
+    Raises:
+        BatchStopped: It cannot be used. Nothing was sent.
+    """
     runner = _build_dask_runner(settings) if settings.kind == "dask" else _build_ray_runner(settings)
     with redirect_stdout(sys.stderr):  # where Ray says that a worker died; our results are for programs
         try:

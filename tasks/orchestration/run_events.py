@@ -39,12 +39,7 @@ def emit_stopped(out: Output, cause: BatchStopped) -> None:
 
 
 def emit_end(out: Output, record: dict[str, Any]) -> None:
-    """Tell that a run has ended, how its batch stands, that jobs are held, and which data it has made.
-
-    Args:
-        out: The output.
-        record: The summary.
-    """
+    """Tell that a run has ended, how its batch stands, that jobs are held, and which data it has made."""
     facts = {name: record[name] for name in FACTS}
     outcome = str(record["outcome"]).partition(":")[0]  # the rest of a stop's outcome are words for people
     if record["held"]:

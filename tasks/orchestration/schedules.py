@@ -1,4 +1,4 @@
-"""When which manifest is run: what `imagen serve` is asked for, on the command line or in a file of schedules."""
+"""Schedules of manifests, as `imagen serve` is asked for them: on the command line or in a file."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ async def run_backends(
 
     Args:
         batch: The open batch.
-        selection: Which of its open jobs are meant.
-        work: What is done with a shard; it holds jobs of one backend.
+        selection: The open jobs that are meant.
+        work: Works through a shard, which holds jobs of one backend.
         size: Jobs in a shard.
     """
     names: list[str] = []
@@ -47,8 +47,8 @@ async def run_shards(
 
     Args:
         batch: The open batch.
-        selection: Which of its open jobs are meant.
-        work: What is done with a shard.
+        selection: The open jobs that are meant.
+        work: Works through a shard.
         size: Jobs in a shard.
         most_open: Open jobs beyond which no further shard is begun.
     """

@@ -62,7 +62,7 @@ async def generate_open_jobs(batch: Batch, selection: Selection, *, run: int, se
 
     Args:
         batch: The open batch.
-        selection: Which of its open jobs are meant.
+        selection: The open jobs that are meant.
         run: The run's number.
         series: Name of the deployment or manifest, which artifacts are kept under.
     """

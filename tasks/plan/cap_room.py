@@ -41,7 +41,7 @@ async def find_room(settings: Settings, shares: Shares, caller: str, *, now_us: 
 
     Args:
         settings: The configuration.
-        shares: What is to do.
+        shares: The jobs to do.
         caller: On whose behalf.
         now_us: Microseconds since 1970 UTC.
 

@@ -1,41 +1,12 @@
-"""One row as a job: the content that decides its image, and the job with everything settled."""
+"""One row as a job, with everything settled."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from tasks.core.configuration.sections import BackendSettings
 from tasks.core.configuration.settings import Settings
-from tasks.core.identity import SEEDS, derive_seed, normalize_prompt
+from tasks.core.identity import SEEDS, derive_seed
 from tasks.core.records import Job, Prompt, ReferenceImage
-
-
-def build_content(
-    prompt: Prompt, instance: BackendSettings, references: Mapping[str, ReferenceImage]
-) -> dict[str, Any]:
-    """Build the content that decides the image, apart from sample, repetition and salt.
-
-    Args:
-        prompt: The row.
-        instance: The backend that is to make it.
-        references: The images that it starts from, by column.
-    """
-    content = {
-        "backend_type": instance.type,
-        "model": instance.model,
-        # As it is sent: an edge space more or less does not make another image.
-        "prompt": normalize_prompt(prompt.prompt),
-        "negative_prompt": prompt.negative_prompt,
-        "width": prompt.width,
-        "height": prompt.height,
-        "aspect_ratio": prompt.aspect_ratio,
-        "steps": prompt.steps,
-        "seed": prompt.seed,
-        "backend_opts": {**instance.backend_opts, **prompt.backend_opts},
-    }
-    # No key for a row without images: it keeps the identity that it had before rows could have any.
-    return content | {name: found.sha256 for name, found in references.items()}
 
 
 def build_job(
@@ -50,14 +21,7 @@ def build_job(
 ) -> Job:
     """Build the job of one image.
 
-    Args:
-        prompt: The row.
-        settings: The configuration.
-        references: The images that the row starts from, by column.
-        backends: The instance that makes it, then its fallbacks.
-        identity: The job's id.
-        sample: 0-based number among the row's images.
-        position: Sort key within the manifest.
+    `backends` are the one that makes it and its fallbacks; `sample` counts from 0, and `position` is its sort key.
     """
     name, *fallbacks = backends
     instance = settings.backends[name]

@@ -13,12 +13,12 @@ from tasks.backends import build_backend
 from tasks.backends.base import Backend, supported_inputs
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError, ManifestError
-from tasks.core.identity import compute_job_id, hash_row
+from tasks.core.identity import build_content, compute_job_id, hash_row
 from tasks.core.records import Job, PlannedJob, Problem, Prompt, ReferenceImage
 from tasks.manifest import Manifest, read_prompts
 from tasks.manifest.source import get_base_folder
 from tasks.plan.fallback import move_to_backend
-from tasks.plan.jobs import build_content, build_job
+from tasks.plan.jobs import build_job
 from tasks.plan.row_registry import RowRegistry
 from tasks.store.references import INPUTS, find_reference
 
@@ -44,7 +44,7 @@ class Planner:
 
         Args:
             settings: The configuration.
-            options: What the run says.
+            options: Those of the run.
             manifest: Its name stands in problems; paths in it are relative to its folder.
             check: Hold every job against what is known of its services.
             ask: Ask each service what it accepts, so that more of it is known.
@@ -167,7 +167,15 @@ class Planner:
         self, prompt: Prompt, references: Mapping[str, ReferenceImage], position: int, rows: RowRegistry
     ) -> Iterator[PlannedJob]:
         name, *fallbacks = prompt.backends or self._default
-        content = build_content(prompt, self._settings.backends[name], references)
+        instance = self._settings.backends[name]
+        content = build_content(
+            prompt,
+            backend_type=instance.type,
+            model=instance.model,
+            seed=prompt.seed,
+            backend_opts={**instance.backend_opts, **prompt.backend_opts},
+            references=references,
+        )
         row = hash_row(content)
         # Equal rows are jobs of their own: the user wants as many images.
         number = rows.count_before(row)

@@ -25,7 +25,7 @@ from tasks.plan.cap_room import Share, Shares, find_room, format_room
 from tasks.plan.check import NO_GATES, PlanReport, check_manifest
 from tasks.plan.planner import Planner, PlanOptions, plan_manifest
 from tasks.plan.quotes import ask_quotes, format_quote
-from tasks.plan.reuse import NOTHING_REUSABLE, format_reuse, preview_reuse
+from tasks.plan.reuse import NOTHING_REUSABLE, Reusable, format_reuse, preview_reuse
 from tasks.reuse.options import NO_REUSE, ReuseOptions
 from tasks.store.output import Output
 
@@ -77,18 +77,31 @@ def preview_plan(
     if reuse.patterns:
         taken = asyncio.run(preview_reuse(manifest, settings, options, out, reuse=reuse, ended=known.ended_ids))
     to_do = _subtract_shares(_subtract_shares(report.shares, known.ended_shares), taken.shares)
-    to_do_micros, to_do_unpriced = (
-        sum(getattr(share, name) for share in to_do.values()) for name in ("micros", "unpriced")
-    )
-    to_do_images = report.jobs - known.ended - taken.images
-    judging_micros = report.judges_micros * to_do_images
-    to_do_micros += judging_micros
     quotes = []
     if ask:
         quotes = asyncio.run(ask_quotes(manifest, settings, options, to_do, now=to_instant(Clock().now_us())))
     return {
         "manifest": manifest.display,
         "out": str(out),
+        **_count_jobs(report, known, taken),
+        "gates": merge_gates(dump_layer(settings.gates), report.gates, gate_layer).model_dump(),
+        "rerolls_at_most": report.rerolls,
+        **_price_jobs(report, known, taken, to_do, budget_usd),
+        "caps": asyncio.run(find_room(settings, to_do, caller, now_us=Clock().now_us())),
+        "dropped": known.dropped,
+        "duration_s": round(_estimate_left_s(report, known.ended + taken.images), 1),
+        "columns": dict(report.columns),
+        "quotes": quotes,
+        "warnings": [*report.notes, *warn_of_old_prices(report.priced_on, today), *taken.warnings],
+    }
+
+
+def _count_to_do(report: PlanReport, known: Known, taken: Reusable) -> int:
+    return report.jobs - known.ended - taken.images
+
+
+def _count_jobs(report: PlanReport, known: Known, taken: Reusable) -> dict[str, Any]:
+    return {
         "rows": report.rows,
         "jobs": report.jobs,
         "duplicates": report.duplicates,
@@ -96,27 +109,29 @@ def preview_plan(
         "done": known.states["succeeded"],
         "failed": known.states["failed"],
         "held": known.states["held"],
-        "to_do": to_do_images,
+        "to_do": _count_to_do(report, known, taken),
         "reused": taken.images,
         "reused_from": dict(taken.sources),
         "reuse_saves_usd": to_usd(taken.saves_micros),
+    }
+
+
+def _price_jobs(
+    report: PlanReport, known: Known, taken: Reusable, to_do: Shares, budget_usd: float | None
+) -> dict[str, Any]:
+    judging_micros = report.judges_micros * _count_to_do(report, known, taken)
+    to_do_micros = judging_micros + sum(share.micros for share in to_do.values())
+    to_do_unpriced = sum(share.unpriced for share in to_do.values())
+    return {
         "estimate_usd": to_usd(report.estimate_micros + report.judges_micros * report.jobs),
         "to_do_usd": to_usd(to_do_micros),
         "judging_usd": to_usd(judging_micros),
-        "gates": merge_gates(dump_layer(settings.gates), report.gates, gate_layer).model_dump(),
-        "rerolls_at_most": report.rerolls,
         # What was asked for comes first; rerolls take what the budget leaves.
         "to_do_at_most_usd": to_usd(to_do_micros + report.rerolls_micros),
         "unpriced": report.unpriced,
         "to_do_unpriced": to_do_unpriced,
         "spent_usd": to_usd(known.spent_micros),
         **_compute_budget(known, budget_usd, to_do_micros, to_do_unpriced),
-        "caps": asyncio.run(find_room(settings, to_do, caller, now_us=Clock().now_us())),
-        "dropped": known.dropped,
-        "duration_s": round(_estimate_left_s(report, known.ended + taken.images), 1),
-        "columns": dict(report.columns),
-        "quotes": quotes,
-        "warnings": [*report.notes, *warn_of_old_prices(report.priced_on, today), *taken.warnings],
     }
 
 

@@ -61,7 +61,7 @@ async def preview_reuse(
     Args:
         manifest: The manifest, which has been checked.
         settings: The configuration.
-        options: What the run says.
+        options: Those of the run.
         out: The batch's own output, which is no source.
         reuse: Where to look.
         ended: Ids of jobs that the batch does not take from elsewhere.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.core.identity import SEEDS, compute_job_id, derive_seed, hash_row, normalize_prompt
+from typing import Any
+
+from tasks.core.identity import SEEDS, build_content, compute_job_id, derive_seed, hash_row
 from tasks.core.records import Job
 
 
@@ -24,22 +26,15 @@ def compute_saltless_id(job: Job, *, duplicate_number: int, salt: str) -> str | 
     return compute_job_id(row, sample=job.sample, duplicate_number=duplicate_number, salt="")
 
 
-def _build_content(job: Job) -> dict[str, object]:
+def _build_content(job: Job) -> dict[str, Any]:
     """The content of the job's row; the comparison of ids in the caller proves it."""
-    content: dict[str, object] = {
-        "backend_type": job.backend_type,
-        "model": job.model,
-        "prompt": normalize_prompt(job.prompt),
-        "negative_prompt": job.negative_prompt,
-        "width": job.width,
-        "height": job.height,
-        "aspect_ratio": job.aspect_ratio,
-        "steps": job.steps,
+    given = {"image": job.image, "mask": job.mask}
+    return build_content(
+        job,
+        backend_type=job.backend_type,
+        model=job.model,
         # A row that gave no seed has none in its identity; the samples of one that did count on from it.
-        "seed": None if job.seed == derive_seed(job.job_id) else (job.seed - job.sample) % SEEDS,
-        "backend_opts": dict(job.backend_opts),
-    }
-    for name, found in (("image", job.image), ("mask", job.mask)):
-        if found is not None:
-            content[name] = found.sha256
-    return content
+        seed=None if job.seed == derive_seed(job.job_id) else (job.seed - job.sample) % SEEDS,
+        backend_opts=job.backend_opts,
+        references={name: reference for name, reference in given.items() if reference is not None},
+    )

@@ -68,12 +68,6 @@ def put_gates(
 ) -> Settings:
     """The settings with the rule of this run: its options over its manifest over its configuration.
 
-    Args:
-        settings: The configuration.
-        request: The run.
-        manifest: Rules of the manifest.
-        before: The last run, whose rule a resume keeps.
-
     Raises:
         ConfigError: Together they are no rule.
     """

@@ -26,7 +26,7 @@ class ScoreContext:
     """Wishes of the user beside the name of the score."""
 
     device: str | None
-    """Where a model should run (`cuda`, `cpu`); None: the score decides."""
+    """The device that a model runs on (`cuda`, `cpu`); None: the score decides."""
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ SIDE_PX = 32
 FREQUENCIES = 8
 """Lowest frequencies in each direction; their signs are the bits."""
 DECIMALS = 6
-"""What is below this is noise of the sums: without it an image of one colour had random bits."""
+"""Decimals that are kept; smaller ones are noise of the sums, and gave an image of one colour random bits."""
 
 
 class Phash:

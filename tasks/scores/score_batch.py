@@ -40,7 +40,7 @@ from tasks.store.output import Output
 WRITE_EVERY = 64
 """Images of one transaction: so few are looked at again after a kill."""
 LEAST_THREADS = 4
-"""Where there are fewer processors: most of the time of an image in a bucket is its way."""
+"""Threads where there are fewer processors: an image in a bucket is waited for most of the time."""
 
 
 @dataclass(slots=True)
@@ -58,6 +58,13 @@ class Scored:
     """Of each judge: calls by their end, those of earlier commands that have no answer too."""
     stopped: BatchStopped | None = None
     """Why the judges stopped early; what was answered before is kept."""
+
+    def add_judges(self, judges: Mapping[str, Judge]) -> None:
+        """Add what the judges came to, by their names."""
+        for name, judge in judges.items():
+            self.judged[name] = dict(judge.ends)
+            self.skipped |= judge.skipped
+            self.stopped = self.stopped or judge.batch.stop.cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ async def score_batch(
         out: The batch.
         names: Scores that there are, each once; of judges too.
         device: See `ScoreContext`.
-        judges: What judges among the names need.
+        judges: Settings that judges among the names need.
         on_progress: Gets the images that were looked at, and all.
         clock: For the time beside each result.
 
@@ -94,13 +101,11 @@ async def score_batch(
         OutputError: The ledger may only be read, or the storage cannot be reached.
         ConfigError: A score cannot be used. What was found before is kept.
     """
-    clock = clock or Clock()
     async with AsyncExitStack() as stack:
+        clock = clock or Clock()
         engine, asked = await _open(stack, out, names, judges, clock)
-        context = ScoreContext(device)
-        scores = {name: load_score(name, context) for name in names if name not in asked}
-        scored = Scored()
-        total = (await count_jobs(engine)).succeeded
+        scores = {name: load_score(name, ScoreContext(device)) for name in names if name not in asked}
+        scored, total = Scored(), (await count_jobs(engine)).succeeded
         with Scoring.open(out, engine, clock, scored) as scoring:
             async for page in read_job_pages(engine):
                 made = [row for row in page if row["state"] == JobState.SUCCEEDED]
@@ -112,10 +117,7 @@ async def score_batch(
         # Also where nothing is new: the last command may have been stopped before this.
         await write_metadata(engine, out)
         scored.findings = await collect_findings(engine)
-        for name, judge in asked.items():
-            scored.judged[name] = dict(judge.ends)
-            scored.skipped |= judge.skipped
-            scored.stopped = scored.stopped or judge.batch.stop.cause
+        scored.add_judges(asked)
     return scored
 
 

@@ -97,10 +97,6 @@ def iterate_chunks(data: bytes, *, verify: bool = True) -> Iterator[Chunk]:
 
     Bytes behind the end of the image are ignored, as every viewer does.
 
-    Args:
-        data: The file.
-        verify: Compare the checksums of a PNG.
-
     Raises:
         BadImage: The file is cut off, a checksum is wrong, or it has more than `MAX_CHUNKS` chunks. Fetching again may
             help.

@@ -30,7 +30,7 @@ def encode(image: Image.Image, *, format: str, quality: int) -> bytes:  # noqa: 
     """The bytes of `image` as a `png`, `jpeg` or `webp` file.
 
     Args:
-        image: What was drawn. JPEG has no transparency: it goes onto white.
+        image: The drawing. JPEG has no transparency: it goes onto white.
         format: `png`, `jpeg` or `webp`.
         quality: 1..100 for jpeg and webp; png is lossless and ignores it.
 

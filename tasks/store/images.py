@@ -157,7 +157,7 @@ def build_image_path(job: Job, format: str) -> str:  # noqa: A002  what every re
 
     Args:
         job: Its id, else its prompt, gives the readable part.
-        format: What the bytes are, a key of `tasks.store.encode.EXTENSIONS`.
+        format: Of the bytes, a key of `tasks.store.encode.EXTENSIONS`.
     """
     # Four times what is kept is enough: a slug is rarely shorter than a quarter of its text.
     words = (job.id or job.prompt).strip()[: 4 * SLUG_CHARACTERS]
@@ -181,8 +181,7 @@ async def store_image(out: Output, job: Job, data: bytes, settings: OutputSettin
         out: Where the batch's files go.
         job: Whose image it is.
         data: The file as it was fetched.
-        settings: How thoroughly it is checked, what is written into it, and whether it is signed. A file that comes
-            signed stays as it is.
+        settings: Of the check, the notes in the file and its signature. A file that comes signed stays as it is.
 
     Raises:
         BadImage: As `measure` has it; nothing was written.

@@ -54,8 +54,8 @@ def sign(data: bytes, form: str, signing: SigningSettings, *, model: str, source
         data: The file.
         form: Its format, such as `png`.
         signing: The certificate.
-        model: Which model made it.
-        source_type: How it came to be, as `tasks.store.embedding.xmp` names it.
+        model: The model that made it.
+        source_type: As `tasks.store.embedding.xmp` names it.
 
     Raises:
         BatchStopped: The certificate or key cannot be used (`signing`). The image can be fetched again.
@@ -76,7 +76,7 @@ def sign_edit(data: bytes, form: str, signing: SigningSettings, parent: tuple[by
         form: Its format.
         signing: The certificate.
         parent: The signed file that it was made of, and its format.
-        actions: What was done, such as `c2pa.resized`.
+        actions: The changes, such as `c2pa.resized`.
 
     Raises:
         BatchStopped: The certificate or key cannot be used (`signing`).
@@ -142,4 +142,4 @@ def _read_pem(variable: str, setting: str) -> bytes:
 
 
 def _build_stop(why: str) -> BatchStopped:
-    return BatchStopped("signing", f"{why}; mend it, then resume the batch", why=why)
+    return BatchStopped("signing", f"{why}; correct output.c2pa or the variable, then resume the batch", why=why)

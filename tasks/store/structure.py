@@ -42,10 +42,6 @@ _BOX_KINDS = _AVIF_PARTS | {b"moov", b"moof", b"mfra", b"sidx", b"free", b"skip"
 def is_proven_whole(data: bytes, format: str) -> bool:  # noqa: A002  what every record calls it
     """True if the container proves that all of the file is there; False leaves it to the decoder.
 
-    Args:
-        data: The file.
-        format: Its format by the first bytes.
-
     Raises:
         BadImage: It is cut off or damaged. Fetching again may help.
     """

@@ -135,7 +135,6 @@ def format_raw_table(rows: Iterable[UsageRow]) -> str:
     cost = "unknown" if lines and unknown == len(lines) else format_cell(known)
     some = f" and {unknown} unknown" if 0 < unknown < len(lines) else ""
     total = (f"total {len(lines)}", "", "", "", "", "", f"{cost}{some}", *[""] * (len(RAW_COLUMNS) - 6))
-    # Instants are shown in the reader's time, so the header says which that is.
     # The column is in the reader's own time, and its name says which that is.
     header = (f"created_at {describe_time_zone(datetime.now(UTC))}", *RAW_COLUMNS)
     return align_columns([header, *lines, total], numbers=("seed", "latency_ms", "cost_usd"))

@@ -111,20 +111,19 @@ class HttpCalls:
             async with asyncio.timeout(timeout_s), aclosing(await self.http.send(request, stream=True)) as answer:
                 yield answer
         except (httpx.HTTPError, TimeoutError) as exc:
-            # No other job's call gets further either.
-            if isinstance(exc.__cause__, ProxyRefused):
-                raise BatchStopped("proxy", self.error_text(exc)) from exc
-            if isinstance(exc.__cause__, NEVER_SENT):
-                raise NotCreated(f"the service cannot be reached ({self.error_text(exc)})") from exc
-            # httpx names the phase in which time ran out; ours has one limit, and naming it tells which setting to
-            # raise.
-            reason = (
-                f"none within {timeout_s:.0f} s"
-                if isinstance(exc, TimeoutError) and timeout_s
-                else self.describe_error(exc)
-            )
-            # None, not 0: a budget has to set the full price aside until the look-up has told what became of it.
-            raise Ambiguous(f"the answer to a create was lost ({reason})", cost_micros=None) from exc
+            raise self._explain_unanswered(exc, timeout_s) from exc
+
+    def _explain_unanswered(self, exc: Exception, timeout_s: float | None) -> BatchStopped | NotCreated | Ambiguous:
+        # No other job's call gets further either.
+        if isinstance(exc.__cause__, ProxyRefused):
+            return BatchStopped("proxy", self.error_text(exc))
+        if isinstance(exc.__cause__, NEVER_SENT):
+            return NotCreated(f"the service cannot be reached ({self.error_text(exc)})")
+        # httpx names the phase in which time ran out; ours has one limit, and naming it tells which setting to raise.
+        is_late = isinstance(exc, TimeoutError) and timeout_s
+        reason = f"none within {timeout_s:.0f} s" if is_late else self.describe_error(exc)
+        # None, not 0: a budget has to set the full price aside until the look-up has told what became of it.
+        return Ambiguous(f"the answer to a create was lost ({reason})", cost_micros=None)
 
     async def pay(self, method: str, url: str, **options: Any) -> httpx.Response:
         """One call that may cost money, its answer read whole; options as of `open_paid`.
@@ -195,7 +194,8 @@ def _find_stop(answer: httpx.Response, detail: str, *, service: str, key_env: st
     # Sending the user for another key would help nobody.
     if status in KEY_REFUSED and refusals.lacks_access(detail, codes):
         return BatchStopped(
-            "access", f"{service} accepts the key, and its account may not use this ({detail}). Mend that, then resume"
+            "access",
+            f"{service} accepts the key, and its account may not use this ({detail}). Ask the service for access, then resume",
         )
     # Google and xAI answer a wrong key with 400 in place of 401 (recorded answers of 2026).
     if status in WRONG and refusals.is_bad_key(detail, codes):

@@ -52,8 +52,8 @@ class Polling:
 
         Args:
             look: Asks once. Of its errors httpx's own mean that nothing is known; any other one ends the waiting.
-            timeout_s: How long to wait.
-            is_fresh: Whether it was created just now; another one may have ended long ago.
+            timeout_s: The longest wait.
+            is_fresh: It was created just now; another one may have ended long ago.
 
         Raises:
             TimeoutError: It has not ended after so many seconds.

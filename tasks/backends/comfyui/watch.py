@@ -44,7 +44,12 @@ class PromptWatch:
         self._looks.pop(prompt_id, None)
 
     async def look(self, prompt_id: str) -> Ended | None:
-        """The images of an ended prompt and its seconds; None while it waits or runs."""
+        """The images of an ended prompt and its seconds; None while it waits or runs.
+
+        Raises:
+            JobError: No server has it any more, it failed, or its server is away for too long.
+            httpx.HTTPError: Its server does not answer now; asking again is free.
+        """
         server = self.pool.get_server(prompt_id) or await self.find_server(prompt_id)
         if server is None:
             raise _build_loss("none of the servers")

@@ -54,13 +54,7 @@ def find_problems(job: Job, options: FalOptions) -> list[str]:
 
 
 def estimate_megapixels(job: Job, options: FalOptions, *, untold: float = USUAL_MEGAPIXELS) -> float | None:
-    """The size that is asked for, in millions of pixels; None where the request names one that is not known here.
-
-    Args:
-        job: What is asked for.
-        options: How.
-        untold: The size where the request says none.
-    """
+    """The size that is asked for in millions of pixels, else `untold`; None where a name of a size is not known here."""
     size = build_input(job, options).get("image_size")
     if size is None:
         return untold

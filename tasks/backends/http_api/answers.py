@@ -121,7 +121,7 @@ def read_output(answer: Answer, options: HttpOptions, words: str) -> ImageOutput
     Args:
         answer: The answer.
         options: The instance's settings.
-        words: What it says went wrong, fit for a message.
+        words: The reason that it gives, fit for a message.
 
     Raises:
         JobError: There is none, or none that can be read. What it cost stands in the error as far as it is known.

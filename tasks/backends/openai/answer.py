@@ -45,7 +45,7 @@ def parse_image_answer(document: object, raw: bytes, media_type: str = "") -> Im
     Args:
         document: The answer's JSON.
         raw: The answer as it came, which the error carries.
-        media_type: What its header calls it.
+        media_type: Its type by its header.
 
     Raises:
         UnreadableAnswer: It is no such object, or its image cannot be decoded. It may have been billed.

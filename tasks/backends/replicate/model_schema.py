@@ -16,13 +16,7 @@ class ModelSchema:
     """Fills in the schema of the comparison that the account's instances of one model share."""
 
     def __init__(self, comparison: Comparison, options: ReplicateOptions, *, place: str) -> None:
-        """Nothing is fetched yet.
-
-        Args:
-            comparison: Gets the schema.
-            options: The instance's.
-            place: Of these options, for messages.
-        """
+        """Nothing is fetched yet."""
         self._comparison = comparison
         self._options = options
         self._place = place

@@ -30,7 +30,7 @@ PAGE = 100
 LISTS_LAG_S = 2.0
 """A prediction that lists have not shown for so long is asked for by its id from then on."""
 LIST_PAUSE_S = 0.012
-"""Between two lists at least. With 128 in flight at 0.5 s an image that is ready then waits 10 ms on the average, for 0.3 looks
+"""Between two lists at least. With 128 in flight at 0.5 s an image that is ready then waits 10 ms on average, for 0.3 looks
 an image (tests/tasks/backends/replicate/test_watcher_schedule.py); half the pause saves 4 ms and costs half as many lists again."""
 ALONE_PAUSE_S = 0.25
 """Between two looks at single predictions at most."""
@@ -113,9 +113,9 @@ class Watcher:
                 await self.clock.sleep(TROUBLE_PAUSE_S)
 
     def _pause_s(self) -> float:
-        """Seconds until the next look: about one list per image on the average, and never before one is due."""
+        """Seconds until the next look: about one list per image on average, and never before one is due."""
         if self._many:
-            # One look an image on the average, and each page is one; those saved up are spread over an image's time.
+            # One look an image on average, and each page is one; those saved up are spread over an image's time.
             looks, pages = len(self._watched) + max(0, self._saved), ceil(len(self._watched) / PAGE)
             return max(LIST_PAUSE_S, self.times.usual_s * pages / looks)
         now_s = self.clock.monotonic_s()

@@ -80,7 +80,7 @@ def _list_own(own: Settings) -> Iterator[Any]:
 
 
 def _find_judges(settings: Settings) -> dict[str, set[Reach]]:
-    """What the judges reach that a run asks; `imagen score` takes its own from the user's configuration."""
+    """Find what the judges of a run reach; `imagen score` takes its own from the user's configuration."""
     return {
         name: _find_reaches(settings.scores[name].model_dump(mode="json"))
         for name in list_judges(settings.gates, settings.scores)

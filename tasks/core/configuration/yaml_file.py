@@ -30,8 +30,8 @@ def read_yaml(path: Path, model: type[Document], *, missing: str) -> Document:
 
     Args:
         path: The file; an empty one is the model's defaults.
-        model: What it has to hold.
-        missing: What to say where there is no such file.
+        model: The model of its content.
+        missing: The message where there is no such file.
 
     Raises:
         ConfigError: It cannot be read or used; every problem with its line and key.

@@ -16,10 +16,6 @@ from tasks.ledger.database.transactions import run_transaction
 async def begin_fleet(engine: AsyncEngine, *, run: int) -> None:
     """Make this run the batch's present one; living workers of an earlier run stop when they read it.
 
-    Args:
-        engine: The ledger, on PostgreSQL.
-        run: The run's number.
-
     Raises:
         BatchStopped: The database cannot be used.
     """

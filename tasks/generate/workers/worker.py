@@ -16,16 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
-from tasks.generate.accounts.caps import open_caps
-from tasks.generate.accounts.limits import AccountLimits
-from tasks.generate.accounts.pace import build_account_limiter
+from tasks.generate.accounts.shared import open_accounts
 from tasks.generate.batch import Batch, find_cause
-from tasks.generate.prediction_ids import open_prediction_ids
 from tasks.generate.stop import StopSignal
 from tasks.generate.workers.claims import ClaimRange, Claims
 from tasks.generate.workers.heartbeat import Heartbeat, send_heartbeats
 from tasks.generate.workers.shared_budget import SharedBudget
-from tasks.ledger.accounts.caps.place import open_counting_place
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import find_ledger
 from tasks.ledger.journal import Journal
@@ -122,33 +118,24 @@ async def open_worker(
     out = parse_output(order.out)
     clock, stop = Clock(), StopSignal(partial(find_cause, out))
     beat = Heartbeat(engine, run=order.run, stop=stop, limits=settings.stop)
-    cap_micros = start.budget_micros
-    budget = SharedBudget(engine, owner=leases.terms.owner, cap_micros=cap_micros, sleep=clock.sleep)
-    async with (
-        open_prediction_ids(engine) as ids,
-        open_counting_place(settings, engine, is_worker=True) as place,
-        open_caps(
-            place, engine, settings, batch=ids.registry.batch, caller=start.caller, clock=clock, is_worker=True
-        ) as caps,
-    ):
+    budget = SharedBudget(engine, owner=leases.terms.owner, cap_micros=start.budget_micros, sleep=clock.sleep)
+    async with open_accounts(
+        engine, settings, caller=start.caller, clock=clock, stop=stop, workers=order.places
+    ) as shared:
         batch = Batch(
             out=out,
             settings=settings,
             engine=engine,
             journal=Journal(engine, leases.terms),
             budget=budget,
-            caps=caps,
+            caps=shared.caps,
             watch=beat,
             stop=stop,
             clock=clock,
-            ids=ids,
+            ids=shared.ids,
             share=1 / order.places,
             leases=leases,
-            accounts=AccountLimits(
-                lambda use: build_account_limiter(
-                    place, use, weight=settings.priority / order.places, clock=clock, stop=stop
-                )
-            ),
+            accounts=shared.limits,
         )
         try:
             async with leases.renewing(stop.stop), send_heartbeats(beat, batch.tally):

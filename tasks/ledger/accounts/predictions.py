@@ -60,7 +60,7 @@ predictions = Table(
 batches = Table(
     "batches", metadata, Column("batch", String(32), primary_key=True), Column("path", Text, nullable=False)
 )
-"""Where the ledger of each batch was seen last, on this machine."""
+"""The place where each batch's ledger was seen last, on this machine."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -51,13 +51,7 @@ class SqliteWriter:
     def __init__(
         self, database: URL, *, configure: Callable[[Any, Any], None] = configure_sqlite, options: Any = None
     ) -> None:
-        """Write to a file.
-
-        Args:
-            database: Its URL.
-            configure: Called with each new connection.
-            options: SQLAlchemy's execution options.
-        """
+        """Write to a file."""
         self.engine = create_engine(
             database.set(drivername="sqlite"),
             # Closed by another thread than the one that writes, once that has ended.

@@ -62,7 +62,7 @@ _HINTS = (
     (re.compile("[\u2018-\u201f]"), "typographic quotes are none; write straight double quotes"),
     (re.compile(r"'|[A-Za-z_]"), "names and texts stand in double quotes"),
 )
-"""What people write that JSON has not, and what to do."""
+"""Text that people write and JSON does not have, and the remedy."""
 
 
 def explain_json_error(exc: Exception) -> str:

@@ -73,7 +73,11 @@ class NodeReader:
             )
 
     def entries(self) -> Iterator[tuple[str, int]]:
-        """Keys of the mapping that was just entered, with their lines; the caller reads each value."""
+        """Keys of the mapping that was just entered, with their lines; the caller reads each value.
+
+        Raises:
+            YamlProblem: A key appears twice.
+        """
         seen: set[str] = set()
         while not isinstance(self._peek(), yaml.MappingEndEvent):
             node = self.node()

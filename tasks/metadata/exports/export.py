@@ -53,50 +53,61 @@ async def export_batch(
 
     Args:
         out: The batch's output.
-        form: What to write.
+        form: The format to write.
         target: Where; `-` is standard output for the tables. None: a card goes into the batch's output.
         overwrite: Replace an earlier export.
         limits: Of tar shards.
         raw_cells: Of CSV: write texts that a spreadsheet takes for formulas as they are.
-        selection: Which jobs; None: all. A card describes all.
+        selection: The jobs that are exported; None: all. A card describes all.
         name: Of files: the template of their names; None: the names that they have.
         conversion: Of files: sizes and format; None: copies.
 
     Raises:
         InputError: `out` is no batch, the selection cannot be evaluated, the target may not be replaced or written, or an image is gone.
     """
-    # Before the ledger is opened: a wrong target needs no batch.
-    target = _check_target(out, form, target)
-    selection = selection or Selection()
-    # For the same reason: a wrong template is told at once.
-    conversion = conversion or Conversion()
+    selection, conversion = selection or Selection(), conversion or Conversion()
+    # Before the ledger is opened: a wrong target or template needs no batch.
+    target = _check_target(out, form, target, selection)
     template = _read_template(form, name, conversion)
-    if form is ExportFormat.CARD and not selection.is_whole:
-        raise InputError("a card describes the whole batch: leave --picked, --verdict, --ids and --where out")
     async with open_ledger(out.ledger_folder()) as engine:
         jobs = await select_jobs(engine, out, selection)
-        if form is ExportFormat.PARQUET:
-            exporting = _export_embedded(jobs, out, target, overwrite)
-        elif form is ExportFormat.CARD:
-            exporting = _export_card(jobs, out, overwrite)
-        elif form is ExportFormat.CSV:
-            exporting = _export_table(jobs, partial(write_csv, raw_cells=raw_cells), form, target, overwrite)
-        elif form is ExportFormat.JSONL:
-            exporting = _export_table(jobs, write_jsonl, form, target, overwrite)
-        else:
-            from tasks.metadata.exports import folder_forms as folders  # noqa: PLC0415  loads Pillow, which no table needs
-
-            if form is ExportFormat.WEBDATASET:
-                exporting = folders.export_shards(jobs, out, target, limits or ShardLimits(), overwrite=overwrite)
-            elif form is ExportFormat.FILES:
-                exporting = folders.export_files(jobs, out, target, template, conversion, overwrite=overwrite)
-            else:
-                exporting = folders.export_suite(jobs, out, target, form, overwrite=overwrite)
-        return await exporting
+        match form:
+            case ExportFormat.PARQUET:
+                return await _export_embedded(jobs, out, target, overwrite)
+            case ExportFormat.CARD:
+                return await _export_card(jobs, out, overwrite)
+            case ExportFormat.CSV:
+                return await _export_table(jobs, partial(write_csv, raw_cells=raw_cells), form, target, overwrite)
+            case ExportFormat.JSONL:
+                return await _export_table(jobs, write_jsonl, form, target, overwrite)
+        export = partial(_export_folder, limits=limits or ShardLimits(), template=template, conversion=conversion)
+        return await export(jobs, out, form, target, overwrite=overwrite)
 
 
-def _check_target(out: Output, form: ExportFormat, target: Path | None) -> Path:
+async def _export_folder(
+    jobs: SelectedJobs,
+    out: Output,
+    form: ExportFormat,
+    target: Path,
+    *,
+    overwrite: bool,
+    limits: ShardLimits,
+    template: NameTemplate,
+    conversion: Conversion,
+) -> Exported:
+    from tasks.metadata.exports import folder_forms as folders  # noqa: PLC0415  loads Pillow, which no table needs
+
+    if form is ExportFormat.WEBDATASET:
+        return await folders.export_shards(jobs, out, target, limits, overwrite=overwrite)
+    if form is ExportFormat.FILES:
+        return await folders.export_files(jobs, out, target, template, conversion, overwrite=overwrite)
+    return await folders.export_suite(jobs, out, target, form, overwrite=overwrite)
+
+
+def _check_target(out: Output, form: ExportFormat, target: Path | None, selection: Selection) -> Path:
     if form is ExportFormat.CARD:
+        if not selection.is_whole:
+            raise InputError("a card describes the whole batch: leave --picked, --verdict, --ids and --where out")
         card = f"{out}/{CARD_NAME}"
         if target not in {None, Path(card)}:
             raise InputError(f"the card describes the folder that it stands in: leave --to out, it becomes {card}")

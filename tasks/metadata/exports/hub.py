@@ -72,10 +72,8 @@ async def push_export(
     await asyncio.to_thread(_prepare, hub, repository, overwrite=overwrite)
     with TemporaryDirectory(prefix="imagen-hub-") as temporary:
         folder = Path(temporary, "data set")
-        target = folder
-        if form is ExportFormat.PARQUET:
-            target = folder / PARQUET_NAME
-            await asyncio.to_thread(partial(target.parent.mkdir, parents=True))
+        target = folder / PARQUET_NAME if form is ExportFormat.PARQUET else folder
+        await asyncio.to_thread(partial(target.parent.mkdir, parents=True, exist_ok=True))
         done = await export(target)
         async with open_ledger(out.ledger_folder()) as engine:
             batch = await survey_batch(await select_jobs(engine, out, selection))

@@ -23,7 +23,7 @@ async def write_csv(jobs: SelectedJobs, file: TextIO, *, raw_cells: bool = False
 
     Args:
         jobs: Of the batch.
-        file: Where to.
+        file: It is written here.
         raw_cells: Write texts as they are; otherwise those that a spreadsheet takes for formulas begin with an apostrophe.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Who started which embedded server: one small file each, so that what a killed run left behind is found and ended.
+"""Records of embedded servers: one small file each, so that what a killed run left behind is found and ended.
 
 Takes the folder of the records; gives the record of a server and the removal of orphans. A process is ours only when
 its id, its start time and the token in its command line all agree, so neither a process that merely got the same id
@@ -49,7 +49,6 @@ class ServerRecord:
     def write(self, folder: Path) -> None:
         """Put the record on disk, whole or not at all: another run may be reading the folder."""
         part = folder / f"{self.pid}.part"
-        # Written whole: another run may read this folder at any moment.
         part.write_text(json.dumps(asdict(self)), encoding="utf-8")
         part.replace(self.path(folder))
 
@@ -157,7 +156,7 @@ def _ask_ps_start_time(pid: int) -> str | None:
 
 
 def _run_ps(pid: int, column: str) -> str:
-    """One column of `ps`, empty without such a process; language and time zone are fixed so that answers compare."""
+    """One column of `ps`, empty without such a process."""
     # The time is formatted by the locale and the zone, and two answers have to compare as text.
     command = ["/bin/ps", "-ww", "-o", f"{column}=", "-p", str(pid)]
     environ = {"LC_ALL": "C", "TZ": "UTC"}

@@ -41,7 +41,7 @@ def rate_models(scores: Mapping[tuple[int, int], float], count: int) -> list[Int
     A weak prior (a standard deviation of 400 points) keeps the rating finite of a model that won or lost everything.
 
     Args:
-        scores: How often the first beat the second, by their numbers; a tie is half a win for both.
+        scores: Wins of the first over the second, by their numbers; a tie is half a win for both.
         count: Number of models.
     """
     strengths = [0.0] * count

@@ -23,7 +23,7 @@ def build_results(pairs: Mapping[str, Pair], answers: Sequence[Comparison]) -> d
     """The record that programs read, and the page's end.
 
     Args:
-        pairs: What is compared.
+        pairs: The images that are compared.
         answers: All answers of the ledger; those about other files do not count.
     """
     known = {pair.files: pair for pair in pairs.values()}

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import uvicorn
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
@@ -15,7 +14,7 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.report.blind.answering import Answering, read_results
 from tasks.report.blind.app import BlindSession, build_app
 from tasks.report.blind.pairs import Candidate, Pair, find_pairs, read_candidates
-from tasks.report.review.server import QuietServer, listen
+from tasks.report.review.server import listen, serve_app
 from tasks.store.output import Output
 
 PAGE = "compare-"
@@ -51,7 +50,7 @@ async def serve_comparison(
     """Serve the page until this process is asked to end.
 
     Args:
-        request: What is compared.
+        request: The two that are compared.
         port: 0 takes a free one.
         reviewer: Under whose name answers are written.
         ready: Called with the page's address once it answers.
@@ -67,10 +66,8 @@ async def serve_comparison(
         await answering.load()
         with listen(request.first, port, PAGE) as (listener, kept):
             session = BlindSession(answering=answering, port=kept.port, token=kept.token)
-            app = build_app(session)
-            config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", server_header=False)
             ready(session.address)
-            await QuietServer(config).serve(sockets=[listener])
+            await serve_app(build_app(session), listener)
 
 
 async def _find_pairs(request: ComparisonRequest, engine: AsyncEngine) -> dict[str, Pair]:

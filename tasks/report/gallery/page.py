@@ -77,7 +77,7 @@ def render_page(title: str, data: dict[str, Any], *, talks: bool = False, assets
 
     Args:
         title: Of the window.
-        data: What the scripts find under the name `Gallery.page`.
+        data: Given to the scripts as `Gallery.page`.
         talks: The page may send requests to its own server.
         assets: What the page is made of.
     """

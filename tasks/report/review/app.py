@@ -39,7 +39,7 @@ def build_app(session: ReviewSession, read: ReadVerdicts) -> Starlette:
     """The application that answers the browser.
 
     Args:
-        session: What is reviewed.
+        session: The batch under review.
         read: The judgements since an instant, as `read_verdicts` has them.
     """
     pages, base = _ReviewPages(session, read), f"/{session.token}"

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 
 from tasks.core.clock import Clock
 from tasks.ledger.database.connect import open_ledger
@@ -79,12 +80,15 @@ async def serve_review(
             async def read(since_us: int) -> list[dict[str, Any]]:
                 return [dict(row) for row in await read_verdicts(engine, since_us=since_us)]
 
-            config = uvicorn.Config(
-                build_app(session, read), log_level="error", access_log=False, lifespan="off", server_header=False
-            )
             # Told before it serves: whoever waits for the address must not wait for a browser.
             ready(session.address)
-            await QuietServer(config).serve(sockets=[listener])
+            await serve_app(build_app(session, read), listener)
+
+
+async def serve_app(app: Starlette, listener: socket.socket) -> None:
+    """Serve a page on a bound socket until Ctrl-C or SIGTERM."""
+    config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", server_header=False)
+    await QuietServer(config).serve(sockets=[listener])
 
 
 @contextmanager

@@ -51,7 +51,7 @@ class RunGate:
     judges: Mapping[str, Judge]
     run: int
     purse_micros: int | None
-    """What rerolls may cost beyond the jobs that are open; None: there is no cap."""
+    """The most that rerolls may cost beyond the jobs that are open; None: there is no cap."""
     missing: int = 0
     _open: frozenset[str] = frozenset()
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
@@ -73,7 +73,7 @@ class RunGate:
             self.batch.stop.stop(stopped)
         except ImagenError as exc:
             # The image is stored and paid for. What follows would be decided by a score that fails.
-            self.batch.stop.stop(BatchStopped("score", f"{exc}. The images are kept; mend it, then resume"))
+            self.batch.stop.stop(BatchStopped("score", f"{exc}. The images are kept. Correct the score, then resume"))
 
     async def settle(self) -> bool:
         """Decide every pool once more, with all the money that is left; True while rerolls are open."""

@@ -136,7 +136,7 @@ def build_rule(gates: Gates, own_columns: Iterable[str], judges: Collection[str]
     """The rule over a manifest with these columns of its own; close its condition after use.
 
     Args:
-        gates: What is wanted.
+        gates: The rule.
         own_columns: Columns of the manifest.
         judges: Names of the judges that are configured.
 

@@ -64,31 +64,26 @@ async def end_call(
     Args:
         engine: The ledger.
         key: The job and the call's number.
-        started_us: When it began, microseconds since 1970 UTC.
+        started_us: Its beginning, microseconds since 1970 UTC.
         now_us: Now.
         cost_micros: None: it is not known, and counts as what was reserved.
-        outcome: Why there is no answer; or the row of `scores`, its results by their names.
+        outcome: The reason for no answer; or the row of `scores`, its results by their names.
         state: `SUCCEEDED`, `FAILED` or `HELD`.
     """
-    job_id, number = key
+    job_id, mine = key[0], (attempts.c.job_id == key[0]) & (attempts.c.number == key[1])
     error = outcome if isinstance(outcome, JobError) else None
-    mine = (attempts.c.job_id == job_id) & (attempts.c.number == number)
-    end = (
-        update(attempts)
-        .where(mine)
-        .values(
-            state=state,
-            ended_at_us=now_us,
-            latency_ms=max(0, (now_us - started_us) // 1_000),
-            cost_micros=cost_micros,
-            cost_source=None if error or cost_micros is None else "priced",
-            error_kind=error and error.error_kind,
-            error_message=error and sanitize_text(str(error)),
-        )
-    )
+    end = {
+        "state": state,
+        "ended_at_us": now_us,
+        "latency_ms": max(0, (now_us - started_us) // 1_000),
+        "cost_micros": cost_micros,
+        "cost_source": None if error or cost_micros is None else "priced",
+        "error_kind": error and error.error_kind,
+        "error_message": error and sanitize_text(str(error)),
+    }
 
     async def write(db: AsyncConnection) -> None:
-        await db.execute(end)
+        await db.execute(update(attempts).where(mine).values(end))
         # The table's cost of an image is that of all its attempts.
         await db.execute(update(jobs).where(jobs.c.job_id == job_id).values(cost_micros=sum_attempt_costs()))
         if not isinstance(outcome, JobError):

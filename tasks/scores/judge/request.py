@@ -48,8 +48,8 @@ def build_body(settings: JudgeSettings, question: str, data: bytes) -> dict[str,
         image.thumbnail((settings.side_px, settings.side_px))
         file = BytesIO()
         image.save(file, "JPEG", quality=JPEG_QUALITY)
-    picture = f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
-    content = [{"type": "text", "text": question}, {"type": "image_url", "image_url": {"url": picture}}]
+    address = f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    content = [{"type": "text", "text": question}, {"type": "image_url", "image_url": {"url": address}}]
     return {
         "model": settings.model,
         "messages": [{"role": "system", "content": _FORMS[settings.answer]}, {"role": "user", "content": content}],

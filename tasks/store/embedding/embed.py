@@ -36,7 +36,7 @@ _GIF_MANIFEST = b"\x21\xff\x0bC2PA_GIF\x01\x00\x00"
 _AVIF_MANIFEST = b"uuid" + bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 
 Provenance = Literal["c2pa", "iptc"]
-"""How a file says that it was generated: by a signed manifest, or by the source type in its XMP packet."""
+"""The way in which a file says that it was generated: a signed manifest, or the source type in its XMP packet."""
 
 
 def embed(data: bytes, notes: Notes) -> bytes:

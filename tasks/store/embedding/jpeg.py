@@ -29,7 +29,7 @@ _MULTI_PICTURE = b"MPF\0"
 
 
 def embed_jpeg(data: bytes, notes: Notes) -> bytes:
-    """The JPEG with the notes in it; Exif of its own is kept instead of ours. One of several pictures stays as it is."""
+    """The JPEG with the notes in it; Exif of its own is kept instead of ours. A file of several images stays as it is."""
     after_jfif = after_comments = xmp = None
     has_exif = False
     for chunk in iterate_chunks(data):

@@ -18,7 +18,7 @@ class Notes:
     parameters: Mapping[str, Any] | None = None
     """Values of JSON by name."""
     source_type: str | None = None
-    """How the image came to be, as `tasks.store.embedding.xmp` names it."""
+    """The way in which the image was made, as `tasks.store.embedding.xmp` names it."""
 
 
 def build_notes(job: Job, output: OutputSettings) -> Notes:

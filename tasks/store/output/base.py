@@ -80,7 +80,7 @@ class Output(Protocol):
 
         Raises:
             OutputError: It cannot be written, or its ledger is on another machine. Nothing was spent; trying again
-                helps when that was mended.
+                helps once that is corrected.
         """
 
     def claim(self, *, first: bool) -> None:

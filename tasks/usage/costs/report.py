@@ -30,7 +30,7 @@ class CostParts:
     forecast: Forecast
     local: LocalBatches
     server: str
-    """Where the schedules come from, or why there are none."""
+    """The server that told the schedules, or the reason why there are none."""
 
 
 def build_record(settings: UsageSettings, parts: CostParts) -> dict[str, Any]:

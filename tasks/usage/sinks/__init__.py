@@ -20,7 +20,7 @@ async def open_sink(settings: UsageSettings, *, retrying: AsyncRetrying) -> Asyn
     """The configured sink for the duration of the block; None where usage is not kept.
 
     Args:
-        settings: Which sink, and where.
+        settings: The sink and its place.
         retrying: See `tasks.core.retry.retry_usage`.
 
     Raises:

@@ -71,7 +71,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charger:
-    """Who writes: the batch, the process and the caps that it keeps to."""
+    """The writer of charges: the batch, the process and the caps that it keeps to."""
 
     batch: str
     owner: str

@@ -37,13 +37,7 @@ from tasks.ledger.lock import is_locked
 
 
 async def settle_own(writer: LedgerWriter, engine: AsyncEngine, batch: str) -> None:
-    """Settle what earlier runs of a batch have left. The caller holds the batch's lock.
-
-    Args:
-        writer: The place that counts.
-        engine: The batch's ledger.
-        batch: Its identity.
-    """
+    """Settle what earlier runs of a batch have left. The caller holds the batch's lock."""
     left = await writer.write(partial(find_unsettled, batch=batch))
     if not left:
         return

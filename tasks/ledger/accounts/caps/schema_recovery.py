@@ -1,4 +1,4 @@
-"""What dead batches have left whose ledgers are schemas of the database that counts: settled in one transaction."""
+"""Charges of dead batches whose ledgers are schemas of the database that counts: settled in one transaction."""
 
 from __future__ import annotations
 
