@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.services.keeper import FOLDERS, MARKS, name_service_folder
+
+BELOW_GIVEN_PORTS = range(10_000, 30_000)
+"""Ports that neither Linux nor macOS gives to a program that asks for any."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,9 @@ def service_environ() -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port on loopback that was free a moment ago."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A free port of loopback that no system gives away by itself: whoever is to listen there finds it free a while later too."""
+    while True:
+        port = BELOW_GIVEN_PORTS.start + secrets.randbelow(len(BELOW_GIVEN_PORTS))
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port

@@ -27,6 +27,7 @@ from tasks.store.embedding.notes import embedded_parameters
 from tasks.store.exif import is_turned
 from tasks.store.images import MAX_IMAGE_PIXELS, Measured, build_image_path, measure, store_image
 from tasks.store.output.folder import OutputFolder
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
 
@@ -342,7 +343,7 @@ def test_a_write_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert ended.stdout.startswith(f"disk {tmp_path} cannot be written (File too large)")
     assert files_in(tmp_path) == set()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tasks.usage.caller import resolve_caller
+from tests.support.waiting import PATIENCE_S
 
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed; `make test` says so too")
 
@@ -93,5 +94,5 @@ def test_the_panes_name_is_read_inside_a_real_pane(
         check=True,
         cwd=Path(__file__).parents[3],
     )
-    subprocess.run([*tmux, "wait-for", "done"], check=True, timeout=30)
+    subprocess.run([*tmux, "wait-for", "done"], check=True, timeout=PATIENCE_S)
     assert expected in answer.read_text()

@@ -290,13 +290,13 @@ async def test_a_call_that_nobody_waits_for_ends_at_its_next_step(
 
     def watch(watched: WatchedPipe) -> None:
         watched.before = lambda _: began.set()
-        watched.pipe.transformer.register_forward_hook(lambda *_: steps.append(began_and_left.wait(20)))
+        watched.pipe.transformer.register_forward_hook(lambda *_: steps.append(began_and_left.wait(PATIENCE_S)))
 
     began_and_left = threading.Event()
     loads.prepare = watch
     async with open_batch_with(out, [make_job(steps=40)], **instance) as batch:
         generating = asyncio.create_task(generate_range(batch, *EVERYTHING))
-        await asyncio.to_thread(began.wait, 20)
+        await asyncio.to_thread(began.wait, PATIENCE_S)
         generating.cancel()
         with pytest.raises(asyncio.CancelledError):
             await generating

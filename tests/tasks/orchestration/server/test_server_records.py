@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tasks.orchestration.server.server_records import ServerRecord, get_servers_folder, read_start_time, remove_orphans
+from tests.support.waiting import PATIENCE_S
 
 IGNORES_SIGTERM = (
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(3600)"
 )
 
 
@@ -50,7 +51,7 @@ def test_orphan_is_ended(tmp_path: Path) -> None:
     with _process("0123") as process:
         record = _record(tmp_path, process.pid)
         assert remove_orphans(tmp_path, term_grace_s=0.1) == 1
-        assert process.wait(5) == -signal.SIGKILL
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
     assert not record.exists()
 
 

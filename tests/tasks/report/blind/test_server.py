@@ -28,6 +28,7 @@ from tasks.report.blind.server import ComparisonRequest, read_comparison, serve_
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import FakeClock, make_job
 from tests.support.services.browser import PHONE_PX, read_errors, resize, wait_for
+from tests.support.services.processes import free_port
 from tests.tasks.report.gallery.batches import succeeded, write_batch
 from tests.tasks.report.gallery.looking import find, press, texts
 
@@ -180,9 +181,9 @@ def test_the_scripts_turn_no_text_into_markup() -> None:
 
 
 @contextmanager
-def comparing(one: Path, two: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def comparing(one: Path, two: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """`imagen compare --review` in a process of its own; its page's address, and the process."""
-    command = [sys.executable, "-m", "flows", "compare", str(one), str(two), "--review", "--reviewer", "ann"]
+    command = [sys.executable, "-m", "flows", "compare", str(one), str(two), "--review", "--reviewer", "ann", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     with process:
         assert process.stdout is not None
@@ -199,7 +200,7 @@ def test_keys_compare_and_a_killed_server_loses_nothing(
     one, two = asyncio.run(write_two(tmp_path))
     answered = "return document.body.dataset.ready === arguments[0]"
     both = "return [...document.querySelectorAll('.pair img')].filter((one) => one.naturalWidth).length === 2"
-    with comparing(one, two) as (address, process):
+    with comparing(one, two, "--port", str(free_port())) as (address, process):
         browser.get(address)
         for number, key in enumerate((Keys.ARROW_LEFT, Keys.ARROW_RIGHT, "t", "u")):
             wait_for(browser, answered, str(number))

@@ -12,6 +12,7 @@ from selenium.webdriver import Keys
 from tests.support.factories import make_job
 from tests.support.services.browser import DESKTOP_PX, PHONE_PX
 from tests.support.services.firefox import Firefox, missing_firefox, run_firefox
+from tests.support.services.processes import free_port
 from tests.tasks.report.gallery.batches import write_batch
 from tests.tasks.report.gallery.looking import VIEWS
 from tests.tasks.report.gallery.test_browsing import HUGE
@@ -81,7 +82,7 @@ def test_a_million_rows_are_reached(firefox: Firefox, matrix_page: Path) -> None
 def test_verdicts_reach_the_ledger(firefox: Firefox, out: Path) -> None:
     """By keys, over a reload and a killed server."""
     asyncio.run(write_batch(out, [(job, None) for job in JOBS]))
-    with reviewing(out, "--reviewer", "ann") as (address, process):
+    with reviewing(out, "--reviewer", "ann", "--port", str(free_port())) as (address, process):
         firefox.open(address)
         firefox.wait_for(READY)
         firefox.press(Keys.ARROW_DOWN, "p")
