@@ -51,6 +51,9 @@ class ForwardProxy:
             method, target, _ = head.split(b"\r\n")[0].decode().split(" ")
             self.asked.append(f"{method} {target}")
             if self.login is not None and self._wanted not in head:
+                # A close with a body unread resets the connection, and the answer is lost on its way on a busy machine.
+                lengths = [line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+                await reader.readexactly(int(lengths[0]) if lengths else 0)
                 writer.write(REFUSED)
                 await writer.drain()
             elif method == "CONNECT":
