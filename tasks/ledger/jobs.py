@@ -6,7 +6,6 @@ Columns that decide the image never change after a job was added. Its position, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
 
 from sqlalchemy import ColumnElement, UpdateBase, case, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,8 +16,6 @@ from tasks.core.records import EndedFilter, JobState, PlannedJob
 from tasks.ledger.database.schema import attempts, jobs, runs
 from tasks.ledger.database.transactions import execute, fetch_rows
 from tasks.ledger.job_rows import build_row, read_state
-
-T = TypeVar("T")
 
 ROWS_PER_COMMIT = 2_000
 SERIES_WIDTH = 2**40

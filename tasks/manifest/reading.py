@@ -30,10 +30,6 @@ class ReadOptions:
     encoding: str | None = None
     """Of text files; None: UTF-8, UTF-16 with its mark, and what is plainly Windows-1252."""
 
-    def with_columns(self, columns: Mapping[str, str]) -> ReadOptions:
-        """The same with these meanings where none is given yet."""
-        return ReadOptions({**columns, **self.columns}, self.literal, self.encoding)
-
 
 class UnknownMeaning(ValueError):
     """Raised for a meaning that there is not; knows the column that it was given to."""

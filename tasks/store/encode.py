@@ -14,9 +14,6 @@ from tasks.core.errors import Rejected
 EXTENSIONS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "gif": ".gif", "avif": ".avif"}
 """File name extension of every format that can be stored; `encode` writes the first three."""
 
-MIME_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "gif": "image/gif", "avif": "image/avif"}
-"""MIME type of every format that can be stored."""
-
 MAX_SIDE_PX = {"jpeg": 65_500, "webp": 16_383}
 """Longest side of an image. JPEG: `JPEG_MAX_DIMENSION` of libjpeg's jmorecfg.h; WebP: 14 bits, RFC 9649."""
 

@@ -13,11 +13,11 @@ from tasks.backends.client.payloads import MOST_ANSWER_BYTES
 from tasks.backends.http_api import answers
 from tasks.backends.http_api.answer import Answer
 from tasks.backends.http_api.ids import build_key
-from tasks.backends.http_api.requests import build_request
+from tasks.backends.http_api.request.build import build_request
+from tasks.backends.http_api.request.template import TOKEN
+from tasks.backends.http_api.request.values import build_image_values, find_image_problems
 from tasks.backends.http_api.sections import Call
 from tasks.backends.http_api.service import DescribedService
-from tasks.backends.http_api.template import TOKEN
-from tasks.backends.http_api.values import build_image_values, find_image_problems
 from tasks.core.errors import BatchStopped, JobError, Refused, Rejected
 from tasks.core.records import Job
 

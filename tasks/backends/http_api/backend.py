@@ -37,8 +37,8 @@ from tasks.backends.http_api.lost_creates import LostCreates
 from tasks.backends.http_api.options import BASE64, HttpOptions
 from tasks.backends.http_api.outputs import Outputs
 from tasks.backends.http_api.quote import ask_quote
-from tasks.backends.http_api.template import fill_address
-from tasks.backends.http_api.values import find_image_problems, find_unsent
+from tasks.backends.http_api.request.template import fill_address
+from tasks.backends.http_api.request.values import find_image_problems, find_unsent
 from tasks.backends.image_counts import explain_several
 from tasks.backends.prices import Pricing, find_price
 from tasks.backends.quotes import Quote

@@ -8,7 +8,7 @@ from tasks.backends.http_api import answers
 from tasks.backends.http_api.answer import Answer
 from tasks.backends.http_api.answers import ImageOutput
 from tasks.backends.http_api.options import HttpOptions
-from tasks.backends.http_api.values import resolve_size
+from tasks.backends.http_api.request.values import resolve_size
 from tasks.backends.prices import Pricing, Used, check_reported
 from tasks.core.errors import JobError, Refused, UnreadableAnswer
 from tasks.core.records import Job, Prediction

@@ -10,7 +10,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from tasks.backends.client.options import read_secret
 from tasks.backends.http_api.places import Place, stands_in_headers
-from tasks.backends.http_api.pointers import Pointer, can_hold
+from tasks.backends.http_api.request.pointers import Pointer, can_hold
+from tasks.backends.http_api.request.signing import leave_out_authorization
+from tasks.backends.http_api.request.template import ENV, TOKEN, check, fill_address, find_names
 from tasks.backends.http_api.sections import (
     Batches,
     Before,
@@ -26,8 +28,6 @@ from tasks.backends.http_api.sections import (
     States,
     Tokens,
 )
-from tasks.backends.http_api.signing import leave_out_authorization
-from tasks.backends.http_api.template import ENV, TOKEN, check, fill_address, find_names
 from tasks.store.references import INPUTS
 
 # Every placeholder that a row can fill. A name outside these lists is a mistake that is found before anything is sent.

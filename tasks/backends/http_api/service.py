@@ -17,12 +17,12 @@ from tasks.backends.http_api import answers
 from tasks.backends.http_api.addresses import ServiceAddresses
 from tasks.backends.http_api.answer import Answer, any_holds, parse_document
 from tasks.backends.http_api.options import HttpOptions
-from tasks.backends.http_api.requests import build_request, read_places
+from tasks.backends.http_api.request.build import build_request, read_places
+from tasks.backends.http_api.request.signing import build_signer
+from tasks.backends.http_api.request.template import TOKEN, fill_address, fill_text
+from tasks.backends.http_api.request.tokens import TokenSource, run_token_command
+from tasks.backends.http_api.request.values import build_values
 from tasks.backends.http_api.sections import Call
-from tasks.backends.http_api.signing import build_signer
-from tasks.backends.http_api.template import TOKEN, fill_address, fill_text
-from tasks.backends.http_api.tokens import TokenSource, run_token_command
-from tasks.backends.http_api.values import build_values
 from tasks.core.errors import BatchStopped, OutputGone
 from tasks.core.records import Job
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tasks.core.configuration.sections import UsageSettings
@@ -16,7 +16,6 @@ from tasks.usage.report import read_groups
 BY = ("day", "model", "caller", "deployment", "batch", "status")
 """Keys of the query; everything else is added up from its groups."""
 SHOWN_BY = ("batch", "deployment", "model", "caller", "day")
-Test = Callable[[UsageGroup], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from tasks.core.errors import Rejected
 from tasks.store.chunks import detect_format
-from tasks.store.encode import EXTENSIONS, MAX_SIDE_PX, MIME_TYPES, encode
+from tasks.store.encode import MAX_SIDE_PX, encode
 
 
 def gradient(mode: str) -> Image.Image:
@@ -71,9 +71,3 @@ def test_a_format_without_an_encoder_is_a_mistake() -> None:
     """Formats are checked with the manifest; one that comes through is a bug, and is not written as another."""
     with pytest.raises(ValueError, match="gif"):
         encode(gradient("RGB"), format="gif", quality=50)
-
-
-def test_every_format_has_an_extension_and_a_mime_type() -> None:
-    """The two tables speak of the same formats."""
-    assert EXTENSIONS.keys() == MIME_TYPES.keys()
-    assert EXTENSIONS["jpeg"] == ".jpg"

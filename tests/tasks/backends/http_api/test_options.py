@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.http_api.template import fill, fill_address
+from tasks.backends.http_api.request.template import fill, fill_address
 from tasks.core.errors import ConfigError
 from tests.support.fakes.backends import make_instance_job, open_backend
 from tests.support.fakes.json_api import at_once, lookup, polled

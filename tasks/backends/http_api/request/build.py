@@ -8,9 +8,9 @@ from typing import Any
 
 from tasks.backends.http_api.answer import Answer
 from tasks.backends.http_api.options import BASE64, OF_IMAGES
-from tasks.backends.http_api.pointers import merge_into
+from tasks.backends.http_api.request.pointers import merge_into
+from tasks.backends.http_api.request.template import fill, fill_address, fill_text, find_names, is_place
 from tasks.backends.http_api.sections import Call
-from tasks.backends.http_api.template import fill, fill_address, fill_text, find_names, is_place
 from tasks.store.references import get_media_type
 
 FILE = "_file"

@@ -6,8 +6,8 @@ import base64
 from typing import Any
 
 from tasks.backends.http_api.options import BASE64, HttpOptions
-from tasks.backends.http_api.requests import FILE
-from tasks.backends.http_api.template import find_names
+from tasks.backends.http_api.request.build import FILE
+from tasks.backends.http_api.request.template import find_names
 from tasks.backends.sizes import SIDES_APART, resolve_requested_size, spell_ratio
 from tasks.core.identity import normalize_prompt
 from tasks.core.records import Job
