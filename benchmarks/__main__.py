@@ -21,7 +21,7 @@ from benchmarks.planning import measure_planning
 from benchmarks.rate import measure_rate
 from benchmarks.results import Results, Row
 from benchmarks.scale import measure_engine, measure_pixels, measure_scale
-from benchmarks.sizes import SIZES, Size
+from benchmarks.sizes import QUICK_MIN, SIZES, Size
 from benchmarks.startup import measure_startup
 
 SCRATCH = ROOT / "runs" / "benchmarks"
@@ -87,7 +87,12 @@ def _measure(part: str, size: Size, docs: Path) -> None:
 
 
 def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    minutes = ", ".join(f"{part} {QUICK_MIN[part]:g}" for part in PARTS)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog=f"Minutes of the size quick on two quiet cores: {minutes}; all of them {sum(QUICK_MIN.values()):g}.",
+    )
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--only", choices=PARTS, action="append", help="a part; once for each; default: all of them")
     return parser.parse_args(arguments)

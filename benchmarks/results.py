@@ -5,19 +5,34 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
 
+@cache
 def describe_machine() -> str:
-    """Processor, cores and versions, for the reader of the figures."""
+    """Processor, cores and versions, imagen's own commit among them: for the reader of the figures."""
     names = ("prefect", "aiohttp", "httpx", "replicate")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"{os.cpu_count()} shared cores ({_read_processor()}), Python {platform.python_version()}, {versions}"
+    python = f"Python {platform.python_version()}"
+    return (
+        f"{os.cpu_count()} shared cores ({_read_processor()}), {python}, {versions}, imagen of commit {_read_commit()}"
+    )
+
+
+def _read_commit() -> str:
+    """Where this checkout stands, so that figures of an older program are told from new ones."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=9", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # a copy without its history
+        return "unknown"
 
 
 def _read_processor() -> str:

@@ -80,6 +80,21 @@ _SLOW = Case(jobs=1_000, in_flight=64, latency_s=1)
 _QUICK = Case(jobs=5_000, in_flight=128, latency_s=0.5)
 _ENGINE = Case(jobs=5_000, in_flight=256, latency_s=0)
 
+QUICK_MIN: Mapping[str, float] = {
+    "contenders": 15,
+    "floor": 3,
+    "engine": 0.5,
+    "pixels": 2.5,
+    "scale": 2,
+    "startup": 1.5,
+    "faults": 4,
+    "faults_on_dask": 4.5,
+    "backends": 1,
+    "planning": 0.5,
+    "rate": 0.5,
+}
+"""Minutes of each part at the size `quick` on two quiet cores, as far as the others' figures let them be estimated."""
+
 SIZES: Mapping[str, Size] = {
     "small": Size(
         rounds=1,
@@ -107,7 +122,7 @@ SIZES: Mapping[str, Size] = {
         ),
         floor_from=-1,
         engine=replace(_ENGINE, jobs=3_000),
-        pixels=_at_every_size(600, 64, 512, 1024, 2048),
+        pixels=_at_every_size(600, 64, 1024, 2048),
         scale=(
             Case(jobs=1_000, in_flight=256, latency_s=0, side_px=512),
             Case(jobs=10_000, in_flight=256, latency_s=0, side_px=512),
