@@ -88,9 +88,9 @@ def _serve(request: ComparisonRequest, given: CompareOptions) -> None:
     from flows.cli_support.local_pages import serve_page
     from tasks.core.errors import InputError
     from tasks.report.blind.server import serve_comparison
-    from tasks.report.review.judging import get_login
+    from tasks.report.review.judging import read_reviewer
 
     if given.json:
         raise InputError("--json prints results. Leave out --review.")
-    serve = partial(serve_comparison, request, port=given.port, reviewer=given.reviewer or get_login())
+    serve = partial(serve_comparison, request, port=given.port, reviewer=read_reviewer(given.reviewer))
     serve_page(lambda ready: serve(ready=ready), verb="compare them", port=given.port, open_page=given.open_page)

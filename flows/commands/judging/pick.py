@@ -54,13 +54,13 @@ def command(
     from flows.cli_support.id_lists import read_id_list
     from tasks.core.safe_text import dump_json
     from tasks.core.text import format_count
-    from tasks.report.review.judging import get_login, judge_ids
+    from tasks.report.review.judging import judge_ids, read_reviewer
     from tasks.store.output import parse_output
 
     names = read_id_list(ids)
     said = None if verdict == "none" else verdict
     number = asyncio.run(
-        judge_ids(parse_output(folder), names, reviewer=reviewer or get_login(), verdict=said, rating=rating, note=note)
+        judge_ids(parse_output(folder), names, reviewer=read_reviewer(reviewer), verdict=said, rating=rating, note=note)
     )
     record = {"images": number, "verdict": said, "rating": rating, "out": folder}
     words = {"pick": "picked", "reject": "rejected", "none": "taken back"}[verdict]

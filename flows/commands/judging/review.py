@@ -38,14 +38,14 @@ def command(
     """
     from flows.cli_support.local_pages import serve_page
     from tasks.report.gallery.report import show_progress
-    from tasks.report.review.judging import get_login
+    from tasks.report.review.judging import read_reviewer
     from tasks.report.review.server import serve_review
     from tasks.store.output import parse_output
 
     async def serve(ready: Callable[[str], None]) -> None:
         with show_progress() as progress:
             await serve_review(
-                parse_output(folder), port=port, reviewer=reviewer or get_login(), ready=ready, on_progress=progress
+                parse_output(folder), port=port, reviewer=read_reviewer(reviewer), ready=ready, on_progress=progress
             )
 
     serve_page(serve, verb="review it", port=port, open_page=open_page)

@@ -91,8 +91,20 @@ class Judge:
         return judged
 
 
-def get_login() -> str:
-    """The name under which this user reviews."""
+def read_reviewer(name: str | None) -> str:
+    """The name under which somebody judges: as it was given, else this user's login.
+
+    Raises:
+        InputError: It is too long to stand beside every verdict.
+    """
+    # As the ledger keeps it, or the page would take its own verdicts for somebody else's.
+    given = sanitize_text(name or "").strip() or _get_login()
+    if len(given) > MOST_REVIEWER_CHARACTERS:
+        raise InputError(f"--reviewer: {len(given):,} characters. A name has at most {MOST_REVIEWER_CHARACTERS}.")
+    return given
+
+
+def _get_login() -> str:
     # A user without an entry in the password file is still somebody.
     try:
         return getpass.getuser()[:MOST_REVIEWER_CHARACTERS] or "unknown"
@@ -118,8 +130,11 @@ async def judge_ids(
     """Say the same of every image in a list of row ids, job ids or file names; gives their number.
 
     Raises:
-        InputError: One of them is no image of the batch, or there are several of that name; nothing is written.
+        InputError: One of them is no image of the batch, there are several of that name, or the note is too long;
+            nothing is written.
     """
+    if note is not None and len(note) > MOST_NOTE_CHARACTERS:
+        raise InputError(f"--note: {len(note):,} characters. A note has at most {MOST_NOTE_CHARACTERS:,}.")
     async with open_ledger(out.ledger_folder(), writing=True) as engine:
         found = [(await find_job(engine, out, name))["job_id"] for name in names]
         judge = Judge(engine, clock or Clock())

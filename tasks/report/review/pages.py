@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tasks.core.errors import ImagenError
+from tasks.core.errors import ImagenError, InputError
 from tasks.ledger.database.connect import explain_failure
 from tasks.report.review.guards import HEADERS, HOST, OwnHostOnly, refuse
 from tasks.store.output import Output
@@ -40,11 +40,31 @@ class PageSession:
         return f"{self.origin}/{self.token}/"
 
 
+class AnswerFailures:
+    """Answers 503 with the reason where the ledger fails, so that nothing breaks off and no traceback is printed."""
+
+    def __init__(self, app: Any) -> None:
+        """Answer for `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request, as ASGI asks."""
+        # A full disk, or a database that went away: the page keeps what it could not say. A browser that was closed in
+        # the middle of its message hears nothing.
+        with suppress(ClientDisconnect):
+            try:
+                await self._app(scope, receive, send)
+            except (ImagenError, SQLAlchemyError, OSError) as exc:
+                told = exc if isinstance(exc, ImagenError) else explain_failure(exc)
+                await refuse(503, str(told or "the ledger cannot be read or written"))(scope, receive, send)
+
+
 def build_guarded_app(session: PageSession, routes: Sequence[Route]) -> Starlette:
     """The application of these routes, which answers its own host only."""
     # Browsers ask for the icon at the root, without the token; an answer of 404 would stand in the console.
     icon = Route("/favicon.ico", lambda _: Response(status_code=204))
     app = Starlette(routes=[icon, *routes])
+    app.add_middleware(AnswerFailures)
     app.add_middleware(OwnHostOnly, host=f"{HOST}:{session.port}")
     return app
 
@@ -63,15 +83,13 @@ async def record(
     # Another page in the same browser can send here too, and cannot hide where it comes from.
     if request.headers.get("origin") != session.origin:
         return refuse(403, refusal)
+    # A page gives up what is refused here, and keeps what fails otherwise: `AnswerFailures` has the rest.
     try:
         return JSONResponse(await act(), headers=HEADERS)
     except ValidationError as exc:
         return refuse(422, f"cannot be read: {exc.errors()[0]['msg']}")
-    except ImagenError as exc:
+    except InputError as exc:
         return refuse(409, str(exc))
-    except DBAPIError as exc:
-        # A full disk, or a database that went away: the page keeps what it could not say.
-        return refuse(503, str(explain_failure(exc) or "the ledger cannot be written"))
 
 
 async def send(out: Output, name: str, *, told: str) -> Response:

@@ -8,19 +8,41 @@
 
   // `place` names the batch in the browser's storage, `tell` shows where things stand, `refused` takes what no server wants.
   Gallery.outbox = ({ place, tell, refused }) => {
-    let waiting = new Map();
+    const waiting = new Map();
+    // Those that are in the browser's storage; where it is turned off or full, what waits is in this tab only.
+    const kept = new Set();
     let sending = null;
-    let isKept = true;
+    let refusals = 0;
 
-    const keep = () => {
-      isKept = true;
+    // Each verdict has a place of its own in the storage, because several tabs share it: none writes over another's.
+    const keyOf = ({ reviewer, judgement }) => `${place}:${reviewer}:${judgement.job_id}`;
+
+    const remove = (key) => {
       try {
-        if (waiting.size) localStorage.setItem(place, JSON.stringify([...waiting.values()]));
-        else localStorage.removeItem(place);
+        localStorage.removeItem(key);
       } catch {
-        // Storage is turned off or full; what waits is in this tab only, which asks before it closes.
-        isKept = false;
+        // There is nothing in a storage that is turned off.
       }
+    };
+
+    const keep = (one) => {
+      try {
+        localStorage.setItem(keyOf(one), JSON.stringify(one));
+        kept.add(one);
+      } catch {
+        // The tab asks before it closes. What was said before of this image must not come back with the next visit.
+        remove(keyOf(one));
+      }
+    };
+
+    // Another tab that shares the storage may have sent it meanwhile, or heard a newer word.
+    const isStale = (one) => kept.has(one) && localStorage.getItem(keyOf(one)) !== JSON.stringify(one);
+
+    const forget = (one) => {
+      if (kept.has(one) && !isStale(one)) remove(keyOf(one));
+      kept.delete(one);
+      // A newer word on the same image may have come meanwhile, and waits for its own turn.
+      if (waiting.get(keyOf(one)) === one) waiting.delete(keyOf(one));
     };
 
     // The server's word, or why there is none.
@@ -47,31 +69,34 @@
         await post(some[0].reviewer, some.map(({ judgement }) => judgement));
       } catch (error) {
         if (!error.isRefused) throw error;
-        if (some.length === 1) refused(some[0].judgement, error.message);
-        else {
+        if (some.length === 1) {
+          refusals += 1;
+          refused(some[0].judgement, error.message);
+        } else {
           const middle = some.length >> 1;
           await deliver(some.slice(0, middle));
           await deliver(some.slice(middle));
           return;
         }
       }
-      // A newer word on the same image may have come meanwhile, and waits for its own turn.
-      for (const one of some) if (waiting.get(one.judgement.job_id) === one) waiting.delete(one.judgement.job_id);
-      keep();
+      some.forEach(forget);
     };
 
     const run = async () => {
+      const before = refusals;
       while (waiting.size) {
+        for (const one of waiting.values()) if (isStale(one)) forget(one);
         const all = [...waiting.values()];
         const mine = all.filter(({ reviewer }) => reviewer === all[0].reviewer);
         try {
-          await deliver(mine.slice(0, MOST_AT_ONCE));
+          if (mine.length) await deliver(mine.slice(0, MOST_AT_ONCE));
         } catch (error) {
-          tell(`NOT saved: ${explain(error)}. ${waiting.size} wait in this browser and are sent again.`);
+          const where = all.every((one) => kept.has(one)) ? "in this browser" : "in this tab, which must stay open,";
+          tell(`NOT saved: ${explain(error)}. ${waiting.size} wait ${where} and are sent again.`);
           return;
         }
-        // What came meanwhile is not saved yet.
-        if (!waiting.size) tell("saved");
+        // What came meanwhile is not saved yet, and what was refused never is.
+        if (!waiting.size && refusals === before) tell("saved");
       }
     };
 
@@ -83,30 +108,46 @@
       return sending;
     };
 
-    const load = () => {
+    const read = (key) => {
       try {
-        for (const one of JSON.parse(localStorage.getItem(place) ?? "[]")) waiting.set(one.judgement.job_id, one);
+        const one = JSON.parse(localStorage.getItem(key));
+        return keyOf(one) === key ? one : null;
       } catch {
-        waiting = new Map();
+        return null;
+      }
+    };
+
+    const load = () => {
+      let keys = [];
+      try {
+        keys = Object.keys(localStorage).filter((key) => key.startsWith(`${place}:`));
+      } catch {
+        // A storage that is turned off has nothing.
+      }
+      for (const one of keys.map(read).filter(Boolean)) {
+        waiting.set(keyOf(one), one);
+        kept.add(one);
       }
       return [...waiting.values()];
     };
 
     window.addEventListener("beforeunload", (event) => {
-      if (waiting.size && !isKept) event.preventDefault();
+      if ([...waiting.values()].some((one) => !kept.has(one))) event.preventDefault();
     });
 
     return {
       add: (reviewer, judgement) => {
-        waiting.delete(judgement.job_id);
-        waiting.set(judgement.job_id, { reviewer, judgement });
-        keep();
+        const one = { reviewer, judgement };
+        // Last of all, since the order in which things were said is kept.
+        waiting.delete(keyOf(one));
+        waiting.set(keyOf(one), one);
+        keep(one);
         tell("saving");
         flush();
       },
       flush,
       load,
-      has: (jobId) => waiting.has(jobId),
+      has: (reviewer, jobId) => waiting.has(keyOf({ reviewer, judgement: { job_id: jobId } })),
       isEmpty: () => waiting.size === 0,
     };
   };

@@ -3,6 +3,7 @@
 
 {
   const REFRESH_MS = 5_000;
+  const PATIENCE_MS = 60_000;
   // Two servers of one ledger write at the same time: what is a little older may come a little later.
   const OVERLAP_US = 30_000_000;
   const { review, batches } = Gallery.page;
@@ -92,7 +93,7 @@
 
   Gallery.idsWith = (verdict) => [...said].filter(([, all]) => all.get(reviewer)?.verdict === verdict).map(([jobId]) => jobId);
 
-  // Where a page from a file keeps what was judged.
+  // Where a page from a file keeps what was judged, with whatever other tabs have judged.
   const local = {
     load: () => {
       try {
@@ -101,13 +102,16 @@
         return {};
       }
     },
-    save: () => {
-      const mine = [...said].map(([jobId, all]) => [jobId, all.get(reviewer)]).filter(([, one]) => one);
+    save: (jobs) => {
+      const mine = jobs.map((job) => [job.job_id, Gallery.ownVerdict(job)]);
       try {
-        localStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(mine)));
+        localStorage.setItem(KEPT, JSON.stringify({ ...local.load(), ...Object.fromEntries(mine) }));
       } catch {
         Gallery.tellVerdicts("NOT kept: this browser stores nothing for this page. Copy the ids before you leave it.");
       }
+    },
+    take: () => {
+      for (const [jobId, one] of Object.entries(local.load())) if (byId.has(jobId)) keep(jobId, reviewer, { ...NOTHING, ...one });
     },
   };
 
@@ -128,13 +132,13 @@
   Gallery.say = (jobs, patch) => {
     undo.push(jobs.map((job) => [job, Gallery.ownVerdict(job)]));
     for (const job of jobs) say(job, typeof patch === "function" ? patch(job) : patch);
-    if (!review) local.save();
+    if (!review) local.save(jobs);
   };
 
   Gallery.undoVerdict = () => {
     const last = undo.pop();
     for (const [job, before] of last ?? []) say(job, before);
-    if (last && !review) local.save();
+    if (last && !review) local.save(last.map(([job]) => job));
     return last?.[0]?.[0] ?? null;
   };
 
@@ -142,11 +146,11 @@
     await outbox.flush();
     spoken = new Set();
     try {
-      const answer = await fetch(`verdicts?since=${Math.max(0, latestUs - OVERLAP_US)}`);
+      const answer = await fetch(`verdicts?since=${Math.max(0, latestUs - OVERLAP_US)}`, { signal: AbortSignal.timeout(PATIENCE_MS) });
       if (!answer.ok) throw new Error(await answer.text());
       for (const row of (await answer.json()).verdicts) {
         latestUs = Math.max(latestUs, row.at_us);
-        if (row.reviewer === reviewer && (spoken.has(row.job_id) || outbox.has(row.job_id))) continue;
+        if (row.reviewer === reviewer && (spoken.has(row.job_id) || outbox.has(reviewer, row.job_id))) continue;
         const before = said.get(row.job_id)?.get(row.reviewer);
         const same = before && before.verdict === row.verdict && before.rating === row.rating && before.note === row.note;
         if (!same) keep(row.job_id, row.reviewer, row);
@@ -161,12 +165,14 @@
   Gallery.loadVerdicts = async (jobs) => {
     byId = new Map(jobs.map((job) => [job.job_id, job]));
     if (!review) {
-      for (const [jobId, one] of Object.entries(local.load())) if (byId.has(jobId)) keep(jobId, reviewer, { ...NOTHING, ...one });
+      local.take();
+      window.addEventListener("storage", (event) => event.key === KEPT && local.take());
       return;
     }
     // What an earlier visit could not send comes first: it is newer than what the server has.
     for (const { reviewer: who, judgement } of outbox.load()) keep(judgement.job_id, who, judgement);
-    await refresh();
-    setInterval(refresh, REFRESH_MS);
+    // One question at a time: a page that is open over night must not pile them up before a server that hangs.
+    const goOn = () => setTimeout(() => refresh().finally(goOn), REFRESH_MS);
+    await refresh().finally(goOn);
   };
 }
