@@ -16,7 +16,7 @@ from tasks.ledger.database.schema import VerdictName, jobs
 from tasks.ledger.database.transactions import execute
 from tasks.metadata.write import write_metadata
 from tasks.plan.reroll import write_rerolls
-from tasks.report.review.judging import judge_ids, read_ids
+from tasks.report.review.judging import judge_ids, read_ids, read_reviewer
 from tasks.report.show import read_record
 from tasks.report.summary import find_remarks, summarise
 from tasks.runs.request import RunRequest
@@ -114,3 +114,13 @@ async def test_many_images_are_rerolled_by_condition_and_list(
     await judge_ids(OutputFolder(batch), ["row-1", "row-2"], reviewer="ann", verdict="reject", clock=FakeClock().clock)
     wanted = await look_for_rerolls(OutputFolder(batch), RunRequest(out=str(batch), **changes))
     assert [reroll.source for reroll in wanted.rerolls] == [JOBS[number].job_id for number in expected]
+
+
+async def test_what_is_too_long_is_refused_in_words(batch: Path) -> None:
+    """A note or a name beyond what a page may send is one line that says the bound; the ledger keeps a name as it is read."""
+    with pytest.raises(InputError, match=r"--note: 2,001 characters\. A note has at most 2,000"):
+        await judge_ids(OutputFolder(batch), ["row-0"], reviewer="ann", verdict="pick", note="x" * 2_001)
+    with pytest.raises(InputError, match=r"--reviewer: 101 characters\. A name has at most 100"):
+        read_reviewer("x" * 101)
+    assert read_reviewer(" a\0\udcff\n") == "a?"
+    assert read_reviewer(" ") == read_reviewer(None)

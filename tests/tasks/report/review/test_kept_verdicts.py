@@ -72,6 +72,37 @@ def test_a_page_outlives_its_server(browser: Chrome, batch: Path) -> None:
     assert verdicts == ["pick", "reject", "pick"]
 
 
+def test_two_tabs_write_over_no_verdict_of_each_other(browser: Chrome, batch: Path) -> None:
+    """Both wait for a dead server in one browser; after one tab is closed, the other one's reload brings what both heard."""
+    with reviewing(batch, "--reviewer", "<b>ann</b> 'x'") as (address, process):
+        browser.get(address)
+        wait_for(browser, READY)
+        first = browser.current_window_handle
+        browser.switch_to.new_window("tab")
+        second = browser.current_window_handle
+        browser.get(address)
+        wait_for(browser, READY)
+        process.kill()
+        process.wait()
+        press(browser, Keys.ARROW_DOWN, "p")
+        wait_for(browser, UNSAVED)
+        browser.close()
+        browser.switch_to.window(first)
+        press(browser, Keys.ARROW_DOWN, Keys.ARROW_RIGHT, "x")
+        wait_for(browser, UNSAVED)
+    assert second not in browser.window_handles
+    browser.get("about:blank")
+    with reviewing(batch, "--reviewer", "<b>ann</b> 'x'") as (again, _):
+        assert again == address
+        browser.get(address)
+        wait_for(browser, READY)
+        wait_for(browser, SAVED)
+        assert texts(browser, "#verdicts .tally") == ["1 picked, 1 rejected"]
+    browser.get("about:blank")
+    read_errors(browser)  # that its server went
+    assert count(batch) == {"pick": 1, "reject": 1}
+
+
 def test_one_refused_verdict_holds_up_no_other(browser: Chrome, batch: Path) -> None:
     """An image that the batch has no more is told; what was said with it is saved."""
     with reviewing(batch, "--reviewer", "ann") as (address, _):
@@ -87,6 +118,8 @@ def test_one_refused_verdict_holds_up_no_other(browser: Chrome, batch: Path) -> 
         browser.refresh()
         wait_for(browser, READY)
         assert wait_for(browser, "return Object.keys(localStorage).every((key) => !key.startsWith('imagen-unsaved'))")
+        # The word "saved" would hide it.
+        assert "is no image of this batch" in texts(browser, "#verdicts .saved")[0]
     browser.get("about:blank")
     read_errors(browser)  # the refusals
     assert count(batch) == {"pick": 2, "reject": 0}

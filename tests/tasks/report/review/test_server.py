@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from tasks.core.clock import Clock
-from tasks.core.errors import OutputError
+from tasks.core.errors import BatchStopped, OutputError
 from tasks.ledger.database import connect
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.verdicts import count_verdicts, read_verdicts
 from tasks.report.gallery.build import write_gallery
+from tasks.report.review import judging
 from tasks.report.review.app import ReviewSession, build_app
 from tasks.report.review.judging import Judge
 from tasks.report.review.server import serve_review
@@ -161,3 +164,24 @@ async def test_the_page_asks_for_what_is_new(visitor: Visitor) -> None:
     assert (await visitor.get(f"verdicts?since={last['at_us']}")).json()["verdicts"] == [last]
     for text in ("x", "-1", "9" * 19):
         assert (await visitor.get(f"verdicts?since={text}")).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        BatchStopped("ledger", "no space left"),
+        OperationalError("SELECT 1", {}, sqlite3.OperationalError("disk I/O error")),
+        ConnectionRefusedError(111, "Connection refused"),
+    ],
+)
+async def test_a_ledger_that_fails_is_told_and_refuses_nothing(
+    failure: Exception, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page gives up what is refused (409, 422); where the ledger fails, it is 503, so that the page says it again later."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(judging, "record_verdicts", fail)
+    answer = await visitor.judge({"job_id": JOBS[0].job_id, "verdict": "pick"})
+    assert (answer.status_code, bool(answer.text)) == (503, True)
