@@ -63,15 +63,6 @@ Ask = Annotated[
         help="Ask services that state prices, such as Ideogram, fal.ai and OpenRouter. It is free, and nothing is made.",
     ),
 ]
-CheckPrices = Annotated[
-    str | None,
-    typer.Option(
-        "--check",
-        metavar="MANIFEST",
-        help="Tell which models of this manifest have no known price; exit code 2 where one has none.",
-        callback=expand_path,
-    ),
-]
 IgnoreColumns = Annotated[
     str | None,
     typer.Option(

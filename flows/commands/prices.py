@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
 from flows.cli_support import options
 from flows.cli_support.fields import take_fields
+from flows.cli_support.values import expand_path
 
 NAME = "prices"
 UNPRICED_STATUS = 2
+
+Check = Annotated[
+    str | None,
+    typer.Option(
+        "--check",
+        metavar="MANIFEST",
+        help="Tell which models of this manifest have no known price; exit code 2 where one has none.",
+        callback=expand_path,
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceSwitches:
     """Options of `imagen prices`."""
 
-    check: options.CheckPrices = None
+    check: Check = None
     backend: options.Backend = None
     ignore_columns: options.IgnoreColumns = None
     prompt_column: options.PromptColumn = None

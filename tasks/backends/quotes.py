@@ -22,7 +22,7 @@ class NoQuote(ImagenError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """What a service says that one image costs."""
+    """Price of one image as its service tells it."""
 
     usd: Mapping[str, float]
     """Dollars by unit, as stated."""

@@ -22,7 +22,7 @@ MOST_NOTE_CHARACTERS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class JudgedCounts:
-    """What reviewers say of a batch, and how far they agree; a rating or note alone is no verdict."""
+    """Verdicts of reviewers on a batch, and their agreement; a rating or note alone is no verdict."""
 
     picked: int = 0
     rejected: int = 0

@@ -1,4 +1,4 @@
-"""What the services say that a plan's images cost, beside what the plan counts: `imagen plan --ask`."""
+"""Prices of a plan's images as the services tell them, beside those that the plan counts: `imagen plan --ask`."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tasks.core.presets import find_key_source
 
 
 def find_missing(options: HttpOptions) -> str | None:
-    """What the calls need and is not there, as `set MY_KEY`; None where jobs can be sent. No network."""
+    """The thing that the calls need and that is not there, as `set MY_KEY`; None where jobs can be sent. No network."""
     missing = [name for name in options.variables() if not read_secret(name)]
     command = options.token_command
     # PATH may differ between the shell and a scheduled run, so this is found before the first job.

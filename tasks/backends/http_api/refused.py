@@ -35,7 +35,7 @@ def count_billed(answer: Answer, options: HttpOptions) -> int:
 
 
 def _list_slots(answer: Answer, options: HttpOptions) -> Sequence[Any]:
-    """What stands at the place of the images, null too where one is missing."""
+    """Values at the place of the images, null too where one is missing."""
     slots = answer.read_slots(options.output.at)
     return slots[0] if len(slots) == 1 and isinstance(slots[0], list) else slots
 

@@ -6,7 +6,6 @@ A process takes the turns of the next moment together, so it asks a few times a 
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -23,7 +22,6 @@ from tasks.backends.client.rate_limiter import (
     DEFAULT_PAUSE_S,
     SLOWEST_PER_MIN,
     SLOWEST_START_PER_MIN,
-    CreateLimiter,
     RateLimiter,
     bound_stated_rate,
 )
@@ -31,10 +29,7 @@ from tasks.core.clock import Clock
 from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped
 from tasks.core.safe_text import error_text
-from tasks.generate.accounts.heard_pauses import HearingRateLimiter
-from tasks.generate.accounts.membership import AccountUse, Membership
-from tasks.generate.stop import StopSignal
-from tasks.ledger.accounts.caps.place import CountingPlace
+from tasks.generate.accounts.membership import Membership
 from tasks.ledger.accounts.pace.fairness import Member
 from tasks.ledger.accounts.pace.turns import Cut, Question, Rules, cut_pace, leave, take_turns, tell
 from tasks.ledger.database.writer import LedgerWriter, Result, Transaction
@@ -231,26 +226,3 @@ class AccountRateLimiter:
 
     def _read_shared_clock_s(self) -> float:
         return self._clock.since_boot_s() + self._ahead_of_us_s
-
-
-def build_account_limiter(
-    place: CountingPlace, use: AccountUse, *, weight: float, clock: Clock, stop: StopSignal
-) -> CreateLimiter:
-    """Build the limiter of an account; a stop ends every wait for a turn.
-
-    Without a limit of the account, or without a place to meet in, a process keeps its own.
-    """
-    per_min = use.allowance.creates_per_min
-    if per_min is not None and place.problem is not None:
-        current_display.get().warn(
-            f"the pace of {per_min:g} a minute holds for this run alone, because {place.problem}: other batches on the "
-            "account are not known"
-        )
-    if place.problem is not None:
-        return RateLimiter(per_min, now=clock.monotonic_s, sleep=stop.pausing(clock.sleep))
-    # Without a known limit there is nothing to divide.
-    if per_min is None:
-        account = use.allowance.account
-        return HearingRateLimiter(place.writer, account, clock=clock, sleep=stop.pausing(clock.sleep))
-    member = Membership(name=secrets.token_hex(8), weight=weight, per_min=min(per_min, UNLIMITED_PER_MIN), use=use)
-    return AccountRateLimiter(place.writer, member, clock=clock, sleep=stop.pausing(clock.sleep))

@@ -56,7 +56,7 @@ def build_image_line(job: Mapping[str, Any]) -> str | None:
 
 
 def describe_asked(job: Mapping[str, Any]) -> dict[str, Any]:
-    """What the row asked for, by column; a seed and options as text, since JavaScript would cut long numbers."""
+    """The request of the row, by column; a seed and options as text, since JavaScript would cut long numbers."""
     return {
         name: _to_text(value) if name in {"seed", "backend_opts"} else value for name, value in _find_given(job).items()
     }

@@ -28,7 +28,7 @@ def _without_header(part: dict[str, Any]) -> dict[str, Any]:
 def build_signer(
     settings: Signature, may_sign: Callable[[httpx.URL], bool]
 ) -> tuple[Callable[[httpx.Request], None], list[str]]:
-    """What signs a request, and the secrets that it holds.
+    """The signer of requests, and the secrets that it holds.
 
     Args:
         settings: The instance's.

@@ -57,7 +57,7 @@ def _find_ratio(width: int | None, height: int | None, options: HttpOptions) -> 
 
 
 def find_unsent(job: Job, options: HttpOptions) -> list[str]:
-    """What a row says and no placeholder sends, so that the service would not hear of it; each `input: reason`."""
+    """Inputs of a row that no placeholder sends, so that the service would not hear of them; each `input: reason`."""
     names = set(find_names([options.create.url, options.create.content]))
     found = [
         f"{name}: is not sent; write {{{name}}} into create if the service takes it, or leave it out"
