@@ -11,7 +11,7 @@ from flows.cli_support import completion
 from flows.cli_support.values import expand_path, expand_paths, in_range
 from tasks.core.money import MOST_USD
 from tasks.core.records import RunnerKind
-from tasks.core.values import MOST_BEST, MOST_REROLLS
+from tasks.core.values import MOST_BEST, MOST_JOBS, MOST_REROLLS
 
 # More sockets than a process may have; a larger number would be a typing error.
 MOST_IN_FLIGHT = 10_000
@@ -142,7 +142,8 @@ Priority = Annotated[
     ),
 ]
 Limit = Annotated[
-    int | None, typer.Option("--limit", metavar="N", help="Take only the first N jobs.", callback=in_range(1))
+    int | None,
+    typer.Option("--limit", metavar="N", help="Take only the first N jobs.", callback=in_range(1, MOST_JOBS)),
 ]
 Salt = Annotated[
     str, typer.Option("--salt", metavar="TEXT", help="Another salt gives new images for the same manifest.")

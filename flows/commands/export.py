@@ -10,6 +10,7 @@ import typer
 from flows.cli_support import options
 from flows.cli_support.fields import take_fields
 from flows.cli_support.values import expand_path, in_range
+from tasks.core.values import MOST_JOBS
 from tasks.metadata.exports.targets import ExportFormat
 
 if TYPE_CHECKING:
@@ -69,10 +70,13 @@ Sign = Annotated[
 ]
 ShardImages = Annotated[
     int,
-    typer.Option("--shard-images", metavar="N", help="Maximum number of images in a tar shard.", callback=in_range(1)),
+    typer.Option(
+        "--shard-images", metavar="N", help="Maximum number of images in a tar shard.", callback=in_range(1, MOST_JOBS)
+    ),
 ]
 ShardMb = Annotated[
-    int, typer.Option("--shard-mb", metavar="N", help="Maximum size of a tar shard in MB.", callback=in_range(1))
+    int,
+    typer.Option("--shard-mb", metavar="N", help="Maximum size of a tar shard in MB.", callback=in_range(1, MOST_JOBS)),
 ]
 
 Picked = Annotated[bool, typer.Option("--picked", help="Only images that a review picked. Short for --verdict pick.")]

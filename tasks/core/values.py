@@ -9,6 +9,8 @@ from typing import Any
 
 from tasks.core.errors import InputError
 
+MOST_JOBS = 1_000_000_000
+"""Of one command; more than a batch has, and a number that every database takes."""
 MOST_BEST = 1_000
 """Images of one row that may be kept; a row has at most so many samples."""
 MOST_REROLLS = 20

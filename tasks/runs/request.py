@@ -20,7 +20,7 @@ from tasks.core.gates import MOST_EXPRESSION_CHARS, build_option_layer
 from tasks.core.money import MOST_USD
 from tasks.core.paths import expand_home
 from tasks.core.records import NO_IMAGE_STATES, EndedFilter, JobState, RunnerKind
-from tasks.core.values import MOST_BEST, MOST_REROLLS, parse_backend_option
+from tasks.core.values import MOST_BEST, MOST_JOBS, MOST_REROLLS, parse_backend_option
 from tasks.manifest.reading import ReadOptions, build_read_options
 from tasks.plan.planner import PlanOptions
 from tasks.plan.reroll import Reroll
@@ -63,7 +63,10 @@ class RunRequest(BaseModel):
         "On a resume: the backend that makes the failed jobs.",
     )
     limit: int | None = Field(
-        None, ge=1, description="Generate only the first N jobs of the manifest; on a resume the first N open jobs."
+        None,
+        ge=1,
+        le=MOST_JOBS,
+        description="Generate only the first N jobs of the manifest; on a resume the first N open jobs.",
     )
     budget_usd: float | None = Field(
         None,

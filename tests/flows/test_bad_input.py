@@ -75,6 +75,8 @@ def test_all_problems_are_reported_at_once(offline: Cli) -> None:
         ("run m.jsonl --config none.yaml", "none.yaml"),
         ("run m.jsonl --config broken.yaml", "broken.yaml:1"),
         ("run m.jsonl --limit 0", "--limit"),
+        (f"resume . --limit {'9' * 30}", "--limit"),
+        (f"export . --format webdataset --to x --shard-images {'9' * 30}", "--shard-images"),
         ("run m.jsonl --budget -1", "--budget"),
         ("plan m.jsonl --budget 1e400", "--budget"),
         ("plan m.jsonl --salt \udcff", "\\udcff: is not UTF-8"),

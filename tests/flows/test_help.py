@@ -72,7 +72,7 @@ def test_an_option_that_takes_one_value_is_given_once(arguments: list[str]) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "m.txt", "--limit", "0"], "0 is not 1 or more"),
+        (["run", "m.txt", "--limit", "0"], "0 is not from 1 to 1,000,000,000"),
         (["run", "m.txt", "--budget", "nan"], "from 0 to 1,000,000,000"),
         (["plan", "m.txt", "--budget", "-1"], "-1.0 is not from 0"),
         (["run", "m.txt", "--concurrency", "10001"], "from 1 to 10,000"),
