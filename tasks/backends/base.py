@@ -109,6 +109,14 @@ class Allowance:
     """Instances of one account share its allowance; never shown."""
     creates_per_min: float | None
     """None: no limit is known."""
+    service: str | None = None
+    """Address of a service that gives no id twice, whatever the key: predictions are claimed under it, so two keys of one account
+    cannot share one, and a key may be changed between two runs. None: they are claimed under the account."""
+
+    @property
+    def registry(self) -> str:
+        """The name under which predictions are claimed."""
+        return self.service or self.account
 
 
 async def close_opened(backend: object, *names: str) -> None:

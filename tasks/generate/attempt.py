@@ -49,7 +49,7 @@ class Attempt:
     @property
     def known(self) -> KnownPredictions:
         """The predictions that are not this attempt's, as far as anybody on the account knows."""
-        account = self.batch.backend(self.job.backend).allowance().account
+        account = self.batch.backend(self.job.backend).allowance().registry
         return KnownPredictions(ids=self.batch.ids, account=account, job=self.job, number=self.number)
 
     async def send(self) -> None:

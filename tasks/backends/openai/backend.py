@@ -89,6 +89,7 @@ class OpenAIBackend:
         return Allowance(
             # The key's hash, because two instances with one key share one allowance and the key must not be stored.
             account=f"{self._options.api_base} {hash_text(self._key)}",
+            service=self._options.api_base,
             creates_per_min=self._context.settings.creates_per_min,
         )
 

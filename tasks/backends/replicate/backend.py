@@ -97,6 +97,7 @@ class ReplicateBackend:
         """The account's rate: instances with the same token share it."""
         return Allowance(
             account=f"{self._options.api_base} {hash_text(self._token)}",
+            service=self._options.api_base,
             creates_per_min=self._context.settings.creates_per_min or CREATES_PER_MIN,
         )
 

@@ -274,19 +274,37 @@ async def test_after_a_kill_a_renamed_model_is_found(out: Path) -> None:
     expect_billed(truth, out)
 
 
-async def test_a_claim_finds_what_the_ledger_did_not_hear_of(out: Path) -> None:
-    """The run was killed between the claim and the ledger; the list shows nothing of it any more."""
+async def test_a_claim_finds_what_the_ledger_did_not_hear_of(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run was killed between the claim and the ledger; the list shows nothing of it, and the key is another one now."""
     job = job_for(0)
     async with run_simulator(QUICK) as simulator:
         async with open_at(out, simulator, [job]) as batch:
             lost = await leave_lost(batch, job)
-            account = batch.backend(job.backend).allowance().account
-            claim = Claim(account=account, prediction_id=lost, job_id=job.job_id, number=1)
+            registry = batch.backend(job.backend).allowance().registry
+            claim = Claim(account=registry, prediction_id=lost, job_id=job.job_id, number=1)
             assert await batch.ids.claim(claim)
         simulator.set_faults([build_rule("poll_500", first=1)])
+        monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_rotated")
         counts, truth = await generate(out, simulator, [job]), simulator.truth()
     assert (counts.succeeded, truth.created, truth.requests.get("list", 0)) == (1, 1, 0)
     expect_billed(truth, out)
+
+
+async def test_two_keys_of_one_account_share_no_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list shows what another batch has made with another key: a lost create of the same input does not take it."""
+    job, first, second = job_for(0), tmp_path / "a", tmp_path / "b"
+    async with run_simulator(QUICK) as simulator:
+        async with open_at(second, simulator, [job]) as batch:
+            sent_us = await read_service_time_us(batch.backend(job.backend))
+            now_us = batch.clock.now_us()
+            await batch.journal.record_intent(job, number=1, reserved_micros=3_000, now_us=now_us, sent_at_us=sent_us)
+        counts = [await generate(first, simulator, [job])]
+        monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_second_key")
+        counts.append(await generate(second, simulator, [job]))
+        truth = simulator.truth()
+    assert [(count.succeeded, count.held) for count in counts] == [(1, 0)] * 2
+    assert truth.created == len(set(list_ids(first, second))) == 2
+    expect_billed(truth, first, second)
 
 
 async def test_a_copied_folder_takes_no_prediction_of_its_original(tmp_path: Path) -> None:

@@ -62,12 +62,17 @@ class Machine:
         """Run every batch once, at the same time; how each ended, None where it was killed."""
         started = {name: self._start(name, day) for name in BATCHES}
         if kill:
-            name = self.dice.choice(sorted(started))
-            victim, enough = started[name], self.measure_bill(name) + self.dice.randint(1, MOST_BETWEEN_KILLS)
-            # By what it has paid for, not by time: a plan takes as long as the machine is slow.
-            eventually(lambda: victim.poll() is not None or self.measure_bill(name) >= enough)
-            if victim.poll() is None:
-                victim.kill()
+            enough = self.dice.randint(1, MOST_BETWEEN_KILLS)
+            before = {name: self.measure_bill(name) for name in BATCHES}
+
+            def find_victim() -> list[str]:
+                running = [name for name, process in started.items() if process.poll() is None]
+                return [name for name in running if self.measure_bill(name) >= before[name] + enough]
+
+            # By what was paid for, not by time: a plan takes as long as the machine is slow.
+            eventually(lambda: find_victim() or all(process.poll() is not None for process in started.values()))
+            if victims := find_victim():
+                started[victims[0]].kill()
                 self.kills += 1
                 self.kills_left -= 1
         return {name: self._finish(process) for name, process in started.items()}
