@@ -161,7 +161,7 @@ class Planner:
         for tried in (job, *(move_to_backend(job, name, self._settings) for name in job.fallbacks)):
             for problem in self.backend(tried.backend).problems(tried):
                 name, _, reason = problem.partition(": ")
-                yield Problem(file, job.line, name, f"{reason} (model {tried.model})")
+                yield Problem(file, job.line, name, f"{reason} (model {tried.model})" if tried.model else reason)
 
     def _expand(
         self, prompt: Prompt, references: Mapping[str, ReferenceImage], position: int, rows: RowRegistry
