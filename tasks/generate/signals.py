@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a batch runs: the first awaits the jobs in flight, the second stops now."""
+"""Ctrl-C, SIGTERM and a closed terminal while a batch runs: the first awaits the jobs in flight, the second stops now."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from contextlib import asynccontextmanager, suppress
 from tasks.core.errors import INTERRUPTED_STATUS
 from tasks.generate.stop import StopSignal
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANG_UP = getattr(signal, "SIGHUP", None)
+"""The terminal was closed, or its connection lost; Windows has no such signal."""
+SIGNALS = tuple(number for number in (signal.SIGINT, signal.SIGTERM, HANG_UP) if number is not None)
 PATIENCE_S = 5.0
 """Seconds that a second signal waits for an orderly end; the ledger is consistent at any moment."""
 ECHO_S = 10.0
@@ -27,12 +29,17 @@ async def handle_signals(stop: StopSignal) -> AsyncIterator[None]:
         return
     loop, current = asyncio.get_running_loop(), asyncio.current_task()
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    if HANG_UP is not None and before[HANG_UP] is signal.SIG_IGN:
+        del before[HANG_UP]  # started with nohup: it is to outlive its terminal
+
     first: list[tuple[signal.Signals, float]] = []
 
     def on_signal(number: signal.Signals) -> None:
         if not first:  # a batch that stopped by itself never becomes an interrupted one, and is ended by two as well
             first.append((number, loop.time()))
             stop.drain()
+        elif number == HANG_UP:
+            return  # shells send it once more, and nobody is left who could have meant it
         elif number != first[0][0] and loop.time() - first[0][1] < ECHO_S:
             return
         elif current is not None and not current.cancelling():
@@ -43,7 +50,7 @@ async def handle_signals(stop: StopSignal) -> AsyncIterator[None]:
         else:
             os._exit(INTERRUPTED_STATUS)
 
-    for number in SIGNALS:
+    for number in before:
         loop.add_signal_handler(number, on_signal, number)
     try:
         yield

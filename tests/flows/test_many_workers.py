@@ -173,22 +173,6 @@ def test_a_killed_worker_costs_nothing(
     assert truth["throttled"].get("create", 0) <= 0.15 * jobs
 
 
-def test_a_restart_of_the_ledger_costs_nothing(shared: Cli, service: Service, postgresql: Postgresql) -> None:
-    """PostgreSQL is away for longer than a lease while two workers and the run itself need it: each image is paid for once."""
-    out = str(shared.folder / "out")
-    options = ("--runner", "dask", "--workers", "2", "--budget", "100", "--json")
-    process = shared.start("run", shared.manifest(JOBS), "--out", out, *options)
-    wait_until_done(process, out, postgresql, JOBS // 10)
-    postgresql.stop()
-    time.sleep(LEASE_S + 1)
-    postgresql.start()
-    status, truth = read_result(process), service.truth()
-    sys.stderr.write(f"dask, PostgreSQL away for {LEASE_S + 1} s: {figures(truth)}\n")
-    assert (status["outcome"], status["succeeded"], status["generated"]) == ("completed", JOBS, JOBS)
-    assert (truth["billed"], truth["duplicates_billed"]) == (JOBS, 0)
-    assert status["cost_usd"] == pytest.approx(truth["cost_usd"])
-
-
 def test_ctrl_c_in_a_terminal_drains_the_workers(cli: Cli, postgresql: Postgresql) -> None:
     """Every process gets the signal: what is in flight lands, and one process goes on from there at once."""
     backend = {"type": "sketch", "latency_s": 1.0, "concurrency": 4}

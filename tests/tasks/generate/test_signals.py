@@ -41,3 +41,27 @@ async def test_a_batch_that_stopped_by_itself_is_ended_by_the_second_ctrl_c_as_a
     os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(asyncio.CancelledError):
         await landed
+
+
+async def test_a_closed_terminal_drains_however_often_it_is_told() -> None:
+    """The kernel says so, and the shell once more; a second word of a person is another signal."""
+    stop = StopSignal()
+    async with handle_signals(stop):
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.05)
+    assert stop.interrupted
+
+
+async def test_a_run_under_nohup_outlives_its_terminal() -> None:
+    """The signal that is ignored stays ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        stop = StopSignal()
+        async with handle_signals(stop):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.05)
+        assert not stop.interrupted
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
