@@ -67,6 +67,8 @@
 
   const answer = (said) => act(async () => {
     if (showsResults || !state.next.length) return;
+    // A side that nobody sees cannot be better or worse.
+    if (said !== "skip" && content.querySelector(".gone")) throw new Error("an image of this pair cannot be loaded; skip the pair");
     state = await ask("answers", { pair: state.next[0].pair, answer: said });
     await draw();
   });
