@@ -127,7 +127,7 @@ def require_folder(out: Path) -> None:
     """Pass for a folder, and for a path where one can be made.
 
     Raises:
-        OutputError: A file is in its place, or above it, or the name is too long.
+        OutputError: A file or a link to nothing is in its place, or above it, or the name is too long.
     """
     try:
         # The nearest one that exists decides: `mkdir` makes those below it.
@@ -136,6 +136,8 @@ def require_folder(out: Path) -> None:
                 if not path.is_dir():
                     raise OutputError(f"{path} is a file, not a folder. Choose another --out.")
                 return
+            if path.is_symlink():
+                raise OutputError(f"{path} is a link that leads to nothing. Choose another --out.")
     except OSError as exc:
         raise OutputError(f"{shorten_path(out)}: {exc.strerror}. Choose another --out.") from None
 

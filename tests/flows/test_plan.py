@@ -20,6 +20,7 @@ def planned(offline: Cli) -> Cli:
         "  r: {type: replicate, model: black-forest-labs/flux-schnell}\n"
         "  u: {type: openai, model: mine, api_base: 'http://127.0.0.1:1/v1', api_key_env: null}\n"
     )
+    (offline.folder / "gone").symlink_to("nothing")
     assert offline.run("try", "a heron", "--out", "herons", "--quiet").returncode == 0
     return offline
 
@@ -33,6 +34,7 @@ def planned(offline: Cli) -> Cli:
         ("--backend r", 2, "REPLICATE_API_TOKEN"),
         ("--backend u --budget 1", 2, "price is unknown"),
         ("--out m.txt", 2, "m.txt is a file, not a folder"),
+        ("--out gone/b", 2, "gone is a link that leads to nothing"),
         ("--out herons", 2, "--replace"),
     ],
 )
