@@ -36,6 +36,15 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Show the garbage collector again what a flow in this process froze.
+
+    Hypothesis may be loaded for the summary only; it asks who holds a random generator, and warns where nobody seems to.
+    """
+    gc.unfreeze()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin in every process with its share of the long tests, so that none of them is the last to be begun.
 
