@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from tasks.backends.base import Backend, check_inputs_supported, keeps_list, read_service_time_us
@@ -57,16 +58,15 @@ class Attempt:
 
         Raises:
             JobError, BatchStopped: As `Backend.submit` has it.
-            LeaseLost: Another worker may have the job. Nothing was sent.
+            LeaseLost: Another worker may have the job; it looks for what may have been sent.
         """
         backend, limits = self.batch.backend(self.job.backend), self.batch.get_limits(self.job.backend)
-        # The wait before a repeated send may have outlasted the lease that was checked with the intent.
-        if self.batch.leases is not None:
-            self.batch.leases.check(self.job)
-        check_inputs_supported(backend, self.job)
-        # Counted before the await: a call that raises may have left all the same.
-        self.sends += 1
-        prediction = await backend.submit(self.job, attempt=self.number)
+        leases = self.batch.leases
+        async with nullcontext() if leases is None else leases.sending(self.job, is_listed=keeps_list(backend)):
+            check_inputs_supported(backend, self.job)
+            # Counted before the await: a call that raises may have left all the same.
+            self.sends += 1
+            prediction = await backend.submit(self.job, attempt=self.number)
         limits.creates.record_success()
         limits.refusals.record_success()
         if not await self.claim(prediction):

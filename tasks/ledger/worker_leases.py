@@ -27,6 +27,8 @@ class WorkerLeases:
         self._engine = engine
         self._clock = clock
         self._until_s: dict[str, float] = {}
+        self._sending: dict[str, asyncio.Timeout] = {}
+        """Paid calls under way, each with the end of its job's lease."""
 
     async def claim(
         self,
@@ -52,10 +54,33 @@ class WorkerLeases:
         Raises:
             LeaseLost: Too little of its lease is left, or nothing.
         """
-        # The boot clock counts a laptop's sleep, during which the database's clock went on.
-        left_s = self._until_s.get(job.job_id, 0.0) - self._clock.since_boot_s()
-        if left_s < self.terms.send_margin_s:
+        if self._left_s(job.job_id) < self.terms.send_margin_s:
             raise LeaseLost(f"{job.label}: its lease ends too soon to send it; another worker goes on with it")
+
+    @asynccontextmanager
+    async def sending(self, job: Job, *, is_listed: bool) -> AsyncIterator[None]:
+        """The block sends a paid call; where the service lists what it makes, it is given up when the job's lease ends.
+
+        What arrives later is not in the list that the next worker reads, and would be paid for twice. Where there is no
+        list, the next worker sends nothing in doubt, and the answer may be the only copy of an image that was paid for.
+
+        Raises:
+            LeaseLost: Too little of the lease is left, and nothing was sent; or it ended, and the call may have left.
+        """
+        # Checked with the intent too, but the wait before a repeated send may have outlasted the lease.
+        self.check(job)
+        timeout = asyncio.timeout(self._left_s(job.job_id) if is_listed else None)
+        try:
+            async with timeout:
+                if is_listed:
+                    self._sending[job.job_id] = timeout
+                yield
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            raise LeaseLost(f"{job.label}: its lease ended during its call; another worker goes on with it") from None
+        finally:
+            self._sending.pop(job.job_id, None)
 
     def holds(self, job: Job) -> bool:
         """True while the lease on the job has certainly not ended."""
@@ -71,6 +96,9 @@ class WorkerLeases:
                 self._until_s[job_id] = until_s
             else:
                 del self._until_s[job_id]
+            timeout = self._sending.get(job_id)
+            if timeout is not None and not timeout.expired():
+                timeout.reschedule(asyncio.get_running_loop().time() + self._left_s(job_id))
 
     def ended(self, job: Job) -> None:
         """Stop renewing the lease of a job that is done."""
@@ -107,6 +135,10 @@ class WorkerLeases:
             # Goes on renewing: jobs in flight are still worth their leases when the server is back.
             except BatchStopped as stopped:
                 on_failure(stopped)
+
+    def _left_s(self, job_id: str) -> float:
+        # The boot clock counts a laptop's sleep, during which the database's clock went on.
+        return self._until_s.get(job_id, 0.0) - self._clock.since_boot_s()
 
     def _end_of_a_lease(self) -> float:
         """End of a lease requested now. The database starts counting later, so this end is never too late."""

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchLocked, BatchStopped, Throttled
 from tasks.core.paths import POINTER_NAME
-from tasks.core.records import Job
+from tasks.core.records import Job, Prediction
 from tasks.generate.budget import Budget
 from tasks.generate.jobs import generate_job
 from tasks.generate.workers.claims import ClaimRange, Claims
@@ -63,6 +63,46 @@ async def test_an_intent_is_not_sent_late(out: Path) -> None:
         await generate_job(batch, entry)
         assert (backend.calls["submit"], backend.billed) == (1, {})
         assert await on_disk(out, OWNERS) == [("submitting", None)]
+
+
+class SlowToAnswer(ScriptedBackend):
+    """A service that answers a create when the test says so."""
+
+    def __init__(self, *, keeps_list: bool) -> None:
+        """Begin with no create."""
+        super().__init__()
+        self.keeps_list = keeps_list
+        self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def submit(self, job: Job, *, attempt: int) -> Prediction:
+        """Wait before the create is made."""
+        self.asked.set()
+        await self.may_answer.wait()
+        return await super().submit(job, attempt=attempt)
+
+
+@pytest.mark.parametrize("keeps_list", [True, False])
+async def test_a_create_that_outlasts_its_lease_is_given_up_where_a_list_decides(
+    out: Path, *, keeps_list: bool
+) -> None:
+    """The next worker reads that list, finds nothing and pays; without one it holds the job, so the answer may still come."""
+    backend = SlowToAnswer(keeps_list=keeps_list)
+    async with open_scripted(out, backend, [make_job()], clock=Clock()) as batch, share_batch(batch, ANNA) as leases:
+        [entry] = await leases.claim(*EVERYTHING)
+        running = asyncio.create_task(generate_job(batch, entry))
+        await backend.asked.wait()
+        # A renewal in time moves the end of the call with the lease.
+        await leases.renew()
+        assert (await on_disk(out, OWNERS), running.done()) == ([("submitting", "anna")], False)
+        async with batch.engine.begin() as db:
+            await db.execute(update(jobs).values(lease_until_us=1))
+        assert len(await claim(batch.engine, *EVERYTHING, BERT)) == 1
+        await leases.renew()
+        if not keeps_list:
+            backend.may_answer.set()
+        await running
+        assert (backend.calls["submit"], len(backend.billed)) == ((0, 0) if keeps_list else (1, 1))
+        assert await on_disk(out, OWNERS) == [("submitting", "bert")]
 
 
 async def test_a_job_that_cannot_be_given_back_stops_the_batch(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
