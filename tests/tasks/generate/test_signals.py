@@ -46,10 +46,14 @@ async def test_a_batch_that_stopped_by_itself_is_ended_by_the_second_ctrl_c_as_a
 async def test_a_closed_terminal_drains_however_often_it_is_told() -> None:
     """The kernel says so, and the shell once more; a second word of a person is another signal."""
     stop = StopSignal()
-    async with handle_signals(stop):
-        for _ in range(3):
-            os.kill(os.getpid(), signal.SIGHUP)
-            await asyncio.sleep(0.05)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a test run under nohup ignores it
+    try:
+        async with handle_signals(stop):
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGHUP)
+                await asyncio.sleep(0.05)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert stop.interrupted
 
 

@@ -173,6 +173,9 @@ async def test_rows_that_the_database_refuses_end_their_own_job_only(out: Path) 
             for job in jobs
         ]
         results = await asyncio.gather(*ends, return_exceptions=True)
+        if batch.engine.dialect.name == "sqlite":
+            async with batch.engine.begin() as db:
+                await db.exec_driver_sql("DROP TRIGGER refuse")  # a ledger that has one is not opened
         assert [getattr(result, "error_kind", None) for result in results] == ["unrecorded", None, None]
         assert await on_disk(out, "SELECT state, count(*) FROM jobs GROUP BY state ORDER BY state") == [
             ("submitting", 1),
