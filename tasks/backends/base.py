@@ -39,7 +39,6 @@ class BackendContext:
     """The place of the settings, for messages."""
     share: float = 1.0
     """Of what the account allows besides creates: less than 1 where several processes ask at the same time."""
-
     batch: str = ""
     """Identity of the batch, which no other one has: names that go to the service begin with it."""
     shared: MutableMapping[str, Any] = field(default_factory=dict)
@@ -110,12 +109,11 @@ class Allowance:
     creates_per_min: float | None
     """None: no limit is known."""
     service: str | None = None
-    """Address of a service that gives no id twice, whatever the key: predictions are claimed under it, so two keys of one account
-    cannot share one, and a key may be changed between two runs. None: they are claimed under the account."""
+    """Address of a service that gives no id twice, whatever the key; None: an id is the account's."""
 
     @property
     def registry(self) -> str:
-        """The name under which predictions are claimed."""
+        """The name under which predictions are claimed: two keys of one service share none, and a key may be changed."""
         return self.service or self.account
 
 
@@ -179,13 +177,11 @@ class Backend(Protocol):
     """One configured image service. Built by `cls(context)`, which raises `ConfigError` on bad settings.
 
     One into whose images others can go has an attribute `takes` beside these methods, with `image` or also `mask` in
-    it, and finds them in the job (see `tasks.store.references`).
+    it, and finds them in the job (see `tasks.store.references`). One whose service states prices has
+    `states_prices = True` and `async def quote(self, job)` (see `tasks.backends.quotes`).
 
     One that finds lost predictions in a list of the account has `keeps_list = True`: each id then belongs to one
     attempt, over all batches of the account. It may have `async def read_service_time_us(self) -> int | None`.
-
-    One whose service states prices has `states_prices = True` and `async def quote(self, job: Job) -> Quote`, which is
-    free and may raise `NoQuote` (see `tasks.backends.quotes`).
     """
 
     def ready(self) -> str | None:

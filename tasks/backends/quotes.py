@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from tasks.backends.prices import MOST_RUN_USD, Price, Used
 from tasks.core.configuration.sections import UnitPrices
@@ -12,7 +12,6 @@ from tasks.core.errors import ImagenError
 from tasks.core.values import parse_number
 
 Unit = Literal["run", "image", "megapixel", "step", "second"]
-UNITS: tuple[str, ...] = get_args(Unit)
 """Units of a quote; those of the price table that a request decides."""
 
 

@@ -16,18 +16,16 @@ from tasks.core.caps.cap import CapSettings
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.gates import Gates, KeepBest, build_option_layer, merge_gates
 from tasks.core.records import Job
-from tasks.generate.jobs import generate_range
 from tasks.ledger.accounts.caps.source import CapsSource
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.queries import sum_committed_micros
-from tasks.ledger.runs import RunStart, begin_run
 from tasks.metadata.exports.selection import Selection, select_jobs
 from tasks.metadata.exports.tables import write_jsonl
-from tasks.scores.gates.gate import open_gate
 from tasks.scores.gates.rule import build_rule
-from tests.support.factories import START_US, make_job
+from tests.support.factories import make_job
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
-from tests.support.scripted_batch import EVERYTHING, open_scripted
+from tests.support.scripted_batch import open_scripted
+from tests.tasks.scores.gated import begin_budgeted_run, gated
 from tests.tasks.scores.images import draw_scene, encode
 
 BLACK = encode(Image.new("L", (64, 64)))
@@ -53,17 +51,8 @@ async def run(
     """One run; gives the images that are missing in its end. Without `looks` it is killed before the gate sees anything."""
     budget_micros = None if budget is None else budget * PRICE_MICROS
     async with open_scripted(out, backend, make_row(), budget_micros=budget_micros, concurrency=1) as batch:
-        start = RunStart(
-            manifest=None, salt=None, budget_micros=budget_micros, settings="{}", caller="", list_prices="{}"
-        )
-        await begin_run(batch.engine, start, now_us=START_US)
-        async with open_gate(batch, gates, run=1) as gate:
-            if looks:
-                await gate.settle_all()
-                batch.gate = gate
-            await generate_range(batch, *EVERYTHING)
-            while looks and await gate.settle():
-                await generate_range(batch, *EVERYTHING)
+        await begin_budgeted_run(batch, budget_micros)
+        async with gated(batch, gates, looks=looks) as gate:
             assert batch.stop.cause is None, batch.stop.cause
             assert budget_micros is None or await sum_committed_micros(batch.engine) <= budget_micros
             assert await sum_committed_micros(batch.engine) == backend.billed.total() * PRICE_MICROS

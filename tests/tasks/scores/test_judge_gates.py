@@ -16,14 +16,14 @@ from tasks.core.records import Job
 from tasks.generate.batch import Batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import sum_committed_micros
-from tasks.ledger.runs import RunStart, begin_run
 from tasks.ledger.usage import FIRST_CALL
 from tasks.runs.checks import check_gates
 from tasks.scores.gates.gate import open_gate
-from tests.support.factories import START_US, make_job
+from tests.support.factories import make_job
 from tests.support.raw_server import RawServer, http, raw_server
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
 from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted
+from tests.tasks.scores.gated import begin_budgeted_run, gated
 from tests.tasks.scores.test_gates import BLACK, SHARP, SOFT
 from tests.tasks.scores.test_judge import complete
 
@@ -60,18 +60,9 @@ async def run(
     backend.on_fetch["fox"] = deque(images)
     async with open_scripted(out, backend, make_row(), budget_micros=budget_micros, concurrency=1) as batch:
         batch.settings = batch.settings.model_copy(update={"scores": build_settings(server).scores})
-        start = RunStart(
-            manifest=None, salt=None, budget_micros=budget_micros, settings="{}", caller="", list_prices="{}"
-        )
-        await begin_run(batch.engine, start, now_us=START_US)
+        await begin_budgeted_run(batch, budget_micros)
         before = await sum_committed_micros(batch.engine)
-        async with open_gate(batch, gates, run=1) as gate:
-            if looks:
-                await gate.settle_all()
-                batch.gate = gate
-            await generate_range(batch, *EVERYTHING)
-            while looks and await gate.settle():
-                await generate_range(batch, *EVERYTHING)
+        async with gated(batch, gates, looks=looks) as gate:
             batch.missing, told[:] = gate.missing, gate.list_unanswered()
         committed = await sum_committed_micros(batch.engine)
         assert budget_micros is None or committed <= budget_micros

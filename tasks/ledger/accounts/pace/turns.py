@@ -60,8 +60,6 @@ class Turns:
     wait_s: float
     now_s: float
     per_min: float
-    paused_s: float
-    """Seconds until the first free instant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +118,6 @@ def take_turns(db: Connection, question: Question) -> Turns:
         wait_s=max(0.0, wait_s),
         now_s=now_s,
         per_min=row["per_min"],
-        paused_s=max(0.0, row["next_at_s"] - now_s),
     )
 
 
