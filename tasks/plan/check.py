@@ -15,6 +15,7 @@ from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ManifestError
 from tasks.core.gates import Gates, dump_layer, merge_gates, sum_judge_prices
 from tasks.core.judge import JudgeSettings
+from tasks.core.presets import describe_end
 from tasks.core.records import PlannedJob, Problem
 from tasks.core.text import format_count
 from tasks.manifest import Findings, Manifest, read_prompts
@@ -92,7 +93,12 @@ def check_manifest(
         # How the file was read often explains why its rows cannot be used.
         raise ManifestError(exc.problems, exc.total, tuple(findings.notes)) from None
     columns, gates = findings.to_record(), dict(findings.gates)
-    report = replace(report, columns=columns, gates=gates, notes=(*findings.notes, *_note_repeated(planner)))
+    report = replace(
+        report,
+        columns=columns,
+        gates=gates,
+        notes=(*findings.notes, *_note_repeated(planner), *_note_ended(report, settings)),
+    )
     if ask:
         # After the problems: a missing token is no reason to keep quiet about the rows.
         for name in tally.may_be_asked:
@@ -103,6 +109,13 @@ def check_manifest(
 def _find_gates(settings: Settings, findings: Findings, options: Mapping[str, Any]) -> Gates:
     # Asked at the first row, when the file's own rules are known.
     return merge_gates(dump_layer(settings.gates), findings.gates, options)
+
+
+def _note_ended(report: PlanReport, settings: Settings) -> Iterator[str]:
+    # A warning and no error: the day is what a page said, and the service may have put it off.
+    for backend, model in report.shares:
+        if (end := describe_end(settings.backends[backend].service, model)) is not None:
+            yield f"backend {backend!r}: {end}"
 
 
 def _note_repeated(planner: Planner) -> Iterator[str]:

@@ -38,6 +38,8 @@ class Preset(BaseModel):
     prices: dict[str, dict[str, float]] = Field(default_factory=dict, description="dollars by model and unit")
     prices_from: str | None = Field(None, description="where the prices were read")
     prices_on: date | None = Field(None, description="when")
+    ended: dict[str, date] = Field(default_factory=dict, description="models with the day on which they end, or ended")
+    ended_from: str | None = Field(None, description="where that was read, and what to use in their place")
     instance: dict[str, Any] = Field(description="the settings, under their engine's type")
 
 
@@ -68,3 +70,11 @@ def find_key_source(variable: str) -> str | None:
     """The address at which the key of this variable is made; None where no service names it."""
     presets = map(load_preset, list_presets())
     return next((preset.key_at for preset in presets if preset.key == variable), None)
+
+
+def describe_end(service: str, model: str) -> str | None:
+    """The sentence for people about a model that its service ends; None where no end is known."""
+    preset = load_preset(service) if service in list_presets() else None
+    if preset is None or (day := preset.ended.get(model)) is None:
+        return None
+    return f"{service} ends the model {model} on {day} ({preset.ended_from})"

@@ -97,7 +97,7 @@ SHAPES: dict[str, Shape] = {
                 "output_tokens_details": {"image_tokens": 272, "text_tokens": 20},
             },
         },
-        micros=8_954,
+        micros=8_810,
         refused=(
             400,
             {"error": {"code": "contentFilter", "message": "Your task failed as a result of our safety system."}},
@@ -321,9 +321,12 @@ SHAPES: dict[str, Shape] = {
         no_credit=(402, {"error": {"message": "Credit limit exceeded", "type": "credit_limit"}}),
     ),
     "vertex": Shape(
-        created={"predictions": [{"bytesBase64Encoded": IMAGE}]},
-        micros=40_000,
-        refused=(200, {"predictions": [{"raiFilteredReason": RAI}]}),
+        created={
+            "candidates": [{"content": {"parts": [{"inlineData": {"data": IMAGE}}]}}],
+            "usageMetadata": GEMINI_USAGE,
+        },
+        micros=GEMINI_MICROS,
+        refused=(200, {"candidates": [{"finishReason": "IMAGE_SAFETY"}], "usageMetadata": {}}),
         bad_key=(
             401,
             {

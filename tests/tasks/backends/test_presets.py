@@ -19,6 +19,9 @@ from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.presets import list_presets, load_preset
 from tasks.core.presets.blocks import add_block, build_block
+from tasks.manifest import open_manifest
+from tasks.plan.check import check_manifest
+from tasks.plan.planner import PlanOptions
 from tests.support.fakes.backends import make_instance_job, open_backend
 from tests.support.fakes.named_service import NamedService, build_instance, find_hosts, list_variables
 from tests.support.fakes.service_shapes import SHAPES
@@ -196,3 +199,23 @@ async def test_a_key_is_checked_for_nothing(name: str, monkeypatch: pytest.Monke
             await asyncio.to_thread(check, name, url)
     assert "wrong-secret" not in str(caught.value)
     assert service.created == []
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_a_default_model_has_not_ended(name: str) -> None:
+    """A service proposes no model that it ends, unless it ends as a whole; and an end has its source."""
+    preset = load_preset(name)
+    assert bool(preset.ended) == bool(preset.ended_from)
+    assert preset.instance.get("model") not in preset.ended or set(preset.models) <= set(preset.ended)
+
+
+def test_a_model_that_ends_is_told_before_anything_is_paid(tmp_path: Path) -> None:
+    """The plan's notes name it with the day; another model of the service has none."""
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("prompt,backend\na fox,old\na cat,new\n")
+    backends = {"old": {"type": "gemini", "model": "gemini-2.5-flash-image"}, "new": {"type": "gemini"}}
+    settings = Settings.model_validate({"default_backend": "new", "backends": backends})
+    with open_manifest(str(manifest)) as opened:
+        report = check_manifest(opened, settings, PlanOptions())
+    [note] = [note for note in report.notes if "ends" in note]
+    assert note.startswith("backend 'old': gemini ends the model gemini-2.5-flash-image on 2026-10-02")
