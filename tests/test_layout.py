@@ -82,6 +82,12 @@ def test_files_stay_readable(path: Path) -> None:
             assert (node.end_lineno or 0) - node.lineno <= 60, node.name
 
 
+def test_tests_mirror_the_rooms() -> None:
+    """The tests of a module stand in the folder of its room, and every room has tests."""
+    rooms = {path.parent.relative_to(ROOT) for path in (ROOT / "tasks").rglob("*.py")}
+    assert {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests/tasks").rglob("*.py")} == rooms
+
+
 @pytest.mark.parametrize(
     ("arguments", "allowed"),
     [

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.backends.client.batches import results
-from tasks.backends.client.batches.gathering import BatchGatherer
-from tasks.backends.client.batches.service import BatchLine
 from tasks.core.clock import Clock
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
@@ -228,24 +226,6 @@ async def test_what_a_kill_left_without_an_id_is_found_by_its_name(out: Path, pr
         await asyncio.gather(*(batch.backend("api").submit(job, attempt=1) for job in jobs))
     counts = await generate(out, chosen, jobs, clock=SLOWER)
     assert (counts.succeeded, len(provider.created)) == (3, 3)
-
-
-async def test_what_nobody_waits_for_any_more_is_not_sent() -> None:
-    """A job that is cancelled while its batch gathers is not paid for."""
-    sent: list[list[str]] = []
-
-    async def send(lines: Sequence[BatchLine]) -> str:
-        sent.append([line.custom_id for line in lines])
-        return "b"
-
-    gathering = BatchGatherer(send, most=10, quiet_s=0.05, sleep=asyncio.sleep)
-    first = asyncio.create_task(gathering.add(BatchLine("a", {})))
-    second = asyncio.create_task(gathering.add(BatchLine("b", {})))
-    await asyncio.sleep(0)
-    first.cancel()
-    assert await second == "b"
-    assert sent == [["b"]]
-    await gathering.close()
 
 
 async def test_a_line_is_the_request_of_the_images_api(provider: OpenAIBatches) -> None:

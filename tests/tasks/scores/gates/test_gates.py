@@ -25,7 +25,7 @@ from tasks.scores.gates.rule import build_rule
 from tests.support.factories import make_job
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
 from tests.support.scripted_batch import open_scripted
-from tests.tasks.scores.gated import begin_budgeted_run, gated
+from tests.tasks.scores.gates.gated import begin_budgeted_run, gated
 from tests.tasks.scores.images import draw_scene, encode
 
 BLACK = encode(Image.new("L", (64, 64)))

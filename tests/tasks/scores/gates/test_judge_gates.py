@@ -23,9 +23,9 @@ from tests.support.factories import make_job
 from tests.support.raw_server import RawServer, http, raw_server
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
 from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted
-from tests.tasks.scores.gated import begin_budgeted_run, gated
-from tests.tasks.scores.test_gates import BLACK, SHARP, SOFT
-from tests.tasks.scores.test_judge import complete
+from tests.tasks.scores.gates.gated import begin_budgeted_run, gated
+from tests.tasks.scores.gates.test_gates import BLACK, SHARP, SOFT
+from tests.tasks.scores.judge.test_judge import complete
 
 CALL_MICROS = 10_000
 YES, NO = complete("yes"), complete("no")

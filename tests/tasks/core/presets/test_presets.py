@@ -173,7 +173,7 @@ def build_rows(name: str) -> tuple[str, str]:
 @pytest.mark.parametrize("name", list_presets())
 def test_the_page_says_of_a_service_what_its_file_says(name: str) -> None:
     """Both tables of docs/backends.md, row by row."""
-    page = (Path(__file__).parents[3] / "docs/backends.md").read_text().splitlines()
+    page = (Path(__file__).parents[4] / "docs/backends.md").read_text().splitlines()
     for row in build_rows(name):
         assert row in page, row
 
