@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped, LeaseLost
+from tasks.core.last_check import checking_last
 from tasks.core.records import Job
 from tasks.ledger.leases import LeaseTerms, claim, release, renew, revoke
 from tasks.ledger.open_jobs import OpenJob
@@ -74,13 +76,19 @@ class WorkerLeases:
             async with timeout:
                 if is_listed:
                     self._sending[job.job_id] = timeout
-                yield
+                # The time-out stands still while the machine sleeps, and comes late to a process without CPU.
+                with checking_last(partial(self._check_held, job)):
+                    yield
         except TimeoutError:
             if not timeout.expired():
                 raise
             raise LeaseLost(f"{job.label}: its lease ended during its call; another worker goes on with it") from None
         finally:
             self._sending.pop(job.job_id, None)
+
+    def _check_held(self, job: Job) -> None:
+        if not self.holds(job):
+            raise LeaseLost(f"{job.label}: its lease ended before its call left; another worker goes on with it")
 
     def holds(self, job: Job) -> bool:
         """True while the lease on the job has certainly not ended."""

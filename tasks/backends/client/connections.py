@@ -15,6 +15,7 @@ from httpx_aiohttp import AiohttpTransport
 from httpx_aiohttp.transport import AiohttpResponseStream
 
 from tasks.backends.client.proxies import UnusableProxy
+from tasks.core.last_check import make_last_check
 
 NEVER_SENT = (
     aiohttp.ClientConnectorError,
@@ -66,6 +67,12 @@ class _Connector(aiohttp.TCPConnector):
 
     async def connect(self, req: aiohttp.ClientRequest, *args: Any, **options: Any) -> Any:
         connection = await super().connect(req, *args, **options)
+        try:
+            # The wait for a connection may have taken longer than whoever sends may send, a machine's sleep included.
+            make_last_check()
+        except BaseException:
+            connection.release()  # nothing was written on it
+            raise
         self._used[req] = connection.transport
         return connection
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
-from tasks.core.clock import Clock
-from tasks.core.errors import BatchLocked, BatchStopped, Throttled
+from tasks.core.clock import Clock, read_boot_clock_s
+from tasks.core.errors import BatchLocked, BatchStopped, LeaseLost, Throttled
+from tasks.core.last_check import make_last_check
 from tasks.core.paths import POINTER_NAME
 from tasks.core.records import Job, Prediction
 from tasks.generate.budget import Budget
@@ -18,6 +21,7 @@ from tasks.generate.workers.claims import ClaimRange, Claims
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.leases import LeaseTerms, claim
+from tasks.ledger.worker_leases import WorkerLeases
 from tasks.runs.request import RunRequest
 from tasks.runs.run import open_run
 from tests.support.factories import FakeClock, make_job, plan_jobs, share_batch
@@ -103,6 +107,46 @@ async def test_a_create_that_outlasts_its_lease_is_given_up_where_a_list_decides
         await running
         assert (backend.calls["submit"], len(backend.billed)) == ((0, 0) if keeps_list else (1, 1))
         assert await on_disk(out, OWNERS) == [("submitting", "bert")]
+
+
+async def test_a_call_does_not_leave_after_its_machine_slept(out: Path) -> None:
+    """The lease ended while the connection was opened; the event loop's own clock stood still meanwhile."""
+    slept_s: list[float] = [0.0]
+    clock = replace(Clock(), since_boot_s=lambda: read_boot_clock_s() + sum(slept_s))
+    async with open_scripted(out, ScriptedBackend(), [make_job()], clock=clock) as batch:
+        leases = WorkerLeases(batch.engine, ANNA, clock)
+        [entry] = await leases.claim(*EVERYTHING)
+
+        async def send_after_a_sleep() -> None:
+            async with leases.sending(entry.job, is_listed=True):
+                make_last_check()
+                slept_s.append(ANNA.lease_s)
+                make_last_check()
+
+        with pytest.raises(LeaseLost):
+            await send_after_a_sleep()
+        make_last_check()  # of calls that nobody answers for
+
+
+async def test_the_next_worker_looks_again_before_it_pays(out: Path) -> None:
+    """A create that left in the last instant of a lease may arrive later than the first reading of the list."""
+    bert = replace(BERT, send_margin_s=0.01)
+    late = deque([None, Prediction(prediction_id="late")])
+    backend = SlowToAnswer(keeps_list=True)
+    backend.may_answer.set()
+    backend.on_submit["row-0"].append(Throttled("later", retry_after_s=0.01))
+    async with open_scripted(out, backend, [make_job()], clock=Clock()) as batch:
+        async with share_batch(batch, ANNA) as leases:
+            backend.before_submit = lambda job: leases._until_s.update({job.job_id: 0.0})
+            [entry] = await leases.claim(*EVERYTHING)
+            await generate_job(batch, entry)
+        assert await on_disk(out, OWNERS) == [("submitting", None)]
+        backend.on_find = lambda _: late.popleft()
+        async with share_batch(batch, bert) as leases:
+            [entry] = await leases.claim(*EVERYTHING)
+            await generate_job(batch, entry)
+        assert (backend.calls["find"], backend.calls["submit"], backend.billed) == (2, 1, {})
+        assert await on_disk(out, OWNERS) == [("succeeded", "bert")]
 
 
 async def test_a_job_that_cannot_be_given_back_stops_the_batch(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

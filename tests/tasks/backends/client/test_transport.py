@@ -17,7 +17,8 @@ from tasks.backends.client.calls import HttpCalls
 from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.proxies import UnusableProxy, find_proxy
 from tasks.backends.client.transport import TooLarge, build_ssl_context
-from tasks.core.errors import Ambiguous, ConfigError, JobError, NotCreated
+from tasks.core.errors import Ambiguous, ConfigError, JobError, LeaseLost, NotCreated
+from tasks.core.last_check import checking_last
 from tests.support.raw_server import RawServer, http, raw_server
 from tests.support.waiting import PATIENCE_S
 
@@ -62,6 +63,21 @@ async def test_a_create_that_is_given_up_arrives_no_more(size: int) -> None:
         arrived = await asyncio.to_thread(read_to_end, server)
         await calls.close()
     assert arrived < size
+
+
+async def test_a_call_that_may_no_longer_be_sent_never_leaves() -> None:
+    """The check is made when the connection is open: the service reads nothing, and the next call goes out on it."""
+
+    def refuse() -> None:
+        raise LeaseLost("its lease ended")
+
+    async with raw_server(http("200 OK")) as server:
+        calls = HttpCalls(connections=1)
+        with pytest.raises(LeaseLost), checking_last(refuse):
+            await calls.pay("POST", server.url, content=b"paid")
+        assert (await calls.pay("POST", server.url, content=b"free")).status_code == 200
+        await calls.close()
+        assert [request.partition("\r\n\r\n")[2] for request in server.requests] == ["free"]
 
 
 def read_to_end(server: socket.socket) -> int:
