@@ -32,9 +32,11 @@ def read_prompts(manifest: Manifest, findings: Findings | None = None) -> Iterat
     """
     findings = Findings() if findings is None else findings
     findings.notes |= dict.fromkeys(manifest.notes)
+    findings.unmet.expect(manifest.options.left_out, manifest.options.configured)
     for file in manifest.files:
         # The `columns:` of one file say nothing about the next.
         findings.columns.clear()
+        findings.unmet.begin_file(file.display)
         sorter = ColumnSorter(manifest.options, findings)
         for row in _read_rows(file, manifest.options, findings):
             if isinstance(row, Problem):

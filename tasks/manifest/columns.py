@@ -7,7 +7,7 @@ problem until the user renames it, gives it a meaning (`columns:`), or leaves it
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isnan
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 from tasks.core.records import Problem
 from tasks.manifest.header import explain_lack
 from tasks.manifest.meanings import ALSO, ASK, OWN_MEANINGS, find_meanings, get_listed_meaning
-from tasks.manifest.names import NAMES, fold_name
+from tasks.manifest.named_columns import list_found
+from tasks.manifest.names import NAMES, fold_name, has_column
 from tasks.manifest.reading import IGNORE, MOST_LISTED, OPTION, Findings, ReadOptions
 
 NULL_WORDS = frozenset(
@@ -63,6 +64,7 @@ class ColumnSorter:
         self.findings = findings
         self._layouts: dict[tuple[str, ...], dict[str, str]] = {}
         self._questions: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        self._met_prompts = False
 
     def sort(self, cells: Mapping[str, Any]) -> Cells:
         """The cells by what their columns mean."""
@@ -90,6 +92,16 @@ class ColumnSorter:
         sorted_cells.known = {**seconds, **sorted_cells.known}
         return sorted_cells
 
+    def is_given(self, name: str) -> bool:
+        """True if the user says what the column of this name means."""
+        return fold_name(name) in self.options.columns or fold_name(name) in self.findings.columns
+
+    def list_options(self, names: Iterable[str]) -> None:
+        """List the settings that stood inside of a request."""
+        for name in names:
+            if name not in self.findings.used:
+                self.findings.note_column(name, f"{OPTION}:{name}")
+
     def find_questions(self, row: RawRow, cells: Mapping[str, Any], file: str) -> list[Problem]:
         """Problems for the columns that must be confirmed; each name is asked about once."""
         problems: list[Problem] = []
@@ -114,19 +126,35 @@ class ColumnSorter:
 
     def find_lack(self, row: RawRow, cells: Mapping[str, Any], file: str) -> list[Problem] | None:
         """Explain, once for all rows with these names, that no column holds a prompt; None where one does."""
-        if any("prompt" in self._layout(tuple(part)).values() for part in (cells, row.defaults)):
+        wanted = self.options.prompt_column
+        if wanted is not None:
+            # Another column called prompt does not stand in for the one that the user names.
+            if has_column((*cells, *row.defaults), wanted):
+                self._met_prompts = True
+                return None
+        elif any("prompt" in self._layout(tuple(part)).values() for part in (cells, row.defaults)):
             return None
-        key = f"no prompt in {tuple(cells)}"
+        # A name that no row has is one problem of the file; one that some rows lack is a problem of these.
+        of_file = wanted is not None and not self._met_prompts
+        key = f"no {wanted} in {file}" if of_file else f"no prompt in {tuple(cells)} of {file}"
         if key in self.findings.asked or len(self.findings.asked) >= MOST_LISTED:
             return []
         self.findings.asked.add(key)
-        return [explain_lack(tuple(cells), file, row.line)]
+        names = (*cells, *row.defaults)
+        if wanted is not None and not of_file:
+            message = f"--prompt-column: this row has no {wanted!r}, as others have. {list_found(names)}"
+            return [Problem(file, row.line, None, message)]
+        return [explain_lack(names, file, row.line, wanted)]
 
     def _layout(self, names: tuple[str, ...]) -> dict[str, str]:
         """Map each name of a row to its meaning; rows of one file mostly share it."""
         if (known := self._layouts.get(names)) is not None:
             return known
-        meanings = find_meanings(names, {**self.findings.columns, **self.options.columns})
+        own = self.findings.columns
+        if self.options.prompt_column is not None:
+            # One column holds the prompts, whatever the file says.
+            own = {name: meaning for name, meaning in own.items() if meaning != "prompt"}
+        meanings = find_meanings(names, {**own, **self.options.columns})
         if len(self._layouts) >= MOST_LAYOUTS:
             self._layouts.clear()
             self._questions.clear()

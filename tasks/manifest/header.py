@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tasks.core.records import Problem
-from tasks.manifest.names import NAMES, fold_name, holds_prompts
+from tasks.manifest.named_columns import explain_unmet_prompt
+from tasks.manifest.names import NAMES, fold_name, has_column, holds_prompts
 from tasks.manifest.reading import ReadOptions
 
 MOST_COLUMNS = 2_000
@@ -23,20 +24,29 @@ def check_header(names: Sequence[str], file: str, line: int | None, options: Rea
     if twice := {name for name, times in Counter(names).items() if name and times > 1}:
         return Problem(file, line, min(twice), "This column appears twice; rename or delete one of them")
     if not has_prompts(names, options):
-        return explain_lack(names, file, line)
+        return explain_lack(names, file, line, options.prompt_column)
     return None
 
 
-def explain_lack(names: Sequence[str], file: str, line: int | None) -> Problem:
-    """The problem of rows that have no column of prompts, with the names that they have."""
+def explain_lack(names: Sequence[str], file: str, line: int | None, wanted: str | None = None) -> Problem:
+    """The problem of rows that have no column of prompts, or not the one that is wanted, with the names that they have."""
+    if wanted is not None:
+        return Problem(file, line, None, explain_unmet_prompt(wanted, names))
     found, wanted = ", ".join(names[:20]), ", ".join(NAMES["prompt"])
     message = f"no column holds the prompts; found: {found}; call one {wanted}, or name it with --prompt-column"
     return Problem(file, line, None, message)
 
 
 def has_prompts(names: Sequence[str], options: ReadOptions) -> bool:
-    """True if one of these names is the column of prompts, by itself or because the user says so."""
+    """True if one of these names is the column of prompts: the one that the command line gives, else any."""
+    if options.prompt_column is not None:
+        return has_column(names, options.prompt_column)
     return holds_prompts(names) or any(options.columns.get(fold_name(name)) == "prompt" for name in names)
+
+
+def may_be_header(names: Sequence[str], options: ReadOptions) -> bool:
+    """True if these look like the names of columns, though the one that the user names may be misspelt."""
+    return holds_prompts(names) or has_prompts(names, options)
 
 
 def find_header(rows: Sequence[Sequence[str]], options: ReadOptions) -> int:
@@ -48,7 +58,7 @@ def find_header(rows: Sequence[Sequence[str]], options: ReadOptions) -> int:
         filled = [cell for cell in row if cell.strip()]
         # A title above the header fills one cell.
         if len(filled) > 1:
-            return index if has_prompts([cell.strip() for cell in row], options) else 0
+            return index if may_be_header([cell.strip() for cell in row], options) else 0
     return 0
 
 

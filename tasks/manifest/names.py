@@ -128,6 +128,11 @@ def holds_prompts(names: Iterable[str]) -> bool:
     return any(fold_name(name) in PROMPT_NAMES for name in names)
 
 
+def has_column(names: Iterable[str], wanted: str) -> bool:
+    """True if one of these names is the wanted one, in any spelling."""
+    return fold_name(wanted) in map(fold_name, names)
+
+
 @lru_cache(maxsize=8_192)
 def guess_column(name: str) -> str | None:
     """The column that a misspelt name looks like; None where it looks like none."""

@@ -8,7 +8,9 @@ from typing import Any
 
 from tasks.core.configuration.yaml_file import locate_setting
 from tasks.core.errors import InputError
+from tasks.core.records import Problem
 from tasks.core.text import format_count
+from tasks.manifest.named_columns import UnmetNames
 from tasks.manifest.names import NAMES, find_alias, fold_name
 
 CARRY, IGNORE, OPTION = "carry", "ignore", "option"
@@ -29,6 +31,12 @@ class ReadOptions:
     """Every line of a text file is a prompt as it stands."""
     encoding: str | None = None
     """Of text files; None: UTF-8, UTF-16 with its mark, and what is plainly Windows-1252."""
+    prompt_column: str | None = None
+    """As the command line writes it: a file or row without it is a problem."""
+    left_out: tuple[str, ...] = ()
+    """Columns to leave out, as the command line writes them."""
+    configured: tuple[str, ...] = ()
+    """Names of the configuration's `columns`; they may be those of other manifests."""
 
 
 class UnknownMeaning(ValueError):
@@ -79,7 +87,8 @@ def build_read_options(
         encoding: See `ReadOptions`.
 
     Raises:
-        InputError: The configuration gives a column a meaning that there is not, or there is no such encoding.
+        InputError: The configuration gives a column a meaning that there is not, a name of the command line is empty
+            or has two meanings, or there is no such encoding.
     """
     try:
         columns = parse_columns(configured)
@@ -88,13 +97,29 @@ def build_read_options(
         raise InputError(f"{place}columns: {exc}") from None
     if encoding is not None:
         _check_encoding(encoding)
+    left_out = _split_names(ignore)
     if prompt_column is not None:
+        _check_prompt_column(prompt_column, left_out)
         # One column holds the prompts: the command line's, in place of the configured one.
         columns = {name: meaning for name, meaning in columns.items() if meaning != "prompt"}
         columns[fold_name(prompt_column)] = "prompt"
     # Last: what the command line leaves out is left out, whatever the file says of it.
-    columns |= dict.fromkeys(filter(None, map(fold_name, (ignore or "").split(","))), IGNORE)
-    return ReadOptions(columns, literal, encoding)
+    columns |= dict.fromkeys(map(fold_name, left_out), IGNORE)
+    return ReadOptions(columns, literal, encoding, prompt_column, left_out, tuple(map(str, configured)))
+
+
+def _split_names(ignore: str | None) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in (ignore or "").split(",") if fold_name(name))
+    if ignore is not None and not names:
+        raise InputError("--ignore-columns: names no column. Is a variable in it not set?")
+    return names
+
+
+def _check_prompt_column(name: str, left_out: Iterable[str]) -> None:
+    if not fold_name(name):
+        raise InputError("--prompt-column: names no column. Is a variable in it not set?")
+    if fold_name(name) in map(fold_name, left_out):
+        raise InputError(f"--prompt-column and --ignore-columns both name {name!r}; give one of them")
 
 
 def _check_encoding(name: str) -> None:
@@ -122,6 +147,8 @@ class Findings:
     """The file's own `columns:`, as `ReadOptions` holds them."""
     gates: dict[str, Any] = field(default_factory=dict)
     """`keep`, `reject` and `reroll` of the files."""
+    unmet: UnmetNames = field(default_factory=UnmetNames)
+    """Names that the user gave to columns, as long as no row has them."""
     asked: set[str] = field(default_factory=set)
     """Folded names of the columns that the user was asked about."""
     _counted: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
@@ -141,6 +168,7 @@ class Findings:
 
     def note_column(self, name: str, meaning: str) -> None:
         """List a column of the file under what is done with it."""
+        self.unmet.meet(name)
         if len(self.used) + len(self.carried) + len(self.ignored) >= MOST_LISTED:
             return
         if meaning == CARRY:
@@ -149,6 +177,24 @@ class Findings:
             self.ignored[name] = meaning.partition(":")[2] or "left out as asked"
         else:
             self.used[name] = meaning
+
+    def take_columns(self, columns: Mapping[Any, Any]) -> None:
+        """Take over a file's own `columns:`.
+
+        Raises:
+            UnknownMeaning: A meaning is none.
+        """
+        self.columns.update(parse_columns(columns))
+        self.unmet.expect_own(map(str, columns))
+
+    def close(self, file: str) -> list[Problem]:
+        """Note which of the user's names no row has had; those that were likely misspelt are problems."""
+        found = [*self.used, *self.carried, *self.ignored]
+        # Without any column there is another problem, which this one would only hide.
+        if not found:
+            return []
+        self.notes |= dict.fromkeys(self.unmet.describe(file, found))
+        return list(self.unmet.find_problems(file, found))
 
     def to_record(self) -> dict[str, Any]:
         """The columns as programs read them."""

@@ -29,7 +29,7 @@ def parse_row(row: RawRow, file: str, sorter: ColumnSorter) -> Iterator[Prompt |
     Questions about columns come beside the prompt, once for each column of a file.
     """
     try:
-        cells, request_options = unwrap_request(row.cells)
+        cells, request_options = _unwrap(row, sorter)
     except NotAPrompt as exc:
         yield Problem(file, row.line, None, str(exc))
         return
@@ -40,6 +40,7 @@ def parse_row(row: RawRow, file: str, sorter: ColumnSorter) -> Iterator[Prompt |
     yield from lack or ()
     sorted_cells = sorter.sort(cells)
     sorted_cells.options = {**request_options, **sorted_cells.options}
+    sorter.list_options(request_options)
     if row.defaults:
         sorted_cells = _add_defaults(sorted_cells, sorter.sort(row.defaults))
     if lack is not None:
@@ -56,6 +57,14 @@ def parse_row(row: RawRow, file: str, sorter: ColumnSorter) -> Iterator[Prompt |
             if not sorter.options.literal:
                 note_odd_text(item.prompt, row.line, sorter.findings)
             yield item
+
+
+def _unwrap(row: RawRow, sorter: ColumnSorter) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    cells, options = unwrap_request(row.cells)
+    # The user's word about a column counts inside a request too.
+    if given := {name: value for name, value in options.items() if sorter.is_given(name)}:
+        return {**cells, **given}, {name: value for name, value in options.items() if name not in given}
+    return cells, options
 
 
 def _validate(row: RawRow, cells: Cells, file: str) -> Iterator[Prompt | Problem]:

@@ -87,6 +87,9 @@ def check_manifest(
     # Row by row: the manifest of a million prompts never lies in memory.
     for item in planner.plan(read_prompts(manifest, findings)):
         tally.add(item)
+    # Here and not at the end of the rows: a limit stops their reading.
+    for problem in findings.close(manifest.display):
+        tally.add(problem)
     try:
         report = tally.report(settings)
     except ManifestError as exc:

@@ -11,10 +11,10 @@ from typing import Any
 from tasks.core.records import Problem
 from tasks.manifest.columns import RawRow
 from tasks.manifest.formats.json_scanner import JsonScanner, explain_json_error, load_json
-from tasks.manifest.formats.json_tables import name_cells, read_table
+from tasks.manifest.formats.json_tables import is_header, name_cells, read_table
 from tasks.manifest.lines import read_lines
 from tasks.manifest.names import find_alias, holds_prompts
-from tasks.manifest.reading import Findings, ReadOptions, parse_columns
+from tasks.manifest.reading import Findings, ReadOptions
 from tasks.manifest.requests import is_request
 from tasks.manifest.source import ManifestFile
 
@@ -26,7 +26,7 @@ ROW_LISTS = ("prompts", "rows", "items", "data", "requests", "records", "images"
 
 def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:
     """The rows of a JSON or JSON Lines file."""
-    return _read_lines(file) if file.format == "jsonl" else _read_file(file, findings)
+    return _read_lines(file) if file.format == "jsonl" else _read_file(file, options, findings)
 
 
 def _read_lines(file: ManifestFile) -> Iterator[RawRow | Problem]:
@@ -58,7 +58,7 @@ def _load_line(text: str) -> list[Any]:
     return values
 
 
-def _read_file(file: ManifestFile, findings: Findings) -> Iterator[RawRow | Problem]:
+def _read_file(file: ManifestFile, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:
     if file.path.stat().st_size > JSON_BYTES:
         limit = f"is larger than {JSON_BYTES // 2**20} MiB; write it as JSONL, one row a line"
         yield Problem(file.display, None, None, limit)
@@ -70,18 +70,20 @@ def _read_file(file: ManifestFile, findings: Findings) -> Iterator[RawRow | Prob
         return
     scanner = JsonScanner(text)
     try:
-        yield from _read_document(scanner, file.display, findings)
+        yield from _read_document(scanner, file.display, options, findings)
     except (ValueError, RecursionError) as exc:
         line = getattr(exc, "lineno", None) or scanner.line
         yield Problem(file.display, line, None, f"is not JSON ({explain_json_error(exc)})")
 
 
-def _read_document(scanner: JsonScanner, file: str, findings: Findings) -> Iterator[RawRow | Problem]:
+def _read_document(
+    scanner: JsonScanner, file: str, options: ReadOptions, findings: Findings
+) -> Iterator[RawRow | Problem]:
     scanner.skip_space()
     if scanner.peek() == "[":
-        yield from _read_list(scanner, file)
+        yield from _read_list(scanner, file, options)
     elif scanner.peek() == "{":
-        yield from _read_object(scanner, file, findings)
+        yield from _read_object(scanner, file, options, findings)
     else:
         yield _build_row(scanner.read_value(), scanner.line, file)
     # Objects one after the other, as `jq` writes them over several lines.
@@ -91,7 +93,7 @@ def _read_document(scanner: JsonScanner, file: str, findings: Findings) -> Itera
         scanner.skip_comma()
 
 
-def _read_list(scanner: JsonScanner, file: str) -> Iterator[RawRow | Problem]:
+def _read_list(scanner: JsonScanner, file: str, options: ReadOptions) -> Iterator[RawRow | Problem]:
     """Rows of a list; where they are lists themselves, the first one names the columns."""
     names: list[str] | None = None
     for value in scanner.read_list():
@@ -102,18 +104,20 @@ def _read_list(scanner: JsonScanner, file: str) -> Iterator[RawRow | Problem]:
                 yield RawRow(scanner.line, name_cells(names, value))
             except ValueError as exc:
                 yield Problem(file, scanner.line, None, str(exc))
-        elif all(isinstance(name, str) for name in value) and holds_prompts(value):
+        elif is_header(value, options):
             names = value
         else:
             yield _build_row(value, scanner.line, file)
 
 
-def _read_object(scanner: JsonScanner, file: str, findings: Findings) -> Iterator[RawRow | Problem]:
+def _read_object(
+    scanner: JsonScanner, file: str, options: ReadOptions, findings: Findings
+) -> Iterator[RawRow | Problem]:
     """An object: what holds a list of rows, a single row, or a map of prompts to their settings."""
     start, line = scanner.position, scanner.line
     whole = scanner.read_value()
     try:
-        table = read_table(whole)
+        table = read_table(whole, options)
     except ValueError as exc:
         yield Problem(file, line, None, str(exc))
         return
@@ -172,7 +176,7 @@ def _take_settings(whole: dict[str, Any], key: str, findings: Findings) -> dict[
     defaults, columns = whole.get("defaults", {}), whole.get("columns", {})
     if not isinstance(defaults, dict) or not isinstance(columns, dict):
         raise ValueError("defaults and columns are objects of named values")  # noqa: TRY004  a problem of the file
-    findings.columns.update(parse_columns(columns))
+    findings.take_columns(columns)
     # A `width` beside the list would do nothing, and the images would have another size.
     if clash := [name for name in whole if name != key and find_alias(name) and not isinstance(whole[name], list)]:
         raise ValueError(f'{clash[0]!r} stands beside {key!r}; what holds for every row goes under "defaults"')

@@ -7,10 +7,11 @@ from typing import Any
 
 from typing_extensions import TypeIs
 
-from tasks.manifest.names import holds_prompts
+from tasks.manifest.header import may_be_header
+from tasks.manifest.reading import ReadOptions
 
 
-def read_table(whole: Mapping[str, Any]) -> Iterator[dict[str, Any]] | None:
+def read_table(whole: Mapping[str, Any], options: ReadOptions) -> Iterator[dict[str, Any]] | None:
     """The rows of an object that is a table as a whole; None where it is none.
 
     pandas writes `{"prompt": {"0": "a fox"}}`, or lists of values, or `columns` beside `data`; the API of Google's
@@ -21,18 +22,18 @@ def read_table(whole: Mapping[str, Any]) -> Iterator[dict[str, Any]] | None:
     """
     names, rows = whole.get("columns"), whole.get("data")
     # `to_json(orient="split")` of pandas.
-    if _is_header(names) and _is_rows(rows):
+    if is_header(names, options) and _is_rows(rows):
         return _name_rows(names, rows)
     values = whole.get("values")
-    if _is_rows(values) and len(values) > 1 and _is_header(values[0]):
+    if _is_rows(values) and len(values) > 1 and is_header(values[0], options):
         return _name_rows(values[0], values[1:])
-    if not whole or not holds_prompts(whole):
+    if not whole or not may_be_header(list(whole), options):
         return None
     # A list under a single name may as well be one row with a wrong value; only columns side by side are a table.
     if len(whole) > 1 and all(isinstance(column, list) for column in whole.values()):
         return _join_columns({name: dict(enumerate(column)) for name, column in whole.items()})
     if all(isinstance(column, dict) for column in whole.values()):
-        first = next(column for name, column in whole.items() if holds_prompts([name]))
+        first = next(column for name, column in whole.items() if may_be_header([name], options))
         # A workflow of ComfyUI is an object of objects under `prompt` as well.
         if all(value is None or isinstance(value, str) for value in first.values()):
             return _join_columns(whole)
@@ -50,8 +51,9 @@ def name_cells(names: Sequence[str], cells: Sequence[Any]) -> dict[str, Any]:
     return dict(zip(names, cells, strict=False))
 
 
-def _is_header(names: Any) -> TypeIs[list[str]]:
-    return isinstance(names, list) and all(isinstance(name, str) for name in names) and holds_prompts(names)
+def is_header(names: Any, options: ReadOptions) -> TypeIs[list[str]]:
+    """True for a list of the names of columns, with one of prompts among them."""
+    return isinstance(names, list) and all(isinstance(name, str) for name in names) and may_be_header(names, options)
 
 
 def _is_rows(rows: Any) -> TypeIs[list[list[Any]]]:

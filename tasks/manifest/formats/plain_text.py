@@ -18,24 +18,27 @@ from tasks.manifest.lines import is_visible, read_lines
 from tasks.manifest.reading import LITERAL, Findings, ReadOptions
 from tasks.manifest.source import ManifestFile
 
+_NO_COLUMNS = "is plain text, in which each line is a prompt and no column is called"
 _SEPARATOR = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 """Characters at which other programs end a line."""
 
 
 def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> Iterator[RawRow | Problem]:
     """The rows of a text file."""
-    if options.literal:
+    if options.literal and options.prompt_column is None:
         yield from _read_literally(file)
         return
     # A first pass: bullets on all lines are marks of a list, on one line a part of the prompt.
-    survey = survey_lines(file)
-    if survey.other is not None:
+    survey = survey_lines(file, options.prompt_column)
+    if survey.other is not None and not options.literal:
         line, reason = survey.other
         yield Problem(file.display, line, None, f"{reason}, or say --literal")
+    elif options.prompt_column is not None and (options.literal or not survey.is_named):
+        yield Problem(file.display, None, None, f"{_NO_COLUMNS} {options.prompt_column!r}; leave --prompt-column out")
     elif survey.has_infotext:
         yield from read_infotext(file, findings)
     else:
-        yield from _Reader(file, survey, findings).read()
+        yield from _Reader(file, survey, findings, options.prompt_column or "prompt").read()
 
 
 def _read_literally(file: ManifestFile) -> Iterator[RawRow | Problem]:
@@ -49,8 +52,9 @@ def _read_literally(file: ManifestFile) -> Iterator[RawRow | Problem]:
 class _Reader:
     """Reads the prompts of one file, as its survey says."""
 
-    def __init__(self, file: ManifestFile, survey: Survey, findings: Findings) -> None:
+    def __init__(self, file: ManifestFile, survey: Survey, findings: Findings, column: str) -> None:
         self._file = file
+        self._column = column
         self._survey = survey
         self._findings = findings
 
@@ -117,7 +121,8 @@ class _Reader:
             return Problem(self._file.display, number, None, f"holds options that cannot be read ({exc}); {LITERAL}")
         if told is not None:
             self._count(told, number)
-        return RawRow(number, cells, is_table=len(cells) > 1)
+        named = {self._column if name == "prompt" else name: cell for name, cell in cells.items()}
+        return RawRow(number, named, is_table=len(cells) > 1)
 
     def _count(self, message: str, number: int) -> None:
         self._findings.count(f"{message}; {LITERAL}", number)

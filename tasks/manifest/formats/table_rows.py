@@ -73,9 +73,10 @@ def _choose_delimiter(header: str, kind: str, options: ReadOptions) -> str:
     usual = "\t" if kind == "tsv" else ","
     wanted = {name for name, meaning in options.columns.items() if meaning == "prompt"}
     names = {delimiter: _split_header(header, delimiter) for delimiter in (usual, *DELIMITERS)}
-    if wanted:
-        return next((delimiter for delimiter, cells in names.items() if wanted & set(map(fold_name, cells))), usual)
-    if check_header(names[usual], "", None, options) is None:
+    if found := next((delimiter for delimiter, cells in names.items() if wanted & set(map(fold_name, cells))), None):
+        return found
+    # The names that the user gives may be misspelt, or those of other files.
+    if check_header(names[usual], "", None, ReadOptions()) is None:
         return usual
     if found := find_delimiter(header.rstrip("\r\n")):
         return found

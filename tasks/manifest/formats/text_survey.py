@@ -53,6 +53,8 @@ class Survey:
     has_infotext: bool = False
     name_line: int | None = None
     """The line on which the name of a column stands alone above the prompts."""
+    is_named: bool = False
+    """That name is the one that the user gives to the column of prompts."""
     other: tuple[int, str] | None = None
     """Line and reason why this is another kind of file."""
 
@@ -67,8 +69,8 @@ class Survey:
         return self.quoted == self.prompts
 
 
-def survey_lines(file: ManifestFile) -> Survey:
-    """Read a file once, and count the marks that its lines have in common."""
+def survey_lines(file: ManifestFile, column: str | None = None) -> Survey:
+    """Read a file once, and count the marks that its lines have in common; `column` may be the name on its first line."""
     survey = Survey()
     first = 0
     for number, line in read_lines(file.path, file.display):
@@ -79,12 +81,13 @@ def survey_lines(file: ManifestFile) -> Survey:
             first = number
             survey.other = _find_other_kind(number, text)
             survey.starts_with_bullet = find_bullet(text) is not None
-            if len(text) >= SHORTEST_NAME and fold_name(text.strip()) in PROMPT_NAMES:
+            survey.is_named = column is not None and fold_name(text) == fold_name(column)
+            if survey.is_named or (len(text) >= SHORTEST_NAME and fold_name(text) in PROMPT_NAMES):
                 survey.name_line = number
                 continue
         _count_line(survey, text)
     if not survey.prompts:
-        survey.name_line = None  # a word alone is a prompt
+        survey.name_line, survey.is_named = None, False  # a word alone is a prompt
     if survey.other is None:
         survey.other = _judge_lines(survey, first)
     return survey

@@ -41,7 +41,8 @@ class _Header:
     default_lines: dict[str, int] = field(default_factory=dict)
     matrix: dict[str, Any] = field(default_factory=dict)
     matrix_line: int | None = None
-    columns: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, Any] = field(default_factory=dict)
+    """As they are written."""
     gates: dict[str, Any] = field(default_factory=dict)
 
 
@@ -54,10 +55,10 @@ def read_rows(file: ManifestFile, options: ReadOptions, findings: Findings) -> I
         return
     try:
         header = _read_header(file)
-        findings.columns.update(header.columns)
+        findings.take_columns(header.columns)
         _take_gates(header, findings)
         with file.path.open("rb") as stream:
-            known = header.columns.keys() | options.columns.keys()
+            known = findings.columns.keys() | options.columns.keys()
             yield from _Rows(header, text, findings, known).read(NodeReader(stream))
     except YamlProblem as exc:
         yield Problem(file.display, exc.line, None, str(exc))
@@ -220,12 +221,14 @@ def _get_gate(node: yaml.Node, key: str, line: int) -> Any:
     return value
 
 
-def _get_columns(node: yaml.Node) -> dict[str, str]:
+def _get_columns(node: yaml.Node) -> dict[str, Any]:
+    columns = _get_mapping(node, "columns", "meanings")
     try:
-        return parse_columns(_get_mapping(node, "columns", "meanings"))
+        parse_columns(columns)
     except UnknownMeaning as exc:
         line = get_key_lines(node).get(exc.name, node.start_mark.line + 1)
         raise YamlProblem(line, f"columns: {exc}") from None
+    return columns
 
 
 def _explain_key(key: str) -> str:
