@@ -153,10 +153,9 @@ def check_reported(cost_micros: int | None, expected_micros: int | None) -> int 
         cost_micros: As reported.
         expected_micros: What the price table or the configuration says of the same run; None where neither does.
     """
-    # Services that bill in credits or ticks have been read as dollars (a cost 100 times too high), hence a bound by the
-    # price.
+    # Services that bill in cents, credits or ticks have been read as dollars: a cost 100 times too high, or more.
     most = to_micros(MOST_RUN_USD) if not expected_micros else expected_micros * MOST_TIMES_EXPECTED
-    return None if cost_micros is None or most is None or not 0 <= cost_micros <= most else cost_micros
+    return None if cost_micros is None or most is None or not 0 <= cost_micros < most else cost_micros
 
 
 def find_price(model: str, configured: Mapping[str, UnitPrices], *, service: str = "") -> Price | None:

@@ -168,7 +168,7 @@ def build_refusal(answer: httpx.Response, detail: str, *, service: str, key_env:
     if status in WRONG | KEY_REFUSED and refusals.is_moderation(detail, refusals.find_codes(body)):
         return Refused(detail)
     if status in KEY_REFUSED:
-        return _build_key_stop(answer, detail, service=service, key_env=key_env)
+        return _explain_no_access(answer, detail, service=service, key_env=key_env)
     # A 429 to a create proves that nothing was created (Replicate, OpenAI, fal; documented or captured, read 2026-11).
     if status == httpx.codes.TOO_MANY_REQUESTS:
         return Throttled(detail, retry_after_s=read_pause(answer))
@@ -199,7 +199,7 @@ def _find_stop(answer: httpx.Response, detail: str, *, service: str, key_env: st
         )
     # Google and xAI answer a wrong key with 400 in place of 401 (recorded answers of 2026).
     if status in WRONG and refusals.is_bad_key(detail, codes):
-        return _build_key_stop(answer, detail, service=service, key_env=key_env)
+        return _explain_no_access(answer, detail, service=service, key_env=key_env)
     return None
 
 
@@ -208,7 +208,7 @@ def build_credit_stop(service: str, detail: str) -> BatchStopped:
     return BatchStopped("credit", f"{service}: {detail} Add credit, then resume; nothing is paid twice")
 
 
-def _build_key_stop(answer: httpx.Response, detail: str, *, service: str, key_env: str | None) -> BatchStopped:
+def _explain_no_access(answer: httpx.Response, detail: str, *, service: str, key_env: str | None) -> BatchStopped:
     """Why nobody's call is allowed: the key, no key, or somebody on the way to the service."""
     status = answer.status_code
     # A captive portal or a firewall answers 403 with a page: to blame the key would send the user to the wrong place.
@@ -218,11 +218,14 @@ def _build_key_stop(answer: httpx.Response, detail: str, *, service: str, key_en
             f"{service} was not reached: a web page came in place of its answer ({status}), as a firewall, a proxy or a "
             "gateway sends. Check the network and the address, then resume",
         )
+    return build_key_stop(service, f"{status}: {detail}" if key_env is None else detail, key_env=key_env)
+
+
+def build_key_stop(service: str, detail: str, *, key_env: str | None) -> BatchStopped:
+    """The end of a batch whose key is refused, in the service's words."""
     # Local servers usually need no key, so there is no variable to name.
     if key_env is None:
-        return BatchStopped(
-            "token", f"{service} refuses a call without a key ({status}: {detail}); set its key variable"
-        )
+        return BatchStopped("token", f"{service} refuses a call without a key ({detail}); set its key variable")
     return BatchStopped("token", f"{service} does not accept the token in {key_env} ({detail})")
 
 
@@ -235,7 +238,7 @@ def require_free_answer(answer: httpx.Response, *, service: str, key_env: str | 
     """
     # Only 401 and 403 concern the key. Anything else on a free call may pass, so it is left to the caller to ask again.
     if answer.status_code in KEY_REFUSED:
-        raise _build_key_stop(answer, detail, service=service, key_env=key_env)
+        raise _explain_no_access(answer, detail, service=service, key_env=key_env)
     answer.raise_for_status()
 
 

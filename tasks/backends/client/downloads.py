@@ -45,7 +45,7 @@ class Delivery:
             JobError: The address is not one that we fetch from.
         """
         # Some services send small images inside the answer as `data:` addresses (Replicate in October 2024).
-        if address.startswith(DATA_SCHEME):
+        if address[: len(DATA_SCHEME)].lower() == DATA_SCHEME:  # a scheme is written in any case (RFC 3986)
             return _decode_data_url(address)
         try:
             # A limit for the whole image: httpx's time-outs only bound each pause between two parts.

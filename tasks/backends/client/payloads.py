@@ -46,8 +46,8 @@ def decode_data_url(address: str) -> bytes:
     head, comma, payload = address.partition(",")
     if not comma:
         raise ValueError("it is a data address without a comma")
-    # `data:image/png;base64,`; without that word the payload is percent-encoded.
-    if head.rstrip().lower().endswith(";base64"):
+    # `data:image/png;base64,`, and some put a charset behind it; without that word the payload is percent-encoded.
+    if "base64" in head.lower().replace(" ", "").split(";")[1:]:
         return decode_base64(unquote_to_bytes(payload).decode("ascii", "replace"))
     return unquote_to_bytes(payload)
 

@@ -50,7 +50,9 @@ _BAD_KEY = re.compile(
 _MODERATION = re.compile(
     r"moderation[_ ]blocked|content[_ ]?policy|content[_ ]?filter|content[_ ]?management policy|safety system"
     r"|responsible[_ ]?ai|flagged (as|by|for) (nsfw|sensitive|unsafe|moderation)|content[_ ]?moderat|request[_ ]moderat"
-    r"|prohibited[_ ]content|image_safety|nsfw",
+    r"|prohibited[_ ]content|image_safety|nsfw|(inappropriate|unsafe|sensitive)[_ ]?content|data[_ ]?inspection"
+    # Chinese, Japanese and Korean services say it in their own language (Alibaba, Volcengine, Zhipu; read 2026-11).
+    r"|敏感(内容|词|信息)|违规|内容审核|不適切な|有害な|부적절한",
     re.IGNORECASE,
 )
 

@@ -65,11 +65,20 @@ class ServiceAddresses:
         )
 
     def resolve_image(self, image: str) -> str:
-        """The whole address of an image; one without a host is relative to `output.base`, else to `create`."""
+        """The whole address of an image; one without a host is relative to `output.base`, else to `create`.
+
+        Raises:
+            JobError: It cannot be read.
+        """
         if image[:5].lower() == "data:":
             return image
         base = self.place if self.options.output.base is None else httpx.URL(self.options.output.base)
-        return str(base.join(image))
+        try:
+            return str(base.join(image))
+        except httpx.InvalidURL as exc:
+            raise JobError(
+                f"the image's address cannot be read ({self.make_safe(exc)})", kind="foreign_host", cost_micros=None
+            ) from exc
 
     def _list_hosts(self) -> tuple[str, ...]:
         return (self.place.host, *self.options.api_hosts)

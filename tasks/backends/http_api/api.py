@@ -74,7 +74,7 @@ class DescribedApi(DescribedService):
         if answer.is_client_error and answers.refuses(parsed, self._options, words):
             error: JobError | BatchStopped = Refused(words)
         else:
-            error = build_refusal(answer, words, service=self.service, key_env=self._keys)
+            error = build_refusal(answer, words, service=self.service, key_env=self.keys)
         # A refusal by a content filter may be billed though nothing came (Azure's FAQ, read 2026-09).
         if isinstance(error, Refused) and self._options.refusals_are_billed:
             error.cost_micros = None

@@ -28,9 +28,9 @@ from tasks.backends.client.polling import Polling
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.client.service_clock import ServiceClock
 from tasks.backends.http_api.answer import Answer, parse_kept
-from tasks.backends.http_api.answers import ImageOutput
 from tasks.backends.http_api.api import DescribedApi
 from tasks.backends.http_api.costs import Costs
+from tasks.backends.http_api.created import require_made
 from tasks.backends.http_api.free_check import check_service, find_missing
 from tasks.backends.http_api.ids import parse_id
 from tasks.backends.http_api.lost_creates import LostCreates
@@ -179,14 +179,7 @@ class HttpBackend:
 
     async def fetch(self, job: Job, prediction: Prediction) -> bytes:
         """The bytes that came, those at the address that came, or those of the call `result`."""
-        output: ImageOutput = prediction.output
-        if output.image is not None:
-            return output.image
-        try:
-            return await self._delivery.fetch(self._api.addresses.resolve_image(output.address or ""))
-        except JobError as error:
-            error.cost_micros = prediction.cost_micros
-            raise
+        return await self._outputs.fetch(prediction)
 
     async def cancel(self, prediction: Prediction) -> None:
         """Stop it, where the configuration says how and the service can be reached."""
@@ -198,8 +191,9 @@ class HttpBackend:
 
     def _created(self, job: Job, response: httpx.Response) -> Prediction:
         answer = self._api.parse(response)
+        require_made(answer, self._api, self._options)
         if self._options.poll is not None:
-            prediction_id = parse_id(answer, self._options)
+            prediction_id = parse_id(answer, self._options, self._outputs.read_words(answer))
             return Prediction(prediction_id=prediction_id, created_at=to_instant(self._clock.now_us()), output=answer)
         # Some APIs name the request in a header. Without one the job names the prediction.
         name = parse_identifier(response.headers.get("x-request-id")) or f"imagen-{job.job_id[:32]}"
@@ -232,6 +226,7 @@ class HttpBackend:
             clock=self._clock,
             polling=Polling(limiter=self._limiter, clock=self._clock, usual_s=self._options.usual_latency_s),
             lost_micros=self._pricing.image_micros,
+            delivery=self._delivery,
         )
 
     @cached_property

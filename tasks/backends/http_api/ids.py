@@ -15,8 +15,8 @@ def build_key(batch: str, job: Job, attempt: int) -> str:
     return "-".join(part for part in ("imagen", batch[:16], job.job_id[:32], str(attempt)) if part)
 
 
-def parse_id(answer: Answer, options: HttpOptions) -> str:
-    """The id in the answer to a create that is to be polled.
+def parse_id(answer: Answer, options: HttpOptions, words: str) -> str:
+    """The id in the answer to a create that is to be polled; `words` are the service's own, fit for a message.
 
     Raises:
         Ambiguous: It cannot be read; the prediction may have been created.
@@ -24,5 +24,8 @@ def parse_id(answer: Answer, options: HttpOptions) -> str:
     # Without an id nothing can be polled, though it may have been created and will be billed.
     found = parse_identifier(answer.read(options.id_place))
     if found is None:
-        raise Ambiguous("the answer to a create could not be read: there is no id in it", cost_micros=None)
+        raise Ambiguous(
+            "the answer to a create could not be read: there is no id in it" + (f" ({words})" if words else ""),
+            cost_micros=None,
+        )
     return found

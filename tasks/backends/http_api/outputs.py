@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import httpx
 
+from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.polling import Polling
 from tasks.backends.http_api import answers
 from tasks.backends.http_api.answer import Answer
@@ -14,7 +15,7 @@ from tasks.backends.http_api.api import DescribedApi
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.sections import Call
 from tasks.core.clock import Clock
-from tasks.core.errors import JobError, OutputGone, Transient
+from tasks.core.errors import BatchStopped, JobError, OutputGone, Transient
 from tasks.core.records import Prediction
 from tasks.core.retry import retry_look
 
@@ -32,6 +33,7 @@ class Outputs:
     polling: Polling
     lost_micros: int | None
     """Cost of an image whose answer was lost, in millionths of a dollar; None where no price is configured."""
+    delivery: Delivery
 
     def read(self, answer: Answer | None) -> ImageOutput:
         """The image of an answer that came with the create.
@@ -45,7 +47,7 @@ class Outputs:
                 "it was made and paid for, but its run ended before it was on disk, and its service cannot be asked",
                 cost_micros=self.lost_micros,
             )
-        words = self._read_words(answer)
+        words = self.read_words(answer)
         if not answers.has_succeeded(answer, self.options):
             raise answers.build_failure(answer, self.options, words)
         return answers.read_output(answer, self.options, words)
@@ -90,11 +92,44 @@ class Outputs:
             raise JobError(
                 f"its result cannot be had ({self.api.calls.describe_error(exc)})", cost_micros=None
             ) from exc
-        output = answers.read_output(answer, self.options, self._read_words(answer))
+        output = answers.read_output(answer, self.options, self.read_words(answer))
         if output.reported_micros is None:
             # The answer that ended the polling may have named the cost that the result leaves out.
             return replace(output, reported_micros=answers.read_cost_micros(last, self.options))
         return output
 
-    def _read_words(self, answer: Answer) -> str:
+    async def fetch(self, prediction: Prediction) -> bytes:
+        """The bytes that came, or those at the address that came, or at the one that another look gives.
+
+        Raises:
+            JobError: As `Delivery.fetch`.
+        """
+        output: ImageOutput = prediction.output
+        if output.image is not None:
+            return output.image
+        try:
+            place = self.api.addresses.resolve_image(output.address or "")
+            try:
+                return await self.delivery.fetch(place)
+            except OutputGone:
+                # A signed address runs out, and the service signs a new one for each look; this image is paid for.
+                fresh = await self._find_fresh_address(prediction.prediction_id)
+                if fresh in {None, place}:
+                    raise
+                return await self.delivery.fetch(fresh or place)
+        except JobError as error:
+            error.cost_micros = prediction.cost_micros
+            raise
+
+    async def _find_fresh_address(self, prediction_id: str) -> str | None:
+        if self.options.poll is None:
+            return None
+        try:
+            output = await self.wait(Prediction(prediction_id=prediction_id))
+        except (JobError, BatchStopped):
+            return None  # the service knows nothing better
+        return None if output.address is None else self.api.addresses.resolve_image(output.address)
+
+    def read_words(self, answer: Answer) -> str:
+        """What the answer says went wrong, fit for a message."""
         return self.api.calls.error_text(answers.read_error_text(answer, self.options))

@@ -42,7 +42,7 @@ class DescribedService:
         self._options = options
         self._model = model
         self._env = {f"env:{name}": value for name, value in secrets.items()}
-        self._keys = ", ".join(secrets) or ("token_command" if options.has_token else None)
+        self.keys = ", ".join(secrets) or ("token_command" if options.has_token else None)
         sign, hidden = (None, []) if options.sign is None else build_signer(options.sign, self._may_sign)
         self.calls = HttpCalls(
             secrets=[*secrets.values(), *hidden],
@@ -105,7 +105,7 @@ class DescribedService:
             BatchStopped, httpx.HTTPError: As `poll`.
         """
         detail = "" if answer.is_success else self.error_text(answer)  # a good one may be a stream that nobody has read
-        require_free_answer(answer, service=self.service, key_env=self._keys, detail=detail)
+        require_free_answer(answer, service=self.service, key_env=self.keys, detail=detail)
 
     async def ask_time(self) -> None:
         """Ask the service for nothing: the answer tells its time.
