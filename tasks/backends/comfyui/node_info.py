@@ -20,6 +20,24 @@ from tasks.core.records import Job
 
 MOST_SHOWN = 8
 TO_DO = "install the nodes that bring it, or correct the workflow"
+LINKS = frozenset(
+    {
+        "MODEL",
+        "CLIP",
+        "VAE",
+        "CONDITIONING",
+        "LATENT",
+        "IMAGE",
+        "MASK",
+        "CONTROL_NET",
+        "CLIP_VISION",
+        "SIGMAS",
+        "SAMPLER",
+        "GUIDER",
+        "NOISE",
+    }
+)
+"""Kinds of inputs that only another node can fill (ComfyUI's own nodes, 0.3.64)."""
 Inputs = Mapping[str, list[Any]]
 """By name: the kind (or the list of choices) and its limits."""
 Nodes = dict[str, Inputs]
@@ -57,7 +75,13 @@ def find_limit_problems(job: Job, options: ComfyOptions, nodes: Nodes) -> list[s
     found = []
     for place, value in list_job_values(job, options, images={}).items():
         node = options.workflow[place.node]
-        reason = _explain_value(nodes.get(node["class_type"], {}).get(place.name), value)
+        limits = nodes.get(node["class_type"], {}).get(place.name)
+        is_link = limits is not None and limits[0] in LINKS
+        reason = (
+            f"takes a link to a node that gives {limits[0]}, no value"
+            if limits and is_link
+            else _explain_value(limits, value)
+        )
         if reason:
             found.append(f"{place} ({node['class_type']}): {reason}")
     return found

@@ -16,6 +16,11 @@ PREFIX = "filename_prefix"
 """The input by which a node that saves images is known."""
 SHOWING = frozenset({"PreviewImage", "SaveImageWebsocket"})
 """Nodes that show an image and leave no file."""
+TEXTS, NUMBERS = (
+    frozenset({"prompt", "negative_prompt", "image", "mask"}),
+    frozenset({"seed", "width", "height", "steps"}),
+)
+"""Columns by what they put into the workflow."""
 COLUMNS = ("prompt", "negative_prompt", "seed", "width", "height", "steps", "image", "mask")
 """Columns of a manifest that `inputs` can lead to; every other name in it is one of `backend_opts`."""
 
@@ -38,8 +43,15 @@ def parse_place(text: str) -> Place | None:
     return Place(node, name) if node and point and name else None
 
 
-def _list_places(value: Any) -> Any:
+def _list_one(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def _list_places(value: Any) -> Any:
+    # YAML reads `prompt: 6` as a number, and a place without its node's input as nothing.
+    if not isinstance(value, str | list):
+        raise ValueError(f"{value!r} is no input of a node; write its number and name, as 6.text")  # noqa: TRY004  pydantic reads ValueError
+    return _list_one(value)
 
 
 def _check_places(values: list[str]) -> list[str]:
@@ -106,9 +118,9 @@ class ComfyOptions(BaseModel):
     inputs: dict[str, Places] = Field(
         description="where a row's values go: {prompt: 6.text, seed: 3.seed, width: 5.width, height: 5.height}"
     )
-    servers: Annotated[list[Address], AfterValidator(_check_servers), Field(min_length=1)] = Field(
-        default_factory=lambda: [DEFAULT_SERVER], description="addresses; jobs go to the least busy one"
-    )
+    servers: Annotated[
+        list[Address], BeforeValidator(_list_one), AfterValidator(_check_servers), Field(min_length=1)
+    ] = Field(default_factory=lambda: [DEFAULT_SERVER], description="addresses; jobs go to the least busy one")
     outputs: Annotated[list[str] | None, BeforeValidator(_to_texts)] = Field(
         None, description="numbers of the nodes whose images are taken; null: all that save some"
     )
@@ -145,9 +157,32 @@ class ComfyOptions(BaseModel):
                         f"inputs.{name}: node {place.node!r} ({node['class_type']}) has no input {place.name!r}; "
                         f"it has: {known}"
                     )
+        self._check_values()
         for number in self.outputs or []:
             if number not in self.workflow:
                 raise ValueError(f"outputs: the workflow has no node {number!r}")
             if (kind := self.workflow[number]["class_type"]) in SHOWING:
                 raise ValueError(f"outputs: node {number!r} ({kind}) saves no file; name one that does, as SaveImage")
         return self
+
+    def _check_values(self) -> None:
+        """Pass where every place has one value, of the kind that the workflow has there."""
+        taken: dict[Place, str] = {}
+        for name in self.inputs:
+            for place in self.list_places(name):
+                # The server takes a seed for a text, and the last of two values: each row would be paid for with
+                # another image than it asks for.
+                if (other := taken.setdefault(place, name)) != name:
+                    raise ValueError(f"inputs.{name}: {place} is the place of {other} too; name one of its own")
+                if (lack := _explain_kind(name, self.workflow[place.node]["inputs"][place.name])) is not None:
+                    raise ValueError(f"inputs.{name}: {place} {lack}")
+
+
+def _explain_kind(name: str, value: Any) -> str | None:
+    """Why a column's value cannot stand where the workflow has this one; None where it can, or nobody knows."""
+    is_number = isinstance(value, int | float)
+    if name in TEXTS and is_number:
+        return f"holds a number in the workflow ({value}), and {name} is a text"
+    if name in NUMBERS and not is_number and isinstance(value, str):
+        return f"holds a text in the workflow, and {name} is a number"
+    return None

@@ -22,6 +22,7 @@ PACKAGES = (
     "lumaai==1.21.0",
     "huggingface_hub==2.4.0",
     "openai==3.57.0",
+    "cloudflare==5.9.0",
     "pillow",
 )
 GEMINI = """
@@ -74,6 +75,24 @@ client = openai.AzureOpenAI(azure_endpoint=URL, api_key=KEY, api_version="2025-0
 answer = client.images.generate(model="gpt-image-1.5", prompt="a fox")
 image, told = base64.b64decode(answer.data[0].b64_json), [answer.usage.output_tokens]
 """,
+    "cloudflare": """
+import cloudflare
+client = cloudflare.Cloudflare(api_token=KEY, base_url=URL + "/client/v4", max_retries=0)
+answer = client.ai.run("@cf/black-forest-labs/flux-1-schnell", account_id="mine", prompt="a fox")
+image = base64.b64decode(answer["image"])
+""",
+    "recraft": """
+import openai
+client = openai.OpenAI(base_url=URL + "/v1", api_key=KEY, max_retries=0)
+answer = client.images.generate(model="recraftv4_1", prompt="a fox")
+image = urllib.request.urlopen(answer.data[0].url).read()
+""",
+    "xai": """
+import openai
+client = openai.OpenAI(base_url=URL + "/v1", api_key=KEY, max_retries=0)
+answer = client.images.generate(model="grok-imagine-image", prompt="a fox", response_format="b64_json")
+image, told = base64.b64decode(answer.data[0].b64_json), [answer.usage.model_extra["cost_in_usd_ticks"]]
+""",
     "vllm-omni": """
 import openai
 client = openai.OpenAI(base_url=URL + "/v1", api_key="none", max_retries=0)
@@ -87,6 +106,7 @@ TOLD: dict[str, list[Any]] = {
     "runway": ["THROTTLED", "SUCCEEDED"],
     "luma": ["dreaming", "completed"],
     "azure-openai": [292],
+    "xai": [200_000_000],
 }
 BATCH = (
     GEMINI
@@ -140,6 +160,9 @@ async def test_the_sdk_gets_its_image(name: str, tmp_path: Path) -> None:
         ("luma", "AuthenticationError"),
         ("huggingface", "HfHubHTTPError"),
         ("azure-openai", "AuthenticationError"),
+        ("cloudflare", "AuthenticationError"),
+        ("recraft", "AuthenticationError"),
+        ("xai", "BadRequestError"),
     ],
 )
 async def test_the_sdk_raises_for_a_wrong_key(name: str, error: str, tmp_path: Path) -> None:

@@ -107,6 +107,11 @@ SHOWN = {"class_type": "PreviewImage", "inputs": {"images": ["9", 0]}}
         ({"inputs": {"prompt": "text", "seed": "3.seed"}}, r"'text' is no input of a node"),
         ({"servers": []}, r"servers"),
         ({"servers": ["127.0.0.1:8188"]}, r"is not an address"),
+        ({"inputs": {"prompt": "3.seed", "seed": "3.steps"}}, r"inputs\.prompt: 3\.seed holds a number .* is a text"),
+        ({"inputs": {"prompt": ["6.text"], "seed": "6.text"}}, r"inputs\.seed: 6\.text is the place of prompt too"),
+        ({"inputs": {"prompt": "6.clip", "seed": "10.image"}}, r"inputs\.seed: 10\.image holds a text"),
+        ({"inputs": {"prompt": 6, "seed": "3.seed"}}, r"inputs\.prompt: 6 is no input of a node"),
+        ({"inputs": {"prompt": None, "seed": "3.seed"}}, r"inputs\.prompt: None is no input of a node"),
         ({"outputs": [77]}, r"outputs: the workflow has no node '77'"),
         ({"outputs": ["8"], "workflow": {**WORKFLOW, "8": SHOWN}}, r"outputs: node '8' \(PreviewImage\) saves no file"),
         ({"workflow": {**WORKFLOW, "8": {**SHOWN, "inputs": {"images": ["99", 0]}}}}, r"images comes from node '99'"),
@@ -127,6 +132,11 @@ async def test_servers_are_asked_for_nodes_and_models(server: ComfyUI) -> None:
         "3.steps (KSampler): 20000 is more than 10000"
     ]
     assert backend.problems(make_instance_job(instance)) == []
+    linked = open_backend({**instance, "inputs": {"prompt": "6.clip", "seed": "3.seed"}})
+    await asyncio.to_thread(linked.learn)
+    assert linked.problems(make_instance_job(instance)) == [
+        "6.clip (CLIPTextEncode): takes a link to a node that gives CLIP, no value"
+    ]
     del server.nodes["LoadImage"]
     with pytest.raises(ConfigError, match=r"has no node LoadImage \(node 10\); install"):
         await asyncio.to_thread(open_backend(instance).learn)
