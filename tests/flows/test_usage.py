@@ -7,7 +7,7 @@ import csv
 import json
 import random
 import signal
-import time
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,7 @@ from flows.push_usage import push_usage
 from tasks.core.configuration.sections import UsageSettings
 from tests.flows.conftest import Cli
 from tests.support.services.supabase import Supabase, UsageDatabase
+from tests.support.waiting import eventually
 from tests.tasks.usage.ledgers import keep, make_row, write_batch
 
 SUPABASE = {"sink": "supabase", "rest_path": ""}
@@ -68,6 +69,13 @@ def test_a_run_whose_sink_is_away_is_no_worse_for_it(cli: Cli, supabase: Supabas
     assert asyncio.run(supabase.database.count()) == (3, 3)
 
 
+def push_until_held(cli: Cli, database: UsageDatabase) -> subprocess.Popen[str]:
+    """Start a push, and come back when the database keeps one of its statements."""
+    process = cli.start("usage", "push", "out")
+    eventually(lambda: process.poll() is not None or asyncio.run(database.fetch(f"SELECT pid {HELD}")))
+    return process
+
+
 def hold_inserts(database: UsageDatabase, above: int) -> None:
     """Let the database keep a statement for good that brings the table above so many rows."""
     asyncio.run(
@@ -82,8 +90,7 @@ def hold_inserts(database: UsageDatabase, above: int) -> None:
 
 def end_held(database: UsageDatabase) -> None:
     """Undo what is held, as after the end of its client, and hold nothing more."""
-    while asyncio.run(database.fetch(f"SELECT pg_cancel_backend(pid) {HELD}")):
-        time.sleep(0.05)
+    eventually(lambda: not asyncio.run(database.fetch(f"SELECT pg_cancel_backend(pid) {HELD}")))
     asyncio.run(database.fetch("DROP FUNCTION hold CASCADE;"))
 
 
@@ -94,9 +101,7 @@ def test_pushes_killed_at_random_moments_lose_nothing(offline: Cli, supabase: Su
     asyncio.run(write_batch(offline.folder / "out", count))
     for least in (0, 700, 1_400):
         hold_inserts(supabase.database, above=least + dice.randrange(700))
-        process = offline.start("usage", "push", "out")
-        while process.poll() is None and not asyncio.run(supabase.database.fetch(f"SELECT pid {HELD}")):
-            time.sleep(0.05)
+        process = push_until_held(offline, supabase.database)
         process.kill()
         _, errors = process.communicate()
         assert process.returncode == -signal.SIGKILL, errors
