@@ -88,5 +88,8 @@ def format_room(record: Mapping[str, Any]) -> str:
         return f"{start}: it cannot be kept while a price is unknown; set price_usd of the backend"
     if record["enough"]:
         return f"{start}: enough"
+    if not record["usd" if is_money else "images"]:
+        # It frees on no day, so there is no time to resume at.
+        return f"{start}: it allows nothing at all; raise it"
     frees = f"{record['frees_at'][:16].replace('T', ' ')} {record['timezone']}"
     return f"{start}: a run stops there, and can be resumed from {frees} on"

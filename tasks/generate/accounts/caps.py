@@ -204,14 +204,20 @@ async def open_caps(
 def build_reached_stop(refusal: Refusal, wanted_micros: int) -> BatchStopped:
     """Build the stop for a cap that is reached: which one, what is left, and when it frees."""
     cap = refusal.cap
+    most, wanted = (cap.images, 1) if cap.images is not None else (cap.most_micros or 0, wanted_micros)
     frees = to_instant(refusal.frees_at_us).astimezone(ZoneInfo(cap.timezone))
     if cap.images is not None:
         left = f"{refusal.left:,} images are left"
     else:
         left = f"{format_micros(refusal.left)} is left and the next image may cost {format_micros(wanted_micros)}"
+    if wanted > most:
+        # Even a new day has no room for it, so waiting for one would be bad advice.
+        remedy = "The whole cap is less than one image needs: raise it under `caps` in the configuration and resume"
+    else:
+        remedy = (
+            f"It frees at {frees:%Y-%m-%d %H:%M} {cap.timezone}; resume then, or raise it under `caps` in the "
+            "configuration and resume"
+        )
     return BatchStopped(
-        "cap",
-        f"the cap of {cap.describe()} is reached: {left}. It frees at {frees:%Y-%m-%d %H:%M} {cap.timezone}; resume then, or "
-        "raise it under `caps` in the configuration and resume",
-        frees_at_us=refusal.frees_at_us,
+        "cap", f"the cap of {cap.describe()} is reached: {left}. {remedy}", frees_at_us=refusal.frees_at_us
     )

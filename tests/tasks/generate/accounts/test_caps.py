@@ -5,73 +5,23 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from tasks.core.caps.cap import CapSettings
-from tasks.core.configuration.settings import Settings
 from tasks.core.errors import BatchStopped, Transient
 from tasks.core.paths import get_state_folder
-from tasks.generate.jobs import generate_range
-from tasks.ledger.accounts.caps import source
 from tasks.ledger.accounts.place import FILE_NAME
 from tasks.ledger.lock import lock_folder
-from tasks.usage.caps import list_caps
-from tests.support.factories import START_US, FakeClock, make_job
+from tests.support.factories import START_US, make_job
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
-from tests.support.scripted_batch import EVERYTHING, ledger, open_scripted
+from tests.support.scripted_batch import ledger
+from tests.tasks.generate.accounts.conftest import Machine
 
 PRICE_USD = PRICE_MICROS / 1e6
 DAY_S = 86_400
-
-
-@pytest.fixture
-def caps(monkeypatch: pytest.MonkeyPatch) -> list[CapSettings]:
-    """The caps of every batch; a test puts its own in."""
-    kept: list[CapSettings] = []
-
-    async def open_source(*_: Any) -> source.CapsSource:
-        found = source.CapsSource((), None)
-        # The list itself, so that a test can change it while a batch runs.
-        found._caps = kept  # type: ignore[assignment]
-        return found
-
-    monkeypatch.setattr("tasks.generate.accounts.caps.open_source", open_source)
-    return kept
-
-
-@dataclass
-class Machine:
-    """Batches of one machine, run one after the other on one clock."""
-
-    folder: Path
-    caps: Sequence[CapSettings]
-    clock: FakeClock = field(default_factory=FakeClock)
-
-    async def run(self, name: str, backend: ScriptedBackend, jobs: int) -> str:
-        """Run a batch to its end or stop; the reason of the stop, or nothing."""
-        out = self.folder / name
-        out.mkdir(exist_ok=True)
-        planned = [make_job(number, id=f"{name}-{number}") for number in range(jobs)]
-        async with open_scripted(out, backend, planned, clock=self.clock.clock) as batch:
-            await generate_range(batch, *EVERYTHING)
-            return "" if batch.stop.cause is None else str(batch.stop.cause)
-
-    async def read(self) -> list[dict[str, Any]]:
-        """The caps as `imagen caps --json` has them."""
-        settings = Settings().model_copy(update={"caps": list(self.caps)})
-        listed: list[dict[str, Any]] = (await list_caps(settings, self.clock.clock))["caps"]
-        return listed
-
-
-@pytest.fixture
-def machine(tmp_path: Path, caps: list[CapSettings]) -> Machine:
-    """No batch yet, and no cap."""
-    return Machine(tmp_path, caps)
 
 
 async def test_two_batches_keep_one_cap(machine: Machine, caps: list[CapSettings]) -> None:
