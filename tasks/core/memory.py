@@ -1,4 +1,4 @@
-"""Memory that does not grow with a batch: items in parts, and freed memory handed back."""
+"""Memory that does not grow with a batch: items in parts, one heap for all threads, and freed memory handed back."""
 
 from __future__ import annotations
 
@@ -19,6 +19,17 @@ def split_chunks(items: Iterable[T], size: int = KEYS_PER_STATEMENT) -> Iterator
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk
+
+
+_M_ARENA_MAX = -8
+"""Of glibc's malloc.h."""
+
+
+def share_heap() -> None:
+    """Let threads that start from now on share one heap, where the C library has several (glibc)."""
+    # A heap for each thread keeps the holes of the images that passed through it: 22 MB at 1.4 MB an image.
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def release_free_memory() -> None:

@@ -22,9 +22,9 @@ from tasks.generate.decisions import REFUSAL_PATIENCE_S
 from tasks.generate.slots.by_shape import PlacesByShape, PlacesOfShape, get_shape
 from tasks.generate.slots.slot import Slot
 
-MOST_IN_MEMORY = 24
-"""Images of one backend whose bytes are in memory at once: PNGs of 1.4 MB take 100 MB with their copies, and so many downloads
-side by side fill a line of 500 Mbit/s even where each takes half a second."""
+MOST_IN_MEMORY = 16
+"""Images of one backend whose bytes are in memory at once: PNGs of 1.4 MB take 50 MB with their copies, and so many downloads
+side by side fill a line of 350 Mbit/s even where each takes half a second."""
 
 
 class BackendLimits:

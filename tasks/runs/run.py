@@ -15,6 +15,7 @@ from tasks.core.atomic_files import remove_leftovers
 from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ImagenError
+from tasks.core.memory import share_heap
 from tasks.generate.batch import Batch, open_batch
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.leases import list_living_leases, revoke
@@ -68,6 +69,7 @@ async def open_run(
     if (ready := handed_over.get()) is not None and ready[0].request == request:
         yield ready[0]
         return
+    share_heap()  # before the first of its threads starts
     clock, out = clock or Clock(), parse_output(request.out)
     with lock_folder(out.home, shown=request.out):
         remove_leftovers(out.home)

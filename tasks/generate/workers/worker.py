@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
+from tasks.core.memory import share_heap
 from tasks.generate.accounts.shared import open_accounts
 from tasks.generate.batch import Batch, find_cause
 from tasks.generate.stop import StopSignal
@@ -73,6 +74,7 @@ async def work_on_shard(order: ShardOrder, guard: Guard = lambda _batch, _run: n
         ConfigError: This machine cannot reach the ledger, or lacks a token. Nothing was spent here.
         BatchStopped: The ledger went away. The batch can be resumed.
     """
+    share_heap()
     # The order comes from a run of this user's, perhaps on another machine.
     place = find_ledger(parse_output(order.out).ledger_folder(), is_trusted=True)
     async with open_ledger(place, is_checked=True) as engine:
