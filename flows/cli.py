@@ -43,6 +43,9 @@ from tasks.core.safe_text import escape_lines
 # A failure of ours may have happened anywhere: what is in the ledger goes on with `imagen resume`, hence 3 and not 1.
 INTERNAL_ERROR_STATUS = 3
 UNWRITABLE_STATUS = 3
+OUT_OF_MEMORY = (
+    "The memory that this process may use does not suffice. Raise its limit (ulimit -v) or that of its container"
+)
 
 app = typer.Typer(
     name="imagen",
@@ -115,6 +118,8 @@ def _run_command() -> None:
         # Looked up in the raw arguments: the error may have come before they were parsed.
         if "-v" in sys.argv or "--verbose" in sys.argv:
             traceback.print_exc()
+        if _is_out_of_memory(exc):
+            fail(f"imagen: {OUT_OF_MEMORY} ({str(exc) or type(exc).__name__}).", INTERNAL_ERROR_STATUS)
         fail(f"imagen: internal error: {type(exc).__name__}: {exc} (run it with -v for details)", INTERNAL_ERROR_STATUS)
 
 
@@ -133,6 +138,14 @@ def _explain(exc: OSError) -> str:
     if exc.errno in {errno.EMFILE, errno.ENFILE}:
         words += ". Raise the limit (ulimit -n 1024) or lower --concurrency"
     return f"{exc.filename}: {words}." if exc.filename else f"{words}."
+
+
+def _is_out_of_memory(exc: Exception) -> bool:
+    """True for an allocation that failed, also inside of a library or of the system."""
+    return isinstance(exc, MemoryError) or any(
+        words in str(exc).lower()
+        for words in ("failed to map segment", "can't start new thread", "cannot allocate memory")
+    )
 
 
 def _check_text(arguments: list[str]) -> None:

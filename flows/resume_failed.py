@@ -16,13 +16,16 @@ from tasks.orchestration.cancellation import find_cancelled_outputs, normalize_o
 from tasks.runs.request import RunRequest
 from tasks.runs.unfinished import UNREADABLE, ResumeRule, find_unfinished_batches
 
+MOST_HOURS = 87_600
+"""Ten years. Times far beyond are no dates any more."""
+
 
 @flow(name="resume-failed", flow_run_name="resume-failed {folder}", validate_parameters=True)
 async def resume_failed(
     folder: str,
     *,
     tries: Annotated[int, Field(ge=1)] = 3,
-    within_hours: Annotated[float, Field(gt=0)] = 48,
+    within_hours: Annotated[float, Field(gt=0, le=MOST_HOURS)] = 48,
     interrupted: bool = False,
 ) -> State[dict[str, Any]]:
     """Resume, one after the other, batches whose last run was stopped or killed, each within its own budget.

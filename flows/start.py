@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import codecs
+import contextlib
 import gc
 import os
 import sys
 import warnings
+
+if os.name != "nt":  # Windows has no such limits, and is refused below
+    import resource
 
 GARBAGE_AFTER_OBJECTS = 50_000
 """Python looks for garbage after 700 new objects. What a run loads makes 300,000 that stay: an eighth of the way to the first submit."""
@@ -23,6 +28,8 @@ def main() -> None:
     """Load the command line and run it; see `flows.cli.main`."""
     # Before anything is imported: an import that fails would hide the reason.
     refuse_windows(os.name)
+    read_paths_as_utf8()
+    save_memory()
     ignore_warnings()
     # A run loads hundreds of thousands of objects that stay, and every collection walks them all.
     gc.set_threshold(GARBAGE_AFTER_OBJECTS, *gc.get_threshold()[1:])
@@ -42,6 +49,25 @@ def refuse_windows(system: str) -> None:
     if system == "nt":
         sys.stderr.write(UNSUPPORTED)
         sys.exit(UNSUPPORTED_STATUS)
+
+
+def read_paths_as_utf8() -> None:
+    """Start Python anew in its UTF-8 mode where only ASCII would be a name of a file.
+
+    Python chooses that mode itself in the locale C, unless PYTHONUTF8=0 stands in the environment.
+    """
+    if codecs.lookup(sys.getfilesystemencoding()).name != "ascii" or not sys.executable:
+        return
+    os.environ["PYTHONUTF8"] = "1"  # for the processes that a run starts
+    # The option counts where `python -E` leaves the environment out, and the second start finds another encoding.
+    with contextlib.suppress(OSError):
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606  this very command
+
+
+def save_memory() -> None:
+    """Under a limit of memory, keep NumPy from reserving a buffer for each core; it would end the process otherwise."""
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def ignore_warnings() -> None:

@@ -15,6 +15,8 @@ from tasks.backends.replicate_simulator.faults import list_faults
 NAME = "simulate"
 MOST_PORT = 65_535
 HELP_COLUMNS = 76
+MOST_LATENCY_S = 86_400
+"""A day. No client waits longer, and a prediction that never ends is the fault `stuck_starting`."""
 
 Port = Annotated[
     int,
@@ -30,7 +32,10 @@ Fault = Annotated[
     ),
 ]
 Latency = Annotated[
-    float, typer.Option("--latency", metavar="SECONDS", help="Mean duration of a prediction.", callback=in_range(0))
+    float,
+    typer.Option(
+        "--latency", metavar="SECONDS", help="Mean duration of a prediction.", callback=in_range(0, MOST_LATENCY_S)
+    ),
 ]
 Seed = Annotated[
     int, typer.Option("--seed", metavar="N", help="The same seed and the same requests meet the same faults.")

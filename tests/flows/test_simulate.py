@@ -71,6 +71,13 @@ def test_a_wrong_fault_is_one_clear_line(offline: Cli, arguments: tuple[str, ...
     assert said in done.stderr
 
 
+@pytest.mark.parametrize("seconds", ["inf", "nan", "1e308"])
+def test_a_latency_without_an_end_is_refused(offline: Cli, seconds: str) -> None:
+    """A prediction that never ends is a fault of its own; the message names the bounds."""
+    done = offline.run("simulate", "--port", "0", "--latency", seconds)
+    assert (done.returncode, "is not from 0 to 86,400" in done.stderr) == (2, True)
+
+
 def test_a_port_that_is_taken_is_one_clear_line(offline: Cli) -> None:
     """It names the port and what to do."""
     first = offline.start("simulate", "--port", "0")

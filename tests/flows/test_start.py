@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import cli
 from flows.start import refuse_windows
 from tests.flows.conftest import Cli
 from tests.support.waiting import PATIENCE_S
@@ -26,6 +27,42 @@ def test_python_can_run_it_as_a_module(offline: Cli) -> None:
     """`python -m flows` is for environments whose programs are not on the PATH."""
     process = offline.start_program(sys.executable, "-m", "flows", "--help")
     assert "Usage: imagen " in process.communicate(timeout=PATIENCE_S)[0]
+
+
+def test_names_are_utf8_where_the_environment_says_ascii(offline: Cli) -> None:
+    """In the locale C with PYTHONUTF8=0, a folder with an umlaut is found, and its name is printed as it is."""
+    offline.config()
+    (offline.folder / "f\u00fcchse").mkdir()
+    (offline.folder / "f\u00fcchse" / "m.csv").write_text("prompt\na fox\n")
+    offline.environ |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    process = offline.start_program(sys.executable, "-m", "flows", "plan", "f\u00fcchse/m.csv")
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, err) == (0, "")
+    assert out.startswith("f\u00fcchse/m.csv: 1 row")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ImportError("libarrow.so: failed to map segment from shared object"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_too_little_memory_is_called_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whatever library runs out of it, the message names the limit and not an internal error."""
+
+    def fail(**_: str) -> None:
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["imagen", "plan", "m.csv"])
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 3
+    assert "ulimit -v" in capsys.readouterr().err
 
 
 def test_windows_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:

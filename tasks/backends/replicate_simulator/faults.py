@@ -21,6 +21,10 @@ class Meaning(StrEnum):
     CREATES = "creates"
 
 
+MOST_SECONDS = 100_000_000
+"""Three years: times far beyond are no dates any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One kind of trouble."""
@@ -114,6 +118,8 @@ class Rule:
             raise ValueError(f"{self.name}: a rate lies between 0 and 1, not {self.rate:g}")
         if self.after < 0 or self.seconds < 0 or (self.first is not None and self.first < 0):
             raise ValueError(f"{self.name}: numbers are not negative")
+        if self.seconds > MOST_SECONDS:
+            raise ValueError(f"{self.name}: at most {MOST_SECONDS:,} seconds, not {self.seconds:g}")
 
 
 def build_rule(name: str, number: float | None = None, **more: Any) -> Rule:

@@ -76,6 +76,7 @@ def test_a_number_means_what_the_fault_is_measured_in(text: str, expected: Rule)
         ("slow_file:-1", "not negative"),
         ("insufficient_credit:inf", "no number that can be used"),
         ("file_404:nan", "no number that can be used"),
+        ("clock_skew:1e308", "at most 100,000,000 seconds"),
     ],
 )
 def test_a_wrong_rule_says_what_is_wrong(text: str, said: str) -> None:
