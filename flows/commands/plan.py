@@ -72,6 +72,11 @@ def command(given: PlanSwitches) -> None:
 
         check_gates(gates, record["columns"], settings.scores)
         check_signature(settings)
+    if record["row_gates"]:
+        from tasks.runs.checks import check_row_gates
+
+        places = {Gates.model_validate(rule): place for place, rule in record["row_gates"].items()}
+        check_row_gates(places, record["columns"], settings.scores)
     check_preview(record, settings, out, replace=given.replace)
     if not given.json and record["to_do"] and given.manifest != STDIN:
         print(f"to make them: {format_command('run', *(part for part in sys.argv[2:] if part != '--ask'))}")

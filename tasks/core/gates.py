@@ -114,7 +114,8 @@ def find_score(result: str, known: Iterable[str]) -> str | None:
 
 def sum_judge_prices(gates: Gates, judges: Mapping[str, JudgeSettings]) -> int:
     """The most that the judges of one image cost, in millionths of a dollar."""
-    return sum(to_micros(judges[name].price_usd) or 0 for name in list_judges(gates, judges))
+    # Asked for each job of a plan, and most have no judges.
+    return sum(to_micros(judges[name].price_usd) or 0 for name in list_judges(gates, judges)) if judges else 0
 
 
 def list_judges(gates: Gates, judges: Iterable[str]) -> list[str]:

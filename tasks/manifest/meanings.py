@@ -80,10 +80,7 @@ def _judge_unknown(name: str) -> str:
     if fold_name(name) in SETTINGS:
         return f"{ASK}:is a setting of other tools and does nothing here"
     if fold_name(name) in RULES:
-        return (
-            f"{ASK}:is a rule for all rows; it stands at the top of a YAML manifest or in imagen.yaml, or is given as "
-            "--keep-best, --by, --reject and --reroll"
-        )
+        return f'{ASK}:is an option of the command; a row has its rule in the column keep, as {{"by": "sharpness", "best": 1}}'
     if name.startswith("--"):
         return f"{ASK}:is an option that nothing here reads"
     near = guess_column(name)

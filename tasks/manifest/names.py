@@ -41,6 +41,9 @@ NAMES = {
     "guidance": ("guidance", "guidance_scale", "cfg", "cfg_scale", "c"),
     "model": ("model", "model_id", "model_name"),
     "backend_opts": ("backend_opts",),
+    "keep": ("keep",),
+    "reject": ("reject",),
+    "reroll": ("reroll",),
 }
 """Every column with its aliases. Where a row has several names of one column, the first one here counts."""
 
@@ -63,8 +66,8 @@ SETTINGS = frozenset(
 )
 """Settings of other tools, folded: none of them does anything here unless the user says what."""
 
-RULES = frozenset({"keep", "keepbest", "reject", "reroll"})
-"""Rules about which images count, folded: they hold for all rows, and a column of that name would leave nothing out."""
+RULES = frozenset({"keepbest", "keepby"})
+"""Options about which images count, folded: a row has them in `keep`, and a column of that name would leave nothing out."""
 
 WORDS = frozenset(
     {
@@ -84,7 +87,23 @@ WORDS = frozenset(
             "feed",
         ),
         *("need", "seen", "with", "weight", "court", "mount", "counts", "counter", "formal", "month", "stop", "stops"),
-        *("dimension", "prompted", "captions", "captain", "aspects", "ask", "masks", "formats", "texture", "context"),
+        *(
+            "deep",
+            "keen",
+            "keeps",
+            "rejected",
+            "rejects",
+            "dimension",
+            "prompted",
+            "captions",
+            "captain",
+            "aspects",
+            "ask",
+            "masks",
+            "formats",
+            "texture",
+            "context",
+        ),
     }
 )
 """English words that are one letter away from a column and are not misspelt."""

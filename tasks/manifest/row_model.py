@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from tasks.core.values import parse_backend_names
+from tasks.core.row_gates import parse_keep, parse_reject
+from tasks.core.values import MOST_REROLLS, parse_backend_names
 from tasks.manifest.cell_values import (
     ADDRESS_CHARS,
     ID_CHARS,
@@ -55,6 +56,9 @@ Size = Annotated[int, BeforeValidator(make_whole_number("a size", SIZE_PX, " pix
 Steps = Annotated[int, BeforeValidator(make_whole_number("a number of steps", STEPS)), _build_bounds(STEPS)]
 Seed = Annotated[int, BeforeValidator(make_whole_number("a seed", SEED)), _build_bounds(SEED)]
 Samples = Annotated[int, BeforeValidator(make_whole_number("a number of samples", SAMPLES)), _build_bounds(SAMPLES)]
+Reroll = Annotated[
+    int, BeforeValidator(make_whole_number("a number of rerolls", (0, MOST_REROLLS))), _build_bounds((0, MOST_REROLLS))
+]
 Format = Annotated[Literal["png", "jpeg", "webp"], BeforeValidator(parse_format), _FORMAT_SCHEMA]
 
 
@@ -97,4 +101,13 @@ class ManifestRow(BaseModel):
     )
     backend_opts: Annotated[dict[str, Any], BeforeValidator(parse_options)] = Field(
         default_factory=dict, description="Options that are sent to the backend as they are."
+    )
+    keep: Annotated[dict[str, Any], BeforeValidator(parse_keep)] | None = Field(
+        None, description="Which images of this row count: {by: SCORE, best: N}; left out, the run's rule."
+    )
+    reject: Annotated[str, BeforeValidator(parse_reject)] | None = Field(
+        None, description="Condition under which an image of this row does not count; left out, the run's."
+    )
+    reroll: Reroll | None = Field(
+        None, description="Further tries for each rejected image of this row; left out, the run's."
     )

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.core.records import Problem, Prompt
+from tasks.core.row_gates import RULE
 from tasks.core.values import find_carrying_problem, find_weight_problem
 from tasks.manifest.cell_values import is_any_seed, parse_option_text, parse_size
 from tasks.manifest.columns import Cells, ColumnSorter, RawRow
@@ -19,6 +20,7 @@ from tasks.manifest.row_model import ManifestRow
 
 MISSING_PROMPTS = frozenset({"nan", "<na>", "none", "null"})
 """Words that pandas writes for a missing prompt."""
+GATES = ("keep", "reject", "reroll")
 _PYDANTIC = "Value error, "
 _MERGE_MARK = re.compile(r"(?:<{7}|\|{7}|={7}|>{7})(?: .*)?")
 
@@ -85,6 +87,10 @@ def _validate(row: RawRow, cells: Cells, file: str) -> Iterator[Prompt | Problem
             message = str(error["msg"]).removeprefix(_PYDANTIC)
             problems.append(Problem(file, row.cell_lines.get(name, row.line), name, message))
         valid = None
+    if RULE in cells.extra:
+        problems.append(
+            Problem(file, row.cell_lines.get(RULE, row.line), RULE, "is a name that imagen keeps; rename it")
+        )
     problems += [
         Problem(file, row.cell_lines.get(name, row.line), name, f"cannot be carried along ({reason})")
         for name, value in cells.extra.items()
@@ -141,6 +147,9 @@ def _read_own_extra(cells: Cells) -> Iterator[tuple[str, str]]:
     except (ValueError, RecursionError):
         extra = None
     if isinstance(extra, dict):
+        # A rule is validated as one that stands in columns.
+        rule = extra.pop(RULE, None)
+        cells.known |= rule if isinstance(rule, dict) else {}
         cells.extra = {**extra, **cells.extra}
     else:
         yield "extra", "is not the JSON object that the table of a batch holds"
@@ -155,6 +164,7 @@ def _find_contradictions(valid: ManifestRow) -> Iterator[tuple[str, str]]:
 
 def _build_prompt(line: int, file: str, valid: ManifestRow, cells: Cells, *, model: Any, sample: Any) -> Prompt:
     guidance = {} if valid.guidance is None else {"guidance": valid.guidance}
+    rule = {name: value for name in GATES if (value := getattr(valid, name)) is not None}
     options = {name: parse_option_text(value) for name, value in cells.options.items()}
     return Prompt(
         line=line,
@@ -175,7 +185,8 @@ def _build_prompt(line: int, file: str, valid: ManifestRow, cells: Cells, *, mod
         model=None if model is None else str(model).strip(),
         format=valid.format,
         backend_opts={**options, **guidance, **valid.backend_opts},
-        extra=cells.extra,
+        # Last: `find_row_rules` reads it from the end of its text.
+        extra={**cells.extra, RULE: rule} if rule else cells.extra,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -22,6 +22,7 @@ from tasks.manifest import Findings, Manifest, read_prompts
 from tasks.plan.cap_room import Share, Shares
 from tasks.plan.digest import PlanDigest
 from tasks.plan.planner import Planner, PlanOptions
+from tasks.plan.row_rules import RowRules
 
 PROBLEMS_SHOWN = 50
 NO_GATES: Mapping[str, Any] = MappingProxyType({})
@@ -55,9 +56,11 @@ class PlanReport:
     rerolls_micros: int = 0
     """Their known prices."""
     judges_micros: int = 0
-    """The most that the judges of one image cost, which the rule asks."""
+    """The most that the judges of all these images cost, which the rules ask."""
     gates: Mapping[str, Any] = field(default_factory=dict)
     """`keep`, `reject` and `reroll` of the manifest alone."""
+    row_gates: Mapping[Gates, str] = field(default_factory=dict)
+    """The different rules of single rows, with those of the run in them, by the place where each stands first."""
     notes: tuple[str, ...] = ()
     """Notes for the user about the manifest, before anything is paid."""
     digest: str | None = None
@@ -83,9 +86,10 @@ def check_manifest(
     """
     planner = Planner(settings, options, manifest, check=True, ask=ask)
     findings = Findings()
-    tally = _Tally(planner, settings.scores, partial(_find_gates, settings, findings, gate_layer))
+    rules = RowRules(partial(_find_gates, settings, findings, gate_layer))
+    tally = _Tally(planner, settings.scores, rules)
     # Row by row: the manifest of a million prompts never lies in memory.
-    for item in planner.plan(read_prompts(manifest, findings)):
+    for item in planner.plan(rules.check_each(read_prompts(manifest, findings))):
         tally.add(item)
     # Here and not at the end of the rows: a limit stops their reading.
     for problem in findings.close(manifest.display):
@@ -96,12 +100,8 @@ def check_manifest(
         # How the file was read often explains why its rows cannot be used.
         raise ManifestError(exc.problems, exc.total, tuple(findings.notes)) from None
     columns, gates = findings.to_record(), dict(findings.gates)
-    report = replace(
-        report,
-        columns=columns,
-        gates=gates,
-        notes=(*findings.notes, *_note_repeated(planner), *_note_ended(report, settings)),
-    )
+    notes = (*findings.notes, *_note_repeated(planner), *_note_ended(report, settings))
+    report = replace(report, columns=columns, gates=gates, row_gates=rules.places, notes=notes)
     if ask:
         # After the problems: a missing token is no reason to keep quiet about the rows.
         for name in tally.may_be_asked:
@@ -134,12 +134,11 @@ def _note_repeated(planner: Planner) -> Iterator[str]:
 class _Tally:
     """Adds up jobs and problems."""
 
-    def __init__(self, planner: Planner, judges: Mapping[str, JudgeSettings], find_gates: Callable[[], Gates]) -> None:
+    def __init__(self, planner: Planner, judges: Mapping[str, JudgeSettings], rules: RowRules) -> None:
         self._planner = planner
         self._judges = judges
         self._judges_micros = 0
-        self._find_gates = find_gates
-        self._gates: Gates | None = None
+        self._rules = rules
         self._rerolls = 0
         self._rerolls_micros = 0
         self._problems: list[Problem] = []
@@ -177,13 +176,13 @@ class _Tally:
         if estimate.cost_micros is None:
             self._unpriced_models[job.backend] = job.model
         self._estimate_micros += estimate.cost_micros or 0
-        if self._gates is None:
-            self._gates = self._find_gates()
-            self._judges_micros = sum_judge_prices(self._gates, self._judges)
+        gates = self._rules.gates.find(job.extra)
+        judges_micros = sum_judge_prices(gates, self._judges)
+        self._judges_micros += judges_micros
         # Of a row, the first so many samples stand for the images that are asked for.
-        if self._gates.keep is None or job.sample < self._gates.keep.best:
-            self._rerolls += self._gates.reroll
-            self._rerolls_micros += self._gates.reroll * ((estimate.most_micros or 0) + self._judges_micros)
+        if gates.keep is None or job.sample < gates.keep.best:
+            self._rerolls += gates.reroll
+            self._rerolls_micros += gates.reroll * ((estimate.most_micros or 0) + judges_micros)
         self._unpriced += estimate.cost_micros is None
         self._by_backend[job.backend] += 1
         self._shares[job.backend, job.model].add(estimate.cost_micros)

@@ -85,6 +85,7 @@ def preview_plan(
         "out": str(out),
         **_count_jobs(report, known, taken),
         "gates": merge_gates(dump_layer(settings.gates), report.gates, gate_layer).model_dump(),
+        "row_gates": {place: gates.model_dump() for gates, place in report.row_gates.items()},
         "rerolls_at_most": report.rerolls,
         **_price_jobs(report, known, taken, to_do, budget_usd),
         "caps": asyncio.run(find_room(settings, to_do, caller, now_us=Clock().now_us())),
@@ -119,11 +120,12 @@ def _count_jobs(report: PlanReport, known: Known, taken: Reusable) -> dict[str, 
 def _price_jobs(
     report: PlanReport, known: Known, taken: Reusable, to_do: Shares, budget_usd: float | None
 ) -> dict[str, Any]:
-    judging_micros = report.judges_micros * _count_to_do(report, known, taken)
+    # Rounded up: rows with rules of their own may differ in what their judges cost.
+    judging_micros = -(-report.judges_micros * _count_to_do(report, known, taken) // max(1, report.jobs))
     to_do_micros = judging_micros + sum(share.micros for share in to_do.values())
     to_do_unpriced = sum(share.unpriced for share in to_do.values())
     return {
-        "estimate_usd": to_usd(report.estimate_micros + report.judges_micros * report.jobs),
+        "estimate_usd": to_usd(report.estimate_micros + report.judges_micros),
         "to_do_usd": to_usd(to_do_micros),
         "judging_usd": to_usd(judging_micros),
         # What was asked for comes first; rerolls take what the budget leaves.

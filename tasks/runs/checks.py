@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.configuration.sections import RunnerSettings
 from tasks.core.configuration.settings import Settings, load_settings
-from tasks.core.errors import ConfigError
+from tasks.core.errors import ConfigError, InputError
 from tasks.core.gates import Gates, list_judges
 from tasks.core.installation import install_command
 from tasks.core.judge import JudgeSettings, list_placeholders
@@ -66,6 +66,7 @@ def check_request(request: RunRequest) -> PlanReport | None:
     ):
         report = check_manifest(manifest, settings, options, ask=True, gate_layer=request.gate_layer())
     check_gates(put_gates(settings, request, report.gates).gates, report.columns, settings.scores)
+    check_row_gates(report.row_gates, report.columns, settings.scores)
     out.check()
     _checked.set((request, report))
     return report
@@ -121,6 +122,21 @@ def check_gates(gates: Gates, columns: Mapping[str, Any], judges: Mapping[str, J
                 raise ConfigError(
                     f"scores.{name}: the question asks for {column!r}, and the manifest has no such column"
                 )
+
+
+def check_row_gates(
+    row_gates: Mapping[Gates, str], columns: Mapping[str, Any], judges: Mapping[str, JudgeSettings]
+) -> None:
+    """Check the rules of single rows likewise; each by the place where it stands.
+
+    Raises:
+        InputError: One cannot be used; the message begins with its place.
+    """
+    for gates, place in row_gates.items():
+        try:
+            check_gates(gates, columns, judges)
+        except InputError as exc:
+            raise InputError(f"{place}: {exc}") from None
 
 
 def find_manifest_gates(request: RunRequest, settings: Settings) -> Mapping[str, Any]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tasks.core.configuration.trusted_settings import require_trusted_settings
 from tasks.core.display import current_display
+from tasks.core.row_gates import RULE, RowGates
 from tasks.core.text import format_count
 from tasks.generate.batch import Batch
 from tasks.ledger.scores import count_not_kept, forget_kept
 from tasks.runs.run import OpenRun
+from tasks.scores.gates.row_rules import find_row_layers
 
 
 @asynccontextmanager
 async def guard_images(run: OpenRun) -> AsyncIterator[None]:
     """Let the run's rule decide about its images during the block; call it when the plan is written."""
     batch, gates, request = run.batch, run.settings.gates, run.request
-    if not gates.is_set:
+    layers = await find_row_layers(batch.engine)
+    if not gates.is_set and not layers:
         if left_out := await count_not_kept(batch.engine):
             await forget_kept(batch.engine)
             current_display.get().warn(
@@ -24,6 +28,10 @@ async def guard_images(run: OpenRun) -> AsyncIterator[None]:
             )
         yield
         return
+    for layer in layers:
+        found = RowGates(gates).find({RULE: layer})
+        # A judge of a row in somebody else's ledger would send the user's key to its address.
+        require_trusted_settings(batch.settings.model_copy(update={"keep": found.keep, "reject": found.reject}))
     from tasks.scores.gates.gate import open_gate  # noqa: PLC0415  its judges load an HTTP client, which a run without gates may not need
 
     async with open_gate(batch, gates, run=run.number) as gate:
@@ -42,7 +50,7 @@ async def guard_images(run: OpenRun) -> AsyncIterator[None]:
 @asynccontextmanager
 async def guard_worker(batch: Batch, run: int) -> AsyncIterator[None]:
     """The same in a worker process; under a cap only the process that sends the workers writes rerolls."""
-    if not batch.settings.gates.is_set:
+    if not batch.settings.gates.is_set and not await find_row_layers(batch.engine):
         yield
         return
     from tasks.scores.gates.gate import open_gate  # noqa: PLC0415  as above

@@ -7,6 +7,7 @@ from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped, ConfigError
 from tasks.core.gates import sum_judge_prices
 from tasks.core.records import Job, JobState
+from tasks.core.row_gates import RowGates
 from tasks.core.text import format_count
 from tasks.generate.batch import Batch
 from tasks.ledger.jobs import write_plan
@@ -98,14 +99,14 @@ def _select_jobs(run: OpenRun) -> Selection:
 async def _sum_estimates(batch: Batch, selection: Selection) -> int:
     """Sum the expected cost of the jobs that this run may send, in millionths of a dollar."""
     total_micros = 0
-    judges_micros = sum_judge_prices(batch.settings.gates, batch.settings.scores)
+    rules = RowGates(batch.settings.gates)
     async for shard in list_shards(batch.engine, ESTIMATE_PAGE_JOBS, selection):
         for entry in await find_open_jobs(batch.engine, shard.first, shard.last, planned_run=shard.planned_run):
             routes = (entry.job, *(move_to_backend(entry.job, name, batch.settings) for name in entry.job.fallbacks))
             cost_micros, *_ = [_get_price_micros(batch, job) for job in routes]
             # The ledger counts the reservations of jobs in flight already.
             total_micros += cost_micros if entry.state is JobState.PLANNED or entry.asked_again else 0
-            total_micros += judges_micros
+            total_micros += sum_judge_prices(rules.find(entry.job.extra), batch.settings.scores)
     return total_micros
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from sqlalchemy import RowMapping
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import BatchStopped, ImagenError
 from tasks.core.gates import Gates, sum_judge_prices
@@ -17,9 +16,7 @@ from tasks.core.records import Job, JobState
 from tasks.core.text import format_count
 from tasks.generate.batch import Batch
 from tasks.ledger.job_rows import build_job
-from tasks.ledger.queries import read_job_pages
 from tasks.ledger.scores import KEPT, ScoreRow, parse_results, record_scores
-from tasks.metadata.exports.extra_columns import read_extra
 from tasks.scores import load_score
 from tasks.scores.base import Score, ScoreContext
 from tasks.scores.gates.pools import (
@@ -27,7 +24,6 @@ from tasks.scores.gates.pools import (
     adopt_rerolls,
     find_open_rerolls,
     find_pool,
-    list_reroll_ids,
     read_by_ids,
     read_wanted_pages,
     split_pools,
@@ -35,7 +31,8 @@ from tasks.scores.gates.pools import (
     write_rerolls,
 )
 from tasks.scores.gates.purse import compute_purse
-from tasks.scores.gates.rule import Decision, Rule, build_rule, needs_own_columns, spell_result
+from tasks.scores.gates.row_rules import Rules, open_rules
+from tasks.scores.gates.rule import Decision, Rule, spell_result
 from tasks.scores.judge.judge import JUDGED, Again, Judge, open_judge
 from tasks.scores.score_batch import Scored, Scoring, group_scores
 
@@ -45,7 +42,7 @@ class RunGate:
     """See `tasks.generate.batch.Gate`."""
 
     batch: Batch
-    rule: Rule
+    rules: Rules
     scoring: Scoring
     groups: Sequence[Mapping[str, Score]]
     judges: Mapping[str, Judge]
@@ -59,14 +56,16 @@ class RunGate:
     async def land(self, job: Job) -> None:
         """Score the image that a job has just made, decide its pool, and write the rerolls that are due."""
         try:
-            [row] = await self._score([job.job_id])
-            pool = await find_pool(self.batch.engine, row, self.rule.gates)
+            [row] = await read_by_ids(self.batch.engine, [job.job_id])
+            pool = await find_pool(self.batch.engine, row, self.rules.gates)
+            gates = self.rules.gates.run if pool is None else pool.gates
+            await self._score({job.job_id: self.rules.get(gates)})
             if pool is None:
                 return
             # Two images of one row may land at once, and each would write the same rerolls.
             async with self._locks.setdefault(pool.key, asyncio.Lock()):
                 # Read again inside: the other one may have decided meanwhile.
-                pool = await find_pool(self.batch.engine, row, self.rule.gates)
+                pool = await find_pool(self.batch.engine, row, self.rules.gates)
                 if pool is not None:
                     await self._settle_pools([pool], is_scored=False)
         except BatchStopped as stopped:
@@ -95,51 +94,62 @@ class RunGate:
         if adopts:
             # First of all, because the purse leaves the money of open jobs alone.
             async for page in read_wanted_pages(self.batch.engine):
-                ids = [each for pool in split_pools(page, self.rule.gates) for each in self._list_rerolls(pool)]
+                ids = [each for pool in split_pools(page, self.rules.gates) for each in pool.list_reroll_ids()]
                 await adopt_rerolls(self.batch.engine, ids, run=self.run)
         if self.judges:
             # Before the purse is counted: an earlier run may have left images that no judge has seen.
             async for page in read_wanted_pages(self.batch.engine):
-                await self._score([row["job_id"] for row in page if row["state"] == JobState.SUCCEEDED])
+                await self._score({r["job_id"]: self.rules.find(r) for r in page if r["state"] == JobState.SUCCEEDED})
         for judge in self.judges.values():
             # Everything is looked at again, and what has no answer counted again.
             judge.ends.clear()
             judge.skipped.clear()
         if self.purse_micros is not None:
-            self.purse_micros = await compute_purse(self.batch, self.rule.gates)
+            self.purse_micros = await compute_purse(self.batch, self.rules.gates)
         async for page in read_wanted_pages(self.batch.engine):
             await self._settle_page(page)
         if whole_salt is not None:
             await withdraw_rerolls(self.batch.engine, whole_salt, run=self.run)
 
-    def _list_rerolls(self, pool: Pool) -> list[str]:
-        return list_reroll_ids(pool.key, self.rule.gates, len(pool.originals))
-
     async def _settle_page(self, page: Sequence[RowMapping]) -> None:
-        pools = split_pools(page, self.rule.gates)
-        ids = {pool.key: self._list_rerolls(pool) for pool in pools}
+        pools = list(split_pools(page, self.rules.gates))
+        ids = {pool.key: pool.list_reroll_ids() for pool in pools}
         known = await read_by_ids(self.batch.engine, [each for some in ids.values() for each in some])
         made = {row["job_id"]: row for row in known}
-        everything = [*page, *known]
-        images = [row["job_id"] for row in everything if row["state"] == JobState.SUCCEEDED]
+        for pool in pools:
+            pool.rerolls = [made[each] for each in ids[pool.key] if each in made]
+        images = {
+            row["job_id"]: self.rules.get(pool.gates)
+            for pool in pools
+            for row in (*pool.originals, *pool.rerolls)
+            if row["state"] == JobState.SUCCEEDED
+        }
         fresh = {row["job_id"]: row for row in await self._score(images)}
         for pool in pools:
             pool.originals = [fresh.get(row["job_id"], row) for row in pool.originals]
-            pool.rerolls = [fresh.get(each, made[each]) for each in ids[pool.key] if each in made]
+            pool.rerolls = [fresh.get(row["job_id"], row) for row in pool.rerolls]
         await self._settle_pools(pools, is_scored=True)
 
-    async def _score(self, job_ids: Sequence[str]) -> list[RowMapping]:
-        """The jobs with the scores that the rule needs; what has them already is not looked at again."""
-        rows = await read_by_ids(self.batch.engine, job_ids)
-        found = [await self.scoring.score_page(group, rows) for group in self.groups]
-        rows = await read_by_ids(self.batch.engine, job_ids) if any(found) else rows
+    async def _score(self, wanted: Mapping[str, Rule]) -> list[RowMapping]:
+        """The jobs with the scores that their rules need; what has them already is not looked at again."""
+        rows = await read_by_ids(self.batch.engine, list(wanted))
+        found = [await self._measure(rule, mine) for rule, mine in _split_by_rule(rows, wanted)]
+        rows = await read_by_ids(self.batch.engine, list(wanted)) if any(found) else rows
         if not self.judges:
             return rows
+        found = [await self._ask_judges(rule, mine) for rule, mine in _split_by_rule(rows, wanted)]
+        return await read_by_ids(self.batch.engine, list(wanted)) if any(found) else rows
+
+    async def _measure(self, rule: Rule, rows: Sequence[RowMapping]) -> bool:
+        mine = [{name: score for name, score in group.items() if name in rule.scores} for group in self.groups]
+        return any([await self.scoring.score_page(group, rows) for group in mine if group])
+
+    async def _ask_judges(self, rule: Rule, rows: Sequence[RowMapping]) -> bool:
+        mine = [judge for name, judge in self.judges.items() if name in rule.scores]
         # No dollars for an image that is rejected in any case.
-        decided = self.rule.find_rejected(rows) if self.rule.is_certain else set()
+        decided = rule.find_rejected(rows) if mine and rule.is_certain else set()
         asked = [row for row in rows if row["job_id"] not in decided]
-        found = [await judge.judge_page(asked) for judge in self.judges.values()]
-        return await read_by_ids(self.batch.engine, job_ids) if any(found) else rows
+        return any([await judge.judge_page(asked) for judge in mine])
 
     def list_unanswered(self) -> list[str]:
         """A sentence for each judge that has given no answer about some images."""
@@ -155,8 +165,11 @@ class RunGate:
 
     async def _settle_pools(self, pools: Sequence[Pool], *, is_scored: bool) -> None:
         rows = [row for pool in pools for row in (*pool.originals, *pool.rerolls)]
-        rejected = self.rule.find_rejected([row for row in rows if row["state"] == JobState.SUCCEEDED])
-        decisions = [self.rule.decide(pool.originals, pool.rerolls, rejected, is_scored=is_scored) for pool in pools]
+        rejected = self.rules.find_rejected(pools)
+        decisions = [
+            self.rules.get(pool.gates).decide(pool.originals, pool.rerolls, rejected, is_scored=is_scored)
+            for pool in pools
+        ]
         await self._record(rows, decisions)
         for pool, decision in zip(pools, decisions, strict=True):
             funded = self._take_money(pool, decision.rerolls)
@@ -171,7 +184,7 @@ class RunGate:
             return wanted
         job = build_job(pool.originals[0])
         price = self.batch.backend(job.backend).estimate(job).most_micros
-        price = None if price is None else price + sum_judge_prices(self.rule.gates, self.batch.settings.scores)
+        price = None if price is None else price + sum_judge_prices(pool.gates, self.batch.settings.scores)
         # An unknown price under a cap is refused when the job is sent; none is written for it.
         funded = 0 if price is None else wanted if price == 0 else min(wanted, max(0, self.purse_micros) // price)
         self.purse_micros -= funded * (price or 0)
@@ -206,26 +219,24 @@ async def open_gate(
         InputError: The condition cannot be understood.
     """
     settings = batch.settings.scores
-    own = await _read_own_columns(batch.engine) if needs_own_columns(gates, settings) else ()
-    rule = build_rule(gates, own, settings)
     async with AsyncExitStack() as stack:
-        if rule.condition is not None:
-            stack.enter_context(closing(rule.condition))
-        names = [name for name in rule.scores if name not in settings]
+        rules = await stack.enter_async_context(open_rules(batch.engine, gates, settings))
+        names = [name for name in rules.scores if name not in settings]
         groups = list(group_scores({name: load_score(name, ScoreContext(device)) for name in names}))
         scoring = stack.enter_context(Scoring.open(batch.out, batch.engine, batch.clock, Scored()))
         judges = {
             name: await stack.enter_async_context(open_judge(name, settings[name], batch, Again()))
-            for name in rule.scores
+            for name in rules.scores
             if name in settings
         }
-        purse = (await compute_purse(batch, gates) if pays else 0) if batch.budget.capped else None
-        yield RunGate(batch, rule, scoring, groups, judges, run, purse)
+        purse = (await compute_purse(batch, rules.gates) if pays else 0) if batch.budget.capped else None
+        yield RunGate(batch, rules, scoring, groups, judges, run, purse)
 
 
-async def _read_own_columns(engine: AsyncEngine) -> list[str]:
-    names: dict[str, None] = {}
-    async for page in read_job_pages(engine):
-        for row in page:
-            names |= dict.fromkeys(read_extra(row))
-    return list(names)
+def _split_by_rule(
+    rows: Iterable[RowMapping], wanted: Mapping[str, Rule]
+) -> Iterable[tuple[Rule, Sequence[RowMapping]]]:
+    split: dict[Rule, list[RowMapping]] = {}
+    for row in rows:
+        split.setdefault(wanted[row["job_id"]], []).append(row)
+    return split.items()

@@ -6,7 +6,7 @@ its own, so that a plan of the manifest neither withdraws nor repeats it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -17,6 +17,7 @@ from tasks.core.gates import Gates
 from tasks.core.identity import derive_seed, hash_text, to_canonical_json
 from tasks.core.memory import split_chunks
 from tasks.core.records import Job, PlannedJob
+from tasks.core.row_gates import RowGates
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
 from tasks.ledger.job_rows import build_job
@@ -40,6 +41,8 @@ SAMPLES_READ = 64
 class Pool:
     """Jobs that compete for the images that are asked for."""
 
+    gates: Gates
+    """The rule of its row."""
     originals: list[RowMapping]
     rerolls: list[RowMapping] = field(default_factory=list)
 
@@ -48,16 +51,15 @@ class Pool:
         """The job_id that its rerolls are named by."""
         return str(self.originals[0]["job_id"])
 
+    def list_reroll_ids(self) -> list[str]:
+        """Identities of all rerolls that it may have."""
+        most = max(LEAST_SEARCHED, self.gates.count_wanted(len(self.originals)) * self.gates.reroll)
+        return [compute_reroll_id(self.key, number) for number in range(1, most + 1)]
+
 
 def compute_reroll_id(key: str, number: int) -> str:
     """Identity of the reroll with this number, from 1, of a pool."""
     return hash_text(to_canonical_json({LINK: key, "gate": number}))
-
-
-def list_reroll_ids(key: str, gates: Gates, originals: int) -> list[str]:
-    """Identities of all rerolls that a pool may have."""
-    most = max(LEAST_SEARCHED, gates.count_wanted(originals) * gates.reroll)
-    return [compute_reroll_id(key, number) for number in range(1, most + 1)]
 
 
 def is_gated(row: RowMapping) -> bool:
@@ -94,15 +96,27 @@ async def read_wanted_pages(engine: AsyncEngine) -> AsyncIterator[Sequence[RowMa
         yield rest
 
 
-def split_pools(rows: Iterable[RowMapping], gates: Gates) -> list[Pool]:
-    """The pools of some rows that are in manifest order."""
-    if gates.keep is None:
-        return [Pool([row]) for row in rows]
-    return [Pool(list(found)) for _, found in groupby(rows, _get_row_key)]
+def split_pools(rows: Iterable[RowMapping], rules: RowGates) -> Iterator[Pool]:
+    """The pools of some rows that are in manifest order.
+
+    Raises:
+        ConfigError: A row's rule is none with the run's.
+    """
+    for _, samples in groupby(rows, _get_row_key):
+        found = list(samples)
+        gates = rules.find_in_text(found[0]["extra"])
+        if gates.keep is None:
+            yield from (Pool(gates, [row]) for row in found)
+        else:
+            yield Pool(gates, found)
 
 
-async def find_pool(engine: AsyncEngine, row: RowMapping, gates: Gates) -> Pool | None:
-    """The pool of a job; None where it belongs to none."""
+async def find_pool(engine: AsyncEngine, row: RowMapping, rules: RowGates) -> Pool | None:
+    """The pool of a job; None where it belongs to none.
+
+    Raises:
+        ConfigError: Its row's rule is none with the run's.
+    """
     if row["salt"].startswith(GATE_SALT):
         origin = build_job(row).extra.get(LINK)
         found = await read_by_ids(engine, [str(origin)])
@@ -112,9 +126,11 @@ async def find_pool(engine: AsyncEngine, row: RowMapping, gates: Gates) -> Pool 
         row = found[0]
     if not is_gated(row):
         return None
+    # Of the row itself: a reroll was written under the rule of its day.
+    gates = rules.find_in_text(row["extra"])
     originals = [row] if gates.keep is None else await read_row_samples(engine, row)
-    pool = Pool(originals or [row])
-    pool.rerolls = await read_by_ids(engine, list_reroll_ids(pool.key, gates, len(pool.originals)))
+    pool = Pool(gates, originals or [row])
+    pool.rerolls = await read_by_ids(engine, pool.list_reroll_ids())
     return pool
 
 

@@ -12,6 +12,7 @@ import pytest
 from tasks.core.configuration.settings import load_settings
 from tasks.core.errors import InputError
 from tasks.core.records import Problem, Prompt
+from tasks.core.row_gates import RULE
 from tasks.manifest import Findings
 from tasks.manifest.header import MOST_COLUMNS
 from tasks.manifest.names import guess_column
@@ -112,22 +113,50 @@ def test_what_looks_like_a_setting_is_asked_about_once(tmp_path: Path, name: str
 @pytest.mark.parametrize(
     ("name", "content"),
     [
+        ("m.jsonl", '{"prompt": "a", "Keep": {"by": "sharpness", "best": 2}, "reject": " blank ", "reroll": 1}'),
+        ("m.csv", 'prompt,keep,reject,reroll\na,"{""by"": ""sharpness"", ""best"": 2}",blank,1\n'),
+        ("m.yaml", "defaults: {keep: {by: sharpness, best: 2}, reroll: 1}\nprompts:\n- {prompt: a, reject: blank}\n"),
         (
-            "m.jsonl",
-            '{"prompt": "a", "samples": 4, "keep": {"by": "sharpness", "best": 1}}\n{"prompt": "b", "keep": {}}',
+            "m.yaml",
+            "template: {prompt: '{x}', keep: {by: sharpness, best: 2}, reject: blank, reroll: 1}\nmatrix: {x: [a]}\n",
         ),
-        ("m.csv", csv(prompt="a", samples="4", Keep_Best="1")),
-        ("m.yaml", "- prompt: a\n  reject: blank\n"),
-        ("m.yaml", "defaults: {keep: {by: sharpness}}\nprompts:\n- a\n- b\n"),
-        ("m.yaml", "template: {prompt: '{x}', reroll: 2}\nmatrix: {x: [a, b]}\n"),
     ],
 )
-def test_a_rule_in_a_row_is_asked_about(tmp_path: Path, name: str, content: str) -> None:
-    """It would leave nothing out; one message says where it stands, and the user can say that it is a column."""
-    [(_, column, message)] = problems(tmp_path, name, content)
-    assert (column or "").lower() in {"keep", "keep_best", "reject", "reroll"}
-    assert "top of a YAML manifest" in message
-    assert good(tmp_path, name, content, build_read_options(dict.fromkeys((column or "",), "carry")))[0].extra
+def test_a_row_has_a_rule_of_its_own(tmp_path: Path, name: str, content: str) -> None:
+    """In every format, for its own images; it is carried beside the row's other columns, and no part of its content."""
+    [prompt] = good(tmp_path, name, content)
+    assert prompt.extra[RULE] == {"keep": {"by": "sharpness", "best": 2}, "reject": "blank", "reroll": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("keep", '"yes"', "carry"),
+        ("keep", "true", "carry"),
+        ("keep", '{"by": "sharpness", "beast": 1}', "beast"),
+        ("keep", '{"best": 0}', "best"),
+        ("keep", "{}", "object"),
+        ("reject", "0", "carry"),
+        ("reject", '"1"', "carry"),
+        ("reject", '"TRUE"', "carry"),
+        ("reroll", "99", "20"),
+        ("keep_best", "1", "keep"),
+        ("imagen:rule", "{}", "rename"),
+    ],
+)
+def test_a_column_of_labels_is_no_rule(tmp_path: Path, name: str, value: str, said: str) -> None:
+    """What cannot be a rule is a problem of its line, and says how the column is carried along."""
+    [(line, column, message)] = problems(
+        tmp_path, "m.jsonl", f'{{"prompt": "a"}}\n{{"prompt": "b", "{name}": {value}}}'
+    )
+    assert (line, column) == (2, name)
+    assert said in message
+
+
+def test_a_rule_is_carried_where_the_user_says_so(tmp_path: Path) -> None:
+    """`columns: {keep: carry}` makes it a column like any other."""
+    [prompt] = good(tmp_path, "m.csv", csv(prompt="a", keep="yes"), build_read_options({"keep": "carry"}))
+    assert prompt.extra == {"keep": "yes"}
 
 
 def test_an_ignored_column_is_left_out_and_listed(tmp_path: Path) -> None:

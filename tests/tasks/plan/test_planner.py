@@ -14,6 +14,7 @@ from tasks.core.configuration.sections import BackendSettings
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError, ManifestError
 from tasks.core.records import Job
+from tasks.core.row_gates import MOST_ROW_RULES
 from tasks.manifest import open_manifest
 from tasks.plan.check import PlanReport, check_manifest
 from tasks.plan.planner import PlanOptions, plan_manifest
@@ -41,9 +42,47 @@ def check(path: Path, settings: Settings | None = None, **options: Any) -> PlanR
 def test_identity_is_not_the_place_or_the_id(tmp_path: Path) -> None:
     """The same pictures in another order, under other ids, with other extra columns, are the same jobs."""
     before = jobs(written(tmp_path, {"id": "a", "prompt": "fox"}, {"id": "b", "prompt": "owl"}))
-    after = jobs(written(tmp_path, {"id": "x", "prompt": " owl\n", "note": "n"}, {"prompt": "fox", "format": "webp"}))
+    after = jobs(
+        written(
+            tmp_path,
+            {"id": "x", "prompt": " owl\n", "note": "n"},
+            {"prompt": "fox", "format": "webp", "reject": "blank"},
+        )
+    )
     assert [job.job_id for job in after] == [job.job_id for job in reversed(before)]
     assert [job.seed for job in after] == [job.seed for job in reversed(before)]
+
+
+def test_rules_of_rows_are_added_up_row_by_row(tmp_path: Path) -> None:
+    """Each row's rerolls and judges count, and the different rules have the line where they stand first."""
+    judge = {"question": "A fox?", "model": "eye", "key_env": None, "price_usd": 0.01}
+    settings = Settings.model_validate({"scores": {"eye": judge}})
+    rule = {"reject": "not eye", "reroll": 2}
+    rows = (
+        {"prompt": "a"},
+        {"prompt": "b", "samples": 3, **rule},
+        {"prompt": "c", **rule},
+        {"prompt": "d", "reroll": 0, "reject": "blank"},
+    )
+    report = check(written(tmp_path, *rows), settings)
+    assert (report.rerolls, report.judges_micros) == (8, 40_000)
+    assert report.rerolls_micros == 8 * 10_000
+    assert [place.rpartition(":")[2] for place in report.row_gates.values()] == ["2", "4"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"reroll": 1}], "needs reject"),
+        ([{"keep": {"best": 2}}], "--by"),
+        ([{"reject": f"sharpness < {number}"} for number in range(MOST_ROW_RULES + 1)], "too many"),
+    ],
+)
+def test_a_rule_of_a_row_that_is_none_has_its_line(rows: list[dict[str, Any]], said: str, tmp_path: Path) -> None:
+    """With what the run's rule leaves open; told before anything is sent."""
+    with pytest.raises(ManifestError, match=said) as refused:
+        check(written(tmp_path, *({"prompt": "a", **row} for row in rows)))
+    assert [problem.line for problem in refused.value.problems] == [len(rows)]
 
 
 @pytest.mark.parametrize(

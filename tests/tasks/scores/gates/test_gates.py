@@ -16,6 +16,7 @@ from tasks.core.caps.cap import CapSettings
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.gates import Gates, KeepBest, build_option_layer, merge_gates
 from tasks.core.records import Job
+from tasks.core.row_gates import RULE
 from tasks.ledger.accounts.caps.source import CapsSource
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.queries import sum_committed_micros
@@ -33,9 +34,9 @@ SOFT, SHARP = encode(draw_scene(1)), encode(draw_scene(2).resize((32, 32), Image
 BEST = KeepBest(by="sharpness", best=1)
 
 
-def make_row(samples: int = 4) -> list[Job]:
-    """The samples of one row."""
-    return [make_job(number, id="fox", sample=number, line=1) for number in range(samples)]
+def make_row(samples: int = 4, **extra: Any) -> list[Job]:
+    """The samples of one row with these other columns."""
+    return [make_job(number, id="fox", sample=number, line=1, extra=extra) for number in range(samples)]
 
 
 def script(*images: bytes) -> ScriptedBackend:
@@ -46,11 +47,17 @@ def script(*images: bytes) -> ScriptedBackend:
 
 
 async def run(
-    out: Path, backend: ScriptedBackend, gates: Gates, *, budget: int | None = None, looks: bool = True
+    out: Path,
+    backend: ScriptedBackend,
+    gates: Gates,
+    *,
+    budget: int | None = None,
+    looks: bool = True,
+    rows: list[Job] | None = None,
 ) -> int:
     """One run; gives the images that are missing in its end. Without `looks` it is killed before the gate sees anything."""
     budget_micros = None if budget is None else budget * PRICE_MICROS
-    async with open_scripted(out, backend, make_row(), budget_micros=budget_micros, concurrency=1) as batch:
+    async with open_scripted(out, backend, rows or make_row(), budget_micros=budget_micros, concurrency=1) as batch:
         await begin_budgeted_run(batch, budget_micros)
         async with gated(batch, gates, looks=looks) as gate:
             assert batch.stop.cause is None, batch.stop.cause
@@ -67,15 +74,23 @@ async def export(out: Path, selection: Selection) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.getvalue().splitlines()]
 
 
+ROW_RULE = {RULE: {"keep": {"by": "sharpness", "best": 1}, "reject": "blank", "reroll": 2}}
+
+
 @pytest.mark.parametrize("killed", [False, True])
-async def test_what_is_rejected_is_made_again_until_one_is_kept(out: Path, *, killed: bool) -> None:
-    """Four black images, a black reroll, a good one: six are paid for, also where a kill came before the first look."""
-    backend = script(*[BLACK] * 5, SOFT)
-    gates = Gates(keep=BEST, reject="blank", reroll=2)
+@pytest.mark.parametrize(("gates", "columns"), [(Gates(keep=BEST, reject="blank", reroll=2), {}), (Gates(), ROW_RULE)])
+async def test_what_is_rejected_is_made_again_until_one_is_kept(
+    out: Path, gates: Gates, columns: dict[str, Any], *, killed: bool
+) -> None:
+    """Four black images, a black reroll, a good one: six are paid for, also where a kill came before the first look.
+
+    The rule is the run's, or the row's own.
+    """
+    backend, rows = script(*[BLACK] * 5, SOFT), make_row(**columns)
     if killed:
-        await run(out, backend, gates, looks=False)
+        await run(out, backend, gates, looks=False, rows=rows)
         assert backend.billed.total() == 4
-    assert await run(out, backend, gates) == 0
+    assert await run(out, backend, gates, rows=rows) == 0
     assert sorted(backend.billed.values()) == [1] * 6
     [kept] = await export(out, Selection())
     assert (kept["sample"], kept["kept"]) == (5, True)
@@ -83,8 +98,48 @@ async def test_what_is_rejected_is_made_again_until_one_is_kept(out: Path, *, ki
     assert [row["kept"] for row in everything] == [False] * 5 + [True]
     assert json.loads(str(everything[0]["scores"]))["kept_why"] == "rejected"
     # Nothing is left to do, and nothing is paid for.
-    assert await run(out, backend, gates) == 0
+    assert await run(out, backend, gates, rows=rows) == 0
     assert backend.billed.total() == 6
+
+
+async def test_rows_have_rules_of_their_own(out: Path) -> None:
+    """One row keeps its sharpest image, one rejects more than the run does, and one takes the run's rule as it is."""
+    backend = ScriptedBackend()
+    images = {"fox": [SOFT, SHARP], "owl": [SOFT, SHARP], "elk": [SOFT, BLACK, SHARP]}
+    backend.on_fetch.update({name: deque(found) for name, found in images.items()})
+    rules = {"fox": {"keep": {"by": "sharpness"}}, "owl": {"reject": "sharpness < 1e9", "reroll": 0}, "elk": None}
+    rows = [
+        make_job(2 * place + number, id=name, sample=number, line=place + 1, extra={RULE: rule} if rule else {})
+        for place, (name, rule) in enumerate(rules.items())
+        for number in range(2)
+    ]
+    assert await run(out, backend, Gates(reject="blank", reroll=1), rows=rows) == 2
+    assert [(row["id"], row["sample"]) for row in await export(out, Selection())] == [
+        ("fox", 1),
+        ("elk", 0),
+        ("elk", 3),
+    ]
+    assert backend.billed.total() == 7
+
+
+async def test_a_changed_rule_of_a_row_decides_anew(out: Path) -> None:
+    """The manifest planned again with `best: 2` counts one more image, without it all; nothing is paid for twice."""
+    backend = script(SOFT, SHARP, SOFT, SOFT)
+    kept = []
+    for rule in ({"keep": {"by": "sharpness", "best": 1}}, {"keep": {"by": "sharpness", "best": 2}}, None):
+        rows = make_row(**({RULE: rule} if rule else {}))
+        assert await run(out, backend, Gates(), rows=rows) == 0
+        kept.append(len(await export(out, Selection())))
+    assert kept == [1, 2, 4]
+    assert backend.billed.total() == 4
+
+
+@pytest.mark.parametrize(("budget", "billed"), [(4, 4), (5, 5), (9, 6)])
+async def test_rerolls_of_a_row_take_what_the_budget_leaves(out: Path, budget: int, billed: int) -> None:
+    """The row's own `reroll` counts, and its rerolls never take the money of an image that was asked for."""
+    backend, rows = script(*[BLACK] * 9), make_row(**ROW_RULE)
+    assert await run(out, backend, Gates(reject="sharpness < 0", reroll=20), budget=budget, rows=rows) == 1
+    assert backend.billed.total() == billed
 
 
 async def test_the_sharpest_is_kept_without_rerolls(out: Path) -> None:
