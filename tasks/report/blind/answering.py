@@ -14,7 +14,7 @@ from tasks.core.errors import InputError
 from tasks.core.safe_text import sanitize_text
 from tasks.ledger.comparing.answers import Comparison, find_last_instant_us, read_comparisons, record_comparison
 from tasks.ledger.database.schema import AnswerName
-from tasks.report.blind.pairs import KEY_DIGITS, Pair
+from tasks.report.blind.pairs import KEY_DIGITS, Pair, Unpaired
 from tasks.report.blind.results import build_results
 
 # The pair that is shown, and the one whose images are loaded meanwhile.
@@ -33,9 +33,16 @@ class Answer(BaseModel):
 class Answering:
     """One reviewer's way through the pairs."""
 
-    def __init__(self, engine: AsyncEngine, pairs: Mapping[str, Pair], reviewer: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        pairs: Mapping[str, Pair],
+        reviewer: str,
+        clock: Clock,
+        unpaired: Unpaired = Unpaired(),  # noqa: B008  frozen
+    ) -> None:
         """Begin with nothing answered; `load` brings what the ledger has."""
-        self._engine, self._clock = engine, clock
+        self._engine, self._clock, self._unpaired = engine, clock, unpaired
         self.pairs, self.reviewer = pairs, sanitize_text(reviewer)
         # In the order of the answers, for the undo.
         self._given: dict[str, None] = {}
@@ -82,7 +89,7 @@ class Answering:
 
     async def build_results(self) -> dict[str, Any]:
         """The results so far, of all reviewers."""
-        return await read_results(self._engine, self.pairs)
+        return await read_results(self._engine, self.pairs, self._unpaired)
 
     async def _record(self, pair: Pair, answer: AnswerName | None) -> None:
         self._last_us = max(self._clock.now_us(), self._last_us + 1)
@@ -98,6 +105,6 @@ class Answering:
         await record_comparison(self._engine, comparison)
 
 
-async def read_results(engine: AsyncEngine, pairs: Mapping[str, Pair]) -> dict[str, Any]:
+async def read_results(engine: AsyncEngine, pairs: Mapping[str, Pair], unpaired: Unpaired) -> dict[str, Any]:
     """The results in a ledger."""
-    return build_results(pairs, await read_comparisons(engine))
+    return build_results(pairs, await read_comparisons(engine), unpaired)

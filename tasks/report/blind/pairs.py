@@ -62,6 +62,16 @@ class Pair:
         return self.second if (side == "left") is self.is_swapped else self.first
 
 
+@dataclass(frozen=True, slots=True)
+class Unpaired:
+    """Images that the comparison cannot show."""
+
+    alone: int = 0
+    """Images whose row the other side does not have."""
+    equal: int = 0
+    """Pairs of one and the same file."""
+
+
 async def read_candidates(engine: AsyncEngine, out: Output, models: Sequence[str] = ()) -> list[Candidate]:
     """The batch's images in manifest order; of these models only, if any are named."""
     found = []
@@ -114,6 +124,24 @@ def find_pairs(first: Sequence[Candidate], second: Sequence[Candidate] | None, *
     if not pairs:
         raise InputError("No row has two different images to compare. Rows match by id and sample, else by prompt.")
     return {pair.key: pair for pair in sorted(pairs, key=lambda pair: pair.key)}
+
+
+def count_unpaired(first: Sequence[Candidate], second: Sequence[Candidate] | None) -> Unpaired:
+    """Count the images of which `find_pairs` makes no pair; takes the same images."""
+    met: set[tuple[str, ...]] = set()
+    equal = 0
+    for some, others, _ in _choose_sides(first, second):
+        for one, other in _match(some, others):
+            met |= {_get_place(one), _get_place(other)}
+            equal += one.sha256 == other.sha256
+    everything = {_get_place(image) for image in (*first, *(second or ()))}
+    return Unpaired(len(everything - met), equal)
+
+
+def _get_place(image: Candidate) -> tuple[str, ...]:
+    # An older image of a row that was made once more is no image without a counterpart.
+    name = image.job_id if image.id is None else f"{image.sample} {image.id}"
+    return image.out.address, image.model, name
 
 
 def _choose_sides(

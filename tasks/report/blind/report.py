@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks.core.text import align_columns, format_count
@@ -16,6 +16,7 @@ def format_results(record: Mapping[str, Any]) -> list[str]:
     answers, reviewers = format_count(record["answers"], "answer"), format_count(len(record["reviewers"]), "reviewer")
     done = f"{record['compared']:,} compared in {answers} of {reviewers}, {record['skipped']:,} skipped"
     lines = [f"{format_count(record['pairs'], 'pair')}: {done}"]
+    lines += _list_unpaired(record)
     if not record["answers"]:
         return [*lines, "Nothing is compared yet. Add --review to begin."]
     models = [(row["model"], *_spell_counts(row), _spell_rating(row)) for row in record["models"]]
@@ -24,6 +25,13 @@ def format_results(record: Mapping[str, Any]) -> list[str]:
         split = [(row["column"], row["value"], row["model"], *_spell_counts(row)) for row in record["columns"]]
         lines += ["", align_columns([("column", "value", "model", *COUNTS, "win rate"), *split], numbers=NUMBERS)]
     return [*lines, "", "In brackets: intervals of 95 %. A tie is half a win. Ratings: 400 points are odds of 10 to 1."]
+
+
+def _list_unpaired(record: Mapping[str, Any]) -> Iterator[str]:
+    if alone := record["without_counterpart"]:
+        yield f"not compared: {format_count(alone, 'image')} without a counterpart"
+    if equal := record["equal_files"]:
+        yield f"not compared: {format_count(equal, 'pair')} of equal files"
 
 
 def _spell_counts(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tasks.ledger.comparing.answers import Comparison
-from tasks.report.blind.pairs import Pair
+from tasks.report.blind.pairs import Pair, Unpaired
 from tasks.report.blind.rating import estimate_win_rate, rate_models
 
 MOST_VALUES = 20
@@ -19,18 +19,21 @@ Decision = tuple[Pair, float]
 _SCORES = {"first": 1.0, "tie": 0.5, "second": 0.0}
 
 
-def build_results(pairs: Mapping[str, Pair], answers: Sequence[Comparison]) -> dict[str, Any]:
+def build_results(pairs: Mapping[str, Pair], answers: Sequence[Comparison], unpaired: Unpaired) -> dict[str, Any]:
     """The record that programs read, and the page's end.
 
     Args:
         pairs: The images that are compared.
         answers: All answers of the ledger; those about other files do not count.
+        unpaired: The images that are in no pair.
     """
     known = {pair.files: pair for pair in pairs.values()}
     ours = [(known[answer.files], answer) for answer in answers if answer.files in known]
     decisions = [(pair, _SCORES[answer.answer]) for pair, answer in ours if answer.answer in _SCORES]
     return {
         "pairs": len(pairs),
+        "without_counterpart": unpaired.alone,
+        "equal_files": unpaired.equal,
         "compared": len({pair.key for pair, _ in decisions}),
         "answers": len(decisions),
         "skipped": len(ours) - len(decisions),

@@ -13,7 +13,7 @@ from tasks.core.errors import InputError
 from tasks.ledger.database.connect import open_ledger
 from tasks.report.blind.answering import Answering, read_results
 from tasks.report.blind.app import BlindSession, build_app
-from tasks.report.blind.pairs import Candidate, Pair, find_pairs, read_candidates
+from tasks.report.blind.pairs import Candidate, Pair, Unpaired, count_unpaired, find_pairs, read_candidates
 from tasks.report.review.server import listen, serve_app
 from tasks.store.output import Output
 
@@ -41,7 +41,7 @@ async def read_comparison(request: ComparisonRequest) -> dict[str, Any]:
         InputError: There is no such batch, or nothing to compare.
     """
     async with open_ledger(request.first.ledger_folder()) as engine:
-        return await read_results(engine, await _find_pairs(request, engine))
+        return await read_results(engine, *await _find_pairs(request, engine))
 
 
 async def serve_comparison(
@@ -62,7 +62,8 @@ async def serve_comparison(
         OSError: The port is taken.
     """
     async with open_ledger(request.first.ledger_folder(), writing=True) as engine:
-        answering = Answering(engine, await _find_pairs(request, engine), reviewer, clock or Clock())
+        pairs, unpaired = await _find_pairs(request, engine)
+        answering = Answering(engine, pairs, reviewer, clock or Clock(), unpaired)
         await answering.load()
         with listen(request.first, port, PAGE) as (listener, kept):
             session = BlindSession(answering=answering, port=kept.port, token=kept.token)
@@ -70,16 +71,17 @@ async def serve_comparison(
             await serve_app(build_app(session), listener)
 
 
-async def _find_pairs(request: ComparisonRequest, engine: AsyncEngine) -> dict[str, Pair]:
+async def _find_pairs(request: ComparisonRequest, engine: AsyncEngine) -> tuple[dict[str, Pair], Unpaired]:
     first = await _read_images(engine, request.first, request.models)
     if request.second is None:
-        return find_pairs(first, None, seed=request.seed)
+        return find_pairs(first, None, seed=request.seed), count_unpaired(first, None)
     # By the ledger, since a link or another spelling is the same batch still.
     folder, other = request.first.ledger_folder(), request.second.ledger_folder()
     if request.first.address == request.second.address or folder.resolve() == other.resolve():
         raise InputError(f"{request.first}: is compared with itself. Name two batches, or one to compare its models.")
     async with open_ledger(other) as others:
-        return find_pairs(first, await _read_images(others, request.second, request.models), seed=request.seed)
+        second = await _read_images(others, request.second, request.models)
+    return find_pairs(first, second, seed=request.seed), count_unpaired(first, second)
 
 
 async def _read_images(engine: AsyncEngine, out: Output, models: Sequence[str]) -> list[Candidate]:

@@ -26,6 +26,9 @@ const Blind = {};
 
   Blind.showResults = (record) => {
     const parts = [element("h2", {}, `${record.compared} of ${record.pairs} pairs compared by ${record.reviewers.join(", ") || "nobody"}`)];
+    const unpaired = [[record.without_counterpart, "image", "without a counterpart"], [record.equal_files, "pair", "of equal files"]]
+      .filter(([number]) => number).map(([number, noun, why]) => `${number} ${noun}${number === 1 ? "" : "s"} ${why}`);
+    if (unpaired.length) parts.push(element("p", {}, `Not compared: ${unpaired.join(", ")}.`));
     parts.push(table(MODELS, record.models));
     if (record.columns.length) parts.push(element("h2", {}, "By column"), table(COLUMNS, record.columns));
     parts.push(element("p", { class: "hint" }, "In brackets: intervals of 95 %. A tie is half a win. Ratings: 400 points are odds of 10 to 1."));

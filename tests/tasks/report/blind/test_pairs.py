@@ -10,7 +10,7 @@ import pytest
 from tasks.core.errors import InputError
 from tasks.ledger.comparing.answers import Comparison
 from tasks.ledger.database.schema import AnswerName
-from tasks.report.blind.pairs import Candidate, Pair, find_pairs
+from tasks.report.blind.pairs import Candidate, Pair, Unpaired, count_unpaired, find_pairs
 from tasks.report.blind.rating import estimate_win_rate, rate_models
 from tasks.report.blind.report import format_results
 from tasks.report.blind.results import build_results
@@ -70,6 +70,18 @@ def test_models_of_one_batch_are_compared() -> None:
     assert {pair.labels for pair in pairs.values()} == {("k", "l"), ("k", "m"), ("l", "m")}
     with pytest.raises(InputError, match="are of the model k"):
         find_pairs(batch[:1], None, seed=0)
+
+
+def test_what_is_in_no_pair_is_counted() -> None:
+    """Rows of one side only, and equal files; an older image of a row that was made once more is neither."""
+    first = [candidate(name) for name in ("a", "b", "c")] + [candidate("a", sha256="older", completed_at_us=-1)]
+    second = [
+        candidate("a", model="n"),
+        candidate("b", sha256=first[1].sha256, model="n"),
+        candidate("z", model="n", prompt="z"),
+    ]
+    assert len(find_pairs(first, second, seed=0)) == 1
+    assert count_unpaired(first, second) == Unpaired(alone=2, equal=1)
 
 
 def test_a_model_in_both_batches_is_told_apart() -> None:
@@ -137,7 +149,7 @@ def test_results_count_by_model_and_column() -> None:
         compared(by_row["3"], "skip"),
         compared(stranger, "second"),
     ]
-    record = build_results(pairs, answers)
+    record = build_results(pairs, answers, Unpaired(2, 1))
     assert (record["pairs"], record["compared"], record["answers"], record["skipped"]) == (4, 3, 4, 1)
     assert record["reviewers"] == ["ann", "bob"]
     assert [(row["model"], row["won"], row["tied"], row["lost"], row["win_rate"]) for row in record["models"]] == [
@@ -147,5 +159,7 @@ def test_results_count_by_model_and_column() -> None:
     split = {(row["value"], row["model"]): row["win_rate"] for row in record["columns"]}
     assert split == {("cat", "m"): 0.8333, ("cat", "n"): 0.1667, ("dog", "m"): 0, ("dog", "n"): 1}
     text = "\n".join(format_results(record))
+    assert "not compared: 2 images without a counterpart" in text
+    assert "not compared: 1 pair of equal files" in text
     assert "4 pairs: 3 compared in 4 answers of 2 reviewers, 1 skipped" in text
     assert "62%" in text

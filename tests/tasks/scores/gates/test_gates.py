@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,9 @@ SOFT, SHARP = encode(draw_scene(1)), encode(draw_scene(2).resize((32, 32), Image
 BEST = KeepBest(by="sharpness", best=1)
 
 
-def make_row(samples: int = 4, **extra: Any) -> list[Job]:
+def make_row(samples: int = 4, extra: Mapping[str, Any] | None = None) -> list[Job]:
     """The samples of one row with these other columns."""
-    return [make_job(number, id="fox", sample=number, line=1, extra=extra) for number in range(samples)]
+    return [make_job(number, id="fox", sample=number, line=1, extra=extra or {}) for number in range(samples)]
 
 
 def script(*images: bytes) -> ScriptedBackend:
@@ -86,7 +86,7 @@ async def test_what_is_rejected_is_made_again_until_one_is_kept(
 
     The rule is the run's, or the row's own.
     """
-    backend, rows = script(*[BLACK] * 5, SOFT), make_row(**columns)
+    backend, rows = script(*[BLACK] * 5, SOFT), make_row(extra=columns)
     if killed:
         await run(out, backend, gates, looks=False, rows=rows)
         assert backend.billed.total() == 4
@@ -127,7 +127,7 @@ async def test_a_changed_rule_of_a_row_decides_anew(out: Path) -> None:
     backend = script(SOFT, SHARP, SOFT, SOFT)
     kept = []
     for rule in ({"keep": {"by": "sharpness", "best": 1}}, {"keep": {"by": "sharpness", "best": 2}}, None):
-        rows = make_row(**({RULE: rule} if rule else {}))
+        rows = make_row(extra={RULE: rule} if rule else {})
         assert await run(out, backend, Gates(), rows=rows) == 0
         kept.append(len(await export(out, Selection())))
     assert kept == [1, 2, 4]
@@ -137,7 +137,7 @@ async def test_a_changed_rule_of_a_row_decides_anew(out: Path) -> None:
 @pytest.mark.parametrize(("budget", "billed"), [(4, 4), (5, 5), (9, 6)])
 async def test_rerolls_of_a_row_take_what_the_budget_leaves(out: Path, budget: int, billed: int) -> None:
     """The row's own `reroll` counts, and its rerolls never take the money of an image that was asked for."""
-    backend, rows = script(*[BLACK] * 9), make_row(**ROW_RULE)
+    backend, rows = script(*[BLACK] * 9), make_row(extra=ROW_RULE)
     assert await run(out, backend, Gates(reject="sharpness < 0", reroll=20), budget=budget, rows=rows) == 1
     assert backend.billed.total() == billed
 
