@@ -9,7 +9,7 @@ import asyncio
 import logging
 
 from tasks.core.errors import BatchStopped, LeaseLost
-from tasks.core.records import JobState
+from tasks.core.records import Job, JobState
 from tasks.core.safe_text import error_text
 from tasks.generate.batch import Batch
 from tasks.generate.job import JobRun
@@ -74,15 +74,7 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
         state = end.state
         # Rerouted or withdrawn: it has not ended, so no count and no failure rate.
         if end.state is not JobState.PLANNED:
-            batch.tally.count_end(end.state)
-            batch.watch.note(failed=end.state is not JobState.SUCCEEDED)
-            try:
-                if batch.gate is not None and end.state is JobState.SUCCEEDED:
-                    await batch.gate.land(open_job.job)
-            finally:
-                # Until then: a judge's call is paid for under the job's lease.
-                if batch.leases is not None:
-                    batch.leases.ended(open_job.job)
+            await _count_end(batch, open_job.job, end.state)
     # Not an error: another worker has the job and its money.
     except LeaseLost:
         if batch.leases is not None:
@@ -101,3 +93,15 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
         batch.tally.in_flight -= 1
         batch.metrics.end_job(open_job.job, state)
     return None
+
+
+async def _count_end(batch: Batch, job: Job, state: JobState) -> None:
+    batch.tally.count_end(state)
+    batch.watch.note(failed=state is not JobState.SUCCEEDED)
+    try:
+        if batch.gate is not None and state is JobState.SUCCEEDED:
+            await batch.gate.land(job)
+    finally:
+        # Until then: a judge's call is paid for under the job's lease.
+        if batch.leases is not None:
+            batch.leases.ended(job)

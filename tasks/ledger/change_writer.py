@@ -101,10 +101,6 @@ class ChangeWriter:
     async def _apply(self, entries: Iterable[Entry]) -> frozenset[str]:
         return await self._writer.write(partial(apply_changes, group=group_rows(entries), terms=self._terms))
 
-    async def drain(self) -> None:
-        """Wait until everything added so far is on disk; raises as `wait_for`."""
-        await self._groups.drain()
-
     async def close(self) -> None:
         """Commit what is left."""
         try:

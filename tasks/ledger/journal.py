@@ -160,15 +160,6 @@ class Journal:
         )
         await self._changes.wait_for(job)
 
-    async def committed(self) -> None:
-        """Wait until every change so far is on disk.
-
-        Raises:
-            BatchStopped: The ledger cannot be written (disk full, database away). Fix that and resume; the states on
-                disk are true.
-        """
-        await self._changes.drain()
-
     async def close(self) -> None:
         """Commit what is left."""
         await self._changes.close()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,16 +107,9 @@ async def claim(
     Each job goes to one caller, however many ask. The same owner gets it again only after releasing it, because it may
     have the job in hand although the lease ended. None for `at_most`, `planned_run` or `backend` means all.
     """
-    meant = IS_OPEN & _is_free(terms.owner) & jobs.c.position.between(first, last)
-    if planned_run is not None:
-        meant &= jobs.c.planned_run == planned_run
-    if backend is not None:
-        meant &= jobs.c.backend == backend
-    if terms.run is not None:
-        meant &= is_newest(terms.run)
     free = (
         select(jobs.c.job_id)
-        .where(meant)
+        .where(jobs.c.position.between(first, last), *_list_conditions(terms, planned_run, backend))
         .order_by(jobs.c.position)
         .limit(at_most)
         # Workers that ask at once take different jobs, instead of waiting for each other.
@@ -215,6 +208,17 @@ async def _update_mine(
         changing = update(jobs).where(still & where).values(values).returning(jobs.c.job_id)
         mine |= {job_id for (job_id,) in await fetch_rows(engine, changing)}
     return frozenset(mine)
+
+
+def _list_conditions(terms: LeaseTerms, planned_run: int | None, backend: str | None) -> Iterator[ColumnElement[bool]]:
+    yield IS_OPEN
+    yield _is_free(terms.owner)
+    if planned_run is not None:
+        yield jobs.c.planned_run == planned_run
+    if backend is not None:
+        yield jobs.c.backend == backend
+    if terms.run is not None:
+        yield is_newest(terms.run)
 
 
 def _is_free(owner: str) -> ColumnElement[bool]:

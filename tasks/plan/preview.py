@@ -77,9 +77,8 @@ def preview_plan(
     if reuse.patterns:
         taken = asyncio.run(preview_reuse(manifest, settings, options, out, reuse=reuse, ended=known.ended_ids))
     to_do = _subtract_shares(_subtract_shares(report.shares, known.ended_shares), taken.shares)
-    quotes = []
-    if ask:
-        quotes = asyncio.run(ask_quotes(manifest, settings, options, to_do, now=to_instant(Clock().now_us())))
+    now_us = Clock().now_us()
+    quotes = asyncio.run(ask_quotes(manifest, settings, options, to_do, now=to_instant(now_us))) if ask else []
     return {
         "manifest": manifest.display,
         "out": str(out),
@@ -88,8 +87,7 @@ def preview_plan(
         "row_gates": {place: gates.model_dump() for gates, place in report.row_gates.items()},
         "rerolls_at_most": report.rerolls,
         **_price_jobs(report, known, taken, to_do, budget_usd),
-        "caps": asyncio.run(find_room(settings, to_do, caller, now_us=Clock().now_us())),
-        "dropped": known.dropped,
+        "caps": asyncio.run(find_room(settings, to_do, caller, now_us=now_us)),
         "duration_s": round(_estimate_left_s(report, known.ended + taken.images), 1),
         "columns": dict(report.columns),
         "quotes": quotes,
@@ -106,6 +104,7 @@ def _count_jobs(report: PlanReport, known: Known, taken: Reusable) -> dict[str, 
         "rows": report.rows,
         "jobs": report.jobs,
         "duplicates": report.duplicates,
+        "dropped": known.dropped,
         "backends": dict(report.by_backend),
         "done": known.states["succeeded"],
         "failed": known.states["failed"],

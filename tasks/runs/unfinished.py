@@ -44,8 +44,6 @@ class Unfinished:
     """The end of its last run."""
     began_at: datetime
     """When its last run began."""
-    resumes: int
-    """Resumes since its last run with a manifest."""
     left_alone: str | None
     """The reason not to resume it; None: resume it."""
 
@@ -65,14 +63,12 @@ async def find_unfinished_batches(folder: str, rule: ResumeRule, *, now_us: int)
                 run, resumes = await get_last_run(engine), await count_resumes(engine)
                 waits = None if run is None else await explain_waiting(engine, run, now_us=now_us)
         except (InputError, BatchStopped) as exc:  # one unreadable ledger must not hide the others
-            yield Unfinished(out=str(out), why=UNREADABLE, began_at=to_instant(now_us), resumes=0, left_alone=str(exc))
+            yield Unfinished(out=str(out), why=UNREADABLE, began_at=to_instant(now_us), left_alone=str(exc))
             continue
         # A month's cap may free long after its run began, and the batch is not given up before.
         if run is not None and _get_latest_us(run) >= oldest_us and (why := _get_unfinished_reason(run, rule)):
             tried = f"resumed {resumes} times already" if resumes >= rule.tries else waits
-            yield Unfinished(
-                out=str(out), why=why, began_at=to_instant(run.started_at_us), resumes=resumes, left_alone=tried
-            )
+            yield Unfinished(out=str(out), why=why, began_at=to_instant(run.started_at_us), left_alone=tried)
 
 
 def _get_latest_us(run: RunRecord) -> int:

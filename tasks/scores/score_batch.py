@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -58,6 +58,11 @@ class Scored:
     """Of each judge: calls by their end, those of earlier commands that have no answer too."""
     stopped: BatchStopped | None = None
     """Why the judges stopped early; what was answered before is kept."""
+
+    def add_page(self, images: int, scored: Collection[str]) -> None:
+        """Count a page's images, and those that a score or a judge looked at."""
+        self.images += images
+        self.scored += len(scored)
 
     def add_judges(self, judges: Mapping[str, Judge]) -> None:
         """Add what the judges came to, by their names."""
@@ -111,8 +116,7 @@ async def score_batch(
                 made = [row for row in page if row["state"] == JobState.SUCCEEDED]
                 groups = [await scoring.score_page(group, made) for group in group_scores(scores)]
                 groups += [await judge.judge_page(made) for judge in asked.values()]
-                scored.scored += len(frozenset().union(*groups))
-                scored.images += len(made)
+                scored.add_page(len(made), frozenset().union(*groups))
                 on_progress(scored.images, total)
         # Also where nothing is new: the last command may have been stopped before this.
         await write_metadata(engine, out)

@@ -180,14 +180,7 @@ async def open_caps(
     owner = secrets.token_hex(8)
     source = await open_source(settings, batch, place.state)
     if not is_worker:
-        try:
-            if place.is_server and engine.dialect.name != "sqlite":
-                await note_schema(place.writer, engine, batch)
-            await settle_own(place.writer, engine, batch)
-        except UNUSABLE as exc:
-            # Without caps nothing of a run depends on it.
-            if source.caps:
-                raise build_uncounted_stop(exc) from exc
+        await _settle_earlier_runs(place, engine, batch, has_caps=bool(source.caps))
     if place.problem is not None and source.caps:
         current_display.get().warn(
             f"the caps hold for this run alone, because {place.problem}: what other "
@@ -199,6 +192,17 @@ async def open_caps(
         yield caps
     finally:
         await caps.close()
+
+
+async def _settle_earlier_runs(place: CountingPlace, engine: AsyncEngine, batch: str, *, has_caps: bool) -> None:
+    try:
+        if place.is_server and engine.dialect.name != "sqlite":
+            await note_schema(place.writer, engine, batch)
+        await settle_own(place.writer, engine, batch)
+    except UNUSABLE as exc:
+        # Without caps nothing of a run depends on it.
+        if has_caps:
+            raise build_uncounted_stop(exc) from exc
 
 
 def build_reached_stop(refusal: Refusal, wanted_micros: int) -> BatchStopped:

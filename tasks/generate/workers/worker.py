@@ -121,9 +121,8 @@ async def open_worker(
     clock, stop = Clock(), StopSignal(partial(find_cause, out))
     beat = Heartbeat(engine, run=order.run, stop=stop, limits=settings.stop)
     budget = SharedBudget(engine, owner=leases.terms.owner, cap_micros=start.budget_micros, sleep=clock.sleep)
-    async with open_accounts(
-        engine, settings, caller=start.caller, clock=clock, stop=stop, workers=order.places
-    ) as shared:
+    accounts = open_accounts(engine, settings, caller=start.caller, clock=clock, stop=stop, workers=order.places)
+    async with accounts as shared:
         batch = Batch(
             out=out,
             settings=settings,

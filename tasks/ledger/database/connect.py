@@ -54,12 +54,7 @@ async def open_ledger(
         async with _open(place, create=create, alone=alone, is_checked=is_checked) as engine:
             yield engine
     except DBAPIError as exc:
-        if isinstance(exc, IntegrityError):
-            # Every change keeps the rules of our own tables, so these are another program's.
-            raise BatchStopped(
-                "ledger", f"the ledger refuses a change ({error_text(exc.orig)}). Restore it from a copy of its folder"
-            ) from exc
-        if (explained := explain_failure(exc)) is None:
+        if (explained := _explain_foreign_rule(exc) or explain_failure(exc)) is None:
             raise
         raise explained from exc
 
@@ -86,6 +81,14 @@ def _open(
     from tasks.ledger.database.postgresql import open_postgresql  # noqa: PLC0415  its driver would slow down every command
 
     return open_postgresql(place, create=create, alone=alone, is_checked=is_checked)
+
+
+def _explain_foreign_rule(exc: DBAPIError) -> BatchStopped | None:
+    if not isinstance(exc, IntegrityError):
+        return None
+    # Every change keeps the rules of our own tables, so these are another program's.
+    refused = f"the ledger refuses a change ({error_text(exc.orig)}). Restore it from a copy of its folder"
+    return BatchStopped("ledger", refused)
 
 
 def explain_failure(exc: Exception) -> BatchStopped | None:

@@ -69,28 +69,33 @@ async def export_batch(
     # Before the ledger is opened: a wrong target or template needs no batch.
     target = _check_target(out, form, target, selection)
     template = _read_template(form, name, conversion)
+    write = _choose_writer(form, limits or ShardLimits(), template, conversion, raw_cells=raw_cells)
     async with open_ledger(out.ledger_folder()) as engine:
-        jobs = await select_jobs(engine, out, selection)
-        match form:
-            case ExportFormat.PARQUET:
-                return await _export_embedded(jobs, out, target, overwrite)
-            case ExportFormat.CARD:
-                return await _export_card(jobs, out, overwrite)
-            case ExportFormat.CSV:
-                return await _export_table(jobs, partial(write_csv, raw_cells=raw_cells), form, target, overwrite)
-            case ExportFormat.JSONL:
-                return await _export_table(jobs, write_jsonl, form, target, overwrite)
-        export = partial(_export_folder, limits=limits or ShardLimits(), template=template, conversion=conversion)
-        return await export(jobs, out, form, target, overwrite=overwrite)
+        return await write(await select_jobs(engine, out, selection), out, target, overwrite)
+
+
+def _choose_writer(
+    form: ExportFormat, limits: ShardLimits, template: NameTemplate, conversion: Conversion, *, raw_cells: bool
+) -> Callable[[SelectedJobs, Output, Path, bool], Awaitable[Exported]]:
+    match form:
+        case ExportFormat.PARQUET:
+            return _export_embedded
+        case ExportFormat.CARD:
+            return _export_card
+        case ExportFormat.CSV:
+            return partial(_export_table, form, partial(write_csv, raw_cells=raw_cells))
+        case ExportFormat.JSONL:
+            return partial(_export_table, form, write_jsonl)
+    return partial(_export_folder, form=form, limits=limits, template=template, conversion=conversion)
 
 
 async def _export_folder(
     jobs: SelectedJobs,
     out: Output,
-    form: ExportFormat,
     target: Path,
+    overwrite: bool,  # noqa: FBT001  one shape for all forms
     *,
-    overwrite: bool,
+    form: ExportFormat,
     limits: ShardLimits,
     template: NameTemplate,
     conversion: Conversion,
@@ -119,7 +124,7 @@ def _check_target(out: Output, form: ExportFormat, target: Path | None, selectio
     return target
 
 
-async def _export_embedded(jobs: SelectedJobs, out: Output, target: Path, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
+async def _export_embedded(jobs: SelectedJobs, out: Output, target: Path, overwrite: bool) -> Exported:  # noqa: FBT001  one shape for all forms
     from tasks.metadata.exports.embedded_parquet import write_embedded  # noqa: PLC0415  loads pyarrow, which no other form needs
 
     batch = require_images(await survey_batch(jobs), jobs, out)
@@ -137,7 +142,7 @@ def _read_template(form: ExportFormat, name: str | None, conversion: Conversion)
     return NameTemplate(usual if name is None else name)
 
 
-async def _export_card(jobs: SelectedJobs, out: Output, overwrite: bool) -> Exported:  # noqa: FBT001  passed on
+async def _export_card(jobs: SelectedJobs, out: Output, _: Path, overwrite: bool) -> Exported:  # noqa: FBT001  one shape for all forms
     if not out.has(TABLE_NAME):
         raise InputError(
             f"{out}: has no {TABLE_NAME} yet; a run writes it at its end ({format_command('resume', out)})"
@@ -152,11 +157,12 @@ async def _export_card(jobs: SelectedJobs, out: Output, overwrite: bool) -> Expo
 
 
 async def _export_table(
-    jobs: SelectedJobs,
-    write: Callable[[SelectedJobs, TextIO], Awaitable[int]],
     form: ExportFormat,
+    write: Callable[[SelectedJobs, TextIO], Awaitable[int]],
+    jobs: SelectedJobs,
+    _: Output,
     target: Path,
-    overwrite: bool,  # noqa: FBT001  passed on
+    overwrite: bool,  # noqa: FBT001  one shape for all forms
 ) -> Exported:
     if target == STDOUT:
         rows = await write(jobs, _open_standard_output())

@@ -58,11 +58,6 @@ class ServerHandle:
     _server: TemporaryServer | None = None
     _environ: MutableMapping[str, str] = field(default_factory=dict)
 
-    @property
-    def embedded(self) -> bool:
-        """True if the server is a temporary one of ours, and still running as far as we know."""
-        return self._server is not None
-
     def explain(self, exc: Exception) -> ServerError:
         """The error that names the cause of what Prefect's client raised: its server is ours, or the user's own."""
         words = str(exc).partition("\n")[0] or type(exc).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -70,7 +71,6 @@ async def end_call(
         outcome: The reason for no answer; or the row of `scores`, its results by their names.
         state: `SUCCEEDED`, `FAILED` or `HELD`.
     """
-    job_id, mine = key[0], (attempts.c.job_id == key[0]) & (attempts.c.number == key[1])
     error = outcome if isinstance(outcome, JobError) else None
     end = {
         "state": state,
@@ -81,15 +81,19 @@ async def end_call(
         "error_kind": error and error.error_kind,
         "error_message": error and sanitize_text(str(error)),
     }
+    result = None if isinstance(outcome, JobError) else {**outcome, "job_id": key[0], "at_us": now_us}
+    await run_transaction(engine, partial(_write_end, key=key, end=end, result=result))
 
-    async def write(db: AsyncConnection) -> None:
-        await db.execute(update(attempts).where(mine).values(end))
-        # The table's cost of an image is that of all its attempts.
-        await db.execute(update(jobs).where(jobs.c.job_id == job_id).values(cost_micros=sum_attempt_costs()))
-        if not isinstance(outcome, JobError):
-            await db.execute(_build_upsert(engine), [{**outcome, "job_id": job_id, "at_us": now_us}])
 
-    await run_transaction(engine, write)
+async def _write_end(
+    db: AsyncConnection, *, key: tuple[str, int], end: dict[str, Any], result: dict[str, Any] | None
+) -> None:
+    job_id, number = key
+    await db.execute(update(attempts).where(attempts.c.job_id == job_id, attempts.c.number == number).values(end))
+    # The table's cost of an image is that of all its attempts.
+    await db.execute(update(jobs).where(jobs.c.job_id == job_id).values(cost_micros=sum_attempt_costs()))
+    if result is not None:
+        await db.execute(_build_upsert(db.dialect.name), [result])
 
 
 def build_result(sha256: str, name: str, results: Mapping[str, Value]) -> dict[str, Any]:
@@ -97,8 +101,8 @@ def build_result(sha256: str, name: str, results: Mapping[str, Value]) -> dict[s
     return {"sha256": sha256, "name": name, "results": json.dumps(dict(results), ensure_ascii=False, allow_nan=False)}
 
 
-def _build_upsert(engine: AsyncEngine) -> Any:
-    statement = build_insert(engine.dialect.name, scores)
+def _build_upsert(dialect: str) -> Any:
+    statement = build_insert(dialect, scores)
     return statement.on_conflict_do_update(
         index_elements=[scores.c.job_id, scores.c.sha256, scores.c.name],
         set_={"results": statement.excluded.results, "at_us": statement.excluded.at_us},

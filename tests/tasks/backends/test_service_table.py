@@ -132,7 +132,6 @@ async def test_a_killed_run_is_gone_on_with(service: NamedService, out: Path) ->
         await batch.journal.record_intent(jobs[0], number=1, reserved_micros=9_000, now_us=batch.clock.now_us())
         sent = await batch.backend("api").submit(jobs[0], attempt=1)
         batch.journal.record_submitted(jobs[0], number=1, prediction=sent, retries=0, now_us=batch.clock.now_us())
-        await batch.journal.committed()
     counts = await generate(out, instance, jobs, clock=HASTY)
     assert len(service.created) == 1
     assert ledger(out, "SELECT count(*) FROM attempts") == [(1,)]

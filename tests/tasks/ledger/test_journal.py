@@ -197,7 +197,9 @@ async def test_an_id_survives_a_group_that_could_not_be_written(
             other.execute("BEGIN IMMEDIATE")
             batch.journal.record_submitted(job, number=1, prediction=PREDICTION, retries=0, now_us=START_US)
             with pytest.raises(BatchStopped, match="locked"):
-                await batch.journal.committed()
+                await batch.journal.record_success(
+                    job, number=1, prediction=PREDICTION, image=IMAGE, latency_ms=70, now_us=START_US
+                )
             other.execute("ROLLBACK")
         other.close()
     assert await on_disk(tmp_path, "SELECT prediction_id FROM attempts") == [("p1",)]

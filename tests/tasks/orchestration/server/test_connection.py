@@ -127,7 +127,7 @@ def test_url_in_environment_wins(tmp_path: Path, environ: dict[str, str]) -> Non
     with _listening(b"log in first") as url:
         environ["PREFECT_API_URL"] = url
         handle = _connect(tmp_path, environ)
-    assert (handle.api_url, handle.embedded, _files(tmp_path)) == (url, False, set())
+    assert (handle.api_url, _files(tmp_path)) == (url, set())
 
 
 def test_url_in_profile_wins(tmp_path: Path, environ: dict[str, str]) -> None:
@@ -137,7 +137,7 @@ def test_url_in_profile_wins(tmp_path: Path, environ: dict[str, str]) -> None:
         profile = f'active = "p"\n[profiles.p]\nPREFECT_API_URL = "{url}"'
         (tmp_path / "prefect-home/profiles.toml").write_text(profile)
         handle = _connect(tmp_path, environ)
-    assert (handle.api_url, handle.embedded, _files(tmp_path)) == (url, False, set())
+    assert (handle.api_url, _files(tmp_path)) == (url, set())
     assert "PREFECT_API_URL" not in environ
 
 
@@ -176,7 +176,7 @@ def test_healthy_server_on_default_port_is_used(
     environ |= {"HTTP_PROXY": "http://proxy.example.org:3128", "NO_PROXY": "example.org"}
     with _listening(b"true") as url:
         handle = _connect(tmp_path, environ, default_api_url=url)
-    assert (handle.api_url, handle.embedded, _files(tmp_path)) == (url, False, set())
+    assert (handle.api_url, _files(tmp_path)) == (url, set())
     assert (environ["PREFECT_API_URL"], environ["NO_PROXY"]) == (url, "example.org,127.0.0.1")
 
 
@@ -358,7 +358,6 @@ def test_start_and_stop(tmp_path: Path, environ: dict[str, str]) -> None:
     """A started server answers where PREFECT_API_URL says, to its own pages only, and `stop` ends it all."""
     handle = _connect(tmp_path, environ)
     (record,) = get_servers_folder(tmp_path).glob("*.json")
-    assert handle.embedded
     assert environ["PREFECT_API_URL"] == handle.api_url
     assert is_healthy(handle.api_url, timeout_s=PATIENCE_S)
     answer = httpx.get(f"{handle.api_url}/health", headers={"Origin": "https://a-page.example"}, trust_env=False)
