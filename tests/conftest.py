@@ -45,20 +45,26 @@ def pytest_sessionfinish() -> None:
     gc.unfreeze()
 
 
+@pytest.hookimpl(trylast=True)  # after `-m`: shares are counted in the tests that run
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin in every process with its share of the long tests, so that none of them is the last to be begun.
 
     A process of pytest-xdist first gets the next so many of the tests, and takes those of others when it has none left.
+    The first one gets all tests of local models: loading torch takes seconds of CPU and half a gigabyte in each process.
     """
     processes = int(getattr(config, "workerinput", {}).get("workercount", 1))
     if processes == 1:
         return
-    long = [item for item in items if item.get_closest_marker("server")]
-    others = [item for item in items if not item.get_closest_marker("server")]
+    long: list[pytest.Item] = []
+    local: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    for item in items:
+        is_local = "tiny_flux" in getattr(item, "fixturenames", ())
+        (local if is_local else long if item.get_closest_marker("server") else others).append(item)
     ordered: list[pytest.Item] = []
     for number in range(processes):
         size = (len(items) - len(ordered)) // (processes - number)
-        share = long[number::processes]
+        share = [*long[number::processes], *(local if number == 0 else [])]
         rest = max(0, size - len(share))
         ordered += [*share, *others[:rest]]
         others = others[rest:]

@@ -79,6 +79,7 @@ def be_late(service: PrefectService, deployment: str, day: datetime) -> str:
     return str(service.ask("POST", f"/deployments/{deployment}/create_flow_run", state=state)["id"])
 
 
+@pytest.mark.soak  # a server with a scheduler and a served deployment; test_parameters.py holds our half without them
 def test_an_unknown_parameter_is_refused_by_its_name(tmp_path: Path, prefect_service: PrefectService) -> None:
     """The form and the API refuse it; where they do not check, the run ends Failed with one line, and not Crashed."""
     cli = Cli(tmp_path, prefect_service.environ)

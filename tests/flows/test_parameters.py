@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prefect.states import Crashed
 from pydantic import ValidationError
 
 from flows.generate_batch import generate_batch
@@ -37,6 +40,20 @@ def test_parameters_from_yaml_are_coerced() -> None:
     """What a deployment's YAML or `-p` gives is what the command line gives."""
     given = generate_batch.validate_parameters({**RunRequest(out="x").model_dump(), "limit": "3", "out": "runs/x"})
     assert RunRequest.model_validate(given).limit == 3
+
+
+def test_an_unknown_parameter_ends_the_run_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was given it past Prefect's form ends Failed with one line, and not Crashed."""
+    ends: list[tuple[str, str]] = []
+    monkeypatch.setattr("flows.generate_batch.fail_run", lambda run, message: ends.append((run, message)))
+    monkeypatch.setattr("flows.generate_batch.flow_run_logger", lambda _: logging.getLogger("tests"))
+    run: Any = SimpleNamespace(id="r", parameters={**RunRequest(out="x").model_dump(), "colour": "red"})
+    for hook in generate_batch.on_crashed_hooks:
+        hook(generate_batch, run, Crashed())
+    [(failed, message)] = ends
+    assert failed == "r"
+    assert message.startswith("the parameters of this run cannot be used: ")
+    assert "colour" in message
 
 
 @pytest.mark.parametrize("emptied", ["", "  "])
