@@ -8,7 +8,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +40,28 @@ def _found(ledger: Path, query: str) -> bool:
         db.close()
 
 
+HEARD = "the first signal was heard"
+TELL = f"""
+import sys
+from tasks.generate.stop import StopSignal
+
+def tell(self, drain=StopSignal.drain):
+    drain(self)
+    print({HEARD!r}, file=sys.stderr, flush=True)
+
+StopSignal.drain = tell
+"""
+"""Code for `Cli.before`, so that a test sees a run hear its first signal."""
+
+
+def interrupt_twice(process: subprocess.Popen[str]) -> None:
+    """Send Ctrl-C to a run that tells what it hears, and again once it heard the first: two at once may become one."""
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert any(HEARD in line for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+
+
 IN_FLIGHT = "SELECT 1 FROM jobs WHERE state = 'submitted' LIMIT 1"
 SOME_DONE = "SELECT 1 FROM jobs WHERE state = 'succeeded' LIMIT 1"
 
@@ -67,11 +88,10 @@ def test_the_first_signal_drains(cli: Cli, number: int) -> None:
 def test_the_second_signal_stops_now(cli: Cli) -> None:
     """A prediction of a minute is not waited for; exit status 130 within seconds, no traceback, resumable."""
     cli.config(latency_s=60, concurrency=2)
+    cli.before = TELL
     process = cli.start("run", cli.manifest(4), "--out", "out", "--quiet")
     wait_until(cli.folder / "out", IN_FLIGHT, process)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    interrupt_twice(process)
     _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "Traceback" not in err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +11,7 @@ import httpx
 import pytest
 
 from tests.flows.conftest import Cli, interrupt
-from tests.flows.test_killed import wait_until
+from tests.flows.test_killed import TELL, interrupt_twice, wait_until
 from tests.support.waiting import PATIENCE_S
 
 TOKEN = {"REPLICATE_API_TOKEN": "r8_rehearsal"}
@@ -108,13 +107,12 @@ def test_a_refused_token_is_found_before_anything_is_sent(offline: Cli) -> None:
 def test_the_second_interrupt_cancels_at_the_provider(cli: Cli) -> None:
     """Nothing runs on unseen; what may have cost something is made again only when asked, once, and is looked at first."""
     cli.environ |= TOKEN
+    cli.before = TELL
     with simulated(cli, latency_s=60) as url:
         configure(cli, api_base=url, delivery_hosts=["localhost"], concurrency=3)
         process = cli.start("run", cli.manifest(3), "--out", "out", "--quiet")
         wait_until(cli.folder / "out", "SELECT 1 FROM jobs WHERE state = 'submitted' LIMIT 1 OFFSET 2", process)
-        interrupt(process)
-        time.sleep(0.5)
-        interrupt(process)
+        interrupt_twice(process)
         _, err = process.communicate(timeout=PATIENCE_S)
         truth = httpx.get(f"{url}/_simulator/truth").json()
         assert process.returncode == 130, err
