@@ -40,22 +40,26 @@ INTERRUPTED_STATUS = 130
 """Of a process that Ctrl-C ended, as shells say it: 128 and the number of SIGINT."""
 
 
-class ImagenError(Exception):
-    """Base of everything we raise on purpose; its text is fit for a user's screen."""
-
-    exit_code: ClassVar[int] = 3
-    """Of the process. 1 is for batches that finished with failed or held jobs."""
+class PortableError(Exception):
+    """Base of exceptions that survive pickling with their fields, whatever their constructor takes."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive pickling as it is: workers of a cluster send what they raise, and subclasses take other arguments."""
         return _restore, (type(self), self.args, vars(self))
 
 
-def _restore(kind: type[ImagenError], args: tuple[Any, ...], state: dict[str, Any]) -> ImagenError:
+def _restore(kind: type[PortableError], args: tuple[Any, ...], state: dict[str, Any]) -> PortableError:
     # Not `kind(*args)`: `__init__` wants the arguments that built the text, not the text.
     error = kind.__new__(kind, *args)
     vars(error).update(state)
     return error
+
+
+class ImagenError(PortableError):
+    """Base of everything we raise on purpose; its text is fit for a user's screen."""
+
+    exit_code: ClassVar[int] = 3
+    """Of the process. 1 is for batches that finished with failed or held jobs."""
 
 
 class InputError(ImagenError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.core.configuration.yaml_file import locate_setting
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, PortableError
 from tasks.core.records import Problem
 from tasks.core.text import format_count
 from tasks.manifest.named_columns import UnmetNames
@@ -39,7 +39,7 @@ class ReadOptions:
     """Names of the configuration's `columns`; they may be those of other manifests."""
 
 
-class UnknownMeaning(ValueError):
+class UnknownMeaning(PortableError, ValueError):
     """Raised for a meaning that there is not; knows the column that it was given to."""
 
     def __init__(self, name: str, meaning: str) -> None:

@@ -7,13 +7,15 @@ from urllib.request import getproxies_environment
 
 import httpx
 
+from tasks.core.errors import PortableError
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 """By the scheme of an address, and of a proxy. What a SOCKS proxy would need is not installed."""
 
 NAMES = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY"
 
 
-class UnusableProxy(Exception):
+class UnusableProxy(PortableError):
     """Raised when the environment names a proxy that cannot be used. The request never left."""
 
 

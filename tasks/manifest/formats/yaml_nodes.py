@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import yaml
 
 from tasks.core.configuration.yaml_file import MISFITS, count_nodes
+from tasks.core.errors import PortableError
 from tasks.manifest.cell_values import MOST_DIGITS
 
 MOST_NODES = 100_000
@@ -29,7 +30,7 @@ _MISREAD = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)"
 _END = yaml.SequenceEndEvent | yaml.MappingEndEvent
 
 
-class YamlProblem(Exception):
+class YamlProblem(PortableError):
     """Something in the YAML that cannot be used, with its 1-based line."""
 
     def __init__(self, line: int, message: str) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.core.errors import PortableError
+
 
 @dataclass(frozen=True, slots=True)
 class InvalidField:
@@ -23,8 +25,8 @@ class InvalidField:
         return f"- {self.field}: {self.description}\n" if self.field else f"- {self.description}\n"
 
 
-@dataclass(slots=True, eq=False)
-class Problem(Exception):
+@dataclass(eq=False)
+class Problem(PortableError):
     """Raised to answer a request with an error."""
 
     status: int
