@@ -20,7 +20,7 @@ from tasks.core.text import format_command
 from tasks.generate.signals import handle_signals
 from tasks.generate.stop import StopSignal
 from tasks.manifest.reading import describe_columns
-from tasks.orchestration.server.connection import ServerHandle, connect, set_quiet_defaults
+from tasks.orchestration.server.connection import ServerError, ServerHandle, connect, set_quiet_defaults
 from tasks.orchestration.server.loading import load_prefect
 from tasks.plan.check import PlanReport
 from tasks.report.summary import get_exit_code
@@ -28,7 +28,7 @@ from tasks.runs.checks import check_ledger, check_request
 from tasks.runs.direct import count_left, finish_run
 from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
-from tasks.runs.run import hand_over, open_run
+from tasks.runs.run import OpenRun, hand_over, open_run
 
 FLOW_RUN_TAG = "imagen"
 QUIET_CONSOLE = {
@@ -131,11 +131,11 @@ async def _plan_and_run(request: RunRequest, *, verbose: bool) -> dict[str, Any]
                     raise
             else:
                 with hand_over(run, selection):
-                    return await _run_flow(request, server)
+                    return await _run_flow(run, server)
         return (await finish_run(run)).as_dict()
 
 
-async def _run_flow(request: RunRequest, server: ServerHandle) -> dict[str, Any]:
+async def _run_flow(run: OpenRun, server: ServerHandle) -> dict[str, Any]:
     # Only now, because it reads its settings when it is imported.
     load_prefect()
     from prefect import tags
@@ -144,8 +144,15 @@ async def _run_flow(request: RunRequest, server: ServerHandle) -> dict[str, Any]
 
     # What is loaded by now stays to the end: the garbage collector need not walk it for every few thousand images.
     gc.freeze()
-    with explain_server_errors(server), tags(FLOW_RUN_TAG):  # what the flow itself raises is in its state
-        state = await generate_batch(**request.parameters(), return_state=True)
+    try:
+        with explain_server_errors(server), tags(FLOW_RUN_TAG):  # what the flow itself raises is in its state
+            state = await generate_batch(**run.request.parameters(), return_state=True)
+    except ServerError as exc:
+        # A server that went away, or whose record of this run was deleted: the batch has come to its end all the same.
+        if run.summary is None:
+            raise
+        current_display.get().warn(f"Prefect's pages do not show how this run ended: {exc}")
+        return run.summary.as_dict()
     # The state's data is the summary; without one the flow has failed before it had one.
     outcome: object = await state.aresult(raise_on_failure=False)
     if isinstance(outcome, dict):

@@ -34,7 +34,7 @@ from tasks.usage.caller import resolve_caller
 from tasks.usage.push import PushReport
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class OpenRun:
     """A run that holds its folder."""
 
@@ -42,6 +42,8 @@ class OpenRun:
     batch: Batch
     number: int
     settings: Settings
+    summary: Summary | None = None
+    """How it ended; None before that."""
 
 
 handed_over: ContextVar[tuple[OpenRun, Selection] | None] = ContextVar("handed_over", default=None)
@@ -167,4 +169,5 @@ async def conclude_run(run: OpenRun, usage: PushReport) -> Summary:
         batch.engine, batch.out, now_us=now_us, generated=generated, short=batch.missing, warning=usage.warning
     )
     await write_summary(summary)
+    run.summary = summary
     return summary

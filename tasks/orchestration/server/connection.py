@@ -60,7 +60,9 @@ class ServerHandle:
 
     def explain(self, exc: Exception) -> ServerError:
         """The error that names the cause of what Prefect's client raised: its server is ours, or the user's own."""
-        words = str(exc).partition("\n")[0] or type(exc).__name__
+        # Prefect's own error for what is gone has no words, but a cause that has.
+        lines = (str(each).partition("\n")[0] for each in (exc, exc.__cause__))
+        words = next((line for line in lines if line not in {"", "None"}), type(exc).__name__)
         kept = "what is done is kept, and the same command goes on"
         if self._server is None:
             return ServerError(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -129,3 +132,18 @@ def test_paths_of_a_schedule_begin_at_the_home_folder(monkeypatch: pytest.Monkey
     schedule = Schedule.model_validate({"manifest": "~/m.txt", "cron": "0 2 * * *", "out": "~/nights/{date}"})
     assert (schedule.manifest, schedule.out) == (f"{tmp_path}/m.txt", f"{tmp_path}/nights/{{date}}")
     assert RunRequest(out="~/x", config=Path("~/c.yaml")).parameters()["out"] == f"{tmp_path}/x"
+
+
+@pytest.mark.soak  # Prefect's scheduler takes seconds to import
+@pytest.mark.parametrize(("changes", "starts"), [("2027-03-28", "03:30+0200"), ("2027-10-31", "02:30+0200")])
+def test_a_night_on_which_the_clocks_change_has_one_run(changes: str, starts: str) -> None:
+    """Both at 02:30 that does not exist and at the one that comes twice, and its folder is that of its day."""
+    from prefect.server.schemas.schedules import CronSchedule  # noqa: PLC0415
+
+    given = {"manifest": "m.txt", "cron": "30 2 * * *", "timezone": "Europe/Berlin", "out": "night/{date}"}
+    schedule = Schedule.model_validate(given)
+    begin = datetime.fromisoformat(changes).replace(tzinfo=ZoneInfo("Europe/Berlin"))
+    cron = CronSchedule(cron=schedule.cron, timezone=schedule.timezone)
+    [start] = asyncio.run(cron.get_dates(n=9, start=begin, end=begin + timedelta(hours=23)))
+    assert start.astimezone(begin.tzinfo).strftime("%H:%M%z") == starts
+    assert schedule.request().on(start).out.endswith(f"night/{changes}")
