@@ -55,7 +55,9 @@ async def _make_all(work: Work, picture: Picture) -> None:
 async def _with_our_parts(work: Work, level: int) -> None:
     folder = Path(work.folder)
     request = RunRequest(
-        out=str(imagen.get_out(folder)), manifest=str(imagen.get_manifest(folder)), config=imagen.get_config(folder)
+        out=str(imagen.get_out(folder)),
+        manifest=str(imagen.get_manifest(folder)),
+        config=str(imagen.get_config(folder)),
     )
     async with open_run(request) as run_:
         await plan_run(run_)

@@ -129,7 +129,7 @@ async def run_engine(load: Load, folder: Path) -> Measured:
     def request(occasion: str) -> RunRequest:
         manifest = folder / f"{occasion}.jsonl"
         manifest.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in load.prompts(occasion)))
-        return RunRequest(out=str(folder / occasion), manifest=str(manifest), config=config)
+        return RunRequest(out=str(folder / occasion), manifest=str(manifest), config=str(config))
 
     async with open_run(request("warm")) as first:
         await plan_run(first)

@@ -67,7 +67,7 @@ def run(step: str, out: str, *arguments: str) -> None:
 
 
 async def _write_plan(out: Path, manifest: str, config: str) -> None:
-    async with open_run(RunRequest(out=str(out), manifest=manifest, config=Path(config))) as opened:
+    async with open_run(RunRequest(out=str(out), manifest=manifest, config=config)) as opened:
         await plan_run(opened)
 
 

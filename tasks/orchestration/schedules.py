@@ -13,6 +13,7 @@ from tasks.core.caps.periods import TimeZone
 from tasks.core.configuration.yaml_file import explain_setting, read_yaml
 from tasks.core.errors import ConfigError, ImagenError
 from tasks.core.paths import expand_home, get_default_out, locate_config, make_whole
+from tasks.manifest.remote import is_remote
 from tasks.runs.checks import check_request
 from tasks.runs.request import DATE, RunRequest
 from tasks.store.output.bucket_url import parse_bucket_url
@@ -68,6 +69,11 @@ def _expand(field: str, last: int) -> set[int]:
     return found
 
 
+def _is_address(place: str, *, output: bool) -> bool:
+    """False for a path; outputs know fewer kinds of addresses than what is read."""
+    return parse_bucket_url(place) is not None if output else is_remote(place)
+
+
 class Schedule(RunRequest):
     """A run that repeats: by default into a folder of its day, with new images each time."""
 
@@ -97,10 +103,11 @@ class Schedule(RunRequest):
             **values,
             "name": name,
         }
-        for path in ("manifest", "out", "config"):
+        for key in ("manifest", "out", "config"):
+            place = values[key]
             # Runs are started in a folder of the server's choosing, so every path has to be whole.
-            if isinstance(values[path], str | Path) and parse_bucket_url(str(values[path])) is None:
-                values[path] = str(Path(expand_home(str(values[path]))).absolute())
+            if isinstance(place, str | Path) and not _is_address(str(place), output=key == "out"):
+                values[key] = str(Path(expand_home(str(place))).absolute())
         if isinstance(values.get("reuse"), list):
             values["reuse"] = [make_whole(str(place), Path.cwd()) for place in values["reuse"]]
         return values

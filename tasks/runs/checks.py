@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.configuration.sections import RunnerSettings
-from tasks.core.configuration.settings import Settings, load_settings
+from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.gates import Gates, list_judges
 from tasks.core.installation import install_command
@@ -24,6 +24,7 @@ from tasks.ledger.start_notice import announce_start
 from tasks.manifest import open_manifest, read_gates
 from tasks.metadata.exports.extra_columns import TABLE_COLUMNS
 from tasks.plan.check import PlanReport, check_manifest
+from tasks.runs.configuration import load_run_settings
 from tasks.runs.effective_settings import find_ledger, load_given_settings, override_settings, put_gates
 from tasks.runs.request import RunRequest
 from tasks.scores.gates.rule import build_rule, check_judge_names
@@ -55,7 +56,7 @@ def check_request(request: RunRequest) -> PlanReport | None:
     # A flow is checked by the command line and again by Prefect, which would plan the manifest twice.
     if (known := _checked.get()) is not None and known[0] == request:
         return known[1]
-    given, options = load_settings(request.config), request.plan_options()
+    given, options = load_run_settings(request.config, anew=True), request.plan_options()
     settings = override_settings(given, request)
     check_runner(settings.runner, find_ledger(request, given))
     check_signature(settings)

@@ -14,6 +14,7 @@ from tasks.core.money import to_cap_micros
 from tasks.ledger.database.location import LedgerPlace, locate_ledger
 from tasks.ledger.runs import RunRecord, parse_settings
 from tasks.reuse.options import build_reuse_options
+from tasks.runs.configuration import load_run_settings
 from tasks.runs.request import RunRequest
 from tasks.store.output import parse_output
 
@@ -21,7 +22,8 @@ from tasks.store.output import parse_output
 def load_given_settings(request: RunRequest) -> Settings | None:
     """Load the configuration that the run names; None on a resume that names none and keeps the last run's."""
     # A resume keeps the settings of the last run, so that it makes the same images.
-    return None if request.manifest is None and request.config is None else load_settings(request.config)
+    named = request.manifest is not None or request.config is not None
+    return load_run_settings(request.config, anew=False) if named else None
 
 
 def find_ledger(request: RunRequest, given: Settings | None) -> LedgerPlace:

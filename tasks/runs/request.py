@@ -36,14 +36,17 @@ class RunRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @field_validator("config", mode="before")
+    @classmethod
+    def _spell_path(cls, value: Any) -> Any:
+        """Take a path too; it is kept as text, because a path would lose the second slash of an address."""
+        return str(value) if isinstance(value, Path) else value
+
     @field_validator("out", "manifest", "config", mode="after")
     @classmethod
-    def _expand_home(cls, value: str | Path | None) -> str | Path | None:
+    def _expand_home(cls, value: str | None) -> str | None:
         """`~` means the home folder here too: neither cron, systemd nor YAML puts it in."""
-        if value is None:
-            return None
-        expanded = expand_home(str(value))
-        return Path(expanded) if isinstance(value, Path) else expanded
+        return None if value is None else expand_home(value)
 
     out: str = Field(
         pattern=r"\S",  # an emptied field of a form would be the folder where the run was started
@@ -51,11 +54,12 @@ class RunRequest(BaseModel):
         "{date} in it is the day the run was to start.",
     )
     manifest: str | None = Field(
-        None, description="Path of the manifest; without one the run resumes from the ledger alone."
+        None, description="Path or address of the manifest; without one the run resumes from the ledger alone."
     )
-    config: Path | None = Field(
+    config: str | None = Field(
         None,
-        description="Path of the configuration. Default: the built-in settings; on a resume those of the last run.",
+        description="Path or address (https, s3, gs, az) of the configuration. "
+        "Default: the built-in settings; on a resume those of the last run.",
     )
     backend: str | None = Field(
         None,

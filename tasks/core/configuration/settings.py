@@ -113,8 +113,12 @@ class Settings(Section):
         return self
 
 
-def load_settings(path: Path | None) -> Settings:
+def load_settings(path: Path | None, *, source: str | None = None) -> Settings:
     """Read and validate the configuration.
+
+    Args:
+        path: The file; None: the built-in settings.
+        source: The address that the file is a passing copy of; its caps are not read anew while a batch runs.
 
     Raises:
         ConfigError: The file cannot be read or a setting cannot be used; names file, line and setting.
@@ -123,7 +127,7 @@ def load_settings(path: Path | None) -> Settings:
         return Settings()
     settings = read_yaml(path, Settings, missing="there is no such configuration file; `imagen init` writes one")
     # Set behind pydantic's back: the file's name is no setting, and must not be read from one.
-    settings._file = str(path)  # noqa: SLF001  its own module
+    settings._file = source or str(path)  # noqa: SLF001  its own module
     # From the file's folder on: a night starts in another one.
     places = [make_whole(place, path.absolute().parent) for place in settings.reuse]
     return _embed_workflows(settings.model_copy(update={"reuse": places}) if places else settings, path)

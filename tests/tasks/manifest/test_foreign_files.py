@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import http.server
 import io
 import json
 import lzma
-import threading
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +22,7 @@ from tasks.core.errors import ManifestError
 from tasks.core.records import Problem, Prompt
 from tasks.manifest import Findings, open_manifest, read_prompts
 from tasks.manifest.reading import build_read_options
+from tests.support.file_server import serving
 from tests.support.services.object_storage import BUCKET
 from tests.tasks.manifest.reading import good, piped, problems, read
 
@@ -289,39 +287,6 @@ def test_a_data_set_is_called_by_its_address(tmp_path: Path, monkeypatch: pytest
     """`owner/name` alone is a path; the message says how to write a data set."""
     monkeypatch.chdir(tmp_path)
     assert "hf://datasets/Gustavosta/Stable-Diffusion-Prompts" in refuse("Gustavosta/Stable-Diffusion-Prompts")
-
-
-@contextmanager
-def serving(answers: dict[str, tuple[int, str, bytes]]) -> Iterator[str]:
-    """A web server on this machine; gives its address."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, kind, body = answers.get(self.path, (404, "text/plain", b"no"))
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_HEAD(self) -> None:
-            status, _, body = answers.get(self.path, (404, "", b""))
-            self.send_response(status)
-            for name, value in (("ETag", '"e"'), ("X-Repo-Commit", "c" * 40), ("Content-Length", str(len(body)))):
-                self.send_header(name, value)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_an_address_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,15 @@ def test_a_night_has_a_folder_and_pictures_of_its_own(tmp_path: Path) -> None:
     request = schedule.request()
     assert (schedule.name, schedule.timezone, request.salt) == ("foxes", "UTC", "{date}")
     assert (request.out, request.manifest) == (str(tmp_path / "runs/foxes/{date}"), str(tmp_path / "foxes.yaml"))
-    assert request.config == tmp_path / "imagen.yaml"
+    assert request.config == str(tmp_path / "imagen.yaml")
+
+
+@pytest.mark.parametrize("address", ["https://example.org/a/foxes.yaml", "gcs://b/foxes.yaml", "hf://datasets/a/foxes"])
+def test_an_address_is_no_path_of_this_machine(address: str) -> None:
+    """Manifest and configuration at an address stay as they are, so a deployment needs no file of its author's."""
+    schedule = Schedule.model_validate({"manifest": address, "config": address, "cron": "0 2 * * *", "out": "s3://b/n"})
+    request = schedule.request()
+    assert (request.manifest, request.config, request.out, schedule.name) == (address, address, "s3://b/n", "foxes")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +139,7 @@ def test_paths_of_a_schedule_begin_at_the_home_folder(monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", str(tmp_path))
     schedule = Schedule.model_validate({"manifest": "~/m.txt", "cron": "0 2 * * *", "out": "~/nights/{date}"})
     assert (schedule.manifest, schedule.out) == (f"{tmp_path}/m.txt", f"{tmp_path}/nights/{{date}}")
-    assert RunRequest(out="~/x", config=Path("~/c.yaml")).parameters()["out"] == f"{tmp_path}/x"
+    assert RunRequest(out="~/x", config="~/c.yaml").parameters()["out"] == f"{tmp_path}/x"
 
 
 @pytest.mark.soak  # Prefect's scheduler takes seconds to import

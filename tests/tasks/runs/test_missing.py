@@ -28,7 +28,7 @@ def made(tmp_path: Path) -> Path:
     (tmp_path / "prompts.txt").write_text("".join(f"fox {number}\n" for number in range(ROWS)))
     out = tmp_path / "out"
     request = RunRequest(
-        out=str(out), manifest=str(tmp_path / "prompts.txt"), config=tmp_path / "imagen.yaml", budget_usd=0.05
+        out=str(out), manifest=str(tmp_path / "prompts.txt"), config=str(tmp_path / "imagen.yaml"), budget_usd=0.05
     )
     asyncio.run(run_directly(request))
     return out

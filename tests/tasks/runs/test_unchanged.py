@@ -27,7 +27,7 @@ def asked(tmp_path: Path) -> RunRequest:
     (tmp_path / "imagen.yaml").write_text("usage: {sink: none}\nbackends: {b: {type: sketch}}\ndefault_backend: b\n")
     (tmp_path / "prompts.csv").write_text("id,prompt,colour\na,fox,red\nb,owl,grey\n")
     request = RunRequest(
-        out=str(tmp_path / "out"), manifest=str(tmp_path / "prompts.csv"), config=tmp_path / "imagen.yaml"
+        out=str(tmp_path / "out"), manifest=str(tmp_path / "prompts.csv"), config=str(tmp_path / "imagen.yaml")
     )
     run_again(request)
     return request

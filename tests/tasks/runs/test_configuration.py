@@ -1,0 +1,55 @@
+"""The configuration of a run that stands at an address."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from pathlib import Path
+
+import pytest
+
+from tasks.core.errors import ConfigError
+from tasks.runs.configuration import load_run_settings
+from tasks.runs.request import RunRequest
+from tests.support.file_server import serving
+
+TEXT = b"default_backend: mine\nbackends: {mine: {type: sketch, price_usd: 0.5}}"
+
+
+@pytest.fixture(autouse=True)
+def _own_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def test_a_run_is_carried_out_with_what_was_checked() -> None:
+    """It is fetched for the check and not again for the run; a parameter keeps the address as it is written."""
+
+    def check_and_run() -> None:
+        answers = {"/a/imagen.yaml": (200, "application/yaml", TEXT)}
+        with serving(answers) as address:
+            config = RunRequest(out="out", config=f"{address}/a/imagen.yaml").config
+            assert config == f"{address}/a/imagen.yaml"
+            checked = load_run_settings(config, anew=True)
+            assert (list(checked.backends), checked.file) == (["mine"], config)
+            answers.clear()
+            assert load_run_settings(config, anew=False) is checked
+            with pytest.raises(ConfigError, match="404"):
+                load_run_settings(config, anew=True)
+
+    # What is fetched is known in this context only, which is the test's own.
+    copy_context().run(check_and_run)
+
+
+def test_a_problem_is_told_with_the_address() -> None:
+    """The copy that was read is gone by then."""
+    with serving({"/imagen.yaml": (200, "text/plain", b"backend: {}")}) as address:
+        with pytest.raises(ConfigError, match=f"^{address}/imagen.yaml:1: backend: there is no such setting"):
+            load_run_settings(f"{address}/imagen.yaml", anew=True)
+
+
+def test_nobody_on_the_way_says_where_keys_are_sent(tmp_path: Path) -> None:
+    """Plain http from another machine is refused before anything is asked; a path is read as ever."""
+    with pytest.raises(ConfigError, match="over https only"):
+        load_run_settings("http://example.org/imagen.yaml", anew=True)
+    (tmp_path / "c.yaml").write_bytes(TEXT)
+    assert list(load_run_settings(str(tmp_path / "c.yaml"), anew=True).backends) == ["mine"]
+    assert load_run_settings(None, anew=True).backends
