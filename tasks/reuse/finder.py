@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.records import Job, JobState
+from tasks.core.text import format_count
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import SqliteFile, find_ledger
 from tasks.ledger.database.schema import jobs
@@ -23,7 +24,7 @@ from tasks.reuse.identity import compute_saltless_id
 from tasks.reuse.index import IndexedImage, ReuseIndex, open_index, open_private_index
 from tasks.reuse.ledgers import UNUSABLE
 from tasks.reuse.options import ReuseOptions
-from tasks.reuse.sources import SourceList
+from tasks.reuse.sources import MOST_TOLD, SourceList
 from tasks.store.output import Output
 from tasks.store.output.base import IMAGES
 from tasks.store.output.folder import OutputFolder
@@ -59,6 +60,8 @@ class ReuseFinder:
         self._sources: dict[int, Output] = {}
         """By their number in the index, in the order in which the user named them."""
         self._sizes: dict[int, dict[str, int]] = {}
+        self._gone: Counter[str] = Counter()
+        """Images by batch that its ledger has and its folder has not."""
 
     async def refresh(self) -> None:
         """Read the ledgers that have changed. One that cannot be read is skipped, and told."""
@@ -70,8 +73,12 @@ class ReuseFinder:
                 self._list.note_problem(out, exc)
 
     def list_problems(self) -> list[str]:
-        """One line for each place that is skipped."""
-        return self._list.list_problems()
+        """One line for each place that is skipped, and for each batch whose images are gone."""
+        gone = [
+            f"reuse: {format_count(number, 'image')} of {source} cannot be used, because its files are gone or have another size"
+            for source, number in self._gone.most_common(MOST_TOLD)
+        ]
+        return [*self._list.list_problems(), *gone]
 
     def note_problem(self, source: Output, reason: object) -> None:
         """Tell of a batch that turns out unusable later."""
@@ -89,6 +96,8 @@ class ReuseFinder:
                     by_saltless[without].append(it.job)
             self._collect(found, by_saltless, saltless=True)
         there = {job_id: [hit for hit in hits if await self._is_there(hit)] for job_id, hits in found.items()}
+        # Told once for a job, and only where no other batch has its image.
+        self._gone.update(str(found[job_id][0].source) for job_id, hits in there.items() if not hits)
         return {job_id: hits for job_id, hits in there.items() if hits}
 
     def _collect(self, found: dict[str, list[Candidate]], jobs_by_id: dict[str, list[Job]], *, saltless: bool) -> None:

@@ -32,13 +32,14 @@ class SourceList:
         """Every batch once. A pattern that names none is told, and harms nothing."""
         seen = {self._own.address}
         for pattern in self._patterns:
-            is_empty = True
+            is_empty, told = True, len(self._problems)
             for out in self._expand(pattern):
                 is_empty = False
                 if out.address not in seen:
                     seen.add(out.address)
                     yield out
-            if is_empty:
+            # A place that cannot be read has its reason already.
+            if is_empty and len(self._problems) == told:
                 self.note_problem(pattern, "no batch is there")
 
     def note_problem(self, source: object, reason: object) -> None:
