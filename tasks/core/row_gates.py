@@ -59,6 +59,12 @@ def parse_reject(value: Any) -> str:
 _HINT = "; if the column is your own, say so under `columns:` with carry"
 
 
+def spread_rule(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """The other columns of a row with its rule as the columns that it was written in."""
+    rule = extra.get(RULE)
+    return {name: value for name, value in extra.items() if name != RULE} | (rule if isinstance(rule, dict) else {})
+
+
 class RowGates:
     """The rules that hold for the rows of a run."""
 

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import InputError
 from tasks.core.records import JobState
+from tasks.core.row_gates import spread_rule
 from tasks.ledger.queries import read_job_pages
 from tasks.store.output import Output, is_contained
 
@@ -90,9 +91,8 @@ def _get_model(row: RowMapping) -> str:
 
 def _read_candidate(row: RowMapping, out: Output) -> Candidate:
     names = ("job_id", "sha256", "file_name", "id", "sample", "prompt")
-    columns = {
-        name: value if isinstance(value, str) else json.dumps(value) for name, value in json.loads(row["extra"]).items()
-    }
+    carried = spread_rule(json.loads(row["extra"]))
+    columns = {name: value if isinstance(value, str) else json.dumps(value) for name, value in carried.items()}
     return Candidate(
         **{name: row[name] for name in names},
         out=out,

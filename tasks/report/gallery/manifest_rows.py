@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.core.identity import SEEDS, derive_seed
+from tasks.core.row_gates import spread_rule
 from tasks.manifest.names import NAMES
 from tasks.metadata.columns import hide_folder
 from tasks.plan.reroll import REROLL_SALT
@@ -64,7 +65,7 @@ def describe_asked(job: Mapping[str, Any]) -> dict[str, Any]:
 
 def describe_extra(job: Mapping[str, Any]) -> dict[str, str]:
     """The row's columns that the manifest carries along, as texts; an empty cell is no value."""
-    extra = _parse_finite(job["extra"])
+    extra = spread_rule(_parse_finite(job["extra"]))
     return {
         name: value if isinstance(value, str) else _to_text(value) for name, value in extra.items() if value is not None
     }
@@ -72,7 +73,8 @@ def describe_extra(job: Mapping[str, Any]) -> dict[str, str]:
 
 def _build_row(job: Mapping[str, Any]) -> dict[str, Any]:
     given, extra = _find_given(job), _parse_finite(job["extra"])
-    return {**given, **_build_guards(given, extra), **extra}
+    # A rule is written as columns, because a manifest has no column of its stored name.
+    return {**given, **_build_guards(given, extra), **spread_rule(extra)}
 
 
 def _find_given(job: Mapping[str, Any]) -> dict[str, Any]:

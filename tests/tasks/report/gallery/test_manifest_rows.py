@@ -90,8 +90,17 @@ async def check_round_trip(folder: Path, rows: list[dict[str, Any]]) -> None:
             }
         ],
         [{"caption": "a", "text": "b", "custom_id": "c", "uid": "d", "kind": None, "c": "category"}],
+        [
+            {
+                "prompt": "a",
+                "keep": {"by": "sharpness", "best": 2},
+                "reject": "mood = 'calm'",
+                "mood": "calm",
+                "samples": 2,
+            }
+        ],
     ],
-    ids=["text", "own seed", "sizes", "repeated", "options", "aliases beside empty columns", "aliases"],
+    ids=["text", "own seed", "sizes", "repeated", "options", "aliases beside empty columns", "aliases", "a rule"],
 )
 async def test_a_copied_row_is_the_same_job(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     """Whatever a row holds, its copy is read back to the same job_id, with all of its columns."""
