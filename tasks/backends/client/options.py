@@ -24,7 +24,16 @@ def _check_address(value: str) -> str:
         # Up to the last @: a password with a slash in it is why it is no address.
         shown = re.sub("//.*@", "//***@", value, flags=re.DOTALL)
         raise ValueError(f"{shown!r} is not an address; write https://...")
+    # It would stand in the batch's ledger and in every message that names the service.
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("holds a login; put it into an environment variable, and send that as a header")
     return value
+
+
+def build_authorization(key: str) -> dict[str, str]:
+    """The header for a key; one that names its scheme (`Basic dXNlcjpwYXNz`) is sent as it is, none gives no header."""
+    named = key.lower().startswith(("basic ", "bearer "))
+    return {"Authorization": key if named else f"Bearer {key}"} if key else {}
 
 
 def read_secret(name: str) -> str:

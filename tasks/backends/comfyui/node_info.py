@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
+from tasks.backends.client.options import build_authorization
 from tasks.backends.client.pages import NO_PAGE, fetch_page
 from tasks.backends.comfyui.graph import list_job_values
 from tasks.backends.comfyui.options import ComfyOptions
@@ -51,7 +52,7 @@ def fetch_nodes(options: ComfyOptions, *, key: str, place: str) -> Nodes:
         ConfigError: No server answers, or one lacks a node or a model of the workflow.
     """
     found: Nodes = {}
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers = build_authorization(key)
     reached = 0
     for server in options.servers:
         try:

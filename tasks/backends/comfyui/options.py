@@ -124,7 +124,9 @@ class ComfyOptions(BaseModel):
     outputs: Annotated[list[str] | None, BeforeValidator(_to_texts)] = Field(
         None, description="numbers of the nodes whose images are taken; null: all that save some"
     )
-    api_key_env: VariableName | None = Field(None, description="variable with a key for `Authorization: Bearer`")
+    api_key_env: VariableName | None = Field(
+        None, description="variable with a key for `Authorization: Bearer`, or with `Basic ...` for a login"
+    )
     check_nodes: bool = Field(True, description="ask the servers before a run whether they have its nodes and models")
     timeout_s: float = Field(900.0, ge=5, le=86_400, description="for one prompt, its time in the queue included")
     server_patience_s: float = Field(

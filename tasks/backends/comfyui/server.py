@@ -9,6 +9,7 @@ import httpx
 
 from tasks.backends.client.answers import parse_json, parse_json_object
 from tasks.backends.client.calls import HttpCalls, build_refusal, require_free_answer
+from tasks.backends.client.options import build_authorization
 from tasks.backends.client.transport import MOST_BYTES, MOST_IMAGE_BYTES, TooLarge
 from tasks.backends.comfyui.graph import FOLDER
 from tasks.backends.comfyui.history import SavedFile, find_entry
@@ -30,7 +31,7 @@ class ComfyServer:
         self._key_env = key_env
         self._calls = HttpCalls(
             base=url,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers=build_authorization(key),
             secrets=[key],
             connections=connections,
             answer_timeout_s=ANSWER_TIMEOUT_S,

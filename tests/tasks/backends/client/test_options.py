@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks.backends.client.options import build_authorization
 from tasks.core.errors import ConfigError
 from tests.support.fakes.backends import open_backend
 from tests.support.fakes.json_api import at_once
@@ -59,3 +60,12 @@ def test_a_key_that_no_header_can_carry_is_named(kind: str, key: str, monkeypatc
     backend = open_backend({"type": kind, "model": "a/b"})
     backend.learn()
     assert (backend.ready() or "").startswith(f"set {KEYS[kind]} again")
+
+
+@pytest.mark.parametrize(
+    ("key", "header"),
+    [("", None), ("abc", "Bearer abc"), ("Basic bWU6cHc=", "Basic bWU6cHc="), ("bearer x", "bearer x")],
+)
+def test_a_key_may_name_its_scheme(key: str, header: str | None) -> None:
+    """A login of a proxy is sent as it is; a plain key is a bearer's."""
+    assert build_authorization(key).get("Authorization") == header

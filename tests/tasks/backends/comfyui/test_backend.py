@@ -107,6 +107,7 @@ SHOWN = {"class_type": "PreviewImage", "inputs": {"images": ["9", 0]}}
         ({"inputs": {"prompt": "text", "seed": "3.seed"}}, r"'text' is no input of a node"),
         ({"servers": []}, r"servers"),
         ({"servers": ["127.0.0.1:8188"]}, r"is not an address"),
+        ({"servers": "http://me:pw@127.0.0.1:8188"}, r"holds a login; put it into an environment variable"),
         ({"inputs": {"prompt": "3.seed", "seed": "3.steps"}}, r"inputs\.prompt: 3\.seed holds a number .* is a text"),
         ({"inputs": {"prompt": ["6.text"], "seed": "6.text"}}, r"inputs\.seed: 6\.text is the place of prompt too"),
         ({"inputs": {"prompt": "6.clip", "seed": "10.image"}}, r"inputs\.seed: 10\.image holds a text"),
