@@ -33,7 +33,7 @@ from tasks.runs.run import OpenRun, hand_over, open_run
 FLOW_RUN_TAG = "imagen"
 QUIET_CONSOLE = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    # Where a lost connection to the server is a page of text for each event that could not be sent.
+    # Here a lost connection prints a page of text for each event that could not be sent.
     "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "CRITICAL",
 }
 """Prefect's own lines stay off the screen; its server still gets them."""

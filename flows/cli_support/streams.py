@@ -15,7 +15,7 @@ ESCAPE = "imagen-escape"
 
 def prepare_streams() -> None:
     """Give every closed stream a place to go to, and let none fail over a character."""
-    # A closed descriptor would be given to the next file, and that be written into by whoever prints.
+    # The system gives a closed descriptor to the next file that is opened, and what is printed would go into it.
     while (fd := os.open(os.devnull, os.O_RDWR)) < STANDARD_FDS:
         pass
     os.close(fd)

@@ -15,7 +15,7 @@ from tasks.core.display import Display, ProgressSnapshot, describe_progress, des
 from tasks.core.safe_text import escape_control_characters
 from tasks.core.text import format_count
 
-# Seconds; a log of a night stays readable, and shows soon that the run is alive.
+# Seconds between lines: a log of a night stays readable, and still shows that the run is alive.
 LINE_EVERY_S = 10.0
 _COUNTER = re.compile(r" \(\d+ s\)$")
 """A wait that counts its seconds is one line in a log."""

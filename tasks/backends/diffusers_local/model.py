@@ -19,6 +19,8 @@ PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
 QUANTIZER = "optimum.quanto"
 """The package that `quantize` needs beside them, from the same extra."""
 INDEX_NAME = "model_index.json"
+LONGEST_ERROR = 200
+"""Characters of another library's error that a message of ours repeats."""
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
@@ -144,7 +146,7 @@ def _download(name: str) -> Path:
     raise ConfigError(f"model: {name} {reason}")
 
 
-def shorten_error(error: BaseException, longest: int = 200) -> str:
+def shorten_error(error: BaseException) -> str:
     """An error of somebody else's library, short enough for one line of ours."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= longest else text[: longest - 3] + "..."
+    return text if len(text) <= LONGEST_ERROR else text[: LONGEST_ERROR - 3] + "..."

@@ -47,20 +47,15 @@ Place = Annotated[str | list[str], AfterValidator(_check_place)]
 """The place of something in an answer; an empty pointer is the whole answer."""
 
 
-def read_first(document: Any, place: str | list[str] | None, values: Mapping[str, Any] | None = None) -> Any:
+def read_first(document: Any, place: str | list[str] | None) -> Any:
     """Read the first value there; None where there is none, or no place."""
-    return next(read_all(document, place, values), None)
+    return next(read_all(document, place), None)
 
 
-def read_all(
-    document: Any,
-    place: str | list[str] | None,
-    values: Mapping[str, Any] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Iterator[Any]:
+def read_all(document: Any, place: str | list[str] | None) -> Iterator[Any]:
     """Everything but null that stands at the first of the places that holds something."""
     # null says that there is nothing
-    return (value for value in read_slots(document, place, values, headers) if value is not None)
+    return (value for value in read_slots(document, place) if value is not None)
 
 
 def read_slots(

@@ -16,7 +16,7 @@ class PlacesByShape:
     """
 
     def __init__(self, places: int) -> None:
-        """Have so many places."""
+        """Begin with so many free places."""
         self._free = places
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._shape = ""
@@ -62,10 +62,10 @@ class PlacesByShape:
 
 
 class PlacesOfShape:
-    """The places as jobs of one shape see them."""
+    """The places of all shapes, for jobs of one of them."""
 
     def __init__(self, places: PlacesByShape, shape: str) -> None:
-        """See them so."""
+        """Take places of `places` for jobs of this shape."""
         self._places, self._shape = places, shape
 
     async def acquire(self) -> None:

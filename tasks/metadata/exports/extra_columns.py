@@ -1,4 +1,4 @@
-"""Columns that an expression may mean beside the table's own: the manifest's, and results of scores.
+"""Columns that an expression may name beside the table's own: the manifest's, and results of scores.
 
 Takes pages of the ledger, gives the names that an expression mentions with the type that they compare as.
 """
@@ -59,7 +59,7 @@ class ExtraColumns:
     """Lower-case names of the results that are mentioned; those that no image has yet may be put in."""
 
     def add(self, page: Sequence[RowMapping]) -> None:
-        """Take the columns of a page in."""
+        """Add the columns of a page."""
         text = self.expression.lower()
         for row in page:
             for name, value in read_extra(row).items():

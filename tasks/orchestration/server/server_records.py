@@ -1,8 +1,8 @@
 """Records of embedded servers: one small file each, so that what a killed run left behind is found and ended.
 
-Takes the folder of the records; gives the record of a server and the removal of orphans. A process is ours only when
-its id, its start time and the token in its command line all agree, so neither a process that merely got the same id
-nor a server the user started is ever touched. It starts no process and does not know Prefect.
+Takes the folder of the records; gives the record of a server and the removal of orphans. A process is ours only
+when its id, its start time and the token in its command line all agree. So a process that merely got the same id, or a
+server that the user started, is never touched. This module starts no process and does not know Prefect.
 """
 
 from __future__ import annotations

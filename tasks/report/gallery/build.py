@@ -97,7 +97,6 @@ class Gallery:
 async def write_gallery(
     out: Output,
     on_progress: OnProgress = lambda *_: None,
-    clock: Clock | None = None,
     *,
     batch: Output | None = None,
     everything: bool = False,
@@ -111,7 +110,7 @@ async def write_gallery(
         InputError: There is no batch.
         OutputError: It could not be written; the old page still works.
     """
-    now_us = (clock or Clock()).now_us()
+    now_us = Clock().now_us()
     batch = batch or out
     home = batch.ledger_folder()
     require_ledger(home)

@@ -44,13 +44,12 @@ def _choose_name(out: Output, other: str, address: str) -> str:
     return f"{stem}-{hash_text(address)[:DIGEST_CHARACTERS]}.html"
 
 
-async def write_comparison(first: Gallery, second: Gallery, clock: Clock | None = None) -> str:
+async def write_comparison(first: Gallery, second: Gallery) -> str:
     """Write the page that shows two batches side by side, into the first one's output.
 
     Args:
         first: A gallery just written.
         second: Another one; the page loads its images from where they are.
-        clock: Tells when.
 
     Returns:
         Path or URL of the page.
@@ -59,7 +58,7 @@ async def write_comparison(first: Gallery, second: Gallery, clock: Clock | None 
         InputError: They cannot be compared (see `address_of`).
         OutputError: It could not be written.
     """
-    address, now_us = find_address(second.out, first.out), (clock or Clock()).now_us()
+    address, now_us = find_address(second.out, first.out), Clock().now_us()
     here, there = first.page_data("", now_us), second.page_data(address, now_us)
     page = render_page(f"{here['name']} and {there['name']}", {"batches": [here, there]})
     with explain_write_errors(WHAT, first.out):

@@ -202,16 +202,13 @@ class RunGate:
 
 
 @asynccontextmanager
-async def open_gate(
-    batch: Batch, gates: Gates, *, run: int, device: str | None = None, pays: bool = True
-) -> AsyncIterator[RunGate]:
+async def open_gate(batch: Batch, gates: Gates, *, run: int, pays: bool = True) -> AsyncIterator[RunGate]:
     """The gate of a run for the duration of the block.
 
     Args:
         batch: The open batch.
         gates: The rule.
         run: The run's number.
-        device: Where models of scores run.
         pays: False: a cap leaves nothing for rerolls here; another process counts the money and writes them.
 
     Raises:
@@ -222,7 +219,7 @@ async def open_gate(
     async with AsyncExitStack() as stack:
         rules = await stack.enter_async_context(open_rules(batch.engine, gates, settings))
         names = [name for name in rules.scores if name not in settings]
-        groups = list(group_scores({name: load_score(name, ScoreContext(device)) for name in names}))
+        groups = list(group_scores({name: load_score(name, ScoreContext(None)) for name in names}))
         scoring = stack.enter_context(Scoring.open(batch.out, batch.engine, batch.clock, Scored()))
         judges = {
             name: await stack.enter_async_context(open_judge(name, settings[name], batch, Again()))

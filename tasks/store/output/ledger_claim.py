@@ -1,8 +1,8 @@
 """The object `ledger.json` in a bucket, which says on which machine or in which database the batch's ledger is.
 
-Either it leads to a database, which every machine reaches; then it is everybody's, and each keeps a copy of it where the
-ledger is looked for. Or it is one machine's claim: the ledger is a file there. A claim names host and folder for people;
-an id of which that machine keeps a copy says for programs whose it is, since machines of one name are common.
+The object is one of two things. A pointer leads to a database that every machine reaches; each machine keeps a copy of
+it where it looks for the ledger. A claim says that the ledger is a file on one machine, and names host and folder for
+people. Several machines may have one name, so programs go by the claim's id, of which its machine keeps a copy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Claim:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Read what `data` says, for people; `?` for what it does not."""
+        """Read a claim; `?` stands for a field that it lacks."""
         record = _parse_record(data)
         return cls(**{name: str(record.get(name, "?")) for name in ("id", "host", "path")})
 
@@ -50,7 +50,7 @@ class Claim:
 
 
 def is_database_pointer(data: bytes) -> bool:
-    """True if this `ledger.json` is no machine's claim."""
+    """True if this `ledger.json` leads to a database."""
     return "url" in _parse_record(data)
 
 
@@ -62,7 +62,7 @@ def read_kept(home: Path) -> bytes | None:
 
 
 def keep(home: Path, data: bytes) -> None:
-    """Keep what `kept` gives later.
+    """Keep a copy of the batch's `ledger.json` for `read_kept`.
 
     Raises:
         OutputError: It cannot be written here.
@@ -75,7 +75,7 @@ def keep(home: Path, data: bytes) -> None:
 
 
 def forget(home: Path) -> None:
-    """Keep nothing: another machine was first."""
+    """Remove the copies: another machine was first."""
     # Both kinds: which of them was kept depends on who was first.
     for name in (POINTER_NAME, CLAIM_NAME):
         (home / name).unlink(missing_ok=True)
