@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, inspect
+from sqlalchemy import URL, Connection, DefaultClause, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -23,7 +23,7 @@ async def open_sqlite(path: Path) -> AsyncIterator[SqlSink]:
     """The sink in this file, which is made where there is none.
 
     Raises:
-        UsageError: It cannot be made, or is no database.
+        UsageError: It cannot be made, is no database, or has another program's table of that name.
     """
     path = _prepare_folder(path)
     engine = create_async_engine(
@@ -43,13 +43,13 @@ async def open_sqlite(path: Path) -> AsyncIterator[SqlSink]:
     try:
         with explained():
             async with engine.connect() as db:
-                await db.run_sync(_prepare_table)
+                await db.run_sync(_prepare_table, path)
         yield SqlSink(engine, explained=explained)
     finally:
         await engine.dispose()
 
 
-def _prepare_table(db: Connection) -> None:
+def _prepare_table(db: Connection, path: Path) -> None:
     """Make the table, or add to an older one what it lacks; one process at a time, others wait for it."""
     # Autocommit, because the two statements below have to be in one transaction that we write ourselves.
     db = db.execution_options(isolation_level="AUTOCOMMIT")
@@ -58,10 +58,17 @@ def _prepare_table(db: Connection) -> None:
     db.execute(CreateTable(imagen_usage, if_not_exists=True))
     there = {column["name"] for column in inspect(db).get_columns(imagen_usage.name)}
     for column in imagen_usage.columns:
+        if column.name in there:
+            continue
         # Columns that came later have a default, so that rows of older versions stay valid.
-        if column.name not in there:
-            default = str(column.server_default.arg)  # type: ignore[union-attr]  # every column that came later has one
-            db.exec_driver_sql(f"ALTER TABLE imagen_usage ADD COLUMN {column.name} TEXT NOT NULL DEFAULT '{default}'")
+        if not isinstance(column.server_default, DefaultClause):
+            raise UsageError(
+                f"{path}: the table {imagen_usage.name} there is another program's, for it has no column "
+                f"{column.name}; set usage.path"
+            )
+        db.exec_driver_sql(
+            f"ALTER TABLE imagen_usage ADD COLUMN {column.name} TEXT NOT NULL DEFAULT '{column.server_default.arg}'"
+        )
     for index in imagen_usage.indexes:
         db.execute(CreateIndex(index, if_not_exists=True))
     db.exec_driver_sql("COMMIT")
