@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.backends.client.payloads import decode_base64, is_text
+from tasks.backends.client.payloads import GROUP, decode_base64, is_text
 from tasks.backends.client.refusals import find_codes, find_words, is_moderation
 from tasks.backends.client.wrapped import unwrap_images
 from tasks.backends.http_api.answer import Answer, any_holds, contains_any
@@ -19,7 +19,10 @@ from tasks.backends.prices import MOST_IMAGES, MOST_RUN_USD, MOST_TOKENS
 from tasks.core.errors import JobError, Refused, Transient, UnreadableAnswer
 from tasks.core.money import to_micros
 from tasks.core.values import parse_number
+from tasks.store.chunks import detect_format
 
+HEAD_CHARS = 64
+"""Of base64, enough to see what it is; no image is shorter."""
 _DOLLARS = re.compile(r"^\s*(US)?\$\s*|\s*(USD|US dollars?|dollars?)\s*$", re.IGNORECASE)
 RUNNING = frozenset({202, 204})
 """Statuses of a poll that mean that there is nothing yet, where no state says so (Stability's results, 2026)."""
@@ -158,7 +161,20 @@ def _build_further(found: list[str], options: HttpOptions) -> Iterator[ImageOutp
 
 def _build_output(text: str, options: HttpOptions) -> ImageOutput:
     """The image at an address, or of base64; raises `ValueError` for what is no base64."""
-    return ImageOutput(address=text) if options.output.kind == "url" else ImageOutput(image=decode_base64(text))
+    if options.output.kind == "url" and not _is_base64_image(text):
+        return ImageOutput(address=text)
+    return ImageOutput(image=decode_base64(text))
+
+
+def _is_base64_image(text: str) -> bool:
+    """True if a text that should be an address is an image: it was paid for, and its beginning leaves no doubt."""
+    digits = "".join(text[:HEAD_CHARS].split())
+    try:
+        return (
+            len(text) >= HEAD_CHARS and detect_format(decode_base64(digits[: len(digits) // GROUP * GROUP])) is not None
+        )
+    except ValueError:
+        return False
 
 
 def read_bytes(answer: Answer, options: HttpOptions, words: str) -> ImageOutput:
