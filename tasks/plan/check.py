@@ -11,11 +11,11 @@ from types import MappingProxyType
 from typing import Any
 
 from tasks.backends import require_ready
+from tasks.backends.ended_models import describe_model_end
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ManifestError
 from tasks.core.gates import Gates, dump_layer, merge_gates, sum_judge_prices
 from tasks.core.judge import JudgeSettings
-from tasks.core.presets import describe_end
 from tasks.core.records import PlannedJob, Problem
 from tasks.core.text import format_count
 from tasks.manifest import Findings, Manifest, read_prompts
@@ -117,7 +117,7 @@ def _find_gates(settings: Settings, findings: Findings, options: Mapping[str, An
 def _note_ended(report: PlanReport, settings: Settings) -> Iterator[str]:
     # A warning and no error: the day is what a page said, and the service may have put it off.
     for backend, model in report.shares:
-        if (end := describe_end(settings.backends[backend].service, model)) is not None:
+        if (end := describe_model_end(settings.backends[backend], model)) is not None:
             yield f"backend {backend!r}: {end}"
 
 

@@ -84,7 +84,7 @@ _FACTS = {
     "gpt-image-1.5": ModelFacts(
         tokens={"low": (272, 408), "medium": (1056, 1584), "high": (4160, 6240)}, text_tokens=TEXT_TOKENS
     ),
-    # Still answered in 2026-08; the tokens are those of its successor.
+    # Ended by OpenAI on 2026-10-23; other servers may still have it. The tokens are those of its successor.
     "gpt-image-1": ModelFacts(tokens={"low": (272, 408), "medium": (1056, 1584), "high": (4160, 6240)}),
     # How many tokens an image of these is, nobody says beforehand.
     "gpt-image-2": _FREE,

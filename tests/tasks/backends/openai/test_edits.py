@@ -94,8 +94,8 @@ async def test_without_the_pictures_tokens_the_cost_is_unknown(
     out: Path, tmp_path: Path, provider: OpenAIImages
 ) -> None:
     """They have a price of their own, which of this model nobody has told us."""
-    chosen = instance(provider, model="gpt-image-2")
-    counts = await generate(out, chosen, [job(0, tmp_path, model="gpt-image-2")])
+    chosen = instance(provider, model="gpt-image-2.6-sunburst")
+    counts = await generate(out, chosen, [job(0, tmp_path, model="gpt-image-2.6-sunburst")])
     assert (counts.succeeded, counts.cost_unknown) == (1, 1)
 
 

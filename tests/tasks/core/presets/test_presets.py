@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from tasks.backends import EMBEDDED_TYPES, build_backend
+from tasks.backends.ended_models import describe_model_end
 from tasks.backends.http_api.backend import HttpBackend
 from tasks.backends.listings import list_services
 from tasks.backends.prices import find_price
+from tasks.core.configuration.sections import BackendSettings
 from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.presets import list_presets, load_preset
@@ -219,3 +221,13 @@ def test_a_model_that_ends_is_told_before_anything_is_paid(tmp_path: Path) -> No
         report = check_manifest(opened, settings, PlanOptions())
     [note] = [note for note in report.notes if "ends" in note]
     assert note.startswith("backend 'old': gemini ends the model gemini-2.5-flash-image on 2026-10-02")
+
+
+@pytest.mark.parametrize(
+    ("api_base", "told"), [(None, True), ("https://api.openai.com/v1", True), ("https://proxy.example/v1", False)]
+)
+def test_the_end_of_a_model_of_openai_is_told(api_base: str | None, *, told: bool) -> None:
+    """It holds for OpenAI alone: another server of the type may go on with a model of the same name."""
+    instance = BackendSettings.model_validate({"type": "openai", "model": "gpt-image-1.5", "api_base": api_base})
+    end = describe_model_end(instance, "gpt-image-1.5")
+    assert (end is not None and "2026-12-01" in end) == told
