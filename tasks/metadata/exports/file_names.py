@@ -83,7 +83,7 @@ class NameTemplate:
 
 
 def _format_value(name: str, value: Any, spec: str | None) -> str:
-    if value is None or value == "":
+    if value is None or not str(value).strip():
         return UNSET
     if spec:
         try:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from tasks.core.atomic_files import replace_atomically, replace_folder_atomically
 from tasks.core.errors import OutputError
-from tasks.core.paths import LEDGER_NAME
+from tasks.core.paths import LEDGER_NAME, POINTER_NAME
 
 CARD_NAME = "README.md"
 TABLE_NAME = "metadata.parquet"
+TABLE_ENDINGS = (".csv", ".jsonl", ".parquet")
 _SHARD = re.compile(r"shard-\d{6,}\.tar")
 _METADATA = re.compile(r"metadata\.(csv|jsonl|parquet)")
 
@@ -59,9 +60,22 @@ def create_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
                 f"{target}: a folder of images may have one metadata.* only, and the batch has its own; "
                 f"choose another name, as table{target.suffix}"
             )
+        _refuse_batch_files(target)
         require_replaceable(target, exists=target.exists(), overwrite=overwrite)
         with replace_atomically(target) as path:
             yield path
+
+
+def _refuse_batch_files(target: Path) -> None:
+    # By the ending: a name such as `ledger.db-journal` would break a batch even where no such file is yet.
+    if all(place.suffix.lower() in TABLE_ENDINGS for place in (target, target.resolve())):
+        return
+    for folder in (*target.absolute().parents, *target.resolve().parents):
+        if any((folder / name).exists() for name in (LEDGER_NAME, POINTER_NAME)):
+            raise OutputError(
+                f"{target}: is in the folder of a batch ({folder}), where a table ends in {', '.join(TABLE_ENDINGS)}; "
+                "choose another name"
+            )
 
 
 def require_replaceable(target: object, *, exists: bool, overwrite: bool) -> None:

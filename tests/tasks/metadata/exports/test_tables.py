@@ -147,6 +147,17 @@ async def test_a_second_metadata_file_is_refused(finished: Path, name: str) -> N
         await export_batch(OutputFolder(finished), ExportFormat.CSV, finished / name, overwrite=True)
 
 
+@pytest.mark.parametrize("name", ["ledger.db", "ledger.db-journal", "summary.json", "images/00/new.png", "link.csv"])
+async def test_a_table_never_replaces_what_a_batch_is_of(finished: Path, name: str) -> None:
+    """Not with --overwrite and not through a link: the ledger is the only record of what was paid."""
+    (finished / "link.csv").symlink_to(finished / "ledger.db")
+    before = (finished / "ledger.db").read_bytes()
+    with pytest.raises(OutputError, match="folder of a batch"):
+        await export_batch(OutputFolder(finished), ExportFormat.CSV, finished / name, overwrite=True)
+    assert (finished / "ledger.db").read_bytes() == before
+    await export_batch(OutputFolder(finished), ExportFormat.CSV, finished / "mine.csv")
+
+
 @pytest.mark.parametrize("form", [ExportFormat.CSV, ExportFormat.WEBDATASET])
 async def test_a_target_that_no_disk_takes_is_one_error(finished: Path, tmp_path: Path, form: ExportFormat) -> None:
     """Where looking at it fails already."""
