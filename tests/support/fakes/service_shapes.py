@@ -242,7 +242,10 @@ SHAPES: dict[str, Shape] = {
         failed={"id": ID, "state": "failed", "failure_reason": "internal error"},
     ),
     "openrouter": Shape(
-        created={**OPENAI, "usage": {"cost": 0.04}},
+        created={
+            **OPENAI,
+            "usage": {"prompt_tokens": 0, "completion_tokens": 4175, "total_tokens": 4175, "cost": 0.04},
+        },
         micros=40_000,
         refused=(
             403,

@@ -23,6 +23,7 @@ PACKAGES = (
     "huggingface_hub==2.4.0",
     "openai==3.57.0",
     "cloudflare==5.9.0",
+    "openrouter==1.3.84",
     "pillow",
 )
 GEMINI = """
@@ -81,6 +82,12 @@ client = cloudflare.Cloudflare(api_token=KEY, base_url=URL + "/client/v4", max_r
 answer = client.ai.run("@cf/black-forest-labs/flux-1-schnell", account_id="mine", prompt="a fox")
 image = base64.b64decode(answer["image"])
 """,
+    "openrouter": """
+import openrouter
+client = openrouter.OpenRouter(api_key=KEY, server_url=URL + "/api/v1")
+answer = client.images.generate(model="bytedance-seed/seedream-4.5", prompt="a fox")
+image, told = base64.b64decode(answer.data[0].b64_json), [answer.usage.cost]
+""",
     "recraft": """
 import openai
 client = openai.OpenAI(base_url=URL + "/v1", api_key=KEY, max_retries=0)
@@ -106,6 +113,7 @@ TOLD: dict[str, list[Any]] = {
     "runway": ["THROTTLED", "SUCCEEDED"],
     "luma": ["dreaming", "completed"],
     "azure-openai": [292],
+    "openrouter": [0.04],
     "xai": [200_000_000],
 }
 BATCH = (
@@ -161,6 +169,7 @@ async def test_the_sdk_gets_its_image(name: str, tmp_path: Path) -> None:
         ("huggingface", "HfHubHTTPError"),
         ("azure-openai", "AuthenticationError"),
         ("cloudflare", "AuthenticationError"),
+        ("openrouter", "UnauthorizedResponseError"),
         ("recraft", "AuthenticationError"),
         ("xai", "BadRequestError"),
     ],
