@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import httpx
@@ -20,6 +18,8 @@ from tasks.backends.base import find_sent, find_taken
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.list_reading import Reading, Seen, Wanted, Window, read_list, take_answer
+from tasks.backends.replicate.lost_create import PAUSE_S, LostCreate, fail_all
+from tasks.backends.replicate.options import REQUESTS_PER_MIN
 from tasks.core.clock import Clock
 from tasks.core.errors import Ambiguous, OutputGone
 from tasks.core.retry import retry_look
@@ -28,27 +28,11 @@ SHARE = 0.1
 """Of the requests that the account allows, for sweeps."""
 ASKED_PER_SWEEP = 20
 """Predictions without an input in the list that are asked for one by one."""
-DOUBT_PATIENCE = 3
-"""A create that the list says nothing certain about is given up after the usual patience times this."""
-FEWEST_DOUBTS = 3
-"""And after so many readings: on a busy machine the first one may come later than that, and one may be odd."""
-PAUSE_S = 0.25
-"""Between two sweeps at least."""
-
-
-@dataclass(eq=False, slots=True, kw_only=True)
-class _Lost:
-    """A create that was not answered."""
-
-    wanted: Wanted
-    window: Window
-    known: Collection[str]
-    patience_s: float
-    begun_s: float
-    """Monotonic instant from which the list is waited for."""
-    found: asyncio.Future[dict[str, Any] | None]
-    doubts: int = 0
-    """Readings that said nothing certain after the patience."""
+EASY_PAGES_PER_S = SHARE * REQUESTS_PER_MIN / 60
+"""Pages that sweeps do with, also where the account may ask for more: most creates that were lost are found at once, and the
+others are certain only after the patience."""
+MOST_LATE = 0.25
+"""Of the patience: by so much a look may come later than it is due, so that more lost creates share it."""
 
 
 class LostCreates:
@@ -68,7 +52,7 @@ class LostCreates:
         self._clock = clock
         # The rest of the account's allowance belongs to polls, which every image needs.
         self._pages_per_s = SHARE * requests_per_min / 60
-        self._lost: list[_Lost] = []
+        self._lost: list[LostCreate] = []
         self._sending: Counter[tuple[str, str]] = Counter()
         """Creates under way, by input: one of them may be the one that a sweep sees."""
         self._assigned: set[str] = set()
@@ -105,12 +89,13 @@ class LostCreates:
             Ambiguous: It cannot be told.
             BatchStopped: The token is no longer accepted.
         """
-        lost = _Lost(
+        lost = LostCreate(
             wanted=wanted,
             window=window,
             known=known,
             patience_s=patience_s,
-            begun_s=self._clock.monotonic_s(),
+            begun_s=(begun_s := self._clock.monotonic_s()),
+            next_look_s=begun_s,
             found=asyncio.get_running_loop().create_future(),
         )
         self._lost.append(lost)
@@ -133,23 +118,33 @@ class LostCreates:
         while self._lost:
             await self._clock.sleep(max(0.0, self._next_sweep_s - self._clock.monotonic_s()))
             begun_s, self._pages = self._clock.monotonic_s(), 0
-            asked = list(self._lost)
+            if not (asked := self._choose_due(begun_s)):
+                self._next_sweep_s = begun_s + PAUSE_S  # one that is lost meanwhile is due at once
+                continue
             try:
                 await self._sweep(asked, begun_s)
+                for lost in asked:
+                    lost.plan_next_look(begun_s)
             except httpx.HTTPError as exc:
                 # The list may be back soon: only those that have waited as long as it may take are given up.
                 old = [lost for lost in asked if self._clock.monotonic_s() - lost.begun_s >= lost.patience_s]
                 # One error for the whole sweep, but an exception of its own for each job.
                 reason = f"the provider cannot be asked for it ({type(exc).__name__})"
-                _fail(old, lambda reason=reason: Ambiguous(reason, cost_micros=None))  # type: ignore[misc]
+                fail_all(old, lambda reason=reason: Ambiguous(reason, cost_micros=None))  # type: ignore[misc]
             except Exception as exc:  # noqa: BLE001  whoever waits has to learn of it, whatever it is
-                _fail(asked, lambda exc=exc: exc)  # type: ignore[misc]
+                fail_all(asked, lambda exc=exc: exc)  # type: ignore[misc]
             # The more pages a sweep took, the longer the pause: a large account must not be read without end.
-            self._next_sweep_s = begun_s + max(PAUSE_S, self._pages / self._pages_per_s)
+            easy_s = min(self._pages / EASY_PAGES_PER_S, MOST_LATE * min(lost.patience_s for lost in asked))
+            self._next_sweep_s = begun_s + max(PAUSE_S, self._pages / self._pages_per_s, easy_s)
             self._lost = [lost for lost in self._lost if not lost.found.done()]
 
-    async def _sweep(self, asked: list[_Lost], begun_s: float) -> None:
-        groups: defaultdict[tuple[str, str], list[_Lost]] = defaultdict(list)
+    def _choose_due(self, now_s: float) -> list[LostCreate]:
+        """Lost creates that are looked for now, with all others of their input: those share the predictions."""
+        keys = {lost.wanted.key for lost in self._lost if lost.next_look_s <= now_s}
+        return [lost for lost in self._lost if lost.wanted.key in keys]
+
+    async def _sweep(self, asked: list[LostCreate], begun_s: float) -> None:
+        groups: defaultdict[tuple[str, str], list[LostCreate]] = defaultdict(list)
         for lost in asked:
             groups[lost.wanted.key].append(lost)
         read = retry_look(httpx.HTTPError, self._clock.sleep)
@@ -180,7 +175,7 @@ class LostCreates:
         await self._limiter.acquire()
         self._pages += 1
 
-    async def _settle(self, group: list[_Lost], seen: Seen, begun_s: float, *, is_whole: bool) -> None:
+    async def _settle(self, group: list[LostCreate], seen: Seen, begun_s: float, *, is_whole: bool) -> None:
         """Give the free predictions of one input to the lost creates of that input, one to one."""
         known = group[0].known
         taken = await find_taken(known, [*seen.same, *seen.unsure])
@@ -191,7 +186,7 @@ class LostCreates:
         # Young ones may still appear in the list, so it is too early to say that they do not exist.
         patient = [lost for lost in waiting if begun_s - lost.begun_s < lost.patience_s]
         if problem := self._find_problem(waiting, free):
-            _fail(set(waiting) - set(patient), lambda: Ambiguous(problem, cost_micros=None))
+            fail_all(set(waiting) - set(patient), lambda: Ambiguous(problem, cost_micros=None))
             return
         for lost, answer in zip(waiting, free, strict=False):
             # Before the next await: another sweep, or the next job, must not be given the same prediction.
@@ -202,16 +197,13 @@ class LostCreates:
         for lost in waiting[len(free) :]:
             if lost in patient:
                 continue
-            doubt = _find_doubt(lost, times, is_whole=is_whole)
+            doubt = lost.find_doubt(times, is_whole=is_whole)
             if doubt is None:
                 lost.found.set_result(None)
-                continue
-            lost.doubts += 1
-            # The list may be whole next time, and the answer to whose prediction it is may be on its way.
-            if lost.doubts >= FEWEST_DOUBTS and begun_s - lost.begun_s >= DOUBT_PATIENCE * lost.patience_s:
-                lost.found.set_exception(Ambiguous(doubt, cost_micros=None))
+            else:
+                lost.note_doubt(doubt, begun_s)
 
-    def _find_problem(self, waiting: list[_Lost], free: list[dict[str, Any]]) -> str | None:
+    def _find_problem(self, waiting: list[LostCreate], free: list[dict[str, Any]]) -> str | None:
         """Why free predictions cannot be given to the creates that wait."""
         if not free or not waiting:
             return None
@@ -226,14 +218,7 @@ class LostCreates:
         return None
 
 
-def _find_doubt(lost: _Lost, times: Iterable[datetime | None], *, is_whole: bool) -> str | None:
-    """Why it is not certain that a create which is not in the list made nothing; None where it is."""
-    if not is_whole:
-        return "the provider's list cannot be read to its end"
-    return "a prediction of that time cannot be told from this one" if any(map(lost.window.has, times)) else None
-
-
-async def _learn_names(asked: Iterable[_Lost], reading: Reading) -> None:
+async def _learn_names(asked: Iterable[LostCreate], reading: Reading) -> None:
     """Names under which the list shows predictions that this batch's ledger has as the model's."""
     for lost in {id(lost.wanted.comparison): lost for lost in asked}.values():
         comparison = lost.wanted.comparison
@@ -241,10 +226,3 @@ async def _learn_names(asked: Iterable[_Lost], reading: Reading) -> None:
         for name, ids in reading.others.items():
             if not comparison.is_known(name) and await find_sent(lost.known, ids):
                 comparison.names.add(name)
-
-
-def _fail(lost: Iterable[_Lost], build: Callable[[], Exception]) -> None:
-    """An error of its own for each: the engine writes into it what the attempt cost."""
-    for item in lost:
-        if not item.found.done():
-            item.found.set_exception(build())

@@ -281,6 +281,22 @@ async def test_the_cost_of_looking_does_not_grow_with_what_is_lost() -> None:
     assert pages[0] == pages[1]
 
 
+async def test_looks_for_what_does_not_show_up_grow_apart() -> None:
+    """Reading the same pages four times a second tells nothing new; one that is lost meanwhile is looked for at once."""
+    account = Account(FakeClock(), others=50)
+    finder, begun_s = open_finder(account), account.clock.now_s
+    missing = asyncio.create_task(find(finder, want("owl"), Known()))
+    while account.clock.now_s < begun_s + 0.7 * PATIENCE_S:
+        await asyncio.sleep(0)
+    assert account.pages <= 8
+    account.listed.append(entry("a", "fox"))
+    assert (await find(finder, want("fox"), Known()))["id"] == "a"
+    assert not missing.done()
+    assert await missing is None
+    assert account.pages <= 12
+    await finder.close()
+
+
 async def test_an_error_of_its_own_for_each() -> None:
     """The engine writes into it what the attempt cost."""
     account = Account(FakeClock(), [entry("a", "fox") | {"input": None}])
