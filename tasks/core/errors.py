@@ -31,6 +31,7 @@ ImagenError                 everything we raise; `exit_code` is what the command
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -45,14 +46,8 @@ class PortableError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive pickling as it is: workers of a cluster send what they raise, and subclasses take other arguments."""
-        return _restore, (type(self), self.args, vars(self))
-
-
-def _restore(kind: type[PortableError], args: tuple[Any, ...], state: dict[str, Any]) -> PortableError:
-    # Not `kind(*args)`: `__init__` wants the arguments that built the text, not the text.
-    error = kind.__new__(kind, *args)
-    vars(error).update(state)
-    return error
+        # Made without `__init__`, which wants the arguments that built the text, not the text.
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]  # pickle's own, which typeshed lacks
 
 
 class ImagenError(PortableError):
