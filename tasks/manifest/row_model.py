@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from tasks.core.row_gates import parse_keep, parse_reject
 from tasks.core.values import MOST_REROLLS, parse_backend_names
 from tasks.manifest.cell_values import (
     ADDRESS_CHARS,
@@ -26,6 +25,7 @@ from tasks.manifest.cell_values import (
     parse_prompt,
     parse_text,
 )
+from tasks.manifest.row_gates import parse_keep, parse_reject
 
 
 def _build_bounds(limits: tuple[int, int]) -> WithJsonSchema:

@@ -10,12 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.core.records import Problem, Prompt
-from tasks.core.row_gates import RULE
 from tasks.core.values import find_carrying_problem, find_weight_problem
 from tasks.manifest.cell_values import is_any_seed, parse_option_text, parse_size
 from tasks.manifest.columns import Cells, ColumnSorter, RawRow
 from tasks.manifest.odd_texts import note_odd_text
 from tasks.manifest.requests import NotAPrompt, unwrap_request
+from tasks.manifest.row_gates import RULE
 from tasks.manifest.row_model import ManifestRow
 
 MISSING_PROMPTS = frozenset({"nan", "<na>", "none", "null"})

@@ -9,7 +9,7 @@ from functools import cached_property
 from tasks.core.errors import ConfigError
 from tasks.core.gates import Gates
 from tasks.core.records import Problem, Prompt
-from tasks.core.row_gates import MOST_ROW_RULES, RULE, RowGates
+from tasks.manifest.row_gates import MOST_ROW_RULES, RULE, RowGates
 
 
 @dataclass

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 from tasks.core.configuration.trusted_settings import require_trusted_settings
 from tasks.core.display import current_display
-from tasks.core.row_gates import RULE, RowGates
 from tasks.core.text import format_count
 from tasks.generate.batch import Batch
 from tasks.ledger.scores import count_not_kept, forget_kept
+from tasks.manifest.row_gates import RULE, RowGates
 from tasks.runs.run import OpenRun
 from tasks.scores.gates.row_rules import find_row_layers
 

@@ -7,13 +7,13 @@ from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped, ConfigError
 from tasks.core.gates import sum_judge_prices
 from tasks.core.records import Job, JobState
-from tasks.core.row_gates import RowGates
 from tasks.core.text import format_count
 from tasks.generate.batch import Batch
 from tasks.ledger.jobs import write_plan
 from tasks.ledger.open_jobs import Selection, find_open_backends, find_open_jobs, list_shards
 from tasks.ledger.runs import record_plan
 from tasks.manifest import open_manifest
+from tasks.manifest.row_gates import RowGates
 from tasks.plan.digest import PlanDigest
 from tasks.plan.fallback import move_to_backend
 from tasks.plan.planner import plan_manifest

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.core.errors import InputError
 from tasks.core.records import JobState
-from tasks.core.row_gates import spread_rule
 from tasks.ledger.queries import read_job_pages
+from tasks.manifest.row_gates import spread_rule
 from tasks.store.output import Output, is_contained
 
 KEY_DIGITS = 32

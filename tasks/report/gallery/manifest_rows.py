@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.core.identity import SEEDS, derive_seed
-from tasks.core.row_gates import spread_rule
 from tasks.manifest.names import NAMES
+from tasks.manifest.row_gates import spread_rule
 from tasks.metadata.columns import hide_folder
 from tasks.plan.reroll import REROLL_SALT
 

@@ -17,7 +17,6 @@ from tasks.core.gates import Gates
 from tasks.core.identity import derive_seed, hash_text, to_canonical_json
 from tasks.core.memory import split_chunks
 from tasks.core.records import Job, PlannedJob
-from tasks.core.row_gates import RowGates
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import execute, fetch_mappings, fetch_rows
 from tasks.ledger.job_rows import build_job
@@ -25,6 +24,7 @@ from tasks.ledger.jobs import SERIES_WIDTH, is_wanted, write_plan
 from tasks.ledger.open_jobs import IS_OPEN
 from tasks.ledger.queries import IN_ORDER, PAGE_ROWS, come_after
 from tasks.ledger.verdicts import SELECT_JOBS
+from tasks.manifest.row_gates import RowGates
 from tasks.plan.reroll import LINK, REROLL_SALT
 
 GATE_SALT = "imagen:gate:"

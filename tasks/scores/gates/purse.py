@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from tasks.core.gates import sum_judge_prices
 from tasks.core.records import JobState
-from tasks.core.row_gates import RowGates
 from tasks.generate.batch import Batch
 from tasks.ledger.open_jobs import EVERYTHING, find_open_jobs, list_shards
 from tasks.ledger.queries import sum_committed_micros
 from tasks.ledger.runs import get_last_run
+from tasks.manifest.row_gates import RowGates
 
 ESTIMATE_PAGE_JOBS = 2_000
 

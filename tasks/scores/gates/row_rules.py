@@ -14,12 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tasks.core.errors import ConfigError
 from tasks.core.gates import Gates
 from tasks.core.records import JobState
-from tasks.core.row_gates import RULE, RowGates
 from tasks.ledger.database.schema import jobs
 from tasks.ledger.database.transactions import fetch_rows
 from tasks.ledger.job_rows import build_damage
 from tasks.ledger.jobs import is_wanted
 from tasks.ledger.queries import read_job_pages
+from tasks.manifest.row_gates import RULE, RowGates
 from tasks.metadata.exports.extra_columns import read_extra
 from tasks.scores.gates.pools import GATE_SALT, Pool
 from tasks.scores.gates.rule import Rule, build_rule, needs_own_columns

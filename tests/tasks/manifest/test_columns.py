@@ -12,11 +12,11 @@ import pytest
 from tasks.core.configuration.settings import load_settings
 from tasks.core.errors import InputError
 from tasks.core.records import Problem, Prompt
-from tasks.core.row_gates import RULE
 from tasks.manifest import Findings
 from tasks.manifest.header import MOST_COLUMNS
 from tasks.manifest.names import guess_column
 from tasks.manifest.reading import build_read_options, describe_columns
+from tasks.manifest.row_gates import RULE
 from tests.tasks.manifest.reading import good, problems, read
 
 

@@ -14,8 +14,8 @@ from tasks.core.configuration.sections import BackendSettings
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import ConfigError, ManifestError
 from tasks.core.records import Job
-from tasks.core.row_gates import MOST_ROW_RULES
 from tasks.manifest import open_manifest
+from tasks.manifest.row_gates import MOST_ROW_RULES
 from tasks.plan.check import PlanReport, check_manifest
 from tasks.plan.planner import PlanOptions, plan_manifest
 

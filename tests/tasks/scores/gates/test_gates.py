@@ -16,10 +16,10 @@ from tasks.core.caps.cap import CapSettings
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.gates import Gates, KeepBest, build_option_layer, merge_gates
 from tasks.core.records import Job
-from tasks.core.row_gates import RULE
 from tasks.ledger.accounts.caps.source import CapsSource
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.queries import sum_committed_micros
+from tasks.manifest.row_gates import RULE
 from tasks.metadata.exports.selection import Selection, select_jobs
 from tasks.metadata.exports.tables import write_jsonl
 from tasks.scores.gates.rule import build_rule
