@@ -51,6 +51,7 @@ def command(given: PriceSwitches) -> None:
     from flows.cli_support.values import read_switches
     from tasks.backends.price_list import format_prices, list_prices
     from tasks.core.configuration.settings import load_settings
+    from tasks.core.errors import InputError
     from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
     from tasks.core.values import parse_backend_option
@@ -61,6 +62,8 @@ def command(given: PriceSwitches) -> None:
     # Both at once, so that the age of a price and the day of the check are the same.
     settings, today = load_settings(locate_config(given.config)), datetime.now(UTC).date()
     if given.check is None:
+        if given.ignore_columns is not None or given.prompt_column is not None:
+            raise InputError("--prompt-column and --ignore-columns are for the manifest of --check; give it")
         listing = list_prices(settings, today)
         print(dump_json(listing) if given.json else escape_lines("\n".join(format_prices(listing))))
         return
