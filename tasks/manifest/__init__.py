@@ -37,10 +37,6 @@ def read_prompts(manifest: Manifest, findings: Findings | None = None) -> Iterat
         # The `columns:` of one file say nothing about the next.
         findings.columns.clear()
         findings.unmet.begin_file(file.display)
-        if manifest.options.literal and file.format != "text":
-            findings.notes[
-                f"{file.display}: --literal does nothing here: it is for plain text, and this is {file.format}"
-            ] = None
         sorter = ColumnSorter(manifest.options, findings)
         for row in _read_rows(file, manifest.options, findings):
             if isinstance(row, Problem):

@@ -72,13 +72,6 @@ def test_plain_text_has_no_columns(tmp_path: Path, *, literal: bool) -> None:
     assert "leave --prompt-column out" in message
 
 
-def test_lines_as_they_stand_are_those_of_plain_text(tmp_path: Path) -> None:
-    """`--literal` does nothing for a table, and says so."""
-    (tmp_path / "m.csv").write_text("prompt\na fox\n")
-    [note] = plan(tmp_path / "m.csv", build_read_options({}, literal=True)).notes
-    assert "--literal does nothing here" in note
-
-
 def test_the_name_above_a_list_of_prompts_is_their_column(tmp_path: Path) -> None:
     """A text file that was saved from one column of a table keeps its name on the first line."""
     options = build_read_options({}, prompt_column="beschreibung")
