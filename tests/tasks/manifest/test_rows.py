@@ -9,6 +9,7 @@ import pytest
 from tasks.core.records import Problem, Prompt
 from tasks.manifest import Findings
 from tasks.manifest.names import NAMES
+from tasks.manifest.row_gates import RULE
 from tests.tasks.manifest.reading import good, problems, read
 
 MAX_SEED = 2**63 - 1
@@ -229,6 +230,7 @@ SAMPLE_VALUES: dict[str, Any] = {
     "guidance": 2.5,
     "backend_opts": {"a": 1},
 }
+RULES: dict[str, Any] = {"keep": {"by": "sharpness", "best": 1}, "reject": "sharpness < 20", "reroll": 1}
 
 
 @pytest.mark.parametrize("cell", ["a, b", ["a", "b"], ["a", "b", "a"]])
@@ -237,7 +239,7 @@ def test_several_backends_are_named_in_a_list_or_with_commas(tmp_path: Path, cel
     assert good(tmp_path, "m.jsonl", row(backend=cell))[0].backends == ("a", "b")
 
 
-@pytest.mark.parametrize(("column", "alias"), [place for place in ALIASES if place[0] != "size"])
+@pytest.mark.parametrize(("column", "alias"), [place for place in ALIASES if place[0] not in {"size", *RULES}])
 def test_every_alias_is_its_column(tmp_path: Path, column: str, alias: str) -> None:
     """Prompt collections and other tools' files are read without renaming a column."""
     [prompt] = good(tmp_path, "m.jsonl", json.dumps({**rest(column, alias), alias: SAMPLE_VALUES[column]}))
@@ -245,6 +247,13 @@ def test_every_alias_is_its_column(tmp_path: Path, column: str, alias: str) -> N
     expected = {"guidance": {"guidance": 2.5}, "backend": ("sketch",)}.get(column, SAMPLE_VALUES[column])
     assert getattr(prompt, record.get(column, column)) == expected
     assert prompt.extra == ({alias: "flux-dev"} if column == "model" else {})
+
+
+@pytest.mark.parametrize(("column", "alias"), [place for place in ALIASES if place[0] in RULES])
+def test_a_rule_of_a_row_travels_beside_its_columns(tmp_path: Path, column: str, alias: str) -> None:
+    """It says which of the row's images are kept, and is no part of what makes one."""
+    [prompt] = good(tmp_path, "m.jsonl", row(**{alias: RULES[column]}))
+    assert prompt.extra == {RULE: {column: RULES[column]}}
 
 
 @pytest.mark.parametrize(("column", "alias"), [place for place in ALIASES if place[0] != "model"])
