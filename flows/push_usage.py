@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -10,6 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from tasks.core.paths import expand_home
+from tasks.runs.configuration import load_run_settings
 from tasks.usage.push import push_folders
 
 
@@ -19,12 +19,13 @@ async def push_usage(folder: str, *, config: str | None = None) -> State[list[di
 
     Args:
         folder: An output folder, or one above output folders; or the URL of such a place in a bucket.
-        config: Path of the configuration that says where to; none: each batch's own.
+        config: Path or address of the configuration that says where to; none: each batch's own.
 
     Returns:
         Failed when rows stay pending because of trouble; its data says for each batch how it stands.
     """
-    reports = [report async for report in push_folders(folder, Path(expand_home(config)) if config else None)]
+    settings = load_run_settings(expand_home(config), anew=True) if config else None
+    reports = [report async for report in push_folders(folder, settings)]
     warnings = [report.warning for report in reports if report.warning]
     message = "; ".join(warnings or (report.line() for report in reports))
     return (Failed if warnings else Completed)(message=message, data=[report.as_dict() for report in reports])

@@ -38,7 +38,7 @@ def complete_backends(incomplete: str) -> list[str]:
     from tasks.core.paths import locate_config
 
     with suppress(ImagenError):
-        return _complete_list(load_settings(locate_config(None)).backends, incomplete)
+        return _complete_list(load_settings(locate_config()).backends, incomplete)
     return []
 
 

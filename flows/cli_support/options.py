@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,11 +16,12 @@ from tasks.core.values import MOST_BEST, MOST_JOBS, MOST_REROLLS
 MOST_IN_FLIGHT = 10_000
 
 Config = Annotated[
-    Path | None,
+    # No `Path`, which would take the second slash of an address for one too many.
+    str | None,
     typer.Option(
         "--config",
         metavar="FILE",
-        help="Configuration file. Without it: ./imagen.yaml, then the user's, then the built-in settings.",
+        help="Configuration file, or its address. Without it: ./imagen.yaml, then the user's, then the built-in settings.",
         callback=expand_path,
     ),
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -37,19 +36,18 @@ def command(
     Example: imagen backends --check replicate
     """
     from tasks.backends.listings import format_backends, format_services, list_backends, list_services
-    from tasks.core.configuration.settings import load_settings
-    from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
+    from tasks.runs.configuration import choose_config, load_named_settings
 
     if check is not None:
-        _check(check, locate_config(config), agreed=yes, json=json)
-    settings = load_settings(locate_config(config))
+        _check(check, choose_config(config), agreed=yes, json=json)
+    settings = load_named_settings(config)
     listing = list_services(settings) if everything else list_backends(settings)
     lines = format_services(listing) if everything else format_backends(listing)
     print(dump_json(listing) if json else escape_lines("\n".join(lines)))
 
 
-def _check(name: str, config: Path | None, *, agreed: bool, json: bool) -> NoReturn:
+def _check(name: str, config: str | None, *, agreed: bool, json: bool) -> NoReturn:
     """Check one backend and end the command: 0 if it works."""
     import asyncio
     import sys

@@ -184,7 +184,7 @@ def _load_signing() -> SigningSettings:
     from tasks.core.paths import locate_config
     from tasks.store.signing import check_signing
 
-    signing = load_settings(locate_config(None)).output.c2pa
+    signing = load_settings(locate_config()).output.c2pa
     check_signing(signing)
     return signing
 

@@ -52,16 +52,15 @@ def command(given: PlanSwitches) -> None:
     """
     import sys
 
-    from tasks.core.configuration.settings import load_settings
     from tasks.core.gates import Gates
-    from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
     from tasks.core.text import format_command
     from tasks.manifest.source import STDIN
     from tasks.plan.preview import format_preview
     from tasks.plan.refusals import check_preview
+    from tasks.runs.configuration import load_named_settings
 
-    settings = load_settings(locate_config(given.config))
+    settings = load_named_settings(given.config)
     record, out = _preview(given, settings)
     print(dump_json(record) if given.json else escape_lines("\n".join(format_preview(record))))
     gates = Gates.model_validate(record["gates"])

@@ -50,17 +50,16 @@ def command(given: PriceSwitches) -> None:
 
     from flows.cli_support.values import read_switches
     from tasks.backends.price_list import format_prices, list_prices
-    from tasks.core.configuration.settings import load_settings
     from tasks.core.errors import InputError
-    from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
     from tasks.core.values import parse_backend_option
     from tasks.manifest import open_manifest
     from tasks.plan.planner import PlanOptions
     from tasks.plan.price_check import check_prices, format_price_check
+    from tasks.runs.configuration import load_named_settings
 
     # Both at once, so that the age of a price and the day of the check are the same.
-    settings, today = load_settings(locate_config(given.config)), datetime.now(UTC).date()
+    settings, today = load_named_settings(given.config), datetime.now(UTC).date()
     if given.check is None:
         if given.ignore_columns is not None or given.prompt_column is not None:
             raise InputError("--prompt-column and --ignore-columns are for the manifest of --check; give it")

@@ -89,8 +89,7 @@ def command(given: Given) -> None:
     many = given.rejected or given.ids is not None or given.where is not None
     if (given.id is None) != many:
         raise InputError("name one image with --id, or many with --rejected, --ids or --where")
-    config = str(given.config) if given.config else None
-    request = RunRequest(out=given.folder, config=config, budget_usd=given.budget)
+    request = RunRequest(out=given.folder, config=given.config, budget_usd=given.budget)
     if given.id is not None:
         sys.exit(_reroll_one(request, given.id, given))
     if given.seed is not None or given.prompt is not None:

@@ -54,9 +54,9 @@ def command(given: RunOptions) -> None:
     """
     from flows.cli_support.run_flow import execute
     from flows.cli_support.values import choose_out
-    from tasks.core.paths import locate_config
     from tasks.manifest import open_manifest
     from tasks.manifest.reading import build_read_options
+    from tasks.runs.configuration import choose_config
     from tasks.runs.request import RunRequest
 
     with open_manifest(given.manifest, options=build_read_options({}, encoding=given.encoding)) as opened:
@@ -64,7 +64,7 @@ def command(given: RunOptions) -> None:
             # Standard input can be read once, so the flow gets the file that it was put into.
             "manifest": opened.source,
             "out": given.out or choose_out(opened),
-            "config": locate_config(given.config),
+            "config": choose_config(given.config),
         }
         request = RunRequest(**{**select_fields(given, RunRequest.model_fields), **chosen})
         execute(request, json=given.json, verbose=given.verbose, quiet=given.quiet)

@@ -60,14 +60,13 @@ def command(given: ScoreOptions) -> None:
     """
     import sys
 
-    from tasks.core.configuration.settings import load_settings
-    from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
+    from tasks.runs.configuration import load_named_settings
     from tasks.scores import parse_names
     from tasks.scores.report import build_record, format_record
     from tasks.store.output import parse_output
 
-    settings = load_settings(locate_config(given.config))
+    settings = load_named_settings(given.config)
     names, out = parse_names(given.names, settings.scores), parse_output(given.folder)
     scored, warning = _score(given, settings, names, out)
     record = build_record(scored, names, out)

@@ -51,13 +51,13 @@ def command(given: TryOptions) -> None:
     import sys
 
     from flows.cli_support.screen import show_progress
-    from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
     from tasks.report.summary import format_summary, get_exit_code
+    from tasks.runs.configuration import choose_config
     from tasks.runs.trial import build_trial, choose_trial_out, explain_rest, list_paths, run_trial
 
     text = _read_prompt(given.prompt)
-    out, config = given.out or choose_trial_out(text), locate_config(given.config)
+    out, config = given.out or choose_trial_out(text), choose_config(given.config)
     # One prompt is a batch of its own, with a ledger and a budget: nothing here bypasses the checks of a run.
     trial = build_trial(
         text, samples=given.samples, budget_usd=given.budget, out=out, config=config, backend=given.backend

@@ -76,15 +76,14 @@ def command(
     import asyncio
     from datetime import UTC, datetime
 
-    from tasks.core.configuration.settings import load_settings
     from tasks.core.errors import InputError
-    from tasks.core.paths import locate_config
+    from tasks.runs.configuration import load_named_settings
     from tasks.usage.query import parse_query
     from tasks.usage.report import Form, render_groups, render_rows
 
     if csv and json:
         raise InputError("--csv and --json exclude each other. Leave one out.")
-    settings = load_settings(locate_config(config)).usage
+    settings = load_named_settings(config).usage
     query = parse_query(since=since, until=until, by=by or (), now=datetime.now(UTC))
 
     async def show() -> None:
@@ -108,12 +107,16 @@ def push(
     import asyncio
     import sys
 
-    from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
+    from tasks.runs.configuration import choose_config, load_run_settings
     from tasks.usage.push import PushReport, push_folders
 
+    place = choose_config(config)
+    # Without one each batch's own says where to, and not the built-in settings.
+    settings = None if place is None else load_run_settings(place, anew=True)
+
     async def push_all() -> list[PushReport]:
-        return [report async for report in push_folders(folder, locate_config(config))]
+        return [report async for report in push_folders(folder, settings)]
 
     reports = asyncio.run(push_all())
     print(
@@ -138,13 +141,12 @@ def migrate(
     """
     import asyncio
 
-    from tasks.core.configuration.settings import load_settings
-    from tasks.core.paths import locate_config
+    from tasks.runs.configuration import load_named_settings
     from tasks.usage.migrate import apply_migrations, choose_database, read_migrations
 
     if print_only:
         # `print` adds a line end of its own; the migrations end with one.
         print("\n".join(read_migrations().values()), end="")
         return
-    database = choose_database(url, load_settings(locate_config(config)).usage)
+    database = choose_database(url, load_named_settings(config).usage)
     print("\n".join(asyncio.run(apply_migrations(database)).lines()))

@@ -68,14 +68,12 @@ def get_state_folder() -> Path:
         raise InputError("This user has no home folder. Set HOME, or XDG_STATE_HOME for the state folder.") from None
 
 
-def find_config(given: Path | None, *, cwd: Path) -> Path | None:
-    """The configuration file that counts: the given one, `./imagen.yaml`, the user's; None: built in.
+def find_config(*, cwd: Path) -> Path | None:
+    """The configuration file that counts where none is named: `./imagen.yaml`, the user's; None: built in.
 
     Raises:
         ConfigError: Something else than a file is in its place.
     """
-    if given is not None:
-        return given
     candidates = [cwd / CONFIG_NAME]
     with suppress(RuntimeError):  # a user without a home folder has no configuration there
         candidates.append(user_config_path(APP) / CONFIG_NAME)
@@ -88,15 +86,15 @@ def find_config(given: Path | None, *, cwd: Path) -> Path | None:
     return found
 
 
-def locate_config(given: Path | None) -> Path | None:
-    """The configuration file that counts for this process; None: the built-in settings.
+def locate_config() -> Path | None:
+    """The configuration file that counts for this process where none is named; None: the built-in settings.
 
     Raises:
         InputError: The current folder was removed.
         ConfigError: Something else than a file is in the configuration's place.
     """
     try:
-        return find_config(given, cwd=Path.cwd())
+        return find_config(cwd=Path.cwd())
     except FileNotFoundError:
         raise InputError("the current folder is not there any more; go to another one") from None
 

@@ -59,9 +59,16 @@ def _fetch_web(address: str, folder: Path) -> Path:
     import httpx  # noqa: PLC0415  takes a while to load, and most manifests are files
 
     name = PurePosixPath(unquote(urlsplit(address).path)).name or "manifest"
+
+    def check_hop(request: httpx.Request) -> None:
+        require_no_downgrade(address, str(request.url))
+
     try:
         # To the disk in chunks: a manifest of gigabytes never lies in memory.
-        with httpx.stream("GET", address, follow_redirects=True, timeout=TIMEOUT_S) as answer:
+        with (
+            httpx.Client(follow_redirects=True, timeout=TIMEOUT_S, event_hooks={"request": [check_hop]}) as client,
+            client.stream("GET", address) as answer,
+        ):
             if not answer.is_success:
                 raise ValueError(f"cannot be fetched (the server answered {answer.status_code})")
             kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -84,6 +91,23 @@ def _fetch_web(address: str, folder: Path) -> Path:
     if head.startswith((b"<!doctype html", b"<html")):
         raise ValueError(_WEB_PAGE)
     return path
+
+
+def require_no_downgrade(address: str, hop: str) -> None:
+    """Pass unless plain http of another machine is asked for an address that nobody on the way could answer for.
+
+    Raises:
+        ValueError: A redirect leads there; nothing was sent to it.
+    """
+    if _may_be_read_on_the_way(hop) and not _may_be_read_on_the_way(address):
+        parts = urlsplit(hop)
+        # Without its query, which may hold a key of the server that redirects.
+        raise ValueError(f"leads to {parts.scheme}://{parts.hostname}, and is not fetched over plain http")
+
+
+def _may_be_read_on_the_way(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def _is_manifest(name: str) -> bool:

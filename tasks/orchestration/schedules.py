@@ -99,7 +99,7 @@ class Schedule(RunRequest):
         values = {
             "out": f"{get_default_out(str(name))}/{DATE}",
             "salt": DATE,
-            "config": locate_config(None),
+            "config": locate_config(),
             **values,
             "name": name,
         }

@@ -1,4 +1,4 @@
-"""The configuration of a run: a file, or an address (https, s3, gs, az, hf) that is fetched when the run begins."""
+"""The configuration of a run or command: a file, or an address (https, s3, gs, az, hf) that is fetched when it begins."""
 
 from __future__ import annotations
 
@@ -10,10 +10,36 @@ from urllib.parse import urlsplit
 from tasks.core.addresses import is_loopback
 from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import ConfigError
+from tasks.core.paths import locate_config
 from tasks.manifest.remote import fetch, is_remote
 
 _fetched: ContextVar[tuple[str, Settings] | None] = ContextVar("fetched_configuration", default=None)
 """The last one of this context: a run is checked and carried out with the same bytes."""
+
+
+def choose_config(given: str | None) -> str | None:
+    """The path or address of the configuration that counts for a command; None: the built-in settings.
+
+    Args:
+        given: What `--config` names; None: the file of this folder or the user's counts.
+
+    Raises:
+        InputError: The current folder was removed.
+        ConfigError: Something else than a file is in the configuration's place.
+    """
+    if given is not None:
+        return given
+    found = locate_config()
+    return None if found is None else str(found)
+
+
+def load_named_settings(given: str | None) -> Settings:
+    """Load the configuration that counts for a command, as `choose_config` finds it.
+
+    Raises:
+        InputError, ConfigError: There is none, or it cannot be reached, read or used. Nothing was spent.
+    """
+    return load_run_settings(choose_config(given), anew=True)
 
 
 def load_run_settings(place: str | None, *, anew: bool) -> Settings:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -17,7 +16,7 @@ from tenacity import AsyncRetrying
 
 from tasks.core.clock import Clock
 from tasks.core.configuration.sections import UsageSettings
-from tasks.core.configuration.settings import Settings, load_settings
+from tasks.core.configuration.settings import Settings
 from tasks.core.configuration.trusted_settings import require_trusted_settings
 from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped, InputError, UsageError, UsageRefused
@@ -142,18 +141,17 @@ class _Push:
             await mark_pushed(self.engine, page, now_us=self.clock.now_us())
 
 
-async def push_folders(folder: str, config: Path | None) -> AsyncIterator[PushReport]:
+async def push_folders(folder: str, given: Settings | None) -> AsyncIterator[PushReport]:
     """Push what is pending in a batch, or in every batch under a folder, one after the other.
 
     Args:
         folder: An output folder, or one above output folders; or the URL of such a place in a bucket.
-        config: The configuration that says where to; None: each batch's own, as its last run had it.
+        given: The settings that say where to; None: each batch's own, as its last run had them.
 
     Raises:
-        InputError: There is no batch, or the configuration cannot be used.
+        InputError: There is no batch.
     """
     # Settings that were named hold for every batch; without them each batch knows its own.
-    given = None if config is None else load_settings(config)
     clock, found = Clock(), False
     retrying = retry_usage(clock.sleep)
     for out in parse_output(folder).below():

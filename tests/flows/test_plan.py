@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import Cli
+from tests.support.file_server import serving
 
 
 @pytest.fixture
@@ -106,3 +107,14 @@ def test_a_wrong_certificate_is_told_by_the_plan_and_the_run(offline: Cli) -> No
         done = offline.run(command, offline.manifest(1), "--out", "out")
         assert (done.returncode, "output.c2pa.certificate_env" in done.stderr) == (2, True), done.stderr
     assert not (offline.folder / "out").exists()
+
+
+def test_a_configuration_may_stand_at_an_address(offline: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is fetched as it is written, both slashes in it, and a mistake is told with the address."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    good = b"default_backend: s\nbackends: {s: {type: sketch, price_usd: 0.04}}"
+    with serving({"/a.yaml": (200, "text/plain", good), "/b.yaml": (200, "text/plain", b"backend: {}")}) as address:
+        done = offline.run("plan", offline.manifest(1), "--config", f"{address}/a.yaml")
+        assert (done.returncode, "0.04" in done.stdout) == (0, True), done.stderr
+        done = offline.run("run", offline.manifest(1), "--config", f"{address}/b.yaml")
+        assert (done.returncode, f"{address}/b.yaml:1: backend" in done.stderr) == (2, True), done.stderr

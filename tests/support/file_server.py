@@ -7,6 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+REDIRECTS = {301, 302, 303, 307, 308}
+"""Of these the body is the address that they lead to."""
+
 
 @contextmanager
 def serving(answers: dict[str, tuple[int, str, bytes]]) -> Iterator[str]:
@@ -17,6 +20,8 @@ def serving(answers: dict[str, tuple[int, str, bytes]]) -> Iterator[str]:
             status, kind, body = answers.get(self.path, (404, "text/plain", b"no"))
             self.send_response(status)
             self.send_header("Content-Type", kind)
+            if status in REDIRECTS:
+                self.send_header("Location", body.decode())
             self.end_headers()
             self.wfile.write(body)
 

@@ -15,12 +15,11 @@ def command(json: options.Json = False, config: options.Config = None, verbose: 
     import asyncio
     import shutil
 
-    from tasks.core.configuration.settings import load_settings
-    from tasks.core.paths import locate_config
     from tasks.core.safe_text import dump_json, escape_lines
+    from tasks.runs.configuration import load_named_settings
     from tasks.usage.caps import format_caps, list_caps
 
-    record = asyncio.run(list_caps(load_settings(locate_config(config))))
+    record = asyncio.run(list_caps(load_named_settings(config)))
     # Not into a terminal: enough for most tables.
     width = shutil.get_terminal_size((120, 24)).columns
     print(dump_json(record) if json else escape_lines("\n".join(format_caps(record, width=width))))

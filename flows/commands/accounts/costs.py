@@ -55,16 +55,16 @@ def command(given: CostsOptions) -> None:
     import os
     from datetime import UTC, datetime
 
-    from tasks.core.configuration.settings import load_settings
     from tasks.core.errors import InputError
-    from tasks.core.paths import RUNS_FOLDER, locate_config
+    from tasks.core.paths import RUNS_FOLDER
     from tasks.orchestration.server.planned_days import find_planned_days
+    from tasks.runs.configuration import load_named_settings
     from tasks.usage.costs.build import build_report
     from tasks.usage.costs.page import write_page
 
     if given.csv and given.json:
         raise InputError("--csv and --json exclude each other. Leave one out.")
-    settings = load_settings(locate_config(given.config)).usage
+    settings = load_named_settings(given.config).usage
     folders = given.folders or ([RUNS_FOLDER] if Path(RUNS_FOLDER).is_dir() else [])
     record = asyncio.run(
         build_report(

@@ -51,7 +51,7 @@ def remember(kind: Kind, name: str) -> None:
 def load_own_settings() -> Settings:
     """The user's own configuration; the built-in one where there is none that can be read."""
     try:
-        return load_settings(locate_config(None))
+        return load_settings(locate_config())
     except InputError:
         return Settings()
 

@@ -9,6 +9,7 @@ import json
 import lzma
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,7 @@ from tasks.core.errors import ManifestError
 from tasks.core.records import Problem, Prompt
 from tasks.manifest import Findings, open_manifest, read_prompts
 from tasks.manifest.reading import build_read_options
+from tasks.manifest.remote import require_no_downgrade
 from tests.support.file_server import serving
 from tests.support.services.object_storage import BUCKET
 from tests.tasks.manifest.reading import good, piped, problems, read
@@ -320,6 +322,22 @@ def test_an_address_without_a_file_is_told(
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serving({"/m.csv": answer}) as address:
         assert message in refuse(f"{address}/m.csv")
+
+
+@pytest.mark.parametrize(
+    ("address", "hop", "followed"),
+    [
+        ("https://a.org/m", "https://b.org/m", True),
+        ("https://a.org/m", "http://b.org/m", False),
+        ("https://a.org/m", "http://localhost:8000/m", True),
+        ("http://127.0.0.1/m", "http://b.org/m", False),
+        ("http://a.org/m", "http://b.org/m", True),
+    ],
+)
+def test_a_redirect_does_not_leave_https(address: str, hop: str, *, followed: bool) -> None:
+    """What was asked for at a safe address is not taken from whoever listens on the way."""
+    with nullcontext() if followed else pytest.raises(ValueError, match=r"leads to http://b\.org"):
+        require_no_downgrade(address, hop)
 
 
 @pytest.mark.parametrize("address", ["hf://datasets/x", "hf://models/a/b", "https://"])

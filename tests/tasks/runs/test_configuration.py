@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import copy_context
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tasks.core.errors import ConfigError
 from tasks.runs.configuration import load_run_settings
+from tasks.runs.direct import run_directly
 from tasks.runs.request import RunRequest
 from tests.support.file_server import serving
 
@@ -54,3 +56,27 @@ def test_nobody_on_the_way_says_where_keys_are_sent(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_bytes(TEXT)
     assert list(load_run_settings(str(tmp_path / "c.yaml"), anew=True).backends) == ["mine"]
     assert load_run_settings(None, anew=True).backends
+
+
+def test_a_redirect_leads_to_no_plain_http() -> None:
+    """Whoever listens on the way would answer in its place; this machine's own addresses are followed."""
+    answers = {"/away": (302, "text/plain", b"http://example.org/imagen.yaml"), "/a.yaml": (200, "text/plain", TEXT)}
+    with serving(answers) as address:
+        answers["/here"] = (302, "text/plain", f"{address}/a.yaml".encode())
+        assert list(load_run_settings(f"{address}/here", anew=True).backends) == ["mine"]
+        with pytest.raises(
+            ConfigError, match=r"/away: leads to http://example\.org, and is not fetched over plain http"
+        ):
+            load_run_settings(f"{address}/away", anew=True)
+
+
+def test_a_resume_needs_no_address(tmp_path: Path) -> None:
+    """The ledger has kept the settings, so the address may be gone by then."""
+    (tmp_path / "m.txt").write_text("a fox\n")
+    out = str(tmp_path / "out")
+    with serving({"/c.yaml": (200, "text/plain", TEXT + b"\nusage: {sink: none}")}) as address:
+        request = RunRequest(out=out, manifest=str(tmp_path / "m.txt"), config=f"{address}/c.yaml")
+        assert asyncio.run(run_directly(request)).as_dict()["succeeded"] == 1
+    [image] = (tmp_path / "out" / "images").rglob("*.png")
+    image.unlink()
+    assert asyncio.run(run_directly(RunRequest(out=out, missing=True))).as_dict()["cost_usd"] == 1.0

@@ -11,6 +11,7 @@ import pytest
 
 from tasks.core.clock import Clock
 from tasks.core.configuration.sections import UsageSettings
+from tasks.core.configuration.settings import load_settings
 from tasks.core.configuration.trust import TRUST_VARIABLE
 from tasks.core.errors import InputError, JobError, UsageError
 from tasks.core.identity import hash_prompt
@@ -155,7 +156,7 @@ async def test_a_given_configuration_says_where_to(tmp_path: Path) -> None:
     await write_batch(tmp_path / "out", 2, usage=UsageSettings(sink="none"))
     config = tmp_path / "imagen.yaml"
     config.write_text(f"usage: {{path: {tmp_path / 'usage.db'}}}\n")
-    [report] = [report async for report in push_folders(str(tmp_path / "out"), config)]
+    [report] = [report async for report in push_folders(str(tmp_path / "out"), load_settings(config))]
     assert (report.pushed, report.pending) == (2, 0)
     assert len(await rows_in(sink_in(tmp_path))) == 2
 

@@ -10,6 +10,7 @@ import pytest
 from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import ConfigError
 from tasks.core.paths import find_config
+from tasks.runs.configuration import choose_config
 
 BAD_CONFIGS = {
     "broken YAML": ("backends: [", ":", "line 1", "not valid YAML"),
@@ -99,10 +100,11 @@ def test_the_nearest_configuration_counts(tmp_path: Path, monkeypatch: pytest.Mo
     users.touch()
     folder = tmp_path / "folder"
     folder.mkdir()
-    assert find_config(None, cwd=folder) == users
+    assert find_config(cwd=folder) == users
     (folder / "imagen.yaml").touch()
-    assert find_config(None, cwd=folder) == folder / "imagen.yaml"
-    assert find_config(tmp_path / "given.yaml", cwd=folder) == tmp_path / "given.yaml"
+    assert find_config(cwd=folder) == folder / "imagen.yaml"
+    monkeypatch.chdir(folder)
+    assert (choose_config(None), choose_config("given.yaml")) == (str(folder / "imagen.yaml"), "given.yaml")
 
 
 @pytest.mark.parametrize("target", ["nowhere", "imagen.yaml", "/dev/null", "."])
@@ -110,4 +112,4 @@ def test_what_is_no_configuration_is_not_passed_over(tmp_path: Path, target: str
     """A link to nothing, to itself, to a device or to a folder: another configuration would count in silence."""
     (tmp_path / "imagen.yaml").symlink_to(target)
     with pytest.raises(ConfigError, match="is not a file"):
-        find_config(None, cwd=tmp_path)
+        find_config(cwd=tmp_path)
