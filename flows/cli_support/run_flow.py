@@ -31,6 +31,8 @@ from tasks.runs.request import RunRequest
 from tasks.runs.run import OpenRun, hand_over, open_run
 
 FLOW_RUN_TAG = "imagen"
+HEARING_S = 0.001
+"""Any timer is due after the loop has called the handlers of signals that came before it."""
 QUIET_CONSOLE = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     # Here a lost connection prints a page of text for each event that could not be sent.
@@ -126,6 +128,7 @@ async def _plan_and_run(request: RunRequest, *, verbose: bool) -> dict[str, Any]
             try:
                 # Off this loop, so that Ctrl-C is heard while the server starts.
                 server = await asyncio.to_thread(_connect, verbose=verbose, stop=stop)
+                stop.check()
             except BatchStopped:
                 if not stop.requested:
                     raise
@@ -142,6 +145,10 @@ async def _run_flow(run: OpenRun, server: ServerHandle) -> dict[str, Any]:
 
     from flows.generate_batch import generate_batch
 
+    # Loading takes a minute on a busy machine, and a Ctrl-C of meanwhile is heard in the loop's next two turns.
+    await asyncio.sleep(HEARING_S)
+    if run.batch.stop.requested:
+        return (await finish_run(run)).as_dict()
     # What is loaded by now stays to the end: the garbage collector need not walk it for every few thousand images.
     gc.freeze()
     try:

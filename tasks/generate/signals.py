@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 
 from tasks.core.errors import INTERRUPTED_STATUS
 from tasks.generate.stop import StopSignal
@@ -20,11 +21,14 @@ PATIENCE_S = 5.0
 ECHO_S = 10.0
 """Seconds in which a parent process may pass the same Ctrl-C on as SIGTERM: one request, not two."""
 
+_heard: ContextVar[StopSignal | None] = ContextVar("heard", default=None)
+
 
 @asynccontextmanager
 async def handle_signals(stop: StopSignal) -> AsyncIterator[None]:
     """Handle signals in the block; Python allows it in the main thread only, so elsewhere nothing changes."""
-    if threading.current_thread() is not threading.main_thread():
+    # A flow within a run: a loop has one handler of a signal, and the end of this block would leave the run with none.
+    if threading.current_thread() is not threading.main_thread() or _heard.get() is stop:
         yield
         return
     loop, current = asyncio.get_running_loop(), asyncio.current_task()
@@ -52,9 +56,11 @@ async def handle_signals(stop: StopSignal) -> AsyncIterator[None]:
 
     for number in before:
         loop.add_signal_handler(number, on_signal, number)
+    token = _heard.set(stop)
     try:
         yield
     finally:
+        _heard.reset(token)
         for number, handler in before.items():
             loop.remove_signal_handler(number)
             with suppress(TypeError):  # a handler that was not set from Python cannot be put back

@@ -11,6 +11,7 @@ import pytest
 from tasks.core.errors import BatchStopped
 from tasks.generate.signals import handle_signals
 from tasks.generate.stop import StopSignal
+from tests.support.waiting import PATIENCE_S
 
 
 async def test_a_ctrl_c_passed_on_by_a_process_above_is_no_second_one() -> None:
@@ -21,6 +22,17 @@ async def test_a_ctrl_c_passed_on_by_a_process_above_is_no_second_one() -> None:
         await asyncio.sleep(0.1)
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.sleep(0.1)
+    assert stop.interrupted
+
+
+async def test_a_flow_within_a_run_leaves_ctrl_c_to_the_run() -> None:
+    """Both handle signals for one batch; when the flow has ended, while Prefect is told so, the run still hears."""
+    stop = StopSignal()
+    async with handle_signals(stop):
+        async with handle_signals(stop):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.wait_for(stop.wait(), PATIENCE_S)
     assert stop.interrupted
 
 

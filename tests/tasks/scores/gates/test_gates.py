@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ from tasks.scores.gates.rule import build_rule
 from tests.support.factories import make_job
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
 from tests.support.scripted_batch import open_scripted
+from tests.support.services.postgresql import PASSWORD
+from tests.tasks.ledger.conftest import begin_on
 from tests.tasks.scores.gates.gated import begin_budgeted_run, gated
 from tests.tasks.scores.images import draw_scene, encode
 
@@ -102,8 +105,15 @@ async def test_what_is_rejected_is_made_again_until_one_is_kept(
     assert backend.billed.total() == 6
 
 
-async def test_rows_have_rules_of_their_own(out: Path) -> None:
-    """One row keeps its sharpest image, one rejects more than the run does, and one takes the run's rule as it is."""
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+async def test_rows_have_rules_of_their_own(out: Path, database: str, request: pytest.FixtureRequest) -> None:
+    """One row keeps its sharpest image, one rejects more than the run does, and one takes the run's rule as it is.
+
+    On both databases, which look for a rule by functions of different names.
+    """
+    if database == "postgresql":
+        request.getfixturevalue("monkeypatch").setenv("PGPASSWORD", PASSWORD)
+        await asyncio.to_thread(begin_on, request.getfixturevalue("postgresql"), out)
     backend = ScriptedBackend()
     images = {"fox": [SOFT, SHARP], "owl": [SOFT, SHARP], "elk": [SOFT, BLACK, SHARP]}
     backend.on_fetch.update({name: deque(found) for name, found in images.items()})
