@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.exc import DBAPIError
 
 from tasks.core.caps.cap import CapSettings
@@ -19,6 +19,7 @@ from tasks.core.display import current_display
 from tasks.core.errors import ConfigError
 from tasks.ledger.accounts.caps.schema import configurations
 from tasks.ledger.database.writer import LedgerWriter
+from tasks.manifest.remote import is_remote
 
 
 class CapsSource:
@@ -66,7 +67,7 @@ async def open_source(settings: Settings, batch: str, state: LedgerWriter | None
     if state is not None:
         # On a full disk the file is not noted; a resume then keeps to the caps that the ledger has.
         with suppress(DBAPIError, OSError):
-            file = await state.write(partial(_remember, batch=batch, file=file))
+            file = await state.write(partial(_remember, batch=batch, file=file, forget=is_remote(settings.file)))
     if file is None:
         return CapsSource(settings.caps, None)
     try:
@@ -80,8 +81,11 @@ def _find_file(settings: Settings) -> Path | None:
     return path if path.is_file() else None
 
 
-def _remember(db: Connection, batch: str, file: Path | None) -> Path | None:
+def _remember(db: Connection, batch: str, file: Path | None, *, forget: bool) -> Path | None:
     """Note the batch's configuration; where it names none, the one that is noted."""
+    if forget:
+        # The configuration is at an address now: caps of an earlier file would take the place of its own.
+        db.execute(delete(configurations).where(configurations.c.batch == batch))
     if file is None:
         known = db.execute(select(configurations.c.path).where(configurations.c.batch == batch)).scalar()
         return None if known is None else Path(known)

@@ -53,3 +53,20 @@ async def test_a_resume_keeps_to_the_file_of_the_run(tmp_path: Path) -> None:
         assert amounts(await open_source(kept, "batch", state)) == [1]
     finally:
         await state.close()
+
+
+async def test_an_address_takes_the_place_of_an_earlier_file(tmp_path: Path) -> None:
+    """A batch that goes on with a configuration at an address keeps to its caps, and so does a resume after it."""
+    path = tmp_path / "imagen.yaml"
+    state = build_sqlite_writer(tmp_path / "accounts.db")
+    try:
+        await state.write(prepare_tables)
+        write(path, "caps: [{usd: 9, per: day}]", at_s=1)
+        assert amounts(await open_source(load_settings(path), "batch", state)) == [9]
+        (tmp_path / "copy.yaml").write_text("caps: [{usd: 2, per: day}]")
+        fetched = load_settings(tmp_path / "copy.yaml", source="https://example.org/imagen.yaml")
+        assert amounts(await open_source(fetched, "batch", state)) == [2]
+        kept = Settings.model_validate_json(fetched.model_dump_json())
+        assert amounts(await open_source(kept, "batch", state)) == [2]
+    finally:
+        await state.close()
