@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tasks.core.addresses import is_loopback
+from tasks.core.addresses import hide_secrets, is_loopback
 from tasks.core.installation import install_command
 from tasks.core.values import is_yes
 from tasks.manifest.detect import EXTENSIONS, get_named_format
@@ -44,14 +44,14 @@ def is_remote(source: str) -> bool:
 
 
 def fetch(source: str, folder: Path) -> list[tuple[Path, str]]:
-    """The files at an address, as copies in `folder`, each with its own address.
+    """The files at an address, as copies in `folder`, each with its own address as it may be shown.
 
     Raises:
         ValueError: There is nothing at the address, or a library for it is missing; the text says what to do.
         OSError: It cannot be reached, or the copy cannot be written.
     """
     if source.startswith(WEB):
-        return [(_fetch_web(source, folder), source)]
+        return [(_fetch_web(source, folder), hide_secrets(source))]
     return _fetch_hub(source, folder) if source.startswith(HUB) else _fetch_bucket(source, folder)
 
 

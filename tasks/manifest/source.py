@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
+from tasks.core.addresses import hide_secrets
 from tasks.manifest.detect import EXTENSIONS, TEXT_FORMATS, detect_format, get_named_format
 from tasks.manifest.part_files import find_files, refuse_source
 from tasks.manifest.plain_copy import UnreadableCopy, copy_bounded, decode, get_unpacked_name, unpack
@@ -51,7 +52,7 @@ class Manifest:
     display: str
     """As the user gave it."""
     source: str
-    """Opens this manifest again, also while it is open."""
+    """Opens this manifest again while it is open; an address without its secrets does so only then."""
     options: ReadOptions = field(default_factory=ReadOptions)
     notes: tuple[str, ...] = ()
     """Notes for the user about how its files were found and decoded."""
@@ -98,7 +99,7 @@ def open_manifest(
     with tempfile.TemporaryDirectory(prefix="imagen-") as folder:
         manifest = _open_source(source, options, Path(folder), stdin)
         # Known by its source while it is open: standard input and a download cannot be read again.
-        token = _open.set({**_open.get(), manifest.source: manifest})
+        token = _open.set({**_open.get(), source: manifest, manifest.source: manifest})
         try:
             yield manifest
         finally:
@@ -118,8 +119,9 @@ def _open_source(source: str, options: ReadOptions, folder: Path, stdin: BinaryI
             raise refuse_source(STDIN_DISPLAY, str(exc)) from None
         opened, its_notes = _open_file(spool, STDIN_DISPLAY, None, options, folder)
         return Manifest((opened,), "stdin", STDIN_DISPLAY, str(spool), options, its_notes)
+    shown = source
     if is_remote(source):
-        found = [(path, display) for path, display in _fetch(source, folder)]
+        found, shown = _fetch(source, folder), hide_secrets(source)
     else:
         found = [(path, str(path) if path != Path(source) else source) for path in find_files(source)]
     files: list[ManifestFile] = []
@@ -133,16 +135,16 @@ def _open_source(source: str, options: ReadOptions, folder: Path, stdin: BinaryI
         notes += its_notes
     if len(files) > 1:
         notes.insert(
-            0, f"{source}: read as one table of {len(files)} files, from {files[0].display} to {files[-1].display}"
+            0, f"{shown}: read as one table of {len(files)} files, from {files[0].display} to {files[-1].display}"
         )
-    return Manifest(tuple(files), _name_batch(source), source, source, options, tuple(notes))
+    return Manifest(tuple(files), _name_batch(source), shown, shown, options, tuple(notes))
 
 
 def _fetch(source: str, folder: Path) -> list[tuple[Path, str]]:
     try:
         return fetch(source, folder)
     except (OSError, ValueError) as exc:
-        raise refuse_source(source, str(exc)) from None
+        raise refuse_source(hide_secrets(source), str(exc)) from None
 
 
 def _name_batch(source: str) -> str:

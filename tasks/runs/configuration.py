@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.core.addresses import is_loopback
+from tasks.core.addresses import hide_secrets, is_loopback
 from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import ConfigError
 from tasks.core.paths import locate_config
@@ -62,20 +62,20 @@ def load_run_settings(place: str | None, *, anew: bool) -> Settings:
 
 
 def _fetch_settings(place: str) -> Settings:
-    parts = urlsplit(place)
+    parts, shown = urlsplit(place), hide_secrets(place)
     # It names the addresses that keys are sent to, so nobody on the way may change it.
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise ConfigError(f"{place}: a configuration is fetched over https only")
+        raise ConfigError(f"{shown}: a configuration is fetched over https only")
     with tempfile.TemporaryDirectory(prefix="imagen-") as folder:
         try:
             copies = fetch(place, Path(folder))
         except (OSError, ValueError) as exc:
-            raise ConfigError(f"{place}: {exc}") from None
+            raise ConfigError(f"{shown}: {exc}") from None
         if len(copies) > 1:
-            raise ConfigError(f"{place}: holds {len(copies)} files; name the one that is the configuration")
+            raise ConfigError(f"{shown}: holds {len(copies)} files; name the one that is the configuration")
         [(path, _)] = copies
         try:
-            return load_settings(path, source=place)
+            return load_settings(path, source=shown)
         except ConfigError as exc:
             # The copy is nowhere that a person could look.
-            raise ConfigError(str(exc).replace(str(path), place)) from None
+            raise ConfigError(str(exc).replace(str(path), shown)) from None

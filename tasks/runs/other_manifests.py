@@ -16,6 +16,7 @@ from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.jobs import count_paid_jobs, has_any_job
 from tasks.ledger.runs import get_last_manifest
 from tasks.manifest import Manifest, open_manifest
+from tasks.manifest.remote import is_remote
 from tasks.manifest.source import STDIN_DISPLAY
 from tasks.plan.planner import plan_manifest
 from tasks.runs.request import RunRequest
@@ -48,6 +49,8 @@ def _hash_path(source: str) -> str:
 
 def _is_same(owner: str, source: str) -> bool:
     # A manifest that was moved keeps its folder: its old path is gone, and nothing else can own it.
+    if is_remote(owner) or is_remote(source):
+        return owner == source
     return owner == source or not Path(owner).exists() or Path(owner).resolve() == Path(source).resolve()
 
 

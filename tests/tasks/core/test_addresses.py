@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.core.addresses import ALLOW_HTTP_VARIABLE, find_cleartext_problem, is_loopback
+from tasks.core.addresses import ALLOW_HTTP_VARIABLE, find_cleartext_problem, hide_secrets, is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "api.localhost"])
@@ -30,3 +30,20 @@ def test_a_key_travels_over_https_or_on_this_machine(monkeypatch: pytest.MonkeyP
     assert ALLOW_HTTP_VARIABLE in problem
     monkeypatch.setenv(ALLOW_HTTP_VARIABLE, "true")
     assert find_cleartext_problem("http://api.example/v1", "MY_KEY") is None
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://me:hunter2@host.example:8443/m.csv", "https://host.example:8443/m.csv"),
+        ("https://host.example/m.csv?X-Amz-Date=20261126T000000Z&X-Amz-Signature=ab", "https://host.example/m.csv?X-Amz-Date=***&X-Amz-Signature=***"),
+        ("https://host.example/m.csv?sv=2024&sig=ab%3D#key", "https://host.example/m.csv?sv=2024&sig=***"),
+        ("https://host.example/export?format=csv&gid=12", "https://host.example/export?format=csv&gid=12"),
+        ("https://host.example/m.csv?eyJhbGciOiJIUzI1NiJ9", "https://host.example/m.csv?***"),
+        ("s3://bucket/night/m.csv", "s3://bucket/night/m.csv"),
+        ("http://[broken", "http://[broken"),
+    ],
+)  # fmt: skip
+def test_a_shown_address_opens_nothing(address: str, shown: str) -> None:
+    """Logins and signatures go; what tells two files apart stays."""
+    assert hide_secrets(address) == shown

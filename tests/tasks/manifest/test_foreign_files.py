@@ -307,6 +307,18 @@ def test_an_address_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
             assert manifest.name == "export"
 
 
+def test_what_opens_an_address_is_kept_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A manifest behind a signature or a login is read; ledger, screen and Prefect see neither."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving({"/m.csv?sig=abc&gid=1": (200, "text/csv", b"prompt\na\n")}) as address:
+        login = address.replace("http://", "http://me:hunter2@")
+        with open_manifest(f"{login}/m.csv?sig=abc&gid=1") as manifest:
+            shown = f"{address}/m.csv?sig=***&gid=1"
+            assert {manifest.display, manifest.source, manifest.files[0].display} == {shown}
+            assert open_prompts(shown) == ["a"]
+        assert refuse(f"{login}/none.csv?sig=abc").startswith(f"{address}/none.csv?sig=***: ")
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
