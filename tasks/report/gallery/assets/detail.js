@@ -62,8 +62,7 @@
       close: () => {
         // Back does the same as the cross: what was pushed when this opened is taken back.
         if (leftByAddress) leftByAddress = false;
-        else if (history.state?.pushed) history.back();
-        else Gallery.change({ job: "" });
+        else Gallery.leave({ job: "" });
         onClose(items[at]);
       },
     },

@@ -29,6 +29,7 @@
   };
 
   Gallery.state = read();
+  let isLeaving = false;
 
   const tell = (keys) => {
     for (const listener of listeners) listener(keys);
@@ -37,9 +38,19 @@
   // Take over new values, then tell everyone which ones. With `push`, the browser's Back takes them back.
   Gallery.change = (patch, { push = false } = {}) => {
     Object.assign(Gallery.state, patch);
-    if (push) history.pushState({ pushed: true }, "", write(Gallery.state));
+    if (push && !isLeaving) history.pushState({ pushed: true }, "", write(Gallery.state));
     else history.replaceState(history.state, "", write(Gallery.state));
     tell(Object.keys(patch));
+  };
+
+  // Take over new values in place of the address that was pushed, as the browser's Back does.
+  // The browser goes back some moments later: what is chosen until then must not be undone by the older address.
+  Gallery.leave = (patch) => {
+    if (isLeaving || !history.state?.pushed) return Gallery.change(patch);
+    isLeaving = true;
+    Object.assign(Gallery.state, patch);
+    tell(Object.keys(patch));
+    return history.back();
   };
 
   Gallery.onChange = (listener) => listeners.push(listener);
@@ -69,6 +80,11 @@
   const shown = (state, key) => (key in TEXTS ? state[key] : write({ ...EMPTY, [key]: state[key] }));
 
   // Back, Forward, or another address: what stays the same keeps its place.
+  window.addEventListener("popstate", () => {
+    if (!isLeaving) return;
+    isLeaving = false;
+    history.replaceState(history.state, "", write(Gallery.state));
+  });
   window.addEventListener("hashchange", () => {
     const found = read();
     const changed = Object.keys(found).filter((key) => shown(found, key) !== shown(Gallery.state, key));

@@ -38,6 +38,22 @@ def test_a_matrix_has_rows_and_columns_by_two_keys(browser: Chrome, matrix_page:
     assert texts(browser, ".matrix [role=columnheader]")[1:] == list(ANIMALS)
 
 
+def test_a_choice_right_after_closing_stays(browser: Chrome, matrix_page: Path) -> None:
+    """The browser goes back to the address before the image some moments later, and undoes nothing."""
+    open_page(browser, matrix_page, "view=matrix")
+    find(browser, ".matrix button.card").click()
+    assert facts(browser)["prompt"] == "a fox at dawn"
+    browser.execute_script("""
+        window.wentBack = false;
+        window.addEventListener("popstate", () => { window.wentBack = true; });
+        Gallery.leave({ job: "" });
+        Gallery.change({ rows: "x.light" });
+    """)
+    wait_for(browser, "return window.wentBack && location.hash.includes('rows=x.light')")
+    assert texts(browser, "[role=rowheader]") == list(LIGHTS)
+    assert find(browser, "dialog.detail").get_attribute("open") is None
+
+
 def test_a_cell_of_many_shows_some_and_leads_to_all(browser: Chrome, tmp_path: Path) -> None:
     """Images that differ in a third key share a cell; a button shows all of them in the grid."""
     jobs = [make_job(n, prompt=f"p{n}", extra={"a": n % 2, "b": n // 2 % 2, "c": f"c{n // 4}"}) for n in range(24)]
