@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,16 +13,14 @@ from tasks.backends.client.wrapped import unwrap_images
 from tasks.backends.http_api.answer import Answer, any_holds, contains_any
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.refused import count_billed, is_refused, list_images
-from tasks.backends.http_api.sections import Cost, States
-from tasks.backends.prices import MOST_IMAGES, MOST_RUN_USD, MOST_TOKENS
+from tasks.backends.http_api.reported import read_cost_micros, read_tokens
+from tasks.backends.http_api.sections import States
+from tasks.backends.prices import MOST_IMAGES
 from tasks.core.errors import JobError, Refused, Transient, UnreadableAnswer
-from tasks.core.money import to_micros
-from tasks.core.values import parse_number
 from tasks.store.chunks import detect_format
 
 HEAD_CHARS = 64
 """Of base64, enough to see what it is; no image is shorter."""
-_DOLLARS = re.compile(r"^\s*(US)?\$\s*|\s*(USD|US dollars?|dollars?)\s*$", re.IGNORECASE)
 RUNNING = frozenset({202, 204})
 """Statuses of a poll that mean that there is nothing yet, where no state says so (Stability's results, 2026)."""
 
@@ -135,7 +132,7 @@ def read_output(answer: Answer, options: HttpOptions, words: str) -> ImageOutput
     found = list_images(answer, options)[:MOST_IMAGES]
     if not found:
         if words:
-            raise build_failure(answer, options, words)
+            raise _explain_missing(answer, options, words, cost_micros)
         # What is wrong may be the configuration's place, and the answer has been paid for.
         raise UnreadableAnswer(
             f"the answer holds no image at {options.output.at!r}", raw=answer.raw, cost_micros=cost_micros
@@ -144,13 +141,24 @@ def read_output(answer: Answer, options: HttpOptions, words: str) -> ImageOutput
     usage = {
         "reported_micros": cost_micros,
         "images": min(count_billed(answer, options), MOST_IMAGES),
-        **_read_tokens(answer, options),
+        **read_tokens(answer, options),
     }
     try:
         first = _build_output(found[0], options)
     except ValueError as exc:
         raise UnreadableAnswer(f"the image cannot be decoded: {exc}", raw=answer.raw, cost_micros=cost_micros) from exc
     return replace(first, further=tuple(_build_further(found[1:], options)), **usage)
+
+
+def _explain_missing(answer: Answer, options: HttpOptions, words: str, cost_micros: int | None) -> JobError:
+    """Why a 200 with words in it holds no image."""
+    failure = build_failure(answer, options, words)
+    is_understood = options.poll is not None or options.error is not None or options.failed_when
+    if is_understood or type(failure) is not JobError or failure.cost_micros == 0:
+        return failure
+    # Nobody has said where this service explains its failures, and every such answer may be paid for:
+    # the first one stops the batch, as any answer that cannot be read.
+    return UnreadableAnswer(f"an error came in place of an image ({words})", raw=answer.raw, cost_micros=cost_micros)
 
 
 def _build_further(found: list[str], options: HttpOptions) -> Iterator[ImageOutput]:
@@ -169,12 +177,14 @@ def _build_output(text: str, options: HttpOptions) -> ImageOutput:
 def _is_base64_image(text: str) -> bool:
     """True if a text that should be an address is an image: it was paid for, and its beginning leaves no doubt."""
     digits = "".join(text[:HEAD_CHARS].split())
+    if len(text) < HEAD_CHARS:
+        return False
     try:
-        return (
-            len(text) >= HEAD_CHARS and detect_format(decode_base64(digits[: len(digits) // GROUP * GROUP])) is not None
-        )
+        head = decode_base64(digits[: len(digits) // GROUP * GROUP])
     except ValueError:
         return False
+    # A drawing is no image that can be kept, but what was paid for stays readable beside the ledger.
+    return detect_format(head) is not None or head.lstrip().startswith((b"<svg", b"<?xml"))
 
 
 def read_bytes(answer: Answer, options: HttpOptions, words: str) -> ImageOutput:
@@ -203,43 +213,6 @@ def read_bytes(answer: Answer, options: HttpOptions, words: str) -> ImageOutput:
         media_type=media_type,
         cost_micros=read_cost_micros(answer, options),
     )
-
-
-def read_cost_micros(answer: Answer, options: HttpOptions) -> int | None:
-    """Read the cost from the last answer, in millionths of a dollar; None where it names no price."""
-    cost = options.cost
-    # A cost of the create's answer was read when that answer came.
-    return None if cost is None or cost.where != "last" else read_cost(answer, cost)
-
-
-def read_cost(answer: Answer, cost: Cost) -> int | None:
-    """A cost as an answer states it, in millionths of a dollar; None for what is no price."""
-    # Headers are text, so a number in one is parsed; a header that is missing is no cost of zero.
-    stated = answer.headers.get(cost.header) if cost.header is not None else answer.read(cost.at)
-    # Some services write a price for people: "$0.03", "0.03 USD".
-    text = _DOLLARS.sub("", stated) if isinstance(stated, str) else stated
-    try:
-        amount = float(text) * cost.times if isinstance(text, int | float | str) else None
-    except (ValueError, OverflowError):
-        return None
-    return None if isinstance(stated, bool) else to_micros(parse_number(amount, most=MOST_RUN_USD))
-
-
-def _read_tokens(answer: Answer, options: HttpOptions) -> dict[str, Any]:
-    tokens = options.tokens
-    if tokens is None:
-        return {}
-    return {
-        "input_tokens": parse_number(answer.read(tokens.input), most=MOST_TOKENS),
-        "output_tokens": parse_number(answer.read(tokens.output), most=MOST_TOKENS),
-        "output_text_tokens": _add_up([answer.read(place) for place in tokens.output_text]),
-    }
-
-
-def _add_up(counts: list[Any]) -> float | None:
-    """The sum of those that are there; None where one is no count."""
-    parsed = [parse_number(count, most=MOST_TOKENS) for count in counts if count is not None]
-    return None if None in parsed else sum(count or 0.0 for count in parsed)
 
 
 def _spell(value: Any) -> str:

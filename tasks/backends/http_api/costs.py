@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tasks.backends.http_api import answers
 from tasks.backends.http_api.answer import Answer
 from tasks.backends.http_api.answers import ImageOutput
 from tasks.backends.http_api.options import HttpOptions
+from tasks.backends.http_api.reported import read_cost
 from tasks.backends.http_api.request.values import resolve_size
 from tasks.backends.prices import Pricing, Used, check_reported
 from tasks.core.errors import JobError, Refused, UnreadableAnswer
@@ -70,7 +70,7 @@ class Costs:
         reported = output.reported_micros
         # Some services state the cost when they accept a request, and not again with the result (BFL, 2026-11).
         if created is not None and cost is not None and cost.where == "create":
-            reported = answers.read_cost(created, cost)
+            reported = read_cost(created, cost)
         # A cost in another unit than it is read in is no cost: then nothing is known.
         believed = check_reported(reported, priced)
         cost_micros = 0 if self.pricing.free else priced if reported is None else believed

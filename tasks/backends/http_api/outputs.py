@@ -13,6 +13,7 @@ from tasks.backends.http_api.answer import Answer
 from tasks.backends.http_api.answers import ImageOutput
 from tasks.backends.http_api.api import DescribedApi
 from tasks.backends.http_api.options import HttpOptions
+from tasks.backends.http_api.reported import read_cost_micros
 from tasks.backends.http_api.sections import Call
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped, JobError, OutputGone, Transient
@@ -95,7 +96,7 @@ class Outputs:
         output = answers.read_output(answer, self.options, self.read_words(answer))
         if output.reported_micros is None:
             # The answer that ended the polling may have named the cost that the result leaves out.
-            return replace(output, reported_micros=answers.read_cost_micros(last, self.options))
+            return replace(output, reported_micros=read_cost_micros(last, self.options))
         return output
 
     async def fetch(self, prediction: Prediction) -> bytes:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from tasks.backends.http_api.answer import Answer
-from tasks.backends.http_api.answers import read_cost, read_output
+from tasks.backends.http_api.answers import read_output
 from tasks.backends.http_api.events import parse_events
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.refused import is_refused
+from tasks.backends.http_api.reported import read_cost
 from tasks.backends.http_api.sections import Cost
 from tasks.core.errors import Refused, UnreadableAnswer
 from tests.support.fakes.named_service import build_instance
