@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 
@@ -21,16 +21,27 @@ PATIENCE_S = 5.0
 ECHO_S = 10.0
 """Seconds in which a parent process may pass the same Ctrl-C on as SIGTERM: one request, not two."""
 
-_heard: ContextVar[StopSignal | None] = ContextVar("heard", default=None)
+_heard: ContextVar[tuple[StopSignal, Callable[[], None]] | None] = ContextVar("heard", default=None)
+"""What signals stop in this context, and the function that listens for them."""
 
 
 @asynccontextmanager
 async def handle_signals(stop: StopSignal) -> AsyncIterator[None]:
     """Handle signals in the block; Python allows it in the main thread only, so elsewhere nothing changes."""
-    # A flow within a run: a loop has one handler of a signal, and the end of this block would leave the run with none.
-    if threading.current_thread() is not threading.main_thread() or _heard.get() is stop:
+    heard = _heard.get()
+    if threading.current_thread() is not threading.main_thread():
         yield
-        return
+    # A flow within a run: a loop has one handler of a signal, and the end of this block would leave the run with none.
+    elif heard is not None and heard[0] is stop:
+        heard[1]()  # once more, because Prefect has put a handler of SIGTERM in its place that ends the flow at once
+        yield
+    else:
+        async with _install_handlers(stop):
+            yield
+
+
+@asynccontextmanager
+async def _install_handlers(stop: StopSignal) -> AsyncIterator[None]:
     loop, current = asyncio.get_running_loop(), asyncio.current_task()
     before = {number: signal.getsignal(number) for number in SIGNALS}
     if HANG_UP is not None and before[HANG_UP] is signal.SIG_IGN:
@@ -54,9 +65,12 @@ async def handle_signals(stop: StopSignal) -> AsyncIterator[None]:
         else:
             os._exit(INTERRUPTED_STATUS)
 
-    for number in before:
-        loop.add_signal_handler(number, on_signal, number)
-    token = _heard.set(stop)
+    def listen() -> None:
+        for number in before:
+            loop.add_signal_handler(number, on_signal, number)
+
+    listen()
+    token = _heard.set((stop, listen))
     try:
         yield
     finally:

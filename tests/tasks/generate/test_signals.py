@@ -36,6 +36,17 @@ async def test_a_flow_within_a_run_leaves_ctrl_c_to_the_run() -> None:
     assert stop.interrupted
 
 
+async def test_a_flow_within_a_run_takes_sigterm_from_prefect() -> None:
+    """Prefect's own handler of SIGTERM, set between the two, would end the flow while images are in flight."""
+    stop, prefect = StopSignal(), list[str]()
+    async with handle_signals(stop):
+        signal.signal(signal.SIGTERM, lambda *_: prefect.append("ended"))
+        async with handle_signals(stop):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(stop.wait(), PATIENCE_S)
+    assert (stop.interrupted, prefect) == (True, [])
+
+
 async def test_a_batch_that_stopped_by_itself_is_ended_by_the_second_ctrl_c_as_any_other() -> None:
     """While the in-flight rest of a batch without budget or credit lands, a person can still end it at once."""
     stop = StopSignal()
