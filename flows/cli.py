@@ -99,11 +99,18 @@ def main() -> None:
     """Run the command line; exits with 0, 1, 2, 3 or 130 (see docs/reference.md)."""
     prepare_streams()
     try:
-        _run_command()
-    finally:
-        # In `finally`, because a command leaves through SystemExit, and what it printed may still be in the buffer.
-        if (reason := flush_output()) is not None:
-            fail(f"imagen: Cannot write to standard output ({reason}).", UNWRITABLE_STATUS)
+        try:
+            _run_command()
+        finally:
+            # In `finally`, because a command leaves through SystemExit, and what it printed may still be in the buffer.
+            if (reason := flush_output()) is not None:
+                fail(f"imagen: Cannot write to standard output ({reason}).", UNWRITABLE_STATUS)
+    except SystemExit as leaving:
+        if "prefect" in sys.modules:
+            from tasks.orchestration.server.patience import limit_exit  # noqa: PLC0415  only a run needs it
+
+            limit_exit(leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None))
+        raise
 
 
 def _run_command() -> None:

@@ -22,6 +22,7 @@ from tasks.generate.stop import StopSignal
 from tasks.manifest.reading import describe_columns
 from tasks.orchestration.server.connection import ServerError, ServerHandle, connect, set_quiet_defaults
 from tasks.orchestration.server.loading import load_prefect
+from tasks.orchestration.server.patience import follow_flow, used_servers
 from tasks.plan.check import PlanReport
 from tasks.report.summary import get_exit_code
 from tasks.runs.checks import check_ledger, check_request
@@ -151,15 +152,21 @@ async def _run_flow(run: OpenRun, server: ServerHandle) -> dict[str, Any]:
         return (await finish_run(run)).as_dict()
     # What is loaded by now stays to the end: the garbage collector need not walk it for every few thousand images.
     gc.freeze()
+    used_servers.append(server.api_url)
     try:
         with explain_server_errors(server), tags(FLOW_RUN_TAG):  # what the flow itself raises is in its state
-            state = await generate_batch(**run.request.parameters(), return_state=True)
+            state = await follow_flow(
+                generate_batch(**run.request.parameters(), return_state=True),
+                has_ended=lambda: run.summary is not None,
+                is_gone=server.is_gone,
+            )
     except ServerError as exc:
         # A server that went away, or whose record of this run was deleted: the batch has come to its end all the same.
-        if run.summary is None:
+        # One that was interrupted sends nothing more, and needs no server to write down what it has.
+        if run.summary is None and not run.batch.stop.interrupted:
             raise
         current_display.get().warn(f"Prefect's pages do not show how this run ended: {exc}")
-        return run.summary.as_dict()
+        return (run.summary or await finish_run(run)).as_dict()
     # The state's data is the summary; without one the flow has failed before it had one.
     outcome: object = await state.aresult(raise_on_failure=False)
     if isinstance(outcome, dict):

@@ -33,6 +33,8 @@ from tasks.store.images import DECODER_ERRORS
 
 # Seconds; an artifact is one call to the server and one row in its database.
 UPDATE_EVERY_S = 5.0
+# Seconds of one update: while a server is away, Prefect's client would try it for a minute.
+UPDATE_TIMEOUT_S = 15.0
 FAILURES_SHOWN = 100
 """A table artifact is one database row; a long one slows the UI."""
 
@@ -59,7 +61,8 @@ async def keep_progress_artifact(batch: Batch, left: int, *, series: str) -> Asy
             with _ignore_errors():
                 # Rerolls come to the jobs that there were, and Prefect refuses more than 100 %.
                 total = max(1, left, batch.tally.done + batch.tally.in_flight)
-                await aupdate_progress_artifact(artifact_id, 100 * batch.tally.done / total)
+                async with asyncio.timeout(UPDATE_TIMEOUT_S):
+                    await aupdate_progress_artifact(artifact_id, 100 * batch.tally.done / total)
 
     async with repeat_every(update, every_s=UPDATE_EVERY_S):
         yield

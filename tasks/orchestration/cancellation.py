@@ -66,14 +66,15 @@ async def _note_cancellation(run: OpenRun) -> None:
 async def _is_cancelled() -> bool:
     """Ask the server about this run, and about the one that started it as a subflow."""
     try:
-        async with get_client() as client:
+        # From the stop on, so that jobs in flight and a server that is away are waited for at once.
+        async with asyncio.timeout(ASK_TIMEOUT_S), get_client() as client:
             # A subflow is cancelled through its parent, whose state is the one that changes first.
             for name in {this_run.id, this_run.root_flow_run_id} - {None}:
                 state = (await client.read_flow_run(UUID(name))).state
                 if state is not None and (state.is_cancelling() or state.is_cancelled()):
                     return True
     except Exception as exc:  # noqa: BLE001  whatever the server says, what is in flight lands
-        logger.warning("The server does not say whether the run was cancelled (%s).", exc)
+        logger.warning("The server does not say whether the run was cancelled (%s).", str(exc) or type(exc).__name__)
     return False
 
 

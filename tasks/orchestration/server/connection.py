@@ -13,7 +13,7 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.orchestration.server.health import ServerError, is_healthy, require_answer
+from tasks.orchestration.server.health import ServerError, is_healthy, is_listening, require_answer
 from tasks.orchestration.server.launch import TemporaryServer, Waiting, start_server
 from tasks.orchestration.server.server_records import get_servers_folder, remove_orphans
 from tasks.orchestration.server.user_settings import find_setting
@@ -57,6 +57,10 @@ class ServerHandle:
     api_url: str
     _server: TemporaryServer | None = None
     _environ: MutableMapping[str, str] = field(default_factory=dict)
+
+    def is_gone(self) -> bool:
+        """True where nobody takes a call at its address; a server that is busy is there."""
+        return not is_listening(self.api_url)
 
     def explain(self, exc: Exception) -> ServerError:
         """The error that names the cause of what Prefect's client raised: its server is ours, or the user's own."""

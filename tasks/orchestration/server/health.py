@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import http.client
 import re
+import socket
 import ssl
 import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
 
 from tasks.core.errors import ImagenError
+
+# Seconds; on this machine the system answers at once, and on another one it is a way there and back.
+CONNECT_TIMEOUT_S = 5.0
 
 
 class ServerError(ImagenError):
@@ -29,6 +33,23 @@ def is_healthy(api_url: str, *, timeout_s: float) -> bool:
         return False
     finally:
         connection.close()
+
+
+def is_listening(api_url: str) -> bool:
+    """True where a server is there, however busy: the system takes the call for it.
+
+    A server that only a proxy reaches counts as there, because the way to it is not known.
+    """
+    parts = urlsplit(api_url)
+    host = parts.hostname or ""
+    if parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(host):
+        return True
+    default = http.client.HTTPS_PORT if parts.scheme == "https" else http.client.HTTP_PORT
+    try:
+        socket.create_connection((host, parts.port or default), CONNECT_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def require_answer(api_url: str, *, timeout_s: float) -> None:
