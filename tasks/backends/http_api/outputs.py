@@ -132,5 +132,5 @@ class Outputs:
         return None if output.address is None else self.api.addresses.resolve_image(output.address)
 
     def read_words(self, answer: Answer) -> str:
-        """What the answer says went wrong, fit for a message."""
+        """Read the service's words on what went wrong, fit for a message."""
         return self.api.calls.error_text(answers.read_error_text(answer, self.options))
