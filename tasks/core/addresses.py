@@ -26,6 +26,12 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def is_cleartext(address: str) -> bool:
+    """True for plain http from or to another machine: whoever is on the way may read it, and change it."""
+    parts = urlsplit(address)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
 def find_cleartext_problem(url: str, secret_name: str) -> str | None:
     """Why a secret may not travel to this address; None where it may.
 
@@ -33,9 +39,8 @@ def find_cleartext_problem(url: str, secret_name: str) -> str | None:
         url: Of the service; checked already.
         secret_name: The variable that holds the secret, for the message.
     """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme != "http" or not host or is_loopback(host) or is_yes(os.environ.get(ALLOW_HTTP_VARIABLE)):
+    host = urlsplit(url).hostname
+    if not host or not is_cleartext(url) or is_yes(os.environ.get(ALLOW_HTTP_VARIABLE)):
         return None
     return (
         f"plain http to {host} would send the key in {secret_name} unprotected; use https, or set "

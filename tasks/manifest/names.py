@@ -87,23 +87,8 @@ WORDS = frozenset(
             "feed",
         ),
         *("need", "seen", "with", "weight", "court", "mount", "counts", "counter", "formal", "month", "stop", "stops"),
-        *(
-            "deep",
-            "keen",
-            "keeps",
-            "rejected",
-            "rejects",
-            "dimension",
-            "prompted",
-            "captions",
-            "captain",
-            "aspects",
-            "ask",
-            "masks",
-            "formats",
-            "texture",
-            "context",
-        ),
+        *("dimension", "prompted", "captions", "captain", "aspects", "ask", "masks", "formats", "texture", "context"),
+        *("deep", "keen", "keeps", "rejected", "rejects"),
     }
 )
 """English words that are one letter away from a column and are not misspelt."""

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tasks.core.addresses import hide_secrets, is_loopback
+from tasks.core.addresses import hide_secrets, is_cleartext, is_loopback
 from tasks.core.installation import install_command
 from tasks.core.values import is_yes
 from tasks.manifest.detect import EXTENSIONS, get_named_format
@@ -99,15 +99,10 @@ def require_no_downgrade(address: str, hop: str) -> None:
     Raises:
         ValueError: A redirect leads there; nothing was sent to it.
     """
-    if _may_be_read_on_the_way(hop) and not _may_be_read_on_the_way(address):
+    if is_cleartext(hop) and not is_cleartext(address):
         parts = urlsplit(hop)
         # Without its query, which may hold a key of the server that redirects.
         raise ValueError(f"leads to {parts.scheme}://{parts.hostname}, and is not fetched over plain http")
-
-
-def _may_be_read_on_the_way(address: str) -> bool:
-    parts = urlsplit(address)
-    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def _is_manifest(name: str) -> bool:

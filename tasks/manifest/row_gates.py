@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from tasks.core.gates import MOST_EXPRESSION_CHARS, Gates, KeepBest, dump_layer, list_words, merge_gates
 from tasks.core.identity import to_canonical_json
 
+GATE_KEYS = ("keep", "reject", "reroll")
+"""Parts of a rule, of a row as of a whole manifest."""
 RULE = "imagen:rule"
 """Name of a row's rule among its jobs' other columns; a manifest can have no column of this name."""
 MOST_ROW_RULES = 100

@@ -15,12 +15,11 @@ from tasks.manifest.cell_values import is_any_seed, parse_option_text, parse_siz
 from tasks.manifest.columns import Cells, ColumnSorter, RawRow
 from tasks.manifest.odd_texts import note_odd_text
 from tasks.manifest.requests import NotAPrompt, unwrap_request
-from tasks.manifest.row_gates import RULE
+from tasks.manifest.row_gates import GATE_KEYS, RULE
 from tasks.manifest.row_model import ManifestRow
 
 MISSING_PROMPTS = frozenset({"nan", "<na>", "none", "null"})
 """Words that pandas writes for a missing prompt."""
-GATES = ("keep", "reject", "reroll")
 _PYDANTIC = "Value error, "
 _MERGE_MARK = re.compile(r"(?:<{7}|\|{7}|={7}|>{7})(?: .*)?")
 
@@ -164,7 +163,7 @@ def _find_contradictions(valid: ManifestRow) -> Iterator[tuple[str, str]]:
 
 def _build_prompt(line: int, file: str, valid: ManifestRow, cells: Cells, *, model: Any, sample: Any) -> Prompt:
     guidance = {} if valid.guidance is None else {"guidance": valid.guidance}
-    rule = {name: value for name in GATES if (value := getattr(valid, name)) is not None}
+    rule = {name: value for name in GATE_KEYS if (value := getattr(valid, name)) is not None}
     options = {name: parse_option_text(value) for name, value in cells.options.items()}
     return Prompt(
         line=line,

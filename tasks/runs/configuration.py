@@ -5,9 +5,8 @@ from __future__ import annotations
 import tempfile
 from contextvars import ContextVar
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from tasks.core.addresses import hide_secrets, is_loopback
+from tasks.core.addresses import hide_secrets, is_cleartext
 from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import ConfigError
 from tasks.core.paths import locate_config
@@ -62,9 +61,9 @@ def load_run_settings(place: str | None, *, anew: bool) -> Settings:
 
 
 def _fetch_settings(place: str) -> Settings:
-    parts, shown = urlsplit(place), hide_secrets(place)
+    shown = hide_secrets(place)
     # It names the addresses that keys are sent to, so nobody on the way may change it.
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+    if is_cleartext(place):
         raise ConfigError(f"{shown}: a configuration is fetched over https only")
     with tempfile.TemporaryDirectory(prefix="imagen-") as folder:
         try:

@@ -34,7 +34,7 @@ async def guard_images(run: OpenRun) -> AsyncIterator[None]:
         require_trusted_settings(batch.settings.model_copy(update={"keep": found.keep, "reject": found.reject}))
     from tasks.scores.gates.gate import open_gate  # noqa: PLC0415  its judges load an HTTP client, which a run without gates may not need
 
-    async with open_gate(batch, gates, run=run.number) as gate:
+    async with open_gate(batch, gates, layers, run=run.number) as gate:
         batch.gate = gate
         try:
             is_whole = request.manifest is not None and request.limit is None
@@ -50,11 +50,12 @@ async def guard_images(run: OpenRun) -> AsyncIterator[None]:
 @asynccontextmanager
 async def guard_worker(batch: Batch, run: int) -> AsyncIterator[None]:
     """The same in a worker process; under a cap only the process that sends the workers writes rerolls."""
-    if not batch.settings.gates.is_set and not await find_row_layers(batch.engine):
+    layers = await find_row_layers(batch.engine)
+    if not batch.settings.gates.is_set and not layers:
         yield
         return
     from tasks.scores.gates.gate import open_gate  # noqa: PLC0415  as above
 
-    async with open_gate(batch, batch.settings.gates, run=run, pays=False) as gate:
+    async with open_gate(batch, batch.settings.gates, layers, run=run, pays=False) as gate:
         batch.gate = gate
         yield

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 import httpx
 
 from tasks.backends.client.digests import check_digest
-from tasks.backends.client.payloads import DATA_SCHEME, decode_data_url
+from tasks.backends.client.payloads import decode_data_url, is_data_address
 from tasks.backends.client.service_client import ServiceClient
 from tasks.backends.client.transport import MOST_BYTES, MOST_IMAGE_BYTES, TooLarge, Transport
 from tasks.core.errors import BadImage, JobError, OutputGone, Unfetched
@@ -45,7 +45,7 @@ class Delivery:
             JobError: The address is not one that we fetch from.
         """
         # Some services send small images inside the answer as `data:` addresses (Replicate in October 2024).
-        if address[: len(DATA_SCHEME)].lower() == DATA_SCHEME:  # a scheme is written in any case (RFC 3986)
+        if is_data_address(address):
             return _decode_data_url(address)
         try:
             # A limit for the whole image: httpx's time-outs only bound each pause between two parts.

@@ -7,11 +7,16 @@ from urllib.parse import unquote_to_bytes
 
 from tasks.backends.client.transport import MOST_IMAGE_BYTES, MOST_JSON_BYTES
 
-DATA_SCHEME = "data:"
+_DATA_SCHEME = "data:"
 GROUP = 4
 MOST_ANSWER_BYTES = MOST_IMAGE_BYTES * GROUP // 3 + MOST_JSON_BYTES  # base64 writes three bytes as four characters
 """Of a JSON answer that holds the largest image in base64."""
 _URL_SAFE = str.maketrans("-_", "+/")
+
+
+def is_data_address(text: str) -> bool:
+    """True for a `data:` address; a scheme is written in any case (RFC 3986)."""
+    return text[: len(_DATA_SCHEME)].lower() == _DATA_SCHEME
 
 
 def decode_base64(text: str) -> bytes:
@@ -22,7 +27,7 @@ def decode_base64(text: str) -> bytes:
     Raises:
         ValueError: It is not base64, not whole, or too large.
     """
-    if text.lstrip()[: len(DATA_SCHEME)].lower() == DATA_SCHEME:
+    if is_data_address(text.lstrip()):
         return decode_data_url(text)
     digits = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
     # Four characters make three bytes, and one character left over holds less than a byte: something was cut off.

@@ -77,12 +77,10 @@ def find_limit_problems(job: Job, options: ComfyOptions, nodes: Nodes) -> list[s
     for place, value in list_job_values(job, options, images={}).items():
         node = options.workflow[place.node]
         limits = nodes.get(node["class_type"], {}).get(place.name)
-        is_link = limits is not None and limits[0] in LINKS
-        reason = (
-            f"takes a link to a node that gives {limits[0]}, no value"
-            if limits and is_link
-            else _explain_value(limits, value)
-        )
+        if limits and limits[0] in LINKS:
+            reason: str | None = f"takes a link to a node that gives {limits[0]}, no value"
+        else:
+            reason = _explain_value(limits, value)
         if reason:
             found.append(f"{place} ({node['class_type']}): {reason}")
     return found

@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 
 import httpx
 
+from tasks.backends.client.payloads import is_data_address
 from tasks.backends.http_api.options import HttpOptions
 from tasks.core.addresses import is_loopback
 from tasks.core.errors import JobError
@@ -70,7 +71,7 @@ class ServiceAddresses:
         Raises:
             JobError: It cannot be read.
         """
-        if image[:5].lower() == "data:":
+        if is_data_address(image):
             return image
         base = self.place if self.options.output.base is None else httpx.URL(self.options.output.base)
         try:

@@ -22,10 +22,9 @@ from tasks.manifest.formats.yaml_nodes import NodeReader, YamlProblem, construct
 from tasks.manifest.formats.yaml_text import YamlText, explain_error
 from tasks.manifest.names import find_alias, fold_name
 from tasks.manifest.reading import Findings, ReadOptions, UnknownMeaning, parse_columns
+from tasks.manifest.row_gates import GATE_KEYS
 from tasks.manifest.source import ManifestFile
 
-GATE_KEYS = ("keep", "reject", "reroll")
-"""Rules about which images count; see `tasks.core.gates`."""
 KEYS = ("columns", "defaults", "template", "matrix", "prompts", *GATE_KEYS)
 TEXT_COLUMNS = frozenset(
     {"id", "prompt", "negative_prompt", "backend", "aspect_ratio", "size", "image", "mask", "model"}

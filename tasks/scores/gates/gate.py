@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from weakref import WeakValueDictionary
 
 from sqlalchemy import RowMapping
@@ -202,12 +203,15 @@ class RunGate:
 
 
 @asynccontextmanager
-async def open_gate(batch: Batch, gates: Gates, *, run: int, pays: bool = True) -> AsyncIterator[RunGate]:
+async def open_gate(
+    batch: Batch, gates: Gates, layers: Iterable[Mapping[str, Any]], *, run: int, pays: bool = True
+) -> AsyncIterator[RunGate]:
     """The gate of a run for the duration of the block.
 
     Args:
         batch: The open batch.
         gates: The rule.
+        layers: The rules of single rows, as `find_row_layers` gives them.
         run: The run's number.
         pays: False: a cap leaves nothing for rerolls here; another process counts the money and writes them.
 
@@ -217,7 +221,7 @@ async def open_gate(batch: Batch, gates: Gates, *, run: int, pays: bool = True) 
     """
     settings = batch.settings.scores
     async with AsyncExitStack() as stack:
-        rules = await stack.enter_async_context(open_rules(batch.engine, gates, settings))
+        rules = await stack.enter_async_context(open_rules(batch.engine, gates, layers, settings))
         names = [name for name in rules.scores if name not in settings]
         groups = list(group_scores({name: load_score(name, ScoreContext(None)) for name in names}))
         scoring = stack.enter_context(Scoring.open(batch.out, batch.engine, batch.clock, Scored()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -84,12 +84,15 @@ class Rules:
 
 
 @asynccontextmanager
-async def open_rules(engine: AsyncEngine, run: Gates, judges: Collection[str]) -> AsyncIterator[Rules]:
+async def open_rules(
+    engine: AsyncEngine, run: Gates, layers: Iterable[Mapping[str, Any]], judges: Collection[str]
+) -> AsyncIterator[Rules]:
     """The rules of a run and of its rows for the duration of the block.
 
     Args:
         engine: The ledger.
         run: The rule of the run.
+        layers: The different rules of rows, as `find_row_layers` gives them.
         judges: Names of the judges that are configured.
 
     Raises:
@@ -97,7 +100,7 @@ async def open_rules(engine: AsyncEngine, run: Gates, judges: Collection[str]) -
         InputError: A condition cannot be understood.
     """
     by_row = RowGates(run)
-    every = dict.fromkeys((run, *(by_row.find({RULE: layer}) for layer in await find_row_layers(engine))))
+    every = dict.fromkeys((run, *(by_row.find({RULE: layer}) for layer in layers)))
     own = await _read_own_columns(engine) if any(needs_own_columns(each, judges) for each in every) else ()
     known: dict[Gates, Rule] = {}
     try:

@@ -79,12 +79,13 @@
   const EMPTY = { ...TEXTS, filters: new Map(), nots: new Map() };
   const shown = (state, key) => (key in TEXTS ? state[key] : write({ ...EMPTY, [key]: state[key] }));
 
-  // Back, Forward, or another address: what stays the same keeps its place.
+  // Gone back after `leave`.
   window.addEventListener("popstate", () => {
     if (!isLeaving) return;
     isLeaving = false;
     history.replaceState(history.state, "", write(Gallery.state));
   });
+  // Back, Forward, or another address: what stays the same keeps its place.
   window.addEventListener("hashchange", () => {
     const found = read();
     const changed = Object.keys(found).filter((key) => shown(found, key) !== shown(Gallery.state, key));

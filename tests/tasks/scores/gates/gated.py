@@ -10,6 +10,7 @@ from tasks.generate.batch import Batch
 from tasks.generate.jobs import generate_range
 from tasks.ledger.runs import RunStart, begin_run
 from tasks.scores.gates.gate import RunGate, open_gate
+from tasks.scores.gates.row_rules import find_row_layers
 from tests.support.factories import START_US
 from tests.support.scripted_batch import EVERYTHING
 
@@ -23,7 +24,7 @@ async def begin_budgeted_run(batch: Batch, budget_micros: int | None) -> None:
 @asynccontextmanager
 async def gated(batch: Batch, gates: Gates, *, looks: bool) -> AsyncIterator[RunGate]:
     """Generate every job and its rerolls; without `looks` the run is killed before the gate sees anything."""
-    async with open_gate(batch, gates, run=1) as gate:
+    async with open_gate(batch, gates, await find_row_layers(batch.engine), run=1) as gate:
         if looks:
             await gate.settle_all()
             batch.gate = gate

@@ -111,7 +111,7 @@ async def run_numbers(out: Path, server: RawServer) -> Batch:
     backend = ScriptedBackend()
     async with open_scripted(out, backend, make_row(), concurrency=1) as batch:
         batch.settings = batch.settings.model_copy(update={"scores": build_settings(server, answer="number").scores})
-        async with open_gate(batch, Gates(keep=KeepBest(by="eye", best=1)), run=1) as gate:
+        async with open_gate(batch, Gates(keep=KeepBest(by="eye", best=1)), (), run=1) as gate:
             batch.gate = gate
             await generate_range(batch, *EVERYTHING)
             assert not await gate.settle()
