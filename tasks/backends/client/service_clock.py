@@ -6,12 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from statistics import median_low
 
 import httpx
 
 from tasks.backends.client.answers import get_date
+from tasks.core.clock import to_instant
 from tasks.core.errors import Ambiguous
 
 RECENT = 15
@@ -74,16 +75,28 @@ class ServiceClock:
         offset_s = max(found for found in self._offsets_s if found <= latest_s)
         return round((self.monotonic_s() + offset_s + WHOLE_SECOND_S) * 1e6)
 
-    async def read_us(self, ask: Callable[[], Awaitable[None]]) -> int | None:
+    async def read_us(self, ask: Callable[[], Awaitable[None]], since: datetime | None = None) -> int | None:
         """As `now_us`, after a call to the service where no answer has told the time yet.
 
         Args:
             ask: Makes a call that costs nothing; its answer is heard.
+            since: An instant that was the service's time before. What answers told until now is out of date where it
+                is earlier: the call is made too, and the newest answer alone counts.
         """
         # Every job of a batch wants the time at its start: the first one asks, the others wait for its answer.
         async with self._one_question:
-            if self.now_us() is None:
-                # Without an answer the time stays unknown, and this machine's clock has to do.
-                with suppress(httpx.HTTPError):
-                    await ask()
-        return self.now_us()
+            if self._is_known(since):
+                return self.now_us()
+            # Without an answer the time stays unknown, and this machine's clock has to do.
+            with suppress(httpx.HTTPError):
+                await ask()
+            now_us = self.now_us()
+            # A machine that slept, or an answer that lay unread for minutes, leaves a clock that is late by as much.
+            return now_us if now_us is None or self._is_known(since) else max(now_us, self._read_newest_us())
+
+    def _is_known(self, since: datetime | None) -> bool:
+        now_us = self.now_us()
+        return now_us is not None and (since is None or since <= to_instant(now_us))
+
+    def _read_newest_us(self) -> int:
+        return round((self.monotonic_s() + self._offsets_s[-1]) * 1e6)

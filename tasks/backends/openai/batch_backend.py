@@ -45,9 +45,9 @@ class OpenAIBatchBackend(OpenAIBackend):
         """Look for the job's name in the batches that were created since; wait for a list that lags."""
         return await self._desk.find(job, since=since, known=known)
 
-    async def read_service_time_us(self) -> int | None:
+    async def read_service_time_us(self, since: datetime | None = None) -> int | None:
         """The provider's time; the first caller asks for it, which is free."""
-        return await self._service_clock.read_us(self._batches.ask_time)
+        return await self._service_clock.read_us(self._batches.ask_time, since)
 
     async def wait(self, job: Job, prediction: Prediction) -> Prediction:
         """Wait until the batch has ended and its files are here; then read the job's own line."""

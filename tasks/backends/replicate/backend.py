@@ -101,9 +101,9 @@ class ReplicateBackend:
             creates_per_min=self._context.settings.creates_per_min or CREATES_PER_MIN,
         )
 
-    async def read_service_time_us(self) -> int | None:
+    async def read_service_time_us(self, since: datetime | None = None) -> int | None:
         """The provider's time; the first caller asks for it, which is free."""
-        return await self._service_clock.read_us(self._api.ask_time)
+        return await self._service_clock.read_us(self._api.ask_time, since)
 
     async def submit(self, job: Job, *, attempt: int) -> Prediction:
         """One create; every end that proves nothing is `Ambiguous`."""
@@ -120,7 +120,7 @@ class ReplicateBackend:
     async def find(self, job: Job, *, since: datetime, known: Collection[str]) -> Prediction | None:
         """Look through the list for this model and this whole input; wait for a list that lags."""
         own_us = self._clock.now_us()
-        now_us = await self.read_service_time_us() or own_us
+        now_us = await self.read_service_time_us(since) or own_us
         window = self._unanswered.find_window(job.job_id, since, now_us=now_us, own_us=own_us)
         await self._schema.load()
         lost = self._unanswered.get(job.job_id)

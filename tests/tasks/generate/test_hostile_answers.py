@@ -239,10 +239,15 @@ def test_one_hostile_batch_of_each_service(kind: str, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.soak
-@fuzz(max(1, ANSWERS // ANSWERS_PER_BATCH))
-@given(kind=st.sampled_from(KINDS), chance=st.integers(0, 2**32))
-@seed(SEED)
-def test_hostile_batches(kind: str, chance: int, caplog: pytest.LogCaptureFixture, memory_growth: MemoryGrowth) -> None:
+def test_hostile_batches(caplog: pytest.LogCaptureFixture, memory_growth: MemoryGrowth) -> None:
     """The same for many batches, in less than a gigabyte."""
-    run_attack(kind, chance, caplog)
+
+    @fuzz(max(1, ANSWERS // ANSWERS_PER_BATCH))
+    @given(kind=st.sampled_from(KINDS), chance=st.integers(0, 2**32))
+    @seed(SEED)
+    def attack_each(kind: str, chance: int) -> None:
+        run_attack(kind, chance, caplog)
+
+    attack_each()
+    # Once and at the end: the peak of one batch stands in the figure of all that follow, which none of them explains.
     assert memory_growth.bytes < MOST_GROWTH_BYTES

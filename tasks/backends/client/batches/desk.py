@@ -55,8 +55,8 @@ class BatchDesk:
     """Writes an error without secrets."""
     read_names: Callable[[dict[str, Any]], Awaitable[frozenset[str]]]
     """The names of the lines of a listed batch."""
-    read_time_us: Callable[[], Awaitable[int | None]]
-    """The provider's time."""
+    read_time_us: Callable[[datetime], Awaitable[int | None]]
+    """The provider's time, which was this one before."""
     _reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READ_AT_ONCE))
     _read: set[str] = field(default_factory=set)
 
@@ -73,7 +73,7 @@ class BatchDesk:
             Ambiguous: It cannot be told.
         """
         own_us = self.clock.now_us()
-        now_us = await self.read_time_us() or own_us
+        now_us = await self.read_time_us(since) or own_us
         begin = since - CLOCK_SKEW - find_lead(now_us, own_us)
         # A list from a time that has not come yet is empty, which would prove that nothing was made.
         if begin.timestamp() > now_us / 1e6:

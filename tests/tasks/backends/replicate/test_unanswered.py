@@ -88,6 +88,26 @@ def test_one_odd_date_moves_no_window(dates_s: list[float], now_s: float) -> Non
     assert clock.now_us() == round((NOW.timestamp() + now_s) * 1e6)
 
 
+@pytest.mark.parametrize(
+    ("since_s", "dates_s", "now_s"), [(-1, [], 0), (60, [90], 90), (60, [-86_400], 0), (60, [], 0)]
+)
+async def test_a_clock_that_went_slow_is_put_right_before_a_look_up(
+    since_s: float, dates_s: list[float], now_s: float
+) -> None:
+    """After a machine's sleep the time of a send by another worker seems to come yet: the service is asked once more."""
+    clock = clock_at()
+
+    async def ask() -> None:
+        if not dates_s:
+            raise httpx.ConnectError("away")
+        date = NOW + timedelta(seconds=dates_s.pop())
+        clock.take(httpx.Response(200, headers={"date": format_datetime(date, usegmt=True)}))
+
+    now_us = await clock.read_us(ask, NOW + timedelta(seconds=since_s))
+    assert now_us == round((NOW.timestamp() + now_s) * 1e6)
+    assert dates_s == []
+
+
 @pytest.mark.parametrize(("ahead_s", "lead_s"), [(-7_200, 0), (0, 0), (40, 40), (7_200, 7_200)])
 def test_a_service_that_is_ahead_of_us_is_asked_from_earlier_on(ahead_s: float, lead_s: float) -> None:
     """Before any create was answered nobody knows which of the two clocks is wrong."""
