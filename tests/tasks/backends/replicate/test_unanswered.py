@@ -88,9 +88,7 @@ def test_one_odd_date_moves_no_window(dates_s: list[float], now_s: float) -> Non
     assert clock.now_us() == round((NOW.timestamp() + now_s) * 1e6)
 
 
-@pytest.mark.parametrize(
-    ("since_s", "dates_s", "now_s"), [(-1, [], 0), (60, [90], 90), (60, [-86_400], 0), (60, [], 0)]
-)
+@pytest.mark.parametrize(("since_s", "dates_s", "now_s"), [(-1, [], 0), (60, [90], 90), (60, [50], 50), (60, [], 0)])
 async def test_a_clock_that_went_slow_is_put_right_before_a_look_up(
     since_s: float, dates_s: list[float], now_s: float
 ) -> None:
