@@ -33,8 +33,6 @@ MOST_S = 10**9
 MOST_TOKENS, MOST_IMAGES, MOST_MEGAPIXELS = 10**8, 1_000, 10_000.0
 """Of one run, as its service states them: what is more is not believed, and the cost is unknown."""
 MOST_RUN_USD = 10_000.0
-MOST_TIMES_EXPECTED = 100
-"""A reported cost that is more than so many times the expected one is in another unit, or wrong."""
 CONFIGURED = "your configuration"
 
 
@@ -144,18 +142,6 @@ class Pricing:
         if self.image_micros is not None:
             return self.image_micros * used.images
         return None if self.price is None else self.price.cost_micros(used)
-
-
-def check_reported(cost_micros: int | None, expected_micros: int | None) -> int | None:
-    """A cost that a service reports; None where it cannot be one.
-
-    Args:
-        cost_micros: As reported.
-        expected_micros: What the price table or the configuration says of the same run; None where neither does.
-    """
-    # Services that bill in cents, credits or ticks have been read as dollars: a cost 100 times too high, or more.
-    most = to_micros(MOST_RUN_USD) if not expected_micros else expected_micros * MOST_TIMES_EXPECTED
-    return None if cost_micros is None or most is None or not 0 <= cost_micros < most else cost_micros
 
 
 def find_price(model: str, configured: Mapping[str, UnitPrices], *, service: str = "") -> Price | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tasks.backends.base import Backend, check_inputs_supported, keeps_list, read_service_time_us
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, LeaseLost, Throttled
 from tasks.core.records import Job, JobState, Prediction, StoredImage
-from tasks.generate.accounts.caps import AttemptMoney, reserve_money
+from tasks.generate.accounts.attempt_money import AttemptMoney, reserve_money
 from tasks.generate.batch import Batch
 from tasks.generate.decisions import Consent, Stage
 from tasks.generate.prediction_ids import KnownPredictions
@@ -176,18 +176,20 @@ async def begin_attempt(batch: Batch, job: Job, *, number: int) -> Attempt:
     """
     most_micros = batch.backend(job.backend).estimate(job).most_micros
     # Money first: a turn that is waited for in vain would be lost to the other jobs.
-    reservation = await reserve_money(batch.budget, batch.caps, job, most_micros, number=number)
+    reservation = await reserve_money(batch.budget, batch.caps, batch.overruns, job, most_micros, number=number)
     try:
         # Before the intent is written, because a job may wait for its turn for minutes and would look lost meanwhile.
         turn_s = await batch.get_limits(job.backend).creates.acquire()
-        # The batch may have stopped during the two waits.
+        # The wait may have been long, and a cap may have been lowered meanwhile.
+        await batch.caps.renew(reservation.caps)
+        # The batch may have stopped during the waits.
         batch.stop.check()
         # Nothing is paid for whose image could not be stored.
         batch.out.check_in_place()
         sent_us = await read_service_time_us(batch.backend(job.backend))
         now_us = batch.clock.now_us()
         await batch.journal.record_intent(
-            job, number=number, reserved_micros=most_micros, now_us=now_us, sent_at_us=sent_us
+            job, number=number, reserved_micros=reservation.most_micros, now_us=now_us, sent_at_us=sent_us
         )
     except (BatchStopped, LeaseLost):
         reservation.settle(0)
@@ -217,8 +219,12 @@ def take_over_attempt(batch: Batch, open_job: OpenJob) -> Attempt | None:
         job=job,
         number=open_job.attempts,
         reservation=AttemptMoney(
-            batch.budget.take_over(open_job.reserved_micros, job_id=job.job_id, number=open_job.attempts),
-            batch.caps.take_over(job, number=open_job.attempts),
+            budget=batch.budget.take_over(open_job.reserved_micros, job_id=job.job_id, number=open_job.attempts),
+            caps=batch.caps.take_over(job, number=open_job.attempts),
+            job=job,
+            expected_micros=open_job.reserved_micros,
+            most_micros=open_job.reserved_micros,
+            overruns=batch.overruns,
         ),
         started_us=open_job.started_at_us or batch.clock.now_us(),
         sent_us=open_job.sent_at_us,

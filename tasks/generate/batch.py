@@ -22,6 +22,7 @@ from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
 from tasks.core.errors import BatchStopped
 from tasks.core.records import Job
+from tasks.generate.accounts.attempt_money import Overruns
 from tasks.generate.accounts.caps import AccountCaps
 from tasks.generate.accounts.limits import AccountLimits
 from tasks.generate.accounts.pace import AccountRateLimiter
@@ -64,6 +65,7 @@ class Batch:
     budget: BudgetCap
     caps: AccountCaps
     """The caps over all batches."""
+    overruns: Overruns = field(default_factory=Overruns)
     watch: OutcomeWatch
     stop: StopSignal
     clock: Clock

@@ -196,6 +196,7 @@ class JobRun:
             # The look-up may have lent the slot to another job.
             await self._slot.acquire()
             attempt.turn_s = await self._limits.creates.acquire()
+            await self._batch.caps.renew(attempt.reservation.caps)
             self._batch.stop.check()
         except BatchStopped:
             await self._close(attempt, error)

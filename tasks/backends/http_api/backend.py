@@ -42,6 +42,7 @@ from tasks.backends.http_api.request.values import find_image_problems, find_uns
 from tasks.backends.image_counts import explain_several
 from tasks.backends.prices import Pricing, find_price
 from tasks.backends.quotes import Quote
+from tasks.backends.stated_costs import StatedCosts
 from tasks.core.clock import Clock, to_instant
 from tasks.core.errors import ConfigError, JobError, Refused
 from tasks.core.identity import hash_text
@@ -71,7 +72,7 @@ class HttpBackend:
             price=find_price(context.settings.model, context.prices, service=context.settings.service),
             image_micros=to_micros(context.settings.price_usd),
         )
-        self._costs = Costs(pricing=self._pricing, options=self._options)
+        self._costs = Costs(pricing=self._pricing, options=self._options, stated=StatedCosts(context.name))
         # `image_base64` and `image` are two ways to send the same input.
         self.states_prices = self._options.quote is not None
         self.takes = frozenset(name.removesuffix(BASE64) for name in self._options.images())

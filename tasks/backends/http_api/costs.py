@@ -9,7 +9,8 @@ from tasks.backends.http_api.answers import ImageOutput
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.reported import read_cost
 from tasks.backends.http_api.request.values import resolve_size
-from tasks.backends.prices import Pricing, Used, check_reported
+from tasks.backends.prices import Pricing, Used
+from tasks.backends.stated_costs import StatedCosts
 from tasks.core.errors import JobError, Refused, UnreadableAnswer
 from tasks.core.records import Job, Prediction
 
@@ -23,6 +24,7 @@ class Costs:
 
     pricing: Pricing
     options: HttpOptions
+    stated: StatedCosts
     share: float = 1.0
     """Of the price: batches cost less."""
 
@@ -71,10 +73,7 @@ class Costs:
         # Some services state the cost when they accept a request, and not again with the result (BFL, 2026-11).
         if created is not None and cost is not None and cost.where == "create":
             reported = read_cost(created, cost)
-        # A cost in another unit than it is read in is no cost: then nothing is known.
-        believed = check_reported(reported, priced)
-        cost_micros = 0 if self.pricing.free else priced if reported is None else believed
-        source = "free" if self.pricing.free else "priced" if reported is None else "reported"
+        cost_micros, source = self._settle(reported, priced)
         return Prediction(
             prediction_id=prediction.prediction_id,
             output=output,
@@ -83,6 +82,15 @@ class Costs:
             cost_micros=cost_micros,
             cost_source=None if cost_micros is None else source,
         )
+
+    def _settle(self, reported: int | None, priced: int | None) -> tuple[int | None, str]:
+        """The cost that counts, and where it is from."""
+        if self.pricing.free:
+            self.stated.tell_free(reported)
+            return 0, "free"
+        if reported is None:
+            return priced, "priced"
+        return self.stated.judge(reported, priced), "reported"
 
     def count_used(self, job: Job) -> Used:
         """The quantities of one image, as far as the request decides them."""

@@ -25,7 +25,8 @@ from tasks.backends.openai.costs import Costs
 from tasks.backends.openai.model_page import check_model_page
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.openai.request import build_body, find_problems
-from tasks.backends.prices import Pricing, check_reported, find_price
+from tasks.backends.prices import Pricing, find_price
+from tasks.backends.stated_costs import StatedCosts
 from tasks.core.errors import Ambiguous, JobError, OutputGone, Refused, UnreadableAnswer
 from tasks.core.identity import hash_text
 from tasks.core.money import to_micros
@@ -53,6 +54,7 @@ class OpenAIBackend:
             image_micros=to_micros(context.settings.price_usd),
         )
         self._costs = Costs(pricing=self._pricing, options=self._options)
+        self._stated = StatedCosts(context.name)
 
     def ready(self) -> str | None:
         """True if there is a key."""
@@ -140,11 +142,12 @@ class OpenAIBackend:
             error.cost_micros = self._pricing.image_micros
             raise
         ended = self._check(job, prediction_id, answer)
-        reported = check_reported(raw.reported_micros, ended.cost_micros)
         # A price that the user has set stays: it may hold what the gateway cannot know, such as a discount.
-        if reported is None or self._pricing.image_micros is not None:
+        if raw.reported_micros is None or self._pricing.image_micros is not None:
             return ended
-        return replace(ended, cost_micros=reported, cost_source="reported")
+        # Counted tokens and a price are better than a cost in another unit.
+        reported = self._stated.judge(raw.reported_micros, ended.cost_micros)
+        return ended if reported is None else replace(ended, cost_micros=reported, cost_source="reported")
 
     def _check(self, job: Job, prediction_id: str, answer: ImageAnswer) -> Prediction:
         cost_micros, source = self._costs.price(answer, from_images=job.image is not None)

@@ -7,7 +7,7 @@ is in flight that could give money back.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -21,7 +21,6 @@ from tasks.core.display import current_display
 from tasks.core.errors import BatchStopped
 from tasks.core.money import format_micros
 from tasks.core.records import Job
-from tasks.generate.budget import BudgetCap, Reservation
 from tasks.ledger.accounts.caps.charges import Charge, Charger, Key, Refusal, Settlement, TakenOver
 from tasks.ledger.accounts.caps.counter import UNUSABLE, Counter, build_uncounted_stop
 from tasks.ledger.accounts.caps.place import CountingPlace
@@ -52,16 +51,24 @@ class AccountCaps:
             BatchStopped: A cap does not allow it, a cap on dollars meets a job of unknown price, or the counts cannot be
                 written.
         """
-        payer = self._get_payer(job)
-        if micros is None and (cap := self._find_dollar_cap(payer)) is not None:
-            raise BatchStopped(
-                "caps", f"a job has no known price, so the cap of {cap.describe()} cannot be kept: set price_usd"
-            )
-        reservation = CapReservation(self._counter, payer, (job.job_id, number), most_micros=micros or 0)
-        # Without a cap nobody can be refused, and the end alone is counted.
-        if self._source.caps:
-            await self._charge(Charge(key=reservation.key, payer=payer, micros=micros or 0, images=images))
+        charge = Charge(key=(job.job_id, number), payer=self._get_payer(job), micros=micros or 0, images=images)
+        reservation = CapReservation(self._counter, charge.payer, charge.key, most_micros=charge.micros)
+        await self._count(reservation, charge, is_priced=micros is not None)
         return reservation
+
+    async def renew(self, reservation: CapReservation) -> None:
+        """Count an attempt that has not been sent yet anew, where the caps were changed since; waits as `reserve` does.
+
+        Raises:
+            BatchStopped: They do not allow it any more. What was counted for it has come back.
+        """
+        counted = reservation.counted
+        if counted is None or counted.caps == tuple(self._source.caps):
+            return
+        # In one transaction with the new charge: no other batch may take what comes back before.
+        free = Settlement(key=reservation.key, payer=counted.charge.payer, cost_micros=0, images=0, most_micros=None)
+        self._counter.note(free)
+        await self._count(reservation, counted.charge, is_priced=counted.is_priced)
 
     def take_over(self, job: Job, *, number: int) -> CapReservation:
         """Take over the charge of an earlier run's attempt, which is counted already."""
@@ -81,6 +88,17 @@ class AccountCaps:
             if self._source.caps:
                 raise
 
+    async def _count(self, reservation: CapReservation, charge: Charge, *, is_priced: bool) -> None:
+        caps = tuple(self._source.caps)
+        reservation.counted = _Counted(charge, is_priced, caps)
+        if not is_priced and (cap := _find_dollar_cap(caps, charge.payer)) is not None:
+            raise BatchStopped(
+                "caps", f"a job has no known price, so the cap of {cap.describe()} cannot be kept: set price_usd"
+            )
+        # Without a cap nobody can be refused, and the end alone is counted.
+        if caps:
+            await self._charge(charge)
+
     async def _charge(self, charge: Charge) -> None:
         # Asked again after each end: every waiting job wakes, and the money may do for one of them only.
         while True:
@@ -96,8 +114,18 @@ class AccountCaps:
     def _get_payer(self, job: Job) -> Payer:
         return Payer(caller=self._caller, backend=job.backend, model=job.model)
 
-    def _find_dollar_cap(self, payer: Payer) -> CapSettings | None:
-        return next((cap for cap in self._source.caps if cap.usd is not None and cap.scope.covers(payer)), None)
+
+def _find_dollar_cap(caps: Sequence[CapSettings], payer: Payer) -> CapSettings | None:
+    return next((cap for cap in caps if cap.usd is not None and cap.scope.covers(payer)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A charge, and the caps under which it was made."""
+
+    charge: Charge
+    is_priced: bool
+    caps: Sequence[CapSettings]
 
 
 class CapReservation:
@@ -109,6 +137,8 @@ class CapReservation:
         self._payer = payer
         self._most_micros = most_micros
         self.key = key
+        self.counted: _Counted | None = None
+        """None for an attempt of an earlier run: it was sent."""
 
     def settle(self, cost_micros: int | None, *, images: int = 0) -> None:
         """Count the true cost and the images instead; an unknown cost keeps what is counted. Only the first call counts."""
@@ -124,35 +154,6 @@ class CapReservation:
                 most_micros=self._most_micros,
             )
         )
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptMoney:
-    """The money that one attempt has set aside: of its batch's budget, and of the caps over all batches."""
-
-    budget: Reservation
-    caps: CapReservation
-
-    def settle(self, cost_micros: int | None, *, images: int = 0) -> None:
-        """Replace both by the true cost; an unknown cost keeps them. Only the first call counts."""
-        self.budget.settle(cost_micros)
-        self.caps.settle(cost_micros, images=images)
-
-
-async def reserve_money(
-    budget: BudgetCap, caps: AccountCaps, job: Job, micros: int | None, *, number: int, images: int = 1
-) -> AttemptMoney:
-    """Set the most that an attempt can cost aside: of its batch's budget first, then of the caps that others wait for too.
-
-    Raises:
-        BatchStopped: One of them does not allow it. Nothing is set aside.
-    """
-    reserved = await budget.reserve(micros, job_id=job.job_id, number=number)
-    try:
-        return AttemptMoney(reserved, await caps.reserve(job, micros, number=number, images=images))
-    except BaseException:
-        reserved.settle(0)
-        raise
 
 
 @asynccontextmanager

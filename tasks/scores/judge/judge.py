@@ -25,7 +25,7 @@ from tasks.core.errors import (
 from tasks.core.judge import JudgeSettings
 from tasks.core.money import to_micros
 from tasks.core.records import JobState
-from tasks.generate.accounts.caps import reserve_money
+from tasks.generate.accounts.attempt_money import AttemptMoney, reserve_money
 from tasks.generate.batch import Batch
 from tasks.ledger.job_rows import build_job
 from tasks.ledger.usage import FIRST_CALL
@@ -138,20 +138,7 @@ class Judge:
     async def _pay(
         self, row: RowMapping, key: tuple[str, int], question: str, asked: str, body: dict[str, Any]
     ) -> bool:
-        most_micros = self.most_micros
-        # Money first: a turn that is waited for in vain would be lost to others.
-        job = replace(build_job(row), backend=self.name, model=self.settings.model)
-        reservation = await reserve_money(self.batch.budget, self.batch.caps, job, most_micros, number=key[1], images=0)
-        try:
-            await self.endpoint.rate.acquire()
-            self.batch.stop.check()
-            started_us = self.batch.clock.now_us()
-            await begin_call(
-                self.batch.engine, key, judge=self.name, name=asked, reserved_micros=most_micros, now_us=started_us
-            )
-        except BatchStopped:
-            reservation.settle(0)
-            raise
+        reservation, started_us = await self._begin(row, key, asked)
         cost_micros: int | None = None
         try:
             answer = await self.endpoint.send(asked, body)
@@ -175,6 +162,24 @@ class Judge:
         self.ends[JUDGED] += 1
         self.batch.watch.note(failed=False)
         return True
+
+    async def _begin(self, row: RowMapping, key: tuple[str, int], asked: str) -> tuple[AttemptMoney, int]:
+        """Set the money aside, and put the intent on disk; gives the instant of that too."""
+        # Money first: a turn that is waited for in vain would be lost to others.
+        job, batch = replace(build_job(row), backend=self.name, model=self.settings.model), self.batch
+        reservation = await reserve_money(
+            batch.budget, batch.caps, batch.overruns, job, self.most_micros, number=key[1], images=0
+        )
+        try:
+            await self.endpoint.rate.acquire()
+            await batch.caps.renew(reservation.caps)
+            batch.stop.check()
+            now_us, most_micros = batch.clock.now_us(), reservation.most_micros
+            await begin_call(batch.engine, key, judge=self.name, name=asked, reserved_micros=most_micros, now_us=now_us)
+        except BatchStopped:
+            reservation.settle(0)
+            raise
+        return reservation, now_us
 
     def _read_answer(self, answer: httpx.Response, question: str) -> tuple[int | None, Mapping[str, Any]]:
         try:

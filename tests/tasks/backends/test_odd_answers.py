@@ -20,6 +20,7 @@ from tasks.backends.openai.answer import parse_image_answer
 from tasks.backends.openai.costs import Costs
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.prices import Pricing, find_price
+from tasks.backends.stated_costs import StatedCosts
 from tasks.core.errors import ImagenError, JobError
 from tasks.core.presets import list_presets, load_preset
 from tasks.core.records import Prediction
@@ -142,7 +143,8 @@ def test_fal_s_answers(document: Any) -> None:
 def test_answers_of_described_services(document: Any, options: HttpOptions) -> None:
     """Every place of every preset may hold anything."""
     answer = Answer(document=document, headers=httpx.Headers(), raw=b"{}", values={"id": "1"})
-    costs = DescribedCosts(pricing=Pricing(price=None, image_micros=40_000), options=options)
+    priced = Pricing(price=None, image_micros=40_000)
+    costs = DescribedCosts(pricing=priced, options=options, stated=StatedCosts("described"))
     words = answers.read_error_text(answer, options, is_error=True)
     answers.has_ended(answer, options)
     check_cost(answers.build_failure(answer, options, words).cost_micros)

@@ -141,10 +141,11 @@ class Counter:
 
     def _follow(self, group: Sequence[Entry], refused: Mapping[Key, Refusal]) -> None:
         """Keep in mind what is in flight now that a group is written."""
-        # Here and not where the outcome is awaited: others of the group may be awake before.
-        self._in_flight |= {entry.key for entry in group if isinstance(entry, Charge) and entry.key not in refused}
+        # Here and not where the outcome is awaited: others of the group may be awake before. Ends first, as they are
+        # written: an attempt that is counted anew ends and begins in one group.
         ended = [entry.key for entry in group if isinstance(entry, Settlement)]
         self._in_flight.difference_update(ended)
+        self._in_flight |= {entry.key for entry in group if isinstance(entry, Charge) and entry.key not in refused}
         self._ends += len(ended)
         self._ended.set()
 

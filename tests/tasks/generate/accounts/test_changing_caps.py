@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.core.caps.cap import CapSettings
 from tasks.core.records import Job
 from tests.support.factories import START_US
 from tests.support.scripted_backend import PRICE_MICROS, ScriptedBackend
+from tests.support.waiting import eventually_async
 from tests.tasks.generate.accounts.conftest import Machine
 
 PRICE_USD = PRICE_MICROS / 1e6
@@ -41,6 +44,45 @@ async def test_a_cap_lowered_below_what_is_spent_stops_a_running_batch(
     assert backend.billed.total() == 3
     [cap] = await machine.read()
     assert (cap["spent"], cap["free"]) == (0.009, 0)
+
+
+class LateTurns(RateLimiter):
+    """Gives two turns at once, and all others after a cap was lowered."""
+
+    def __init__(self, lower: Callable[[], object], backend: ScriptedBackend) -> None:
+        """Call `lower` once two creates have left."""
+        super().__init__(None, now=lambda: 0.0, sleep=asyncio.sleep)
+        self._lower = lower
+        self._backend = backend
+        self._given = 0
+
+    async def acquire(self) -> float:
+        """Wait until both have left."""
+        self._given += 1
+        if self._given > 2:
+            await eventually_async(self._has_billed_two)
+            self._lower()
+        return 0.0
+
+    async def _has_billed_two(self) -> bool:
+        return self._backend.billed.total() >= 2
+
+
+@pytest.mark.parametrize("unit", ["usd", "images"])
+async def test_a_lowered_cap_holds_for_all_that_is_not_sent_yet(
+    machine: Machine, caps: list[CapSettings], monkeypatch: pytest.MonkeyPatch, unit: str
+) -> None:
+    """All jobs have reserved when the cap is lowered: what has not left yet gives its money back, and the rest is used."""
+    price = {"usd": PRICE_USD, "images": 1}[unit]
+    caps.append(CapSettings.model_validate({unit: price * 8, "per": "day"}))
+    lowered = CapSettings.model_validate({unit: price * 4, "per": "day"})
+    backend = ScriptedBackend()
+    turns = LateTurns(lambda: caps.__setitem__(0, lowered), backend)
+    monkeypatch.setattr("tasks.generate.accounts.shared.build_account_limiter", lambda *_, **__: turns)
+    assert "is reached" in await machine.run("a", backend, 8, concurrency=8)
+    assert backend.billed.total() == 4
+    [cap] = await machine.read()
+    assert (cap["spent"], cap["reserved"], cap["free"]) == (pytest.approx(price * 4), 0, 0)
 
 
 @pytest.mark.parametrize(
