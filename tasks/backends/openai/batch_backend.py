@@ -10,6 +10,7 @@ from typing import Any
 
 from tasks.backends.base import BackendContext, Estimate, close_opened, read_options
 from tasks.backends.client.batches.desk import BatchDesk
+from tasks.backends.client.batches.lists import BatchList
 from tasks.backends.client.service_clock import ServiceClock
 from tasks.backends.openai.backend import OpenAIBackend
 from tasks.backends.openai.batch_api import BatchApi
@@ -91,6 +92,9 @@ class OpenAIBatchBackend(OpenAIBackend):
     def _desk(self) -> BatchDesk:
         return BatchDesk(
             service=self._batches,
+            lists=self._context.get_shared(
+                f"{self.allowance().account} batches", lambda: BatchList(self._batches, clock=self._clock)
+            ),
             batch=self._context.batch,
             clock=self._clock,
             jobs=self._options.batch_jobs,

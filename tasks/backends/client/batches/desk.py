@@ -43,6 +43,8 @@ class BatchDesk:
     """Batches of one instance; usable inside one event loop."""
 
     service: BatchService
+    lists: BatchList
+    """Of the account: instances share it, so that what they have lost is looked for together."""
     batch: str
     """Identity of the batch of jobs; empty where there is none."""
     clock: Clock
@@ -78,10 +80,11 @@ class BatchDesk:
         # A list from a time that has not come yet is empty, which would prove that nothing was made.
         if begin.timestamp() > now_us / 1e6:
             raise Ambiguous("by the clock it is sent in the future, so no list can tell", cost_micros=None)
+        stems = (self._name_stem(job), _get_name_stem(job))
         for look in range(LOOKUPS):
             if look:
                 await self.clock.sleep(LOOKUP_PATIENCE_S / (LOOKUPS - 1))
-            named = await self._list.find_named((self._name_stem(job), _get_name_stem(job)), begin)
+            named = await self.lists.find_named(stems, begin, self.read_names)
             taken = await find_taken(known, named)
             found = [prediction_id for prediction_id in named if prediction_id not in taken]
             # Two batches with one job's name, and neither belongs to another attempt: guessing could pay for one and
@@ -148,10 +151,6 @@ class BatchDesk:
     @cached_property
     def _ended(self) -> EndedBatches:
         return EndedBatches(self.service, clock=self.clock, poll_s=self.poll_s, explain=self.explain)
-
-    @cached_property
-    def _list(self) -> BatchList:
-        return BatchList(self.service, clock=self.clock, read_names=self.read_names)
 
 
 def _get_name_stem(job: Job) -> str:

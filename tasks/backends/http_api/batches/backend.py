@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from tasks.backends.base import BackendContext, Estimate, close_opened
+from tasks.backends.base import BackendContext, Estimate, Shared, close_opened
 from tasks.backends.client.batches.desk import BATCH_DIGITS, BatchDesk
+from tasks.backends.client.batches.lists import BatchList
 from tasks.backends.client.batches.service import MARK
 from tasks.backends.client.refusals import find_codes, find_words, is_moderation
 from tasks.backends.http_api.answer import Answer
@@ -111,12 +112,20 @@ class HttpBatchBackend(HttpBackend):
             base=self._terms.base,
             model=self._context.settings.model,
             mark=f"{MARK}-{batch}-" if batch else f"{MARK}-",
+            # Of all instances: another one's batch would be waited for until it ends, to learn which lines it has.
+            sent=self._share("lines", dict),
         )
+
+    def _share(self, name: str, build: Callable[[], Shared]) -> Shared:
+        # By account, whatever models it runs. Another address, or another project in a header, has another list.
+        headers = sorted(self._options.create.headers.items())
+        return self._context.get_shared(f"{self.allowance().account} {self._terms.base} {headers} {name}", build)
 
     @cached_property
     def _desk(self) -> BatchDesk:
         return BatchDesk(
             service=self._batches,
+            lists=self._share("batches", lambda: BatchList(self._batches, clock=self._clock)),
             batch=self._context.batch,
             clock=self._clock,
             jobs=self._terms.jobs,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,15 @@ _FILE = re.compile(r"files/[\w.-]{1,200}")
 class GoogleBatches:
     """The batch API for one key and model; usable inside one event loop."""
 
-    def __init__(self, api: DescribedApi, *, base: str, model: str, mark: str) -> None:
-        """Talk through the connections of `api`; names of batches begin with `mark`."""
+    def __init__(
+        self, api: DescribedApi, *, base: str, model: str, mark: str, sent: MutableMapping[str, frozenset[str]]
+    ) -> None:
+        """Talk through the connections of `api`; names of batches begin with `mark`, and `sent` keeps what was sent."""
         self._api = api
         self._base = base.rstrip("/")
         self._model = model
         self._mark = mark
-        self.sent: dict[str, frozenset[str]] = {}
+        self.sent = sent
         """Names of the lines that this process has sent, by the name of their batch."""
 
     async def send(self, lines: Sequence[BatchLine]) -> str:

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tasks.backends import build_backend
 from tasks.backends.client.batches import desk
 from tasks.core.clock import Clock
 from tasks.core.errors import ConfigError
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
-from tests.support.fakes.backends import EVERYTHING, batch_at, generate, make_instance_job, open_backend
+from tests.support.fakes.backends import (
+    EVERYTHING,
+    NAME,
+    batch_at,
+    build_settings,
+    generate,
+    make_instance_job,
+    open_backend,
+)
 from tests.support.fakes.gemini_batches import GeminiBatches, instance
 from tests.support.fakes.named_service import build_instance
 from tests.support.fakes.service_shapes import GEMINI_MICROS
 from tests.support.fakes.serving import serving
 from tests.support.scripted_batch import ledger
+from tests.support.waiting import PATIENCE_S
 
 SLOWER = Clock(sleep=lambda seconds: asyncio.sleep(seconds / 5))
 HASTY = Clock(sleep=lambda seconds: asyncio.sleep(seconds / 1_000))
@@ -73,6 +84,23 @@ async def test_a_batch_of_a_killed_run_is_known_by_its_lines(out: Path, provider
         await asyncio.gather(*(batch.backend("api").submit(job, attempt=1) for job in jobs))
     counts = await generate(out, chosen, jobs, clock=SLOWER)
     assert (counts.succeeded, len(provider.created), len(provider.batches)) == (3, 3, 1)
+
+
+async def test_another_model_s_batch_is_not_waited_for(provider: GeminiBatches) -> None:
+    """Instances of one account share what they have sent: a running batch of one tells the other's look-up its lines."""
+    provider.looks = 10**6
+    shared: dict[str, Any] = {}
+    models = [instance(provider.url), instance(provider.url, model="gemini-3-pro-image-preview")]
+    first, second = (build_backend(NAME, build_settings(chosen), batch="a" * 32, shared=shared) for chosen in models)
+    jobs = [make_instance_job(chosen, number, width=1600, height=900) for number, chosen in enumerate(models)]
+    begin = datetime.now(UTC)
+    await second.submit(jobs[1], attempt=1)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            assert await first.find(jobs[0], since=begin, known=()) is None
+    finally:
+        await first.close()
+        await second.close()
 
 
 async def test_a_run_that_ends_early_leaves_its_batches_to_the_next_one(out: Path, provider: GeminiBatches) -> None:
