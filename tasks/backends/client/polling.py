@@ -25,8 +25,10 @@ NEXT_LOOK_AGE_SHARE = 0.15
 SHORTEST_PAUSE_S = 0.1
 # A prediction of hours is still noticed within a minute.
 LONGEST_PAUSE_S = 60.0
-# After a failed look: long enough for a restart of the service's proxy, short beside a prediction.
+FIRST_TROUBLE_PAUSE_S = 0.1
+"""After a look that failed: one answer in a hundred may, and what has ended meanwhile waits for the next look."""
 TROUBLE_PAUSE_S = 2.0
+"""After several in a row, at most: long enough for a restart of the service's proxy, short beside a prediction."""
 LEARNING = 0.1
 """Weight of one prediction in the running estimate of the usual time."""
 # Only the first look's time is an upper bound of the real one, so the estimate has to be lowered to find out.
@@ -61,7 +63,7 @@ class Polling:
         begun_s = self.clock.monotonic_s()
         # A prediction of an earlier run may have ended long ago, so it is looked at without a pause.
         pause_s = self.usual_s * FIRST_LOOK_SHARE if is_fresh else 0.0
-        looks = 0
+        looks = failed = 0
         while True:
             left_s = begun_s + timeout_s - self.clock.monotonic_s()
             if left_s <= 0:
@@ -72,9 +74,10 @@ class Polling:
                 ended = await look()
             except httpx.HTTPError as exc:
                 # The look failed, not the prediction: its time keeps running, and only the look is repeated.
-                pause_s = _choose_pause_s(exc)
+                failed += 1
+                pause_s = _choose_pause_s(exc, failed)
                 continue
-            looks += 1
+            looks, failed = looks + 1, 0
             age_s = self.clock.monotonic_s() - begun_s
             # An old prediction's age here is the time since this process began to wait, which teaches nothing.
             if is_fresh:
@@ -95,6 +98,17 @@ class Polling:
             self.usual_s *= QUICKER if self._was_early else QUICKER_AT_FIRST
 
 
-def _choose_pause_s(exc: httpx.HTTPError) -> float:
-    after_s = read_retry_after(exc.response) if isinstance(exc, httpx.HTTPStatusError) else None
-    return TROUBLE_PAUSE_S if after_s is None else after_s
+def _choose_pause_s(exc: httpx.HTTPError, failed: int) -> float:
+    if isinstance(exc, httpx.HTTPStatusError):
+        if (after_s := read_retry_after(exc.response)) is not None:
+            return after_s
+        # Whoever is asked too often is not asked again at once.
+        if exc.response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            return TROUBLE_PAUSE_S
+    return get_trouble_pause_s(failed)
+
+
+def get_trouble_pause_s(failed: int) -> float:
+    """Seconds until the next look when so many in a row have failed (1 or more): doubling, bounded."""
+    # The exponent is bounded too: 2.0 ** 1024 overflows.
+    return float(min(TROUBLE_PAUSE_S, FIRST_TROUBLE_PAUSE_S * 2 ** min(failed - 1, 10)))

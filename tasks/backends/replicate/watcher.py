@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from tasks.backends.client.polling import TROUBLE_PAUSE_S, get_trouble_pause_s
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate.api import ReplicateApi, parse_throttled
 from tasks.backends.replicate.prediction_times import PredictionTimes
@@ -39,7 +40,6 @@ INSTANT = timedelta(milliseconds=1)
 MOST_SAVED = 40
 """Looks that are saved up, or owed, at most."""
 FEWEST_SAVED_FOR_A_LIST = 5
-TROUBLE_PAUSE_S = 2.0
 MOST_BROKEN = 5
 """Answers in a row about one prediction that cannot be understood."""
 
@@ -54,6 +54,8 @@ class Watcher:
     times: PredictionTimes
     _saved: int = 0
     """Images that have ended less the looks that it took."""
+    _failed: int = 0
+    """Looks in a row that broke."""
     _watched: dict[str, Watched] = field(default_factory=dict)
     _loop: asyncio.Task[None] | None = None
 
@@ -100,17 +102,17 @@ class Watcher:
                 # Kept before the look, so that a failure of it can be told to exactly those it was about.
                 looked_at = listed + single
                 await self._look(listed, single)
-            except httpx.HTTPStatusError as exc:
-                await self._back_off(exc.response)
-            except httpx.HTTPError:
-                await self.clock.sleep(TROUBLE_PAUSE_S)
+                # A pass with nothing to look at says nothing about the service.
+                self._failed = 0 if looked_at else self._failed
+            except httpx.HTTPError as exc:
+                await self._back_off(exc)
             except BatchStopped as stopped:
                 # The token was refused for all of them; each has to learn of it.
                 _fail(looked_at, stopped)
             except Exception:  # noqa: BLE001  a list broke; asked for by their ids, each answer breaks for itself
                 for item in looked_at:
                     item.is_alone = True
-                await self.clock.sleep(TROUBLE_PAUSE_S)
+                await self._back_off(None)
 
     def _pause_s(self) -> float:
         """Seconds until the next look: about one list per image on average, and never before one is due."""
@@ -219,11 +221,13 @@ class Watcher:
             item.answer.set_result(answer)
             self._saved = min(MOST_SAVED, self._saved + 1)
 
-    async def _back_off(self, answer: httpx.Response) -> None:
-        """A 429 or 5xx to a look says nothing about the predictions: come again later."""
-        pause_s = TROUBLE_PAUSE_S
-        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            pause_s = parse_throttled(answer).retry_after_s or TROUBLE_PAUSE_S
+    async def _back_off(self, exc: httpx.HTTPError | None) -> None:
+        """A look that broke says nothing about the predictions: come again later, and ever later."""
+        self._failed += 1
+        # All images in flight wait meanwhile: after one broken answer in a hundred, 2 s at once halved the throughput.
+        pause_s = get_trouble_pause_s(self._failed)
+        if isinstance(exc, httpx.HTTPStatusError) and exc.response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            pause_s = parse_throttled(exc.response).retry_after_s or TROUBLE_PAUSE_S
         await self.clock.sleep(pause_s)
 
 

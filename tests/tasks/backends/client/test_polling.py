@@ -43,10 +43,10 @@ async def test_it_learns_how_long_predictions_take(usual_s: float, takes_s: floa
 
 
 async def test_trouble_with_a_look_is_no_end() -> None:
-    """It is looked at again, after as long as the service asks for."""
+    """It is looked at again: soon after the first one that fails, ever later after the next, and as late as the service asks."""
     clock = FakeClock()
     errors: list[Exception] = [
-        httpx.ConnectError("away"),
+        *[httpx.ConnectError("away")] * 7,
         httpx.HTTPStatusError(
             "slowly",
             request=httpx.Request("GET", "http://a"),
@@ -60,7 +60,7 @@ async def test_trouble_with_a_look_is_no_end() -> None:
         return "ended"
 
     assert await polling(clock, 1.0).until(look, timeout_s=100, is_fresh=False) == "ended"
-    assert clock.slept_s == [0.0, 9.0, 2.0]
+    assert clock.slept_s == pytest.approx([0.0, 9.0, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0])
 
 
 async def test_it_gives_up_in_time() -> None:

@@ -137,6 +137,15 @@ async def test_what_the_lists_do_not_show_is_asked_for_by_its_id(hidden: bool) -
     ],
 )
 async def test_trouble_with_a_list_says_nothing_about_the_predictions(trouble: Exception) -> None:
-    """They are looked at again a little later, and every one of them ends well."""
+    """They are looked at again a little later, and every one of them ends well; all images in flight wait meanwhile."""
     provider = Provider(FakeClock(), ending_at(*[1.0] * 20), trouble=[trouble])
     assert len(await watch(provider)) == 20
+    assert provider.clock.now_s < 2
+
+
+async def test_a_service_that_is_away_is_asked_ever_more_seldom() -> None:
+    """Twenty answers of 503 in a row take half a minute: the looks after the first ones are two seconds apart."""
+    away = httpx.HTTPStatusError("", request=httpx.Request("GET", "http://x"), response=httpx.Response(503))
+    provider = Provider(FakeClock(), ending_at(*[1.0] * 20), trouble=[away] * 20)
+    assert len(await watch(provider)) == 20
+    assert provider.clock.now_s > 30
