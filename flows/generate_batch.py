@@ -91,6 +91,7 @@ async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
             selection = await plan_run(run)
             # Slots of a global limit are held only while images are made, not while the plan is read.
             async with guard_images(run), hold_global_limits(run.batch, selection):
+                run.has_begun = True  # from here to its summary nothing waits for Prefect's server
                 await generate_open_jobs(run.batch, selection, run=run.number, series=series)
         run.batch.out.check_in_place()
         await refresh_metadata(run.batch.engine, run.batch.out, run=run.number)

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -21,8 +21,9 @@ from tasks.generate.signals import handle_signals
 from tasks.generate.stop import StopSignal
 from tasks.manifest.reading import describe_columns
 from tasks.orchestration.server.connection import ServerError, ServerHandle, connect, set_quiet_defaults
+from tasks.orchestration.server.health import Presence
 from tasks.orchestration.server.loading import load_prefect
-from tasks.orchestration.server.patience import follow_flow, used_servers
+from tasks.orchestration.server.patience import AFTER_JOBS, BEFORE_JOBS, WHILE_JOBS_RUN, follow_flow, used_servers
 from tasks.plan.check import PlanReport
 from tasks.report.summary import get_exit_code
 from tasks.runs.checks import check_ledger, check_request
@@ -89,7 +90,7 @@ def find_flow_run_output(name: str, *, verbose: bool) -> str:
     from flows.cli_support.flow_runs import find_output
 
     with explain_server_errors(server):
-        return asyncio.run(find_output(name))
+        return asyncio.run(follow_flow(find_output(name), server, not_waited_for=lambda: BEFORE_JOBS))
 
 
 def _connect(*, verbose: bool, stop: StopSignal | None = None) -> ServerHandle:
@@ -152,13 +153,13 @@ async def _run_flow(run: OpenRun, server: ServerHandle) -> dict[str, Any]:
         return (await finish_run(run)).as_dict()
     # What is loaded by now stays to the end: the garbage collector need not walk it for every few thousand images.
     gc.freeze()
-    used_servers.append(server.api_url)
+    used_servers.append(server)
     try:
         with explain_server_errors(server), tags(FLOW_RUN_TAG):  # what the flow itself raises is in its state
             state = await follow_flow(
                 generate_batch(**run.request.parameters(), return_state=True),
-                has_ended=lambda: run.summary is not None,
-                is_gone=server.is_gone,
+                server,
+                not_waited_for=lambda: _choose_unwaited(run),
             )
     except ServerError as exc:
         # A server that went away, or whose record of this run was deleted: the batch has come to its end all the same.
@@ -174,6 +175,12 @@ async def _run_flow(run: OpenRun, server: ServerHandle) -> dict[str, Any]:
     if isinstance(outcome, BaseException):
         raise outcome
     raise ImagenError(f"the flow ended without a result: {state.message}")
+
+
+def _choose_unwaited(run: OpenRun) -> Collection[Presence]:
+    if run.summary is not None:
+        return AFTER_JOBS
+    return WHILE_JOBS_RUN if run.has_begun else BEFORE_JOBS
 
 
 @contextmanager

@@ -52,9 +52,11 @@ async def keep_progress_artifact(batch: Batch, left: int, *, series: str) -> Asy
     artifact_id: UUID | None = None
     # A server that is away must not keep the batch from starting, so the artifact may not exist.
     with _ignore_errors():
-        artifact_id = await acreate_progress_artifact(
-            0.0, key=_build_key(series, "progress"), description=f"{left} jobs into {escape_markdown(str(batch.out))}"
-        )
+        description = f"{left} jobs into {escape_markdown(str(batch.out))}"
+        async with asyncio.timeout(UPDATE_TIMEOUT_S):
+            artifact_id = await acreate_progress_artifact(
+                0.0, key=_build_key(series, "progress"), description=description
+            )
 
     async def update() -> None:
         if artifact_id is not None:

@@ -42,6 +42,8 @@ class OpenRun:
     batch: Batch
     number: int
     settings: Settings
+    has_begun: bool = False
+    """True once jobs may be in flight."""
     summary: Summary | None = None
     """How it ended; None before that."""
 

@@ -13,7 +13,16 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.orchestration.server.health import ServerError, is_healthy, is_listening, require_answer
+from tasks.core.memory import require_address_space
+from tasks.orchestration.server.health import (
+    ANSWER_TIMEOUT_S,
+    Presence,
+    ServerError,
+    is_healthy,
+    look_for_server,
+    remove_login,
+    require_answer,
+)
 from tasks.orchestration.server.launch import TemporaryServer, Waiting, start_server
 from tasks.orchestration.server.server_records import get_servers_folder, remove_orphans
 from tasks.orchestration.server.user_settings import find_setting
@@ -55,12 +64,24 @@ class ServerHandle:
     """The server in use. Only a server that we started has anything to stop."""
 
     api_url: str
+    given_up: bool = False
+    """Nothing waits for it any more."""
     _server: TemporaryServer | None = None
     _environ: MutableMapping[str, str] = field(default_factory=dict)
 
-    def is_gone(self) -> bool:
-        """True where nobody takes a call at its address; a server that is busy is there."""
-        return not is_listening(self.api_url)
+    def look(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Presence:
+        """Look whether it is there and answers; a server that is only busy answers within half a minute."""
+        return look_for_server(self.api_url, timeout_s=timeout_s)
+
+    def give_up(self, found: Presence) -> ServerError:
+        """Wait for it no longer; gives the error that says so."""
+        self.given_up = True
+        what = (
+            f"the Prefect server at {remove_login(self.api_url)}"
+            if self._server is None
+            else "Prefect's temporary server"
+        )
+        return ServerError(f"{what} {found.value}; restart it. What is done is kept, and the same command goes on")
 
     def explain(self, exc: Exception) -> ServerError:
         """The error that names the cause of what Prefect's client raised: its server is ours, or the user's own."""
@@ -110,7 +131,9 @@ def connect(
     Raises:
         ServerError: the user's server does not answer, or the temporary one could not be started.
         ConfigError: a Prefect settings file cannot be read.
+        ImagenError: the limit of this process's memory is too low for Prefect.
     """
+    require_address_space()
     # A server of a run that was killed still holds its database and port.
     remove_orphans(state_dir)
     if url := find_users_server(environ, default_api_url=default_api_url):

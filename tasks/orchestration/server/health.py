@@ -8,12 +8,25 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
+from enum import Enum
 from urllib.parse import urlsplit
 
 from tasks.core.errors import ImagenError
 
 # Seconds; on this machine the system answers at once, and on another one it is a way there and back.
 CONNECT_TIMEOUT_S = 5.0
+# Seconds; a server on a busy machine may need many of them for an answer that takes it a millisecond.
+ANSWER_TIMEOUT_S = 30.0
+NO_ANSWERS = {http.client.BAD_GATEWAY, http.client.SERVICE_UNAVAILABLE, http.client.GATEWAY_TIMEOUT}
+"""What a proxy says in the place of a server that is gone or hangs."""
+
+
+class Presence(Enum):
+    """What a look at a server finds, in words for the user."""
+
+    ANSWERS = "answers"
+    HANGS = "takes calls and answers none"
+    GONE = "takes no calls any more"
 
 
 class ServerError(ImagenError):
@@ -52,25 +65,52 @@ def is_listening(api_url: str) -> bool:
     return True
 
 
+def look_for_server(api_url: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> Presence:
+    """Look whether a server is there, and whether it still answers."""
+    if not is_listening(api_url):
+        return Presence.GONE
+    try:
+        status = _ask_health(remove_login(api_url), timeout_s)
+    except (OSError, ValueError, http.client.HTTPException):
+        return Presence.HANGS
+    return Presence.HANGS if status in NO_ANSWERS else Presence.ANSWERS
+
+
 def require_answer(api_url: str, *, timeout_s: float) -> None:
     """Pass when the user's server answers at all; whether it lets us in, Prefect finds out.
 
     Raises:
         ServerError: nothing answers there.
     """
-    # A password in it is for Prefect to send; here it would only be in the way, and on the screen.
-    url = re.sub("//[^/]*@", "//", api_url)
+    url = remove_login(api_url)
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=timeout_s):  # noqa: S310  the user's URL
-            pass
+        _ask_health(url, timeout_s)
+    except (OSError, ValueError, http.client.HTTPException) as exc:
+        raise ServerError(
+            f"the Prefect server at {url} (PREFECT_API_URL) does not answer ({getattr(exc, 'reason', exc)}): "
+            "start it, or unset PREFECT_API_URL to use a temporary one"
+        ) from None
+
+
+def remove_login(api_url: str) -> str:
+    """The address without a password in it, which is for Prefect to send and not for the screen."""
+    return re.sub("//[^/]*@", "//", api_url)
+
+
+def _ask_health(url: str, timeout_s: float) -> int:
+    """Give the status of whatever answers there.
+
+    Raises:
+        OSError, ValueError, HTTPException: Nothing answers, or not in HTTP.
+    """
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=timeout_s) as answer:  # noqa: S310  the user's URL
+            return int(answer.status)
     except urllib.error.HTTPError as answer:
         # Any status is an answer; whether it lets us in, Prefect finds out.
         answer.close()
-    except (OSError, ValueError, http.client.HTTPException) as exc:
-        reason = getattr(exc, "reason", exc)
-        if isinstance(reason, ssl.SSLCertVerificationError):
-            return  # somebody answers; Prefect has settings of its own for whom it trusts
-        raise ServerError(
-            f"the Prefect server at {url} (PREFECT_API_URL) does not answer ({reason}): "
-            "start it, or unset PREFECT_API_URL to use a temporary one"
-        ) from None
+        return answer.code
+    except urllib.error.URLError as exc:
+        if isinstance(exc.reason, ssl.SSLCertVerificationError):
+            return http.client.OK  # somebody answers; Prefect has settings of its own for whom it trusts
+        raise

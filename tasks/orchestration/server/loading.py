@@ -10,6 +10,7 @@ from importlib import import_module
 from pydantic import ValidationError
 
 from tasks.core.errors import ConfigError
+from tasks.core.memory import require_address_space
 from tasks.core.safe_text import error_text
 
 PLACES = "look at the PREFECT_ variables, .env, prefect.toml, pyproject.toml and Prefect's active profile"
@@ -20,7 +21,9 @@ def load_prefect() -> None:
 
     Raises:
         ConfigError: One of Prefect's settings cannot be used. Nothing was spent.
+        ImagenError: The process may not have the memory for it. Nothing was spent.
     """
+    require_address_space()
     told = io.StringIO()
     try:
         # Prefect prints the same failure on its way to raising it.
