@@ -6,11 +6,14 @@ from typing import Any
 
 from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
+from tasks.core.database import hide_password
 from tasks.core.money import format_usd
+from tasks.core.paths import get_state_folder
 from tasks.core.text import align_columns
 from tasks.ledger.accounts.caps.place import open_counting_place
 from tasks.ledger.accounts.caps.reading import read_caps
 from tasks.ledger.accounts.caps.recovery import settle_dead
+from tasks.ledger.accounts.place import FILE_NAME
 
 NONE_SET = "No caps are set. Write some into the configuration, as in `caps: [{usd: 20, per: day}]`."
 
@@ -28,7 +31,11 @@ async def list_caps(settings: Settings, clock: Clock | None = None) -> dict[str,
         # A batch that was killed must not look as if its jobs were still in flight.
         await settle_dead(place)
         states = await read_caps(place.writer, settings.caps, now_us=(clock or Clock()).now_us())
-        return {"caps": [state.as_dict() for state in states], "problem": place.problem}
+        record = {"caps": [state.as_dict() for state in states], "problem": place.problem}
+        if states and place.problem is None:
+            file = get_state_folder() / FILE_NAME
+            record["counted_in"] = hide_password(settings.caps_url or "") if place.is_server else str(file)
+        return record
 
 
 def format_caps(record: dict[str, Any], *, width: int) -> list[str]:
@@ -40,6 +47,8 @@ def format_caps(record: dict[str, Any], *, width: int) -> list[str]:
     lines = align_columns(rows, numbers=amounts).splitlines()
     if max(map(len, lines)) > width:
         lines = [line for row in rows[1:] for line in _format_block(row)]
+    if (where := record.get("counted_in")) is not None:
+        lines.append(f"Counted in {where}; batches that are counted elsewhere are not known there.")
     if record["problem"] is not None:
         lines.append(f"warning: {record['problem']}, so nothing is counted")
     return lines

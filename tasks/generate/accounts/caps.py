@@ -6,6 +6,7 @@ is in flight that could give money back.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from tasks.core.money import format_micros
 from tasks.core.records import Job
 from tasks.ledger.accounts.caps.charges import Charge, Charger, Key, Refusal, Settlement, TakenOver
 from tasks.ledger.accounts.caps.counter import UNUSABLE, Counter, build_uncounted_stop
+from tasks.ledger.accounts.caps.other_count import find_other_count
 from tasks.ledger.accounts.caps.place import CountingPlace
 from tasks.ledger.accounts.caps.recovery import settle_dead, settle_own
 from tasks.ledger.accounts.caps.schema_recovery import note_schema
@@ -182,17 +184,28 @@ async def open_caps(
     source = await open_source(settings, batch, place.state)
     if not is_worker:
         await _settle_earlier_runs(place, engine, batch, has_caps=bool(source.caps))
-    if place.problem is not None and source.caps:
-        current_display.get().warn(
-            f"the caps hold for this run alone, because {place.problem}: what other "
-            "batches spend is not counted, and what this run spends is forgotten at its end"
-        )
+    if source.caps:
+        await _warn_of_other_counts(place, clock)
     counter = Counter(place.writer, lambda: Charger(batch=batch, owner=owner, caps=source.caps, now_us=clock.now_us))
     caps = AccountCaps(counter, source, caller, lambda: settle_dead(place, but=batch))
     try:
         yield caps
     finally:
         await caps.close()
+
+
+async def _warn_of_other_counts(place: CountingPlace, clock: Clock) -> None:
+    """Tell the user where other batches are counted elsewhere than this one."""
+    if place.problem is not None:
+        current_display.get().warn(
+            f"the caps hold for this run alone, because {place.problem}: what other "
+            "batches spend is not counted, and what this run spends is forgotten at its end"
+        )
+    elif not place.is_server and (other := await asyncio.to_thread(find_other_count, clock.now_us())):
+        current_display.get().warn(
+            f"batches of yours are counted in {other} too, and each place keeps the caps for itself: let XDG_STATE_HOME be "
+            "the same for all, or name a `caps_database`"
+        )
 
 
 async def _settle_earlier_runs(place: CountingPlace, engine: AsyncEngine, batch: str, *, has_caps: bool) -> None:
