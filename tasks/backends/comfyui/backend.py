@@ -18,7 +18,7 @@ from tasks.backends.base import Allowance, BackendContext, Estimate, check_chann
 from tasks.backends.client.options import find_secret_problem, read_secret
 from tasks.backends.client.polling import Polling
 from tasks.backends.client.rate_limiter import RateLimiter
-from tasks.backends.comfyui.graph import build_graph, build_prompt_id, find_problems
+from tasks.backends.comfyui.graph import build_graph, build_prompt_id, find_problems, list_taken_nodes
 from tasks.backends.comfyui.node_info import Nodes, fetch_nodes, find_limit_problems
 from tasks.backends.comfyui.options import ComfyOptions
 from tasks.backends.comfyui.pool import ServerPool
@@ -56,7 +56,7 @@ class ComfyBackend:
         self._pricing = Pricing(price=price, image_micros=to_micros(price_usd))
 
     def ready(self) -> str | None:
-        """True if the key that the configuration names is set."""
+        """Why it is not, if the key that the configuration names is not set."""
         name = self._options.api_key_env
         return None if name is None else find_secret_problem(name)
 
@@ -105,7 +105,7 @@ class ComfyBackend:
                     for name, data in files.items()
                 }
                 graph = build_graph(job, self._options, prompt_id=prompt_id, images=images)
-                await server.submit(graph, prompt_id)
+                await server.submit(graph, prompt_id, taken=list_taken_nodes(self._options))
             except NotCreated as error:
                 # It never arrived there, so the next server may have it without making it twice.
                 self._pool.record_silence(server)

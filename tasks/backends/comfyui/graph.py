@@ -38,6 +38,11 @@ def list_saving_nodes(options: ComfyOptions) -> list[str]:
     return [number for number, node in options.workflow.items() if PREFIX in node["inputs"]]
 
 
+def list_taken_nodes(options: ComfyOptions) -> list[str]:
+    """Numbers of the nodes whose images are taken, the job's own first."""
+    return list_saving_nodes(options) if options.outputs is None else options.outputs
+
+
 def find_problems(job: Job, options: ComfyOptions) -> list[str]:
     """List the values of a row that have no place in the workflow; each `input: reason`."""
     given = {

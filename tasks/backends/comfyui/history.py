@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,17 +48,22 @@ def find_entry(history: Mapping[str, Any], prompt_id: str) -> Mapping[str, Any] 
     return entry
 
 
-def find_files(entry: Mapping[str, Any], nodes: Collection[str] | None) -> list[SavedFile]:
+def find_files(entry: Mapping[str, Any], nodes: Sequence[str], *, only: bool) -> list[SavedFile]:
     """The saved images, in the order of the nodes.
 
     Args:
         entry: Of the history.
-        nodes: Numbers of the nodes whose images are taken, in this order; None: all.
+        nodes: Numbers of the nodes whose images come first, in this order.
+        only: True: no other node's images are taken.
     """
     outputs = entry.get("outputs")
     if not isinstance(outputs, Mapping):
         return []
-    chosen = outputs if nodes is None else [node for node in nodes if node in outputs]
+    # The server lists them as they ended, which its cache changes from prompt to prompt: the job's own image would be
+    # that of another node in another row.
+    chosen = [node for node in nodes if node in outputs]
+    if not only:
+        chosen += [node for node in outputs if node not in nodes]
     found = [file for node in chosen for file in _list_images(outputs[node])]
     return [file for file in found if file.folder_type != TEMPORARY][:MOST_FILES]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -13,7 +15,7 @@ from tasks.backends.client.options import build_authorization
 from tasks.backends.client.transport import MOST_BYTES, MOST_IMAGE_BYTES, TooLarge
 from tasks.backends.comfyui.graph import FOLDER
 from tasks.backends.comfyui.history import SavedFile, find_entry
-from tasks.core.errors import Ambiguous, JobError, NotCreated, OutputGone, Unfetched
+from tasks.core.errors import Ambiguous, JobError, NotCreated, OutputGone, Rejected, Unfetched
 from tasks.store.references import get_media_type
 
 SERVICE = "ComfyUI"
@@ -37,8 +39,13 @@ class ComfyServer:
             answer_timeout_s=ANSWER_TIMEOUT_S,
         )
 
-    async def submit(self, graph: Mapping[str, Any], prompt_id: str) -> None:
+    async def submit(self, graph: Mapping[str, Any], prompt_id: str, *, taken: Collection[str]) -> None:
         """Put a graph into the queue under our own id. Call it once: the same id again is queued again.
+
+        Args:
+            graph: What is made.
+            prompt_id: Its id.
+            taken: Numbers of the nodes that must be able to save their images.
 
         Raises:
             NotCreated, Rejected: Nothing is in the queue.
@@ -47,11 +54,22 @@ class ComfyServer:
         """
         body = {"prompt": graph, "prompt_id": prompt_id, "client_id": FOLDER}
         answer = await self._calls.pay("POST", "/prompt", json=body)
+        body = parse_json_object(answer)
+        errors = body.get("node_errors")
         if not answer.is_success:
-            raise build_refusal(answer, self._describe_refusal(answer), service=SERVICE, key_env=self._key_env)
-        if parse_json_object(answer).get("prompt_id") != prompt_id:
+            words = self.error_text(_read_refusal(body) or answer.reason_phrase or answer.status_code)
+            # Its words quote inputs and names of models, which must not be read as moderation or credit.
+            if answer.status_code == httpx.codes.BAD_REQUEST and isinstance(errors, Mapping):
+                raise Rejected(words)
+            raise build_refusal(answer, words, service=SERVICE, key_env=self._key_env)
+        if body.get("prompt_id") != prompt_id:
             # A server that gives ids of its own could not be asked for this one again.
             raise Ambiguous("the answer to a submit does not name our prompt_id", cost_micros=None)
+        if (refused := _list_refused_outputs(errors)) & set(taken):
+            # The server goes on with the outputs that it accepts, and the job would end with fewer images than it has.
+            with suppress(httpx.HTTPError):
+                await self.cancel(prompt_id)
+            raise Rejected(self.error_text(f"node {', '.join(sorted(refused))} saves nothing: {_read_refusal(body)}"))
 
     async def upload(self, name: str, data: bytes) -> str:
         """Put an image into the server's input folder; the name by which a node loads it. Free.
@@ -113,18 +131,22 @@ class ComfyServer:
             raise Unfetched(f"{self.url} answered {answer.status_code} for an image")
         return answer.content
 
-    async def has_file(self, file: SavedFile) -> bool:
-        """True if the output folder holds the file.
+    async def has_image(self, file: SavedFile) -> bool:
+        """True if the output folder holds the image.
 
         Raises:
+            BadImage: It holds a file of this name that is not a whole image.
             httpx.HTTPError: No answer, or one that says nothing.
         """
-        async with self._calls.http.stream("GET", "/view", params=file.query) as answer:
-            # Only 404 says that there is none; any other refusal says nothing about the file.
-            if answer.status_code == httpx.codes.NOT_FOUND:
-                return False
-            answer.raise_for_status()
-            return True
+        answer = await self._calls.http.get("/view", params=file.query, extensions={MOST_BYTES: MOST_IMAGE_BYTES})
+        # Only 404 says that there is none; any other refusal says nothing about the file.
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return False
+        answer.raise_for_status()
+        from tasks.store.images import measure  # noqa: PLC0415  commands that make no image load no Pillow
+
+        await asyncio.to_thread(measure, answer.content)
+        return True
 
     async def cancel(self, prompt_id: str) -> None:
         """Take the prompt out of the queue, or interrupt it while it runs; an ended one is left alone.
@@ -165,9 +187,6 @@ class ComfyServer:
         queue = await self._get("/queue")
         return _lists(queue.get("queue_running"), prompt_id), _lists(queue.get("queue_pending"), prompt_id)
 
-    def _describe_refusal(self, answer: httpx.Response) -> str:
-        return self.error_text(_read_refusal(parse_json_object(answer)) or answer.reason_phrase or answer.status_code)
-
 
 def _lists(entries: Any, prompt_id: str) -> bool:
     """True if a part of the queue holds the prompt: each entry is `[number, id, graph, ...]`.
@@ -187,12 +206,26 @@ def _lists(entries: Any, prompt_id: str) -> bool:
 def _read_refusal(body: Mapping[str, Any]) -> str:
     """The words of a refused graph: its own error, then those of its nodes."""
     error, nodes = body.get("error"), body.get("node_errors")
-    words = [str(error.get("message", ""))] if isinstance(error, Mapping) else [str(error or "")]
+    words = [_join(error.get("message"), error.get("details"))] if isinstance(error, Mapping) else [str(error or "")]
     for number, facts in nodes.items() if isinstance(nodes, Mapping) else ():
         listed = facts.get("errors") if isinstance(facts, Mapping) else None
         words += [
-            f"node {number} ({facts.get('class_type')}): {item.get('message')} ({item.get('details')})"
+            f"node {number} ({facts.get('class_type')}): {_join(item.get('message'), item.get('details'))}"
             for item in (listed if isinstance(listed, list) else [])
             if isinstance(item, Mapping)
         ]
     return "; ".join(word for word in words[:MOST_ERRORS] if word)
+
+
+def _join(message: Any, details: Any) -> str:
+    """A message with its details in parentheses, where they say more."""
+    return f"{message} ({details})" if details and details != message else str(message or "")
+
+
+def _list_refused_outputs(errors: Any) -> set[str]:
+    """Numbers of the nodes that the server leaves out, because a node before them cannot be run."""
+    found: set[str] = set()
+    for facts in errors.values() if isinstance(errors, Mapping) else ():
+        outputs = facts.get("dependent_outputs") if isinstance(facts, Mapping) else None
+        found |= {str(output) for output in outputs} if isinstance(outputs, list) else set()
+    return found

@@ -7,15 +7,26 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tasks.backends.comfyui.graph import FOLDER, build_file_prefix, list_saving_nodes
-from tasks.backends.comfyui.history import SavedFile, build_failure, find_files, has_succeeded, read_seconds
+from tasks.backends.comfyui.graph import FOLDER, build_file_prefix, list_taken_nodes
+from tasks.backends.comfyui.history import (
+    MOST_FILES,
+    SavedFile,
+    build_failure,
+    find_files,
+    has_succeeded,
+    read_seconds,
+)
 from tasks.backends.comfyui.options import ComfyOptions
 from tasks.backends.comfyui.pool import ServerPool
 from tasks.backends.comfyui.server import ComfyServer
-from tasks.core.errors import Transient
+from tasks.core.errors import BadImage, Transient
 
 QUEUE_LOOK_EVERY = 4
 """Looks at the history for each one at the queue, whose answer holds the graphs of all that wait."""
+
+ENDINGS = ("png", "webp")
+"""Of the files that ComfyUI's own nodes save."""
+SAVES_IMAGES = "SaveImage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +84,13 @@ class PromptWatch:
             # It may have ended between the two questions.
             entry = await server.read_entry(prompt_id)
         if entry is None:
-            # A restart empties queue and history; the file of a prompt that had ended is still there.
+            # A restart empties queue and history; the files of a prompt that had ended are still there.
             if files := await self._find_saved(server, prompt_id):
                 return [RemoteImage(server, file) for file in files], None
             raise _build_loss(server.url)
         if not has_succeeded(entry):
             raise build_failure(entry, server.error_text)
-        files = find_files(entry, self.options.outputs)
+        files = find_files(entry, list_taken_nodes(self.options), only=self.options.outputs is not None)
         return [RemoteImage(server, file) for file in files], read_seconds(entry)
 
     async def find_server(self, prompt_id: str) -> ComfyServer | None:
@@ -106,12 +117,37 @@ class PromptWatch:
         return None
 
     async def _find_saved(self, server: ComfyServer, prompt_id: str) -> list[SavedFile]:
-        """The first image of each saving node, by its name."""
-        nodes = list_saving_nodes(self.options) if self.options.outputs is None else self.options.outputs
-        # The server numbers the files of a prefix, and the prefix is this attempt's alone.
-        files = [SavedFile(f"{build_file_prefix(prompt_id, node)}_00001_.png", FOLDER) for node in nodes]
-        return [file for file in files if await server.has_file(file)]
+        """The images of an ended prompt by their names; none where it had not ended."""
+        found = []
+        for node in list_taken_nodes(self.options):
+            try:
+                files = await _find_files(server, build_file_prefix(prompt_id, node))
+            except BadImage:
+                # A server that is killed while it saves leaves half a file under the last name.
+                return []
+            # Other nodes with a prefix may save what is no image.
+            if not files and self.options.workflow[node]["class_type"] == SAVES_IMAGES:
+                return []
+            found += files
+        return found
+
+
+async def _find_files(server: ComfyServer, prefix: str) -> list[SavedFile]:
+    """The files of a prefix, which the server numbers from one.
+
+    Raises:
+        BadImage: One of them is not whole.
+        httpx.HTTPError: As `ComfyServer.has_image`.
+    """
+    found: list[SavedFile] = []
+    while len(found) < MOST_FILES:
+        names = [SavedFile(f"{prefix}_{len(found) + 1:05d}_.{ending}", FOLDER) for ending in ENDINGS]
+        existing = [name for name in names if await server.has_image(name)]
+        if not existing:
+            break
+        found.append(existing[0])
+    return found
 
 
 def _build_loss(where: str) -> Transient:
-    return Transient(f"the prompt is gone from {where}, which was restarted before it ended", kind="lost")
+    return Transient(f"the prompt is gone from {where}: it was taken out, or the server was restarted", kind="lost")

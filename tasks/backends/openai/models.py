@@ -16,10 +16,12 @@ FORMATS = frozenset({"png", "jpeg", "webp"})
 GRID_PX = 16
 LONGEST_RATIO = 3.0
 MOST_PX = 3840 * 2160
+LEAST_PX = 655_360
 LONGEST_PX = 3840
 LONGEST_PROMPT = 32_000
 """Sizes, qualities, formats and the longest prompt, in characters: openai-python 3.57.0, types/image_generate_params.py
-(generated from OpenAI's own description of its API), read 2026-11-24."""
+(generated from OpenAI's own description of its API), read 2026-11-24. The fewest pixels: fal.ai's page of gpt-image-2, read
+2026-11-26."""
 
 _SIZE = re.compile(r"\d{1,5}x\d{1,5}")
 # `gpt-image-1.5-2025-12-16` is priced and sized as `gpt-image-1.5`.
@@ -35,6 +37,8 @@ class ModelFacts:
     """True if sides are free within limits, or one of the standard sizes."""
     tokens: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Output tokens by quality, of a square image and of an oblong one of the standard sizes."""
+    patches: Mapping[str, int] = field(default_factory=dict)
+    """Patches along the longer side by quality, where the tokens follow from the size (`_count_tokens`)."""
     text_tokens: int = 0
     """Tokens of the text beside an image at most, as far as it was seen."""
 
@@ -49,6 +53,9 @@ class ModelFacts:
     def output_tokens(self, quality: object, size: object) -> int | None:
         """The most tokens that an image can be; None where that is not known."""
         # An unknown quality is counted as the dearest one, since a budget must not be too small.
+        if self.patches:
+            patches = self.patches.get(str(quality or AUTO)) or max(self.patches.values())
+            return _count_tokens(str(size), patches)
         asked = self.tokens.get(str(quality or AUTO)) or max(self.tokens.values(), default=None)
         if asked is None or (size not in STANDARD_SIZES and size != AUTO):
             return None
@@ -70,13 +77,35 @@ def _check_free_size(size: str) -> str | None:
         return f"{size}: no side may be more than 3 times the other"
     if width * height > MOST_PX or max(width, height) > LONGEST_PX:
         return f"{size} is more than 3840x2160"
+    if width * height < LEAST_PX:
+        return f"{size} is less than {LEAST_PX:,} pixels, the least that the model makes"
     return None
+
+
+def _count_tokens(size: str, patches: int) -> int | None:
+    """Tokens of an image of this size; None where the model chooses it.
+
+    Source: community.openai.com, topic 1382699 (2026-06-05), which read it out of OpenAI's price calculator. It gives the
+    calculator's counts (topic 1379464: 7024, 5488, 5063 and 12329), and the 120 of a recorded answer (low, 1536x864).
+    """
+    if not _SIZE.fullmatch(size):
+        return None
+    short, long = sorted(int(side) for side in size.split("x"))
+    across = (2 * patches * short + long) // (2 * long) if long else 0
+    return -(-patches * across * (2_000_000 + short * long) // 4_000_000)
 
 
 TEXT_TOKENS = 400
 """Recorded answers of 2026-08 and 2026-09 count 120 to 335 an image."""
-_FREE = ModelFacts(any_size=True)
-_FREE_5 = ModelFacts(any_size=True, qualities=frozenset({"low", "medium", "high", "xhigh", "max"}))
+_QUALITIES_5 = frozenset({"low", "medium", "high", "xhigh", "max"})
+_FREE_5 = ModelFacts(any_size=True, qualities=_QUALITIES_5)
+# s-anand.net, 2026-09-26: 196, 439, 1756, 3122 and 7024 tokens for 1024x1024, which are the formula's with these patches.
+_COUNTED_5 = ModelFacts(
+    any_size=True,
+    qualities=_QUALITIES_5,
+    patches={"low": 16, "medium": 24, "high": 48, "xhigh": 64, "max": 96},
+    text_tokens=TEXT_TOKENS,
+)
 _FACTS = {
     # The prices of an image on developers.openai.com (gpt-image-1-mini, read 2026-11), at 8 dollars a million tokens.
     "gpt-image-1-mini": ModelFacts(tokens={"low": (625, 750), "medium": (1375, 1875), "high": (4500, 6500)}),
@@ -86,10 +115,10 @@ _FACTS = {
     ),
     # Ended by OpenAI on 2026-10-23; other servers may still have it. The tokens are those of its successor.
     "gpt-image-1": ModelFacts(tokens={"low": (272, 408), "medium": (1056, 1584), "high": (4160, 6240)}),
-    # How many tokens an image of these is, nobody says beforehand.
-    "gpt-image-2": _FREE,
-    "gpt-image-2.5-flare": _FREE_5,
-    "gpt-image-2.5-sunburst": _FREE_5,
+    "gpt-image-2": ModelFacts(any_size=True, patches={"low": 16, "medium": 48, "high": 96}, text_tokens=TEXT_TOKENS),
+    "gpt-image-2.5-flare": _COUNTED_5,
+    "gpt-image-2.5-sunburst": _COUNTED_5,
+    # They plan an image before they draw it (`complexity`), and how many tokens that takes, nobody says beforehand.
     "gpt-image-2.6-flare": _FREE_5,
     "gpt-image-2.6-sunburst": _FREE_5,
 }

@@ -15,6 +15,7 @@ FAULTS = frozenset(
     {
         "unauthorized",  # 401 of a proxy in front of it
         "invalid",  # 400 prompt_outputs_failed_validation
+        "half_invalid",  # 200 whose node_errors name an output that is left out
         "echo_key",  # 400 whose words hold the key
         "drop_before",  # the connection closes, nothing queued
         "drop_after",  # it closes though it was queued
@@ -117,7 +118,8 @@ class ComfyUI(Provider):
             return drop_connection(request)
         if self.strikes("not_json"):
             return web.Response(text="<html>")
-        return web.json_response({"prompt_id": prompt_id, "number": len(self.created), "node_errors": {}})
+        errors = _NODE_ERRORS if self.strikes("half_invalid") else {}
+        return web.json_response({"prompt_id": prompt_id, "number": len(self.created), "node_errors": errors})
 
     def refuse(self, request: web.Request, body: dict[str, Any]) -> web.Response | None:
         """The answer to a graph that is not taken."""
@@ -127,9 +129,10 @@ class ComfyUI(Provider):
             return _refuse("prompt_outputs_failed_validation", "Prompt outputs failed validation", _NODE_ERRORS)
         if self.strikes("echo_key"):
             return _refuse("invalid_prompt", f"who are you, {request.headers.get('Authorization')}?", {})
-        if unknown := next((n for n in body["prompt"].values() if n["class_type"] not in self.nodes), None):
-            words = f"Cannot execute because node {unknown['class_type']} does not exist."
-            return _refuse("invalid_prompt", words, {})
+        for number, node in body["prompt"].items():
+            if node["class_type"] not in self.nodes:
+                words = f"Cannot execute because node {node['class_type']} does not exist."
+                return _refuse("invalid_prompt", words, {}, details=f"Node ID '#{number}'")
         return None
 
     async def look(self, request: web.Request) -> web.Response:
@@ -215,7 +218,15 @@ class ComfyUI(Provider):
 _NODE_ERRORS = {
     "3": {
         "class_type": "KSampler",
-        "errors": [{"type": "value_smaller_than_min", "message": "Value 0 smaller than min of 1", "details": "steps"}],
+        "dependent_outputs": ["9"],
+        "errors": [
+            {
+                "type": "value_smaller_than_min",
+                "message": "Value 0 smaller than min of 1",
+                "details": "steps",
+                "extra_info": {"input_name": "steps", "received_value": 0},
+            }
+        ],
     }
 }
 _ENDS: dict[str, list[Any]] = {
@@ -241,8 +252,8 @@ _ENDS: dict[str, list[Any]] = {
 }
 
 
-def _refuse(kind: str, words: str, nodes: dict[str, Any]) -> web.Response:
-    error = {"type": kind, "message": words, "details": "", "extra_info": {}}
+def _refuse(kind: str, words: str, nodes: dict[str, Any], *, details: str = "") -> web.Response:
+    error = {"type": kind, "message": words, "details": details, "extra_info": {}}
     return web.json_response({"error": error, "node_errors": nodes}, status=400)
 
 

@@ -17,7 +17,7 @@ from tasks.backends.base import Backend
 from tasks.backends.comfyui.backend import ComfyBackend
 from tasks.backends.conformance.steps import build_square
 from tasks.backends.conformance.subject import build_context
-from tasks.core.errors import Ambiguous, ConfigError, JobError, Transient
+from tasks.core.errors import Ambiguous, ConfigError, JobError, Rejected, Transient
 from tasks.core.presets.workflows import embed_workflow
 from tasks.core.records import Prediction
 from tasks.store.references import find_reference
@@ -279,7 +279,8 @@ async def test_a_prompt_that_a_restart_took_is_made_again(server: ComfyUI, tmp_p
         ("out_of_memory", Transient, r"out of memory"),
         ("interrupted", Transient, r"interrupted"),
         ("no_images", JobError, r"without a saved image"),
-        ("invalid", JobError, r"node 3 \(KSampler\): Value 0 smaller"),
+        ("invalid", Rejected, r"node 3 \(KSampler\): Value 0 smaller"),
+        ("half_invalid", Rejected, r"node 9 saves nothing: node 3 \(KSampler\): Value 0 smaller"),
     ],
 )
 async def test_failures_are_told_apart(server: ComfyUI, fault: str, error: type[JobError], words: str) -> None:

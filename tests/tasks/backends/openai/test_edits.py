@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from tasks.backends.base import supported_inputs
+from tasks.backends.openai.answer import ImageAnswer
 from tasks.backends.openai.costs import Costs
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.backends.prices import Pricing, find_price
+from tasks.core.configuration.sections import UnitPrices
 from tasks.store.references import build_data_address, find_reference
 from tests.support.fakes.backends import generate, make_instance_job, open_backend
 from tests.support.fakes.openai_images import IMAGE_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, OpenAIImages
@@ -90,13 +92,14 @@ async def test_an_edit_without_an_answer_is_held(fault: str, out: Path, tmp_path
     assert (counts.held, provider.requests["edit"]) == (1, 1)
 
 
-async def test_without_the_pictures_tokens_the_cost_is_unknown(
-    out: Path, tmp_path: Path, provider: OpenAIImages
-) -> None:
+def test_without_the_pictures_tokens_the_cost_is_unknown() -> None:
     """They have a price of their own, which of this model nobody has told us."""
-    chosen = instance(provider, model="gpt-image-2.6-sunburst")
-    counts = await generate(out, chosen, [job(0, tmp_path, model="gpt-image-2.6-sunburst")])
-    assert (counts.succeeded, counts.cost_unknown) == (1, 1)
+    price = find_price("mine", {"mine": UnitPrices(input_million_tokens=5.0, output_million_tokens=30.0)})
+    costs = Costs(pricing=Pricing(price=price, image_micros=None), options=OpenAIOptions())
+    usage = {"input_tokens": 300, "output_tokens": 272, "input_tokens_details": {"image_tokens": 272}}
+    answer = ImageAnswer(image=None, address=None, usage=usage)
+    assert costs.price(answer) == (9_660, "reported")
+    assert costs.price(answer, from_images=True) == (None, None)
 
 
 @pytest.mark.parametrize(("tokens", "more_micros"), [(None, None), (1_000, 2_500)])

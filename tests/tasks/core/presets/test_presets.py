@@ -21,6 +21,7 @@ from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import ConfigError, InputError
 from tasks.core.presets import list_presets, load_preset
 from tasks.core.presets.blocks import add_block, build_block
+from tasks.core.starter import find_shipped
 from tasks.manifest import open_manifest
 from tasks.plan.check import check_manifest
 from tasks.plan.planner import PlanOptions
@@ -209,6 +210,13 @@ def test_a_default_model_has_not_ended(name: str) -> None:
     preset = load_preset(name)
     assert bool(preset.ended) == bool(preset.ended_from)
     assert preset.instance.get("model") not in preset.ended or set(preset.models) <= set(preset.ended)
+
+
+def test_the_starter_proposes_no_model_that_ends(tmp_path: Path) -> None:
+    """What a new user copies from there must go on working."""
+    (tmp_path / "imagen.yaml").write_text(find_shipped("imagen.yaml").read_text())
+    backends = load_settings(tmp_path / "imagen.yaml").backends
+    assert [name for name, instance in backends.items() if describe_model_end(instance, instance.model)] == []
 
 
 def test_a_model_that_ends_is_told_before_anything_is_paid(tmp_path: Path) -> None:
