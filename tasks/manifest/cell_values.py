@@ -90,7 +90,7 @@ def parse_text(value: Any) -> str:
     if isinstance(value, list | Mapping):
         raise ValueError(f"{show(value)} is not text; write one, and a row for each")  # noqa: TRY004  pydantic reads ValueError
     if not isinstance(value, str):
-        raise ValueError(f"{show(value)} is not text; put it in quotes")  # noqa: TRY004  pydantic reads ValueError
+        raise ValueError(f"{show(value)} is not text; make it one (in JSON and YAML: in quotes)")  # noqa: TRY004  pydantic reads ValueError
     # No database stores it, and no service takes it.
     if "\0" in value:
         raise ValueError("holds a NUL character; remove it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from tasks.manifest.reading import ReadOptions
 
 MOST_COLUMNS = 2_000
 """Of one row. A table with more has its rows and columns swapped, or keys for columns."""
+_PROSE = re.compile(r"\d+$|(?:\S+\s+){3}")
+"""A number, or four words: no name of a column."""
 TITLE_ROWS = 10
 """Rows at the top of a table that are searched for its header."""
 
@@ -32,8 +35,11 @@ def explain_lack(names: Sequence[str], file: str, line: int | None, wanted: str 
     """The problem of rows that have no column of prompts, or not the one that is wanted, with the names that they have."""
     if wanted is not None:
         return Problem(file, line, None, explain_unmet_prompt(wanted, names))
-    found, wanted = ", ".join(names[:20]), ", ".join(NAMES["prompt"])
+    found, wanted = ", ".join(names[:20]) or "none", ", ".join(NAMES["prompt"])
     message = f"no column holds the prompts; found: {found}; call one {wanted}, or name it with --prompt-column"
+    # To name the first prompt as the column would leave that image out.
+    if any(_PROSE.match(name) for name in names):
+        message += "; if this is a row already, write a line with the names of the columns above it"
     return Problem(file, line, None, message)
 
 

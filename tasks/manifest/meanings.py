@@ -54,8 +54,9 @@ def find_meanings(names: tuple[str, ...], given_columns: Mapping[str, str]) -> d
     for name, meaning in meanings.items():
         if meaning in NAMES and ranks[meaning][1] != name:
             # A second caption is somebody's data; a second `steps` may be the one that was meant, and so may
-            # be one of two columns to which the user gives one meaning.
-            is_data = meaning in TEXT_COLUMNS and not _get_given(name, given_columns)
+            # `Prompt` beside `prompt`, and one of two columns to which the user gives one meaning.
+            is_same_name = fold_name(name) == fold_name(ranks[meaning][1])
+            is_data = meaning in TEXT_COLUMNS and not is_same_name and not _get_given(name, given_columns)
             meanings[name] = CARRY if is_data else f"{ALSO}:{meaning}"
     return meanings
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 NAMES = {
     "id": ("id", "custom_id", "item_id", "uid"),
     "prompt": ("prompt", "prompts", "caption", "text", "positive_prompt", "prompt_text", "p"),
-    "negative_prompt": ("negative_prompt", "negative", "neg_prompt", "negative_text"),
+    "negative_prompt": ("negative_prompt", "negative", "neg_prompt", "negative_text", "neg"),
     "backend": ("backend",),
     "width": ("width", "image_width", "w"),
     "height": ("height", "image_height", "h"),

@@ -6,6 +6,16 @@ import re
 
 from tasks.manifest.reading import Findings
 
+_LETTERLESS = re.compile(r"[\W\d_]+")
+_ADDRESS = re.compile(
+    r"(?:https?://|s3://|gs://|file:/|/|[A-Za-z]:\\|\.{0,2}/)\S+\.(?:png|jpe?g|webp|gif|avif|txt|json|csv)",
+    re.IGNORECASE,
+)
+_WHOLE = (
+    (_LETTERLESS, "prompts hold no letter (dates, numbers or signs alone), and are sent as they stand"),
+    (_ADDRESS, "prompts are addresses or paths of files, which are sent as words: nothing is opened"),
+)
+"""Kinds that a prompt is of as a whole."""
 # All repetitions are bounded, so that no text is searched again from each of its signs.
 _KINDS = (
     (
@@ -25,6 +35,10 @@ _KINDS = (
         "prompts hold {a|b} or __name__, which are sent as words: only `template` with `matrix` expands",
     ),
     (
+        re.compile(r"^\s{0,9}=\s{0,9}[A-Za-z.]{1,40}\("),
+        "prompts are formulas of a spreadsheet, which are sent as words; save the values in their place",
+    ),
+    (
         re.compile(r"&(?:amp|quot|lt|gt|nbsp|#39|#x27);"),
         "prompts hold codes of web pages such as &amp;, which are sent as they stand; write the characters",
     ),
@@ -34,7 +48,9 @@ _KINDS = (
         "prompts hold signs such as \u00c3\u00bc in place of letters: the file was saved in a wrong encoding on its way",
     ),
 )
-_ANY = re.compile("--[a-z]|negative|<[lh]|\\{[^{}]{0,300}\\||__[a-z]|&[a-z#]|[\u00c3\u00e2\u00f0]", re.IGNORECASE)
+_ANY = re.compile(
+    "^\\s{0,9}=|--[a-z]|negative|<[lh]|\\{[^{}]{0,300}\\||__[a-z]|&[a-z#]|[\u00c3\u00e2\u00f0]", re.IGNORECASE
+)
 """True of every text of a kind: one look spares most prompts the others."""
 
 
@@ -44,3 +60,6 @@ def note_odd_text(prompt: str, line: int, findings: Findings) -> None:
         for pattern, message in _KINDS:
             if pattern.search(prompt):
                 findings.count(message, line)
+    for pattern, message in _WHOLE:
+        if pattern.fullmatch(prompt):
+            findings.count(message, line)

@@ -21,6 +21,12 @@ from tasks.manifest.row_model import ManifestRow
 MISSING_PROMPTS = frozenset({"nan", "<na>", "none", "null"})
 """Words that pandas writes for a missing prompt."""
 _PYDANTIC = "Value error, "
+# Excel's and LibreOffice's, also in German, French, Spanish and Italian.
+_CELL_ERROR = re.compile(
+    r"#[\u00a1\u00bf]?(?:REF|NAME|VALUE|DIV/0|NULL|NUM|SPILL|CALC|FIELD|ERROR|BEZUG|WERT|ZAHL|\u00dcBERLAUF|KALK"
+    r"|NOM|VALEUR|NOMBRE|NUL|VALOR|RIF|NOME|VALORE)[!?]|#N/A|#NV|#GETTING_DATA|Err:\d{3}"
+)
+_LACK = "stands for a missing value or an error of a formula; give the text or delete the row"
 _MERGE_MARK = re.compile(r"(?:<{7}|\|{7}|={7}|>{7})(?: .*)?")
 
 
@@ -50,7 +56,7 @@ def parse_row(row: RawRow, file: str, sorter: ColumnSorter) -> Iterator[Prompt |
     if is_any_seed(sorted_cells.known.get("seed")):
         del sorted_cells.known["seed"]
         sorter.findings.count("a seed of -1 or `random` was read as none: the row gets one derived from it", row.line)
-    found = _validate(row, sorted_cells, file)
+    found = _validate(row, sorted_cells, file, literal=sorter.options.literal)
     for item in found:
         if isinstance(item, Problem):
             yield item
@@ -68,10 +74,10 @@ def _unwrap(row: RawRow, sorter: ColumnSorter) -> tuple[Mapping[str, Any], Mappi
     return cells, options
 
 
-def _validate(row: RawRow, cells: Cells, file: str) -> Iterator[Prompt | Problem]:
+def _validate(row: RawRow, cells: Cells, file: str, *, literal: bool) -> Iterator[Prompt | Problem]:
     problems = [
         Problem(file, row.cell_lines.get(name, row.line), name, message)
-        for name, message in (*_spread_size(cells), *_check_prompt(row, cells), *_read_own_extra(cells))
+        for name, message in (*_spread_size(cells), *_check_texts(cells, literal=literal), *_read_own_extra(cells))
     ]
     # Absent or empty, it is the same error with the same words.
     cells.known.setdefault("prompt", None)
@@ -122,13 +128,21 @@ def _spread_size(cells: Cells) -> Iterator[tuple[str, str]]:
     cells.spelled = {**dict.fromkeys(sides, name), **cells.spelled}
 
 
-def _check_prompt(row: RawRow, cells: Cells) -> Iterator[tuple[str, str]]:
-    prompt = cells.known.get("prompt")
+def is_lack(text: str) -> bool:
+    """True for a word that pandas or a spreadsheet writes where it has no text."""
+    return text.strip().casefold() in MISSING_PROMPTS or _CELL_ERROR.fullmatch(text.strip()) is not None
+
+
+def _check_texts(cells: Cells, *, literal: bool) -> Iterator[tuple[str, str]]:
+    negative, prompt = cells.known.get("negative_prompt"), cells.known.get("prompt")
+    if isinstance(negative, str) and not literal and is_lack(negative):
+        yield cells.spelled.get("negative_prompt", "negative_prompt"), f"{negative!r} {_LACK}"
     if not isinstance(prompt, str):
         return
     name = cells.spelled.get("prompt", "prompt")
-    if row.is_table and prompt.strip().casefold() in MISSING_PROMPTS:
-        yield name, f"{prompt!r} stands for a missing value; give the text or delete the row"
+    # In every kind of file: a column of pandas that was made one of texts holds them as such.
+    if not literal and is_lack(prompt):
+        yield name, f"{prompt!r} {_LACK}"
     elif _MERGE_MARK.fullmatch(prompt):
         yield (
             name,

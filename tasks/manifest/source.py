@@ -24,6 +24,7 @@ STDIN = "-"
 STDIN_DISPLAY = "<stdin>"
 NAMELESS = "manifest"
 """Name of a manifest that is called `..csv`: an output folder `runs/.` would be that of all batches."""
+ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".7z", ".rar"})
 SNIFFED_BYTES = 64 * 1024
 LATIN_FORMATS = frozenset({"csv", "tsv"})
 """Formats that spreadsheets write in Windows-1252."""
@@ -157,6 +158,8 @@ def _name_batch(source: str) -> str:
 
 def _require_format(path: Path, display: str) -> str:
     if (named := get_named_format(path.name)) is None:
+        if path.suffix.lower() in ARCHIVES:
+            raise refuse_source(display, "is an archive of files; unpack it, and name the file or folder of prompts")
         raise refuse_source(display, f"is not a kind of manifest; its name has to end in one of {' '.join(EXTENSIONS)}")
     return named
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import re
+from itertools import islice
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from tasks.backends.client.transport import MOST_IMAGE_BYTES, MOST_JSON_BYTES
@@ -12,6 +15,14 @@ GROUP = 4
 MOST_ANSWER_BYTES = MOST_IMAGE_BYTES * GROUP // 3 + MOST_JSON_BYTES  # base64 writes three bytes as four characters
 """Of a JSON answer that holds the largest image in base64."""
 _URL_SAFE = str.maketrans("-_", "+/")
+# The first bytes of PNG, JPEG, WebP, GIF and AVIF in base64, and addresses that end as those of images do.
+_IMAGE = re.compile(
+    r"data:image/|(?:iVBORw0KGgo|/9j/|UklGR|R0lGOD|AAAA[\w+/]{2}Z0eX)[\w+/-]{20}"
+    r"|https?://[^\s?#]+\.(?:png|jpe?g|webp|avif|gif)(?:[?#]\S*)?$",
+    re.IGNORECASE,
+)
+MOST_SEARCHED = 10_000
+"""Values of an answer that are searched for an image that stands in another place than it should."""
 
 
 def is_data_address(text: str) -> bool:
@@ -62,3 +73,16 @@ def is_text(body: bytes) -> bool:
     beginning = body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     # An image in a binary format never begins with these: PNG 0x89, JPEG 0xFF, WebP R, GIF G, AVIF 0x00.
     return beginning in {b"", b"{", b"[", b"<", b'"'}
+
+
+def find_image_place(document: Any) -> str | None:
+    """The place, as `/images/0`, of what looks like an image or its address in an answer; None where nothing does."""
+    waiting = [("", document)]
+    # A list instead of recursion, and bounded: an answer may be as deep and as wide as its bytes allow.
+    for place, value in waiting:
+        if isinstance(value, str) and _IMAGE.match(value.lstrip()[:2_048]):
+            return place or "/"
+        if len(waiting) < MOST_SEARCHED and isinstance(value, dict | list):
+            parts = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += ((f"{place}/{name}", part) for name, part in islice(parts, MOST_SEARCHED))
+    return None

@@ -7,9 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.backends.client.payloads import decode_base64
+from tasks.backends.client.payloads import decode_base64, find_image_place
 from tasks.backends.prices import MOST_IMAGES
 from tasks.core.errors import UnreadableAnswer
+
+_UNFINISHED = frozenset(
+    {"accepted", "created", "in_progress", "pending", "processing", "queued", "running", "submitted"}
+)
+"""States of an image that some gateways make later; they are asked for it in ways of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +59,10 @@ def parse_image_answer(document: object, raw: bytes, media_type: str = "") -> Im
     if not isinstance(document, dict) or not isinstance(document.get("data", []), list | None):
         raise build_unreadable("it is not an answer of the images API", raw, media_type)
     # Whatever else stands in the list is no image, and must not hide one that follows it.
-    items = [item for item in document.get("data") or [] if isinstance(item, dict) and _holds_image(item)]
+    items = [item for item in map(_name_parts, _list_entries(document)) if _holds_image(item)]
+    # It was made and paid for, so it must not pass for a refusal.
+    if not items and (lack := _explain_lack(document)):
+        raise build_unreadable(lack, raw, media_type)
     usage = document.get("usage")
     try:
         first = _parse_item(items[0] if items else {})
@@ -66,6 +74,32 @@ def parse_image_answer(document: object, raw: bytes, media_type: str = "") -> Im
         further=tuple(_parse_further(items[1:MOST_IMAGES])),
         usage=usage if isinstance(usage, dict) else None,
     )
+
+
+def _list_entries(document: Mapping[str, Any]) -> list[Any]:
+    # Servers of Stable Diffusion list them under `images`, also as texts.
+    entries = document.get("data") or document.get("images")
+    return entries if isinstance(entries, list) else []
+
+
+def _name_parts(entry: Any) -> dict[str, Any]:
+    """An entry as the API writes it; a text alone is an address or base64."""
+    if isinstance(entry, str):
+        if entry.lower().startswith(("http://", "https://")):
+            return {"url": entry}
+        # Any other word in the list is no image.
+        return {"b64_json": entry} if find_image_place(entry) else {}
+    return entry if isinstance(entry, dict) else {}
+
+
+def _explain_lack(document: Mapping[str, Any]) -> str | None:
+    """Why `data` holds no image though one was made; None where the service made none."""
+    if (place := find_image_place(document)) is not None:
+        return f"it holds no image at /data/0, but at {place}"
+    status = document.get("status")
+    if isinstance(status, str) and status.lower() in _UNFINISHED:
+        return f"it holds no image, only the status {status.lower()!r}"
+    return None
 
 
 def _holds_image(item: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.core.records import Problem
+from tasks.manifest.cell_values import show
 from tasks.manifest.columns import RawRow
 from tasks.manifest.formats.json_scanner import JsonScanner, explain_json_error, load_json
 from tasks.manifest.formats.json_tables import is_header, name_cells, read_table
@@ -227,4 +228,4 @@ def _build_row(row: Any, number: int, file: str) -> RawRow | Problem:
     if isinstance(row, list):
         reason = 'is neither an object nor a text; write {"prompt": "..."}, or name the columns in the first list'
         return Problem(file, number, None, reason)
-    return Problem(file, number, None, "is neither an object nor a text")
+    return Problem(file, number, None, f'{show(row)} is neither an object nor a text; write {{"prompt": "..."}}')

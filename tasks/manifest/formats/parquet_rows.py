@@ -54,12 +54,14 @@ def _find_images(schema: pa.Schema, file: str, options: ReadOptions) -> Problem 
     """A column of ours that holds images themselves, as data sets keep them; only the user knows what it is for."""
     for field in schema:
         if find_alias(field.name) and fold_name(field.name) not in options.columns and _holds_bytes(field.type):
-            return Problem(
-                file,
-                None,
-                field.name,
-                f"holds images or other bytes, not texts or paths; leave it out with --ignore-columns {field.name}",
+            # Spark and Hive write texts as bytes without a type; leaving out the prompts would leave nothing.
+            is_prompt = (find_alias(field.name) or ("",))[0] == "prompt"
+            remedy = (
+                "write it as text (pyarrow: cast to string)"
+                if is_prompt
+                else f"leave it out with --ignore-columns {field.name}"
             )
+            return Problem(file, None, field.name, f"holds images or other bytes, not texts or paths; {remedy}")
     return None
 
 

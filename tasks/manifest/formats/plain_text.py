@@ -80,7 +80,9 @@ class _Reader:
 
     def _is_left_out(self, text: str, number: int) -> bool:
         """True for a line that is no prompt; which kind it is, is counted."""
-        if number == self._survey.name_line:
+        if number <= self._survey.front_end:
+            reason = "the settings at the top of a page (title and the like) were left out"
+        elif number == self._survey.name_line:
             reason = "the name of a column on the first line is no prompt"
         elif not text.strip():
             return True
@@ -113,8 +115,8 @@ class _Reader:
                 "a character at which other programs end a line (U+2028 and the like) is read as a space", number
             )
         # Told, not joined: one prompt over several lines and several prompts look the same.
-        if text.rstrip().endswith(","):
-            self._findings.count("lines that end in a comma are prompts of their own", number)
+        if text.rstrip().endswith((",", "\\")):
+            self._findings.count("lines that end in a comma or a backslash are prompts of their own", number)
         try:
             cells, told = read_line(text)
         except ValueError as exc:

@@ -138,7 +138,7 @@ class _Table:
             return self._problem(
                 line,
                 f"has {len(cells)} cells, the header has {len(header)} columns; "
-                f"a cell that holds {self._delimiter!r} needs quotes around it",
+                f'a cell that holds {self._delimiter!r} needs straight quotes (") around it',
             )
         if len(cells) == 1 < len(header):
             # A row without its last cells is common; one that other signs separate is another table.
@@ -152,6 +152,14 @@ class _Table:
 
     def _problem(self, line: int, message: str) -> Problem:
         return Problem(self._file, line, None, message)
+
+
+def _explain_error(reason: str) -> str:
+    if "end of data" in reason:
+        return "a quoted cell is not closed"
+    if "new-line character" in reason:
+        return "a bare carriage return stands outside of quotes; save the file with one kind of line ends"
+    return reason
 
 
 def _read_records(lines: Lines, file: str, delimiter: str) -> Iterator[tuple[int, list[str] | Problem]]:
@@ -177,7 +185,7 @@ def _read_records(lines: Lines, file: str, delimiter: str) -> Iterator[tuple[int
         try:
             cells = next(reader, None)
         except csv.Error as exc:
-            reason = "a quoted cell is not closed" if "end of data" in str(exc) else str(exc)
+            reason = _explain_error(str(exc))
             broken = Problem(file, start, None, f"is not CSV ({reason})")
         yield from ((start, problem) for problem in bad_lines)
         bad_lines.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from tasks.core.records import Problem
 from tasks.manifest.detect import find_delimiter
@@ -16,7 +17,7 @@ _COMMENT = re.compile(r"\s*(#|//)")
 _RULE = re.compile(r"\s*([-=*_~+.])(\s*\1){2,}\s*")
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})[\w+-]*\s*")
 _BULLET = re.compile(
-    r"\s*(?:[-*\u2022\u2023\u25e6\u2043+]|\d{1,6}[.):]|\(\d{1,6}\)|\[[ xX]?\]"
+    r"\s*(?:[-*\u2022\u2023\u25e6\u2043+>]|\d{1,6}[.):]|\(\d{1,6}\)|\[[ xX]?\]"
     r"|(?:positive[ _])?(?:prompt|image)\s*#?\d*\s*[:.)])\s+(?=\S)",
     re.IGNORECASE,
 )
@@ -28,11 +29,20 @@ _YAML_ROW = re.compile(r"\s*-\s+([\w ]+?)\s*:\s")
 _YAML_KEY = re.compile(r"(prompts|defaults|template|matrix)\s*:\s*")
 _PAIR = re.compile(r"\s*([A-Za-z][\w ]*?)\s*:\s")
 _NUMBERED = re.compile(r"\s*\d+\s*[,;|]\s*\S")
+_WITH_NUMBERS = re.compile(r".*\S\s{0,9}[;|]\s{0,9}\d{1,9}\s{0,9}(?:[;|][^;|]*)*")
+"""A line that ends in cells, one of them a number: `a fox;768;512`."""
+_TABLE_RULE = re.compile(r"\s{0,9}\|?(?:\s{0,9}:?-{2,}:?\s{0,9}\|)+(?:\s{0,9}:?-{2,}:?)?\s*")
+"""The line under the header of a table in Markdown."""
 _DOCUMENTS = (
     (re.compile(r"%PDF-"), "is a PDF"),
     (re.compile(r"\{\\rtf"), "is a document in RTF"),
     (re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE), "is a web page or XML"),
 )
+_FRONT_KEY = re.compile(r"([A-Za-z][\w-]*)\s*:(?:\s|$)")
+_PAGE_KEYS = frozenset(
+    {"title", "date", "tags", "author", "layout", "description", "draft", "categories", "lang", "aliases"}
+)
+MOST_FRONT_LINES = 50
 SHORTEST_NAME = 4
 """Of a column on a line of its own: a `p` alone may be anything."""
 
@@ -47,10 +57,13 @@ class Survey:
     quoted: int = 0
     tabbed: int = 0
     numbered: int = 0
+    celled: int = 0
     json_lines: int = 0
     settings: int = 0
     starts_with_bullet: bool = False
     has_infotext: bool = False
+    front_end: int = 0
+    """The last line of a page's front matter; 0 where there is none."""
     name_line: int | None = None
     """The line on which the name of a column stands alone above the prompts."""
     is_named: bool = False
@@ -72,14 +85,17 @@ class Survey:
 def survey_lines(file: ManifestFile, column: str | None = None) -> Survey:
     """Read a file once, and count the marks that its lines have in common; `column` may be the name on its first line."""
     survey = Survey()
+    survey.front_end = _find_front_end(file)
     first = 0
     for number, line in read_lines(file.path, file.display):
-        if isinstance(line, Problem) or not is_visible(line) or find_skip_reason(line):
+        if isinstance(line, Problem) or number <= survey.front_end or not is_visible(line) or find_skip_reason(line):
             continue
         text = line.rstrip("\r\n")
+        if survey.other is None and _TABLE_RULE.fullmatch(text):
+            survey.other = number, "is the rule of a table in Markdown; write the table as CSV"
         if not first:
             first = number
-            survey.other = _find_other_kind(number, text)
+            survey.other = survey.other or _find_other_kind(number, text)
             survey.starts_with_bullet = find_bullet(text) is not None
             survey.is_named = column is not None and fold_name(text) == fold_name(column)
             if survey.is_named or (len(text) >= SHORTEST_NAME and fold_name(text) in PROMPT_NAMES):
@@ -93,6 +109,23 @@ def survey_lines(file: ManifestFile, column: str | None = None) -> Survey:
     return survey
 
 
+def _find_front_end(file: ManifestFile) -> int:
+    """The line that ends the settings at the top of a page in Markdown (`title:` and the like between rules)."""
+    is_page = False
+    for number, line in islice(read_lines(file.path, file.display), MOST_FRONT_LINES):
+        text = "" if isinstance(line, Problem) else line.strip()
+        if text == "---" and number > 1:
+            # Without a setting that only pages have, it may be somebody's prompts between rules.
+            return number if is_page else 0
+        if number == 1 and text != "---":
+            return 0
+        pair = _FRONT_KEY.match(text)
+        if number > 1 and pair is None and not text.startswith(("- ", "#")):
+            return 0
+        is_page |= pair is not None and pair[1].lower() in _PAGE_KEYS
+    return 0
+
+
 def _count_line(survey: Survey, text: str) -> None:
     end = find_bullet(text)
     survey.prompts += 1
@@ -101,6 +134,7 @@ def _count_line(survey: Survey, text: str) -> None:
     survey.quoted += get_quoted(text[end or 0 :]) is not None
     survey.tabbed += "\t" in text.strip()
     survey.numbered += _NUMBERED.match(text) is not None
+    survey.celled += _WITH_NUMBERS.fullmatch(text) is not None
     survey.json_lines += _JSON.fullmatch(text) is not None and '"' in text
     pair = _PAIR.match(text)
     survey.settings += pair is not None and (find_alias(pair[1]) or ("prompt",))[0] != "prompt"
@@ -138,7 +172,7 @@ def _judge_lines(survey: Survey, first: int) -> tuple[int, str] | None:
             "looks like a table (separated by tabs) that does not name its columns; "
             "name them on a first line, one of them prompt, and end the file's name in .tsv"
         )
-    if survey.prompts > 1 and survey.numbered == survey.prompts:
+    if survey.prompts > 1 and survey.prompts in {survey.numbered, survey.celled}:
         return first, (
             "looks like a table that does not name its columns; "
             "name them on a first line, as id,prompt, and end the file's name in .csv"

@@ -8,7 +8,7 @@ import io
 import json
 import lzma
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -132,8 +132,10 @@ def test_half_a_packed_file_is_refused(tmp_path: Path, ending: str) -> None:
     assert "cannot be unpacked" in refuse(str(path))
 
 
-def build_spreadsheet(sheets: Mapping[str, Sequence[Sequence[str | float | None]]]) -> bytes:
-    """A minimal .xlsx with its texts inline."""
+def build_spreadsheet(
+    sheets: Mapping[str, Sequence[Sequence[str | float | None]]], hidden: Collection[str] = (), raw: str = ""
+) -> bytes:
+    """A minimal .xlsx with its texts inline; `raw` is written behind the rows of each sheet."""
 
     def cell(row: int, column: int, value: str | float | None) -> str:
         place = f'r="{chr(65 + column)}{row}"'
@@ -146,8 +148,10 @@ def build_spreadsheet(sheets: Mapping[str, Sequence[Sequence[str | float | None]
     main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
     links = 'xmlns="http://schemas.openxmlformats.org/package/2006/relationships"'
     kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    hide = ' state="hidden"'
     names = "".join(
-        f'<sheet name="{name}" sheetId="{number}" r:id="r{number}"/>' for number, name in enumerate(sheets, 1)
+        f'<sheet name="{name}" sheetId="{number}" r:id="r{number}"{hide if name in hidden else ""}/>'
+        for number, name in enumerate(sheets, 1)
     )
     parts = {
         "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="xml" ContentType="application/xml"/></Types>',
@@ -165,7 +169,7 @@ def build_spreadsheet(sheets: Mapping[str, Sequence[Sequence[str | float | None]
             f'<row r="{at}">' + "".join(cell(at, column, value) for column, value in enumerate(row)) + "</row>"
             for at, row in enumerate(rows, 1)
         )
-        parts[f"xl/worksheets/s{number}.xml"] = f"<worksheet {main}><sheetData>{lines}</sheetData></worksheet>"
+        parts[f"xl/worksheets/s{number}.xml"] = f"<worksheet {main}><sheetData>{lines}{raw}</sheetData></worksheet>"
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, text in parts.items():
@@ -203,6 +207,27 @@ def test_a_spreadsheet_has_titles_above_its_table(tmp_path: Path) -> None:
     assert (fox.line, fox.prompt, fox.seed) == (4, "a fox", 7)
     assert "lost its last digits" in str(owl)
     assert any("named on line 3" in note for note in findings.notes)
+
+
+def test_a_hidden_sheet_stands_behind_one_that_is_seen(tmp_path: Path) -> None:
+    """A draft that somebody has hidden is not what its user means to pay for."""
+    content = build_spreadsheet({"Draft": [["prompt"], ["a fox"]], "Plan": [["prompt"], ["an owl"]]}, hidden={"Draft"})
+    assert [prompt.prompt for prompt in good(tmp_path, "m.xlsx", content)] == ["an owl"]
+
+
+def test_errors_and_formulas_without_a_value_are_told(tmp_path: Path) -> None:
+    """They come as empty cells, so a width would be the default one without a word."""
+    raw = (
+        '<row r="3"><c r="A3" t="inlineStr"><is><t>an owl</t></is></c><c r="B3" t="e"><v>#REF!</v></c></row>'
+        '<row r="4"><c r="A4" t="inlineStr"><is><t>an elk</t></is></c><c r="B4"><f>2*B2</f></c></row>'
+        '<row r="5"><c r="A5" t="inlineStr"><is><t>a bee</t></is></c><c r="B5"><f>2*B2</f><v>128</v></c></row>'
+    )
+    findings = Findings()
+    rows = good(
+        tmp_path, "m.xlsx", build_spreadsheet({"S": [["prompt", "width"], ["a fox", 64.0]]}, raw=raw), None, findings
+    )
+    assert [row.width for row in rows] == [64, None, None, 128]
+    assert any("(B3, B4)" in note for note in findings.notes)
 
 
 def test_a_spreadsheet_on_standard_input_is_known() -> None:

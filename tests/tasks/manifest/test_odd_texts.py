@@ -22,6 +22,8 @@ from tests.tasks.manifest.reading import good
         ("a {grey|brown} hare", "{a|b}"),
         ("a hare in __place__", "__name__"),
         ("a hare &amp; an elk", "&amp;"),
+        ('=CONCAT(A1, "a hare")', "formulas"),
+        ("45292", "no letter"),
         ("una liebre \u00c3\u00bcber", "wrong encoding"),
         ("a hare\u00e2\u20ac\u2122s ear", "wrong encoding"),
     ],

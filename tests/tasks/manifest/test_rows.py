@@ -285,9 +285,22 @@ def test_the_second_name_of_a_column_is_an_extra_one(tmp_path: Path) -> None:
 
 def test_other_columns_are_carried_as_they_are(tmp_path: Path) -> None:
     """Whatever a user keeps in the manifest stands in the metadata afterwards."""
-    extra = {"campaign": "spring", "tags": ["a", {"b": None}], "PROMPT": "x", "empty": "", "": 1}
+    extra = {"campaign": "spring", "tags": ["a", {"b": None}], "Caption": "x", "empty": "", "": 1}
     [prompt] = good(tmp_path, "m.jsonl", row(**extra))
     assert prompt.extra == extra
+
+
+@pytest.mark.parametrize("text", ["#REF!", "#NAME?", "#BEZUG!", "Err:502", "nan", "None"])
+def test_words_in_place_of_a_text_are_no_prompts(tmp_path: Path, text: str) -> None:
+    """Errors of spreadsheets, and what pandas writes for nothing, are refused in every kind of file."""
+    assert [(line, column) for line, column, _ in problems(tmp_path, "m.jsonl", row(prompt=text))] == [(1, "prompt")]
+
+
+def test_one_name_in_two_spellings_is_asked_about(tmp_path: Path) -> None:
+    """`Prompt` beside `prompt` is one of them by mistake, unless both say the same."""
+    [(_, column, _)] = problems(tmp_path, "m.jsonl", row(prompt="a fox", Prompt="an owl"))
+    assert column == "Prompt"
+    assert good(tmp_path, "m.jsonl", row(prompt="a fox", Prompt="a fox"))
 
 
 def test_guidance_stands_beside_the_other_options(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tasks.core.errors import JobError, Refused, UnreadableAnswer
 
 IMAGE = bytes(range(256)) * 40
 ENCODED = base64.b64encode(IMAGE).decode()
+PNG_TEXT = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(40)).decode()
 USAGE = {"input_tokens": 3, "output_tokens": 5}
 
 
@@ -46,6 +47,9 @@ async def test_an_image_is_decoded_however_it_is_spelled(encoded: str) -> None:
         {"data": [{"b64_json": "A*" + ENCODED}]},
         {"error": {"message": "worker crashed"}},
         {"error": "out of memory"},
+        {"data": [{"content": PNG_TEXT}]},
+        {"output": [{"file": "https://cdn.test/a.png?sig=1"}]},
+        {"id": "t1", "status": "queued"},
     ],
 )
 async def test_what_is_no_whole_answer_is_kept_as_it_came(document: object) -> None:
@@ -72,6 +76,9 @@ async def test_an_error_of_moderation_in_a_success_is_a_refusal() -> None:
         ({"data": [{"url": 7, "b64_json": None}]}, ImageAnswer(image=None, address=None)),
         ({"data": ["x", {}, {"url": "http://a/b"}, {"url": ""}]}, ImageAnswer(image=None, address="http://a/b")),
         ({"data": [{}] * 1_000}, ImageAnswer(image=None, address=None)),
+        ({"images": [{"url": "http://a/b"}], "seed": 1}, ImageAnswer(image=None, address="http://a/b")),
+        ({"images": [PNG_TEXT]}, ImageAnswer(image=base64.b64decode(PNG_TEXT), address=None)),
+        ({"data": [], "help": "https://docs.test/policy"}, ImageAnswer(image=None, address=None)),
         ({"data": [{"url": "u"}], "usage": [1]}, ImageAnswer(image=None, address="u")),
     ],
 )

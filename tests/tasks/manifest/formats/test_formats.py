@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tasks.core.records import Prompt
 from tasks.manifest import ReadOptions
 from tasks.manifest.lines import is_visible
-from tasks.manifest.rows import MISSING_PROMPTS
+from tasks.manifest.rows import is_lack
 from tests.tasks.manifest.reading import good, problems, read
 
 BAD_FILES = [
@@ -178,7 +178,7 @@ def test_escaped_characters_beyond_the_basic_plane_are_read(tmp_path: Path) -> N
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=300).filter(
-    lambda text: is_visible(text) and text.strip().casefold() not in MISSING_PROMPTS
+    lambda text: is_visible(text) and not is_lack(text)
 )
 ANY_TEXT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

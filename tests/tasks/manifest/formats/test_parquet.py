@@ -15,6 +15,7 @@ from tasks.core.records import Prompt
 from tasks.manifest.formats import parquet_rows
 from tasks.manifest.lines import is_visible
 from tasks.manifest.reading import build_read_options
+from tasks.manifest.rows import is_lack
 from tests.tasks.manifest.reading import good, piped, problems, read
 
 
@@ -121,7 +122,9 @@ def test_parquet_on_standard_input_is_known() -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     texts=st.lists(
-        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300).filter(is_visible),
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300).filter(
+            lambda text: is_visible(text) and not is_lack(text)
+        ),
         max_size=5,
     )
 )

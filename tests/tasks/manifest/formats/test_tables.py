@@ -67,7 +67,7 @@ def test_a_cell_with_a_bare_separator_is_refused_with_the_remedy(tmp_path: Path)
     """Where several columns are, nobody knows which cell the separator belongs to."""
     [(line, _, message)] = problems(tmp_path, "m.csv", "prompt;seed\na hare; grass;7\n")
     assert line == 2
-    assert "';' needs quotes" in message
+    assert "';' needs straight quotes" in message
 
 
 def test_a_column_without_a_name_is_listed(tmp_path: Path) -> None:

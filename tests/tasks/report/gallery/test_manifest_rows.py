@@ -20,6 +20,7 @@ from tasks.ledger.jobs import write_plan
 from tasks.ledger.queries import read_job_pages
 from tasks.manifest import open_manifest
 from tasks.manifest.lines import is_visible
+from tasks.manifest.rows import is_lack
 from tasks.plan.planner import PlanOptions, plan_manifest
 from tasks.plan.reroll import REROLL_SALT
 from tasks.report.gallery.manifest_rows import build_image_line, build_manifest_lines
@@ -110,7 +111,7 @@ async def test_a_copied_row_is_the_same_job(rows: list[dict[str, Any]], tmp_path
 VALUES = st.none() | st.booleans() | st.integers(-(10**25), 10**25) | st.floats(allow_nan=False) | st.text(max_size=9)
 TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)
 ROWS = st.fixed_dictionaries(
-    {"prompt": TEXTS.filter(is_visible)},
+    {"prompt": TEXTS.filter(lambda text: is_visible(text) and not is_lack(text))},
     optional={
         "negative_prompt": TEXTS,
         "seed": st.none() | st.integers(0, 2**63 - 1),
