@@ -33,13 +33,13 @@ from tasks.runs.checks import check_request
 from tasks.runs.gates import guard_images
 from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
-from tasks.runs.run import conclude_run, open_run
+from tasks.runs.run import conclude_run, hide_addresses, open_run, restore_request
 from tasks.store.output import parse_output
 from tasks.usage.push import push_usage
 
 
 def _build_run_name() -> str:
-    request = _fill_in_date(RunRequest.model_validate(this_run.parameters))
+    request = hide_addresses(_fill_in_date(RunRequest.model_validate(this_run.parameters)))
     # A scheduled run is named by its day, which is the folder that it writes to.
     if this_deployment.name:
         return f"{this_deployment.name} {request.get_day(this_run.scheduled_start_time)}"
@@ -82,8 +82,8 @@ async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
     Returns:
         The state that Prefect shows; its data is the summary.
     """
-    request = _fill_in_date(request)
-    series = _choose_series(request)
+    request = restore_request(_fill_in_date(request))
+    series = _choose_series(hide_addresses(request))
     check_request(request)
     # The folder is locked for the whole run: another one would plan and pay for the same jobs.
     async with open_run(request, deployment=this_deployment.name) as run, handle_signals(run.batch.stop):

@@ -30,7 +30,7 @@ from tasks.runs.checks import check_ledger, check_request
 from tasks.runs.direct import count_left, finish_run
 from tasks.runs.plan_run import plan_run
 from tasks.runs.request import RunRequest
-from tasks.runs.run import OpenRun, hand_over, open_run
+from tasks.runs.run import OpenRun, hand_over, hide_addresses, open_run
 
 FLOW_RUN_TAG = "imagen"
 HEARING_S = 0.001
@@ -157,7 +157,7 @@ async def _run_flow(run: OpenRun, server: ServerHandle) -> dict[str, Any]:
     try:
         with explain_server_errors(server), tags(FLOW_RUN_TAG):  # what the flow itself raises is in its state
             state = await follow_flow(
-                generate_batch(**run.request.parameters(), return_state=True),
+                generate_batch(**hide_addresses(run.request).parameters(), return_state=True),
                 server,
                 not_waited_for=lambda: _choose_unwaited(run),
             )

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tasks.core.addresses import hide_secrets, is_cleartext, is_loopback
+from tasks.core.addresses import HIDDEN, fill_in_variables, hide_secrets, is_cleartext, is_loopback
 from tasks.core.installation import install_command
 from tasks.core.values import is_yes
 from tasks.manifest.detect import EXTENSIONS, get_named_format
@@ -51,7 +51,9 @@ def fetch(source: str, folder: Path) -> list[tuple[Path, str]]:
         OSError: It cannot be reached, or the copy cannot be written.
     """
     if source.startswith(WEB):
-        return [(_fetch_web(source, folder), hide_secrets(source))]
+        if f"={HIDDEN}" in source:
+            raise ValueError(f"was kept without what opens it ({HIDDEN}); give the whole address")
+        return [(_fetch_web(fill_in_variables(source), folder), hide_secrets(source))]
     return _fetch_hub(source, folder) if source.startswith(HUB) else _fetch_bucket(source, folder)
 
 

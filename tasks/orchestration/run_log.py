@@ -6,11 +6,14 @@ Jobs are named by id and line. A job without an id is named by its line only: pr
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run as this_run
 
+from tasks.core.addresses import WAY_FOR_SECRETS, find_secret
 from tasks.core.clock import repeat_every
 from tasks.core.display import Display, ProgressSnapshot, current_display
 from tasks.core.records import JobState
@@ -36,12 +39,19 @@ async def log_run(run: OpenRun) -> AsyncIterator[None]:
     # Phases and warnings reach a log and the screen; the run does not know which display it has.
     shown = current_display.set(LoggedDisplay(current_display.get(), logger))
     watch = RunWatch(run, logger)
+    _warn_of_kept_secrets(this_run.parameters, logger)
     try:
         async with repeat_every(watch.look, every_s=LOOK_S):
             yield
         await _log_jobs_without_image(run, logger)
     finally:
         current_display.reset(shown)
+
+
+def _warn_of_kept_secrets(parameters: Mapping[str, Any], logger: RunLogger) -> None:
+    for name in ("manifest", "config"):
+        if what := find_secret(str(parameters.get(name) or "")):
+            logger.warning("the parameter %s holds %s, and Prefect keeps it: %s", name, what, WAY_FOR_SECRETS)
 
 
 class LoggedDisplay(Display):

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from prefect.client.schemas.schedules import CronSchedule
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from tasks.core.addresses import WAY_FOR_SECRETS, find_secret
 from tasks.core.caps.periods import TimeZone
 from tasks.core.configuration.yaml_file import explain_setting, read_yaml
 from tasks.core.errors import ConfigError, ImagenError
@@ -111,6 +112,14 @@ class Schedule(RunRequest):
         if isinstance(values.get("reuse"), list):
             values["reuse"] = [make_whole(str(place), Path.cwd()) for place in values["reuse"]]
         return values
+
+    @field_validator("manifest", "config", mode="after")
+    @classmethod
+    def _refuse_secrets(cls, value: str | None) -> str | None:
+        """Refuse what would stand in Prefect's database for as long as the deployment does."""
+        if value is not None and (what := find_secret(value)):
+            raise ValueError(f"the address holds {what}, and Prefect would keep it: {WAY_FOR_SECRETS}")
+        return value
 
     def request(self) -> RunRequest:
         """The parameters of each run; `{date}` is still to be filled in."""

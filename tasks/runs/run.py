@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tasks.backends.prices import dump_list_prices
+from tasks.core.addresses import hide_secrets
 from tasks.core.atomic_files import remove_leftovers
 from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
@@ -22,6 +23,7 @@ from tasks.ledger.leases import list_living_leases, revoke
 from tasks.ledger.lock import lock_folder, require_no_workers
 from tasks.ledger.open_jobs import Selection
 from tasks.ledger.runs import RunStart, begin_run, end_run, get_last_run
+from tasks.manifest.remote import is_remote
 from tasks.report.summary import COMPLETED, Summary, summarise, write_summary
 from tasks.runs.checks import check_runner, check_signature, find_manifest_gates, has_same_plan
 from tasks.runs.effective_settings import choose_settings_and_budget, find_ledger, load_given_settings, put_gates
@@ -156,6 +158,18 @@ def hand_over(run: OpenRun, selection: Selection) -> Iterator[None]:
         yield
     finally:
         handed_over.reset(token)
+
+
+def hide_addresses(request: RunRequest) -> RunRequest:
+    """The request as others may see it: its addresses without what opens them."""
+    given = {"manifest": request.manifest, "config": request.config}
+    return request.model_copy(update={name: hide_secrets(it) for name, it in given.items() if it and is_remote(it)})
+
+
+def restore_request(shown: RunRequest) -> RunRequest:
+    """The request that this context has opened, where `shown` is what `hide_addresses` gave of it; any other as it is."""
+    ready = handed_over.get()
+    return ready[0].request if ready is not None and hide_addresses(ready[0].request) == shown else shown
 
 
 async def conclude_run(run: OpenRun, usage: PushReport) -> Summary:

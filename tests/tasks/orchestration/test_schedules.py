@@ -89,6 +89,17 @@ def test_options_are_named_as_they_are_typed() -> None:
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["--timezone", "--cron"]
 
 
+def test_a_schedule_holds_no_secret() -> None:
+    """Prefect keeps and shows a deployment's parameters; a variable may stand in them, and the message says so."""
+    times = {"manifest": ("MANIFEST", "https://me:hunter2@host.example/m.csv"), "cron": ("--cron", "0 2 * * *")}
+    with pytest.raises(ConfigError, match=r"^MANIFEST: the address holds a login, .* write \$\{NAME\}") as caught:
+        build_schedule({**times, "config": ("--config", "https://host.example/c.yaml?sig=hunter3")})
+    assert "--config: the address holds the value of 'sig'" in str(caught.value)
+    assert "hunter" not in str(caught.value)
+    named = "https://me:${PASSWORD}@host.example/m.csv"
+    assert build_schedule({**times, "manifest": ("MANIFEST", named)}).manifest == named
+
+
 def test_a_schedule_reads_a_manifest_as_a_run_does(tmp_path: Path) -> None:
     """What makes a manifest readable for a run is said to a schedule as well, and travels with each of its runs."""
     (tmp_path / "m.csv").write_bytes("Titel;Szene;quality\n1;F\u00fcchse;hd\n".encode("cp1252"))
