@@ -13,6 +13,22 @@ const Gallery = { page: JSON.parse(document.getElementById("page-data").textCont
       waiting.push(resolve);
       port2.postMessage(null);
     });
+
+  // Half of a screen's frame, so that keys and scrolling are answered in between.
+  const PIECE_MS = 8;
+
+  // Call `act(item, index)` for each, in short pieces; ends early where it gives false.
+  Gallery.eachInPieces = async (items, act) => {
+    let begun = performance.now();
+    let index = 0;
+    for (const item of items) {
+      if (act(item, index) === false) return;
+      index += 1;
+      if (performance.now() - begun < PIECE_MS) continue;
+      await Gallery.pause();
+      begun = performance.now();
+    }
+  };
 }
 
 // A function as an attribute is a listener; `css` holds single declarations.

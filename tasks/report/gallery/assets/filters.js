@@ -25,19 +25,17 @@
 
   // The facet with its values in the order of the manifest, and the place of each job's value among them (-1: none).
   // Null where there are too many values for a filter.
-  const indexed = (jobs, facet) => {
+  const indexed = async (jobs, facet) => {
     const places = new Map();
     const at = new Int32Array(jobs.length).fill(-1);
-    for (let i = 0; i < jobs.length; i += 1) {
-      const value = facet.of(jobs[i]);
-      if (value === null || value === undefined) continue;
-      if (!places.has(value)) {
-        if (places.size === MANY) return null;
-        places.set(value, places.size);
-      }
-      at[i] = places.get(value);
-    }
-    return { ...facet, values: [...places.keys()], places, at };
+    await Gallery.eachInPieces(jobs, (job, index) => {
+      const value = facet.of(job);
+      if (value === null || value === undefined) return true;
+      if (!places.has(value)) places.set(value, places.size);
+      at[index] = places.get(value);
+      return places.size <= MANY;
+    });
+    return places.size > MANY ? null : { ...facet, values: [...places.keys()], places, at };
   };
 
   const extraFacet = (jobs, name) => {
@@ -55,9 +53,11 @@
   Gallery.facetsOf = async (jobs) => {
     // A page from a file knows one reviewer only.
     const facets = Gallery.isReviewing() ? JUDGED.filter(({ key }) => key !== "agreement" || Gallery.page.review) : [];
-    for (const facet of facets) facet.at = Int32Array.from(jobs, (job) => facet.places.get(facet.of(job)));
-    jobs.forEach((job, index) => {
+    for (const facet of facets) facet.at = new Int32Array(jobs.length);
+    await Gallery.eachInPieces(jobs, (job, index) => {
+      // From here on `judged` keeps it up to date.
       job.index = index;
+      for (const facet of facets) facet.at[index] = facet.places.get(facet.of(job));
     });
     const kinds = [
       ...FIXED.map((facet) => () => indexed(jobs, facet)),
@@ -65,7 +65,7 @@
       ...Gallery.columnNames(jobs, "scores").map((name) => () => Gallery.scoreFacet(jobs, name)),
     ];
     for (const make of kinds) {
-      const found = make();
+      const found = await make();
       if (found && tellsApart(found, jobs.length)) facets.push(found);
       await Gallery.pause();
     }

@@ -3,40 +3,33 @@
 
 {
   const SEPARATOR = "\u0000";
-  const AT_ONCE = 1_000;
 
   const keyOf = (job) => [job.line, job.salt, job.id ?? "", job.model, job.prompt].join(SEPARATOR);
 
   // Jobs by their manifest's line: nearly always one, which needs no further look.
-  const byLine = (jobs) => {
+  const byLine = async (jobs) => {
     const lines = new Map();
-    for (const job of jobs) {
+    await Gallery.eachInPieces(jobs, (job) => {
       const { line } = job;
       const found = lines.get(line);
       if (found) found.push(job);
       else lines.set(line, [job]);
-    }
+    });
     return lines.values();
   };
 
-  // Give each job that has some the list of its row's images.
-  Gallery.groupSamples = async (jobs) => {
-    let seen = 0;
-    for (const ofLine of byLine(jobs)) {
-      if (ofLine.length < 2) continue;
-      const groups = new Map();
-      for (const job of ofLine) {
-        const key = keyOf(job);
-        if (!groups.has(key)) groups.set(key, []);
-        if (job.thumbnail) groups.get(key).push(job);
-        job.samples = groups.get(key);
-      }
-      seen += ofLine.length;
-      if (seen < AT_ONCE) continue;
-      seen = 0;
-      await Gallery.pause();
+  const group = (ofLine) => {
+    const groups = new Map();
+    for (const job of ofLine) {
+      const key = keyOf(job);
+      if (!groups.has(key)) groups.set(key, []);
+      if (job.thumbnail) groups.get(key).push(job);
+      job.samples = groups.get(key);
     }
   };
+
+  // Give each job that has some the list of its row's images.
+  Gallery.groupSamples = async (jobs) => Gallery.eachInPieces(await byLine(jobs), (ofLine) => void (ofLine.length > 1 && group(ofLine)));
 
   Gallery.samplesOf = (job) => (job.samples?.includes(job) ? job.samples : [job]);
 

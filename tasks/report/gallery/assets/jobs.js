@@ -98,8 +98,14 @@
     part.known = columns;
   };
 
+  const parts = new WeakMap();
+
   // The scripts that jobs came in, in their order.
-  Gallery.partsOf = (jobs) => [...new Set(jobs.map(({ part }) => part))];
+  Gallery.partsOf = (jobs) => {
+    // Asked for once per column, of lists that do not change.
+    if (!parts.has(jobs)) parts.set(jobs, [...new Set(jobs.map(({ part }) => part))]);
+    return parts.get(jobs);
+  };
 
   // The names of all columns of one place, `extra` or `scores`, in the order in which they come.
   Gallery.columnNames = (jobs, place) => [...new Set(Gallery.partsOf(jobs).flatMap((part) => part[place].map(([name]) => name)))];

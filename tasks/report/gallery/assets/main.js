@@ -178,17 +178,22 @@
     if (!comparing) await Gallery.startReview(all, target);
     await Gallery.groupSamples(all);
     facets = await Gallery.facetsOf(all);
-    // Only now: what is drawn before all is known would be counted wrongly.
-    jobs = all;
-    const failed = jobs.filter(Gallery.isFailure).length;
+    Gallery.searchIn(all);
+    // A search that stands in the address needs its texts now; else they can wait for the images.
+    if (state.text) await Gallery.prepareSearch();
+    const failed = all.filter(Gallery.isFailure).length;
     const tab = tabs.find(({ dataset }) => dataset.view === "failures");
     if (tab && failed) tab.append(element("span", { class: "count" }, format.number(failed)));
-    Gallery.showFilters(sidebar, jobs, facets);
+    await Gallery.showFilters(sidebar, all, facets);
+    await Gallery.pause();
+    // Only now: what is drawn before all is known would be counted wrongly.
+    jobs = all;
     Gallery.onChange((changed) => changed.some((key) => key !== "job") && show());
     Gallery.onChange((changed) => changed.includes("job") && openFromAddress());
     show();
     openFromAddress();
-    Gallery.startSearch(jobs);
+    await Gallery.pause();
+    Gallery.prepareSearch();
     document.body.dataset.ready = "";
   };
 

@@ -44,7 +44,10 @@
 
   // Whether all values of a score are numbers, by the first script that has any.
   Gallery.isNumeric = (jobs, name) => {
-    const some = Gallery.partsOf(jobs).map((part) => part.scores.find(([each]) => each === name)?.[1].values.filter((value) => value !== null));
-    return some.find((values) => values?.length)?.every((value) => typeof value === "number") ?? false;
+    for (const part of Gallery.partsOf(jobs)) {
+      const values = part.scores.find(([each]) => each === name)?.[1].values.filter((value) => value !== null);
+      if (values?.length) return values.every((value) => typeof value === "number");
+    }
+    return false;
   };
 }

@@ -2,8 +2,6 @@
 // Search: all texts of a script joined, so that the browser's own search goes through thousands of jobs at a time.
 
 {
-  const AT_ONCE_MS = 12;
-
   const textOf = (job) => {
     const texts = [job.prompt, job.name, job.seed, job.model, job.error_kind, job.error_message, job.trouble, ...Gallery.readColumns(job, "extra")];
     return Gallery.searchable(texts.join("\n"));
@@ -17,28 +15,18 @@
     part.searched = { text: texts.join("\n"), ends };
   };
 
-  // In short pieces, since the page answers meanwhile.
-  const prepare = async (parts) => {
-    let begun = performance.now();
-    for (const part of parts) {
-      if (!part.searched) build(part);
-      if (performance.now() - begun < AT_ONCE_MS) continue;
-      await Gallery.pause();
-      begun = performance.now();
-    }
-  };
-
   let parts = [];
 
-  Gallery.startSearch = (jobs) => {
+  Gallery.searchIn = (jobs) => {
     parts = Gallery.partsOf(jobs);
-    return prepare(parts);
   };
+
+  Gallery.prepareSearch = () => Gallery.eachInPieces(parts, (part) => void (part.searched || build(part)));
 
   // Call `then` once every text is there: at once, or after the rest of the work.
   Gallery.whenSearchable = (then) => {
     if (parts.every(({ searched }) => searched)) then();
-    else prepare(parts).then(then);
+    else Gallery.prepareSearch().then(then);
   };
 
   const markWord = ({ text, ends }, word, found, first) => {

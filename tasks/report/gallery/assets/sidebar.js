@@ -28,18 +28,22 @@
     return { line, update };
   };
 
+  const valueGroup = (facet, countsOf) => {
+    const lines = facet.values.map((value) => valueLine(facet, value));
+    const legend = element("legend", { class: facet.extra ? "extra" : null }, facet.title);
+    const set = element("fieldset", { "data-facet": facet.key }, legend, element("div", { class: "values" }, lines.map(({ line }) => line)));
+    const update = () => {
+      const counts = countsOf();
+      lines.forEach((line, place) => line.update(counts[place]));
+    };
+    return { set, update };
+  };
+
   // Fill the sidebar, and keep it up to date with every choice.
-  Gallery.showFilters = (sidebar, jobs, facets) => {
-    const groups = facets.map((facet, index) => {
-      const lines = facet.values.map((value) => valueLine(facet, value));
-      const legend = element("legend", { class: facet.extra ? "extra" : null }, facet.title);
-      const set = element("fieldset", { "data-facet": facet.key }, legend, element("div", { class: "values" }, lines.map(({ line }) => line)));
-      const update = () => {
-        const counts = Gallery.survey(jobs, facets).counts[index];
-        lines.forEach((line, place) => line.update(counts[place]));
-      };
-      return { set, update };
-    });
+  Gallery.showFilters = async (sidebar, jobs, facets) => {
+    const groups = [];
+    const countsOf = (index) => () => Gallery.survey(jobs, facets).counts[index];
+    await Gallery.eachInPieces(facets, (facet, index) => void groups.push(valueGroup(facet, countsOf(index))));
     const clear = element("button", { class: "quiet clear", type: "button", click: Gallery.clearFilters }, "Clear");
     const wide = window.matchMedia("(min-width: 60rem)");
     const body = element("details", { open: wide.matches }, element("summary", {}, "Filters"), clear, groups.map(({ set }) => set));
@@ -59,6 +63,8 @@
       clearTimeout(timer);
       timer = setTimeout(update, JUDGED_MS);
     });
+    // The browser lays a thousand values out first, which is a piece of work of its own.
+    await Gallery.pause();
     update();
   };
 }
