@@ -104,7 +104,9 @@ async def retry_fetch(sleep: Callable[[float], Awaitable[None]], fetch: Callable
     return await _build_retrying((BadImage, Unfetched), _has_fetched_enough, sleep)(fetch_again)
 
 
-def retry_look(on: type[Exception], sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
+def retry_look(
+    on: type[Exception] | tuple[type[Exception], ...], sleep: Callable[[float], Awaitable[None]]
+) -> AsyncRetrying:
     """Repeats a question to the provider, which is free, on the errors that say nothing; the last one is raised."""
     return _build_retrying(on, stop_after_attempt(LOOK_TRIES), sleep)
 

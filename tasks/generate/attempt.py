@@ -34,6 +34,8 @@ class Attempt:
     """Known from `Stage.SUBMITTED` on."""
     turn_s: float = 0.0
     """The instant of its last turn to create, for `CreateLimiter.record_throttle`."""
+    sent_s: float | None = None
+    """Monotonic instant at which the create left whose answer told of `prediction`; None where no answer did."""
     is_inherited: bool = False
     """An earlier run began it."""
     sends: int = 0
@@ -66,12 +68,14 @@ class Attempt:
             check_inputs_supported(backend, self.job)
             # Counted before the await: a call that raises may have left all the same.
             self.sends += 1
+            sent_s = self.batch.clock.monotonic_s()
             prediction = await backend.submit(self.job, attempt=self.number)
         limits.creates.record_success()
         limits.refusals.record_success()
         if not await self.claim(prediction):
             # A look-up of an equal input took it for its own; there is another one for this attempt, or none.
             raise Ambiguous("its prediction went to another attempt of the same input", cost_micros=None)
+        self.sent_s = sent_s
         self.note_submitted(prediction)
 
     def record_refusal(self, error: Throttled) -> None:
@@ -92,12 +96,9 @@ class Attempt:
         """Put the provider's id into the ledger, within milliseconds."""
         # Not awaited: a kill in between loses only the id, which is looked up like any lost answer.
         self.prediction, self.stage = prediction, Stage.SUBMITTED
+        retries, now_us = max(0, self.sends - 1), self.batch.clock.now_us()
         self.batch.journal.record_submitted(
-            self.job,
-            number=self.number,
-            prediction=prediction,
-            retries=max(0, self.sends - 1),
-            now_us=self.batch.clock.now_us(),
+            self.job, number=self.number, prediction=prediction, retries=retries, now_us=now_us
         )
 
     async def succeed(self, prediction: Prediction, image: StoredImage) -> None:

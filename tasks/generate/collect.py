@@ -47,6 +47,8 @@ async def _wait_and_store(
     batch, job, ended = attempt.batch, attempt.job, prediction
     try:
         ended = await backend.wait(job, prediction)
+        if attempt.sent_s is not None:
+            batch.get_limits(job.backend).learn_time(batch.clock.monotonic_s() - attempt.sent_s)
         if ended.images != 1:
             # First of all: the next create may be about to leave.
             stop_at_several(attempt, backend, ended)

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Protocol
 
+from tasks.backends.client.polling import LEARNING
 from tasks.backends.client.rate_limiter import CreateLimiter
 from tasks.core.clock import to_instant
 from tasks.core.errors import BatchStopped, JobError, Throttled
@@ -22,6 +23,12 @@ from tasks.generate.decisions import REFUSAL_PATIENCE_S
 from tasks.generate.slots.by_shape import PlacesByShape, PlacesOfShape, get_shape
 from tasks.generate.slots.slot import Slot
 
+LOOKED_FOR_EACH_SLOT = 2
+"""Lost creates that are looked for without a slot, for each slot of a backend. A create that made nothing is looked for during 20 s:
+with images of 0.3 s and one slot lent for each, 2 % of them held a third of the slots. A service in trouble loses every create,
+so there is an end to it."""
+OPEN_FOR_EACH_SLOT = 2 + LOOKED_FOR_EACH_SLOT
+"""Open jobs for each slot: one runs, one waits, and those that are looked for."""
 MOST_IN_MEMORY = 16
 """Images of one backend whose bytes are in memory at once: PNGs of 1.4 MB take 50 MB with their copies, and so many downloads
 side by side fill a line of 350 Mbit/s even where each takes half a second."""
@@ -51,23 +58,31 @@ class BackendLimits:
         """Held while the bytes of an image are in memory."""
         self._places = asyncio.Semaphore(concurrency)
         self._by_shape = PlacesByShape(concurrency) if by_shape else None
-        self._lookups = asyncio.Semaphore(concurrency)
+        self._lookups = asyncio.Semaphore(LOOKED_FOR_EACH_SLOT * concurrency)
+        self._usual_s: float | None = None
         self.taken = 0
         """Slots that are acquired."""
         self.lent = 0
         """Slots that jobs have lent to others while their lost creates are looked for."""
 
+    def learn_time(self, seconds: float) -> None:
+        """Take the time of one prediction, from its create to its end, into the estimate of the next one's."""
+        self._usual_s = seconds if self._usual_s is None else self._usual_s + LEARNING * (seconds - self._usual_s)
+
     @asynccontextmanager
     async def lend_slot(
-        self, slot: Slot, *, after_s: float, sleep: Callable[[float], Awaitable[None]]
+        self, slot: Slot, *, estimate_s: float, sleep: Callable[[float], Awaitable[None]]
     ) -> AsyncIterator[None]:
         """Free a job's slot while its lost create is looked for in the block, which takes many times a prediction's time.
 
+        As long as a prediction usually runs, the lost one counts as in flight.
+
         Args:
             slot: The job's; whoever sends again acquires it again.
-            after_s: Seconds for which the lost prediction may run, and counts as in flight.
+            estimate_s: Seconds for which a prediction runs, while none of this run has ended.
             sleep: The caller's clock.
         """
+        after_s = estimate_s if self._usual_s is None else self._usual_s
         lending = asyncio.create_task(self._lend(slot, after_s, sleep))
         try:
             yield
@@ -76,7 +91,7 @@ class BackendLimits:
 
     async def _lend(self, slot: Slot, after_s: float, sleep: Callable[[float], Awaitable[None]]) -> None:
         await sleep(after_s)
-        async with self._lookups:  # a service in trouble loses every create: no more of them than slots
+        async with self._lookups:
             slot.release()
             self.lent += 1
             try:

@@ -54,9 +54,9 @@ async def _find(backend: Backend, attempt: Attempt, slot: Slot, known: KnownPred
         await list_known(known)
     since = await _find_since(backend, attempt)
     batch, job = attempt.batch, attempt.job
-    limits, usual_s = batch.get_limits(job.backend), backend.estimate(job).latency_s
+    limits, estimate_s = batch.get_limits(job.backend), backend.estimate(job).latency_s
     # A look-up pauses and looks again for minutes; the prediction itself has left the service's queue by then.
-    async with limits.lend_slot(slot, after_s=usual_s, sleep=batch.clock.sleep):
+    async with limits.lend_slot(slot, estimate_s=estimate_s, sleep=batch.clock.sleep):
         found = await backend.find(job, since=since, known=known)
         if found is None and attempt.is_inherited and batch.leases is not None and keeps_list(backend):
             # Its worker may live: what that wrote in the last instant of its lease has as long to arrive as any create.

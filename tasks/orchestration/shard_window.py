@@ -7,14 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from tasks.generate.batch import Batch
+from tasks.generate.limits import OPEN_FOR_EACH_SLOT
 from tasks.generate.stop import stop_on_error
 from tasks.ledger.open_jobs import Selection, Shard, bound_selection, find_open_backends, list_shards
 
 MOST_TASK_RUNS = 500
 """A task run costs 3 events and 10 to 30 ms of CPU (measured with Prefect 3.8.8, 2026-11)."""
-
-OPEN_FOR_EACH_SLOT = 3
-"""Open jobs for each slot of a backend: one runs, one waits, and one may be looked for after a lost answer."""
 
 
 async def run_backends(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +18,10 @@ from tasks.backends.replicate.options import ModelReference
 from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, OutputGone, Throttled
 from tasks.core.retry import parse_retry_after
 from tasks.store.references import get_media_type
+
+Page = dict[str, Any]
+AskPage = Callable[[Callable[[], Awaitable[Page]]], Awaitable[Page]]
+"""Makes the call that it is given, and returns its answer."""
 
 SERVICE = "Replicate"
 ANSWER_TIMEOUT_S = 30.0
@@ -119,11 +124,16 @@ class ReplicateApi:
         return self._read(answer, "status", str)
 
     async def list_created(
-        self, since: datetime, *, before: datetime | None = None
+        self, since: datetime, *, before: datetime | None = None, ask: AskPage | None = None
     ) -> AsyncIterator[list[dict[str, Any]]]:
         """Pages of predictions created at or after an instant, perhaps before another one, the newest first.
 
         An entry that is no object is an empty one here: left out, it would prove that its prediction does not exist.
+
+        Args:
+            since: The first instant.
+            before: The instant after the last one; None: up to now.
+            ask: Makes the call for each page, perhaps more than once; None: once and at once.
 
         Raises:
             httpx.HTTPError: As `get`; also where the list never ends.
@@ -135,12 +145,16 @@ class ReplicateApi:
         read: set[str] = set()
         while url:
             read.add(url)
-            page = self._read(await self._http.get(url), "results", list)
+            get = partial(self._get_page, url)
+            page = await (get() if ask is None else ask(get))
             yield [entry if isinstance(entry, dict) else {} for entry in page["results"]]
             url = self._get_next(page)
             # A page that names one that was read already would be followed for ever.
             if url in read or len(read) >= MOST_PAGES:
                 raise httpx.DecodingError("the list has no end")
+
+    async def _get_page(self, url: str) -> Page:
+        return self._read(await self._http.get(url), "results", list)
 
     def _get_next(self, page: Mapping[str, Any]) -> str | None:
         """The address of the page that follows; the token goes nowhere else, also not to the host without encryption."""

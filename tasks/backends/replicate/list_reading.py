@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 
-from tasks.backends.replicate.api import ReplicateApi, is_id
+from tasks.backends.replicate.api import AskPage, ReplicateApi, is_id
 from tasks.backends.replicate.likeness import Comparison, Likeness, SentInput, get_model_name
 from tasks.backends.replicate.predictions import parse_created
 
@@ -83,16 +83,14 @@ class Reading:
     """The list was read to its end."""
 
 
-async def read_list(
-    api: ReplicateApi, inputs: Collection[Wanted], since: datetime, turn: Callable[[], Awaitable[None]]
-) -> Reading:
+async def read_list(api: ReplicateApi, inputs: Collection[Wanted], since: datetime, ask: AskPage) -> Reading:
     """Read the list, which may hold tens of thousands of predictions; no more is kept than what may be wanted.
 
     Args:
         api: The service.
         inputs: What was sent, each input once.
         since: When the first of them was sent, by the service's clock.
-        turn: Waits until the next page may be asked for.
+        ask: Makes the call for each page.
 
     Raises:
         httpx.HTTPError: The list cannot be read; asking again is free.
@@ -106,9 +104,8 @@ async def read_list(
     others: defaultdict[str, list[str]] = defaultdict(list)
     bare: list[str] = []
     is_whole, unnamed = True, 0
-    await turn()
     try:
-        async for page in api.list_created(since - SKEW):
+        async for page in api.list_created(since - SKEW, ask=ask):
             for answer in page:
                 if is_id(answer.get("id")):
                     _note_id(answer, comparisons, others, bare)
@@ -117,7 +114,6 @@ async def read_list(
                     answer["id"] = f"?{unnamed}"
                 for wanted in _find_possible(answer, by_prompt, inputs):
                     seen[wanted.key].take(answer, wanted.comparison.compare(answer, wanted.sent))
-            await turn()
     except httpx.DecodingError:  # it has no end, or goes on elsewhere: what it has shown is there all the same
         is_whole = False
     return Reading(seen, others, bare, is_whole)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -16,7 +16,7 @@ import httpx
 
 from tasks.backends.base import find_sent, find_taken
 from tasks.backends.client.rate_limiter import RateLimiter
-from tasks.backends.replicate.api import ReplicateApi
+from tasks.backends.replicate.api import Page, ReplicateApi
 from tasks.backends.replicate.list_reading import Reading, Seen, Wanted, Window, read_list, take_answer
 from tasks.backends.replicate.lost_create import PAUSE_S, LostCreate, fail_all
 from tasks.backends.replicate.options import REQUESTS_PER_MIN
@@ -24,6 +24,8 @@ from tasks.core.clock import Clock
 from tasks.core.errors import Ambiguous, OutputGone
 from tasks.core.retry import retry_look
 
+NO_ANSWER = (httpx.HTTPStatusError, httpx.TransportError)
+"""Errors of a page after which it is asked for again; one that cannot be read says that the list is not whole."""
 SHARE = 0.1
 """Of the requests that the account allows, for sweeps."""
 ASKED_PER_SWEEP = 20
@@ -147,11 +149,10 @@ class LostCreates:
         groups: defaultdict[tuple[str, str], list[LostCreate]] = defaultdict(list)
         for lost in asked:
             groups[lost.wanted.key].append(lost)
-        read = retry_look(httpx.HTTPError, self._clock.sleep)
         inputs = [group[0].wanted for group in groups.values()]
         # From the oldest on: what was sent later is in the same reading.
         since = min(lost.window.begin for lost in asked)
-        reading: Reading = await read(read_list, self._api, inputs, since, self._turn)
+        reading = await read_list(self._api, inputs, since, self._ask)
         await _learn_names(asked, reading)
         for answer in await self._ask_bare(reading, asked[0].known):
             take_answer(reading, answer, inputs)
@@ -170,6 +171,16 @@ class LostCreates:
         # Only what the list still shows is kept, so that this does not grow.
         self._answers = {name: self._answers[name] for name in free & self._answers.keys()}
         return list(self._answers.values())
+
+    async def _ask(self, get: Callable[[], Awaitable[Page]]) -> Page:
+        """Ask for one page, and again where that breaks: of a hundred pages one often does, and few readings would end."""
+
+        async def get_in_turn() -> Page:
+            await self._turn()
+            return await get()
+
+        page: Page = await retry_look(NO_ANSWER, self._clock.sleep)(get_in_turn)
+        return page
 
     async def _turn(self) -> None:
         await self._limiter.acquire()

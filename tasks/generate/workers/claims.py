@@ -11,14 +11,13 @@ from tasks.core.errors import BatchStopped
 from tasks.core.records import Job
 from tasks.generate.batch import Batch
 from tasks.generate.jobs import generate_job
+from tasks.generate.limits import OPEN_FOR_EACH_SLOT
 from tasks.generate.stop import stop_on_error
 from tasks.ledger.open_jobs import OpenJob, Selection, find_open_backends, find_open_jobs
 from tasks.ledger.worker_leases import WorkerLeases
 
 LOOK_AGAIN_S = 1.0
 """Seconds between looks for jobs of the shard that another worker has given back."""
-IN_HAND = 3
-"""Claimed jobs for each slot: one runs, the next one is there, and one may be looked for after a lost answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +96,7 @@ class Claims:
         # Few of other shards' jobs, because their own worker needs them and claims have to be returned.
         slots = self._count_slots(name)
         lent = self._batch.get_limits(name).lent if name in self._ready else 0
-        most = slots + lent if name in self._ahead else IN_HAND * slots
+        most = slots + lent if name in self._ahead else OPEN_FOR_EACH_SLOT * slots
         return most - sum(job.backend == name for job in self._in_hand.values())
 
     def _count_slots(self, name: str) -> int:

@@ -10,8 +10,9 @@ import pytest
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.replicate_simulator.rates import Bucket
 from tasks.core.errors import BatchStopped
-from tasks.generate.limits import BackendLimits, FailureWatch
+from tasks.generate.limits import LOOKED_FOR_EACH_SLOT, BackendLimits, FailureWatch
 from tests.support.factories import FakeClock
+from tests.support.virtual_time import make_loop_clock, run_in_virtual_time
 
 
 def build_limiter(per_min: float | None, clock: FakeClock) -> RateLimiter:
@@ -133,6 +134,60 @@ async def test_the_rate_climbs_back_to_the_configured_one() -> None:
     for _ in range(200):
         limited.record_success()
     assert limited.per_min == 600
+
+
+def build_limits(places: int) -> BackendLimits:
+    """Limits of a backend whose jobs are in flight by virtual time."""
+    clock = make_loop_clock()
+    creates = RateLimiter(None, now=clock.monotonic_s, sleep=clock.sleep)
+    return BackendLimits(concurrency=places, creates=creates, now=clock.monotonic_s)
+
+
+@pytest.mark.parametrize("seen_s", [None, 2.0, 30.0])
+def test_a_lost_create_keeps_its_slot_as_long_as_a_prediction_runs(seen_s: float | None) -> None:
+    """By the times of this run, else by the estimate; from then on another job has the slot."""
+
+    async def look() -> None:
+        limits = build_limits(1)
+        if seen_s is not None:
+            limits.learn_time(seen_s)
+        runs_s = 10.0 if seen_s is None else seen_s
+        lost, other = limits.make_slot(), limits.make_slot()
+        await lost.acquire()
+        async with limits.lend_slot(lost, estimate_s=10.0, sleep=asyncio.sleep):
+            await asyncio.sleep(runs_s - 1)
+            assert (limits.taken, limits.lent) == (1, 0)
+            await other.acquire()
+            assert asyncio.get_running_loop().time() == pytest.approx(runs_s)
+            assert (limits.taken, limits.lent) == (1, 1)
+        await asyncio.sleep(1)
+        assert limits.lent == 0
+
+    run_in_virtual_time(look())
+
+
+def test_a_service_that_loses_every_create_is_sent_no_end_of_them() -> None:
+    """While all are looked for, as many slots are lent as the bound says, and the others wait."""
+    sent = 0
+
+    async def lose(limits: BackendLimits) -> None:
+        nonlocal sent
+        slot = limits.make_slot()
+        await slot.acquire()
+        sent += 1
+        async with limits.lend_slot(slot, estimate_s=1.0, sleep=asyncio.sleep):
+            await asyncio.sleep(3_600)
+
+    async def lose_all() -> None:
+        limits = build_limits(3)
+        losing = [asyncio.create_task(lose(limits)) for _ in range(100)]
+        await asyncio.sleep(600)
+        assert (limits.lent, sent) == (3 * LOOKED_FOR_EACH_SLOT, 3 + 3 * LOOKED_FOR_EACH_SLOT)
+        for task in losing:
+            task.cancel()
+        await asyncio.gather(*losing, return_exceptions=True)
+
+    run_in_virtual_time(lose_all())
 
 
 async def test_no_more_than_the_cap_is_in_flight() -> None:

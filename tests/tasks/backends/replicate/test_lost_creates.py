@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
 from tasks.backends.client.rate_limiter import RateLimiter
-from tasks.backends.replicate.api import ReplicateApi
+from tasks.backends.replicate.api import AskPage, Page, ReplicateApi
 from tasks.backends.replicate.likeness import Comparison, SentInput
 from tasks.backends.replicate.list_reading import SKEW, Wanted, Window
 from tasks.backends.replicate.lost_creates import SHARE, LostCreates
@@ -43,17 +44,25 @@ class Account:
     page_s: float = 0.0
     """The time that each page takes."""
     pages: int = 0
+    broken_pages: Collection[int] = ()
+    """Numbers of the calls for a page that are answered with 500, from 1."""
 
-    async def list_created(self, since: datetime) -> AsyncIterator[list[dict[str, Any]]]:
-        if self.clock.now_s < self.down_until_s:
-            raise httpx.ReadTimeout("")
+    async def list_created(self, since: datetime, *, ask: AskPage) -> AsyncIterator[list[dict[str, Any]]]:
         everything = [entry("other", f"other {n}") for n in range(self.others)] + self.listed
         for start in range(0, max(1, len(everything)), 100):
-            self.pages += 1
-            await self.clock.clock.sleep(self.page_s)
-            yield everything[start : start + 100]
+            page = await ask(partial(self._get_page, everything[start : start + 100]))
+            yield page["results"]
         if self.loops and self.clock.now_s < self.loops_until_s:
             raise httpx.DecodingError("the list has no end")
+
+    async def _get_page(self, entries: list[dict[str, Any]]) -> Page:
+        if self.clock.now_s < self.down_until_s:
+            raise httpx.ReadTimeout("")
+        self.pages += 1
+        await self.clock.clock.sleep(self.page_s)
+        if self.pages in self.broken_pages:
+            raise httpx.HTTPStatusError("", request=httpx.Request("GET", "http://x"), response=httpx.Response(500))
+        return {"results": entries}
 
     async def get(self, prediction_id: str) -> dict[str, Any]:
         """What the list shows, as that may be all that the service has left."""
@@ -132,6 +141,13 @@ async def test_equal_inputs_are_given_out_one_to_one() -> None:
     """Three lost creates of one input and three predictions: each has one, the first sent the first made."""
     account = Account(FakeClock(), [entry(name, "fox") for name in ("c", "a", "b")])
     assert await find_all(account, "fox", "fox", "fox") == ["a", "b", "c"]
+
+
+async def test_a_page_that_breaks_is_asked_for_again_and_not_the_whole_list() -> None:
+    """Of 70 pages each tenth call fails: the create is found all the same, in one reading."""
+    account = Account(FakeClock(), [entry("a", "fox")], others=6_950, broken_pages=range(10, 80, 10))
+    assert await find_all(account, "fox") == ["a"]
+    assert account.pages == 70 + 7
 
 
 async def test_what_is_missing_is_certain_only_after_the_patience() -> None:
