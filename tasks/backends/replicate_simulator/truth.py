@@ -18,6 +18,8 @@ class Tally:
 
     requests: Counter[str] = field(default_factory=Counter)
     """By kind: create, get, list, cancel, model, account, delivery, foreign, other."""
+    open_lists: int = 0
+    """Pages of lists that were to end now (no `created_before`)."""
     throttled: Counter[str] = field(default_factory=Counter)
     """Answers of 429, by kind."""
     token_leaks: int = 0
@@ -49,6 +51,8 @@ class Truth:
     """Instants of the creations, simulated seconds since 1970 UTC."""
     requests: dict[str, int]
     requests_total: int
+    open_lists: int
+    """Pages of lists without `created_before`: a client that looks for a lost create has to read on up to now."""
     throttled: dict[str, int]
     token_leaks: int
     faults: dict[str, int]
@@ -79,6 +83,7 @@ def build_truth(predictions: Sequence[Prediction], tally: Tally, struck: Counter
         created_at_s=[item.created_s for item in predictions],
         requests=dict(tally.requests),
         requests_total=tally.requests.total(),
+        open_lists=tally.open_lists,
         throttled=dict(tally.throttled),
         token_leaks=tally.token_leaks,
         faults=dict(struck),

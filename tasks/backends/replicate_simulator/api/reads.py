@@ -48,6 +48,7 @@ class Reads:
         if broken := self._break("list"):
             return broken
         query = request.query
+        self._provider.tally.open_lists += "created_before" not in query
         after_s = _parse_instant_s(query.get("created_after"), -NEVER)
         before_s = _parse_instant_s(query.get("created_before"), NEVER)
         start = _parse_cursor(query["cursor"]) if "cursor" in query else None

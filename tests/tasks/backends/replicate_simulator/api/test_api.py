@@ -86,7 +86,7 @@ async def test_a_deadline_out_of_range_is_refused(after: str) -> None:
 
 
 async def test_the_list_is_cut_by_instants() -> None:
-    """From `created_after` on, up to `created_before` without it; `next` keeps the cut."""
+    """From `created_after` on, up to `created_before` without it; `next` keeps the cut. Lists that end now are counted."""
     async with rehearsal() as here:
         clock = here.simulator.provider.clock
         instants = []
@@ -98,6 +98,7 @@ async def test_the_list_is_cut_by_instants() -> None:
         between = await here.listed(created_after=instants[1], created_before=instants[2])
     assert [item["input"]["seed"] for item in second["results"]] == [2, 1]
     assert [item["input"]["seed"] for item in between["results"]] == [1]
+    assert here.simulator.truth().open_lists == 1
 
 
 async def test_pages_follow_each_other_without_gaps_while_predictions_come_in() -> None:
