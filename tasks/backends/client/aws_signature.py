@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -37,13 +38,13 @@ def sign_request(request: httpx.Request, keys: AwsKeys, *, service: str, region:
     request.headers["x-amz-date"] = instant
     if keys.session_token:
         request.headers["x-amz-security-token"] = keys.session_token
-    signed = {name: request.headers[name].strip() for name in sorted({"host", *_list_own(request)})}
+    signed = {name: " ".join(request.headers[name].split()) for name in sorted({"host", *_list_own(request)})}
     names, scope = ";".join(signed), f"{instant[:8]}/{region}/{service}/aws4_request"
     canonical = "\n".join(
         [
             request.method,
-            # Quoted once more than in the request; only S3 has it otherwise.
-            quote(request.url.raw_path.partition(b"?")[0].decode() or "/", safe="/-_.~"),
+            # Quoted once more than in the request, and each run of slashes is one; only S3 has it otherwise.
+            quote(re.sub("/+", "/", request.url.raw_path.partition(b"?")[0].decode()) or "/", safe="/-_.~"),
             _write_query(request.url.query.decode()),
             *(f"{name}:{value}" for name, value in signed.items()),
             "",
@@ -67,8 +68,9 @@ def _list_own(request: httpx.Request) -> list[str]:
 
 def _write_query(query: str) -> str:
     """The parts of a query in order, each with its `=`."""
-    parts = [part if "=" in part else f"{part}=" for part in query.split("&") if part]
-    return "&".join(sorted(parts))
+    # By name first: as texts, `a-b=1` would stand before `a=1`.
+    parts = sorted(part.partition("=")[::2] for part in query.split("&") if part)
+    return "&".join(f"{name}={value}" for name, value in parts)
 
 
 def _digest(key: bytes, text: str) -> bytes:

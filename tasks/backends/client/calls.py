@@ -36,7 +36,9 @@ servers close idle ones after 5 seconds."""
 LONGEST_WORDS = 500
 HIDDEN = "***"
 
-WRONG = frozenset({400, 404, 405, 413, 415, 422})  # 408, 409, 425 are not here: they say nothing about what was done
+WRONG = frozenset(
+    {400, 404, 405, 413, 415, 422, 451}
+)  # 408, 409, 425 are not here: they say nothing about what was done
 """The service has read the request and found it wrong (RFC 9110, section 15.5): nothing was created."""
 
 KEY_REFUSED = frozenset({401, 403})
@@ -165,7 +167,8 @@ def build_refusal(answer: httpx.Response, detail: str, *, service: str, key_env:
     # Credit and keys before moderation: their messages may hold words such as "policy" that moderation is known by.
     if (stop := _find_stop(answer, detail, service=service, key_env=key_env)) is not None:
         return stop
-    if status in WRONG | KEY_REFUSED and refusals.is_moderation(detail, refusals.find_codes(body)):
+    is_moderation = refusals.is_moderation(detail, refusals.read_codes(answer, body))
+    if status == httpx.codes.UNAVAILABLE_FOR_LEGAL_REASONS or (status in WRONG | KEY_REFUSED and is_moderation):
         return Refused(detail)
     if status in KEY_REFUSED:
         return _explain_no_access(answer, detail, service=service, key_env=key_env)
@@ -181,7 +184,7 @@ def build_refusal(answer: httpx.Response, detail: str, *, service: str, key_env:
 
 def _find_stop(answer: httpx.Response, detail: str, *, service: str, key_env: str | None) -> BatchStopped | None:
     """Why nobody's call can succeed now, where the words or codes say so; None where they do not."""
-    status, codes = answer.status_code, refusals.find_codes(parse_json_object(answer))
+    status, codes = answer.status_code, refusals.read_codes(answer, parse_json_object(answer))
     # A quota that comes back within a stated time is a limit, not an empty account (Google, read 2026-11).
     is_limit = status == httpx.codes.TOO_MANY_REQUESTS and read_retry_after(answer) is not None
     # Words count only in a 4xx: a 5xx page may quote anything, and does not prove that nothing was created.

@@ -15,8 +15,11 @@ import httpx
 from tasks.backends.client.payloads import is_text
 from tasks.core.retry import parse_retry_after
 
-WORDS_AT = ("message", "msg", "detail", "details", "error_description", "error", "errors", "reason", "title", "name")
-"""Keys under which APIs say what went wrong, the most telling first."""
+WORDS_AT = (
+    *("message", "msg", "status_msg", "detail", "details", "error_description", "error", "errors", "reason"),
+    *("title", "name"),
+)
+"""Keys under which APIs say what went wrong, in whatever case, the most telling first."""
 CODES_AT = ("code", "type", "status", "reason", "error_type", "error_code", "name", "error")
 DELAYS_AT = {
     "retry_after": "",
@@ -27,6 +30,10 @@ DELAYS_AT = {
     "retryAfterMs": "ms",
 }
 """Keys under which a body says how long to wait, with the unit that is not written beside the number."""
+NESTED_AT = ("error", "errors", "detail", "details", "response", "base_resp", "output")
+"""Keys of the objects that hold them (the last three: Tencent, MiniMax, Alibaba's tasks; read 2026-11)."""
+CODE_HEADERS = ("x-amzn-errortype", "x-comfy-error-type")
+"""Headers in which AWS and the Comfy Router name the code of an error, whose body may have words alone."""
 # Answers nest errors at most three levels deep; a bound holds for documents that somebody built to be deep.
 DEEPEST, MOST_ITEMS = 5, 5
 """Depth of an answer, and items of a list in it, up to which words and codes are looked for."""
@@ -48,17 +55,29 @@ _BAD_KEY = re.compile(
     re.IGNORECASE,
 )
 _MODERATION = re.compile(
-    r"moderation[_ ]blocked|content[_ ]?policy|content[_ ]?filter|content[_ ]?management policy|safety system"
-    r"|responsible[_ ]?ai|flagged (as|by|for) (nsfw|sensitive|unsafe|moderation)|content[_ ]?moderat|request[_ ]moderat"
-    r"|prohibited[_ ]content|image_safety|nsfw|(inappropriate|unsafe|sensitive)[_ ]?content|data[_ ]?inspection"
-    # Chinese, Japanese and Korean services say it in their own language (Alibaba, Volcengine, Zhipu; read 2026-11).
-    r"|敏感(内容|词|信息)|违规|内容审核|不適切な|有害な|부적절한",
+    r"moderation[_ ]blocked|content[_ ]?polic(y|ies)|content[_ ]?filter|content[_ ]?management policy|safety system"
+    r"|content[_ ]security polic|responsible[_ ]?ai|flagged (as|by|for) (nsfw|sensitive|unsafe|moderation)"
+    r"|content[_ ]?moderat|request[_ ]moderat|moderation (failed|check|endpoint)|prohibited[_ ]content|image_safety"
+    r"|(inappropriate|unsafe|sensitive|illegal)[_ ]?content|sensitive words|new_sensitive|data[_ ]?inspection"
+    # Runway (`SAFETY.INPUT.TEXT`), StepFun (`censorship_blocked`), Tencent (`TextIllegalDetected`), Volcengine.
+    r"|\bsafety[._](input|output|text|image)|censorship|(text|image)(illegal|risk)det"
+    r"|violat\w+ (the |our |openai's |google's |safety |content |usage |community |acceptable use )+(polic|guidelines)"
+    # Not the name of a setting, such as nsfw_filter.
+    r"|nsfw[_ ]?(content|detect|image|prompt|concept)|\bnsfw\b"
+    # Services of other countries have codes too, most of them; these are the words of those seen without (read 2026-11).
+    r"|敏感|违规|违禁|内容审核|内容安全|不適切な|有害な|コンテンツポリシー|부적절한|콘텐츠 정책"
+    r"|contenido (inapropiado|sensible)|política de contenido|conteúdo impróprio|contenu (inapproprié|sensible)"
+    r"|politique de contenu|unangemessene inhalte|inhaltsrichtlinie",
     re.IGNORECASE,
 )
 
-# Only whole phrases: "blocked" alone also stands in refusals by moderation.
+# Only whole phrases: "blocked" alone also stands in refusals by moderation, and "this request has been blocked by our
+# content filters" (Bedrock) is one.
 _BLOCKED = re.compile(
-    r"(temporarily|has been|account( \S+)? is) (blocked|suspended|disabled|restricted)", re.IGNORECASE
+    r"(temporarily|account( \S+)? is"
+    r"|(?<!request )(?<!prompt )(?<!image )(?<!content )(?<!input )(?<!output )has been)"
+    r" (blocked|suspended|disabled|restricted)",
+    re.IGNORECASE,
 )
 
 _NO_ACCESS = re.compile(
@@ -81,6 +100,11 @@ def find_words(document: Any) -> str:
 def find_codes(document: Any) -> frozenset[str]:
     """The codes and types that stand beside those words."""
     return frozenset(code for code in _walk_codes(document, DEEPEST) if len(code) <= MOST_CODE_CHARS)
+
+
+def read_codes(answer: httpx.Response, document: Any) -> frozenset[str]:
+    """The codes of an error's body and headers."""
+    return find_codes(document) | {answer.headers[name] for name in CODE_HEADERS if name in answer.headers}
 
 
 def is_out_of_credit(words: str, codes: frozenset[str] = frozenset()) -> bool:
@@ -151,8 +175,13 @@ def _walk_words(part: Any, deepest: int) -> Iterator[str]:
             yield words
     # The order of WORDS_AT decides, not that of the document: "error" often holds the object that has the message.
     elif isinstance(part, dict) and deepest:
+        named = _lower_names(part)
         for name in WORDS_AT:
-            yield from _walk_words(part.get(name), deepest - 1)
+            yield from _walk_words(named.get(name), deepest - 1)
+        # A text under such a name may be a good answer, and an object is looked into.
+        for name in NESTED_AT:
+            if isinstance(named.get(name), dict) and name not in WORDS_AT:
+                yield from _walk_words(named[name], deepest - 1)
 
 
 def _walk_codes(part: Any, deepest: int) -> Iterator[str]:
@@ -160,8 +189,13 @@ def _walk_codes(part: Any, deepest: int) -> Iterator[str]:
         for item in part[:MOST_ITEMS]:
             yield from _walk_codes(item, deepest)
     elif isinstance(part, dict) and deepest:
-        for name, value in part.items():
+        for name, value in _lower_names(part).items():
             if name in CODES_AT and isinstance(value, str):
                 yield value
-            elif isinstance(value, dict | list) and name in {"error", "errors", "detail", "details"}:
+            elif isinstance(value, dict | list) and name in NESTED_AT:
                 yield from _walk_codes(value, deepest - 1)
+
+
+def _lower_names(part: dict[str, Any]) -> dict[str, Any]:
+    """The object with its names in small letters: AWS and Tencent write `Message` and `Code`."""
+    return {str(name).lower(): value for name, value in part.items()}

@@ -121,7 +121,10 @@ class NamedService(Provider):
         if load_preset(self.name).key is None:
             return True
         secret = TOKEN if "token_command" in load_preset(self.name).instance else self.key
-        return request.headers.get(self.shape.auth, "").removeprefix("Bearer ") == secret
+        given = request.headers.get(self.shape.auth, "").removeprefix("Bearer ")
+        if not given and self.shape.takes_bearer:
+            given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return given == secret
 
     async def look(self, request: web.Request) -> web.StreamResponse:
         """A poll, or the result."""

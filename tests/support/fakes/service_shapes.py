@@ -41,6 +41,8 @@ class Shape:
     headers: Mapping[str, str] = field(default_factory=dict)
     auth: str = "Authorization"
     """Header that holds the key."""
+    takes_bearer: bool = False
+    """True if the key may come as `Authorization: Bearer` too."""
     session: Any = None
     """The answer to a call that gives a session."""
 
@@ -157,6 +159,7 @@ SHAPES: dict[str, Shape] = {
         no_credit=(402, {"detail": "insufficient credits"}),
         failed={"request_id": ID, "status": "COMPLETED", "error_type": "provider_error"},
         auth="X-API-Key",
+        takes_bearer=True,
     ),
     "fireworks": Shape(
         created=BYTES,

@@ -40,3 +40,25 @@ def test_a_quoted_path_a_query_and_a_role_s_token_are_signed() -> None:
         "AWS4-HMAC-SHA256 Credential=AK/20150830/us-west-2/bedrock/aws4_request, "
         "SignedHeaders=host;x-amz-date;x-amz-security-token, Signature=a85461557866f3d1d742fd0636b58f0b944a72672103501d1b69a9a66da17089"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "signature"),
+    [
+        # By name and not as text, in which `a-b=3` would come before `a=1`.
+        ("/x?a=2&a=1&a=10&aa=1&a-b=3", "ecd7252df0251f9a2466c3390ff1e566224f6b3bba47415cf9edaacb6d713e02"),
+        ("//double//slash/", "ffde50cf69350d2f5e3631020206298c06a29b71d3ad343526139414a74702bd"),
+        (
+            ":8443/%C3%BC/(x)*'!?q=a%20b%2Fc&r=1=2",
+            "8717eb57690cea1f81f84f0d9e6288fb95aa981bb46a5b9f47c3b13670b698ee",
+        ),
+    ],
+)
+def test_odd_addresses_are_signed_as_botocore_signs_them(url: str, signature: str) -> None:
+    """Its order of a query's parts, its slashes, and its spaces in headers."""
+    request = httpx.Request(
+        "POST", f"https://b.us-west-2.amazonaws.com{url}", content=b"{}", headers={"X-Amz-Note": "a   b"}
+    )
+    keys = AwsKeys(key_id="AK", secret="SK", session_token="tok")
+    sign_request(request, keys, service="bedrock", region="us-west-2", now=VECTOR_TIME)
+    assert request.headers["authorization"].endswith(f"Signature={signature}")
