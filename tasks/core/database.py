@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
+    from sqlalchemy import Connection, Table
     from sqlalchemy.dialects import postgresql, sqlite
 
 DEFAULT_PORT = 5432
@@ -166,3 +166,11 @@ def build_insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Inser
     from sqlalchemy.dialects import postgresql  # noqa: PLC0415  see above
 
     return postgresql.insert(table)
+
+
+def read_now_us(db: Connection, own_us: int) -> int:
+    """The time by the one clock that all writers share: the server's, or this machine's (`own_us`)."""
+    if db.dialect.name == "sqlite":
+        return own_us
+    now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+    return int(db.exec_driver_sql(now).scalar_one())

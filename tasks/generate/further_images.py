@@ -30,6 +30,8 @@ def stop_at_several(attempt: Attempt, backend: Backend, ended: Prediction) -> No
     most_micros = backend.estimate(job).most_micros
     if None not in {ended.cost_micros, most_micros} and ended.cost_micros <= most_micros:  # type: ignore[operator]  # None was asked for
         return
+    # This stop tells what it cost and why; that the price is wrong would be bad advice.
+    attempt.reservation = replace(attempt.reservation, expected_micros=None)
     # The present job goes on to its image: it is paid for.
     kept = (
         f" The further ones are kept in {batch.out}/{FOLDER}/{job.job_id}-{attempt.number}-*." if ended.further else ""

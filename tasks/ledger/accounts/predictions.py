@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
-from tasks.core.database import build_insert
+from tasks.core.database import build_insert, read_now_us
 from tasks.core.errors import BatchStopped
 from tasks.core.memory import split_chunks
 from tasks.core.safe_text import error_text
@@ -149,7 +149,7 @@ def _find(db: Connection, condition: ColumnElement[bool]) -> Sequence[Row[Any]]:
 
 def _claim(db: Connection, batch: str, claims: Sequence[Claim]) -> frozenset[Claim]:
     """Enter the claims in the order of their keys, and return those that came too late."""
-    now_us = time.time_ns() // 1_000
+    now_us = read_now_us(db, time.time_ns() // 1_000)
     rows = [
         {
             "account": claim.account,

@@ -49,13 +49,6 @@ def begin_exclusively(db: Connection) -> None:
         db.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 2))"), {"name": SCHEMA})
 
 
-def read_now_us(db: Connection, own_us: int) -> int:
-    """The time by the one clock that all writers share: the server's, or this machine's (`own_us`)."""
-    if db.dialect.name == "sqlite":
-        return own_us
-    return int(db.execute(text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")).scalar_one())
-
-
 class Book:
     """Sums as they are in this transaction; `begin_exclusively` comes first."""
 

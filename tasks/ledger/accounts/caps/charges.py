@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_
 
 from tasks.core.caps.cap import CapSettings, Payer
-from tasks.core.database import build_insert
+from tasks.core.database import build_insert, read_now_us
 from tasks.core.memory import split_chunks
-from tasks.ledger.accounts.caps.book import Amount, Book, begin_exclusively, read_now_us
+from tasks.ledger.accounts.caps.book import Amount, Book, begin_exclusively
 from tasks.ledger.accounts.caps.schema import OPEN, SETTLED, UNKNOWN, charges
 
 Key = tuple[str, int]

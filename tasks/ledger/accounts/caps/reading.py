@@ -11,8 +11,9 @@ from sqlalchemy import Connection, select
 
 from tasks.core.caps.cap import CapSettings, Payer
 from tasks.core.caps.periods import Period
+from tasks.core.database import read_now_us
 from tasks.core.money import to_usd
-from tasks.ledger.accounts.caps.book import Amount, Book, begin_exclusively, read_now_us
+from tasks.ledger.accounts.caps.book import Amount, Book, begin_exclusively
 from tasks.ledger.accounts.caps.schema import SETTLED, charges
 from tasks.ledger.database.writer import LedgerWriter
 

@@ -12,6 +12,7 @@ from tasks.backends.replicate_simulator.server import run_simulator
 from tasks.core.configuration.sections import UnitPrices
 from tasks.generate.jobs import generate_range
 from tasks.ledger.queries import count_jobs
+from tests.support.remarks import hear
 from tests.tasks.backends.replicate.test_never_twice import EVERYTHING, MODEL, QUICK, batch_at
 
 JOBS = 20
@@ -26,9 +27,11 @@ async def test_the_first_answer_with_several_images_stops_the_batch(out: Path) -
     """One job is paid for, all four images are on disk, the ledger has the bill, and the message names the way out."""
     async with run_simulator(QUICK, [build_rule("several_images")]) as simulator:
         async with batch_at(out, simulator, JOBS, concurrency=1) as batch:
-            await generate_range(batch, *EVERYTHING)
+            with hear() as remarks:
+                await generate_range(batch, *EVERYTHING)
             counts, cause = await count_jobs(batch.engine), batch.stop.cause
         truth = simulator.truth()
+    assert remarks == []  # that the price is wrong would be bad advice
     assert cause is not None
     assert (cause.reason, cause.exit_code) == ("several_images", 3)
     assert all(part in str(cause) for part in ("4 images", "$0.012", "$0.003", f"{out}/answers/", "backend_opts"))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from contextlib import AsyncExitStack
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.paths import get_state_folder
+from tasks.ledger.accounts import place
 from tasks.ledger.accounts.place import FILE_NAME, open_registry
 from tasks.ledger.accounts.predictions import Claim
 from tasks.ledger.database.connect import open_ledger
@@ -71,6 +73,29 @@ async def test_a_claim_outlives_its_process(out: Path) -> None:  # noqa: F811
         async with open_registry(engine, "1") as registry:
             assert await registry.find_own(current_account(), job_id="b", number=3) == "p7"
             assert await registry.find_own(current_account(), job_id="b", number=2) is None
+
+
+async def test_a_wrong_clock_forgets_no_claim(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """A claim made by a clock a month behind stands after a start by one a month ahead: what is in flight is taken by nobody."""
+    now_us, month_ns = time.time_ns() // 1_000, 31 * 86_400 * 1_000_000_000
+    async with open_ledger(out, create=True) as engine:
+        monkeypatch.setattr(time, "time_ns", lambda: now_us * 1_000 - month_ns)
+        async with open_registry(engine, "1") as registry:
+            assert await registry.claim(claim())
+        monkeypatch.setattr(time, "time_ns", lambda: now_us * 1_000 + month_ns)
+        async with open_registry(engine, "2") as other:
+            assert not await other.claim(claim())
+
+
+async def test_a_full_registry_forgets_what_is_old(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """Beyond the rows that a state folder keeps, a claim of a week ago is no service's any more."""
+    monkeypatch.setattr(place, "KEPT_ROWS", 2)
+    monkeypatch.setattr(place, "KEPT_US", -3_600_000_000)
+    async with open_ledger(out, create=True) as engine:
+        async with open_registry(engine, "1") as registry:
+            assert all([await registry.claim(claim(name)) for name in ("p1", "p2", "p3")])
+        async with open_registry(engine, "2") as other:
+            assert await other.claim(claim("p1"))
 
 
 async def test_processes_never_share_an_id(out: Path) -> None:  # noqa: F811
