@@ -34,7 +34,11 @@ def parse_json_bytes(body: bytes) -> Any:
         ValueError: It is none, or nested so deeply that it cannot be read.
     """
     try:
-        return json.loads(body)
+        try:
+            return json.loads(body)
+        except UnicodeDecodeError:
+            # A service that writes Latin-1: only the letters of words differ, and the image is paid for.
+            return json.loads(body.decode("latin-1"))
     # json gives up at some 1,000 levels with RecursionError, which is no ValueError and would pass every handler.
     except RecursionError as exc:
         raise ValueError("it is nested too deeply") from exc

@@ -36,9 +36,8 @@ servers close idle ones after 5 seconds."""
 LONGEST_WORDS = 500
 HIDDEN = "***"
 
-WRONG = frozenset(
-    {400, 404, 405, 413, 415, 422, 451}
-)  # 408, 409, 425 are not here: they say nothing about what was done
+# 408, 409, 425 are not here: they say nothing about what was done.
+WRONG = frozenset({400, 404, 405, 410, 411, 413, 414, 415, 417, 421, 422, 426, 428, 431, 451})
 """The service has read the request and found it wrong (RFC 9110, section 15.5): nothing was created."""
 
 KEY_REFUSED = frozenset({401, 403})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import re
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from tasks.backends.client.transport import MOST_IMAGE_BYTES, MOST_JSON_BYTES
+from tasks.store.chunks import detect_format, name_foreign_format
 
 _DATA_SCHEME = "data:"
 GROUP = 4
@@ -51,6 +53,24 @@ def decode_base64(text: str) -> bytes:
         return base64.b64decode(digits + "=" * (-len(digits) % GROUP), validate=True)
     except ValueError as exc:  # binascii.Error is one
         raise ValueError(f"its base64 is damaged ({exc})") from exc
+
+
+def decode_image(text: str) -> bytes:
+    """The bytes of an image that is written as a text: base64, base64 of base64, or hexadecimal digits.
+
+    Raises:
+        ValueError: It is none of them, or no image.
+    """
+    data = decode_base64(text)
+    # A drawing, a page or a foreign format is told by its name when the image is checked.
+    if detect_format(data) is not None or name_foreign_format(data) is not None or is_text(data):
+        return data
+    # What begins as an image leaves no doubt about how it was written.
+    for decode in (bytes.fromhex, lambda _: decode_base64(data.decode("ascii"))):
+        with suppress(ValueError):
+            if detect_format(found := decode(text)) is not None:
+                return found
+    raise ValueError(f"its base64 is not that of an image (it begins with {data[:12]!r})")
 
 
 def decode_data_url(address: str) -> bytes:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.backends.client.payloads import GROUP, decode_base64, is_text
+from tasks.backends.client.payloads import GROUP, decode_base64, decode_image, is_text
 from tasks.backends.client.refusals import find_codes, find_words, is_moderation
 from tasks.backends.client.wrapped import unwrap_images
 from tasks.backends.http_api.answer import Answer, any_holds, contains_any
@@ -171,7 +171,7 @@ def _build_output(text: str, options: HttpOptions) -> ImageOutput:
     """The image at an address, or of base64; raises `ValueError` for what is no base64."""
     if options.output.kind == "url" and not _is_base64_image(text):
         return ImageOutput(address=text)
-    return ImageOutput(image=decode_base64(text))
+    return ImageOutput(image=decode_image(text))
 
 
 def _is_base64_image(text: str) -> bool:
@@ -198,7 +198,9 @@ def read_bytes(answer: Answer, options: HttpOptions, words: str) -> ImageOutput:
     if not is_text(answer.raw) or media_type.lower().startswith("multipart/"):
         cost_micros = read_cost_micros(answer, options)
         try:
-            first, *others = unwrap_images(answer.raw, media_type)
+            # Base64 in place of the bytes; no binary format of an image is all ASCII.
+            body = decode_image(answer.raw.decode()) if _is_plain(answer.raw) else answer.raw
+            first, *others = unwrap_images(body, media_type)
         except ValueError as exc:
             raise UnreadableAnswer(
                 f"the image cannot be unpacked: {exc}", raw=answer.raw, media_type=media_type, cost_micros=cost_micros
@@ -213,6 +215,10 @@ def read_bytes(answer: Answer, options: HttpOptions, words: str) -> ImageOutput:
         media_type=media_type,
         cost_micros=read_cost_micros(answer, options),
     )
+
+
+def _is_plain(body: bytes) -> bool:
+    return body.isascii() and "".join(body.decode().split()).isprintable()
 
 
 def _spell(value: Any) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import Any
 
 from tasks.backends.http_api.answer import Answer, list_flags
 from tasks.backends.http_api.options import HttpOptions
+
+LEAST_BYTES = 32
+"""A shorter list of numbers is no image."""
 
 
 def is_refused(answer: Answer, options: HttpOptions) -> bool:
@@ -37,11 +41,18 @@ def count_billed(answer: Answer, options: HttpOptions) -> int:
 def _list_slots(answer: Answer, options: HttpOptions) -> Sequence[Any]:
     """Values at the place of the images, null too where one is missing."""
     slots = answer.read_slots(options.output.at)
-    return slots[0] if len(slots) == 1 and isinstance(slots[0], list) else slots
+    return slots[0] if len(slots) == 1 and isinstance(slots[0], list) and not _is_bytes(slots[0]) else slots
 
 
 def _list_texts(value: Any) -> list[str]:
     # Depth needs no bound here: the JSON reader has refused what is nested too deeply.
+    if _is_bytes(value):
+        return [base64.b64encode(bytes(number % 256 for number in value)).decode()]
     if isinstance(value, list):
         return [text for item in value for text in _list_texts(item)]
     return [value] if isinstance(value, str) and value else []
+
+
+def _is_bytes(value: Any) -> bool:
+    """True for an image as a list of its bytes, whose values JavaScript and Java write from 0 or from -128 on."""
+    return isinstance(value, list) and len(value) >= LEAST_BYTES and all(type(item) is int for item in value)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tasks.backends.client.answers import parse_json_bytes
 from tasks.backends.http_api.answer import Answer
 from tasks.backends.http_api.answers import read_output
 from tasks.backends.http_api.options import HttpOptions
@@ -43,6 +44,46 @@ def test_a_drawing_is_no_address(drawing: bytes) -> None:
     """Asked for as an address it would be lost; as an image it is kept and stops the batch."""
     text = base64.b64encode(drawing + b" " * 99).decode()
     assert read_output(Answer(document={"image": text}), OPTIONS, "").address is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        IMAGE.hex(),
+        IMAGE.hex().upper(),
+        base64.b64encode(ENCODED.encode()).decode(),
+        list(IMAGE),
+        [byte - 256 if byte > 127 else byte for byte in IMAGE],
+    ],
+    ids=["hex", "HEX", "base64 twice", "bytes", "signed bytes"],
+)
+def test_an_image_is_taken_however_it_is_written(value: Any) -> None:
+    """Read as base64, each would be paid for and lost."""
+    options = HttpOptions.model_validate({**BLOCK, "output": {"kind": "base64", "at": "/image"}})
+    output = read_output(Answer(document={"image": value}), options, "")
+    assert (output.image, output.images) == (IMAGE, 1)
+
+
+@pytest.mark.parametrize("text", ["aGVsbG8gd29ybGQgaGVsbG8gd29ybGQ=", "00" * 40, "not/an/image/at/all/abcd"])
+def test_what_is_no_image_stops_the_batch_at_the_first_one(text: str) -> None:
+    """The next answers would be of the same kind, and each is paid for; this one is kept."""
+    options = HttpOptions.model_validate({**BLOCK, "output": {"kind": "base64", "at": "/image"}})
+    with pytest.raises(UnreadableAnswer, match="not that of an image"):
+        read_output(Answer(document={"image": text}), options, "")
+
+
+@pytest.mark.parametrize("body", [ENCODED.encode(), b"data:image/png;base64," + ENCODED.encode()])
+def test_base64_in_place_of_bytes_is_taken(body: bytes) -> None:
+    """An answer that should be the image itself; other texts stop the batch."""
+    options = HttpOptions.model_validate({**BLOCK, "output": {"kind": "bytes"}})
+    assert read_output(Answer(document=None, raw=body), options, "").image == IMAGE
+    with pytest.raises(UnreadableAnswer, match="cannot be unpacked"):
+        read_output(Answer(document=None, raw=b"the queue is full"), options, "")
+
+
+def test_latin_1_is_read_too() -> None:
+    """A letter in another encoding must not lose the image beside it."""
+    assert parse_json_bytes('{"note": "größe", "image": "x"}'.encode("latin-1"))["image"] == "x"
 
 
 @pytest.mark.parametrize(
