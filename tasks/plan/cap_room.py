@@ -24,12 +24,16 @@ class Share:
     """Sum of their known prices, in millionths of a dollar."""
     unpriced: int = 0
     """Those without a known price."""
+    least_micros: int | None = None
+    """The lowest known price; it stays where its job is taken away."""
 
     def add(self, cost_micros: int | None, *, times: int = 1) -> None:
         """Count a job; with `times` -1 take it away."""
         self.jobs += times
         self.micros += times * (cost_micros or 0)
         self.unpriced += times * (cost_micros is None)
+        if cost_micros is not None:
+            self.least_micros = min(cost_micros, self.least_micros if self.least_micros is not None else cost_micros)
 
 
 Shares = Mapping[tuple[str, str], Share]
@@ -61,16 +65,20 @@ async def find_room(settings: Settings, shares: Shares, caller: str, *, now_us: 
 
 def _build_record(state: CapState, shares: Shares, caller: str) -> dict[str, Any]:
     cap, taken = state.cap, Share()
+    least: list[int] = []
     for (backend, model), share in shares.items():
         if cap.scope.covers(Payer(caller, backend, model)):
             taken.jobs += share.jobs
             taken.micros += share.micros
             taken.unpriced += share.unpriced
+            least += [share.least_micros or 0] if share.jobs else []
     wanted = taken.micros if cap.images is None else taken.jobs
     return {
         **state.as_dict(),
         "takes": to_usd(wanted) if cap.images is None else wanted,
         "takes_unpriced": taken.unpriced if cap.images is None else 0,
+        # What one image takes at the least: with less than that free, nothing can be sent.
+        "takes_at_least": to_usd(min(least, default=0)) if cap.images is None else min(1, taken.jobs),
         "enough": wanted <= state.left,
         "words": cap.describe(),
     }

@@ -140,7 +140,9 @@ def _subtract_shares(planned: Shares, ended: Shares) -> Shares:
     left = {}
     for key, share in planned.items():
         gone = ended.get(key, Share())
-        left[key] = Share(share.jobs - gone.jobs, share.micros - gone.micros, share.unpriced - gone.unpriced)
+        left[key] = Share(
+            share.jobs - gone.jobs, share.micros - gone.micros, share.unpriced - gone.unpriced, share.least_micros
+        )
     return left
 
 

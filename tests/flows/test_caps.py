@@ -58,6 +58,10 @@ def test_a_plan_shows_what_each_cap_has_left(offline: Cli) -> None:
     refused = offline.run("plan", "m.jsonl")
     assert refused.returncode == 3
     assert "A run would stop before its first call: the cap of $0.02 a day (UTC) is reached" in refused.stderr
+    configure(offline, usd=0.035)
+    refused = offline.run("plan", "m.jsonl")
+    assert refused.returncode == 3
+    assert "the cap of $0.035 a day (UTC) leaves less than one image takes" in refused.stderr
 
 
 def test_a_wrong_cap_is_told_before_anything_is_sent(offline: Cli) -> None:
