@@ -30,9 +30,30 @@ async def find_job(engine: AsyncEngine, out: object, wanted: str) -> RowMapping:
     Raises:
         InputError: There is none, or there are several; they are listed.
     """
-    found = await _find_matching(engine, jobs.c.id == wanted)
-    if not found:
-        found = await _find_file(engine, wanted)
+    job_id = await _choose_job(engine, out, wanted, await _find_matching(engine, jobs.c.id == wanted))
+    async with engine.connect() as db:
+        return (await db.execute(SELECT_JOBS.where(jobs.c.job_id == job_id))).mappings().one()
+
+
+async def find_job_ids(engine: AsyncEngine, out: object, names: Sequence[str]) -> list[str]:
+    """The job_id of each name of a long list, each found as `find_job` finds it.
+
+    Raises:
+        InputError: As `find_job`, for the first name that is none.
+    """
+    found: list[str] = []
+    for chunk in split_chunks(names):
+        # Row ids have no index: one look through the table serves the whole chunk.
+        rows: dict[str, list[RowMapping]] = {}
+        for row in await _find_matching(engine, jobs.c.id.in_(chunk), limit=None):
+            rows.setdefault(row["id"], []).append(row)
+        found += [await _choose_job(engine, out, name, rows.get(name, [])) for name in chunk]
+    return found
+
+
+async def _choose_job(engine: AsyncEngine, out: object, wanted: str, by_id: Sequence[RowMapping]) -> str:
+    """The job_id that a name means, given the rows that have it as their id."""
+    found = by_id or await _find_file(engine, wanted)
     start = wanted.lower()
     # Last: an id of the manifest may look like hex digits.
     if not found and len(start) >= SHORTEST_PREFIX and set(start) <= set(hexdigits):
@@ -40,7 +61,7 @@ async def find_job(engine: AsyncEngine, out: object, wanted: str) -> RowMapping:
         found = await _find_matching(engine, jobs.c.job_id.between(start, start + "g"))
     found = [row for row in found if not row["withdrawn"]] or found
     if len(found) == 1:
-        return found[0]
+        return str(found[0]["job_id"])
     if not found:
         raise InputError(
             f"{out}: no row has the id {wanted!r}, no image has that file name, and no job_id begins so "
@@ -112,10 +133,15 @@ async def _find_file(engine: AsyncEngine, wanted: str) -> Sequence[RowMapping]:
     return [row for row in rows if row["file_name"] is not None and PureWindowsPath(row["file_name"]).name == name]
 
 
-async def _find_matching(engine: AsyncEngine, condition: ColumnElement[bool]) -> Sequence[RowMapping]:
+async def _find_matching(
+    engine: AsyncEngine,
+    condition: ColumnElement[bool],
+    *,
+    limit: int | None = SHOWN + 1,  # one more than is shown tells that there are more
+) -> Sequence[RowMapping]:
     async with engine.connect() as db:
-        # One more than is shown tells that there are more.
-        query = SELECT_JOBS.where(condition).order_by(jobs.c.position).limit(SHOWN + 1)
+        # Without verdicts: they are ranked for the whole batch, which is too much for each name of a list.
+        query = select(jobs).where(condition).order_by(jobs.c.position).limit(limit)
         return (await db.execute(query)).mappings().all()
 
 

@@ -14,7 +14,7 @@ from tasks.core.memory import split_chunks
 from tasks.core.safe_text import sanitize_text
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.schema import MOST_RATING, VerdictName
-from tasks.ledger.lookup import find_job
+from tasks.ledger.lookup import find_job_ids
 from tasks.ledger.verdicts import (
     MOST_NOTE_CHARACTERS,
     Verdict,
@@ -136,7 +136,7 @@ async def judge_ids(
     if note is not None and len(note) > MOST_NOTE_CHARACTERS:
         raise InputError(f"--note: {len(note):,} characters. A note has at most {MOST_NOTE_CHARACTERS:,}.")
     async with open_ledger(out.ledger_folder(), writing=True) as engine:
-        found = [(await find_job(engine, out, name))["job_id"] for name in names]
+        found = await find_job_ids(engine, out, names)
         judge = Judge(engine, clock or Clock())
         # In parts, because one message of a browser is the bound everywhere.
         for chunk in split_chunks(found, MOST_AT_ONCE):
