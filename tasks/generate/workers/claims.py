@@ -11,11 +11,12 @@ from tasks.core.errors import BatchStopped
 from tasks.core.records import Job
 from tasks.generate.batch import Batch
 from tasks.generate.jobs import generate_job
-from tasks.generate.limits import OPEN_FOR_EACH_SLOT
 from tasks.generate.stop import stop_on_error
 from tasks.ledger.open_jobs import OpenJob, Selection, find_open_backends, find_open_jobs
 from tasks.ledger.worker_leases import WorkerLeases
 
+IN_HAND = 3
+"""Claimed jobs for each slot: one runs, and the next two are there. More would keep slots of other workers empty at the end."""
 LOOK_AGAIN_S = 1.0
 """Seconds between looks for jobs of the shard that another worker has given back."""
 
@@ -96,7 +97,8 @@ class Claims:
         # Few of other shards' jobs, because their own worker needs them and claims have to be returned.
         slots = self._count_slots(name)
         lent = self._batch.get_limits(name).lent if name in self._ready else 0
-        most = slots + lent if name in self._ahead else OPEN_FOR_EACH_SLOT * slots
+        # Jobs whose lost creates are looked for without a slot come on top, so that they keep none empty.
+        most = (1 if name in self._ahead else IN_HAND) * slots + lent
         return most - sum(job.backend == name for job in self._in_hand.values())
 
     def _count_slots(self, name: str) -> int:
