@@ -10,33 +10,14 @@ import errno
 import platform
 import sys
 import traceback
+from collections.abc import Iterable
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from flows.cli_support.help import GroupedCommands, SingleUseCommand
+from flows.cli_support.help import GROUPS, GroupedCommands, SingleUseCommand
 from flows.cli_support.streams import cut_off, flush_output, prepare_streams
-from flows.commands import (
-    backends,
-    export,
-    gallery,
-    init,
-    plan,
-    prices,
-    reroll,
-    resume,
-    run,
-    score,
-    serve,
-    server,
-    show,
-    simulate,
-    status,
-    try_prompt,
-    usage,
-)
-from flows.commands.accounts import caps, costs
-from flows.commands.judging import compare, pick, review
 from tasks.core.errors import ImagenError, InputError
 from tasks.core.safe_text import escape_lines
 
@@ -47,19 +28,18 @@ OUT_OF_MEMORY = (
     "The memory that this process may use does not suffice. Raise its limit (ulimit -v) or that of its container"
 )
 
-app = typer.Typer(
-    name="imagen",
-    cls=GroupedCommands,
-    no_args_is_help=True,
-    # Typer's own traceback shows local variables, and with them keys and prompts.
-    pretty_exceptions_enable=False,
-    # Markup would take [a, b] in a help text for a style.
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+COMMANDS = tuple(name for names in GROUPS.values() for name in names)
+MODULES = {
+    "try": "try_prompt",
+    "caps": "accounts.caps",
+    "costs": "accounts.costs",
+    "compare": "judging.compare",
+    "pick": "judging.pick",
+    "review": "judging.review",
+}
+"""Commands whose module in `flows.commands` has another name than the command."""
 
 
-@app.callback(invoke_without_command=True)
 def top(
     version: Annotated[bool, typer.Option("--version", help="Print the version and where it runs.")] = False,
 ) -> None:
@@ -71,28 +51,26 @@ def top(
         raise typer.Exit
 
 
-for command in (
-    *(
-        try_prompt,
-        run,
-        resume,
-        serve,
-        server,
-        plan,
-        status,
-        gallery,
-        show,
-        review,
-        pick,
-        compare,
-        score,
-        reroll,
-        export,
-    ),
-    *(backends, prices, caps, costs, init, simulate),
-):
-    app.command(command.NAME, cls=SingleUseCommand)(command.command)
-app.add_typer(usage.app, name=usage.NAME)
+def build_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with the commands of these names."""
+    app = typer.Typer(
+        name="imagen",
+        cls=GroupedCommands,
+        no_args_is_help=True,
+        # Typer's own traceback shows local variables, and with them keys and prompts.
+        pretty_exceptions_enable=False,
+        # Markup would take [a, b] in a help text for a style.
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(top)
+    for name in names:
+        module = import_module(f"flows.commands.{MODULES.get(name, name)}")
+        if isinstance(group := getattr(module, "app", None), typer.Typer):
+            app.add_typer(group, name=name)
+        else:
+            app.command(name, cls=SingleUseCommand)(module.command)
+    return app
 
 
 def main() -> None:
@@ -116,7 +94,9 @@ def main() -> None:
 def _run_command() -> None:
     try:
         _check_text(sys.argv[1:])
-        app(prog_name="imagen")
+        # Loading all commands and their options is an eighth of what `imagen status` takes.
+        asked = [name for name in sys.argv[1:2] if name in COMMANDS]
+        build_app(asked or COMMANDS)(prog_name="imagen")
     except ImagenError as exc:
         fail(f"imagen: {exc}", exc.exit_code)
     except OSError as exc:  # of the system, which has its own words for it

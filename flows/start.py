@@ -13,9 +13,8 @@ import warnings
 if os.name != "nt":  # Windows has no such limits, and is refused below
     import resource
 
-GARBAGE_AFTER_OBJECTS = 50_000
-"""Python looks for garbage after 700 new objects. What a run loads makes 300,000 that stay: an eighth of the way to the first submit."""
-
+LOADED_OBJECTS = 400_000
+"""More than any command loads. Python looks for garbage after 700 new objects, for an eighth of the way to the first submit."""
 
 UNSUPPORTED = """\
 imagen: Windows is not supported, because a batch could not be stopped there without losing what is in flight.
@@ -31,8 +30,8 @@ def main() -> None:
     read_paths_as_utf8()
     save_memory()
     ignore_warnings()
-    # A run loads hundreds of thousands of objects that stay, and every collection walks them all.
-    gc.set_threshold(GARBAGE_AFTER_OBJECTS, *gc.get_threshold()[1:])
+    # What is loaded stays, and every collection walks all of it.
+    gc.set_threshold(LOADED_OBJECTS, *gc.get_threshold()[1:])
     # At its end Python would walk them once more, for a quarter of a second, in a process that is gone at once.
     atexit.register(gc.freeze)
     try:

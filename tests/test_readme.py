@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from flows.cli import app
+from flows.cli import build_app
 from tasks.core.errors import BatchStopped, ImagenError, InputError, Interrupted
 from tasks.core.records import Counts
 from tasks.manifest.row_model import ManifestRow
@@ -42,7 +42,7 @@ def table(header: str) -> list[list[str]]:
 def commands() -> dict[str, Any]:
     """Each command by its name, those of a group by both: `usage`, `usage push`."""
     found: dict[str, Any] = {}
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]  # it is a group
+    for name, command in typer.main.get_command(build_app()).commands.items():  # type: ignore[attr-defined]  # it is a group
         found[name] = command
         found |= {f"{name} {below}": of_group for below, of_group in getattr(command, "commands", {}).items()}
     return found

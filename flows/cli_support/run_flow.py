@@ -35,6 +35,8 @@ from tasks.runs.run import OpenRun, hand_over, hide_addresses, open_run
 FLOW_RUN_TAG = "imagen"
 HEARING_S = 0.001
 """Any timer is due after the loop has called the handlers of signals that came before it."""
+GARBAGE_AFTER_OBJECTS = 50_000
+"""While images are made: often enough for what their calls leave behind, rarely enough to cost nothing."""
 QUIET_CONSOLE = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     # Here a lost connection prints a page of text for each event that could not be sent.
@@ -153,6 +155,7 @@ async def _run_flow(run: OpenRun, server: ServerHandle) -> dict[str, Any]:
         return (await finish_run(run)).as_dict()
     # What is loaded by now stays to the end: the garbage collector need not walk it for every few thousand images.
     gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER_OBJECTS, *gc.get_threshold()[1:])
     used_servers.append(server)
     try:
         with explain_server_errors(server), tags(FLOW_RUN_TAG):  # what the flow itself raises is in its state

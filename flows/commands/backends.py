@@ -8,9 +8,6 @@ import typer
 
 from flows.cli_support import options
 
-NAME = "backends"
-
-
 Everything = Annotated[bool, typer.Option("--all", help="List the image services that can be used by name.")]
 Checked = Annotated[
     str | None,

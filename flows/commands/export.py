@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tasks.metadata.exports.conversion import Conversion
     from tasks.metadata.exports.selection import Selection
 
-NAME = "export"
 
 Format = Annotated[
     ExportFormat,

@@ -13,7 +13,6 @@ from flows.cli_support.values import expand_path
 if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
     from tasks.report.gallery.build import Gallery
 
-NAME = "gallery"
 
 Other = Annotated[
     str | None,

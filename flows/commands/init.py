@@ -9,8 +9,6 @@ import typer
 
 from flows.cli_support.values import expand_path
 
-NAME = "init"
-
 Target = Annotated[
     Path,
     typer.Argument(metavar="DIR", help="Folder to write into. It is made if it does not exist.", callback=expand_path),

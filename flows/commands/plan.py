@@ -12,8 +12,6 @@ if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
     from tasks.core.configuration.settings import Settings
     from tasks.store.output import Output
 
-NAME = "plan"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSwitches:

@@ -11,7 +11,6 @@ from flows.cli_support import options
 from flows.cli_support.fields import take_fields
 from flows.cli_support.values import expand_path
 
-NAME = "prices"
 UNPRICED_STATUS = 2
 
 Check = Annotated[

@@ -14,7 +14,6 @@ from flows.cli_support.values import expand_path, in_range
 if TYPE_CHECKING:
     from tasks.runs.request import RunRequest
 
-NAME = "reroll"
 MOST_SEED = 2**63 - 1
 
 Seed = Annotated[

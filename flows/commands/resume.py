@@ -12,8 +12,6 @@ from flows.cli_support import completion, options
 from flows.cli_support.fields import select_fields, take_fields
 from flows.cli_support.values import expand_path
 
-NAME = "resume"
-
 Folder = Annotated[
     str | None,
     typer.Argument(

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from flows.cli_support import options
 from flows.cli_support.fields import select_fields, take_fields
 
-NAME = "run"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:

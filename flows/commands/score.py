@@ -16,7 +16,6 @@ if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
     from tasks.scores.score_batch import Scored
     from tasks.store.output import Output
 
-NAME = "score"
 
 With = Annotated[
     str,

@@ -13,8 +13,6 @@ from flows.cli_support import options
 from flows.cli_support.fields import take_fields
 from flows.cli_support.values import expand_path
 
-NAME = "serve"
-
 Manifest = Annotated[
     str | None,
     typer.Argument(metavar="MANIFEST", help="File of prompts. It is read anew at each run.", callback=expand_path),

@@ -8,8 +8,6 @@ import typer
 
 from flows.cli_support.values import in_range
 
-NAME = "server"
-
 MOST_PORT = 65_535
 Host = Annotated[
     str,

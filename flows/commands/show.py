@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from flows.cli_support import options
 
-NAME = "show"
-
 
 def command(
     folder: options.Folder,

@@ -12,7 +12,6 @@ from flows.cli_support import completion
 from flows.cli_support.values import in_range
 from tasks.backends.replicate_simulator.faults import list_faults
 
-NAME = "simulate"
 MOST_PORT = 65_535
 HELP_COLUMNS = 76
 MOST_LATENCY_S = 86_400

@@ -13,7 +13,6 @@ from tasks.core.errors import INTERRUPTED_STATUS
 if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
     from tasks.report.summary import Summary
 
-NAME = "status"
 
 Watch = Annotated[
     bool,

@@ -11,7 +11,6 @@ from flows.cli_support import options
 from flows.cli_support.fields import take_fields
 from flows.cli_support.values import expand_path, in_range
 
-NAME = "try"
 MOST_SAMPLES = 1_000
 
 Words = Annotated[list[str], typer.Argument(metavar="PROMPT", help="The prompt, in quotes.")]

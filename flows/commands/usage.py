@@ -10,7 +10,6 @@ from flows.cli_support import completion, options
 from flows.cli_support.help import SingleUseCommand, SingleUseGroup
 from flows.cli_support.values import expand_path
 
-NAME = "usage"
 PENDING_STATUS = 3
 """Rows stay pending: push again when what the warning names is corrected."""
 app = typer.Typer(cls=SingleUseGroup, rich_markup_mode=None)

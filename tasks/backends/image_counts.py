@@ -83,8 +83,8 @@ def find_image_counts(values: Any, deepest: int = 4, names: Collection[str] = fr
         is_count = name in names or is_count_name(str(name))
         if is_count and (count := parse_image_count(value)) is not None and count > 1:
             yield str(name), count
-        # Most inputs are plain values, and a plan of a million rows looks at all of them.
-        elif isinstance(value, Mapping):
+        # Most inputs are plain values, and a plan of a million rows looks at all of them: asking for `Mapping` is slow.
+        elif not isinstance(value, str | int | float | None) and isinstance(value, Mapping):
             yield from find_image_counts(value, deepest - 1, names)
 
 

@@ -64,7 +64,7 @@ def test_backends_are_those_of_the_configuration() -> None:
 def test_the_shells_get_them(environ: dict[str, str]) -> None:
     """Through the program itself, which loads nothing heavy for it."""
     code = (
-        "import sys\nfrom flows.cli import app\ntry:\n    app(prog_name='imagen')\nfinally:\n"
+        "import sys\nfrom flows.cli import build_app\ntry:\n    build_app()(prog_name='imagen')\nfinally:\n"
         "    print('heavy:', {'prefect', 'pyarrow', 'sqlalchemy'} & set(sys.modules), file=sys.stderr)"
     )
     root = str(Path(__file__).parents[2])
@@ -97,7 +97,7 @@ async def test_values_are_offered(words: str, offered: str) -> None:
         await db.execute(update(jobs).values(state="failed", error_kind="moderation"))
     count = str(len(words.split()))
     environ = {"_IMAGEN_COMPLETE": "complete_bash", "COMP_WORDS": f"imagen {words}", "COMP_CWORD": count}
-    code = "from flows.cli import app; app(prog_name='imagen')"
+    code = "from flows.cli import build_app; build_app()(prog_name='imagen')"
     path = {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = await asyncio.to_thread(
         subprocess.run, [sys.executable, "-c", code], env=environ | path, capture_output=True, text=True, check=False
@@ -107,7 +107,7 @@ async def test_values_are_offered(words: str, offered: str) -> None:
 
 def ask_in_bash(home: Path, option: str) -> subprocess.CompletedProcess[str]:
     """Call imagen with an option from a bash of its own."""
-    code = "from flows.cli import app; app(prog_name='imagen')"
+    code = "from flows.cli import build_app; build_app()(prog_name='imagen')"
     environ = {"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
     # A last command would take bash's place, and then there is no bash to be found.
     asked = f'{sys.executable} -c "{code}" {option}; exit $?'

@@ -9,16 +9,16 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli import build_app
 from flows.cli_support.help import GROUPS
 
-COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # it is a group
+COMMANDS: dict[str, Any] = dict(typer.main.get_command(build_app()).commands)  # type: ignore[attr-defined]  # it is a group
 ALL = [*COMMANDS, "usage push", "usage migrate"]
 
 
 def show_help(command: str) -> str:
     """What `imagen COMMAND --help` prints."""
-    done = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "80"}, prog_name="imagen")
+    done = CliRunner().invoke(build_app(), [*command.split(), "--help"], env={"COLUMNS": "80"}, prog_name="imagen")
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -64,7 +64,7 @@ def test_every_help_text_is_a_sentence(command: str) -> None:
 )
 def test_an_option_that_takes_one_value_is_given_once(arguments: list[str]) -> None:
     """The last one never wins in silence."""
-    done = CliRunner().invoke(app, arguments)
+    done = CliRunner().invoke(build_app(), arguments)
     assert done.exit_code == 2
     assert f"{arguments[2 if arguments[0] != 'usage' else 1]} is given 2 times" in done.output
 
@@ -80,6 +80,6 @@ def test_an_option_that_takes_one_value_is_given_once(arguments: list[str]) -> N
 )
 def test_numbers_out_of_bounds_are_refused_in_words(arguments: list[str], said: str) -> None:
     """Also what is no number at all."""
-    done = CliRunner().invoke(app, arguments)
+    done = CliRunner().invoke(build_app(), arguments)
     assert done.exit_code == 2
     assert said in done.output

@@ -58,7 +58,7 @@ def test_too_little_memory_is_called_so(
         raise error
 
     monkeypatch.setattr(sys, "argv", ["imagen", "plan", "m.csv"])
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(cli, "build_app", lambda _: fail)
     with pytest.raises(SystemExit) as left:
         cli.main()
     assert left.value.code == 3

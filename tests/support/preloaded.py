@@ -36,6 +36,8 @@ LONGEST_ORDER = 2**17
 IMPORTED = (
     *(
         "flows.cli",
+        "flows.commands.run",
+        "flows.commands.resume",
         "flows.cli_support.screen",
         "tasks.runs.run",
         "tasks.manifest.formats.json_rows",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from flows.cli_support import options
 
-NAME = "caps"
-
 
 def command(json: options.Json = False, config: options.Config = None, verbose: options.Verbose = False) -> None:
     """List the caps of the configuration: what is spent, reserved and free today or this month.

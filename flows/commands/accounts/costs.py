@@ -12,8 +12,6 @@ from flows.cli_support import options
 from flows.cli_support.fields import take_fields
 from flows.cli_support.values import expand_path, expand_paths
 
-NAME = "costs"
-
 Folders = Annotated[
     list[str] | None,
     typer.Argument(

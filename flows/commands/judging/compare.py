@@ -15,7 +15,6 @@ from flows.commands.judging.review import Open, Port, Reviewer
 if TYPE_CHECKING:  # nothing heavy is loaded for `imagen --help`
     from tasks.report.blind.server import ComparisonRequest
 
-NAME = "compare"
 MOST_SEED = 2**63 - 1
 
 Other = Annotated[

@@ -9,7 +9,6 @@ import typer
 from flows.cli_support import options
 from flows.cli_support.values import expand_path, in_range
 
-NAME = "pick"
 MOST_RATING = 5
 
 Ids = Annotated[

@@ -10,7 +10,6 @@ import typer
 from flows.cli_support import options
 from flows.cli_support.values import in_range
 
-NAME = "review"
 MOST_PORT = 65_535
 
 Port = Annotated[

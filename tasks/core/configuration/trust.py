@@ -10,13 +10,15 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tasks.core.atomic_files import write_atomically
-from tasks.core.configuration.settings import Settings, load_settings
 from tasks.core.errors import InputError
 from tasks.core.paths import get_state_folder, locate_config
 from tasks.core.values import is_yes
+
+if TYPE_CHECKING:
+    from tasks.core.configuration.settings import Settings
 
 TRUST_VARIABLE = "IMAGEN_TRUST_LEDGER"
 HOW_TO_TRUST = f"if it is yours, add --trust-ledger to `imagen resume`, or set {TRUST_VARIABLE}=true once"
@@ -50,6 +52,9 @@ def remember(kind: Kind, name: str) -> None:
 
 def load_own_settings() -> Settings:
     """The user's own configuration; the built-in one where there is none that can be read."""
+    # Whatever opens a ledger loads this module, and few ledgers are on another machine.
+    from tasks.core.configuration.settings import Settings, load_settings  # noqa: PLC0415
+
     try:
         return load_settings(locate_config())
     except InputError:

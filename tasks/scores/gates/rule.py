@@ -108,6 +108,8 @@ def find_needed_scores(gates: Gates, judges: Collection[str] = ()) -> tuple[str,
     Raises:
         ConfigError: `by` is the result of no score.
     """
+    if not gates.is_set:
+        return ()  # without a look at what else is installed: that reads the metadata of every package
     known = {*find_scores(), *judges}
     words = [] if gates.reject is None else list_words(gates.reject)
     needed = [find_score(word, known) for word in words if word not in TABLE_COLUMNS]
