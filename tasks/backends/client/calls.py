@@ -16,7 +16,7 @@ import httpx
 
 from tasks.backends.client import refusals
 from tasks.backends.client.answers import parse_json_object, read_pause, read_retry_after
-from tasks.backends.client.connections import NEVER_SENT
+from tasks.backends.client.connections import NEVER_SENT, explain_unreached
 from tasks.backends.client.proxies import ProxyRefused
 from tasks.backends.client.service_client import ServiceClient
 from tasks.backends.client.transport import MOST_BYTES, MOST_JSON_BYTES, Transport
@@ -119,7 +119,7 @@ class HttpCalls:
         if isinstance(exc.__cause__, ProxyRefused):
             return BatchStopped("proxy", self.error_text(exc))
         if isinstance(exc.__cause__, NEVER_SENT):
-            return NotCreated(f"the service cannot be reached ({self.error_text(exc)})")
+            return NotCreated(explain_unreached(self.error_text(exc)))
         # httpx names the phase in which time ran out; ours has one limit, and naming it tells which setting to raise.
         is_late = isinstance(exc, TimeoutError) and timeout_s
         reason = f"none within {timeout_s:.0f} s" if is_late else self.describe_error(exc)

@@ -26,6 +26,14 @@ NEVER_SENT = (
 """Only these prove that a request never left. The transport calls a dropped connection a `ConnectTimeout` too
 (httpx-aiohttp 0.2.0), so what counts is the error underneath, never httpx's name for it."""
 
+NAME_CERTIFICATES = "; if you trust it, name its certificate in SSL_CERT_FILE"
+
+
+def explain_unreached(words: str) -> str:
+    """Say why a service cannot be reached, from the words of the error, and what helps against an unknown certificate."""
+    return f"the service cannot be reached ({words})" + NAME_CERTIFICATES * ("CERTIFICATE_VERIFY_FAILED" in words)
+
+
 READ_BYTES = 256 * 1024
 """Read from a connection at once, which is as much as asyncio takes from it; in httpx-aiohttp's 16 KiB an image of a megabyte
 passes through the layers of three libraries eighty times."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasks.core.errors import Ambiguous, BatchStopped, JobError, OutputGone, Refused
-from tests.support.raw_server import http, raw_server
+from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, OutputGone, Refused
+from tests.support.certificates import make_certificate
+from tests.support.raw_server import RawServer, http, raw_server
 from tests.tasks.backends.http_api.test_powers import ENCODED, IMAGE, answer, described, make, polled
 
 BY_ADDRESS = {"output": {"kind": "url", "at": "/image"}}
@@ -112,3 +116,21 @@ async def test_a_refusal_in_another_language_is_told_apart(words: str) -> None:
     async with raw_server(answer({"error": {"message": words}}, "400 Bad Request")) as server:
         with pytest.raises(Refused):
             await make(described(server))
+
+
+async def test_a_certificate_that_nobody_knows_costs_nothing_and_says_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of one's own often has one: nothing has left, and the variable to name it in is told."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    made = make_certificate()
+    (tmp_path / "all.pem").write_text(made.key + made.chain)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "all.pem")
+    seen = RawServer("", [answer({"image": "x"})])
+    server = await asyncio.start_server(seen.answer, "127.0.0.1", 0, ssl=context)
+    seen.url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with pytest.raises(NotCreated, match=r"CERTIFICATE_VERIFY_FAILED.* name its certificate in SSL_CERT_FILE"):
+        await make(described(seen))
+    server.close()
+    assert seen.requests == []
