@@ -164,6 +164,12 @@ def _require_format(path: Path, display: str) -> str:
     return named
 
 
+def _refuse_zeros(head: bytes) -> None:
+    # A file that was never written whole; one of gigabytes would be read to its end for its first line.
+    if head and not head.strip(b"\0"):
+        raise UnreadableCopy("begins with nothing but zero bytes, so it was not written or copied whole; restore it")
+
+
 def _open_file(
     path: Path, display: str, named: str | None, options: ReadOptions, folder: Path
 ) -> tuple[ManifestFile, tuple[str, ...]]:
@@ -172,6 +178,7 @@ def _open_file(
         path = unpack(path, folder)
         with path.open("rb") as file:
             head = file.read(SNIFFED_BYTES)
+        _refuse_zeros(head)
         kind = detect_format(head, named)
         if kind not in TEXT_FORMATS:
             return ManifestFile(path, display, kind), ()  # not text: nothing to decode

@@ -10,6 +10,7 @@ import httpx
 
 from tasks.backends.client.answers import parse_json_bytes, parse_json_object, read_pause
 from tasks.backends.client.calls import SHORT_KEEPALIVE_S, HttpCalls, build_refusal
+from tasks.backends.client.options import build_authorization
 from tasks.backends.client.payloads import MOST_ANSWER_BYTES
 from tasks.backends.client.refusals import find_codes, is_moderation
 from tasks.backends.openai.answer import ImageAnswer, RawAnswer, build_unreadable, parse_image_answer
@@ -40,7 +41,7 @@ class ImagesApi:
         # The base of a gateway may have a path of its own before /v1.
         self.calls = HttpCalls(
             base=base,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers=build_authorization(key),
             secrets=[key],
             connections=connections,
             answer_timeout_s=timeout_s,

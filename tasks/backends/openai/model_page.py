@@ -7,6 +7,7 @@ from urllib.parse import quote
 import httpx
 
 from tasks.backends.base import BackendContext
+from tasks.backends.client.options import build_authorization
 from tasks.backends.client.pages import NO_PAGE, fetch_page
 from tasks.backends.openai.options import OpenAIOptions
 from tasks.core.errors import ConfigError
@@ -20,9 +21,7 @@ def check_model_page(context: BackendContext, options: OpenAIOptions, *, key: st
     """
     model = context.settings.model
     try:
-        status, page = fetch_page(
-            f"{options.api_base}/models/{quote(model, safe='')}", {"Authorization": f"Bearer {key}"} if key else {}
-        )
+        status, page = fetch_page(f"{options.api_base}/models/{quote(model, safe='')}", build_authorization(key))
     except NO_PAGE as exc:
         raise ConfigError(
             f"{context.place}: {options.api_base} cannot be asked ({type(exc).__name__}: {exc})"

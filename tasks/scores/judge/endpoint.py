@@ -12,7 +12,7 @@ import httpx
 
 from tasks.backends.client.answers import parse_json_object
 from tasks.backends.client.calls import SHORT_KEEPALIVE_S, HttpCalls, build_refusal
-from tasks.backends.client.options import find_secret_problem, read_secret
+from tasks.backends.client.options import build_authorization, find_secret_problem, read_secret
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.core.addresses import find_cleartext_problem
 from tasks.core.errors import BatchStopped, ConfigError, JobError, NotCreated, Throttled
@@ -104,7 +104,7 @@ async def open_endpoint(name: str, settings: JudgeSettings, batch: Batch) -> Asy
     key = read_key(name, settings)
     calls = HttpCalls(
         base=settings.base_url.rstrip("/") + "/",
-        headers={"Authorization": f"Bearer {key}"} if key else {},
+        headers=build_authorization(key),
         secrets=[key],
         connections=settings.concurrency,
         answer_timeout_s=settings.timeout_s,

@@ -44,6 +44,14 @@ def refuse(source: str) -> str:
     return str(caught.value)
 
 
+def test_a_file_of_zeros_is_refused_by_its_beginning(tmp_path: Path) -> None:
+    """A power cut leaves files of the right size without content, and a large one is not read to its end."""
+    path = tmp_path / "m.txt"
+    with path.open("wb") as file:
+        file.truncate(1024**3)  # takes no room on the disk
+    assert "zero bytes" in refuse(str(path))
+
+
 @pytest.mark.parametrize("separator", [";", "\t", "|", ","])
 @pytest.mark.parametrize("name", ["m.csv", "m.tsv", "-"])
 def test_any_separator_is_found(tmp_path: Path, separator: str, name: str) -> None:
