@@ -148,13 +148,13 @@
     try {
       const answer = await fetch(`verdicts?since=${Math.max(0, latestUs - OVERLAP_US)}`, { signal: AbortSignal.timeout(PATIENCE_MS) });
       if (!answer.ok) throw new Error(await answer.text());
-      for (const row of (await answer.json()).verdicts) {
+      await Gallery.eachInPieces((await answer.json()).verdicts, (row) => {
         latestUs = Math.max(latestUs, row.at_us);
-        if (row.reviewer === reviewer && (spoken.has(row.job_id) || outbox.has(reviewer, row.job_id))) continue;
+        if (row.reviewer === reviewer && (spoken.has(row.job_id) || outbox.has(reviewer, row.job_id))) return;
         const before = said.get(row.job_id)?.get(row.reviewer);
         const same = before && before.verdict === row.verdict && before.rating === row.rating && before.note === row.note;
         if (!same) keep(row.job_id, row.reviewer, row);
-      }
+      });
       if (outbox.isEmpty()) Gallery.tellVerdicts("", { onlyAfter: "The review" });
     } catch {
       // The outbox has said more: how many wait.
