@@ -26,7 +26,7 @@ from tasks.store.output import parse_output
 from tests.flows.conftest import Cli
 from tests.support.services.object_storage import BUCKET, ObjectStorage
 from tests.support.services.postgresql import PASSWORD, Postgresql
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = [pytest.mark.server, pytest.mark.soak]
 
@@ -108,12 +108,14 @@ def wait_until_done(process: subprocess.Popen[str], out: str, postgresql: Postgr
         time.sleep(0.1)
 
 
-def kill_one_worker(process: subprocess.Popen[str], out: str, postgresql: Postgresql, *, after: int) -> int:
-    """SIGKILL for a worker that has predictions in flight, once so many jobs are done; gives its id."""
+def signal_one_worker(
+    process: subprocess.Popen[str], out: str, postgresql: Postgresql, *, after: int, number: int = signal.SIGKILL
+) -> int:
+    """A signal for a worker that has predictions in flight, once so many jobs are done; gives its id."""
     ends = time.monotonic() + MOST_S
     while time.monotonic() < ends and process.poll() is None:
         if done(out, postgresql) >= after and len(workers := living_workers(out, postgresql)) > 1:
-            os.kill(victim := workers.pop(), signal.SIGKILL)
+            os.kill(victim := workers.pop(), number)
             return victim
         time.sleep(0.1)
     process.kill()
@@ -158,7 +160,7 @@ def test_a_killed_worker_costs_nothing(
     out = place.out
     options = ["--runner", runner, "--workers", str(WORKERS[runner]), "--budget", "100", "--json"]
     process = shared.start("run", shared.manifest(jobs), "--out", out, *options)
-    kill_one_worker(process, out, postgresql, after=jobs // 4)
+    signal_one_worker(process, out, postgresql, after=jobs // 4)
     status, truth = read_result(process), service.truth()
     sys.stderr.write(f"{runner}, {WORKERS[runner]} workers, one killed: {figures(truth)}\n")
     assert (status["succeeded"], status["generated"], status["failed"], status["held"]) == (jobs, jobs, 0, 0)
@@ -171,6 +173,24 @@ def test_a_killed_worker_costs_nothing(
     assert len(images) == jobs
     # Workers that kept the limit each for itself would have most of their creates refused.
     assert truth["throttled"].get("create", 0) <= 0.15 * jobs
+
+
+def test_a_worker_that_stands_still_for_longer_than_its_lease_costs_nothing(
+    shared: Cli, service: Service, postgresql: Postgresql
+) -> None:
+    """Others have its jobs meanwhile; when it goes on it changes nothing of theirs, pays for none, and ends with the run."""
+    out = str(shared.folder / "out")
+    options = ("--runner", "dask", "--workers", "2", "--budget", "100", "--json")
+    process = shared.start("run", shared.manifest(JOBS), "--out", out, *options)
+    victim = signal_one_worker(process, out, postgresql, after=JOBS // 10, number=signal.SIGSTOP)
+    try:
+        eventually(lambda: process.poll() is not None or victim not in living_workers(out, postgresql))
+    finally:
+        os.kill(victim, signal.SIGCONT)
+    status, truth = read_result(process), service.truth()
+    assert (status["succeeded"], status["generated"], status["failed"], status["held"]) == (JOBS, JOBS, 0, 0)
+    assert (truth["billed"], truth["duplicates_billed"]) == (JOBS, 0)
+    assert status["cost_usd"] == pytest.approx(truth["cost_usd"])
 
 
 def test_ctrl_c_in_a_terminal_drains_the_workers(cli: Cli, postgresql: Postgresql) -> None:
