@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_support.help import GROUPS, GroupedCommands, SingleUseCommand
-from flows.cli_support.streams import cut_off, flush_output, prepare_streams
+from flows.cli_support.streams import cut_off, flush_output, is_unread, prepare_streams
 from tasks.core.errors import ImagenError, InputError
 from tasks.core.safe_text import escape_lines
 
@@ -96,7 +96,13 @@ def _run_command() -> None:
         _check_text(sys.argv[1:])
         # Loading all commands and their options is an eighth of what `imagen status` takes.
         asked = [name for name in sys.argv[1:2] if name in COMMANDS]
-        build_app(asked or COMMANDS)(prog_name="imagen")
+        try:
+            build_app(asked or COMMANDS)(prog_name="imagen")
+        except SystemExit:
+            # `imagen prices | head` is no failure, and 1 would say that jobs have failed.
+            if is_unread():
+                sys.exit(0)
+            raise
     except ImagenError as exc:
         fail(f"imagen: {exc}", exc.exit_code)
     except OSError as exc:  # of the system, which has its own words for it

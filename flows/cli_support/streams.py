@@ -28,6 +28,12 @@ def prepare_streams() -> None:
             stream.reconfigure(errors=ESCAPE)  # type: ignore[union-attr]  # see above
 
 
+def is_unread() -> bool:
+    """True where the reader of standard output went away while a command wrote to it, and Typer broke the command off."""
+    # Typer puts a stand-in in the stream's place then. By its name: its module is Click's or Typer's own, by version.
+    return type(sys.stdout).__name__ == "PacifyFlushWrapper"
+
+
 def flush_output() -> str | None:
     """Write what is buffered; gives the reason where standard output takes no more.
 

@@ -73,9 +73,11 @@ def test_a_full_standard_output_is_told(command: str, batch: Cli) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_reader_that_goes_is_no_error(batch: Cli) -> None:
-    """As in `imagen export ... | head`."""
-    done = shell(batch, "set -o pipefail; imagen export b --format jsonl --to - | head -c 1 > /dev/null")
+@pytest.mark.parametrize("command", ["export b --format jsonl --to -", "prices", "run --help"])
+def test_a_reader_that_goes_is_no_error(command: str, batch: Cli) -> None:
+    """As in `imagen export ... | head`: 1 would say that jobs have failed."""
+    done = shell(batch, f"set -o pipefail; imagen {command} | head -c 1 > /dev/null")
+    assert done.returncode == 0
     assert done.stderr in {"", "wrote -: 1 rows\n", "wrote -: 1 row\n"}
 
 
