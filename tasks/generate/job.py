@@ -15,7 +15,6 @@ from tasks.core.errors import (
     LeaseLost,
     NoRoom,
     NotCreated,
-    Refused,
     Throttled,
     UnreadableAnswer,
 )
@@ -42,8 +41,6 @@ class JobEnd:
     """`SUCCEEDED`, `FAILED` or `HELD` as the ledger has it; `PLANNED` where it is rerouted or no longer wanted."""
     rerouted_job: OpenJob | None = None
     """The job as another backend goes on with it."""
-    is_free_refusal: bool = False
-    """True if the service refused what the prompt shows, at no cost: it works as before."""
 
 
 class JobRun:
@@ -166,7 +163,7 @@ class JobRun:
             case _:
                 state = JobState.HELD if step is Step.HOLD else JobState.FAILED
                 await attempt.end_job(state, error)
-                return JobEnd(state, is_free_refusal=isinstance(error, Refused) and error.cost_micros == 0)
+                return JobEnd(state)
         return None
 
     async def _stop(self, step: Step, error: Trouble) -> NoReturn:

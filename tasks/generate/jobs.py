@@ -12,7 +12,7 @@ from tasks.core.errors import BatchStopped, LeaseLost
 from tasks.core.records import Job, JobState
 from tasks.core.safe_text import error_text
 from tasks.generate.batch import Batch
-from tasks.generate.job import JobEnd, JobRun
+from tasks.generate.job import JobRun
 from tasks.generate.slots.slot import Slot
 from tasks.generate.stop import stop_on_error
 from tasks.ledger.open_jobs import OpenJob, find_open_jobs
@@ -74,7 +74,7 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
         state = end.state
         # Rerouted or withdrawn: it has not ended, so no count and no failure rate.
         if end.state is not JobState.PLANNED:
-            await _count_end(batch, open_job.job, end)
+            await _count_end(batch, open_job.job, end.state)
     # Not an error: another worker has the job and its money.
     except LeaseLost:
         if batch.leases is not None:
@@ -95,13 +95,11 @@ async def _generate_on_backend(batch: Batch, open_job: OpenJob, slot: Slot) -> O
     return None
 
 
-async def _count_end(batch: Batch, job: Job, end: JobEnd) -> None:
-    batch.tally.count_end(end.state)
-    # The next prompts may be as good as any. Refusals that are billed count: a run of them would be paid to its end.
-    if not end.is_free_refusal:
-        batch.watch.note(failed=end.state is not JobState.SUCCEEDED)
+async def _count_end(batch: Batch, job: Job, state: JobState) -> None:
+    batch.tally.count_end(state)
+    batch.watch.note(failed=state is not JobState.SUCCEEDED)
     try:
-        if batch.gate is not None and end.state is JobState.SUCCEEDED:
+        if batch.gate is not None and state is JobState.SUCCEEDED:
             await batch.gate.land(job)
     finally:
         # Until then: a judge's call is paid for under the job's lease.

@@ -195,17 +195,6 @@ async def test_final_failures_are_not_tried_again(out: Path, error: Exception, k
     assert backend.calls["submit"] == 2
 
 
-@pytest.mark.parametrize(("cost_micros", "sent"), [(0, 40), (3_000, 20), (None, 20)])
-async def test_refused_prompts_are_no_failure_of_the_service(out: Path, cost_micros: int | None, sent: int) -> None:
-    """A manifest of them goes on to its end at no cost; refusals that are billed, or may be, stop it as failures do."""
-    backend = ScriptedBackend()
-    jobs = [make_job(number) for number in range(40)]
-    for job in jobs:
-        backend.on_wait[str(job.id)].append(Refused("nsfw", cost_micros=cost_micros))
-    counts = await run(out, backend, jobs, concurrency=1)
-    assert (counts.failed, backend.calls["submit"]) == (sent, sent)
-
-
 async def test_a_look_that_breaks_is_no_end_of_a_prediction(out: Path) -> None:
     """It is looked at again by its id, and the image that was made all the while is fetched; nothing is paid again."""
     backend = ScriptedBackend()

@@ -61,7 +61,7 @@ def build_error(document: Any, status: int = 400, **headers: str) -> Any:
 
 @pytest.mark.parametrize("name", CODES)
 def test_a_refusal_is_told_by_its_code_in_whatever_language(name: str) -> None:
-    """Then it is moderation: not tried again, and no failure of the service."""
+    """Then it is moderation, and not tried again."""
     document = CODES[name]
     assert is_moderation(find_words(document), find_codes(document))
     assert build_error(document).kind == "moderation"
