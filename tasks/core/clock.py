@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+LEARNING = 0.1
+"""Weight of the newest time in a running estimate."""
+
 
 def to_instant(us: int) -> datetime:
     """Convert microseconds since 1970 UTC to an aware datetime."""
@@ -33,6 +36,11 @@ class Clock:
     since_boot_s: Callable[[], float] = read_boot_clock_s
     """For deadlines that are kept elsewhere and pass while this machine sleeps."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+def learn_time(usual_s: float, seconds: float) -> float:
+    """The running estimate of the time that something usually takes, after it took so long once more."""
+    return usual_s + LEARNING * (seconds - usual_s)
 
 
 @asynccontextmanager

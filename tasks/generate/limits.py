@@ -13,9 +13,8 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Protocol
 
-from tasks.backends.client.polling import LEARNING
 from tasks.backends.client.rate_limiter import CreateLimiter
-from tasks.core.clock import to_instant
+from tasks.core.clock import learn_time, to_instant
 from tasks.core.errors import BatchStopped, JobError, Throttled
 from tasks.core.records import Job
 from tasks.core.safe_text import error_text
@@ -67,7 +66,7 @@ class BackendLimits:
 
     def learn_time(self, seconds: float) -> None:
         """Take the time of one prediction, from its create to its end, into the estimate of the next one's."""
-        self._usual_s = seconds if self._usual_s is None else self._usual_s + LEARNING * (seconds - self._usual_s)
+        self._usual_s = seconds if self._usual_s is None else learn_time(self._usual_s, seconds)
 
     @asynccontextmanager
     async def lend_slot(

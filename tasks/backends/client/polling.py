@@ -13,7 +13,7 @@ import httpx
 
 from tasks.backends.client.answers import read_retry_after
 from tasks.backends.client.rate_limiter import RateLimiter
-from tasks.core.clock import Clock
+from tasks.core.clock import Clock, learn_time
 
 FIRST_LOOK_SHARE = 1.1
 """Of the usual time: most have ended then, and one look is enough."""
@@ -29,8 +29,6 @@ FIRST_TROUBLE_PAUSE_S = 0.1
 """After a look that failed: one answer in a hundred may, and what has ended meanwhile waits for the next look."""
 TROUBLE_PAUSE_S = 2.0
 """After several in a row, at most: long enough for a restart of the service's proxy, short beside a prediction."""
-LEARNING = 0.1
-"""Weight of one prediction in the running estimate of the usual time."""
 # Only the first look's time is an upper bound of the real one, so the estimate has to be lowered to find out.
 QUICKER_AT_FIRST, QUICKER = 0.8, 0.97
 """Factors by which the estimate shrinks when the first look finds an end: boldly until a look was too early."""
@@ -93,7 +91,7 @@ class Polling:
             self._was_early = True
         # Found by a later look: it ended somewhere between the two, so its age is near enough.
         elif looks > 1:
-            self.usual_s += LEARNING * (age_s - self.usual_s)
+            self.usual_s = learn_time(self.usual_s, age_s)
         else:
             self.usual_s *= QUICKER if self._was_early else QUICKER_AT_FIRST
 

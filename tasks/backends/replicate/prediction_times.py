@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tasks.backends.client.polling import FIRST_LOOK_SHARE, LEARNING, NEXT_LOOK_AGE_SHARE, NEXT_LOOK_SHARE
+from tasks.backends.client.polling import FIRST_LOOK_SHARE, NEXT_LOOK_AGE_SHARE, NEXT_LOOK_SHARE
+from tasks.core.clock import learn_time
 
 QUICK_SHARE = 0.9
 """Of the quickest time seen lately: nothing that is younger is listed."""
@@ -40,7 +41,7 @@ class PredictionTimes:
 
     def learn(self, seconds: float) -> None:
         """Take one prediction's time into the estimates."""
-        self.usual_s += LEARNING * (seconds - self.usual_s)
+        self.usual_s = learn_time(self.usual_s, seconds)
         # A quicker one counts at once, and is forgotten slowly: lists that begin too late would leave out what has ended.
         weight = 1.0 if seconds < self.quick_s else QUICK_FORGETS
         self.quick_s += weight * (seconds - self.quick_s)

@@ -81,9 +81,7 @@ class YamlText:
         if self._quoted >= MOST_QUOTED:
             return None
         self._quoted += 1
-        found = next((line for at, line in read_lines(self._path, self.display) if at == number), "")
-        line = "" if isinstance(found, Problem) else found.rstrip()
-        match = _PLAIN.fullmatch(line)
+        match = _PLAIN.fullmatch(self._read_line(number).rstrip())
         if match is None or len(match[3]) > LONGEST_QUOTED or _WHOLE.fullmatch(match[3]):
             return None
         # What looks like a key may be the first words of the text.
@@ -91,6 +89,15 @@ class YamlText:
         if key and not _is_key(key):
             prefix, words = prefix.removesuffix(key), f"{key}{words}"
         return f"{prefix.strip()} {json.dumps(words.rstrip(), ensure_ascii=False)}".strip()
+
+    def has_tab(self, number: int) -> bool:
+        """True if the line is indented with a tab."""
+        line = self._read_line(number)
+        return "\t" in line[: len(line) - len(line.lstrip())]
+
+    def _read_line(self, number: int) -> str:
+        found = next((line for at, line in read_lines(self._path, self.display) if at == number), "")
+        return "" if isinstance(found, Problem) else found
 
 
 _KNOWN_KEYS = frozenset({"prompt", "negative_prompt", "id", "caption", "text", "prompts", "image", "note", "backend"})
@@ -124,7 +131,8 @@ def explain_error(exc: yaml.YAMLError, text: YamlText) -> Problem:
 
 
 def _find_remedy(reason: str, text: YamlText, line: int) -> str:
-    if "tab character" in reason:
+    # Where a token begins, the parser speaks of a "character that cannot start any token".
+    if "tab character" in reason or text.has_tab(line):
         return "; rows are indented with spaces, not with tabs"
     if "invalid Unicode" in reason:
         return "; write the character itself, or \\U and its eight digits"

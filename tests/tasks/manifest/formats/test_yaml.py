@@ -358,6 +358,7 @@ def test_a_text_that_begins_with_a_sign_is_shown_in_quotes(tmp_path: Path, line:
         ("-a hare\n-an elk\n", "a dash and a space"),
         ("- a hare\n---\n- an elk\n", "Delete this line"),
         ("- prompt: a hare\n\tseed: 3\n", "with spaces, not with tabs"),
+        ("prompts:\n\t- a hare\n", "with spaces, not with tabs"),
         ('- "\\ud83e\\udd8a hare"\n', "write the character itself"),
     ],
 )
