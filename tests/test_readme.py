@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def table(header: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in after]
 
 
+@cache
 def commands() -> dict[str, Any]:
     """Each command by its name, those of a group by both: `usage`, `usage push`."""
     found: dict[str, Any] = {}
