@@ -8,12 +8,11 @@ from tasks.core.clock import Clock
 from tasks.core.configuration.settings import Settings
 from tasks.core.database import hide_password
 from tasks.core.money import format_usd
-from tasks.core.paths import get_state_folder
 from tasks.core.text import align_columns
 from tasks.ledger.accounts.caps.place import open_counting_place
 from tasks.ledger.accounts.caps.reading import read_caps
 from tasks.ledger.accounts.caps.recovery import settle_dead
-from tasks.ledger.accounts.place import FILE_NAME
+from tasks.ledger.accounts.place import get_accounts_file
 
 NONE_SET = "No caps are set. Write some into the configuration, as in `caps: [{usd: 20, per: day}]`."
 
@@ -33,8 +32,9 @@ async def list_caps(settings: Settings, clock: Clock | None = None) -> dict[str,
         states = await read_caps(place.writer, settings.caps, now_us=(clock or Clock()).now_us())
         record = {"caps": [state.as_dict() for state in states], "problem": place.problem}
         if states and place.problem is None:
-            file = get_state_folder() / FILE_NAME
-            record["counted_in"] = hide_password(settings.caps_url or "") if place.is_server else str(file)
+            record["counted_in"] = (
+                hide_password(settings.caps_url or "") if place.is_server else str(get_accounts_file())
+            )
         return record
 
 

@@ -79,7 +79,7 @@ async def open_state_folder() -> LedgerWriter:
     Raises:
         OSError: The state folder cannot be used.
     """
-    return build_sqlite_writer(await asyncio.to_thread(_make_file, get_state_folder()))
+    return build_sqlite_writer(await asyncio.to_thread(_make_file, get_accounts_file()))
 
 
 def build_sqlite_writer(path: Path) -> LedgerWriter:
@@ -91,10 +91,14 @@ def build_sqlite_writer(path: Path) -> LedgerWriter:
     )
 
 
-def _make_file(folder: Path) -> Path:
+def get_accounts_file() -> Path:
+    """The file of these tables in the state folder; it need not exist."""
+    return get_state_folder() / FILE_NAME
+
+
+def _make_file(path: Path) -> Path:
     """The file's path; it is the user's alone, for it says which accounts are used."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILE_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     return path
 

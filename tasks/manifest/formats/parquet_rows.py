@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from tasks.core.records import Problem
 from tasks.manifest.columns import RawRow
 from tasks.manifest.header import check_header
-from tasks.manifest.names import find_alias, fold_name
+from tasks.manifest.names import find_alias, fold_name, holds_prompts
 from tasks.manifest.reading import IGNORE, Findings, ReadOptions
 from tasks.manifest.source import ManifestFile
 
@@ -55,10 +55,9 @@ def _find_images(schema: pa.Schema, file: str, options: ReadOptions) -> Problem 
     for field in schema:
         if find_alias(field.name) and fold_name(field.name) not in options.columns and _holds_bytes(field.type):
             # Spark and Hive write texts as bytes without a type; leaving out the prompts would leave nothing.
-            is_prompt = (find_alias(field.name) or ("",))[0] == "prompt"
             remedy = (
                 "write it as text (pyarrow: cast to string)"
-                if is_prompt
+                if holds_prompts([field.name])
                 else f"leave it out with --ignore-columns {field.name}"
             )
             return Problem(file, None, field.name, f"holds images or other bytes, not texts or paths; {remedy}")

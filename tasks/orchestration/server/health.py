@@ -22,7 +22,7 @@ NO_ANSWERS = {http.client.BAD_GATEWAY, http.client.SERVICE_UNAVAILABLE, http.cli
 
 
 class Presence(Enum):
-    """What a look at a server finds, in words for the user."""
+    """The state of a server that is looked at, in words for the user."""
 
     ANSWERS = "answers"
     HANGS = "takes calls and answers none"

@@ -6,8 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tasks.core.paths import APP, get_state_folder
-from tasks.ledger.accounts.place import FILE_NAME
+from tasks.core.paths import APP
+from tasks.ledger.accounts.place import FILE_NAME, get_accounts_file
 
 RECENT_US = 32 * 86_400 * 1_000_000
 """A month: what is older counts for no cap any more."""
@@ -22,7 +22,7 @@ def find_other_count(now_us: int) -> Path | None:
         now_us: Microseconds since 1970 UTC.
     """
     try:
-        at_home, used = Path.home() / ".local" / "state" / APP / FILE_NAME, get_state_folder() / FILE_NAME
+        at_home, used = Path.home() / ".local" / "state" / APP / FILE_NAME, get_accounts_file()
         if not at_home.is_file() or at_home.samefile(used):
             return None
         with closing(sqlite3.connect(f"{at_home.as_uri()}?mode=ro", uri=True)) as db:
