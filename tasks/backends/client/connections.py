@@ -15,6 +15,7 @@ from httpx_aiohttp import AiohttpTransport
 from httpx_aiohttp.transport import AiohttpResponseStream
 
 from tasks.backends.client.proxies import UnusableProxy
+from tasks.core.errors import LeaseLost
 from tasks.core.last_check import make_last_check
 
 NEVER_SENT = (
@@ -53,7 +54,14 @@ class Pool(AiohttpTransport):
             ssl=self.ssl_context,
             socket_factory=_open_socket,
         )
-        return aiohttp.ClientSession(connector=connector, middlewares=(connector.send_once,), read_bufsize=READ_BYTES)
+        checked = aiohttp.TraceConfig()
+        checked.on_request_chunk_sent.append(_check_before_body)
+        return aiohttp.ClientSession(
+            connector=connector,
+            middlewares=(connector.send_once,),
+            trace_configs=[checked],
+            read_bufsize=READ_BYTES,
+        )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer, its body not read yet."""
@@ -96,10 +104,20 @@ class _Connector(aiohttp.TCPConnector):
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
             raise aiohttp.ClientConnectionError(str(exc)) from exc
         # A time-out or a cancel closes the connection, but a closed one still sends what is in its buffers.
-        except BaseException:
+        except BaseException as exc:
             if (transport := self._used.get(request)) is not None:
                 transport.abort()
+            # A check that refused the body comes as a failure to write it.
+            if isinstance(exc.__cause__, LeaseLost):
+                raise exc.__cause__ from None
             raise
+
+
+async def _check_before_body(*_: Any) -> None:
+    """Make the last check where a part of a body is about to leave, and with the first one the head."""
+    # A task of its own writes it, one turn of the event loop after the connection was there: what else had this turn may
+    # have kept the loop for longer than the lease. Despite its name, aiohttp's signal comes before the bytes leave.
+    make_last_check()
 
 
 def _open_socket(address: tuple[Any, ...]) -> socket.socket:

@@ -80,6 +80,23 @@ async def test_a_call_that_may_no_longer_be_sent_never_leaves() -> None:
         assert [request.partition("\r\n\r\n")[2] for request in server.requests] == ["free"]
 
 
+async def test_a_call_whose_lease_ends_while_its_body_waits_for_its_turn_leaves_no_more() -> None:
+    """Between the connection and the body other work may hold the event loop, and the call would come after its look-up."""
+    checks = iter([None, LeaseLost("it ended")])
+
+    def check() -> None:
+        if (problem := next(checks)) is not None:
+            raise problem
+
+    async with raw_server(http("200 OK")) as server:
+        calls = HttpCalls(connections=1)
+        with pytest.raises(LeaseLost, match="it ended"), checking_last(check):
+            await calls.pay("POST", server.url, content=b"paid")
+        assert (await calls.pay("POST", server.url, content=b"free")).status_code == 200
+        await calls.close()
+        assert [request.partition("\r\n\r\n")[2] for request in server.requests if request] == ["free"]
+
+
 def read_to_end(server: socket.socket) -> int:
     """Accept one connection and count its bytes, until it ends or is reset."""
     connection, _ = server.accept()
