@@ -39,7 +39,8 @@ CREATES_PER_MIN, READS_PER_MIN = 600.0, 3_000.0
 BURST = 60
 """Of creates; Replicate has 600, and a smaller one forgives less. What a busy machine holds up for seconds it forgives."""
 WORKERS = {"dask": 3, "ray": 2}
-LEASE_S = 20 if JOBS >= 1_000 else 6
+LEASE_S = 20
+"""On a busy machine workers without CPU lose shorter ones, jobs are looked up by turns, and the batch hardly gets on."""
 MOST_S = PATIENCE_S + JOBS
 
 
