@@ -24,14 +24,18 @@ class ServiceAddresses:
     make_safe: Callable[[object], str]
     """Makes a text fit for a message: without secrets, which an answer may echo in an address."""
 
-    def check(self, address: str) -> str:
+    def check(self, address: str, *, base: httpx.URL | None = None) -> str:
         """The whole address of a further call, if it is the service's own: keys go nowhere else.
+
+        Args:
+            address: As an answer gives it.
+            base: What one without a host is relative to; None: the address of `create`.
 
         Raises:
             JobError: It is another host's, or would be asked in clear text.
         """
         try:
-            url = self.place.join(address)
+            url = (base or self.place).join(address)
         except httpx.InvalidURL:
             url = httpx.URL()
         if not self.is_own(url):

@@ -34,9 +34,10 @@ from tasks.backends.http_api.created import require_made
 from tasks.backends.http_api.free_check import check_service, find_missing
 from tasks.backends.http_api.ids import parse_id
 from tasks.backends.http_api.lost_creates import LostCreates
-from tasks.backends.http_api.options import BASE64, HttpOptions
+from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.outputs import Outputs
 from tasks.backends.http_api.quote import ask_quote
+from tasks.backends.http_api.request.placeholders import BASE64
 from tasks.backends.http_api.request.template import fill_address
 from tasks.backends.http_api.request.values import find_image_problems, find_unsent
 from tasks.backends.image_counts import explain_several

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 import httpx
 
 from tasks.backends.base import find_taken
 from tasks.backends.client.rate_limiter import RateLimiter
+from tasks.backends.http_api.answer import Answer
 from tasks.backends.http_api.api import DescribedApi
+from tasks.backends.http_api.listed import Listed, list_predictions
 from tasks.backends.http_api.options import HttpOptions
-from tasks.backends.http_api.places import read_all, read_first
+from tasks.backends.http_api.request.template import find_names
+from tasks.backends.http_api.sections import Lookup
 from tasks.core.clock import Clock, to_instant
-from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, OutputGone, Refused, Rejected, Throttled
+from tasks.core.errors import Ambiguous, BatchStopped, JobError, NotCreated, Refused, Rejected, Throttled
 from tasks.core.records import Job, Prediction
 from tasks.core.retry import retry_look
-from tasks.core.values import parse_identifier
 
 LOOKUPS = 4
 """The number of look-ups for a lost prediction before it counts as never created, or a create is repeated under its key."""
@@ -77,25 +80,33 @@ class LostCreates:
         Raises:
             Ambiguous: The list cannot be read, or shows several.
         """
-        pause_s = self.options.find.patience_s / (LOOKUPS - 1) if self.options.find else 0.0
+        find = self.options.find
+        if find is None:
+            return None
+        is_whole = True
         for look in range(LOOKUPS):
             # No pause before the first look: most lost answers were lost on their way back, and the prediction is
             # there.
             if look:
-                await self.clock.sleep(pause_s)
-            await self.limiter.acquire()
-            try:
-                listed: list[str] = await retry_look(httpx.HTTPError, self.clock.sleep)(self._list, job, since)
-            except (httpx.HTTPError, OutputGone) as exc:
-                raise Ambiguous(f"the look-up gives no answer ({type(exc).__name__})", cost_micros=None) from exc
+                await self.clock.sleep(find.patience_s / (LOOKUPS - 1))
+            listed = await self._list(find, job, since)
+            is_whole = listed.is_whole
             # A prediction that another attempt has is not this one's, though the list shows it under the same job.
-            taken = await find_taken(known, listed)
-            found = [prediction_id for prediction_id in dict.fromkeys(listed) if prediction_id not in taken]
+            taken = await find_taken(known, listed.ids)
+            found = [prediction_id for prediction_id in dict.fromkeys(listed.ids) if prediction_id not in taken]
             # A list by job holds the other batches' predictions of the same job, so any that is free is as good.
             if len(found) > 1 and not (getattr(known, "is_complete", False) and self.options.finds_by_job()):
                 raise Ambiguous(f"the look-up shows {len(found)} predictions of this job", cost_micros=None)
+            if found and not self.options.finds_by_job():
+                # It may be anybody's, and its image would be another one's.
+                raise Ambiguous(
+                    "the look-up shows everybody's predictions; write {job_id} into find, or job: where an item names it",
+                    cost_micros=None,
+                )
             if found:
                 return Prediction(prediction_id=found[0])
+        if not is_whole:
+            raise Ambiguous("the look-up's list goes on after its first page; write find.next", cost_micros=None)
         return None
 
     def find_repeatable(self, job: Job, since: datetime, known: Collection[str]) -> int | None:
@@ -136,31 +147,22 @@ class LostCreates:
                 ) from error
         raise Ambiguous("the same create under the same key was not answered either", cost_micros=None)
 
-    async def _list(self, job: Job, since: datetime) -> list[str]:
-        """Ids of the predictions that the look-up shows for a job."""
-        find = self.options.find
-        if find is None:
-            return []
+    async def _list(self, find: Lookup, job: Job, since: datetime) -> Listed:
+        """The predictions that the look-up shows for a job.
+
+        Raises:
+            Ambiguous: They cannot be read.
+        """
         values = {**self.api.build_values(job), "since": since.astimezone(UTC).isoformat()}
+        # With `{page}` the call's own address leads to every page.
+        is_own = "page" in find_names([find.url, find.headers, find.content])
+
+        async def ask(values: Mapping[str, Any], page: str) -> Answer:
+            await self.limiter.acquire()
+            return await self.api.ask_list(find, values, "" if is_own else page)
+
         try:
-            document = self.api.parse(await self.api.ask(find, values), needs_json=True).document
-        except OutputGone:
-            if find.items is None:
-                return []
-            raise
-        if find.items is None:
-            return _parse_ids([document], find.id)
-        items = list(read_all(document, find.items))
-        items = items[0] if len(items) == 1 and isinstance(items[0], list) else items
-        if not items and read_first(document, find.items) is None:
-            raise httpx.DecodingError("the look-up's answer holds no list")
-        return _parse_ids(items, find.id)
-
-
-def _parse_ids(items: Sequence[Any], place: str | list[str]) -> list[str]:
-    """Ids of the entries; one that cannot be read may be the prediction that is looked for."""
-    found = [parse_identifier(read_first(item, place)) for item in items]
-    if None in found:
-        # Left out, it would prove that nothing was created, and the job would be paid for again.
-        raise httpx.DecodingError("the look-up shows an entry without an id that can be read")
-    return [prediction_id for prediction_id in found if prediction_id is not None]
+            # A page that breaks is asked for again by itself, for of many pages one often does.
+            return await list_predictions(find, values, partial(retry_look(httpx.HTTPError, self.clock.sleep), ask))
+        except httpx.HTTPError as exc:
+            raise Ambiguous(f"the look-up gives no answer ({type(exc).__name__})", cost_micros=None) from exc

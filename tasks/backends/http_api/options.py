@@ -10,9 +10,17 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from tasks.backends.client.options import read_secret
 from tasks.backends.http_api.places import Place, stands_in_headers
+from tasks.backends.http_api.request.placeholders import (
+    OF_A_CREATE,
+    OF_A_LOOKUP,
+    OF_A_PREDICTION,
+    OF_IMAGES,
+    OF_THE_JOB,
+    check_placeholders,
+)
 from tasks.backends.http_api.request.pointers import Pointer, can_hold
 from tasks.backends.http_api.request.signing import leave_out_authorization
-from tasks.backends.http_api.request.template import ENV, TOKEN, check, fill_address, find_names
+from tasks.backends.http_api.request.template import ENV, TOKEN, fill_address, find_names
 from tasks.backends.http_api.sections import (
     Batches,
     Before,
@@ -28,21 +36,6 @@ from tasks.backends.http_api.sections import (
     States,
     Tokens,
 )
-from tasks.store.references import INPUTS
-
-# Every placeholder that a row can fill. A name outside these lists is a mistake that is found before anything is sent.
-OF_THE_JOB = frozenset({
-    "prompt", "negative_prompt", "seed", "width", "height", "size", "aspect_ratio", "shape", "steps", "format", "model",
-    "job_id", "batch",
-})  # fmt: skip
-BASE64 = "_base64"
-OF_IMAGES = frozenset(name + form for name in INPUTS for form in ("", BASE64))
-"""Of the images that a job starts from; they are large, so they stand in the body only."""
-OF_A_CREATE = OF_THE_JOB | {"attempt", TOKEN}
-OF_A_PREDICTION = frozenset({"id", "model", TOKEN})
-OF_A_LOOKUP = OF_THE_JOB | {"since", TOKEN}
-# Prompts stay out of headers: they hold letters that no header can, and their line ends would begin a new one.
-OF_A_HEADER = frozenset({"job_id", "batch", "attempt", "model", "id", TOKEN})
 
 
 def _name_cost(value: Any) -> Any:
@@ -130,7 +123,7 @@ class HttpOptions(Section):
         for problem in (*self._problems(), *self._mode_problems()):
             raise ValueError(problem)  # pydantic keeps only the first
         for name, call, allowed in self._calls():
-            _check_call(name, call, allowed)
+            check_placeholders(name, call, allowed)
         return self
 
     def _problems(self) -> Iterator[str]:
@@ -154,7 +147,21 @@ class HttpOptions(Section):
             yield "default_width: needs default_height, and the other way round"
         if self.idempotency_lasts_s is not None and self.idempotency_header is None:
             yield "idempotency_lasts_s: needs idempotency_header"
+        yield from self._find_problems()
         yield from self._token_problems()
+
+    def _find_problems(self) -> Iterator[str]:
+        for name, call, _ in self._calls():
+            # `at` needs an answer before it, and these come first.
+            if name in {"find", "check", "before"} and call.url is None:
+                yield f"{name}: needs a url"
+        find = self.find
+        if find is None:
+            return
+        if "page" in find_names([find.url, find.headers, find.content]) and find.next is None:
+            yield "find: {page} needs next, the place of its value in the page before"
+        if find.items is None and (find.next or find.job):
+            yield "find: with items: null it is one prediction, without next and job"
 
     def _mode_problems(self) -> Iterator[str]:
         if self.mode == "batch" and (self.batches is None or self.create.body is None):
@@ -204,7 +211,10 @@ class HttpOptions(Section):
 
     def finds_by_job(self) -> bool:
         """True where the look-up shows the predictions of one job only."""
-        return self.find is not None and "job_id" in find_names([self.find.url, self.find.headers, self.find.content])
+        find = self.find
+        return find is not None and (
+            find.job is not None or "job_id" in find_names([find.url, find.headers, find.content])
+        )
 
     def images(self) -> frozenset[str]:
         """The placeholders of images that stand in the body or the form of `create`."""
@@ -230,21 +240,3 @@ class HttpOptions(Section):
         names = (name for content in contents for name in find_names(content))
         signing = () if self.sign is None else (self.sign.key_id_env, self.sign.secret_env)
         return list(dict.fromkeys([*(name.removeprefix(ENV) for name in names if name.startswith(ENV)), *signing]))
-
-
-def _check_call(name: str, call: Call, allowed: frozenset[str]) -> None:
-    of_body = allowed | (OF_IMAGES if name == "create" else frozenset())
-    from_answer = name == "result"
-    parts = (
-        ("url", call.url, allowed, True),
-        ("headers", call.headers, allowed & OF_A_HEADER, True),
-        # A secret in a body would travel with what is logged of it; a login has nowhere else to be.
-        ("body", call.body, of_body, name == "before"),
-        ("form", call.form, of_body, name == "before"),
-        ("fields", call.fields, allowed, name == "before"),
-    )
-    for part, tree, names, env in parts:
-        try:
-            check(tree, names, env=env, from_answer=from_answer)
-        except ValueError as exc:
-            raise ValueError(f"{name}.{part}: {exc}") from None

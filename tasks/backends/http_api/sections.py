@@ -81,6 +81,12 @@ class Lookup(Call):
         "", description="where the list stands; null: the answer is the prediction itself, or 404"
     )
     id: Place = Field("/id", description="where the id stands in an item")
+    job: Place | None = Field(
+        None, description="where an item names the {job_id} that was sent, if the list shows other jobs too"
+    )
+    next: Place | None = Field(
+        None, description="where a page gives the next one's address, or what {page} stands for in this call"
+    )
     # Seconds; lists of large services lag by a few seconds, rarely by more than ten.
     patience_s: float = Field(20.0, ge=0, le=600, description="how long one may take to show up there")
 

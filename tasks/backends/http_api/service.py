@@ -94,6 +94,18 @@ class DescribedService:
         values = {"id": prediction_id, "model": self._model, **read_places(call, last)}
         return self.parse(await self.ask(call, values, url=url), prediction_id)
 
+    async def ask_list(self, call: Call, values: Mapping[str, Any], page: str) -> Answer:
+        """One page of a list: the first one, or the one at an address that the page before it gives; free.
+
+        Raises:
+            OutputGone, BatchStopped, httpx.HTTPError: As `poll`.
+            JobError: The address is not the service's.
+        """
+        # As a page's links are read: from its own address, and only to the service, for the key goes along.
+        first = httpx.URL(fill_address(call.url or "", {**values, **self._env}))
+        url = self.addresses.check(page, base=first) if page else None
+        return self.parse(await self.ask(call, values, url=url), needs_json=True)
+
     def build_values(self, job: Job) -> dict[str, Any]:
         """Every placeholder of a job, and the batch's name."""
         return {**build_values(job, self._options), "batch": self._batch}

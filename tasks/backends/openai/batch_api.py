@@ -9,6 +9,7 @@ import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import httpx
 
 from tasks.backends.client.answers import parse_json_object
 from tasks.backends.client.batches.files import download_lines
-from tasks.backends.client.batches.service import MARK, BatchLine, may_be_since
+from tasks.backends.client.batches.service import MARK, AskPage, BatchLine, may_be_since
 from tasks.backends.client.calls import require_free_answer
 from tasks.backends.openai.api import ImagesApi, read_error
 from tasks.core.errors import Ambiguous, NotCreated, OutputGone
@@ -112,8 +113,10 @@ class BatchApi:
         """
         await self._http.get("/batches", params={"limit": 1})
 
-    async def created_since(self, since: datetime) -> list[dict[str, Any]]:
+    async def created_since(self, since: datetime, ask: AskPage) -> list[dict[str, Any]]:
         """Batches that may be of this program and were created at or after an instant, the newest first; free.
+
+        Each page is read by `ask`.
 
         Raises:
             httpx.HTTPError, BatchStopped: As `get`; also where the list has no end, or an entry cannot be read.
@@ -121,8 +124,7 @@ class BatchApi:
         found: list[dict[str, Any]] = []
         after: str | None = None
         for _ in range(MOST_PAGES):
-            query = {"limit": PAGE} | ({} if after is None else {"after": after})
-            page, has_more = _parse_page(await self._http.get("/batches", params=query), self._free)
+            page, has_more = await ask(partial(self._get_page, after))
             found += [batch for batch in page if may_be_since(batch, since) and _may_be_ours(batch)]
             # The list comes newest first, so what follows is older too; one odd time among others ends nothing.
             if not has_more or not any(may_be_since(batch, since) for batch in page):
@@ -132,6 +134,10 @@ class BatchApi:
                 break
             after = page[-1]["id"]
         raise httpx.DecodingError("the list of batches has no end")
+
+    async def _get_page(self, after: str | None) -> tuple[list[dict[str, Any]], bool]:
+        query = {"limit": PAGE} | ({} if after is None else {"after": after})
+        return _parse_page(await self._http.get("/batches", params=query), self._free)
 
     async def custom_ids(self, file_id: str) -> frozenset[str]:
         """The names of the lines in a batch's input file; free.

@@ -34,6 +34,7 @@ FAULTS = frozenset(
         "poll_error",  # 500 to a poll
         "no_output",  # ends well without a picture
         "list_error",  # 500 to a list
+        "page_error",  # 500 to the second page of a list
         "list_lag",  # a task is in no list yet
     }
 )
@@ -148,12 +149,24 @@ class JsonApi(Provider):
         if self.strikes("list_error"):
             return _error(500, "oops")
         lag = self.strikes("list_lag")
+        reference = request.query.get("reference")
         items = [
-            {"name": task["id"]}
+            {"name": task["id"], "of": task["body"].get("reference")}
             for task in self.tasks.values()
-            if not lag and task["body"].get("reference") == request.query.get("reference")
+            if not lag and reference in {None, task["body"].get("reference")}
         ]
-        return web.json_response({"found": items})
+        if "page" not in request.query:
+            return web.json_response({"found": items})
+        # Pages of one, each with the mark of the next one.
+        begin = int(request.query["page"] or 0)
+        self.requests[f"page {begin}"] += 1
+        if begin == 1 and self.strikes("page_error"):
+            return _error(500, "oops")
+        more = begin + 1 < len(items)
+        link = f"?page={begin + 1}" if more else None
+        return web.json_response(
+            {"found": items[begin : begin + 1], "more": begin + 1 if more else 0, "link": link, "has_more": more}
+        )
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Stop a task."""

@@ -102,9 +102,11 @@ class BatchList:
         # A look that had begun before this job asked may have passed the place where its batch now stands.
         if last is not None and last.begun_s >= asked_at_s and last.since <= since:
             return last
-        begun_s, ask = self._clock.monotonic_s(), retry_look(httpx.HTTPError, self._clock.sleep)
+        begun_s = self._clock.monotonic_s()
         earliest = since if last is None else min(since, last.since)
-        batches: list[Batch] = await ask(self._api.created_since, earliest)
+        # A page that breaks is asked for again by itself: of a hundred pages one often does, and few readings would end.
+        ask = retry_look(httpx.HTTPError, self._clock.sleep)
+        batches = await self._api.created_since(earliest, ask)
         self._last = _Look(begun_s=begun_s, since=earliest, batches=batches)
         return self._last
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tasks.core.values import parse_number
 
 MARK = "imagen"
 """Begins, or is, what marks a batch as created by this program."""
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+Page = TypeVar("Page")
 EARLIEST_S, LATEST_S = 1e9, 1e11
 """Instants in seconds since 1970 of a batch; others are none."""
 
@@ -23,6 +24,13 @@ class BatchLine:
 
     custom_id: str
     body: Mapping[str, Any]
+
+
+class AskPage(Protocol):
+    """Makes the call for one page of a list, perhaps more than once."""
+
+    async def __call__(self, get: Callable[[], Awaitable[Page]], /) -> Page:
+        """The page that `get` gives."""
 
 
 class BatchService(Protocol):
@@ -50,8 +58,8 @@ class BatchService(Protocol):
             httpx.HTTPError: No answer, or one that says nothing; asking again is free.
         """
 
-    async def created_since(self, since: datetime) -> list[dict[str, Any]]:
-        """Batches that may be of this program and were created at or after an instant; free.
+    async def created_since(self, since: datetime, ask: AskPage) -> list[dict[str, Any]]:
+        """Batches that may be of this program and were created at or after an instant, each page by `ask`; free.
 
         Raises:
             httpx.HTTPError, BatchStopped: As `get`; also where the list cannot be read to its end.

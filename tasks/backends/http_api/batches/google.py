@@ -10,6 +10,7 @@ import re
 import uuid
 from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import httpx
 
 from tasks.backends.client.answers import parse_json, parse_json_object
 from tasks.backends.client.batches.files import download_lines
-from tasks.backends.client.batches.service import BatchLine, may_be_since
+from tasks.backends.client.batches.service import AskPage, BatchLine, may_be_since
 from tasks.backends.http_api.api import DescribedApi
 from tasks.core.errors import Ambiguous, JobError, NotCreated, OutputGone, Rejected
 
@@ -127,23 +128,27 @@ class GoogleBatches:
             raise OutputGone("the provider knows no such batch any more", cost_micros=None)
         return _parse_batch(self._read(answer), answer)
 
-    async def created_since(self, since: datetime) -> list[dict[str, Any]]:
+    async def created_since(self, since: datetime, ask: AskPage) -> list[dict[str, Any]]:
         """See `BatchService`."""
         found: list[dict[str, Any]] = []
         token = ""
         for _ in range(MOST_PAGES):
-            answer = await self._ask("/v1beta/batches", pageSize=PAGE, **({"pageToken": token} if token else {}))
-            page = self._read(answer)
-            # An empty list is left out of an answer, so an object without one is an answer too.
-            operations, token = page.get("operations", []), page.get("nextPageToken", "")
-            if not isinstance(operations, list) or not isinstance(token, str):
-                raise httpx.DecodingError("the list of batches cannot be read", request=answer.request)
-            batches = [_parse_batch(operation, answer) for operation in operations]
+            batches, token = await ask(partial(self._get_page, token))
             # Nobody says in what order they come, so every page is read.
             found += [batch for batch in batches if may_be_since(batch, since) and self._may_be_ours(batch)]
             if not token:
                 return found
         raise httpx.DecodingError("the list of batches has no end")
+
+    async def _get_page(self, token: str) -> tuple[list[dict[str, Any]], str]:
+        """The batches of a page, and the token of the next one."""
+        answer = await self._ask("/v1beta/batches", pageSize=PAGE, **({"pageToken": token} if token else {}))
+        page = self._read(answer)
+        # An empty list is left out of an answer, so an object without one is an answer too.
+        operations, more = page.get("operations", []), page.get("nextPageToken", "")
+        if not isinstance(operations, list) or not isinstance(more, str):
+            raise httpx.DecodingError("the list of batches cannot be read", request=answer.request)
+        return [_parse_batch(operation, answer) for operation in operations], more
 
     async def download(self, file_id: str, path: Path) -> None:
         """See `BatchService`."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.backends.http_api.answer import Answer
-from tasks.backends.http_api.options import BASE64, OF_IMAGES
+from tasks.backends.http_api.request.placeholders import BASE64, OF_IMAGES
 from tasks.backends.http_api.request.pointers import merge_into
 from tasks.backends.http_api.request.template import fill, fill_address, fill_text, find_names, is_place
 from tasks.backends.http_api.sections import Call

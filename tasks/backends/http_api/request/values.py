@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from tasks.backends.http_api.options import BASE64, HttpOptions
+from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.request.build import FILE
+from tasks.backends.http_api.request.placeholders import BASE64
 from tasks.backends.http_api.request.template import find_names
 from tasks.backends.sizes import SIDES_APART, resolve_requested_size, spell_ratio
 from tasks.core.identity import normalize_prompt

@@ -117,6 +117,29 @@ async def test_with_a_look_up_it_is_found_or_sent_again(fault: str, out: Path, p
     assert (counts.succeeded, len(provider.created)) == (4, 4)
 
 
+PAGES: dict[str, tuple[str, dict[str, Any], int]] = {
+    "marks": ("?page={page}", {"job": "/of", "next": "/more"}, 0),
+    "addresses": ("?page=0", {"job": "/of", "next": "/link"}, 0),
+    "without next": ("?page=0", {"job": "/of"}, 1),
+    "everybody's": ("", {}, 1),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+async def test_a_list_of_pages_is_read_to_its_end(name: str, out: Path, provider: JsonApi) -> None:
+    """The lost task is on a later page; a page that breaks is asked for again by itself, and a part proves nothing."""
+    query, settings, held = PAGES[name]
+    instance = polled(provider.url)
+    find = {**lookup(provider.url), "url": f"{provider.url}/v2/tasks{query}", "patience_s": 0.0, **settings}
+    provider.tasks = {f"other-{number}": {"id": f"other-{number}", "body": {"reference": "x"}} for number in range(3)}
+    provider.break_("drop_after", 1)
+    provider.break_("page_error", 2)
+    counts = await run(out, {**instance, "find": find}, 1)
+    assert (counts.succeeded, counts.held, len(provider.created)) == (1 - held, held, 1)
+    if not held:
+        assert [provider.requests[f"page {number}"] for number in range(4)] == [1, 3, 1, 1]
+
+
 async def test_a_look_up_without_an_answer_holds(out: Path, provider: JsonApi) -> None:
     """Nobody knows, so nothing is sent again."""
     provider.break_("drop_after", 1)

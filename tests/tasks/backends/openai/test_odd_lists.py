@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -67,7 +67,7 @@ async def test_an_odd_list_of_batches_proves_nothing(name: str, sent: Sent, monk
     page = {"data": [sent.batch], "has_more": False}
     answer_with(monkeypatch, sent.api, ODD_LISTS[name](page))
     with pytest.raises(httpx.HTTPError):
-        await sent.api.created_since(LONG_AGO)
+        await sent.api.created_since(LONG_AGO, ask_once)
 
 
 ODD_TIMES: list[Any] = [None, "", "soon", 0, -1, True, 10**30, float("nan"), []]
@@ -83,7 +83,7 @@ async def test_a_batch_with_an_odd_value_may_be_the_one(
 ) -> None:
     """Neither a time that is none nor lost metadata make it somebody else's, or end the list before the next one."""
     answer_with(monkeypatch, sent.api, {"data": [sent.batch | changes, sent.batch | {"id": "next"}], "has_more": False})
-    assert [found["id"] for found in await sent.api.created_since(LONG_AGO)] == [sent.batch["id"], "next"]
+    assert [found["id"] for found in await sent.api.created_since(LONG_AGO, ask_once)] == [sent.batch["id"], "next"]
 
 
 async def test_batches_of_others_are_not_read(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ async def test_batches_of_others_are_not_read(sent: Sent, monkeypatch: pytest.Mo
         {"created_at": 1_600_000_000},
     ]
     answer_with(monkeypatch, sent.api, {"data": [sent.batch | other for other in others], "has_more": False})
-    assert await sent.api.created_since(LONG_AGO) == []
+    assert await sent.api.created_since(LONG_AGO, ask_once) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"<html>", b"7", b"{}", b'{"custom_id": null}', b'{"custom_id": "a"'])
@@ -105,6 +105,11 @@ async def test_a_file_without_names_proves_nothing(content: bytes, sent: Sent, p
     provider.files[file_id] = content
     with pytest.raises(httpx.DecodingError):
         await sent.api.custom_ids(file_id)
+
+
+async def ask_once(get: Callable[[], Awaitable[Any]]) -> Any:
+    """A page that is asked for once."""
+    return await get()
 
 
 def answer_with(monkeypatch: pytest.MonkeyPatch, api: BatchApi, page: Any) -> None:
