@@ -120,7 +120,10 @@ def _run(request: RunRequest, *, verbose: bool) -> dict[str, Any]:
         return asyncio.run(_plan_and_run(request, verbose=verbose))
     except asyncio.CancelledError:  # the second Ctrl-C
         again = format_command("resume", request.out)
-        raise Interrupted(f"stopped at once; what was in flight is found again by: {again}") from None
+        raise Interrupted(
+            f"stopped at once; to go on: {again}. What the service had begun was cancelled where it can be, may be "
+            "billed, and is made again only with --retry-failed"
+        ) from None
 
 
 async def _plan_and_run(request: RunRequest, *, verbose: bool) -> dict[str, Any]:

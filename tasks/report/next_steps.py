@@ -51,7 +51,9 @@ def _find_error_steps(record: dict[str, Any]) -> list[tuple[str, str]]:
     if record["failed"] and passing:
         every = len(passing) == len(kinds - held)
         switch = ("--retry-failed",) if every else ("--only", ",".join(passing))
-        steps.append(("to try what failed again", format_command("resume", out, *switch)))
+        # Such as what was cancelled while it ran: nobody else tells that the bill may count it already.
+        billed = " (some of it may be billed already)" if record["cost_unknown"] > record["held"] else ""
+        steps.append((f"to try what failed again{billed}", format_command("resume", out, *switch)))
     if record["held"]:
         why = "what is held may have been paid for; to pay again"
         steps.append((why, format_command("resume", out, "--retry-held")))

@@ -125,14 +125,22 @@ def _classify_failure(answer: dict[str, Any]) -> JobError:
         # Before its start: nothing was billed (Replicate changelog, 2025-10-16).
         return Transient(f"not started in time ({message})", kind="timeout")
     if status == CANCELED:
-        # Public models bill what ran before a cancel (Replicate changelog, 2025-10-16).
-        return Transient(f"canceled while it ran ({message})", kind=CANCELED, cost_micros=None)
+        return _classify_cancel(answer, message)
     if status != "failed":
         # Unknown states are an error and not "still running": otherwise a new one would be polled until the time-out.
         return JobError(f"the prediction is in an unknown state, {status!r}", kind="unknown_state", cost_micros=None)
     if _MODERATION.search(message):
         return Refused(message)
     return Transient(message) if _PASSING.search(message) else JobError(message)
+
+
+def _classify_cancel(answer: dict[str, Any], message: str) -> JobError:
+    """Tell a cancel in the queue, which is free, from one of a prediction that ran."""
+    # A key that is left out proves nothing: answers to creates leave out whatever has no value yet.
+    if answer.get("started_at", ...) is None and not (answer.get("metrics") or {}):
+        return Transient(f"canceled before it started ({message})", kind=CANCELED)
+    # Public models bill what ran before a cancel (Replicate changelog, 2025-10-16).
+    return Transient(f"canceled while it ran, which may be billed ({message})", kind=CANCELED, cost_micros=None)
 
 
 def _explain_missing_output(answer: dict[str, Any], cost_micros: int | None) -> JobError:

@@ -127,12 +127,20 @@ def test_every_end_without_a_picture_has_its_type(answer: dict[str, Any], error:
 
 
 def test_what_was_cancelled_while_it_ran_may_have_cost_something() -> None:
-    """Aborted before it started: free. Canceled: not known."""
-    with pytest.raises(Transient) as aborted:
-        ended({"status": "aborted"})
-    with pytest.raises(Transient) as canceled:
-        ended({"status": "canceled"})
-    assert (aborted.value.cost_micros, canceled.value.cost_micros) == (0, None)
+    """Before its start it is free; an answer that leaves its start out, or has measured it, does not prove that."""
+    never: dict[str, Any] = {"started_at": None, "metrics": {}}
+    ran = {"started_at": None, "metrics": {"predict_time": 1.5}}
+    costs = []
+    for answer in (
+        {"status": "aborted"},
+        {"status": "canceled", **never},
+        {"status": "canceled"},
+        {"status": "canceled", **ran},
+    ):
+        with pytest.raises(Transient) as caught:
+            ended(answer)
+        costs.append(caught.value.cost_micros)
+    assert costs == [0, 0, None, None]
 
 
 def test_a_success_is_priced_by_its_images() -> None:
