@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from tasks.core.addresses import HIDDEN, fill_in_variables, hide_secrets, is_cleartext, is_loopback
 from tasks.core.installation import install_command
+from tasks.core.slow_answers import SlowAnswerGuard
 from tasks.core.values import is_yes
 from tasks.manifest.detect import EXTENSIONS, get_named_format
 from tasks.manifest.plain_copy import get_unpacked_name
@@ -68,9 +69,11 @@ def _fetch_web(address: str, folder: Path) -> Path:
     try:
         # To the disk in chunks: a manifest of gigabytes never lies in memory.
         with (
+            SlowAnswerGuard(TIMEOUT_S) as guard,
             httpx.Client(follow_redirects=True, timeout=TIMEOUT_S, event_hooks={"request": [check_hop]}) as client,
-            client.stream("GET", address) as answer,
+            client.stream("GET", address, extensions={"trace": guard.trace}) as answer,
         ):
+            guard.count_bytes = lambda: answer.num_bytes_downloaded
             if not answer.is_success:
                 raise ValueError(f"cannot be fetched (the server answered {answer.status_code})")
             kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -82,8 +85,12 @@ def _fetch_web(address: str, folder: Path) -> Path:
             # The end of the name, which has the format; file systems take 255 bytes.
             path = folder / f"fetched-{name[-100:]}"
             _write(path, answer.iter_bytes(CHUNK_BYTES))
+            # A file without a length looks whole where its connection was closed, and would be paid for in part.
+            if guard.has_ended:
+                raise httpx.ReadError("")
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        raise ValueError(f"cannot be fetched ({str(exc) or type(exc).__name__})") from None
+        reason = "the server sends too slowly" if guard.has_ended else str(exc) or type(exc).__name__
+        raise ValueError(f"cannot be fetched ({reason})") from None
     except ImportError:
         # httpx asks for another package where the environment names such a proxy.
         raise ValueError("cannot be fetched: the environment names a SOCKS proxy, which is not supported") from None
