@@ -32,6 +32,8 @@ class Request:
     """A create that is let through, and what it takes to decide about it."""
 
     prediction_id: str
+    subject: str
+    """Decides its spread and faults: the same after a restart, where its id is another."""
     model: Model
     values: Mapping[str, Any]
     content: str

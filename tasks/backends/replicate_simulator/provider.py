@@ -103,8 +103,11 @@ class Provider:
     def _request(self, model: Model, values: Mapping[str, Any]) -> Request:
         content = describe_content(model, values)
         self._times_created[content] += 1
+        subject = draw_identifier(self.settings.seed, content, self._times_created[content])
+        start = self.settings.start
         return Request(
-            prediction_id=draw_identifier(self.settings.seed, content, self._times_created[content]),
+            prediction_id=draw_identifier(self.settings.seed, start, subject) if start else subject,
+            subject=subject,
             model=model,
             values=values,
             content=content,
@@ -117,8 +120,7 @@ class Provider:
     def _times(self, request: Request, outcome: Outcome, now_s: float) -> tuple[float, float]:
         """When the prediction would start and end."""
         settings = self.settings
-        # Decided by the prediction's id: the same run has the same latencies.
-        deviation = 2 * draw(settings.seed, "latency", request.prediction_id) - 1
+        deviation = 2 * draw(settings.seed, "latency", request.subject) - 1
         takes_s = settings.latency_s * (1 + settings.latency_spread * deviation)
         # Only the first prediction of a model waits for its boot, and those beside it for the rest of that time.
         warm_s = self._warm_from_s.setdefault(request.model.slug, now_s + settings.cold_boot_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Sequence
 
 from tasks.backends.replicate_simulator.faults import parse_rule
@@ -30,7 +31,8 @@ def rehearse(*, port: int, faults: Sequence[str], latency_s: float, seed: int, s
         rules = [parse_rule(text) for text in faults]
     except ValueError as exc:
         raise InputError(f"--fault {exc}") from None
-    settings = Settings(latency_s=latency_s, seed=seed)
+    # Batches remember the ids of an account: those of an earlier rehearsal would be taken for another batch's.
+    settings = Settings(latency_s=latency_s, seed=seed, start=secrets.token_hex(8))
     try:
         truth = serve(settings, rules, port, ready=lambda simulator: say(format_instructions(simulator)))
     except OSError as exc:

@@ -14,6 +14,8 @@ class Settings:
 
     seed: int = 0
     """Decides every spread, id and fault: the same seed and the same requests give the same answers."""
+    start: str = ""
+    """Goes into every id: a service never gives an id a second time, also not after a restart."""
     speed: float = 1.0
     """Simulated seconds in a real one."""
     latency_s: float = 1.0

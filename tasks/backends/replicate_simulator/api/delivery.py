@@ -54,7 +54,7 @@ class Delivery:
         self._provider.tally.token_leaks += hdrs.AUTHORIZATION in request.headers
 
     def _strikes(self, name: str, made: Request) -> bool:
-        return self._provider.plan.strikes(name, made.prediction_id, made.prompt) is not None
+        return self._provider.plan.strikes(name, made.subject, made.prompt) is not None
 
     def _replaced(self, request: web.Request, made: Request) -> web.StreamResponse | None:
         """Return the answer of a fault in place of an image."""
@@ -79,7 +79,7 @@ class Delivery:
             kind = "webp" if kind == "png" else "png"
         if self._strikes("truncated_file", made):
             data = data[: len(data) // 2]
-        slow = self._provider.plan.strikes("slow_file", made.prediction_id, made.prompt)
+        slow = self._provider.plan.strikes("slow_file", made.subject, made.prompt)
         is_dropped = self._strikes("dropped_file", made)
         if slow or is_dropped:
             return await self._in_halves(

@@ -111,7 +111,7 @@ class Reads:
         provider = self._provider
         is_gone = provider.is_gone(prediction) or prediction.is_listed_bare
         body = build_listed(prediction, provider.api_url, provider.now_s(), is_gone=is_gone)
-        if provider.plan.strikes("poll_odd_status", prediction.prediction_id):
+        if provider.plan.strikes("poll_odd_status", prediction.request.subject):
             body = {**body, "status": {"is": body["status"]}}
         return body
 

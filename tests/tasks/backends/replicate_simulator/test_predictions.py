@@ -198,6 +198,13 @@ def test_ids_are_of_26_letters_and_differ_also_for_the_same_input() -> None:
     assert ids[0] == ids[1] == ids[2]
 
 
+def test_a_simulator_that_is_started_again_gives_other_ids_and_the_same_times() -> None:
+    """Batches remember ids, so an id of an earlier rehearsal would be another batch's."""
+    first, again = (hour(start=start, latency_spread=0.5).create() for start in ("1", "2"))
+    assert first.prediction_id != again.prediction_id
+    assert first.would_end_s == again.would_end_s
+
+
 def test_instants_have_two_to_nine_digits() -> None:
     """All lengths occur, and each is the instant."""
     written = [format_rfc3339(1_800_000_000 + microsecond / 1e6) for microsecond in range(123_456, 123_464)]
