@@ -13,6 +13,8 @@ from typing import Any
 
 from tasks.core.records import Job, Prompt, ReferenceImage
 
+# Made once: `json.dumps` would make one for every job.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 SEED_SPACE = 2**31
 """Derived seeds lie in 0..2^31-1: every provider's seed field takes them."""
 SEEDS = 2**63
@@ -27,7 +29,7 @@ def normalize_prompt(prompt: str) -> str:
 def to_canonical_json(value: Any) -> str:
     """One spelling for equal values: sorted keys, no spaces, no escapes beyond what JSON demands."""
     # Never change this: it is the identity of every job in every ledger.
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _CANONICAL.encode(value)
 
 
 def hash_text(text: str) -> str:

@@ -74,7 +74,7 @@ def find_carrying_problem(value: Any) -> str | None:
 
 def find_weight_problem(parts: Iterable[Any]) -> str | None:
     """Why what a row carries beside its prompt cannot be kept in a ledger; None where it can."""
-    weight = sum(_count_characters(part) for part in parts)
+    weight = sum(_count_characters(part) for part in parts if part)  # most rows carry nothing
     if weight <= MOST_CARRIED_CHARS:
         return None
     return f"carries {weight:,} characters beside its prompt, and {MOST_CARRIED_CHARS:,} are kept; leave columns out"

@@ -129,7 +129,7 @@ def is_column(name: str) -> bool:
 
 def holds_prompts(names: Iterable[str]) -> bool:
     """True if one of these names means the prompt."""
-    return any(fold_name(name) in PROMPT_NAMES for name in names)
+    return not PROMPT_NAMES.isdisjoint(map(fold_name, names))
 
 
 def has_column(names: Iterable[str], wanted: str) -> bool:

@@ -32,10 +32,11 @@ class RowRegistry:
 
     def count_before(self, row: str) -> int:
         """Count the rows of this content (its `hash_row`) that came before, and note this one."""
-        counted = self._db.execute(
-            "INSERT INTO contents VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times - 1",
-            (bytes.fromhex(row),),  # half the size of its hex digits
-        )
+        digest = (bytes.fromhex(row),)  # half the size of its hex digits
+        # Nearly every row is new, and a statement that counts and answers takes three times as long as this one.
+        if self._db.execute("INSERT OR IGNORE INTO contents VALUES (?, 1)", digest).rowcount:
+            return 0
+        counted = self._db.execute("UPDATE contents SET times = times + 1 WHERE digest = ? RETURNING times - 1", digest)
         return int(counted.fetchone()[0])
 
     def find_first_image(self, content: str, seed: int, line: int) -> int | None:

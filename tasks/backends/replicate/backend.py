@@ -15,11 +15,10 @@ from tasks.backends.client.downloads import Delivery
 from tasks.backends.client.options import find_secret_problem, read_secret
 from tasks.backends.client.rate_limiter import RateLimiter
 from tasks.backends.client.service_clock import ServiceClock
-from tasks.backends.image_counts import explain_several
 from tasks.backends.prices import Pricing, find_price
 from tasks.backends.replicate.api import ReplicateApi
 from tasks.backends.replicate.estimates import Estimates
-from tasks.backends.replicate.job_inputs import JobInputs
+from tasks.backends.replicate.job_inputs import InputCheck, JobInputs
 from tasks.backends.replicate.likeness import Comparison, SentInput
 from tasks.backends.replicate.list_reading import Wanted
 from tasks.backends.replicate.lost_creates import LostCreates
@@ -86,8 +85,7 @@ class ReplicateBackend:
 
     def problems(self, job: Job) -> list[str]:
         """Inputs that the model would refuse, as far as its schema is known, and images that would be paid for and dropped."""
-        values = self._inputs.build_planned(job)
-        return explain_several(values) + (schema.problems(values) if (schema := self._comparison.schema) else [])
+        return self._input_check.list_problems(job)
 
     def estimate(self, job: Job) -> Estimate:
         """The configured price, else the price table's; a price by time counts the usual time, at most the time-out."""
@@ -210,6 +208,10 @@ class ReplicateBackend:
     @cached_property
     def _comparison(self) -> Comparison:
         return self._share(f"comparison {self._model}", lambda: Comparison(self._model))
+
+    @cached_property
+    def _input_check(self) -> InputCheck:
+        return InputCheck(self._inputs, self._comparison)
 
     @cached_property
     def _schema(self) -> ModelSchema:

@@ -68,6 +68,10 @@ class InputSchema:
         self._free_names = _find_free_names(schema)
         self._valid_shapes: set[Any] = set()
 
+    def takes_any(self, name: str, value: object) -> bool:
+        """True where every value of this one's type is valid under this name, whatever the others are."""
+        return name not in self._counts and (name, type(value)) in self._free_names
+
     def problems(self, values: Mapping[str, Any]) -> list[str]:
         """List the inputs that the model would refuse, as `name: reason`; empty where its schema cannot be followed."""
         unknown = [
