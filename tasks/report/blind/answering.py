@@ -51,8 +51,6 @@ class Answering:
     async def load(self) -> None:
         """Take up what this reviewer answered before."""
         keys = {pair.files: key for key, pair in self.pairs.items()}
-        # An answer must be later than the undo before it, also where the clock was turned back meanwhile.
-        self._last_us = await find_last_instant_us(self._engine)
         for answer in await read_comparisons(self._engine):
             if answer.reviewer == self.reviewer and answer.files in keys:
                 self._given[keys[answer.files]] = None
@@ -92,7 +90,9 @@ class Answering:
         return await read_results(self._engine, self.pairs, self._unpaired)
 
     async def _record(self, pair: Pair, answer: AnswerName | None) -> None:
-        self._last_us = max(self._clock.now_us(), self._last_us + 1)
+        # Another process may have written, by a clock that was turned back since.
+        found_us = await find_last_instant_us(self._engine)
+        self._last_us = max(self._clock.now_us(), found_us + 1, self._last_us + 1)
         comparison = Comparison(
             first_job=pair.first.job_id,
             first_sha256=pair.first.sha256,

@@ -15,6 +15,7 @@ from tasks.core.clock import Clock
 from tasks.ledger.database.connect import open_ledger
 from tasks.ledger.database.location import require_ledger
 from tasks.ledger.queries import count_jobs, read_job_pages
+from tasks.ledger.runs import get_batch_identity
 from tasks.ledger.scores import parse_kept
 from tasks.report.gallery import plots, rows, thumbnails
 from tasks.report.gallery.figures import Figures
@@ -45,6 +46,8 @@ class Gallery:
     used_thumbnails: set[str] = field(default_factory=set)
     plots: dict[str, str] = field(default_factory=dict)
     figures: Figures = field(default_factory=Figures)
+    key: str = ""
+    """Of the batch, whatever its folder is called: under it a browser keeps what is judged without a server."""
     written_at_us: int = 0
     everything: bool = True
     """Also images that gates left out."""
@@ -63,6 +66,7 @@ class Gallery:
         """Build the page's data about this batch, seen from `place`, its output as a relative URL."""
         return {
             "name": self.out.name,
+            "key": self.key,
             "place": place,
             "written_at_us": now_us,
             "summary": self.summary.as_dict(),
@@ -84,12 +88,16 @@ class Gallery:
             "can_plot": plots.can_plot(),
         }
 
+    def script_files(self) -> set[str]:
+        """Names of the scripts without which its page shows nothing."""
+        shown = (f"{rows.FOLDER}/{script.shown}" for script in self.scripts)
+        return {*shown, *(f"{rows.DETAILS}/{script.details}" for script in self.scripts)}
+
     def files(self) -> set[str]:
         """Names of everything that its page loads, beside the images themselves."""
         return {
             *(f"{thumbnails.FOLDER}/{name}" for name in self.used_thumbnails),
-            *(f"{rows.FOLDER}/{script.shown}" for script in self.scripts),
-            *(f"{rows.DETAILS}/{script.details}" for script in self.scripts),
+            *self.script_files(),
             *(plots.get_file_name(name, theme) for name in self.plots.values() for theme in plots.INK),
         }
 
@@ -119,7 +127,13 @@ async def write_gallery(
         before = {name for folder in FOLDERS for name in await out.names(folder)}
         async with open_ledger(home) as engine:
             summary = await summarise(engine, batch, now_us=now_us)
-            gallery = Gallery(out=out, summary=summary, written_at_us=now_us, everything=everything)
+            gallery = Gallery(
+                out=out,
+                summary=summary,
+                key=await get_batch_identity(engine),
+                written_at_us=now_us,
+                everything=everything,
+            )
             await _write_jobs(engine, gallery, before, on_progress)
         await _write_page(gallery, now_us)
         # Last, so that an open page never asks for a file that is gone.

@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 ASSETS = files("tasks.report.gallery") / "assets"
-STYLES = ("style.css", "detail.css", "judging.css")
+STYLES = ("style.css", "detail.css", "judging.css", "screens.css")
 SCRIPTS = (
     "base.js",
     "format.js",
@@ -26,6 +26,7 @@ SCRIPTS = (
     "groups.js",
     "order.js",
     "theme.js",
+    "printing.js",
     "virtual_rows.js",
     "cards.js",
     "manifest_copy.js",

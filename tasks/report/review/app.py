@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tasks.report.gallery.build import Gallery
 from tasks.report.gallery.page import render_page
+from tasks.report.review.current_gallery import CurrentGallery
 from tasks.report.review.guards import HEADERS, read_body, refuse
 from tasks.report.review.judging import Judge, Judgements
 from tasks.report.review.pages import PageSession, build_guarded_app, record, send
@@ -27,12 +27,10 @@ ReadVerdicts = Callable[[int], Awaitable[list[dict[str, Any]]]]
 class ReviewSession(PageSession):
     """One batch under review, and the address of its page."""
 
-    gallery: Gallery
+    current: CurrentGallery
+    """Nothing but its files is served."""
     judge: Judge
     reviewer: str
-    # Only these names: the folder holds the ledger and the settings as well.
-    files: frozenset[str]
-    """Names of the gallery's files and of the batch's images; nothing else is served."""
 
 
 def build_app(session: ReviewSession, read: ReadVerdicts) -> Starlette:
@@ -61,7 +59,9 @@ class _ReviewPages:
 
     async def show_page(self, _request: Request) -> Response:
         """The gallery, with the buttons of a review."""
-        here = self.session.gallery.page_data("", self.session.gallery.written_at_us)
+        await self.session.current.refresh()
+        gallery = self.session.current.gallery
+        here = gallery.page_data("", gallery.written_at_us)
         data = {"batches": [here], "review": {"reviewer": self.session.reviewer}}
         return Response(render_page(here["name"], data, talks=True), media_type="text/html", headers=HEADERS)
 
@@ -85,6 +85,6 @@ class _ReviewPages:
     async def send_file(self, request: Request) -> Response:
         """An image, or another file of the page; nothing else of the folder, whose ledger is beside them."""
         name, told = request.path_params["name"], "there is no such file"
-        if name not in self.session.files:
+        if name not in self.session.current.files:
             return refuse(404, told)
-        return await send(self.session.gallery.out, name, told=told)
+        return await send(self.session.current.gallery.out, name, told=told)

@@ -68,13 +68,11 @@ class Judge:
         # A page that was open before the batch changed may know images that it has no more.
         if strangers := set(ids) - await find_made(self._engine, ids):
             raise InputError(f"{min(strangers)[:12]}: is no image of this batch")
-        if not self._last_us:
-            # A clock that was turned back since the last review must not make new verdicts the older ones.
-            found_us = await find_last_instant_us(self._engine)
-            # Another message may have been written while this one waited.
-            self._last_us = max(found_us, self._last_us)
+        # A clock that was turned back must not make new verdicts the older ones, also not those of another process
+        # that has written meanwhile.
+        found_us = await find_last_instant_us(self._engine)
         # Two verdicts of one image need two instants, or none of them is the later one.
-        self._last_us = max(self._clock.now_us(), self._last_us + 1)
+        self._last_us = max(self._clock.now_us(), found_us + 1, self._last_us + 1)
         # Twice the same image in one message would be two rows of one instant: the last one counts.
         last = {judgement.job_id: judgement for judgement in said.judgements}
         judged = [

@@ -15,14 +15,17 @@ from starlette.applications import Starlette
 
 from tasks.core.clock import Clock
 from tasks.ledger.database.connect import open_ledger
-from tasks.ledger.queries import read_made_pages
 from tasks.ledger.verdicts import read_verdicts
-from tasks.report.gallery.build import OnProgress, write_gallery
+from tasks.report.gallery.build import OnProgress
 from tasks.report.review.app import ReviewSession, build_app
+from tasks.report.review.current_gallery import CurrentGallery
 from tasks.report.review.guards import HOST
 from tasks.report.review.judging import Judge
 from tasks.report.review.kept_address import KeptAddress, keep_address, read_address
 from tasks.store.output import Output
+
+GRACE_S = 5
+"""Seconds in which a message that is on its way may still end, once the server is to end."""
 
 
 class QuietServer(uvicorn.Server):
@@ -64,17 +67,15 @@ async def serve_review(
     """
     # Asked before thousands of thumbnails are made, and before the first verdict is given.
     async with open_ledger(out.ledger_folder(), writing=True) as engine:
-        gallery = await write_gallery(out, on_progress)
-        # Once, before the server starts: the images of a batch do not change under a review.
-        names = {file_name async for page in read_made_pages(engine) for _, file_name in page}
+        current = CurrentGallery(out, engine)
+        await current.write(on_progress)
         with listen(out, port) as (listener, kept):
             session = ReviewSession(
-                gallery=gallery,
+                current=current,
                 judge=Judge(engine, Clock()),
                 reviewer=reviewer,
                 port=kept.port,
                 token=kept.token,
-                files=frozenset(gallery.files() | names),
             )
 
             async def read(since_us: int) -> list[dict[str, Any]]:
@@ -87,7 +88,16 @@ async def serve_review(
 
 async def serve_app(app: Starlette, listener: socket.socket) -> None:
     """Serve a page on a bound socket until Ctrl-C or SIGTERM."""
-    config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", server_header=False)
+    config = uvicorn.Config(
+        app,
+        # A message that is cut off by the end would be told as a traceback.
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        # One Ctrl-C is enough, also while a browser hangs in the middle of a message.
+        timeout_graceful_shutdown=GRACE_S,
+    )
     await QuietServer(config).serve(sockets=[listener])
 
 

@@ -55,7 +55,7 @@
 
   const draw = async () => {
     const [now, next] = state.next;
-    document.getElementById("progress").textContent = `${state.answered} of ${state.total}`;
+    document.getElementById("progress").textContent = `${Blind.number(state.answered)} of ${Blind.number(state.total)}`;
     showsResults = showsResults || !now;
     content.replaceChildren(showsResults ? Blind.showResults(await ask("results")) : drawPair(now));
     for (const button of document.querySelectorAll("[data-answer]")) button.hidden = showsResults;
@@ -84,15 +84,17 @@
     await draw();
   });
 
-  const button = (label, key, click, name) => {
-    const made = element("button", { type: "button", ...(name && { "data-answer": name }) }, label, element("kbd", {}, key));
+  // `stacked` is its name where the images stand above each other.
+  const button = (label, key, click, name, stacked) => {
+    const text = stacked ? element("span", { "data-stacked": stacked }, element("span", { class: "side-name" }, label)) : label;
+    const made = element("button", { type: "button", ...(name && { "data-answer": name }) }, text, element("kbd", {}, key));
     made.addEventListener("click", click);
     return made;
   };
   document.getElementById("buttons").append(
-    button("Left", "\u2190", () => answer("left"), "left"),
+    button("Left", "\u2190", () => answer("left"), "left", "Upper"),
     button("Tie", "t", () => answer("tie"), "tie"),
-    button("Right", "\u2192", () => answer("right"), "right"),
+    button("Right", "\u2192", () => answer("right"), "right", "Lower"),
     button("Skip", "s", () => answer("skip"), "skip"),
     button("Undo", "u", undo),
     button("Results", "r", toggleResults));

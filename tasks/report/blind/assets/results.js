@@ -13,10 +13,13 @@ const Blind = {};
   };
   const { element } = Blind;
 
+  Blind.number = (value) => value.toLocaleString("en");
+  const { number } = Blind;
+
   const share = (value) => `${Math.round(100 * value)} %`;
   const rate = (row) => row.win_rate === null ? "-" : `${share(row.win_rate)} (${share(row.win_rate_low)} to ${share(row.win_rate_high)})`;
   const rating = (row) => row.rating === null ? "-" : `${Math.round(row.rating)} (${Math.round(row.rating_low)} to ${Math.round(row.rating_high)})`;
-  const COUNTS = [["comparisons", (row) => row.comparisons], ["won", (row) => row.won], ["tied", (row) => row.tied], ["lost", (row) => row.lost], ["win rate", rate]];
+  const COUNTS = [["comparisons", (row) => number(row.comparisons)], ["won", (row) => number(row.won)], ["tied", (row) => number(row.tied)], ["lost", (row) => number(row.lost)], ["win rate", rate]];
   const MODELS = [["model", (row) => row.model], ...COUNTS, ["rating", rating]];
   const COLUMNS = [["column", (row) => row.column], ["value", (row) => row.value], ["model", (row) => row.model], ...COUNTS];
 
@@ -25,9 +28,9 @@ const Blind = {};
     element("tbody", {}, ...rows.map((row) => element("tr", {}, ...columns.map(([, read]) => element("td", {}, String(read(row)))))))));
 
   Blind.showResults = (record) => {
-    const parts = [element("h2", {}, `${record.compared} of ${record.pairs} pairs compared by ${record.reviewers.join(", ") || "nobody"}`)];
+    const parts = [element("h2", {}, `${number(record.compared)} of ${number(record.pairs)} pairs compared by ${record.reviewers.join(", ") || "nobody"}`)];
     const unpaired = [[record.without_counterpart, "image", "without a counterpart"], [record.equal_files, "pair", "of equal files"]]
-      .filter(([number]) => number).map(([number, noun, why]) => `${number} ${noun}${number === 1 ? "" : "s"} ${why}`);
+      .filter(([count]) => count).map(([count, noun, why]) => `${number(count)} ${noun}${count === 1 ? "" : "s"} ${why}`);
     if (unpaired.length) parts.push(element("p", {}, `Not compared: ${unpaired.join(", ")}.`));
     parts.push(table(MODELS, record.models));
     if (record.columns.length) parts.push(element("h2", {}, "By column"), table(COLUMNS, record.columns));

@@ -13,7 +13,7 @@
   // What can be done with a job: its file, the command that makes another image of its row, and the row itself.
   Gallery.actions = (job) => {
     const texts = {
-      "Copy reroll command": [() => Gallery.command("reroll", job.batch.summary.out, "--id", job.job_id.slice(0, ID_CHARACTERS)), "the command", "reroll"],
+      "Copy reroll command": [() => Gallery.command("reroll", Gallery.folderOf(job.batch), "--id", job.job_id.slice(0, ID_CHARACTERS)), "the command", "reroll"],
       "Copy as manifest row": [() => job.image_row ?? job.lines, "the row", "copy"],
     };
     const told = element("p", { class: "told", role: "status" });

@@ -71,7 +71,7 @@
     const count = Math.ceil(items.length / across);
     const rows = Gallery.virtualRows({
       scroller: content,
-      heights: Array.from({ length: count }, () => height + TEXT_PX + GAP_PX),
+      heights: Array(count).fill(height + TEXT_PX * Gallery.textScale() + GAP_PX),
       render: (index) => element("div", { class: "cards pairs", role: "row" }, items.slice(index * across, (index + 1) * across).map(card)),
       attributes: { role: "grid", "aria-label": "Pairs", "aria-rowcount": count },
     });

@@ -31,7 +31,7 @@
   const heading = ({ kind, outcome, jobs }) =>
     element("div", { class: "failure-kind", role: "row" }, element("div", { role: "gridcell" },
       element("h2", {}, kind, " ", element("span", { class: "count" }, format.number(jobs.length))),
-      element("p", { dir: "auto" }, WAYS_OUT[outcome](jobs[0].batch.summary.out))));
+      element("p", { dir: "auto" }, WAYS_OUT[outcome](Gallery.folderOf(jobs[0].batch)))));
 
   const line = (job, open) => {
     const [, reason] = Gallery.reasonOf(job);
@@ -55,9 +55,10 @@
     const rowOf = new Map(entries.map((entry, index) => [entry.job, index]));
     const focus = (job) => rows.show(rowOf.get(job))?.querySelector("button.card")?.focus({ preventScroll: true });
     const open = (job) => Gallery.openDetail(job, items, focus);
+    const scale = Gallery.textScale();
     const rows = Gallery.virtualRows({
       scroller: content,
-      heights: entries.map(({ group }) => (group ? HEADING_PX : LINE_PX)),
+      heights: entries.map(({ group }) => (group ? HEADING_PX : LINE_PX) * scale),
       render: (index) => (entries[index].group ? heading(entries[index].group) : line(entries[index].job, open)),
       attributes: { class: "failures", role: "grid", "aria-label": "Failures", "aria-rowcount": entries.length },
     });

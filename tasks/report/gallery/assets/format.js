@@ -36,6 +36,12 @@ Gallery.searchable = (text) => {
   return plain.toLowerCase();
 };
 
+// Text beside what the page's own size of 15 px asks for: a reader's browser may be set to larger letters.
+Gallery.textScale = () => parseFloat(getComputedStyle(document.documentElement).fontSize) / 15;
+
+// The batch's folder as a command takes it: a name that begins with a dash would be an option.
+Gallery.folderOf = ({ summary }) => (summary.out.startsWith("-") ? `./${summary.out}` : summary.out);
+
 // A command with these words for a shell of this batch's machine.
 Gallery.command = (...words) =>
   ["imagen", ...words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`))].join(" ");

@@ -96,9 +96,10 @@
       });
       return element("div", { class: "cards", role: "row" }, cells);
     };
+    const caption = CAPTION_PX * Gallery.textScale();
     const rows = Gallery.virtualRows({
       scroller: content,
-      heights: packed.map(({ height }) => height + CAPTION_PX + GAP_PX),
+      heights: packed.map(({ height }) => height + caption + GAP_PX),
       render,
       attributes: { role: "grid", "aria-label": "Images", "aria-rowcount": packed.length, "aria-multiselectable": "true" },
     });

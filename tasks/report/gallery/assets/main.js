@@ -198,7 +198,7 @@
   };
 
   start().catch((error) => {
-    const command = Gallery.command("gallery", ...batches.map((batch) => batch.summary.out));
+    const command = Gallery.command("gallery", ...batches.map(Gallery.folderOf));
     content.replaceChildren(element("p", { class: "empty" }, `${error.message}. Write the page anew: ${command}`));
   });
 }

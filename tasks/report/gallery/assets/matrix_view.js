@@ -60,9 +60,9 @@
   const cell = (jobs, { height, size, shown }, choose, showAll) => {
     if (!jobs) return element("div", { role: "gridcell", class: "hole", css: { height: `${height}px` } });
     const cards = jobs.slice(0, shown).map((job) => Gallery.card(job, { ...size, caption: false, choose }));
-    const more = { class: "more", type: "button", click: showAll, "aria-label": `Show all ${jobs.length}` };
+    const more = { class: "more", type: "button", click: showAll, "aria-label": `Show all ${format.number(jobs.length)}` };
     const left = jobs.length - shown;
-    return element("div", { role: "gridcell", class: "cell" }, cards, left > 0 && element("button", more, `+${left}`));
+    return element("div", { role: "gridcell", class: "cell" }, cards, left > 0 && element("button", more, `+${format.number(left)}`));
   };
 
   Gallery.matrixView = (content, jobs, facets) => {
@@ -117,7 +117,9 @@
       const row = rows.show(rowValues.indexOf(valueOf(rowKey, job)));
       row?.querySelector(`[data-job="${job.job_id}"]`)?.focus({ preventScroll: true });
     };
-    content.append(element("div", { class: "matrix", role: "grid", "aria-label": "Matrix", "aria-rowcount": rowValues.length + 1 }, head, rows.list));
+    const matrix = element("div", { class: "matrix", role: "grid", "aria-label": "Matrix", "aria-rowcount": rowValues.length + 1 }, head, rows.list);
+    matrix.style.setProperty("--columns", columnValues.length);
+    content.append(matrix);
     rows.update();
     return { items, open, focus, close: rows.close };
   };

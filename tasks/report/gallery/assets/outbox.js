@@ -92,7 +92,7 @@
           if (mine.length) await deliver(mine.slice(0, MOST_AT_ONCE));
         } catch (error) {
           const where = all.every((one) => kept.has(one)) ? "in this browser" : "in this tab, which must stay open,";
-          tell(`NOT saved: ${explain(error)}. ${waiting.size} wait ${where} and are sent again.`);
+          tell(`NOT saved: ${explain(error)}. ${Gallery.format.number(waiting.size)} wait ${where} and are sent again.`);
           return;
         }
         // What came meanwhile is not saved yet, and what was refused never is.

@@ -75,7 +75,7 @@
 
   const copyIds = async (verdict) => {
     const ids = Gallery.idsWith(verdict);
-    const command = Gallery.command("pick", Gallery.page.batches[0].summary.out, "--verdict", verdict, "--ids", "-");
+    const command = Gallery.command("pick", Gallery.folderOf(Gallery.page.batches[0]), "--verdict", verdict, "--ids", "-");
     const copied = await Gallery.copyText(`${ids.join("\n")}\n`, document.body);
     told.textContent = copied ? `${format.number(ids.length)} ids copied. Paste them into: ${command}` : "Copying is not allowed here.";
   };
@@ -91,12 +91,12 @@
     const counts = Gallery.countVerdicts();
     const { review } = Gallery.page;
     foot.hidden = !review && counts.pick + counts.reject === 0;
-    const copy = (verdict, label) => !review && counts[verdict] > 0 && element("button", { class: "side", type: "button", click: () => copyIds(verdict) }, label);
+    const copy = (verdict, label, title) => !review && counts[verdict] > 0 && element("button", { class: "side", type: "button", title, click: () => copyIds(verdict) }, label);
     foot.replaceChildren(...[
       element("span", { class: "tally" }, `${format.number(counts.pick)} picked, ${format.number(counts.reject)} rejected`),
       agreement(counts),
-      copy("pick", "Copy ids of the picks"),
-      copy("reject", "Copy ids of the rejects"),
+      copy("pick", "Copy picks", "Copy ids of the picks"),
+      copy("reject", "Copy rejects", "Copy ids of the rejects"),
       element("button", { class: "quiet", type: "button", "aria-label": "Keys", "aria-keyshortcuts": "?", click: showHelp }, "?"),
       told,
     ].filter(Boolean));

@@ -38,8 +38,12 @@
   // Take over new values, then tell everyone which ones. With `push`, the browser's Back takes them back.
   Gallery.change = (patch, { push = false } = {}) => {
     Object.assign(Gallery.state, patch);
-    if (push && !isLeaving) history.pushState({ pushed: true }, "", write(Gallery.state));
-    else history.replaceState(history.state, "", write(Gallery.state));
+    try {
+      if (push && !isLeaving) history.pushState({ pushed: true }, "", write(Gallery.state));
+      else history.replaceState(history.state, "", write(Gallery.state));
+    } catch {
+      // Safari and Firefox refuse more than some hundred changes in ten seconds, which a held key makes. The next one is told.
+    }
     tell(Object.keys(patch));
   };
 

@@ -8,7 +8,7 @@
 
   const tiles = ({ summary }) => {
     const left = summary.planned + summary.submitting + summary.submitted;
-    const unknown = summary.cost_unknown ? ` and ${summary.cost_unknown} unknown` : "";
+    const unknown = summary.cost_unknown ? ` and ${format.number(summary.cost_unknown)} unknown` : "";
     return element("div", { class: "tiles" },
       tile(`${format.number(summary.images)} of ${format.number(summary.total)}`, "images"),
       tile(format.number(summary.failed), "failed"),

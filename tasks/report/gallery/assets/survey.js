@@ -51,7 +51,7 @@
   };
 
   const fill = () => {
-    title.textContent = `${format.number(jobs.length)} side by side`;
+    title.textContent = `${format.number(jobs.length)} images`;
     tiles.style.setProperty("--across", acrossFor(jobs.length, jobs[0].ratio));
     tiles.replaceChildren(...jobs.map((job, place) => {
       const tile = element("figure", { class: "card survey-tile", role: "option", "data-job": job.job_id, "aria-label": job.name || job.prompt, focusin: () => { at = place; mark(); }, pointerdown: () => moveTo(place) },

@@ -9,7 +9,7 @@
   const { review, batches } = Gallery.page;
   const NOTHING = Object.freeze({ verdict: null, rating: null, note: null });
   const WORDS = { pick: "picked", reject: "rejected" };
-  const KEPT = `imagen-verdicts:${batches[0].summary.out}`;
+  const KEPT = `imagen-verdicts:${batches[0].key}`;
 
   const reviewer = review?.reviewer ?? "me";
   // By job: by reviewer: what was said last.
@@ -116,7 +116,7 @@
   };
 
   const outbox = review && Gallery.outbox({
-    place: `imagen-unsaved:${batches[0].summary.out}`,
+    place: `imagen-unsaved:${batches[0].key}`,
     tell: (text) => Gallery.tellVerdicts(text),
     refused: (judgement, why) => Gallery.tellVerdicts(`NOT saved, ${why}`),
   });

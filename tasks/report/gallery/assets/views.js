@@ -3,7 +3,7 @@
 
 {
   const { element } = Gallery;
-  const KEPT = `imagen-views:${Gallery.page.batches.map((batch) => batch.summary.out).join("\n")}`;
+  const KEPT = `imagen-views:${Gallery.page.batches.map(({ key }) => key).join(" ")}`;
   const MOST_CHARACTERS = 80;
 
   const load = () => {

@@ -63,6 +63,7 @@
     const start = (index) => (index ? ends[index - 1] : 0);
     const list = Gallery.element("div", { ...attributes, css: { position: "relative" } });
     const place = position(scroller, list, sum);
+    list.classList.add("virtual-list");
     list.style.height = `${place.height}px`;
     const shown = new Map();
     let current = null;
@@ -148,7 +149,18 @@
     };
     scroller.addEventListener("scroll", onScroll, { passive: true });
     if (place.isMapped) scroller.addEventListener("wheel", onWheel, { passive: false });
+    const fill = (most) => {
+      for (let index = 0; index < Math.min(most, heights.length); index += 1) put(index);
+      for (const [index, row] of shown) row.hidden = index >= most;
+      load();
+    };
+    const restore = () => {
+      for (const row of shown.values()) row.hidden = false;
+      update();
+    };
+    Gallery.printNext({ count: heights.length, fill, restore });
     const close = () => {
+      Gallery.printNext(null);
       clearTimeout(timer);
       scroller.removeEventListener("scroll", onScroll);
       scroller.removeEventListener("wheel", onWheel);

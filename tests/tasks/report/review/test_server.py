@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,21 +10,25 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from tasks.core.clock import Clock
 from tasks.core.errors import BatchStopped, OutputError
 from tasks.ledger.database import connect
 from tasks.ledger.database.connect import open_ledger
+from tasks.ledger.database.schema import jobs
+from tasks.ledger.database.transactions import execute
 from tasks.ledger.verdicts import count_verdicts, read_verdicts
 from tasks.report.gallery.build import write_gallery
 from tasks.report.review import judging
 from tasks.report.review.app import ReviewSession, build_app
+from tasks.report.review.current_gallery import CurrentGallery
 from tasks.report.review.judging import Judge
 from tasks.report.review.server import serve_review
 from tasks.store.output.folder import OutputFolder
 from tests.support.factories import FakeClock, make_job
-from tests.tasks.report.gallery.batches import failed, write_batch
+from tests.tasks.report.gallery.batches import failed, succeeded, write_batch
 
 PORT = 8123
 JOBS = [make_job(number) for number in range(3)]
@@ -53,17 +58,16 @@ async def visitor(out: Path) -> AsyncIterator[Visitor]:
     """A session over two images and a failure, and somebody who looks at it."""
     await write_batch(out, [(JOBS[0], None), (JOBS[1], None), (JOBS[2], failed("moderation", "flagged"))])
     (out / "secret.txt").write_text("secret")
-    gallery = await write_gallery(OutputFolder(out))
     async with open_ledger(out) as engine:
         clock: Clock = FakeClock().clock
-        images = await OutputFolder(out).names("images")
+        current = CurrentGallery(OutputFolder(out), engine)
+        await current.write()
         session = ReviewSession(
-            gallery=gallery,
+            current=current,
             judge=Judge(engine, clock),
             reviewer="ann",
             port=PORT,
             token="t" * 32,
-            files=frozenset(gallery.files() | images),
         )
 
         async def read(since_us: int) -> list[dict[str, Any]]:
@@ -78,7 +82,7 @@ async def test_the_page_and_its_files_are_served(visitor: Visitor) -> None:
     """Page, rows, thumbnails and images; the page may talk to its own server only."""
     page = await visitor.get("")
     assert (page.status_code, "connect-src 'self'" in page.text) == (200, True)
-    for name in visitor.session.files:
+    for name in visitor.session.current.files:
         assert (await visitor.get(name)).status_code == 200, name
 
 
@@ -144,6 +148,29 @@ async def test_the_last_word_counts_and_nothing_is_lost(visitor: Visitor, out: P
     ]
     async with open_ledger(out) as engine:
         assert await count_verdicts(engine) == {"pick": 0, "reject": 1}
+
+
+async def test_a_page_that_is_loaded_again_shows_what_came_since(visitor: Visitor, out: Path) -> None:
+    """The batch grew, and another command wrote its gallery anew, which removes the scripts of the page before it."""
+    await visitor.get("")
+    late = succeeded(out, JOBS[2], 2)
+    async with open_ledger(out) as engine:
+        await execute(engine, update(jobs).where(jobs.c.job_id == JOBS[2].job_id).values(**late, error_kind=None))
+    await write_gallery(OutputFolder(out))
+    page = await visitor.get("")
+    [name] = re.findall(r"[0-9a-z-]+\.js(?=\"])", page.text)
+    assert (await visitor.get(f"gallery/rows/{name}")).status_code == 200
+    assert (await visitor.get(late["file_name"])).status_code == 200
+
+
+async def test_a_clock_that_was_turned_back_makes_no_verdict_older(visitor: Visitor, out: Path) -> None:
+    """Two processes write: the later word counts, whatever time it is by then."""
+    one, early = JOBS[0].job_id, FakeClock(now_s=-3600)
+    await visitor.judge({"job_id": one, "verdict": "pick"})
+    await judging.judge_ids(OutputFolder(out), [one], reviewer="bob", verdict="reject", clock=early.clock)
+    await judging.judge_ids(OutputFolder(out), [one], reviewer="bob", verdict="pick", clock=FakeClock(now_s=60).clock)
+    await visitor.judge({"job_id": one, "verdict": "reject"})
+    assert [row["reviewer"] for row in (await visitor.get("verdicts")).json()["verdicts"]] == ["bob", "ann"]
 
 
 async def test_a_read_only_ledger_is_told_before_anything_is_made(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
