@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from tasks.core.configuration.yaml_file import explain_setting
+from tasks.core.errors import InputError
 from tasks.core.paths import has_ledger
 from tasks.core.text import format_command
 from tasks.generate.signals import handle_signals
@@ -30,7 +31,7 @@ from tasks.orchestration.global_limits import hold_global_limits
 from tasks.orchestration.run_events import emit_end
 from tasks.orchestration.run_log import log_run
 from tasks.orchestration.shards import generate_open_jobs
-from tasks.orchestration.states import build_flow_state, fail_run
+from tasks.orchestration.states import build_flow_state, end_in_words, fail_run
 from tasks.runs.checks import check_request
 from tasks.runs.gates import guard_images
 from tasks.runs.plan_run import plan_run
@@ -50,8 +51,8 @@ def _build_run_name() -> str:
 
 
 def _log_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001  Prefect's names
-    """Leave in the flow run's log how the batch goes on; a run that came to its end has said so itself."""
-    if isinstance(getattr(state.data, "result", state.data), dict):
+    """Leave in the flow run's log how the batch goes on, unless the run's end says so or tells what to correct."""
+    if isinstance(getattr(state.data, "result", state.data), dict | InputError):
         return
     try:
         request = RunRequest.model_validate(flow_run.parameters)
@@ -78,6 +79,7 @@ def _log_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]
     on_cancellation=[_log_what_is_left],
 )
 @take_fields(RunRequest)
+@end_in_words
 async def generate_batch(request: RunRequest) -> State[dict[str, Any]]:
     """Generate what the manifest asks for and the output folder does not have yet.
 

@@ -45,6 +45,8 @@ def command(
     # Looked up before anything is written, so that a typing error leaves no half-made folder.
     for name in backend or ():
         build_block(name)
+    if deployments:
+        _refuse_packages_of_our_names(folder)
     names = dict.fromkeys([*BASICS, *(DEMO if demo else ()), *(DEPLOYMENTS if deployments else ())])
     written, kept = write_starter(folder, names)
     lines = [*(f"wrote {path}" for path in written), *(f"kept {path}: it exists already" for path in kept)]
@@ -55,3 +57,23 @@ def command(
     chosen = ["--backend", backend[0]] if backend else []
     tried = format_command("run", folder / (DEMO[0] if demo else "prompts.yaml"), *chosen)
     print("\n".join([*lines, f"try it: {tried}"]))
+
+
+def _refuse_packages_of_our_names(folder: Path) -> None:
+    """Refuse a folder from which Prefect would load a `flows` or `tasks` that is not ours.
+
+    Raises:
+        InputError: There is one.
+    """
+    import flows
+    from tasks.core.errors import InputError
+    from tasks.core.text import format_command
+
+    # Prefect puts the folder of a deployment first on the import path, whatever Python's settings say.
+    for name in ("flows", "tasks"):
+        found = next((each for each in (folder / name / "__init__.py", folder / f"{name}.py") if each.is_file()), None)
+        if found is not None and folder.resolve() != Path(flows.__file__).resolve().parents[1]:
+            raise InputError(
+                f"{found}: Prefect would take this for imagen's package `{name}`, and every run would fail. Deploy from a "
+                f"folder without such names: {format_command('init', folder / 'imagen', '--deployments')}"
+            )

@@ -6,8 +6,10 @@ Jobs are named by id and line. A job without an id is named by its line only: pr
 from __future__ import annotations
 
 import logging
+import platform
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from prefect.logging import get_run_logger
@@ -16,13 +18,15 @@ from prefect.runtime import flow_run as this_run
 from tasks.core.addresses import WAY_FOR_SECRETS, find_secret
 from tasks.core.clock import repeat_every
 from tasks.core.display import Display, ProgressSnapshot, current_display
+from tasks.core.installation import get_version
+from tasks.core.paths import CONFIG_NAME
 from tasks.core.records import JobState
 from tasks.core.safe_text import error_text, escape_control_characters, escape_lines
 from tasks.core.text import format_command
 from tasks.generate.budget import Budget
 from tasks.ledger.queries import find_failures
 from tasks.orchestration.run_events import emit_budget_reached, emit_stopped
-from tasks.runs.run import OpenRun
+from tasks.runs.run import OpenRun, hide_addresses
 
 LOOK_S = 2.0
 MOST_JOBS = 100
@@ -40,6 +44,7 @@ async def log_run(run: OpenRun) -> AsyncIterator[None]:
     shown = current_display.set(LoggedDisplay(current_display.get(), logger))
     watch = RunWatch(run, logger)
     _warn_of_kept_secrets(this_run.parameters, logger)
+    log_beginning(run, logger)
     try:
         async with repeat_every(watch.look, every_s=LOOK_S):
             yield
@@ -52,6 +57,19 @@ def _warn_of_kept_secrets(parameters: Mapping[str, Any], logger: RunLogger) -> N
     for name in ("manifest", "config"):
         if what := find_secret(str(parameters.get(name) or "")):
             logger.warning("the parameter %s holds %s, and Prefect keeps it: %s", name, what, WAY_FOR_SECRETS)
+
+
+def log_beginning(run: OpenRun, logger: RunLogger) -> None:
+    """Say where the run works and by which settings: at night nobody sees the process."""
+    request = hide_addresses(run.request)
+    config = request.config or ("built in" if request.manifest else "those of the last run")
+    # The whole path: a worker's folder is not where the parameters were written.
+    host, out = platform.node() or "a host without a name", run.batch.out.address
+    line = f"imagen {get_version()} on {host}: {request.manifest or 'the ledger'} into {out}; settings: {config}"
+    logger.info("%s", escape_lines(line))
+    # The command line would use it; a flow takes what its parameters name, wherever it runs.
+    if request.manifest and not request.config and Path(CONFIG_NAME).is_file():
+        logger.warning("%s of the working folder is not used: name it in the parameter `config`", CONFIG_NAME)
 
 
 class LoggedDisplay(Display):
@@ -144,8 +162,10 @@ async def _log_jobs_without_image(run: OpenRun, logger: RunLogger) -> None:
     for row in rows[:MOST_JOBS]:
         name = f"{row['id']} (line {row['line']})" if row["id"] else f"line {row['line']}"
         message = error_text(row["error_message"] or "")
+        # A failed job of the kind `failed` is said once.
+        ended = ", ".join(dict.fromkeys(filter(None, (row["state"], row["error_kind"]))))
         # Prefect's pages and consoles show a log as it is.
-        logger.warning("%s", escape_control_characters(f"{name}: {row['state']}, {row['error_kind']}: {message}"))
+        logger.warning("%s", escape_control_characters(f"{name}: {ended}: {message}"))
     if len(rows) > MOST_JOBS:
         # The log names the first hundred; the command shows every one of them.
         logger.warning("and more; all of them: %s", format_command("status", run.batch.out))

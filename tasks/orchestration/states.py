@@ -14,20 +14,43 @@ A task run is Refused with the type COMPLETED: the service has given its answer 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, TypeVar
 from uuid import UUID
 
 from prefect import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
-from tasks.core.errors import INTERRUPTED_STATUS, Refused
+from tasks.core.errors import INTERRUPTED_STATUS, BatchStopped, ImagenError, Refused
 from tasks.generate.stop import CANCELLED
 from tasks.ledger.shard_counts import ShardCounts
 from tasks.report.summary import format_summary, get_exit_code
 
 REFUSED, STOPPED, INTERRUPTED = "Refused", "Stopped", "Interrupted"
 STOPPED_STATUS = 3  # the exit status of a run that can be resumed
+
+Given = TypeVar("Given")
+Record = dict[str, Any]
+
+
+def end_in_words(
+    function: Callable[[Given], Awaitable[State[Record]]],
+) -> Callable[[Given], Awaitable[State[Record | ImagenError]]]:
+    """Let a flow end with the words of an error that we raise on purpose. Its state's data is the error.
+
+    Raised, it would be a page of traceback in the run's log.
+    """
+
+    @wraps(function)
+    async def run(given: Given) -> State[Record | ImagenError]:
+        try:
+            return await function(given)  # type: ignore[return-value]  # a state of less is one of more
+        except ImagenError as exc:
+            return Failed(name=STOPPED if isinstance(exc, BatchStopped) else "Failed", message=str(exc), data=exc)
+
+    return run
 
 
 def build_flow_state(record: dict[str, Any]) -> State[dict[str, Any]]:

@@ -83,5 +83,16 @@ def test_init_writes_deployments_that_need_no_checkout(offline: Cli) -> None:
     deployments = (offline.folder / "prefect.yaml").read_text()
     assert "flows.generate_batch.generate_batch" in deployments
     assert "flows/" not in deployments
+    assert deployments.count("\n      config: imagen.yaml\n") == 2
     for name in ("manifests/demo.yaml", "manifests/manifest.schema.json", "automations/notify.yaml"):
         assert (offline.folder / name).read_bytes() == (ROOT / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["flows/__init__.py", "tasks.py"])
+def test_init_refuses_deployments_that_could_not_load_our_flows(name: str, offline: Cli) -> None:
+    """Prefect imports from the folder of a deployment first; the message has the command for another folder."""
+    (offline.folder / name).parent.mkdir(exist_ok=True)
+    (offline.folder / name).touch()
+    done = offline.run("init", ".", "--deployments")
+    assert (done.returncode, "imagen init imagen --deployments" in done.stderr) == (2, True)
+    assert not (offline.folder / "prefect.yaml").exists()

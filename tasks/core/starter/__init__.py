@@ -5,7 +5,6 @@ A checkout keeps most of them at its root, where Prefect and editors look for th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,8 +18,8 @@ BASICS = (CONFIG_NAME, MANIFEST_NAME)
 DEMO = ("manifests/demo.yaml", "manifests/manifest.schema.json")
 DEPLOYMENTS = ("prefect.yaml", "automations/crashed.yaml", "automations/events.yaml", "automations/notify.yaml", *DEMO)
 
-_FILE_ENTRYPOINT = re.compile(rb"entrypoint: flows/(\w+)\.py:(\w+)")
-_MODULE_ENTRYPOINT = rb"entrypoint: flows.\1.\2"
+# The checkout has no configuration beside its deployments; `imagen init` writes both.
+_CONFIG_PARAMETER = f"# config: {CONFIG_NAME}".encode()
 
 
 def find_shipped(name: str) -> Path:
@@ -45,12 +44,12 @@ def write_starter(folder: Path, names: Iterable[str] = BASICS) -> tuple[list[Pat
     written = [path for path in files if path not in kept]
     try:
         for path in written:
-            write_atomically(path, _name_modules(files[path].read_bytes()))
+            write_atomically(path, _name_config(files[path].read_bytes()))
     except OSError as exc:
         raise OutputError(f"Cannot write {folder} ({exc.strerror}). Choose another folder.") from None
     return written, kept
 
 
-def _name_modules(text: bytes) -> bytes:
-    """Name flows by module: outside a checkout there is no `flows/` folder, but the module is installed."""
-    return _FILE_ENTRYPOINT.sub(_MODULE_ENTRYPOINT, text)
+def _name_config(text: bytes) -> bytes:
+    """Let the deployments use the configuration beside them: a flow has the built-in settings where none is named."""
+    return text.replace(_CONFIG_PARAMETER, _CONFIG_PARAMETER.removeprefix(b"# "))

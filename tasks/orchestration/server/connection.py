@@ -11,19 +11,25 @@ from __future__ import annotations
 import atexit
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from tasks.core.display import current_display
 from tasks.core.memory import require_address_space
 from tasks.orchestration.server.health import (
     ANSWER_TIMEOUT_S,
     Presence,
     ServerError,
-    is_healthy,
+    is_listening,
+    look_for_prefect,
     look_for_server,
     remove_login,
     require_answer,
 )
 from tasks.orchestration.server.launch import TemporaryServer, Waiting, start_server
+from tasks.orchestration.server.loading import PLACES, find_first_problem
 from tasks.orchestration.server.server_records import get_servers_folder, remove_orphans
 from tasks.orchestration.server.user_settings import find_setting
 
@@ -39,11 +45,15 @@ __all__ = [
 API_URL = "PREFECT_API_URL"
 DEFAULT_API_URL = "http://127.0.0.1:4200/api"
 """The address at which `prefect server start` listens unless told otherwise."""
-# A port that nobody listens on is refused at once; a machine behind a firewall may swallow the call.
-DEFAULT_PORT_TIMEOUT_S = 0.5
+# A port that nobody listens on is refused at once; a server on a busy machine takes its time.
+DEFAULT_PORT_TIMEOUT_S = 5.0
 # The user's own server may be far away, and its first answer slow.
 USERS_SERVER_TIMEOUT_S = 10.0
 LOOPBACK = "127.0.0.1"
+CLOUD_PATH = "/accounts/"
+"""Part of every address of Prefect Cloud, whose login is a key."""
+# Beside the default one, for the advice to those whose default port is taken.
+FREE_PORT = 4201
 
 
 def set_quiet_defaults(environ: MutableMapping[str, str]) -> None:
@@ -89,9 +99,14 @@ class ServerHandle:
         lines = (str(each).partition("\n")[0] for each in (exc, exc.__cause__))
         words = next((line for line in lines if line not in {"", "None"}), type(exc).__name__)
         kept = "what is done is kept, and the same command goes on"
+        # Prefect builds serializers and looks up blocks that its settings name only when a run begins.
+        if isinstance(exc, ValueError) and not isinstance(exc, JSONDecodeError):
+            words = find_first_problem(exc) if isinstance(exc, ValidationError) else words
+            return ServerError(f"Prefect cannot begin the run ({words}): {PLACES}; {kept}")
         if self._server is None:
+            login = "PREFECT_API_KEY" if CLOUD_PATH in self.api_url else "PREFECT_API_AUTH_STRING"
             return ServerError(
-                f"the Prefect server cannot be used ({words}): look at PREFECT_API_URL and PREFECT_API_AUTH_STRING; {kept}"
+                f"the Prefect server cannot be used ({words}): look at PREFECT_API_URL and {login}; {kept}"
             )
         return ServerError(f"Prefect's temporary server failed: {self._server.find_problem() or words}; {kept}")
 
@@ -163,18 +178,33 @@ def find_users_server(environ: MutableMapping[str, str], *, default_api_url: str
         # The user named this server, so its silence is an error and no reason to start another one.
         require_answer(url, timeout_s=USERS_SERVER_TIMEOUT_S)
         return url
-    if is_healthy(default_api_url, timeout_s=DEFAULT_PORT_TIMEOUT_S):
+    found = look_for_prefect(default_api_url, timeout_s=DEFAULT_PORT_TIMEOUT_S)
+    if found is Presence.ANSWERS:
         _point_prefect_to(default_api_url, environ)
         return default_api_url
+    if found is Presence.HANGS:
+        # Its user will look for this run in its pages.
+        current_display.get().warn(
+            f"what listens at {default_api_url} does not answer. If it is your Prefect server, restart it: "
+            "its pages do not show this run, which has a temporary server"
+        )
     return None
 
 
-def require_lasting_server(url: str | None, again: str) -> str:
+def require_lasting_server(url: str | None, again: str, *, default_api_url: str = DEFAULT_API_URL) -> str:
     """Pass for the API of a server of the user's own.
 
     Raises:
         ServerError: There is none; a temporary server starts no scheduled run.
     """
+    if url is None and is_listening(default_api_url):
+        # The commands of below would meet a port that is taken.
+        raise ServerError(
+            f"schedules need a Prefect server, and what listens at {default_api_url} does not answer as one. "
+            "If it is your server, restart it; else take another port:\n"
+            f"    imagen server --port {FREE_PORT}\n"
+            f"    PREFECT_API_URL=http://{LOOPBACK}:{FREE_PORT}/api {again}"
+        )
     if url is None:
         raise ServerError(
             "schedules need a Prefect server that stays; a temporary one starts no scheduled run. Two commands:\n"

@@ -30,11 +30,14 @@ def load_prefect() -> None:
         with redirect_stderr(told):
             import_module("prefect.context")
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        name = ".".join([exc.title, *map(str, first["loc"])])
-        raise ConfigError(
-            f"a setting of Prefect cannot be used ({name}: {error_text(first['msg'])}); {PLACES}"
-        ) from None
+        raise ConfigError(f"a setting of Prefect cannot be used ({find_first_problem(exc)}); {PLACES}") from None
     except (OSError, ValueError) as exc:
         raise ConfigError(f"Prefect cannot be loaded ({error_text(exc)}); {PLACES}") from None
     sys.stderr.write(told.getvalue())
+
+
+def find_first_problem(exc: ValidationError) -> str:
+    """Name the setting that Prefect refuses first, and say what it must be."""
+    first = exc.errors(include_url=False, include_input=False)[0]
+    name = ".".join([exc.title, *map(str, first["loc"])])
+    return f"{name}: {error_text(first['msg'])}"

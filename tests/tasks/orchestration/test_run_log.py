@@ -12,12 +12,13 @@ from tasks.core.configuration.settings import Settings
 from tasks.core.display import Display
 from tasks.core.errors import BatchStopped
 from tasks.generate.batch import Batch
-from tasks.orchestration.run_log import LoggedDisplay, RunWatch
+from tasks.orchestration.run_log import LoggedDisplay, RunWatch, log_beginning
 from tasks.runs.request import RunRequest
 from tasks.runs.run import OpenRun
 from tests.support.factories import FakeClock, make_job, open_batch_with
 
 logger = logging.getLogger("test-run-log")
+PLACES = ("settings: imagen.yaml", "settings: built in")
 
 
 def watch_over(batch: Batch) -> RunWatch:
@@ -65,3 +66,19 @@ def test_phases_and_warnings_are_logged(caplog: pytest.LogCaptureFixture) -> Non
     display.start(7)
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "INFO"]
     assert "generating 7 images" in caplog.text
+
+
+async def test_the_log_begins_with_the_place_and_the_settings(
+    out: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At night nobody sees the process. A configuration that lies there and is not used is a warning."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.chdir(out.parent)
+    Path("imagen.yaml").touch()
+    async with open_batch_with(out, [make_job()]) as batch:
+        for config in ("imagen.yaml", None):
+            request = RunRequest(out="out", manifest="m.yaml", config=config)
+            log_beginning(OpenRun(request=request, batch=batch, number=1, settings=Settings()), logger)
+    said, first, second = [record.getMessage() for record in caplog.records if record.name == logger.name], *PLACES
+    assert [str(out) in said[0], first in said[0], second in said[1]] == [True] * 3
+    assert ["is not used" in line for line in said] == [False, False, True]

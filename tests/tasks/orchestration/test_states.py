@@ -6,9 +6,11 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
+from prefect.client.schemas.objects import State
 
+from tasks.core.errors import BatchStopped, ConfigError
 from tasks.ledger.shard_counts import ShardCounts
-from tasks.orchestration.states import build_flow_state, build_shard_state
+from tasks.orchestration.states import build_flow_state, build_shard_state, end_in_words
 
 RECORD: dict[str, Any] = defaultdict(
     int, {"total": 5, "succeeded": 5, "images": 5, "errors": {}, "outcome": "completed", "warning": None, "out": "out"}
@@ -55,3 +57,19 @@ def test_a_task_run_ends_as_its_jobs_did(
     )
     assert (state.name, state.type.value) == (name, kind)
     assert message is None or state.message == message
+
+
+async def test_an_error_that_is_raised_on_purpose_ends_in_its_words() -> None:
+    """The state has the text and the error; what nobody foresaw keeps its traceback."""
+
+    @end_in_words
+    async def run(error: Exception) -> State[dict[str, Any]]:
+        raise error
+
+    named = [(ConfigError("no such file"), "Failed"), (BatchStopped("credit", "no credit"), "Stopped")]
+    states = [(await run(error), error, name) for error, name in named]
+    assert [(state.name, state.message, state.data) for state, _, _ in states] == [
+        (name, str(error), error) for _, error, name in states
+    ]
+    with pytest.raises(ZeroDivisionError):
+        await run(ZeroDivisionError())

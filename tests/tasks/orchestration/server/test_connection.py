@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import ssl
 import subprocess
@@ -25,8 +26,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from filelock import FileLock
 
+from tasks.core.display import Display, current_display
+from tasks.core.errors import ConfigError
 from tasks.orchestration.server import connection
-from tasks.orchestration.server.connection import ServerError, ServerHandle, connect, set_quiet_defaults
+from tasks.orchestration.server.connection import (
+    ServerError,
+    ServerHandle,
+    connect,
+    find_users_server,
+    require_lasting_server,
+    set_quiet_defaults,
+)
 from tasks.orchestration.server.failures import find_cause
 from tasks.orchestration.server.health import is_healthy
 from tasks.orchestration.server.launch import TemporaryServer, get_database_file
@@ -86,14 +96,14 @@ def _wait_until_gone(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def _listening(answer: bytes, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """A server that answers every GET with 200 and these bytes, as the address of a Prefect API."""
+def _listening(answer: bytes, tls: ssl.SSLContext | None = None, *, pages: bytes | None = None) -> Iterator[str]:
+    """A server that answers every GET with 200 and these bytes, or `pages` outside its API; gives the API's address."""
 
     class Answering(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(answer if pages is None or self.path.startswith("/api/") else pages)
 
         def log_message(self, *_args: object) -> None:
             """Keep the test's output clean."""
@@ -157,6 +167,54 @@ def test_a_password_in_the_address_is_for_prefect_alone(tmp_path: Path, environ:
     with pytest.raises(ServerError, match="does not answer") as caught:
         _connect(tmp_path, environ)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:4200/api", " http://h/api", "http://h:x/api", "ftp://h/api", "http:///api", "http://h/api?a=1"]
+)
+def test_what_is_no_address_is_a_setting_to_correct(url: str, tmp_path: Path, environ: dict[str, str]) -> None:
+    """It is not told as a server that is away, which nobody could start."""
+    environ["PREFECT_API_URL"] = url
+    with pytest.raises(ConfigError, match="PREFECT_API_URL is no address of a Prefect API"):
+        _connect(tmp_path, environ)
+
+
+def test_the_address_of_the_pages_is_told_from_that_of_the_api(tmp_path: Path, environ: dict[str, str]) -> None:
+    """It is what the browser shows, and the pages answer every path; the message has the address to set."""
+    with _listening(b"true", pages=b"<!doctype html>") as api:
+        for page in (api.removesuffix("/api"), api.replace("/api", "/dashboard")):
+            environ["PREFECT_API_URL"] = page
+            with pytest.raises(ConfigError, match=f"the API of the Prefect server there is {api}"):
+                _connect(tmp_path, environ)
+        environ["PREFECT_API_URL"] = f"{api}/"
+        assert _connect(tmp_path, environ).api_url == f"{api}/"
+
+
+def test_a_server_that_hangs_on_the_default_port_is_told(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run warns that its pages do not show it; a schedule is not told to start a server on the same port."""
+    warned: list[str] = []
+
+    class Telling(Display):
+        def warn(self, text: str) -> None:
+            warned.append(text)
+
+    monkeypatch.setattr(connection, "DEFAULT_PORT_TIMEOUT_S", 0.01)
+    shown = current_display.set(Telling())
+    try:
+        with socket.socket() as port:
+            port.bind(("127.0.0.1", 0))
+            port.listen()
+            url = f"http://127.0.0.1:{port.getsockname()[1]}/api"
+            assert find_users_server(environ, default_api_url=url) is None
+            with pytest.raises(ServerError, match="take another port"):
+                require_lasting_server(None, "imagen serve", default_api_url=url)
+    finally:
+        current_display.reset(shown)
+    with pytest.raises(ServerError, match="Two commands"):
+        require_lasting_server(None, "imagen serve", default_api_url=NOWHERE)
+    assert [url in line for line in warned] == [True]
 
 
 def test_whom_to_trust_is_left_to_prefect(tmp_path: Path, environ: dict[str, str]) -> None:
@@ -274,6 +332,7 @@ def test_the_cause_is_the_last_error_of_the_output(output: str, cause: str | Non
 
 def test_a_server_of_ours_that_fails_names_the_disk_before_any_setting(tmp_path: Path) -> None:
     """A folder that takes no files keeps the cause out of the log; PREFECT_API_URL is for a server of the user's."""
+    assert "PREFECT_ variables" in str(ServerHandle(api_url="http://x/api").explain(ValueError("no such block")))
     users, refused = ServerHandle(api_url="http://x/api"), RuntimeError("500 for url http://127.0.0.1\nmore")
     assert "500 for url http://127.0.0.1)" in str(users.explain(refused))
     assert "PREFECT_API_URL" in str(users.explain(refused))
