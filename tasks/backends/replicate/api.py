@@ -194,8 +194,10 @@ class ReplicateApi:
 
     def _read(self, answer: httpx.Response, needed: str, kind: type) -> dict[str, Any]:
         """The body of an answer to a call that may be repeated at will; without `needed` it says nothing."""
-        detail = self._calls.error_text(_get_detail(answer))
-        require_free_answer(answer, service=SERVICE, key_env=self._token_env, detail=detail)
+        # Only a refusal has words: looking for some in a page of the list would parse all of it once more.
+        if not answer.is_success:
+            detail = self._calls.error_text(_get_detail(answer))
+            require_free_answer(answer, service=SERVICE, key_env=self._token_env, detail=detail)
         body = parse_json_object(answer)
         if not isinstance(body.get(needed), kind):
             raise httpx.DecodingError("the answer cannot be read", request=answer.request)
