@@ -16,7 +16,6 @@ import httpx
 
 from tasks.backends.client import refusals
 from tasks.backends.client.answers import parse_json_object, read_pause, read_retry_after
-from tasks.backends.client.connections import NEVER_SENT, explain_unreached
 from tasks.backends.client.proxies import ProxyRefused
 from tasks.backends.client.service_client import ServiceClient
 from tasks.backends.client.transport import MOST_BYTES, MOST_JSON_BYTES, Transport
@@ -115,6 +114,8 @@ class HttpCalls:
             raise self._explain_unanswered(exc, timeout_s) from exc
 
     def _explain_unanswered(self, exc: Exception, timeout_s: float | None) -> BatchStopped | NotCreated | Ambiguous:
+        from tasks.backends.client.connections import NEVER_SENT, explain_unreached  # noqa: PLC0415  see `Transport`
+
         # No other job's call gets further either.
         if isinstance(exc.__cause__, ProxyRefused):
             return BatchStopped("proxy", self.error_text(exc))

@@ -11,13 +11,15 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import httpx
 
-from tasks.backends.client.connections import Pool
 from tasks.backends.client.proxies import ProxyRefused, UnusableProxy, find_proxy
 from tasks.core.errors import BatchStopped, ConfigError
+
+if TYPE_CHECKING:
+    from tasks.backends.client.connections import Pool
 
 CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Variables of OpenSSL's that httpx reads."""
@@ -49,7 +51,11 @@ class Transport(httpx.AsyncBaseTransport):
         Raises:
             BatchStopped: SSL_CERT_FILE or SSL_CERT_DIR cannot be used, so nothing can be sent.
         """
+        # Only for a client: aiohttp takes 0.15 s to load, and a plan, or a finished batch run again, sends nothing through it.
+        from tasks.backends.client.connections import Pool  # noqa: PLC0415
+
         self._limits = limits
+        self._open_pool: type[Pool] = Pool
         self._pools: dict[str, Pool] = {}
         self._proxies: dict[tuple[str, str, int | None], httpx.Proxy | None] = {}
         try:
@@ -67,7 +73,7 @@ class Transport(httpx.AsyncBaseTransport):
         name = "" if proxy is None else str((proxy.url, proxy.raw_auth))
         if name not in self._pools:
             carrier = None if proxy is None else _move_login(proxy)
-            self._pools[name] = Pool(verify=self._ssl_context, limits=self._limits, proxy=carrier)
+            self._pools[name] = self._open_pool(verify=self._ssl_context, limits=self._limits, proxy=carrier)
         # A small part of zstd or br can decode to gigabytes at once, so neither is asked for or decoded.
         request.headers["accept-encoding"] = "gzip"
         if proxy is None:
