@@ -241,8 +241,10 @@ class UnreadableAnswer(JobError):
 
     kind = "unreadable_answer"
 
-    def __init__(self, message: str, *, raw: bytes, media_type: str = "", cost_micros: int | None) -> None:
+    def __init__(
+        self, message: str, *, raw: bytes, media_type: str = "", kind: str | None = None, cost_micros: int | None
+    ) -> None:
         """Keep the answer's body as it came, decoded from its transfer, with the media type that its header states."""
         self.raw = raw
         self.media_type = media_type
-        super().__init__(message, cost_micros=cost_micros)
+        super().__init__(message, kind=kind, cost_micros=cost_micros)

@@ -180,7 +180,9 @@ class JobRun:
         # First of all: the next create may be about to leave.
         self._batch.stop.stop(build_unreadable_stop(self._batch, self._job, error, name=name))
         await self._batch.out.write(lambda: NewFile(name, error.raw))
-        kept = JobError(f"{error}; the answer is kept in {name}", kind=error.error_kind, cost_micros=error.cost_micros)
+        # One kind for all that `--reread` may mend, whatever is wrong with it.
+        words = f"{error}; the answer is kept in {name}"
+        kept = JobError(words, kind=UnreadableAnswer.kind, cost_micros=error.cost_micros)
         await attempt.end_job(JobState.FAILED, kept)
         return JobEnd(JobState.FAILED)
 

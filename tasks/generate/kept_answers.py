@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-from tasks.core.errors import BatchStopped, JobError
+from tasks.core.errors import BatchStopped, JobError, UnreadableAnswer
 from tasks.core.records import Job, JobState, Prediction
 from tasks.core.retry import retry_fetch
 from tasks.core.safe_text import error_text
@@ -87,7 +87,7 @@ async def _reread(batch: Batch, name: str, job_id: str, number: int) -> bool:
 def build_unreadable_stop(batch: Batch, job: Job, error: JobError, *, name: str) -> BatchStopped:
     """Build the stop at the first answer that was paid for and cannot be read: the next ones would be like it."""
     return BatchStopped(
-        error.error_kind,
+        UnreadableAnswer.kind,
         f"backend {job.backend!r} was paid for an image that cannot be read from its answer ({error_text(error)}). "
         f"The answer is kept in {batch.out}/{name}. Correct the configuration, then run "
         f"`{format_command('resume', batch.out, '--reread')}`, which pays for nothing",

@@ -12,12 +12,14 @@ from tasks.backends.client.digests import check_digest
 from tasks.backends.client.payloads import decode_data_url, is_data_address
 from tasks.backends.client.service_client import ServiceClient
 from tasks.backends.client.transport import MOST_BYTES, MOST_IMAGE_BYTES, TooLarge, Transport
-from tasks.core.errors import BadImage, JobError, OutputGone, Unfetched
+from tasks.core.errors import BadImage, JobError, OutputGone, Unfetched, UnreadableAnswer
 
 # Storages redirect once, to a nearer copy; more than a few is a loop.
 MOST_REDIRECTS = 3
 # Seconds; 30 for a pause between two parts, since the whole has its own limit.
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+FOREIGN_HOST = "foreign_host"
+"""Kind of the error of an image at a host that the configuration does not name."""
 LONGEST_S = 180.0
 """For one image, so that a host that drips does not hold a job for hours."""
 # 403 and 401 are here because signed addresses answer so once they have run out (Azure, S3; Google answers 400).
@@ -85,7 +87,17 @@ class Delivery:
 
 
 def _build_host_error(message: str) -> JobError:
-    return JobError(message, kind="foreign_host", cost_micros=None)
+    return JobError(message, kind=FOREIGN_HOST, cost_micros=None)
+
+
+def keep_answer(error: JobError, raw: bytes) -> JobError:
+    """The error of a fetch with the answer that names the address, where another setting would allow the fetch.
+
+    The image is paid for, and so is the next one at that host: the batch stops, and the answer is read again later.
+    """
+    if error.error_kind != FOREIGN_HOST or not raw:
+        return error
+    return UnreadableAnswer(str(error), raw=raw, kind=FOREIGN_HOST, cost_micros=error.cost_micros)
 
 
 async def _read_body(answer: httpx.Response) -> bytes:

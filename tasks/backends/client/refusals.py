@@ -43,13 +43,14 @@ MOST_CODE_CHARS = 100
 _NO_CREDIT = re.compile(
     r"insufficient[_ ](quota|credits?|balance|funds)|billing_hard_limit|billing_not_active|exhausted balance"
     r"|exceeded your current quota|out of credits|credit balance is too low|not[_ ](have[_ ])?enough[_ ](credits|balance)"
+    r"|balance (is )?(not enough|too low|insufficient)|not enough (funds|money)|\barrear"
     r"|top.?up your|lack sufficient credits|payment_required|credit_limit|exceeded your monthly (included )?credits"
     r"|used all available credits|(monthly|project) spend(ing)? limit|key limit exceeded|requires billing to be enabled"
     r"|BILLING_DISABLED|only accessible to billed users",
     re.IGNORECASE,
 )
 _BAD_KEY = re.compile(
-    r"API_KEY_INVALID|invalid_api_key|no_db_connection|ACCESS_TOKEN_EXPIRED"
+    r"API_KEY_INVALID|invalid_?api_?key|no_db_connection|ACCESS_TOKEN_EXPIRED|\blogin fail"
     r"|(incorrect|invalid|wrong|malformed|expired) (api[ _-]?key|auth\w* token|token provided)"
     r"|api[ _-]?key (not valid|is invalid|not found|expired)|please pass a valid api key",
     re.IGNORECASE,

@@ -66,12 +66,17 @@ def any_holds(conditions: list[Condition], answer: Answer) -> bool:
 def list_flags(condition: Condition, answer: Answer) -> list[bool]:
     """For each value at the condition's place whether it is one that the condition means; null is none."""
     place = condition.at if condition.header is None else f"{HEADER}{condition.header}"
-    return [value is not None and _is_meant(condition, value) for value in answer.read_slots(place)]
+    values = answer.read_slots(place)
+    # A pointer gives a list of flags, one for each image, as one value: `has_nsfw: [false, true]`.
+    if any(one is True for one in condition.equals) and len(values) == 1 and isinstance(values[0], list):
+        values = values[0]
+    return [value is not None and _is_meant(condition, value) for value in values]
 
 
 def _is_meant(condition: Condition, value: Any) -> bool:
     return (
         _equals_any(value, condition.equals)
+        or (bool(condition.differs) and not _equals_any(value, condition.differs))
         or contains_any(condition.contains, str(value))
         or (condition.is_empty and value in ([], {}, ""))
     )

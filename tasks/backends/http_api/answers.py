@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tasks.backends.client.payloads import GROUP, decode_base64, decode_image, is_text
+from tasks.backends.client.payloads import GROUP, decode_base64, decode_image, find_image_place, is_text
 from tasks.backends.client.refusals import find_codes, find_words, is_moderation
 from tasks.backends.client.wrapped import unwrap_images
 from tasks.backends.http_api.answer import Answer, any_holds, contains_any
@@ -31,6 +31,8 @@ class ImageOutput:
 
     image: bytes | None = None
     address: str | None = None
+    raw: bytes = field(default=b"", compare=False, repr=False)
+    """The answer, where the image is at an address: of use if that may not be asked."""
     images: int = 1
     """The number of images that the answer holds."""
     further: tuple[ImageOutput, ...] = ()
@@ -52,7 +54,7 @@ def has_ended(answer: Answer, options: HttpOptions) -> bool:
         return True
     if not isinstance(state, States):
         return state is None or answer.status not in RUNNING
-    return _spell(answer.read(state.at)) in {*state.succeeded, *state.failed}
+    return _is_one_of(answer.read(state.at), [*state.succeeded, *state.failed])
 
 
 def has_succeeded(answer: Answer, options: HttpOptions) -> bool:
@@ -60,7 +62,7 @@ def has_succeeded(answer: Answer, options: HttpOptions) -> bool:
     state = options.state
     if is_refused(answer, options) or any_holds(options.failed_when, answer):
         return False
-    return not isinstance(state, States) or _spell(answer.read(state.at)) in state.succeeded
+    return not isinstance(state, States) or _is_one_of(answer.read(state.at), state.succeeded)
 
 
 def read_error_text(answer: Answer, options: HttpOptions, *, is_error: bool = False) -> str:
@@ -134,8 +136,10 @@ def read_output(answer: Answer, options: HttpOptions, words: str) -> ImageOutput
         if words:
             raise _explain_missing(answer, options, words, cost_micros)
         # What is wrong may be the configuration's place, and the answer has been paid for.
+        place = find_image_place(answer.document)
+        seen = "" if place is None else f"; something like one stands at {place}"
         raise UnreadableAnswer(
-            f"the answer holds no image at {options.output.at!r}", raw=answer.raw, cost_micros=cost_micros
+            f"the answer holds no image at {options.output.at!r}{seen}", raw=answer.raw, cost_micros=cost_micros
         )
     # Every image in the answer is billed.
     usage = {
@@ -147,7 +151,8 @@ def read_output(answer: Answer, options: HttpOptions, words: str) -> ImageOutput
         first = _build_output(found[0], options)
     except ValueError as exc:
         raise UnreadableAnswer(f"the image cannot be decoded: {exc}", raw=answer.raw, cost_micros=cost_micros) from exc
-    return replace(first, further=tuple(_build_further(found[1:], options)), **usage)
+    raw = b"" if first.address is None else answer.raw
+    return replace(first, raw=raw, further=tuple(_build_further(found[1:], options)), **usage)
 
 
 def _explain_missing(answer: Answer, options: HttpOptions, words: str, cost_micros: int | None) -> JobError:
@@ -221,6 +226,7 @@ def _is_plain(body: bytes) -> bool:
     return body.isascii() and "".join(body.decode().split()).isprintable()
 
 
-def _spell(value: Any) -> str:
-    """A state as the configuration spells it: YAML's true and false are JSON's."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _is_one_of(value: Any, states: list[str]) -> bool:
+    """True if a state is among those of the configuration, in any case: YAML's true and false are JSON's."""
+    # A service writes COMPLETE on one page and complete on the next; no two states differ by that alone.
+    return str(value).lower() in {state.lower() for state in states}

@@ -8,17 +8,18 @@ from typing import Any
 
 import httpx
 
+from tasks.backends.client.answers import read_pause
 from tasks.backends.client.calls import build_credit_stop, build_refusal
 from tasks.backends.client.payloads import MOST_ANSWER_BYTES
 from tasks.backends.http_api import answers
-from tasks.backends.http_api.answer import Answer
+from tasks.backends.http_api.answer import Answer, any_holds
 from tasks.backends.http_api.ids import build_key
 from tasks.backends.http_api.request.build import build_request
 from tasks.backends.http_api.request.template import TOKEN
 from tasks.backends.http_api.request.values import build_image_values, find_image_problems
 from tasks.backends.http_api.sections import Call
 from tasks.backends.http_api.service import DescribedService
-from tasks.core.errors import BatchStopped, JobError, Refused, Rejected
+from tasks.core.errors import BatchStopped, JobError, Refused, Rejected, Throttled
 from tasks.core.records import Job
 
 
@@ -71,6 +72,8 @@ class DescribedApi(DescribedService):
         # A quota that is used up for the day stops the batch; without this each job would be refused by itself.
         if answer.is_client_error and answers.is_quota(parsed, self._options, words):
             return build_credit_stop(self.service, words)
+        if answer.is_client_error and any_holds(self._options.throttled_when, parsed):
+            return Throttled(words, retry_after_s=read_pause(answer))
         if answer.is_client_error and answers.refuses(parsed, self._options, words):
             error: JobError | BatchStopped = Refused(words)
         else:

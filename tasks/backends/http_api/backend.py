@@ -172,7 +172,7 @@ class HttpBackend:
         """
         answer = parse_kept(raw)
         try:
-            output = self._outputs.read(answer)
+            output = self._outputs.read_kept(answer)
         except JobError as error:
             self._costs.price_error(job, error)
             raise

@@ -10,6 +10,7 @@ from tasks.backends.http_api.answer import Answer, any_holds
 from tasks.backends.http_api.api import DescribedApi
 from tasks.backends.http_api.options import HttpOptions
 from tasks.backends.http_api.refused import is_refused, list_images
+from tasks.core.errors import Throttled
 
 
 def require_made(answer: Answer, api: DescribedApi, options: HttpOptions) -> None:
@@ -19,6 +20,7 @@ def require_made(answer: Answer, api: DescribedApi, options: HttpOptions) -> Non
 
     Raises:
         BatchStopped: Key or credit: nothing was created, and nothing can be now.
+        Throttled: Too many at once: nothing was created.
         JobError: It says that this prompt was refused, or failed, as configured.
     """
     if not isinstance(answer.document, dict) or _holds_something(answer, options):
@@ -29,6 +31,8 @@ def require_made(answer: Answer, api: DescribedApi, options: HttpOptions) -> Non
         raise build_credit_stop(api.service, words)
     if refusals.is_bad_key(words, codes):
         raise build_key_stop(api.service, words, key_env=api.keys)
+    if any_holds(options.throttled_when, answer):
+        raise Throttled(words or "too many at once", retry_after_s=refusals.find_retry_delay(answer.document))
     if options.poll is None:
         return  # the answer is the image, and is explained where it is read
     is_no = is_refused(answer, options) or any_holds(options.failed_when, answer)

@@ -25,17 +25,16 @@ from tasks.backends.http_api.sections import (
     Batches,
     Before,
     Call,
-    Condition,
     Cost,
     HeaderName,
     Lookup,
     Output,
     QuoteCall,
-    Section,
     Signature,
     States,
     Tokens,
 )
+from tasks.backends.http_api.verdicts import Verdicts
 
 
 def _name_cost(value: Any) -> Any:
@@ -46,7 +45,7 @@ def _name_cost(value: Any) -> Any:
 CostSetting = Annotated[Cost | None, BeforeValidator(_name_cost)]
 
 
-class HttpOptions(Section):
+class HttpOptions(Verdicts):
     """Settings of this type beyond the common keys."""
 
     mode: Literal["sync", "batch"] = Field("sync", description="batch: half the price, within a day or so")
@@ -60,21 +59,6 @@ class HttpOptions(Section):
     )
     result: Call | None = Field(None, description="gives the image of one that ended, where poll does not")
     output: Output = Field(description="where the image is in the last of these answers")
-    error: Place | None = Field(None, description="where an answer says what went wrong")
-    moderation: list[str] = Field(default_factory=list, description="parts of such words that mean a refused prompt")
-    passing: list[str] = Field(default_factory=list, description="parts of such words that mean a passing failure")
-    quota: list[str] = Field(
-        default_factory=list, description="parts of such words that mean an empty account or a day's quota"
-    )
-    quota_when: list[Condition] = Field(
-        default_factory=list, description="values of a 4xx that mean an empty account or a day's quota"
-    )
-    refused_when: list[Condition] = Field(
-        default_factory=list, description="values of an answer that mean a refused prompt"
-    )
-    failed_when: list[Condition] = Field(default_factory=list, description="values of an answer that mean a failure")
-    refusals_are_billed: bool | None = Field(None, description="whether a refused prompt is billed; null: nobody knows")
-    failures_are_free: bool = Field(False, description="one that failed is not billed, so it may be tried again")
     cost: CostSetting = Field(
         None, description="where the last answer says the price in dollars, or {at or header, times, in}"
     )
@@ -96,6 +80,10 @@ class HttpOptions(Section):
     )
     idempotency_lasts_s: float | None = Field(
         None, gt=0, description="how long the service remembers such a key; null: relied on within one run only"
+    )
+    names: dict[Literal["aspect_ratio", "size", "shape", "format"], dict[str, str | int | float]] = Field(
+        default_factory=dict,
+        description="the service's own names of a placeholder's values: {size: {1024x1024: large}}",
     )
     opts_at: Pointer = Field("", description="object of create.body or create.form into which backend_opts are merged")
     default_width: int | None = Field(None, ge=16, description="where the row gives no size; null: none is sent")
@@ -152,8 +140,8 @@ class HttpOptions(Section):
 
     def _find_problems(self) -> Iterator[str]:
         for name, call, _ in self._calls():
-            # `at` needs an answer before it, and these come first.
-            if name in {"find", "check", "before"} and call.url is None:
+            # `at` needs an answer before it: these come first, or after a restart.
+            if name in {"find", "check", "before", "cancel"} and call.url is None:
                 yield f"{name}: needs a url"
         find = self.find
         if find is None:
@@ -188,7 +176,8 @@ class HttpOptions(Section):
     @property
     def id_place(self) -> Place | None:
         """The place in the answer to a create of what polls ask by: the prediction's id, or its address."""
-        return self.id if self.id is not None else self.poll.at if self.poll is not None else None
+        # Polled by an address of the answer, a prediction is known by that alone.
+        return self.poll.at if self.poll is not None and self.poll.at is not None else self.id
 
     @property
     def state_in_json(self) -> bool:

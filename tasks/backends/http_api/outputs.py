@@ -6,20 +6,24 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from tasks.backends.client.downloads import Delivery
+from tasks.backends.client.downloads import Delivery, keep_answer
 from tasks.backends.client.polling import Polling
 from tasks.backends.http_api import answers
 from tasks.backends.http_api.answer import Answer
 from tasks.backends.http_api.answers import ImageOutput
 from tasks.backends.http_api.api import DescribedApi
 from tasks.backends.http_api.options import HttpOptions
+from tasks.backends.http_api.refused import list_images
 from tasks.backends.http_api.reported import read_cost_micros
-from tasks.backends.http_api.sections import Call
+from tasks.backends.http_api.sections import Call, States
 from tasks.core.clock import Clock
-from tasks.core.errors import BatchStopped, JobError, OutputGone, Transient
+from tasks.core.errors import BatchStopped, JobError, OutputGone, Transient, UnreadableAnswer
 from tasks.core.records import Prediction
 from tasks.core.retry import retry_look
+from tasks.core.safe_text import error_text
 
+MOST_STATE_CHARS = 60
+"""Of a state, in a message."""
 UNKNOWN_S = 20.0
 """Seconds during which a new prediction may be answered with 404: lists of large services lag by some seconds."""
 
@@ -53,21 +57,35 @@ class Outputs:
             raise answers.build_failure(answer, self.options, words)
         return answers.read_output(answer, self.options, words)
 
+    def read_kept(self, answer: Answer) -> ImageOutput:
+        """The image of an answer that was kept: of the last call, which has a state only where it is a poll.
+
+        Raises:
+            JobError: The answer holds no image.
+        """
+        if self.options.result is None:
+            return self.read(answer)
+        return answers.read_output(answer, self.options, self.read_words(answer))
+
     async def wait(self, prediction: Prediction) -> ImageOutput:
         """The image of a prediction that is polled, once it has ended.
 
         Raises:
             Transient: It took too long, and was cancelled. It may have been billed.
+            UnreadableAnswer: It has an image, and a state that nobody configured.
             JobError: It ended without an image.
         """
         options, is_fresh = self.options, prediction.created_at is not None
         unknown_until_s = self.clock.monotonic_s() + (UNKNOWN_S if is_fresh else 0.0)
 
+        seen: Answer | None = None
+
         async def look() -> Answer | None:
+            nonlocal seen
             if options.poll is None:
                 return None
             try:
-                answer = await self.api.poll(options.poll, prediction.prediction_id)
+                seen = answer = await self.api.poll(options.poll, prediction.prediction_id)
             except OutputGone:
                 # Its create was answered a moment ago, and not every server of the service knows of it yet.
                 if self.clock.monotonic_s() < unknown_until_s:
@@ -79,7 +97,7 @@ class Outputs:
             last = await self.polling.until(look, timeout_s=options.timeout_s, is_fresh=is_fresh)
         except TimeoutError:
             await self.api.cancel(prediction.prediction_id)
-            raise Transient(f"no image within {options.timeout_s:.0f} s", kind="timeout", cost_micros=None) from None
+            raise _explain_late(seen, options, timeout_s=options.timeout_s) from None
         if options.result is None or not answers.has_succeeded(last, options):
             return self.read(last)
         return await self._ask_result(options.result, prediction, last)
@@ -120,7 +138,7 @@ class Outputs:
                 return await self.delivery.fetch(fresh or place)
         except JobError as error:
             error.cost_micros = prediction.cost_micros
-            raise
+            raise keep_answer(error, output.raw) from error
 
     async def _find_fresh_address(self, prediction_id: str) -> str | None:
         if self.options.poll is None:
@@ -134,3 +152,22 @@ class Outputs:
     def read_words(self, answer: Answer) -> str:
         """Read the service's words on what went wrong, fit for a message."""
         return self.api.calls.error_text(answers.read_error_text(answer, self.options))
+
+
+def _explain_late(answer: Answer | None, options: HttpOptions, *, timeout_s: float) -> JobError:
+    """Why a prediction is waited for no longer.
+
+    Args:
+        answer: The last one, if any came.
+        options: The instance's settings.
+        timeout_s: The wait.
+    """
+    words = f"no image within {timeout_s:.0f} s"
+    if answer is None or not isinstance(options.state, States):
+        return Transient(words, kind="timeout", cost_micros=None)
+    state = error_text(answer.read(options.state.at), most_chars=MOST_STATE_CHARS)
+    words += f"; its state is still {state!r}"
+    # A name that nobody configured may be that of the end: tried again, each attempt would be paid for and thrown away.
+    if options.output.at is not None and list_images(answer, options):
+        return UnreadableAnswer(f"{words}, and it holds an image; look at `state`", raw=answer.raw, cost_micros=None)
+    return Transient(words, kind="timeout", cost_micros=None)

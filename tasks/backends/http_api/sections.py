@@ -119,6 +119,7 @@ class Condition(Section):
     at: Place | None = Field(None, description="a place in the answer")
     header: HeaderName | None = Field(None, description="or the name of a header")
     equals: Scalars = Field(default_factory=list, alias="is", description="one of these values: false, BLOCKED, 7, ...")
+    differs: Scalars = Field(default_factory=list, alias="is_not", description="or anything but these: 0, success")
     contains: list[str] = Field(default_factory=list, description="or a text with one of these parts, in any case")
     is_empty: bool = Field(False, description="or an empty list, object or text")
 
@@ -126,8 +127,8 @@ class Condition(Section):
     def _asks_something(self) -> Condition:
         if (self.at is None) == (self.header is None):
             raise ValueError("at: name a place in the answer, or a header")
-        if not self.equals and not self.contains and not self.is_empty:
-            raise ValueError("is: say which values count, or contains: which parts of a text")
+        if not (self.equals or self.differs or self.contains or self.is_empty):
+            raise ValueError("is: say which values count, is_not: which do not, or contains: which parts of a text")
         return self
 
 

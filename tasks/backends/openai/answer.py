@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tasks.backends.client.payloads import decode_base64, find_image_place
@@ -40,6 +40,8 @@ class ImageAnswer:
     """The number of images that the answer holds."""
     further: tuple[ImageAnswer, ...] = ()
     """Those beside the first one, as far as they can be read."""
+    raw: bytes = field(default=b"", compare=False, repr=False)
+    """The answer, where the image is at an address: of use if that may not be asked."""
     usage: Mapping[str, Any] | None = None
     """Tokens, as the service counts them."""
 
@@ -70,6 +72,7 @@ def parse_image_answer(document: object, raw: bytes, media_type: str = "") -> Im
         raise build_unreadable(f"its image cannot be decoded: {exc}", raw, media_type) from exc
     return replace(
         first,
+        raw=b"" if first.address is None else raw,
         images=max(1, len(items)),
         further=tuple(_parse_further(items[1:MOST_IMAGES])),
         usage=usage if isinstance(usage, dict) else None,

@@ -16,8 +16,9 @@ from functools import cached_property
 import httpx
 
 from tasks.backends.base import Allowance, BackendContext, Estimate, check_channel, close_opened
-from tasks.backends.client.downloads import Delivery
+from tasks.backends.client.downloads import FOREIGN_HOST, Delivery, keep_answer
 from tasks.backends.client.options import find_secret_problem, read_secret
+from tasks.backends.client.payloads import is_data_address
 from tasks.backends.openai import edits
 from tasks.backends.openai.answer import ImageAnswer, RawAnswer
 from tasks.backends.openai.api import EDITS, GENERATIONS, ImagesApi
@@ -168,15 +169,18 @@ class OpenAIBackend:
         answer: ImageAnswer = prediction.output
         if answer.image is not None:
             return answer.image
-        address = str(answer.address)
-        if not address.startswith("data:"):
-            # Some servers give addresses relative to their own (LocalAI).
-            address = str(httpx.URL(self._options.api_base).join(address))
         try:
-            return await self._delivery.fetch(address)
+            return await self._delivery.fetch(self._resolve(str(answer.address)))
         except JobError as error:
             error.cost_micros = prediction.cost_micros
-            raise
+            raise keep_answer(error, answer.raw) from error
+
+    def _resolve(self, address: str) -> str:
+        try:
+            # Some servers give addresses relative to their own (LocalAI).
+            return address if is_data_address(address) else str(httpx.URL(self._options.api_base).join(address))
+        except httpx.InvalidURL as exc:
+            raise JobError(f"the image's address cannot be read ({exc})", kind=FOREIGN_HOST, cost_micros=None) from exc
 
     async def cancel(self, prediction: Prediction) -> None:
         """Do nothing: an answered request has ended."""

@@ -1,7 +1,8 @@
 """Templates of requests: text and JSON with placeholders, filled in and nothing more; no part of them is ever run.
 
 `{name}` is a placeholder, `{{` and `}}` are braces. A text that is one placeholder and nothing else becomes the value
-itself, with its type: `seed: "{seed}"` sends a number. A key or an item whose value is not there is left out.
+itself, with its type: `seed: "{seed}"` sends a number. A key or an item whose value is not there is left out, and so is a
+text of which only the signs between its placeholders are left.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+_SEPARATORS = re.compile(r"[\W_]*[xX]?[\W_]*")
 ENV = "env:"
 TOKEN = "token"  # noqa: S105  the name of a placeholder
 """The token that an earlier call, or a program, gives for all other calls."""
@@ -59,7 +61,13 @@ def fill(tree: Any, values: Mapping[str, Any]) -> Any:
     if isinstance(tree, str):
         whole = _PLACEHOLDER.fullmatch(tree)
         # A text that is one placeholder keeps the value's type: a seed has to stay a number in JSON.
-        return values.get(whole[1]) if whole and whole[1] is not None else fill_text(tree, values)
+        if whole and whole[1] is not None:
+            return values.get(whole[1])
+        names = list(find_names(tree))
+        is_empty = bool(names) and all(values.get(name) is None for name in names)
+        text = fill_text(tree, values)
+        # "{width}*{height}" of a row without a size is no text: the service would refuse the "*" that is left.
+        return None if is_empty and _SEPARATORS.fullmatch(text) else text
     if isinstance(tree, Mapping):
         filled = ((key, fill(value, values)) for key, value in tree.items())
         # None is left out: most services refuse `"seed": null`, though the input is optional.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 from tasks.backends.http_api.options import HttpOptions
@@ -33,7 +34,7 @@ def build_values(job: Job, options: HttpOptions) -> dict[str, Any]:
     """Every placeholder of a job; None where the row says nothing."""
     width, height = resolve_size(job, options)
     size = f"{width}x{height}" if width and height else None
-    return {
+    values = {
         "prompt": normalize_prompt(job.prompt),
         "negative_prompt": job.negative_prompt,
         "seed": job.seed,
@@ -47,6 +48,7 @@ def build_values(job: Job, options: HttpOptions) -> dict[str, Any]:
         "model": job.model or None,
         "job_id": job.job_id,
     }
+    return values | {name: names.get(str(values[name]), values[name]) for name, names in options.names.items()}
 
 
 def _find_ratio(width: int | None, height: int | None, options: HttpOptions) -> str | None:
@@ -60,7 +62,8 @@ def _find_ratio(width: int | None, height: int | None, options: HttpOptions) -> 
 def find_unsent(job: Job, options: HttpOptions) -> list[str]:
     """Inputs of a row that no placeholder sends, so that the service would not hear of them; each `input: reason`."""
     names = set(find_names([options.create.url, options.create.content]))
-    found = [
+    found = list(_find_unnamed(job, options))
+    found += [
         f"{name}: is not sent; write {{{name}}} into create if the service takes it, or leave it out"
         for name in ("negative_prompt", "steps")
         if getattr(job, name) is not None and name not in names
@@ -73,6 +76,16 @@ def find_unsent(job: Job, options: HttpOptions) -> list[str]:
     elif job.aspect_ratio and not names & {"aspect_ratio", "shape"} and not (width and height):
         found.append("aspect_ratio: only sides are sent; give the row a width and a height")
     return found
+
+
+def _find_unnamed(job: Job, options: HttpOptions) -> Iterator[str]:
+    """Values of a row that have no name at the service."""
+    values = build_values(job, options.model_copy(update={"names": {}}))
+    sent = set(find_names([options.create.url, options.create.content]))
+    for name, names in options.names.items():
+        # What it does not have would be refused there, or become its default in silence.
+        if name in sent and values[name] is not None and str(values[name]) not in names:
+            yield f"{name}: {values[name]} is none of those that `names` has ({', '.join(names)})"
 
 
 def build_image_values(job: Job, options: HttpOptions) -> dict[str, str | bytes]:
