@@ -18,6 +18,7 @@ import pytest
 from tasks.orchestration.server.connection import connect, set_quiet_defaults
 from tests.support.forked_process import ForkedProcess, may_fork
 from tests.support.services.sharing import share
+from tests.support.started import ending_started, note_started
 from tests.support.waiting import PATIENCE_S
 
 NOWHERE = "http://127.0.0.1:1/api"
@@ -60,7 +61,7 @@ class Cli:
         """Start a command and leave it running; with `session` as a terminal does, whose Ctrl-C its children get too."""
         code, words = f"{self.before}\nfrom flows.cli import main; main()", [str(argument) for argument in arguments]
         if may_fork({**os.environ, **self.environ}):
-            return ForkedProcess(code, words, **self._options(stdin, session=session))
+            return note_started(ForkedProcess(code, words, **self._options(stdin, session=session)))
         return self.start_program(sys.executable, "-c", code, *words, stdin=stdin, session=session)
 
     def start_installed(self, *arguments: str) -> subprocess.Popen[str]:
@@ -70,7 +71,7 @@ class Cli:
     def start_program(self, *command: str, stdin: int | None = None, session: bool = False) -> subprocess.Popen[str]:
         """Start any program in this folder, with these settings, and leave it running."""
         process: subprocess.Popen[str] = subprocess.Popen(command, text=True, **self._options(stdin, session=session))
-        return process
+        return note_started(process)
 
     def _options(self, stdin: int | None, *, session: bool) -> dict[str, Any]:
         pipes = {"stdin": subprocess.DEVNULL if stdin is None else stdin, "stdout": subprocess.PIPE}
@@ -101,6 +102,12 @@ class Cli:
         path = self.folder / name
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return path
+
+
+@pytest.fixture(autouse=True)
+def _end_started() -> Iterator[None]:
+    with ending_started():
+        yield
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import pytest
 from tests.flows.conftest import Cli
 from tests.flows.test_nightly import going_on, is_up, pictures
 from tests.support.services.prefect_service import ROOT, PrefectService
+from tests.support.started import note_started
 from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.server
@@ -60,7 +61,8 @@ class Pod:
         words = [*python, "flows.container", *python, *command]
         namespaces = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", CONTAINER, "pod"]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen([*namespaces, *words], env=self._environ, **pipes)
+        process: subprocess.Popen[str] = subprocess.Popen([*namespaces, *words], env=self._environ, **pipes)
+        return note_started(process)
 
 
 def find_closed_folder(path: Path) -> str:
